@@ -1,0 +1,108 @@
+"""What a network did: the one thing that training, energy figures and plots read.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer of leaky neurons over all timesteps.
+
+    Attributes
+    ----------
+    name
+        ``"hidden 1"``, ``"hidden 2"``, ..., ``"output"``.
+    spikes
+        ``[T, B, N]``, zeros and ones.
+    membrane
+        ``[T, B, N]``, the membrane potential that was compared with the threshold: after
+        integration, before the reset.
+    threshold
+        The firing threshold, a scalar or one for each neuron, detached.
+    """
+
+    name: str
+    spikes: Tensor
+    membrane: Tensor
+    threshold: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a model returns for a batch of spike trains.
+
+    Attributes
+    ----------
+    spikes
+        ``[T, B, C]``, spikes of the output layer.
+    membrane
+        ``[T, B, C]``, membranes of the output layer.
+    scores
+        ``[B, C]``, what the model's readout makes of the two; differentiable.
+    spike_counts
+        ``[L, B]``, how often each layer fired for each sample; int64, detached.
+    readout
+        Name of the readout that made the scores.
+    backend
+        Name of the backend that ran.
+    layers
+        Every layer, the output layer last, when recorded with ``record="all"``; else empty.
+    input
+        The spikes that went in, ``[T, B, ...]``, when recorded with ``record="all"``.
+    state
+        Membranes of every layer after the last timestep, when the model was given a ``state``
+        to start from; to be passed to the next call.
+    """
+
+    spikes: Tensor
+    membrane: Tensor
+    scores: Tensor
+    spike_counts: Tensor
+    readout: str
+    backend: str
+    layers: tuple[LayerRecord, ...] = ()
+    input: Tensor | None = None
+    state: tuple[Tensor, ...] | None = None
+
+    @property
+    def predictions(self) -> Tensor:
+        """Decided class of each sample, ``[B]``, int64: see `decide`."""
+        return decide(self.scores, self.membrane.mean(0))
+
+
+def decide(scores: Tensor, membrane: Tensor) -> Tensor:
+    """Return the class with the highest score; a tie goes to the highest mean membrane.
+
+    A silent output ties all classes. The class that came closest to firing then wins, rather
+    than class 0, which a plain argmax would answer.
+
+    Parameters
+    ----------
+    scores
+        ``[..., C]``.
+    membrane
+        ``[..., C]``, mean membrane of the output neurons.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[...]``, int64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> decide(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
+    tensor([1])
+    """
+    leading = scores == scores.amax(-1, keepdim=True)
+    return torch.where(leading, membrane, -torch.inf).argmax(-1)

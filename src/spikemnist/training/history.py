@@ -1,0 +1,95 @@
+"""How a training run went, epoch by epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from spikemnist._atomic import write_atomically
+
+if TYPE_CHECKING:
+    import os
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One row of `metrics.csv`.
+
+    Attributes
+    ----------
+    epoch
+        Counted from 1.
+    loss, accuracy
+        Mean over the training samples of the epoch, measured while the weights were changing.
+    validation_loss, validation_accuracy
+        After the epoch, on the validation set; ``None`` without one.
+    lr
+        Learning rate of the epoch's last batch.
+    spikes_per_sample
+        Mean number of spikes for one training sample, all layers together.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    lr: float
+    spikes_per_sample: float
+
+
+@dataclass
+class History:
+    """The record of a training run.
+
+    Attributes
+    ----------
+    epochs
+        One `EpochMetrics` for each finished epoch.
+    best_epoch
+        The epoch with the lowest validation loss, whose weights the model holds at the end;
+        ``None`` without validation.
+    seconds
+        Wall-clock time of each finished epoch. Kept out of `metrics.csv`, which is the same for
+        the same seed.
+    stopped_early
+        Whether the validation loss stopped the run before the last epoch.
+    interrupted
+        Whether Ctrl-C did.
+    """
+
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    best_epoch: int | None = None
+    seconds: list[float] = field(default_factory=list)
+    stopped_early: bool = False
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def column(self, name: str) -> list[float]:
+        """Return one metric over the epochs, ``nan`` where it was not measured.
+
+        Examples
+        --------
+        >>> History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)]).column("accuracy")
+        [0.8]
+        """
+        values = [getattr(row, name) for row in self.epochs]
+        return [float("nan") if value is None else float(value) for value in values]
+
+    def to_csv(self) -> str:
+        """Return the table as CSV text, every number so that it reads back exactly."""
+        text = io.StringIO()
+        names = [f.name for f in fields(EpochMetrics)]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.epochs)
+        return text.getvalue()
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_csv` to ``path``, atomically."""
+        text = self.to_csv()
+        write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
