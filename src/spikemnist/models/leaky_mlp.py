@@ -1,0 +1,275 @@
+"""A multilayer perceptron of leaky integrate-and-fire neurons.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons, ``C`` classes,
+``L`` layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from spikemnist import ops
+from spikemnist.models.neuron import LeakyLayer, new_leaky
+from spikemnist.models.readout import ReadoutName, check_readout, scores
+from spikemnist.models.record import LayerRecord, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
+
+
+class LeakyMLP(nn.Module):
+    r"""Fully connected layers of `snntorch.Leaky` neurons with a readout.
+
+    Layer :math:`l` integrates :math:`I^l_t = W^l S^{l-1}_t + b^l` as `spikemnist.ops.leaky`
+    states; the readout makes the class scores of the output layer's spikes and membranes.
+
+    Parameters
+    ----------
+    in_features
+        Inputs per sample, ``F``; the default is an image of 28 x 28 pixels.
+    hidden
+        Neurons of each hidden layer; empty for a single layer.
+    out_features
+        Classes, ``C``.
+    beta
+        Decay of the membrane per timestep, in [0, 1]. A number for all, or a sequence with one
+        entry for each layer, the output layer included: a number, or one number for each neuron.
+    threshold
+        Firing threshold, above 0, likewise.
+    reset_mechanism
+        ``"subtract"``, ``"zero"`` or ``"none"``: see `spikemnist.ops.leaky`.
+    spike_grad
+        Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
+        any callable with a gradient of its own.
+    learn_beta, learn_threshold
+        Whether the optimiser changes them.
+    dropout
+        Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
+        at each timestep.
+    readout
+        ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
+        `spikemnist.models.readout.scores`.
+    backend
+        How the T steps are run: see `spikemnist.ops.select_backend`.
+
+    Raises
+    ------
+    ValueError
+        For any argument out of its range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = LeakyMLP(hidden=(100,))
+    >>> spikes = torch.rand(25, 2, 28, 28) < 0.1
+    >>> record = model(spikes)
+    >>> record.spikes.shape, record.scores.shape, record.backend
+    (torch.Size([25, 2, 10]), torch.Size([2, 10]), 'reference')
+    """
+
+    layers: Sequence[LeakyLayer]
+
+    def __init__(
+        self,
+        in_features: int = 784,
+        hidden: Sequence[int] = (1000,),
+        out_features: int = 10,
+        *,
+        beta: PerLayer = 0.95,
+        threshold: PerLayer = 1.0,
+        reset_mechanism: ops.ResetMechanism = "subtract",
+        spike_grad: str | Callable[[Tensor], Tensor] = "atan",
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        dropout: float = 0.0,
+        readout: ReadoutName = "mean_membrane",
+        backend: ops.Backend = "auto",
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        sizes = [in_features, *hidden, out_features]
+        if any(not isinstance(size, int) or size < 1 for size in sizes):
+            raise ValueError(
+                "in_features, hidden and out_features must be positive integers; "
+                f"got {in_features}, {tuple(hidden)}, {out_features}"
+            )
+        if reset_mechanism not in ops.RESET_MECHANISMS:
+            raise ValueError(
+                f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
+                f"got {reset_mechanism!r}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
+        check_readout(readout)
+        ops.select_backend(backend)
+        self.readout = readout
+        self.backend = backend
+        surrogate = ops.get_surrogate(spike_grad)
+        betas = _per_layer("beta", beta, sizes[1:], lambda x: (x >= 0) & (x <= 1), "[0, 1]")
+        thresholds = _per_layer(
+            "threshold", threshold, sizes[1:], lambda x: (x > 0) & x.isfinite(), "(0, inf)"
+        )
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
+            LeakyLayer(
+                nn.Linear(fan_in, fan_out),
+                new_leaky(
+                    layer_beta,
+                    layer_threshold,
+                    reset_mechanism=reset_mechanism,
+                    spike_grad=surrogate,
+                    learn_beta=learn_beta,
+                    learn_threshold=learn_threshold,
+                ),
+            )
+            for fan_in, fan_out, layer_beta, layer_threshold in zip(
+                sizes[:-1], sizes[1:], betas, thresholds, strict=True
+            )
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, as `Record` calls them."""
+        return (*(f"hidden {i + 1}" for i in range(len(self.layers) - 1)), "output")
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The arguments that build a model like this one, read off its modules."""
+        first = self.layers[0]
+        widths = [layer.linear.out_features for layer in self.layers]
+        return {
+            "in_features": self.in_features,
+            "hidden": widths[:-1],
+            "out_features": widths[-1],
+            "beta": [layer.leaky.beta.tolist() for layer in self.layers],
+            "threshold": [layer.leaky.threshold.tolist() for layer in self.layers],
+            "reset_mechanism": first.leaky.reset_mechanism,
+            "spike_grad": first.leaky.spike_grad,
+            "learn_beta": isinstance(first.leaky.beta, nn.Parameter),
+            "learn_threshold": isinstance(first.leaky.threshold, nn.Parameter),
+            "dropout": self.dropout.p,
+            "readout": self.readout,
+            "backend": self.backend,
+        }
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Return membranes at rest, one ``[batch_size, N]`` for each layer.
+
+        Given to a call as ``state``, they make it hand back the membranes that it ended with.
+        """
+        return tuple(
+            layer.linear.weight.new_zeros(batch_size, layer.linear.out_features)
+            for layer in self.layers
+        )
+
+    def forward(
+        self,
+        spikes: Tensor,
+        *,
+        record: Literal["output", "all"] = "output",
+        state: Sequence[Tensor] | None = None,
+    ) -> Record:
+        """Run the network over all timesteps.
+
+        Parameters
+        ----------
+        spikes
+            ``[T, B, ...]`` with ``in_features`` numbers for each sample and timestep, any dtype.
+        record
+            ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
+        state
+            Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
+            Nothing is remembered between calls otherwise.
+
+        Returns
+        -------
+        Record
+
+        Raises
+        ------
+        ValueError
+            When the input or the state does not fit the network.
+        """
+        if record not in ("output", "all"):
+            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        signal = self._features(spikes)
+        self._check_state(state, signal.shape[1])
+        backend = ops.select_backend(self.backend)
+        counts, layers, final = [], [], []
+        for index, (name, layer) in enumerate(zip(self.layer_names, self.layers, strict=True)):
+            fired, membrane = layer(signal, state[index] if state else None, backend)
+            # float32 counts exactly up to 2**24 spikes of one layer for one sample.
+            counts.append(fired.detach().sum((0, 2), dtype=torch.float32).long())
+            if record == "all":
+                layers.append(LayerRecord(name, fired, membrane, layer.leaky.threshold.detach()))
+            if state is not None:
+                final.append(membrane[-1])
+            signal = self.dropout(fired)
+        return Record(
+            spikes=fired,
+            membrane=membrane,
+            scores=scores(self.readout, fired, membrane),
+            spike_counts=torch.stack(counts),
+            readout=self.readout,
+            backend=backend,
+            layers=tuple(layers),
+            input=spikes if record == "all" else None,
+            state=None if state is None else tuple(final),
+        )
+
+    def _features(self, spikes: Tensor) -> Tensor:
+        in_features = self.in_features
+        if spikes.dim() < 3 or len(spikes) < 1 or spikes.shape[2:].numel() != in_features:
+            raise ValueError(
+                f"expected spikes [T, B, ...] with T >= 1 and {in_features} values (in_features) "
+                f"for each sample; got shape {tuple(spikes.shape)}"
+            )
+        return spikes.flatten(2)
+
+    def _check_state(self, state: Sequence[Tensor] | None, batch_size: int) -> None:
+        if state is None:
+            return
+        expected = [(batch_size, layer.linear.out_features) for layer in self.layers]
+        found = [tuple(membrane.shape) for membrane in state]
+        if found != expected:
+            raise ValueError(f"state must hold membranes of the shapes {expected}; got {found}")
+
+
+def _per_layer(
+    name: str,
+    value: PerLayer,
+    widths: Sequence[int],
+    valid: Callable[[Tensor], Tensor],
+    interval: str,
+) -> list[Tensor]:
+    """Return one tensor for each layer, a scalar or one number for each neuron."""
+    single = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    entries = [value] * len(widths) if single else list(value)  # type: ignore[arg-type]
+    if len(entries) != len(widths):
+        raise ValueError(
+            f"{name} must be a number or have one entry for each of the {len(widths)} layers; "
+            f"got {len(entries)} entries"
+        )
+    tensors = [_tensor(entry) for entry in entries]
+    for tensor, width in zip(tensors, widths, strict=True):
+        if tensor.dim() and tensor.shape != (width,):
+            raise ValueError(
+                f"{name} of a layer of {width} neurons must be a number or have shape ({width},); "
+                f"got shape {tuple(tensor.shape)}"
+            )
+        if not bool(valid(tensor).all()):
+            raise ValueError(f"{name} must lie in {interval}; got {tensor.tolist()}")
+    return tensors
+
+
+def _tensor(entry: object) -> Tensor:
+    # A copy: the neurons must not share memory with what the caller passed in.
+    values = entry.tolist() if isinstance(entry, torch.Tensor) else entry
+    return torch.tensor(values, dtype=torch.get_default_dtype())

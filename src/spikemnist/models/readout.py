@@ -1,0 +1,113 @@
+"""From output spikes and membranes to class scores.
+
+The readout belongs to the model, so that loss, prediction and saved file cannot disagree.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
+READOUTS: tuple[str, ...] = get_args(ReadoutName)
+
+
+def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
+    r"""Return the class scores at the end of the window.
+
+    ==================  ==========================================================
+    ``mean_membrane``   :math:`\frac1T \sum_t U_t`
+    ``max_membrane``    :math:`\max_t U_t`
+    ``spike_count``     :math:`\sum_t S_t`
+    ``first_spike``     :math:`-\sum_t \prod_{t' \le t} (1 - S_{t'})`
+    ==================  ==========================================================
+
+    The last one is minus the time of the first spike; a neuron that stays silent counts as one
+    that fires just after the window, at :math:`T`. Written as a sum of products it is exact for
+    binary spikes and has a gradient: one spike more at :math:`t` moves the first spike forward to
+    :math:`t`, also for a silent neuron.
+
+    Parameters
+    ----------
+    readout
+        One of the names above.
+    spikes, membrane
+        ``[T, B, C]``, of the output layer.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[B, C]``, the dtype of ``membrane``; the higher the score, the likelier the class.
+
+    Raises
+    ------
+    ValueError
+        For an unknown readout.
+
+    Examples
+    --------
+    >>> import torch
+    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # T=3, B=1, C=2
+    >>> scores("first_spike", spikes, spikes)
+    tensor([[-3., -1.]])
+    >>> scores("spike_count", spikes, spikes)
+    tensor([[0., 2.]])
+    """
+    check_readout(readout)
+    if readout == "mean_membrane":
+        return membrane.mean(0)
+    if readout == "max_membrane":
+        return membrane.amax(0)
+    if readout == "spike_count":
+        return spikes.sum(0)
+    return -_not_yet_fired(spikes).sum(0)
+
+
+def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
+    """Return what `scores` would say after each timestep.
+
+    Parameters
+    ----------
+    readout, spikes, membrane
+        As in `scores`.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[T, B, C]``; the last step equals `scores` up to rounding.
+
+    Raises
+    ------
+    ValueError
+        For an unknown readout.
+    """
+    check_readout(readout)
+    if readout == "mean_membrane":
+        return running_mean(membrane)
+    if readout == "max_membrane":
+        return membrane.cummax(0).values
+    if readout == "spike_count":
+        return spikes.cumsum(0)
+    return -_not_yet_fired(spikes).cumsum(0)
+
+
+def running_mean(values: Tensor) -> Tensor:
+    """Return the mean of ``values`` ``[T, ...]`` over the first step, two steps, and so on."""
+    steps = torch.arange(1, len(values) + 1, device=values.device, dtype=values.dtype)
+    return values.cumsum(0) / steps.view(-1, *[1] * (values.dim() - 1))
+
+
+def check_readout(readout: str) -> None:
+    """Raise a `ValueError` that lists the readouts unless ``readout`` is one of them."""
+    if readout not in READOUTS:
+        raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {readout!r}")
+
+
+def _not_yet_fired(spikes: Tensor) -> Tensor:
+    return (1 - spikes).cumprod(0)

@@ -1,0 +1,201 @@
+r"""The dynamics in plain torch: easy to read, and the truth that faster kernels are compared with.
+
+Runs on cpu, cuda and mps. The loop over time works on one step's worth of memory, in place, so it
+stays in the cache; autograd sees one node for a whole layer.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``...`` one layer's neurons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist.ops.surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    SpikeGrad = Callable[[Tensor], Tensor]
+
+
+def scan(
+    current: Tensor,
+    beta: Tensor,
+    threshold: Tensor,
+    initial: Tensor,
+    reset_mechanism: str,
+    spike_grad: SpikeGrad,
+) -> tuple[Tensor, Tensor]:
+    """Run a layer of leaky neurons over all timesteps: see `spikemnist.ops.leaky`.
+
+    Parameters
+    ----------
+    current
+        ``[T, B, ...]``.
+    beta, threshold
+        Tensors that broadcast against ``[B, ...]``, of the dtype of ``current``.
+    initial
+        ``[B, ...]``, the membrane before the first step.
+    reset_mechanism
+        ``"subtract"``, ``"zero"`` or ``"none"``.
+    spike_grad
+        From membrane - threshold to spikes.
+
+    Returns
+    -------
+    spikes, membrane
+        ``[T, B, ...]`` each.
+    """
+    return _LeakyScan.apply(  # type: ignore[no-any-return, no-untyped-call]
+        current, beta, threshold, initial, reset_mechanism, spike_grad
+    )
+
+
+class _LeakyScan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        initial: Tensor,
+        reset_mechanism: str,
+        spike_grad: SpikeGrad,
+    ) -> tuple[Tensor, Tensor]:
+        spikes, membrane = _forward(
+            current, beta.clamp(0, 1), threshold, initial, reset_mechanism, spike_grad
+        )
+        ctx.save_for_backward(spikes, membrane, beta, threshold, initial)
+        ctx.reset_mechanism, ctx.spike_grad = reset_mechanism, spike_grad
+        ctx.set_materialize_grads(False)
+        return spikes, membrane
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        spikes, membrane, beta, threshold, initial = ctx.saved_tensors
+        if grad_spikes is None and grad_membrane is None:
+            return None, None, None, None, None, None
+        current, beta_sum, threshold_sum, carried = _backward(
+            grad_spikes,
+            grad_membrane,
+            spikes,
+            membrane,
+            beta.clamp(0, 1),
+            threshold,
+            initial,
+            ctx.reset_mechanism,
+            ctx.spike_grad,
+            needs_beta=ctx.needs_input_grad[1],
+            needs_threshold=ctx.needs_input_grad[2],
+        )
+        if beta_sum is not None:
+            # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the
+            # bounds.
+            beta_sum = beta_sum.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
+        if threshold_sum is not None:
+            threshold_sum = threshold_sum.sum_to_size(threshold.shape)
+        return current, beta_sum, threshold_sum, carried, None, None
+
+
+def _forward(
+    current: Tensor,
+    beta: Tensor,
+    threshold: Tensor,
+    initial: Tensor,
+    reset_mechanism: str,
+    spike_grad: SpikeGrad,
+) -> tuple[Tensor, Tensor]:
+    membrane = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    spikes = torch.empty_like(membrane)
+    previous, fired = initial, _fire(initial, threshold, spike_grad, torch.empty_like(initial))
+    for now, spike, inflow in zip(membrane, spikes, current, strict=True):
+        # Every product with a spike is exact (0 or the factor), so the order of the remaining
+        # roundings is snnTorch's, and so are the bits.
+        if reset_mechanism == "zero":
+            torch.addcmul(previous, previous, fired, value=-1, out=now)
+            now.mul_(beta).add_(inflow)
+        else:
+            torch.mul(previous, beta, out=now).add_(inflow)
+            if reset_mechanism == "subtract":
+                now.addcmul_(fired, threshold, value=-1)
+        previous, fired = now, _fire(now, threshold, spike_grad, spike)
+    return spikes, membrane
+
+
+def _fire(membrane: Tensor, threshold: Tensor, spike_grad: SpikeGrad, out: Tensor) -> Tensor:
+    if isinstance(spike_grad, Surrogate):
+        return torch.gt(membrane, threshold, out=out)
+    return out.copy_(spike_grad(membrane - threshold))
+
+
+def _backward(
+    grad_spikes: Tensor | None,
+    grad_membrane: Tensor | None,
+    spikes: Tensor,
+    membrane: Tensor,
+    beta: Tensor,
+    threshold: Tensor,
+    initial: Tensor,
+    reset_mechanism: str,
+    spike_grad: SpikeGrad,
+    *,
+    needs_beta: bool,
+    needs_threshold: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+    r"""Return the gradients of current, beta, threshold (both before summing) and initial.
+
+    The reset is a constant to the gradient, as in snnTorch, so the adjoint is linear in time:
+
+    .. math:: \delta_t = \frac{\partial L}{\partial U_t}
+              + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t}
+              + \beta k_t \delta_{t+1}
+
+    with :math:`k_t = 1 - S_t` for ``"zero"`` and 1 otherwise.
+    """
+    grad_current = torch.empty_like(membrane)
+    through_spike = torch.empty_like(initial)
+    beta_sum = torch.zeros_like(initial) if needs_beta else None
+    threshold_sum = torch.zeros_like(initial) if needs_threshold else None
+    fired_before = _fire(initial, threshold, spike_grad, torch.empty_like(initial))
+    carried = torch.zeros_like(initial)
+    for t in reversed(range(len(membrane))):
+        delta = grad_current[t].copy_(carried)
+        if grad_membrane is not None:
+            delta.add_(grad_membrane[t])
+        if grad_spikes is not None:
+            _surrogate_gradient(grad_spikes[t], membrane[t], threshold, spike_grad, through_spike)
+            delta.add_(through_spike)
+        previous, fired = (membrane[t - 1], spikes[t - 1]) if t else (initial, fired_before)
+        if threshold_sum is not None:
+            if grad_spikes is not None:
+                threshold_sum.sub_(through_spike)
+            if reset_mechanism == "subtract":
+                threshold_sum.addcmul_(delta, fired, value=-1)
+        torch.mul(delta, beta, out=carried)
+        if reset_mechanism == "zero":
+            previous = previous - previous * fired
+            carried.addcmul_(carried, fired, value=-1)
+        if beta_sum is not None:
+            beta_sum.addcmul_(delta, previous)
+    return grad_current, beta_sum, threshold_sum, carried
+
+
+def _surrogate_gradient(
+    grad: Tensor, membrane: Tensor, threshold: Tensor, spike_grad: SpikeGrad, out: Tensor
+) -> Tensor:
+    torch.sub(membrane, threshold, out=out)
+    if isinstance(spike_grad, Surrogate):
+        return spike_grad.derivative_(out).mul_(grad)
+    with torch.enable_grad():
+        x = out.detach().clone().requires_grad_()
+        fired = spike_grad(x)
+    if not fired.requires_grad:
+        return out.zero_()
+    return out.copy_(torch.autograd.grad(fired, x, grad.to(fired.dtype))[0])

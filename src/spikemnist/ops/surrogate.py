@@ -1,0 +1,271 @@
+r"""Surrogate gradients: what stands in for the derivative of the Heaviside step.
+
+A neuron fires when its membrane is above the threshold, :math:`S = H(x)` with
+:math:`x = U - \theta`. The derivative of :math:`H` is zero almost everywhere, so training replaces
+it by a smooth :math:`\sigma'(x)` in the backward pass only (E. Neftci, H. Mostafa, F. Zenke,
+*Surrogate gradient learning in spiking neural networks*, IEEE Signal Processing Magazine, 2019).
+
+Every surrogate here is a frozen value: it can be pickled, compared and written to a file, and it
+is a callable that `snntorch.Leaky` takes as its ``spike_grad``. Unlike snnTorch's closures it keeps
+the dtype of the membrane.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A Heaviside step whose gradient is replaced: the base of the named surrogates.
+
+    Calling one returns ``1`` where the argument is above zero, else ``0``, in the argument's
+    dtype; its gradient is `derivative_`.
+    """
+
+    name: ClassVar[str]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the spikes of ``x`` = membrane - threshold."""
+        return _Step.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        """Overwrite ``x`` = membrane - threshold with the surrogate derivative, and return it."""
+        raise NotImplementedError
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return ctx.surrogate.derivative_(x.clone()).mul_(grad), None
+
+
+@dataclass(frozen=True)
+class ATan(Surrogate):
+    r"""Derivative of a shifted arctangent, the default.
+
+    .. math:: \sigma'(x) = \frac{\alpha / 2}{1 + (\frac\pi2 \alpha x)^2}
+
+    W. Fang et al., *Incorporating learnable membrane time constants*, ICCV 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([-1.0, 0.5], requires_grad=True)
+    >>> ATan()(x)
+    tensor([0., 1.], grad_fn=<_StepBackward>)
+    """
+
+    name: ClassVar[str] = "atan"
+    alpha: float = 2.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.mul_(math.pi / 2 * self.alpha).square_().add_(1).reciprocal_().mul_(self.alpha / 2)
+
+
+@dataclass(frozen=True)
+class FastSigmoid(Surrogate):
+    r"""Derivative of the fast sigmoid.
+
+    .. math:: \sigma'(x) = \frac{1}{(1 + k |x|)^2}
+
+    F. Zenke, S. Ganguli, *SuperSpike*, Neural Computation, 2018.
+    """
+
+    name: ClassVar[str] = "fast_sigmoid"
+    slope: float = 25.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.abs_().mul_(self.slope).add_(1).square_().reciprocal_()
+
+
+@dataclass(frozen=True)
+class SparseFastSigmoid(Surrogate):
+    r"""The fast sigmoid's derivative, zero at and below ``cutoff``.
+
+    .. math:: \sigma'(x) = \frac{H(x - B)}{(1 + k |x|)^2}
+
+    N. Perez-Nieves, D. Goodman, *Sparse spiking gradient descent*, NeurIPS 2021.
+    """
+
+    name: ClassVar[str] = "sparse_fast_sigmoid"
+    slope: float = 25.0
+    cutoff: float = 1.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        active = x > self.cutoff
+        return x.abs_().mul_(self.slope).add_(1).square_().reciprocal_().mul_(active)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Surrogate):
+    r"""Derivative of the logistic sigmoid.
+
+    .. math:: \sigma'(x) = k \, s(kx) \, (1 - s(kx)), \qquad s(z) = \frac{1}{1 + e^{-z}}
+
+    F. Zenke, S. Ganguli, *SuperSpike*, Neural Computation, 2018. The exponential form that
+    snnTorch uses overflows to ``nan`` for membranes far below the threshold; this one does not.
+    """
+
+    name: ClassVar[str] = "sigmoid"
+    slope: float = 25.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        sigmoid = x.mul_(self.slope).sigmoid_()
+        return sigmoid.mul_(1 - sigmoid).mul_(self.slope)
+
+
+@dataclass(frozen=True)
+class StraightThrough(Surrogate):
+    r"""Straight-through estimator, :math:`\sigma'(x) = 1`.
+
+    Y. Bengio, N. Leonard, A. Courville, *Estimating or propagating gradients through stochastic
+    neurons*, arXiv:1308.3432, 2013.
+    """
+
+    name: ClassVar[str] = "straight_through"
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.fill_(1)
+
+
+@dataclass(frozen=True)
+class Triangular(Surrogate):
+    r"""The sign-changing surrogate that snnTorch calls triangular.
+
+    .. math:: \sigma'(x) = \theta \text{ for } x < 0, \quad -\theta \text{ for } x \ge 0
+    """
+
+    name: ClassVar[str] = "triangular"
+    threshold: float = 1.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        below = x < 0
+        return x.copy_(below).mul_(2).sub_(1).mul_(self.threshold)
+
+
+@dataclass(frozen=True)
+class Heaviside(Surrogate):
+    r"""The spike itself as its derivative, :math:`\sigma'(x) = H(x)`."""
+
+    name: ClassVar[str] = "heaviside"
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        above = x > 0
+        return x.copy_(above)
+
+
+@dataclass(frozen=True)
+class SpikeRateEscape(Surrogate):
+    r"""Boltzmann escape rate.
+
+    .. math:: \sigma'(x) = k \, e^{-\beta |x - 1|}
+
+    W. Gerstner, W. Kistler, *Spiking Neuron Models*, Cambridge University Press, 2002.
+    """
+
+    name: ClassVar[str] = "spike_rate_escape"
+    beta: float = 1.0
+    slope: float = 25.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
+
+
+SURROGATES: dict[str, type[Surrogate]] = {
+    kind.name: kind
+    for kind in (
+        ATan,
+        FastSigmoid,
+        SparseFastSigmoid,
+        Sigmoid,
+        StraightThrough,
+        Triangular,
+        Heaviside,
+        SpikeRateEscape,
+    )
+}
+
+# snnTorch's factories, by the qualified name of the closure they return -> our class and how
+# their arguments are called here.
+_SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
+    "atan": (ATan, {"alpha": "alpha"}),
+    "fast_sigmoid": (FastSigmoid, {"slope": "slope"}),
+    "SFS": (SparseFastSigmoid, {"slope": "slope", "B": "cutoff"}),
+    "sigmoid": (Sigmoid, {"slope": "slope"}),
+    "straight_through_estimator": (StraightThrough, {}),
+    "triangular": (Triangular, {"threshold": "threshold"}),
+    "heaviside": (Heaviside, {}),
+    "spike_rate_escape": (SpikeRateEscape, {"beta": "beta", "slope": "slope"}),
+}
+
+
+def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the surrogate that a name or a callable stands for.
+
+    Parameters
+    ----------
+    spike_grad
+        A name (``"atan"``, ``"fast_sigmoid"``, ...), a `Surrogate`, the result of a factory of
+        `snntorch.surrogate`, or any other callable from membrane - threshold to spikes with a
+        gradient of its own.
+
+    Returns
+    -------
+    callable
+        A `Surrogate` for names and for snnTorch's closures, which are recognised with their
+        arguments; any other callable unchanged.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    TypeError
+        For something that is neither a name nor callable.
+
+    Examples
+    --------
+    >>> import snntorch.surrogate
+    >>> get_surrogate("atan")
+    ATan(alpha=2.0)
+    >>> get_surrogate(snntorch.surrogate.fast_sigmoid(slope=10))
+    FastSigmoid(slope=10.0)
+    """
+    if isinstance(spike_grad, str):
+        if spike_grad not in SURROGATES:
+            raise ValueError(
+                f"spike_grad must be one of {', '.join(SURROGATES)} or a callable; "
+                f"got {spike_grad!r}"
+            )
+        return SURROGATES[spike_grad]()
+    if not callable(spike_grad):
+        raise TypeError(f"spike_grad must be a name or a callable; got {type(spike_grad).__name__}")
+    return _from_snntorch(spike_grad) or spike_grad
+
+
+def _from_snntorch(spike_grad: Callable[[Tensor], Tensor]) -> Surrogate | None:
+    if getattr(spike_grad, "__module__", None) != "snntorch.surrogate":
+        return None
+    factory = getattr(spike_grad, "__qualname__", "").partition(".")[0]
+    if factory not in _SNNTORCH or not inspect.isfunction(spike_grad):
+        return None
+    kind, names = _SNNTORCH[factory]
+    arguments = inspect.getclosurevars(spike_grad).nonlocals
+    return kind(**{ours: float(arguments[theirs]) for theirs, ours in names.items()})
