@@ -1,0 +1,71 @@
+"""Direct code: the image itself, as a constant current.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.encoding.protocol import check_dtype, check_num_steps, intensities
+from spikemnist.encoding.registry import register_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register_encoder("direct")
+@dataclass(frozen=True, kw_only=True)
+class DirectEncoder:
+    r"""The pixel as a current that does not change, :math:`I_t = x`.
+
+    The first layer of neurons then makes the spikes. The result is a view with stride 0 along
+    time: it takes no more memory than the images, and `spikemnist.ops.linear` weighs it once.
+
+    Parameters
+    ----------
+    num_steps
+        Number of timesteps, ``T``.
+    dtype
+        Floating, of the result.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range; when called, for images that are not uint8 or floating
+        in [0, 1].
+
+    Notes
+    -----
+    N. Rathi, K. Roy, *DIET-SNN: direct input encoding with leakage and threshold optimization in
+    deep spiking neural networks*, IEEE Transactions on Neural Networks and Learning Systems, 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> current = DirectEncoder(num_steps=25)(torch.rand(2, 28, 28))
+    >>> current.shape, current.stride(0)
+    (torch.Size([25, 2, 28, 28]), 0)
+    """
+
+    num_steps: int
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
+        check_dtype(self.dtype, floating=True)
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the current ``[T, *images.shape]``.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8 or floating in [0, 1].
+        generator
+            Not used: the code is deterministic.
+        """
+        return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)

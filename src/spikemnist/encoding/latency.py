@@ -1,0 +1,154 @@
+"""Latency code: brighter pixels fire earlier, once.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from spikemnist.encoding.protocol import (
+    check_dtype,
+    check_first_spike_time,
+    check_num_steps,
+    intensities,
+)
+from spikemnist.encoding.registry import register_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EPSILON = 1e-7
+"""Distance from the threshold below which the logarithmic code no longer tells pixels apart."""
+
+
+@register_encoder("latency")
+@dataclass(frozen=True, kw_only=True)
+class LatencyEncoder:
+    r"""Time to first spike: each pixel fires once, the brighter the earlier.
+
+    .. math::
+
+        t(x) &= \tau (1 - x) + t_0                     && \text{linear} \\
+        t(x) &= \tau \ln \frac{x}{x - \theta} + t_0    && \text{log}
+
+    rounded to the nearest timestep (halves to the even one), for a pixel :math:`x \ge \theta`.
+    The logarithm is the time that a leaky membrane with time constant :math:`\tau`, driven by
+    :math:`x`, needs to reach :math:`\theta`. A pixel below the threshold never fires when
+    ``clip`` is set, else it fires when the threshold pixel does.
+
+    Parameters
+    ----------
+    num_steps
+        Number of timesteps, ``T``.
+    tau
+        Time constant in timesteps; has no effect with ``normalize``.
+    threshold
+        :math:`\theta`, in [0, 1); above 0 for the log curve.
+    curve
+        ``"linear"`` or ``"log"``.
+    normalize
+        Stretch the code so that the latest spike falls on the last timestep.
+    clip
+        Whether pixels below the threshold stay silent.
+    first_spike_time
+        :math:`t_0`, the timestep at which a pixel of 1 fires with the linear curve.
+    dtype
+        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range, and when the latest spike would fall behind the last
+        timestep; when called, for images that are not uint8 or floating in [0, 1].
+
+    Notes
+    -----
+    Equals `snntorch.spikegen.latency` where the options coincide, save that the logarithmic code
+    is normalised by the latest time that any pixel can have, not by the latest in the batch: an
+    image has the same spikes in whatever company.
+
+    S. Thorpe, A. Delorme, R. Van Rullen, *Spike-based strategies for rapid processing*, Neural
+    Networks, 2001.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = LatencyEncoder(num_steps=5)
+    >>> encoder(torch.tensor([[0.0, 0.02, 0.5, 1.0]])).argmax(0), encoder.num_steps
+    (tensor([[0, 4, 2, 0]]), 5)
+    >>> encoder(torch.tensor([[0.0, 0.02, 0.5, 1.0]])).sum(0)
+    tensor([[0., 1., 1., 1.]])
+    """
+
+    num_steps: int
+    tau: float = 1.0
+    threshold: float = 0.01
+    curve: Literal["linear", "log"] = "linear"
+    normalize: bool = True
+    clip: bool = True
+    first_spike_time: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
+        check_first_spike_time(self.first_spike_time, self.num_steps)
+        check_dtype(self.dtype)
+        if self.curve not in ("linear", "log"):
+            raise ValueError(f"curve must be 'linear' or 'log'; got {self.curve!r}")
+        if not 0 <= self.threshold < 1 or (self.curve == "log" and not self.threshold):
+            raise ValueError(
+                f"threshold must lie in [0, 1), and above 0 for the log curve; got {self.threshold}"
+            )
+        if not 0 < self.tau < math.inf:
+            raise ValueError(f"tau must be positive and finite; got {self.tau}")
+        latest = float(self.spike_times(torch.zeros(())))
+        if latest > self.num_steps - 1:
+            raise ValueError(
+                f"the latest spike falls on timestep {latest:g}, behind the last of "
+                f"num_steps={self.num_steps}: raise num_steps to {int(latest) + 1}, lower tau, "
+                "or set normalize=True"
+            )
+
+    def spike_times(self, images: Tensor) -> Tensor:
+        """Return the timestep at which each pixel fires, clipping aside; floating, whole.
+
+        Parameters
+        ----------
+        images
+            Any shape, uint8 or floating in [0, 1].
+        """
+        x = intensities(images)
+        window = self.num_steps - 1 - self.first_spike_time
+        if self.curve == "linear":
+            tau = window if self.normalize else self.tau
+            time = (-tau * (x - 1)).clamp_max(-tau * (self.threshold - 1))
+        else:
+            lowest = torch.full((), self.threshold + EPSILON, dtype=x.dtype, device=x.device)
+            time = self._charging_time(x.clamp_min(lowest))
+            if self.normalize:
+                time = time * window / self._charging_time(lowest)
+        return (time + self.first_spike_time).round()
+
+    def _charging_time(self, x: Tensor) -> Tensor:
+        return self.tau * torch.log(x / (x - self.threshold))
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes ``[T, *images.shape]``.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8 or floating in [0, 1].
+        generator
+            Not used: the code is deterministic.
+        """
+        times = self.spike_times(images).to(torch.int32)
+        if self.clip:
+            times = times.masked_fill(intensities(images) < self.threshold, -1)
+        steps = torch.arange(self.num_steps, dtype=torch.int32, device=images.device)
+        return (times == steps.view(-1, *[1] * times.dim())).to(self.dtype)

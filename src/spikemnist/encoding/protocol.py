@@ -1,0 +1,98 @@
+"""What an encoder is, and the checks that all of ours share.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns images into spike trains.
+
+    An encoder is its configuration: calling it changes nothing in it, and the same images and
+    the same generator state give the same spikes. Any object with these two members is one;
+    nothing needs to be inherited. A frozen dataclass that is registered with
+    `register_encoder` can also be written into run folders and model files.
+
+    Attributes
+    ----------
+    num_steps
+        Number of timesteps, ``T``.
+    """
+
+    @property
+    def num_steps(self) -> int:
+        """Number of timesteps, ``T``."""
+        ...
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the spikes ``[T, B, ...]`` of ``images`` ``[B, ...]``, on their device."""
+        ...
+
+
+def intensities(images: Tensor) -> Tensor:
+    """Return images as floating numbers in [0, 1], after checking that this is what they are.
+
+    Parameters
+    ----------
+    images
+        Any shape; uint8 in 0..255, or floating in [0, 1].
+
+    Returns
+    -------
+    torch.Tensor
+        float32, or float64 where the images are; half precision is widened, since it cannot
+        hold the small differences that a logarithm looks at.
+
+    Raises
+    ------
+    ValueError
+        For another dtype, for NaN, and for values outside [0, 1].
+    """
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}")
+    if images.dtype == torch.uint8:
+        return images.to(torch.float32) / 255
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be uint8 in 0..255 or floating in [0, 1]; got {images.dtype}"
+        )
+    if images.numel():
+        low, high = (float(bound) for bound in images.detach().aminmax())
+        if not (low >= 0 and high <= 1):  # written so that NaN fails
+            raise ValueError(
+                f"floating images must lie in [0, 1]; got values in [{low:g}, {high:g}]. "
+                "Divide by the maximum, or pass uint8 images"
+            )
+    return images if images.dtype == torch.float64 else images.to(torch.float32)
+
+
+def check_num_steps(num_steps: int) -> None:
+    """Raise a `ValueError` unless ``num_steps`` is an integer of at least 1."""
+    if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
+        raise ValueError(f"num_steps must be an integer >= 1; got {num_steps!r}")
+
+
+def check_first_spike_time(first_spike_time: int, num_steps: int) -> None:
+    """Raise a `ValueError` unless ``first_spike_time`` is a timestep of the window."""
+    if not isinstance(first_spike_time, int) or not 0 <= first_spike_time < num_steps:
+        raise ValueError(
+            f"first_spike_time must lie in 0..{num_steps - 1} (num_steps - 1); "
+            f"got {first_spike_time!r}"
+        )
+
+
+def check_dtype(dtype: torch.dtype, *, floating: bool = False) -> None:
+    """Raise a `ValueError` unless spikes can be stored as ``dtype``."""
+    if not isinstance(dtype, torch.dtype) or dtype.is_complex:
+        raise ValueError(f"dtype must be a real torch.dtype; got {dtype!r}")
+    if floating and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be floating, to hold grey values; got {dtype}")

@@ -1,0 +1,172 @@
+"""Encoders by name: ours, those that a decorator adds, and those that other packages bring."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spikemnist.encoding.protocol import Encoder
+
+ENTRY_POINT_GROUP = "spikemnist.encoders"
+
+_registered: dict[str, Callable[..., Encoder]] = {}
+
+Factory = TypeVar("Factory", bound="Callable[..., Any]")
+
+
+def register_encoder(name: str) -> Callable[[Factory], Factory]:
+    """Make a class known under ``name``: a decorator.
+
+    A package that is installed but not imported is found through the entry-point group
+    ``spikemnist.encoders`` instead, whose entries name such classes.
+
+    Parameters
+    ----------
+    name
+        What `get_encoder` and the command line call it.
+
+    Returns
+    -------
+    callable
+        A decorator that returns the class unchanged.
+
+    Raises
+    ------
+    ValueError
+        When another class has the name already.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @register_encoder("threshold")
+    ... @dataclass(frozen=True, kw_only=True)
+    ... class ThresholdEncoder:
+    ...     num_steps: int
+    ...
+    ...     def __call__(self, images, *, generator=None):
+    ...         return (images > images.mean()).float().expand(self.num_steps, *images.shape)
+    >>> get_encoder("threshold", num_steps=4)
+    ThresholdEncoder(num_steps=4)
+    """
+
+    def register(factory: Factory) -> Factory:
+        known = _registered.get(name)
+        if known is not None and _path(known) != _path(factory):
+            raise ValueError(f"the encoder name {name!r} is taken by {_path(known)}")
+        _registered[name] = factory
+        return factory
+
+    return register
+
+
+def available_encoders() -> tuple[str, ...]:
+    """Return the names of all encoders, registered and installed, in alphabetical order.
+
+    Examples
+    --------
+    >>> {"direct", "latency", "rate"} <= set(available_encoders())
+    True
+    """
+    return tuple(sorted({*_registered, *entry_points(group=ENTRY_POINT_GROUP).names}))
+
+
+def get_encoder(name: str, **options: Any) -> Encoder:
+    """Build an encoder by name.
+
+    Parameters
+    ----------
+    name
+        One of `available_encoders`.
+    **options
+        Arguments of its class; ``dtype`` may be a string such as ``"uint8"``.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, listing the known ones and the closest.
+    TypeError
+        For an option that the encoder does not have.
+
+    Examples
+    --------
+    >>> get_encoder("latency", num_steps=8).num_steps
+    8
+    """
+    if isinstance(options.get("dtype"), str):
+        options["dtype"] = _dtype(options["dtype"])
+    return _factory(name)(**options)
+
+
+def describe_encoder(encoder: Encoder) -> dict[str, object]:
+    """Return the name and options with which `get_encoder` builds an equal encoder.
+
+    Parameters
+    ----------
+    encoder
+        A dataclass whose class is registered or brought by an entry point.
+
+    Returns
+    -------
+    dict
+        ``{"name": ..., **options}``, ready for JSON.
+
+    Raises
+    ------
+    TypeError
+        For an encoder that cannot be described, with what to do about it.
+
+    Examples
+    --------
+    >>> from spikemnist.encoding import DirectEncoder
+    >>> describe_encoder(DirectEncoder(num_steps=4))
+    {'name': 'direct', 'num_steps': 4, 'dtype': 'float32'}
+    """
+    kind = type(encoder)
+    # An installed plug-in is only loaded when the class is none that is known already.
+    known = (*_registered, *available_encoders())
+    name = next((name for name in known if _factory(name) is kind), None)
+    if name is None or not dataclasses.is_dataclass(encoder):
+        raise TypeError(
+            f"{kind.__qualname__} cannot be written to a file: make it a dataclass and register it "
+            "with spikemnist.encoding.register_encoder"
+        )
+    options = {field.name: getattr(encoder, field.name) for field in dataclasses.fields(encoder)}
+    plain = {
+        option: str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+        for option, value in options.items()
+    }
+    return {"name": name, **plain}
+
+
+def _factory(name: str) -> Callable[..., Encoder]:
+    if name not in _registered:
+        found = entry_points(group=ENTRY_POINT_GROUP, name=name)
+        if not found:
+            known = available_encoders()
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown encoder {name!r}: known are {', '.join(known)}{hint}")
+        _registered[name] = next(iter(found)).load()
+    return _registered[name]
+
+
+def _dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"dtype must name a torch dtype such as 'uint8'; got {name!r}")
+    return dtype
+
+
+def _path(factory: Callable[..., Any]) -> str:
+    return f"{factory.__module__}.{factory.__qualname__}"
