@@ -62,8 +62,8 @@ def save_model(
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
     >>> _ = save_model(LeakyMLP(hidden=(20,)), file, encoder={"name": "rate", "num_steps": 25})
-    >>> load_model(file).layer_names
-    ('hidden 1', 'output')
+    >>> load_model(file).sizes
+    {'hidden 1': 20, 'output': 10}
     >>> model_metadata(file)["encoder"]["name"]
     'rate'
     """

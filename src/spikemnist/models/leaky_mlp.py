@@ -135,19 +135,21 @@ class LeakyMLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @property
-    def layer_names(self) -> tuple[str, ...]:
-        """Names of the layers, as `Record` calls them."""
-        return (*(f"hidden {i + 1}" for i in range(len(self.layers) - 1)), "output")
+    def sizes(self) -> dict[str, int]:
+        """Number of neurons of each layer, by the name that `Record` gives it."""
+        names = [*(f"hidden {i + 1}" for i in range(len(self.layers) - 1)), "output"]
+        widths = [layer.linear.out_features for layer in self.layers]
+        return dict(zip(names, widths, strict=True))
 
     @property
     def config(self) -> dict[str, object]:
         """The arguments that build a model like this one, read off its modules."""
         first = self.layers[0]
-        widths = [layer.linear.out_features for layer in self.layers]
+        *hidden, out_features = self.sizes.values()
         return {
             "in_features": self.in_features,
-            "hidden": widths[:-1],
-            "out_features": widths[-1],
+            "hidden": hidden,
+            "out_features": out_features,
             "beta": [layer.leaky.beta.tolist() for layer in self.layers],
             "threshold": [layer.leaky.threshold.tolist() for layer in self.layers],
             "reset_mechanism": first.leaky.reset_mechanism,
@@ -165,8 +167,8 @@ class LeakyMLP(nn.Module):
         Given to a call as ``state``, they make it hand back the membranes that it ended with.
         """
         return tuple(
-            layer.linear.weight.new_zeros(batch_size, layer.linear.out_features)
-            for layer in self.layers
+            self.layers[0].linear.weight.new_zeros(batch_size, width)
+            for width in self.sizes.values()
         )
 
     def forward(
@@ -203,7 +205,7 @@ class LeakyMLP(nn.Module):
         self._check_state(state, signal.shape[1])
         backend = ops.select_backend(self.backend)
         counts, layers, final = [], [], []
-        for index, (name, layer) in enumerate(zip(self.layer_names, self.layers, strict=True)):
+        for index, (name, layer) in enumerate(zip(self.sizes, self.layers, strict=True)):
             fired, membrane = layer(signal, state[index] if state else None, backend)
             # float32 counts exactly up to 2**24 spikes of one layer for one sample.
             counts.append(fired.detach().sum((0, 2), dtype=torch.float32).long())
@@ -219,6 +221,7 @@ class LeakyMLP(nn.Module):
             spike_counts=torch.stack(counts),
             readout=self.readout,
             backend=backend,
+            sizes=self.sizes,
             layers=tuple(layers),
             input=spikes if record == "all" else None,
             state=None if state is None else tuple(final),
@@ -236,7 +239,7 @@ class LeakyMLP(nn.Module):
     def _check_state(self, state: Sequence[Tensor] | None, batch_size: int) -> None:
         if state is None:
             return
-        expected = [(batch_size, layer.linear.out_features) for layer in self.layers]
+        expected = [(batch_size, width) for width in self.sizes.values()]
         found = [tuple(membrane.shape) for membrane in state]
         if found != expected:
             raise ValueError(f"state must hold membranes of the shapes {expected}; got {found}")

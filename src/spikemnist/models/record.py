@@ -5,12 +5,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
@@ -55,6 +57,8 @@ class Record:
         Name of the readout that made the scores.
     backend
         Name of the backend that ran.
+    sizes
+        Number of neurons of each layer by name, in the order of ``spike_counts``.
     layers
         Every layer, the output layer last, when recorded with ``record="all"``; else empty.
     input
@@ -70,6 +74,7 @@ class Record:
     spike_counts: Tensor
     readout: str
     backend: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
     layers: tuple[LayerRecord, ...] = ()
     input: Tensor | None = None
     state: tuple[Tensor, ...] | None = None
