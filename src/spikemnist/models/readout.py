@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
+from spikemnist.models.record import decide
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from spikemnist.models.record import Record
 
 ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 READOUTS: tuple[str, ...] = get_args(ReadoutName)
@@ -95,6 +99,12 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     if readout == "spike_count":
         return spikes.cumsum(0)
     return -_not_yet_fired(spikes).cumsum(0)
+
+
+def running_predictions(record: Record) -> Tensor:
+    """Return the class that a record decides for after each timestep, ``[T, B]``, int64."""
+    running = running_scores(record.readout, record.spikes, record.membrane)
+    return decide(running, running_mean(record.membrane))
 
 
 def running_mean(values: Tensor) -> Tensor:

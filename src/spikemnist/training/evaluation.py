@@ -5,11 +5,26 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
+from spikemnist.models.readout import running_predictions
+from spikemnist.training.checks import check_encoder, check_labels, parameter_dtype
+from spikemnist.training.devices import select_device
+from spikemnist.training.feed import make_feed
+from spikemnist.training.losses import cross_entropy
+from spikemnist.training.seeds import seeded
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Record
+    from spikemnist.training.feed import Data, Feed
+    from spikemnist.training.losses import Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,3 +67,130 @@ class Evaluation:
     samples: int
     backend: str
     seconds: float
+
+
+def evaluate(
+    model: nn.Module,
+    data: Data,
+    *,
+    encoder: Encoder,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    loss: Loss = cross_entropy,
+) -> Evaluation:
+    """Measure a model on labelled data.
+
+    Parameters
+    ----------
+    model
+        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
+    data
+        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or an iterable of such
+        batches.
+    encoder
+        Makes the spikes; the one that the model was trained with.
+    batch_size
+        For datasets and tensors.
+    device
+        See `select_device`; the model stays there.
+    seed
+        For encoders that draw random numbers.
+    loss
+        From record and labels to the mean loss of the batch.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    TypeError
+        When ``data`` or ``encoder`` is of the wrong kind.
+    ValueError
+        When there is no sample, or labels and classes do not fit.
+
+    Examples
+    --------
+    >>> from spikemnist.data import load_digits
+    >>> from spikemnist.encoding import LatencyEncoder
+    >>> from spikemnist.models import LeakyMLP
+    >>> _, test = load_digits()
+    >>> figures = evaluate(LeakyMLP(hidden=(20,)), test[:100], encoder=LatencyEncoder(num_steps=8))
+    >>> figures.confusion.sum(), len(figures.accuracy_per_step)
+    (tensor(100), 8)
+    """
+    check_encoder(encoder)
+    target = select_device(device, dtype=parameter_dtype(model))
+    model.to(target)
+    feed = make_feed(data, batch_size, target)
+    return evaluate_feed(model, feed, encoder, seed=seed, loss=loss)
+
+
+def evaluate_feed(
+    model: nn.Module, feed: Feed, encoder: Encoder, *, seed: int, loss: Loss
+) -> Evaluation:
+    """Measure a model on data that are on its device already: see `evaluate`."""
+    training = model.training
+    model.eval()
+    started = time.perf_counter()
+    tally = _Tally()
+    try:
+        with torch.inference_mode(), seeded(seed, feed.device) as generator:
+            for images, labels in feed.batches():
+                spikes = encoder(images, generator=generator)
+                record = model(spikes)
+                check_labels(labels, record.scores.shape[1])
+                tally.add(spikes, record, labels, float(loss(record, labels)))
+    finally:
+        model.train(training)
+    return tally.evaluation(time.perf_counter() - started)
+
+
+class _Tally:
+    """Sums over the batches of an evaluation."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.loss = 0.0
+        self.silent = 0
+        self.tied = 0
+        self.spikes: dict[str, int] = {}
+        self.confusion: Tensor | None = None
+        self.correct_per_step: Tensor | None = None
+        self.backend = ""
+
+    def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: float) -> None:
+        self.samples += len(labels)
+        self.loss += loss * len(labels)
+        self.backend = record.backend
+        self.silent += int((record.spikes.sum(0) == 0).all(-1).sum())
+        leaders = record.scores == record.scores.amax(-1, keepdim=True)
+        self.tied += int((leaders.sum(-1) > 1).sum())
+        fired = [int(torch.count_nonzero(spikes)), *record.spike_counts.sum(1).tolist()]
+        for name, count in zip(("input", *record.sizes), fired, strict=True):
+            self.spikes[name] = self.spikes.get(name, 0) + count
+        classes = record.scores.shape[1]
+        cells = torch.bincount(labels * classes + record.predictions, minlength=classes**2)
+        correct = (running_predictions(record) == labels).sum(1).cpu()
+        cells = cells.view(classes, classes).cpu()
+        self.confusion = cells if self.confusion is None else self.confusion + cells
+        self.correct_per_step = (
+            correct if self.correct_per_step is None else self.correct_per_step + correct
+        )
+
+    def evaluation(self, seconds: float) -> Evaluation:
+        if self.confusion is None or self.correct_per_step is None or not self.samples:
+            raise ValueError("there is no sample to evaluate")
+        return Evaluation(
+            accuracy=int(self.confusion.trace()) / self.samples,
+            loss=self.loss / self.samples,
+            confusion=self.confusion,
+            spikes_per_sample={name: n / self.samples for name, n in self.spikes.items()},
+            silent=self.silent / self.samples,
+            tied=self.tied / self.samples,
+            accuracy_per_step=self.correct_per_step / self.samples,
+            samples=self.samples,
+            backend=self.backend,
+            seconds=seconds,
+        )

@@ -1,0 +1,22 @@
+"""Training and evaluation: backpropagation through time with surrogate gradients."""
+
+from spikemnist.training.callbacks import Callback, csv_logger, tensorboard
+from spikemnist.training.devices import available_devices, select_device
+from spikemnist.training.evaluation import Evaluation, evaluate
+from spikemnist.training.fit import fit
+from spikemnist.training.history import EpochMetrics, History
+from spikemnist.training.losses import cross_entropy
+
+__all__ = [
+    "Callback",
+    "EpochMetrics",
+    "Evaluation",
+    "History",
+    "available_devices",
+    "cross_entropy",
+    "csv_logger",
+    "evaluate",
+    "fit",
+    "select_device",
+    "tensorboard",
+]

@@ -1,0 +1,56 @@
+"""Checks of what `fit` and `evaluate` are asked to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.encoding import Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def check_encoder(encoder: object) -> None:
+    """Raise a `TypeError` unless ``encoder`` is one."""
+    if not isinstance(encoder, Encoder) or isinstance(encoder, type):
+        raise TypeError(
+            "encoder must be an Encoder such as LatencyEncoder(num_steps=8), or what "
+            f"get_encoder('rate', num_steps=25) returns; got {encoder!r}"
+        )
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise a `ValueError` unless ``labels`` are whole numbers in 0..classes - 1."""
+    if labels.dim() != 1 or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape [B]; got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if len(labels):
+        low, high = (int(bound) for bound in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"labels must lie in 0..{classes - 1} for a model of {classes} classes; "
+                f"got {low}..{high}"
+            )
+
+
+def check_fit(
+    *, clip_norm: float | None, seed: int, has_validation: bool, **counts: int | None
+) -> None:
+    """Raise a `ValueError` for settings of `fit` out of their range."""
+    for name, value in counts.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be an integer >= 1; got {value!r}")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm must be positive; got {clip_norm}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative; got {seed}")
+    if counts.get("patience") is not None and not has_validation:
+        raise ValueError("patience needs validation data: pass validation=0.1, for example")
+
+
+def parameter_dtype(model: nn.Module) -> torch.dtype:
+    """Return the dtype that a model computes with."""
+    return next((p.dtype for p in model.parameters()), torch.float32)

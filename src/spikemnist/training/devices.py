@@ -1,0 +1,64 @@
+"""Where tensors live: CUDA, Apple's MPS or the CPU, chosen by itself or named."""
+
+from __future__ import annotations
+
+import torch
+
+
+def available_devices() -> tuple[str, ...]:
+    """Return the names of the devices of this machine, the preferred one first.
+
+    Examples
+    --------
+    >>> available_devices()[-1]
+    'cpu'
+    """
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return (*cuda, *mps, "cpu")
+
+
+def select_device(
+    device: str | torch.device = "auto", *, dtype: torch.dtype = torch.float32
+) -> torch.device:
+    """Choose where to compute.
+
+    Parameters
+    ----------
+    device
+        ``"auto"`` takes CUDA, then MPS, then the CPU; any other value names one.
+    dtype
+        What will be computed with: MPS has no float64, so ``"auto"`` passes it over then.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        For a device that this machine lacks, listing those it has, and for float64 on MPS.
+
+    Examples
+    --------
+    >>> select_device("cpu")
+    device(type='cpu')
+    """
+    present = available_devices()
+    if device == "auto":
+        usable = [name for name in present if name != "mps" or dtype != torch.float64]
+        return torch.device(usable[0])
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(_absent(str(device), present)) from error
+    name = f"cuda:{chosen.index or 0}" if chosen.type == "cuda" else chosen.type
+    if name not in present:
+        raise ValueError(_absent(str(device), present))
+    if chosen.type == "mps" and dtype == torch.float64:
+        raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
+    return chosen
+
+
+def _absent(device: str, present: tuple[str, ...]) -> str:
+    return f"device {device!r} is not available; this machine has {', '.join(present)}, and 'auto'"

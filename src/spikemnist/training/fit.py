@@ -1,0 +1,231 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikemnist.data import ImageDataset
+from spikemnist.training.checkpoint import load_checkpoint
+from spikemnist.training.checks import check_encoder, check_fit, parameter_dtype
+from spikemnist.training.devices import select_device
+from spikemnist.training.feed import as_dataset, make_feed
+from spikemnist.training.losses import cross_entropy
+from spikemnist.training.optimizers import make_optimizer
+from spikemnist.training.run import Run
+from spikemnist.training.schedules import get_schedule
+from spikemnist.training.settings import describe_run
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import torch
+    from torch import nn
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.training.callbacks import Callback
+    from spikemnist.training.feed import Data
+    from spikemnist.training.history import History
+    from spikemnist.training.losses import Loss
+    from spikemnist.training.optimizers import OptimizerFactory
+    from spikemnist.training.schedules import Schedule
+
+
+def fit(
+    model: nn.Module,
+    train: Data,
+    *,
+    encoder: Encoder,
+    validation: Data | float | None = None,
+    epochs: int = 5,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    optimizer: str | OptimizerFactory = "adam",
+    schedule: str | Schedule = "constant",
+    loss: Loss = cross_entropy,
+    clip_norm: float | None = None,
+    truncate: int | None = None,
+    patience: int | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    r"""Train a network by backpropagation through time with surrogate gradients.
+
+    The same model, data, settings and seed give the same weights on the same machine, and so
+    does a run that was killed and resumed.
+
+    Parameters
+    ----------
+    model
+        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
+        Trained in place; it stays on the device.
+    train
+        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of
+        such batches that can be read once per epoch, a DataLoader for example.
+    encoder
+        Makes the spikes of each batch.
+    validation
+        Data to select the best epoch by, or the share of ``train`` to hold out for that. The
+        model then ends with the weights of the epoch with the lowest validation loss. Never pass
+        the test set.
+    epochs
+        Passes over the training data.
+    batch_size
+        For datasets and tensors; an iterable has its own batches.
+    lr, optimizer
+        See `spikemnist.training.optimizers.make_optimizer`.
+    schedule
+        Factor on the learning rate: ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function
+        of the progress in [0, 1].
+    loss
+        From record and labels to the mean loss of the batch.
+    clip_norm
+        Largest norm of the whole gradient; longer ones are scaled down to it.
+    truncate
+        Timesteps after which the gradient through time is cut: see
+        `spikemnist.training.steps.backpropagate_truncated`.
+    patience
+        Epochs without a lower validation loss after which the run stops early.
+    device
+        See `select_device`.
+    seed
+        Of the order of the samples, the encoder and dropout; not of the model's first weights,
+        which are there already.
+    callbacks
+        Called as ``callback(history, model)`` after each epoch.
+    checkpoint
+        File to which the whole state of the run is written after each epoch.
+    resume
+        Continue from ``checkpoint`` instead of from the model's present weights.
+    progress
+        Show a bar, if standard error is a terminal.
+
+    Returns
+    -------
+    History
+        Ctrl-C ends the run cleanly, after the last finished epoch was saved, with
+        ``history.interrupted`` set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For data, encoder or settings that cannot be used, and for a resume with other settings.
+    FloatingPointError
+        When the loss becomes NaN or infinite; the last checkpoint stays.
+
+    Warns
+    -----
+    UserWarning
+        When a layer did not fire, or did nothing else, in a whole epoch.
+
+    Examples
+    --------
+    >>> from spikemnist.data import load_digits
+    >>> from spikemnist.encoding import LatencyEncoder
+    >>> from spikemnist.models import LeakyMLP
+    >>> train, test = load_digits()
+    >>> model = LeakyMLP(hidden=(50,))
+    >>> history = fit(model, train[:500], encoder=LatencyEncoder(num_steps=8), epochs=2)
+    >>> len(history)
+    2
+    """
+    check_encoder(encoder)
+    check_fit(
+        epochs=epochs,
+        batch_size=batch_size,
+        truncate=truncate,
+        patience=patience,
+        clip_norm=clip_norm,
+        seed=seed,
+        has_validation=validation is not None,
+    )
+    file = _checkpoint_file(checkpoint, resume=resume)
+    target = select_device(device, dtype=parameter_dtype(model))
+    training, held_out = _hold_out(train, validation, seed)
+    settings = {}
+    if file is not None:
+        settings = describe_run(
+            model=model,
+            train=train,
+            validation=validation,
+            encoder=encoder,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            schedule=schedule,
+            loss=loss,
+            clip_norm=clip_norm,
+            truncate=truncate,
+            patience=patience,
+            seed=seed,
+        )
+    model.to(target)
+    run = Run(
+        model=model,
+        feed=make_feed(training, batch_size, target),
+        validation=None if held_out is None else make_feed(held_out, batch_size, target),
+        encoder=encoder,
+        optimizer=make_optimizer(optimizer, model, lr),
+        schedule=get_schedule(schedule),
+        loss=loss,
+        epochs=epochs,
+        lr=lr,
+        clip_norm=clip_norm,
+        truncate=truncate,
+        patience=patience,
+        seed=seed,
+        settings=settings,
+    )
+    if file is not None and resume:
+        run.restore(load_checkpoint(file), file)
+    elif file is not None:
+        run.save(file)  # so that a run killed in its first epoch can be resumed as well
+    return _train(run, file, callbacks, progress=progress)
+
+
+def _train(
+    run: Run, file: Path | None, callbacks: Sequence[Callback], *, progress: bool
+) -> History:
+    try:
+        with run.bar(progress=progress) as bar:
+            while not run.finished:
+                run.train_epoch(bar)
+                if file is not None:
+                    run.save(file)
+                for callback in callbacks:
+                    callback(run.history, run.model)
+    except KeyboardInterrupt:
+        run.history.interrupted = True
+    run.keep_best()
+    return run.history
+
+
+def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:
+    if not isinstance(validation, float):
+        return train, validation
+    dataset = as_dataset(train)
+    if not isinstance(dataset, ImageDataset):
+        raise ValueError(
+            f"validation={validation} holds out a share of a dataset or a pair of tensors; an "
+            "iterable cannot be split, so pass the validation data themselves"
+        )
+    return dataset.split(validation, seed)
+
+
+def _checkpoint_file(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume=True needs the checkpoint= file to resume from")
+        return None
+    file = Path(checkpoint)
+    if file.exists() and not resume:
+        raise FileExistsError(
+            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
+        )
+    return file

@@ -1,0 +1,181 @@
+"""A training run between two epochs, and what happens in one."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm.auto import tqdm
+
+from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
+from spikemnist.training.checks import check_labels
+from spikemnist.training.evaluation import evaluate_feed
+from spikemnist.training.history import EpochMetrics, History
+from spikemnist.training.monitor import EpochMonitor, check_finite
+from spikemnist.training.seeds import derive_seed, seeded
+from spikemnist.training.steps import backpropagate, backpropagate_truncated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Record
+    from spikemnist.training.checkpoint import Weights
+    from spikemnist.training.feed import Feed
+    from spikemnist.training.losses import Loss
+    from spikemnist.training.schedules import Schedule
+
+
+@dataclass
+class Run:
+    """Model, optimiser and history of a run, with the settings of `spikemnist.training.fit`."""
+
+    model: nn.Module
+    feed: Feed
+    validation: Feed | None
+    encoder: Encoder
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loss: Loss
+    epochs: int
+    lr: float
+    clip_norm: float | None
+    truncate: int | None
+    patience: int | None
+    seed: int
+    settings: dict[str, Any]
+    history: History = field(default_factory=History)
+    best: Weights | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return len(self.history) >= self.epochs or self.history.stopped_early
+
+    def bar(self, *, progress: bool) -> tqdm[Any]:
+        """Return a progress bar over the batches of all epochs, silent unless on a terminal."""
+        batches = self.feed.num_batches
+        return tqdm(
+            total=None if batches is None else batches * self.epochs,
+            initial=0 if batches is None else batches * len(self.history),
+            disable=None if progress else True,
+            unit="batch",
+            dynamic_ncols=True,
+        )
+
+    def train_epoch(self, bar: tqdm[Any]) -> None:
+        """Train for one epoch, validate, and add a row to the history."""
+        epoch = len(self.history) + 1
+        started = time.perf_counter()
+        monitor = EpochMonitor()
+        self.model.train()
+        with seeded(derive_seed(self.seed, epoch), self.feed.device) as generator:
+            batches = self.feed.batches(seed=derive_seed(self.seed, epoch, 1))
+            for images, labels in batches:
+                self._set_lr(epoch, monitor.batches)
+                spikes = self.encoder(images, generator=generator)
+                self._step(spikes, labels, epoch, monitor)
+                bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
+                )
+                bar.update()
+        if not monitor.samples:
+            raise ValueError(
+                f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
+                "iterable that can be read once per epoch, such as a DataLoader"
+            )
+        monitor.warn()
+        self._close_epoch(epoch, monitor, time.perf_counter() - started)
+
+    def _set_lr(self, epoch: int, batch: int) -> None:
+        within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
+        factor = self.schedule((epoch - 1 + within) / self.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * factor
+
+    def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
+        def check(value: Tensor) -> float:
+            lr = self.optimizer.param_groups[0]["lr"]
+            return check_finite(
+                value, self.model, spikes, epoch=epoch, batch=monitor.batches + 1, lr=lr
+            )
+
+        def loss(record: Record, labels: Tensor) -> Tensor:
+            check_labels(labels, record.scores.shape[1])
+            return self.loss(record, labels)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.truncate is None:
+            record, number = backpropagate(self.model, spikes, labels, loss, check)
+        else:
+            record, number = backpropagate_truncated(
+                self.model, spikes, labels, loss, check, truncate=self.truncate
+            )
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        monitor.add(record, labels, number)
+
+    def _close_epoch(self, epoch: int, monitor: EpochMonitor, seconds: float) -> None:
+        history = self.history
+        figures = None
+        if self.validation is not None:
+            figures = evaluate_feed(
+                self.model,
+                self.validation,
+                self.encoder,
+                seed=derive_seed(self.seed, epoch, 2),
+                loss=self.loss,
+            )
+        previous = history.column("validation_loss")
+        history.seconds.append(seconds)
+        history.epochs.append(
+            EpochMetrics(
+                epoch=epoch,
+                loss=monitor.loss,
+                accuracy=monitor.accuracy,
+                validation_loss=figures.loss if figures else None,
+                validation_accuracy=figures.accuracy if figures else None,
+                lr=self.optimizer.param_groups[0]["lr"],
+                spikes_per_sample=monitor.spikes_per_sample,
+            )
+        )
+        if figures is None:
+            return
+        if figures.loss < min(previous, default=float("inf")):
+            history.best_epoch = epoch
+            self.best = copy.deepcopy(self.model.state_dict())
+        elif self.patience is not None and epoch - (history.best_epoch or 0) >= self.patience:
+            history.stopped_early = True
+
+    def keep_best(self) -> None:
+        """Give the model the weights of its best epoch, where a validation set told which."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(
+            Checkpoint(
+                settings=self.settings,
+                model=self.model.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                history=self.history,
+                best=self.best,
+            ),
+            path,
+        )
+
+    def restore(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Continue from a checkpoint of a run with the same settings."""
+        check_settings(checkpoint.settings, self.settings, path)
+        self.model.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.history = checkpoint.history
+        self.best = checkpoint.best

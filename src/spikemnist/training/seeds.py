@@ -1,0 +1,46 @@
+"""Randomness that depends on a seed and on nothing else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def derive_seed(seed: int, *path: int) -> int:
+    """Return a seed for a part of a run, unrelated to those of the other parts.
+
+    Parameters
+    ----------
+    seed
+        The run's, not negative.
+    *path
+        What the part is: the epoch's number, for example.
+
+    Examples
+    --------
+    >>> derive_seed(0, 1) != derive_seed(0, 2)
+    True
+    """
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
+    """Seed torch's global random numbers for a while, and give a generator on ``device``.
+
+    Dropout and a DataLoader's sampler draw from the global ones; the caller's state is put back.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+        try:
+            torch.manual_seed(seed)
+            yield torch.Generator(device).manual_seed(derive_seed(seed, 0))
+        finally:
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)

@@ -1,0 +1,109 @@
+"""One training step: backpropagation through time over all timesteps, or truncated.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist.models.readout import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from spikemnist.models import Record
+    from spikemnist.training.losses import Loss
+
+
+def backpropagate(
+    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, check: Callable[[Tensor], float]
+) -> tuple[Record, float]:
+    """Run the model over the whole window and add the loss's gradient to the parameters'.
+
+    Parameters
+    ----------
+    model
+        Returns a `spikemnist.models.Record`.
+    spikes
+        ``[T, B, ...]``.
+    labels
+        ``[B]``.
+    loss
+        From record and labels to a scalar.
+    check
+        Turns the loss into a number, or raises when it is none, before any gradient is taken.
+
+    Returns
+    -------
+    record : spikemnist.models.Record
+    loss : float
+    """
+    record: Record = model(spikes)
+    value = loss(record, labels)
+    number = check(value)
+    torch.autograd.backward(value)
+    return record, number
+
+
+def backpropagate_truncated(
+    model: Any,
+    spikes: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    check: Callable[[Tensor], float],
+    *,
+    truncate: int,
+) -> tuple[Record, float]:
+    r"""Like `backpropagate`, but no gradient crosses the borders of chunks of timesteps.
+
+    Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes that the chunk
+    before ended with, and contributes :math:`\frac{k_i}{T} \nabla L_i`, where :math:`L_i` is the
+    loss of the readout over that chunk alone. Memory grows with the chunk, not with ``T``. With
+    one chunk this is `backpropagate`.
+
+    Parameters
+    ----------
+    model
+        Takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
+    spikes, labels, loss, check
+        As in `backpropagate`.
+    truncate
+        Timesteps of a chunk.
+
+    Returns
+    -------
+    record : spikemnist.models.Record
+        Of the whole window, detached.
+    loss : float
+        Of the whole window.
+    """
+    state = model.initial_state(spikes.shape[1])
+    records = []
+    for chunk in torch.split(spikes, truncate):
+        record = model(chunk, state=state)
+        value = loss(record, labels)
+        check(value)
+        torch.autograd.backward(value * (len(chunk) / len(spikes)))
+        state = tuple(membrane.detach() for membrane in record.state)
+        records.append(record)
+    whole = _join(records)
+    return whole, check(loss(whole, labels))
+
+
+def _join(records: list[Record]) -> Record:
+    spikes = torch.cat([record.spikes.detach() for record in records])
+    membrane = torch.cat([record.membrane.detach() for record in records])
+    return replace(
+        records[-1],
+        spikes=spikes,
+        membrane=membrane,
+        scores=scores(records[-1].readout, spikes, membrane),
+        spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
+        state=None,
+    )
