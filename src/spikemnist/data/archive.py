@@ -1,0 +1,101 @@
+"""Where the four files of a data set lie, and what to say when they lie nowhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikemnist.data.download import download_missing, find_file
+from spikemnist.data.sources import FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spikemnist.data.sources import Source
+
+VARIABLE = "SPIKEMNIST_DATA"
+
+
+def locate(
+    source: Source, root: str | os.PathLike[str] | None, *, download: bool
+) -> dict[str, Path]:
+    """Return the path of each of the four files, ``.gz`` or raw, downloaded if need be.
+
+    The first folder that holds all four is taken; files of two folders are never mixed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no folder holds them and ``download`` is false.
+    OSError
+        If they cannot be downloaded or stored.
+    """
+    for folder in _folders(source, root):
+        paths = {name: path for name in FILES if (path := find_file(folder, name)) is not None}
+        if len(paths) == len(FILES):
+            return paths
+    home = Path(root).expanduser() if root is not None else cache_folder()
+    target = home / source.name / "raw"
+    if not download:
+        raise FileNotFoundError(_missing(source, root, target))
+    return download_missing(source, target)
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: each system's place for what can be fetched again.
+
+    Raises
+    ------
+    OSError
+        If the user has no home folder.
+    """
+    try:
+        if sys.platform == "win32":
+            local = os.environ.get("LOCALAPPDATA")
+            base = Path(local) if local else Path.home() / "AppData" / "Local"
+            return base / "spikemnist" / "Cache"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "spikemnist"
+        # The XDG specification has relative values ignored.
+        xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "spikemnist"
+    except RuntimeError as error:
+        raise OSError(
+            f"there is no home folder to keep downloads in; give root= or set {VARIABLE}"
+        ) from error
+
+
+def _roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
+    if root is not None:
+        yield Path(root).expanduser()
+        return
+    if value := os.environ.get(VARIABLE):
+        yield Path(value).expanduser()
+    yield cache_folder()
+
+
+def _folders(source: Source, root: str | os.PathLike[str] | None) -> Iterator[Path]:
+    # The folder with the data set's name goes first: files that lie in the root itself may be
+    # those of another data set, as all of them are called the same.
+    for base in _roots(root):
+        yield base / source.name / "raw"
+        yield base
+
+
+def _missing(source: Source, root: str | os.PathLike[str] | None, target: Path) -> str:
+    searched = "; ".join(_what_lacks(folder) for folder in _folders(source, root))
+    elsewhere = "" if root is not None else f", or into a folder that root= or {VARIABLE} names"
+    return (
+        f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), and no folder "
+        f"has them all. Searched: {searched}. Load with download=True, or get the .gz files from "
+        f"{' or '.join(source.mirrors())} and put them into {target}{elsewhere}"
+    )
+
+
+def _what_lacks(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} (no such folder)"
+    absent = [name for name in FILES if find_file(folder, name) is None]
+    return f"{folder} (lacks {'all four' if len(absent) == len(FILES) else ', '.join(absent)})"

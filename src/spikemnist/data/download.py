@@ -1,0 +1,114 @@
+"""Bring a data set's files from torchvision's mirrors, checked before they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import tempfile
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from spikemnist._atomic import write_atomically
+from spikemnist.data.idx import unpack
+from spikemnist.data.sources import FILES, md5_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.data.sources import Source
+
+_log = logging.getLogger(__name__)
+
+_TIMEOUT = 30.0  # seconds without a byte
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return the path of ``name`` or ``name.gz`` in ``folder``, the raw file first."""
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    return None
+
+
+def download_missing(source: Source, folder: Path) -> dict[str, Path]:
+    """Download those of the four files that ``folder`` lacks; return the paths of all four.
+
+    A file appears whole and checked, or not at all.
+
+    Raises
+    ------
+    ConnectionError
+        If no mirror gives a file with the right content.
+    OSError
+        If ``folder`` cannot be written.
+    """
+    paths = {}
+    for name in FILES:
+        path = find_file(folder, name)
+        if path is None:
+            path = _keep(source, name, folder)
+        paths[name] = path
+    return paths
+
+
+def _keep(source: Source, name: str, folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Tried before the download, which may take minutes.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        data = _fetch(source, name, folder)
+        return write_atomically(folder / f"{name}.gz", lambda path: path.write_bytes(data))
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{source.title} cannot be stored in {folder} ({error}); give root= a folder that can "
+            "be written, or let SPIKEMNIST_DATA name one that has the files",
+        ) from error
+
+
+def _fetch(source: Source, name: str, folder: Path) -> bytes:
+    """Return the ``.gz`` file from the first mirror that has it right."""
+    failures = []
+    for mirror in source.mirrors():
+        url = f"{mirror.rstrip('/')}/{name}.gz"
+        _log.info("downloading %s", url)
+        try:
+            data = _get(url)
+            _check(source, name, data)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failures.append(f"{url}: {error or type(error).__name__}")
+        else:
+            return data
+    raise ConnectionError(
+        f"{source.title} could not be downloaded ({'; '.join(failures)}). Without a network, get "
+        f"the four files {', '.join(f'{file}.gz' for file in FILES)} from "
+        f"{' or '.join(source.mirrors())} on another machine and put them into {folder}, or into "
+        "a folder that root= or SPIKEMNIST_DATA names"
+    )
+
+
+def _get(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": "spikemnist"})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            data: bytes = response.read()
+            return data
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+
+
+def _check(source: Source, name: str, data: bytes) -> None:
+    """Refuse wrong content: by what it unpacks to where that is known, else by its own MD5."""
+    if known := source.sha256.get(name):
+        kind, found = "unpacked SHA-256", hashlib.sha256(unpack(data, name="it")).hexdigest()
+    else:
+        known = source.md5()[name]
+        kind, found = "MD5", md5_of(data)
+    if found != known:
+        raise ValueError(f"wrong content, {len(data)} bytes with {kind} {found}, expected {known}")

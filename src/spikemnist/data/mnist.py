@@ -1,0 +1,159 @@
+"""MNIST and Fashion-MNIST from their IDX files.
+
+Shapes: ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spikemnist.data.archive import locate
+from spikemnist.data.dataset import ImageDataset
+from spikemnist.data.idx import decode_idx, unpack
+from spikemnist.data.sources import FASHION_MNIST, MNIST, identify
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from spikemnist.data.sources import Source
+
+
+def load_mnist(
+    root: str | os.PathLike[str] | None = None, *, download: bool = True
+) -> tuple[ImageDataset, ImageDataset]:
+    """Load MNIST: 60,000 training and 10,000 test images of handwritten digits.
+
+    The four IDX files may be raw or ``.gz``, also packed anew. With ``root`` they are looked
+    for in ``root/MNIST/raw``, where torchvision keeps them, and in ``root``; without it, in the
+    folder that the environment variable ``SPIKEMNIST_DATA`` names, laid out in the same two
+    ways, then in the user's cache folder.
+
+    Parameters
+    ----------
+    root
+        Folder with the files; ``None`` looks in the usual places.
+    download
+        Download what is absent, into ``root/MNIST/raw`` or the cache folder.
+
+    Returns
+    -------
+    train, test : ImageDataset
+        ``images`` uint8 ``[N, 28, 28]``, ``labels`` int64 ``[N]``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If files are absent and ``download`` is false.
+    ConnectionError
+        If they cannot be downloaded.
+    OSError
+        If they cannot be stored or read.
+    ValueError
+        If a file is damaged, or is not the official one by its SHA-256.
+    """
+    return _load(MNIST, root, download)
+
+
+def load_fashion_mnist(
+    root: str | os.PathLike[str] | None = None, *, download: bool = True
+) -> tuple[ImageDataset, ImageDataset]:
+    """Load Fashion-MNIST: 60,000 training and 10,000 test images of clothes.
+
+    Files, folders, arguments and errors are those of `load_mnist`, with ``FashionMNIST`` for
+    ``MNIST``. A download is checked by its MD5; files on disk by their structure, and against
+    being those of MNIST.
+
+    Parameters
+    ----------
+    root
+        Folder with the files; ``None`` looks in the usual places.
+    download
+        Download what is absent, into ``root/FashionMNIST/raw`` or the cache folder.
+
+    Returns
+    -------
+    train, test : ImageDataset
+        ``images`` uint8 ``[N, 28, 28]``, ``labels`` int64 ``[N]``.
+
+    Raises
+    ------
+    FileNotFoundError, ConnectionError, OSError, ValueError
+        As `load_mnist` does.
+    """
+    return _load(FASHION_MNIST, root, download)
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    path: Path
+    name: str
+    values: Tensor
+    sha256: str
+
+
+def _load(
+    source: Source, root: str | os.PathLike[str] | None, download: bool
+) -> tuple[ImageDataset, ImageDataset]:
+    paths = locate(source, root, download=download)
+    return _load_split(source, paths, "train"), _load_split(source, paths, "t10k")
+
+
+def _load_split(source: Source, paths: dict[str, Path], split: str) -> ImageDataset:
+    images = _read(paths, f"{split}-images-idx3-ubyte", dims=3)
+    labels = _read(paths, f"{split}-labels-idx1-ubyte", dims=1)
+    _check_structure(images, labels, len(source.classes))
+    # After the structure, whose errors say more than that a hash differs.
+    for file in (images, labels):
+        _check_content(source, file)
+    return ImageDataset(images.values, labels.values, source.classes)
+
+
+def _read(paths: dict[str, Path], name: str, *, dims: int) -> _File:
+    path = paths[name]
+    try:
+        data = unpack(path.read_bytes(), name=str(path))
+        values = decode_idx(data, dims=dims, name=str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}. {_remedy(path)}") from error
+    return _File(path, name, values, hashlib.sha256(data).hexdigest())
+
+
+def _check_structure(images: _File, labels: _File, num_classes: int) -> None:
+    if images.values.shape[1:] != (28, 28):
+        size = " x ".join(str(side) for side in images.values.shape[1:])
+        raise ValueError(f"{images.path} has images of {size} pixels, expected 28 x 28")
+    if len(images.values) != len(labels.values):
+        raise ValueError(
+            f"{images.path} has {len(images.values)} images but {labels.path} has "
+            f"{len(labels.values)} labels; they do not belong together"
+        )
+    if len(labels.values) and (highest := int(labels.values.max())) >= num_classes:
+        raise ValueError(f"{labels.path} has the label {highest}, expected 0 to {num_classes - 1}")
+
+
+def _check_content(source: Source, file: _File) -> None:
+    """Judge the unpacked bytes, which stay the same when a file is packed anew."""
+    expected = source.sha256.get(file.name)
+    if file.sha256 == expected:
+        return
+    if expected is None and file.sha256 not in MNIST.sha256.values():
+        return
+    if owner := identify(file.path.read_bytes(), file.sha256):
+        other, name = owner
+        raise ValueError(
+            f"{file.path} is the file {name} of {other.title}, not {file.name} of {source.title}. "
+            f"{source.title} belongs into a folder of its own, such as {source.name}/raw"
+        )
+    raise ValueError(
+        f"{file.path} is not the official file of {source.title}: its content has the SHA-256 "
+        f"{file.sha256}, expected {expected}. {_remedy(file.path)}"
+    )
+
+
+def _remedy(path: Path) -> str:
+    return f"Delete {path} and load again with download=True, or put a good copy in its place"
