@@ -40,7 +40,7 @@ class DirectEncoder:
 
     Notes
     -----
-    N. Rathi, K. Roy, *DIET-SNN: direct input encoding with leakage and threshold optimization in
+    Rathi, Roy, *DIET-SNN: direct input encoding with leakage and threshold optimization in
     deep spiking neural networks*, IEEE Transactions on Neural Networks and Learning Systems, 2021.
 
     Examples

@@ -72,7 +72,7 @@ class LatencyEncoder:
     is normalised by the latest time that any pixel can have, not by the latest in the batch: an
     image has the same spikes in whatever company.
 
-    S. Thorpe, A. Delorme, R. Van Rullen, *Spike-based strategies for rapid processing*, Neural
+    Thorpe, Delorme, Van Rullen, *Spike-based strategies for rapid processing*, Neural
     Networks, 2001.
 
     Examples

@@ -57,7 +57,7 @@ class RateEncoder:
     generator with CUDA images) is honoured: the spikes are drawn there and then moved, and are
     the same on every machine.
 
-    E. D. Adrian, Y. Zotterman, *The impulses produced by sensory nerve-endings*, Journal of
+    Adrian, Zotterman, *The impulses produced by sensory nerve-endings*, Journal of
     Physiology, 1926.
 
     Examples

@@ -81,7 +81,7 @@ class Record:
 
     @property
     def predictions(self) -> Tensor:
-        """Decided class of each sample, ``[B]``, int64: see `decide`."""
+        """Decided class of each sample, ``[B]``, int64 (see `decide`)."""
         return decide(self.scores, self.membrane.mean(0))
 
 

@@ -63,7 +63,7 @@ class ATan(Surrogate):
 
     .. math:: \sigma'(x) = \frac{\alpha / 2}{1 + (\frac\pi2 \alpha x)^2}
 
-    W. Fang et al., *Incorporating learnable membrane time constants*, ICCV 2021.
+    Fang et al., *Incorporating learnable membrane time constants*, ICCV 2021.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class FastSigmoid(Surrogate):
 
     .. math:: \sigma'(x) = \frac{1}{(1 + k |x|)^2}
 
-    F. Zenke, S. Ganguli, *SuperSpike*, Neural Computation, 2018.
+    Zenke, Ganguli, *SuperSpike*, Neural Computation, 2018.
     """
 
     name: ClassVar[str] = "fast_sigmoid"
@@ -102,7 +102,7 @@ class SparseFastSigmoid(Surrogate):
 
     .. math:: \sigma'(x) = \frac{H(x - B)}{(1 + k |x|)^2}
 
-    N. Perez-Nieves, D. Goodman, *Sparse spiking gradient descent*, NeurIPS 2021.
+    Perez-Nieves, Goodman, *Sparse spiking gradient descent*, NeurIPS 2021.
     """
 
     name: ClassVar[str] = "sparse_fast_sigmoid"
@@ -120,7 +120,7 @@ class Sigmoid(Surrogate):
 
     .. math:: \sigma'(x) = k \, s(kx) \, (1 - s(kx)), \qquad s(z) = \frac{1}{1 + e^{-z}}
 
-    F. Zenke, S. Ganguli, *SuperSpike*, Neural Computation, 2018. The exponential form that
+    Zenke, Ganguli, *SuperSpike*, Neural Computation, 2018. The exponential form that
     snnTorch uses overflows to ``nan`` for membranes far below the threshold; this one does not.
     """
 
@@ -136,7 +136,7 @@ class Sigmoid(Surrogate):
 class StraightThrough(Surrogate):
     r"""Straight-through estimator, :math:`\sigma'(x) = 1`.
 
-    Y. Bengio, N. Leonard, A. Courville, *Estimating or propagating gradients through stochastic
+    Bengio, Leonard, Courville, *Estimating or propagating gradients through stochastic
     neurons*, arXiv:1308.3432, 2013.
     """
 
@@ -178,7 +178,7 @@ class SpikeRateEscape(Surrogate):
 
     .. math:: \sigma'(x) = k \, e^{-\beta |x - 1|}
 
-    W. Gerstner, W. Kistler, *Spiking Neuron Models*, Cambridge University Press, 2002.
+    Gerstner, Kistler, *Spiking Neuron Models*, Cambridge University Press, 2002.
     """
 
     name: ClassVar[str] = "spike_rate_escape"

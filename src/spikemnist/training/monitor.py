@@ -30,10 +30,12 @@ class EpochMonitor:
         self._correct = 0
         self._spikes: dict[str, int] = {}
         self._possible: dict[str, int] = {}
+        self._readout = ""
 
     def add(self, record: Record, labels: Tensor, loss: float) -> None:
         """Count one batch."""
         self.batches += 1
+        self._readout = record.readout
         self.samples += len(labels)
         self._loss += loss * len(labels)
         self._correct += int((record.predictions == labels).sum())
@@ -59,9 +61,12 @@ class EpochMonitor:
         return sum(self._spikes.values()) / self.samples
 
     def warn(self) -> None:
-        """Warn of layers that said nothing, or nothing but spikes, in the whole epoch."""
+        """Warn of layers that said nothing, or nothing but spikes, in the whole epoch.
+
+        A silent output layer is none to warn of where the readout reads its membranes.
+        """
         for name, count in self._spikes.items():
-            if count == 0:
+            if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
                 warnings.warn(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
                     "beta, or feed it more spikes",

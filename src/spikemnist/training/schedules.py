@@ -19,7 +19,7 @@ def constant(progress: float) -> float:
 def cosine(progress: float) -> float:
     r"""Decay to zero along a cosine: :math:`(1 + \cos \pi p) / 2`.
 
-    I. Loshchilov, F. Hutter, *SGDR: stochastic gradient descent with warm restarts*, ICLR 2017.
+    Loshchilov, Hutter, *SGDR: stochastic gradient descent with warm restarts*, ICLR 2017.
 
     Examples
     --------
@@ -32,12 +32,12 @@ def cosine(progress: float) -> float:
 def one_cycle(progress: float) -> float:
     """Rise from 1/25 to 1 in the first 30 %, then decay to zero, both along a cosine.
 
-    L. N. Smith, N. Topin, *Super-convergence*, arXiv:1708.07120, 2017.
+    Smith, Topin, *Super-convergence*, arXiv:1708.07120, 2017.
 
     Examples
     --------
-    >>> one_cycle(0.0), one_cycle(0.3), one_cycle(1.0)
-    (0.04, 1.0, 0.0)
+    >>> [round(one_cycle(p), 2) for p in (0.0, 0.3, 1.0)]
+    [0.04, 1.0, 0.0]
     """
     warm_up, start = 0.3, 1 / 25
     if progress < warm_up:

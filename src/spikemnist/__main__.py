@@ -1,0 +1,7 @@
+"""``python -m spikemnist`` is ``spikemnist``."""
+
+import sys
+
+from spikemnist.cli import main
+
+sys.exit(main())

@@ -1,0 +1,110 @@
+"""The command line: the only place that parses arguments or prints."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from spikemnist.cli.errors import WrongRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spikemnist.cli.options import Command
+
+OK, FAILURE, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line; those of the process when ``None``.
+
+    Returns
+    -------
+    int
+        0; 2 for a wrong request, 1 for a failure, each with one line on standard error; 130
+        after Ctrl-C.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    warnings.showwarning = _show_warning
+    try:
+        return _run(_parse(words))
+    except WrongRequest as error:
+        if "--debug" in words:
+            raise
+        return _fail(error, WRONG_REQUEST)
+    except KeyboardInterrupt:
+        print("spikemnist: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        return _fail(error, FAILURE)
+
+
+def _parse(words: list[str]) -> Command:
+    import tyro
+
+    from spikemnist.cli import options
+    from spikemnist.cli.runs import resumed
+
+    def parse(kind: object, words: list[str], **settings: object) -> Command:
+        return tyro.cli(  # type: ignore[call-overload,no-any-return]
+            kind,
+            prog="spikemnist",
+            description="Spiking neural networks on MNIST-like data.",
+            args=words,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+            **settings,
+        )
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            command = parse(options.Command, words)
+            if isinstance(command, options.Train) and command.resume:
+                # What the run was started with takes the place of the defaults, so that only
+                # options given now can differ from it.
+                command = parse(options.Train, words[1:], default=resumed(command))
+    except SystemExit as exit_:
+        if exit_.code:
+            raise WrongRequest(_one_line(complaint.getvalue())) from None
+        raise
+    return command
+
+
+def _run(command: Command) -> int:
+    name = type(command).__name__.lower()
+    module = importlib.import_module(f"spikemnist.cli.{name}")
+    return int(module.run(command))
+
+
+def _one_line(box: str) -> str:
+    """Return the first paragraph of the parser's message, which comes in a drawn box."""
+    lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
+    kept = [line for line in lines if line]
+    title, text = kept[0], []
+    for line, raw in zip(lines[1:], box.splitlines()[1:], strict=True):
+        if not line and "─" in raw:
+            break
+        text.append(line)
+    message = " ".join(text)
+    return message if message.lower().startswith(title.lower()) else f"{title}: {message}"
+
+
+def _fail(error: BaseException, code: int) -> int:
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"spikemnist: error: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"spikemnist: warning: {message}", file=sys.stderr)

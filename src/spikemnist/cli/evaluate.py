@@ -1,0 +1,81 @@
+"""``spikemnist evaluate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spikemnist.cli import runs, sources
+from spikemnist.cli.errors import WrongRequest, request
+from spikemnist.encoding import get_encoder
+from spikemnist.models import load_model, model_metadata
+from spikemnist.ops import select_backend
+from spikemnist.training import evaluate, select_device
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.cli.options import Evaluate
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import LeakyMLP
+    from spikemnist.training import Evaluation
+
+
+def run(command: Evaluate) -> int:
+    """Test a model on the test set of its run, or on another one."""
+    with request():
+        device = select_device(command.device)
+        file = model_file(command.run)
+    model, encoder = load(file)
+    if command.backend is not None:
+        with request():
+            select_backend(command.backend)
+        model.backend = command.backend  # type: ignore[assignment]
+    stored = runs.read_config(command.run) if command.run.is_dir() else {}
+    data = command.data or stored.get("data", "digits")
+    root = command.root if command.data or command.root else stored.get("root")
+    _, test = sources.load(data, root)
+    figures = evaluate(
+        model,
+        test,
+        encoder=encoder,
+        batch_size=command.batch_size,
+        device=device,
+        seed=command.seed,
+    )
+    _tell(data, figures)
+    return 0
+
+
+def model_file(run: Path) -> Path:
+    """Return the model file of a run folder, or the file itself.
+
+    Raises
+    ------
+    WrongRequest
+        When there is none.
+    """
+    file = run / runs.MODEL if run.is_dir() else run
+    if not file.is_file():
+        raise WrongRequest(f"no model at {file}: give a run folder or a model file")
+    return file
+
+
+def load(file: Path) -> tuple[LeakyMLP, Encoder]:
+    """Return a stored model and the encoder that it was trained with."""
+    stored = model_metadata(file)["encoder"]
+    if stored is None:
+        raise ValueError(f"{file} does not say which encoder the model was trained with")
+    return load_model(file), get_encoder(**stored)
+
+
+def _tell(data: str, figures: Evaluation) -> None:
+    spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
+    per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
+    print(
+        f"accuracy          {figures.accuracy:.2%} of {figures.samples} test images of {data}\n"
+        f"loss              {figures.loss:.4f}\n"
+        f"spikes per image  {spikes}\n"
+        f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the images\n"
+        f"after each step   {per_step}\n"
+        f"time              {figures.seconds:.2f} s, backend {figures.backend}"
+    )

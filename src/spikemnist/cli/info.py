@@ -1,0 +1,57 @@
+"""``spikemnist info``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist import __version__
+from spikemnist.data.archive import locate
+from spikemnist.data.sources import FASHION_MNIST, MNIST
+from spikemnist.encoding import available_encoders
+from spikemnist.ops import BACKENDS, select_backend
+from spikemnist.training import available_devices
+
+if TYPE_CHECKING:
+    from spikemnist.cli.options import Info
+
+PACKAGES = ("torch", "torchvision", "snntorch", "numpy", "matplotlib", "safetensors")
+
+
+def run(command: Info) -> int:
+    """Print what a bug report needs."""
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    backends = ", ".join(name for name in BACKENDS if name != "auto")
+    print(
+        f"spikemnist  {__version__}\n"
+        f"python      {platform.python_version()} on {platform.platform()}, {sys.executable}\n"
+        f"packages    {packages}\n"
+        f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
+        f"backends    {backends}; auto takes {select_backend('auto')}\n"
+        f"encoders    {', '.join(available_encoders())}\n"
+        f"data        {_data()}"
+    )
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "is missing"
+
+
+def _data() -> str:
+    found = ["digits (in the package)"]
+    for source in (MNIST, FASHION_MNIST):
+        try:
+            folder = next(iter(locate(source, None, download=False).values())).parent
+        except OSError:
+            found.append(f"{source.title} not found")
+        else:
+            found.append(f"{source.title} in {folder}")
+    return ", ".join(found)

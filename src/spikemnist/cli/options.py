@@ -1,0 +1,141 @@
+"""What can be asked on the command line: one dataclass for each command.
+
+Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+DataName = Literal["digits", "mnist", "fashion_mnist"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every command."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Common):
+    """Where images come from."""
+
+    data: DataName = "digits"
+    """digits: 6,000 images of MNIST that come with the package; mnist and fashion_mnist: the full
+    sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded."""
+
+    root: Path | None = None
+    """Folder that holds the data files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Source):
+    """Train a spiking network, test it, and draw what it does."""
+
+    encoder: str = "latency"
+    """How images become spikes: latency, rate, direct, or an installed plug-in."""
+
+    num_steps: int = 8
+    """Timesteps for each image."""
+
+    hidden: tuple[int, ...] = (512,)
+    """Neurons of each hidden layer."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+
+    batch_size: int = 64
+    """Images in a training step."""
+
+    lr: float = 2e-3
+    """Peak learning rate; it rises and falls along one cycle."""
+
+    device: str = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+
+    backend: str = "auto"
+    """How the timesteps are run: auto, reference or snntorch."""
+
+    seed: int = 0
+    """Of the first weights, the order of the images, and the encoder."""
+
+    out: Path | None = None
+    """Run folder; a new one under runs/ when left out."""
+
+    resume: bool = False
+    """Continue the run in --out, with its own options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Common):
+    """Test a trained network."""
+
+    run: Positional[Path]
+    """Run folder, or a model.safetensors file."""
+
+    data: DataName | None = None
+    """Test set; that of the run when left out."""
+
+    root: Path | None = None
+    """Folder that holds the data files; that of the run when left out."""
+
+    batch_size: int = 256
+    """Images in a step."""
+
+    device: str = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+
+    backend: str | None = None
+    """auto, reference or snntorch; that of the model when left out."""
+
+    seed: int = 0
+    """Of an encoder that draws random numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode(Source):
+    """Turn one image of the test set into spikes, and draw or store them."""
+
+    encoder: str = "latency"
+    """How the image becomes spikes: latency, rate, direct, or an installed plug-in."""
+
+    num_steps: int = 8
+    """Timesteps."""
+
+    index: int = 0
+    """Which test image."""
+
+    seed: int = 0
+    """Of an encoder that draws random numbers."""
+
+    out: Path = Path("encoding.png")
+    """A picture (png, pdf, svg), or a NumPy array [T, 28, 28] (npy)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot(Common):
+    """Draw what a trained network does with one image of its test set."""
+
+    run: Positional[Path]
+    """Run folder."""
+
+    index: int = 0
+    """Which test image."""
+
+    seed: int = 0
+    """Of an encoder that draws random numbers."""
+
+    out: Path | None = None
+    """Folder for the pictures; the run folder when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info(Common):
+    """Print versions, devices, backends and data found, for bug reports."""
+
+
+Command = Train | Evaluate | Encode | Plot | Info

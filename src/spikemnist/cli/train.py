@@ -1,0 +1,91 @@
+"""``spikemnist train``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.cli import pictures, runs, sources
+from spikemnist.cli.errors import request
+from spikemnist.encoding import describe_encoder, get_encoder
+from spikemnist.models import LeakyMLP, save_model
+from spikemnist.ops import select_backend
+from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.cli.options import Train
+    from spikemnist.training import History
+
+SCHEDULE = "one_cycle"
+
+
+def run(command: Train) -> int:
+    """Train, test, draw and tell."""
+    started = time.perf_counter()
+    with request():
+        encoder = get_encoder(command.encoder, num_steps=command.num_steps, dtype=torch.float32)
+        model = _model(command)
+        device = select_device(command.device)
+        folder = runs.check_resumed(command) if command.resume else None
+    train, test = sources.load(command.data, command.root)
+    folder = folder or runs.new_run(command)
+    history = fit(
+        model,
+        train,
+        encoder=encoder,
+        epochs=command.epochs,
+        batch_size=command.batch_size,
+        lr=command.lr,
+        schedule=SCHEDULE,
+        device=device,
+        seed=command.seed,
+        callbacks=[csv_logger(folder / runs.METRICS)],
+        checkpoint=folder / runs.CHECKPOINT,
+        resume=(folder / runs.CHECKPOINT).exists(),
+    )
+    history.save_csv(folder / runs.METRICS)
+    if history.interrupted:
+        print(
+            f"interrupted after {len(history)} of {command.epochs} epochs, which are saved\n"
+            f"continue with  spikemnist train --resume --out {folder}"
+        )
+        return 130
+    save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
+    figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
+    written = pictures.draw_training(folder, model, encoder, test, history, figures)
+    _tell(command, folder, history, figures, len(written), time.perf_counter() - started)
+    return 0
+
+
+def _model(command: Train) -> LeakyMLP:
+    select_backend(command.backend)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(command.seed)
+        return LeakyMLP(hidden=command.hidden, backend=command.backend)  # type: ignore[arg-type]
+
+
+def _tell(
+    command: Train,
+    folder: Path,
+    history: History,
+    figures: Evaluation,
+    num_pictures: int,
+    seconds: float,
+) -> None:
+    spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
+    more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 20"
+    print(
+        f"test accuracy     {figures.accuracy:.2%} of {figures.samples} images, after the last of "
+        f"{len(history)} epochs\n"
+        f"spikes per image  {spikes}\n"
+        f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
+        f"backend {figures.backend}\n"
+        f"written to        {folder}: {runs.MODEL}, {runs.METRICS}, {runs.CONFIG}, "
+        f"{runs.CHECKPOINT}, {num_pictures} pictures\n"
+        f"try next          spikemnist plot {folder}\n"
+        f"                  spikemnist train{more}"
+    )

@@ -1,0 +1,188 @@
+"""The network at work, timestep by timestep.
+
+Shapes: ``T`` timesteps, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.animation import FuncAnimation
+
+from spikemnist.viz import _style
+from spikemnist.viz._decisions import running_decision
+from spikemnist.viz._samples import (
+    class_label,
+    frames,
+    input_sample,
+    one_sample,
+    require_record,
+    to_numpy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+    from torch import Tensor
+
+    from spikemnist.models.record import Record
+    from spikemnist.viz._samples import Array
+
+
+def animate(
+    record: Record,
+    *,
+    sample: int = 0,
+    label: int | Tensor | None = None,
+    image_shape: tuple[int, int] | None = None,
+    interval: int = 200,
+) -> FuncAnimation:
+    """Animate one sample: the input, the output membranes and spike counts, the leading class.
+
+    One frame for each timestep. ``animation.to_jshtml()`` gives HTML for a notebook or a page,
+    ``animation.save("digit.gif", writer="pillow")`` a GIF; neither needs ffmpeg.
+
+    Parameters
+    ----------
+    record
+        What the model returned, called with ``record="all"``.
+    sample
+        Which sample of the batch.
+    label
+        The true class of that sample, when known.
+    image_shape
+        Height and width, for flat inputs that are not square.
+    interval
+        Milliseconds between two frames.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        Keep it in a variable until it is saved.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When ``record`` is no Record.
+    ValueError
+        When the Record holds no input, or the shapes are not those of a picture.
+    """
+    record = require_record(record)
+    values = to_numpy(frames(input_sample(record, sample), image_shape))
+    scene = _Scene(record, sample, class_label(label, record.scores.shape[-1]), values)
+    return FuncAnimation(
+        scene.figure, scene.show, frames=len(values), init_func=scene.artists, interval=interval
+    )
+
+
+class _Scene:
+    """The artists of the animation, and how they look at a timestep."""
+
+    def __init__(self, record: Record, sample: int, label: int | None, values: Array) -> None:
+        self.values = values
+        self.truth = "" if label is None else f" (true class {label})"
+        self.membrane = to_numpy(one_sample(record.membrane, sample, "membrane"))
+        self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
+        self.leader = running_decision(record, sample).leader
+        self.figure: Figure = _style.new_figure(8.0, 4.8)
+        places = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.35))
+        self.picture = _draw_input(self.figure.add_subplot(places[:, 0]), values)
+        self.curves = self.figure.add_subplot(places[0, 1])
+        self.lines = _draw_membranes(self.curves, self.membrane)
+        self.names = _name_lines(self.curves, len(self.lines), label)
+        self.bars = _draw_counts(self.figure.add_subplot(places[1, 1]), self.counts, label)
+        self.title = self.figure.suptitle("", fontsize=11)
+        self.show(len(values) - 1)
+        # Settle the layout once: done for each frame it costs time, and the picture would tremble.
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
+    def artists(self) -> Iterable[Artist]:
+        return (self.picture, *self.lines, *self.names, *self.bars, self.title)
+
+    def show(self, step: int) -> Iterable[Artist]:
+        """Set every artist to what it is after timestep ``step``."""
+        leader = int(self.leader[step])
+        self.picture.set_data(self.values[step])
+        for index, line in enumerate(self.lines):
+            line.set_data(np.arange(step + 1), self.membrane[: step + 1, index])
+            line.set_linewidth(2.6 if index == leader else 1.1)
+        heights = _style.label_heights(self.curves, self.membrane[step])
+        for name, height in zip(self.names, heights, strict=True):
+            name.set_position((step + 0.4, height))
+        for index, bar in enumerate(self.bars):
+            bar.set_height(float(self.counts[step, index]))
+            bar.set_hatch("///" if index == leader else "")
+            bar.set_facecolor(_style.SKY if index == leader else _style.PALE)
+        self.title.set_text(f"after timestep {step}: class {leader} leads{self.truth}")
+        return self.artists()
+
+
+def _draw_input(ax: Axes, values: Array) -> AxesImage:
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    picture = ax.imshow(values[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title("input", fontsize=10)
+    return picture
+
+
+def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
+    lines = [
+        ax.plot(
+            np.arange(len(membrane)),
+            membrane[:, index],
+            color=_style.class_colour(index),
+            linestyle=_style.class_dashes(index),
+            marker="o" if len(membrane) == 1 else "",
+            label=f"class {index}",
+        )[0]
+        for index in range(membrane.shape[1])
+    ]
+    ax.autoscale_view()
+    ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow
+    _style.time_axis(ax, len(membrane))
+    ax.set_ylabel("membrane potential")
+    _style.open_frame(ax)
+    return lines
+
+
+def _name_lines(ax: Axes, classes: int, label: int | None) -> list[Text]:
+    return [
+        ax.text(
+            0.0,
+            0.0,
+            f"{index} (true)" if index == label else f"{index}",
+            va="center",
+            fontsize=_style.SMALL,
+            fontweight="bold" if index == label else "normal",
+        )
+        for index in range(classes)
+    ]
+
+
+def _draw_counts(ax: Axes, counts: Array, label: int | None) -> BarContainer:
+    classes = counts.shape[1]
+    bars = ax.bar(
+        np.arange(classes), counts[-1], width=0.75, color=_style.PALE, edgecolor=_style.BLUE
+    )
+    if label is not None:
+        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
+    ax.set_xlim(-0.6, classes - 0.4)
+    ax.set_ylim(0.0, 1.05 * max(float(counts[-1].max()), 1.0))
+    ax.set_xlabel("class")
+    ax.set_ylabel("spikes so far")
+    _style.integer_ticks(ax.xaxis, 20)
+    _style.integer_ticks(ax.yaxis, 6)
+    _style.open_frame(ax)
+    return bars

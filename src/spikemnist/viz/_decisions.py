@@ -1,0 +1,269 @@
+"""How the output layer came to its answer.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import to_rgba
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import class_label, one_sample, require_record, to_numpy
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+    from spikemnist.models.record import Record
+    from spikemnist.viz._samples import Array
+
+_SCORE_LABELS = {
+    "mean_membrane": "mean membrane potential so far",
+    "max_membrane": "highest membrane potential so far",
+    "spike_count": "spikes so far",
+    "first_spike": "minus timesteps before the first spike",
+}
+_NARROW = 0.02  # share of the strip below which a number does not fit
+
+
+@dataclass(frozen=True, eq=False)
+class RunningDecision:
+    """One sample's ``scores`` ``[T, C]`` after each timestep, and the ``leader`` ``[T]``."""
+
+    scores: Array
+    leader: npt.NDArray[np.int64]
+
+
+def running_decision(record: Record, sample: int) -> RunningDecision:
+    """Return what the record's readout would have answered after each timestep."""
+    # Imported here, because drawing a History must not load the models.
+    from spikemnist.models.readout import running_mean, running_scores
+    from spikemnist.models.record import decide
+
+    spikes = one_sample(record.spikes, sample).detach().cpu().float().unsqueeze(1)
+    membrane = one_sample(record.membrane, sample, "membrane").detach().cpu().float().unsqueeze(1)
+    scores = running_scores(record.readout, spikes, membrane)
+    leader = decide(scores, running_mean(membrane))
+    return RunningDecision(to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy())
+
+
+def spike_counts(
+    record: Record,
+    *,
+    sample: int = 0,
+    label: int | Tensor | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how often each output neuron fired, with the predicted and the true class marked.
+
+    The predicted class is the record's own, by its readout; with a membrane readout it need not
+    be the one that fired most. It is hatched and named; the true one has a thick outline and is
+    named.
+
+    Parameters
+    ----------
+    record
+        What the model returned.
+    sample
+        Which sample of the batch.
+    label
+        The true class of that sample, when known.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When ``record`` is no Record.
+    ValueError
+        When ``label`` is no class of the record.
+    """
+    record = require_record(record)
+    counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
+    label = class_label(label, len(counts))
+    predicted = int(record.predictions[sample])
+    ax = _style.axes_or_new(ax, 6.0, 3.4)
+    bars = ax.bar(np.arange(len(counts)), counts, width=0.75, color=_style.PALE)
+    bars[predicted].set(facecolor=_style.SKY, hatch="///", edgecolor=_style.BLUE)
+    if label is not None:
+        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
+    if not counts.any():
+        _style.note(ax, "no output neuron fired")
+    for index in {predicted} | ({label} if label is not None else set()):
+        ax.annotate(
+            _roles(index, predicted, label, "\n"),
+            xy=(index, counts[index]),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=_style.SMALL,
+        )
+    _dress_counts(ax, counts)
+    _style.set_title(ax, f"output spikes, sample {sample} (readout {record.readout})")
+    return ax
+
+
+def _dress_counts(ax: Axes, counts: Array) -> None:
+    ax.set_xlim(-0.6, len(counts) - 0.4)
+    ax.set_ylim(0.0, 1.25 * max(float(counts.max()), 1.0))  # room for the words above a bar
+    ax.set_xlabel("class")
+    ax.set_ylabel("spikes in all timesteps")
+    _style.integer_ticks(ax.xaxis, 20)
+    _style.integer_ticks(ax.yaxis, 6)
+    _style.open_frame(ax)
+
+
+def _roles(index: int, predicted: int, label: int | None, separator: str) -> str:
+    roles = ["predicted"] if index == predicted else []
+    return separator.join(roles + (["true"] if index == label else []))
+
+
+def decision(
+    record: Record,
+    *,
+    sample: int = 0,
+    label: int | Tensor | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the score of each class after each timestep, and which class leads.
+
+    The strip above the curves shows the leading class at every timestep and names it where there
+    is room. It is the first of ``ax.child_axes``.
+
+    Parameters
+    ----------
+    record
+        What the model returned; its readout makes the scores.
+    sample
+        Which sample of the batch.
+    label
+        The true class of that sample, when known.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes with the curves.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When ``record`` is no Record.
+    ValueError
+        When ``label`` is no class of the record, or its readout is unknown.
+    """
+    record = require_record(record)
+    running = running_decision(record, sample)
+    steps, classes = running.scores.shape
+    label = class_label(label, classes)
+    predicted = int(record.predictions[sample])
+    ax = _style.axes_or_new(ax, 7.0, 4.2)
+    _draw_scores(ax, running.scores, record.readout, predicted, label)
+    if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
+        _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
+    _style.time_axis(ax, steps)
+    ax.set_ylabel(_SCORE_LABELS.get(record.readout, record.readout))
+    _style.open_frame(ax)
+    _draw_leaders(ax, running.leader)
+    truth = "" if label is None else f", true class {label}"
+    _style.set_title(ax, f"sample {sample}: predicted class {predicted}{truth}")
+    return ax
+
+
+def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: int | None) -> None:
+    time = np.arange(len(scores))
+    for index in range(scores.shape[1]):
+        marked = index in (predicted, label)
+        ax.plot(
+            time,
+            scores[:, index],
+            color=_style.class_colour(index),
+            linestyle=_style.class_dashes(index),
+            linewidth=2.6 if marked else 1.1,
+            marker="o" if index == label or len(time) == 1 else "",
+            markersize=5.0 if index == label else 3.0,
+            markevery=max(1, len(time) // 25),
+            zorder=3 if marked else 2,
+            label=f"class {index}",
+        )
+    if readout in ("spike_count", "first_spike"):
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(bottom, max(top, bottom + 1.1))
+        _style.integer_ticks(ax.yaxis)
+    _label_ends(
+        ax,
+        scores[-1],
+        len(scores),
+        {i: _roles(i, predicted, label, ", ") for i in range(scores.shape[1])},
+    )
+
+
+def _label_ends(ax: Axes, ends: Array, steps: int, roles: dict[int, str]) -> None:
+    """Write the class beside the end of each curve, apart from one another."""
+    for index, height in enumerate(_style.label_heights(ax, ends)):
+        role = roles.get(index, "")
+        ax.annotate(
+            f"{index} ({role})" if role else f"{index}",
+            xy=(steps - 1, float(ends[index])),
+            xytext=(1.02, height),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            color=_style.BLACK,
+            fontsize=_style.SMALL,
+            fontweight="bold" if role else "normal",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": _style.class_colour(index),
+                "linewidth": 0.8,
+                "shrinkA": 1,
+                "shrinkB": 2,
+                "relpos": (0.0, 0.5),
+            },
+        )
+
+
+def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:
+    strip = ax.inset_axes((0.0, 1.02, 1.0, 0.08), sharex=ax)
+    starts = np.append(0, np.flatnonzero(np.diff(leader)) + 1)
+    widths = np.diff(np.append(starts, len(leader)))
+    colours = [_style.class_colour(int(index)) for index in leader[starts]]
+    strip.barh(
+        np.full(len(starts), 0.5),
+        widths,
+        left=starts - 0.5,
+        height=1.0,
+        color=colours,
+        edgecolor="white",
+    )
+    strip.set_ylim(0.0, 1.0)
+    strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
+    strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
+    for start, width, colour in zip(starts, widths, colours, strict=True):
+        if width < _NARROW * len(leader):
+            continue
+        strip.text(
+            float(start + (width - 1) / 2),
+            0.5,
+            str(leader[start]),
+            ha="center",
+            va="center",
+            fontsize=_style.SMALL,
+            color=_style.text_colour(to_rgba(colour)),
+        )

@@ -1,0 +1,142 @@
+"""An encoded image over time.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import frames, input_sample, to_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+    from torch import Tensor
+
+    from spikemnist.models.record import Record
+    from spikemnist.viz._samples import Array
+
+_MOST_FRAMES = 12
+
+
+def encoding(
+    spikes_or_record: Tensor | Record,
+    *,
+    sample: int = 0,
+    image: Tensor | None = None,
+    image_shape: tuple[int, int] | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw what an encoder made of an image: how often and how early each pixel fired, and when.
+
+    Above: the image, when given; the sum over all timesteps; the timestep of each pixel's first
+    spike. Below: the input at up to twelve timesteps, evenly chosen.
+
+    Parameters
+    ----------
+    spikes_or_record
+        Spikes ``[T, B, ...]``, or a Record made with ``record="all"``.
+    sample
+        Which sample of the batch.
+    image
+        The image before encoding, of the same number of pixels.
+    image_shape
+        Height and width, for flat inputs that are not square.
+    figure
+        Where to draw: an empty Figure or SubFigure; a new one by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure drawn into.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When the first argument is neither a Record nor a tensor.
+    ValueError
+        When the Record holds no input, or the shapes are not those of a picture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> figure = viz.encoding(torch.rand(5, 1, 784).round())
+    >>> [panel.get_title() for panel in figure.axes[-5:]]
+    ['t = 0', 't = 1', 't = 2', 't = 3', 't = 4']
+    """
+    values = to_numpy(frames(input_sample(spikes_or_record, sample), image_shape))
+    original = None if image is None else _original(image, values.shape[1:])
+    if figure is None:
+        figure = _style.new_figure(8.0, 4.0)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
+    panels = list(above.subplots(1, 2 if original is None else 3, squeeze=False)[0])
+    if original is not None:
+        _show(panels.pop(0), original, "image", 0.0, max(float(original.max()), 1e-6))
+    _draw_sum(panels[0], values)
+    _draw_first_spike(panels[1], values)
+    _draw_frames(below, values)
+    return _style.root_figure(panels[0])
+
+
+def _original(image: Tensor, shape: tuple[int, ...]) -> Array:
+    if image.numel() != shape[0] * shape[1]:
+        raise ValueError(
+            f"image must be the one image that was encoded, {shape[0]} x {shape[1]} pixels; "
+            f"got shape {tuple(image.shape)}"
+        )
+    return to_numpy(image.reshape(shape))
+
+
+def _show(ax: Axes, picture: Array, title: str, low: float, high: float) -> None:
+    ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    _bare(ax, title)
+
+
+def _bare(ax: Axes, title: str) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(title, fontsize=9)
+
+
+def _draw_sum(ax: Axes, values: Array) -> None:
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    picture = ax.imshow(values.sum(0), cmap="viridis", interpolation="nearest")
+    picture.set_clim(min(float(values.sum(0).min()), 0.0), max(float(values.sum(0).max()), 1.0))
+    _bare(ax, f"spikes in {len(values)} timesteps" if binary else "sum over time")
+    _colour_bar(picture, "spikes" if binary else "input", whole=binary)
+
+
+def _draw_first_spike(ax: Axes, values: Array) -> None:
+    fired = (values != 0).any(0)
+    first = np.ma.masked_array((values != 0).argmax(0), mask=~fired)
+    ax.set_facecolor(_style.PALE)  # shows where nothing fired
+    picture = ax.imshow(
+        first, cmap="viridis_r", vmin=0, vmax=max(len(values) - 1, 1), interpolation="nearest"
+    )
+    _bare(ax, "first spike (grey: none)")
+    _colour_bar(picture, "timestep", whole=True)
+
+
+def _colour_bar(picture: AxesImage, label: str, *, whole: bool) -> None:
+    """Put a colour bar as high as the picture at its right; ``whole`` numbers only, if asked."""
+    ax = picture.axes
+    bar = _style.root_figure(ax).colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
+    bar.set_label(label)
+    if whole:
+        _style.integer_ticks(bar.ax.yaxis, 6)
+
+
+def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
+    chosen = np.unique(np.linspace(0, len(values) - 1, _MOST_FRAMES).round().astype(int))
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    panels = figure.subplots(1, len(chosen), squeeze=False)[0]
+    for ax, step in zip(panels, chosen, strict=True):
+        _show(ax, values[step], f"t = {step}", low, high)

@@ -1,0 +1,119 @@
+"""The raster: one mark for each spike.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import input_sample, layer_sample, require_record, to_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from spikemnist.models.record import Record
+    from spikemnist.viz._samples import Array
+
+_SPARSE_POINTS = 500  # below, marks may be larger than a row: they rarely touch
+_FEW_POINTS = 5_000  # below, every mark stays a vector in PDF and SVG
+_MANY_POINTS = 200_000  # above, a mark is one pixel: drawn several times faster, and enough
+_FEW_NEURONS = 20  # up to here each neuron gets its own tick
+
+
+def raster(
+    record_or_spikes: Record | Tensor,
+    *,
+    sample: int = 0,
+    layer: int | str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one mark for each spike: the timestep on x, the neuron on y.
+
+    All spikes are one artist, so that a million of them are drawn in about a second.
+
+    Parameters
+    ----------
+    record_or_spikes
+        A Record, or spikes ``[T, B, ...]`` or ``[T, N]``. Every non-zero entry is a spike.
+    sample
+        Which sample of the batch.
+    layer
+        Which layer of a Record: a name (``"input"``, ``"hidden 1"``, ``"output"``) or an index
+        into its layers. The output layer by default; others need ``record="all"``.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When the first argument is neither a Record nor a tensor.
+    ValueError
+        When the layer was not recorded, or the tensor has fewer than two dimensions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> ax = viz.raster(torch.eye(5))  # neuron i fires at timestep i
+    >>> ax.get_xlabel(), ax.lines[0].get_xdata().tolist()
+    ('timestep', [0, 1, 2, 3, 4])
+    """
+    name, spikes = _spikes(record_or_spikes, sample, layer)
+    steps, neurons = spikes.shape
+    ax = _style.axes_or_new(ax, 7.0, 3.6)
+    time, neuron = np.nonzero(spikes)
+    if not len(time):
+        _style.note(ax, "no spikes")
+    _mark(ax, time, neuron, neurons)
+    _style.time_axis(ax, steps)
+    ax.set_ylim(-0.5, neurons - 0.5)
+    ax.set_ylabel(f"{name} neuron".strip())
+    _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
+    _style.open_frame(ax)
+    where = f"{name}, sample {sample}" if name else f"sample {sample}"
+    active = len(np.unique(neuron))
+    _style.set_title(ax, f"{where}: {len(time):,} spikes, {active:,} of {neurons:,} neurons fired")
+    return ax
+
+
+def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tuple[str, Array]:
+    if not isinstance(source, Tensor):
+        chosen = layer_sample(require_record(source), layer, sample)
+        return chosen.name, chosen.spikes
+    if layer is not None:
+        raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")
+    return "", to_numpy(input_sample(source, sample).flatten(1))
+
+
+def _mark(
+    ax: Axes, time: np.ndarray[tuple[int], np.dtype[np.intp]], neuron: np.ndarray, neurons: int
+) -> None:
+    box = ax.get_window_extent()
+    row = box.height / _style.root_figure(ax).dpi * 72 / neurons  # points for one neuron
+    many = len(time) > _MANY_POINTS
+    smallest = 4.0 if len(time) < _SPARSE_POINTS else 2.0
+    ax.plot(
+        time,
+        neuron,
+        linestyle="none",
+        marker="," if many else "|",
+        markersize=float(np.clip(0.7 * row, smallest, 14.0)),
+        markeredgewidth=1.0,
+        color=_style.BLACK,
+        # Where several spikes share a pixel, grey levels show how many.
+        alpha=float(np.clip(0.6 * box.width * box.height / len(time), 0.15, 1.0)) if many else 1.0,
+        rasterized=len(time) > _FEW_POINTS,
+        label="spikes",
+    )

@@ -1,0 +1,157 @@
+"""How the pictures look: colours, figures, ticks and labels, passed to each artist explicitly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+# Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white.
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#8C8C8C"
+PALE = "#D9D9D9"
+BAND = "#F2F2F2"
+
+_CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
+_CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+SMALL = 8.0
+
+
+def class_colour(index: int) -> str:
+    """Return the colour of a class; it repeats after seven, so never let it speak alone."""
+    return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
+
+
+def class_dashes(index: int) -> str | tuple[float, Sequence[float]]:
+    """Return the line style of a class; with `class_colour`, 28 classes look different."""
+    return _CLASS_DASHES[index % len(_CLASS_DASHES)]
+
+
+def text_colour(rgba: Sequence[float]) -> str:
+    """Return black or white, whichever contrasts more with a background of colour ``rgba``.
+
+    The contrast ratio is that of WCAG 2.1; black and white tie at a luminance of 0.179.
+
+    Examples
+    --------
+    >>> text_colour((1.0, 1.0, 1.0, 1.0)), text_colour((0.0, 0.0, 0.5, 1.0))
+    ('black', 'white')
+    """
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if luminance > 0.179 else "white"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches, unknown to pyplot."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return ``ax``, or the Axes of a new figure of that size in inches."""
+    return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def root_figure(ax: Axes) -> Figure:
+    """Return the figure that holds ``ax``, also when it sits in a subfigure."""
+    figure = ax.figure
+    if isinstance(figure, SubFigure):
+        figure = figure.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
+    """Write the title at the left, which leaves the right for a legend."""
+    ax.set_title(text, loc="left", fontsize=10, pad=pad)
+
+
+def open_frame(ax: Axes) -> None:
+    """Remove the top and right border."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def integer_ticks(axis: Axis, count: int = 10) -> None:
+    """Put ticks at whole numbers only, at most about ``count`` of them."""
+    axis.set_major_locator(MaxNLocator(nbins=count, integer=True, min_n_ticks=1))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+
+
+def time_axis(ax: Axes, steps: int) -> None:
+    """Make x the timesteps 0 .. ``steps`` - 1."""
+    ax.set_xlim(-0.5, steps - 0.5)
+    ax.set_xlabel("timestep")
+    integer_ticks(ax.xaxis)
+
+
+def note(ax: Axes, text: str, height: float = 0.5) -> None:
+    """Say why there is nothing to see, at that share of the height of the picture."""
+    ax.text(0.5, height, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
+
+
+def legend_above(ax: Axes, columns: int = 3) -> None:
+    """Put the legend above the Axes, at the right, where it hides no data."""
+    ax.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize=SMALL,
+        borderaxespad=0.2,
+        handlelength=1.8,
+        columnspacing=1.2,
+    )
+
+
+def label_heights(ax: Axes, ends: npt.NDArray[np.float32]) -> list[float]:
+    """Return where to write small labels beside curves that end at ``ends``, in data units."""
+    bottom, top = ax.get_ylim()
+    inches = ax.get_window_extent().height / root_figure(ax).dpi
+    gap = (top - bottom) * 1.25 * SMALL / 72 / inches
+    return spread([float(end) if np.isfinite(end) else bottom for end in ends], gap, bottom, top)
+
+
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move positions until neighbours are ``gap`` apart and all lie between ``low`` and ``high``.
+
+    Keeps their order; positions that are far enough apart stay where they are. When there is not
+    enough room they run over ``high``.
+
+    Examples
+    --------
+    >>> spread([2.0, 2.0, 5.0], gap=1.0, low=0.0, high=9.0)
+    [1.5, 2.5, 5.0]
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    groups: list[tuple[float, int]] = []  # centre and size of each run of touching labels
+    for i in order:
+        centre, size = positions[i], 1
+        while groups:
+            left, count = groups[-1]
+            if centre - left >= gap * (size + count) / 2:
+                break
+            groups.pop()
+            centre = (centre * size + left * count) / (size + count)
+            size += count
+        groups.append((centre, size))
+    moved = [centre + gap * (k - (size - 1) / 2) for centre, size in groups for k in range(size)]
+    result = [0.0] * len(positions)
+    for k, (i, position) in enumerate(zip(order, moved, strict=True)):
+        below_the_top = min(position, high - (len(order) - 1 - k) * gap)
+        result[i] = max(below_the_top, low + k * gap)
+    return result

@@ -1,0 +1,170 @@
+"""How training went, and what came of it.
+
+Shapes: ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.ticker import PercentFormatter
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from spikemnist.training.evaluation import Evaluation
+    from spikemnist.training.history import History
+    from spikemnist.viz._samples import Array
+
+_MOST_CLASSES_WITH_COUNTS = 30
+
+
+def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Figure:
+    """Draw loss and accuracy over the epochs, for training and validation.
+
+    The best epoch is marked in both panels; figures that were not measured are left out.
+
+    Parameters
+    ----------
+    history
+        What `fit` returned.
+    ax
+        The two Axes to draw into, for the loss and for the accuracy; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure with the two panels.
+
+    Raises
+    ------
+    ValueError
+        When no epoch was finished, or ``ax`` is not two Axes.
+
+    Examples
+    --------
+    >>> from spikemnist import viz
+    >>> from spikemnist.training.history import EpochMetrics, History
+    >>> first = EpochMetrics(1, 0.50, 0.80, 0.40, 0.88, 1e-3, 40.0)
+    >>> second = EpochMetrics(2, 0.30, 0.90, 0.35, 0.91, 1e-3, 42.0)
+    >>> figure = viz.training_curves(History([first, second], best_epoch=2))
+    >>> [panel.get_ylabel() for panel in figure.axes]
+    ['loss', 'accuracy']
+    """
+    if not len(history):
+        raise ValueError("this History holds no finished epoch, so there is nothing to draw")
+    loss, accuracy = _two_panels(ax)
+    _draw_metric(loss, history, "loss")
+    _draw_metric(accuracy, history, "accuracy")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return _style.root_figure(loss)
+
+
+def _two_panels(ax: Sequence[Axes] | None) -> tuple[Axes, Axes]:
+    if ax is None:
+        figure = _style.new_figure(8.0, 3.4)
+        return figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    if isinstance(ax, Axes) or len(ax) != 2:
+        count = 1 if isinstance(ax, Axes) else len(ax)
+        raise ValueError(f"ax must be two Axes, for loss and accuracy; got {count}")
+    return ax[0], ax[1]
+
+
+def _draw_metric(ax: Axes, history: History, name: str) -> None:
+    epochs = np.array([row.epoch for row in history.epochs])
+    for column, label, colour, dashes, marker in (
+        (name, "training", _style.BLUE, "solid", "o"),
+        (f"validation_{name}", "validation", _style.VERMILLION, (0, (5, 1.5)), "s"),
+    ):
+        values = np.array(history.column(column))
+        known = np.isfinite(values)
+        if known.any():
+            ax.plot(
+                epochs[known],
+                values[known],
+                color=colour,
+                linestyle=dashes,
+                linewidth=1.6,
+                marker=marker,
+                markersize=5.0 if len(epochs) <= 40 else 0.0,
+                label=label,
+            )
+    if history.best_epoch is not None:
+        ax.axvline(
+            history.best_epoch,
+            color=_style.GREY,
+            linestyle=(0, (1.2, 1.8)),
+            linewidth=1.4,
+            zorder=1,
+            label=f"best epoch ({history.best_epoch})",
+        )
+    margin = max(0.5, 0.03 * len(epochs))
+    ax.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(name)
+    _style.integer_ticks(ax.xaxis)
+    _style.open_frame(ax)
+    _style.legend_above(ax)
+
+
+def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+    """Draw the confusion matrix: labels in rows, predictions in columns.
+
+    A cell is coloured by its share of the row and holds its count; empty cells hold none.
+
+    Parameters
+    ----------
+    evaluation
+        What `evaluate` returned.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into; its figure also holds a colour bar.
+
+    Raises
+    ------
+    ValueError
+        When the confusion matrix is not square.
+    """
+    counts = to_numpy(evaluation.confusion)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(f"confusion must be [C, C], got shape {counts.shape}")
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    ax = _style.axes_or_new(ax, 6.0, 5.2)
+    image = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
+    if len(counts) <= _MOST_CLASSES_WITH_COUNTS:
+        _write_counts(ax, image, counts, share)
+    bar = _style.root_figure(ax).colorbar(image, ax=ax, format=PercentFormatter(1.0))
+    bar.set_label("share of the class's samples")
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    _style.integer_ticks(ax.xaxis, 20)
+    _style.integer_ticks(ax.yaxis, 20)
+    _style.set_title(ax, f"accuracy {evaluation.accuracy:.2%} on {evaluation.samples:,} samples")
+    return ax
+
+
+def _write_counts(ax: Axes, image: AxesImage, counts: Array, share: Array) -> None:
+    size = float(np.clip(90.0 / len(counts), 4.0, 9.0))
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        ax.text(
+            float(column),
+            float(row),
+            f"{counts[row, column]:.0f}",
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=_style.text_colour(to_rgba(image.cmap(float(share[row, column])))),
+        )

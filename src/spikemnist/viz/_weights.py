@@ -1,0 +1,135 @@
+"""What the first layer looks for.
+
+Shapes: ``N`` neurons, ``P`` pixels, ``H`` and ``W`` of an image, ``K`` neurons shown.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor, nn
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import chosen_neurons, to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from spikemnist.viz._samples import Array
+
+_MOST_BY_DEFAULT = 64
+
+
+def receptive_fields(
+    model_or_weight: nn.Module | Tensor,
+    *,
+    image_shape: tuple[int, int] = (28, 28),
+    neurons: Sequence[int] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the input weights of first-layer neurons as pictures, in one grid.
+
+    Zero is white; the colour scale is the same for all neurons and symmetric. The number above a
+    field is the neuron's index.
+
+    Parameters
+    ----------
+    model_or_weight
+        A module, whose first `torch.nn.Linear` is drawn, or weights ``[N, P]``.
+    image_shape
+        Height and width of the input, ``H * W = P``.
+    neurons
+        Which neurons, in this order; the first 64 by default.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure with the grid and its colour bar.
+
+    Raises
+    ------
+    IndexError
+        When there is no such neuron.
+    TypeError
+        When the first argument is neither a module nor a tensor.
+    ValueError
+        When the module has no linear layer, or the weights do not fit ``image_shape``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> figure = viz.receptive_fields(torch.randn(4, 6), image_shape=(2, 3))
+    >>> figure.axes[1].get_ylabel()
+    'weight'
+    """
+    weight = to_numpy(_first_weight(model_or_weight))
+    height, width = image_shape
+    if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
+        raise ValueError(
+            f"weights must be [N, {height * width}] for image_shape={(height, width)}, "
+            f"got shape {weight.shape}; pass the image_shape of your input"
+        )
+    if neurons is None:
+        shown = list(range(min(len(weight), _MOST_BY_DEFAULT)))
+    else:
+        shown = chosen_neurons(neurons, len(weight))
+    columns = math.ceil(math.sqrt(len(shown) * height / width))
+    grid = _mosaic(weight[shown].reshape(-1, height, width), columns)
+    ax = _style.axes_or_new(ax, 6.6, 6.0)
+    _draw_grid(ax, grid)
+    for neuron, (top, left) in zip(
+        shown, _corners(len(shown), columns, height, width), strict=True
+    ):
+        ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
+    _style.set_title(ax, f"input weights of {len(shown)} of {len(weight):,} neurons", pad=16.0)
+    return _style.root_figure(ax)
+
+
+def _first_weight(model_or_weight: nn.Module | Tensor) -> Tensor:
+    if isinstance(model_or_weight, Tensor):
+        return model_or_weight
+    if not isinstance(model_or_weight, nn.Module):
+        raise TypeError(
+            f"expected a module or a weight tensor [N, P], got {type(model_or_weight).__name__}"
+        )
+    for module in model_or_weight.modules():
+        if isinstance(module, nn.Linear):
+            return module.weight
+    raise ValueError(
+        f"{type(model_or_weight).__name__} has no torch.nn.Linear; pass its weight tensor [N, P]"
+    )
+
+
+def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[int, int]]:
+    """Return the top left pixel of each field; the room between rows holds a line of text."""
+    across, down = width + max(1, round(0.08 * width)), height + max(1, round(0.24 * height))
+    return [(place // columns * down, place % columns * across) for place in range(count)]
+
+
+def _mosaic(fields: Array, columns: int) -> Array:
+    """Lay fields ``[K, H, W]`` out in one picture, NaN between them."""
+    count, height, width = fields.shape
+    corners = _corners(count, columns, height, width)
+    bottom, right = max(top for top, _ in corners), max(left for _, left in corners)
+    grid = np.full((bottom + height, right + width), np.nan, dtype=np.float32)
+    for field, (top, left) in zip(fields, corners, strict=True):
+        grid[top : top + height, left : left + width] = field
+    return grid
+
+
+def _draw_grid(ax: Axes, grid: Array) -> None:
+    finite = np.abs(grid[np.isfinite(grid)])
+    limit = float(finite.max()) if finite.any() else 1.0
+    image = ax.imshow(
+        np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
+    )
+    ax.set_axis_off()
+    _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
