@@ -48,7 +48,7 @@ class LatencyEncoder:
     tau
         Time constant in timesteps; has no effect with ``normalize``.
     threshold
-        :math:`\theta`, in [0, 1); above 0 for the log curve.
+        :math:`\theta`, in [0, 1); at least 1e-7 for the log curve.
     curve
         ``"linear"`` or ``"log"``.
     normalize
@@ -100,9 +100,11 @@ class LatencyEncoder:
         check_dtype(self.dtype)
         if self.curve not in ("linear", "log"):
             raise ValueError(f"curve must be 'linear' or 'log'; got {self.curve!r}")
-        if not 0 <= self.threshold < 1 or (self.curve == "log" and not self.threshold):
+        lowest = EPSILON if self.curve == "log" else 0
+        if not lowest <= self.threshold < 1:
             raise ValueError(
-                f"threshold must lie in [0, 1), and above 0 for the log curve; got {self.threshold}"
+                f"threshold must lie in [{lowest:g}, 1) for the {self.curve} curve; "
+                f"got {self.threshold}"
             )
         if not 0 < self.tau < math.inf:
             raise ValueError(f"tau must be positive and finite; got {self.tau}")
@@ -115,14 +117,16 @@ class LatencyEncoder:
             )
 
     def spike_times(self, images: Tensor) -> Tensor:
-        """Return the timestep at which each pixel fires, clipping aside; floating, whole.
+        """Return the timestep at which each pixel fires, clipping aside; float32, whole.
 
         Parameters
         ----------
         images
             Any shape, uint8 or floating in [0, 1].
         """
-        x = intensities(images)
+        # One precision for all: near the threshold the logarithm magnifies its last bit, and an
+        # image must have the same spikes whatever dtype it comes in.
+        x = intensities(images).float()
         window = self.num_steps - 1 - self.first_spike_time
         if self.curve == "linear":
             tau = window if self.normalize else self.tau
@@ -149,6 +153,6 @@ class LatencyEncoder:
         """
         times = self.spike_times(images).to(torch.int32)
         if self.clip:
-            times = times.masked_fill(intensities(images) < self.threshold, -1)
+            times = times.masked_fill(intensities(images).float() < self.threshold, -1)
         steps = torch.arange(self.num_steps, dtype=torch.int32, device=images.device)
         return (times == steps.view(-1, *[1] * times.dim())).to(self.dtype)

@@ -83,9 +83,10 @@ def check_num_steps(num_steps: int) -> None:
 
 def check_first_spike_time(first_spike_time: int, num_steps: int) -> None:
     """Raise a `ValueError` unless ``first_spike_time`` is a timestep of the window."""
-    if not isinstance(first_spike_time, int) or not 0 <= first_spike_time < num_steps:
+    whole = isinstance(first_spike_time, int) and not isinstance(first_spike_time, bool)
+    if not whole or not 0 <= first_spike_time < num_steps:
         raise ValueError(
-            f"first_spike_time must lie in 0..{num_steps - 1} (num_steps - 1); "
+            f"first_spike_time must be an integer in 0..{num_steps - 1} (num_steps - 1); "
             f"got {first_spike_time!r}"
         )
 

@@ -147,7 +147,7 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{path} is a safetensors file, but not one that spikemnist wrote")
     try:
         metadata: dict[str, Any] = json.loads(text)
-        found = metadata["format"], metadata["class"]
+        found = str(metadata["format"]), str(metadata["class"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"the spikemnist metadata of {path} is damaged: {error}") from error
     if found[0] != FORMAT or found[1] not in _CLASSES:
@@ -174,4 +174,12 @@ def _to_json(config: dict[str, object]) -> dict[str, object]:
 
 def _from_json(config: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(config["spike_grad"])
-    return {**config, "spike_grad": ops.SURROGATES[options.pop("name")](**options)}
+    rebuilt = {**config, "spike_grad": ops.SURROGATES[options.pop("name")](**options)}
+    for name, start in (("beta", 0.5), ("threshold", 1.0)):
+        if config[f"learn_{name}"]:
+            # The optimiser may have left the range that a start must lie in; what it learned is
+            # among the tensors, and only the shape matters here.
+            rebuilt[name] = [
+                [start] * len(entry) if isinstance(entry, list) else start for entry in config[name]
+            ]
+    return rebuilt

@@ -7,6 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -95,16 +96,21 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     if readout == "mean_membrane":
         return running_mean(membrane)
     if readout == "max_membrane":
-        return membrane.cummax(0).values
+        # Not cummax, which MPS lacks in older versions of torch.
+        return torch.stack(list(accumulate(membrane, torch.maximum)))
     if readout == "spike_count":
         return spikes.cumsum(0)
     return -_not_yet_fired(spikes).cumsum(0)
 
 
 def running_predictions(record: Record) -> Tensor:
-    """Return the class that a record decides for after each timestep, ``[T, B]``, int64."""
+    """Return the class that a record decides for after each timestep, ``[T, B]``, int64.
+
+    The last step is `Record.predictions`, also where two classes lie within rounding.
+    """
     running = running_scores(record.readout, record.spikes, record.membrane)
-    return decide(running, running_mean(record.membrane))
+    decided = decide(running, running_mean(record.membrane))
+    return torch.cat((decided[:-1], record.predictions.unsqueeze(0)))
 
 
 def running_mean(values: Tensor) -> Tensor:

@@ -128,7 +128,8 @@ class Sigmoid(Surrogate):
     slope: float = 25.0
 
     def derivative_(self, x: Tensor) -> Tensor:
-        sigmoid = x.mul_(self.slope).sigmoid_()
+        # Even in x: taken on the left, where 1 - s(kx) does not cancel.
+        sigmoid = x.abs_().mul_(-self.slope).sigmoid_()
         return sigmoid.mul_(1 - sigmoid).mul_(self.slope)
 
 

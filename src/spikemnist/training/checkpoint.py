@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import io
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -71,8 +71,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint to resume from at {path}")
+    data = io.BytesIO(path.read_bytes())  # what cannot be read raises here, not as damage
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(data, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds a {type(content).__name__}")
         known = content["format"] == FORMAT
         history = dict(content["history"]) if known else {}
         rows = [EpochMetrics(**row) for row in history.pop("epochs", [])]
@@ -84,8 +87,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 history=History(rows, **history),
                 best=content["best"],
             )
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
+    except Exception as error:  # unpickling foreign bytes may raise anything
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{path} is damaged or no spikemnist checkpoint: {reason}") from error
     raise ValueError(f"{path} has format {content['format']!r}; this version reads {FORMAT!r}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.encoding import Encoder
+from spikemnist.models import Record
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,8 +22,14 @@ def check_encoder(encoder: object) -> None:
         )
 
 
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Raise a `ValueError` unless ``labels`` are whole numbers in 0..classes - 1."""
+def check_output(record: object, labels: Tensor) -> None:
+    """Raise unless a model's output is a `Record` with a class for each of ``labels``."""
+    if not isinstance(record, Record):
+        raise TypeError(
+            "the model must return a spikemnist.models.Record, as LeakyMLP does; "
+            f"got {type(record).__name__}"
+        )
+    classes = record.scores.shape[1]
     if labels.dim() != 1 or labels.dtype != torch.int64:
         raise ValueError(
             f"labels must be int64 of shape [B]; got {labels.dtype} of shape {tuple(labels.shape)}"

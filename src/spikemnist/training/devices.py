@@ -50,15 +50,15 @@ def select_device(
         return torch.device(usable[0])
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(_absent(str(device), present)) from error
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(_absent(device, present)) from error
     name = f"cuda:{chosen.index or 0}" if chosen.type == "cuda" else chosen.type
     if name not in present:
-        raise ValueError(_absent(str(device), present))
+        raise ValueError(_absent(device, present))
     if chosen.type == "mps" and dtype == torch.float64:
         raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
     return chosen
 
 
-def _absent(device: str, present: tuple[str, ...]) -> str:
-    return f"device {device!r} is not available; this machine has {', '.join(present)}, and 'auto'"
+def _absent(device: object, present: tuple[str, ...]) -> str:
+    return f"device '{device}' is not available; this machine has {', '.join(present)}, and 'auto'"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.models.readout import running_predictions
-from spikemnist.training.checks import check_encoder, check_labels, parameter_dtype
+from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import cross_entropy
@@ -131,7 +131,7 @@ def evaluate_feed(
     model: nn.Module, feed: Feed, encoder: Encoder, *, seed: int, loss: Loss
 ) -> Evaluation:
     """Measure a model on data that are on its device already: see `evaluate`."""
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     started = time.perf_counter()
     tally = _Tally()
@@ -140,10 +140,11 @@ def evaluate_feed(
             for images, labels in feed.batches():
                 spikes = encoder(images, generator=generator)
                 record = model(spikes)
-                check_labels(labels, record.scores.shape[1])
+                check_output(record, labels)
                 tally.add(spikes, record, labels, float(loss(record, labels)))
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     return tally.evaluation(time.perf_counter() - started)
 
 

@@ -97,4 +97,6 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
         )
     if len(images) != len(labels):
         raise ValueError(f"a batch has {len(images)} images but {len(labels)} labels")
+    if not len(images):
+        raise ValueError("a batch holds no sample: leave empty batches out")
     return images, labels

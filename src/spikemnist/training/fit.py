@@ -97,7 +97,8 @@ def fit(
         Of the order of the samples, the encoder and dropout; not of the model's first weights,
         which are there already.
     callbacks
-        Called as ``callback(history, model)`` after each epoch.
+        Called as ``callback(history, model)`` after each epoch, and once more for the last
+        finished one when a run is resumed: the kill may have come before its callbacks.
     checkpoint
         File to which the whole state of the run is written after each epoch.
     resume
@@ -116,7 +117,7 @@ def fit(
     TypeError, ValueError
         For data, encoder or settings that cannot be used, and for a resume with other settings.
     FloatingPointError
-        When the loss becomes NaN or infinite; the last checkpoint stays.
+        When the loss or a weight becomes NaN or infinite; the last checkpoint stays.
 
     Warns
     -----
@@ -145,6 +146,7 @@ def fit(
         has_validation=validation is not None,
     )
     file = _checkpoint_file(checkpoint, resume=resume)
+    lr = float(lr)  # a NumPy number would end up in the checkpoint, which holds plain ones only
     target = select_device(device, dtype=parameter_dtype(model))
     training, held_out = _hold_out(train, validation, seed)
     settings = {}
@@ -194,16 +196,22 @@ def _train(
 ) -> History:
     try:
         with run.bar(progress=progress) as bar:
+            if len(run.history):  # resumed, and perhaps killed between checkpoint and callbacks
+                _call(callbacks, run)
             while not run.finished:
                 run.train_epoch(bar)
                 if file is not None:
                     run.save(file)
-                for callback in callbacks:
-                    callback(run.history, run.model)
+                _call(callbacks, run)
     except KeyboardInterrupt:
         run.history.interrupted = True
     run.keep_best()
     return run.history
+
+
+def _call(callbacks: Sequence[Callback], run: Run) -> None:
+    for callback in callbacks:
+        callback(run.history, run.model)
 
 
 def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:

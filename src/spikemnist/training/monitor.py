@@ -64,19 +64,20 @@ class EpochMonitor:
         """Warn of layers that said nothing, or nothing but spikes, in the whole epoch.
 
         A silent output layer is none to warn of where the readout reads its membranes.
+        The stack level points the warning at the caller of `spikemnist.training.fit`.
         """
         for name, count in self._spikes.items():
             if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
                 warnings.warn(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
                     "beta, or feed it more spikes",
-                    stacklevel=3,
+                    stacklevel=5,
                 )
             elif count > SATURATED * self._possible[name]:
                 warnings.warn(
                     f"layer {name!r} fired at more than {SATURATED:.0%} of all opportunities in an "
                     "epoch: raise its threshold, lower beta, or feed it fewer spikes",
-                    stacklevel=3,
+                    stacklevel=5,
                 )
 
 
@@ -99,15 +100,58 @@ def check_finite(
     )
 
 
+def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
+    """Stop the run when the last batches spoilt the weights, before they are saved.
+
+    The loss does not always tell: a membrane of NaN never fires, so a loss of spike counts stays
+    finite.
+
+    Raises
+    ------
+    FloatingPointError
+        When a parameter holds NaN or infinity.
+    """
+    name = _not_finite(model)
+    if name is not None:
+        raise FloatingPointError(
+            f"the parameter {name} is no longer finite at the end of epoch {epoch}. Likely cause: "
+            f"a learning rate (now {lr:g}) that is too high, or a loss whose gradient is not "
+            "finite: lower lr, set clip_norm, or check the loss. The last checkpoint, if any, is "
+            "kept"
+        )
+
+
+def check_validation(loss: float, *, epoch: int, lr: float) -> None:
+    """Stop the run when the validation loss is no number, by which no epoch can be the best.
+
+    Raises
+    ------
+    FloatingPointError
+        When it is NaN or infinite.
+    """
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the validation loss became {loss} after epoch {epoch}. Likely cause: scores too "
+            f"large for the loss, by a learning rate (now {lr:g}) that is too high: lower lr, set "
+            "clip_norm, or check the loss and the validation data. The last checkpoint, if any, "
+            "is kept"
+        )
+
+
+def _not_finite(model: nn.Module) -> str | None:
+    parameters = model.named_parameters()
+    return next((name for name, p in parameters if not bool(torch.isfinite(p).all())), None)
+
+
 def _likely_cause(model: nn.Module, spikes: Tensor, lr: float) -> str:
     if spikes.is_floating_point() and not bool(spikes.isfinite().all()):
         return "the encoder returned values that are not finite"
-    for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            return (
-                f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is "
-                "too high: lower lr or set clip_norm"
-            )
+    name = _not_finite(model)
+    if name is not None:
+        return (
+            f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is "
+            "too high: lower lr or set clip_norm"
+        )
     return (
         f"scores too large for the loss, by a learning rate (now {lr:g}) that is too high or a "
         "loss function that divides by zero: lower lr, set clip_norm, or check the loss"

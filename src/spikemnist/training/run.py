@@ -11,10 +11,15 @@ import torch
 from tqdm.auto import tqdm
 
 from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
-from spikemnist.training.checks import check_labels
+from spikemnist.training.checks import check_output
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.monitor import EpochMonitor, check_finite
+from spikemnist.training.monitor import (
+    EpochMonitor,
+    check_finite,
+    check_validation,
+    check_weights,
+)
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated
 
@@ -90,12 +95,14 @@ class Run:
                 f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
+        check_weights(self.model, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
         monitor.warn()
         self._close_epoch(epoch, monitor, time.perf_counter() - started)
 
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
-        factor = self.schedule((epoch - 1 + within) / self.epochs)
+        # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
+        factor = float(self.schedule((epoch - 1 + within) / self.epochs))
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * factor
 
@@ -107,7 +114,7 @@ class Run:
             )
 
         def loss(record: Record, labels: Tensor) -> Tensor:
-            check_labels(labels, record.scores.shape[1])
+            check_output(record, labels)
             return self.loss(record, labels)
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -133,6 +140,7 @@ class Run:
                 seed=derive_seed(self.seed, epoch, 2),
                 loss=self.loss,
             )
+            check_validation(figures.loss, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
         history.epochs.append(

@@ -39,8 +39,18 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
         try:
-            torch.manual_seed(seed)
+            _seed_global(seed, device)
             yield torch.Generator(device).manual_seed(derive_seed(seed, 0))
         finally:
             if mps_state is not None:
                 torch.mps.set_rng_state(mps_state)
+
+
+def _seed_global(seed: int, device: torch.device) -> None:
+    # Not torch.manual_seed: it would also reset the devices whose state is not put back.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

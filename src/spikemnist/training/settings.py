@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from typing import Any
 
+import numpy as np
 import torch
 
 from spikemnist.data import ImageDataset
@@ -30,14 +31,27 @@ def describe_run(
         Everything else.
     """
     return {
-        "model": f"{type(model).__name__}: {getattr(model, 'config', model)}",
+        "model": _describe_model(model),
         "train": _describe_data(train),
         "validation": _describe_data(validation),
         **{name: _describe(value) for name, value in settings.items()},
     }
 
 
+def _describe_model(model: object) -> str:
+    config = getattr(model, "config", None)
+    if not isinstance(config, dict):
+        return f"{type(model).__name__}: {model}"
+    plain = {name: v if isinstance(v, list) else _describe(v) for name, v in config.items()}
+    for name in ("beta", "threshold"):
+        if config.get(f"learn_{name}"):
+            plain[name] = "learned"  # part of the weights, so it changes during the run
+    return f"{type(model).__name__}: {plain}"
+
+
 def _describe(value: object) -> object:
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if dataclasses.is_dataclass(value):

@@ -82,7 +82,17 @@ def backpropagate_truncated(
         Of the whole window, detached.
     loss : float
         Of the whole window.
+
+    Raises
+    ------
+    TypeError
+        When the model has no ``initial_state``.
     """
+    if not hasattr(model, "initial_state"):
+        raise TypeError(
+            "truncate needs a model that takes and returns its membranes, as LeakyMLP does; "
+            f"{type(model).__name__} has no initial_state"
+        )
     state = model.initial_state(spikes.shape[1])
     records = []
     for chunk in torch.split(spikes, truncate):

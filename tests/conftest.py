@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import snntorch
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The same examples each time, so that a red suite is red for everyone. To look for new ones:
+# pytest --hypothesis-profile=search
+settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile("same")
+
+
+@pytest.fixture
+def neurons() -> Iterator[list[object]]:
+    """The list in which snnTorch keeps every neuron, put back afterwards as it was."""
+    instances = snntorch.SpikingNeuron.instances
+    before = list(instances)
+    yield instances
+    instances[:] = before

@@ -1,0 +1,177 @@
+"""What holds for every encoder. Shapes: ``T`` timesteps, ``B`` batch."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS, pixels
+
+from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RATE = RateEncoder(num_steps=7)
+LINEAR = LatencyEncoder(num_steps=7)
+LOG = LatencyEncoder(num_steps=7, curve="log", threshold=0.1)
+UNCLIPPED = LatencyEncoder(num_steps=9, curve="log", tau=0.5, normalize=False, clip=False)
+DIRECT = DirectEncoder(num_steps=7)
+SPIKING = [RATE, LINEAR, LOG, UNCLIPPED]
+DETERMINISTIC = [LINEAR, LOG, UNCLIPPED, DIRECT]
+ALL = [*SPIKING, DIRECT]
+SPIKE_DTYPES = [
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.uint8,
+    torch.bool,
+]
+
+
+def encode(encoder: Encoder, images: Tensor, seed: int = 0) -> Tensor:
+    return encoder(images, generator=torch.Generator().manual_seed(seed))
+
+
+@given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
+def test_spikes_are_binary_with_time_first(
+    images: Tensor, encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
+) -> None:
+    spikes = encode(replace(encoder, dtype=dtype), images)
+    assert spikes.shape == (encoder.num_steps, *images.shape)
+    assert spikes.dtype == dtype
+    assert spikes.device == images.device
+    assert set(spikes.float().unique().tolist()) <= {0.0, 1.0}
+
+
+@given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
+def test_the_dtype_of_the_spikes_changes_no_spike(
+    images: Tensor, encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
+) -> None:
+    typed = encode(replace(encoder, dtype=dtype), images)
+    assert torch.equal(typed.float(), encode(encoder, images))
+
+
+@given(pixels(), st.sampled_from(ALL), st.sampled_from([torch.float32, torch.float64]))
+def test_uint8_and_floating_images_agree(
+    images: Tensor, encoder: Encoder, dtype: torch.dtype
+) -> None:
+    assert torch.equal(encode(encoder, images), encode(encoder, images.to(dtype) / 255))
+
+
+@given(pixels(), st.sampled_from(ALL), st.sampled_from([torch.float16, torch.bfloat16]))
+def test_half_precision_images_are_encoded_like_the_same_values_in_single(
+    images: Tensor, encoder: Encoder, dtype: torch.dtype
+) -> None:
+    half = images.to(dtype) / 255
+    assert torch.equal(encode(encoder, half), encode(encoder, half.float()))
+
+
+@given(pixels(min_batch=1), st.sampled_from(DETERMINISTIC))
+def test_an_image_has_the_same_spikes_in_whatever_company(images: Tensor, encoder: Encoder) -> None:
+    together = encoder(images)
+    for index in range(len(images)):
+        assert torch.equal(together[:, index : index + 1], encoder(images[index : index + 1]))
+
+
+@given(pixels(), st.sampled_from(DETERMINISTIC), st.randoms(use_true_random=False))
+def test_permuting_the_batch_permutes_the_spikes(
+    images: Tensor, encoder: Encoder, random: Any
+) -> None:
+    order = random.sample(range(len(images)), len(images))
+    assert torch.equal(encoder(images[order]), encoder(images)[:, order])
+
+
+@given(pixels(), st.sampled_from(ALL), SEEDS)
+def test_a_call_changes_nothing(images: Tensor, encoder: Encoder, seed: int) -> None:
+    before, random_state = images.clone(), torch.get_rng_state()
+    first = encode(encoder, images, seed)
+    assert torch.equal(first, encode(encoder, images, seed))
+    assert torch.equal(images, before)
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+def test_memory_layout_does_not_matter(encoder: Encoder) -> None:
+    images = torch.rand(5, 6, 4, generator=torch.Generator().manual_seed(0)).permute(2, 0, 1)
+    assert not images.is_contiguous()
+    assert torch.equal(encode(encoder, images), encode(encoder, images.contiguous()))
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+@pytest.mark.parametrize("shape", [(0, 28, 28), (1,), (63,), (2, 257), (3, 0)])
+def test_odd_and_empty_shapes(encoder: Encoder, shape: tuple[int, ...]) -> None:
+    for images in (torch.zeros(shape), torch.ones(shape), torch.ones(shape, dtype=torch.uint8)):
+        assert encoder(images).shape == (encoder.num_steps, *shape)
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+def test_one_timestep(encoder: Encoder) -> None:
+    single = replace(encoder, num_steps=1, **({"normalize": True} if encoder is UNCLIPPED else {}))
+    assert single(torch.ones(2, 3)).tolist() == [[[1.0] * 3] * 2]
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+def test_an_encoder_is_its_configuration(encoder: Any) -> None:
+    assert isinstance(encoder, Encoder)
+    for twin in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), replace(encoder)):
+        assert twin == encoder
+        assert hash(twin) == hash(encoder)
+    assert replace(encoder, num_steps=70) != encoder
+    with pytest.raises(FrozenInstanceError):
+        encoder.num_steps = 3
+
+
+@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+def test_options_are_named(kind: Any) -> None:
+    with pytest.raises(TypeError, match="positional"):
+        kind(25)
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.tensor([[0.5, float("nan")]]), r"must lie in \[0, 1\]; got values in \[nan, nan\]"),
+        (torch.tensor([[0.5, 1.5]]), r"got values in \[0.5, 1.5\].*pass uint8 images"),
+        (torch.tensor([[255.0, 0.0]]), r"got values in \[0, 255\]. Divide by the maximum"),
+        (torch.tensor([[-0.25, 1.0]]), r"got values in \[-0.25, 1\]"),
+        (torch.tensor([[float("inf")]], dtype=torch.float16), r"got values in \[inf, inf\]"),
+        (torch.zeros(1, 2, dtype=torch.int64), r"uint8 in 0..255 or floating.*got torch.int64"),
+        (torch.zeros(1, 2, dtype=torch.bool), r"got torch.bool"),
+        (torch.zeros(1, 2, dtype=torch.complex64), r"got torch.complex64"),
+        (np.zeros((1, 2)), r"images must be a torch.Tensor; got ndarray"),
+    ],
+)
+def test_what_is_no_image_is_refused(encoder: Encoder, images: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encoder(images)
+
+
+@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+@pytest.mark.parametrize("num_steps", [0, -1, True, 2.5, "25", None])
+def test_num_steps_is_a_positive_integer(kind: Any, num_steps: Any) -> None:
+    with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
+        kind(num_steps=num_steps)
+
+
+@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder])
+@pytest.mark.parametrize("first_spike_time", [-1, 5, 9, True, 1.0])
+def test_the_first_spike_lies_in_the_window(kind: Any, first_spike_time: Any) -> None:
+    with pytest.raises(ValueError, match=rf"integer in 0\.\.4 \(.*\); got {first_spike_time!r}"):
+        kind(num_steps=5, first_spike_time=first_spike_time)
+
+
+@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+@pytest.mark.parametrize("dtype", ["float32", float, torch.complex64])
+def test_the_dtype_is_one_that_holds_spikes(kind: Any, dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"dtype must be a real torch\.dtype; got"):
+        kind(num_steps=5, dtype=dtype)

@@ -1,0 +1,195 @@
+"""The latency code. Shapes: ``T`` timesteps, ``B`` batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from snntorch import spikegen
+from strategies import pixels
+from torch import Tensor
+
+from spikemnist.encoding import LatencyEncoder
+
+GREYS = torch.arange(256, dtype=torch.uint8)[None]
+
+
+@st.composite
+def encoders(draw: st.DrawFn) -> LatencyEncoder:
+    """Draw an encoder whose latest spike lies in its window."""
+    num_steps = draw(st.integers(1, 40))
+    options: dict[str, Any] = {
+        "num_steps": num_steps,
+        "curve": draw(st.sampled_from(["linear", "log"])),
+        "threshold": draw(st.sampled_from([0.004, 0.01, 0.1, 0.5, 0.9])),
+        "clip": draw(st.booleans()),
+        "normalize": draw(st.booleans()),
+        "first_spike_time": draw(st.integers(0, num_steps - 1)),
+        "tau": draw(st.floats(0.05, 5)),
+    }
+    try:
+        return LatencyEncoder(**options)
+    except ValueError as error:
+        assume("the latest spike falls" not in str(error))
+        raise
+
+
+def single(value: float) -> float:
+    return float(torch.tensor(value, dtype=torch.float32))
+
+
+def exact_times(encoder: LatencyEncoder, images: Tensor) -> Tensor:
+    """Return the closed form, float64 and not rounded.
+
+    The threshold and the lowest intensity that the logarithm tells from it are single precision
+    numbers, as in the encoder: their distance, one or two units in the last place, matters.
+    """
+    x = (images.float() / 255).double()
+    window = encoder.num_steps - 1 - encoder.first_spike_time
+    if encoder.curve == "linear":
+        tau = window if encoder.normalize else encoder.tau
+        return tau * (1 - x.clamp_min(encoder.threshold)) + encoder.first_spike_time
+    threshold = single(encoder.threshold)
+    lowest = single(encoder.threshold + 1e-7)
+    x = x.clamp_min(lowest)
+    times = encoder.tau * torch.log(x / (x - threshold))
+    if encoder.normalize:
+        times = times * window / (encoder.tau * math.log(lowest / (lowest - threshold)))
+    return times + encoder.first_spike_time
+
+
+def away_from_ties(times: Tensor) -> Tensor:
+    """Where rounding in single precision cannot move a time to the next timestep."""
+    return (times - times.floor() - 0.5).abs() > 1e-4
+
+
+@given(encoders())
+def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
+    expected = exact_times(encoder, GREYS)
+    found = encoder.spike_times(GREYS)
+    sure = away_from_ties(expected)
+    assert torch.equal(found[sure], expected[sure].round().float())
+    assert ((found - expected).abs() <= 0.5 + 1e-4).all()
+
+
+@given(encoders(), pixels())
+def test_every_pixel_fires_once_or_is_clipped(encoder: LatencyEncoder, images: Tensor) -> None:
+    below = images.float() / 255 < single(encoder.threshold)
+    expected = torch.where(below & encoder.clip, 0, 1)
+    assert torch.equal(encoder(images).sum(0).long(), expected)
+
+
+@given(encoders())
+def test_a_spike_is_where_its_time_says(encoder: LatencyEncoder) -> None:
+    spikes = encoder(GREYS)
+    fired = spikes.sum(0) > 0
+    assert torch.equal(spikes.argmax(0)[fired], encoder.spike_times(GREYS)[fired].long())
+
+
+@given(encoders())
+def test_brighter_is_never_later(encoder: LatencyEncoder) -> None:
+    assert (encoder.spike_times(GREYS).diff() <= 0).all()
+
+
+@given(encoders())
+def test_normalizing_fills_the_window(encoder: LatencyEncoder) -> None:
+    assume(encoder.normalize)
+    times = encoder.spike_times(GREYS)
+    window = encoder.num_steps - 1 - encoder.first_spike_time
+    share = 1 - encoder.threshold if encoder.curve == "linear" else 1
+    assert abs(times[0, 0] - (encoder.first_spike_time + share * window)) <= 0.5 + 1e-4
+    assert times.min() >= encoder.first_spike_time
+    assert times.max() <= encoder.num_steps - 1
+
+
+@given(encoders(), pixels(min_batch=1))
+@example(LatencyEncoder(num_steps=1), torch.tensor([[0, 2, 3, 255]], dtype=torch.uint8))
+def test_equals_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
+    if encoder.curve == "log" and encoder.normalize:
+        # snnTorch stretches by the latest spike of the batch: give it one at the threshold.
+        images = torch.cat([images, torch.zeros_like(images[:1])])
+    theirs = spikegen.latency(
+        images.float() / 255,
+        num_steps=encoder.num_steps,
+        threshold=encoder.threshold,
+        tau=encoder.tau,
+        first_spike_time=encoder.first_spike_time,
+        clip=encoder.clip,
+        normalize=encoder.normalize,
+        linear=encoder.curve == "linear",
+    )
+    sure = away_from_ties(exact_times(encoder, images))
+    assert torch.equal(encoder(images)[:, sure], theirs[:, sure])
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_company_does_not_stretch_the_logarithm(batch: int) -> None:
+    """In snnTorch a darker image in the batch moves the spikes of all others."""
+    images = torch.linspace(0.3, 1, 12)[None].repeat(batch, 1)
+    images[1:] = 0
+    encoder = LatencyEncoder(num_steps=60, curve="log", threshold=0.01)
+    assert torch.equal(encoder(images)[:, :1], encoder(images[:1]))
+
+
+@given(st.floats(0.02, 0.99), st.floats(0.5, 8), st.integers(1, 150))
+@example(threshold=0.5, tau=5.0, num_steps=77)
+def test_no_spike_is_lost_behind_the_window(threshold: float, tau: float, num_steps: int) -> None:
+    """Double precision images once fired a timestep later than the check had allowed for."""
+    options: dict[str, Any] = {"curve": "log", "threshold": threshold, "tau": tau, "clip": False}
+    try:
+        encoder = LatencyEncoder(num_steps=num_steps, normalize=False, **options)
+    except ValueError:
+        assume(False)
+    images = torch.tensor([[0.0, threshold, min(threshold + 1e-7, 1), 1]], dtype=torch.float64)
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        assert encoder(images.to(dtype)).sum(0).tolist() == [[1.0] * 4]
+
+
+def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
+    """Euler steps of dU/dt = (x - U) / tau reach the threshold at the time of the code."""
+    encoder = LatencyEncoder(num_steps=700, curve="log", tau=40.0, threshold=0.2, normalize=False)
+    images = torch.tensor([[0.25, 0.4, 0.7, 1.0]])
+    membrane = torch.zeros(1, 4, dtype=torch.float64)
+    reached = torch.full((1, 4), -1.0, dtype=torch.float64)
+    step = 1e-3
+    for tick in range(round(100 / step)):
+        membrane += step / encoder.tau * (images - membrane)
+        reached[(membrane >= encoder.threshold) & (reached < 0)] = tick * step
+    assert ((encoder.spike_times(images) - reached).abs() <= 0.5 + 0.05).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": -0.1}, r"threshold must lie in \[0, 1\) for the linear curve; got -0.1"),
+        ({"threshold": 1.0}, r"threshold must lie in \[0, 1\).*got 1.0"),
+        ({"threshold": math.nan}, r"threshold must lie in \[0, 1\).*got nan"),
+        ({"threshold": 0.0, "curve": "log"}, r"in \[1e-07, 1\) for the log curve; got 0.0"),
+        ({"threshold": 1e-30, "curve": "log"}, r"in \[1e-07, 1\) for the log curve; got 1e-30"),
+        ({"tau": 0.0}, "tau must be positive and finite; got 0.0"),
+        ({"tau": -1.0}, "tau must be positive and finite; got -1.0"),
+        ({"tau": math.inf}, "tau must be positive and finite; got inf"),
+        ({"tau": math.nan}, "tau must be positive and finite; got nan"),
+        ({"curve": "exponential"}, "curve must be 'linear' or 'log'; got 'exponential'"),
+        (
+            {"tau": 20.0, "normalize": False},
+            r"latest spike falls on timestep 20, behind the last of num_steps=10: raise num_steps "
+            r"to 21, lower tau, or set normalize=True",
+        ),
+        ({"tau": 8.0, "normalize": False, "first_spike_time": 3}, "falls on timestep 11"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LatencyEncoder(num_steps=10, **options)
+
+
+def test_the_advice_of_the_message_holds() -> None:
+    options: dict[str, Any] = {"tau": 20.0, "normalize": False}
+    assert LatencyEncoder(num_steps=21, **options).spike_times(torch.zeros(1)) == 20
+    with pytest.raises(ValueError, match="raise num_steps to 21"):
+        LatencyEncoder(num_steps=20, **options)

@@ -1,0 +1,219 @@
+"""Encoders by name, those of other packages among them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist.encoding import (
+    DirectEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    available_encoders,
+    describe_encoder,
+    get_encoder,
+    register_encoder,
+    registry,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names registered in a test end with it."""
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeEncoder:
+    num_steps: int
+    strength: float = 1.0
+
+    def __call__(
+        self, images: torch.Tensor, *, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        return images.expand(self.num_steps, *images.shape)
+
+
+ENCODERS = [
+    RateEncoder(num_steps=25, gain=0.5, offset=0.1, first_spike_time=3, dtype=torch.uint8),
+    LatencyEncoder(num_steps=8, curve="log", threshold=0.1, clip=False, dtype=torch.bool),
+    DirectEncoder(num_steps=4, dtype=torch.bfloat16),
+]
+
+
+def test_ours_are_known() -> None:
+    ours = {"direct": DirectEncoder, "latency": LatencyEncoder, "rate": RateEncoder}
+    assert set(ours) <= set(available_encoders())
+    assert available_encoders() == tuple(sorted(available_encoders()))
+    for name, kind in ours.items():
+        assert get_encoder(name, num_steps=2) == kind(num_steps=2)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_a_description_builds_an_equal_encoder(encoder: Any) -> None:
+    description = json.loads(json.dumps(describe_encoder(encoder)))
+    assert get_encoder(**description) == encoder
+
+
+@given(st.sampled_from([torch.uint8, torch.bool, torch.float32, torch.float64, torch.bfloat16]))
+def test_dtypes_may_be_named(dtype: torch.dtype) -> None:
+    name = str(dtype).removeprefix("torch.")
+    assert get_encoder("rate", num_steps=3, dtype=name) == RateEncoder(num_steps=3, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["float33", "nn", "Tensor", ""])
+def test_an_unknown_dtype_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"dtype such as 'uint8'; got {name!r}"):
+        get_encoder("rate", num_steps=3, dtype=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("latancy", "; did you mean 'latency'?"),
+        ("Rate", "; did you mean 'rate'?"),
+        ("population", ""),
+        ("", ""),
+    ],
+)
+def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -> None:
+    known = ", ".join(available_encoders())
+    with pytest.raises(ValueError, match="unknown encoder") as caught:
+        get_encoder(name, num_steps=3)
+    assert str(caught.value) == f"unknown encoder {name!r}: known are {known}{hint}"
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(TypeError, match="volume"):
+        get_encoder("rate", num_steps=3, volume=11)
+
+
+@pytest.mark.usefixtures("own_names")
+def test_the_decorator_adds_a_name() -> None:
+    assert register_encoder("edge")(EdgeEncoder) is EdgeEncoder
+    assert "edge" in available_encoders()
+    assert get_encoder("edge", num_steps=4, strength=2.0) == EdgeEncoder(num_steps=4, strength=2.0)
+    assert describe_encoder(EdgeEncoder(num_steps=4)) == {
+        "name": "edge",
+        "num_steps": 4,
+        "strength": 1.0,
+    }
+
+
+@pytest.mark.usefixtures("own_names")
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(ValueError, match=r"'rate' is taken by spikemnist\.encoding\.rate\.RateEnc"):
+        register_encoder("rate")(EdgeEncoder)
+    assert type(get_encoder("rate", num_steps=3)) is RateEncoder
+    # A module that is loaded a second time, as notebooks do, registers its class again.
+    register_encoder("edge")(EdgeEncoder)
+    again = dataclass(frozen=True, kw_only=True)(type("EdgeEncoder", (EdgeEncoder,), {}))
+    again.__module__ = EdgeEncoder.__module__
+    register_encoder("edge")(again)
+    assert type(get_encoder("edge", num_steps=3)) is again
+
+
+@pytest.mark.usefixtures("own_names")
+def test_what_cannot_be_described_is_named_with_the_remedy() -> None:
+    class Plain:
+        num_steps = 3
+
+        def __call__(self, images: torch.Tensor, **_: Any) -> torch.Tensor:
+            return images
+
+    with pytest.raises(
+        TypeError, match="EdgeEncoder cannot be written to a file: make it a datacl"
+    ):
+        describe_encoder(EdgeEncoder(num_steps=4))
+    register_encoder("plain")(Plain)
+    with pytest.raises(TypeError, match=r"Plain cannot be written.*register_encoder"):
+        describe_encoder(Plain())  # type: ignore[arg-type]
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+
+@dataclass(frozen=True, kw_only=True)
+class SunriseEncoder:
+    """Each pixel of at least the level fires at every timestep from the first on."""
+
+    num_steps: int
+    level: float = 0.5
+
+    def __call__(self, images, *, generator=None):
+        return (images >= self.level).float().expand(self.num_steps, *images.shape)
+'''
+
+USE = """
+import json, sys
+import torch
+from spikemnist.encoding import available_encoders, describe_encoder, get_encoder
+
+listed = available_encoders()
+assert "sunrise_encoders" not in sys.modules, "listing the names must not import the plug-ins"
+encoder = get_encoder("sunrise", num_steps=3, level=0.25)
+spikes = encoder(torch.tensor([[0.1, 0.9]]))
+import sunrise_encoders
+other = describe_encoder(sunrise_encoders.SunriseEncoder(num_steps=2))
+try:
+    get_encoder("sunrice", num_steps=3)
+except ValueError as error:
+    message = str(error)
+print(json.dumps([listed, describe_encoder(encoder), other, spikes.tolist(), message]))
+"""
+
+
+def install_plugin(folder: Path) -> Path:
+    """Build the wheel of a package with one encoder, install it and return where it is."""
+    wheel = folder / "sunrise_encoders-1.0-py3-none-any.whl"
+    info = "sunrise_encoders-1.0.dist-info"
+    files = {
+        "sunrise_encoders.py": PLUGIN,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: sunrise-encoders\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[spikemnist.encoders]\n"
+        "sunrise = sunrise_encoders:SunriseEncoder\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    target = folder / "site"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    offline = ["--no-index", "--no-deps", "--target", str(target)]
+    subprocess.run([*pip, *offline, str(wheel)], check=True, timeout=120)
+    return target
+
+
+def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
+    paths = [str(install_plugin(tmp_path)), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    ran = subprocess.run(
+        [sys.executable, "-c", USE],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    listed, description, other, spikes, message = json.loads(ran.stdout)
+    assert listed == ["direct", "latency", "rate", "sunrise"]
+    assert description == {"name": "sunrise", "num_steps": 3, "level": 0.25}
+    assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
+    assert spikes == [[[0.0, 1.0]]] * 3
+    assert message.endswith("known are direct, latency, rate, sunrise; did you mean 'sunrise'?")

@@ -1,0 +1,212 @@
+"""Who may import whom. Data flows one way, and so do the imports.
+
+The imports are read from the source, those inside functions included. An import under
+``if TYPE_CHECKING:`` is free: it does not happen at runtime.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "spikemnist"
+
+# What each room may import of ours, as dotted paths below `spikemnist`; a path admits all below it.
+# `__init__` is the package's own file.
+ALLOWED: dict[str, set[str]] = {
+    "__init__": set(),
+    "_atomic": set(),
+    "ops": set(),
+    "encoding": set(),
+    "data": {"_atomic"},
+    "models": {"ops", "_atomic"},
+    "training": {
+        "models",
+        "data",
+        "ops",
+        "_atomic",
+        "encoding.Encoder",
+        "encoding.describe_encoder",
+    },
+    "viz": {"models.readout", "models.record"},
+    "cli": {"data", "encoding", "ops", "models", "training", "viz", "_atomic"},
+    # `python -m spikemnist`: the command line by another name.
+    "__main__": {"cli"},
+}
+# The version is data, not code: files and reports carry it.
+EVERYWHERE = {"__version__"}
+# Rooms that must stay light: what they may import beside Python's own and what is ours.
+OUTSIDE: dict[str, set[str]] = {
+    "_atomic": set(),
+    "ops": {"torch", "numpy", "numba", "snntorch"},
+    "encoding": {"torch"},
+}
+
+
+class Arrow(NamedTuple):
+    """One import: ``source`` is a room of ours, ``target`` the dotted path that it imports."""
+
+    source: str
+    target: str
+    place: str
+    runtime: bool
+
+
+def read_arrows(root: Path) -> list[Arrow]:
+    """Return every import in the package at ``root``, in the order of the files."""
+    arrows = []
+    for file in sorted(root.rglob("*.py")):
+        path = file.relative_to(root)
+        for node, runtime in imports(ast.parse(file.read_text(encoding="utf-8"))):
+            place = f"{path.as_posix()}:{node.lineno}"
+            for target in targets(node, (root.name, *path.parent.parts)):
+                arrows.append(Arrow(path.with_suffix("").parts[0], target, place, runtime))
+    return arrows
+
+
+def imports(
+    node: ast.AST, runtime: bool = True
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Yield the import statements below ``node``, and whether they run."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield node, runtime
+    elif isinstance(node, ast.If) and names_type_checking(node.test):
+        for statement in node.body:
+            yield from imports(statement, runtime=False)
+        for statement in node.orelse:
+            yield from imports(statement, runtime)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from imports(child, runtime)
+
+
+def names_type_checking(test: ast.expr) -> bool:
+    return ast.unparse(test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def targets(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> list[str]:
+    """Return the dotted paths that an import in ``package`` names, relative ones made absolute."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    parents = package[: len(package) - node.level + 1] if node.level else ()
+    module = ".".join([*parents, *([node.module] if node.module else [])])
+    return [f"{module}.{alias.name}" for alias in node.names]
+
+
+def forbidden(arrows: list[Arrow], package: str = "spikemnist") -> list[str]:
+    """Return a line for each import that happens at runtime and may not."""
+    return [
+        f"{arrow.place}: {arrow.source} may not import {arrow.target}"
+        for arrow in arrows
+        if arrow.runtime and not is_allowed(arrow, package)
+    ]
+
+
+def is_allowed(arrow: Arrow, package: str) -> bool:
+    first, _, rest = arrow.target.partition(".")
+    if first == package:
+        rules = {arrow.source, *ALLOWED.get(arrow.source, set()), *EVERYWHERE}
+        return any(rest == rule or rest.startswith(f"{rule}.") for rule in rules)
+    outside = OUTSIDE.get(arrow.source)
+    return outside is None or first in outside or first in sys.stdlib_module_names
+
+
+def plant(root: Path, files: dict[str, str]) -> list[Arrow]:
+    """Write a small package at ``root`` and read its imports."""
+    for name, text in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return read_arrows(root)
+
+
+def test_no_arrow_runs_backwards() -> None:
+    assert forbidden(read_arrows(SOURCE)) == []
+
+
+def test_every_room_has_its_rule() -> None:
+    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__pycache__", "py"} <= set(ALLOWED)
+
+
+def test_the_arrows_of_the_design_are_seen() -> None:
+    """The reader is not blind: the package does import across its rooms."""
+    found = {
+        (arrow.source, arrow.target.split(".")[1])
+        for arrow in read_arrows(SOURCE)
+        if arrow.runtime and arrow.target.startswith("spikemnist.")
+    }
+    assert {("models", "ops"), ("training", "models"), ("viz", "models")} <= found
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "target"),
+    [
+        ("ops/reference.py", "from spikemnist.models import LeakyMLP\n", "models.LeakyMLP"),
+        ("ops/reference.py", "import spikemnist.encoding\n", "encoding"),
+        ("data/idx.py", "from spikemnist import encoding\n", "encoding"),
+        ("encoding/rate.py", "from ..data import load_digits\n", "data.load_digits"),
+        ("encoding/rate.py", "from .. import data\n", "data"),
+        ("models/mlp.py", "def f():\n    from spikemnist.training import fit\n", "training.fit"),
+        ("models/mlp.py", "try:\n    import spikemnist.cli\nexcept ImportError: ...\n", "cli"),
+        ("training/fit.py", "from spikemnist.viz import raster\n", "viz.raster"),
+        (
+            "training/fit.py",
+            "from spikemnist.encoding import get_encoder\n",
+            "encoding.get_encoder",
+        ),
+        ("viz/raster.py", "from spikemnist.models import LeakyMLP\n", "models.LeakyMLP"),
+        ("viz/raster.py", "from spikemnist.training import History\n", "training.History"),
+        ("__init__.py", "from spikemnist.data import load_digits\n", "data.load_digits"),
+        ("__init__.py", "from .viz.raster import raster\n", "viz.raster.raster"),
+        ("__main__.py", "from spikemnist.training import fit\n", "training.fit"),
+        ("_atomic.py", "from spikemnist.data import load_digits\n", "data.load_digits"),
+        ("_newroom.py", "from spikemnist.data import load_digits\n", "data.load_digits"),
+    ],
+)
+def test_a_backward_arrow_is_caught(tmp_path: Path, file: str, text: str, target: str) -> None:
+    arrows = plant(tmp_path / "spikemnist", {file: text})
+    (line,) = forbidden(arrows)
+    assert line.startswith(f"{file}:")
+    assert line.endswith(f"may not import spikemnist.{target}")
+
+
+def test_foreign_imports_of_ops_are_caught(tmp_path: Path) -> None:
+    text = "import math\nimport torch.nn\nfrom numpy import ndarray\nimport matplotlib.pyplot\n"
+    arrows = plant(tmp_path / "spikemnist", {"ops/reference.py": text})
+    assert forbidden(arrows) == ["ops/reference.py:4: ops may not import matplotlib.pyplot"]
+
+
+def test_a_backward_arrow_for_the_type_checker_is_free(tmp_path: Path) -> None:
+    text = (
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n"
+        "    from spikemnist.models import Record\n"
+        "else:\n"
+        "    import spikemnist.viz\n"
+    )
+    arrows = plant(tmp_path / "spikemnist", {"ops/reference.py": text})
+    assert [a.runtime for a in arrows if a.target.startswith("spikemnist")] == [False, True]
+    assert forbidden(arrows) == ["ops/reference.py:5: ops may not import spikemnist.viz"]
+
+
+def test_forward_arrows_pass(tmp_path: Path) -> None:
+    arrows = plant(
+        tmp_path / "spikemnist",
+        {
+            "models/mlp.py": "from spikemnist import __version__\nfrom spikemnist import ops\n",
+            "models/record.py": "from .mlp import LeakyMLP\n",
+            "training/fit.py": "from spikemnist.encoding import Encoder\nfrom ..data import idx\n",
+            "viz/raster.py": "from spikemnist.models.record import Record\n",
+            "cli.py": "from spikemnist.training import fit\nimport spikemnist.viz\n",
+        },
+    )
+    assert len(arrows) == 8
+    assert forbidden(arrows) == []

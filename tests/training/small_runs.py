@@ -1,0 +1,85 @@
+"""Runs of a second or less that the tests of this folder share, in this process and in others."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist.data import load_digits
+from spikemnist.encoding import RateEncoder
+from spikemnist.models import LeakyMLP
+from spikemnist.training import cross_entropy, csv_logger, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spikemnist.data import ImageDataset
+    from spikemnist.models import Record
+    from spikemnist.training import History
+
+RANDOM = RateEncoder(num_steps=5)
+BATCHES = 5  # of an epoch of `run`: 160 training samples
+
+
+def digits(samples: int = 200) -> ImageDataset:
+    return _training_set()[:samples]
+
+
+@functools.cache
+def _training_set() -> ImageDataset:
+    return load_digits()[0]
+
+
+def new_model(seed: int = 0, **options: Any) -> LeakyMLP:
+    """A network small enough to be quick, with a threshold low enough that all layers fire."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LeakyMLP(**{"hidden": (16,), "threshold": 0.3, "beta": 0.9, **options})
+
+
+on_batch: list[Callable[[], None]] = []
+"""Called at every training batch of a run whose loss is `watched`."""
+
+
+def watched(record: Record, labels: torch.Tensor) -> torch.Tensor:
+    if torch.is_grad_enabled():
+        for hook in on_batch:
+            hook()
+    return cross_entropy(record, labels)
+
+
+def run(folder: Path, model: LeakyMLP, **changes: Any) -> History:
+    """A run with everything that has a state: random spikes, dropout, momentum, a best epoch."""
+    settings: dict[str, Any] = {
+        "encoder": RANDOM,
+        "validation": 0.2,
+        "epochs": 4,
+        "batch_size": 32,
+        "lr": 5e-3,
+        "schedule": "cosine",
+        "clip_norm": 1.0,
+        "loss": watched,
+        "seed": 7,
+        "checkpoint": folder / "checkpoint.pt",
+        "callbacks": [csv_logger(folder / "metrics.csv")],
+        **changes,
+    }
+    return fit(model, digits(), **settings)
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two nested values are equal, tensors bit for bit."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b

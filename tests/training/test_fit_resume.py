@@ -1,0 +1,332 @@
+"""A run that was killed and resumed ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import BATCHES, digits, new_model, run, same, watched, weights
+
+from spikemnist.data import ImageDataset
+from spikemnist.encoding import RateEncoder
+from spikemnist.models import LeakyMLP
+from spikemnist.training import fit
+from spikemnist.training.checkpoint import load_checkpoint
+
+SCRIPT = Path(__file__).with_name("stoppable_run.py")
+KILLS = {
+    "first batch": ("batch", 1),
+    "first epoch": ("batch", BATCHES - 1),
+    "second epoch": ("batch", BATCHES + 3),
+    "half a checkpoint": ("write", 3),
+    "checkpoint not renamed": ("rename", 4),
+    "before the last callback": ("callback", 4),
+    "some time": ("passing", 2),
+}
+
+
+def start(folder, event, count):
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), str(torch.get_num_threads()), event, str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def wait_until_there(process):
+    line = process.stdout.readline()
+    assert line == "here\n", f"the run ended early: {line!r}"
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    model = new_model(dropout=0.1)
+    history = run(folder, model)
+    return folder, model, history
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Folders of runs that were killed, by when; they start together to save time."""
+    root = tmp_path_factory.mktemp("killed")
+    moments = {**KILLS, "first checkpoint": ("write", 1)}
+    processes = {name: start(root / name, *moment) for name, moment in moments.items()}
+    for name, process in processes.items():
+        wait_until_there(process)
+        if name == "some time":
+            time.sleep(0.02)
+        kill(process)
+    return {name: root / name for name in moments}
+
+
+def expect_same_run(folder, model, history, undisturbed):
+    reference, other, wanted = undisturbed
+    assert same(weights(model), weights(other))
+    assert history.to_csv() == wanted.to_csv()
+    assert history.best_epoch == wanted.best_epoch
+    assert not history.interrupted
+    csv = (folder / "metrics.csv").read_bytes()
+    assert csv == (reference / "metrics.csv").read_bytes()
+    a, b = (load_checkpoint(f / "checkpoint.pt") for f in (folder, reference))
+    assert same(a.model, b.model)
+    assert same(a.optimizer, b.optimizer)
+    assert same(a.best, b.best)
+    assert a.settings == b.settings
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_killed_run_resumes_to_the_same_bits(moment, killed, undisturbed):
+    folder = killed[moment]
+    # The weights that the resumed model starts with do not matter: they come from the file.
+    model = new_model(seed=123, dropout=0.1)
+    history = run(folder, model, resume=True)
+    expect_same_run(folder, model, history, undisturbed)
+
+
+def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, undisturbed):
+    folder = killed["first checkpoint"]
+    assert not (folder / "checkpoint.pt").exists()
+    model = new_model(dropout=0.1)
+    with pytest.raises(FileNotFoundError, match="no checkpoint to resume from at .*checkpoint.pt"):
+        run(folder, model, resume=True)
+    # ... and what the kill left lying there does not keep it from starting again.
+    expect_same_run(folder, model, run(folder, model), undisturbed)
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process without its console"
+)
+def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, undisturbed):
+    process = start(tmp_path, "interrupt", 2 * BATCHES + 2)
+    wait_until_there(process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(said) == {"interrupted": True, "epochs": 2}
+    model = new_model(dropout=0.1)
+    history = run(tmp_path, model, resume=True)
+    expect_same_run(tmp_path, model, history, undisturbed)
+
+
+def test_stopping_at_every_epoch_in_turn_changes_nothing(tmp_path, undisturbed):
+    def stop(history, model):
+        if len(history) > started:
+            raise ConnectionError
+
+    started = 0
+    for epoch in range(1, 4):
+        with pytest.raises(ConnectionError):
+            run(tmp_path, new_model(dropout=0.1), callbacks=[stop], resume=epoch > 1)
+        started += 1
+        assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epoch
+    model = new_model(dropout=0.1)
+    history = run(tmp_path, model, resume=True)
+    expect_same_run(tmp_path, model, history, undisturbed)
+    assert len(history.seconds) == 4
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, undisturbed):
+    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    model = new_model(seed=5, dropout=0.1)
+    history = run(tmp_path, model, resume=True)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    expect_same_run(tmp_path, model, history, undisturbed)
+
+
+def test_the_last_callbacks_are_made_up_for(tmp_path, undisturbed):
+    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "metrics.csv").unlink()
+    run(tmp_path, new_model(dropout=0.1), resume=True)
+    expected = (undisturbed[0] / "metrics.csv").read_bytes()
+    assert (tmp_path / "metrics.csv").read_bytes() == expected
+
+
+def test_a_run_without_validation_resumes(tmp_path):
+    undisturbed, resumed = new_model(), new_model()
+    run(tmp_path / "a", undisturbed, validation=None)
+
+    def stop(history, model):
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        run(tmp_path / "b", new_model(), validation=None, callbacks=[stop])
+    history = run(tmp_path / "b", resumed, validation=None, resume=True)
+    assert same(weights(resumed), weights(undisturbed))
+    assert history.best_epoch is None
+    assert load_checkpoint(tmp_path / "b/checkpoint.pt").best is None
+
+
+def test_an_existing_checkpoint_is_never_overwritten(tmp_path, undisturbed):
+    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    model = new_model()
+    untouched = weights(model)
+    with pytest.raises(FileExistsError, match=r"checkpoint.pt holds an earlier run.*resume=True"):
+        run(tmp_path, model)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert same(weights(model), untouched)
+
+
+def test_resume_needs_a_checkpoint_file():
+    with pytest.raises(ValueError, match=r"resume=True needs the checkpoint= file"):
+        fit(new_model(), digits(), encoder=RateEncoder(num_steps=5), resume=True)
+
+
+def brighter(data):
+    images = data.images.clone()
+    images[0, 0, 0] += 1
+    return ImageDataset(images, data.labels, data.classes)
+
+
+OTHER = {
+    "lr": ({"lr": 6e-3}, r"lr was 0.005, is 0.006"),
+    "epochs": ({"epochs": 5}, r"epochs was 4, is 5"),
+    "batch size": ({"batch_size": 16}, r"batch_size was 32, is 16"),
+    "seed": ({"seed": 8}, r"seed was 7, is 8"),
+    "encoder": (
+        {"encoder": RateEncoder(num_steps=6)},
+        r"encoder was 'RateEncoder\(num_steps=5.*is 'RateEncoder\(num_steps=6",
+    ),
+    "optimizer": ({"optimizer": "sgd"}, r"optimizer was 'adam', is 'sgd'"),
+    "optimizer factory": (
+        {"optimizer": torch.optim.RMSprop},
+        r"optimizer was 'adam', is 'torch.optim.rmsprop.RMSprop'",
+    ),
+    "schedule": ({"schedule": "constant"}, r"schedule was 'cosine', is 'constant'"),
+    "loss": ({"loss": lambda record, labels: watched(record, labels)}, r"loss was .*lambda"),
+    "clip norm": ({"clip_norm": None}, r"clip_norm was 1.0, is None"),
+    "truncate": ({"truncate": 2}, r"truncate was None, is 2"),
+    "patience": ({"patience": 3}, r"patience was None, is 3"),
+    "validation share": ({"validation": 0.25}, r"validation was 0.2, is 0.25"),
+    "validation data": (
+        {"validation": digits(20)},
+        r"validation was 0.2, is '\(20, 28, 28\) torch.uint8 sha256:",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_resuming_with_another_setting_names_it(what, undisturbed):
+    changes, message = OTHER[what]
+    folder = undisturbed[0]
+    before = (folder / "checkpoint.pt").read_bytes()
+    with pytest.raises(ValueError, match="cannot resume .* with another configuration: " + message):
+        run(folder, new_model(dropout=0.1), resume=True, **changes)
+    assert (folder / "checkpoint.pt").read_bytes() == before
+
+
+def test_resuming_with_several_other_settings_names_all(undisturbed):
+    with pytest.raises(ValueError, match="lr was 0.005, is 1.0; seed was 7, is 9"):
+        run(undisturbed[0], new_model(dropout=0.1), resume=True, lr=1, seed=9)
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden": (17,)}, {"beta": 0.8}, {"dropout": 0.2}, {"readout": "max_membrane"}]
+)
+def test_resuming_another_model_is_refused(undisturbed, options):
+    model = new_model(**{"dropout": 0.1, **options})
+    untouched = weights(model)
+    with pytest.raises(ValueError, match="model was 'LeakyMLP: .* is 'LeakyMLP: "):
+        run(undisturbed[0], model, resume=True)
+    assert same(weights(model), untouched)
+
+
+def test_resuming_on_other_data_is_refused(tmp_path):
+    settings = {"encoder": RateEncoder(num_steps=3), "epochs": 1, "checkpoint": tmp_path / "c.pt"}
+    fit(new_model(), digits(50), **settings)
+    for other in (brighter(digits(50)), digits(60)[10:], digits(40)):
+        with pytest.raises(ValueError, match=r"train was '\(50, 28, 28\) torch.uint8 sha256"):
+            fit(new_model(), other, resume=True, **settings)
+    fit(new_model(), (digits(50).images, digits(50).labels), resume=True, **settings)
+
+
+@pytest.mark.parametrize("learned", ["beta", "threshold"])
+def test_a_model_that_learned_its_neurons_resumes(tmp_path, learned):
+    """Resumed with the very model that was trained so far, as after Ctrl-C in a notebook."""
+    options = {f"learn_{learned}": True, "dropout": 0.1}
+    undisturbed, model = new_model(**options), new_model(**options)
+    run(tmp_path / "a", undisturbed)
+
+    def interrupt(history, model):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    assert run(tmp_path / "b", model, callbacks=[interrupt]).interrupted
+    assert not same(getattr(model.layers[0].leaky, learned), torch.tensor(0.9))
+    run(tmp_path / "b", model, resume=True)
+    assert same(weights(model), weights(undisturbed))
+
+
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def test_a_surrogate_of_the_users_own_resumes(tmp_path):
+    """Two functions of the same name are the same, wherever they lie in memory."""
+
+    def surrogate():
+        return lambda x: Straight.apply(x)
+
+    run(tmp_path, LeakyMLP(hidden=(8,), threshold=0.2, spike_grad=surrogate()), epochs=1)
+    other = LeakyMLP(hidden=(8,), threshold=0.2, spike_grad=surrogate())
+    assert len(run(tmp_path, other, epochs=1, resume=True)) == 1
+
+
+def test_numbers_of_numpy_do_not_spoil_the_checkpoint(tmp_path):
+    import numpy as np
+
+    changes = {
+        "lr": np.float64(5e-3),
+        "clip_norm": np.float32(1.0),
+        "seed": np.int64(7),
+        "schedule": lambda progress: np.cos(progress),
+        "epochs": 1,
+    }
+    run(tmp_path / "numpy", new_model(), **changes)
+    checkpoint = load_checkpoint(tmp_path / "numpy/checkpoint.pt")
+    assert checkpoint.settings["lr"] == 5e-3
+    assert checkpoint.settings["clip_norm"] == 1.0
+    assert checkpoint.settings["seed"] == 7
+    assert type(checkpoint.history.epochs[0].lr) is float
+    run(tmp_path / "tensor", new_model(), schedule=lambda p: torch.tensor(0.5), epochs=1)
+    assert load_checkpoint(tmp_path / "tensor/checkpoint.pt").history.epochs[0].lr == 2.5e-3
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "adamw", torch.optim.RMSprop, partial(torch.optim.SGD, momentum=0.5)]
+)
+def test_every_optimiser_resumes_to_the_same_bits(tmp_path, optimizer):
+    undisturbed, model = new_model(), new_model()
+    run(tmp_path / "a", undisturbed, optimizer=optimizer)
+
+    def interrupt(history, model):
+        if len(history) == 1:
+            raise KeyboardInterrupt
+
+    run(tmp_path / "b", new_model(), optimizer=optimizer, callbacks=[interrupt])
+    run(tmp_path / "b", model, optimizer=optimizer, resume=True)
+    assert same(weights(model), weights(undisturbed))

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from viz_records import CLASSES, T, coloured, line, make_record, texts, title
+
+from spikemnist import viz
+from spikemnist.models.readout import READOUTS, running_predictions
+from spikemnist.viz import _style
+
+
+def test_bars_are_as_high_as_the_counts():
+    record = make_record()
+    ax = viz.spike_counts(record, sample=1)
+    assert [bar.get_height() for bar in ax.patches] == record.spikes[:, 1].sum(0).tolist()
+    assert [round(bar.get_center()[0]) for bar in ax.patches] == list(range(CLASSES))
+    assert ax.get_xlabel() == "class"
+    assert ax.get_ylabel() == "spikes in all timesteps"
+    assert title(ax) == "output spikes, sample 1 (readout spike_count)"
+
+
+def test_predicted_and_true_class_differ_by_more_than_colour():
+    record = make_record()
+    predicted = int(record.predictions[0])
+    label = (predicted + 1) % CLASSES
+    ax = viz.spike_counts(record, label=torch.tensor(label))
+    assert [i for i, bar in enumerate(ax.patches) if bar.get_hatch()] == [predicted]
+    assert coloured(ax.patches, _style.SKY) == [predicted]
+    assert max(range(CLASSES), key=lambda i: ax.patches[i].get_linewidth()) == label
+    assert {text.get_text(): text.xy[0] for text in ax.texts} == {
+        "predicted": predicted,
+        "true": label,
+    }
+
+
+def test_a_correct_prediction_says_both():
+    record = make_record()
+    ax = viz.spike_counts(record, label=int(record.predictions[0]))
+    assert texts(ax) == ["predicted\ntrue"]
+
+
+def test_the_prediction_is_that_of_the_readout_not_the_highest_bar():
+    record = make_record()
+    scores = torch.zeros_like(record.scores)
+    scores[0, int(record.spikes[:, 0].sum(0).argmin())] = 1.0
+    record = dataclasses.replace(record, scores=scores, readout="max_membrane")
+    ax = viz.spike_counts(record)
+    (hatched,) = [bar for bar in ax.patches if bar.get_hatch()]
+    assert hatched.get_height() == min(bar.get_height() for bar in ax.patches)
+
+
+def test_silent_output_is_said():
+    ax = viz.spike_counts(make_record(gain=0.0))
+    assert "no output neuron fired" in texts(ax)
+    assert ax.get_ylim()[1] > 1
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_strip_names_the_class_that_leads_at_each_timestep(readout):
+    record = make_record(readout=readout)
+    ax = viz.decision(record, sample=1)
+    (strip,) = ax.child_axes
+    leaders = []
+    for span, text in zip(strip.patches, strip.texts, strict=True):
+        start, width = span.get_x(), span.get_width()
+        assert start == len(leaders) - 0.5
+        leaders += [int(text.get_text())] * round(width)
+        assert strip.get_xlim()[0] <= text.get_position()[0] <= strip.get_xlim()[1]
+        assert coloured([span], _style.class_colour(leaders[-1])) == [0]
+    assert leaders == running_predictions(record)[:, 1].tolist()
+    assert leaders[-1] == int(record.predictions[1])
+
+
+def test_a_short_lead_is_coloured_but_too_narrow_to_be_named():
+    record = make_record(everything=False)
+    membrane = torch.zeros(100, 1, 3)
+    membrane[0, 0] = torch.tensor([0.0, 1.0, 0.5])
+    membrane[1:, 0, 2] = 2.0
+    record = dataclasses.replace(
+        record,
+        spikes=membrane > 3,
+        membrane=membrane,
+        scores=membrane.mean(0),
+        readout="max_membrane",
+    )
+    (strip,) = viz.decision(record).child_axes
+    assert [bar.get_width() for bar in strip.patches] == [1, 99]
+    assert texts(strip) == ["2"]
+
+
+def test_curves_are_the_running_scores():
+    record = make_record(readout="spike_count")
+    ax = viz.decision(record)
+    for index in range(CLASSES):
+        curve = line(ax, f"class {index}")
+        expected = record.spikes[:, 0, index].cumsum(0)
+        assert curve.get_xdata().tolist() == list(range(T))
+        assert curve.get_ydata().tolist() == expected.tolist()
+    assert ax.get_xlabel() == "timestep"
+    assert ax.get_ylabel() == "spikes so far"
+
+
+def test_ten_classes_look_different_without_colour_and_with():
+    ax = viz.decision(make_record())
+    looks = {(curve.get_color(), str(curve._unscaled_dash_pattern)) for curve in ax.lines}
+    assert len(looks) == CLASSES
+    assert {text.get_text().split()[0] for text in ax.texts} == {str(i) for i in range(CLASSES)}
+
+
+def test_true_and_predicted_class_are_named_and_marked():
+    record = make_record()
+    predicted = int(record.predictions[2])
+    label = (predicted + 3) % CLASSES
+    ax = viz.decision(record, sample=2, label=label)
+    assert f"{predicted} (predicted)" in texts(ax)
+    assert f"{label} (true)" in texts(ax)
+    assert title(ax) == f"sample 2: predicted class {predicted}, true class {label}"
+    assert [i for i, curve in enumerate(ax.lines) if curve.get_marker() == "o"] == [label]
+    assert f"{predicted} (predicted, true)" in texts(
+        viz.decision(record, sample=2, label=predicted)
+    )
+
+
+def test_labels_at_the_ends_do_not_overlap():
+    ax = viz.decision(make_record(gain=0.0))  # every curve ends at zero
+    figure = ax.get_figure()
+    figure.draw_without_rendering()
+    names = [text for text in ax.texts if text.get_text()[0].isdigit()]
+    boxes = sorted((text.get_tightbbox() for text in names), key=lambda box: box.y0)
+    labels = [text.get_window_extent() for text in names]
+    assert len(boxes) == CLASSES
+    heights = sorted(text.get_position()[1] for text in names)
+    pixels = np.diff([ax.transData.transform((0, height))[1] for height in heights])
+    assert pixels.min() >= 0.99 * _style.SMALL / 72 * figure.dpi
+    assert max(label.y1 for label in labels) <= figure.bbox.y1
+
+
+def test_a_silent_output_explains_who_leads():
+    ax = viz.decision(make_record(gain=0.0, readout="first_spike"))
+    assert any("highest mean membrane" in text for text in texts(ax))
+    ax = viz.decision(make_record(gain=0.0, readout="mean_membrane"))
+    assert not any("highest mean membrane" in text for text in texts(ax))
+
+
+def test_one_timestep_is_visible_as_points():
+    ax = viz.decision(make_record(steps=1))
+    assert all(curve.get_marker() == "o" for curve in ax.lines)
+    assert ax.get_xlim() == (-0.5, 0.5)
+
+
+def test_a_diverged_network_still_has_a_picture():
+    record = make_record(readout="max_membrane")
+    membrane = record.membrane.clone()
+    membrane[4:, :, 2] = torch.nan
+    ax = viz.decision(dataclasses.replace(record, membrane=membrane))
+    ax.get_figure().canvas.draw()
+
+
+def test_an_unknown_readout():
+    with pytest.raises(ValueError, match=r"readout must be one of .*'last'"):
+        viz.decision(dataclasses.replace(make_record(), readout="last"))

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from viz_records import make_record
+
+from spikemnist import viz
+
+
+def panels(figure):
+    """The Axes with a title, by their title."""
+    return {ax.get_title(): ax for ax in figure.axes if ax.get_title()}
+
+
+def picture(ax):
+    (image,) = ax.images
+    return image.get_array()
+
+
+def latency_spikes():
+    """Pixel i of a 2 x 3 image fires at timestep i; the last one never."""
+    spikes = torch.zeros(5, 2, 2, 3)
+    for i in range(5):
+        spikes[i, 1, i // 3, i % 3] = 1
+    return spikes
+
+
+def test_the_image_the_sum_the_first_spikes_and_the_frames():
+    spikes = latency_spikes()
+    image = torch.arange(6).to(torch.uint8)
+    shown = panels(viz.encoding(spikes, sample=1, image=image))
+    frames = [f"t = {t}" for t in range(5)]
+    assert list(shown) == ["image", "spikes in 5 timesteps", "first spike (grey: none)", *frames]
+    assert picture(shown["image"]).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert picture(shown["spikes in 5 timesteps"]).tolist() == [[1, 1, 1], [1, 1, 0]]
+    first = picture(shown["first spike (grey: none)"])
+    assert first.tolist() == [[0, 1, 2], [3, 4, None]]
+    for step in range(5):
+        np.testing.assert_array_equal(picture(shown[f"t = {step}"]), spikes[step, 1])
+
+
+def test_colour_bars_carry_units():
+    figure = viz.encoding(latency_spikes(), sample=1)
+    labels = {bar.get_ylabel() for ax in figure.axes for bar in ax.child_axes}
+    assert {"spikes", "timestep"} <= labels
+
+
+def test_flat_digits_become_squares():
+    record = make_record()
+    shown = panels(viz.encoding(record, sample=2))
+    assert "image" not in shown
+    np.testing.assert_array_equal(picture(shown["t = 0"]), record.input[0, 2].reshape(28, 28))
+
+
+def test_a_channel_of_one_is_no_obstacle():
+    spikes = torch.ones(3, 2, 1, 28, 28)
+    assert picture(panels(viz.encoding(spikes))["t = 2"]).shape == (28, 28)
+
+
+def test_many_timesteps_are_thinned_evenly():
+    shown = [name for name in panels(viz.encoding(torch.ones(100, 1, 16))) if name[0] == "t"]
+    steps = [int(name.removeprefix("t = ")) for name in shown]
+    assert len(steps) == 12
+    assert (steps[0], steps[-1]) == (0, 99)
+    assert set(np.diff(steps)) == {9}
+
+
+def test_one_timestep():
+    assert "spikes in 1 timesteps" in panels(viz.encoding(torch.ones(1, 1, 16)))
+
+
+def test_a_constant_current_is_no_spike_count():
+    current = torch.rand(1, 1, 16).expand(6, 1, 16)
+    shown = panels(viz.encoding(current))
+    np.testing.assert_allclose(
+        picture(shown["sum over time"]), 6 * current[0, 0].reshape(4, 4), rtol=1e-5
+    )
+
+
+def test_silence():
+    shown = panels(viz.encoding(torch.zeros(3, 1, 16), image=torch.zeros(16)))
+    assert np.ma.count(picture(shown["first spike (grey: none)"])) == 0
+
+
+def test_a_given_figure_is_drawn_into():
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    part = figure.subfigures(2, 1)[1]
+    assert viz.encoding(latency_spikes(), figure=part) is figure
+    figure.draw_without_rendering()
+    assert panels(figure)
+    assert all(ax.get_window_extent().y1 < figure.bbox.height / 2 for ax in figure.axes)
+
+
+def test_a_record_without_input():
+    with pytest.raises(ValueError, match=r"holds no input.*model\(spikes, record='all'\)"):
+        viz.encoding(make_record(everything=False))
+
+
+def test_image_shape_for_what_is_not_square():
+    shown = panels(viz.encoding(torch.ones(2, 1, 12), image_shape=(3, 4)))
+    assert picture(shown["t = 0"]).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"12 values is no square.*image_shape=\(height, width\)"):
+        viz.encoding(torch.ones(2, 1, 12))
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((2, 1, 12), {"image_shape": (3, 5)}, r"\(3, 5\) holds 15 pixels.*12 values"),
+        ((2, 1, 2, 34, 34), {}, r"shape \(2, 34, 34\), which is no single picture"),
+        ((5, 28, 28), {}, r"28 values is no square"),
+        ((2, 1, 16), {"image": torch.ones(5)}, r"4 x 4 pixels; got shape \(5,\)"),
+        ((2, 1, 16), {"image": torch.ones(3, 4, 4)}, r"got shape \(3, 4, 4\)"),
+        ((4,), {}, r"\[T, B, ...\]"),
+    ],
+)
+def test_wrong_shapes(shape, options, message):
+    with pytest.raises(ValueError, match=message):
+        viz.encoding(torch.ones(shape), **options)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from viz_records import line, title
+
+from spikemnist import viz
+from spikemnist.training.evaluation import Evaluation
+from spikemnist.training.history import EpochMetrics, History
+
+
+def make_history(count, *, validation=True, best=None):
+    rows = [
+        EpochMetrics(
+            epoch,
+            1 / epoch,
+            1 - 0.5 / epoch,
+            1.2 / epoch if validation else None,
+            1 - 0.6 / epoch if validation else None,
+            1e-3,
+            40.0,
+        )
+        for epoch in range(1, count + 1)
+    ]
+    return History(rows, best_epoch=best)
+
+
+def make_evaluation(confusion):
+    accuracy = float(confusion.diagonal().sum() / confusion.sum())
+    samples = int(confusion.sum())
+    return Evaluation(accuracy, 1.0, confusion, {}, 0.0, 0.0, torch.zeros(3), samples, "x", 1.0)
+
+
+def labels(ax):
+    return {each.get_label() for each in ax.lines}
+
+
+def test_both_panels_show_training_and_validation():
+    history = make_history(4, best=3)
+    loss, accuracy = viz.training_curves(history).axes
+    for ax, name in ((loss, "loss"), (accuracy, "accuracy")):
+        assert line(ax, "training").get_xdata().tolist() == [1, 2, 3, 4]
+        assert line(ax, "training").get_ydata().tolist() == history.column(name)
+        assert line(ax, "validation").get_ydata().tolist() == history.column(f"validation_{name}")
+        assert line(ax, "best epoch (3)").get_xdata() == [3, 3]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", name)
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+        assert line(ax, "training").get_marker() != line(ax, "validation").get_marker()
+        assert {text.get_text() for text in ax.get_legend().get_texts()} == labels(ax)
+
+
+def test_accuracy_is_read_in_per_cent():
+    figure = viz.training_curves(make_history(3))
+    figure.canvas.draw()
+    assert all("%" in text.get_text() for text in figure.axes[1].get_yticklabels())
+
+
+def test_without_validation_nothing_is_invented():
+    for ax in viz.training_curves(make_history(3, validation=False)).axes:
+        assert labels(ax) == {"training"}
+
+
+def test_unmeasured_epochs_are_left_out():
+    history = make_history(4)
+    history.epochs[1] = EpochMetrics(2, 0.5, 0.7, None, float("nan"), 1e-3, 40.0)
+    for ax in viz.training_curves(history).axes:
+        assert line(ax, "validation").get_xdata().tolist() == [1, 3, 4]
+
+
+def test_one_epoch_is_a_visible_point():
+    for ax in viz.training_curves(make_history(1, best=1)).axes:
+        assert line(ax, "training").get_markersize() > 0
+        assert ax.get_xlim() == (0.5, 1.5)
+
+
+def test_hundreds_of_epochs_need_no_markers():
+    for ax in viz.training_curves(make_history(200)).axes:
+        assert line(ax, "training").get_markersize() == 0
+
+
+def test_two_given_axes():
+    figure = Figure()
+    pair = figure.subplots(1, 2)
+    assert viz.training_curves(make_history(2), ax=pair) is figure
+    assert len(figure.axes) == 2
+
+
+def test_one_axes_is_not_enough():
+    ax = Figure().add_subplot()
+    with pytest.raises(ValueError, match="ax must be two Axes, for loss and accuracy; got 1"):
+        viz.training_curves(make_history(2), ax=ax)
+    with pytest.raises(ValueError, match="got 3"):
+        viz.training_curves(make_history(2), ax=[ax, ax, ax])
+
+
+def test_an_empty_history():
+    with pytest.raises(ValueError, match="no finished epoch"):
+        viz.training_curves(History())
+
+
+CONFUSION = torch.tensor([[90, 10, 0], [0, 5, 5], [0, 0, 0]])
+
+
+def test_cells_hold_the_counts_and_colours_the_share_of_the_row():
+    ax = viz.confusion(make_evaluation(CONFUSION))
+    written = {tuple(text.get_position()): text.get_text() for text in ax.texts}
+    assert written == {(0, 0): "90", (1, 0): "10", (1, 1): "5", (2, 1): "5"}  # column, row
+    (image,) = ax.images
+    np.testing.assert_allclose(image.get_array(), [[0.9, 0.1, 0], [0, 0.5, 0.5], [0, 0, 0]])
+    assert image.get_clim() == (0, 1)
+    assert title(ax) == "accuracy 86.36% on 110 samples"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+    assert ax.get_figure().axes[1].get_ylabel() == "share of the class's samples"
+
+
+def luminance(colour):
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return float(np.dot([0.2126, 0.7152, 0.0722], channels))
+
+
+def test_every_count_can_be_read_on_its_cell():
+    ramp = torch.arange(21)
+    confusion = torch.stack([torch.stack([20 - i, i]) for i in ramp]).repeat_interleave(1, 0)
+    square = torch.zeros(21, 21, dtype=torch.long)
+    square[:, :2] = confusion
+    ax = viz.confusion(make_evaluation(square))
+    (image,) = ax.images
+    assert {text.get_color() for text in ax.texts} == {"black", "white"}
+    for text in ax.texts:
+        column, row = (int(x) for x in text.get_position())
+        cell = luminance(image.to_rgba(image.get_array())[row, column])
+        ink = luminance(to_rgba(text.get_color()))
+        light, dark = max(cell, ink), min(cell, ink)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG AA
+
+
+def test_too_many_classes_for_numbers():
+    assert not viz.confusion(make_evaluation(torch.eye(50).long())).texts
+
+
+def test_confusion_into_given_axes():
+    figure = Figure()
+    ax = figure.add_subplot()
+    assert viz.confusion(make_evaluation(CONFUSION), ax=ax) is ax
+    figure.savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (0, 0)])
+def test_a_confusion_that_is_not_square(shape):
+    evaluation = Evaluation(0.0, 1.0, torch.zeros(shape), {}, 0, 0, torch.zeros(1), 0, "x", 1.0)
+    with pytest.raises(ValueError, match=r"\[C, C\], got shape"):
+        viz.confusion(evaluation)

@@ -1,0 +1,166 @@
+"""What holds for every picture: no pyplot, no changed rcParams, given Axes used, any tensor."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+
+import matplotlib as mpl
+import pytest
+import torch
+from matplotlib.figure import Figure
+from viz_records import make_record
+
+from spikemnist import viz
+from spikemnist.training.evaluation import Evaluation
+from spikemnist.training.history import EpochMetrics, History
+
+HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
+
+
+def make_evaluation(confusion):
+    return Evaluation(0.5, 1.0, confusion, {}, 0.0, 0.0, torch.zeros(3), 8, "reference", 1.0)
+
+
+def draw_all(record, folder=None):
+    """Every picture; what each function returned, by name."""
+    pictures = {
+        "encoding": viz.encoding(record),
+        "raster": viz.raster(record),
+        "membrane": viz.membrane(record),
+        "spike_counts": viz.spike_counts(record, label=1),
+        "decision": viz.decision(record, label=1),
+        "training_curves": viz.training_curves(HISTORY),
+        "confusion": viz.confusion(make_evaluation(torch.eye(4).long())),
+        "receptive_fields": viz.receptive_fields(torch.randn(5, 784)),
+        "animate": viz.animate(record),
+    }
+    if folder is not None:
+        for name, picture in pictures.items():
+            if name == "animate":
+                picture.save(folder / "animate.gif", writer="pillow")
+            else:
+                figure = picture if isinstance(picture, Figure) else picture.get_figure()
+                figure.savefig(folder / f"{name}.png")
+    return pictures
+
+
+def test_every_public_function_is_drawn_here(tmp_path):
+    assert set(draw_all(make_record(), tmp_path)) == set(viz.__all__)
+
+
+def test_rc_params_are_left_as_they_were(tmp_path):
+    before = dict(mpl.rcParams)
+    draw_all(make_record(steps=3), tmp_path)
+    assert dict(mpl.rcParams) == before
+
+
+def test_pictures_do_not_depend_on_a_dark_style(tmp_path):
+    """Marks have a colour of their own, so a user's colour cycle cannot make them vanish."""
+    with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["white"])}):
+        ax = viz.raster(make_record())
+    assert ax.lines[0].get_color() != "white"
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {folder!r})
+from test_viz_room import draw_all
+from viz_records import make_record
+from pathlib import Path
+draw_all(make_record(steps=3), Path({out!r}))
+assert "matplotlib.pyplot" not in sys.modules
+print("drawn")
+"""
+
+
+def test_pyplot_is_never_imported(tmp_path, request):
+    script = SCRIPT.format(folder=str(request.path.parent), out=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.strip() == "drawn", done.stderr
+
+
+@pytest.mark.parametrize(
+    "module", ["matplotlib", "spikemnist.models", "spikemnist.training", "snntorch"]
+)
+def test_what_importing_loads(module):
+    """`import spikemnist` loads no matplotlib; viz itself loads neither models nor training."""
+    package = "spikemnist" if module == "matplotlib" else "spikemnist.viz"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {package}; print({module!r} in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["raster", "membrane", "spike_counts", "decision"])
+def test_a_given_axes_is_used_and_returned(name):
+    figure = Figure()
+    ax = figure.subfigures(1, 2)[1].add_subplot()
+    assert getattr(viz, name)(make_record(), ax=ax) is ax
+    figure.savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.float16])
+def test_any_floating_dtype_with_a_gradient(dtype):
+    record = make_record(everything=False)
+    record = dataclasses.replace(
+        record,
+        spikes=record.spikes.to(dtype).requires_grad_(),
+        membrane=record.membrane.to(dtype).requires_grad_(),
+        scores=record.scores.to(dtype).requires_grad_(),
+    )
+    for name in ("raster", "membrane", "spike_counts", "decision"):
+        getattr(viz, name)(record)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.bfloat16])
+def test_any_spike_dtype(dtype):
+    spikes = make_record().input
+    ax = viz.raster(spikes.to(dtype))
+    assert len(ax.lines[0].get_xdata()) == int(spikes[:, 0].sum())
+    viz.encoding(spikes.to(dtype))
+
+
+def test_records_made_in_inference_mode():
+    with torch.inference_mode():
+        record = make_record()
+    draw_all(record)["animate"].to_jshtml()
+
+
+@pytest.mark.parametrize(
+    "name", ["encoding", "raster", "membrane", "spike_counts", "decision", "animate"]
+)
+@pytest.mark.parametrize("sample", [3, -1, 1000])
+def test_a_sample_outside_the_batch(name, sample):
+    with pytest.raises(IndexError, match=f"sample must be from 0 to 2, got {sample}"):
+        getattr(viz, name)(make_record(), sample=sample)
+
+
+@pytest.mark.parametrize("name", ["membrane", "spike_counts", "decision", "animate"])
+def test_spikes_where_a_record_is_needed(name):
+    with pytest.raises(
+        TypeError, match=r"expected the Record .* got a Tensor of shape \(5, 2, 7\)"
+    ):
+        getattr(viz, name)(torch.zeros(5, 2, 7))
+
+
+@pytest.mark.parametrize("name", ["encoding", "raster"])
+def test_neither_spikes_nor_a_record(name):
+    with pytest.raises(TypeError, match="got a list"):
+        getattr(viz, name)([1, 0, 1])
+
+
+@pytest.mark.parametrize("name", ["spike_counts", "decision", "animate"])
+def test_a_label_that_is_no_class(name):
+    with pytest.raises(ValueError, match="label must be from 0 to 9, got 10"):
+        getattr(viz, name)(make_record(), label=10)
+    with pytest.raises(ValueError, match=r"shape \(3,\); pass labels\[sample\]"):
+        getattr(viz, name)(make_record(), label=torch.tensor([1, 2, 3]))
