@@ -117,7 +117,7 @@ def test_true_and_predicted_class_are_named_and_marked():
     ax = viz.decision(record, sample=2, label=label)
     assert f"{predicted} (predicted)" in texts(ax)
     assert f"{label} (true)" in texts(ax)
-    assert title(ax) == f"sample 2: predicted class {predicted}, true class {label}"
+    assert title(ax) == f"predicted class {predicted}, true class {label}, sample 2"
     assert [i for i, curve in enumerate(ax.lines) if curve.get_marker() == "o"] == [label]
     assert f"{predicted} (predicted, true)" in texts(
         viz.decision(record, sample=2, label=predicted)

@@ -39,7 +39,7 @@ def test_a_record_shows_its_output_layer_by_default():
     ax = viz.raster(record, sample=2)
     assert points(ax) == {(t, n) for t, n in record.spikes[:, 2].nonzero().tolist()}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("timestep", "output neuron")
-    assert title(ax).startswith(f"output, sample 2: {int(record.spikes[:, 2].sum())} spikes")
+    assert title(ax).startswith(f"output: {int(record.spikes[:, 2].sum())} spikes")
 
 
 @pytest.mark.parametrize("layer", ["hidden 1", 0, -2])
@@ -100,7 +100,7 @@ def test_a_sample_of_one_sample():
 def test_silence_is_said():
     ax = viz.raster(torch.zeros(3, 4))
     assert texts(ax) == ["no spikes"]
-    assert title(ax) == "sample 0: 0 spikes, 0 of 4 neurons fired"
+    assert title(ax) == "0 spikes, 0 of 4 neurons fired"
 
 
 def test_ten_neurons_are_ticks_of_a_row_each():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.options import Command
 
-OK, FAILURE, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+FAILURE, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,20 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    warnings.showwarning = _show_warning
     try:
-        return _run(_parse(words))
-    except WrongRequest as error:
-        if "--debug" in words:
-            raise
-        return _fail(error, WRONG_REQUEST)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _run(_parse(words))
     except KeyboardInterrupt:
         print("spikemnist: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if "--debug" in words:
             raise
-        return _fail(error, FAILURE)
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"spikemnist: error: {message}", file=sys.stderr)
+        return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
 
 
 def _parse(words: list[str]) -> Command:
@@ -88,22 +88,13 @@ def _run(command: Command) -> int:
 
 
 def _one_line(box: str) -> str:
-    """Return the first paragraph of the parser's message, which comes in a drawn box."""
+    """Return the gist of the parser's message, which comes in a drawn box of several lines."""
     lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
-    kept = [line for line in lines if line]
-    title, text = kept[0], []
-    for line, raw in zip(lines[1:], box.splitlines()[1:], strict=True):
-        if not line and "─" in raw:
-            break
-        text.append(line)
-    message = " ".join(text)
-    return message if message.lower().startswith(title.lower()) else f"{title}: {message}"
-
-
-def _fail(error: BaseException, code: int) -> int:
-    message = " ".join(str(error).split()) or type(error).__name__
-    print(f"spikemnist: error: {message}", file=sys.stderr)
-    return code
+    title, *rest = lines
+    text = " ".join(rest[: rest.index("")])  # up to the rule between message and hints
+    closest = re.search(r"Perhaps you meant:\s+(--[\w-]+)", "\n".join(rest))
+    hint = f"; did you mean {closest[1]}?" if closest else ""
+    return (text if text.lower().startswith(title.lower()) else f"{title}: {text}") + hint
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

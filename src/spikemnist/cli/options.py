@@ -51,7 +51,7 @@ class Train(Source):
     batch_size: int = 64
     """Images in a training step."""
 
-    lr: float = 2e-3
+    lr: float = 1e-2
     """Peak learning rate; it rises and falls along one cycle."""
 
     device: str = "auto"

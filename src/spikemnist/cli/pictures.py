@@ -75,8 +75,8 @@ def watch(
 
 def decision(record: Record, label: int) -> Figure:
     """Draw output membranes, output spikes and the running decision above one another."""
-    figure = Figure(figsize=(7, 9), layout="constrained")
-    membrane, raster, decision = figure.subplots(3, 1, height_ratios=(3, 2, 3))
+    figure = Figure(figsize=(7, 10), layout="constrained")
+    membrane, raster, decision = figure.subplots(3, 1, height_ratios=(4, 2, 3.5))
     viz.membrane(record, ax=membrane)
     viz.raster(record, ax=raster)
     viz.decision(record, label=label, ax=decision)

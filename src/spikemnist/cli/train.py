@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyMLP, save_model
 from spikemnist.ops import select_backend
 from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
+from spikemnist.training.checks import check_fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +29,21 @@ def run(command: Train) -> int:
     """Train, test, draw and tell."""
     started = time.perf_counter()
     with request():
-        encoder = get_encoder(command.encoder, num_steps=command.num_steps, dtype=torch.float32)
+        check_fit(
+            epochs=command.epochs,
+            batch_size=command.batch_size,
+            lr=command.lr,
+            seed=command.seed,
+        )
+        encoder = get_encoder(command.encoder, num_steps=command.num_steps)
         model = _model(command)
         device = select_device(command.device)
         folder = runs.check_resumed(command) if command.resume else None
     train, test = sources.load(command.data, command.root)
     folder = folder or runs.new_run(command)
+    saved = (folder / runs.CHECKPOINT).exists()
+    if command.resume and not saved:
+        print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
         model,
         train,
@@ -45,7 +56,7 @@ def run(command: Train) -> int:
         seed=command.seed,
         callbacks=[csv_logger(folder / runs.METRICS)],
         checkpoint=folder / runs.CHECKPOINT,
-        resume=(folder / runs.CHECKPOINT).exists(),
+        resume=saved,
     )
     history.save_csv(folder / runs.METRICS)
     if history.interrupted:

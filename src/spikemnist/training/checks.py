@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,12 +45,19 @@ def check_output(record: object, labels: Tensor) -> None:
 
 
 def check_fit(
-    *, clip_norm: float | None, seed: int, has_validation: bool, **counts: int | None
+    *,
+    lr: float,
+    seed: int,
+    clip_norm: float | None = None,
+    has_validation: bool = False,
+    **counts: int | None,
 ) -> None:
     """Raise a `ValueError` for settings of `fit` out of their range."""
     for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be an integer >= 1; got {value!r}")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"lr must be positive and finite; got {lr}")
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be positive; got {clip_norm}")
     if seed < 0:

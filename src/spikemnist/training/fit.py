@@ -141,6 +141,7 @@ def fit(
         batch_size=batch_size,
         truncate=truncate,
         patience=patience,
+        lr=lr,
         clip_norm=clip_norm,
         seed=seed,
         has_validation=validation is not None,

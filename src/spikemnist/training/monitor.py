@@ -82,29 +82,48 @@ class EpochMonitor:
 
 
 def check_finite(
-    loss: Tensor, model: nn.Module, spikes: Tensor, *, epoch: int, batch: int, lr: float
+    what: str,
+    value: Tensor,
+    model: nn.Module,
+    spikes: Tensor,
+    *,
+    epoch: int,
+    batch: int,
+    lr: float,
 ) -> float:
-    """Return the loss as a number; a loss that is none stops the run with its likely cause.
+    """Return a loss or a norm as a number; one that is none stops the run with its likely cause.
+
+    Parameters
+    ----------
+    what
+        ``"loss"`` or ``"gradient"``.
+    value
+        A scalar.
+    model, spikes
+        Where to look for the cause.
+    epoch, batch
+        Counted from 1.
+    lr
+        The learning rate of this batch.
 
     Raises
     ------
     FloatingPointError
-        When the loss is NaN or infinite.
+        When the value is NaN or infinite.
     """
-    value = float(loss.detach())
-    if math.isfinite(value):
-        return value
+    number = float(value.detach())
+    if math.isfinite(number):
+        return number
     raise FloatingPointError(
-        f"the loss became {value} in epoch {epoch}, batch {batch}. Likely cause: "
+        f"the {what} became {number} in epoch {epoch}, batch {batch}. Likely cause: "
         f"{_likely_cause(model, spikes, lr)}. The last checkpoint, if any, is kept"
     )
 
 
 def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
-    """Stop the run when the last batches spoilt the weights, before they are saved.
+    """Stop the run when its last step spoilt the weights, before they are saved.
 
-    The loss does not always tell: a membrane of NaN never fires, so a loss of spike counts stays
-    finite.
+    A step before that shows in the next batch's loss or gradient.
 
     Raises
     ------
@@ -115,9 +134,8 @@ def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
     if name is not None:
         raise FloatingPointError(
             f"the parameter {name} is no longer finite at the end of epoch {epoch}. Likely cause: "
-            f"a learning rate (now {lr:g}) that is too high, or a loss whose gradient is not "
-            "finite: lower lr, set clip_norm, or check the loss. The last checkpoint, if any, is "
-            "kept"
+            f"a learning rate (now {lr:g}) that is too high: lower lr or set clip_norm. The last "
+            "checkpoint, if any, is kept"
         )
 
 
@@ -154,5 +172,6 @@ def _likely_cause(model: nn.Module, spikes: Tensor, lr: float) -> str:
         )
     return (
         f"scores too large for the loss, by a learning rate (now {lr:g}) that is too high or a "
-        "loss function that divides by zero: lower lr, set clip_norm, or check the loss"
+        "loss function that divides by zero, itself or in its gradient: lower lr, set clip_norm, "
+        "or check the loss"
     )

@@ -35,11 +35,8 @@ def make_optimizer(
     Raises
     ------
     ValueError
-        For an unknown name, a learning rate that is not positive and finite, or a model without
-        trainable parameters.
+        For an unknown name, or a model without trainable parameters.
     """
-    if not 0 < lr < float("inf"):
-        raise ValueError(f"lr must be positive and finite; got {lr}")
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no trainable parameters")

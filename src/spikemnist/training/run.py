@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm.auto import tqdm
 
 from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
@@ -21,11 +21,12 @@ from spikemnist.training.monitor import (
     check_weights,
 )
 from spikemnist.training.seeds import derive_seed, seeded
-from spikemnist.training.steps import backpropagate, backpropagate_truncated
+from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
@@ -107,11 +108,17 @@ class Run:
             group["lr"] = self.lr * factor
 
     def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
-        def check(value: Tensor) -> float:
-            lr = self.optimizer.param_groups[0]["lr"]
-            return check_finite(
-                value, self.model, spikes, epoch=epoch, batch=monitor.batches + 1, lr=lr
-            )
+        check = functools.partial(
+            check_finite,
+            model=self.model,
+            spikes=spikes,
+            epoch=epoch,
+            batch=monitor.batches + 1,
+            lr=self.optimizer.param_groups[0]["lr"],
+        )
+
+        def check_loss(value: Tensor) -> float:
+            return check("loss", value)
 
         def loss(record: Record, labels: Tensor) -> Tensor:
             check_output(record, labels)
@@ -119,13 +126,14 @@ class Run:
 
         self.optimizer.zero_grad(set_to_none=True)
         if self.truncate is None:
-            record, number = backpropagate(self.model, spikes, labels, loss, check)
+            record, number = backpropagate(self.model, spikes, labels, loss, check_loss)
         else:
             record, number = backpropagate_truncated(
-                self.model, spikes, labels, loss, check, truncate=self.truncate
+                self.model, spikes, labels, loss, check_loss, truncate=self.truncate
             )
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
+        # NaN shows in the gradient alone, which must not reach the weights.
+        check("gradient", gradient_norm(self.model, clip=self.clip_norm))
         self.optimizer.step()
         monitor.add(record, labels, number)
 

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from spikemnist.data import ImageDataset
+from spikemnist.training.checks import parameter_dtype
 from spikemnist.training.feed import as_dataset
 
 
 def describe_run(
-    *, model: object, train: Any, validation: Any, **settings: object
+    *, model: nn.Module, train: Any, validation: Any, **settings: object
 ) -> dict[str, Any]:
-    """Return the settings of a run as numbers, strings and ``None``.
+    """Return the settings of a run as numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data are told apart by their
     content, as far as they are tensors.
@@ -31,22 +33,23 @@ def describe_run(
         Everything else.
     """
     return {
-        "model": _describe_model(model),
+        **_describe_model(model),
         "train": _describe_data(train),
         "validation": _describe_data(validation),
         **{name: _describe(value) for name, value in settings.items()},
     }
 
 
-def _describe_model(model: object) -> str:
-    config = getattr(model, "config", None)
+def _describe_model(model: nn.Module) -> dict[str, object]:
+    config, dtype = getattr(model, "config", None), str(parameter_dtype(model))
     if not isinstance(config, dict):
-        return f"{type(model).__name__}: {model}"
-    plain = {name: v if isinstance(v, list) else _describe(v) for name, v in config.items()}
-    for name in ("beta", "threshold"):
+        return {"model": f"{type(model).__name__}: {model}", "model.dtype": dtype}
+    settings: dict[str, object] = {"model": type(model).__name__, "model.dtype": dtype}
+    for name, value in config.items():
         if config.get(f"learn_{name}"):
-            plain[name] = "learned"  # part of the weights, so it changes during the run
-    return f"{type(model).__name__}: {plain}"
+            continue  # part of the weights, so it changes during the run
+        settings[f"model.{name}"] = value if isinstance(value, list) else _describe(value)
+    return settings
 
 
 def _describe(value: object) -> object:

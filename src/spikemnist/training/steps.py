@@ -106,6 +106,29 @@ def backpropagate_truncated(
     return whole, check(loss(whole, labels))
 
 
+def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
+    """Return the Euclidean norm of the whole gradient.
+
+    Parameters
+    ----------
+    model
+        After `backpropagate`.
+    clip
+        Largest norm: a longer gradient is scaled down to it, in place.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, the norm before any scaling.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    if clip is not None:
+        return torch.nn.utils.clip_grad_norm_(parameters, clip)
+    norms = torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters])
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
+
+
 def _join(records: list[Record]) -> Record:
     spikes = torch.cat([record.spikes.detach() for record in records])
     membrane = torch.cat([record.membrane.detach() for record in records])

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import to_rgba
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import class_label, one_sample, require_record, to_numpy
+from spikemnist.viz._samples import class_label, one_sample, require_record, to_numpy, which
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -112,7 +112,7 @@ def spike_counts(
             fontsize=_style.SMALL,
         )
     _dress_counts(ax, counts)
-    _style.set_title(ax, f"output spikes, sample {sample} (readout {record.readout})")
+    _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {record.readout})")
     return ax
 
 
@@ -182,7 +182,7 @@ def decision(
     _style.open_frame(ax)
     _draw_leaders(ax, running.leader)
     truth = "" if label is None else f", true class {label}"
-    _style.set_title(ax, f"sample {sample}: predicted class {predicted}{truth}")
+    _style.set_title(ax, f"predicted class {predicted}{truth}{which(record.spikes, sample)}")
     return ax
 
 

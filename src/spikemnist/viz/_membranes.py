@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import chosen_neurons, layer_sample, require_record
+from spikemnist.viz._samples import chosen_neurons, layer_sample, require_record, which
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def membrane(
     ax.yaxis.set_major_formatter(FixedFormatter([str(i) for i in shown]))
     ax.set_ylabel(f"{chosen.name} neuron: membrane potential")
     _style.open_frame(ax)
-    _style.set_title(ax, f"{chosen.name}, sample {sample}")
+    _style.set_title(ax, f"{chosen.name}{which(record.spikes, sample)}")
     _style.legend_above(ax)
     return ax
 

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import input_sample, layer_sample, require_record, to_numpy
+from spikemnist.viz._samples import input_sample, layer_sample, require_record, to_numpy, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,9 +82,13 @@ def raster(
     ax.set_ylabel(f"{name} neuron".strip())
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
     _style.open_frame(ax)
-    where = f"{name}, sample {sample}" if name else f"sample {sample}"
     active = len(np.unique(neuron))
-    _style.set_title(ax, f"{where}: {len(time):,} spikes, {active:,} of {neurons:,} neurons fired")
+    batch = record_or_spikes if isinstance(record_or_spikes, Tensor) else record_or_spikes.spikes
+    _style.set_title(
+        ax,
+        f"{name + ': ' if name else ''}{len(time):,} spikes, "
+        f"{active:,} of {neurons:,} neurons fired{which(batch, sample)}",
+    )
     return ax
 
 

@@ -67,6 +67,11 @@ def one_sample(values: Tensor, sample: int, what: str = "spikes") -> Tensor:
     return values if values.dim() == 2 else values[:, sample]
 
 
+def which(values: Tensor, sample: int) -> str:
+    """Return ``", sample 3"`` for a title, or nothing where the batch holds a single sample."""
+    return f", sample {sample}" if values.dim() > 2 and values.shape[1] > 1 else ""
+
+
 def input_sample(source: Tensor | Record, sample: int) -> Tensor:
     """Return the input spikes ``[T, ...]`` of one sample, from a Record or a spike tensor."""
     if isinstance(source, Tensor):

@@ -1,0 +1,1 @@
+"""Benchmarks: compared in one process and in turn, printed only when the results agree."""

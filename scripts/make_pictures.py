@@ -1,0 +1,65 @@
+"""Draw the pictures of the README and the landing page from a network trained on the digits.
+
+    python scripts/make_pictures.py [--out FOLDER]
+
+What they show is what ``spikemnist train`` trains: same data, network and settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from spikemnist import viz
+from spikemnist._atomic import write_atomically
+from spikemnist.data import load_digits
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import LeakyMLP, Record
+from spikemnist.training import fit
+
+STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
+INDEX = 430
+"""Which test image: an eight that the network takes for a three for a while."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
+    parser.add_argument("--out", type=Path, default=STATIC, help="folder to write to")
+    options = parser.parse_args()
+    record, image, label = watch_a_digit()
+    figure = draw_overview(record, image, label)
+    write_atomically(options.out / "overview.png", lambda file: figure.savefig(file, dpi=110))
+    animation = viz.animate(record, label=label)
+    write_atomically(
+        options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=80)
+    )
+
+
+def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
+    train, test = load_digits()
+    encoder = LatencyEncoder(num_steps=8)
+    torch.manual_seed(0)
+    model = LeakyMLP(hidden=(512,))
+    fit(model, train, encoder=encoder, epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle")
+    model.cpu().eval()
+    image, label = test[INDEX]
+    with torch.no_grad():
+        record: Record = model(encoder(image[None]), record="all")
+    return record, image, int(label)
+
+
+def draw_overview(record: Record, image: torch.Tensor, label: int) -> Figure:
+    figure = Figure(figsize=(11, 8.2), layout="constrained", facecolor="white")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.75))
+    viz.encoding(record, image=image, figure=top)
+    left, right = bottom.subplots(1, 2, width_ratios=(1.15, 1))
+    viz.membrane(record, ax=left)
+    viz.decision(record, label=label, ax=right)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

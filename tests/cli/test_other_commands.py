@@ -1,0 +1,211 @@
+"""``evaluate``, ``encode``, ``plot``, ``info``, and everything that people ask for by mistake."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import spikemnist
+from PIL import Image
+
+from spikemnist import __version__
+from spikemnist.cli import main
+from spikemnist.data import load_digits
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import LeakyMLP, load_model, save_model
+from spikemnist.training import evaluate
+
+
+def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
+    result = spikemnist("evaluate", run, cwd=run.parent)
+    figures = evaluate(
+        load_model(run / "model.safetensors"),
+        load_digits()[1],
+        encoder=LatencyEncoder(num_steps=8),
+        device="cpu",
+    )
+    assert (
+        f"accuracy          {figures.accuracy:.2%} of 1000 test images of digits" in result.stdout
+    )
+    assert f"input {figures.spikes_per_sample['input']:.1f}" in result.stdout
+    assert f"{float(figures.accuracy_per_step[0]):.1%}" in result.stdout
+    for word in ("silent, tied", "backend reference"):
+        assert word in result.stdout
+
+
+def test_evaluate_takes_a_model_file_and_another_backend(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    reference = capsys.readouterr().out.splitlines()
+    words = [str(run / "model.safetensors"), "--backend", "snntorch", "--data", "digits"]
+    assert main(["evaluate", *words]) == 0
+    oracle = capsys.readouterr().out.splitlines()
+    assert oracle[0] == reference[0]  # same accuracy
+    assert oracle[-1].endswith("backend snntorch")
+
+
+def test_encode_draws_and_stores(tmp_path: Path) -> None:
+    spikemnist("encode", "--index", 4, "--out", "latency.png", cwd=tmp_path)
+    with Image.open(tmp_path / "latency.png") as picture:
+        assert min(picture.size) > 200
+    words = ("--encoder", "rate", "--num-steps", 12, "--seed", 5, "--out", "rate.npy")
+    result = spikemnist("encode", *words, cwd=tmp_path)
+    spikes = np.load(tmp_path / "rate.npy")
+    assert spikes.shape == (12, 28, 28)
+    assert set(np.unique(spikes)) == {0, 1}
+    assert f"{int(spikes.sum())} in 12 timesteps" in result.stdout
+    spikemnist("encode", *words[:-1], "again.npy", cwd=tmp_path)
+    assert np.array_equal(np.load(tmp_path / "again.npy"), spikes)
+
+
+def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:
+    result = spikemnist("plot", run, "--index", 7, "--out", tmp_path / "pictures", cwd=tmp_path)
+    written = {Path(line).name for line in result.stdout.splitlines()}
+    assert written == {
+        "encoding-7.png",
+        "decision-7.png",
+        "raster-7.png",
+        "membrane-7.png",
+        "spike_counts-7.png",
+        "receptive_fields.png",
+        "animation-7.gif",
+    }
+    with Image.open(tmp_path / "pictures" / "animation-7.gif") as animation:
+        assert animation.n_frames == 8  # type: ignore[attr-defined]
+    for name in written:
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
+    out = spikemnist("info", cwd=tmp_path).stdout
+    for word in (
+        f"spikemnist  {__version__}",
+        f"torch {torch.__version__}",
+        "snntorch 1",
+        "cpu",
+        "reference, snntorch",
+        "direct, latency, rate",
+        "digits (in the package), MNIST",
+    ):
+        assert word in out
+
+
+def test_help_is_quick_to_load_and_names_every_command(tmp_path: Path) -> None:
+    out = spikemnist("--help", cwd=tmp_path).stdout
+    for command in ("train", "evaluate", "encode", "plot", "info"):
+        assert command in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "Missing subcommand"),
+        ("fit", "fit"),
+        ("train --dta mnist", "did you mean --data?"),
+        ("train --data cifar", "'cifar'"),
+        ("train --lr fast", "--lr"),
+        ("train --lr 0", "lr must be positive and finite; got 0"),
+        ("train --lr nan", "lr must be positive and finite; got nan"),
+        ("train --epochs 0", "epochs must be an integer >= 1; got 0"),
+        ("train --batch-size -1", "batch_size must be an integer >= 1; got -1"),
+        ("train --num-steps 0", "num_steps must be an integer >= 1; got 0"),
+        ("train --seed -1", "seed must not be negative"),
+        ("train --hidden 0", "must be positive integers"),
+        ("train --encoder latncy", "did you mean 'latency'?"),
+        ("train --backend triton", "backend must be one of"),
+        ("train --device cuda:99", "is not available; this machine has"),
+        ("train --resume", "--resume needs --out"),
+        ("train --resume --out nowhere", "is no run folder"),
+        ("train --out file.txt", "exists already and is never overwritten"),
+        ("evaluate", "Missing from spikemnist evaluate"),
+        ("evaluate nowhere", "no model at nowhere"),
+        ("plot nowhere", "is no run folder"),
+        ("encode --index 1000", "--index must lie in 0..999; got 1000"),
+        ("encode --out digit.bmp", "--out must end in"),
+        ("encode --encoder morse", "unknown encoder 'morse'"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    words: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.txt").write_text("mine", encoding="utf-8")
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("spikemnist: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert {file.name for file in tmp_path.iterdir()} == {"file.txt"}  # nothing was begun
+
+
+def test_a_wrong_request_as_a_process(tmp_path: Path) -> None:
+    result = spikemnist("train", "--encoder", "morse", cwd=tmp_path, code=2)
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "spikemnist: error: unknown encoder 'morse': known are direct, latency, rate"
+    ]
+
+
+def test_a_failure_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"no model")
+    assert main(["evaluate", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert "is damaged or no safetensors file" in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"no model")
+    result = spikemnist("evaluate", file, "--debug", cwd=tmp_path, code=1)
+    assert "Traceback" in result.stderr
+    assert "is damaged" in result.stderr
+
+
+def test_a_diverging_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    words = ["train", "--lr", "1e38", "--hidden", "8", "--epochs", "1", "--out", str(folder)]
+    assert main(words) == 1
+    assert "the loss became" in capsys.readouterr().err
+    assert (folder / "checkpoint.pt").exists()
+
+
+def test_a_model_without_its_encoder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors")
+    assert main(["evaluate", str(tmp_path / "model.safetensors")]) == 1
+    assert "does not say which encoder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"data": "digits"}'])
+def test_a_damaged_configuration_is_named(
+    run: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "config.json").write_text(damage, encoding="utf-8")
+    assert main(["plot", str(folder)]) == 2
+    assert "config.json is damaged" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line(tmp_path: Path) -> None:
+    # One timestep and two neurons of first weights: too few spikes for them to fire.
+    words = ("--num-steps", 1, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)
+    lines = spikemnist("train", *words, cwd=tmp_path).stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("spikemnist: warning: layer 'hidden 1' did not fire once")

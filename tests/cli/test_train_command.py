@@ -1,0 +1,139 @@
+"""``spikemnist train``, end to end and in processes of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from command import environment, spikemnist
+from safetensors.torch import load_file
+
+from spikemnist import __version__
+from spikemnist.models import load_model, model_metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = {"config.json", "metrics.csv", "model.safetensors", "checkpoint.pt"}
+PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}
+
+
+def test_train_without_arguments_does_the_whole_job(tmp_path: Path) -> None:
+    result = spikemnist("train", cwd=tmp_path)
+    accuracy = re.search(r"test accuracy +([\d.]+)% of 1000 images", result.stdout)
+    assert accuracy is not None, result.stdout
+    assert float(accuracy[1]) >= 94
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {file.name for file in folder.iterdir()} == FILES | PICTURES
+    for word in ("spikes per image", "backend reference", folder.name, "--data mnist"):
+        assert word in result.stdout
+    assert result.stderr == ""  # no progress bar where nobody watches, no warning
+
+    second = spikemnist("train", "--epochs", 1, "--hidden", 8, cwd=tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 2, second.stdout
+
+
+def test_the_run_folder_holds_what_it_says(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert config["version"] == __version__
+    assert (config["hidden"], config["epochs"], config["seed"]) == ([40], 3, 3)
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["accuracy"]) > float(rows[0]["accuracy"])
+    assert load_model(run / "model.safetensors").sizes == {"hidden 1": 40, "output": 10}
+    assert model_metadata(run / "model.safetensors")["encoder"]["name"] == "latency"
+    for picture in PICTURES:
+        assert (run / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_files(run: Path, tmp_path: Path) -> None:
+    words = ("--hidden", 40, "--epochs", 3, "--seed", 3, "--out", "again")
+    spikemnist("train", *words, cwd=tmp_path)
+    for name in ("metrics.csv", "model.safetensors", "config.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes()
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_killed_run_resumes_to_the_same_bits(run: Path, tmp_path: Path, rows: int) -> None:
+    words = ("--hidden", 40, "--epochs", 3, "--seed", 3, "--out", "killed")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikemnist", "train", *map(str, words)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / "killed"
+    wait_for_rows(folder, rows, process)
+    process.kill()
+    process.wait()
+    assert not (folder / "model.safetensors").exists()
+
+    spikemnist("train", "--resume", "--out", "killed", cwd=tmp_path)
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert (folder / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the configuration is written and ``metrics.csv`` has so many epochs."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        metrics = folder / "metrics.csv"
+        lines = metrics.read_text(encoding="utf-8").count("\n") if metrics.exists() else 1
+        if (folder / "config.json").exists() and lines - 1 >= rows:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"the run ended before {rows} epochs were seen")
+
+
+def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    result = spikemnist("train", "--resume", "--out", run, cwd=run.parent)
+    assert "3 epochs" in result.stdout
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_is_never_overwritten(run: Path) -> None:
+    before = {file: file.read_bytes() for file in run.iterdir()}
+    result = spikemnist("train", "--out", run, cwd=run.parent, code=2)
+    assert "never overwritten: add --resume" in result.stderr
+    assert {file: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_resuming_with_other_options_is_refused_by_name(run: Path) -> None:
+    words = ("--resume", "--out", run, "--lr", 0.1, "--hidden", 40, "--encoder", "rate")
+    result = spikemnist("train", *words, cwd=run.parent, code=2)
+    assert "--lr was 0.01, is 0.1" in result.stderr
+    assert "--encoder was latency, is rate" in result.stderr
+    assert "hidden" not in result.stderr
+
+
+def test_a_damaged_checkpoint_is_a_failure_that_touches_nothing(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((run / "config.json").read_bytes())
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    result = spikemnist("train", "--resume", "--out", folder, cwd=tmp_path, code=1)
+    assert "is damaged or no spikemnist checkpoint" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
+
+
+def test_the_backends_agree(tmp_path: Path) -> None:
+    rows = []
+    for backend in ("reference", "snntorch"):
+        words = ("--hidden", 40, "--epochs", 1, "--backend", backend, "--out", backend)
+        assert f"backend {backend}" in spikemnist("train", *words, cwd=tmp_path).stdout
+        with (tmp_path / backend / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            rows += csv.DictReader(file)
+    # Sums in another order flip a spike here and there, and 79 steps of Adam carry that on.
+    assert float(rows[0]["loss"]) == pytest.approx(float(rows[1]["loss"]), rel=0.02)
