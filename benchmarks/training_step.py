@@ -58,7 +58,7 @@ def make_step(
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         loss = functional.cross_entropy(scores(spikes), labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         return loss.item()
 
@@ -68,7 +68,7 @@ def make_step(
 def check_agreement(model: LeakyMLP, loop: SnnTorchLoop, spikes: Tensor, labels: Tensor) -> None:
     """Stop unless both give the same gradient, up to the spikes that rounding flips."""
     for scores in (model(spikes).scores, loop(spikes)):
-        functional.cross_entropy(scores, labels).backward()
+        torch.autograd.backward(functional.cross_entropy(scores, labels))
     ours, theirs = model.layers[0].linear.weight.grad, loop.fc1.weight.grad
     assert ours is not None
     assert theirs is not None

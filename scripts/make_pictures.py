@@ -53,7 +53,8 @@ def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
 
 def draw_overview(record: Record, image: torch.Tensor, label: int) -> Figure:
     figure = Figure(figsize=(11, 8.2), layout="constrained", facecolor="white")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.75))
+    grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.75))
+    top, bottom = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     viz.encoding(record, image=image, figure=top)
     left, right = bottom.subplots(1, 2, width_ratios=(1.15, 1))
     viz.membrane(record, ax=left)

@@ -5,7 +5,64 @@ The data flows one way::
     images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, viz
 
 Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
-(whose dynamics live in `spikemnist.ops`), `spikemnist.training` and `spikemnist.viz`.
+(whose dynamics live in `spikemnist.ops`), `spikemnist.training` and `spikemnist.viz`. The names
+that people use first can be imported from here; each loads its subpackage when it is first used,
+so that ``import spikemnist`` alone loads none.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikemnist import data, encoding, models, ops, training, viz
+    from spikemnist.data import load_digits, load_fashion_mnist, load_mnist
+    from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
+    from spikemnist.models import LeakyMLP, load_model, save_model
+    from spikemnist.training import evaluate, fit
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DirectEncoder",
+    "LatencyEncoder",
+    "LeakyMLP",
+    "RateEncoder",
+    "__version__",
+    "data",
+    "encoding",
+    "evaluate",
+    "fit",
+    "get_encoder",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_model",
+    "models",
+    "ops",
+    "save_model",
+    "training",
+    "viz",
+]
+
+_ROOMS = ("data", "encoding", "models", "ops", "training", "viz")
+_FROM = {
+    "data": ("load_digits", "load_fashion_mnist", "load_mnist"),
+    "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
+    "models": ("LeakyMLP", "load_model", "save_model"),
+    "training": ("evaluate", "fit"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    for room, names in _FROM.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -101,14 +101,24 @@ def answer(
 
 
 def assert_same(found: Answer, expected: Answer, *, tolerance: float) -> None:
-    """Assert equal bits of the run, and gradients equal relative to the largest of each kind."""
+    """Assert equal bits of the run, and gradients equal relative to the largest of each kind.
+
+    In single precision the gradients of beta and threshold are compared relative to the terms
+    that they are sums of, which may cancel: at most the current's gradient times a membrane.
+    """
     assert found.spikes.dtype == found.membrane.dtype == expected.spikes.dtype
     assert torch.equal(found.spikes, expected.spikes)
     assert torch.equal(found.membrane, expected.membrane)
+    terms = 0.0
+    if found.membrane.dtype == torch.float32 and found.membrane.numel():
+        adjoint = found.gradients["current"].abs().sum(dtype=torch.float64)
+        terms = float(adjoint * found.membrane.abs().max().clamp_min(1))
     for name, gradient in expected.gradients.items():
         if gradient is None:
             gradient = torch.zeros_like(found.gradients[name])
         scale = float(gradient.abs().max()) if gradient.numel() else 0.0
+        if name in ("beta", "threshold"):
+            scale = max(scale, terms)
         torch.testing.assert_close(
             found.gradients[name],
             gradient,

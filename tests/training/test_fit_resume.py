@@ -239,14 +239,28 @@ def test_resuming_with_several_other_settings_names_all(undisturbed):
 
 
 @pytest.mark.parametrize(
-    "options", [{"hidden": (17,)}, {"beta": 0.8}, {"dropout": 0.2}, {"readout": "max_membrane"}]
+    ("options", "message"),
+    [
+        ({"hidden": (17,)}, r"model.hidden was \[16\], is \[17\]"),
+        ({"beta": 0.5}, r"model.beta was \[0.8999.*\], is \[0.5, 0.5\]"),
+        ({"dropout": 0.2}, r"model.dropout was 0.1, is 0.2"),
+        ({"readout": "max_membrane"}, r"model.readout was 'mean_membrane', is 'max_membrane'"),
+        ({"spike_grad": "sigmoid"}, r"model.spike_grad was 'ATan\(alpha=2.0\)', is 'Sigmoid"),
+        ({"learn_beta": True}, r"model.learn_beta was False, is True"),
+    ],
 )
-def test_resuming_another_model_is_refused(undisturbed, options):
+def test_resuming_another_model_is_refused(undisturbed, options, message):
     model = new_model(**{"dropout": 0.1, **options})
     untouched = weights(model)
-    with pytest.raises(ValueError, match="model was 'LeakyMLP: .* is 'LeakyMLP: "):
+    with pytest.raises(ValueError, match=message):
         run(undisturbed[0], model, resume=True)
     assert same(weights(model), untouched)
+
+
+def test_resuming_in_another_precision_is_refused(undisturbed):
+    model = new_model(dropout=0.1).double()
+    with pytest.raises(ValueError, match=r"model.dtype was 'torch.float32', is 'torch.float64'"):
+        run(undisturbed[0], model, resume=True)
 
 
 def test_resuming_on_other_data_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from spikemnist.training.callbacks import Callback, csv_logger, tensorboard
 from spikemnist.training.devices import available_devices, select_device
 from spikemnist.training.evaluation import Evaluation, evaluate
-from spikemnist.training.fit import fit
+from spikemnist.training.fitting import fit
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.losses import cross_entropy
 

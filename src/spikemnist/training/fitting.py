@@ -131,9 +131,9 @@ def fit(
     >>> from spikemnist.models import LeakyMLP
     >>> train, test = load_digits()
     >>> model = LeakyMLP(hidden=(50,))
-    >>> history = fit(model, train[:500], encoder=LatencyEncoder(num_steps=8), epochs=2)
-    >>> len(history)
-    2
+    >>> history = fit(model, train, encoder=LatencyEncoder(num_steps=8), epochs=2, lr=0.01)
+    >>> len(history), history.epochs[-1].accuracy > 0.8
+    (2, True)
     """
     check_encoder(encoder)
     check_fit(

@@ -1,0 +1,423 @@
+"""`LeakyMLP` as a module: what it takes, returns, keeps and lets go.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import pickle
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from snntorch import surrogate
+from strategies import SEEDS
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikemnist import ops
+from spikemnist.models import LeakyMLP, Record
+
+BACKENDS = ["reference", "snntorch"]
+
+
+def make(seed: int = 0, **options: Any) -> LeakyMLP:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LeakyMLP(12, (9, 7), 4, **options)
+    for layer in model.layers:
+        layer.linear.weight.data.mul_(4)
+    return model
+
+
+def spikes(steps: int = 6, batch: int = 3, seed: int = 1) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return (torch.rand(steps, batch, 3, 4, generator=random) < 0.4).float()
+
+
+def same(one: Record, other: Record) -> bool:
+    return (
+        torch.equal(one.spikes, other.spikes)
+        and torch.equal(one.membrane, other.membrane)
+        and torch.equal(one.scores, other.scores)
+        and torch.equal(one.spike_counts, other.spike_counts)
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_record_of_all_layers(backend: str) -> None:
+    model = make(backend=backend, threshold=[1.0, [0.5] * 7, 0.8])
+    images = spikes()
+    record = model(images, record="all")
+    assert [(layer.name, tuple(layer.spikes.shape)) for layer in record.layers] == [
+        ("hidden 1", (6, 3, 9)),
+        ("hidden 2", (6, 3, 7)),
+        ("output", (6, 3, 4)),
+    ]
+    assert dict(record.sizes) == model.sizes == {"hidden 1": 9, "hidden 2": 7, "output": 4}
+    for layer, owner, counts in zip(record.layers, model.layers, record.spike_counts, strict=True):
+        assert torch.equal(layer.spikes, (layer.membrane > owner.leaky.threshold).float())
+        assert torch.equal(layer.threshold, owner.leaky.threshold)
+        assert not layer.threshold.requires_grad
+        assert torch.equal(counts, layer.spikes.sum((0, 2)).long())
+    assert record.spike_counts.dtype == torch.int64
+    assert record.spikes is record.layers[-1].spikes
+    assert record.membrane is record.layers[-1].membrane
+    assert record.input is images
+    assert record.state is None
+    assert (record.readout, record.backend) == ("mean_membrane", backend)
+    assert torch.equal(record.scores, record.membrane.mean(0))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_record_of_the_output_alone(backend: str) -> None:
+    model = make(backend=backend)
+    record = model(spikes())
+    assert same(record, model(spikes(), record="all"))
+    assert record.layers == ()
+    assert record.input is None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_calling_twice_gives_the_same_and_leaves_nothing_behind(backend: str) -> None:
+    model = make(backend=backend, learn_beta=True)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    twin = copy.deepcopy(model)
+    first = model(spikes())
+    first.scores.sum().backward()
+    model.zero_grad()
+    other_batch = model(spikes(9, 5))
+    assert other_batch.spikes.shape == (9, 5, 4)
+    assert same(first, model(spikes()))
+    assert same(first, twin(spikes()))
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    for layer in model.layers:
+        assert layer.leaky.mem.numel() == 0
+        assert layer.leaky.mem.grad_fn is None
+        assert getattr(layer.leaky, "reset", None) is None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_graph_goes_with_the_record(backend: str) -> None:
+    model = make(backend=backend)
+    record = model(spikes())
+    gone = weakref.ref(record.membrane)
+    del record
+    gc.collect()
+    assert gone() is None
+
+
+@given(SEEDS, st.integers(1, 5), st.integers(0, 3))
+def test_samples_do_not_see_one_another(seed: int, steps: int, batch: int) -> None:
+    model = make().double()
+    images = spikes(steps, batch, seed % 1000)
+    record = model(images)
+    assert record.scores.shape == (batch, 4)
+    for index in range(batch):
+        alone = model(images[:, index : index + 1])
+        assert torch.equal(alone.spikes, record.spikes[:, index : index + 1])
+        torch.testing.assert_close(alone.scores[0], record.scores[index])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("record", ["output", "all"])
+def test_an_empty_batch(backend: str, record: Any) -> None:
+    model = make(backend=backend)
+    found = model(spikes(batch=0), record=record)
+    assert found.spikes.shape == (6, 0, 4)
+    assert found.spike_counts.shape == (3, 0)
+    assert found.predictions.shape == (0,)
+    found.scores.sum().backward()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_timestep_and_no_hidden_layer(backend: str) -> None:
+    model = LeakyMLP(5, (), 3, backend=backend)
+    assert model.sizes == {"output": 3}
+    inputs = torch.rand(1, 2, 5)
+    record = model(inputs, record="all", state=model.initial_state(2))
+    torch.testing.assert_close(record.membrane[0], model.layers[0].linear(inputs[0]))
+    assert len(record.layers) == len(record.state) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_dtype_and_shape_of_spikes(backend: str) -> None:
+    model = make(backend=backend)
+    expected = model(spikes())
+    for dtype in (torch.uint8, torch.bool, torch.int64, torch.float64, torch.bfloat16):
+        assert same(model(spikes().to(dtype)), expected)
+    assert same(model(spikes().flatten(2)), expected)
+    assert same(model(spikes().unsqueeze(2)), expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_goes_in_and_comes_back(backend: str) -> None:
+    model = make(backend=backend)
+    rest = model.initial_state(3)
+    assert [tuple(membrane.shape) for membrane in rest] == [(3, 9), (3, 7), (3, 4)]
+    whole = model(spikes(), state=rest)
+    assert same(whole, model(spikes()))
+    assert not any(membrane.any() for membrane in rest)
+    first = model(spikes()[:2], state=rest)
+    kept = [membrane.clone() for membrane in first.state]
+    second = model(spikes()[2:], state=list(first.state))
+    assert all(map(torch.equal, first.state, kept))
+    assert all(map(torch.equal, second.state, whole.state))
+    assert torch.equal(torch.cat([first.spikes, second.spikes]), whole.spikes)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_initial_state_follows_the_parameters(backend: str) -> None:
+    model = make(backend=backend).double()
+    state = model.initial_state(2)
+    assert {membrane.dtype for membrane in state} == {torch.float64}
+    assert {m.dtype for m in model(spikes(batch=2), state=state).state} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"spikes": torch.zeros(6, 3, 13)}, r"12 values \(in_features\).*got shape \(6, 3, 13\)"),
+        ({"spikes": torch.zeros(3, 12)}, r"expected spikes \[T, B, ...\].*got shape \(3, 12\)"),
+        ({"spikes": torch.zeros(0, 3, 12)}, r"with T >= 1.*got shape \(0, 3, 12\)"),
+        ({"record": "hidden"}, "record must be 'output' or 'all'; got 'hidden'"),
+        ({"record": None}, "record must be 'output' or 'all'; got None"),
+        ({"state": ()}, r"\[\(3, 9\), \(3, 7\), \(3, 4\)\]; got \[\]"),
+        ({"state": (torch.zeros(3, 9),) * 2}, r"got \[\(3, 9\), \(3, 9\)\]"),
+        ({"state": (torch.zeros(2, 9), torch.zeros(2, 7), torch.zeros(2, 4))}, r"got \[\(2, 9\)"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_named(call: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()(**{"spikes": torch.zeros(6, 3, 12), **call})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"in_features": 0}, r"positive integers; got 0, \(1000,\), 10"),
+        ({"hidden": (5, -1)}, r"positive integers; got 784, \(5, -1\), 10"),
+        ({"hidden": (5.5,)}, r"positive integers; got 784, \(5.5,\), 10"),
+        ({"out_features": 0}, r"positive integers"),
+        ({"reset_mechanism": "soft"}, "subtract, zero, none; got 'soft'"),
+        ({"spike_grad": "relu"}, "spike_grad must be one of atan, .*; got 'relu'"),
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\); got -0.1"),
+        ({"dropout": math.nan}, r"dropout must lie in \[0, 1\); got nan"),
+        ({"readout": "softmax"}, "mean_membrane, max_membrane, spike_count, first_spike; got 'so"),
+        ({"backend": "numba"}, "backend must be one of auto, reference, snntorch; got 'numba'"),
+        ({"beta": 1.1}, r"beta must lie in \[0, 1\]; got 1.1"),
+        ({"beta": -0.1}, r"beta must lie in \[0, 1\]; got -0.1"),
+        ({"beta": math.nan}, r"beta must lie in \[0, 1\]; got nan"),
+        ({"beta": [0.9]}, "one entry for each of the 2 layers; got 1 entries"),
+        ({"beta": [0.9, [0.5] * 9]}, r"10 neurons must be a number or have shape \(10,\).*\(9,\)"),
+        ({"beta": [0.9, torch.full((2, 5), 0.5)]}, r"got shape \(2, 5\)"),
+        ({"threshold": 0.0}, r"threshold must lie in \(0, inf\); got 0.0"),
+        ({"threshold": math.inf}, r"threshold must lie in \(0, inf\); got inf"),
+        ({"threshold": [1.0, -1.0]}, r"threshold must lie in \(0, inf\); got -1.0"),
+    ],
+)
+def test_an_argument_out_of_its_range_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LeakyMLP(**options)
+
+
+def test_betas_and_thresholds_of_layers_and_neurons() -> None:
+    given = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    model = make(beta=[0.5, [0.1 * i for i in range(7)], given], threshold=np.float32(0.5))
+    betas = [layer.leaky.beta for layer in model.layers]
+    assert [tuple(beta.shape) for beta in betas] == [(), (7,), (4,)]
+    assert torch.equal(betas[2], given)
+    given.fill_(0.9)
+    assert betas[2][0] == pytest.approx(0.1)
+    assert [float(layer.leaky.threshold) for layer in model.layers] == [0.5] * 3
+    assert "layers.0.leaky.beta" in dict(model.named_buffers())
+
+
+def test_what_is_learnable_is_a_parameter_and_no_two_layers_share_it() -> None:
+    value = torch.tensor(0.9)
+    model = make(beta=value, learn_beta=True, learn_threshold=True)
+    names = [name for name, _ in model.named_parameters()]
+    assert len(names) == 12
+    assert len({p.data_ptr() for p in model.parameters()} | {value.data_ptr()}) == 13
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = [layer.leaky.beta.item() for layer in model.layers]
+    functional.cross_entropy(model(spikes()).scores, torch.tensor([0, 1, 2])).backward()
+    optimizer.step()
+    assert all(
+        layer.leaky.beta.item() != old for layer, old in zip(model.layers, before, strict=True)
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_dropout_drops_hidden_spikes_while_training(backend: str) -> None:
+    model = make(backend=backend, dropout=0.5)
+    plain = make(backend=backend)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        trained = model(spikes(), record="all")
+        assert not torch.equal(trained.scores, model(spikes()).scores)
+    # The first layer has no dropout before it, and what is recorded is what fired.
+    expected = plain(spikes(), record="all")
+    assert torch.equal(trained.layers[0].spikes, expected.layers[0].spikes)
+    assert torch.equal(trained.layers[0].membrane, expected.layers[0].membrane)
+    assert not torch.equal(trained.layers[1].membrane, expected.layers[1].membrane)
+    for layer in trained.layers:
+        assert set(layer.spikes.unique().tolist()) <= {0.0, 1.0}
+    assert same(model.eval()(spikes()), expected)
+
+
+def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:
+    model = LeakyMLP(1, (500,), 1, dropout=0.25, beta=0.0, reset_mechanism="none")
+    nn.init.constant_(model.layers[0].linear.weight, 2.0)
+    nn.init.constant_(model.layers[1].linear.weight, 1 / 500)
+    nn.init.zeros_(model.layers[1].linear.bias)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        nn.init.zeros_(model.layers[0].linear.bias)
+        membrane = model(torch.ones(400, 1, 1)).membrane.flatten()
+    # Each step's current is the mean of 500 draws, 4/3 with probability 3/4 else 0: its standard
+    # deviation is sqrt(1/3 / 500) = 0.0258, that of the mean of 400 steps 0.0013.
+    assert membrane.mean().item() == pytest.approx(1, abs=6 * 0.0013)
+    assert membrane.std().item() == pytest.approx(0.0258, rel=0.25)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("options", [{}, {"learn_beta": True, "learn_threshold": True}])
+def test_copies_are_equal_and_independent(
+    backend: str, called: bool, options: dict[str, Any]
+) -> None:
+    model = make(backend=backend, spike_grad="fast_sigmoid", readout="spike_count", **options)
+    if called:
+        model(spikes()).scores.sum().backward()
+    expected = model(spikes())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert same(twin(spikes()), expected)
+        assert twin.config == model.config
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.fill_(0.5)
+        assert same(model(spikes()), expected)
+
+
+def test_a_state_dict_moves_everything_that_was_learned() -> None:
+    model = make(learn_beta=True, beta=[0.3, 0.4, [0.5] * 4])
+    other = make(seed=7, learn_beta=True, beta=[0.9, 0.9, [0.9] * 4])
+    assert not torch.equal(model(spikes()).scores, other(spikes()).scores)
+    keys = other.load_state_dict(model.state_dict())
+    assert not keys.missing_keys
+    assert not keys.unexpected_keys
+    assert same(model(spikes()), other(spikes()))
+
+
+def test_the_configuration_builds_a_model_like_this_one() -> None:
+    model = make(
+        beta=[0.3, 0.4, [0.5] * 4],
+        threshold=0.25,
+        reset_mechanism="zero",
+        spike_grad=surrogate.fast_sigmoid(slope=7),
+        learn_threshold=True,
+        dropout=0.125,
+        readout="first_spike",
+        backend="snntorch",
+    )
+    config = model.config
+    assert config["spike_grad"] == ops.FastSigmoid(7.0)
+    twin = LeakyMLP(**config)
+    assert twin.config == config
+    assert twin.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_run_and_train(backend: str, dtype: torch.dtype) -> None:
+    model = make(backend=backend, learn_beta=True, readout="first_spike").to(dtype)
+    record = model(spikes())
+    assert {record.spikes.dtype, record.membrane.dtype, record.scores.dtype} == {dtype}
+    record.scores.sum().backward()
+    assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_double_and_back_is_the_identity() -> None:
+    model = make()
+    expected = model(spikes())
+    assert same(model.double().float().to("cpu")(spikes()), expected)
+
+
+def test_on_the_meta_device_shapes_are_known() -> None:
+    model = make().to("meta")
+    record = model(torch.zeros(6, 3, 12, device="meta"), record="all")
+    assert record.scores.shape == (3, 4)
+    assert record.scores.device.type == "meta"
+
+
+def test_autocast_runs_the_products_in_half_precision() -> None:
+    model = make(learn_beta=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        record = model(spikes())
+        loss = functional.cross_entropy(record.scores.float(), torch.tensor([0, 1, 2]))
+    assert record.membrane.dtype == torch.bfloat16
+    loss.backward()
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+    exact = model(spikes())
+    torch.testing.assert_close(record.membrane[0].float(), exact.membrane[0], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_of_training_lowers_the_loss(backend: str) -> None:
+    model = make(backend=backend)
+    labels = torch.tensor([0, 1, 2])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(15):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(spikes()).scores, labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_nothing_but_its_owner_keeps_a_model_alive(neurons: list[object]) -> None:
+    other = snntorch.Leaky(beta=0.9)
+    listed = list(neurons)
+    alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+    for index in range(1000):
+        model = LeakyMLP(2, (2,), 2, backend=BACKENDS[index % 2])
+        alive.update([model, *(layer.leaky for layer in model.layers)])
+        if index % 100 < 2:
+            model(torch.ones(2, 1, 2)).scores.sum().backward()
+            alive.add(copy.deepcopy(model))
+    assert len(neurons) == len(listed)
+    assert all(found is kept for found, kept in zip(neurons, listed, strict=True))
+    assert neurons[-1] is other
+    del model
+    gc.collect()
+    assert len(alive) == 0
+
+
+def test_modules_stay_within_reach() -> None:
+    """Each layer is a linear map and a real `snntorch.Leaky`, which tools look for."""
+    model = make()
+    kinds = [type(module) for module in model.modules()]
+    assert kinds.count(snntorch.Leaky) == kinds.count(nn.Linear) == 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hooks_on_the_layers_fire(backend: str) -> None:
+    model = make(backend=backend)
+    seen = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda *args: seen.append(args[2][0].shape))
+    model(spikes())
+    assert seen == [(6, 3, 9), (6, 3, 7), (6, 3, 4)]

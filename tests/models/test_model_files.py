@@ -1,0 +1,329 @@
+"""Models on disk: what comes back, and what is refused.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import stat
+import struct
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from snntorch import surrogate
+from torch import nn
+
+import spikemnist
+from spikemnist import ops
+from spikemnist.encoding import LatencyEncoder, describe_encoder, get_encoder
+from spikemnist.models import READOUTS, LeakyMLP, load_model, model_metadata, save_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def make(**options: Any) -> LeakyMLP:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return LeakyMLP(12, (9, 7), 4, **options)
+
+
+SPIKES = torch.rand(6, 3, 12, generator=torch.Generator().manual_seed(1)) < 0.5
+
+
+def assert_comes_back(model: LeakyMLP, path: Path) -> LeakyMLP:
+    assert save_model(model, path) == path
+    loaded = load_model(path)
+    assert type(loaded) is LeakyMLP
+    assert loaded.config == model.config
+    for (name, kept), (other, found) in zip(
+        model.state_dict().items(), loaded.state_dict().items(), strict=True
+    ):
+        assert name == other
+        assert found.dtype == kept.dtype
+        assert torch.equal(found, kept)
+    for name, parameter in loaded.named_parameters():
+        assert parameter.requires_grad, name
+    expected, record = model.eval()(SPIKES), loaded.eval()(SPIKES)
+    assert torch.equal(record.membrane, expected.membrane)
+    assert torch.equal(record.scores, expected.scores)
+    assert record.backend == expected.backend
+    return loaded
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
+def test_every_surrogate_comes_back(path: Path, spike_grad: str) -> None:
+    assert_comes_back(make(spike_grad=spike_grad), path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
+    model = make(beta=[0.1, [0.3] * 7, 0.7], learn_beta=True).to(dtype)
+    loaded = assert_comes_back(model, path)
+    assert loaded.layers[0].linear.weight.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spike_grad": surrogate.fast_sigmoid(slope=7)},
+        {"spike_grad": ops.SparseFastSigmoid(5.0, -0.5)},
+        {"reset_mechanism": "zero", "dropout": 0.25},
+        {"reset_mechanism": "none", "backend": "snntorch"},
+        {"beta": [0.1, [0.1 * i for i in range(7)], 0.3], "threshold": [[0.5] * 9, 1.0, 2.0]},
+        {"learn_beta": True, "learn_threshold": True},
+        *({"readout": readout} for readout in READOUTS),
+    ],
+    ids=str,
+)
+def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
+    assert_comes_back(make(**options), path)
+
+
+def test_a_network_of_one_layer_comes_back(tmp_path: Path) -> None:
+    model = LeakyMLP(12, (), 4)
+    assert_comes_back(model, tmp_path / "new" / "folder" / "größe 1.safetensors")
+
+
+@pytest.mark.parametrize("beta", [0.9, [0.9, [0.9] * 7, 0.9]])
+@pytest.mark.parametrize(("learned", "value"), [("beta", 1.25), ("beta", -0.1), ("threshold", -2)])
+def test_what_was_learned_comes_back_wherever_it_went(
+    path: Path, beta: Any, learned: str, value: float
+) -> None:
+    """A start value lies in a range; the optimiser knows of none."""
+    model = make(beta=beta, learn_beta=True, learn_threshold=True)
+    with torch.no_grad():
+        for layer in model.layers:
+            getattr(layer.leaky, learned).fill_(value)
+    loaded = assert_comes_back(model, path)
+    assert all(bool((getattr(layer.leaky, learned) == value).all()) for layer in loaded.layers)
+
+
+def test_a_trained_model_comes_back(path: Path) -> None:
+    model = make(learn_beta=True, learn_threshold=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(SPIKES).scores.square().sum().backward()
+        optimizer.step()
+    loaded = assert_comes_back(model, path)
+    loaded(SPIKES).scores.sum().backward()
+    assert all(parameter.grad is not None for parameter in loaded.parameters())
+
+
+def test_a_loaded_model_leaves_no_neuron_with_snntorch(path: Path, neurons: list[object]) -> None:
+    save_model(make(), path)
+    count = len(neurons)
+    load_model(path)
+    assert len(neurons) == count
+
+
+def test_the_metadata_tells_what_the_file_is(path: Path) -> None:
+    encoder = LatencyEncoder(num_steps=8, dtype=torch.uint8)
+    save_model(make(), path, encoder=describe_encoder(encoder))
+    metadata = model_metadata(path)
+    assert metadata["format"] == "spikemnist-model-1"
+    assert metadata["class"] == "LeakyMLP"
+    assert metadata["version"] == spikemnist.__version__
+    assert metadata["config"]["hidden"] == [9, 7]
+    assert metadata["config"]["spike_grad"] == {"name": "atan", "alpha": 2.0}
+    assert get_encoder(**metadata["encoder"]) == encoder
+    save_model(make(), path)
+    assert model_metadata(path)["encoder"] is None
+
+
+def test_other_tools_can_read_the_tensors(path: Path) -> None:
+    model = make()
+    save_model(model, path)
+    tensors = safetensors.torch.load_file(path)
+    other = make()
+    other.load_state_dict(tensors)
+    assert torch.equal(other(SPIKES).scores, model(SPIKES).scores)
+
+
+def test_a_function_of_ones_own_cannot_be_stored(path: Path) -> None:
+    own = surrogate.custom_surrogate(lambda x, grad, spikes: grad)
+    with pytest.raises(
+        ValueError, match=r"a function cannot be stored: use one of atan, .*state_d"
+    ):
+        save_model(make(spike_grad=own), path)
+    assert not path.exists()
+
+
+def test_a_model_of_another_class_is_refused(path: Path) -> None:
+    class Mine(LeakyMLP):
+        pass
+
+    for model in (nn.Linear(2, 2), Mine(2, (2,), 2)):
+        with pytest.raises(TypeError, match=f"one of LeakyMLP; got {type(model).__name__}"):
+            save_model(model, path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", ["write", "replace"])
+def test_a_write_that_fails_leaves_the_old_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    save_model(make(), path)
+    old = path.read_bytes()
+
+    def half_a_file(tensors: object, file: Path, metadata: object) -> None:
+        file.write_bytes(old[: len(old) // 2])
+        raise OSError("No space left on device")
+
+    def no_rename(self: Path, target: Path) -> None:
+        raise PermissionError("in use by another process")
+
+    with monkeypatch.context() as patch:
+        if stage == "write":
+            patch.setattr(safetensors.torch, "save_file", half_a_file)
+        else:
+            patch.setattr(type(path), "replace", no_rename)
+        with pytest.raises(OSError, match=r"No space left|in use"):
+            save_model(make(learn_beta=True), path)
+    assert path.read_bytes() == old
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    load_model(path)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:
+    """Write a saved model again with its metadata and tensors changed."""
+    save_model(make(learn_beta=True), path)
+    metadata, tensors = model_metadata(path), safetensors.torch.load_file(path)
+    change(metadata, tensors)
+    safetensors.torch.save_file(tensors, path, {"spikemnist": json.dumps(metadata)})
+
+
+WEIGHT = "layers.0.linear.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda meta, _: meta.update(format="spikemnist-model-2", version="7.0"),
+            r"has format 'spikemnist-model-2' .*version 7.0; this version reads 'spikemnist-model",
+        ),
+        (lambda meta, _: meta.update({"class": "Evil"}), "class 'Evil'.*with LeakyMLP"),
+        (lambda meta, _: meta.update({"class": ["LeakyMLP"]}), r"class .*with LeakyMLP"),
+        (lambda meta, _: meta.pop("class"), "metadata of .* is damaged: 'class'"),
+        (lambda meta, _: meta.pop("config"), "not hold the model.*'config'"),
+        (lambda meta, _: meta.update(config=None), "does not hold the model that it describes"),
+        (lambda meta, _: meta.update(config=[1]), "does not hold the model that it describes"),
+        (lambda meta, _: meta["config"].update(hidden=[9, 8]), "7 neurons|size mismatch"),
+        (lambda meta, _: meta["config"].update(hidden=5), "does not hold the model"),
+        (lambda meta, _: meta["config"].update(colour="red"), "unexpected keyword .*colour"),
+        (lambda meta, _: meta["config"].update(dropout=2.0), "dropout must lie in"),
+        (lambda meta, _: meta["config"].update(beta=[0.9]), "beta must be a number or have one"),
+        (lambda meta, _: meta["config"].update(beta=3), "does not hold the model"),
+        (lambda meta, _: meta["config"].update(threshold=[-1.0] * 3), r"threshold must lie in"),
+        (lambda meta, _: meta["config"].update(spike_grad="atan"), "does not hold the model"),
+        (
+            lambda meta, _: meta["config"].update(spike_grad={"name": "os.system"}),
+            "not hold the model.*'os.system'",
+        ),
+        (
+            lambda meta, _: meta["config"]["spike_grad"].update(slope=3),
+            "unexpected keyword .*slope",
+        ),
+        (lambda _, tensors: tensors.pop(WEIGHT), f"Missing key.*{WEIGHT}"),
+        (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), f"mismatch for {WEIGHT}"),
+        (lambda _, tensors: tensors.update(extra=torch.zeros(1)), "Unexpected key.*extra"),
+    ],
+)
+def test_what_does_not_fit_is_named(path: Path, change: Any, message: str) -> None:
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=f"(?s){message}") as caught:
+        load_model(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}"])
+def test_damaged_metadata_is_named(path: Path, text: str) -> None:
+    safetensors.torch.save_file({"a": torch.zeros(2)}, path, {"spikemnist": text})
+    with pytest.raises(ValueError, match=r"metadata of .* is damaged") as caught:
+        load_model(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_a_foreign_safetensors_file_is_named(path: Path, metadata: dict[str, str] | None) -> None:
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
+    with pytest.raises(ValueError, match="a safetensors file, but not one that spikemnist wrote"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("share", [0, 1, 4, 8, 100, 0.5, -1])
+def test_a_truncated_file_is_named(path: Path, share: float) -> None:
+    save_model(make(), path)
+    whole = path.read_bytes()
+    cut = round(share * len(whole)) if isinstance(share, float) else share
+    path.write_bytes(whole[:cut])
+    for read in (load_model, model_metadata):
+        with pytest.raises(ValueError, match="is damaged or no safetensors file") as caught:
+            read(path)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n" + bytes(100), struct.pack("<Q", 2**62) + bytes(50), b"hello"]
+)
+def test_any_other_file_is_named(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged or no safetensors file"):
+        load_model(path)
+
+
+class Payload:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self.target).touch, (self.target,)
+
+
+def test_a_pickle_is_refused_and_never_run(path: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    attack = pickle.dumps(Payload(ran))
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("archive/data.pkl", attack)
+        archive.writestr("archive/version", "3\n")
+    torch.save({"model": Payload(ran)}, tmp_path / "torch.pt")
+    for content in (
+        attack,
+        (tmp_path / "archive.zip").read_bytes(),
+        (tmp_path / "torch.pt").read_bytes(),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged or no safetensors file"):
+            load_model(path)
+    assert not ran.exists()
+    pickle.loads(attack)
+    assert ran.exists(), "the payload of this test does nothing"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for missing in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(FileNotFoundError, match="no model file at") as caught:
+            load_model(missing)
+        assert str(missing) in str(caught.value)
+
+
+def test_reading_needs_no_right_to_write(path: Path) -> None:
+    save_model(make(), path)
+    path.chmod(stat.S_IREAD)
+    try:
+        load_model(path)
+    finally:
+        path.chmod(stat.S_IREAD | stat.S_IWRITE)

@@ -1,0 +1,142 @@
+"""What a Mac's GPU (MPS) would run, checked on the CPU.
+
+MPS has no float64, and not every operator. Here every operator of a training step passes a gate
+that lets through neither a double nor an operator outside ``mps_operators.txt``, which lists
+those that PyTorch implements for MPS. To add one there, look it up in PyTorch's
+``native_functions.yaml``: it needs an MPS kernel of its own, or one for every device that is
+made of operators that have one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from spikemnist import ops
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import READOUTS, LeakyMLP
+from spikemnist.models.readout import running_predictions
+
+if TYPE_CHECKING:
+    from spikemnist.encoding import Encoder
+
+FILE = Path(__file__).with_name("mps_operators.txt")
+LISTED = {line for line in FILE.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
+ENCODERS = [
+    RateEncoder(num_steps=4),
+    RateEncoder(num_steps=4, first_spike_time=1, dtype=torch.uint8),
+    LatencyEncoder(num_steps=4),
+    LatencyEncoder(num_steps=4, dtype=torch.uint8),
+    LatencyEncoder(num_steps=4, curve="log", clip=False),
+    DirectEncoder(num_steps=4),
+]
+
+
+class MPSRules(TorchDispatchMode):
+    """Refuses what MPS cannot do."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = str(func)
+        if func.namespace == "aten" and name not in LISTED:  # the rest is the profiler's
+            raise NotImplementedError(f"{name} is not listed as implemented on MPS")
+        result = func(*args, **(kwargs or {}))
+        given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+        made = [value for value in tree_leaves(result) if isinstance(value, torch.Tensor)]
+        # A Python number beside a tensor arrives as a double without dimensions, and is cast.
+        given = [value for value in given if value.dim()]
+        if any(value.dtype == torch.float64 for value in (*given, *made)):
+            raise TypeError(f"{name} on float64, which MPS does not have")
+        return result
+
+
+def train(model: LeakyMLP, encoder: Encoder, images: torch.Tensor, rules: MPSRules) -> None:
+    """Take two steps of training and one of evaluation under the rules."""
+    labels = torch.tensor([0, 1, 2])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
+    generator = torch.Generator().manual_seed(0)
+    with rules:
+        for _ in range(2):
+            optimizer.zero_grad()
+            record = model(encoder(images, generator=generator), record="all")
+            functional.cross_entropy(record.scores, labels).backward()
+            optimizer.step()
+        with torch.inference_mode():
+            record = model.eval()(encoder(images, generator=generator))
+            assert record.predictions.shape == (3,)
+            assert running_predictions(record).shape == (4, 3)
+
+
+def images(dtype: torch.dtype) -> torch.Tensor:
+    random = torch.Generator().manual_seed(0)
+    grey = torch.randint(256, (3, 4, 4), generator=random, dtype=torch.uint8)
+    return grey if dtype == torch.uint8 else grey.to(dtype) / 255
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
+def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
+    train(LeakyMLP(16, (8,), 3), encoder, images(dtype), MPSRules())
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+@pytest.mark.parametrize("learn", [False, True])
+def test_every_readout_and_reset(readout: str, reset_mechanism: str, learn: bool) -> None:
+    model = LeakyMLP(
+        16,
+        (8, 5),
+        3,
+        readout=readout,
+        reset_mechanism=reset_mechanism,
+        learn_beta=learn,
+        learn_threshold=learn,
+        beta=[0.5, [0.1 * i for i in range(5)], 0.9],
+        dropout=0.25,
+    )
+    train(model, RateEncoder(num_steps=4), images(torch.uint8), MPSRules())
+
+
+@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
+@pytest.mark.parametrize("backend", ["reference", "snntorch"])
+def test_every_surrogate_and_backend(spike_grad: str, backend: str) -> None:
+    model = LeakyMLP(16, (8,), 3, spike_grad=spike_grad, backend=backend)
+    train(model, LatencyEncoder(num_steps=4), images(torch.uint8), MPSRules())
+
+
+def test_a_state_between_chunks() -> None:
+    model = LeakyMLP(16, (8,), 3)
+    spikes = LatencyEncoder(num_steps=4)(images(torch.uint8))
+    with MPSRules():
+        state = model.initial_state(3)
+        for chunk in torch.split(spikes, 2):
+            record = model(chunk, state=state)
+            record.scores.sum().backward()
+            state = tuple(membrane.detach() for membrane in record.state)
+
+
+def test_the_gate_is_shut() -> None:
+    with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
+        torch.zeros(3).double()
+    with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
+        torch.tensor(0.5, dtype=torch.float64)
+    with MPSRules(), pytest.raises(NotImplementedError, match=r"linalg_eig.* is not listed"):
+        torch.linalg.eig(torch.ones(3, 3))
+    with pytest.raises(TypeError, match="float64"):
+        train(LeakyMLP(16, (8,), 3).double(), ENCODERS[0], images(torch.uint8), MPSRules())
+
+
+def test_the_list_is_sorted_and_exists() -> None:
+    """Each line names an operator of the installed PyTorch, so that a slip of the pen shows."""
+    lines = [line for line in FILE.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    assert lines == sorted(set(lines))
+    for line in lines:
+        namespace, operator, overload = line.split(".")
+        assert overload in getattr(getattr(torch.ops, namespace), operator).overloads()

@@ -1,0 +1,262 @@
+"""`evaluate` against a slow computation, sample by sample and step by step.
+
+Shapes: ``T`` timesteps, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from small_runs import RANDOM, digits, new_model
+from torch import nn
+
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.models import Record
+from spikemnist.models.readout import scores
+from spikemnist.training import evaluate
+
+READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
+LATENCY = LatencyEncoder(num_steps=6)
+DIRECT = DirectEncoder(num_steps=5)
+
+
+def network(**options):
+    """Float64, so that no sample lies within rounding of another decision."""
+    return new_model(**{"hidden": (14, 11), "threshold": 0.25, **options}).double()
+
+
+def score(readout, spikes, membrane):
+    """The class scores ``[C]`` after some steps, from lists ``[T][C]``."""
+    steps, classes = len(spikes), range(len(spikes[0]))
+    if readout == "mean_membrane":
+        return [math.fsum(u[c] for u in membrane) / steps for c in classes]
+    if readout == "max_membrane":
+        return [max(u[c] for u in membrane) for c in classes]
+    if readout == "spike_count":
+        return [sum(s[c] for s in spikes) for c in classes]
+    first = [[t for t in range(steps) if spikes[t][c]] for c in classes]
+    return [-(times[0] if times else steps) for times in first]
+
+
+def decide(values, membrane):
+    """The best class, and of several best ones that with the highest mean membrane."""
+    leaders = [c for c, value in enumerate(values) if value == max(values)]
+    return max(leaders, key=lambda c: math.fsum(u[c] for u in membrane)), len(leaders)
+
+
+def by_hand(model, data, encoder):
+    """Every figure of an Evaluation."""
+    names = ["input", *model.sizes]
+    fired = dict.fromkeys(names, 0)
+    confusion = [[0] * 10 for _ in range(10)]
+    loss, silent, tied = 0.0, 0, 0
+    correct = [0] * encoder.num_steps
+    for index in range(len(data)):
+        image, label = data[index]
+        with torch.no_grad():
+            record = model(encoder(image.unsqueeze(0)), record="all")
+        fired["input"] += int((record.input != 0).sum())
+        for layer in record.layers:
+            fired[layer.name] += int(layer.spikes.sum())
+        spikes, membrane = record.spikes[:, 0].tolist(), record.membrane[:, 0].tolist()
+        for t in range(len(spikes)):
+            running = score(model.readout, spikes[: t + 1], membrane[: t + 1])
+            correct[t] += decide(running, membrane[: t + 1])[0] == int(label)
+        final = score(model.readout, spikes, membrane)
+        decision, leaders = decide(final, membrane)
+        confusion[int(label)][decision] += 1
+        tied += leaders > 1
+        silent += not any(map(any, spikes))
+        loss += math.log(sum(math.exp(s) for s in final)) - final[int(label)]
+    n = len(data)
+    return {
+        "accuracy": sum(confusion[c][c] for c in range(10)) / n,
+        "loss": loss / n,
+        "confusion": confusion,
+        "spikes_per_sample": {name: count / n for name, count in fired.items()},
+        "silent": silent / n,
+        "tied": tied / n,
+        "accuracy_per_step": [count / n for count in correct],
+    }
+
+
+@pytest.mark.parametrize("encoder", [LATENCY, DIRECT], ids=["latency", "direct"])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_figure_is_that_of_a_slow_computation(readout, encoder):
+    data = digits(37)
+    model = network(readout=readout)
+    wanted = by_hand(model, data, encoder)
+    figures = evaluate(model, data, encoder=encoder, batch_size=8)
+    assert figures.samples == 37
+    assert figures.backend == "reference"
+    assert figures.seconds > 0
+    assert figures.confusion.dtype == torch.int64
+    assert figures.confusion.tolist() == wanted["confusion"]
+    assert figures.accuracy == wanted["accuracy"]
+    assert figures.silent == wanted["silent"]
+    assert figures.tied == wanted["tied"]
+    assert figures.spikes_per_sample == pytest.approx(wanted["spikes_per_sample"], rel=1e-12)
+    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
+    assert figures.loss == pytest.approx(wanted["loss"], rel=1e-12)
+    found = figures.accuracy_per_step.tolist()
+    assert found == pytest.approx(wanted["accuracy_per_step"], abs=1e-7)
+    assert found[-1] == pytest.approx(figures.accuracy, abs=1e-7)
+
+
+def test_the_data_above_show_silence_and_ties():
+    """Or else the comparison above would prove little."""
+    figures = evaluate(network(readout="first_spike"), digits(37), encoder=LATENCY)
+    assert 0 < figures.tied < 1
+    assert 0 < evaluate(network(threshold=0.5), digits(37), encoder=LATENCY).silent < 1
+
+
+def test_a_network_of_silence():
+    """All classes tie; the class nearest to firing is decided for."""
+    model = network(threshold=1e6, readout="spike_count")
+    figures = evaluate(model, digits(50), encoder=LATENCY)
+    assert (figures.silent, figures.tied) == (1, 1)
+    membranes = evaluate(network(threshold=1e6), digits(50), encoder=LATENCY)
+    assert torch.equal(figures.confusion, membranes.confusion)
+    assert figures.loss == pytest.approx(math.log(10))
+    assert figures.spikes_per_sample["output"] == 0
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_batch_size_changes_nothing(readout):
+    model = network(readout=readout)
+    wanted = evaluate(model, digits(60), encoder=LATENCY, batch_size=60)
+    for batch_size in (1, 7, 59, 1000):
+        figures = evaluate(model, digits(60), encoder=LATENCY, batch_size=batch_size)
+        assert torch.equal(figures.confusion, wanted.confusion)
+        assert torch.equal(figures.accuracy_per_step, wanted.accuracy_per_step)
+        assert figures.spikes_per_sample == wanted.spikes_per_sample
+        assert (figures.silent, figures.tied) == (wanted.silent, wanted.tied)
+        assert figures.loss == pytest.approx(wanted.loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_below_one(batch_size):
+    with pytest.raises(ValueError, match="batch_size"):
+        evaluate(network(), digits(10), encoder=LATENCY, batch_size=batch_size)
+
+
+class Swapped(nn.Module):
+    """Two classes whose membranes take the same values in another order.
+
+    Their means are equal, save for how each way of summing rounds.
+    """
+
+    def forward(self, spikes):
+        generator = torch.Generator().manual_seed(0)
+        steps, samples = spikes.shape[:2]
+        one = torch.rand(steps, samples, generator=generator)
+        other = one[torch.randperm(steps, generator=generator)]
+        membrane = torch.stack([one, other], -1)
+        return Record(
+            spikes=membrane * 0,
+            membrane=membrane,
+            scores=scores("mean_membrane", membrane * 0, membrane),
+            spike_counts=torch.zeros(1, samples, dtype=torch.int64),
+            readout="mean_membrane",
+            backend="by hand",
+            sizes={"output": 2},
+        )
+
+
+def test_the_last_step_is_the_decision_also_within_rounding():
+    data = digits(200)[digits(200).labels < 2]
+    figures = evaluate(Swapped(), data, encoder=LatencyEncoder(num_steps=25))
+    assert float(figures.accuracy_per_step[-1]) == pytest.approx(figures.accuracy)
+    assert figures.backend == "by hand"
+
+
+def test_the_loss_may_be_another():
+    def wrong(record, labels):
+        return (record.predictions != labels).double().mean()
+
+    figures = evaluate(network(), digits(50), encoder=LATENCY, batch_size=7, loss=wrong)
+    assert figures.loss == pytest.approx(1 - figures.accuracy)
+
+
+def test_dropout_is_off():
+    wanted = evaluate(network(), digits(40), encoder=LATENCY)
+    figures = evaluate(network(dropout=0.9), digits(40), encoder=LATENCY)
+    assert figures.loss == wanted.loss
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+class Failing:
+    num_steps = 3
+
+    def __call__(self, images, *, generator=None):
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_put_back(training):
+    model = network(dropout=0.5).train(training)
+    before = modes(model)
+    evaluate(model, digits(10), encoder=LATENCY)
+    assert modes(model) == before
+    with pytest.raises(ConnectionError):
+        evaluate(model, digits(10), encoder=Failing())
+    assert modes(model) == before
+
+
+def test_a_mode_that_differs_between_modules_is_put_back():
+    """As of a network of which a part is frozen."""
+    model = network(dropout=0.5).train()
+    model.layers[0].eval()
+    before = modes(model)
+    evaluate(model, digits(10), encoder=LATENCY)
+    assert modes(model) == before
+
+
+def test_the_model_can_be_trained_afterwards():
+    """No tensor of the inference mode stays in it."""
+    for backend in ("reference", "snntorch"):
+        model = new_model(backend=backend)
+        figures = evaluate(model, digits(10), encoder=LATENCY)
+        assert figures.backend == backend
+        record = model(LATENCY(digits(10).images))
+        record.scores.sum().backward()
+        assert model.layers[0].linear.weight.grad is not None
+        evaluate(model, digits(10), encoder=LATENCY)
+
+
+def test_both_backends_agree():
+    figures = [
+        evaluate(network(backend=backend), digits(40), encoder=LATENCY)
+        for backend in ("reference", "snntorch")
+    ]
+    assert torch.equal(figures[0].confusion, figures[1].confusion)
+    assert figures[0].spikes_per_sample == figures[1].spikes_per_sample
+    assert figures[0].loss == pytest.approx(figures[1].loss, rel=1e-12)
+
+
+def test_the_input_counts_lit_pixels_of_a_direct_code_at_every_step():
+    data = digits(20)
+    lit = int((data.images > 0).sum()) / 20
+    assert evaluate(network(), data, encoder=DIRECT).spikes_per_sample["input"] == 5 * lit
+
+
+def test_compact_spikes_give_the_same_figures():
+    wanted = evaluate(network(), digits(40), encoder=LATENCY)
+    for dtype in (torch.uint8, torch.bool):
+        compact = LatencyEncoder(num_steps=6, dtype=dtype)
+        figures = evaluate(network(), digits(40), encoder=compact)
+        assert figures.loss == wanted.loss
+        assert figures.spikes_per_sample == wanted.spikes_per_sample
+
+
+def test_random_spikes_do_not_depend_on_what_was_drawn_before():
+    model = network()
+    torch.manual_seed(0)
+    wanted = evaluate(model, digits(40), encoder=RANDOM).loss
+    torch.manual_seed(1)
+    assert evaluate(model, digits(40), encoder=RANDOM).loss == wanted

@@ -1,0 +1,160 @@
+"""What happens after each epoch, and the bar that shows the way there."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import pytest
+from small_runs import digits, new_model, run, same, weights
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import History, csv_logger, fit, tensorboard
+from spikemnist.training.checkpoint import load_checkpoint
+
+DIRECT = DirectEncoder(num_steps=3)
+
+
+def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
+    file, calls = tmp_path / "checkpoint.pt", []
+
+    def first(history, model):
+        kept = load_checkpoint(file)
+        assert kept.history.to_csv() == history.to_csv()
+        assert same(kept.model, weights(model))
+        calls.append(("first", len(history)))
+
+    def second(history, model):
+        assert isinstance(history, History)
+        calls.append(("second", len(history)))
+
+    model = new_model()
+    settings = {"checkpoint": file, "callbacks": (first, second), "epochs": 3}
+    fit(model, digits(40), encoder=DIRECT, **settings)
+    assert calls == [(name, epoch) for epoch in (1, 2, 3) for name in ("first", "second")]
+    # A resumed run makes up for the callbacks that a kill may have come before.
+    calls.clear()
+    fit(new_model(), digits(40), encoder=DIRECT, resume=True, **settings)
+    assert calls == [("first", 3), ("second", 3)]
+
+
+def test_an_error_in_a_callback_reaches_the_caller(tmp_path):
+    def fail(history, model):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run(tmp_path, new_model(), callbacks=[fail])
+    assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == 1
+
+
+def test_csv_logger_keeps_the_table_of_the_history(tmp_path):
+    file = tmp_path / "somewhere" / "metrics.csv"
+    seen = []
+
+    def look(history, model):
+        assert file.read_text(encoding="utf-8") == history.to_csv()
+        seen.append(len(history))
+
+    history = run(tmp_path, new_model(), callbacks=[csv_logger(file), look])
+    assert seen == [1, 2, 3, 4]
+    assert file.read_text(encoding="utf-8") == history.to_csv()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
+def test_tensorboard_shows_the_metrics(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "events"
+    history = run(tmp_path, new_model(), callbacks=[tensorboard(folder)])
+    events = EventAccumulator(str(folder)).Reload()
+    names = {
+        "loss",
+        "accuracy",
+        "validation_loss",
+        "validation_accuracy",
+        "lr",
+        "spikes_per_sample",
+    }
+    assert set(events.Tags()["scalars"]) == names
+    for name in names:
+        scalars = events.Scalars(name)
+        assert [scalar.step for scalar in scalars] == [1, 2, 3, 4]
+        # Event files hold float32.
+        assert [s.value for s in scalars] == pytest.approx(history.column(name), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
+def test_tensorboard_leaves_out_what_was_not_measured(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path, new_model(), validation=None, callbacks=[tensorboard(tmp_path / "events")])
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "accuracy", "lr", "spikes_per_sample"}
+
+
+def test_tensorboard_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ModuleNotFoundError, match="tensorboard"):
+        tensorboard(tmp_path)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(monkeypatch, stream, train=None, **settings):
+    monkeypatch.setattr(sys, "stderr", stream)
+    data = digits(60) if train is None else train
+    settings = {"epochs": 2, "batch_size": 20, **settings}
+    history = fit(new_model(), data, encoder=DIRECT, **settings)
+    return stream.getvalue(), history
+
+
+def test_the_bar_shows_epoch_loss_and_accuracy_on_a_terminal(monkeypatch):
+    text, history = shown(monkeypatch, Terminal())
+    assert "epoch 2/2" in text
+    assert "6/6" in text
+    last = history.epochs[-1]
+    assert f"loss {last.loss:.4f}, accuracy {last.accuracy:.4f}" in text
+    assert text.endswith("\n")
+
+
+def test_the_bar_is_silent_elsewhere(monkeypatch, capsys):
+    assert shown(monkeypatch, io.StringIO())[0] == ""
+    assert shown(monkeypatch, Terminal(), progress=False)[0] == ""
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_counts_without_a_total_where_the_length_is_unknown(monkeypatch):
+    class Batches:
+        def __iter__(self):
+            return digits(60).batches(20)
+
+    text, _ = shown(monkeypatch, Terminal(), Batches())
+    assert "6batch" in text
+    assert "6/6" not in text
+
+
+def test_the_bar_of_a_resumed_run_starts_where_it_was_left(monkeypatch, tmp_path):
+    settings = {"checkpoint": tmp_path / "checkpoint.pt"}
+    shown(monkeypatch, Terminal(), **settings)
+    text, _ = shown(monkeypatch, Terminal(), resume=True, **settings)
+    assert "6/6" in text
+    assert "0/6" not in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_the_bar_on_a_real_terminal(monkeypatch):
+    import pty
+
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        fit(new_model(), digits(60), encoder=DIRECT, epochs=1, batch_size=20)
+        terminal.flush()
+        text = os.read(master, 100_000).decode("utf-8")
+    os.close(master)
+    assert "epoch 1/1" in text
+    assert "3/3" in text

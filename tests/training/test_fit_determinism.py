@@ -1,0 +1,196 @@
+"""The same seed gives the same bits, and nobody else's random numbers are touched."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_runs import RANDOM, digits, new_model, same, weights
+from torch.utils.data import DataLoader, TensorDataset
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import evaluate, fit
+
+DIRECT = DirectEncoder(num_steps=3)
+
+
+def loader():
+    data = digits(60)
+    return DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
+
+
+def batches():
+    return list(digits(60).batches(20))
+
+
+# Each draws its random numbers in one place: the encoder, the order, a DataLoader, dropout.
+SOURCES = {
+    "encoder": (batches, {"encoder": RANDOM}, {}),
+    "order": (lambda: digits(60), {"encoder": DIRECT, "batch_size": 20}, {}),
+    "loader": (loader, {"encoder": DIRECT}, {}),
+    "dropout": (batches, {"encoder": DIRECT}, {"dropout": 0.5}),
+}
+
+
+def trained(source, seed, epochs=2):
+    data, settings, options = SOURCES[source]
+    model = new_model(**options)
+    history = fit(model, data(), seed=seed, epochs=epochs, **settings)
+    return weights(model), history.to_csv()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_seed_decides(source):
+    torch.manual_seed(1)
+    first = trained(source, seed=3)
+    torch.manual_seed(2)
+    random.seed(2)
+    np.random.seed(2)  # noqa: NPY002 - it is the global state that must not matter
+    assert same(first, trained(source, seed=3))
+    assert not same(first, trained(source, seed=4))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_epoch_draws_anew(source):
+    """With a learning rate of nearly zero, equal draws would give equal rows."""
+    data, settings, options = SOURCES[source]
+    model = new_model(**options)
+    history = fit(model, data(), epochs=3, lr=1e-3, **settings)
+    assert len(set(history.column("loss"))) == 3
+
+
+def test_a_seed_gives_other_numbers_to_encoder_and_order():
+    """Neither the first epoch's encoder nor its order repeats for the next seed's."""
+    drawn = []
+
+    class Recording:
+        num_steps = 2
+
+        def __call__(self, images, *, generator=None):
+            drawn.append(torch.rand(3, generator=generator).tolist())
+            return DIRECT(images)
+
+    for seed in (0, 1):
+        fit(new_model(), digits(40), encoder=Recording(), epochs=2, batch_size=20, seed=seed)
+    assert len({tuple(numbers) for numbers in drawn}) == len(drawn) == 8
+
+
+def global_state():
+    return (
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),  # noqa: NPY002
+        random.getstate(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_callers_random_numbers_are_left_alone(source):
+    data, settings, options = SOURCES[source]
+    model, data = new_model(**options), data()
+    before = global_state()
+    fit(model, data, epochs=2, **settings)
+    assert global_state() == before
+    evaluate(model, data, encoder=settings["encoder"])
+    assert global_state() == before
+
+
+def test_the_callers_random_numbers_are_left_alone_after_an_error():
+    class Failing:
+        num_steps = 2
+
+        def __call__(self, images, *, generator=None):
+            torch.rand(5)
+            raise ConnectionError
+
+    before = global_state()
+    for work in (fit, evaluate):
+        with pytest.raises(ConnectionError):
+            work(new_model(), digits(20), encoder=Failing())
+        assert global_state() == before
+
+
+def test_devices_that_are_not_used_are_not_seeded(monkeypatch):
+    """Their state could not be put back, since only the device in use is looked after."""
+
+    model = new_model()
+
+    def refuse(*arguments):
+        raise AssertionError("seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
+    monkeypatch.setattr(torch.cuda, "manual_seed", refuse)
+    monkeypatch.setattr(torch.mps, "manual_seed", refuse)
+    fit(model, digits(20), encoder=RANDOM, epochs=1, device="cpu")
+    evaluate(model, digits(20), encoder=RANDOM, device="cpu")
+
+
+def test_evaluation_depends_on_its_seed_alone():
+    model = new_model()
+    figures = [evaluate(model, digits(100), encoder=RANDOM, seed=seed) for seed in (0, 0, 1)]
+    spikes = [figure.spikes_per_sample["input"] for figure in figures]
+    assert spikes[0] == spikes[1] != spikes[2]
+    assert figures[0].loss == figures[1].loss != figures[2].loss
+
+
+# The matrix products are done by one thread here. A BLAS library may sum in another order when it
+# shares the work otherwise (MKL does, unless MKL_CBWR asks it not to); all the rest must not.
+THREADS = """
+import hashlib, sys, torch
+from torch.nn import functional
+sys.path.insert(0, sys.argv[1])
+from small_runs import digits, new_model
+from spikemnist.encoding import RateEncoder
+from spikemnist.training import evaluate, fit
+
+class Serial(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return product(x.flatten(0, -2), weight.t()).view(*x.shape[:-1], -1) + bias
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        rows, columns = grad.flatten(0, -2), x.flatten(0, -2)
+        back = product(rows, weight).view(x.shape) if ctx.needs_input_grad[0] else None
+        return back, product(rows.t(), columns), rows.sum(0)
+
+def product(a, b):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    result = a @ b
+    torch.set_num_threads(threads)
+    return result
+
+functional.linear = Serial.apply
+for threads in (1, 2, 3):
+    torch.set_num_threads(threads)
+    model = new_model(hidden=(300,), dropout=0.2, learn_beta=True)
+    fit(model, digits(256), encoder=RateEncoder(num_steps=6), epochs=1, clip_norm=0.1)
+    digest = hashlib.sha256()
+    for value in model.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    figures = evaluate(model, digits(256), encoder=RateEncoder(num_steps=6))
+    print(digest.hexdigest(), figures.loss, figures.accuracy_per_step.tolist())
+"""
+
+
+def test_the_number_of_threads_does_not_matter_outside_the_matrix_product():
+    said = subprocess.run(
+        [sys.executable, "-c", THREADS, str(Path(__file__).parent)],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    ).stdout.splitlines()
+    assert len(said) == 3
+    assert len(set(said)) == 1

@@ -1,0 +1,321 @@
+"""What `fit` learns, from every kind of data that it takes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import RANDOM, digits, new_model, same, weights
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import spikemnist.training
+from spikemnist.data import load_digits
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.models import LeakyMLP
+from spikemnist.training import evaluate, fit
+from spikemnist.training.seeds import derive_seed
+
+ENCODER = DirectEncoder(num_steps=4)
+
+
+def test_exported_names():
+    assert spikemnist.training.__all__ == [
+        "Callback",
+        "EpochMetrics",
+        "Evaluation",
+        "History",
+        "available_devices",
+        "cross_entropy",
+        "csv_logger",
+        "evaluate",
+        "fit",
+        "select_device",
+        "tensorboard",
+    ]
+
+
+def test_learns_digits():
+    """1,000 images and three epochs, judged on 1,000 that it has not seen."""
+    train, test = load_digits()
+    encoder = LatencyEncoder(num_steps=6)
+    model = new_model(hidden=(60,), threshold=1.0)
+    before = evaluate(model, test, encoder=encoder).accuracy
+    history = fit(model, train[:1000], encoder=encoder, epochs=3, batch_size=50, lr=3e-3)
+    losses = history.column("loss")
+    assert losses == sorted(losses, reverse=True)
+    assert history.column("accuracy")[-1] > 0.75
+    assert before < 0.3
+    assert evaluate(model, test, encoder=encoder).accuracy > 0.78
+
+
+@pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane", "spike_count", "first_spike"])
+def test_the_loss_falls_with_every_readout(readout):
+    model = new_model(readout=readout)
+    history = fit(model, digits(), encoder=RANDOM, epochs=4, batch_size=20, lr=5e-3)
+    assert history.column("loss")[-1] < 0.9 * history.column("loss")[0]
+
+
+def trained(data, *, epochs=1, **options):
+    model = new_model()
+    fit(model, data, encoder=ENCODER, batch_size=16, epochs=epochs, **options)
+    return weights(model)
+
+
+def test_a_pair_of_tensors_is_the_dataset():
+    data = digits(100)
+    pair = (data.images, data.labels)
+    assert same(trained(pair, epochs=2), trained(data, epochs=2))
+    assert same(trained((data.images, data.labels.to(torch.uint8))), trained(data))
+
+
+def test_float_images_are_the_bytes_over_255():
+    data = digits(100)
+    pair = (data.images.float() / 255, data.labels)
+    assert same(trained(pair), trained(data))
+    assert same(trained((pair[0].unsqueeze(1), data.labels)), trained(data))
+
+
+def test_batches_in_the_order_of_the_dataset_give_its_bits():
+    data = digits(100)
+    batches = [list(data.batches(16, seed=derive_seed(0, epoch, 1))) for epoch in (1, 2)]
+    assert same(trained(batches[0]), trained(data))
+
+    class Epochs:
+        """Read anew in each epoch, and it does not say how long it is."""
+
+        def __init__(self):
+            self.epoch = -1
+
+        def __iter__(self):
+            self.epoch += 1
+            return iter(batches[self.epoch])
+
+    assert same(trained(Epochs(), epochs=2), trained(data, epochs=2))
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (784,)])
+def test_a_data_loader_of_float_images(shape):
+    """As torchvision's ``ToTensor`` makes them."""
+    data = digits(200)
+    images = data.images.float().view(-1, *shape) / 255
+    loader = DataLoader(TensorDataset(images, data.labels), batch_size=25, shuffle=True)
+    model = new_model()
+    history = fit(model, loader, encoder=ENCODER, epochs=3, lr=5e-3)
+    assert history.column("loss")[-1] < 0.9 * history.column("loss")[0]
+    assert evaluate(model, loader, encoder=ENCODER).samples == 200
+
+
+def test_a_data_loader_over_our_dataset():
+    data = digits(100)
+    loader = DataLoader(data, batch_size=16, shuffle=False, drop_last=True)
+    batches = list(data.batches(16, drop_last=True))
+    assert same(trained(loader, epochs=2), trained(batches, epochs=2))
+
+
+def test_batches_may_be_lists():
+    data = digits(100)
+    batches = list(data.batches(16))
+    assert same(trained([list(batch) for batch in batches]), trained(batches))
+
+
+def test_the_data_stay_as_they_were():
+    data = digits(60)
+    images, labels = data.images.clone(), data.labels.clone()
+    trained(data)
+    assert torch.equal(data.images, images)
+    assert torch.equal(data.labels, labels)
+
+
+def test_a_batch_larger_than_the_data_is_the_data():
+    history = fit(new_model(), digits(7), encoder=ENCODER, epochs=1, batch_size=1000)
+    assert history.column("accuracy")[0] * 7 == pytest.approx(
+        round(history.column("accuracy")[0] * 7)
+    )
+
+
+def test_metrics_are_means_over_samples_not_batches():
+    """Three batches of 3, 3 and 1, with a learning rate too small to change anything."""
+    data = digits(7)
+    model = new_model().double()
+    history = fit(model, data, encoder=ENCODER, epochs=1, batch_size=3, lr=1e-30)
+    whole = evaluate(model, data, encoder=ENCODER)
+    row = history.epochs[0]
+    assert row.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert row.accuracy == pytest.approx(whole.accuracy, rel=1e-12)
+    neurons = sum(n for name, n in whole.spikes_per_sample.items() if name != "input")
+    assert row.spikes_per_sample == pytest.approx(neurons, rel=1e-12)
+
+
+def test_a_generator_that_can_be_read_once():
+    data = digits(32)
+    fit(new_model(), (batch for batch in data.batches(16)), encoder=ENCODER, epochs=1)
+    with pytest.raises(ValueError, match=r"gave no batch in epoch 2: .* read once per epoch"):
+        fit(new_model(), (batch for batch in data.batches(16)), encoder=ENCODER, epochs=2)
+
+
+IMAGES, LABELS = digits(20).images, digits(20).labels
+WRONG_KINDS = {
+    "a name": ("digits", TypeError, "data must be a dataset .*; got str"),
+    "one tensor": (IMAGES, TypeError, "data must be a dataset .*; got Tensor"),
+    "nothing": (None, TypeError, "data must be a dataset .*; got NoneType"),
+    "a number": (3, TypeError, "data must be a dataset .*; got int"),
+    "a torch dataset": (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset"),
+    "arrays": ((IMAGES.numpy(), LABELS.numpy()), TypeError, "a batch must be a pair .* ndarray"),
+    "a list of labels": ((IMAGES, LABELS.tolist()), TypeError, "labels is a list"),
+    "three tensors": ((IMAGES, LABELS, LABELS), TypeError, "a batch must be a pair"),
+    "batches of three": ([(IMAGES, LABELS, LABELS)], TypeError, "a batch must be a pair"),
+    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "pair of tensors; got Tensor and li"),
+    "a dictionary": ({"images": IMAGES}, TypeError, "a batch must be a pair .*; got str"),
+}
+WRONG_CONTENT = {
+    "float labels": ((IMAGES, LABELS.float()), "labels has dtype torch.float32"),
+    "float labels in a batch": (
+        [(IMAGES, LABELS.float())],
+        r"labels must be int64 of shape \[B\]; got torch.float32",
+    ),
+    "one-hot labels": ([(IMAGES, torch.eye(10)[LABELS])], r"labels must be int64 .* \(20, 10\)"),
+    "labels as a column": ([(IMAGES, LABELS[:, None])], r"of shape \[B\]; got .* \(20, 1\)"),
+    "int32 in a batch": (
+        [(IMAGES, LABELS.int())],
+        r"labels must be int64 of shape \[B\]; got torch.int32",
+    ),
+    "labels too high": ((IMAGES, LABELS + 3), r"must lie in 0..9 .* 10 classes; got 3..12"),
+    "labels from 1": ([(IMAGES, LABELS + 1)], r"must lie in 0..9 .* 10 classes; got 1..10"),
+    "negative labels": ((IMAGES, LABELS - 1), "labels has the value -1"),
+    "negative labels in a batch": ([(IMAGES, LABELS - 1)], r"must lie in 0..9 .*; got -1..8"),
+    "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
+    "too few labels in a batch": ([(IMAGES, LABELS[:5])], "a batch has 20 images but 5 labels"),
+    "no sample": ((IMAGES[:0], LABELS[:0]), "the dataset holds no sample"),
+    "no sample in a batch": ([(IMAGES, LABELS), (IMAGES[:0], LABELS[:0])], "holds no sample"),
+    "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
+    "NaN": ((IMAGES / 0, LABELS), r"must lie in \[0, 1\]"),
+    "half of the rows": ((IMAGES[:, :14], LABELS), r"784 values .* got shape \(4, .*, 14, 28\)"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_KINDS)
+def test_data_of_the_wrong_kind(what):
+    data, error, message = WRONG_KINDS[what]
+    with pytest.raises(error, match=message):
+        fit(new_model(), data, encoder=ENCODER)
+    with pytest.raises(error, match=message):
+        evaluate(new_model(), data, encoder=ENCODER)
+
+
+@pytest.mark.parametrize("what", WRONG_CONTENT)
+def test_data_with_the_wrong_content(what):
+    data, message = WRONG_CONTENT[what]
+    with pytest.raises(ValueError, match=message):
+        fit(new_model(), data, encoder=ENCODER, lr=1e-9)
+    with pytest.raises(ValueError, match=message):
+        evaluate(new_model(), data, encoder=ENCODER)
+
+
+def test_no_batch_at_all():
+    with pytest.raises(ValueError, match="gave no batch in epoch 1"):
+        fit(new_model(), [], encoder=ENCODER)
+    with pytest.raises(ValueError, match="there is no sample to evaluate"):
+        evaluate(new_model(), [], encoder=ENCODER)
+
+
+WRONG_SETTINGS = [
+    ({"epochs": 0}, "epochs must be an integer >= 1; got 0"),
+    ({"epochs": 2.0}, "epochs must be an integer >= 1; got 2.0"),
+    ({"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
+    ({"batch_size": -5}, "batch_size must be an integer >= 1; got -5"),
+    ({"truncate": 0}, "truncate must be an integer >= 1; got 0"),
+    ({"patience": 0, "validation": 0.5}, "patience must be an integer >= 1; got 0"),
+    ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
+    ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
+    ({"clip_norm": float("nan")}, "clip_norm must be positive; got nan"),
+    ({"seed": -1}, "seed must not be negative; got -1"),
+    ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
+    ({"lr": -1e-3}, "lr must be positive and finite; got -0.001"),
+    ({"lr": float("nan")}, "lr must be positive and finite; got nan"),
+    ({"lr": float("inf")}, "lr must be positive and finite; got inf"),
+    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
+    ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
+    ({"validation": 1.5}, "fraction is 1.5; expected the share"),
+    ({"validation": 0.0}, "fraction is 0.0; expected the share"),
+    ({"device": "gpu"}, "device 'gpu' is not available"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG_SETTINGS)
+def test_settings_out_of_range(settings, message):
+    model = new_model()
+    before = weights(model)
+    with pytest.raises(ValueError, match=message):
+        fit(model, digits(20), **{"encoder": ENCODER, "epochs": 1, **settings})
+    assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("encoder", ["rate", LatencyEncoder, None, lambda images: images])
+def test_what_is_no_encoder(encoder):
+    for work in (fit, evaluate):
+        with pytest.raises(TypeError, match=r"must be an Encoder such as .*get_encoder\('rate'"):
+            work(new_model(), digits(20), encoder=encoder)
+
+
+class Wrapped(nn.Module):
+    """Somebody's own module around ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = new_model()
+
+    def forward(self, spikes):
+        return self.inner(spikes)
+
+
+def test_any_module_that_returns_a_record():
+    model = Wrapped()
+    fit(model, digits(100), encoder=ENCODER, epochs=1, batch_size=16)
+    assert same(weights(model.inner), trained(digits(100)))
+    with pytest.raises(TypeError, match=r"truncate needs a model .* Wrapped has no initial_state"):
+        fit(model, digits(20), encoder=ENCODER, truncate=2)
+
+
+def test_a_module_of_somebody_else_resumes(tmp_path):
+    settings = {"encoder": ENCODER, "epochs": 1, "checkpoint": tmp_path / "c.pt"}
+    fit(Wrapped(), digits(20), **settings)
+    fit(Wrapped(), digits(20), resume=True, **settings)
+    other = Wrapped()
+    other.inner = new_model(hidden=(5,))
+    with pytest.raises(ValueError, match="model was 'Wrapped: "):
+        fit(other, digits(20), resume=True, **settings)
+
+
+def test_a_module_that_returns_no_record():
+    model = nn.Sequential(nn.Flatten(2), nn.Linear(784, 10))
+    for work in (fit, evaluate):
+        with pytest.raises(TypeError, match=r"must return a spikemnist.models.Record.*got Tensor"):
+            work(model, digits(20), encoder=ENCODER)
+
+
+def test_float64_stays_float64():
+    model = new_model().double()
+    fit(model, digits(40), encoder=ENCODER, epochs=1)
+    assert {value.dtype for value in model.parameters()} == {torch.float64}
+
+
+def test_frozen_parameters_stay():
+    model = new_model()
+    frozen = model.layers[0].linear.weight.requires_grad_(False).clone()
+    learned = model.layers[1].linear.weight.clone()
+    fit(model, digits(40), encoder=ENCODER, epochs=1)
+    assert torch.equal(model.layers[0].linear.weight, frozen)
+    assert not torch.equal(model.layers[1].linear.weight, learned)
+    with pytest.raises(ValueError, match="the model has no trainable parameters"):
+        fit(model.requires_grad_(False), digits(40), encoder=ENCODER)
+
+
+def test_neurons_can_learn_their_decay_and_threshold():
+    model = LeakyMLP(hidden=(16,), threshold=0.3, learn_beta=True, learn_threshold=True)
+    before = weights(model)
+    fit(model, digits(100), encoder=RANDOM, epochs=1, batch_size=16, lr=1e-2)
+    after = weights(model)
+    assert all(not torch.equal(after[n], before[n]) for n in before if n.endswith("linear.weight"))
+    changed = [n for n in before if n.endswith(("beta", "threshold"))]
+    assert len(changed) == 4
+    assert all(not torch.equal(after[name], before[name]) for name in changed)

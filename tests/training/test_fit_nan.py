@@ -1,0 +1,160 @@
+"""A loss or a weight that is no number stops the run, says why, and spoils nothing saved."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import digits, new_model, same, weights
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import cross_entropy, fit
+from spikemnist.training.checkpoint import load_checkpoint
+
+DIRECT = DirectEncoder(num_steps=3)
+
+
+class Spoiling:
+    """An encoder whose ``at``-th batch holds ``value`` in one place."""
+
+    num_steps = 3
+
+    def __init__(self, at, value=float("nan")):
+        self.at = at
+        self.value = value
+        self.calls = 0
+
+    def __call__(self, images, *, generator=None):
+        self.calls += 1
+        spikes = DIRECT(images).clone()
+        if self.calls == self.at:
+            spikes[1, 0, 5, 5] = self.value
+        return spikes
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("truncate", [None, 2])
+@pytest.mark.parametrize("hidden", [(), (16,), (16, 12)])
+def test_an_encoder_that_returns_no_numbers(tmp_path, value, truncate, hidden):
+    """Behind a hidden layer the loss stays finite, since a membrane of NaN never fires."""
+    model, file = new_model(hidden=hidden, threshold=0.2), tmp_path / "checkpoint.pt"
+    settings = {"batch_size": 20, "epochs": 3, "truncate": truncate}
+    message = (
+        r"the (loss|gradient) became (nan|inf) in epoch 2, batch 2. Likely cause: the encoder "
+        r"returned values that are not finite. The last checkpoint, if any, is kept"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        fit(model, digits(60), encoder=Spoiling(5, value), checkpoint=file, **settings)
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    checkpoint = load_checkpoint(file)
+    assert len(checkpoint.history) == 1
+    # The run goes on from there when the fault is gone, to the bits of one that never had it.
+    undisturbed = new_model(hidden=hidden, threshold=0.2)
+    fit(undisturbed, digits(60), encoder=Spoiling(0), **settings)
+    fit(model, digits(60), encoder=Spoiling(0), checkpoint=file, resume=True, **settings)
+    assert same(weights(model), weights(undisturbed))
+
+
+def test_the_bad_batch_does_not_touch_the_weights():
+    batches = list(digits(60).batches(20))
+    model, other = new_model(), new_model()
+    with pytest.raises(FloatingPointError, match="epoch 1, batch 3"):
+        fit(model, batches, encoder=Spoiling(3), optimizer="sgd", epochs=1)
+    fit(other, batches[:2], encoder=Spoiling(0), optimizer="sgd", epochs=1)
+    assert same(weights(model), weights(other))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_an_absurd_learning_rate(tmp_path, optimizer):
+    file = tmp_path / "checkpoint.pt"
+    settings = {"encoder": DIRECT, "optimizer": optimizer, "batch_size": 20}
+    with pytest.raises(FloatingPointError, match=r"learning rate \(now 3e\+38\).* too high") as e:
+        fit(new_model(), digits(200), lr=3e38, checkpoint=file, **settings)
+    assert "epoch 1" in str(e.value)
+    assert len(load_checkpoint(file).history) == 0
+
+
+def infinite_gradient(record, labels):
+    """Finite, and its gradient is NaN: the square root's at zero times zero."""
+    return cross_entropy(record, labels) + (record.scores * 0).sqrt().sum()
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_a_gradient_of_nan_does_not_reach_the_weights(tmp_path, clip_norm):
+    file, model = tmp_path / "checkpoint.pt", new_model()
+    before = weights(model)
+    message = (
+        r"the gradient became nan in epoch 1, batch 1. Likely cause: .*a loss function that "
+        r"divides by zero, itself or in its gradient: .*check the loss"
+    )
+    settings = {"loss": infinite_gradient, "clip_norm": clip_norm, "checkpoint": file}
+    with pytest.raises(FloatingPointError, match=message):
+        fit(model, digits(20), encoder=DIRECT, **settings)
+    assert same(weights(model), before)
+    assert same(load_checkpoint(file).model, before)
+
+
+class Overshooting(torch.optim.SGD):
+    """Its ``at``-th step throws a weight out of the range of numbers."""
+
+    at = 2
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps == self.at:
+            self.param_groups[0]["params"][0].data[0, 0] = float("inf")
+
+
+def test_weights_that_are_lost_in_the_middle_of_an_epoch():
+    message = (
+        r"the (loss|gradient) became nan in epoch 1, batch 3. Likely cause: the parameter "
+        r"layers.0.linear.weight is no longer finite, so the learning rate \(now 0.01\) is too "
+        r"high: lower lr or set clip_norm"
+    )
+    settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10}
+    with pytest.raises(FloatingPointError, match=message):
+        fit(new_model(), digits(40), encoder=DIRECT, **settings)
+
+
+def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
+    """No later batch shows them, so nothing but a look at the weights tells."""
+    file = tmp_path / "checkpoint.pt"
+    message = (
+        r"parameter layers.0.linear.weight is no longer finite at the end of epoch 1. Likely "
+        r"cause: a learning rate \(now 0.01\) that is too high: lower lr or set clip_norm"
+    )
+    settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10, "checkpoint": file}
+    with pytest.raises(FloatingPointError, match=message):
+        fit(new_model(), digits(20), encoder=DIRECT, **settings)
+    kept = load_checkpoint(file)
+    assert len(kept.history) == 0
+    assert all(bool(value.isfinite().all()) for value in kept.model.values())
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_loss_that_divides_by_zero(value):
+    def loss(record, labels):
+        share = torch.zeros(()) if value == "nan" else torch.ones(())
+        return cross_entropy(record, labels) + share / torch.zeros(())
+
+    model = new_model()
+    before = weights(model)
+    message = (
+        f"the loss became {value} in epoch 1, batch 1. Likely cause: scores too large for the "
+        "loss, .*or a loss function that divides by zero, .*check the loss"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        fit(model, digits(40), encoder=DIRECT, loss=loss)
+    assert same(weights(model), before)
+
+
+def test_a_validation_loss_that_is_no_number(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+
+    def loss(record, labels):
+        value = cross_entropy(record, labels)
+        return value if torch.is_grad_enabled() else value * float("nan")
+
+    with pytest.raises(FloatingPointError, match="validation loss became nan after epoch 1"):
+        fit(new_model(), digits(40), encoder=DIRECT, loss=loss, validation=0.5, checkpoint=file)
+    assert len(load_checkpoint(file).history) == 0

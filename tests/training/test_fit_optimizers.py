@@ -1,0 +1,175 @@
+"""Optimisers, learning-rate schedules and the clipping of gradients."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from small_runs import RANDOM, digits, new_model, same, weights
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import fit
+from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
+from spikemnist.training.schedules import SCHEDULES, get_schedule
+
+DIRECT = DirectEncoder(num_steps=3)
+PROGRESS = st.floats(0, 1)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@given(progress=PROGRESS)
+@example(progress=0.0)
+@example(progress=1.0)
+def test_a_schedule_is_a_factor_between_0_and_1(name, progress):
+    assert 0 <= get_schedule(name)(progress) <= 1
+
+
+@given(progress=PROGRESS)
+def test_the_constant_schedule(progress):
+    assert get_schedule("constant")(progress) == 1
+
+
+@given(a=PROGRESS, b=PROGRESS)
+def test_the_cosine_only_falls(a, b):
+    low, high = sorted((a, b))
+    cosine = get_schedule("cosine")
+    assert cosine(low) >= cosine(high)
+    assert cosine(a) + cosine(1 - a) == pytest.approx(1)
+
+
+def test_the_ends_of_the_schedules():
+    starts = {name: get_schedule(name)(0.0) for name in SCHEDULES}
+    ends = {name: get_schedule(name)(1.0) for name in SCHEDULES}
+    assert starts == pytest.approx({"constant": 1, "cosine": 1, "one_cycle": 0.04})
+    assert ends == {"constant": 1, "cosine": 0, "one_cycle": 0}
+
+
+@given(a=PROGRESS, b=PROGRESS)
+def test_one_cycle_rises_to_its_peak_and_then_falls(a, b):
+    low, high = sorted((a, b))
+    one_cycle = get_schedule("one_cycle")
+    if high <= 0.3:
+        assert one_cycle(low) <= one_cycle(high)
+    elif low >= 0.3:
+        assert one_cycle(low) >= one_cycle(high)
+    assert one_cycle(0.3) == 1
+    assert one_cycle(math.nextafter(0.3, 0)) == pytest.approx(1)
+
+
+def test_one_cycle_is_that_of_torch():
+    steps = 1001
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1, total_steps=steps, final_div_factor=1e12, cycle_momentum=False
+    )
+    one_cycle = get_schedule("one_cycle")
+    for step in range(steps):
+        # torch's cycle peaks at 0.3 * steps - 1 and ends at steps - 1.
+        peak, end = 0.3 * steps - 1, steps - 1
+        progress = 0.3 * step / peak if step <= peak else 0.3 + 0.7 * (step - peak) / (end - peak)
+        assert one_cycle(progress) == pytest.approx(scheduler.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_a_schedule_of_ones_own_is_left_as_it_is():
+    def own(progress):
+        return 0.5
+
+    assert get_schedule(own) is own
+
+
+class Spy(torch.optim.SGD):
+    """Notes the learning rate and the length of the gradient that each step really uses."""
+
+    log: list[tuple[float, float]]
+
+    def step(self, closure=None):
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+        Spy.log.append((self.param_groups[0]["lr"], norm))
+        return super().step(closure)
+
+
+@pytest.fixture(autouse=True)
+def log():
+    Spy.log = []
+    return Spy.log
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, lambda progress: 1 - progress / 2])
+def test_the_schedule_sets_the_learning_rate_of_every_batch(schedule, log):
+    settings = {"optimizer": Spy, "lr": 0.02, "epochs": 3, "batch_size": 16}
+    history = fit(new_model(), digits(50), encoder=DIRECT, schedule=schedule, **settings)
+    factor = get_schedule(schedule)
+    expected = [0.02 * factor((epoch + batch / 4) / 3) for epoch in range(3) for batch in range(4)]
+    assert [lr for lr, _ in log] == pytest.approx(expected, rel=1e-12)
+    assert history.column("lr") == [lr for lr, _ in log[3::4]]
+
+
+def test_data_of_unknown_length_change_the_rate_once_an_epoch(log):
+    class Batches:
+        def __iter__(self):
+            return digits(50).batches(16)
+
+    settings = {"optimizer": Spy, "lr": 1.0, "epochs": 3, "schedule": lambda progress: progress}
+    fit(new_model(), Batches(), encoder=DIRECT, **settings)
+    assert [lr for lr, _ in log] == pytest.approx([0.0] * 4 + [1 / 3] * 4 + [2 / 3] * 4)
+
+
+@pytest.mark.parametrize("truncate", [None, 2])
+def test_no_step_uses_a_gradient_longer_than_clip_norm(truncate, log):
+    settings = {"encoder": RANDOM, "optimizer": Spy, "batch_size": 16, "truncate": truncate}
+    fit(new_model(), digits(50), lr=1e-6, epochs=1, **settings)
+    lengths = [norm for _, norm in log]
+    clip = sorted(lengths)[1]
+    log.clear()
+    fit(new_model(), digits(50), lr=1e-6, epochs=1, clip_norm=clip, **settings)
+    clipped = [norm for _, norm in log]
+    assert clipped == pytest.approx([min(norm, clip) for norm in lengths], rel=1e-3)
+    assert max(clipped) <= clip * (1 + 1e-6)
+
+
+def test_a_clip_norm_beyond_all_gradients_changes_nothing():
+    results = []
+    for clip_norm in (None, 1e6, float("inf")):
+        model = new_model()
+        fit(model, digits(50), encoder=DIRECT, epochs=2, clip_norm=clip_norm)
+        results.append(weights(model))
+    assert same(results[0], results[1])
+    assert same(results[0], results[2])
+
+
+def test_the_optimisers_by_name():
+    model = new_model()
+    assert set(OPTIMIZERS) == {"adam", "adamw", "sgd"}
+    for name, kind in OPTIMIZERS.items():
+        optimizer = make_optimizer(name, model, 0.01)
+        assert type(optimizer) is kind
+        assert optimizer.param_groups[0]["lr"] == 0.01
+        assert optimizer.param_groups[0]["params"] == list(model.parameters())
+    assert make_optimizer("sgd", model, 0.01).param_groups[0]["momentum"] == 0.9
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_the_fused_optimisers_agree_with_the_plain_ones(name):
+    options = {"momentum": 0.9} if name == "sgd" else {}
+    plain = partial(OPTIMIZERS[name], fused=False, foreach=False, **options)
+    results = []
+    for optimizer in (name, plain):
+        model = new_model().double()
+        fit(model, digits(50), encoder=DIRECT, epochs=2, batch_size=16, optimizer=optimizer)
+        results.append(weights(model))
+    for key, value in results[0].items():
+        torch.testing.assert_close(value, results[1][key], rtol=1e-9, atol=1e-12)
+
+
+def test_an_optimiser_by_factory():
+    model = new_model()
+    fit(model, digits(50), encoder=DIRECT, epochs=1, optimizer=torch.optim.RMSprop, lr=1e-3)
+    with pytest.raises(TypeError, match="momentum"):
+        fit(model, digits(50), encoder=DIRECT, optimizer=partial(torch.optim.Adam, momentum=1))

@@ -1,0 +1,190 @@
+"""Truncated backpropagation through time, against a loop written out by hand.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import RANDOM, digits, new_model, same, weights
+from torch.nn import functional
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.models.readout import scores
+from spikemnist.training import cross_entropy, evaluate, fit
+from spikemnist.training.steps import backpropagate, backpropagate_truncated
+
+STEPS = 7
+READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
+
+
+def network(**options):
+    options = {"hidden": (12, 9), "threshold": 0.2, "learn_beta": True, **options}
+    return new_model(**{"learn_threshold": True, **options}).double()
+
+
+def batch(dtype=torch.float64):
+    spikes = RANDOM.__class__(num_steps=STEPS)(
+        digits(6).images, generator=torch.Generator().manual_seed(0)
+    )
+    return spikes.to(dtype), digits(6).labels
+
+
+def number(loss):
+    return float(loss.detach())
+
+
+def gradients(model):
+    """Of every parameter; a threshold that nothing depends on has none, which is zero."""
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in model.named_parameters()
+    }
+
+
+def by_hand(model, spikes, labels, truncate):
+    """Step the modules of snnTorch through one chunk after the other."""
+    membranes = [torch.zeros(spikes.shape[1], width).double() for width in model.sizes.values()]
+    for start in range(0, STEPS, truncate):
+        chunk = spikes[start : start + truncate]
+        membranes = [membrane.detach() for membrane in membranes]
+        fired, potential = [], []
+        for step in chunk:
+            signal = step.flatten(1)
+            for index, layer in enumerate(model.layers):
+                signal, membranes[index] = layer.leaky(layer.linear(signal), membranes[index])
+                signal = signal.double()
+            fired.append(signal)
+            potential.append(membranes[-1])
+        score = scores(model.readout, torch.stack(fired), torch.stack(potential))
+        (functional.cross_entropy(score, labels) * len(chunk) / STEPS).backward()
+    return gradients(model)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("truncate", [1, 2, 3, 6, 7, 50])
+def test_the_gradient_is_that_of_a_loop_over_chunks(truncate, readout):
+    spikes, labels = batch()
+    model = network(readout=readout)
+    wanted = by_hand(network(readout=readout), spikes, labels, truncate)
+    backpropagate_truncated(model, spikes, labels, cross_entropy, number, truncate=truncate)
+    found = gradients(model)
+    assert found.keys() == wanted.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
+    assert any(bool(gradient.any()) for gradient in found.values())
+
+
+@pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
+def test_a_chunk_resets_after_the_spikes_of_the_chunk_before(reset_mechanism):
+    spikes, labels = batch()
+    model, other = (network(reset_mechanism=reset_mechanism) for _ in range(2))
+    wanted = by_hand(other, spikes, labels, 2)
+    backpropagate_truncated(model, spikes, labels, cross_entropy, number, truncate=2)
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
+
+
+@pytest.mark.parametrize("truncate", [STEPS, STEPS + 1, 1000])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_one_chunk_is_no_truncation_bit_for_bit(truncate, readout):
+    """The same operations in the same order: the weight of the only chunk is T/T = 1."""
+    spikes, labels = batch(torch.float32)
+    model, other = (new_model(readout=readout, learn_beta=True) for _ in range(2))
+    whole, loss = backpropagate(model, spikes, labels, cross_entropy, number)
+    record, same_loss = backpropagate_truncated(
+        other, spikes, labels, cross_entropy, number, truncate=truncate
+    )
+    assert same_loss == loss
+    assert same(gradients(other), gradients(model))
+    for name in ("spikes", "membrane", "scores", "spike_counts"):
+        assert torch.equal(getattr(record, name), getattr(whole, name)), name
+
+
+def test_a_truncated_fit_of_one_chunk_has_the_bits_of_a_whole_one():
+    results = []
+    for truncate in (None, RANDOM.num_steps):
+        model = new_model(dropout=0.3)
+        history = fit(model, digits(60), encoder=RANDOM, epochs=2, truncate=truncate)
+        results.append((weights(model), history.to_csv()))
+    assert same(*results)
+
+
+@pytest.mark.parametrize("truncate", [1, 3])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_record_is_that_of_the_whole_window(truncate, readout):
+    spikes, labels = batch()
+    model = network(readout=readout)
+    wanted = model(spikes)
+    record, loss = backpropagate_truncated(
+        model, spikes, labels, cross_entropy, number, truncate=truncate
+    )
+    assert torch.equal(record.spikes, wanted.spikes)
+    torch.testing.assert_close(record.membrane, wanted.membrane)
+    torch.testing.assert_close(record.scores, wanted.scores)
+    assert torch.equal(record.spike_counts, wanted.spike_counts)
+    assert record.sizes == wanted.sizes
+    assert loss == pytest.approx(float(cross_entropy(wanted, labels).detach()))
+    tensors = (record.spikes, record.membrane, record.scores)
+    assert not any(tensor.requires_grad for tensor in tensors)
+    assert record.state is None
+
+
+def test_truncation_changes_the_gradient():
+    spikes, labels = batch()
+    models = [network() for _ in range(2)]
+    backpropagate(models[0], spikes, labels, cross_entropy, number)
+    backpropagate_truncated(models[1], spikes, labels, cross_entropy, number, truncate=1)
+    assert not same(gradients(models[0]), gradients(models[1]))
+
+
+class Held:
+    """A tensor kept for a backward pass, and how many numbers are kept at once."""
+
+    now = peak = 0
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+        Held.now += tensor.numel()
+        Held.peak = max(Held.peak, Held.now)
+
+    def __del__(self):
+        Held.now -= self.tensor.numel()
+
+
+def numbers_held(steps, truncate):
+    Held.now = Held.peak = 0
+    spikes = DirectEncoder(num_steps=steps)(digits(6).images).contiguous()
+    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
+        backpropagate_truncated(
+            new_model(), spikes, digits(6).labels, cross_entropy, number, truncate=truncate
+        )
+    return Held.peak
+
+
+def test_the_graph_grows_with_the_chunk_and_not_with_the_window():
+    assert numbers_held(40, truncate=2) == numbers_held(4, truncate=2)
+    assert numbers_held(40, truncate=20) > 5 * numbers_held(40, truncate=2)
+
+
+def test_a_truncated_fit_learns():
+    model = new_model()
+    history = fit(model, digits(), encoder=RANDOM, epochs=4, batch_size=20, lr=5e-3, truncate=2)
+    assert history.column("loss")[-1] < 0.8 * history.column("loss")[0]
+    assert evaluate(model, digits(), encoder=RANDOM).accuracy > 0.5
+
+
+def test_a_constant_current_stays_a_view_in_every_chunk():
+    encoder = DirectEncoder(num_steps=STEPS)
+    seen = []
+
+    class Watching(type(new_model())):
+        def forward(self, spikes, **options):
+            seen.append((len(spikes), spikes.stride(0)))
+            return super().forward(spikes, **options)
+
+    model = Watching(hidden=(16,), threshold=0.2)
+    fit(model, digits(20), encoder=encoder, epochs=1, truncate=3)
+    assert [length for length, _ in seen] == [3, 3, 1]
+    assert all(stride == 0 for length, stride in seen if length > 1)

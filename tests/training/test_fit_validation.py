@@ -1,0 +1,233 @@
+"""The best epoch is chosen on a share of the training data, and patience ends a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import digits, new_model, same, weights
+
+from spikemnist.data import ImageDataset
+from spikemnist.encoding import DirectEncoder
+from spikemnist.models import LeakyMLP
+from spikemnist.training import cross_entropy, evaluate, fit
+from spikemnist.training.checkpoint import load_checkpoint
+
+DIRECT = DirectEncoder(num_steps=3)
+
+
+def numbered(samples=100):
+    """Images of two by two whose first two pixels tell which sample they are."""
+    numbers = torch.arange(samples)
+    images = torch.stack([numbers // 256, numbers % 256, numbers * 0 + 255, numbers * 0 + 255], 1)
+    return ImageDataset(images.view(-1, 2, 2).to(torch.uint8), numbers % 10)
+
+
+class Watching:
+    """Notes which samples were seen, for training and for judging."""
+
+    num_steps = 3
+
+    def __init__(self):
+        self.trained, self.judged = [], []
+
+    def __call__(self, images, *, generator=None):
+        seen = self.trained if torch.is_grad_enabled() else self.judged
+        seen.extend((images[:, 0, 0].int() * 256 + images[:, 0, 1].int()).tolist())
+        return DIRECT(images)
+
+
+def watched(train, **settings):
+    encoder = Watching()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LeakyMLP(4, (16,), threshold=0.01)
+    settings = {"epochs": 1, "batch_size": 8, **settings}
+    fit(model, train, encoder=encoder, **settings)
+    return encoder
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_share_of_the_training_data_is_held_out(seed):
+    data = numbered()
+    seen = watched(data, validation=0.2, seed=seed, epochs=2)
+    assert len(set(seen.judged)) == 20
+    assert sorted(set(seen.trained) | set(seen.judged)) == list(range(100))
+    assert not set(seen.trained) & set(seen.judged)
+    assert sorted(number % 10 for number in set(seen.judged)) == sorted(list(range(10)) * 2)
+    held_out = [sample for sample in range(100) if sample in seen.judged]
+    expected = data.split(0.2, seed)[1].images
+    assert torch.equal(data[held_out].images, expected)
+
+
+def test_other_seeds_hold_out_other_samples():
+    assert set(watched(numbered(), validation=0.2, seed=0).judged) != set(
+        watched(numbered(), validation=0.2, seed=1).judged
+    )
+
+
+def test_without_validation_all_are_trained_on_and_none_is_judged():
+    seen = watched(numbered())
+    assert sorted(seen.trained) == list(range(100))
+    assert seen.judged == []
+
+
+@pytest.mark.parametrize("kind", ["dataset", "tensors", "batches"])
+def test_validation_data_may_be_given(kind):
+    data, held_out = numbered()[:60], numbered()[60:]
+    given = {
+        "dataset": held_out,
+        "tensors": (held_out.images, held_out.labels),
+        "batches": list(held_out.batches(7)),
+    }[kind]
+    seen = watched(data, validation=given)
+    assert sorted(seen.trained) == list(range(60))
+    assert seen.judged == list(range(60, 100))
+
+
+def test_a_share_of_an_iterable_cannot_be_held_out():
+    with pytest.raises(ValueError, match=r"validation=0.1 holds out a share.*cannot be split"):
+        watched(list(numbered().batches(10)), validation=0.1)
+
+
+@pytest.mark.parametrize("validation", ["digits", 1, torch.zeros(3, 2, 2)])
+def test_validation_data_of_the_wrong_kind(validation):
+    with pytest.raises(TypeError, match="data must be a dataset"):
+        watched(numbered(), validation=validation)
+
+
+def test_validation_figures_are_those_of_evaluate():
+    train, held_out = digits(80), digits(120)[80:]
+    model = new_model()
+    history = fit(model, train, encoder=DIRECT, validation=held_out, epochs=1, batch_size=16)
+    figures = evaluate(model, held_out, encoder=DIRECT, batch_size=16)
+    assert history.epochs[0].validation_loss == figures.loss
+    assert history.epochs[0].validation_accuracy == figures.accuracy
+
+
+def test_validation_does_not_change_the_training():
+    train, held_out = digits(80), digits(120)[80:]
+    models = [new_model(dropout=0.3) for _ in range(2)]
+    for model, validation in zip(models, (None, held_out), strict=True):
+        fit(model, train, encoder=DIRECT, validation=validation, epochs=1, batch_size=16)
+    assert same(weights(models[0]), weights(models[1]))
+
+
+class Scripted:
+    """A loss whose values on the validation set are told beforehand."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+
+    def __call__(self, record, labels):
+        loss = cross_entropy(record, labels)
+        return loss if torch.is_grad_enabled() else loss * 0 + self.values.pop(0)
+
+
+def scripted(*values, **settings):
+    """A run with these validation losses; what its epochs ended with."""
+    model, kept = new_model(), []
+    history = fit(
+        model,
+        digits(60),
+        encoder=DIRECT,
+        validation=0.3,
+        loss=Scripted(*values),
+        callbacks=[lambda history, model: kept.append(weights(model))],
+        **{"epochs": len(values), **settings},
+    )
+    return history, kept, model
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [((3, 2, 1), 3), ((1, 2, 3), 1), ((3, 1, 2, 2), 2), ((2, 2, 2), 1), ((4, 1, 3, 1), 2)],
+)
+def test_the_model_ends_with_the_weights_of_its_best_epoch(losses, best):
+    history, kept, model = scripted(*losses)
+    assert history.column("validation_loss") == list(losses)
+    assert history.best_epoch == best
+    assert same(weights(model), kept[best - 1])
+    assert all(not same(kept[0], other) for other in kept[1:])
+    assert not history.stopped_early
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs"),
+    [
+        ((1, 2, 3, 4), 1, 2),
+        ((1, 2, 3, 4), 2, 3),
+        ((3, 2, 3, 1, 2, 3, 0), 2, 6),
+        ((2, 2, 2, 2), 2, 3),
+        ((4, 3, 2, 1), 1, 4),
+        ((1, 2, 3), 5, 3),
+    ],
+)
+def test_patience_ends_the_run(losses, patience, epochs):
+    history, kept, model = scripted(*losses, patience=patience)
+    assert len(history) == len(kept) == epochs
+    assert history.stopped_early == (epochs < len(losses))
+    assert same(weights(model), kept[history.best_epoch - 1])
+
+
+def test_a_run_that_stops_at_its_last_epoch_says_so():
+    """Patience ran out with the last epoch; no more would have been trained anyway."""
+    history, _, _ = scripted(1, 2, 3, patience=2)
+    assert len(history) == 3
+    assert history.stopped_early
+
+
+def test_without_validation_the_model_ends_with_its_last_weights():
+    kept, model = [], new_model()
+    fit(
+        model,
+        digits(60),
+        encoder=DIRECT,
+        epochs=3,
+        callbacks=[lambda history, model: kept.append(weights(model))],
+    )
+    assert same(weights(model), kept[-1])
+
+
+def stop_after(epochs):
+    def callback(history, model):
+        if len(history) == epochs:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+def test_the_best_epoch_survives_a_resume(tmp_path):
+    """Epoch 1 is the best, and the run is cut after epoch 2."""
+    losses = (1.0, 3.0, 2.0, 2.0)
+    whole, _, model = scripted(*losses)
+    file = tmp_path / "checkpoint.pt"
+    settings = {"epochs": 4, "checkpoint": file}
+    settings |= {"encoder": DIRECT, "validation": 0.3}
+    first = new_model()
+    fit(first, digits(60), loss=Scripted(*losses[:2]), callbacks=[stop_after(2)], **settings)
+    resumed = new_model(seed=9)
+    history = fit(resumed, digits(60), loss=Scripted(*losses[2:]), resume=True, **settings)
+    assert history.best_epoch == 1
+    assert history.to_csv() == whole.to_csv()
+    assert same(weights(resumed), weights(model))
+    assert same(weights(resumed), load_checkpoint(file).best)
+
+
+def test_patience_survives_a_resume(tmp_path):
+    losses = (1.0, 2.0, 3.0, 0.5)
+    whole, _, model = scripted(*losses, patience=2)
+    settings = {"epochs": 4, "patience": 2, "checkpoint": tmp_path / "checkpoint.pt"}
+    settings |= {"encoder": DIRECT, "validation": 0.3}
+    fit(new_model(), digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)
+    resumed = new_model()
+    history = fit(resumed, digits(60), loss=Scripted(3.0), resume=True, **settings)
+    assert len(history) == 3
+    assert history.stopped_early
+    assert history.to_csv() == whole.to_csv()
+    assert same(weights(resumed), weights(model))
+    # Once more: it is over, so no loss is asked for and nothing changes.
+    again = new_model()
+    history = fit(again, digits(60), loss=Scripted(), resume=True, **settings)
+    assert history.stopped_early
+    assert history.to_csv() == whole.to_csv()
+    assert same(weights(again), weights(model))

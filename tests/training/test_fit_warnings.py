@@ -1,0 +1,97 @@
+"""Layers that say nothing, or nothing but spikes."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from small_runs import digits, new_model
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import fit
+
+DIRECT = DirectEncoder(num_steps=4)
+
+
+def warned(model, epochs=1, lr=1e-9, **settings):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(model, digits(40), encoder=DIRECT, epochs=epochs, lr=lr, batch_size=16, **settings)
+    assert all(warning.category is UserWarning for warning in caught)
+    return caught
+
+
+def messages(model, **settings):
+    return [str(warning.message) for warning in warned(model, **settings)]
+
+
+SILENT = "did not fire once in an epoch: lower its threshold, raise beta, or feed it more spikes"
+SATURATED = (
+    "fired at more than 95% of all opportunities in an epoch: raise its threshold, lower beta, or "
+    "feed it fewer spikes"
+)
+
+
+def test_no_warning_where_all_is_well():
+    assert messages(new_model(), epochs=2) == []
+
+
+def test_a_silent_layer():
+    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 0.1])
+    assert messages(model) == [f"layer 'hidden 2' {SILENT}"]
+    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout="spike_count")
+    assert messages(model) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
+
+
+@pytest.mark.parametrize("readout", ["spike_count", "first_spike"])
+def test_a_silent_output_that_is_read_by_its_spikes(readout):
+    model = new_model(threshold=[0.3, 1e6], readout=readout)
+    assert messages(model) == [f"layer 'output' {SILENT}"]
+
+
+@pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane"])
+def test_a_silent_output_that_is_read_by_its_membranes(readout):
+    assert messages(new_model(threshold=[0.3, 1e6], readout=readout)) == []
+
+
+def saturated():
+    model = new_model(reset_mechanism="none")
+    with torch.no_grad():
+        model.layers[0].linear.bias.fill_(100)
+    return model
+
+
+def test_a_saturated_layer():
+    assert messages(saturated()) == [f"layer 'hidden 1' {SATURATED}"]
+
+
+def test_a_layer_just_below_saturation():
+    """Fifteen of sixteen neurons fire at every step: 93.75 %."""
+    model = saturated()
+    with torch.no_grad():
+        model.layers[0].linear.bias[3] = -100
+    assert messages(model) == []
+
+
+def test_one_spike_in_an_epoch_is_enough():
+    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
+    with torch.no_grad():
+        model.layers[1].leaky.threshold.fill_(2.0)
+        model.layers[1].linear.weight.zero_()
+        model.layers[1].linear.bias.zero_()
+        model.layers[1].linear.bias[0] = 0.6  # at beta 0.9: 0.6, 1.14, 1.626, 2.06 fires last
+    assert messages(model) == []
+
+
+def test_the_warning_points_at_the_caller_and_comes_each_epoch():
+    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
+    caught = warned(model, epochs=3)
+    assert len(caught) == 3
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_truncated_runs_warn_alike():
+    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
+    assert messages(model, truncate=3) == [f"layer 'output' {SILENT}"]
+    assert messages(saturated(), truncate=3) == [f"layer 'hidden 1' {SATURATED}"]

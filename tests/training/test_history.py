@@ -1,0 +1,100 @@
+"""The record of a run, and its table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spikemnist.training import EpochMetrics, History
+
+NAMES = [
+    "epoch",
+    "loss",
+    "accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "lr",
+    "spikes_per_sample",
+]
+NUMBERS = st.floats(allow_nan=False)
+ROWS = st.builds(
+    EpochMetrics,
+    epoch=st.integers(1, 10**6),
+    loss=NUMBERS,
+    accuracy=NUMBERS,
+    validation_loss=st.none() | NUMBERS,
+    validation_accuracy=st.none() | NUMBERS,
+    lr=NUMBERS,
+    spikes_per_sample=NUMBERS,
+)
+
+
+@given(st.lists(ROWS, max_size=5))
+@example([EpochMetrics(1, 0.1 + 0.2, 1 / 3, None, None, 5e-324, 1.7976931348623157e308)])
+@example([EpochMetrics(1, -0.0, float("inf"), 1e22, 1e-7, 0.0, 123456789.125)])
+def test_the_table_reads_back_exactly(rows):
+    text = History(rows).to_csv()
+    assert text.splitlines()[0].split(",") == NAMES == [f.name for f in fields(EpochMetrics)]
+    assert text.count("\n") == len(rows) + 1
+    assert "\r" not in text
+    for row, line in zip(rows, csv.DictReader(io.StringIO(text)), strict=True):
+        for name, cell in line.items():
+            value = getattr(row, name)
+            if value is None:
+                assert cell == ""
+            else:
+                assert float(cell) == value
+                assert math.copysign(1, float(cell)) == math.copysign(1, value)
+        assert line["epoch"] == str(row.epoch)
+
+
+@given(st.lists(ROWS, max_size=5))
+def test_a_column_has_one_number_for_each_epoch(rows):
+    history = History(rows)
+    assert len(history) == len(rows)
+    for name in NAMES:
+        column = history.column(name)
+        assert all(type(value) is float for value in column)
+        for value, row in zip(column, rows, strict=True):
+            wanted = getattr(row, name)
+            assert math.isnan(value) if wanted is None else value == wanted
+
+
+def test_a_column_that_is_not_there():
+    with pytest.raises(AttributeError, match="lss"):
+        History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)]).column("lss")
+
+
+def test_an_empty_history():
+    history = History()
+    assert len(history) == 0
+    assert history.column("loss") == []
+    assert history.to_csv() == ",".join(NAMES) + "\n"
+    assert history.best_epoch is None
+    assert not history.stopped_early
+    assert not history.interrupted
+    assert History().epochs is not history.epochs
+
+
+def test_a_row_cannot_be_changed():
+    row = EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)
+    with pytest.raises(FrozenInstanceError):
+        row.loss = 0.0
+
+
+def test_the_file_is_the_table_on_every_system(tmp_path):
+    history = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
+    file = tmp_path / "new" / "metrics.csv"
+    history.save_csv(file)
+    assert file.read_bytes() == history.to_csv().encode()
+    assert file.read_bytes().splitlines()[1] == b"1,0.5,0.8,,,0.001,40.0"
+    history.epochs.append(EpochMetrics(2, 0.25, 0.9, 0.3, 0.85, 1e-3, 41.0))
+    history.save_csv(str(file))
+    assert file.read_bytes() == history.to_csv().encode()
+    assert [path.name for path in file.parent.iterdir()] == ["metrics.csv"]

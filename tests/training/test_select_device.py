@@ -1,0 +1,103 @@
+"""The choice of a device, on machines that are made up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_runs import digits, new_model
+
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import available_devices, evaluate, fit, select_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that makes up a machine."""
+
+    def pretend(*, cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("parts", "devices"),
+    [
+        ({}, ("cpu",)),
+        ({"mps": True}, ("mps", "cpu")),
+        ({"cuda": 1}, ("cuda:0", "cpu")),
+        ({"cuda": 2, "mps": True}, ("cuda:0", "cuda:1", "mps", "cpu")),
+    ],
+)
+def test_auto_takes_cuda_then_mps_then_the_cpu(machine, parts, devices):
+    machine(**parts)
+    assert available_devices() == devices
+    assert select_device() == select_device("auto") == torch.device(devices[0])
+    for device in devices:
+        assert select_device(device) == torch.device(device)
+        assert select_device(torch.device(device)) == torch.device(device)
+
+
+def test_float64_never_goes_to_mps(machine):
+    machine(mps=True)
+    assert select_device(dtype=torch.float64) == torch.device("cpu")
+    assert select_device("cpu", dtype=torch.float64) == torch.device("cpu")
+    for device in ("mps", "mps:0", torch.device("mps")):
+        with pytest.raises(ValueError, match=r"mps has no float64: .*\.float\(\), or use 'cpu'"):
+            select_device(device, dtype=torch.float64)
+    assert select_device(dtype=torch.bfloat16) == torch.device("mps")
+    machine(cuda=1, mps=True)
+    assert select_device(dtype=torch.float64) == torch.device("cuda:0")
+
+
+def test_the_models_precision_decides(machine):
+    """A model in float64 is trained and judged on the CPU of a machine with MPS."""
+    machine(mps=True)
+    model = new_model().double()
+    fit(model, digits(20), encoder=DirectEncoder(num_steps=2), epochs=1)
+    evaluate(model, digits(20), encoder=DirectEncoder(num_steps=2))
+    assert next(model.parameters()).device.type == "cpu"
+    with pytest.raises(ValueError, match="mps has no float64"):
+        fit(model, digits(20), encoder=DirectEncoder(num_steps=2), device="mps")
+
+
+def test_cuda_without_a_number_is_the_first(machine):
+    machine(cuda=2)
+    assert select_device("cuda").type == "cuda"
+    assert select_device("cuda").index in (None, 0)
+    assert select_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("parts", "device", "present"),
+    [
+        ({}, "cuda", "cpu, and 'auto'"),
+        ({}, "mps", "cpu, and 'auto'"),
+        ({"mps": True}, "cuda", "mps, cpu, and 'auto'"),
+        ({"cuda": 1}, "cuda:1", "cuda:0, cpu, and 'auto'"),
+        ({"cuda": 1}, torch.device("cuda:5"), "cuda:0, cpu, and 'auto'"),
+        ({"cuda": 2}, "mps", "cuda:0, cuda:1, cpu, and 'auto'"),
+        ({}, "gpu", "cpu, and 'auto'"),
+        ({}, "", "cpu, and 'auto'"),
+        ({}, "CPU", "cpu, and 'auto'"),
+        ({}, "Auto", "cpu, and 'auto'"),
+        ({}, "cpu:", "cpu, and 'auto'"),
+        ({}, "meta", "cpu, and 'auto'"),
+        ({}, "cuda:-1", "cpu, and 'auto'"),
+        ({}, None, "cpu, and 'auto'"),
+        ({}, 1.5, "cpu, and 'auto'"),
+    ],
+)
+def test_a_device_that_is_not_there(machine, parts, device, present):
+    machine(**parts)
+    message = f"device '{device}' is not available; this machine has {present}$"
+    with pytest.raises(ValueError, match=message):
+        select_device(device)
+
+
+def test_fit_and_evaluate_refuse_it_before_they_start(machine):
+    machine()
+    for work in (fit, evaluate):
+        with pytest.raises(ValueError, match="device 'cuda' is not available"):
+            work(new_model(), digits(20), encoder=DirectEncoder(num_steps=2), device="cuda")
