@@ -9,6 +9,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# They hold no doctests, and several files of one name cannot all be imported as modules.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 # The same examples each time, so that a red suite is red for everyone. To look for new ones:
 # pytest --hypothesis-profile=search
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)

@@ -43,7 +43,7 @@ def test_the_path_may_be_a_string_and_its_folder_missing(tmp_path):
     assert file.read_text(encoding="utf-8") == "ü"
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.tar.gz", "plain", ".hidden", "x.safetensors"])
+@pytest.mark.parametrize("name", ["a.txt", "a.tar.gz", "plain", "x.safetensors"])
 def test_the_writer_gets_a_new_path_beside_it_with_its_suffix(tmp_path, name):
     seen = []
 

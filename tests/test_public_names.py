@@ -6,6 +6,22 @@ import importlib
 
 import pytest
 
+import spikemnist
+
+FIRST = [
+    "DirectEncoder",
+    "LatencyEncoder",
+    "LeakyMLP",
+    "RateEncoder",
+    "evaluate",
+    "fit",
+    "get_encoder",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_model",
+    "save_model",
+]
 NAMES = {
     "data": ["ImageDataset", "load_digits", "load_fashion_mnist", "load_mnist"],
     "encoding": [
@@ -84,8 +100,22 @@ def test_public_names(room: str) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
-def test_the_package_itself_offers_its_version_alone() -> None:
-    package = importlib.import_module("spikemnist")
-    public = {name for name in vars(package) if not name.startswith("_")}
-    assert public <= {"cli", *NAMES}, "rooms that were imported, nothing else"
-    assert package.__version__
+def test_the_package_offers_the_first_names() -> None:
+    assert sorted(spikemnist.__all__) == sorted([*FIRST, *NAMES, "__version__"])
+    assert dir(spikemnist) == sorted(spikemnist.__all__)
+    for room in NAMES:
+        assert getattr(spikemnist, room) is importlib.import_module(f"spikemnist.{room}")
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_first_name_is_the_one_of_its_room(name: str) -> None:
+    (room,) = (room for room, names in NAMES.items() if name in names)
+    module = importlib.import_module(f"spikemnist.{room}")
+    assert getattr(spikemnist, name) is getattr(module, name)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'spikemnist' has no attribute 'LeakyConvolution'"):
+        _ = spikemnist.LeakyConvolution
+    with pytest.raises(ImportError, match="LeakyConvolution"):
+        from spikemnist import LeakyConvolution  # noqa: F401

@@ -90,6 +90,15 @@ def test_a_spike_is_where_its_time_says(encoder: LatencyEncoder) -> None:
     assert torch.equal(spikes.argmax(0)[fired], encoder.spike_times(GREYS)[fired].long())
 
 
+@pytest.mark.parametrize("curve", ["linear", "log"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
+    encoder = LatencyEncoder(num_steps=9, threshold=0.2, curve=curve)
+    greys = torch.tensor([[50, 51, 52]], dtype=torch.uint8)  # 51 / 255 = 0.2
+    images = greys if dtype == torch.uint8 else greys.to(dtype) / 255
+    assert encoder(images).sum(0).tolist() == [[0.0, 1.0, 1.0]]
+
+
 @given(encoders())
 def test_brighter_is_never_later(encoder: LatencyEncoder) -> None:
     assert (encoder.spike_times(GREYS).diff() <= 0).all()

@@ -144,6 +144,15 @@ def test_a_function_of_ones_own_as_the_surrogate() -> None:
     assert_gradients_agree(gradients(model), plain.gradients(), 1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_spikes_of_any_surrogate_have_the_dtype_of_the_weights(dtype: torch.dtype) -> None:
+    """snnTorch's own come back in single precision."""
+    own = surrogate.custom_surrogate(lambda x, grad, spikes: grad / (1 + x.abs()))
+    for backend in ("reference", "snntorch"):
+        record = make(dtype=dtype, backend=backend, spike_grad=own)(spikes(), record="all")
+        assert {layer.spikes.dtype for layer in record.layers} == {dtype}
+
+
 @pytest.mark.parametrize("backend", ["reference", "snntorch"])
 def test_a_state_takes_part_in_the_gradient(backend: str) -> None:
     """Two halves with the state between them are one run, forward and backward."""

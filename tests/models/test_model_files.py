@@ -10,7 +10,8 @@ import pickle
 import stat
 import struct
 import zipfile
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import safetensors
@@ -92,6 +93,12 @@ def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
     assert_comes_back(make(**options), path)
 
 
+def test_layers_of_different_dtypes_come_back(path: Path) -> None:
+    model = make()
+    model.layers[1].double()
+    assert_comes_back(model, path)
+
+
 def test_a_network_of_one_layer_comes_back(tmp_path: Path) -> None:
     model = LeakyMLP(12, (), 4)
     assert_comes_back(model, tmp_path / "new" / "folder" / "größe 1.safetensors")
@@ -153,10 +160,20 @@ def test_other_tools_can_read_the_tensors(path: Path) -> None:
     assert torch.equal(other(SPIKES).scores, model(SPIKES).scores)
 
 
-def test_a_function_of_ones_own_cannot_be_stored(path: Path) -> None:
-    own = surrogate.custom_surrogate(lambda x, grad, spikes: grad)
+@dataclass(frozen=True)
+class Cosine(ops.Surrogate):
+    name: ClassVar[str] = "cosine"
+
+    def derivative_(self, x: torch.Tensor) -> torch.Tensor:
+        return x.cos_()
+
+
+@pytest.mark.parametrize(
+    "own", [surrogate.custom_surrogate(lambda x, grad, spikes: grad), torch.sigmoid, Cosine()]
+)
+def test_a_surrogate_of_ones_own_cannot_be_stored(path: Path, own: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"a function cannot be stored: use one of atan, .*state_d"
+        ValueError, match=r"own cannot be stored, .*: use one of atan, .*state_dict"
     ):
         save_model(make(spike_grad=own), path)
     assert not path.exists()
@@ -240,6 +257,10 @@ WEIGHT = "layers.0.linear.weight"
         (lambda _, tensors: tensors.pop(WEIGHT), f"Missing key.*{WEIGHT}"),
         (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), f"mismatch for {WEIGHT}"),
         (lambda _, tensors: tensors.update(extra=torch.zeros(1)), "Unexpected key.*extra"),
+        (
+            lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 12).long()}),
+            "not hold the mod",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(path: Path, change: Any, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import evaluate, fit
+from spikemnist.training.seeds import seeded
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -55,13 +57,30 @@ def test_the_seed_decides(source):
     assert not same(first, trained(source, seed=4))
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", ["encoder", "dropout"])
 def test_every_epoch_draws_anew(source):
-    """With a learning rate of nearly zero, equal draws would give equal rows."""
+    """With a learning rate that changes nothing, equal draws would give equal rows."""
     data, settings, options = SOURCES[source]
-    model = new_model(**options)
-    history = fit(model, data(), epochs=3, lr=1e-3, **settings)
+    history = fit(new_model(**options), data(), epochs=3, lr=1e-30, **settings)
     assert len(set(history.column("loss"))) == 3
+
+
+@pytest.mark.parametrize("source", ["order", "loader"])
+def test_every_epoch_has_an_order_of_its_own(source):
+    seen = []
+
+    class Watching:
+        num_steps = 3
+
+        def __call__(self, images, *, generator=None):
+            seen.append(tuple(images.flatten(1).sum(1).tolist()))
+            return DIRECT(images)
+
+    data, settings, _ = SOURCES[source]
+    fit(new_model(), data(), epochs=3, **{**settings, "encoder": Watching()})
+    epochs = [sum(seen[start : start + 3], ()) for start in (0, 3, 6)]
+    assert len(set(epochs)) == 3
+    assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
 
 
 def test_a_seed_gives_other_numbers_to_encoder_and_order():
@@ -131,6 +150,36 @@ def test_devices_that_are_not_used_are_not_seeded(monkeypatch):
     monkeypatch.setattr(torch.mps, "manual_seed", refuse)
     fit(model, digits(20), encoder=RANDOM, epochs=1, device="cpu")
     evaluate(model, digits(20), encoder=RANDOM, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
+    """With the calls of a device that need not be there."""
+    calls, generator = [], torch.Generator
+
+    def note(name, result=None):
+        return lambda *arguments: (calls.append((name, *map(str, arguments))), result)[1]
+
+    for name in ("get_rng_state", "set_rng_state", "manual_seed"):
+        for module in (torch.cuda, torch.mps):
+            monkeypatch.setattr(module, name, note(f"{module.__name__}.{name}", "state"))
+    monkeypatch.setattr(torch.cuda, "device", lambda d: nullcontext(calls.append(("use", str(d)))))
+    monkeypatch.setattr(torch, "Generator", lambda device: generator())
+    before = torch.get_rng_state()
+    with seeded(3, torch.device(device)):
+        drawn = torch.rand(4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn, torch.rand(4, generator=generator().manual_seed(3)))
+    if device == "mps":
+        expected = [("get_rng_state",), ("manual_seed", "3"), ("set_rng_state", "state")]
+        assert calls == [(f"torch.mps.{name}", *rest) for name, *rest in expected]
+    else:
+        assert calls == [
+            ("torch.cuda.get_rng_state", device),
+            ("use", device),
+            ("torch.cuda.manual_seed", "3"),
+            ("torch.cuda.set_rng_state", "state", device),
+        ]
 
 
 def test_evaluation_depends_on_its_seed_alone():

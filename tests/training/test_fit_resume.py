@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_runs import BATCHES, digits, new_model, run, same, watched, weights
+from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import RateEncoder
@@ -104,7 +105,7 @@ def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, und
     folder = killed["first checkpoint"]
     assert not (folder / "checkpoint.pt").exists()
     model = new_model(dropout=0.1)
-    with pytest.raises(FileNotFoundError, match="no checkpoint to resume from at .*checkpoint.pt"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint to resume from at .*ckpoint.pt"):
         run(folder, model, resume=True)
     # ... and what the kill left lying there does not keep it from starting again.
     expect_same_run(folder, model, run(folder, model), undisturbed)
@@ -126,15 +127,14 @@ def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, un
 
 
 def test_stopping_at_every_epoch_in_turn_changes_nothing(tmp_path, undisturbed):
-    def stop(history, model):
-        if len(history) > started:
-            raise ConnectionError
-
-    started = 0
     for epoch in range(1, 4):
+
+        def stop(history, model, epoch=epoch):
+            if len(history) == epoch:
+                raise ConnectionError
+
         with pytest.raises(ConnectionError):
             run(tmp_path, new_model(dropout=0.1), callbacks=[stop], resume=epoch > 1)
-        started += 1
         assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epoch
     model = new_model(dropout=0.1)
     history = run(tmp_path, model, resume=True)
@@ -234,7 +234,7 @@ def test_resuming_with_another_setting_names_it(what, undisturbed):
 
 
 def test_resuming_with_several_other_settings_names_all(undisturbed):
-    with pytest.raises(ValueError, match="lr was 0.005, is 1.0; seed was 7, is 9"):
+    with pytest.raises(ValueError, match=r"lr was 0.005, is 1.0; seed was 7, is 9"):
         run(undisturbed[0], new_model(dropout=0.1), resume=True, lr=1, seed=9)
 
 
@@ -270,6 +270,26 @@ def test_resuming_on_other_data_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"train was '\(50, 28, 28\) torch.uint8 sha256"):
             fit(new_model(), other, resume=True, **settings)
     fit(new_model(), (digits(50).images, digits(50).labels), resume=True, **settings)
+
+
+def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
+    data = digits(100)
+    loader = DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
+    settings = {"encoder": RateEncoder(num_steps=3), "epochs": 3, "validation": data[:20]}
+
+    def stop(history, model):
+        raise ConnectionError
+
+    undisturbed, model = new_model(dropout=0.2), new_model(dropout=0.2)
+    whole = fit(undisturbed, loader, **settings)
+    settings["checkpoint"] = tmp_path / "checkpoint.pt"
+    with pytest.raises(ConnectionError):
+        fit(new_model(dropout=0.2), loader, callbacks=[stop], **settings)
+    history = fit(model, loader, resume=True, **settings)
+    assert same(weights(model), weights(undisturbed))
+    assert history.to_csv() == whole.to_csv()
+    with pytest.raises(ValueError, match=r"train was 'torch.*DataLoader', is '\(100, 28, 28\) "):
+        fit(model, data, resume=True, **settings)
 
 
 @pytest.mark.parametrize("learned", ["beta", "threshold"])
@@ -317,6 +337,7 @@ def test_numbers_of_numpy_do_not_spoil_the_checkpoint(tmp_path):
         "lr": np.float64(5e-3),
         "clip_norm": np.float32(1.0),
         "seed": np.int64(7),
+        "validation": np.float64(0.2),
         "schedule": lambda progress: np.cos(progress),
         "epochs": 1,
     }

@@ -52,7 +52,8 @@ class LatencyEncoder:
     curve
         ``"linear"`` or ``"log"``.
     normalize
-        Stretch the code so that the latest spike falls on the last timestep.
+        Stretch the code over the window: the latest spike falls on the last timestep. With the
+        linear curve that is the spike of a pixel of 0, with the log curve one at the threshold.
     clip
         Whether pixels below the threshold stay silent.
     first_spike_time

@@ -106,9 +106,9 @@ def load_model(path: str | os.PathLike[str]) -> LeakyMLP:
     try:
         model = _CLASSES[metadata["class"]](**_from_json(metadata["config"]))
         tensors = safetensors.torch.load_file(path)
-        dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-        if len(dtypes) == 1:
-            model.to(dtypes.pop())
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            if name in tensors:  # else load_state_dict says what is missing
+                tensor.data = tensor.data.to(tensors[name].dtype)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold the model that it describes: {error}") from error
@@ -161,9 +161,10 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _to_json(config: dict[str, object]) -> dict[str, object]:
     spike_grad = config["spike_grad"]
-    if not isinstance(spike_grad, ops.Surrogate):
+    ours = ops.SURROGATES.values()
+    if not isinstance(spike_grad, ops.Surrogate) or type(spike_grad) not in ours:
         raise ValueError(
-            "a surrogate gradient that is a function cannot be stored: use one of "
+            "a surrogate gradient of one's own cannot be stored, being code: use one of "
             f"{', '.join(ops.SURROGATES)}, or save model.state_dict() and rebuild the model in code"
         )
     return {

@@ -213,7 +213,7 @@ class LeakyMLP(nn.Module):
                 layers.append(LayerRecord(name, fired, membrane, layer.leaky.threshold.detach()))
             if state is not None:
                 final.append(membrane[-1])
-            signal = self.dropout(fired)
+            signal = fired if name == "output" else self.dropout(fired)
         return Record(
             spikes=fired,
             membrane=membrane,

@@ -194,7 +194,7 @@ def _surrogate_gradient(
     if isinstance(spike_grad, Surrogate):
         return spike_grad.derivative_(out).mul_(grad)
     with torch.enable_grad():
-        x = out.detach().clone().requires_grad_()
+        x = out.detach().requires_grad_()
         fired = spike_grad(x)
     if not fired.requires_grad:
         return out.zero_()

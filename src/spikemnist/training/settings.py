@@ -65,7 +65,7 @@ def _describe(value: object) -> object:
 
 def _describe_data(data: Any) -> object:
     if data is None or isinstance(data, float):
-        return data
+        return _describe(data)
     data = as_dataset(data)
     if not isinstance(data, ImageDataset):
         return _describe(data)
