@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
         device="cpu",
     )
     assert (
-        f"accuracy          {figures.accuracy:.2%} of 1000 test images of digits" in result.stdout
+        f"accuracy          {figures.accuracy:.2%} of 1,000 test images of digits" in result.stdout
     )
     assert f"input {figures.spikes_per_sample['input']:.1f}" in result.stdout
     assert f"{float(figures.accuracy_per_step[0]):.1%}" in result.stdout
@@ -93,6 +94,28 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         "digits (in the package), MNIST",
     ):
         assert word in out
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_full_sets_are_read_from_the_root(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name]
+    (tmp_path / folder / "raw").mkdir(parents=True)
+    embedded = resources.files("spikemnist.data") / "embedded"
+    for file in embedded.iterdir():
+        if file.name.endswith(".gz"):
+            (tmp_path / folder / "raw" / file.name).write_bytes(file.read_bytes())
+    words = ["--data", name, "--root", str(tmp_path), "--out", str(tmp_path / "digit.npy")]
+    if name == "fashion_mnist":  # its files are known by their structure only
+        assert main(["encode", *words]) == 0
+        assert "test image 0 of fashion_mnist" in capsys.readouterr().out
+    else:  # the embedded digits are no MNIST, and their checksum says so
+        assert main(["encode", *words]) == 1
+        assert "is not the official file of MNIST" in capsys.readouterr().err
+    monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
+    assert main(["info"]) == 0
+    assert f"in {tmp_path / folder / 'raw'}" in capsys.readouterr().out
 
 
 def test_help_is_quick_to_load_and_names_every_command(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}
 
 def test_train_without_arguments_does_the_whole_job(tmp_path: Path) -> None:
     result = spikemnist("train", cwd=tmp_path)
-    accuracy = re.search(r"test accuracy +([\d.]+)% of 1000 images", result.stdout)
+    accuracy = re.search(r"test accuracy +([\d.]+)% of 1,000 images", result.stdout)
     assert accuracy is not None, result.stdout
     assert float(accuracy[1]) >= 94
     (folder,) = (tmp_path / "runs").iterdir()
@@ -83,7 +84,30 @@ def test_a_killed_run_resumes_to_the_same_bits(run: Path, tmp_path: Path, rows: 
     assert (folder / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
-def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[bytes]) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent Ctrl-C alone there")
+def test_ctrl_c_saves_and_says_how_to_go_on(run: Path, tmp_path: Path) -> None:
+    words = ("--hidden", 40, "--epochs", 3, "--seed", 3, "--out", "stopped")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikemnist", "train", *map(str, words)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_rows(tmp_path / "stopped", 1, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert err == ""
+    assert re.match(r"interrupted after [12] of 3 epochs, which are saved\n", out)
+    assert "spikemnist train --resume --out stopped" in out
+
+    spikemnist("train", "--resume", "--out", "stopped", cwd=tmp_path)
+    assert (tmp_path / "stopped" / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[Any]) -> None:
     """Wait until the configuration is written and ``metrics.csv`` has so many epochs."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import BATCHES, digits, new_model, run, same, watched, weights
+from small_runs import BATCHES, RANDOM, digits, new_model, run, same, watched, weights
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
@@ -365,3 +365,15 @@ def test_every_optimiser_resumes_to_the_same_bits(tmp_path, optimizer):
     run(tmp_path / "b", new_model(), optimizer=optimizer, callbacks=[interrupt])
     run(tmp_path / "b", model, optimizer=optimizer, resume=True)
     assert same(weights(model), weights(undisturbed))
+
+
+def test_a_request_that_fails_at_once_leaves_no_checkpoint_in_the_way(tmp_path):
+    train, file = digits(64), tmp_path / "checkpoint.pt"
+    few_classes = new_model(out_features=5)
+    with pytest.raises(ValueError, match="labels must lie in"):
+        fit(few_classes, train, encoder=RANDOM, epochs=1, checkpoint=file)
+    assert list(tmp_path.iterdir()) == []
+    fit(new_model(), train, encoder=RANDOM, epochs=1, checkpoint=file)
+    with pytest.raises(ValueError, match="another configuration"):
+        fit(new_model(), train, encoder=RANDOM, epochs=2, checkpoint=file, resume=True)
+    assert file.exists()

@@ -72,7 +72,7 @@ def _tell(data: str, figures: Evaluation) -> None:
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
     per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
     print(
-        f"accuracy          {figures.accuracy:.2%} of {figures.samples} test images of {data}\n"
+        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test images of {data}\n"
         f"loss              {figures.loss:.4f}\n"
         f"spikes per image  {spikes}\n"
         f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the images\n"

@@ -14,7 +14,7 @@ from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyMLP, save_model
 from spikemnist.ops import select_backend
 from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
-from spikemnist.training.checks import check_fit
+from spikemnist.training.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def run(command: Train) -> int:
     """Train, test, draw and tell."""
     started = time.perf_counter()
     with request():
-        check_fit(
+        Settings(  # complains of numbers out of range, before anything is begun
             epochs=command.epochs,
             batch_size=command.batch_size,
             lr=command.lr,
@@ -90,7 +90,7 @@ def _tell(
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
     more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 20"
     print(
-        f"test accuracy     {figures.accuracy:.2%} of {figures.samples} images, after the last of "
+        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, after the last of "
         f"{len(history)} epochs\n"
         f"spikes per image  {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "

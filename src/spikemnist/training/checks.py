@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,28 +40,6 @@ def check_output(record: object, labels: Tensor) -> None:
             f"labels must lie in 0..{classes - 1} for a model of {classes} classes; "
             f"got {low}..{high}"
         )
-
-
-def check_fit(
-    *,
-    lr: float,
-    seed: int,
-    clip_norm: float | None = None,
-    has_validation: bool = False,
-    **counts: int | None,
-) -> None:
-    """Raise a `ValueError` for settings of `fit` out of their range."""
-    for name, value in counts.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be an integer >= 1; got {value!r}")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr must be positive and finite; got {lr}")
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive; got {clip_norm}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative; got {seed}")
-    if counts.get("patience") is not None and not has_validation:
-        raise ValueError("patience needs validation data: pass validation=0.1, for example")
 
 
 def parameter_dtype(model: nn.Module) -> torch.dtype:

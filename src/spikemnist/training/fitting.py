@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from spikemnist.data import ImageDataset
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.checks import check_encoder, check_fit, parameter_dtype
+from spikemnist.training.checks import check_encoder, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import as_dataset, make_feed
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
-from spikemnist.training.schedules import get_schedule
-from spikemnist.training.settings import describe_run
+from spikemnist.training.settings import Settings, describe_run
 
 if TYPE_CHECKING:
     import os
@@ -56,8 +55,9 @@ def fit(
 ) -> History:
     r"""Train a network by backpropagation through time with surrogate gradients.
 
-    The same model, data, settings and seed give the same weights on the same machine, and so
-    does a run that was killed and resumed.
+    The same model, data, settings and seed give the same weights on the same machine with the
+    same number of threads, and so does a run that was killed and resumed. (Another number of
+    threads may sum a matrix product in another order, and so round differently.)
 
     Parameters
     ----------
@@ -136,54 +136,33 @@ def fit(
     (2, True)
     """
     check_encoder(encoder)
-    check_fit(
+    settings = Settings(
         epochs=epochs,
         batch_size=batch_size,
+        lr=float(lr),  # a checkpoint holds plain numbers only, none of NumPy's
+        optimizer=optimizer,
+        schedule=schedule,
+        loss=loss,
+        clip_norm=clip_norm,
         truncate=truncate,
         patience=patience,
-        lr=lr,
-        clip_norm=clip_norm,
         seed=seed,
-        has_validation=validation is not None,
     )
+    if patience is not None and validation is None:
+        raise ValueError("patience needs validation data: pass validation=0.1, for example")
     file = _checkpoint_file(checkpoint, resume=resume)
-    lr = float(lr)  # a NumPy number would end up in the checkpoint, which holds plain ones only
     target = select_device(device, dtype=parameter_dtype(model))
-    training, held_out = _hold_out(train, validation, seed)
-    settings = {}
-    if file is not None:
-        settings = describe_run(
-            model=model,
-            train=train,
-            validation=validation,
-            encoder=encoder,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            schedule=schedule,
-            loss=loss,
-            clip_norm=clip_norm,
-            truncate=truncate,
-            patience=patience,
-            seed=seed,
-        )
+    kept, held_out = _hold_out(train, validation, seed)
+    description = describe_run(model, train, validation, encoder, settings) if file else {}
     model.to(target)
     run = Run(
         model=model,
-        feed=make_feed(training, batch_size, target),
+        feed=make_feed(kept, batch_size, target),
         validation=None if held_out is None else make_feed(held_out, batch_size, target),
         encoder=encoder,
-        optimizer=make_optimizer(optimizer, model, lr),
-        schedule=get_schedule(schedule),
-        loss=loss,
-        epochs=epochs,
-        lr=lr,
-        clip_norm=clip_norm,
-        truncate=truncate,
-        patience=patience,
-        seed=seed,
+        optimizer=make_optimizer(optimizer, model, settings.lr),
         settings=settings,
+        description=description,
     )
     if file is not None and resume:
         run.restore(load_checkpoint(file), file)
@@ -206,6 +185,10 @@ def _train(
                 _call(callbacks, run)
     except KeyboardInterrupt:
         run.history.interrupted = True
+    except (TypeError, ValueError):
+        if file is not None and not len(run.history):
+            file.unlink(missing_ok=True)  # or it would stand in the way of the corrected call
+        raise
     run.keep_best()
     return run.history
 

@@ -20,6 +20,7 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
+from spikemnist.training.schedules import get_schedule
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
@@ -33,41 +34,36 @@ if TYPE_CHECKING:
     from spikemnist.models import Record
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
-    from spikemnist.training.losses import Loss
-    from spikemnist.training.schedules import Schedule
+    from spikemnist.training.settings import Settings
 
 
 @dataclass
 class Run:
-    """Model, optimiser and history of a run, with the settings of `spikemnist.training.fit`."""
+    """Model, optimiser and history of a run.
+
+    ``description`` says in plain values what the run was asked to do, for its checkpoint.
+    """
 
     model: nn.Module
     feed: Feed
     validation: Feed | None
     encoder: Encoder
     optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    loss: Loss
-    epochs: int
-    lr: float
-    clip_norm: float | None
-    truncate: int | None
-    patience: int | None
-    seed: int
-    settings: dict[str, Any]
+    settings: Settings
+    description: dict[str, Any]
     history: History = field(default_factory=History)
     best: Weights | None = None
 
     @property
     def finished(self) -> bool:
         """Whether no epoch is left."""
-        return len(self.history) >= self.epochs or self.history.stopped_early
+        return len(self.history) >= self.settings.epochs or self.history.stopped_early
 
     def bar(self, *, progress: bool) -> tqdm[Any]:
         """Return a progress bar over the batches of all epochs, silent unless on a terminal."""
         batches = self.feed.num_batches
         return tqdm(
-            total=None if batches is None else batches * self.epochs,
+            total=None if batches is None else batches * self.settings.epochs,
             initial=0 if batches is None else batches * len(self.history),
             disable=None if progress else True,
             unit="batch",
@@ -80,13 +76,13 @@ class Run:
         started = time.perf_counter()
         monitor = EpochMonitor()
         self.model.train()
-        with seeded(derive_seed(self.seed, epoch), self.feed.device) as generator:
-            batches = self.feed.batches(seed=derive_seed(self.seed, epoch, 1))
+        with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
+            batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
             for images, labels in batches:
                 self._set_lr(epoch, monitor.batches)
                 spikes = self.encoder(images, generator=generator)
                 self._step(spikes, labels, epoch, monitor)
-                bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
+                bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
                 bar.set_postfix_str(
                     f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
                 )
@@ -103,9 +99,11 @@ class Run:
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
         # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
-        factor = float(self.schedule((epoch - 1 + within) / self.epochs))
+        factor = float(
+            get_schedule(self.settings.schedule)((epoch - 1 + within) / self.settings.epochs)
+        )
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * factor
+            group["lr"] = self.settings.lr * factor
 
     def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
         check = functools.partial(
@@ -122,18 +120,18 @@ class Run:
 
         def loss(record: Record, labels: Tensor) -> Tensor:
             check_output(record, labels)
-            return self.loss(record, labels)
+            return self.settings.loss(record, labels)
 
         self.optimizer.zero_grad(set_to_none=True)
-        if self.truncate is None:
+        if self.settings.truncate is None:
             record, number = backpropagate(self.model, spikes, labels, loss, check_loss)
         else:
             record, number = backpropagate_truncated(
-                self.model, spikes, labels, loss, check_loss, truncate=self.truncate
+                self.model, spikes, labels, loss, check_loss, truncate=self.settings.truncate
             )
         # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
         # NaN shows in the gradient alone, which must not reach the weights.
-        check("gradient", gradient_norm(self.model, clip=self.clip_norm))
+        check("gradient", gradient_norm(self.model, clip=self.settings.clip_norm))
         self.optimizer.step()
         monitor.add(record, labels, number)
 
@@ -145,8 +143,8 @@ class Run:
                 self.model,
                 self.validation,
                 self.encoder,
-                seed=derive_seed(self.seed, epoch, 2),
-                loss=self.loss,
+                seed=derive_seed(self.settings.seed, epoch, 2),
+                loss=self.settings.loss,
             )
             check_validation(figures.loss, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
         previous = history.column("validation_loss")
@@ -167,7 +165,10 @@ class Run:
         if figures.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
             self.best = copy.deepcopy(self.model.state_dict())
-        elif self.patience is not None and epoch - (history.best_epoch or 0) >= self.patience:
+        elif (
+            self.settings.patience is not None
+            and epoch - (history.best_epoch or 0) >= self.settings.patience
+        ):
             history.stopped_early = True
 
     def keep_best(self) -> None:
@@ -179,7 +180,7 @@ class Run:
         """Write a checkpoint."""
         save_checkpoint(
             Checkpoint(
-                settings=self.settings,
+                settings=self.description,
                 model=self.model.state_dict(),
                 optimizer=self.optimizer.state_dict(),
                 history=self.history,
@@ -190,7 +191,7 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
-        check_settings(checkpoint.settings, self.settings, path)
+        check_settings(checkpoint.settings, self.description, path)
         self.model.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.history = checkpoint.history

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,12 +14,54 @@ from torch import nn
 from spikemnist.data import ImageDataset
 from spikemnist.training.checks import parameter_dtype
 from spikemnist.training.feed import as_dataset
+from spikemnist.training.losses import cross_entropy
+from spikemnist.training.schedules import get_schedule
+
+if TYPE_CHECKING:
+    from spikemnist.training.losses import Loss
+    from spikemnist.training.optimizers import OptimizerFactory
+    from spikemnist.training.schedules import Schedule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How `fit` was asked to train: its arguments beside model, data and encoder.
+
+    Raises
+    ------
+    ValueError
+        For a setting out of its range.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str | OptimizerFactory = "adam"
+    schedule: str | Schedule = "constant"
+    loss: Loss = cross_entropy
+    clip_norm: float | None = None
+    truncate: int | None = None
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "truncate", "patience"):
+            count = getattr(self, name)
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise ValueError(f"{name} must be an integer >= 1; got {count!r}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be positive and finite; got {self.lr}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be positive; got {self.clip_norm}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative; got {self.seed}")
+        get_schedule(self.schedule)
 
 
 def describe_run(
-    *, model: nn.Module, train: Any, validation: Any, **settings: object
+    model: nn.Module, train: Any, validation: Any, encoder: object, settings: Settings
 ) -> dict[str, Any]:
-    """Return the settings of a run as numbers, strings, lists of them and ``None``.
+    """Return what a run was asked to do as numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data are told apart by their
     content, as far as they are tensors.
@@ -29,14 +72,18 @@ def describe_run(
         Described by its ``config``, or else by what it prints as.
     train, validation
         As `fit` takes them.
-    **settings
+    encoder, settings
         Everything else.
     """
     return {
         **_describe_model(model),
         "train": _describe_data(train),
         "validation": _describe_data(validation),
-        **{name: _describe(value) for name, value in settings.items()},
+        "encoder": _describe(encoder),
+        **{
+            field.name: _describe(getattr(settings, field.name))
+            for field in dataclasses.fields(settings)
+        },
     }
 
 
