@@ -153,3 +153,11 @@ def test_hooks_on_the_layers_fire(backend: str) -> None:
         layer.register_forward_hook(lambda *args: seen.append(args[2][0].shape))
     model(spikes())
     assert seen == [(6, 3, 9), (6, 3, 7), (6, 3, 4)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_call_in_inference_mode_leaves_no_inference_tensor_behind(backend: str) -> None:
+    model = make(backend=backend)
+    with torch.inference_mode():
+        model(spikes())
+    assert not any(buffer.is_inference() for buffer in model.buffers())

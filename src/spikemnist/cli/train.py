@@ -90,8 +90,8 @@ def _tell(
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
     more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 20"
     print(
-        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, after the last of "
-        f"{len(history)} epochs\n"
+        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, "
+        f"after the last of {len(history)} epochs\n"
         f"spikes per image  {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"

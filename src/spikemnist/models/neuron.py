@@ -93,17 +93,17 @@ class LeakyLayer(nn.Module):
         )
 
     def _step(self, spikes: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
-        weight = self.linear.weight
+        weight, leaky = self.linear.weight, self.leaky
         membrane = initial
         if membrane is None:
             membrane = weight.new_zeros(spikes.shape[1], self.linear.out_features)
+        at_rest = leaky.mem
         fired, membranes = [], []
         for step in spikes:
-            spike, membrane = self.leaky(self.linear(step.to(weight.dtype)), membrane)
+            spike, membrane = leaky(self.linear(step.to(weight.dtype)), membrane)
             # snnTorch's surrogates return float32 whatever the membrane is.
             fired.append(spike.to(weight.dtype))
             membranes.append(membrane)
         # snnTorch leaves the last state, with its graph, in the module: a call must not change it.
-        self.leaky.mem = weight.new_zeros(0)
-        self.leaky.reset = None
+        leaky.mem, leaky.reset = at_rest, None
         return torch.stack(fired), torch.stack(membranes)
