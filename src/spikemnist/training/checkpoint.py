@@ -73,24 +73,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise FileNotFoundError(f"no checkpoint to resume from at {path}")
     data = io.BytesIO(path.read_bytes())  # what cannot be read raises here, not as damage
     try:
-        content = torch.load(data, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict):
-            raise TypeError(f"it holds a {type(content).__name__}")
-        known = content["format"] == FORMAT
-        history = dict(content["history"]) if known else {}
-        rows = [EpochMetrics(**row) for row in history.pop("epochs", [])]
-        if known:
-            return Checkpoint(
-                settings=content["settings"],
-                model=content["model"],
-                optimizer=content["optimizer"],
-                history=History(rows, **history),
-                best=content["best"],
-            )
+        return _from_content(torch.load(data, map_location="cpu", weights_only=True))
     except Exception as error:  # unpickling foreign bytes may raise anything
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{path} is damaged or no spikemnist checkpoint: {reason}") from error
-    raise ValueError(f"{path} has format {content['format']!r}; this version reads {FORMAT!r}")
+        raise ValueError(
+            f"{path} is damaged or no spikemnist checkpoint of this version: {reason}"
+        ) from error
+
+
+def _from_content(content: Any) -> Checkpoint:
+    if content["format"] != FORMAT:
+        raise ValueError(f"it has format {content['format']!r}; this version reads {FORMAT!r}")
+    history = dict(content["history"])
+    rows = [EpochMetrics(**row) for row in history.pop("epochs")]
+    return Checkpoint(
+        settings=content["settings"],
+        model=content["model"],
+        optimizer=content["optimizer"],
+        history=History(rows, **history),
+        best=content["best"],
+    )
 
 
 def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
