@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command import spikemnist
+from command import environment, spikemnist
 from PIL import Image
 
 from spikemnist import __version__
@@ -122,6 +124,17 @@ def test_help_is_quick_to_load_and_names_every_command(tmp_path: Path) -> None:
     out = spikemnist("--help", cwd=tmp_path).stdout
     for command in ("train", "evaluate", "encode", "plot", "info"):
         assert command in out
+
+
+def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "spikemnist", "--help"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"evaluate" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # The help draws boxes, and a folder may have any name: where the encoding of a
+            # terminal or pipe lacks a character, a question mark is better than an error.
+            stream.reconfigure(errors="replace")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
