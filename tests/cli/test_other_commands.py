@@ -28,7 +28,6 @@ def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
         load_model(run / "model.safetensors"),
         load_digits()[1],
         encoder=LatencyEncoder(num_steps=8),
-        device="cpu",
     )
     assert (
         f"accuracy          {figures.accuracy:.2%} of 1,000 test images of digits" in result.stdout
