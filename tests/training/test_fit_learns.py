@@ -8,7 +8,6 @@ from small_runs import RANDOM, digits, new_model, same, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import spikemnist.training
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import LeakyMLP
@@ -16,22 +15,6 @@ from spikemnist.training import evaluate, fit
 from spikemnist.training.seeds import derive_seed
 
 ENCODER = DirectEncoder(num_steps=4)
-
-
-def test_exported_names():
-    assert spikemnist.training.__all__ == [
-        "Callback",
-        "EpochMetrics",
-        "Evaluation",
-        "History",
-        "available_devices",
-        "cross_entropy",
-        "csv_logger",
-        "evaluate",
-        "fit",
-        "select_device",
-        "tensorboard",
-    ]
 
 
 def test_learns_digits():

@@ -95,18 +95,8 @@ class LeakyMLP(nn.Module):
         super().__init__()
         self.in_features = in_features
         sizes = [in_features, *hidden, out_features]
-        if any(not isinstance(size, int) or size < 1 for size in sizes):
-            raise ValueError(
-                "in_features, hidden and out_features must be positive integers; "
-                f"got {in_features}, {tuple(hidden)}, {out_features}"
-            )
-        if reset_mechanism not in ops.RESET_MECHANISMS:
-            raise ValueError(
-                f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
-                f"got {reset_mechanism!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
+        _check_sizes(in_features, hidden, out_features)
+        _check_choices(reset_mechanism, dropout)
         check_readout(readout)
         ops.select_backend(backend)
         self.readout = readout
@@ -243,6 +233,25 @@ class LeakyMLP(nn.Module):
         found = [tuple(membrane.shape) for membrane in state]
         if found != expected:
             raise ValueError(f"state must hold membranes of the shapes {expected}; got {found}")
+
+
+def _check_sizes(in_features: int, hidden: Sequence[int], out_features: int) -> None:
+    sizes = (in_features, *hidden, out_features)
+    if any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise ValueError(
+            "in_features, hidden and out_features must be positive integers; "
+            f"got {in_features}, {tuple(hidden)}, {out_features}"
+        )
+
+
+def _check_choices(reset_mechanism: str, dropout: float) -> None:
+    if reset_mechanism not in ops.RESET_MECHANISMS:
+        raise ValueError(
+            f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
+            f"got {reset_mechanism!r}"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
 
 
 def _per_layer(
