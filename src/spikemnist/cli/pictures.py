@@ -46,7 +46,7 @@ def draw_image(
     """Draw everything that happens to one test image, and the first layer's weights."""
     record = watch(model, encoder, test, index=index, seed=seed)
     image, label = test.images[index], int(test.labels[index])
-    animation = viz.animate(record)
+    animation = viz.animate(record, label=label)
     return [
         save(viz.encoding(record, image=image), folder / f"encoding-{index}.png"),
         save(decision(record, label), folder / f"decision-{index}.png"),
