@@ -203,6 +203,19 @@ def test_a_failure_is_one_line_and_exit_code_1(
     assert "Traceback" not in captured.err
 
 
+def test_a_run_killed_before_its_configuration_can_be_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".config-0123.json").write_text("{", encoding="utf-8")
+    words = ["train", "--hidden", "8", "--epochs", "1", "--out", str(folder)]
+    assert main([*words, "--resume"]) == 2
+    assert "is no run folder" in capsys.readouterr().err
+    assert main(words) == 0
+    assert (folder / "model.safetensors").exists()
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"no model")

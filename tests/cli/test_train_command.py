@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -64,18 +64,11 @@ def test_the_same_seed_gives_the_same_files(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 2])
 def test_a_killed_run_resumes_to_the_same_bits(run: Path, tmp_path: Path, rows: int) -> None:
-    words = ("--hidden", 40, "--epochs", 3, "--seed", 3, "--out", "killed")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spikemnist", "train", *map(str, words)],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_training("killed", cwd=tmp_path)
     folder = tmp_path / "killed"
     wait_for_rows(folder, rows, process)
     process.kill()
-    process.wait()
+    process.communicate()
     assert not (folder / "model.safetensors").exists()
 
     spikemnist("train", "--resume", "--out", "killed", cwd=tmp_path)
@@ -86,15 +79,7 @@ def test_a_killed_run_resumes_to_the_same_bits(run: Path, tmp_path: Path, rows: 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent Ctrl-C alone there")
 def test_ctrl_c_saves_and_says_how_to_go_on(run: Path, tmp_path: Path) -> None:
-    words = ("--hidden", 40, "--epochs", 3, "--seed", 3, "--out", "stopped")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spikemnist", "train", *map(str, words)],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_training("stopped", cwd=tmp_path)
     wait_for_rows(tmp_path / "stopped", 1, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
@@ -107,7 +92,20 @@ def test_ctrl_c_saves_and_says_how_to_go_on(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "stopped" / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
-def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[Any]) -> None:
+def start_training(out: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start what the fixture ``run`` ran, and do not wait for it."""
+    words = ("--hidden", "40", "--epochs", "3", "--seed", "3", "--out", out)
+    return subprocess.Popen(
+        [sys.executable, "-m", "spikemnist", "train", *words],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[str]) -> None:
     """Wait until the configuration is written and ``metrics.csv`` has so many epochs."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:

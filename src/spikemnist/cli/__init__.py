@@ -10,14 +10,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.errors import FAILURE, INTERRUPTED, WRONG_REQUEST, WrongRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spikemnist.cli.options import Command
-
-FAILURE, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What distinguishes a wrong request from a failure."""
+"""How a command ends when it does not end well: a wrong request, a failure, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+FAILURE, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
+"""Exit codes; 130 is what a shell makes of Ctrl-C."""
 
 
 class WrongRequest(Exception):  # noqa: N818 - it is what the user asked for, not an error of ours

@@ -31,7 +31,7 @@ def new_run(command: Train) -> Path:
         When the folder holds something already: a run is never overwritten.
     """
     folder = command.out or _unused_folder(command)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not _is_free(folder):
         raise WrongRequest(
             f"{folder} exists already and is never overwritten: add --resume to continue the run "
             "in it, or choose another --out"
@@ -40,6 +40,11 @@ def new_run(command: Train) -> Path:
     text = json.dumps({"version": __version__, **_stored(command)}, indent=2) + "\n"
     write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
     return folder
+
+
+def _is_free(folder: Path) -> bool:
+    # A run killed before it had written its configuration leaves a hidden temporary file at most.
+    return folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
 
 
 def resumed(command: Train) -> Train:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import request
+from spikemnist.cli.errors import INTERRUPTED, request
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyMLP, save_model
 from spikemnist.ops import select_backend
@@ -64,7 +64,7 @@ def run(command: Train) -> int:
             f"interrupted after {len(history)} of {command.epochs} epochs, which are saved\n"
             f"continue with  spikemnist train --resume --out {folder}"
         )
-        return 130
+        return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
     figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
     written = pictures.draw_training(folder, model, encoder, test, history, figures)
