@@ -1,0 +1,46 @@
+"""How kernels are compiled: by Numba, where it is installed, and cached where that is possible.
+
+Numba is imported with the first kernel, never with the package.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def is_available() -> bool:
+    """Return whether kernels can be compiled here."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def inlined(function: Function) -> Function:
+    """Compile a piece of a kernel into each place that calls it."""
+    import numba
+
+    options = {"nogil": True, "error_model": "numpy", "forceinline": True}
+    return numba.njit(**options)(function)  # type: ignore[no-any-return]
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function of NumPy arrays that works without the interpreter's lock.
+
+    The machine code is cached on disk. Where no folder can be written, as with a read-only
+    installation and no home, each process compiles anew and everything else is the same.
+    """
+    import numba
+
+    # NumPy's error model: a division by zero is an infinity, not an exception that each loop
+    # would have to test for.
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

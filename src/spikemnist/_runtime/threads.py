@@ -1,0 +1,58 @@
+"""How kernels share work among threads.
+
+A kernel is called once in each thread, as ``kernel(ticket, units, *arguments)``. The units of
+work are numbered; each thread takes the next number from the ticket until there are none left. A
+unit owns what it writes, so the result does not depend on who does it or on how many threads
+there are.
+
+The threads are Python's own: the kernels release the interpreter's lock. No second OpenMP runtime
+is loaded, and neither torch's nor Numba's thread settings are touched.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+# The threads of a pool do not survive a fork, as a DataLoader's workers come about.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)
+
+
+def parallel(kernel: Callable[..., None], units: int, *arguments: Any) -> None:
+    """Run a kernel over ``units`` units of work in at most ``torch.get_num_threads()`` threads.
+
+    Returns when all of the work is done, also when the kernel raises.
+    """
+    ticket = np.zeros(1, np.int64)
+    helpers = min(torch.get_num_threads(), units) - 1
+    if helpers < 1:
+        kernel(ticket, units, *arguments)
+        return
+    pool = _pool(helpers)
+    futures = [pool.submit(kernel, ticket, units, *arguments) for _ in range(helpers)]
+    try:
+        kernel(ticket, units, *arguments)
+    finally:
+        # Whoever has not begun by now would find no unit left.
+        started = [future for future in futures if not future.cancel()]
+        failures = [future.exception() for future in started]
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    pool = _pools.get(helpers)
+    if pool is None:
+        pool = _pools.setdefault(helpers, ThreadPoolExecutor(helpers, "spikemnist"))
+    return pool

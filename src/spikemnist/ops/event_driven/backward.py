@@ -1,0 +1,278 @@
+r"""The gradient of a layer of leaky neurons, fused with the weight gradient that it makes.
+
+The adjoint runs backwards in time,
+
+.. math:: \delta_t = \frac{\partial L}{\partial U_t}
+          + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t} + \beta k_t \delta_{t+1}
+
+with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
+of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
+to the weight gradient of the tile, input neuron by input neuron: the row of one input neuron is
+loaded and stored once for all timesteps at which it fired.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
+``C`` neurons of the layer above.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.forward import SUBTRACT, ZERO, Neurons, load_initial
+from spikemnist.ops.event_driven.rowwise import rowwise, where
+from spikemnist.ops.event_driven.slopes import through_spikes
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, untile_weights
+from spikemnist.ops.event_driven.vector import WIDTH, add_rows, weigh_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Slope(NamedTuple):
+    """The surrogate derivative: see `spikemnist.ops.event_driven.slopes`."""
+
+    kind: int
+    first: Any
+    second: Any
+
+
+class Past(NamedTuple):
+    """What the forward pass left: see `Trace` and `Drive`; the membranes are kept."""
+
+    membrane: Array
+    initial: Array
+
+
+class Incoming(NamedTuple):
+    """The gradients from above; each may have length 0.
+
+    ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
+    ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
+    its weights, whose product is the gradient of the spikes. ``kept`` ``[B, T, M]`` are the bits
+    of the spikes that dropout let through, which it multiplied by ``scale``.
+    """
+
+    spikes: Array
+    membrane: Array
+    final: Array
+    above: Array
+    weights: Array
+    kept: Array
+    scale: Any
+
+
+class Events(NamedTuple):
+    """Input events by neuron, of `spikemnist.ops.event_driven.events.ByNeuron`."""
+
+    groups: Array
+    neurons: Array
+    starts: Array
+    timesteps: Array
+
+
+class Outgoing(NamedTuple):
+    """The gradients that are wanted; the others have length 0.
+
+    ``weight`` ``[N, F]``; ``sums`` ``[1 or 3, M, WIDTH]`` for the bias alone, or for bias, beta
+    and threshold; ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or ``[1, B, N]`` for its sum
+    over time.
+    """
+
+    weight: Array
+    sums: Array
+    initial: Array
+    adjoint: Array
+
+
+@rowwise
+def _add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+@rowwise
+def _subtract(left: Any, right: Any) -> Any:
+    return left - right
+
+
+@rowwise
+def _carry(delta: Any, beta: Any) -> Any:
+    return beta * delta
+
+
+@rowwise
+def _carry_unless_fired(delta: Any, beta: Any, before: Any, threshold: Any) -> Any:
+    return where(before > threshold, 0, beta * delta)
+
+
+@rowwise
+def _of_beta(total: Any, delta: Any, before: Any) -> Any:
+    return total + delta * before
+
+
+@rowwise
+def _of_beta_unless_fired(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+    return total + delta * where(before > threshold, 0, before)
+
+
+@rowwise
+def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+    return total - where(before > threshold, delta, 0)
+
+
+@kernel
+def run_backward(
+    ticket: Array,
+    units: int,
+    parts: int,
+    neurons: Neurons,
+    slope: Slope,
+    past: Past,
+    incoming: Incoming,
+    events: Events,
+    outgoing: Outgoing,
+) -> None:
+    """Differentiate one tile for one of ``parts`` ranges of input features in each unit of work.
+
+    Each sum over the batch has one owner that adds in the order of the batch.
+    """
+    batch, _, steps, _ = past.membrane.shape
+    words = events.groups.shape[1] - 1
+    delta = aligned_rows(steps, neurons.beta)
+    scratch = aligned_rows(3, neurons.beta)
+    sums = aligned_rows(len(outgoing.sums), neurons.beta)
+    unit = next_unit(ticket)
+    while unit < units:
+        m, part = unit // parts, unit % parts
+        first, last = part * words // parts, (part + 1) * words // parts
+        start = first * WIDTH
+        stop = min(last * WIDTH, outgoing.weight.shape[1])
+        gradient = aligned_rows(max(stop - start, 0), neurons.beta)
+        for row in range(len(gradient)):
+            fill(gradient[row], 0)
+        for row in range(len(sums)):
+            fill(sums[row], 0)
+        for b in range(batch):
+            _adjoint(neurons, slope, past, incoming, b, m, delta, scratch, sums)
+            if part == 0:
+                _hand_out(outgoing, b, m, delta, scratch[0])
+            if len(outgoing.weight):
+                for p in range(events.groups[b, first], events.groups[b, last]):
+                    add_rows(
+                        gradient[events.neurons[p] - start],
+                        delta,
+                        events.timesteps,
+                        events.starts[p + b],
+                        events.starts[p + b + 1],
+                    )
+        if len(outgoing.weight):
+            untile_weights(gradient, start, stop, outgoing.weight, m)
+        if part == 0:
+            outgoing.sums[:, m] = sums
+        unit = next_unit(ticket)
+
+
+@inlined
+def _adjoint(
+    neurons: Neurons,
+    slope: Slope,
+    past: Past,
+    incoming: Incoming,
+    b: int,
+    m: int,
+    delta: Array,
+    scratch: Array,
+    sums: Array,
+) -> None:
+    """Fill ``delta`` and leave the gradient of the initial membrane in the first row of scratch."""
+    steps = len(delta)
+    beta, threshold = neurons.beta[m], neurons.threshold[m]
+    membrane = past.membrane[b, m]
+    carried, through, start = scratch[0], scratch[1], scratch[2]
+    load_initial(past.initial, b, m, start)
+    fill(carried, 0)
+    fill(through, 0)
+    if len(incoming.final):
+        add_part(carried, incoming.final[b], m)
+    for t in range(steps - 1, -1, -1):
+        before = membrane[t - 1] if t > 0 else start
+        # What comes through the spikes: from the layer above, less what dropout took, and from
+        # the loss.
+        if len(incoming.weights):
+            weigh_rows(through, incoming.weights[m], incoming.above[t, b])
+        elif len(incoming.above):
+            fill(through, 0)
+            add_part(through, incoming.above[t, b], m)
+        if len(incoming.kept):
+            _keep(through, incoming.kept[b, t, m], incoming.scale)
+        if len(incoming.spikes):
+            if not len(incoming.above):
+                fill(through, 0)
+            add_part(through, incoming.spikes[t, b], m)
+        if len(incoming.above) or len(incoming.spikes):
+            through_spikes(
+                through, membrane[t], threshold, slope.kind, slope.first, slope.second
+            )
+        now = delta[t]
+        if len(incoming.membrane):
+            add_part(carried, incoming.membrane[t, b], m)
+        _add(now, carried, through)
+        _add(sums[0], sums[0], now)
+        if len(sums) > 1:
+            _add_parameters(neurons.reset, now, through, before, threshold, sums[1], sums[2])
+        if neurons.reset == ZERO:
+            _carry_unless_fired(carried, now, beta, before, threshold)
+        else:
+            _carry(carried, now, beta)
+
+
+@inlined
+def _add_parameters(
+    reset: int,
+    delta: Array,
+    through: Array,
+    before: Array,
+    threshold: Array,
+    of_beta: Array,
+    of_threshold: Array,
+) -> None:
+    """Add one timestep to the gradients of beta and threshold.
+
+    A reset is a constant to the gradient, but for the threshold that it subtracts.
+    """
+    if reset == ZERO:
+        _of_beta_unless_fired(of_beta, of_beta, delta, before, threshold)
+    else:
+        _of_beta(of_beta, of_beta, delta, before)
+    if reset == SUBTRACT:
+        _of_subtracted(of_threshold, of_threshold, delta, before, threshold)
+    _subtract(of_threshold, of_threshold, through)
+
+
+@inlined
+def _keep(row: Array, word: np.uint64, scale: Any) -> None:
+    """Apply to a row of gradients what dropout did to the spikes."""
+    zero = row.dtype.type(0)
+    for j in range(WIDTH):
+        row[j] = scale * row[j] if (word >> np.uint64(j)) & np.uint64(1) else zero
+
+
+@inlined
+def _hand_out(outgoing: Outgoing, b: int, m: int, delta: Array, carried: Array) -> None:
+    """Write the gradients that each sample has to itself."""
+    if len(outgoing.initial):
+        for j in range(min(WIDTH, outgoing.initial.shape[1] - m * WIDTH)):
+            outgoing.initial[b, m * WIDTH + j] = carried[j]
+    if len(outgoing.adjoint):
+        width = min(WIDTH, outgoing.adjoint.shape[2] - m * WIDTH)
+        summed = len(outgoing.adjoint) < len(delta)
+        for t in range(len(delta)):
+            row = outgoing.adjoint[0 if summed else t, b]
+            for j in range(width):
+                earlier = row[m * WIDTH + j] if summed and t > 0 else delta.dtype.type(0)
+                row[m * WIDTH + j] = earlier + delta[t, j]

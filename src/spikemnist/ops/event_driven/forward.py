@@ -1,0 +1,151 @@
+r"""A layer of leaky neurons forward in time, fused with the sums that drive it.
+
+For each tile of neurons and each sample: the input current of a timestep is a sum of rows of the
+tile (or a row of a current that a matrix product made), the membrane follows at once, while both
+are in the first-level cache, and what leaves is one bit for each neuron.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.rowwise import rowwise, where
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill
+from spikemnist.ops.event_driven.vector import WIDTH, above, sum_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SUBTRACT, ZERO, NONE = range(3)
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
+
+
+class Neurons(NamedTuple):
+    """What leaky neurons are: tiles ``[M, WIDTH]`` and the code of the reset mechanism.
+
+    A padded neuron has an infinite threshold: it never fires.
+    """
+
+    beta: Array
+    threshold: Array
+    reset: int
+
+
+class Drive(NamedTuple):
+    """What drives them: events times ``weights``, or else a ``current``; and a bias.
+
+    ``weights`` is ``[M, F, WIDTH]``; ``neurons`` and ``starts`` are events by timestep. Where
+    there are no weights, ``[1, 0, WIDTH]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when
+    it is constant.
+    ``initial`` is ``[B, N]``, or ``[0, N]`` for membranes at rest.
+    """
+
+    weights: Array
+    neurons: Array
+    starts: Array
+    current: Array
+    bias: Array
+    initial: Array
+
+
+class Trace(NamedTuple):
+    """What they did: ``words`` ``[B, T, M]``, and what else is asked for, else of length 0.
+
+    ``membrane`` is ``[B, M, T, WIDTH]``, ``final`` ``[B, N]``.
+    """
+
+    words: Array
+    membrane: Array
+    final: Array
+
+
+# The roundings come in snnTorch's order: given the same current, the bits are the same.
+
+
+@rowwise
+def _subtract(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return (beta * before + (inflow + bias)) - where(before > threshold, threshold, 0)
+
+
+@rowwise
+def _zero(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return beta * (before - where(before > threshold, before, 0)) + (inflow + bias)
+
+
+@rowwise
+def _integrate(before: Any, inflow: Any, bias: Any, beta: Any) -> Any:
+    return beta * before + (inflow + bias)
+
+
+@kernel
+def run_forward(
+    ticket: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
+) -> None:
+    """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
+    batch, steps, tiles = trace.words.shape
+    chunks = -(-batch // chunk)
+    scratch = aligned_rows(steps + 2, neurons.beta)
+    inflow, start = scratch[0], scratch[1]
+    unit = next_unit(ticket)
+    while unit < units:
+        m = unit // chunks
+        begin = (unit % chunks) * chunk
+        for b in range(begin, min(begin + chunk, batch)):
+            load_initial(drive.initial, b, m, start)
+            membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
+            _scan(neurons, drive, trace, b, m, inflow, start, membrane)
+            if len(trace.final):
+                width = min(WIDTH, trace.final.shape[1] - m * WIDTH)
+                for j in range(width):
+                    trace.final[b, m * WIDTH + j] = membrane[steps - 1, j]
+        unit = next_unit(ticket)
+
+
+@inlined
+def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
+    """Set row ``out`` to the membranes of tile m of sample b before the first timestep."""
+    fill(out, 0)
+    if len(initial):
+        add_part(out, initial[b], m)
+
+
+@inlined
+def _scan(
+    neurons: Neurons,
+    drive: Drive,
+    trace: Trace,
+    b: int,
+    m: int,
+    inflow: Array,
+    start: Array,
+    membrane: Array,
+) -> None:
+    bias, beta, threshold = drive.bias[m], neurons.beta[m], neurons.threshold[m]
+    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    sparse, reset = drive.weights.shape[1] > 0, neurons.reset
+    indices, current, words = drive.neurons, drive.current, trace.words[b]
+    weights, starts = drive.weights[m if sparse else 0], drive.starts[b if sparse else 0]
+    before = start
+    for t in range(len(words)):
+        if sparse:
+            sum_rows(inflow, weights, indices, starts[t], starts[t + 1])
+        else:
+            fill(inflow, 0)
+            add_part(inflow, current[min(t, len(current) - 1), b], m)
+        now = membrane[t]
+        if reset == SUBTRACT:
+            _subtract(now, before, inflow, bias, beta, threshold)
+        elif reset == ZERO:
+            _zero(now, before, inflow, bias, beta, threshold)
+        else:
+            _integrate(now, before, inflow, bias, beta)
+        words[t, m] = above(now, threshold)
+        before = now

@@ -1,0 +1,316 @@
+"""Leaky layers one after the other, forward and backward: which kernel gets what.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist._runtime import memory
+from spikemnist._runtime.threads import parallel
+from spikemnist.ops.event_driven import events
+from spikemnist.ops.event_driven.backward import (
+    Events,
+    Incoming,
+    Outgoing,
+    Past,
+    Slope,
+    run_backward,
+)
+from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
+from spikemnist.ops.event_driven.tiles import tile_parameter, tile_weights, tiles_of
+from spikemnist.ops.event_driven.vector import WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+NARROW = 64
+"""Neurons up to which a layer's adjoint is weighed tile by tile in the backward kernel below it."""
+
+DENSE_FROM = 0.5
+"""Density of the input from which the matrix product is the faster one: see the documentation."""
+
+
+class Layer(NamedTuple):
+    """Leaky neurons and the weights before them.
+
+    ``weight`` ``[N, F]`` is None where the input is the current itself. ``beta`` and
+    ``threshold`` are ``[N]`` or scalars. ``kept`` ``[B, T, M]`` are the bits of the spikes that
+    dropout lets through to the next layer, ``scale`` times as strong.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+    beta: Tensor
+    threshold: Tensor
+    initial: Tensor | None
+    reset: int
+    slope: tuple[int, float, float]
+    kept: Tensor | None = None
+    scale: float = 1.0
+
+
+class Signal(NamedTuple):
+    """What a layer receives: spikes as words ``[B, T, W]``, or any numbers, ``[T or 1, B, F]``.
+
+    The dense form of a constant signal has one timestep. ``scale`` is what dropout multiplies
+    the spikes by.
+    """
+
+    features: int
+    words: Tensor | None = None
+    counts: Array | None = None
+    dense: Tensor | None = None
+    scale: float = 1.0
+
+
+class Activity(NamedTuple):
+    """What a layer did: spikes as words, ``[B, T, M]``; membranes in tiles and the last ones."""
+
+    words: Tensor
+    counts: Array
+    membrane: Tensor | None
+    final: Tensor | None
+
+
+def receive(spikes: Tensor, dtype: torch.dtype) -> Signal:
+    """Take a network's input ``[T, B, F]``: as bits where it is spikes, else as it is."""
+    words = None if _is_constant(spikes) else events.pack(spikes)
+    if words is None:
+        return receive_dense(spikes, dtype)
+    return Signal(spikes.shape[2], words, events.count(words))
+
+
+def receive_dense(spikes: Tensor, dtype: torch.dtype) -> Signal:
+    """Take a network's input ``[T, B, F]`` as numbers; one timestep of it when it is constant."""
+    dense = spikes[:1] if _is_constant(spikes) else spikes
+    return Signal(spikes.shape[2], dense=dense.to(dtype))
+
+
+def _is_constant(spikes: Tensor) -> bool:
+    return len(spikes) > 1 and spikes.stride(0) == 0
+
+
+def is_sparse(signal: Signal, steps: int) -> bool:
+    """Return whether working spike by spike is faster than the matrix product."""
+    if signal.words is None or signal.counts is None:
+        return False
+    return int(signal.counts.sum()) <= DENSE_FROM * len(signal.words) * steps * signal.features
+
+
+def densify(signal: Signal, dtype: torch.dtype) -> Tensor:
+    """Return a signal as ``[T or 1, B, F]``, without the scale."""
+    if signal.dense is not None:
+        return signal.dense
+    assert signal.words is not None
+    return events.unpack(signal.words, signal.features, dtype)
+
+
+def forward(
+    signal: Signal, layer: Layer, steps: int, batch: int, *, keep: bool, final: bool
+) -> Activity:
+    """Run one layer; keep its membranes where a backward pass or a record needs them."""
+    size = layer_size(signal, layer)
+    dtype = layer.beta.dtype
+    drive = _drive(signal, layer, steps, size)
+    tiles = tiles_of(size)
+    words = memory.empty((batch, steps, tiles), torch.int64)
+    membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep else None
+    last = torch.empty((batch, size), dtype=dtype) if final else None
+    trace = Trace(words.numpy().view(np.uint64), _array(membrane, 4, dtype), _array(last, 2, dtype))
+    # Long enough that a tile's weights are loaded once for many samples, and short enough that
+    # the threads end at the same time.
+    chunk = max(1, min(32, -(-batch * tiles // 32)))
+    units = tiles * -(-batch // chunk)
+    parallel(run_forward, units, chunk, _neurons(layer, size), drive, trace)
+    return Activity(words, events.count(words), membrane, last)
+
+
+def layer_size(signal: Signal, layer: Layer) -> int:
+    """Return the number of neurons of a layer."""
+    return signal.features if layer.weight is None else len(layer.weight)
+
+
+def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
+    """Return what the next layer receives of spikes ``[B, T, M]``."""
+    if layer.kept is None:
+        return Signal(size, words, counts)
+    words = words & layer.kept
+    return Signal(size, words, events.count(words), scale=layer.scale)
+
+
+def _drive(signal: Signal, layer: Layer, steps: int, size: int) -> Drive:
+    dtype = layer.beta.dtype
+    bias = tile_parameter(0.0 if layer.bias is None else layer.bias.detach(), size, dtype, 0)
+    weights, current = np.empty((1, 0, WIDTH), bias.dtype), np.empty((0, 0, 0), bias.dtype)
+    by_timestep = events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
+    if layer.weight is None:
+        current = densify(signal, dtype).detach().contiguous().numpy()
+    elif is_sparse(signal, steps):
+        assert signal.words is not None
+        assert signal.counts is not None
+        weights = tile_weights(_scaled(layer.weight, signal.scale))
+        by_timestep = events.by_timestep(signal.words, signal.counts)
+    else:
+        dense = densify(signal, dtype).detach()
+        current = _product(dense, _scaled(layer.weight, signal.scale).T).numpy()
+    return Drive(weights, *by_timestep, current, bias, _array(layer.initial, 2, dtype))
+
+
+def _product(dense: Tensor, matrix: Tensor) -> Tensor:
+    """Return the matrix product of the last axis, ``[T, B, N]``, in memory that is used again."""
+    shape = (*dense.shape[:-1], matrix.shape[1])
+    out = memory.empty(shape, matrix.dtype)
+    torch.mm(dense.flatten(0, 1), matrix.detach(), out=out.view(-1, shape[-1]))
+    return out
+
+
+def _scaled(weight: Tensor, scale: float) -> Tensor:
+    return weight if scale == 1 else weight * scale
+
+
+def _neurons(layer: Layer, size: int) -> Neurons:
+    dtype = layer.beta.dtype
+    return Neurons(
+        tile_parameter(layer.beta.detach().clamp(0, 1), size, dtype, 0),
+        tile_parameter(layer.threshold.detach(), size, dtype, torch.inf),
+        layer.reset,
+    )
+
+
+def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
+    """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
+    if tensor is None:
+        tensor = torch.empty((0,) * dims, dtype=dtype)
+    array: Array = tensor.detach().to(dtype).contiguous().numpy()
+    return array
+
+
+class Wanted(NamedTuple):
+    """Which gradients of a layer are asked for."""
+
+    weight: bool
+    parameters: bool
+    initial: bool
+    signal: bool
+
+
+class Above(NamedTuple):
+    """The gradient that a layer gets from the one above it.
+
+    ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight`` ``[C, N]``, to be multiplied;
+    or the product itself, ``[T, B, N]``, and None.
+    """
+
+    adjoint: Tensor
+    weight: Tensor | None
+
+
+class Gradients(NamedTuple):
+    """The gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold."""
+
+    weight: Tensor | None
+    sums: Tensor
+    initial: Tensor | None
+    adjoint: Tensor | None
+
+
+def backward(
+    signal: Signal,
+    layer: Layer,
+    membrane: Tensor,
+    loss: Sequence[Tensor | None],
+    above: Above | None,
+    wanted: Wanted,
+) -> Gradients:
+    """Differentiate one layer.
+
+    ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and its
+    last membranes, ``[B, N]``.
+    """
+    batch, tiles, steps, _ = membrane.shape
+    size, dtype = layer_size(signal, layer), layer.beta.dtype
+    sparse = wanted.weight and is_sparse(signal, steps)
+    dense_weight = wanted.weight and not sparse and layer.weight is not None
+    constant = signal.dense is not None and len(signal.dense) < steps
+    adjoint = None
+    if wanted.signal or dense_weight:
+        adjoint = memory.empty((1 if constant and not wanted.signal else steps, batch, size), dtype)
+    weight = None
+    if sparse:
+        weight = torch.empty((size, signal.features), dtype=dtype)
+    sums = torch.empty((3 if wanted.parameters else 1, tiles, WIDTH), dtype=dtype)
+    initial = torch.empty((batch, size), dtype=dtype) if wanted.initial else None
+    outgoing = Outgoing(
+        _array(weight, 2, dtype), sums.numpy(), _array(initial, 2, dtype), _array(adjoint, 3, dtype)
+    )
+    # Few tiles are split by input features, so that there is work for every thread.
+    parts = max(1, min(4 // tiles, events.words_of(signal.features))) if sparse else 1
+    number = sums.numpy().dtype.type
+    parallel(
+        run_backward,
+        tiles * parts,
+        parts,
+        _neurons(layer, size),
+        Slope(layer.slope[0], number(layer.slope[1]), number(layer.slope[2])),
+        Past(membrane.numpy(), _array(layer.initial, 2, dtype)),
+        _incoming(layer, loss, above, dtype),
+        _events(signal, batch, sparse=sparse),
+        outgoing,
+    )
+    if dense_weight:
+        weight = _dense_weight(signal, adjoint)
+    if weight is not None and signal.scale != 1:
+        weight *= signal.scale
+    return Gradients(weight, sums.flatten(1)[:, :size], initial, adjoint)
+
+
+def _incoming(
+    layer: Layer, loss: Sequence[Tensor | None], above: Above | None, dtype: torch.dtype
+) -> Incoming:
+    spikes, membrane, final = loss
+    adjoint, weights = None, np.empty((0, 0, WIDTH), _array(None, 1, dtype).dtype)
+    if above is not None:
+        adjoint = above.adjoint
+        if above.weight is not None and len(above.weight) <= NARROW:
+            weights = tile_weights(above.weight.T)
+        elif above.weight is not None:
+            adjoint = _product(adjoint, above.weight)
+    kept = np.empty((0, 0, 0), np.uint64)
+    if layer.kept is not None:
+        kept = layer.kept.numpy().view(np.uint64)
+    return Incoming(
+        _array(spikes, 3, dtype),
+        _array(membrane, 3, dtype),
+        _array(final, 2, dtype),
+        _array(adjoint, 3, dtype),
+        weights,
+        kept,
+        weights.dtype.type(layer.scale),
+    )
+
+
+def _events(signal: Signal, batch: int, *, sparse: bool) -> Events:
+    if sparse:
+        assert signal.words is not None
+        assert signal.counts is not None
+        return Events(*events.by_neuron(signal.words, signal.counts))
+    nothing = np.empty(0, np.uint16)
+    return Events(np.zeros((batch, 1), np.int64), nothing, np.empty(0, np.int64), nothing)
+
+
+def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:
+    assert adjoint is not None
+    dense = densify(signal, adjoint.dtype).detach()
+    if len(dense) < len(adjoint):
+        adjoint = adjoint.sum(0, keepdim=True)
+    return torch.mm(adjoint.flatten(0, 1).T, dense.flatten(0, 1))

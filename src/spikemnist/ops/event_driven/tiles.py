@@ -1,0 +1,106 @@
+"""The memory layout of kernels: neurons in tiles of `WIDTH`, padded to whole tiles.
+
+A tile of weights ``[F, WIDTH]`` is what one input spike adds a row of; it is contiguous, so that
+a sample's rows stay in the first-level cache for all of its timesteps.
+
+Shapes: ``N`` neurons, ``F`` input features, ``M`` tiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist._runtime import memory
+from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.threads import parallel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.vector import WIDTH
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+BLOCK = 16
+"""Side of the squares in which a matrix is transposed: a cache line of float32."""
+
+
+def tiles_of(neurons: int) -> int:
+    """Return how many tiles hold that many neurons."""
+    return -(-neurons // WIDTH)
+
+
+def tile_parameter(values: Tensor | float, neurons: int, dtype: torch.dtype, pad: float) -> Array:
+    """Return ``[M, WIDTH]`` of one number for each neuron, or of one for all of them."""
+    tiled = memory.empty((tiles_of(neurons) * WIDTH,), dtype)
+    tiled[:neurons] = values
+    tiled[neurons:] = pad
+    array: Array = tiled.view(-1, WIDTH).numpy()
+    return array
+
+
+def tile_weights(weight: Tensor) -> Array:
+    """Return ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, zero where it is padded."""
+    neurons, features = weight.shape
+    tiled = memory.empty((tiles_of(neurons), features, WIDTH), weight.dtype).numpy()
+    parallel(_tile_weights, len(tiled), weight.detach().contiguous().numpy(), tiled)
+    return tiled
+
+
+@kernel
+def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
+    neurons, features = weight.shape
+    m = next_unit(ticket)
+    while m < units:
+        here = min(WIDTH, neurons - m * WIDTH)
+        for j in range(here, WIDTH):
+            for f in range(features):
+                tiled[m, f, j] = 0
+        for first in range(0, here, BLOCK):
+            last = min(first + BLOCK, here)
+            for start in range(0, features, BLOCK):
+                for f in range(start, min(start + BLOCK, features)):
+                    row = tiled[m, f]
+                    for j in range(first, last):
+                        row[j] = weight[m * WIDTH + j, f]
+        m = next_unit(ticket)
+
+
+@inlined
+def untile_weights(tile: Array, start: int, stop: int, weight: Array, m: int) -> None:
+    """Write the features start..stop of tile m back to a matrix ``[N, F]``."""
+    here = min(WIDTH, len(weight) - m * WIDTH)
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        for j in range(here):
+            row = weight[m * WIDTH + j]
+            for f in range(first, last):
+                row[f] = tile[f - start, j]
+
+
+@inlined
+def aligned_rows(rows: int, like: Array) -> Array:
+    """Return scratch ``[rows, WIDTH]`` of the dtype of ``like`` that begins on a cache line."""
+    raw = np.empty(rows * WIDTH + WIDTH, like.dtype)
+    skip = (-raw.ctypes.data % 64) // like.itemsize
+    return raw[skip : skip + rows * WIDTH].reshape(rows, WIDTH)
+
+
+@inlined
+def fill(row: Array, value: Any) -> None:
+    """Set each number of a row."""
+    for j in range(WIDTH):
+        row[j] = value
+
+
+@inlined
+def add_part(row: Array, values: Array, m: int) -> None:
+    """Add what belongs to tile m of the numbers of a layer, one for each neuron, to a row."""
+    here = min(WIDTH, len(values) - m * WIDTH)
+    part = values[m * WIDTH : m * WIDTH + here]
+    for j in range(here):
+        row[j] += part[j]

@@ -1,0 +1,294 @@
+"""Vector operations that Numba's own loops do not reach: rows kept in registers, bits of a row.
+
+Each function here is its own meaning, in plain NumPy: that is what runs where compilation is
+switched off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code below it instead, which
+becomes AVX-512, AVX2 or NEON as the processor has it.
+
+A *row* is `WIDTH` numbers, one for each neuron of a tile, and starts on a multiple of 64 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+WIDTH = 64
+"""Neurons of a tile: as many as a machine word has bits, so a row of spikes is one word."""
+
+VECTOR_BYTES = 64
+"""Bytes of the widest vector register; LLVM splits it where the processor's are narrower."""
+
+UNROLL = 4
+"""Rows that are added up before the sum goes to the accumulator: shorter chains of additions."""
+
+
+def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int) -> None:
+    """Set row ``out`` to the sum of the rows ``table[indices[start:stop]]``."""
+    out[:] = table[indices[start:stop]].sum(0)
+
+
+def add_rows(out: Array, table: Array, indices: Array, start: int, stop: int) -> None:
+    """Add the rows ``table[indices[start:stop]]`` to row ``out``."""
+    out += table[indices[start:stop]].sum(0)
+
+
+def weigh_rows(out: Array, table: Array, weights: Array) -> None:
+    """Set row ``out`` to the sum of the rows of ``table``, each times its weight."""
+    out[:] = weights @ table[: len(weights)]
+
+
+def above(row: Array, bound: Array) -> np.uint64:
+    """Return the word whose bit j tells whether ``row[j] > bound[j]``."""
+    return _word(row > bound)
+
+
+def equal(row: Array, value: Any) -> np.uint64:
+    """Return the word whose bit j tells whether ``row[j] == value``."""
+    return _word(row == value)
+
+
+def lowest_bit(word: np.uint64) -> int:
+    """Return the position of the lowest bit that is set; ``word`` must not be 0."""
+    return (int(word) & -int(word)).bit_length() - 1
+
+
+def count_bits(word: np.uint64) -> int:
+    """Return how many bits are set."""
+    return int(word).bit_count()
+
+
+def _word(bits: Array) -> np.uint64:
+    return np.packbits(bits, bitorder="little").view(np.uint64)[0]
+
+
+_INDEX = cgutils.intp_t
+
+
+class Rows:
+    """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        self.context, self.builder = context, builder
+        self.size = dtype.bitwidth // 8
+        lanes = VECTOR_BYTES // self.size
+        self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
+        self.count = WIDTH // lanes
+
+    def address(self, array_type: Any, array: Any) -> Any:
+        data = make_array(array_type)(self.context, self.builder, array).data
+        return self.builder.bitcast(data, ir.IntType(8).as_pointer())
+
+    def of_table(self, table: Any, index: Any) -> Any:
+        """Return the address of row ``index`` of the table at address ``table``."""
+        offset = self.builder.mul(index, ir.Constant(_INDEX, WIDTH * self.size))
+        return self.builder.gep(table, [offset], inbounds=True)
+
+    def _parts(self, row: Any) -> list[Any]:
+        step = self.vector.count * self.size
+        parts = [
+            self.builder.gep(row, [ir.Constant(_INDEX, part * step)], inbounds=True)
+            for part in range(self.count)
+        ]
+        return [self.builder.bitcast(part, self.vector.as_pointer()) for part in parts]
+
+    def load(self, row: Any) -> list[Any]:
+        # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
+        return [self.builder.load(part, align=self.size) for part in self._parts(row)]
+
+    def store(self, values: list[Any], row: Any) -> None:
+        for value, part in zip(values, self._parts(row), strict=True):
+            self.builder.store(value, part, align=self.size)
+
+    def zeros(self) -> list[Any]:
+        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
+        return [zero] * self.count
+
+    def splat(self, number: Any) -> Any:
+        """Return a vector with the same number in all lanes."""
+        first = self.builder.insert_element(
+            ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
+        )
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
+        return self.builder.shuffle_vector(first, first, lanes)
+
+    def add(self, left: list[Any], right: list[Any]) -> list[Any]:
+        return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
+
+    def loop(
+        self, begin: Any, end: Any, step: int, values: list[Any], body: Callable[..., list[Any]]
+    ) -> list[Any]:
+        """Run ``values = body(index, values)`` for index in begin..end; they stay in registers."""
+        builder, before = self.builder, self.builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "in", "out"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        index = builder.phi(_INDEX)
+        index.add_incoming(begin, before)
+        carried = [builder.phi(self.vector) for _ in values]
+        for phi, value in zip(carried, values, strict=True):
+            phi.add_incoming(value, before)
+        builder.cbranch(builder.icmp_signed("<", index, end), inside, after)
+        builder.position_at_end(inside)
+        new = body(index, carried)
+        index.add_incoming(builder.add(index, ir.Constant(_INDEX, step)), builder.block)
+        for phi, value in zip(carried, new, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return carried
+
+
+def _accumulate(table: Any, *, keep: bool) -> Any:
+    """Return code that adds rows of a table to what is in a row, or to zero."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = Rows(context, builder, table.dtype)
+        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
+        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+
+        def row(position: Any) -> list[Any]:
+            index = builder.load(builder.gep(index_data, [position], inbounds=True))
+            if index.type.width < _INDEX.width:
+                index = builder.zext(index, _INDEX)
+            return rows.load(rows.of_table(base, index))
+
+        def several(position: Any, sums: list[Any]) -> list[Any]:
+            terms = [row(builder.add(position, ir.Constant(_INDEX, i))) for i in range(UNROLL)]
+            while len(terms) > 1:
+                terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
+            return rows.add(sums, terms[0])
+
+        begin, end = arguments[3:5]
+        whole = builder.and_(builder.sub(end, begin), ir.Constant(_INDEX, -UNROLL))
+        middle = builder.add(begin, whole)
+        sums = rows.load(target) if keep else rows.zeros()
+        sums = rows.loop(begin, middle, UNROLL, sums, several)
+        sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, row(at)))
+        rows.store(sums, target)
+        return context.get_dummy_value()
+
+    return code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum_rows_code(
+    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any
+) -> Any:
+    signature = types.void(out, table, indices, types.intp, types.intp)
+    return signature, _accumulate(table, keep=False)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_rows_code(
+    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any
+) -> Any:
+    signature = types.void(out, table, indices, types.intp, types.intp)
+    return signature, _accumulate(table, keep=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = Rows(context, builder, table.dtype)
+        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
+        weight = make_array(weights)(context, builder, arguments[2])
+
+        def body(position: Any, sums: list[Any]) -> list[Any]:
+            scalar = builder.load(builder.gep(weight.data, [position], inbounds=True))
+            all_lanes = rows.splat(scalar)
+            terms = rows.load(rows.of_table(base, position))
+            return rows.add(sums, [builder.fmul(all_lanes, term) for term in terms])
+
+        count = builder.extract_value(weight.shape, 0)
+        sums = rows.loop(ir.Constant(_INDEX, 0), count, 1, rows.zeros(), body)
+        rows.store(sums, target)
+        return context.get_dummy_value()
+
+    return types.void(out, table, weights), code
+
+
+def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
+    """Return code that compares a row with another, or with a number, into a word."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        dtype = array_type.dtype
+        element = context.get_value_type(dtype)
+        vector = ir.VectorType(element, WIDTH)
+
+        def load(argument: Any, argument_type: Any) -> Any:
+            data = make_array(argument_type)(context, builder, argument).data
+            row = builder.bitcast(data, vector.as_pointer())
+            return builder.load(row, align=dtype.bitwidth // 8)
+
+        left = load(arguments[0], signature.args[0])
+        if scalar:
+            one = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0)
+            )
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), None)
+            right = builder.shuffle_vector(one, one, lanes)
+        else:
+            right = load(arguments[1], signature.args[1])
+        floating = isinstance(dtype, types.Float)
+        compare = builder.fcmp_ordered if floating else builder.icmp_unsigned
+        return builder.bitcast(compare(operator, left, right), ir.IntType(WIDTH))
+
+    return code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _above_code(typing: Any, row: Any, bound: Any) -> Any:
+    return types.uint64(row, bound), _compare_code(row, scalar=False, operator=">")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _equal_code(typing: Any, row: Any, value: Any) -> Any:
+    return types.uint64(row, row.dtype), _compare_code(row, scalar=True, operator="==")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit_code(typing: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _count_bits_code(typing: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), code
+
+
+overload(sum_rows)(
+    lambda out, table, indices, start, stop: lambda out, table, indices, start, stop: (
+        _sum_rows_code(out, table, indices, start, stop)
+    )
+)
+overload(add_rows)(
+    lambda out, table, indices, start, stop: lambda out, table, indices, start, stop: (
+        _add_rows_code(out, table, indices, start, stop)
+    )
+)
+overload(weigh_rows)(
+    lambda out, table, weights: lambda out, table, weights: _weigh_rows_code(out, table, weights)
+)
+overload(above)(lambda row, bound: lambda row, bound: _above_code(row, bound))
+overload(equal)(lambda row, value: lambda row, value: _equal_code(row, value))
+overload(lowest_bit)(lambda word: lambda word: _lowest_bit_code(word))
+overload(count_bits)(lambda word: lambda word: _count_bits_code(word))
