@@ -83,7 +83,7 @@ def images(dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
-    train(LeakyMLP(16, (8,), 3), encoder, images(dtype), MPSRules())
+    train(LeakyMLP(16, (8,), 3, backend="reference"), encoder, images(dtype), MPSRules())
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -100,6 +100,7 @@ def test_every_readout_and_reset(readout: str, reset_mechanism: str, learn: bool
         learn_threshold=learn,
         beta=[0.5, [0.1 * i for i in range(5)], 0.9],
         dropout=0.25,
+        backend="reference",
     )
     train(model, RateEncoder(num_steps=4), images(torch.uint8), MPSRules())
 
@@ -112,7 +113,7 @@ def test_every_surrogate_and_backend(spike_grad: str, backend: str) -> None:
 
 
 def test_a_state_between_chunks() -> None:
-    model = LeakyMLP(16, (8,), 3)
+    model = LeakyMLP(16, (8,), 3, backend="reference")
     spikes = LatencyEncoder(num_steps=4)(images(torch.uint8))
     with MPSRules():
         state = model.initial_state(3)
@@ -130,7 +131,7 @@ def test_the_gate_is_shut() -> None:
     with MPSRules(), pytest.raises(NotImplementedError, match=r"linalg_eig.* is not listed"):
         torch.linalg.eig(torch.ones(3, 3))
     with pytest.raises(TypeError, match="float64"):
-        train(LeakyMLP(16, (8,), 3).double(), ENCODERS[0], images(torch.uint8), MPSRules())
+        train(LeakyMLP(16, (8,), 3, backend="reference").double(), ENCODERS[0], images(torch.uint8), MPSRules())
 
 
 def test_the_list_is_sorted_and_exists() -> None:

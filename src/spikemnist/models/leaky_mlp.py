@@ -15,6 +15,7 @@ from spikemnist import ops
 from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,27 +194,44 @@ class LeakyMLP(nn.Module):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         signal = self._features(spikes)
         self._check_state(state, signal.shape[1])
-        backend = ops.select_backend(self.backend)
-        counts, layers, final = [], [], []
-        for index, (name, layer) in enumerate(zip(self.sizes, self.layers, strict=True)):
-            fired, membrane = layer(signal, state[index] if state else None, backend)
-            # float32 counts exactly up to 2**24 spikes of one layer for one sample.
-            counts.append(fired.detach().sum((0, 2), dtype=torch.float32).long())
-            if record == "all":
-                layers.append(LayerRecord(name, fired, membrane, layer.leaky.threshold.detach()))
-            if state is not None:
-                final.append(membrane[-1])
-            signal = fired if name == "output" else self.dropout(fired)
+        backend = ops.select_backend(self.backend, signal, self.layers[0].linear.weight)
+        probability = self.dropout.p if self.training else 0.0
+        activities = run(
+            self.layers,
+            signal,
+            backend=backend,
+            record=record,
+            state=state,
+            dropout=[*[probability] * (len(self.layers) - 1), 0.0],
+        )
+        return self._record(activities, backend, spikes if record == "all" else None, state)
+
+    def _record(
+        self,
+        activities: Sequence[ops.Activity],
+        backend: str,
+        recorded: Tensor | None,
+        state: Sequence[Tensor] | None,
+    ) -> Record:
+        fired, membrane = activities[-1].spikes, activities[-1].membrane
+        assert fired is not None
+        assert membrane is not None
+        layers = [
+            LayerRecord(name, did.spikes, did.membrane, layer.leaky.threshold.detach())
+            for name, layer, did in zip(self.sizes, self.layers, activities, strict=True)
+            if recorded is not None
+        ]
+        final = [did.final for did in activities]
         return Record(
             spikes=fired,
             membrane=membrane,
             scores=scores(self.readout, fired, membrane),
-            spike_counts=torch.stack(counts),
+            spike_counts=torch.stack([did.counts for did in activities]),
             readout=self.readout,
             backend=backend,
             sizes=self.sizes,
             layers=tuple(layers),
-            input=spikes if record == "all" else None,
+            input=recorded,
             state=None if state is None else tuple(final),
         )
 

@@ -73,7 +73,7 @@ class LeakyLayer(nn.Module):
         initial
             ``[B, N]``, the membrane to start from; zero when ``None``.
         backend
-            ``"reference"`` or ``"snntorch"``.
+            ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
 
         Returns
         -------
@@ -82,9 +82,9 @@ class LeakyLayer(nn.Module):
         """
         if backend == "snntorch":
             return self._step(spikes, initial)
-        current = ops.linear(spikes, self.linear.weight, self.linear.bias)
+        weigh = ops.weigh_events if backend == "event_driven" else ops.linear
         return ops.leaky(
-            current,
+            weigh(spikes, self.linear.weight, self.linear.bias),
             self.leaky.beta,
             self.leaky.threshold,
             reset_mechanism=self.leaky.reset_mechanism,

@@ -271,7 +271,7 @@ def backward(
         weight = _dense_weight(signal, adjoint)
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
-    return Gradients(weight, sums.flatten(1)[:, :size], initial, adjoint)
+    return Gradients(weight, sums.flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
 def _incoming(

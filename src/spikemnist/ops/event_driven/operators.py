@@ -51,7 +51,7 @@ def leaky_layers(
     masks: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
-    scale: float,
+    scales: Sequence[float],
     record: Sequence[bool],
     final: bool,
     keep: bool,
@@ -66,10 +66,10 @@ def leaky_layers(
         ``[N, F]``, ``[N]``, ``[N]`` or a scalar, ``[N]`` or a scalar, ``[B, N]``. Where there
         are no weights, the layer's input is its current.
     masks
-        ``[T, B, N]``, one where dropout lets a spike through to the next layer, which makes it
-        ``scale`` times as strong.
-    resets, slopes
-        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives.
+        ``[T, B, N]``, one where dropout lets a spike through to the next layer.
+    resets, slopes, scales
+        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives; how
+        many times as strong dropout makes the spikes that it lets through.
     record
         Whether a layer's spikes and membranes are returned.
     final
@@ -90,7 +90,7 @@ def leaky_layers(
     words = signal.words
     if words is None:
         words = torch.zeros((batch, steps, tiles_of(signal.features)), dtype=torch.int64)
-    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scale)
+    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
         did = layers.forward(signal, layer, steps, batch, keep=keep or recorded, final=final)
@@ -119,7 +119,7 @@ def _(
     masks: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
-    scale: float,
+    scales: Sequence[float],
     record: Sequence[bool],
     final: bool,
     keep: bool,
@@ -157,7 +157,7 @@ def leaky_layers_backward(
     initials: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
-    scale: float,
+    scales: Sequence[float],
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """Differentiate what `leaky_layers` did.
@@ -181,7 +181,7 @@ def leaky_layers_backward(
         ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
         initial membrane ``[B, N]``.
     """
-    stack = _stack(weights, betas, betas, thresholds, initials, resets, slopes, scale)
+    stack = _stack(weights, betas, betas, thresholds, initials, resets, slopes, scales)
     stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
     signals = _signals(stack, spikes, features, counts, words)
     gradients: list[Tensor] = []
@@ -217,7 +217,7 @@ def _(
     initials: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
-    scale: float,
+    scales: Sequence[float],
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     batch, _, steps, _ = tiles[0].shape
@@ -261,7 +261,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    resets, slopes, scale, *_ = ctx.settings
+    resets, slopes, scales, *_ = ctx.settings
     count = len(resets)
     spikes, counts, *saved = ctx.saved_tensors
     words, tiles, kept, weights, betas, thresholds, initials = (
@@ -275,7 +275,7 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     loss = [
         _fresh(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)
     ]
-    settings = (resets, slopes, scale, wanted)
+    settings = (resets, slopes, scales, wanted)
     tensors = (words, tiles, kept, weights, betas, thresholds, initials)
     of_spikes, *of_layers = leaky_layers_backward(
         loss, spikes, ctx.features, counts, *tensors, *settings
@@ -320,7 +320,7 @@ def _stack(
     initials: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
-    scale: float,
+    scales: Sequence[float],
 ) -> list[Layer]:
     return [
         Layer(
@@ -333,8 +333,8 @@ def _stack(
             (int(slopes[3 * i]), slopes[3 * i + 1], slopes[3 * i + 2]),
             scale=scale,
         )
-        for i, (weight, bias, beta, threshold, initial, reset) in enumerate(
-            zip(weights, biases, betas, thresholds, initials, resets, strict=True)
+        for i, (weight, bias, beta, threshold, initial, reset, scale) in enumerate(
+            zip(weights, biases, betas, thresholds, initials, resets, scales, strict=True)
         )
     ]
 
@@ -361,8 +361,7 @@ def _counts(signal: Signal, batch: int) -> Tensor:
 
 def _untile(tiles: Tensor, size: int) -> Tensor:
     """Return membranes ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
-    batch, _, steps, _ = tiles.shape
-    rows = tiles.permute(2, 0, 1, 3).reshape(steps, batch, -1)[..., :size]
+    rows = tiles.permute(2, 0, 1, 3).flatten(2)[..., :size]
     return rows.clone(memory_format=torch.contiguous_format)
 
 
@@ -370,7 +369,7 @@ def _input_gradient(above: Above | None) -> Tensor:
     assert above is not None
     if above.weight is None:
         return above.adjoint
-    return (above.adjoint.flatten(0, 1) @ above.weight).view(*above.adjoint.shape[:2], -1)
+    return above.adjoint @ above.weight
 
 
 def _fresh(tensor: Tensor | None) -> Tensor:

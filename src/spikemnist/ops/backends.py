@@ -1,0 +1,76 @@
+"""Which backend runs the T steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+
+from spikemnist._runtime import compiler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Backend = Literal["auto", "reference", "event_driven", "snntorch"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+"""How the T steps are run."""
+
+
+def select_backend(
+    backend: str, spikes: Tensor | None = None, weight: Tensor | None = None
+) -> str:
+    """Return the backend that runs when ``backend`` is asked for.
+
+    Parameters
+    ----------
+    backend
+        ``"reference"`` runs each layer over all timesteps in plain torch, on any device;
+        ``"event_driven"`` runs them in compiled kernels that work only where a spike is, on the
+        CPU, in float32 and float64;
+        ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle;
+        ``"auto"`` takes the event-driven engine where it can serve, else the reference.
+    spikes, weight
+        The input and the first weights of the network; when left out, the answer is about one
+        in float32 on the CPU.
+
+    Returns
+    -------
+    str
+        ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown backend, and when the event-driven engine is asked for by name and cannot
+        serve; the message says why.
+
+    Examples
+    --------
+    >>> select_backend("reference")
+    'reference'
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
+    if backend not in ("auto", "event_driven"):
+        return backend
+    obstacle = _obstacle(weight)
+    if obstacle is None:
+        return "event_driven"
+    if backend == "auto":
+        return "reference"
+    raise ValueError(f"backend='event_driven' cannot run here: {obstacle}. Use backend='auto'")
+
+
+def _obstacle(weight: Tensor | None) -> str | None:
+    """Return why the event-driven engine cannot run with such weights, or None."""
+    if not compiler.is_available():
+        return "its kernels need Numba, which is not installed (pip install numba)"
+    if weight is None:
+        return None
+    if weight.device.type != "cpu":
+        return f"it runs on the CPU, and the model is on {weight.device.type}"
+    if weight.dtype not in (torch.float32, torch.float64):
+        return f"it computes in float32 and float64, and the model is in {weight.dtype}"
+    if torch.is_autocast_enabled("cpu"):
+        return f"it computes in {weight.dtype}, and autocast asks for another precision"
+    return None

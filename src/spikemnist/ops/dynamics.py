@@ -1,0 +1,162 @@
+"""What one layer does: weights over all timesteps, and the leaky neurons behind them.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch.nn import functional
+
+from spikemnist.ops import reference
+from spikemnist.ops.surrogate import get_surrogate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+ResetMechanism = Literal["subtract", "zero", "none"]
+RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
+"""How a spike acts on the membrane one step later."""
+
+
+def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    r"""Weigh the input of all timesteps in one matrix product: :math:`I_t = W x_t + b`.
+
+    An input that is constant over time (stride 0 along T, as `DirectEncoder` returns it) is
+    weighed once and the result is constant as well.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``, any dtype; converted to that of ``weight``.
+    weight
+        ``[N, F]``.
+    bias
+        ``[N]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[T, B, N]``.
+
+    Examples
+    --------
+    >>> image = torch.rand(2, 4)
+    >>> linear(image.expand(25, 2, 4), torch.rand(3, 4)).stride(0)
+    0
+    """
+    if len(spikes) > 1 and spikes.stride(0) == 0:
+        return functional.linear(spikes[0].to(weight.dtype), weight, bias).expand(
+            len(spikes), -1, -1
+        )
+    return functional.linear(spikes.to(weight.dtype), weight, bias)
+
+
+def leaky(
+    current: Tensor,
+    beta: float | Tensor,
+    threshold: float | Tensor = 1.0,
+    *,
+    reset_mechanism: str = "subtract",
+    spike_grad: str | Callable[[Tensor], Tensor] = "atan",
+    initial: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Run leaky integrate-and-fire neurons over all timesteps, as `snntorch.Leaky` does.
+
+    .. math::
+
+        U_t &= \beta U_{t-1} + I_t - S_{t-1} \theta  && \text{subtract} \\
+        U_t &= \beta (1 - S_{t-1}) U_{t-1} + I_t     && \text{zero} \\
+        U_t &= \beta U_{t-1} + I_t                   && \text{none} \\
+        S_t &= H(U_t - \theta)
+
+    with :math:`S_{-1} = H(U_{-1} - \theta)`, :math:`H(0) = 0` and :math:`\beta` clamped to
+    [0, 1]. In the backward pass :math:`\partial S_t / \partial (U_t - \theta)` is the surrogate
+    derivative and the reset's :math:`S_{t-1}` is a constant.
+
+    Parameters
+    ----------
+    current
+        Input :math:`I`, ``[T, B, ...]``, floating.
+    beta
+        Decay of the membrane per timestep, a number or a tensor that broadcasts against
+        ``[B, ...]``; may require a gradient.
+    threshold
+        Firing threshold :math:`\theta`, likewise.
+    reset_mechanism
+        ``"subtract"``, ``"zero"`` or ``"none"``.
+    spike_grad
+        Surrogate gradient: see `get_surrogate`.
+    initial
+        Membrane :math:`U_{-1}` before the first step, ``[B, ...]``; zero when left out.
+
+    Returns
+    -------
+    spikes : torch.Tensor
+        ``[T, B, ...]``, zeros and ones in the dtype of ``current``.
+    membrane : torch.Tensor
+        ``[T, B, ...]``, after integration and before the next step's reset.
+
+    Raises
+    ------
+    ValueError
+        For an unknown reset mechanism or surrogate, no timestep, or shapes that do not fit.
+    TypeError
+        For a current that is not floating.
+
+    Notes
+    -----
+    Given the same current, spikes and membranes equal snnTorch's bit for bit.
+    J. K. Eshraghian et al., *Training spiking neural networks using lessons from deep learning*,
+    Proceedings of the IEEE, 2023.
+
+    Examples
+    --------
+    >>> current = torch.full((4, 1, 1), 0.6)
+    >>> spikes, membrane = leaky(current, beta=1.0)
+    >>> spikes.flatten()
+    tensor([0., 1., 0., 1.])
+    >>> membrane.flatten()
+    tensor([0.6000, 1.2000, 0.8000, 1.4000])
+    """
+    if reset_mechanism not in RESET_MECHANISMS:
+        raise ValueError(
+            f"reset_mechanism must be one of {', '.join(RESET_MECHANISMS)}; got {reset_mechanism!r}"
+        )
+    if not current.is_floating_point():
+        raise TypeError(f"current must be floating; got {current.dtype}")
+    if current.dim() < 2 or len(current) < 1:
+        raise ValueError(
+            f"current must be [T, B, ...] with at least one timestep; got {tuple(current.shape)}"
+        )
+    if initial is None:
+        initial = torch.zeros(current.shape[1:], dtype=current.dtype, device=current.device)
+    if initial.shape != current.shape[1:]:
+        raise ValueError(
+            f"initial must have the shape of one timestep, {tuple(current.shape[1:])}; "
+            f"got {tuple(initial.shape)}"
+        )
+    return reference.scan(
+        current,
+        _parameter("beta", beta, current),
+        _parameter("threshold", threshold, current),
+        initial.to(current.dtype),
+        reset_mechanism,
+        get_surrogate(spike_grad),
+    )
+
+
+def _parameter(name: str, value: float | Tensor, current: Tensor) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=current.dtype, device=current.device)
+    step = current.shape[1:]
+    sizes = zip(reversed(tensor.shape), reversed(step), strict=False)
+    if tensor.dim() > len(step) or any(size not in (1, wide) for size, wide in sizes):
+        raise ValueError(
+            f"{name} must be a number or broadcast against {tuple(step)}; "
+            f"got shape {tuple(tensor.shape)}"
+        )
+    return tensor

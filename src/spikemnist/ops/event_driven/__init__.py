@@ -1,0 +1,106 @@
+"""The event-driven engine: kernels for the CPU that work only where a spike is.
+
+Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
+packs spikes into bits and lists them; `forward` and `backward` are the kernels of a layer, built
+of row operations (`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` gives the
+kernels what they need; `operators` makes torch know the whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.ops.event_driven.forward import RESETS
+from spikemnist.ops.event_driven.operators import PER_LAYER, Output, leaky_layers
+from spikemnist.ops.event_driven.slopes import slope_of
+from spikemnist.ops.layers import Activity, Layer
+from spikemnist.ops.surrogate import Heaviside
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def run_fused(
+    spikes: Tensor, layers: Sequence[Layer], *, record: str, final: bool
+) -> list[Activity]:
+    """Run layers whose surrogates have names: see `spikemnist.ops.run_layers`.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``.
+    layers, record, final
+        As there.
+    """
+    recorded = [record == "all" or layer is layers[-1] for layer in layers]
+    given = [(x.weight, x.bias, x.beta, x.threshold, x.initial) for x in layers]
+    tensors = [spikes, *(tensor for layer in given for tensor in layer if tensor is not None)]
+    weights, biases, betas, thresholds, initials = (
+        [torch.empty(0) if tensor is None else tensor for tensor in kind]
+        for kind in zip(*given, strict=True)
+    )
+    *fields, counts, _ = leaky_layers(
+        spikes,
+        weights,
+        biases,
+        betas,
+        thresholds,
+        initials,
+        [*(_mask(layer, spikes) for layer in layers[:-1]), torch.empty(0)],
+        [RESETS[layer.reset_mechanism] for layer in layers],
+        [float(number) for layer in layers for number in slope_of(layer.spike_grad)],
+        [1 / (1 - layer.dropout) for layer in layers],
+        recorded,
+        final,
+        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors),
+    )
+    activities = []
+    for index, kept in enumerate(recorded):
+        out = Output(*fields[PER_LAYER * index : PER_LAYER * (index + 1)])
+        activities.append(
+            Activity(
+                out.spikes if kept else None,
+                out.membrane if kept else None,
+                counts[index + 1],
+                out.final if final else None,
+            )
+        )
+    return activities
+
+
+def _mask(layer: Layer, spikes: Tensor) -> Tensor:
+    """Draw which spikes dropout lets through, with the same numbers as `torch.nn.Dropout`."""
+    if not layer.dropout:
+        return torch.empty(0)
+    assert layer.weight is not None
+    shape = (*spikes.shape[:2], len(layer.weight))
+    return torch.empty(shape, dtype=torch.uint8).bernoulli_(1 - layer.dropout)
+
+
+def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Weigh the input of all timesteps: `spikemnist.ops.linear`, spike by spike.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``.
+    weight, bias
+        ``[N, F]`` and ``[N]``.
+    """
+    # Neurons that forget at once and never fire: their membrane is their current.
+    zero, never = torch.zeros((), dtype=weight.dtype), torch.full((), torch.inf, dtype=weight.dtype)
+    layer = Layer(
+        weight=weight,
+        bias=bias,
+        beta=zero,
+        threshold=never,
+        reset_mechanism="none",
+        spike_grad=Heaviside(),
+    )
+    (activity,) = run_fused(spikes, [layer], record="output", final=False)
+    assert activity.membrane is not None
+    return activity.membrane
