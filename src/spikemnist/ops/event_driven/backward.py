@@ -8,7 +8,10 @@ The adjoint runs backwards in time,
 with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
 of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
 to the weight gradient of the tile, input neuron by input neuron: the row of one input neuron is
-loaded and stored once for all timesteps at which it fired.
+loaded and stored once for all timesteps at which it fired. Where neurons fire often, the sums of
+all combinations of a few timesteps are tabulated first, and a neuron adds one row for each of its
+patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On economical construction of the
+transitive closure of an oriented graph*, 1970).
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
 ``C`` neurons of the layer above.
@@ -22,10 +25,11 @@ import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.events import ByNeuron
 from spikemnist.ops.event_driven.forward import SUBTRACT, ZERO, Neurons, load_initial
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, untile_weights
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, transpose
 from spikemnist.ops.event_driven.vector import WIDTH, add_rows, weigh_rows
 
 if TYPE_CHECKING:
@@ -67,15 +71,6 @@ class Incoming(NamedTuple):
     scale: Any
 
 
-class Events(NamedTuple):
-    """Input events by neuron, of `spikemnist.ops.event_driven.events.ByNeuron`."""
-
-    groups: Array
-    neurons: Array
-    starts: Array
-    timesteps: Array
-
-
 class Outgoing(NamedTuple):
     """The gradients that are wanted; the others have length 0.
 
@@ -101,13 +96,18 @@ def _subtract(left: Any, right: Any) -> Any:
 
 
 @rowwise
-def _carry(delta: Any, beta: Any) -> Any:
-    return beta * delta
+def _step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
+    """Return the adjoint, its sum over time, and what it hands to the timestep before."""
+    delta = carried + through
+    return delta, total + delta, beta * delta
 
 
 @rowwise
-def _carry_unless_fired(delta: Any, beta: Any, before: Any, threshold: Any) -> Any:
-    return where(before > threshold, 0, beta * delta)
+def _step_back_to_zero(
+    total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
+) -> Any:
+    delta = carried + through
+    return delta, total + delta, where(before > threshold, 0, beta * delta)
 
 
 @rowwise
@@ -134,7 +134,7 @@ def run_backward(
     slope: Slope,
     past: Past,
     incoming: Incoming,
-    events: Events,
+    events: ByNeuron,
     outgoing: Outgoing,
 ) -> None:
     """Differentiate one tile for one of ``parts`` ranges of input features in each unit of work.
@@ -143,7 +143,8 @@ def run_backward(
     """
     batch, _, steps, _ = past.membrane.shape
     words = events.groups.shape[1] - 1
-    delta = aligned_rows(steps, neurons.beta)
+    burst = events.burst
+    delta = aligned_rows(-(-steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(3, neurons.beta)
     sums = aligned_rows(len(outgoing.sums), neurons.beta)
     unit = next_unit(ticket)
@@ -158,20 +159,22 @@ def run_backward(
         for row in range(len(sums)):
             fill(sums[row], 0)
         for b in range(batch):
-            _adjoint(neurons, slope, past, incoming, b, m, delta, scratch, sums)
+            _adjoint(neurons, slope, past, incoming, b, m, burst, delta, scratch, sums)
             if part == 0:
-                _hand_out(outgoing, b, m, delta, scratch[0])
+                _hand_out(outgoing, b, m, burst, delta, scratch[0], steps)
             if len(outgoing.weight):
+                _tabulate(delta, steps, burst)
                 for p in range(events.groups[b, first], events.groups[b, last]):
                     add_rows(
                         gradient[events.neurons[p] - start],
                         delta,
-                        events.timesteps,
+                        events.patterns,
                         events.starts[p + b],
                         events.starts[p + b + 1],
                     )
         if len(outgoing.weight):
-            untile_weights(gradient, start, stop, outgoing.weight, m)
+            neurons_here = outgoing.weight[m * WIDTH : (m + 1) * WIDTH, start:stop]
+            transpose(neurons_here, gradient[:, : len(neurons_here)])
         if part == 0:
             outgoing.sums[:, m] = sums
         unit = next_unit(ticket)
@@ -185,12 +188,13 @@ def _adjoint(
     incoming: Incoming,
     b: int,
     m: int,
+    burst: int,
     delta: Array,
     scratch: Array,
     sums: Array,
 ) -> None:
     """Fill ``delta`` and leave the gradient of the initial membrane in the first row of scratch."""
-    steps = len(delta)
+    steps = past.membrane.shape[2]
     beta, threshold = neurons.beta[m], neurons.threshold[m]
     membrane = past.membrane[b, m]
     carried, through, start = scratch[0], scratch[1], scratch[2]
@@ -218,17 +222,18 @@ def _adjoint(
             through_spikes(
                 through, membrane[t], threshold, slope.kind, slope.first, slope.second
             )
-        now = delta[t]
+        now = delta[single(t, burst)]
         if len(incoming.membrane):
             add_part(carried, incoming.membrane[t, b], m)
-        _add(now, carried, through)
-        _add(sums[0], sums[0], now)
         if len(sums) > 1:
+            _add(now, carried, through)
             _add_parameters(neurons.reset, now, through, before, threshold, sums[1], sums[2])
         if neurons.reset == ZERO:
-            _carry_unless_fired(carried, now, beta, before, threshold)
+            _step_back_to_zero(
+                now, sums[0], carried, sums[0], carried, through, beta, before, threshold
+            )
         else:
-            _carry(carried, now, beta)
+            _step_back(now, sums[0], carried, sums[0], carried, through, beta)
 
 
 @inlined
@@ -263,16 +268,36 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 
 
 @inlined
-def _hand_out(outgoing: Outgoing, b: int, m: int, delta: Array, carried: Array) -> None:
+def single(t: int, burst: int) -> int:
+    """Return the pattern of one spike at timestep t: see `events.ByNeuron`."""
+    return (t // burst << burst) + (1 << t % burst)
+
+
+@inlined
+def _tabulate(delta: Array, steps: int, burst: int) -> None:
+    """Fill the rows of several timesteps: each is the sum of two rows with fewer."""
+    for first in range(0, steps, burst):
+        base = first // burst << burst
+        for pattern in range(3, 1 << min(burst, steps - first)):
+            lowest = pattern & -pattern
+            if lowest != pattern:
+                _add(delta[base + pattern], delta[base + pattern - lowest], delta[base + lowest])
+
+
+@inlined
+def _hand_out(
+    outgoing: Outgoing, b: int, m: int, burst: int, delta: Array, carried: Array, steps: int
+) -> None:
     """Write the gradients that each sample has to itself."""
     if len(outgoing.initial):
         for j in range(min(WIDTH, outgoing.initial.shape[1] - m * WIDTH)):
             outgoing.initial[b, m * WIDTH + j] = carried[j]
     if len(outgoing.adjoint):
         width = min(WIDTH, outgoing.adjoint.shape[2] - m * WIDTH)
-        summed = len(outgoing.adjoint) < len(delta)
-        for t in range(len(delta)):
+        summed = len(outgoing.adjoint) < steps
+        for t in range(steps):
+            values = delta[single(t, burst)]
             row = outgoing.adjoint[0 if summed else t, b]
             for j in range(width):
                 earlier = row[m * WIDTH + j] if summed and t > 0 else delta.dtype.type(0)
-                row[m * WIDTH + j] = earlier + delta[t, j]
+                row[m * WIDTH + j] = earlier + values[j]

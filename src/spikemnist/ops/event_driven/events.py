@@ -49,16 +49,22 @@ class ByTimestep(NamedTuple):
 
 
 class ByNeuron(NamedTuple):
-    """When each neuron fired, by sample.
+    """When each neuron fired, by sample, ``burst`` timesteps at a time.
 
     The neurons of word w that fired in sample b are ``neurons[groups[b, w] : groups[b, w + 1]]``,
-    and the one at position p fired at ``timesteps[starts[p + b] : starts[p + b + 1]]``.
+    and the one at position p fired in ``patterns[starts[p + b] : starts[p + b + 1]]``. A pattern
+    is ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
     """
 
     groups: Array
     neurons: Array
     starts: Array
-    timesteps: Array
+    patterns: Array
+    burst: int
+
+
+BURST = 4
+"""Timesteps whose sums are tabulated, in all combinations, where neurons fire often enough."""
 
 
 def pack(spikes: Tensor) -> Tensor | None:
@@ -177,15 +183,31 @@ def by_neuron(words: Tensor, counts: Array) -> ByNeuron:
     bits = words.numpy().view(np.uint64)
     active = np.empty(batch, np.int64)
     parallel(_count_active, batch, bits, active)
+    burst = _burst(int(counts.sum()), int(active.sum()), batch, steps)
     groups = np.empty((batch, width + 1), np.int64)
     groups[:, 0] = np.cumsum(active) - active
     neurons = _indices(int(active.sum()), width * WIDTH)
     starts = memory.empty((len(neurons) + batch,), torch.int64).numpy()
-    # One more for each sample than it has events: the loop writes where the next one would go.
-    timesteps = _indices(int(counts.sum()) + batch, steps)
-    first = np.cumsum(counts + 1) - (counts + 1)
-    parallel(_by_neuron, batch, bits, first, groups, neurons, starts, timesteps)
-    return ByNeuron(groups, neurons, starts, timesteps)
+    patterns = _indices(int(counts.sum()), bursts_of(steps, burst) << burst)
+    first = np.cumsum(counts) - counts
+    parallel(_by_neuron, batch, bits, first, burst, groups, neurons, starts, patterns)
+    return ByNeuron(groups, neurons, starts, patterns, burst)
+
+
+def bursts_of(steps: int, burst: int) -> int:
+    """Return into how many bursts the timesteps fall."""
+    return -(-steps // burst)
+
+
+def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
+    """Return the burst for which the sum of delta over the spikes takes the fewest additions.
+
+    With tables, each active neuron adds at most one row for each burst, and each sample fills
+    the table: all combinations of more than one timestep.
+    """
+    bursts = bursts_of(steps, BURST)
+    filled = bursts * ((1 << BURST) - 1 - BURST)
+    return BURST if active * bursts + batch * filled < spikes else 1
 
 
 @kernel
@@ -205,30 +227,72 @@ def _by_neuron(
     units: int,
     words: Array,
     first: Array,
+    burst: int,
     groups: Array,
     neurons: Array,
     starts: Array,
-    timesteps: Array,
+    patterns: Array,
 ) -> None:
-    steps = words.shape[1]
+    chunks = -(-words.shape[1] // WIDTH)
+    over_time = np.empty((chunks, WIDTH), np.uint64)
     b = next_unit(ticket)
     while b < units:
         position, event = groups[b, 0], first[b]
         starts[position + b] = event
         for w in range(words.shape[2]):
             fired = _any(words[b], w)
+            if fired != 0:
+                for chunk in range(chunks):
+                    _transpose_bits(over_time[chunk], words[b], chunk * WIDTH, w)
             while fired != 0:
                 bit = lowest_bit(fired)
                 fired &= fired - ONE
                 neurons[position] = w * WIDTH + bit
-                for t in range(steps):
-                    # Written in any case and kept if it fired: no branch to mispredict.
-                    timesteps[event] = t
-                    event += (words[b, t, w] >> np.uint64(bit)) & ONE
+                for chunk in range(chunks):
+                    event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
                 position += 1
                 starts[position + b] = event
             groups[b, w + 1] = position
         b = next_unit(ticket)
+
+
+@inlined
+def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: int) -> int:
+    """Append the patterns of a word whose bit i tells of timestep begin + i."""
+    # Bursts are powers of two: shifts in place of divisions.
+    shift = lowest_bit(np.uint64(burst))
+    whole = (ONE << np.uint64(burst)) - ONE
+    while fired_at != 0:
+        first = lowest_bit(fired_at) >> shift << shift
+        pattern = (fired_at >> np.uint64(first)) & whole
+        fired_at &= ~(whole << np.uint64(first))
+        patterns[event] = ((begin + first) >> shift << burst) + np.int64(pattern)
+        event += 1
+    return event
+
+
+@inlined
+def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
+    """Set bit i of ``out[j]`` to bit j of ``words[begin + i, w]``.
+
+    Squares of bits change places across the diagonal, halves first (H. Warren, *Hacker's
+    Delight*, 2nd edition, 2012, section 7-3).
+    """
+    here = min(WIDTH, len(words) - begin)
+    for i in range(here):
+        out[i] = words[begin + i, w]
+    for i in range(here, WIDTH):
+        out[i] = 0
+    half, mask = WIDTH // 2, ~np.uint64(0) >> np.uint64(WIDTH // 2)
+    while half > 0:
+        shift = np.uint64(half)
+        for block in range(0, WIDTH, 2 * half):
+            for i in range(block, block + half):
+                moved = ((out[i] >> shift) ^ out[i + half]) & mask
+                out[i + half] ^= moved
+                out[i] ^= moved << shift
+        half //= 2
+        mask ^= mask << np.uint64(half)
 
 
 @inlined

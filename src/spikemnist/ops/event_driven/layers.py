@@ -14,7 +14,6 @@ from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.backward import (
-    Events,
     Incoming,
     Outgoing,
     Past,
@@ -299,13 +298,13 @@ def _incoming(
     )
 
 
-def _events(signal: Signal, batch: int, *, sparse: bool) -> Events:
+def _events(signal: Signal, batch: int, *, sparse: bool) -> events.ByNeuron:
     if sparse:
         assert signal.words is not None
         assert signal.counts is not None
-        return Events(*events.by_neuron(signal.words, signal.counts))
+        return events.by_neuron(signal.words, signal.counts)
     nothing = np.empty(0, np.uint16)
-    return Events(np.zeros((batch, 1), np.int64), nothing, np.empty(0, np.int64), nothing)
+    return events.ByNeuron(np.zeros((batch, 1), np.int64), nothing, np.empty(0, np.int64), nothing, 1)
 
 
 def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:

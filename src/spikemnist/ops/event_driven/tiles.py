@@ -16,7 +16,7 @@ from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.vector import WIDTH
+from spikemnist.ops.event_driven.vector import VECTOR_BYTES, WIDTH, transpose_block
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Array = NDArray[Any]
-
-BLOCK = 16
-"""Side of the squares in which a matrix is transposed: a cache line of float32."""
 
 
 def tiles_of(neurons: int) -> int:
@@ -53,33 +50,34 @@ def tile_weights(weight: Tensor) -> Array:
 
 @kernel
 def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
-    neurons, features = weight.shape
     m = next_unit(ticket)
     while m < units:
-        here = min(WIDTH, neurons - m * WIDTH)
-        for j in range(here, WIDTH):
-            for f in range(features):
-                tiled[m, f, j] = 0
-        for first in range(0, here, BLOCK):
-            last = min(first + BLOCK, here)
-            for start in range(0, features, BLOCK):
-                for f in range(start, min(start + BLOCK, features)):
-                    row = tiled[m, f]
-                    for j in range(first, last):
-                        row[j] = weight[m * WIDTH + j, f]
+        here = weight[m * WIDTH : (m + 1) * WIDTH]
+        transpose(tiled[m, :, : len(here)], here)
+        if len(here) < WIDTH:
+            for f in range(tiled.shape[1]):
+                for j in range(len(here), WIDTH):
+                    tiled[m, f, j] = 0
         m = next_unit(ticket)
 
 
 @inlined
-def untile_weights(tile: Array, start: int, stop: int, weight: Array, m: int) -> None:
-    """Write the features start..stop of tile m back to a matrix ``[N, F]``."""
-    here = min(WIDTH, len(weight) - m * WIDTH)
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        for j in range(here):
-            row = weight[m * WIDTH + j]
-            for f in range(first, last):
-                row[f] = tile[f - start, j]
+def transpose(out: Array, source: Array) -> None:
+    """Set a matrix to the transpose of another, in blocks that fit the vector registers."""
+    rows, columns = source.shape
+    side = VECTOR_BYTES // source.itemsize
+    for row in range(0, rows - side + 1, side):
+        for column in range(0, columns - side + 1, side):
+            transpose_block(
+                out[column : column + side, row : row + side],
+                source[row : row + side, column : column + side],
+            )
+        for column in range(columns - columns % side, columns):
+            for i in range(row, row + side):
+                out[column, i] = source[i, column]
+    for row in range(rows - rows % side, rows):
+        for column in range(columns):
+            out[column, row] = source[row, column]
 
 
 @inlined

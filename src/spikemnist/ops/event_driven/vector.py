@@ -50,6 +50,11 @@ def weigh_rows(out: Array, table: Array, weights: Array) -> None:
     out[:] = weights @ table[: len(weights)]
 
 
+def transpose_block(out: Array, source: Array) -> None:
+    """Set a block to the transpose of another; both have rows of `VECTOR_BYTES`."""
+    out[:] = source.T
+
+
 def above(row: Array, bound: Array) -> np.uint64:
     """Return the word whose bit j tells whether ``row[j] > bound[j]``."""
     return _word(row > bound)
@@ -200,6 +205,56 @@ def _add_rows_code(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _transpose_block_code(typing: Any, out: Any, source: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = Rows(context, builder, source.dtype)
+        side = rows.vector.count
+        from_, to = (
+            _block_rows(context, builder, signature.args[i], arguments[i], side) for i in (1, 0)
+        )
+        block = [builder.load(_as(builder, row, rows.vector), align=rows.size) for row in from_]
+        # At distance d the rows i and i + d exchange the lanes in which they differ: after all
+        # powers of two, row and lane have changed places.
+        distance = 1
+        while distance < side:
+            for i in range(side):
+                if i & distance == 0:
+                    block[i], block[i + distance] = _exchange(
+                        builder, block[i], block[i + distance], side, distance
+                    )
+            distance *= 2
+        for value, row in zip(block, to, strict=True):
+            builder.store(value, _as(builder, row, rows.vector), align=rows.size)
+        return context.get_dummy_value()
+
+    return types.void(out, source), code
+
+
+def _as(builder: Any, address: Any, vector: Any) -> Any:
+    return builder.bitcast(address, vector.as_pointer())
+
+
+def _block_rows(context: Any, builder: Any, kind: Any, value: Any, count: int) -> list[Any]:
+    """Return the addresses of the rows of a two-dimensional array of any strides."""
+    array = make_array(kind)(context, builder, value)
+    base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+    stride = builder.extract_value(array.strides, 0)
+    offsets = [builder.mul(stride, ir.Constant(_INDEX, row)) for row in range(count)]
+    return [builder.gep(base, [offset], inbounds=True) for offset in offsets]
+
+
+def _exchange(builder: Any, low: Any, high: Any, side: int, distance: int) -> tuple[Any, Any]:
+    index = ir.VectorType(ir.IntType(32), side)
+    lanes = range(side)
+    to_low = [lane if lane & distance == 0 else side + lane - distance for lane in lanes]
+    to_high = [lane + distance if lane & distance == 0 else side + lane for lane in lanes]
+    first, second = (
+        builder.shuffle_vector(low, high, ir.Constant(index, order)) for order in (to_low, to_high)
+    )
+    return first, second
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
@@ -287,6 +342,9 @@ overload(add_rows)(
 )
 overload(weigh_rows)(
     lambda out, table, weights: lambda out, table, weights: _weigh_rows_code(out, table, weights)
+)
+overload(transpose_block)(
+    lambda out, source: lambda out, source: _transpose_block_code(out, source)
 )
 overload(above)(lambda row, bound: lambda row, bound: _above_code(row, bound))
 overload(equal)(lambda row, value: lambda row, value: _equal_code(row, value))
