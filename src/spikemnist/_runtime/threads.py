@@ -21,6 +21,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GRAIN = 1 << 15
+"""Operations, of about a nanosecond each, for which another thread is not worth waking."""
+
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 # The threads of a pool do not survive a fork, as a DataLoader's workers come about.
@@ -28,14 +31,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pools.clear)
 
 
-def parallel(kernel: Callable[..., None], units: int, *arguments: Any) -> None:
+def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int = GRAIN) -> None:
     """Run a kernel over ``units`` units of work in at most ``torch.get_num_threads()`` threads.
+
+    Parameters
+    ----------
+    kernel, units, arguments
+        The call.
+    work
+        About how many operations the units take together; little of it is done right here.
 
     Returns when all of the work is done, also when the kernel raises.
     """
     ticket = np.zeros(1, np.int64)
     helpers = min(torch.get_num_threads(), units) - 1
-    if helpers < 1:
+    if helpers < 1 or work < GRAIN:
         kernel(ticket, units, *arguments)
         return
     pool = _pool(helpers)

@@ -78,7 +78,9 @@ def pack(spikes: Tensor) -> Tensor | None:
     analog = np.zeros(1, np.bool_)
     dense = spikes.detach().contiguous().numpy()
     binary = np.array([0, 1], dense.dtype)
-    parallel(_pack, batch, dense, binary, words.numpy().view(np.uint64), analog)
+    parallel(
+        _pack, batch, dense, binary, words.numpy().view(np.uint64), analog, work=dense.nbytes // 8
+    )
     return None if analog[0] else words
 
 
@@ -114,7 +116,9 @@ def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
     """Return the spikes ``[T, B, F]`` of words ``[B, T, W]``."""
     batch, steps, _ = words.shape
     spikes = memory.empty((steps, batch, features), dtype)
-    parallel(_unpack, batch, words.numpy().view(np.uint64), spikes.numpy())
+    parallel(
+        _unpack, batch, words.numpy().view(np.uint64), spikes.numpy(), work=spikes.numel() // 8
+    )
     return spikes
 
 
@@ -135,7 +139,7 @@ def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
 def count(words: Tensor) -> Array:
     """Return how many spikes each sample has, int64 ``[B]``."""
     counts = np.empty(len(words), np.int64)
-    parallel(_count, len(words), words.numpy().view(np.uint64), counts)
+    parallel(_count, len(words), words.numpy().view(np.uint64), counts, work=words.numel())
     return counts
 
 
@@ -157,7 +161,8 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     starts = np.empty((batch, steps + 1), np.int64)
     starts[:, 0] = np.cumsum(counts) - counts
     neurons = _indices(int(counts.sum()), width * WIDTH)
-    parallel(_by_timestep, batch, words.numpy().view(np.uint64), neurons, starts)
+    bits, work = words.numpy().view(np.uint64), words.numel() + len(neurons)
+    parallel(_by_timestep, batch, bits, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
 
 
@@ -182,7 +187,7 @@ def by_neuron(words: Tensor, counts: Array) -> ByNeuron:
     batch, steps, width = words.shape
     bits = words.numpy().view(np.uint64)
     active = np.empty(batch, np.int64)
-    parallel(_count_active, batch, bits, active)
+    parallel(_count_active, batch, bits, active, work=bits.size)
     burst = _burst(int(counts.sum()), int(active.sum()), batch, steps)
     groups = np.empty((batch, width + 1), np.int64)
     groups[:, 0] = np.cumsum(active) - active
@@ -190,7 +195,8 @@ def by_neuron(words: Tensor, counts: Array) -> ByNeuron:
     starts = memory.empty((len(neurons) + batch,), torch.int64).numpy()
     patterns = _indices(int(counts.sum()), bursts_of(steps, burst) << burst)
     first = np.cumsum(counts) - counts
-    parallel(_by_neuron, batch, bits, first, burst, groups, neurons, starts, patterns)
+    arguments = (bits, first, burst, groups, neurons, starts, patterns)
+    parallel(_by_neuron, batch, *arguments, work=10 * bits.size + len(patterns))
     return ByNeuron(groups, neurons, starts, patterns, burst)
 
 

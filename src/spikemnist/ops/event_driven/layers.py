@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features o
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from spikemnist.ops.event_driven.backward import (
     run_backward,
 )
 from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
-from spikemnist.ops.event_driven.tiles import tile_parameter, tile_weights, tiles_of
+from spikemnist.ops.event_driven.tiles import tile_parameters, tile_weights, tiles_of
 from spikemnist.ops.event_driven.vector import WIDTH
 
 if TYPE_CHECKING:
@@ -120,7 +121,10 @@ def forward(
     """Run one layer; keep its membranes where a backward pass or a record needs them."""
     size = layer_size(signal, layer)
     dtype = layer.beta.dtype
-    drive = _drive(signal, layer, steps, size)
+    parameters = [(layer.beta.detach().clamp(0, 1), 0.0), (layer.threshold, np.inf)]
+    bias = 0.0 if layer.bias is None else layer.bias
+    *neurons, tiled_bias = tile_parameters([*parameters, (bias, 0.0)], size, dtype)
+    drive = _drive(signal, layer, steps, tiled_bias)
     tiles = tiles_of(size)
     words = memory.empty((batch, steps, tiles), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep else None
@@ -130,7 +134,10 @@ def forward(
     # the threads end at the same time.
     chunk = max(1, min(32, -(-batch * tiles // 32)))
     units = tiles * -(-batch // chunk)
-    parallel(run_forward, units, chunk, _neurons(layer, size), drive, trace)
+    work = batch * steps * tiles * 10 + len(drive.neurons) * tiles
+    parallel(
+        run_forward, units, chunk, Neurons(*neurons, layer.reset), drive, trace, work=work
+    )
     return Activity(words, events.count(words), membrane, last)
 
 
@@ -147,9 +154,8 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return Signal(size, words, events.count(words), scale=layer.scale)
 
 
-def _drive(signal: Signal, layer: Layer, steps: int, size: int) -> Drive:
+def _drive(signal: Signal, layer: Layer, steps: int, bias: Array) -> Drive:
     dtype = layer.beta.dtype
-    bias = tile_parameter(0.0 if layer.bias is None else layer.bias.detach(), size, dtype, 0)
     weights, current = np.empty((1, 0, WIDTH), bias.dtype), np.empty((0, 0, 0), bias.dtype)
     by_timestep = events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
     if layer.weight is None:
@@ -177,20 +183,17 @@ def _scaled(weight: Tensor, scale: float) -> Tensor:
     return weight if scale == 1 else weight * scale
 
 
-def _neurons(layer: Layer, size: int) -> Neurons:
-    dtype = layer.beta.dtype
-    return Neurons(
-        tile_parameter(layer.beta.detach().clamp(0, 1), size, dtype, 0),
-        tile_parameter(layer.threshold.detach(), size, dtype, torch.inf),
-        layer.reset,
-    )
-
-
 def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
     """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
     if tensor is None:
-        tensor = torch.empty((0,) * dims, dtype=dtype)
+        return _nothing(dims, dtype)
     array: Array = tensor.detach().to(dtype).contiguous().numpy()
+    return array
+
+
+@functools.cache
+def _nothing(dims: int, dtype: torch.dtype) -> Array:
+    array: Array = torch.empty((0,) * dims, dtype=dtype).numpy()
     return array
 
 
@@ -255,16 +258,20 @@ def backward(
     # Few tiles are split by input features, so that there is work for every thread.
     parts = max(1, min(4 // tiles, events.words_of(signal.features))) if sparse else 1
     number = sums.numpy().dtype.type
+    by_neuron = _events(signal, batch, sparse=sparse)
+    parameters = [(layer.beta.detach().clamp(0, 1), 0.0), (layer.threshold, np.inf)]
+    neurons = tile_parameters(parameters, size, dtype)
     parallel(
         run_backward,
         tiles * parts,
         parts,
-        _neurons(layer, size),
+        Neurons(*neurons, layer.reset),
         Slope(layer.slope[0], number(layer.slope[1]), number(layer.slope[2])),
         Past(membrane.numpy(), _array(layer.initial, 2, dtype)),
         _incoming(layer, loss, above, dtype),
-        _events(signal, batch, sparse=sparse),
+        by_neuron,
         outgoing,
+        work=batch * steps * tiles * 20 + len(by_neuron.patterns) * tiles,
     )
     if dense_weight:
         weight = _dense_weight(signal, adjoint)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
@@ -19,7 +20,8 @@ from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.vector import VECTOR_BYTES, WIDTH, transpose_block
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -31,20 +33,27 @@ def tiles_of(neurons: int) -> int:
     return -(-neurons // WIDTH)
 
 
-def tile_parameter(values: Tensor | float, neurons: int, dtype: torch.dtype, pad: float) -> Array:
-    """Return ``[M, WIDTH]`` of one number for each neuron, or of one for all of them."""
-    tiled = memory.empty((tiles_of(neurons) * WIDTH,), dtype)
-    tiled[:neurons] = values
-    tiled[neurons:] = pad
-    array: Array = tiled.view(-1, WIDTH).numpy()
-    return array
+def tile_parameters(
+    values: Sequence[tuple[Tensor | float, float]], neurons: int, dtype: torch.dtype
+) -> list[Array]:
+    """Return ``[M, WIDTH]`` for each pair of values, for all neurons or one for each, and padding.
+
+    They are rows of one tensor, which is aligned as `aligned_rows` are.
+    """
+    tiled = torch.empty((len(values), tiles_of(neurons) * WIDTH), dtype=dtype)
+    array = tiled.numpy()
+    for row, (value, padding) in zip(array, values, strict=True):
+        row[:neurons] = value.detach().numpy() if isinstance(value, torch.Tensor) else value
+        row[neurons:] = padding
+    return list(array.reshape(len(values), -1, WIDTH))
 
 
 def tile_weights(weight: Tensor) -> Array:
     """Return ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, zero where it is padded."""
     neurons, features = weight.shape
     tiled = memory.empty((tiles_of(neurons), features, WIDTH), weight.dtype).numpy()
-    parallel(_tile_weights, len(tiled), weight.detach().contiguous().numpy(), tiled)
+    dense = weight.detach().contiguous().numpy()
+    parallel(_tile_weights, len(tiled), dense, tiled, work=dense.size // 4)
     return tiled
 
 
