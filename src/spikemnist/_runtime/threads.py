@@ -1,12 +1,12 @@
 """How kernels share work among threads.
 
-A kernel is called once in each thread, as ``kernel(ticket, units, *arguments)``. The units of
-work are numbered; each thread takes the next number from the ticket until there are none left. A
-unit owns what it writes, so the result does not depend on who does it or on how many threads
-there are.
+A kernel runs once in each thread. The units of work are numbered; each thread takes the next
+number from the ticket until there are none left. A unit owns what it writes, so the result does
+not depend on who does it or on how many threads there are.
 
-The threads are Python's own: the kernels release the interpreter's lock. No second OpenMP runtime
-is loaded, and neither torch's nor Numba's thread settings are touched.
+The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
+interpreter's lock. No second OpenMP runtime is loaded, and neither torch's nor Numba's thread
+settings are touched.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from spikemnist._runtime import openmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,14 +46,21 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     Returns when all of the work is done, also when the kernel raises.
     """
     ticket = np.zeros(1, np.int64)
-    helpers = min(torch.get_num_threads(), units) - 1
-    if helpers < 1 or work < GRAIN:
-        kernel(ticket, units, *arguments)
-        return
+    threads = torch.get_num_threads()
+    if threads == 1 or units < 2 or work < GRAIN:
+        kernel(0, 1, ticket, units, *arguments)
+    elif fork := openmp.fork_address():
+        # All of the team: a smaller one would make the runtime end the other threads.
+        kernel(fork, threads, ticket, units, *arguments)
+    else:
+        _in_pool(kernel, min(threads, units) - 1, 0, 1, ticket, units, *arguments)
+
+
+def _in_pool(kernel: Callable[..., None], helpers: int, *arguments: Any) -> None:
     pool = _pool(helpers)
-    futures = [pool.submit(kernel, ticket, units, *arguments) for _ in range(helpers)]
+    futures = [pool.submit(kernel, *arguments) for _ in range(helpers)]
     try:
-        kernel(ticket, units, *arguments)
+        kernel(*arguments)
     finally:
         # Whoever has not begun by now would find no unit left.
         started = [future for future in futures if not future.cancel()]
