@@ -23,7 +23,7 @@ from spikemnist._runtime import openmp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GRAIN = 1 << 15
+GRAIN = 1 << 16
 """Operations, of about a nanosecond each, for which another thread is not worth waking."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}

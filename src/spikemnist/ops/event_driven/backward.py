@@ -26,7 +26,14 @@ import numpy as np
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.events import ByNeuron
-from spikemnist.ops.event_driven.forward import SUBTRACT, ZERO, Neurons, load_initial
+from spikemnist.ops.event_driven.forward import (
+    SUBTRACT,
+    ZERO,
+    Drive,
+    Neurons,
+    load_initial,
+    scan,
+)
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
 from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, transpose
@@ -47,10 +54,15 @@ class Slope(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What the forward pass left: see `Trace` and `Drive`; the membranes are kept."""
+    """What the forward pass did: its membranes ``[B, M, T, WIDTH]``, or how to do it again.
+
+    Membranes that take few additions are made again from ``drive`` where they are needed, in the
+    first-level cache, which is faster than writing them to memory and reading them back.
+    """
 
     membrane: Array
-    initial: Array
+    drive: Drive
+    again: bool
 
 
 class Incoming(NamedTuple):
@@ -142,6 +154,7 @@ def run_backward(
     Each sum over the batch has one owner that adds in the order of the batch.
     """
     batch, _, steps, _ = past.membrane.shape
+    rerun, words_again = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
     words = events.groups.shape[1] - 1
     burst = events.burst
     delta = aligned_rows(-(-steps // burst) << burst, neurons.beta)
@@ -159,7 +172,11 @@ def run_backward(
         for row in range(len(sums)):
             fill(sums[row], 0)
         for b in range(batch):
-            _adjoint(neurons, slope, past, incoming, b, m, burst, delta, scratch, sums)
+            load_initial(past.drive.initial, b, m, scratch[2])
+            if past.again:
+                scan(neurons, past.drive, b, m, scratch[0], scratch[2], rerun, words_again)
+            membrane = rerun if past.again else past.membrane[b, m]
+            _adjoint(neurons, slope, membrane, incoming, b, m, burst, delta, scratch, sums)
             if part == 0:
                 _hand_out(outgoing, b, m, burst, delta, scratch[0], steps)
             if len(outgoing.weight):
@@ -184,7 +201,7 @@ def run_backward(
 def _adjoint(
     neurons: Neurons,
     slope: Slope,
-    past: Past,
+    membrane: Array,
     incoming: Incoming,
     b: int,
     m: int,
@@ -193,12 +210,14 @@ def _adjoint(
     scratch: Array,
     sums: Array,
 ) -> None:
-    """Fill ``delta`` and leave the gradient of the initial membrane in the first row of scratch."""
-    steps = past.membrane.shape[2]
+    """Fill ``delta`` from the rows of the membrane.
+
+    ``scratch`` holds the initial membrane in its third row; its first row takes the gradient of
+    it.
+    """
+    steps = len(membrane)
     beta, threshold = neurons.beta[m], neurons.threshold[m]
-    membrane = past.membrane[b, m]
     carried, through, start = scratch[0], scratch[1], scratch[2]
-    load_initial(past.initial, b, m, start)
     fill(carried, 0)
     fill(through, 0)
     if len(incoming.final):

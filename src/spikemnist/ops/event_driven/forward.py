@@ -101,7 +101,7 @@ def run_forward(
         for b in range(begin, min(begin + chunk, batch)):
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
-            _scan(neurons, drive, trace, b, m, inflow, start, membrane)
+            scan(neurons, drive, b, m, inflow, start, membrane, trace.words[b, :, m])
             if len(trace.final):
                 width = min(WIDTH, trace.final.shape[1] - m * WIDTH)
                 for j in range(width):
@@ -118,20 +118,21 @@ def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
 
 
 @inlined
-def _scan(
+def scan(
     neurons: Neurons,
     drive: Drive,
-    trace: Trace,
     b: int,
     m: int,
     inflow: Array,
     start: Array,
     membrane: Array,
+    words: Array,
 ) -> None:
+    """Run tile m of sample b from the row ``start``; fill ``membrane`` ``[T, WIDTH]`` and words."""
     bias, beta, threshold = drive.bias[m], neurons.beta[m], neurons.threshold[m]
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     sparse, reset = drive.weights.shape[1] > 0, neurons.reset
-    indices, current, words = drive.neurons, drive.current, trace.words[b]
+    indices, current = drive.neurons, drive.current
     weights, starts = drive.weights[m if sparse else 0], drive.starts[b if sparse else 0]
     before = start
     for t in range(len(words)):
@@ -147,5 +148,5 @@ def _scan(
             _zero(now, before, inflow, bias, beta, threshold)
         else:
             _integrate(now, before, inflow, bias, beta)
-        words[t, m] = above(now, threshold)
+        words[t] = above(now, threshold)
         before = now

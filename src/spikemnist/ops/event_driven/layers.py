@@ -40,6 +40,11 @@ DENSE_FROM = 0.5
 """Density of the input from which the matrix product is the faster one: see the documentation."""
 
 
+RERUN_UP_TO = 16
+"""Input spikes of a sample in a timestep up to which it is faster to make the membranes again in
+the backward pass than to write and read them: see the documentation."""
+
+
 class Layer(NamedTuple):
     """Leaky neurons and the weights before them.
 
@@ -107,6 +112,15 @@ def is_sparse(signal: Signal, steps: int) -> bool:
     return int(signal.counts.sum()) <= DENSE_FROM * len(signal.words) * steps * signal.features
 
 
+def is_rerun(signal: Signal, steps: int) -> bool:
+    """Return whether a layer's membranes are made again for the backward pass, not kept."""
+    if not is_sparse(signal, steps):
+        return False
+    assert signal.words is not None
+    assert signal.counts is not None
+    return int(signal.counts.sum()) <= RERUN_UP_TO * len(signal.words) * steps
+
+
 def densify(signal: Signal, dtype: torch.dtype) -> Tensor:
     """Return a signal as ``[T or 1, B, F]``, without the scale."""
     if signal.dense is not None:
@@ -116,28 +130,28 @@ def densify(signal: Signal, dtype: torch.dtype) -> Tensor:
 
 
 def forward(
-    signal: Signal, layer: Layer, steps: int, batch: int, *, keep: bool, final: bool
+    signal: Signal, layer: Layer, steps: int, batch: int, *, keep: bool, record: bool, final: bool
 ) -> Activity:
-    """Run one layer; keep its membranes where a backward pass or a record needs them."""
-    size = layer_size(signal, layer)
-    dtype = layer.beta.dtype
-    parameters = [(layer.beta.detach().clamp(0, 1), 0.0), (layer.threshold, np.inf)]
-    bias = 0.0 if layer.bias is None else layer.bias
-    *neurons, tiled_bias = tile_parameters([*parameters, (bias, 0.0)], size, dtype)
-    drive = _drive(signal, layer, steps, tiled_bias)
+    """Run one layer.
+
+    Its membranes are kept where a backward pass or a record needs them; for a backward pass alone
+    the memory may be left unwritten, see `is_rerun`.
+    """
+    size, dtype = layer_size(signal, layer), layer.beta.dtype
+    neurons, drive = _prepare(signal, layer, steps, size)
     tiles = tiles_of(size)
     words = memory.empty((batch, steps, tiles), torch.int64)
-    membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep else None
+    membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
+    again = not record and is_rerun(signal, steps)
     last = torch.empty((batch, size), dtype=dtype) if final else None
-    trace = Trace(words.numpy().view(np.uint64), _array(membrane, 4, dtype), _array(last, 2, dtype))
+    written = None if again else membrane
+    trace = Trace(words.numpy().view(np.uint64), _array(written, 4, dtype), _array(last, 2, dtype))
     # Long enough that a tile's weights are loaded once for many samples, and short enough that
     # the threads end at the same time.
     chunk = max(1, min(32, -(-batch * tiles // 32)))
     units = tiles * -(-batch // chunk)
     work = batch * steps * tiles * 10 + len(drive.neurons) * tiles
-    parallel(
-        run_forward, units, chunk, Neurons(*neurons, layer.reset), drive, trace, work=work
-    )
+    parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     return Activity(words, events.count(words), membrane, last)
 
 
@@ -154,11 +168,23 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return Signal(size, words, events.count(words), scale=layer.scale)
 
 
-def _drive(signal: Signal, layer: Layer, steps: int, bias: Array) -> Drive:
+def _prepare(
+    signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True
+) -> tuple[Neurons, Drive]:
+    """Return a layer's neurons and what drives them, as kernels take them."""
+    beta, bias = layer.beta.detach().clamp(0, 1), 0.0 if layer.bias is None else layer.bias
+    values = [(beta, 0.0), (layer.threshold, np.inf), (bias, 0.0)]
+    *neurons, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
+    return Neurons(*neurons, layer.reset), _drive(signal, layer, steps, tiled_bias, run=run)
+
+
+def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
-    weights, current = np.empty((1, 0, WIDTH), bias.dtype), np.empty((0, 0, 0), bias.dtype)
+    weights, current = np.empty((1, 0, WIDTH), bias.dtype), _nothing(3, dtype)
     by_timestep = events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
-    if layer.weight is None:
+    if not run:
+        pass  # the initial membranes are all that is wanted
+    elif layer.weight is None:
         current = densify(signal, dtype).detach().contiguous().numpy()
     elif is_sparse(signal, steps):
         assert signal.words is not None
@@ -233,6 +259,8 @@ def backward(
     loss: Sequence[Tensor | None],
     above: Above | None,
     wanted: Wanted,
+    *,
+    recorded: bool,
 ) -> Gradients:
     """Differentiate one layer.
 
@@ -241,6 +269,7 @@ def backward(
     """
     batch, tiles, steps, _ = membrane.shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
+    again = not recorded and is_rerun(signal, steps)
     sparse = wanted.weight and is_sparse(signal, steps)
     dense_weight = wanted.weight and not sparse and layer.weight is not None
     constant = signal.dense is not None and len(signal.dense) < steps
@@ -249,7 +278,7 @@ def backward(
         adjoint = memory.empty((1 if constant and not wanted.signal else steps, batch, size), dtype)
     weight = None
     if sparse:
-        weight = torch.empty((size, signal.features), dtype=dtype)
+        weight = memory.empty((size, signal.features), dtype)
     sums = torch.empty((3 if wanted.parameters else 1, tiles, WIDTH), dtype=dtype)
     initial = torch.empty((batch, size), dtype=dtype) if wanted.initial else None
     outgoing = Outgoing(
@@ -259,15 +288,14 @@ def backward(
     parts = max(1, min(4 // tiles, events.words_of(signal.features))) if sparse else 1
     number = sums.numpy().dtype.type
     by_neuron = _events(signal, batch, sparse=sparse)
-    parameters = [(layer.beta.detach().clamp(0, 1), 0.0), (layer.threshold, np.inf)]
-    neurons = tile_parameters(parameters, size, dtype)
+    neurons, drive = _prepare(signal, layer, steps, size, run=again)
     parallel(
         run_backward,
         tiles * parts,
         parts,
-        Neurons(*neurons, layer.reset),
+        neurons,
         Slope(layer.slope[0], number(layer.slope[1]), number(layer.slope[2])),
-        Past(membrane.numpy(), _array(layer.initial, 2, dtype)),
+        Past(membrane.numpy(), drive, again),
         _incoming(layer, loss, above, dtype),
         by_neuron,
         outgoing,

@@ -93,7 +93,9 @@ def leaky_layers(
     stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
-        did = layers.forward(signal, layer, steps, batch, keep=keep or recorded, final=final)
+        did = layers.forward(
+            signal, layer, steps, batch, keep=keep, record=recorded, final=final
+        )
         kept = events.pack(mask) if mask.numel() else None
         signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
         counts.append(torch.from_numpy(did.counts))
@@ -152,12 +154,14 @@ def leaky_layers_backward(
     tiles: Sequence[Tensor],
     kept: Sequence[Tensor],
     weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
     betas: Sequence[Tensor],
     thresholds: Sequence[Tensor],
     initials: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
     scales: Sequence[float],
+    record: Sequence[bool],
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """Differentiate what `leaky_layers` did.
@@ -181,7 +185,7 @@ def leaky_layers_backward(
         ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
         initial membrane ``[B, N]``.
     """
-    stack = _stack(weights, betas, betas, thresholds, initials, resets, slopes, scales)
+    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
     signals = _signals(stack, spikes, features, counts, words)
     gradients: list[Tensor] = []
@@ -196,6 +200,7 @@ def leaky_layers_backward(
             [_some(gradient) for gradient in loss[3 * index : 3 * index + 3]],
             above,
             asked,
+            recorded=record[index],
         )
         gradients = [_fresh(got.weight), got.sums, _fresh(got.initial), *gradients]
         above = None if got.adjoint is None else Above(got.adjoint, stack[index].weight)
@@ -212,12 +217,14 @@ def _(
     tiles: Sequence[Tensor],
     kept: Sequence[Tensor],
     weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
     betas: Sequence[Tensor],
     thresholds: Sequence[Tensor],
     initials: Sequence[Tensor],
     resets: Sequence[int],
     slopes: Sequence[float],
     scales: Sequence[float],
+    record: Sequence[bool],
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     batch, _, steps, _ = tiles[0].shape
@@ -254,6 +261,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
         *[layer.tiles for layer in per_layer],
         *kept,
         *weights,
+        *biases,
         *betas,
         *thresholds,
         *initials,
@@ -261,11 +269,11 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    resets, slopes, scales, *_ = ctx.settings
+    resets, slopes, scales, record, *_ = ctx.settings
     count = len(resets)
     spikes, counts, *saved = ctx.saved_tensors
-    words, tiles, kept, weights, betas, thresholds, initials = (
-        saved[i * count : (i + 1) * count] for i in range(7)
+    words, tiles, kept, weights, biases, betas, thresholds, initials = (
+        saved[i * count : (i + 1) * count] for i in range(8)
     )
     needs_spikes, *needs = ctx.needs_input_grad[:6]
     needs_weight, needs_bias, needs_beta, needs_threshold, needs_initial = needs
@@ -275,8 +283,8 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     loss = [
         _fresh(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)
     ]
-    settings = (resets, slopes, scales, wanted)
-    tensors = (words, tiles, kept, weights, betas, thresholds, initials)
+    settings = (resets, slopes, scales, record, wanted)
+    tensors = (words, tiles, kept, weights, biases, betas, thresholds, initials)
     of_spikes, *of_layers = leaky_layers_backward(
         loss, spikes, ctx.features, counts, *tensors, *settings
     )
