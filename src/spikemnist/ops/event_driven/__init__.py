@@ -76,9 +76,9 @@ def _mask(layer: Layer, spikes: Tensor) -> Tensor:
     """Draw which spikes dropout lets through, with the same numbers as `torch.nn.Dropout`."""
     if not layer.dropout:
         return torch.empty(0)
-    assert layer.weight is not None
-    shape = (*spikes.shape[:2], len(layer.weight))
-    return torch.empty(shape, dtype=torch.uint8).bernoulli_(1 - layer.dropout)
+    # A layer without weights has a neuron for each of its inputs.
+    size = spikes.shape[2] if layer.weight is None else len(layer.weight)
+    return torch.empty((*spikes.shape[:2], size), dtype=torch.uint8).bernoulli_(1 - layer.dropout)
 
 
 def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

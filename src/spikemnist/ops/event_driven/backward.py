@@ -25,7 +25,7 @@ import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.events import ByNeuron
+from spikemnist.ops.event_driven.events import ByNeuron, ByTimestep
 from spikemnist.ops.event_driven.forward import (
     SUBTRACT,
     ZERO,
@@ -37,7 +37,7 @@ from spikemnist.ops.event_driven.forward import (
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
 from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, transpose
-from spikemnist.ops.event_driven.vector import WIDTH, add_rows, weigh_rows
+from spikemnist.ops.event_driven.vector import WIDTH, add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +83,24 @@ class Incoming(NamedTuple):
     scale: Any
 
 
+class Events(NamedTuple):
+    """The input's events, in the order in which their rows are added to the weight gradient.
+
+    ``direct`` takes them by timestep, which few tiles are better off with than with making the
+    other list first.
+    """
+
+    by_timestep: ByTimestep
+    by_neuron: ByNeuron
+    direct: bool
+
+
 class Outgoing(NamedTuple):
     """The gradients that are wanted; the others have length 0.
 
-    ``weight`` ``[N, F]``; ``sums`` ``[1 or 3, M, WIDTH]`` for the bias alone, or for bias, beta
-    and threshold; ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or ``[1, B, N]`` for its sum
-    over time.
+    ``weight`` ``[S, M, F, WIDTH]`` for each slice of the batch, F being 0 where it is not wanted;
+    ``sums`` ``[S, 1 or 3, M, WIDTH]`` for the bias alone, or for bias, beta and threshold;
+    ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
     """
 
     weight: Array
@@ -141,60 +153,76 @@ def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
 def run_backward(
     ticket: Array,
     units: int,
-    parts: int,
     neurons: Neurons,
     slope: Slope,
     past: Past,
     incoming: Incoming,
-    events: ByNeuron,
+    events: Events,
     outgoing: Outgoing,
 ) -> None:
-    """Differentiate one tile for one of ``parts`` ranges of input features in each unit of work.
+    """Differentiate one tile for one slice of the batch in each unit of work.
 
-    Each sum over the batch has one owner that adds in the order of the batch.
+    The slices are the same for any number of threads, and their sums are added in their order.
     """
     batch, _, steps, _ = past.membrane.shape
-    rerun, words_again = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
-    words = events.groups.shape[1] - 1
-    burst = events.burst
+    slices, burst = outgoing.sums.shape[0], events.by_neuron.burst
+    membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(3, neurons.beta)
-    sums = aligned_rows(len(outgoing.sums), neurons.beta)
+    sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
     unit = next_unit(ticket)
     while unit < units:
-        m, part = unit // parts, unit % parts
-        first, last = part * words // parts, (part + 1) * words // parts
-        start = first * WIDTH
-        stop = min(last * WIDTH, outgoing.weight.shape[1])
-        gradient = aligned_rows(max(stop - start, 0), neurons.beta)
+        m, part = unit // slices, unit % slices
+        weighed = outgoing.weight.shape[2] > 0
+        gradient = outgoing.weight[part, m]
         for row in range(len(gradient)):
             fill(gradient[row], 0)
         for row in range(len(sums)):
             fill(sums[row], 0)
-        for b in range(batch):
+        for b in range(part * batch // slices, (part + 1) * batch // slices):
             load_initial(past.drive.initial, b, m, scratch[2])
             if past.again:
-                scan(neurons, past.drive, b, m, scratch[0], scratch[2], rerun, words_again)
-            membrane = rerun if past.again else past.membrane[b, m]
-            _adjoint(neurons, slope, membrane, incoming, b, m, burst, delta, scratch, sums)
-            if part == 0:
-                _hand_out(outgoing, b, m, burst, delta, scratch[0], steps)
-            if len(outgoing.weight):
+                scan(neurons, past.drive, b, m, scratch[0], scratch[2], membrane, words)
+            rows = membrane if past.again else past.membrane[b, m]
+            _adjoint(neurons, slope, rows, incoming, b, m, burst, delta, scratch, sums)
+            _hand_out(outgoing, b, m, burst, delta, scratch[0], steps)
+            if weighed and events.direct:
+                _add_by_timestep(events.by_timestep, b, delta, gradient)
+            elif weighed:
                 _tabulate(delta, steps, burst)
-                for p in range(events.groups[b, first], events.groups[b, last]):
-                    add_rows(
-                        gradient[events.neurons[p] - start],
-                        delta,
-                        events.patterns,
-                        events.starts[p + b],
-                        events.starts[p + b + 1],
-                    )
-        if len(outgoing.weight):
-            neurons_here = outgoing.weight[m * WIDTH : (m + 1) * WIDTH, start:stop]
-            transpose(neurons_here, gradient[:, : len(neurons_here)])
-        if part == 0:
-            outgoing.sums[:, m] = sums
+                _add_by_neuron(events.by_neuron, b, delta, gradient)
+        for row in range(len(sums)):
+            for j in range(WIDTH):
+                outgoing.sums[part, row, m, j] = sums[row, j]
         unit = next_unit(ticket)
+
+
+@inlined
+def _add_by_timestep(events: ByTimestep, b: int, delta: Array, gradient: Array) -> None:
+    for t in range(events.starts.shape[1] - 1):
+        start, stop = events.starts[b, t], events.starts[b, t + 1]
+        scatter_row(gradient, delta[single(t, 1)], events.neurons, start, stop)
+
+
+@inlined
+def _add_by_neuron(events: ByNeuron, b: int, delta: Array, gradient: Array) -> None:
+    for p in range(events.samples[b], events.samples[b + 1]):
+        start, stop = events.starts[p + b], events.starts[p + b + 1]
+        add_rows(gradient[events.neurons[p]], delta, events.patterns, start, stop)
+
+
+@kernel
+def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
+    """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
+    m = next_unit(ticket)
+    while m < units:
+        total = slices[0, m]
+        for part in range(1, len(slices)):
+            for row in range(len(total)):
+                _add(total[row], total[row], slices[part, m, row])
+        neurons_here = weight[m * WIDTH : (m + 1) * WIDTH]
+        transpose(neurons_here, total[:, : len(neurons_here)])
+        m = next_unit(ticket)
 
 
 @inlined

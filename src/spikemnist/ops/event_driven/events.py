@@ -51,12 +51,12 @@ class ByTimestep(NamedTuple):
 class ByNeuron(NamedTuple):
     """When each neuron fired, by sample, ``burst`` timesteps at a time.
 
-    The neurons of word w that fired in sample b are ``neurons[groups[b, w] : groups[b, w + 1]]``,
-    and the one at position p fired in ``patterns[starts[p + b] : starts[p + b + 1]]``. A pattern
-    is ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
+    The neurons that fired in sample b are ``neurons[samples[b] : samples[b + 1]]``, and the one at
+    position p fired in ``patterns[starts[p + b] : starts[p + b + 1]]``. A pattern is
+    ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
     """
 
-    groups: Array
+    samples: Array
     neurons: Array
     starts: Array
     patterns: Array
@@ -189,15 +189,15 @@ def by_neuron(words: Tensor, counts: Array) -> ByNeuron:
     active = np.empty(batch, np.int64)
     parallel(_count_active, batch, bits, active, work=bits.size)
     burst = _burst(int(counts.sum()), int(active.sum()), batch, steps)
-    groups = np.empty((batch, width + 1), np.int64)
-    groups[:, 0] = np.cumsum(active) - active
+    samples = np.zeros(batch + 1, np.int64)
+    np.cumsum(active, out=samples[1:])
     neurons = _indices(int(active.sum()), width * WIDTH)
     starts = memory.empty((len(neurons) + batch,), torch.int64).numpy()
     patterns = _indices(int(counts.sum()), bursts_of(steps, burst) << burst)
     first = np.cumsum(counts) - counts
-    arguments = (bits, first, burst, groups, neurons, starts, patterns)
+    arguments = (bits, first, burst, samples, neurons, starts, patterns)
     parallel(_by_neuron, batch, *arguments, work=10 * bits.size + len(patterns))
-    return ByNeuron(groups, neurons, starts, patterns, burst)
+    return ByNeuron(samples, neurons, starts, patterns, burst)
 
 
 def bursts_of(steps: int, burst: int) -> int:
@@ -234,7 +234,7 @@ def _by_neuron(
     words: Array,
     first: Array,
     burst: int,
-    groups: Array,
+    samples: Array,
     neurons: Array,
     starts: Array,
     patterns: Array,
@@ -243,7 +243,7 @@ def _by_neuron(
     over_time = np.empty((chunks, WIDTH), np.uint64)
     b = next_unit(ticket)
     while b < units:
-        position, event = groups[b, 0], first[b]
+        position, event = samples[b], first[b]
         starts[position + b] = event
         for w in range(words.shape[2]):
             fired = _any(words[b], w)
@@ -258,7 +258,6 @@ def _by_neuron(
                     event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
                 position += 1
                 starts[position + b] = event
-            groups[b, w + 1] = position
         b = next_unit(ticket)
 
 

@@ -15,11 +15,13 @@ from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.backward import (
+    Events,
     Incoming,
     Outgoing,
     Past,
     Slope,
     run_backward,
+    sum_slices,
 )
 from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
 from spikemnist.ops.event_driven.tiles import tile_parameters, tile_weights, tiles_of
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 NARROW = 64
 """Neurons up to which a layer's adjoint is weighed tile by tile in the backward kernel below it."""
+
+DIRECT_UP_TO = 2
+"""Tiles up to which the weight gradient takes events by timestep: see `Events`."""
 
 DENSE_FROM = 0.5
 """Density of the input from which the matrix product is the faster one: see the documentation."""
@@ -276,36 +281,36 @@ def backward(
     adjoint = None
     if wanted.signal or dense_weight:
         adjoint = memory.empty((1 if constant and not wanted.signal else steps, batch, size), dtype)
-    weight = None
-    if sparse:
-        weight = memory.empty((size, signal.features), dtype)
-    sums = torch.empty((3 if wanted.parameters else 1, tiles, WIDTH), dtype=dtype)
+    # Few tiles are worked at for several slices of the batch, so that no thread goes without.
+    slices = max(1, min(8 // tiles, batch))
+    features = signal.features if sparse else 0
+    of_weight = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
+    sums = torch.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype=dtype)
     initial = torch.empty((batch, size), dtype=dtype) if wanted.initial else None
-    outgoing = Outgoing(
-        _array(weight, 2, dtype), sums.numpy(), _array(initial, 2, dtype), _array(adjoint, 3, dtype)
-    )
-    # Few tiles are split by input features, so that there is work for every thread.
-    parts = max(1, min(4 // tiles, events.words_of(signal.features))) if sparse else 1
-    number = sums.numpy().dtype.type
-    by_neuron = _events(signal, batch, sparse=sparse)
+    number = of_weight.dtype.type
+    listed = _events(signal, batch, tiles, sparse=sparse)
     neurons, drive = _prepare(signal, layer, steps, size, run=again)
+    spikes = int(signal.counts.sum()) if sparse and signal.counts is not None else 0
     parallel(
         run_backward,
-        tiles * parts,
-        parts,
+        tiles * slices,
         neurons,
         Slope(layer.slope[0], number(layer.slope[1]), number(layer.slope[2])),
         Past(membrane.numpy(), drive, again),
         _incoming(layer, loss, above, dtype),
-        by_neuron,
-        outgoing,
-        work=batch * steps * tiles * 20 + len(by_neuron.patterns) * tiles,
+        listed,
+        Outgoing(of_weight, sums.numpy(), _array(initial, 2, dtype), _array(adjoint, 3, dtype)),
+        work=batch * steps * tiles * 20 + spikes * tiles,
     )
+    weight = None
+    if sparse:
+        weight = memory.empty((size, features), dtype)
+        parallel(sum_slices, tiles, of_weight, weight.numpy(), work=of_weight.size // 16)
     if dense_weight:
         weight = _dense_weight(signal, adjoint)
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
-    return Gradients(weight, sums.flatten(1)[:, :size].contiguous(), initial, adjoint)
+    return Gradients(weight, sums.sum(0).flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
 def _incoming(
@@ -333,13 +338,19 @@ def _incoming(
     )
 
 
-def _events(signal: Signal, batch: int, *, sparse: bool) -> events.ByNeuron:
+def _events(signal: Signal, batch: int, tiles: int, *, sparse: bool) -> Events:
+    nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
+    by_timestep = events.ByTimestep(nothing, np.zeros((1, 1), np.int64))
+    by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1)
+    direct = tiles <= DIRECT_UP_TO
     if sparse:
         assert signal.words is not None
         assert signal.counts is not None
-        return events.by_neuron(signal.words, signal.counts)
-    nothing = np.empty(0, np.uint16)
-    return events.ByNeuron(np.zeros((batch, 1), np.int64), nothing, np.empty(0, np.int64), nothing, 1)
+        if direct:
+            by_timestep = events.by_timestep(signal.words, signal.counts)
+        else:
+            by_neuron = events.by_neuron(signal.words, signal.counts)
+    return Events(by_timestep, by_neuron, direct)
 
 
 def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:

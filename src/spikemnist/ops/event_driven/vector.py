@@ -45,6 +45,11 @@ def add_rows(out: Array, table: Array, indices: Array, start: int, stop: int) ->
     out += table[indices[start:stop]].sum(0)
 
 
+def scatter_row(table: Array, row: Array, indices: Array, start: int, stop: int) -> None:
+    """Add a row to each of the rows ``table[indices[start:stop]]``, which are different ones."""
+    table[indices[start:stop]] += row
+
+
 def weigh_rows(out: Array, table: Array, weights: Array) -> None:
     """Set row ``out`` to the sum of the rows of ``table``, each times its weight."""
     out[:] = weights @ table[: len(weights)]
@@ -129,6 +134,15 @@ class Rows:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self.builder.shuffle_vector(first, first, lanes)
 
+    def multiply_add(self, left: Any, right: Any, addend: Any) -> Any:
+        """Return ``left * right + addend``, rounded once where the processor can."""
+        kind = self.vector
+        element = "f32" if self.size == 4 else "f64"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{kind.count}{element}"
+        )
+        return self.builder.call(function, [left, right, addend])
+
     def add(self, left: list[Any], right: list[Any]) -> list[Any]:
         return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
 
@@ -156,6 +170,11 @@ class Rows:
         return carried
 
 
+def _index(builder: Any, indices: Any, position: Any) -> Any:
+    index = builder.load(builder.gep(indices, [position], inbounds=True))
+    return builder.zext(index, _INDEX) if index.type.width < _INDEX.width else index
+
+
 def _accumulate(table: Any, *, keep: bool) -> Any:
     """Return code that adds rows of a table to what is in a row, or to zero."""
 
@@ -165,10 +184,7 @@ def _accumulate(table: Any, *, keep: bool) -> Any:
         index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
 
         def row(position: Any) -> list[Any]:
-            index = builder.load(builder.gep(index_data, [position], inbounds=True))
-            if index.type.width < _INDEX.width:
-                index = builder.zext(index, _INDEX)
-            return rows.load(rows.of_table(base, index))
+            return rows.load(rows.of_table(base, _index(builder, index_data, position)))
 
         def several(position: Any, sums: list[Any]) -> list[Any]:
             terms = [row(builder.add(position, ir.Constant(_INDEX, i))) for i in range(UNROLL)]
@@ -202,6 +218,27 @@ def _add_rows_code(
 ) -> Any:
     signature = types.void(out, table, indices, types.intp, types.intp)
     return signature, _accumulate(table, keep=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _scatter_row_code(
+    typing: Any, table: Any, row: Any, indices: Any, start: Any, stop: Any
+) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = Rows(context, builder, table.dtype)
+        base, source = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
+        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+        values = rows.load(source)
+
+        def body(position: Any, _: list[Any]) -> list[Any]:
+            target = rows.of_table(base, _index(builder, index_data, position))
+            rows.store(rows.add(rows.load(target), values), target)
+            return []
+
+        rows.loop(arguments[3], arguments[4], 1, [], body)
+        return context.get_dummy_value()
+
+    return types.void(table, row, indices, types.intp, types.intp), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -265,7 +302,7 @@ def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any) -> Any:
             scalar = builder.load(builder.gep(weight.data, [position], inbounds=True))
             all_lanes = rows.splat(scalar)
             terms = rows.load(rows.of_table(base, position))
-            return rows.add(sums, [builder.fmul(all_lanes, term) for term in terms])
+            return [rows.multiply_add(all_lanes, *pair) for pair in zip(terms, sums, strict=True)]
 
         count = builder.extract_value(weight.shape, 0)
         sums = rows.loop(ir.Constant(_INDEX, 0), count, 1, rows.zeros(), body)
@@ -338,6 +375,11 @@ overload(sum_rows)(
 overload(add_rows)(
     lambda out, table, indices, start, stop: lambda out, table, indices, start, stop: (
         _add_rows_code(out, table, indices, start, stop)
+    )
+)
+overload(scatter_row)(
+    lambda table, row, indices, start, stop: lambda table, row, indices, start, stop: (
+        _scatter_row_code(table, row, indices, start, stop)
     )
 )
 overload(weigh_rows)(
