@@ -14,14 +14,10 @@ if TYPE_CHECKING:
 
 _BYTES = ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
-_FORK = ir.FunctionType(
-    ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)]
-)
+_FORK = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)])
 
 
-def share(
-    kernel: Callable[..., None], fork: int, threads: int, arguments: tuple[Any, ...]
-) -> None:
+def share(kernel: Callable[..., None], fork: int, threads: int, arguments: tuple[Any, ...]) -> None:
     """Call a kernel in each of so many threads, through the function at address ``fork``.
 
     The kernel's units of work are numbered, so that one thread alone does all of it: that is
@@ -69,7 +65,7 @@ def _body(context: Any, builder: Any, kernel: Any, signature: Any, packed: Any) 
 
 
 overload(share)(
-    lambda kernel, fork, threads, arguments: lambda kernel, fork, threads, arguments: (
-        _share_code(kernel, fork, threads, arguments)
+    lambda kernel, fork, threads, arguments: (
+        lambda kernel, fork, threads, arguments: _share_code(kernel, fork, threads, arguments)
     )
 )

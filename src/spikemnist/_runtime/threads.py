@@ -5,13 +5,16 @@ number from the ticket until there are none left. A unit owns what it writes, so
 not depend on who does it or on how many threads there are.
 
 The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
-interpreter's lock. No second OpenMP runtime is loaded, and neither torch's nor Numba's thread
-settings are touched.
+interpreter's lock. An OpenMP team waits for each of its threads, also for one that found nothing
+to do because another program had its core; Python's need not have begun at all. So while the
+machine is crowded the team is left alone. No second OpenMP runtime is loaded, and neither torch's
+nor Numba's thread settings are touched.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 
 GRAIN = 1 << 16
 """Operations, of about a nanosecond each, for which another thread is not worth waking."""
+
+STALL = 2e-3
+"""Seconds beyond a generous estimate of the work that a team takes only on a crowded machine."""
+
+RETRY = 0.5
+"""Seconds after which the team is tried again."""
+
+_crowded_until = 0.0
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -49,11 +60,20 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     threads = torch.get_num_threads()
     if threads == 1 or units < 2 or work < GRAIN:
         kernel(0, 1, ticket, units, *arguments)
-    elif fork := openmp.fork_address():
-        # All of the team: a smaller one would make the runtime end the other threads.
-        kernel(fork, threads, ticket, units, *arguments)
+    elif time.perf_counter() >= _crowded_until and (fork := openmp.fork_address()):
+        _in_team(kernel, work, fork, threads, ticket, units, *arguments)
     else:
         _in_pool(kernel, min(threads, units) - 1, 0, 1, ticket, units, *arguments)
+
+
+def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
+    global _crowded_until
+    started = time.perf_counter()
+    # All of the team: a smaller one would make the runtime end the other threads.
+    kernel(*arguments)
+    ended = time.perf_counter()
+    if ended - started > STALL + 10e-9 * work:
+        _crowded_until = ended + RETRY
 
 
 def _in_pool(kernel: Callable[..., None], helpers: int, *arguments: Any) -> None:

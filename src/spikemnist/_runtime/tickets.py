@@ -29,4 +29,3 @@ def _next_unit_code(typing: Any, ticket: Any) -> Any:
 
 
 overload(next_unit)(lambda ticket: lambda ticket: _next_unit_code(ticket))
-

@@ -57,6 +57,7 @@ def _parse(words: list[str]) -> Command:
     import tyro
 
     from spikemnist.cli import options
+    from spikemnist.cli.recipes import RECIPES
     from spikemnist.cli.runs import resumed
 
     def parse(kind: object, words: list[str], **settings: object) -> Command:
@@ -73,10 +74,11 @@ def _parse(words: list[str]) -> Command:
     try:
         with contextlib.redirect_stderr(complaint):
             command = parse(options.Command, words)
-            if isinstance(command, options.Train) and command.resume:
-                # What the run was started with takes the place of the defaults, so that only
-                # options given now can differ from it.
-                command = parse(options.Train, words[1:], default=resumed(command))
+            if isinstance(command, options.Train) and (command.resume or command.recipe):
+                # What the run was started with, or the recipe, takes the place of the defaults,
+                # so that only options given now differ from it.
+                default = resumed(command) if command.resume else RECIPES[str(command.recipe)]
+                command = parse(options.Train, words[1:], default=default)
     except SystemExit as exit_:
         if exit_.code:
             raise WrongRequest(_one_line(complaint.getvalue())) from None

@@ -19,7 +19,7 @@ from spikemnist.training import available_devices
 if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
-PACKAGES = ("torch", "torchvision", "snntorch", "numpy", "matplotlib", "safetensors")
+PACKAGES = ("torch", "torchvision", "snntorch", "numpy", "numba", "matplotlib", "safetensors")
 
 
 def run(command: Info) -> int:
@@ -31,11 +31,20 @@ def run(command: Info) -> int:
         f"python      {platform.python_version()} on {platform.platform()}, {sys.executable}\n"
         f"packages    {packages}\n"
         f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
-        f"backends    {backends}; auto takes {select_backend('auto')}\n"
+        f"backends    {backends}\n"
+        f"            {_engine()}\n"
         f"encoders    {', '.join(available_encoders())}\n"
         f"data        {_data()}"
     )
     return 0
+
+
+def _engine() -> str:
+    try:
+        select_backend("event_driven")
+    except ValueError as error:
+        return f"auto takes reference: {error}"
+    return "auto takes event_driven on the CPU, else reference"
 
 
 def _version(package: str) -> str:

@@ -19,7 +19,8 @@ from spikemnist.cli.options import Train
 CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 
-_NOT_STORED = ("out", "resume", "debug")
+# A recipe is stored as what it stands for.
+_NOT_STORED = ("out", "resume", "recipe", "debug")
 
 
 def new_run(command: Train) -> Path:

@@ -213,26 +213,23 @@ class LeakyMLP(nn.Module):
         recorded: Tensor | None,
         state: Sequence[Tensor] | None,
     ) -> Record:
-        fired, membrane = activities[-1].spikes, activities[-1].membrane
-        assert fired is not None
-        assert membrane is not None
         layers = [
             LayerRecord(name, did.spikes, did.membrane, layer.leaky.threshold.detach())
             for name, layer, did in zip(self.sizes, self.layers, activities, strict=True)
-            if recorded is not None
+            if did.spikes is not None and did.membrane is not None
         ]
-        final = [did.final for did in activities]
+        output = layers[-1]
         return Record(
-            spikes=fired,
-            membrane=membrane,
-            scores=scores(self.readout, fired, membrane),
+            spikes=output.spikes,
+            membrane=output.membrane,
+            scores=scores(self.readout, output.spikes, output.membrane),
             spike_counts=torch.stack([did.counts for did in activities]),
             readout=self.readout,
             backend=backend,
             sizes=self.sizes,
-            layers=tuple(layers),
+            layers=() if recorded is None else tuple(layers),
             input=recorded,
-            state=None if state is None else tuple(final),
+            state=None if state is None else tuple(did.final for did in activities if did.final is not None),
         )
 
     def _features(self, spikes: Tensor) -> Tensor:

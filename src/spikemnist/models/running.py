@@ -45,7 +45,7 @@ def run(
     dropout
         For each layer the probability with which its spikes are dropped on their way to the next.
     """
-    initial = state or [None] * len(layers)
+    initial: Sequence[Tensor | None] = state or [None] * len(layers)
     given = [
         ops.Layer(
             weight=layer.linear.weight,

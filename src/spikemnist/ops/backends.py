@@ -16,9 +16,7 @@ BACKENDS: tuple[str, ...] = get_args(Backend)
 """How the T steps are run."""
 
 
-def select_backend(
-    backend: str, spikes: Tensor | None = None, weight: Tensor | None = None
-) -> str:
+def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:
     """Return the backend that runs when ``backend`` is asked for.
 
     Parameters

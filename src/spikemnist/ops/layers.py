@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """Weights and the leaky neurons behind them.

@@ -25,7 +25,6 @@ import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.events import ByNeuron, ByTimestep
 from spikemnist.ops.event_driven.forward import (
     SUBTRACT,
     ZERO,
@@ -41,6 +40,8 @@ from spikemnist.ops.event_driven.vector import WIDTH, add_rows, scatter_row, wei
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from spikemnist.ops.event_driven.events import ByNeuron, ByTimestep
 
     Array = NDArray[Any]
 
@@ -266,9 +267,7 @@ def _adjoint(
                 fill(through, 0)
             add_part(through, incoming.spikes[t, b], m)
         if len(incoming.above) or len(incoming.spikes):
-            through_spikes(
-                through, membrane[t], threshold, slope.kind, slope.first, slope.second
-            )
+            through_spikes(through, membrane[t], threshold, slope.kind, slope.first, slope.second)
         now = delta[single(t, burst)]
         if len(incoming.membrane):
             add_part(carried, incoming.membrane[t, b], m)

@@ -301,7 +301,7 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
 
 
 @inlined
-def _any(words: Array, w: int) -> np.uint64:
+def _any(words: Array, w: int) -> Any:
     """Return the bits of word w that are set at some timestep."""
     fired = np.uint64(0)
     for t in range(len(words)):

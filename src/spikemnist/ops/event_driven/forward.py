@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.rowwise import rowwise, where
@@ -90,7 +88,7 @@ def run_forward(
     ticket: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
 ) -> None:
     """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
-    batch, steps, tiles = trace.words.shape
+    batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = scratch[0], scratch[1]

@@ -179,8 +179,10 @@ def _prepare(
     """Return a layer's neurons and what drives them, as kernels take them."""
     beta, bias = layer.beta.detach().clamp(0, 1), 0.0 if layer.bias is None else layer.bias
     values = [(beta, 0.0), (layer.threshold, np.inf), (bias, 0.0)]
-    *neurons, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
-    return Neurons(*neurons, layer.reset), _drive(signal, layer, steps, tiled_bias, run=run)
+    tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
+    return Neurons(tiled_beta, threshold, layer.reset), _drive(
+        signal, layer, steps, tiled_bias, run=run
+    )
 
 
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:

@@ -9,7 +9,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
 from typing import Any, NamedTuple
 
 import torch
@@ -86,16 +86,14 @@ def leaky_layers(
     """
     steps, batch, _ = spikes.shape
     signal = layers.receive(spikes, betas[0].dtype)
-    counts, outputs = [_counts(signal, batch)], []
+    counts, outputs = [_counts(signal, batch)], list[Tensor]()
     words = signal.words
     if words is None:
         words = torch.zeros((batch, steps, tiles_of(signal.features)), dtype=torch.int64)
     stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
-        did = layers.forward(
-            signal, layer, steps, batch, keep=keep, record=recorded, final=final
-        )
+        did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
         kept = events.pack(mask) if mask.numel() else None
         signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
         counts.append(torch.from_numpy(did.counts))
@@ -280,9 +278,7 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     wanted = [needs_spikes]
     for i in range(count):
         wanted += [needs_weight[i], needs_beta[i] or needs_threshold[i], needs_initial[i]]
-    loss = [
-        _fresh(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)
-    ]
+    loss = [_fresh(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)]
     settings = (resets, slopes, scales, record, wanted)
     tensors = (words, tiles, kept, weights, biases, betas, thresholds, initials)
     of_spikes, *of_layers = leaky_layers_backward(

@@ -65,21 +65,19 @@ class Vector:
         return self.call("fabs")
 
     def __gt__(self, other: Any) -> Vector:
-        return Vector(
-            self.builder, self.builder.fcmp_ordered(">", self.value, self._value(other))
-        )
+        return Vector(self.builder, self.builder.fcmp_ordered(">", self.value, self._value(other)))
 
     def __lt__(self, other: Any) -> Vector:
-        return Vector(
-            self.builder, self.builder.fcmp_ordered("<", self.value, self._value(other))
-        )
+        return Vector(self.builder, self.builder.fcmp_ordered("<", self.value, self._value(other)))
 
     def call(self, name: str) -> Vector:
         """Return an LLVM function of each number."""
         kind = self.value.type
-        element = "f32" if kind.element == ir.FloatType() else "f64"
+        bits = 32 if kind.element == ir.FloatType() else 64
         function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(kind, [kind]), f"llvm.{name}.v{kind.count}{element}"
+            self.builder.module,
+            ir.FunctionType(kind, [kind]),
+            f"llvm.{name}.v{kind.count}f{bits}",
         )
         return Vector(self.builder, self.builder.call(function, [self.value]))
 

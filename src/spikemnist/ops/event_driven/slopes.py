@@ -24,6 +24,8 @@ from spikemnist.ops.surrogate import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -45,8 +47,9 @@ KINDS: dict[type[Surrogate], int] = {
 }
 
 
-def slope_of(surrogate: Surrogate) -> tuple[int, float, float]:
+def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
+    assert isinstance(surrogate, Surrogate)  # `spikemnist.models` gives no other to the engine
     match surrogate:
         case ATan(alpha=alpha):
             parameters = (math.pi / 2 * alpha, alpha / 2)
@@ -103,9 +106,7 @@ def _heaviside(gradient: Any, membrane: Any, threshold: Any) -> Any:
 
 
 @rowwise
-def _spike_rate_escape(
-    gradient: Any, membrane: Any, threshold: Any, beta: Any, slope: Any
-) -> Any:
+def _spike_rate_escape(gradient: Any, membrane: Any, threshold: Any, beta: Any, slope: Any) -> Any:
     return gradient * (slope * exp(-(beta * abs(membrane - threshold - 1))))
 
 

@@ -80,7 +80,7 @@ def count_bits(word: np.uint64) -> int:
     return int(word).bit_count()
 
 
-def _word(bits: Array) -> np.uint64:
+def _word(bits: Array) -> Any:
     return np.packbits(bits, bitorder="little").view(np.uint64)[0]
 
 
@@ -98,6 +98,7 @@ class Rows:
         self.count = WIDTH // lanes
 
     def address(self, array_type: Any, array: Any) -> Any:
+        """Return the address of an array's first number."""
         data = make_array(array_type)(self.context, self.builder, array).data
         return self.builder.bitcast(data, ir.IntType(8).as_pointer())
 
@@ -115,14 +116,17 @@ class Rows:
         return [self.builder.bitcast(part, self.vector.as_pointer()) for part in parts]
 
     def load(self, row: Any) -> list[Any]:
+        """Return a row as vectors."""
         # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
         return [self.builder.load(part, align=self.size) for part in self._parts(row)]
 
     def store(self, values: list[Any], row: Any) -> None:
+        """Write a row."""
         for value, part in zip(values, self._parts(row), strict=True):
             self.builder.store(value, part, align=self.size)
 
     def zeros(self) -> list[Any]:
+        """Return a row of zeros."""
         zero = ir.Constant(self.vector, [0.0] * self.vector.count)
         return [zero] * self.count
 
@@ -139,11 +143,14 @@ class Rows:
         kind = self.vector
         element = "f32" if self.size == 4 else "f64"
         function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{kind.count}{element}"
+            self.builder.module,
+            ir.FunctionType(kind, [kind] * 3),
+            f"llvm.fmuladd.v{kind.count}{element}",
         )
         return self.builder.call(function, [left, right, addend])
 
     def add(self, left: list[Any], right: list[Any]) -> list[Any]:
+        """Return the sum of two rows."""
         return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
 
     def loop(
@@ -205,17 +212,13 @@ def _accumulate(table: Any, *, keep: bool) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _sum_rows_code(
-    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any
-) -> Any:
+def _sum_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
     signature = types.void(out, table, indices, types.intp, types.intp)
     return signature, _accumulate(table, keep=False)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _add_rows_code(
-    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any
-) -> Any:
+def _add_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
     signature = types.void(out, table, indices, types.intp, types.intp)
     return signature, _accumulate(table, keep=True)
 
@@ -368,18 +371,18 @@ def _count_bits_code(typing: Any, word: Any) -> Any:
 
 
 overload(sum_rows)(
-    lambda out, table, indices, start, stop: lambda out, table, indices, start, stop: (
-        _sum_rows_code(out, table, indices, start, stop)
+    lambda out, table, indices, start, stop: (
+        lambda out, table, indices, start, stop: _sum_rows_code(out, table, indices, start, stop)
     )
 )
 overload(add_rows)(
-    lambda out, table, indices, start, stop: lambda out, table, indices, start, stop: (
-        _add_rows_code(out, table, indices, start, stop)
+    lambda out, table, indices, start, stop: (
+        lambda out, table, indices, start, stop: _add_rows_code(out, table, indices, start, stop)
     )
 )
 overload(scatter_row)(
-    lambda table, row, indices, start, stop: lambda table, row, indices, start, stop: (
-        _scatter_row_code(table, row, indices, start, stop)
+    lambda table, row, indices, start, stop: (
+        lambda table, row, indices, start, stop: _scatter_row_code(table, row, indices, start, stop)
     )
 )
 overload(weigh_rows)(
