@@ -219,6 +219,7 @@ class LeakyMLP(nn.Module):
             if did.spikes is not None and did.membrane is not None
         ]
         output = layers[-1]
+        final = tuple(did.final for did in activities if did.final is not None)
         return Record(
             spikes=output.spikes,
             membrane=output.membrane,
@@ -229,7 +230,7 @@ class LeakyMLP(nn.Module):
             sizes=self.sizes,
             layers=() if recorded is None else tuple(layers),
             input=recorded,
-            state=None if state is None else tuple(did.final for did in activities if did.final is not None),
+            state=None if state is None else final,
         )
 
     def _features(self, spikes: Tensor) -> Tensor:

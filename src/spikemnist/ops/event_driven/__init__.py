@@ -3,7 +3,7 @@
 Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
 packs spikes into bits and lists them; `forward` and `backward` are the kernels of a layer, built
 of row operations (`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` gives the
-kernels what they need; `operators` makes torch know the whole.
+kernels what they need; `network` runs all of them, and `operators` makes torch know it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.ops.event_driven.forward import RESETS
-from spikemnist.ops.event_driven.operators import PER_LAYER, Output, leaky_layers
+from spikemnist.ops.event_driven.network import PER_LAYER, Output, nothing_or
+from spikemnist.ops.event_driven.operators import call
 from spikemnist.ops.event_driven.slopes import slope_of
 from spikemnist.ops.layers import Activity, Layer
 from spikemnist.ops.surrogate import Heaviside
@@ -39,18 +40,9 @@ def run_fused(
     recorded = [record == "all" or layer is layers[-1] for layer in layers]
     given = [(x.weight, x.bias, x.beta, x.threshold, x.initial) for x in layers]
     tensors = [spikes, *(tensor for layer in given for tensor in layer if tensor is not None)]
-    weights, biases, betas, thresholds, initials = (
-        [torch.empty(0) if tensor is None else tensor for tensor in kind]
-        for kind in zip(*given, strict=True)
-    )
-    *fields, counts, _ = leaky_layers(
-        spikes,
-        weights,
-        biases,
-        betas,
-        thresholds,
-        initials,
-        [*(_mask(layer, spikes) for layer in layers[:-1]), torch.empty(0)],
+    lists = [list(map(nothing_or, kind)) for kind in zip(*given, strict=True)]
+    masks = [*(_mask(layer, spikes) for layer in layers[:-1]), torch.empty(0)]
+    settings = (
         [RESETS[layer.reset_mechanism] for layer in layers],
         [float(number) for layer in layers for number in slope_of(layer.spike_grad)],
         [1 / (1 - layer.dropout) for layer in layers],
@@ -58,6 +50,7 @@ def run_fused(
         final,
         torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors),
     )
+    *fields, counts, _ = call(spikes, [*lists, masks], settings)
     activities = []
     for index, kept in enumerate(recorded):
         out = Output(*fields[PER_LAYER * index : PER_LAYER * (index + 1)])

@@ -1,111 +1,40 @@
-"""The engine as two operators that autograd, `torch.compile` and `torch.export` know.
+"""The engine as torch knows it: differentiable, and as operators that it can trace.
 
-``spikemnist::leaky_layers`` runs a stack of layers, ``spikemnist::leaky_layers_backward``
-differentiates it. Lists have one entry for each layer; a tensor of no elements stands for one
-that is not there.
+``spikemnist::leaky_layers`` and ``spikemnist::leaky_layers_backward`` are what `torch.compile` and
+`torch.export` see. Without a trace the same two functions are called directly: an operator with
+lists of tensors costs some hundred microseconds a call.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, ``L`` layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence  # noqa: TC003 - torch reads the annotations
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from spikemnist.ops.event_driven import events, layers
-from spikemnist.ops.event_driven.layers import Above, Layer, Signal, Wanted
+from spikemnist.ops.event_driven.network import (
+    PER_LAYER,
+    Output,
+    differentiate_network,
+    nothing_or,
+    run_network,
+)
 from spikemnist.ops.event_driven.tiles import tiles_of
 from spikemnist.ops.event_driven.vector import WIDTH
 
-PER_LAYER = 6
-"""How many tensors come out for each layer: the fields of `Output`."""
+TENSORS = 6
+"""Lists of tensors that `run_network` takes after the spikes."""
 
+leaky_layers = torch.library.custom_op(
+    "spikemnist::leaky_layers", mutates_args=(), device_types="cpu"
+)(run_network)
 
-class Output(NamedTuple):
-    """What comes out for a layer.
-
-    ``spikes`` and ``membrane`` ``[T, B, N]`` where they are recorded and ``final`` ``[B, N]``
-    where it is asked for; for the backward pass ``words`` ``[B, T, M]``, ``tiles``
-    ``[B, M, T, WIDTH]`` of membranes, and in ``kept`` the words that dropout let through.
-    """
-
-    spikes: Tensor
-    membrane: Tensor
-    final: Tensor
-    words: Tensor
-    tiles: Tensor
-    kept: Tensor
-
-
-@torch.library.custom_op("spikemnist::leaky_layers", mutates_args=(), device_types="cpu")
-def leaky_layers(
-    spikes: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
-    record: Sequence[bool],
-    final: bool,
-    keep: bool,
-) -> list[Tensor]:
-    """Run layers of leaky neurons.
-
-    Parameters
-    ----------
-    spikes
-        ``[T, B, F]``.
-    weights, biases, betas, thresholds, initials
-        ``[N, F]``, ``[N]``, ``[N]`` or a scalar, ``[N]`` or a scalar, ``[B, N]``. Where there
-        are no weights, the layer's input is its current.
-    masks
-        ``[T, B, N]``, one where dropout lets a spike through to the next layer.
-    resets, slopes, scales
-        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives; how
-        many times as strong dropout makes the spikes that it lets through.
-    record
-        Whether a layer's spikes and membranes are returned.
-    final
-        Whether the membranes after the last timestep are.
-    keep
-        Whether a backward pass may follow.
-
-    Returns
-    -------
-    list of torch.Tensor
-        The fields of `Output` for each layer; the number of spikes of the input and of each layer
-        for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
-        of the input.
-    """
-    steps, batch, _ = spikes.shape
-    signal = layers.receive(spikes, betas[0].dtype)
-    counts, outputs = [_counts(signal, batch)], list[Tensor]()
-    words = signal.words
-    if words is None:
-        words = torch.zeros((batch, steps, tiles_of(signal.features)), dtype=torch.int64)
-    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
-    for layer, mask, recorded in zip(stack, masks, record, strict=True):
-        size = layers.layer_size(signal, layer)
-        did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
-        kept = events.pack(mask) if mask.numel() else None
-        signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
-        counts.append(torch.from_numpy(did.counts))
-        outputs += Output(
-            events.unpack(did.words, size, layer.beta.dtype) if recorded else _fresh(None),
-            _untile(did.membrane, size) if recorded and did.membrane is not None else _fresh(None),
-            _fresh(did.final),
-            did.words,
-            _fresh(did.membrane if keep else None),
-            _fresh(kept),
-        )
-    return [*outputs, torch.stack(counts), words]
+leaky_layers_backward = torch.library.custom_op(
+    "spikemnist::leaky_layers_backward", mutates_args=(), device_types="cpu"
+)(differentiate_network)
 
 
 @leaky_layers.register_fake
@@ -140,69 +69,6 @@ def _(
             bits.new_empty((batch, steps, tiles) if mask.dim() == 3 else nothing),
         )
     return [*outputs, bits.new_empty((len(weights) + 1, batch)), bits]
-
-
-@torch.library.custom_op("spikemnist::leaky_layers_backward", mutates_args=(), device_types="cpu")
-def leaky_layers_backward(
-    loss: Sequence[Tensor],
-    spikes: Tensor,
-    features: int,
-    counts: Tensor,
-    words: Sequence[Tensor],
-    tiles: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
-    record: Sequence[bool],
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    """Differentiate what `leaky_layers` did.
-
-    Parameters
-    ----------
-    loss
-        The gradients of ``spikes``, ``membrane`` and ``final`` of each layer.
-    spikes, features
-        The input ``[T, B, F]``, which is looked at only where it was not spikes, and ``F``.
-    counts, words, tiles, kept
-        What `leaky_layers` returned; ``words`` begins with those of the input.
-    wanted
-        Whether the gradient of the input is, and for each layer those of the weight, of beta or
-        threshold, and of the initial membrane.
-
-    Returns
-    -------
-    list of torch.Tensor
-        The gradient of the input ``[T, B, F]``; and for each layer those of the weight
-        ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
-        initial membrane ``[B, N]``.
-    """
-    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
-    stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
-    signals = _signals(stack, spikes, features, counts, words)
-    gradients: list[Tensor] = []
-    above = None
-    for index in reversed(range(len(stack))):
-        weight, parameters, initial = wanted[3 * index + 1 : 3 * index + 4]
-        asked = Wanted(weight, parameters, initial, signal=index > 0 or wanted[0])
-        got = layers.backward(
-            signals[index],
-            stack[index],
-            tiles[index],
-            [_some(gradient) for gradient in loss[3 * index : 3 * index + 3]],
-            above,
-            asked,
-            recorded=record[index],
-        )
-        gradients = [_fresh(got.weight), got.sums, _fresh(got.initial), *gradients]
-        above = None if got.adjoint is None else Above(got.adjoint, stack[index].weight)
-    return [_input_gradient(above) if wanted[0] else _fresh(None), *gradients]
 
 
 @leaky_layers_backward.register_fake
@@ -251,7 +117,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     # always in a trace, which cannot know.
     ctx.features = spikes.shape[2]
     if type(counts) is Tensor and not bool((counts[0] < 0).any()):
-        spikes = _fresh(None)
+        spikes = nothing_or(None)
     ctx.save_for_backward(
         spikes,
         counts,
@@ -267,23 +133,31 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    return _gradients(ctx, ctx.needs_input_grad, gradients, leaky_layers_backward)
+
+
+def _gradients(
+    ctx: Any,
+    needs_gradient: Sequence[Any],
+    gradients: Sequence[Tensor | None],
+    differentiate: Callable[..., list[Tensor]],
+) -> tuple[Any, ...]:
+    """Return a gradient, or None, for each argument of `run_network`."""
     resets, slopes, scales, record, *_ = ctx.settings
     count = len(resets)
     spikes, counts, *saved = ctx.saved_tensors
     words, tiles, kept, weights, biases, betas, thresholds, initials = (
         saved[i * count : (i + 1) * count] for i in range(8)
     )
-    needs_spikes, *needs = ctx.needs_input_grad[:6]
+    needs_spikes, *needs = needs_gradient[:TENSORS]
     needs_weight, needs_bias, needs_beta, needs_threshold, needs_initial = needs
     wanted = [needs_spikes]
     for i in range(count):
         wanted += [needs_weight[i], needs_beta[i] or needs_threshold[i], needs_initial[i]]
-    loss = [_fresh(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)]
+    loss = [nothing_or(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)]
     settings = (resets, slopes, scales, record, wanted)
     tensors = (words, tiles, kept, weights, biases, betas, thresholds, initials)
-    of_spikes, *of_layers = leaky_layers_backward(
-        loss, spikes, ctx.features, counts, *tensors, *settings
-    )
+    of_spikes, *of_layers = differentiate(loss, spikes, ctx.features, counts, *tensors, *settings)
     of_weight, sums, of_initial = (of_layers[i::3] for i in range(3))
     of_bias = [total[0] if needed else None for total, needed in zip(sums, needs_bias, strict=True)]
     return (
@@ -316,70 +190,53 @@ def _asked(gradients: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor |
 leaky_layers.register_autograd(_backward, setup_context=_setup_context)
 
 
-def _stack(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
-) -> list[Layer]:
-    return [
-        Layer(
-            weight if weight.dim() == 2 else None,
-            _some(bias),
-            beta,
-            threshold,
-            _some(initial),
-            reset,
-            (int(slopes[3 * i]), slopes[3 * i + 1], slopes[3 * i + 2]),
-            scale=scale,
+class _Untraced(torch.autograd.Function):
+    """The same without the operators in between."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, spikes: Tensor, settings: tuple[Any, ...], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        lists = _in_lists(tensors)
+        output = run_network(spikes, *lists, *settings)
+        _setup_context(ctx, (spikes, *lists, *settings), output)
+        return tuple(output)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        needs_spikes, _, *needs = ctx.needs_input_grad
+        structured = [needs_spikes, *_in_lists(needs)]
+        of_spikes, *of_lists = _gradients(ctx, structured, gradients, differentiate_network)
+        return of_spikes, None, *(one for of_list in of_lists[:TENSORS] for one in of_list)
+
+
+def _in_lists(flat: Sequence[Any]) -> list[list[Any]]:
+    count = len(flat) // TENSORS
+    return [list(flat[i * count : (i + 1) * count]) for i in range(TENSORS)]
+
+
+def call(
+    spikes: Tensor, lists: Sequence[Sequence[Tensor]], settings: tuple[Any, ...]
+) -> Sequence[Tensor]:
+    """Call `run_network` with its lists of tensors and its settings, differentiably.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``.
+    lists
+        weights, biases, betas, thresholds, initials and masks.
+    settings
+        The other arguments, in order.
+    """
+    if torch.compiler.is_compiling() or type(spikes.detach()) is not Tensor:
+        outputs: Sequence[Tensor] = leaky_layers(spikes, *lists, *settings)
+        return outputs
+    if settings[-1]:
+        flat: Sequence[Tensor] = _Untraced.apply(  # type: ignore[no-untyped-call]
+            spikes, settings, *(tensor for one in lists for tensor in one)
         )
-        for i, (weight, bias, beta, threshold, initial, reset, scale) in enumerate(
-            zip(weights, biases, betas, thresholds, initials, resets, scales, strict=True)
-        )
-    ]
-
-
-def _signals(
-    stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
-) -> list[Signal]:
-    """Return what each layer received."""
-    if bool((counts[0] < 0).any()):
-        signals = [layers.receive_dense(spikes, stack[0].beta.dtype)]
-    else:
-        signals = [Signal(features, words[0], counts[0].numpy())]
-    for index, layer in enumerate(stack[:-1]):
-        size = layers.layer_size(signals[-1], layer)
-        signals.append(layers.pass_on(words[index + 1], counts[index + 1].numpy(), layer, size))
-    return signals
-
-
-def _counts(signal: Signal, batch: int) -> Tensor:
-    if signal.counts is None:
-        return torch.full((batch,), -1)
-    return torch.from_numpy(signal.counts)
-
-
-def _untile(tiles: Tensor, size: int) -> Tensor:
-    """Return membranes ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
-    rows = tiles.permute(2, 0, 1, 3).flatten(2)[..., :size]
-    return rows.clone(memory_format=torch.contiguous_format)
-
-
-def _input_gradient(above: Above | None) -> Tensor:
-    assert above is not None
-    if above.weight is None:
-        return above.adjoint
-    return above.adjoint @ above.weight
-
-
-def _fresh(tensor: Tensor | None) -> Tensor:
-    """Return a tensor, or one of no elements that stands for none."""
-    return torch.empty(0) if tensor is None else tensor
-
-
-def _some(tensor: Tensor) -> Tensor | None:
-    return tensor if tensor.dim() > 1 or tensor.numel() else None
+        return flat
+    arguments: tuple[Any, ...] = (*lists, *settings)
+    return run_network(spikes, *arguments)

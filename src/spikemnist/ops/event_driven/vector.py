@@ -60,12 +60,12 @@ def transpose_block(out: Array, source: Array) -> None:
     out[:] = source.T
 
 
-def above(row: Array, bound: Array) -> np.uint64:
+def above(row: Array, bound: Array) -> Any:
     """Return the word whose bit j tells whether ``row[j] > bound[j]``."""
     return _word(row > bound)
 
 
-def equal(row: Array, value: Any) -> np.uint64:
+def equal(row: Array, value: Any) -> Any:
     """Return the word whose bit j tells whether ``row[j] == value``."""
     return _word(row == value)
 

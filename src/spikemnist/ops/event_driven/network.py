@@ -1,0 +1,238 @@
+"""A stack of layers as two functions of tensors, one forward and one backward.
+
+Lists have one entry for each layer; a tensor of no elements stands for one that is not there. So
+the two can be operators of torch's: see `operators`.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikemnist.ops.event_driven import events, layers
+from spikemnist.ops.event_driven.layers import Above, Layer, Signal, Wanted
+from spikemnist.ops.event_driven.tiles import tiles_of
+
+PER_LAYER = 6
+"""How many tensors come out for each layer: the fields of `Output`."""
+
+
+class Output(NamedTuple):
+    """What comes out for a layer.
+
+    ``spikes`` and ``membrane`` ``[T, B, N]`` where they are recorded and ``final`` ``[B, N]``
+    where it is asked for; for the backward pass ``words`` ``[B, T, M]``, ``tiles``
+    ``[B, M, T, WIDTH]`` of membranes, and in ``kept`` the words that dropout let through.
+    """
+
+    spikes: Tensor
+    membrane: Tensor
+    final: Tensor
+    words: Tensor
+    tiles: Tensor
+    kept: Tensor
+
+
+def run_network(
+    spikes: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    final: bool,
+    keep: bool,
+) -> list[Tensor]:
+    """Run layers of leaky neurons.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``.
+    weights, biases, betas, thresholds, initials
+        ``[N, F]``, ``[N]``, ``[N]`` or a scalar, ``[N]`` or a scalar, ``[B, N]``. Where there
+        are no weights, the layer's input is its current.
+    masks
+        ``[T, B, N]``, one where dropout lets a spike through to the next layer.
+    resets, slopes, scales
+        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives; how
+        many times as strong dropout makes the spikes that it lets through.
+    record
+        Whether a layer's spikes and membranes are returned.
+    final
+        Whether the membranes after the last timestep are.
+    keep
+        Whether a backward pass may follow.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The fields of `Output` for each layer; the number of spikes of the input and of each layer
+        for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
+        of the input.
+    """
+    steps, batch, _ = spikes.shape
+    signal = layers.receive(spikes, betas[0].dtype)
+    counts, outputs = [_counts(signal, batch)], list[Tensor]()
+    words = signal.words
+    if words is None:
+        words = torch.zeros((batch, steps, tiles_of(signal.features)), dtype=torch.int64)
+    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    for layer, mask, recorded in zip(stack, masks, record, strict=True):
+        size = layers.layer_size(signal, layer)
+        did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
+        kept = events.pack(mask) if mask.numel() else None
+        signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
+        counts.append(torch.from_numpy(did.counts))
+        outputs += Output(
+            events.unpack(did.words, size, layer.beta.dtype) if recorded else nothing_or(None),
+            _untile(did.membrane, size)
+            if recorded and did.membrane is not None
+            else nothing_or(None),
+            nothing_or(did.final),
+            did.words,
+            nothing_or(did.membrane if keep else None),
+            nothing_or(kept),
+        )
+    return [*outputs, torch.stack(counts), words]
+
+
+def differentiate_network(
+    loss: Sequence[Tensor],
+    spikes: Tensor,
+    features: int,
+    counts: Tensor,
+    words: Sequence[Tensor],
+    tiles: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """Differentiate what `run_network` did.
+
+    Parameters
+    ----------
+    loss
+        The gradients of ``spikes``, ``membrane`` and ``final`` of each layer.
+    spikes, features
+        The input ``[T, B, F]``, which is looked at only where it was not spikes, and ``F``.
+    counts, words, tiles, kept
+        What `run_network` returned; ``words`` begins with those of the input.
+    wanted
+        Whether the gradient of the input is, and for each layer those of the weight, of beta or
+        threshold, and of the initial membrane.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The gradient of the input ``[T, B, F]``; and for each layer those of the weight
+        ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
+        initial membrane ``[B, N]``.
+    """
+    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
+    signals = _signals(stack, spikes, features, counts, words)
+    gradients: list[Tensor] = []
+    above = None
+    for index in reversed(range(len(stack))):
+        weight, parameters, initial = wanted[3 * index + 1 : 3 * index + 4]
+        asked = Wanted(weight, parameters, initial, signal=index > 0 or wanted[0])
+        got = layers.backward(
+            signals[index],
+            stack[index],
+            tiles[index],
+            [_some(gradient) for gradient in loss[3 * index : 3 * index + 3]],
+            above,
+            asked,
+            recorded=record[index],
+        )
+        gradients = [nothing_or(got.weight), got.sums, nothing_or(got.initial), *gradients]
+        above = None if got.adjoint is None else Above(got.adjoint, stack[index].weight)
+    return [_input_gradient(above) if wanted[0] else nothing_or(None), *gradients]
+
+
+def _stack(
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+) -> list[Layer]:
+    return [
+        Layer(
+            weight if weight.dim() == 2 else None,
+            _some(bias),
+            beta,
+            threshold,
+            _some(initial),
+            reset,
+            (int(slopes[3 * i]), slopes[3 * i + 1], slopes[3 * i + 2]),
+            scale=scale,
+        )
+        for i, (weight, bias, beta, threshold, initial, reset, scale) in enumerate(
+            zip(weights, biases, betas, thresholds, initials, resets, scales, strict=True)
+        )
+    ]
+
+
+def _signals(
+    stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
+) -> list[Signal]:
+    """Return what each layer received."""
+    if bool((counts[0] < 0).any()):
+        signals = [layers.receive_dense(spikes, stack[0].beta.dtype)]
+    else:
+        signals = [Signal(features, words[0], counts[0].numpy())]
+    for index, layer in enumerate(stack[:-1]):
+        size = layers.layer_size(signals[-1], layer)
+        signals.append(layers.pass_on(words[index + 1], counts[index + 1].numpy(), layer, size))
+    return signals
+
+
+def _counts(signal: Signal, batch: int) -> Tensor:
+    if signal.counts is None:
+        return torch.full((batch,), -1)
+    return torch.from_numpy(signal.counts)
+
+
+def _untile(tiles: Tensor, size: int) -> Tensor:
+    """Return membranes ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
+    rows = tiles.permute(2, 0, 1, 3).flatten(2)[..., :size]
+    return rows.clone(memory_format=torch.contiguous_format)
+
+
+def _input_gradient(above: Above | None) -> Tensor:
+    assert above is not None
+    if above.weight is None:
+        return above.adjoint
+    return above.adjoint @ above.weight
+
+
+def nothing_or(tensor: Tensor | None) -> Tensor:
+    """Return a tensor, or one of no elements that stands for none."""
+    return torch.empty(0) if tensor is None else tensor
+
+
+def _some(tensor: Tensor) -> Tensor | None:
+    return tensor if tensor.dim() > 1 or tensor.numel() else None
