@@ -95,10 +95,8 @@ def run_network(
         signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
         counts.append(torch.from_numpy(did.counts))
         outputs += Output(
-            events.unpack(did.words, size, layer.beta.dtype) if recorded else nothing_or(None),
-            _untile(did.membrane, size)
-            if recorded and did.membrane is not None
-            else nothing_or(None),
+            nothing_or(events.unpack(did.words, size, layer.beta.dtype) if recorded else None),
+            nothing_or(_untile(did.membrane, size) if recorded else None),
             nothing_or(did.final),
             did.words,
             nothing_or(did.membrane if keep else None),
@@ -216,8 +214,9 @@ def _counts(signal: Signal, batch: int) -> Tensor:
     return torch.from_numpy(signal.counts)
 
 
-def _untile(tiles: Tensor, size: int) -> Tensor:
+def _untile(tiles: Tensor | None, size: int) -> Tensor:
     """Return membranes ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
+    assert tiles is not None
     rows = tiles.permute(2, 0, 1, 3).flatten(2)[..., :size]
     return rows.clone(memory_format=torch.contiguous_format)
 

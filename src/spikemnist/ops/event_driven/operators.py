@@ -198,8 +198,9 @@ class _Untraced(torch.autograd.Function):
         ctx: Any, spikes: Tensor, settings: tuple[Any, ...], *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         lists = _in_lists(tensors)
-        output = run_network(spikes, *lists, *settings)
-        _setup_context(ctx, (spikes, *lists, *settings), output)
+        arguments: tuple[Any, ...] = (*lists, *settings)
+        output = run_network(spikes, *arguments)
+        _setup_context(ctx, (spikes, *arguments), output)
         return tuple(output)
 
     @staticmethod
