@@ -34,7 +34,7 @@ def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
     )
     assert f"input {figures.spikes_per_sample['input']:.1f}" in result.stdout
     assert f"{float(figures.accuracy_per_step[0]):.1%}" in result.stdout
-    for word in ("silent, tied", "backend reference"):
+    for word in ("silent, tied", "backend event_driven"):
         assert word in result.stdout
 
 
@@ -90,7 +90,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         f"torch {torch.__version__}",
         "snntorch 1",
         "cpu",
-        "reference, snntorch",
+        "reference, event_driven, snntorch",
         "direct, latency, rate",
         "digits (in the package), MNIST",
     ):

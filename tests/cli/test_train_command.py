@@ -33,7 +33,7 @@ def test_train_without_arguments_does_the_whole_job(tmp_path: Path) -> None:
     assert float(accuracy[1]) >= 94
     (folder,) = (tmp_path / "runs").iterdir()
     assert {file.name for file in folder.iterdir()} == FILES | PICTURES
-    for word in ("spikes per image", "backend reference", folder.name, "--data mnist"):
+    for word in ("spikes per image", "backend event_driven", folder.name, "--data mnist"):
         assert word in result.stdout
     assert result.stderr == ""  # no progress bar where nobody watches, no warning
 

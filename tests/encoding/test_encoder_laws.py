@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from encoder_cases import SPIKE_DTYPES
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SEEDS, pixels
@@ -27,14 +28,6 @@ DIRECT = DirectEncoder(num_steps=7)
 SPIKING = [RATE, LINEAR, LOG, UNCLIPPED]
 DETERMINISTIC = [LINEAR, LOG, UNCLIPPED, DIRECT]
 ALL = [*SPIKING, DIRECT]
-SPIKE_DTYPES = [
-    torch.float32,
-    torch.float64,
-    torch.bfloat16,
-    torch.float16,
-    torch.uint8,
-    torch.bool,
-]
 
 
 def encode(encoder: Encoder, images: Tensor, seed: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from encoder_cases import GREYS, latency_encoders
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from snntorch import spikegen
@@ -14,28 +15,6 @@ from strategies import pixels
 from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder
-
-GREYS = torch.arange(256, dtype=torch.uint8)[None]
-
-
-@st.composite
-def encoders(draw: st.DrawFn) -> LatencyEncoder:
-    """Draw an encoder whose latest spike lies in its window."""
-    num_steps = draw(st.integers(1, 40))
-    options: dict[str, Any] = {
-        "num_steps": num_steps,
-        "curve": draw(st.sampled_from(["linear", "log"])),
-        "threshold": draw(st.sampled_from([0.004, 0.01, 0.1, 0.5, 0.9])),
-        "clip": draw(st.booleans()),
-        "normalize": draw(st.booleans()),
-        "first_spike_time": draw(st.integers(0, num_steps - 1)),
-        "tau": draw(st.floats(0.05, 5)),
-    }
-    try:
-        return LatencyEncoder(**options)
-    except ValueError as error:
-        assume("the latest spike falls" not in str(error))
-        raise
 
 
 def single(value: float) -> float:
@@ -67,7 +46,7 @@ def away_from_ties(times: Tensor) -> Tensor:
     return (times - times.floor() - 0.5).abs() > 1e-4
 
 
-@given(encoders())
+@given(latency_encoders())
 def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
     expected = exact_times(encoder, GREYS)
     found = encoder.spike_times(GREYS)
@@ -76,14 +55,14 @@ def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
     assert ((found - expected).abs() <= 0.5 + 1e-4).all()
 
 
-@given(encoders(), pixels())
+@given(latency_encoders(), pixels())
 def test_every_pixel_fires_once_or_is_clipped(encoder: LatencyEncoder, images: Tensor) -> None:
     below = images.float() / 255 < single(encoder.threshold)
     expected = torch.where(below & encoder.clip, 0, 1)
     assert torch.equal(encoder(images).sum(0).long(), expected)
 
 
-@given(encoders())
+@given(latency_encoders())
 def test_a_spike_is_where_its_time_says(encoder: LatencyEncoder) -> None:
     spikes = encoder(GREYS)
     fired = spikes.sum(0) > 0
@@ -99,12 +78,12 @@ def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
     assert encoder(images).sum(0).tolist() == [[0.0, 1.0, 1.0]]
 
 
-@given(encoders())
+@given(latency_encoders())
 def test_brighter_is_never_later(encoder: LatencyEncoder) -> None:
     assert (encoder.spike_times(GREYS).diff() <= 0).all()
 
 
-@given(encoders())
+@given(latency_encoders())
 def test_normalizing_fills_the_window(encoder: LatencyEncoder) -> None:
     assume(encoder.normalize)
     times = encoder.spike_times(GREYS)
@@ -115,7 +94,7 @@ def test_normalizing_fills_the_window(encoder: LatencyEncoder) -> None:
     assert times.max() <= encoder.num_steps - 1
 
 
-@given(encoders(), pixels(min_batch=1))
+@given(latency_encoders(), pixels(min_batch=1))
 @example(LatencyEncoder(num_steps=1), torch.tensor([[0, 2, 3, 255]], dtype=torch.uint8))
 def test_equals_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
     if encoder.curve == "log" and encoder.normalize:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from spikemnist import ops
+from spikemnist._runtime import compiler
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
 from spikemnist.models import READOUTS, LeakyMLP
 from spikemnist.models.readout import running_predictions
@@ -62,7 +64,7 @@ def train(model: LeakyMLP, encoder: Encoder, images: torch.Tensor, rules: MPSRul
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
     generator = torch.Generator().manual_seed(0)
-    with rules:
+    with rules, mock.patch.object(compiler, "is_available", return_value=False):
         for _ in range(2):
             optimizer.zero_grad()
             record = model(encoder(images, generator=generator), record="all")

@@ -35,7 +35,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """
     size = math.prod(shape) * dtype.itemsize
     if size < POOLED_FROM:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     buffer = _take(size)
     # The tensor keeps this view alive, and only the tensor does. When it is gone the buffer is
     # free again.
@@ -51,7 +51,7 @@ def _take(size: int) -> Tensor:
             return buffer
     # Sizes that depend on the number of spikes differ a little from step to step.
     step = 1 << max(size.bit_length() - 4, 12)
-    return torch.empty(-(-size // step) * step, dtype=torch.uint8)
+    return torch.empty(-(-size // step) * step, dtype=torch.uint8, device="cpu")
 
 
 def _give_back(buffer: Tensor) -> None:

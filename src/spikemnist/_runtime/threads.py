@@ -58,7 +58,8 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     """
     ticket = np.zeros(1, np.int64)
     threads = torch.get_num_threads()
-    if threads == 1 or units < 2 or work < GRAIN:
+    interpreted = not hasattr(kernel, "py_func")  # and then a ticket is not atomic
+    if threads == 1 or units < 2 or work < GRAIN or interpreted:
         kernel(0, 1, ticket, units, *arguments)
     elif time.perf_counter() >= _crowded_until and (fork := openmp.fork_address()):
         _in_team(kernel, work, fork, threads, ticket, units, *arguments)

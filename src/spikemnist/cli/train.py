@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEDULE = "one_cycle"
 
+BINARY = ("latency", "rate")
+"""Encoders of zeros and ones alone, which a byte holds as well as a float."""
+
 
 def run(command: Train) -> int:
     """Train, test, draw and tell."""
@@ -35,7 +38,8 @@ def run(command: Train) -> int:
             lr=command.lr,
             seed=command.seed,
         )
-        encoder = get_encoder(command.encoder, num_steps=command.num_steps)
+        compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
+        encoder = get_encoder(command.encoder, num_steps=command.num_steps, **compact)
         model = _model(command)
         device = select_device(command.device)
         folder = runs.check_resumed(command) if command.resume else None

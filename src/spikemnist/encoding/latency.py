@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
@@ -18,6 +19,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.spikes import once
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,19 +127,19 @@ class LatencyEncoder:
         images
             Any shape, uint8 or floating in [0, 1].
         """
-        # One precision for all: near the threshold the logarithm magnifies its last bit, and an
-        # image must have the same spikes whatever dtype it comes in.
-        x = intensities(images).float()
+        return self._times(_single(images))
+
+    def _times(self, x: Tensor) -> Tensor:
         window = self.num_steps - 1 - self.first_spike_time
         if self.curve == "linear":
             tau = window if self.normalize else self.tau
-            time = (-tau * (x - 1)).clamp_max(-tau * (self.threshold - 1))
+            time = (x - 1).mul_(-tau).clamp_max_(-tau * (self.threshold - 1))
         else:
             lowest = torch.full((), self.threshold + EPSILON, dtype=x.dtype, device=x.device)
             time = self._charging_time(x.clamp_min(lowest))
             if self.normalize:
                 time = time * window / self._charging_time(lowest)
-        return (time + self.first_spike_time).round()
+        return time.add_(self.first_spike_time).round()
 
     def _charging_time(self, x: Tensor) -> Tensor:
         return self.tau * torch.log(x / (x - self.threshold))
@@ -152,8 +154,17 @@ class LatencyEncoder:
         generator
             Not used: the code is deterministic.
         """
-        times = self.spike_times(images).to(torch.int32)
-        if self.clip:
-            times = times.masked_fill(intensities(images).float() < self.threshold, -1)
-        steps = torch.arange(self.num_steps, dtype=torch.int32, device=images.device)
-        return (times == steps.view(-1, *[1] * times.dim())).to(self.dtype)
+        spikes = once(code_pixels(self, images), num_steps=self.num_steps, dtype=self.dtype)
+        return spikes.view(self.num_steps, *images.shape)
+
+    def _pixel_code(self, images: Tensor) -> Tensor:
+        """Return the timestep at which each pixel fires, below 0 where it does not."""
+        x = _single(images).detach()
+        times = self._times(x)
+        return times.masked_fill_(x < self.threshold, -1) if self.clip else times
+
+
+def _single(images: Tensor) -> Tensor:
+    # One precision for all: near the threshold the logarithm magnifies its last bit, and an
+    # image must have the same spikes whatever dtype it comes in.
+    return intensities(images).float()

@@ -5,12 +5,12 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
@@ -18,6 +18,8 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.spikes import RANGE, bernoulli
+from spikemnist.encoding.splitmix import draw_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,13 +54,19 @@ class RateEncoder:
 
     Notes
     -----
-    Draws in the order of `torch.bernoulli`, so with a generator seeded alike the spikes equal
-    those of `snntorch.spikegen.rate`. A generator on another device than the images (a CPU
-    generator with CUDA images) is honoured: the spikes are drawn there and then moved, and are
-    the same on every machine.
+    The distribution is that of `snntorch.spikegen.rate`; the random numbers are not. A call draws
+    one seed from the generator. The random number of a spike is a function of that seed, the
+    position of the pixel in the batch and the timestep (SplitMix64 in counter form), so it is
+    computed only where a pixel is lit, and the spikes are the same on every device, for every
+    number of threads, with Numba and without it. Random numbers have 32 bits: a probability is
+    rounded to a multiple of :math:`2^{-32}`, 0 never fires and 1 always does.
+
+    The generator may live on another device than the images.
 
     Adrian, Zotterman, *The impulses produced by sensory nerve-endings*, Journal of
     Physiology, 1926.
+
+    Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
 
     Examples
     --------
@@ -80,8 +88,12 @@ class RateEncoder:
         check_num_steps(self.num_steps)
         check_first_spike_time(self.first_spike_time, self.num_steps)
         check_dtype(self.dtype)
-        if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
-            raise ValueError(f"gain and offset must be finite; got {self.gain} and {self.offset}")
+        largest = torch.finfo(torch.float32).max
+        if not (abs(self.gain) <= largest and abs(self.offset) <= largest):  # nor may they be NaN
+            raise ValueError(
+                "gain and offset must be finite in single precision; "
+                f"got {self.gain} and {self.offset}"
+            )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes ``[T, *images.shape]``.
@@ -91,13 +103,22 @@ class RateEncoder:
         images
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
-            Source of the randomness; torch's global one when ``None``.
+            Source of the seed; torch's global one of the CPU when ``None``.
         """
-        probability = (intensities(images).float() * self.gain + self.offset).clamp_(0, 1)
-        source = probability.device if generator is None else generator.device
-        spikes = torch.empty((self.num_steps, *images.shape), dtype=self.dtype, device=source)
-        spikes.bernoulli_(
-            probability.to(source).expand(self.num_steps, *images.shape), generator=generator
+        bounds = code_pixels(self, images)
+        spikes = bernoulli(
+            bounds,
+            seed=draw_seed(generator),
+            num_steps=self.num_steps,
+            first_spike_time=self.first_spike_time,
+            dtype=self.dtype,
         )
-        spikes[: self.first_spike_time] = 0
-        return spikes.to(images.device)
+        return spikes.view(self.num_steps, *images.shape)
+
+    def _pixel_code(self, images: Tensor) -> Tensor:
+        """Return the probabilities times `RANGE`, whole.
+
+        The product is exact in single precision, as with every power of two.
+        """
+        probability = (intensities(images).detach().float() * self.gain).add_(self.offset)
+        return probability.clamp_(0, 1).mul_(RANGE).round()

@@ -41,7 +41,7 @@ def run_fused(
     given = [(x.weight, x.bias, x.beta, x.threshold, x.initial) for x in layers]
     tensors = [spikes, *(tensor for layer in given for tensor in layer if tensor is not None)]
     lists = [list(map(nothing_or, kind)) for kind in zip(*given, strict=True)]
-    masks = [*(_mask(layer, spikes) for layer in layers[:-1]), torch.empty(0)]
+    masks = [*(_mask(layer, spikes) for layer in layers[:-1]), nothing_or(None)]
     settings = (
         [RESETS[layer.reset_mechanism] for layer in layers],
         [float(number) for layer in layers for number in slope_of(layer.spike_grad)],
@@ -68,10 +68,11 @@ def run_fused(
 def _mask(layer: Layer, spikes: Tensor) -> Tensor:
     """Draw which spikes dropout lets through, with the same numbers as `torch.nn.Dropout`."""
     if not layer.dropout:
-        return torch.empty(0)
+        return nothing_or(None)
     # A layer without weights has a neuron for each of its inputs.
     size = spikes.shape[2] if layer.weight is None else len(layer.weight)
-    return torch.empty((*spikes.shape[:2], size), dtype=torch.uint8).bernoulli_(1 - layer.dropout)
+    mask = torch.empty((*spikes.shape[:2], size), dtype=torch.uint8, device="cpu")
+    return mask.bernoulli_(1 - layer.dropout)
 
 
 def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -85,7 +86,7 @@ def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ``[N, F]`` and ``[N]``.
     """
     # Neurons that forget at once and never fire: their membrane is their current.
-    zero, never = torch.zeros((), dtype=weight.dtype), torch.full((), torch.inf, dtype=weight.dtype)
+    zero, never = weight.new_zeros(()), weight.new_full((), torch.inf)
     layer = Layer(
         weight=weight,
         bias=bias,

@@ -148,7 +148,7 @@ def forward(
     words = memory.empty((batch, steps, tiles), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
     again = not record and is_rerun(signal, steps)
-    last = torch.empty((batch, size), dtype=dtype) if final else None
+    last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
     trace = Trace(words.numpy().view(np.uint64), _array(written, 4, dtype), _array(last, 2, dtype))
     # Long enough that a tile's weights are loaded once for many samples, and short enough that
@@ -226,7 +226,7 @@ def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
 
 @functools.cache
 def _nothing(dims: int, dtype: torch.dtype) -> Array:
-    array: Array = torch.empty((0,) * dims, dtype=dtype).numpy()
+    array: Array = memory.empty((0,) * dims, dtype).numpy()
     return array
 
 
@@ -287,8 +287,8 @@ def backward(
     slices = max(1, min(8 // tiles, batch))
     features = signal.features if sparse else 0
     of_weight = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
-    sums = torch.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype=dtype)
-    initial = torch.empty((batch, size), dtype=dtype) if wanted.initial else None
+    sums = memory.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype)
+    initial = memory.empty((batch, size), dtype) if wanted.initial else None
     number = of_weight.dtype.type
     listed = _events(signal, batch, tiles, sparse=sparse)
     neurons, drive = _prepare(signal, layer, steps, size, run=again)

@@ -86,7 +86,8 @@ def run_network(
     counts, outputs = [_counts(signal, batch)], list[Tensor]()
     words = signal.words
     if words is None:
-        words = torch.zeros((batch, steps, tiles_of(signal.features)), dtype=torch.int64)
+        shape = (batch, steps, tiles_of(signal.features))
+        words = torch.zeros(shape, dtype=torch.int64, device="cpu")
     stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
@@ -210,7 +211,7 @@ def _signals(
 
 def _counts(signal: Signal, batch: int) -> Tensor:
     if signal.counts is None:
-        return torch.full((batch,), -1)
+        return torch.full((batch,), -1, device="cpu")
     return torch.from_numpy(signal.counts)
 
 
@@ -230,7 +231,7 @@ def _input_gradient(above: Above | None) -> Tensor:
 
 def nothing_or(tensor: Tensor | None) -> Tensor:
     """Return a tensor, or one of no elements that stands for none."""
-    return torch.empty(0) if tensor is None else tensor
+    return torch.empty(0, device="cpu") if tensor is None else tensor
 
 
 def _some(tensor: Tensor) -> Tensor | None:

@@ -40,7 +40,7 @@ def tile_parameters(
 
     They are rows of one tensor, which is aligned as `aligned_rows` are.
     """
-    tiled = torch.empty((len(values), tiles_of(neurons) * WIDTH), dtype=dtype)
+    tiled = memory.empty((len(values), tiles_of(neurons) * WIDTH), dtype)
     array = tiled.numpy()
     for row, (value, padding) in zip(array, values, strict=True):
         row[:neurons] = value.detach().numpy() if isinstance(value, torch.Tensor) else value

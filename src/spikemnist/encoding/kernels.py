@@ -1,0 +1,118 @@
+"""Compiled kernels that write spikes: importing this loads Numba.
+
+A unit of work is a sample. Whoever takes it first silences all of its timesteps and then writes
+its ones, while they are in the first-level cache.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spikemnist._runtime import memory
+from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.threads import parallel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.encoding import splitmix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.encoding.pixels import Coded
+
+    Array = NDArray[Any]
+
+NATIVE = (torch.uint8, torch.bool, torch.float32)
+"""What kernels write by themselves. Other dtypes are made of bytes."""
+
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+_word = inlined(splitmix.word)
+
+
+def bernoulli(
+    bounds: Coded, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+) -> Tensor:
+    """Compute `spikemnist.encoding.spikes.bernoulli` on the CPU."""
+    return _write(_bernoulli, bounds, num_steps, dtype, np.uint64(seed), first_spike_time)
+
+
+def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+    """Compute `spikemnist.encoding.spikes.once` on the CPU."""
+    return _write(_once, times, num_steps, dtype)
+
+
+def _write(
+    code: Callable[..., None], coded: Coded, num_steps: int, dtype: torch.dtype, *arguments: Any
+) -> Tensor:
+    shape = (num_steps, *coded.levels.shape)
+    spikes = memory.empty(shape, dtype if dtype in NATIVE else torch.uint8)
+    array = (spikes.view(torch.uint8) if dtype == torch.bool else spikes).numpy()
+    table = None if coded.table is None else coded.table.numpy()
+    work = spikes.numel() // 8
+    parallel(code, shape[1], coded.levels.numpy(), table, array, *arguments, work=work)
+    return spikes.to(dtype)
+
+
+@kernel
+def _bernoulli(
+    ticket: Array, units: int, levels: Array, table: Any, spikes: Array, seed: Any, first: int
+) -> None:
+    steps, _, features = spikes.shape
+    pairs = (steps + 1) // 2
+    pixels = np.empty(features, np.int64)
+    bounds, words = np.empty(features, np.uint64), np.empty(features, np.uint64)
+    b = next_unit(ticket)
+    while b < units:
+        _silence(spikes, b)
+        lit = 0
+        for f in range(features):
+            # Written in any case and kept if it is lit: no branch to mispredict.
+            pixels[lit], bounds[lit] = f, np.uint64(_number(levels, table, b, f))
+            lit += bounds[lit] > 0
+        for k in range(first // 2, pairs):
+            for i in range(lit):
+                words[i] = _word(seed, np.uint64((b * features + pixels[i]) * pairs + k))
+            if 2 * k >= first:
+                row = spikes[2 * k, b]
+                for i in range(lit):
+                    row[pixels[i]] = (words[i] & LOW) < bounds[i]
+            if 2 * k + 1 < steps:
+                row = spikes[2 * k + 1, b]
+                for i in range(lit):
+                    row[pixels[i]] = (words[i] >> HALF) < bounds[i]
+        b = next_unit(ticket)
+
+
+@kernel
+def _once(ticket: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
+    steps, _, features = spikes.shape
+    b = next_unit(ticket)
+    while b < units:
+        _silence(spikes, b)
+        for f in range(features):
+            time = int(_number(levels, table, b, f))
+            if 0 <= time < steps:
+                spikes[time, b, f] = 1
+        b = next_unit(ticket)
+
+
+@inlined
+def _silence(spikes: Array, b: int) -> None:
+    for t in range(len(spikes)):
+        spikes[t, b] = 0
+
+
+@inlined
+def _number(levels: Array, table: Any, b: int, f: int) -> Any:
+    """Return the number of a pixel. Which branch there is depends on the types alone."""
+    if table is None:
+        return levels[b, f]
+    return table[levels[b, f]]

@@ -1,0 +1,84 @@
+"""Numbers of pixels to spikes: on the CPU in compiled kernels, elsewhere in plain torch.
+
+Both make the same bits. Plain torch is the one that is easy to read.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist._runtime import compiler
+from spikemnist.encoding import splitmix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spikemnist.encoding.pixels import Coded
+
+RANGE = 1 << 32
+"""The random numbers of a spike are whole, from 0 to below this."""
+
+
+def bernoulli(
+    bounds: Coded, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+) -> Tensor:
+    """Return spikes ``[T, B, F]``, each with the probability of its pixel.
+
+    The timesteps 2k and 2k + 1 of a pixel get the low and the high half of one random word, whose
+    index is k + ceil(T / 2) times the position of the pixel in the batch.
+
+    Parameters
+    ----------
+    bounds
+        The probabilities times `RANGE`, whole.
+    seed
+        Of `spikemnist.encoding.splitmix`.
+    num_steps, first_spike_time, dtype
+        As `RateEncoder` has them.
+    """
+    if _compiled(bounds):
+        from spikemnist.encoding import kernels
+
+        return kernels.bernoulli(
+            bounds, seed=seed, num_steps=num_steps, first_spike_time=first_spike_time, dtype=dtype
+        )
+    of_pixel = bounds.numbers().flatten()
+    lit = of_pixel.nonzero().squeeze(1)
+    pairs = -(-num_steps // 2)
+    words = splitmix.words(seed, lit * pairs + torch.arange(pairs, device=lit.device)[:, None])
+    limits = of_pixel[lit].long()
+    even = (words & (RANGE - 1)) < limits
+    odd = (words >> 32).bitwise_and_(RANGE - 1) < limits
+    fired = torch.stack((even, odd), dim=1).flatten(0, 1)[:num_steps]
+    spikes = torch.zeros((num_steps, len(of_pixel)), dtype=dtype, device=lit.device)
+    spikes[first_spike_time:, lit] = fired[first_spike_time:].to(dtype)
+    return spikes.view(num_steps, *bounds.levels.shape)
+
+
+def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none where that is below 0.
+
+    Parameters
+    ----------
+    times
+        The timesteps, whole.
+    num_steps, dtype
+        As `LatencyEncoder` has them.
+    """
+    if _compiled(times):
+        from spikemnist.encoding import kernels
+
+        return kernels.once(times, num_steps=num_steps, dtype=dtype)
+    of_pixel = times.numbers().to(torch.int32)
+    steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)
+    return (of_pixel == steps[:, None, None]).to(dtype)
+
+
+def _compiled(coded: Coded) -> bool:
+    # torch.compile can trace plain torch, but not kernels of ours.
+    on_cpu = coded.levels.device.type == "cpu"
+    return on_cpu and compiler.is_available() and not torch.compiler.is_compiling()

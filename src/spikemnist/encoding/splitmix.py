@@ -1,0 +1,69 @@
+r"""Random numbers without a state: each is a function of a seed and of its index.
+
+SplitMix64 in counter form. With all arithmetic modulo :math:`2^{64}`, word i of a seed s is
+
+.. math::
+
+    z_1 &= s + (i + 1) \gamma \\
+    z_2 &= (z_1 \oplus \lfloor z_1 / 2^{30} \rfloor)\, m_1 \\
+    z_3 &= (z_2 \oplus \lfloor z_2 / 2^{27} \rfloor)\, m_2 \\
+    w_i &= z_3 \oplus \lfloor z_3 / 2^{31} \rfloor
+
+which is what the generator returns at its call i + 1 after it was seeded with s. Whoever needs
+number i computes that one, in any order, on any device, and nothing for those that nobody needs.
+
+Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MASK = (1 << 64) - 1
+GAMMA = 0x9E3779B97F4A7C15
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def draw_seed(generator: torch.Generator | None) -> int:
+    """Draw 63 bits from a generator, torch's global one of the CPU when ``None``."""
+    device = "cpu" if generator is None else generator.device
+    # In three pieces: MPS draws integers of at most 31 bits, whatever their dtype.
+    pieces = torch.randint(1 << 21, (3,), generator=generator, device=device).tolist()
+    high, middle, low = map(int, pieces)
+    return high << 42 | middle << 21 | low
+
+
+def word(seed: int, index: int) -> int:
+    """Return word ``index`` of a seed, both in 0..2^64 - 1.
+
+    Python's integers do not wrap, so the masks make them. Kernels compile the same lines for
+    unsigned machine words, of which the masks keep all bits.
+    """
+    z = (int(seed) + int(index) * GAMMA + GAMMA) & MASK
+    z = ((z ^ (z >> 30)) * FIRST) & MASK
+    z = ((z ^ (z >> 27)) * SECOND) & MASK
+    return z ^ (z >> 31)
+
+
+def words(seed: int, indices: Tensor) -> Tensor:
+    """Return the words of a seed at ``indices``, as int64 of the same 64 bits."""
+    # In place: fresh memory at each of the dozen operations would cost more than the arithmetic.
+    z = (indices * _signed(GAMMA)).add_(_signed((seed + GAMMA) & MASK))
+    z = _fold(z, 30).mul_(_signed(FIRST))
+    z = _fold(z, 27).mul_(_signed(SECOND))
+    return _fold(z, 31)
+
+
+def _fold(z: Tensor, bits: int) -> Tensor:
+    # A shift of int64 repeats the sign; the mask takes the repetitions away.
+    return z.bitwise_xor_((z >> bits).bitwise_and_((1 << (64 - bits)) - 1))
+
+
+def _signed(unsigned: int) -> int:
+    """Return the int64 that has the bits of a word."""
+    return unsigned - ((unsigned >> 63) << 64)

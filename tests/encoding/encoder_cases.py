@@ -1,0 +1,85 @@
+"""Encoders and images to try them on, and both ways to encode.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import torch
+from hypothesis import assume
+from hypothesis import strategies as st
+from strategies import pixels
+
+from spikemnist._runtime import compiler
+from spikemnist.encoding import LatencyEncoder, RateEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+GREYS = torch.arange(256, dtype=torch.uint8)[None]
+
+SPIKE_DTYPES = [
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.uint8,
+    torch.bool,
+]
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Encode as where Numba is not installed."""
+    with mock.patch.object(compiler, "is_available", return_value=False):
+        yield
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Tensor:
+    """Draw images ``[B, ...]`` of any dtype that an image may have; every other one is dark."""
+    grey = draw(pixels())
+    if draw(st.booleans()):
+        grey = grey * (grey > 200)
+    dtype = draw(
+        st.sampled_from([torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    )
+    return grey if dtype == torch.uint8 else grey.to(dtype) / 255
+
+
+@st.composite
+def rate_encoders(draw: st.DrawFn) -> RateEncoder:
+    num_steps = draw(st.integers(1, 9))
+    return RateEncoder(
+        num_steps=num_steps,
+        gain=draw(st.sampled_from([1.0]) | st.floats(-3, 3)),
+        offset=draw(st.sampled_from([0.0]) | st.floats(-1, 1)),
+        first_spike_time=draw(st.integers(0, num_steps - 1)),
+        dtype=draw(st.sampled_from(SPIKE_DTYPES)),
+    )
+
+
+@st.composite
+def latency_encoders(draw: st.DrawFn) -> LatencyEncoder:
+    """Draw an encoder whose latest spike lies in its window."""
+    num_steps = draw(st.integers(1, 40))
+    options: dict[str, Any] = {
+        "num_steps": num_steps,
+        "curve": draw(st.sampled_from(["linear", "log"])),
+        "threshold": draw(st.sampled_from([0.004, 0.01, 0.1, 0.5, 0.9])),
+        "clip": draw(st.booleans()),
+        "normalize": draw(st.booleans()),
+        "first_spike_time": draw(st.integers(0, num_steps - 1)),
+        "tau": draw(st.floats(0.05, 5)),
+    }
+    try:
+        return LatencyEncoder(**options)
+    except ValueError as error:
+        assume("the latest spike falls" not in str(error))
+        raise

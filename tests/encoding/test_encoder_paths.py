@@ -1,0 +1,180 @@
+"""Kernels and plain torch make the same spikes, whoever runs them.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from encoder_cases import GREYS, images, latency_encoders, plain_torch, rate_encoders
+from hypothesis import example, given
+from strategies import SEEDS
+
+from spikemnist._runtime import compiler
+from spikemnist.encoding import LatencyEncoder, RateEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+RATE = RateEncoder(num_steps=25, dtype=torch.uint8)
+LATENCY = LatencyEncoder(num_steps=25, dtype=torch.uint8)
+ENCODERS = [RATE, LATENCY, replace(RATE, dtype=torch.float32), replace(LATENCY, dtype=torch.bool)]
+# Large enough for its spikes to lie in memory that is used again.
+BATCH = (torch.arange(16 * 300).view(16, 300) % 256).to(torch.uint8)
+ACCELERATORS = [
+    name
+    for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
+    if module.is_available()
+]
+
+
+def encode(encoder: RateEncoder | LatencyEncoder, images: Tensor, seed: int = 0) -> Tensor:
+    return encoder(images, generator=torch.Generator().manual_seed(seed))
+
+
+@given(rate_encoders(), images(), SEEDS)
+@example(RateEncoder(num_steps=1), torch.zeros(0, 3), 0)
+@example(RateEncoder(num_steps=7, first_spike_time=3, offset=0.5), torch.zeros(2, 3), 0)
+@example(RateEncoder(num_steps=6, first_spike_time=5, gain=1e38), torch.ones(2, 3), 0)
+def test_rate_spikes_do_not_depend_on_the_path(
+    encoder: RateEncoder, images: Tensor, seed: int
+) -> None:
+    ours, theirs = (torch.Generator().manual_seed(seed) for _ in range(2))
+    spikes = encoder(images, generator=ours)
+    with plain_torch():
+        plain = encoder(images, generator=theirs)
+    assert torch.equal(spikes, plain)
+    assert (spikes.dtype, spikes.device) == (plain.dtype, plain.device)
+    assert torch.equal(ours.get_state(), theirs.get_state())
+    for device in ACCELERATORS:
+        if device == "mps" and torch.float64 in (images.dtype, encoder.dtype):
+            continue  # which it does not have
+        there = encode(encoder, images.to(device), seed)
+        assert there.device.type == device
+        assert torch.equal(there.cpu(), spikes)
+
+
+@given(latency_encoders(), images())
+def test_latency_spikes_do_not_depend_on_the_path(encoder: LatencyEncoder, images: Tensor) -> None:
+    spikes = encoder(images)
+    with plain_torch():
+        assert torch.equal(encoder(images), spikes)
+    fired = spikes.any(0)
+    assert torch.equal(spikes.float().argmax(0)[fired], encoder.spike_times(images)[fired].long())
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
+def test_spikes_do_not_depend_on_the_number_of_threads(
+    encoder: RateEncoder | LatencyEncoder,
+) -> None:
+    """A batch that is worth more than one thread, and as dark as a digit."""
+    ramp = torch.arange(112 * 784).view(112, 784)
+    batch = (ramp * (ramp % 7 == 0) % 256).to(torch.uint8)
+    results = []
+    for count in (1, 2, 8):
+        torch.set_num_threads(count)
+        results.append(encode(encoder, batch))
+        assert torch.get_num_threads() == count
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_the_spikes_are_the_callers_own(encoder: RateEncoder | LatencyEncoder) -> None:
+    """Memory that comes back is silenced first, and does not come back while it is in use."""
+    before = encode(encoder, BATCH)
+    kept = before.clone()
+    scribbled = encode(encoder, BATCH)
+    scribbled.fill_(1)
+    view = scribbled[3]
+    del scribbled
+    assert torch.equal(encode(encoder, BATCH), kept)
+    assert view.bool().all()
+    assert torch.equal(before, kept)
+    del view
+    assert torch.equal(encode(encoder, BATCH), kept)
+    assert type(before) is torch.Tensor
+    assert before.is_contiguous()
+    assert not before.requires_grad
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder) -> None:
+    """What an optimiser holds, what inference mode made, a part of something, a lone number."""
+    floating = BATCH / 255
+    expected = encode(encoder, floating)
+    assert torch.equal(encode(encoder, torch.nn.Parameter(floating)), expected)
+    with torch.inference_mode():
+        assert torch.equal(encode(encoder, BATCH / 255), expected)
+    wide = torch.zeros(16, 2, 303)
+    wide[:, 1, 3:] = floating
+    assert torch.equal(encode(encoder, wide[:, 1, 3:]), expected)
+    assert encode(encoder, floating[0]).shape == (25, 300)
+    assert torch.equal(
+        encode(encoder, floating[0, 200])[:, None], encode(encoder, floating[0, 200:201])
+    )
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_plain_torch_names_the_device_of_all_that_it_makes(
+    encoder: RateEncoder | LatencyEncoder,
+) -> None:
+    """What it forgot to place would land on the meta device, and not mix with the rest."""
+    odd = replace(encoder, num_steps=24)  # no other test has filled its table
+    with plain_torch(), torch.device("meta"):
+        spikes = [encode(odd, images) for images in (BATCH, BATCH / 255)]
+    assert all(torch.equal(made, encode(odd, BATCH)) for made in spikes)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_torch_compile_makes_the_same_spikes(encoder: RateEncoder | LatencyEncoder) -> None:
+    compiled = torch.compile(encode, backend="eager")
+    with warnings.catch_warnings():
+        # It breaks its graph where the checks read a number, and says so.
+        warnings.simplefilter("ignore")
+        for images in (BATCH, BATCH / 255):
+            assert torch.equal(compiled(encoder, images), encode(encoder, images))
+
+
+def run(code: str) -> list[str]:
+    """Run code in an interpreter of its own; return the lines that it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True
+    )
+    return ran.stdout.strip().splitlines()
+
+
+USE = """
+import torch
+from spikemnist.encoding import LatencyEncoder, RateEncoder
+greys = torch.arange(256, dtype=torch.uint8)[None]
+print("numba" in sys.modules)
+print(RateEncoder(num_steps=5)(greys, generator=torch.Generator().manual_seed(0)).sum(1).tolist())
+print(LatencyEncoder(num_steps=5)(greys).sum(1).tolist())
+print("numba" in sys.modules)
+"""
+
+
+def test_numba_is_loaded_by_the_first_spikes_and_is_not_needed() -> None:
+    before, *spikes, after = run("import sys\n" + USE)
+    assert (before, after) == ("False", str(compiler.is_available()))
+    without = "import sys\nsys.modules['numba'] = None\n" + USE
+    assert run(without)[1:3] == spikes
+    assert spikes[0] == str(encode(RateEncoder(num_steps=5), GREYS).sum(1).tolist())
