@@ -1,1 +1,6 @@
-"""Benchmarks: compared in one process and in turn, printed only when the results agree."""
+"""Benchmarks: everyone in one process and in turn, and no speed on a wrong answer.
+
+    python -m benchmarks --help
+
+Not part of the wheel. What ``spikemnist bench`` shares with it is in `spikemnist.benchmark`.
+"""

@@ -1,0 +1,124 @@
+"""Run the benchmarks, and write what they found as JSON, Markdown and pictures.
+
+    python -m benchmarks --quick --out /tmp/quick       # a minute, to see that everything runs
+    python -m benchmarks --out docs/benchmarks          # the figures of the docs
+
+On a machine that does nothing else. Whoever is installed takes part:
+``python -m pip install -e ".[bench]"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks import contestants, growth, layer, memory, networks, report, training, tutorial
+from benchmarks.plan import QUICK, Plan
+from spikemnist.benchmark import CODES, describe_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+SECTIONS = ("networks", "layers", "memory", "tutorial", "fit")
+JSON, PAGE = "results.json", "results.md"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what the command line asks for, write it, and say where."""
+    options = parse(arguments)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.draw:
+        results = json.loads((options.out / JSON).read_text(encoding="utf-8"))
+    else:
+        results = run(plan_of(options), options.sections, options.train_command)
+        (options.out / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    from benchmarks import pictures  # matplotlib takes a while, and memory
+
+    drawn = pictures.draw(results, options.out)
+    (options.out / PAGE).write_text(report.page(results, drawn), encoding="utf-8")
+    print(*(options.out / name for name in (JSON, PAGE, *drawn)), sep="\n")
+
+
+def run(plan: Plan, sections: Iterable[str], command: str | None) -> dict[str, Any]:
+    """Return everything that was measured, in plain values."""
+    tell(f"everyone: {', '.join(contestants.names())}; {torch.get_num_threads()} threads")
+    weighed = [replace(plan.memory, code=code) for code in plan.codes]
+    fitted = [replace(plan.base, code=code) for code in plan.codes]
+    work: dict[str, tuple[Callable[[Any], Any], Iterable[Any]]] = {
+        "networks": (lambda workload: networks.measure(workload, plan), plan.workloads()),
+        "layers": (lambda width: layer.measure(width, plan), plan.layer_widths),
+        "memory": (memory.measure, weighed),
+        "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
+        "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
+    }
+    results: dict[str, Any] = {
+        "machine": describe_machine(contestants.PACKAGES),
+        "plan": asdict(plan),
+        **{
+            name: [told(name, measure, item) for item in items if name in sections]
+            for name, (measure, items) in work.items()
+        },
+    }
+    results["tutorial"] = next(iter(results["tutorial"]), None)
+    results["growth"] = growth.fit(results["networks"], plan)
+    results["command"] = None if command is None else training.time_command(command)
+    return results
+
+
+def told(section: str, measure: Callable[[Any], Any], item: Any) -> Any:
+    """Measure something, and say on standard error how long that took."""
+    started = time.perf_counter()
+    found = measure(item)
+    tell(f"{time.perf_counter() - started:6.1f} s  {section}: {item}")
+    return found
+
+
+def tell(line: str) -> None:
+    """Print progress, apart from the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Return the plan that the options describe."""
+    plan = QUICK if options.quick else Plan()
+    given = {
+        "codes": tuple(options.codes),
+        "whole_grid": options.whole_grid,
+        "repeats": options.repeats,
+        "budget": options.budget,
+    }
+    return replace(plan, **{name: value for name, value in given.items() if value is not None})
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("benchmark"), help="folder for results and pictures")
+    add("--quick", action="store_true", help="small networks: does everything run?")
+    add("--whole-grid", action="store_true", help="every combination instead of sweeps; hours")
+    add("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="what to measure")
+    add("--codes", nargs="+", choices=CODES, default=CODES, help="in which codes")
+    add("--repeats", type=int, help="timed calls of each stage of each contestant")
+    add("--budget", type=float, help="seconds for a stage of all contestants together")
+    add("--threads", type=int, help="of torch, and of everyone who follows it")
+    add("--train-command", metavar="COMMAND", help="also time this command until its accuracy")
+    add("--draw", action="store_true", help=f"measure nothing, draw {JSON} of the folder anew")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Peak memory that a training step adds, in a fresh process for each contestant.
+
+What is counted is what the operating system gave the process: the largest resident set during two
+training steps, less the resident set before them. Before them, everything is imported and compiled,
+the model and Adam's moments exist, and a step with a sixteenth of the batch has run, whose freed
+memory was handed back. A buffer that such a small step left behind on purpose is missed, so the
+figure is too small by a sixteenth at most. Linux tells and resets the peak of a process. Elsewhere
+`getrusage` tells the largest peak ever, whose growth is reported: too small where the start of the
+process peaked higher than it stood before the step. Windows is not measured.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks import contestants
+from spikemnist.benchmark import Workload, first_weights, trained_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ROOT = Path(__file__).resolve().parents[1]
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+WARM_UP_SHARE = 16
+NOT_MEASURED = {"Spyx": "XLA compiles for each shape anew, in memory that is no part of the step"}
+
+NOT_ON_WINDOWS = "Windows does not tell the peak of a process in a way that this reads"
+
+
+def measure(workload: Workload) -> dict[str, Any]:
+    """Return the bytes that a training step of each contestant adds, in plain values."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # Trained here: training there would leave memory behind that the step could use again.
+        weights = Path(folder, "weights.pt")
+        save_weights(trained_weights(workload), weights)
+        for name in contestants.names():
+            why = NOT_ON_WINDOWS if sys.platform == "win32" else NOT_MEASURED.get(name, "")
+            found[name] = {"why": why} if why else in_a_process(name, workload, weights)
+    return {**asdict(workload), "contestants": found}
+
+
+def save_weights(layers: list[nn.Linear], file: Path) -> None:
+    """Write weights for the other process to read."""
+    torch.save([layer.state_dict() for layer in layers], file)
+
+
+def in_a_process(name: str, workload: Workload, weights: Path) -> dict[str, Any]:
+    """Measure one contestant in a process of its own."""
+    request = {
+        "name": name,
+        "workload": asdict(workload),
+        "weights": str(weights),
+        "threads": torch.get_num_threads(),
+    }
+    child = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", json.dumps(request)],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if child.returncode:
+        return {"why": (child.stderr.strip().splitlines() or [f"exit {child.returncode}"])[-1]}
+    answer: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
+    return answer
+
+
+def added_by_step(name: str, workload: Workload, layers: list[nn.Linear]) -> dict[str, Any]:
+    """Return the bytes that two training steps add to this process at their peak."""
+    contestant = contestants.build(name, layers, workload)
+    batch = workload.load()
+    few = max(workload.batch // WARM_UP_SHARE, 1)
+    for _ in range(2):
+        contestant.step(batch.pixels[:few], batch.labels[:few])
+    before = resident_before()
+    for _ in range(2):
+        contestant.step(batch.pixels, batch.labels)
+    return {"why": "", "bytes": max(peak() - before, 0), "backend": backend_of(contestant, batch)}
+
+
+def backend_of(contestant: Any, batch: Any) -> str:
+    """Return which backend of ours ran."""
+    if not hasattr(contestant, "ran"):
+        return ""
+    contestant.trace(contestant.lay_out(batch.spikes))
+    return str(contestant.ran)
+
+
+def resident_before() -> int:
+    """Hand freed memory back, forget the peak so far, and return what a later one is compared to.
+
+    That is the resident set where the peak can be reset, else the peak so far.
+    """
+    gc.collect()
+    if not CLEAR.exists():
+        return peak()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc
+        trim(0)
+    CLEAR.write_text(RESET_PEAK, encoding="ascii")
+    return status("VmRSS")
+
+
+def peak() -> int:
+    """Return the largest resident set of this process, in bytes."""
+    if STATUS.exists():
+        return status("VmHWM")
+    import resource  # which Windows lacks
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else 1024 * largest
+
+
+def status(field: str) -> int:
+    """Return a field of ``/proc/self/status`` in bytes."""
+    lines = STATUS.read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return 1024 * int(line.split()[1])
+
+
+def main() -> None:
+    """Measure what the command line asks for, and print the answer as JSON."""
+    request = json.loads(sys.argv[1])
+    torch.set_num_threads(request["threads"])
+    workload = Workload(**request["workload"])
+    layers = first_weights(workload.sizes)
+    for layer, state in zip(layers, torch.load(request["weights"], weights_only=True), strict=True):
+        layer.load_state_dict(state)
+    print(json.dumps(added_by_step(request["name"], workload, layers)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Norse: LIFBoxCell stepped over time, behind one matrix product for each layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from norse.torch import LIFBoxCell, LIFBoxFeedForwardState, LIFBoxParameters
+from norse.torch.functional.encode import poisson_encode
+from norse.torch.functional.reset import reset_subtract
+
+from benchmarks.peers.dynamics import Dynamics
+from benchmarks.peers.layerwise import Keep, Layerwise
+from spikemnist.benchmark import BETA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.benchmark import Workload
+
+TIMESTEP = 0.001
+
+
+def superspike(distance: Tensor) -> Tensor:
+    """Return Norse's default surrogate derivative."""
+    return 1 / (1 + distance.abs()) ** 2
+
+
+class Norse(Layerwise):
+    """`norse.torch.LIFBoxCell`, whose input decay is made good by larger weights."""
+
+    name = "Norse"
+    dynamics = Dynamics(
+        at_once=True,
+        detached=False,
+        derivative=superspike,
+        surrogate="Norse's own, 1 / (1 + |x|)^2, for it has no atan",
+    )
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+        parameters = LIFBoxParameters(
+            tau_mem_inv=torch.as_tensor((1 - BETA) / TIMESTEP),
+            method="super",
+            reset_method=reset_subtract,
+        )
+        neurons = [LIFBoxCell(parameters, dt=TIMESTEP) for _ in layers]
+        super().__init__(layers, neurons, workload, scale=1 / (1 - BETA))
+        if workload and workload.code == "latency":
+            self.differs += "; it has no such latency code and is given spikemnist's, in float32"
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return Norse's Poisson code, or the other codes in plain torch."""
+        assert self.workload is not None  # pixels belong to a workload
+        if self.workload.code == "rate":
+            spikes: Tensor = poisson_encode(
+                pixels, self.workload.num_steps, f_max=1 / TIMESTEP, dt=TIMESTEP
+            )
+            return spikes
+        return self.workload.encoder(torch.float32)(pixels)
+
+    def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
+        """Step the cell."""
+        state = LIFBoxFeedForwardState(v=torch.zeros_like(current[0]))
+        kept: dict[str, list[Tensor]] = {"spikes": [], "membrane": []}
+        for inflow in current:
+            spike, state = neurons(inflow, state)
+            kept["spikes"].append(spike)
+            kept["membrane"].append(state.v)
+        return {name: torch.stack(steps) for name, steps in kept.items() if keep in (name, "both")}

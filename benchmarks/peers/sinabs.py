@@ -1,0 +1,74 @@
+"""Sinabs: layers that take whole sequences, batch first."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sinabs.activation import SingleSpike
+from sinabs.layers import LIF
+
+from benchmarks.peers.dynamics import Dynamics, atan
+from benchmarks.peers.layerwise import Keep, Layerwise
+from spikemnist.benchmark import BETA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.benchmark import Workload
+
+
+def surrogate(membrane: Tensor, threshold: Tensor) -> Tensor:
+    """Return snnTorch's surrogate derivative in the form that Sinabs asks for."""
+    return atan(membrane - threshold)
+
+
+class Sinabs(Layerwise):
+    """`sinabs.layers.LIF` with one spike at most for each timestep."""
+
+    name = "Sinabs"
+    dynamics = Dynamics(at_once=True, detached=False)
+    time_axis = 1
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+        neurons = [
+            LIF(
+                tau_mem=-1 / math.log(BETA),
+                spike_fn=SingleSpike,
+                surrogate_grad_fn=surrogate,
+                norm_input=False,
+            ).requires_grad_(False)
+            for _ in layers
+        ]
+        super().__init__(layers, neurons, workload)
+        if workload and workload.code == "latency":
+            self.differs += "; it has no latency code and is given spikemnist's, in float32"
+
+    def lay_out(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as float32, ``[B, T, F]``."""
+        laid_out = spikes.float().transpose(0, 1)
+        return laid_out if spikes.stride(0) == 0 else laid_out.contiguous()
+
+    def time_first(self, signal: Tensor) -> Tensor:
+        """Return a signal ``[B, T, ...]`` as ``[T, B, ...]``."""
+        return signal.transpose(0, 1)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Draw spikes as `sinabs.layers.Img2SpikeLayer` does, but batch first at once."""
+        assert self.workload is not None  # pixels belong to a workload
+        steps, (batch, features) = self.workload.num_steps, pixels.shape
+        if self.workload.code == "rate":
+            return (torch.rand(batch, steps, features) < pixels.unsqueeze(1)).float()
+        if self.workload.code == "latency":
+            return self.lay_out(self.workload.encoder(torch.float32)(pixels))
+        return pixels.unsqueeze(1).expand(-1, steps, -1)
+
+    def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
+        """Run the layer from rest."""
+        neurons.reset_states()
+        neurons.record_states = keep != "spikes"
+        spikes = neurons(current)
+        return {"spikes": spikes, "membrane": neurons.recordings.get("v_mem")}

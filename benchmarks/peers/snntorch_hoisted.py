@@ -1,0 +1,43 @@
+"""snnTorch with the weights taken out of the loop over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.peers.dynamics import Dynamics
+from benchmarks.peers.layerwise import Keep, Layerwise
+from spikemnist.benchmark.networks import plain_leaky, snntorch_spikes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.benchmark import Workload
+
+
+class SnnTorchHoisted(Layerwise):
+    """`snntorch.Leaky` stepped in a loop for each layer, behind one matrix product."""
+
+    name = "snnTorch, hoisted"
+    dynamics = Dynamics()
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+        super().__init__(layers, [plain_leaky() for _ in layers], workload)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return what `snntorch.spikegen` makes of the pixels."""
+        assert self.workload is not None  # pixels belong to a workload
+        return snntorch_spikes(pixels, self.workload)
+
+    def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
+        """Step the neurons."""
+        membrane = torch.zeros(0)
+        kept: dict[str, list[Tensor]] = {"spikes": [], "membrane": []}
+        for inflow in current:
+            spike, membrane = neurons(inflow, membrane)
+            kept["spikes"].append(spike)
+            kept["membrane"].append(membrane)
+        return {name: torch.stack(steps) for name, steps in kept.items() if keep in (name, "both")}

@@ -1,0 +1,232 @@
+"""The results as pictures: who is how fast, and how that grows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from benchmarks.contestants import OURS, PEERS
+from benchmarks.growth import workload_of
+from benchmarks.plan import AXES
+from benchmarks.report import AUTO, scaled
+from spikemnist.benchmark import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+Results = dict[str, Any]
+
+# Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white. A marker
+# goes with each colour, so that neither has to be told apart alone.
+OTHERS = ("snnTorch", *PEERS)
+COLOURS = ("#000000", "#8C8C8C", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
+MARKERS = ("s", "D", "^", "v", "P", "X")
+OURS_COLOURS = ("#D55E00", "#56B4E9")
+SMALL = 8.0
+
+
+def draw(results: Results, folder: Path) -> list[str]:
+    """Draw everything that was measured, and return the names of the files."""
+    figures = {
+        "stages.png": draw_stages(base_points(results)) if results["networks"] else None,
+        "growth.png": draw_growth(results["growth"]) if results["growth"] else None,
+        "layer.png": draw_layers(results["layers"]) if results["layers"] else None,
+        "memory.png": draw_memory(results["memory"]) if results["memory"] else None,
+    }
+    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    for name, figure in drawn.items():
+        figure.savefig(folder / name, dpi=120)
+    return list(drawn)
+
+
+def base_points(results: Results) -> list[Results]:
+    """Return the network in the middle of the sweeps, in each code."""
+    base = results["plan"]["base"]
+    shape = {key: value for key, value in base.items() if key != "code"}
+    return [network for network in results["networks"] if shape.items() <= network.items()]
+
+
+def draw_stages(networks: Sequence[Results]) -> Figure:
+    """Draw the throughput of each stage of each contestant, a row for each code."""
+    figure = new_figure(12, 3.2 * len(networks))
+    rows = figure.subfigures(len(networks), 1, squeeze=False)[:, 0]
+    for row, network in zip(rows, networks, strict=True):
+        row.suptitle(str(workload_of(network)), fontsize=10)
+        everyone, timesteps = network["contestants"], network["work"]["timesteps"]
+        for ax, stage in zip(row.subplots(1, len(STAGES), sharey=True), STAGES, strict=True):
+            draw_speeds(ax, everyone, stage, timesteps)
+            ax.set_title(stage, fontsize=9)
+        row.supxlabel("samples × timesteps per second; line: middle half of the calls", fontsize=8)
+    return figure
+
+
+def draw_speeds(ax: Axes, everyone: Results, stage: str, timesteps: int) -> None:
+    """Draw a dot for each contestant, with a line over the middle half of the calls."""
+    names = list(everyone)
+    for height, name in enumerate(names):
+        timing = everyone[name]["stages"].get(stage)
+        if timing is None:
+            continue
+        colour, marker = look(name)
+        slow, fast = (timesteps / value for value in reversed(timing["quartiles"]))
+        ax.plot([slow, fast], [height, height], color=colour, linewidth=2)
+        ax.plot(timesteps / timing["median"], height, marker, color=colour, markersize=6)
+    ax.set_xscale("log")
+    ax.set_yticks(range(len(names)), names, fontsize=SMALL)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(axis="x", color="#D9D9D9", linewidth=0.6)
+    few_ticks(ax)
+
+
+def draw_growth(sweeps: Sequence[Results]) -> Figure:
+    """Draw the time of a training step along each sweep, a row for each code."""
+    codes = list(dict.fromkeys(sweep["code"] for sweep in sweeps))
+    figure = new_figure(11, 0.9 + 2.9 * len(codes))
+    axes = figure.subplots(len(codes), len(AXES), squeeze=False)
+    for row, code in zip(axes, codes, strict=True):
+        for ax, (axis, label) in zip(row, AXES.items(), strict=True):
+            here = [sweep for sweep in sweeps if (sweep["code"], sweep["axis"]) == (code, axis)]
+            for sweep in here:
+                exponent = f"{shorter(sweep['contestant'])}  {sweep['exponent']:.2f}"
+                draw_line(ax, sweep["contestant"], sweep["sizes"], sweep["seconds"], exponent)
+            finish_lines(ax, label, [size for sweep in here for size in sweep["sizes"]])
+            ax.set_title(f"{code} code", fontsize=9, loc="left")
+            legend(ax, "exponent")
+        row[0].set_ylabel("training step, ms", fontsize=SMALL)
+    return figure
+
+
+def draw_layers(layers: Sequence[Results]) -> Figure:
+    """Draw forward and backward of the single layer over its width."""
+    figure = new_figure(10, 4)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, stage in zip(axes, ("forward", "forward+backward"), strict=True):
+        for name in layers[0]["contestants"]:
+            points = {
+                layer["width"]: timing["median"]
+                for layer in layers
+                if (timing := layer["contestants"][name]["stages"].get(stage))
+            }
+            draw_line(ax, name, list(points), list(points.values()), name)
+        finish_lines(ax, "neurons, and as many inputs", [layer["width"] for layer in layers])
+        ax.set_title(stage, fontsize=9, loc="left")
+    axes[0].set_ylabel("time, ms", fontsize=SMALL)
+    legend(axes[1], None)
+    return figure
+
+
+def draw_memory(networks: Sequence[Results]) -> Figure:
+    """Draw the memory that a training step adds, a picture for each code."""
+    figure = new_figure(3 + 2.8 * len(networks), 3.2)
+    axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
+    for ax, network in zip(axes, networks, strict=True):
+        added = {
+            name: found["bytes"] / 2**20
+            for name, found in network["contestants"].items()
+            if "bytes" in found
+        }
+        colours = [look(name)[0] for name in added]
+        ax.barh(range(len(added)), list(added.values()), color=colours)
+        for height, value in enumerate(added.values()):
+            ax.text(value, height, f" {value:.0f}", va="center", fontsize=SMALL)
+        ax.set_yticks(range(len(added)), list(added), fontsize=SMALL)
+        ax.set_ylim(len(added) - 0.5, -0.5)
+        ax.set_xlim(0, 1.18 * max(added.values(), default=1.0))
+        ax.tick_params(axis="x", labelsize=SMALL)
+        ax.set_xlabel("peak memory added by a training step, MiB", fontsize=SMALL)
+        ax.set_title(str(workload_of(network)), fontsize=9, loc="left")
+        open_frame(ax)
+    return figure
+
+
+def draw_line(
+    ax: Axes, name: str, sizes: Sequence[float], seconds: Sequence[float], label: str
+) -> None:
+    """Draw one contestant's times in milliseconds."""
+    colour, marker = look(name)
+    ax.plot(
+        sizes,
+        [1e3 * value for value in seconds],
+        color=colour,
+        marker=marker,
+        markersize=5,
+        linewidth=2.4 if name == AUTO else 1.2,
+        linestyle=":" if name.startswith(OURS) and name != AUTO else "-",
+        zorder=3 if name == AUTO else 2,
+        label=label,
+    )
+
+
+def finish_lines(ax: Axes, label: str, sizes: Sequence[float]) -> None:
+    """Make both axes logarithmic, with a tick at each size."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(sorted(set(sizes)), [f"{size:,}" for size in sorted(set(sizes))])
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="x", which="minor", length=0)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(labelsize=SMALL)
+    ax.set_xlabel(label, fontsize=SMALL)
+    ax.grid(color="#D9D9D9", linewidth=0.6)
+    open_frame(ax)
+
+
+def legend(ax: Axes, title: str | None) -> None:
+    """Name the lines beside the picture, where they hide nothing."""
+    ax.legend(
+        title=title,
+        fontsize=6.5,
+        title_fontsize=6.5,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.03),
+        handlelength=1.6,
+        borderaxespad=0.2,
+    )
+
+
+def few_ticks(ax: Axes) -> None:
+    """Label powers of ten with their prefix, at least two of them."""
+    low, high = ax.get_xlim()
+    ax.set_xlim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
+    ax.xaxis.set_major_locator(LogLocator(numticks=4))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scaled(value)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="x", labelsize=SMALL)
+    open_frame(ax)
+
+
+def look(name: str) -> tuple[str, str]:
+    """Return colour and marker of a contestant, the same in every picture."""
+    if name == AUTO:
+        return OURS_COLOURS[0], "o"
+    if name.startswith(OURS):
+        return OURS_COLOURS[1], "<" if name.endswith("reference") else ">"
+    index = OTHERS.index(name)
+    return COLOURS[index], MARKERS[index]
+
+
+def shorter(name: str) -> str:
+    """Return a name that fits beside a picture."""
+    return name.removeprefix(OURS) if name != AUTO else "spikemnist"
+
+
+def open_frame(ax: Axes) -> None:
+    """Remove the top and right border."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches."""
+    return Figure(
+        figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08), facecolor="white"
+    )

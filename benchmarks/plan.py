@@ -1,0 +1,83 @@
+"""What is measured: a base point and sweeps along each axis, or the whole grid."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+from spikemnist.benchmark import CODES, Workload
+
+AXES = {"num_steps": "timesteps", "batch": "batch size", "hidden": "hidden neurons"}
+"""What is swept, and what pictures call it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Sizes and repetitions.
+
+    Attributes
+    ----------
+    base
+        Where the sweeps cross.
+    hidden, num_steps, batch
+        Points of each sweep.
+    codes
+        Each is measured on all of them.
+    whole_grid
+        Every combination instead of the sweeps.
+    layer_widths, layer_steps, layer_batch
+        Of the single layer with dense input.
+    memory
+        The network whose training step is weighed; in every code.
+    epoch
+        Training images of the epoch of ``fit``.
+    repeats, budget
+        Timed calls, and seconds after which no more are begun: see `time_in_turn`.
+    """
+
+    base: Workload = Workload()  # noqa: RUF009 - it is frozen
+    hidden: tuple[int, ...] = (128, 512, 1000, 4096)
+    num_steps: tuple[int, ...] = (8, 25, 100)
+    batch: tuple[int, ...] = (1, 32, 128, 512)
+    codes: tuple[str, ...] = CODES
+    whole_grid: bool = False
+    layer_widths: tuple[int, ...] = (512, 1024, 2048, 4096)
+    layer_steps: int = 500
+    layer_batch: int = 16
+    memory: Workload = Workload(batch=512)  # noqa: RUF009
+    epoch: int = 5000
+    repeats: int = 30
+    budget: float = 8.0
+
+    def workloads(self) -> list[Workload]:
+        """Return each network to measure once, those of one code together."""
+        return [workload for code in self.codes for workload in self._of_code(code)]
+
+    def sweep(self, axis: str, code: str) -> list[Workload]:
+        """Return the networks along an axis through the base point."""
+        base = replace(self.base, code=code)
+        return [replace(base, **{axis: value}) for value in getattr(self, axis)]
+
+    def _of_code(self, code: str) -> list[Workload]:
+        if self.whole_grid:
+            sizes = itertools.product(self.hidden, self.num_steps, self.batch)
+            return [Workload(code=code, hidden=h, num_steps=t, batch=b) for h, t, b in sizes]
+        points = [replace(self.base, code=code)]
+        for axis in ("hidden", "num_steps", "batch"):  # in this order, weights are trained once
+            points.extend(self.sweep(axis, code))
+        return list(dict.fromkeys(points))
+
+
+QUICK = Plan(
+    base=Workload(hidden=64, num_steps=8, batch=32),
+    hidden=(32, 64, 128),
+    num_steps=(4, 8, 16),
+    batch=(8, 32, 64),
+    layer_widths=(64, 128, 256),
+    layer_steps=20,
+    memory=Workload(hidden=64, batch=128),
+    epoch=640,
+    repeats=6,
+    budget=0.2,
+)
+"""Small enough to see in a minute that everything runs; its speeds mean nothing."""

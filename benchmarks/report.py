@@ -1,0 +1,294 @@
+"""The results as a Markdown page."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contestants import OURS
+from benchmarks.growth import workload_of
+from benchmarks.plan import AXES
+from spikemnist.benchmark import STAGES, SnnTorchLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+Results = dict[str, Any]
+
+AUTO = f"{OURS}auto"
+STEP, INFERENCE = "training step", "inference"
+NOTHING = "–"
+
+
+def page(results: Results, pictures: Iterable[str]) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    results
+        As ``python -m benchmarks`` writes them.
+    pictures
+        Names of the files beside the page.
+    """
+    parts = [
+        "# Benchmark results",
+        "Written by `python -m benchmarks`; {doc}`../benchmarks` says how to read it.",
+        machine(results["machine"]),
+        *(f"![{name.partition('.')[0]}]({name})" for name in pictures),
+        *networks(results["networks"]),
+        *growth(results["growth"]),
+        *layers(results["layers"]),
+        *memory(results["memory"]),
+        *tutorial(results["tutorial"]),
+        *training(results["fit"], results["command"]),
+        *notes(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """Return on what it ran, in a sentence."""
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    load = "" if found["load"] is None else f", load {found['load']:.1f} at the start"
+    return (
+        f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
+        f"{found['vector']}{load}; {found['system']}, Python {found['python']}; {packages}."
+    )
+
+
+def networks(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield ours against the fastest peer, what that is in throughput, and everyone's stages."""
+    if not measured:
+        return
+    yield "## Against the fastest peer"
+    yield (
+        'With `backend="auto"`, in milliseconds; training step and inference begin with float32 '
+        "pixels. A ratio is the peer's median over ours."
+    )
+    header = ["network", "backend"]
+    for stage in (STEP, INFERENCE):
+        header += [stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
+    yield table(header, [against_the_fastest(network) for network in measured])
+    yield "## Throughput"
+    yield (
+        "Of our training step. A synaptic event is an input that is not zero, times the neurons "
+        "that it reaches; the densities are the shares of inputs and hidden spikes not zero."
+    )
+    header = ["network", "input density", "hidden density"]
+    header += ["samples × timesteps/s", "neuron updates/s", "synaptic events/s"]
+    yield table(header, [throughput(network) for network in measured])
+    yield "## Every stage"
+    yield "Milliseconds: the median, and in brackets the quartiles."
+    for network in measured:
+        yield f"### {workload_of(network)}"
+        yield stages(network["contestants"], STAGES)
+
+
+def against_the_fastest(network: Results) -> list[str]:
+    """Return a row: our times and what they are to the fastest peer's and to snnTorch's."""
+    everyone = network["contestants"]
+    row = [str(workload_of(network)), everyone[AUTO]["backend"] or NOTHING]
+    for stage in (STEP, INFERENCE):
+        peer = fastest_peer(everyone, stage)
+        theirs = f"{milliseconds(seconds(everyone, peer, stage))} ({peer})" if peer else NOTHING
+        row += [milliseconds(seconds(everyone, AUTO, stage)), theirs]
+        row += [ratio(everyone, other, stage) for other in (peer, SnnTorchLoop.name)]
+    return row
+
+
+def throughput(network: Results) -> list[str]:
+    """Return a row: how sparse the signals are, and how much happens in a second."""
+    work, ours = network["work"], seconds(network["contestants"], AUTO, STEP)
+    counts = (work["timesteps"], work["neuron_updates"], work["synaptic_events"])
+    return [
+        str(workload_of(network)),
+        f"{work['input_density']:.1%}",
+        f"{work['hidden_density']:.1%}",
+        *(NOTHING if ours is None else scaled(count / ours) for count in counts),
+    ]
+
+
+def growth(found: Sequence[Results]) -> Iterator[str]:
+    """Yield the exponents of the power laws."""
+    if not found:
+        return
+    yield "## Growth"
+    yield (
+        "Exponent k of the power law time = c size^k that fits the training step best along each "
+        "sweep: 1 is proportional, 0 does not depend on it."
+    )
+    names = list(dict.fromkeys(sweep["contestant"] for sweep in found))
+    exponents = {
+        (sweep["code"], sweep["axis"], sweep["contestant"]): f"{sweep['exponent']:.2f}"
+        for sweep in found
+    }
+    rows = [
+        [code, AXES[axis], *(exponents.get((code, axis, name), NOTHING) for name in names)]
+        for code, axis in dict.fromkeys((sweep["code"], sweep["axis"]) for sweep in found)
+    ]
+    yield table(("code", "along", *names), rows)
+
+
+def layers(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield the single layer with dense input."""
+    if not measured:
+        return
+    first = measured[0]
+    yield "## One layer, dense input"
+    yield (
+        f"As many inputs as neurons, batch {first['batch']}, {first['num_steps']} timesteps, "
+        "gradient of the summed output spikes; milliseconds."
+    )
+    for layer in measured:
+        yield f"### {layer['width']} neurons"
+        yield stages(layer["contestants"], ("forward", "backward", "forward+backward"))
+
+
+def memory(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield the peak memory that a training step adds."""
+    if not measured:
+        return
+    yield "## Memory"
+    yield "Peak resident memory that a training step adds, and that of snnTorch's loop over it."
+    for network in measured:
+        everyone = network["contestants"]
+        most = everyone.get(SnnTorchLoop.name, {}).get("bytes")
+        rows = [
+            [
+                label(name, found),
+                f"{found['bytes'] / 2**20:.0f}" if "bytes" in found else NOTHING,
+                f"{most / found['bytes']:.1f}" if most and found.get("bytes") else NOTHING,
+            ]
+            for name, found in everyone.items()
+        ]
+        yield f"### {workload_of(network)}"
+        yield table(("", "MiB", "snnTorch's over it"), rows)
+
+
+def tutorial(found: Results | None) -> Iterator[str]:
+    """Yield the tutorial's network through `accelerate`."""
+    if not found:
+        return
+    yield "## snnTorch's tutorial 5 through `accelerate`"
+    yield f"{found['network']}; milliseconds."
+    yield stages(found["contestants"], STAGES)
+    flips = sum(way["check"]["flips"] for way in found["contestants"].values())
+    yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
+
+
+def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
+    """Yield what `fit` costs beyond its steps, and how long a command took."""
+    if fits:
+        yield "## One epoch of `fit` against its steps alone"
+        rows = [
+            [
+                f"{fit['network']}, {fit['images']:,} images",
+                fit["backend"],
+                f"{fit['fit']['median']:.2f}",
+                f"{fit['steps']['median']:.2f}",
+                f"{fit['overhead']:+.1%}",
+            ]
+            for fit in fits
+        ]
+        yield table(("network", "backend", "fit, s", "steps, s", "fit costs"), rows)
+    if command:
+        accuracy = command["accuracy"]
+        reached = "printed no accuracy" if accuracy is None else f"reached {accuracy:.2%}"
+        yield "## A command from start to end"
+        yield f"`{command['command']}` took {command['seconds']:.1f} s and {reached}."
+
+
+def notes(results: Results) -> Iterator[str]:
+    """Yield in what each differs, and why some speeds are not shown."""
+    groups = [*results["networks"], *results["layers"], results["tutorial"] or {}]
+    differs: dict[str, dict[str, None]] = {}
+    refused: dict[str, None] = {}
+    for group in groups:
+        where = str(workload_of(group)) if "code" in group else f"{group.get('width')} neurons"
+        for name, found in group.get("contestants", {}).items():
+            for difference in filter(None, found["differs"].split("; ")):
+                differs.setdefault(name, {})[difference] = None
+            if found["check"]["why"]:
+                refused[f"{name}, {where}: {found['check']['why']}"] = None
+    for network in results["memory"]:
+        for name, found in network["contestants"].items():
+            if found["why"]:
+                refused[f"{name}, memory: {found['why']}"] = None
+    if differs:
+        yield "## In what they differ from snnTorch"
+        yield "\n".join(f"- {name}: {'; '.join(found)}." for name, found in differs.items())
+    if refused:
+        yield "## Not shown"
+        yield "\n".join(f"- {line}." for line in refused)
+
+
+def stages(everyone: Results, wanted: Sequence[str]) -> str:
+    """Return a table of everyone's stages."""
+    rows = []
+    for name, found in everyone.items():
+        rows.append([label(name, found), *(cell(found["stages"].get(stage)) for stage in wanted)])
+    return table(("", *wanted), rows)
+
+
+def label(name: str, found: Mapping[str, Any]) -> str:
+    """Return a name, with the backend that ran where the name leaves it open."""
+    backend = found.get("backend", "")
+    return f"{name} ({backend})" if backend and backend not in name else name
+
+
+def cell(timing: Mapping[str, Any] | None) -> str:
+    """Return median and quartiles in milliseconds."""
+    if timing is None:
+        return NOTHING
+    low, high = map(milliseconds, timing["quartiles"])
+    return f"{milliseconds(timing['median'])} ({low} to {high})"
+
+
+def fastest_peer(everyone: Results, stage: str) -> str:
+    """Return the name of the fastest contestant that is not ours, or nothing."""
+    times = {
+        name: time
+        for name in everyone
+        if not name.startswith(OURS) and (time := seconds(everyone, name, stage)) is not None
+    }
+    return min(times, key=times.__getitem__, default="")
+
+
+def ratio(everyone: Results, name: str, stage: str) -> str:
+    """Return how many times as long as ours another takes."""
+    ours, theirs = seconds(everyone, AUTO, stage), seconds(everyone, name, stage)
+    return NOTHING if ours is None or theirs is None else f"{theirs / ours:.1f}"
+
+
+def seconds(everyone: Results, name: str, stage: str) -> float | None:
+    """Return the median of a stage, if it was measured."""
+    timing = everyone.get(name, {}).get("stages", {}).get(stage)
+    return None if timing is None else timing["median"]
+
+
+def milliseconds(value: float | None) -> str:
+    """Return seconds as milliseconds with three digits."""
+    if value is None:
+        return NOTHING
+    value *= 1e3
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.{1 if value >= 9.995 else 2}f}"
+
+
+def scaled(value: float) -> str:
+    """Return a number with three digits and a prefix.
+
+    Examples
+    --------
+    >>> scaled(12_345_678.0)
+    '12.3 M'
+    """
+    for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    rule = ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(row)} |" for row in itertools.chain([header, rule], rows))

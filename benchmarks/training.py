@@ -1,0 +1,120 @@
+"""What training costs beyond its steps, and how long a command takes to reach its accuracy."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from spikemnist.benchmark import Job, plain, time_in_turn
+from spikemnist.data import ImageDataset, load_digits
+from spikemnist.models import LeakyMLP
+from spikemnist.training import fit
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Plan
+    from spikemnist.benchmark import Workload
+
+LEARNING_RATE = 1e-3
+ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%")
+
+
+def measure_fit(workload: Workload, plan: Plan) -> dict[str, Any]:
+    """Time one epoch of `fit` and its steps without `fit`, in turn.
+
+    Returns
+    -------
+    dict
+        In plain values: both timings, and by what share `fit` takes longer than the steps.
+    """
+    data = load_digits()[0][: plan.epoch]
+    jobs = {
+        "fit": Job(lambda model: with_fit(model, data, workload), lambda: new_model(workload)),
+        "steps": Job(lambda model: steps_alone(model, data, workload), lambda: new_model(workload)),
+    }
+    timings = time_in_turn(jobs, repeats=6)
+    share = timings["fit"].median / timings["steps"].median - 1
+    with torch.no_grad():
+        backend = new_model(workload)(workload.load().spikes).backend
+    return {
+        "network": str(workload),
+        "images": len(data),
+        "backend": backend,
+        "overhead": share,
+        **{name: plain(timing) for name, timing in timings.items()},
+    }
+
+
+def new_model(workload: Workload) -> LeakyMLP:
+    """Return the same untrained network each time."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return LeakyMLP(hidden=(workload.hidden,))
+
+
+def with_fit(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None:
+    """Train for one epoch."""
+    fit(
+        model,
+        data,
+        encoder=workload.encoder(torch.uint8),
+        epochs=1,
+        batch_size=workload.batch,
+        lr=LEARNING_RATE,
+        device="cpu",
+        progress=False,
+    )
+
+
+def steps_alone(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None:
+    """Do the same encoding, gradients and updates, and nothing else."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    encoder, generator = workload.encoder(torch.uint8), torch.Generator().manual_seed(0)
+    for images, labels in data.batches(workload.batch, seed=0):
+        optimizer.zero_grad(set_to_none=True)
+        scores = model(encoder(images, generator=generator)).scores
+        torch.autograd.backward(functional.cross_entropy(scores, labels))
+        optimizer.step()
+
+
+def time_command(command: str) -> dict[str, Any]:
+    """Run a command in an empty folder and time it from start to end.
+
+    Parameters
+    ----------
+    command
+        As a shell would be given it, for example ``spikemnist train --data mnist``; no shell is
+        started.
+
+    Returns
+    -------
+    dict
+        Seconds, and the last accuracy that the command printed, as a share; ``None`` when it
+        printed none.
+
+    Raises
+    ------
+    RuntimeError
+        When the command fails, with the end of what it said.
+    """
+    # Windows takes a command as it is, and its paths would lose their backslashes here.
+    words = command if sys.platform == "win32" else shlex.split(command)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        done = subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+        seconds = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(f"{command!r} ended with {done.returncode}: {done.stderr[-500:]}")
+    printed = ACCURACY.findall(done.stdout)
+    return {
+        "command": command,
+        "seconds": seconds,
+        "accuracy": float(printed[-1]) / 100 if printed else None,
+    }

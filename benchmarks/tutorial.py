@@ -1,0 +1,163 @@
+"""The network of snnTorch's tutorial 5, as its users have it, run through `accelerate`.
+
+https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html: 784-1000-10, beta 0.95, 25
+timesteps, batch 128, here with rate-coded digits.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import snntorch
+import torch
+from torch import nn
+
+from spikemnist.benchmark import (
+    BETA,
+    STAGES,
+    Oracle,
+    SnnTorchLoop,
+    TorchContestant,
+    compare,
+    network_jobs,
+    trained_weights,
+)
+from spikemnist.benchmark.networks import copy_of, snntorch_spikes
+from spikemnist.models import accelerate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from benchmarks.plan import Plan
+    from spikemnist.benchmark import Workload
+
+THRESHOLD = 1.0
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """Compare both ways to run the network with the oracle, then time them in turn.
+
+    Returns
+    -------
+    dict
+        In plain values: the network, and what `compare` returns.
+    """
+    workload = plan.base
+    layers, batch = trained_weights(workload), workload.load()
+    ways = [Accelerated(layers, workload), Stepped(layers, workload)]
+    oracle = Oracle(SnnTorchLoop(layers), batch.spikes, batch.labels)
+    verdicts = {way.name: oracle.check(way) for way in ways}
+    found = compare(
+        ways,
+        verdicts,
+        lambda way: network_jobs(way, batch),
+        STAGES,
+        repeats=plan.repeats,
+        budget=plan.budget,
+    )
+    return {"network": str(workload), "contestants": found}
+
+
+def as_images(signal: Tensor) -> Tensor:
+    """Return ``[T, B, 784]`` as ``[T, B, 28, 28]``."""
+    return signal.reshape(*signal.shape[:-1], 28, 28)
+
+
+class TutorialNetwork(TorchContestant):
+    """An `nn.Sequential` that snnTorch can step by itself; a subclass says how it is run."""
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload) -> None:
+        hidden, output = (copy_of(layer) for layer in layers)
+        self.network = nn.Sequential(
+            nn.Flatten(),
+            hidden,
+            snntorch.Leaky(beta=BETA, init_hidden=True),
+            output,
+            snntorch.Leaky(beta=BETA, init_hidden=True, output=True),
+        )
+        del snntorch.SpikingNeuron.instances[-2:]  # where it would stay for ever
+        super().__init__(self.network, [hidden, output])
+        self.neurons: list[Any] = [self.network[2], self.network[4]]
+        self.workload = workload
+
+
+class Accelerated(TutorialNetwork):
+    """The network through `spikemnist.models.accelerate`, fed with compact spikes."""
+
+    name = "accelerate(network)"
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload) -> None:
+        super().__init__(layers, workload)
+        self.ran = ""
+        self._whole = accelerate(self.network)
+        self._hidden_alone = accelerate(self.network[:3])
+        self._generator = torch.Generator().manual_seed(0)
+
+    def lay_out(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as images, ``[T, B, 28, 28]``."""
+        return as_images(spikes)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return compact spikes."""
+        encoder = self.workload.encoder(torch.uint8)
+        return self.lay_out(encoder(pixels, generator=self._generator))
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the scores of the Record."""
+        scores: Tensor = self._whole(spikes).scores
+        return scores
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the spikes of the Record."""
+        fired: Tensor = self._whole(spikes).spikes
+        return fired
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the output of the first half of the network, and of all of it."""
+        with torch.no_grad():
+            records = [self._hidden_alone(spikes), self._whole(spikes)]
+        self.ran = records[-1].backend
+        return [(record.spikes, record.membrane) for record in records]
+
+
+class Stepped(TutorialNetwork):
+    """The network as the tutorial runs it: one call for each timestep."""
+
+    name = "snnTorch"
+
+    def lay_out(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as float32 images, ``[T, B, 28, 28]``."""
+        return as_images(spikes.float())
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return what `snntorch.spikegen` makes of the pixels."""
+        return as_images(snntorch_spikes(pixels, self.workload))
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the mean output membrane."""
+        return torch.stack([membrane for _, membrane in self._steps(spikes)]).mean(0)
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the output spikes."""
+        return torch.stack([fired for fired, _ in self._steps(spikes)])
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the spikes and membranes of both layers; the hidden ones from its neurons."""
+        hidden, output = [], []
+        with torch.no_grad():
+            for fired, membrane in self._steps(spikes):
+                output.append((fired, membrane))
+                hidden.append(self.neurons[0].mem)
+        membranes = torch.stack(hidden)
+        fired, membrane = (torch.stack(steps) for steps in zip(*output, strict=True))
+        return [((membranes > THRESHOLD).float(), membranes), (fired, membrane)]
+
+    def _steps(self, spikes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for neurons in self.neurons:
+            neurons.reset_mem()
+        for step in spikes:
+            yield self.network(step)

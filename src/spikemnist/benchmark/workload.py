@@ -1,0 +1,191 @@
+"""What is computed: images, their code, the network, and how much work that is.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from spikemnist.data import load_digits
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import LeakyMLP
+from spikemnist.training import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from spikemnist.encoding import Encoder
+
+CODES = ("rate", "latency", "direct")
+BETA = 0.95
+"""Decay of every membrane per timestep, as in snnTorch's tutorials."""
+PIXELS, CLASSES = 784, 10
+TRAINING_STEPS, TRAINING_BATCH = 20, 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """One configuration of the network 784-``hidden``-10 on the embedded digits.
+
+    Attributes
+    ----------
+    code
+        ``"rate"``, ``"latency"`` or ``"direct"``.
+    hidden
+        Neurons of the hidden layer.
+    num_steps
+        Timesteps, ``T``.
+    batch
+        Images, ``B``.
+
+    Examples
+    --------
+    >>> print(Workload(code="latency", hidden=128))
+    latency, 784-128-10, T=25, batch 128
+    """
+
+    code: str = "rate"
+    hidden: int = 1000
+    num_steps: int = 25
+    batch: int = 128
+
+    def __str__(self) -> str:
+        network = "-".join(map(str, self.sizes))
+        return f"{self.code}, {network}, T={self.num_steps}, batch {self.batch}"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Width of the input and of each layer."""
+        return (PIXELS, self.hidden, CLASSES)
+
+    def encoder(self, dtype: torch.dtype) -> Encoder:
+        """Return the encoder of the code; the direct code is floating whatever ``dtype`` says."""
+        if self.code == "rate":
+            return RateEncoder(num_steps=self.num_steps, dtype=dtype)
+        if self.code == "latency":
+            return LatencyEncoder(num_steps=self.num_steps, dtype=dtype)
+        return DirectEncoder(num_steps=self.num_steps)
+
+    def load(self) -> Batch:
+        """Return the first images of the training set, and their spikes."""
+        train, _ = load_digits()
+        pixels = (train.images[: self.batch].float() / 255).flatten(1)
+        generator = torch.Generator().manual_seed(0)
+        spikes = self.encoder(torch.uint8)(pixels, generator=generator)
+        return Batch(pixels, train.labels[: self.batch], spikes)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What every contestant is given.
+
+    Attributes
+    ----------
+    pixels
+        ``[B, F]``, float32 in [0, 1].
+    labels
+        ``[B]``.
+    spikes
+        ``[T, B, F]``, uint8; float32 and constant over time for the direct code.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    spikes: Tensor
+
+
+def first_weights(sizes: Sequence[int]) -> list[nn.Linear]:
+    """Return the layers that every contestant starts from, as `torch.nn.Linear` draws them."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+
+
+def trained_weights(workload: Workload) -> list[nn.Linear]:
+    """Return the layers after 20 training steps, the same for every batch size of the workload.
+
+    Before them, a network that is fed with one spike for each pixel hardly fires at all, and
+    would let those look too good who work only where a spike is.
+    """
+    return _trained(replace(workload, batch=TRAINING_BATCH))
+
+
+@functools.lru_cache(maxsize=1)
+def _trained(workload: Workload) -> list[nn.Linear]:
+    train, _ = load_digits()
+    layers = first_weights(workload.sizes)
+    with torch.random.fork_rng([]):
+        model = LeakyMLP(PIXELS, (workload.hidden,), CLASSES, beta=BETA)
+    for ours, given in zip(model.layers, layers, strict=True):
+        ours.linear.load_state_dict(given.state_dict())
+    fit(
+        model,
+        train[: TRAINING_STEPS * TRAINING_BATCH],
+        encoder=workload.encoder(torch.uint8),
+        epochs=1,
+        batch_size=TRAINING_BATCH,
+        lr=1e-2,
+        device="cpu",
+        progress=False,
+    )
+    return [layer.linear for layer in model.layers]
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much happens in one pass over the network, whoever computes it.
+
+    Attributes
+    ----------
+    timesteps
+        Samples times timesteps.
+    neuron_updates
+        Membranes updated: samples times timesteps times neurons.
+    synaptic_events
+        Inputs that are not zero, times the neurons that each of them reaches.
+    input_density, hidden_density
+        Share of inputs, and of hidden spikes, that are not zero.
+    """
+
+    timesteps: int
+    neuron_updates: int
+    synaptic_events: int
+    input_density: float
+    hidden_density: float
+
+    @classmethod
+    def count(cls, sizes: Sequence[int], signals: Sequence[Tensor]) -> Work:
+        """Count from what goes into each layer.
+
+        Parameters
+        ----------
+        sizes
+            Width of the input and of each layer.
+        signals
+            ``[T, B, N]`` for each layer: the input, then each hidden layer's spikes.
+
+        Examples
+        --------
+        >>> work = Work.count((4, 2), [torch.tensor([[[1, 0, 1, 1]]])])
+        >>> work.neuron_updates, work.synaptic_events, work.input_density
+        (2, 6, 0.75)
+        """
+        timesteps = signals[0].shape[0] * signals[0].shape[1]
+        active = [int(torch.count_nonzero(signal)) for signal in signals]
+        hidden = signals[1:]
+        return cls(
+            timesteps=timesteps,
+            neuron_updates=timesteps * sum(sizes[1:]),
+            synaptic_events=sum(n * reached for n, reached in zip(active, sizes[1:], strict=True)),
+            input_density=active[0] / max(signals[0].numel(), 1),
+            hidden_density=sum(active[1:]) / max(sum(spikes.numel() for spikes in hidden), 1),
+        )

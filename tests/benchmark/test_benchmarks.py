@@ -1,0 +1,280 @@
+"""``python -m benchmarks``: what is measured, fitted, told and drawn."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from benchmarks import __main__, contestants, growth, memory, pictures, report, training, tutorial
+from benchmarks.plan import Plan
+from spikemnist.benchmark import STAGES, Ours, SnnTorchLoop, Workload, first_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from torch import Tensor
+
+TINY = Plan(
+    base=Workload(hidden=24, num_steps=4, batch=8),
+    hidden=(12, 24),
+    num_steps=(4, 8),
+    batch=(8, 16),
+    codes=("rate", "direct"),
+    layer_widths=(16, 32),
+    layer_steps=6,
+    epoch=64,
+    repeats=6,
+    budget=0.01,
+)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    """What a tiny plan finds, with nobody but who is always there."""
+    with pytest.MonkeyPatch.context() as patch:
+        only = "snnTorch, hoisted"
+        patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
+        contestants.peers.cache_clear()
+        found = __main__.run(TINY, ("networks", "layers", "fit"), None)
+    contestants.peers.cache_clear()
+    return found
+
+
+def test_the_plan_crosses_at_its_base_point() -> None:
+    plan = Plan()
+    workloads = plan.workloads()
+    assert len(workloads) == len(set(workloads)) == 3 * (1 + 3 + 2 + 3)
+    assert {w.code for w in workloads} == {"rate", "latency", "direct"}
+    assert Workload(hidden=4096) in workloads
+    assert Workload(code="latency", num_steps=100) in workloads
+    assert Workload(code="direct", batch=1) in workloads
+    assert Workload(hidden=128) in workloads
+    assert Workload(hidden=4096, batch=1) not in workloads
+    assert len(Plan(whole_grid=True).workloads()) == 3 * 4 * 3 * 4
+
+
+def test_everyone_has_every_stage(results: dict[str, Any]) -> None:
+    assert len(results["networks"]) == 2 * 4
+    for network in results["networks"]:
+        assert list(network["contestants"]) == [*_ours(), "snnTorch", "snnTorch, hoisted"]
+        for found in network["contestants"].values():
+            assert found["check"]["why"] == ""
+            assert list(found["stages"]) == list(STAGES)
+            for timing in found["stages"].values():
+                low, high = timing["quartiles"]
+                assert 0 < low <= timing["median"] <= high
+                assert timing["calls"] == 6
+    assert [layer["width"] for layer in results["layers"]] == [16, 32]
+    json.dumps(results)  # plain values throughout
+
+
+def first_line(page: str, start: str) -> str:
+    return next(line for line in page.splitlines() if line.startswith(start))
+
+
+def _ours() -> list[str]:
+    return [name for name in contestants.names() if name.startswith(contestants.OURS)]
+
+
+def test_who_fails_the_check_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unlike(Ours):
+        def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+            return [(1 - fired, membrane) for fired, membrane in super().trace(spikes)]
+
+    monkeypatch.setattr(contestants, "Ours", Unlike)
+    plan = Plan(**{**TINY.__dict__, "codes": ("rate",), "hidden": (24,), "num_steps": (4,)})
+    found = __main__.run(plan, ("networks",), None)
+    everyone = found["networks"][0]["contestants"]
+    assert everyone["spikemnist auto"]["stages"] == {}
+    assert set(everyone["snnTorch"]["stages"]) == set(STAGES)
+    page = report.page(found, [])
+    row = first_line(page, "| spikemnist reference |")
+    assert row.split("|")[2:-1] == [" – "] * len(STAGES)
+    assert "- spikemnist auto, rate, 784-24-10, T=4, batch 8: a spike differs" in page
+
+
+def test_power_laws_are_found() -> None:
+    sizes = [1, 4, 9]
+    assert growth.exponent(sizes, [3 * size**0.5 for size in sizes]) == pytest.approx(0.5)
+    assert growth.exponent(sizes, [2.0] * 3) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("module", [growth, report])
+def test_examples_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_growth_is_fitted_along_each_sweep(results: dict[str, Any]) -> None:
+    sweeps = {(s["code"], s["axis"], s["contestant"]): s for s in results["growth"]}
+    assert len(sweeps) == 2 * 3 * (len(_ours()) + 2)
+    sweep = sweeps["direct", "num_steps", "snnTorch"]
+    assert sweep["sizes"] == [4, 8]
+    assert all(seconds > 0 for seconds in sweep["seconds"])
+    assert growth.fit(results["networks"][:1], TINY) == []  # no slope through one point
+
+
+def test_the_page_says_what_was_found(results: dict[str, Any]) -> None:
+    page = report.page(results, ["growth.png"])
+    assert results["machine"]["processor"] in page
+    assert "![growth](growth.png)" in page
+    network = results["networks"][0]
+    everyone = network["contestants"]
+    step = everyone["spikemnist auto"]["stages"]["training step"]["median"]
+    peers = {name: everyone[name]["stages"]["training step"]["median"] for name in everyone}
+    fastest = min(("snnTorch", "snnTorch, hoisted"), key=peers.__getitem__)
+    row = first_line(page, "| rate, 784-24-10, T=4, batch 8 |")
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[2] == report.milliseconds(step)
+    assert cells[3] == f"{report.milliseconds(peers[fastest])} ({fastest})"
+    assert cells[4] == f"{peers[fastest] / step:.1f}"
+    assert cells[5] == f"{peers['snnTorch'] / step:.1f}"
+    updates = network["work"]["neuron_updates"] / step
+    assert f"| {report.scaled(updates)} |" in page
+    assert "One epoch of `fit`" in page
+    assert "Not shown" not in page
+
+
+def test_pages_of_nothing_are_no_error(results: dict[str, Any]) -> None:
+    empty = {**results, "networks": [], "layers": [], "growth": [], "fit": []}
+    assert report.page(empty, []).count("\n#") == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (0.00123456, "1.23"), (0.0123456, "12.3"), (0.123456, "123")]
+)
+def test_milliseconds_have_three_digits(seconds: float | None, text: str) -> None:
+    assert report.milliseconds(seconds) == text
+
+
+def test_pictures_show_the_figures(results: dict[str, Any], tmp_path: Path) -> None:
+    assert pictures.draw(results, tmp_path) == ["stages.png", "growth.png", "layer.png"]
+    for file in tmp_path.iterdir():
+        with Image.open(file) as picture:
+            assert min(picture.size) > 300
+    figure = pictures.draw_growth(results["growth"])
+    assert len(figure.axes) == 2 * 3
+    ax = figure.axes[0]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "timesteps"
+    assert ax.get_ylabel() == "training step, ms"
+    (sweep,) = (
+        s
+        for s in results["growth"]
+        if (s["code"], s["axis"], s["contestant"]) == ("rate", "num_steps", "spikemnist auto")
+    )
+    line = ax.get_lines()[0]
+    assert line.get_xdata().tolist() == sweep["sizes"]
+    assert line.get_ydata().tolist() == pytest.approx([1e3 * s for s in sweep["seconds"]])
+    assert ax.get_legend().get_texts()[0].get_text() == f"spikemnist  {sweep['exponent']:.2f}"
+    stages = pictures.draw_stages(pictures.base_points({**results, "plan": {"base": _base()}}))
+    assert [ax.get_title() for ax in stages.axes] == 2 * list(STAGES)
+
+
+def _base() -> dict[str, Any]:
+    return {"code": "rate", "hidden": 24, "num_steps": 4, "batch": 8}
+
+
+def test_each_contestant_looks_different() -> None:
+    looks = [pictures.look(name) for name in ("spikemnist auto", "snnTorch", *contestants.PEERS)]
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 7
+
+
+def test_a_memory_figure_covers_what_the_step_must_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contestants, "names", lambda: ["snnTorch", "Spyx"])
+    measured = memory.measure(Workload(hidden=16, num_steps=25, batch=256))
+    assert (measured["hidden"], measured["batch"]) == (16, 256)
+    found = measured["contestants"]["snnTorch"]
+    if sys.platform == "linux":
+        spikes = 4 * 25 * 256 * 784  # bytes of the encoded batch in float32, about 20 MB
+        assert spikes < found["bytes"] < 20 * spikes
+    elif sys.platform == "darwin":
+        assert found["bytes"] >= 0
+    else:
+        assert "Windows" in found["why"]
+    assert measured["contestants"]["Spyx"]["why"]  # and no process was started for it
+
+
+def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    found = memory.in_a_process("snnTorch", Workload(), tmp_path / "absent.pt")
+    assert "absent.pt" in found["why"]
+
+
+def test_memory_is_in_page_and_picture(results: dict[str, Any]) -> None:
+    everyone = {
+        "spikemnist auto": {"why": "", "bytes": 10 * 2**20, "backend": "event_driven"},
+        "snnTorch": {"why": "", "bytes": 45 * 2**20, "backend": ""},
+        "Spyx": {"why": "cannot be told"},
+    }
+    weighed = [{**_base(), "contestants": everyone}]
+    page = report.page({**results, "memory": weighed}, [])
+    assert "| spikemnist auto (event_driven) | 10 | 4.5 |" in page
+    assert "- Spyx, memory: cannot be told." in page
+    (ax,) = pictures.draw_memory(weighed).axes
+    assert [bar.get_width() for bar in ax.patches] == [10, 45]
+    assert ax.get_xlabel() == "peak memory added by a training step, MiB"
+
+
+def test_fit_is_timed_against_its_steps(results: dict[str, Any]) -> None:
+    for fit in results["fit"]:
+        expected = fit["fit"]["median"] / fit["steps"]["median"] - 1
+        assert fit["overhead"] == pytest.approx(expected)
+        assert fit["images"] == 64
+
+
+def test_a_command_is_timed_until_its_accuracy() -> None:
+    code = "print('accuracy 12.5 %'); print('test accuracy     98.04% of 10,000 images')"
+    found = training.time_command(f'{sys.executable} -c "{code}"')
+    assert found["accuracy"] == pytest.approx(0.9804)
+    assert 0 < found["seconds"] < 60
+    assert training.time_command(f'{sys.executable} -c "print(1)"')["accuracy"] is None
+    code = "import sys; sys.stderr.write('no data'); sys.exit(3)"
+    with pytest.raises(RuntimeError, match="ended with 3: no data"):
+        training.time_command(f'{sys.executable} -c "{code}"')
+
+
+def test_the_tutorials_network_is_compared_through_accelerate() -> None:
+    found = tutorial.measure(TINY)
+    assert found["network"] == str(TINY.base)
+    for way in ("accelerate(network)", "snnTorch"):
+        assert found["contestants"][way]["check"]["why"] == ""
+        assert set(found["contestants"][way]["stages"]) == set(STAGES)
+    page = "\n".join(report.tutorial(found))
+    assert "Spikes that differ from snnTorch's, by rounding:" in page
+
+
+def test_the_tutorials_network_stepped_is_the_oracle() -> None:
+    workload = TINY.base
+    layers, batch = first_weights(workload.sizes), workload.load()
+    for layer in layers:
+        layer.weight.data.mul_(3)
+    stepped = tutorial.Stepped(layers, workload)
+    found = stepped.trace(stepped.lay_out(batch.spikes))
+    right = SnnTorchLoop(layers).trace(batch.spikes.float())
+    for (fired, membrane), (expected, exact) in zip(found, right, strict=True):
+        assert float(expected.sum()) > 0
+        assert fired.equal(expected)
+        assert membrane.equal(exact)
+
+
+def test_from_the_command_line_to_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "QUICK", TINY)
+    words = ["--quick", "--sections", "layers", "--codes", "rate", "--out", str(tmp_path / "new")]
+    __main__.main([*words, "--train-command", f'{sys.executable} -c "print(1)"'])
+    written = {file.name for file in (tmp_path / "new").iterdir()}
+    assert written == {"results.json", "results.md", "layer.png"}
+    page = (tmp_path / "new" / "results.md").read_text(encoding="utf-8")
+    assert "printed no accuracy" in page
+    assert "results.md" in capsys.readouterr().out
+    (tmp_path / "new" / "results.md").unlink()
+    __main__.main(["--draw", "--out", str(tmp_path / "new")])
+    assert (tmp_path / "new" / "results.md").read_text(encoding="utf-8") == page
