@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spikemnist import data, encoding, models, ops, training, viz
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
-    from spikemnist.models import LeakyMLP, load_model, save_model
+    from spikemnist.models import LeakyMLP, accelerate, load_model, save_model
     from spikemnist.training import evaluate, fit
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "LeakyMLP",
     "RateEncoder",
     "__version__",
+    "accelerate",
     "data",
     "encoding",
     "evaluate",
@@ -50,7 +51,7 @@ _ROOMS = ("data", "encoding", "models", "ops", "training", "viz")
 _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
-    "models": ("LeakyMLP", "load_model", "save_model"),
+    "models": ("LeakyMLP", "accelerate", "load_model", "save_model"),
     "training": ("evaluate", "fit"),
 }
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spikemnist.models import Record
 
-BACKENDS = ["reference", "snntorch"]
+BACKENDS = ["reference", "event_driven", "snntorch"]
 
 
 def make(seed: int = 0, **options: Any) -> LeakyMLP:

@@ -1,0 +1,147 @@
+"""Networks as snnTorch's users write them, and the loop over time that they write around them.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import snntorch
+import torch
+from torch import nn
+
+from spikemnist import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    Trace = list[tuple[Tensor, Tensor]]
+
+ENGINE = ["event_driven"] if ops.select_backend("auto") == "event_driven" else []
+BACKENDS: list[Any] = ["reference", "snntorch", *ENGINE]
+"""Those that can run here."""
+
+
+def neuron(size: int = 0, **options: Any) -> snntorch.Leaky:
+    """Return neurons that no list but their network's holds, a beta for each if there is a size."""
+    given = {"beta": 0.8 if not size else torch.linspace(0.1, 0.95, size), **options}
+    leaky = snntorch.Leaky(**given)
+    snntorch.SpikingNeuron.instances.pop()
+    return leaky
+
+
+def mlp(*sizes: int, **options: Any) -> nn.Sequential:
+    """Return a multilayer perceptron on images, every second layer with a beta for each neuron."""
+    modules: list[nn.Module] = [nn.Flatten()]
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+        modules += [
+            nn.Linear(fan_in, fan_out, bias=index != 1),
+            neuron(fan_out if index % 2 else 0, **options),
+        ]
+    return lively(nn.Sequential(*modules))
+
+
+def conv(**options: Any) -> nn.Sequential:
+    """Return the network of snnTorch's tutorial 6, made small, for images of 14 x 14."""
+    return lively(
+        nn.Sequential(
+            nn.Conv2d(1, 3, 3),
+            nn.MaxPool2d(2),
+            neuron(**options),
+            nn.Conv2d(3, 5, 3),
+            nn.MaxPool2d(2),
+            neuron(**options),
+            nn.Flatten(),
+            nn.Linear(5 * 2 * 2, 4),
+            neuron(4, **options),
+        )
+    )
+
+
+def other_modules(**options: Any) -> nn.Sequential:
+    """Return a network with the modules that the others lack, nested, for images of 14 x 14."""
+    return lively(
+        nn.Sequential(
+            nn.Sequential(nn.Identity(), nn.AvgPool2d(2)),
+            neuron(threshold=0.3, **options),  # what it receives has no weights
+            nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveMaxPool2d(4), neuron(**options)),
+            nn.AdaptiveAvgPool2d(3),
+            neuron(threshold=0.4, **options),
+            neuron(threshold=0.5, **options),
+            nn.Sequential(nn.Sequential(nn.Flatten(), nn.Dropout(0.0), nn.Identity())),
+            nn.Linear(27, 8),
+            nn.Identity(),
+            neuron(8, **options),
+            nn.Linear(8, 4),
+            neuron(**options),
+        )
+    )
+
+
+def lively(network: nn.Sequential) -> nn.Sequential:
+    """Give a network the weights, the same each time, with which its neurons fire."""
+    random = torch.Generator().manual_seed(4)
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            fan_in = module.weight[0].numel()
+            module.weight.data = torch.randn(module.weight.shape, generator=random) + 0.2
+            module.weight.data.mul_(2 / fan_in**0.5)
+            if module.bias is not None:
+                module.bias.data.fill_(0.2)
+    return network
+
+
+def images(steps: int = 7, batch: int = 3, side: int = 14, seed: int = 1) -> Tensor:
+    """Return spikes ``[T, B, 1, side, side]``, float32."""
+    random = torch.Generator().manual_seed(seed)
+    return (torch.rand(steps, batch, 1, side, side, generator=random) < 0.4).float()
+
+
+def flat(network: nn.Sequential) -> Iterator[nn.Module]:
+    for module in network:
+        if isinstance(module, nn.Sequential):
+            yield from flat(module)
+        else:
+            yield module
+
+
+def neurons_of(network: nn.Sequential) -> list[snntorch.Leaky]:
+    return [module for module in flat(network) if isinstance(module, snntorch.Leaky)]
+
+
+def stepped(network: nn.Sequential, spikes: Tensor, dtype: torch.dtype = torch.float64) -> Trace:
+    """Return spikes and membranes ``[T, B, ...]`` of all neurons, one timestep at a time."""
+    seen: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in neurons_of(network)]
+    for leaky in neurons_of(network):
+        leaky.mem = torch.zeros(0)
+    for step in spikes:
+        signal, layers = step.to(dtype), iter(seen)
+        for module in flat(network):
+            signal = module(signal)
+            if isinstance(module, snntorch.Leaky):
+                fired = signal[0] if isinstance(signal, tuple) else signal
+                signal = fired.to(dtype)  # snnTorch's surrogates return float32
+                for kept, new in zip(next(layers), (signal, module.mem), strict=True):
+                    kept.append(new)
+    return [(torch.stack(fired), torch.stack(membrane)) for fired, membrane in seen]
+
+
+def gradients(network: nn.Module, loss: Callable[[], Tensor], *also: Tensor) -> dict[str, Tensor]:
+    """Return the gradients of a loss, by the name of the parameter, and of other tensors."""
+    named = {**dict(network.named_parameters()), **{str(i): t for i, t in enumerate(also)}}
+    found = torch.autograd.grad(loss(), list(named.values()), materialize_grads=True)
+    return dict(zip(named, found, strict=True))
+
+
+def assert_close(
+    found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-11
+) -> None:
+    """Compare gradients, each by its own largest entry."""
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        scale = max([float(expected[name].abs().max()), 1e-3]) if gradient.numel() else 1.0
+        torch.testing.assert_close(gradient, expected[name], rtol=0, atol=tolerance * scale)

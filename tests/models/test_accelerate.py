@@ -1,0 +1,294 @@
+"""What `accelerate` returns, as a module: parameters, state, records, training.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from small_network import same
+from stepped_network import (
+    BACKENDS,
+    assert_close,
+    conv,
+    gradients,
+    images,
+    mlp,
+    neuron,
+    neurons_of,
+    stepped,
+)
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+from spikemnist import ops
+from spikemnist.data import load_digits
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import READOUTS, Accelerated, LeakyMLP, accelerate
+from spikemnist.models.readout import scores
+from spikemnist.training import evaluate, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PICKLED: dict[str, Any] = {"spike_grad": ops.ATan()}
+"""snnTorch's own surrogates are closures, which Python cannot pickle."""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("readout", READOUTS)
+def test_a_record(readout: Any, backend: Any) -> None:
+    network, spikes = conv(), images()
+    record = accelerate(network, readout=readout, backend=backend)(spikes, record="all")
+    assert [(layer.name, tuple(layer.membrane.shape)) for layer in record.layers] == [
+        ("hidden 1", (7, 3, 3, 6, 6)),
+        ("hidden 2", (7, 3, 5, 2, 2)),
+        ("output", (7, 3, 4)),
+    ]
+    assert record.sizes == {"hidden 1": 108, "hidden 2": 20, "output": 4}
+    for layer, leaky, counts in zip(
+        record.layers, neurons_of(network), record.spike_counts, strict=True
+    ):
+        assert torch.equal(layer.threshold, leaky.threshold)
+        assert torch.equal(counts, layer.spikes.flatten(2).sum((0, 2)).long())
+    assert record.spikes is record.layers[-1].spikes
+    assert record.membrane is record.layers[-1].membrane
+    assert record.input is spikes
+    assert record.state is None
+    assert (record.readout, record.backend) == (readout, backend)
+    assert torch.equal(record.scores, scores(readout, record.spikes, record.membrane))
+    alone = accelerate(network, readout=readout, backend=backend)(spikes)
+    assert same(alone, record)
+    assert (alone.layers, alone.input) == ((), None)
+
+
+def test_it_is_the_leaky_mlp_of_the_same_modules() -> None:
+    model = LeakyMLP(196, (9, 7), 4, threshold=0.1, dropout=0.3)
+    network = nn.Sequential(nn.Flatten())
+    for index, layer in enumerate(model.layers):
+        network.extend([*([nn.Dropout(0.3)] if index else []), layer.linear, layer.leaky])
+    for mode in (True, False):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            expected = model.train(mode)(images())
+            torch.manual_seed(0)
+            found = accelerate(network).train(mode)(images())
+        assert same(found, expected)
+        assert found.sizes == expected.sizes == accelerate(network).sizes
+
+
+def test_the_parameters_are_those_of_the_network() -> None:
+    network = mlp(196, 9, 4, learn_beta=True, learn_threshold=True)
+    keys = list(network.state_dict())
+    model = accelerate(network)
+    assert list(model.children()) == [network]
+    assert list(network.state_dict()) == keys
+    assert list(model.state_dict()) == [f"network.{key}" for key in keys]
+    assert {id(p) for p in model.parameters()} == {id(p) for p in network.parameters()}
+    before = model(images())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    functional.cross_entropy(before.scores, torch.tensor([0, 1, 2])).backward()
+    assert all(p.grad is not None for p in network.parameters())
+    optimizer.step()
+    assert not torch.equal(model(images()).scores, before.scores)
+    assert same(model(images()), accelerate(network)(images()))
+
+
+def contents(network: nn.Module) -> dict[str, Any]:
+    """Return everything that the modules hold, the values of the tensors included."""
+    found: dict[str, Any] = {}
+    for name, module in network.named_modules():
+        for key, value in {**vars(module), **module._buffers, **module._parameters}.items():
+            found[f"{name} {key}"] = value.clone() if isinstance(value, torch.Tensor) else value
+    return found
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("init_hidden", [False, True])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_a_call_changes_nothing_in_the_network(mode: Any, init_hidden: bool, backend: Any) -> None:
+    network = conv(init_hidden=init_hidden)
+    expected = stepped(network, images(), torch.float32)
+    held = [(leaky.mem, leaky.reset) for leaky in neurons_of(network)]
+    before = contents(network)
+    model = accelerate(network, backend=backend)
+    with mode():
+        first = model(images())
+        model(images(9, 5), state=model.initial_state(5, 1, 14, 14))
+        with pytest.raises(ValueError, match="takes 20 features"):
+            model(images(9, 5, side=11))
+        assert same(model(images()), first)
+    after = contents(network)
+    assert after.keys() == before.keys()
+    for name, value in before.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(after[name], value), name
+        else:
+            assert after[name] == value, name
+    for leaky, (membrane, reset) in zip(neurons_of(network), held, strict=True):
+        assert leaky.mem is membrane
+        assert leaky.reset is reset
+    again = stepped(network, images(), torch.float32)
+    for one, other in zip(again, expected, strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("called", [False, True])
+def test_copies_are_equal_and_independent(backend: Any, called: bool) -> None:
+    model = accelerate(conv(learn_beta=True, **PICKLED), backend=backend, readout="spike_count")
+    if called:
+        model(images()).membrane.sum().backward()
+    expected = model(images())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert isinstance(twin, Accelerated)
+        assert same(twin(images()), expected)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.fill_(0.5)
+        assert same(model(images()), expected)
+
+
+def test_nothing_but_its_owner_keeps_a_model_alive(neurons: list[object]) -> None:
+    listed = list(neurons)
+    alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+    for index in range(30):
+        model = accelerate(mlp(196, 4), backend=BACKENDS[index % len(BACKENDS)])
+        alive.update(model.modules())
+        model(images()).membrane.sum().backward()
+        alive.update(copy.deepcopy(model).modules())
+    assert len(neurons) == len(listed)
+    assert all(found is kept for found, kept in zip(neurons, listed, strict=True))
+    del model
+    gc.collect()
+    assert len(alive) == 0
+
+
+def test_the_network_is_read_anew_in_each_call() -> None:
+    network = mlp(196, 9, 4)
+    model = accelerate(network)
+    assert model.sizes == {"hidden 1": 9, "output": 4}
+    network.append(nn.Linear(4, 2))
+    network.append(neuron(beta=0.5))
+    assert model.sizes == {"hidden 1": 9, "hidden 2": 4, "output": 2}
+    assert same(model(images()), accelerate(network)(images()))
+    network[2].inhibition = True
+    with pytest.raises(ValueError, match=r"network\[2\] is a snntorch.Leaky with inhibition"):
+        model(images())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_goes_in_and_comes_back(backend: Any) -> None:
+    for network in (mlp(196, 9, 4), conv()):
+        model = accelerate(network.double(), backend=backend)
+        rest = model.initial_state(3, 1, 14, 14)
+        whole = model(images(), state=rest)
+        assert same(whole, model(images()))
+        assert not any(membrane.any() for membrane in rest)
+        first = model(images()[:2], state=rest)
+        second = model(images()[2:], state=first.state)
+        assert all(map(torch.equal, second.state, whole.state))
+        assert torch.equal(torch.cat([first.membrane, second.membrane]), whole.membrane)
+        for membrane, layer in zip(whole.state, model(images(), record="all").layers, strict=True):
+            assert torch.equal(membrane, layer.membrane[-1])
+
+
+def test_initial_state_is_at_rest_and_draws_nothing() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 2, 3), neuron(), nn.Flatten())
+    network.extend([nn.Dropout(0.5), nn.Linear(32, 4), neuron()])
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    state = accelerate(network.double()).initial_state(3, 1, 6, 6)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [tuple(membrane.shape) for membrane in state] == [(3, 2, 4, 4), (3, 4)]
+    assert {membrane.dtype for membrane in state} == {torch.float64}
+    flat = accelerate(mlp(196, 9, 4)).initial_state(3)
+    assert [tuple(membrane.shape) for membrane in flat] == [(3, 9), (3, 4)]
+
+
+@pytest.mark.parametrize("backend", ["reference", "snntorch"])
+def test_half_precision_and_shapes_alone(backend: Any) -> None:
+    model = accelerate(conv(), backend=backend).to(torch.bfloat16)
+    record = model(images(40, 3), record="all")
+    assert {record.spikes.dtype, record.membrane.dtype} == {torch.bfloat16}
+    counted = [
+        layer.spikes.count_nonzero((0, *range(2, layer.spikes.dim()))) for layer in record.layers
+    ]
+    assert torch.equal(record.spike_counts, torch.stack(counted))
+    assert int(record.spike_counts.max()) > 256  # more than this precision can count
+    assert model.to("meta")(images().to("meta")).scores.shape == (3, 4)
+
+
+def test_pruned_and_parametrized_weights() -> None:
+    """Hooks that make a weight are refused, except where they are called; parametrisations work."""
+    network = mlp(196, 9, 4)
+    parametrizations.weight_norm(network[1])
+    for backend in BACKENDS:
+        model = accelerate(network, backend=backend)
+        expected = stepped(network, images(), torch.float32)[-1][1]
+        torch.testing.assert_close(model(images()).membrane, expected)
+    prune.l1_unstructured(network[3], "weight", amount=0.5)
+    for backend in BACKENDS:
+        model = accelerate(network, backend=backend)
+        if backend == "snntorch":
+            model(images())
+            continue
+        with pytest.raises(ValueError, match=r"network\[3\] \(Linear\) has hooks.*prune.remove"):
+            model(images())
+    prune.remove(network[3], "weight")
+    accelerate(network)(images())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_compiled_model_is_the_same(backend: Any) -> None:
+    network = mlp(196, 9, 4, **PICKLED)
+    model = accelerate(network, backend=backend)
+    expected = gradients(network, lambda: model(images()).scores.square().sum())
+    torch.compiler.reset()
+    compiled = torch.compile(lambda: model(images()).scores.square().sum(), backend="aot_eager")
+    assert_close(gradients(network, compiled), expected, 1e-6)
+    torch.compiler.reset()
+
+
+def test_a_full_training_run(tmp_path: Path) -> None:
+    """`fit` with validation, checkpoint, resumption and truncation, and `evaluate`."""
+    train, test = load_digits()
+    encoder = LatencyEncoder(num_steps=8)
+    options: dict[str, Any] = {
+        "encoder": encoder,
+        "lr": 0.01,
+        "validation": 0.1,
+        "checkpoint": tmp_path / "checkpoint.pt",
+        "progress": False,
+    }
+
+    def model() -> Accelerated:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))
+            return accelerate(network.extend([nn.Linear(50, 10), neuron()]))
+
+    once = model()
+    fit(once, train[:2000], epochs=2, **{**options, "checkpoint": None})
+    fit(model(), train[:2000], epochs=2, callbacks=[stop], **options)
+    resumed = model()
+    fit(resumed, train[:2000], epochs=2, resume=True, **options)
+    for name, tensor in once.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+    figures = evaluate(resumed, test, encoder=encoder)
+    assert figures.accuracy > 0.7
+    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "output"]
+    fit(once, train[:500], encoder=encoder, epochs=1, truncate=4, progress=False)
+
+
+def stop(history: Any, model: nn.Module) -> None:
+    raise KeyboardInterrupt

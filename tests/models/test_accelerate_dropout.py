@@ -1,0 +1,188 @@
+"""Dropout in accelerated networks.
+
+Drawn anew for each timestep, as in snnTorch's loop; the numbers come in another order than there
+when there are several timesteps, so it is the law that agrees.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from small_network import same
+from stepped_network import BACKENDS, assert_close, gradients, images, lively, neuron, stepped
+from torch import nn
+
+from spikemnist import ops
+from spikemnist.models import accelerate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+P = 0.3
+
+
+def on_the_input() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Dropout(P), nn.Linear(196, 9), leaky(), *output())
+
+
+def between_layers() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(196, 9), leaky(), nn.Dropout(P), *output())
+
+
+def behind_a_convolution() -> nn.Sequential:
+    before = nn.Conv2d(1, 1, 12), leaky(), nn.Dropout(P / 3), nn.Flatten()
+    return nn.Sequential(*before, nn.Dropout(P), *output())
+
+
+def on_the_current() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(196, 9), nn.Dropout(P), leaky(), *output())
+
+
+def output() -> list[nn.Module]:
+    return [nn.Linear(9, 4), leaky()]
+
+
+def leaky() -> nn.Module:
+    return neuron(spike_grad=ops.ATan(), learn_beta=True)
+
+
+PLACES = [on_the_input, between_layers, behind_a_convolution, on_the_current]
+
+
+def test_the_networks_fit() -> None:
+    """The convolution leaves nine neurons, as many as the others have."""
+    assert accelerate(behind_a_convolution()).initial_state(1, 1, 14, 14)[0].shape == (1, 1, 3, 3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("place", PLACES)
+def test_none_in_evaluation(place: Callable[[], nn.Sequential], backend: Any) -> None:
+    network = lively(place()).double().eval()
+    record = accelerate(network, backend=backend)(images(), record="all")
+    for layer, (fired, _) in zip(record.layers, stepped(network, images()), strict=True):
+        assert torch.equal(layer.spikes, fired)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("backend", "steps"), [*((backend, 1) for backend in BACKENDS), ("snntorch", 7)]
+)
+def test_the_same_seed_drops_the_same(
+    place: Callable[[], nn.Sequential], backend: Any, steps: int
+) -> None:
+    """Over one timestep on every backend, and over all of them where the modules are stepped."""
+    network = lively(place()).double()
+    if backend != "snntorch" and place is behind_a_convolution:
+        network[2].p = 0.0  # two dropouts in a row are drawn as one
+
+    def seeded(run: Callable[[], Any]) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            return run()
+
+    model = accelerate(network, backend=backend)
+    record = seeded(lambda: model(images(steps), record="all"))
+    layers = seeded(lambda: stepped(network, images(steps)))
+    for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
+        assert torch.equal(layer.spikes, fired)
+        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
+    assert_close(
+        gradients(network, lambda: seeded(lambda: model(images(steps)).membrane.square().sum())),
+        gradients(
+            network, lambda: seeded(lambda: stepped(network, images(steps))[-1][1].square().sum())
+        ),
+    )
+    assert same(seeded(lambda: model(images(steps))), record)
+    assert not same(model(images(steps)), record)
+
+
+def probe(*before: nn.Module) -> nn.Sequential:
+    """Return neurons whose membranes are what dropout hands on of ones, each of its own."""
+    linear = nn.Linear(50, 50, bias=False)
+    nn.init.eye_(linear.weight)
+    return nn.Sequential(*before, linear, neuron(beta=0.0, threshold=100.0))
+
+
+def always_firing() -> list[nn.Module]:
+    """Return a stage whose neurons fire at each timestep, whatever the input."""
+    linear = nn.Linear(50, 50)
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, 2.0)
+    return [linear, neuron(beta=0.0, threshold=1.0, reset_mechanism="none")]
+
+
+def always_firing_image() -> list[nn.Module]:
+    """Return the same with neurons behind a convolution, for images of 5 x 10."""
+    conv = nn.Conv2d(1, 1, 1)
+    nn.init.zeros_(conv.weight)
+    nn.init.constant_(conv.bias, 2.0)
+    return [conv, neuron(beta=0.0, threshold=1.0, reset_mechanism="none"), nn.Flatten()]
+
+
+PROBES: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...], float]] = {
+    "of the input": (lambda: probe(nn.Dropout(P)), (50,), P),
+    "of spikes": (lambda: probe(*always_firing(), nn.Dropout(P)), (50,), P),
+    "behind a convolution": (lambda: probe(*always_firing_image(), nn.Dropout(P)), (1, 5, 10), P),
+    "twice": (
+        lambda: probe(*always_firing(), nn.Dropout(P), nn.Identity(), nn.Dropout(0.5)),
+        (50,),
+        1 - (1 - P) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("place", PROBES)
+@pytest.mark.parametrize("constant", [False, True])
+def test_the_law(place: str, constant: bool, backend: Any) -> None:
+    """What is kept is scaled up, and kept with its probability, anew for each entry."""
+    make, shape, p = PROBES[place]
+    ones = torch.ones(40, 20, *shape)
+    spikes = ones[0].expand(ones.shape) if constant else ones
+    model = accelerate(make(), backend=backend)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kept = model(spikes).membrane
+    found = kept.unique()
+    torch.testing.assert_close(found, torch.tensor([0.0, 1 / (1 - p)]))
+    kept = kept.bool().double()
+    deviation = math.sqrt(p * (1 - p))
+    assert abs(kept.mean() - (1 - p)) < 5 * deviation / math.sqrt(kept.numel())
+    for axis in range(3):  # neither timesteps nor samples nor neurons drop together
+        means = kept.mean(axis)
+        expected = deviation / math.sqrt(kept.shape[axis])
+        assert means.std() == pytest.approx(expected, rel=0.15)
+    assert model.eval()(spikes).membrane.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_is_recorded_is_what_fired(inplace: bool, backend: Any) -> None:
+    """Dropout acts on the way to the next layer; in place or not, on no tensor of the caller."""
+    dropped = (nn.Dropout(0.5, inplace=inplace) for _ in range(2))
+    network = probe(next(dropped), *always_firing(), next(dropped))
+    inputs = images(5, 4, side=10).flatten(2)[..., :50]
+    kept = inputs.clone()
+    record = accelerate(network, backend=backend)(inputs, record="all")
+    assert torch.equal(inputs, kept)
+    assert record.input is inputs
+    assert record.layers[0].spikes.unique().tolist() == [1.0]
+    assert record.spike_counts[0].tolist() == [5 * 50] * 4
+    assert record.membrane.unique().tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_passes_a_dropout_of_everything(backend: Any) -> None:
+    def run(network: nn.Sequential) -> Tensor:
+        membrane: Tensor = accelerate(network, backend=backend)(torch.ones(5, 3, 50)).membrane
+        return membrane
+
+    assert not run(probe(nn.Dropout(1.0))).any()
+    assert not run(probe(*always_firing(), nn.Dropout(1.0))).any()

@@ -1,0 +1,314 @@
+"""`accelerate` against snnTorch's loop over time, gradients of every parameter included.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from snntorch import surrogate
+from stepped_network import (
+    BACKENDS,
+    ENGINE,
+    assert_close,
+    conv,
+    gradients,
+    images,
+    lively,
+    mlp,
+    neuron,
+    other_modules,
+    stepped,
+)
+from strategies import ODD_SIZES, SEEDS
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikemnist import ops
+from spikemnist.models import accelerate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from spikemnist.models import Record
+
+    Network = Callable[..., nn.Sequential]
+
+NETWORKS: dict[str, Network] = {
+    "one layer": lambda **options: mlp(196, 4, **options),
+    "two layers": lambda **options: mlp(196, 9, 4, **options),
+    "three layers": lambda **options: mlp(196, 9, 7, 4, **options),
+    "convolutions": conv,
+    "other modules": other_modules,
+}
+LEARN = {"learn_beta": True, "learn_threshold": True, "spike_grad": ops.ATan()}
+
+
+def loss(fired: Tensor, membrane: Tensor) -> Tensor:
+    """Use every output, with weights that differ from entry to entry."""
+    ramp = torch.linspace(-1, 1, membrane.numel(), dtype=membrane.dtype).reshape(membrane.shape)
+    return (fired * ramp).sum() + (membrane * ramp.flip(0)).sum() + membrane.square().mean()
+
+
+def assert_equals_the_loop(network: nn.Sequential, spikes: Tensor, backend: str) -> Record:
+    """Compare every layer, and every gradient, that of the input included, in float64."""
+    network = network.double()
+    twin = copy.deepcopy(network)
+    with torch.no_grad():
+        layers = stepped(twin, spikes)
+        record = accelerate(network, backend=backend)(spikes, record="all")
+    assert record.backend == backend
+    for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
+        assert torch.equal(layer.spikes, fired)
+        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
+    assert record.spike_counts.tolist() == [
+        fired.flatten(2).sum((0, 2)).tolist() for fired, _ in layers
+    ]
+    inputs = [spikes.double().requires_grad_() for _ in range(2)]
+
+    def ours() -> Tensor:
+        record = accelerate(network, backend=backend)(inputs[0])
+        return loss(record.spikes, record.membrane)
+
+    found = gradients(network, ours, inputs[0])
+    assert_close(found, gradients(twin, lambda: loss(*stepped(twin, inputs[1])[-1]), inputs[1]))
+    return record
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_and_reset(network: str, reset_mechanism: str, backend: str) -> None:
+    made = NETWORKS[network](reset_mechanism=reset_mechanism, **LEARN)
+    record = assert_equals_the_loop(made, images(), backend)
+    for layer in record.layers:
+        assert 0 < layer.spikes.mean() < 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("init_hidden", [False, True])
+@pytest.mark.parametrize("output", [False, True])
+def test_how_the_neurons_hand_on_their_state_makes_no_difference(
+    init_hidden: bool, output: bool, backend: str
+) -> None:
+    for make in (NETWORKS["three layers"], conv):
+        made = make(init_hidden=init_hidden, output=output, **LEARN)
+        assert_equals_the_loop(made, images(), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
+def test_every_named_surrogate(spike_grad: str, backend: str) -> None:
+    for make in (NETWORKS["two layers"], conv):
+        made = make(learn_threshold=True, spike_grad=ops.get_surrogate(spike_grad))
+        assert_equals_the_loop(made, images(), backend)
+
+
+def own_surrogate(x: Tensor) -> Tensor:
+    """Return the step of ``x``, with the gradient of a Gaussian bump."""
+    bump = torch.erf(x)
+    return (x > 0).to(x.dtype) + (bump - bump.detach())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_surrogate_of_ones_own(network: str, backend: str) -> None:
+    assert_equals_the_loop(
+        NETWORKS[network](**{**LEARN, "spike_grad": own_surrogate}), images(), backend
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", ["two layers", "convolutions"])
+def test_one_surrogate_of_ones_own_among_others(network: str, backend: str) -> None:
+    made = NETWORKS[network](**LEARN)
+    made[-1].spike_grad = own_surrogate
+    assert_equals_the_loop(made, images(), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_surrogates_disabled(backend: str) -> None:
+    """No gradient passes a spike, and the membranes have theirs."""
+    made = mlp(196, 9, 4, surrogate_disable=True)
+    record = assert_equals_the_loop(made, images(), backend)
+    record = accelerate(made, backend=backend)(images())
+    assert not gradients(made, lambda: record.membrane.sum())["1.weight"].any()
+
+
+SHAPES = {
+    "a number for all, in one entry": [(1,), (1,), (1,)],
+    "for each channel, or each neuron": [(3, 1, 1), (5, 1, 1), (4,)],
+    "for each neuron": [(3, 6, 6), (5, 2, 2), (1, 4)],
+    "for each column, or a number": [(6,), (2, 1), ()],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_parameters_of_any_shape_that_snntorch_takes(shapes: str, backend: str) -> None:
+    network, random = conv(**LEARN), torch.Generator().manual_seed(3)
+    neurons = [module for module in network if isinstance(module, snntorch.Leaky)]
+    for leaky, shape in zip(neurons, SHAPES[shapes], strict=True):
+        leaky.beta = nn.Parameter(torch.rand(shape, generator=random) * 1.4 - 0.2)
+        leaky.threshold = nn.Parameter(torch.rand(shape, generator=random) + 0.2)
+    assert_equals_the_loop(network, images(), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (1, 3), (5, 1)])
+def test_few_timesteps_and_samples(network: str, steps: int, batch: int, backend: str) -> None:
+    assert_equals_the_loop(NETWORKS[network](**LEARN), images(steps, batch), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "other modules"])
+def test_no_sample(network: str, backend: str) -> None:
+    """torch's adaptive pooling alone takes no empty batch."""
+    assert_equals_the_loop(NETWORKS[network](**LEARN), images(5, 0), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_input_that_stays_the_same(network: str, backend: str) -> None:
+    """With stride 0 along time the first currents are computed once; the numbers are the same."""
+    image = torch.rand(3, 1, 14, 14, generator=torch.Generator().manual_seed(0)) * 2
+    made = NETWORKS[network](**LEARN)
+    assert_equals_the_loop(made, image.expand(7, -1, -1, -1, -1), backend)
+
+
+class Convolutions(TorchDispatchMode):
+    """Notes how many images each convolution was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten.convolution.default:
+            self.images.append(len(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_convolution_of_an_input_that_stays_the_same_is_done_once() -> None:
+    model = accelerate(conv(**LEARN), backend="reference")
+    image = torch.rand(3, 1, 14, 14)
+    with Convolutions() as seen:
+        model(image.expand(7, -1, -1, -1, -1))
+        model(image.repeat(7, 1, 1, 1, 1))
+    assert seen.images == [3, 21, 21, 21]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_spikes_of_any_dtype(dtype: torch.dtype, backend: str) -> None:
+    for make in (NETWORKS["two layers"], conv, other_modules):
+        network = make(**LEARN).double()
+        found, expected = (
+            accelerate(network, backend=backend)(images().to(kind))
+            for kind in (dtype, torch.float64)
+        )
+        assert torch.equal(found.membrane, expected.membrane)
+
+
+@pytest.mark.parametrize("backend", ENGINE)
+@given(
+    st.lists(st.sampled_from(ODD_SIZES), min_size=1, max_size=3),
+    st.integers(1, 9),
+    st.integers(0, 3),
+    SEEDS,
+)
+def test_odd_sizes(backend: str, sizes: list[int], steps: int, batch: int, seed: int) -> None:
+    spikes = images(steps, batch, side=3, seed=seed % 1000)
+    assert_equals_the_loop(mlp(9, *sizes, **LEARN), spikes, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_integer_parameters_of_the_neurons(backend: str) -> None:
+    """``beta=1`` makes an integer of snnTorch's buffer."""
+    network = lively(
+        nn.Sequential(nn.Linear(6, 4), neuron(beta=1, threshold=2, spike_grad=ops.ATan()))
+    )
+    assert not network[1].beta.is_floating_point()
+    spikes = images(side=6).flatten(2)[..., :6]
+    assert_equals_the_loop(network, spikes, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_module_that_comes_twice(backend: str) -> None:
+    """Weights in two places; the neurons are others each time."""
+    shared, flatten = nn.Linear(9, 9), nn.Flatten()
+    modules = [flatten, shared, neuron(**LEARN), flatten, shared, neuron(**LEARN)]
+    spikes = images(side=3)
+    record = assert_equals_the_loop(lively(nn.Sequential(*modules)), spikes, backend)
+    assert record.sizes == {"hidden 1": 9, "output": 9}
+
+
+TUTORIAL_SURROGATES = {
+    "5": None,
+    "6": surrogate.fast_sigmoid(slope=25),
+    "other": surrogate.sigmoid(3),
+}
+
+
+def user_network(tutorial: str) -> nn.Sequential:
+    """Return a network that snnTorch runs by itself, one call for each timestep."""
+    options = {"init_hidden": True, "spike_grad": TUTORIAL_SURROGATES[tutorial]}
+    if tutorial == "6":
+        return lively(
+            nn.Sequential(
+                nn.Conv2d(1, 12, 5),
+                nn.MaxPool2d(2),
+                neuron(beta=0.5, **options),
+                nn.Conv2d(12, 64, 5),
+                nn.MaxPool2d(2),
+                neuron(beta=0.5, **options),
+                nn.Flatten(),
+                nn.Linear(64 * 4 * 4, 10),
+                neuron(beta=0.5, **options, output=True),
+            )
+        )
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 1000),
+        neuron(beta=0.95, **options),
+        nn.Linear(1000, 10),
+        neuron(beta=0.95, **options, output=True),
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tutorial", TUTORIAL_SURROGATES)
+def test_networks_of_the_tutorials_in_full_size(tutorial: str, backend: str) -> None:
+    """In single precision, and run by snnTorch alone, without a helper of ours."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = user_network(tutorial)
+    spikes = images(25 if tutorial == "5" else 8, 4, side=28)
+
+    def theirs() -> tuple[Tensor, Tensor]:
+        for leaky in network:
+            if isinstance(leaky, snntorch.Leaky):
+                leaky.reset_mem()
+        fired, membrane = zip(*[network(step) for step in spikes], strict=True)
+        return torch.stack(fired), torch.stack(membrane)
+
+    fired, membrane = theirs()
+    assert fired.any()
+    record = accelerate(network, backend=backend)(spikes)
+    assert torch.equal(record.spikes, fired)
+    torch.testing.assert_close(record.membrane, membrane, rtol=0, atol=1e-5)
+    found = gradients(network, lambda: loss(record.spikes, record.membrane))
+    # Sums of thousands of terms round, in another order.
+    assert_close(found, gradients(network, lambda: loss(*theirs())), 1e-4)

@@ -1,0 +1,318 @@
+"""What `accelerate` cannot run, it refuses by its place in the network.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import snntorch
+import torch
+from small_network import same
+from stepped_network import BACKENDS, conv, images, mlp, neuron
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import accelerate, save_model
+from spikemnist.training import fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def listed_neurons_are_taken_away(neurons: list[object]) -> None:
+    """snnTorch lists the neurons that these tests make."""
+
+
+class Net(nn.Module):
+    """A network as tutorials write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(6, 4), neuron()
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).relu()
+
+
+class OwnSequential(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+class OwnLeaky(snntorch.Leaky):
+    pass
+
+
+def network(*modules: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 4), *modules, neuron())
+
+
+KNOWN = "and accelerate runs Sequential, Flatten, .* and snntorch.Leaky"
+KINDS: dict[str, tuple[Any, str]] = {
+    "a module": (Net, r"takes an nn.Sequential; got Net. Put its modules into"),
+    "a function": (lambda: torch.relu, r"takes an nn.Sequential; got builtin"),
+    "own sequential": (lambda: OwnSequential(nn.Linear(6, 4), neuron()), "; got OwnSequential"),
+    "batch norm": (
+        lambda: network(nn.BatchNorm1d(4)),
+        rf"network\[1\] is BatchNorm1d, {KNOWN}. Of a trained network.*fuse_linear_bn_eval",
+    ),
+    "activation": (
+        lambda: network(nn.ReLU()),
+        rf"network\[1\] is ReLU, {KNOWN}. Make the network without it, or step it with snnTorch",
+    ),
+    "another neuron": (
+        lambda: network(snntorch.Synaptic(alpha=0.5, beta=0.5)),
+        rf"network\[1\] is Synaptic, {KNOWN}. Use snntorch.Leaky, or step",
+    ),
+    "lapicque": (lambda: network(snntorch.Lapicque(beta=0.5)), r"network\[1\] is Lapicque"),
+    "alpha": (lambda: network(snntorch.Alpha(alpha=0.9, beta=0.5)), r"network\[1\] is Alpha"),
+    "recurrent": (
+        lambda: network(snntorch.RLeaky(beta=0.5, linear_features=4)),
+        r"network\[1\] is RLeaky",
+    ),
+    "own leaky": (lambda: network(OwnLeaky(beta=0.5)), r"network\[1\] is OwnLeaky"),
+    "own linear": (lambda: network(OwnLinear(4, 4)), r"network\[1\] is OwnLinear"),
+    "another dropout": (lambda: network(nn.AlphaDropout()), r"network\[1\] is AlphaDropout"),
+    "nested": (
+        lambda: network(nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.GELU()))),
+        r"network\[1\]\[1\]\[1\] is GELU",
+    ),
+    "named": (
+        lambda: nn.Sequential(OrderedDict(fc=nn.Linear(6, 4), act=nn.Tanh(), lif=neuron())),
+        r"network\.act is Tanh",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_another_kind_of_module(case: str) -> None:
+    make, message = KINDS[case]
+    with pytest.raises(TypeError, match=message):
+        accelerate(make())
+
+
+SHARED = neuron()
+NEURON = "which accelerate cannot run: make it without, or step the network with snnTorch"
+OPTIONS: dict[str, tuple[Any, str]] = {
+    "quantized": (
+        lambda: network(snntorch.Leaky(beta=0.5, state_quant=lambda x: x)),
+        rf"network\[1\] is a snntorch.Leaky with state_quant, {NEURON}",
+    ),
+    "graded": (
+        lambda: network(snntorch.Leaky(beta=0.5, graded_spikes_factor=2.0)),
+        rf"network\[1\] is a snntorch.Leaky with graded_spikes_factor other than 1, {NEURON}",
+    ),
+    "learned grade": (
+        lambda: network(snntorch.Leaky(beta=0.5, learn_graded_spikes_factor=True)),
+        rf"network\[1\] is a snntorch.Leaky with learn_graded_spikes_factor=True, {NEURON}",
+    ),
+    "no delay": (
+        lambda: network(snntorch.Leaky(beta=0.5, reset_delay=False)),
+        rf"network\[1\] is a snntorch.Leaky with reset_delay=False, {NEURON}",
+    ),
+    "the same neuron twice": (
+        lambda: nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED),
+        r"network\[3\] and network\[1\] are the same snntorch.Leaky, whose membrane",
+    ),
+    "partly flat": (
+        lambda: network(nn.Flatten(2)),
+        r"network\[1\] flattens dimensions 2 to -1, and accelerate runs nn.Flatten\(1, -1\)",
+    ),
+    "flat with the batch": (lambda: network(nn.Flatten(0)), "flattens dimensions 0 to -1"),
+    "indices": (
+        lambda: network(nn.MaxPool2d(2, return_indices=True)),
+        r"network\[1\] is MaxPool2d with return_indices=True: make it without",
+    ),
+    "adaptive indices": (
+        lambda: network(nn.AdaptiveMaxPool2d(2, return_indices=True)),
+        r"network\[1\] is AdaptiveMaxPool2d with return_indices=True",
+    ),
+    "lazy": (
+        lambda: network(nn.LazyLinear(4)),
+        r"network\[1\] is LazyLinear, which has no weights yet: call the network once before",
+    ),
+    "modules at the end": (
+        lambda: nn.Sequential(nn.Linear(6, 4), neuron(), nn.Flatten(), nn.Linear(4, 2)),
+        r"network\[2\] is Flatten behind the last snntorch.Leaky: the network must end in the",
+    ),
+    "no neuron at all": (lambda: nn.Sequential(nn.Linear(6, 4)), r"network\[0\] is Linear behind"),
+    "nothing at all": (nn.Sequential, "the network has no snntorch.Leaky"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option(case: str) -> None:
+    make, message = OPTIONS[case]
+    with pytest.raises(ValueError, match=message):
+        accelerate(make())
+
+
+def test_inhibition() -> None:
+    with pytest.warns(UserWarning, match="Inhibition is an unstable feature"):
+        made = network(snntorch.Leaky(beta=0.5, inhibition=True))
+    with pytest.raises(ValueError, match=rf"network\[1\].*with inhibition=True, {NEURON}"):
+        accelerate(made)
+
+
+def test_dynamics_of_ones_own() -> None:
+    made = network()
+    made[1].state_function = lambda current: made[1].mem + current
+    with pytest.raises(ValueError, match=rf"with a state_function of its own, {NEURON}"):
+        accelerate(made)
+
+
+def test_a_reset_mechanism_that_snntorch_does_not_follow() -> None:
+    made = network()
+    made[1].reset_mechanism = "zero"
+    with pytest.raises(ValueError, match=r"network\[1\] has reset_mechanism='zero', but was made"):
+        accelerate(made)
+
+
+def test_what_is_loaded_later_is_seen() -> None:
+    made = network()
+    model = accelerate(made)
+    state = {**made.state_dict(), "1.graded_spikes_factor": torch.tensor(2.0)}
+    made.load_state_dict(state)
+    with pytest.raises(ValueError, match="graded_spikes_factor other than 1"):
+        model(torch.zeros(2, 1, 6))
+
+
+def test_arguments() -> None:
+    with pytest.raises(ValueError, match=r"readout must be one of mean_membrane, .*; got 'soft'"):
+        accelerate(network(), readout="soft")
+    with pytest.raises(ValueError, match=r"backend must be one of auto, .*; got 'fast'"):
+        accelerate(network(), backend="fast")
+
+
+CALLS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no timestep": (mlp, {"spikes": torch.zeros(0, 3, 6)}, r"with T >= 1; got shape \(0, 3, 6\)"),
+    "no batch": (mlp, {"spikes": torch.zeros(5, 6)}, r"expected spikes \[T, B, ...\].*\(5, 6\)"),
+    "record": (mlp, {"record": "hidden"}, "record must be 'output' or 'all'; got 'hidden'"),
+    "features": (
+        mlp,
+        {"spikes": torch.zeros(5, 3, 7)},
+        r"network\[1\] takes 6 features of each sample at each timestep; got shape \(7,\)$",
+    ),
+    "not flat": (
+        lambda *_: network(),
+        {"spikes": torch.zeros(5, 3, 2, 6)},
+        r"network\[0\] takes 6 features.*; got shape \(2, 6\): put nn.Flatten\(\) before it",
+    ),
+    "not flat further on": (
+        lambda *_: nn.Sequential(nn.AvgPool2d(1), neuron(), nn.Linear(6, 4), neuron()),
+        {"spikes": torch.zeros(5, 3, 1, 2, 6)},
+        r"network\[2\] takes 6 features.*got shape \(1, 2, 6\): put nn.Flatten\(\) before it",
+    ),
+    "features further on": (
+        lambda *_: nn.Sequential(nn.Linear(6, 5), neuron(), nn.Linear(4, 4), neuron()),
+        {},
+        r"network\[2\] takes 4 features of each sample at each timestep; got shape \(5,\)$",
+    ),
+    "no channels": (
+        lambda *_: conv(),
+        {"spikes": torch.zeros(5, 3, 14, 14)},
+        r"network\[0\] takes spikes \[T, B, C, H, W\]; a timestep of a sample has the shape "
+        r"\(14, 14\) instead of \[C, H, W\]",
+    ),
+    "an image at the end": (
+        lambda *_: nn.Sequential(nn.Conv2d(1, 2, 3), neuron()),
+        {"spikes": torch.zeros(5, 3, 1, 4, 4)},
+        r"the last neurons, network\[1\], have the shape \(2, 2, 2\).*put nn.Flatten\(\) before",
+    ),
+    "beta": (
+        lambda *_: nn.Sequential(nn.Linear(6, 4), neuron(beta=torch.full((5,), 0.5))),
+        {},
+        r"beta of network\[1\] must be a number or broadcast against its neurons, \(4,\); got "
+        r"shape \(5,\)",
+    ),
+    "threshold for each sample": (
+        lambda *_: nn.Sequential(nn.Linear(6, 4), neuron(threshold=torch.full((3, 4), 0.5))),
+        {},
+        r"threshold of network\[1\] must be a number or broadcast.*got shape \(3, 4\)",
+    ),
+    "too few states": (mlp, {"state": ()}, "state must hold the membranes of 1 layers; got 0"),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_call_that_does_not_fit(case: str) -> None:
+    make, call, message = CALLS[case]
+    model = accelerate(make(6, 4), backend="reference")
+    with pytest.raises(ValueError, match=message):
+        model(**{"spikes": torch.zeros(5, 3, 6), **call})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_that_does_not_fit(backend: Any) -> None:
+    model = accelerate(mlp(6, 5, 4), backend=backend)
+    state = [torch.zeros(3, 5), torch.zeros(3, 5)]
+    with pytest.raises(ValueError, match=r"the state of network\[4\] must have the shape \(3, 4\)"):
+        model(torch.zeros(5, 3, 6), state=state)
+
+
+def test_sizes_that_depend_on_the_input() -> None:
+    message = r"the network begins with network\[{}\] \({}\).*as in initial_state\(batch_size, 1, 2"
+    model = accelerate(conv())
+    for ask in (lambda: model.sizes, lambda: model.initial_state(3)):
+        with pytest.raises(ValueError, match=message.format(0, "Conv2d")):
+            ask()
+    with pytest.raises(ValueError, match=message.format(1, "Leaky")):
+        accelerate(nn.Sequential(nn.Flatten(), neuron())).initial_state(3)
+
+
+def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> None:
+    data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
+    encoder = LatencyEncoder(num_steps=8)
+    with pytest.raises(ValueError, match="the network begins with"):
+        fit(accelerate(conv()), data, encoder=encoder, epochs=1, truncate=4, progress=False)
+
+
+def test_saving_names_the_class(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="save_model takes one of LeakyMLP; got Accelerated"):
+        save_model(accelerate(mlp(6, 4)), tmp_path / "model.safetensors")
+
+
+HOOKS = {
+    "forward": lambda module: module.register_forward_hook(lambda *_: None),
+    "forward before": lambda module: module.register_forward_pre_hook(lambda *_: None),
+    "backward": lambda module: module.register_full_backward_hook(lambda *_: None),
+    "backward before": lambda module: module.register_full_backward_pre_hook(lambda *_: None),
+    "own forward": lambda module: setattr(module, "forward", module.forward),
+}
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+@pytest.mark.parametrize("place", ["", "1", "3.0"])
+def test_what_only_a_call_would_do(kind: str, place: str) -> None:
+    made = nn.Sequential(nn.Linear(196, 4), neuron(), nn.Linear(4, 4), nn.Sequential(neuron()))
+    HOOKS[kind](made.get_submodule(place))
+    name = {"": "network", "1": r"network\[1\]", "3.0": r"network\[3\]\[0\]"}[place]
+    spikes = images().flatten(2)
+    for backend in BACKENDS:
+        model = accelerate(made, backend=backend)
+        if backend == "snntorch":
+            assert model(spikes).backend == "snntorch"
+            continue
+        with pytest.raises(ValueError, match=rf"^{name} \(.*has hooks or a forward of its own"):
+            model(spikes)
+
+
+def test_a_subclass_that_computes_the_same_is_taken() -> None:
+    class Initialised(nn.Linear):
+        def reset_parameters(self) -> None:
+            nn.init.constant_(self.weight, 0.1)
+            nn.init.zeros_(self.bias)
+
+    made = nn.Sequential(Initialised(196, 4), neuron())
+    parametrizations.orthogonal(made[0])
+    spikes = images().flatten(2)
+    records = [accelerate(made, backend=backend)(spikes) for backend in ("reference", "snntorch")]
+    assert same(*records)
