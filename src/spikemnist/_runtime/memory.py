@@ -21,11 +21,11 @@ POOLED_FROM = 1 << 16
 """Bytes from which a buffer is worth keeping; the allocator keeps smaller ones by itself."""
 
 IDLE_BYTES = 1 << 28
-"""How much unused memory is kept. What has been idle longest is freed first."""
+"""How much unused memory is kept; when there is more, all of it is given up."""
 
-# By identity, the longest idle first. Single operations on a dict are atomic, which a lock could
-# not replace: buffers come back while the garbage collector runs, in any thread, at any line.
-_idle: dict[int, Tensor] = {}
+# By size. Lists lend and take back in single operations, which a lock could not replace: buffers
+# come back while the garbage collector runs, in any thread, at any line.
+_idle: dict[int, list[Tensor]] = {}
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -45,16 +45,18 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def _take(size: int) -> Tensor:
-    fitting = [buffer for buffer in list(_idle.values()) if size <= buffer.numel() <= 2 * size]
-    for buffer in sorted(fitting, key=torch.numel):
-        if _idle.pop(id(buffer), None) is not None:
-            return buffer
-    # Sizes that depend on the number of spikes differ a little from step to step.
+    # Sizes that depend on the number of spikes differ a little from step to step: one in eight
+    # of the sizes between two powers of two serves them all.
     step = 1 << max(size.bit_length() - 4, 12)
-    return torch.empty(-(-size // step) * step, dtype=torch.uint8, device="cpu")
+    size = -(-size // step) * step
+    try:
+        return _idle[size].pop()
+    except (KeyError, IndexError):
+        return torch.empty(size, dtype=torch.uint8, device="cpu")
 
 
 def _give_back(buffer: Tensor) -> None:
-    _idle[id(buffer)] = buffer
-    while sum(map(torch.numel, list(_idle.values()))) > IDLE_BYTES:
-        _idle.pop(next(iter(list(_idle)), 0), None)
+    size = buffer.numel()
+    if sum(each * len(buffers) for each, buffers in list(_idle.items())) + size > IDLE_BYTES:
+        _idle.clear()
+    _idle.setdefault(size, []).append(buffer)

@@ -5,5 +5,6 @@ from __future__ import annotations
 from spikemnist.cli.options import Train
 
 RECIPES = {
-    "fast": Train(encoder="latency", num_steps=8, hidden=(512,), epochs=3, batch_size=64, lr=1e-2)
+    # Chosen on 10,000 training images of MNIST that were held back, over three seeds.
+    "fast": Train(encoder="latency", num_steps=6, hidden=(800,), epochs=3, batch_size=128, lr=0.01)
 }

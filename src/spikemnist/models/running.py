@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 from spikemnist import ops
@@ -65,7 +66,7 @@ def run(
     for layer, membrane, probability in zip(layers, initial, dropout, strict=True):
         fired, membranes = layer(spikes, membrane, backend)
         # float32 counts exactly up to 2**24 spikes of one layer for one sample.
-        counts = fired.detach().sum((0, 2), dtype=fired.dtype).long()
+        counts = fired.detach().sum((0, 2), dtype=torch.float32).long()
         activities.append(ops.Activity(fired, membranes, counts, membranes[-1]))
         spikes = functional.dropout(fired, probability) if probability else fired
     return activities

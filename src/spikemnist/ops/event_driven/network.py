@@ -82,7 +82,9 @@ def run_network(
         of the input.
     """
     steps, batch, _ = spikes.shape
-    signal = layers.receive(spikes, betas[0].dtype)
+    # Currents are not spikes: nobody need look.
+    receive = layers.receive if weights[0].dim() == 2 else layers.receive_dense
+    signal = receive(spikes, betas[0].dtype)
     counts, outputs = [_counts(signal, batch)], list[Tensor]()
     words = signal.words
     if words is None:
