@@ -54,14 +54,47 @@ def test_one_timestep_is_not_taken_for_a_constant() -> None:
     assert ops.linear(spikes, weight).tolist() == [[[3.0] * 4] * 2]
 
 
+@pytest.mark.parametrize("asked", ops.BACKENDS)
+def test_the_backend_that_runs(asked: str) -> None:
+    assert ops.select_backend(asked) == ("event_driven" if asked == "auto" else asked)
+
+
+def test_auto_leaves_a_small_call_to_the_reference() -> None:
+    weight = torch.zeros(3, 2)
+    for steps, batch, runs in (
+        (11, 5, "reference"),
+        (12, 1, "event_driven"),
+        (8, 8, "event_driven"),
+    ):
+        assert ops.select_backend("auto", torch.zeros(steps, batch, 2), weight) == runs
+
+
 @pytest.mark.parametrize(
-    ("asked", "runs"), [("auto", "reference"), ("reference", "reference"), ("snntorch", "snntorch")]
+    ("weight", "why"),
+    [
+        (
+            torch.zeros(3, 2, dtype=torch.bfloat16),
+            "float32 and float64, and the model is in torch.bf",
+        ),
+        (torch.zeros(3, 2, device="meta"), "on the CPU, and the model is on meta"),
+    ],
 )
-def test_the_backend_that_runs(asked: str, runs: str) -> None:
-    assert asked in ops.BACKENDS
-    assert ops.select_backend(asked) == runs
+def test_the_engine_says_why_it_cannot_serve(weight: torch.Tensor, why: str) -> None:
+    spikes = torch.zeros(25, 128, 2)
+    assert ops.select_backend("auto", spikes, weight) == "reference"
+    with pytest.raises(ValueError, match=f"backend='event_driven' cannot run here: .*{why}"):
+        ops.select_backend("event_driven", spikes, weight)
+
+
+def test_the_engine_does_not_serve_autocast() -> None:
+    weight = torch.zeros(3, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert ops.select_backend("auto", torch.zeros(25, 128, 2), weight) == "reference"
+        with pytest.raises(ValueError, match="autocast asks for another precision"):
+            ops.select_backend("event_driven", weight=weight)
 
 
 def test_an_unknown_backend_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="one of auto, reference, snntorch; got 'cuda'"):
+    expected = "one of auto, reference, event_driven, snntorch; got 'cuda'"
+    with pytest.raises(ValueError, match=expected):
         ops.select_backend("cuda")

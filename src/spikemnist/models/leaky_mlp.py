@@ -71,8 +71,8 @@ class LeakyMLP(nn.Module):
     >>> model = LeakyMLP(hidden=(100,))
     >>> spikes = torch.rand(25, 2, 28, 28) < 0.1
     >>> record = model(spikes)
-    >>> record.spikes.shape, record.scores.shape, record.backend
-    (torch.Size([25, 2, 10]), torch.Size([2, 10]), 'reference')
+    >>> record.spikes.shape, record.scores.shape
+    (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
 
     layers: Sequence[LeakyLayer]
