@@ -133,7 +133,8 @@ def test_the_gate_is_shut() -> None:
     with MPSRules(), pytest.raises(NotImplementedError, match=r"linalg_eig.* is not listed"):
         torch.linalg.eig(torch.ones(3, 3))
     with pytest.raises(TypeError, match="float64"):
-        train(LeakyMLP(16, (8,), 3, backend="reference").double(), ENCODERS[0], images(torch.uint8), MPSRules())
+        model = LeakyMLP(16, (8,), 3, backend="reference").double()
+        train(model, ENCODERS[0], images(torch.uint8), MPSRules())
 
 
 def test_the_list_is_sorted_and_exists() -> None:
