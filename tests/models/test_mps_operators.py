@@ -132,8 +132,8 @@ def test_the_gate_is_shut() -> None:
         torch.tensor(0.5, dtype=torch.float64)
     with MPSRules(), pytest.raises(NotImplementedError, match=r"linalg_eig.* is not listed"):
         torch.linalg.eig(torch.ones(3, 3))
+    model = LeakyMLP(16, (8,), 3, backend="reference").double()
     with pytest.raises(TypeError, match="float64"):
-        model = LeakyMLP(16, (8,), 3, backend="reference").double()
         train(model, ENCODERS[0], images(torch.uint8), MPSRules())
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.events import BURST
 from spikemnist.ops.event_driven.forward import (
     SUBTRACT,
     ZERO,
@@ -71,7 +72,8 @@ class Incoming(NamedTuple):
 
     ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
     ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
-    its weights, whose product is the gradient of the spikes. ``kept`` ``[B, T, M]`` are the bits
+    its weights (``[1, 0, WIDTH]`` when
+    there are none), whose product is the gradient of the spikes. ``kept`` ``[B, T, M]`` are the bits
     of the spikes that dropout let through, which it multiplied by ``scale``.
     """
 
@@ -245,8 +247,14 @@ def _adjoint(
     it.
     """
     steps = len(membrane)
-    beta, threshold = neurons.beta[m], neurons.threshold[m]
-    carried, through, start = scratch[0], scratch[1], scratch[2]
+    beta, threshold, reset = neurons.beta[m], neurons.threshold[m], neurons.reset
+    carried, through, start, total = scratch[0], scratch[1], scratch[2], sums[0]
+    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
+    weights = incoming.weights[m if narrow else 0]
+    kept, from_loss = len(incoming.kept) > 0, len(incoming.spikes) > 0
+    on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
+    kind, first, second = slope.kind, slope.first, slope.second
     fill(carried, 0)
     fill(through, 0)
     if len(incoming.final):
@@ -255,31 +263,28 @@ def _adjoint(
         before = membrane[t - 1] if t > 0 else start
         # What comes through the spikes: from the layer above, less what dropout took, and from
         # the loss.
-        if len(incoming.weights):
-            weigh_rows(through, incoming.weights[m], incoming.above[t, b])
-        elif len(incoming.above):
+        if narrow:
+            weigh_rows(through, weights, incoming.above[t, b])
+        elif wide or from_loss:
             fill(through, 0)
-            add_part(through, incoming.above[t, b], m)
-        if len(incoming.kept):
+            if wide:
+                add_part(through, incoming.above[t, b], m)
+        if kept:
             _keep(through, incoming.kept[b, t, m], incoming.scale)
-        if len(incoming.spikes):
-            if not len(incoming.above):
-                fill(through, 0)
+        if from_loss:
             add_part(through, incoming.spikes[t, b], m)
-        if len(incoming.above) or len(incoming.spikes):
-            through_spikes(through, membrane[t], threshold, slope.kind, slope.first, slope.second)
+        if wide or from_loss:
+            through_spikes(through, membrane[t], threshold, kind, first, second)
         now = delta[single(t, burst)]
-        if len(incoming.membrane):
+        if on_membrane:
             add_part(carried, incoming.membrane[t, b], m)
-        if len(sums) > 1:
+        if parameters:
             _add(now, carried, through)
-            _add_parameters(neurons.reset, now, through, before, threshold, sums[1], sums[2])
-        if neurons.reset == ZERO:
-            _step_back_to_zero(
-                now, sums[0], carried, sums[0], carried, through, beta, before, threshold
-            )
+            _add_parameters(reset, now, through, before, threshold, sums[1], sums[2])
+        if reset == ZERO:
+            _step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
         else:
-            _step_back(now, sums[0], carried, sums[0], carried, through, beta)
+            _step_back(now, total, carried, total, carried, through, beta)
 
 
 @inlined
@@ -316,7 +321,9 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 @inlined
 def single(t: int, burst: int) -> int:
     """Return the pattern of one spike at timestep t: see `events.ByNeuron`."""
-    return (t // burst << burst) + (1 << t % burst)
+    if burst == 1:
+        return 2 * t + 1
+    return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
 
 
 @inlined

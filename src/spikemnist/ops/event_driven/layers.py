@@ -319,7 +319,7 @@ def _incoming(
     layer: Layer, loss: Sequence[Tensor | None], above: Above | None, dtype: torch.dtype
 ) -> Incoming:
     spikes, membrane, final = loss
-    adjoint, weights = None, np.empty((0, 0, WIDTH), _array(None, 1, dtype).dtype)
+    adjoint, weights = None, np.empty((1, 0, WIDTH), _nothing(1, dtype).dtype)
     if above is not None:
         adjoint = above.adjoint
         if above.weight is not None and len(above.weight) <= NARROW:
