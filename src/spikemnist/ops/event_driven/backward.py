@@ -34,10 +34,11 @@ from spikemnist.ops.event_driven.forward import (
     load_initial,
     scan,
 )
+from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill, transpose
-from spikemnist.ops.event_driven.vector import WIDTH, add_rows, scatter_row, weigh_rows
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, transpose
+from spikemnist.ops.event_driven.vector import add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,9 +73,9 @@ class Incoming(NamedTuple):
 
     ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
     ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
-    its weights (``[1, 0, WIDTH]`` when
-    there are none), whose product is the gradient of the spikes. ``kept`` ``[B, T, M]`` are the bits
-    of the spikes that dropout let through, which it multiplied by ``scale``.
+    its weights, whose product is the gradient of the spikes; or ``above`` ``[T, B, N]`` is that
+    product, and ``weights`` ``[1, 0, WIDTH]``. ``kept`` ``[B, T, M]`` are the bits of the spikes
+    that dropout let through, which it multiplied by ``scale``.
     """
 
     spikes: Array
@@ -179,16 +180,17 @@ def run_backward(
         weighed = outgoing.weight.shape[2] > 0
         gradient = outgoing.weight[part, m]
         for row in range(len(gradient)):
-            fill(gradient[row], 0)
+            clear(at(gradient, row))
         for row in range(len(sums)):
-            fill(sums[row], 0)
+            clear(at(sums, row))
         for b in range(part * batch // slices, (part + 1) * batch // slices):
-            load_initial(past.drive.initial, b, m, scratch[2])
+            load_initial(past.drive.initial, b, m, at(scratch, 2))
             if past.again:
-                scan(neurons, past.drive, b, m, scratch[0], scratch[2], membrane, words)
+                inflow, start = at(scratch, 0), at(scratch, 2)
+                scan(neurons, past.drive, b, m, inflow, start, membrane, words)
             rows = membrane if past.again else past.membrane[b, m]
             _adjoint(neurons, slope, rows, incoming, b, m, burst, delta, scratch, sums)
-            _hand_out(outgoing, b, m, burst, delta, scratch[0], steps)
+            _hand_out(outgoing, b, m, burst, delta, at(scratch, 0), steps)
             if weighed and events.direct:
                 _add_by_timestep(events.by_timestep, b, delta, gradient)
             elif weighed:
@@ -204,14 +206,14 @@ def run_backward(
 def _add_by_timestep(events: ByTimestep, b: int, delta: Array, gradient: Array) -> None:
     for t in range(events.starts.shape[1] - 1):
         start, stop = events.starts[b, t], events.starts[b, t + 1]
-        scatter_row(gradient, delta[single(t, 1)], events.neurons, start, stop)
+        scatter_row(gradient, at(delta, single(t, 1)), events.neurons, start, stop)
 
 
 @inlined
 def _add_by_neuron(events: ByNeuron, b: int, delta: Array, gradient: Array) -> None:
     for p in range(events.samples[b], events.samples[b + 1]):
         start, stop = events.starts[p + b], events.starts[p + b + 1]
-        add_rows(gradient[events.neurons[p]], delta, events.patterns, start, stop)
+        add_rows(at(gradient, events.neurons[p]), delta, events.patterns, start, stop)
 
 
 @kernel
@@ -222,7 +224,7 @@ def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
         total = slices[0, m]
         for part in range(1, len(slices)):
             for row in range(len(total)):
-                _add(total[row], total[row], slices[part, m, row])
+                _add(at(total, row), at(total, row), at(slices[part, m], row))
         neurons_here = weight[m * WIDTH : (m + 1) * WIDTH]
         transpose(neurons_here, total[:, : len(neurons_here)])
         m = next_unit(ticket)
@@ -247,26 +249,27 @@ def _adjoint(
     it.
     """
     steps = len(membrane)
-    beta, threshold, reset = neurons.beta[m], neurons.threshold[m], neurons.reset
-    carried, through, start, total = scratch[0], scratch[1], scratch[2], sums[0]
+    beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
+    carried, through, start = at(scratch, 0), at(scratch, 1), at(scratch, 2)
+    total = at(sums, 0)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
     weights = incoming.weights[m if narrow else 0]
     kept, from_loss = len(incoming.kept) > 0, len(incoming.spikes) > 0
     on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
     kind, first, second = slope.kind, slope.first, slope.second
-    fill(carried, 0)
-    fill(through, 0)
+    clear(carried)
+    clear(through)
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
     for t in range(steps - 1, -1, -1):
-        before = membrane[t - 1] if t > 0 else start
+        before = at(membrane, t - 1) if t > 0 else start
         # What comes through the spikes: from the layer above, less what dropout took, and from
         # the loss.
         if narrow:
-            weigh_rows(through, weights, incoming.above[t, b])
+            weigh_rows(through, weights, incoming.above, t, b)
         elif wide or from_loss:
-            fill(through, 0)
+            clear(through)
             if wide:
                 add_part(through, incoming.above[t, b], m)
         if kept:
@@ -274,15 +277,17 @@ def _adjoint(
         if from_loss:
             add_part(through, incoming.spikes[t, b], m)
         if wide or from_loss:
-            through_spikes(through, membrane[t], threshold, kind, first, second)
-        now = delta[single(t, burst)]
+            through_spikes(through, at(membrane, t), threshold, kind, first, second)
+        now = at(delta, single(t, burst))
         if on_membrane:
             add_part(carried, incoming.membrane[t, b], m)
         if parameters:
             _add(now, carried, through)
-            _add_parameters(reset, now, through, before, threshold, sums[1], sums[2])
+            _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
         if reset == ZERO:
-            _step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
+            _step_back_to_zero(
+                now, total, carried, total, carried, through, beta, before, threshold
+            )
         else:
             _step_back(now, total, carried, total, carried, through, beta)
 
@@ -313,9 +318,8 @@ def _add_parameters(
 @inlined
 def _keep(row: Array, word: np.uint64, scale: Any) -> None:
     """Apply to a row of gradients what dropout did to the spikes."""
-    zero = row.dtype.type(0)
     for j in range(WIDTH):
-        row[j] = scale * row[j] if (word >> np.uint64(j)) & np.uint64(1) else zero
+        row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
 
 
 @inlined
@@ -334,7 +338,8 @@ def _tabulate(delta: Array, steps: int, burst: int) -> None:
         for pattern in range(3, 1 << min(burst, steps - first)):
             lowest = pattern & -pattern
             if lowest != pattern:
-                _add(delta[base + pattern], delta[base + pattern - lowest], delta[base + lowest])
+                fewer, one = at(delta, base + pattern - lowest), at(delta, base + lowest)
+                _add(at(delta, base + pattern), fewer, one)
 
 
 @inlined
@@ -349,8 +354,10 @@ def _hand_out(
         width = min(WIDTH, outgoing.adjoint.shape[2] - m * WIDTH)
         summed = len(outgoing.adjoint) < steps
         for t in range(steps):
-            values = delta[single(t, burst)]
+            values = at(delta, single(t, burst))
             row = outgoing.adjoint[0 if summed else t, b]
             for j in range(width):
-                earlier = row[m * WIDTH + j] if summed and t > 0 else delta.dtype.type(0)
-                row[m * WIDTH + j] = earlier + values[j]
+                if summed and t > 0:
+                    row[m * WIDTH + j] += values[j]
+                else:
+                    row[m * WIDTH + j] = values[j]

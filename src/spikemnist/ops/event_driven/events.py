@@ -20,12 +20,8 @@ from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.vector import (
-    WIDTH,
-    count_bits,
-    equal,
-    lowest_bit,
-)
+from spikemnist.ops.event_driven.registers import WIDTH
+from spikemnist.ops.event_driven.vector import count_bits, equal, lowest_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, fill
-from spikemnist.ops.event_driven.vector import WIDTH, above, sum_rows
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows
+from spikemnist.ops.event_driven.vector import above, sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def run_forward(
     batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
     scratch = aligned_rows(steps + 2, neurons.beta)
-    inflow, start = scratch[0], scratch[1]
+    inflow, start = at(scratch, 0), at(scratch, 1)
     unit = next_unit(ticket)
     while unit < units:
         m = unit // chunks
@@ -110,7 +111,7 @@ def run_forward(
 @inlined
 def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
     """Set row ``out`` to the membranes of tile m of sample b before the first timestep."""
-    fill(out, 0)
+    clear(out)
     if len(initial):
         add_part(out, initial[b], m)
 
@@ -127,7 +128,8 @@ def scan(
     words: Array,
 ) -> None:
     """Run tile m of sample b from the row ``start``; fill ``membrane`` ``[T, WIDTH]`` and words."""
-    bias, beta, threshold = drive.bias[m], neurons.beta[m], neurons.threshold[m]
+    bias = at(drive.bias, m)
+    beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     sparse, reset = drive.weights.shape[1] > 0, neurons.reset
     indices, current = drive.neurons, drive.current
@@ -137,9 +139,9 @@ def scan(
         if sparse:
             sum_rows(inflow, weights, indices, starts[t], starts[t + 1])
         else:
-            fill(inflow, 0)
+            clear(inflow)
             add_part(inflow, current[min(t, len(current) - 1), b], m)
-        now = membrane[t]
+        now = at(membrane, t)
         if reset == SUBTRACT:
             _subtract(now, before, inflow, bias, beta, threshold)
         elif reset == ZERO:

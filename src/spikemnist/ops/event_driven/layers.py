@@ -24,8 +24,8 @@ from spikemnist.ops.event_driven.backward import (
     sum_slices,
 )
 from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
+from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.tiles import tile_parameters, tile_weights, tiles_of
-from spikemnist.ops.event_driven.vector import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

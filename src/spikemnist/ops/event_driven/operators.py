@@ -22,8 +22,8 @@ from spikemnist.ops.event_driven.network import (
     nothing_or,
     run_network,
 )
+from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.tiles import tiles_of
-from spikemnist.ops.event_driven.vector import WIDTH
 
 TENSORS = 6
 """Lists of tensors that `run_network` takes after the spikes."""

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from spikemnist.ops.event_driven.vector import Rows
+from spikemnist.ops.event_driven.registers import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) ->
     rows = Rows(context, builder, kinds[0].dtype)
     loaded = []
     for kind, value in zip(kinds[-inputs:], values[-inputs:], strict=True):
-        if isinstance(kind, types.Array):
+        if isinstance(kind, (types.Array, types.CPointer)):
             loaded.append(rows.load(rows.address(kind, value)))
         else:
             loaded.append([rows.splat(value)] * rows.count)

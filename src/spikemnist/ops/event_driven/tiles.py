@@ -17,7 +17,8 @@ from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.vector import VECTOR_BYTES, WIDTH, transpose_block
+from spikemnist.ops.event_driven.registers import VECTOR_BYTES, WIDTH
+from spikemnist.ops.event_driven.vector import transpose_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,13 +96,6 @@ def aligned_rows(rows: int, like: Array) -> Array:
     raw = np.empty(rows * WIDTH + WIDTH, like.dtype)
     skip = (-raw.ctypes.data % 64) // like.itemsize
     return raw[skip : skip + rows * WIDTH].reshape(rows, WIDTH)
-
-
-@inlined
-def fill(row: Array, value: Any) -> None:
-    """Set each number of a row."""
-    for j in range(WIDTH):
-        row[j] = value
 
 
 @inlined

@@ -2,9 +2,7 @@
 
 Each function here is its own meaning, in plain NumPy: that is what runs where compilation is
 switched off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code below it instead, which
-becomes AVX-512, AVX2 or NEON as the processor has it.
-
-A *row* is `WIDTH` numbers, one for each neuron of a tile, and starts on a multiple of 64 bytes.
+becomes AVX-512, AVX2 or NEON as the processor has it. A *row* is explained in `registers`.
 """
 
 from __future__ import annotations
@@ -18,18 +16,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from spikemnist.ops.event_driven.registers import INDEX, WIDTH, Rows
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-WIDTH = 64
-"""Neurons of a tile: as many as a machine word has bits, so a row of spikes is one word."""
-
-VECTOR_BYTES = 64
-"""Bytes of the widest vector register; LLVM splits it where the processor's are narrower."""
 
 UNROLL = 4
 """Rows that are added up before the sum goes to the accumulator: shorter chains of additions."""
@@ -50,9 +42,9 @@ def scatter_row(table: Array, row: Array, indices: Array, start: int, stop: int)
     table[indices[start:stop]] += row
 
 
-def weigh_rows(out: Array, table: Array, weights: Array) -> None:
-    """Set row ``out`` to the sum of the rows of ``table``, each times its weight."""
-    out[:] = weights @ table[: len(weights)]
+def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
+    """Set row ``out`` to the sum of the rows of ``table``, times the numbers ``weights[t, b]``."""
+    out[:] = weights[t, b] @ table[: weights.shape[2]]
 
 
 def transpose_block(out: Array, source: Array) -> None:
@@ -84,102 +76,9 @@ def _word(bits: Array) -> Any:
     return np.packbits(bits, bitorder="little").view(np.uint64)[0]
 
 
-_INDEX = cgutils.intp_t
-
-
-class Rows:
-    """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`."""
-
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self.context, self.builder = context, builder
-        self.size = dtype.bitwidth // 8
-        lanes = VECTOR_BYTES // self.size
-        self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
-        self.count = WIDTH // lanes
-
-    def address(self, array_type: Any, array: Any) -> Any:
-        """Return the address of an array's first number."""
-        data = make_array(array_type)(self.context, self.builder, array).data
-        return self.builder.bitcast(data, ir.IntType(8).as_pointer())
-
-    def of_table(self, table: Any, index: Any) -> Any:
-        """Return the address of row ``index`` of the table at address ``table``."""
-        offset = self.builder.mul(index, ir.Constant(_INDEX, WIDTH * self.size))
-        return self.builder.gep(table, [offset], inbounds=True)
-
-    def _parts(self, row: Any) -> list[Any]:
-        step = self.vector.count * self.size
-        parts = [
-            self.builder.gep(row, [ir.Constant(_INDEX, part * step)], inbounds=True)
-            for part in range(self.count)
-        ]
-        return [self.builder.bitcast(part, self.vector.as_pointer()) for part in parts]
-
-    def load(self, row: Any) -> list[Any]:
-        """Return a row as vectors."""
-        # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
-        return [self.builder.load(part, align=self.size) for part in self._parts(row)]
-
-    def store(self, values: list[Any], row: Any) -> None:
-        """Write a row."""
-        for value, part in zip(values, self._parts(row), strict=True):
-            self.builder.store(value, part, align=self.size)
-
-    def zeros(self) -> list[Any]:
-        """Return a row of zeros."""
-        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
-        return [zero] * self.count
-
-    def splat(self, number: Any) -> Any:
-        """Return a vector with the same number in all lanes."""
-        first = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
-        )
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        return self.builder.shuffle_vector(first, first, lanes)
-
-    def multiply_add(self, left: Any, right: Any, addend: Any) -> Any:
-        """Return ``left * right + addend``, rounded once where the processor can."""
-        kind = self.vector
-        element = "f32" if self.size == 4 else "f64"
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(kind, [kind] * 3),
-            f"llvm.fmuladd.v{kind.count}{element}",
-        )
-        return self.builder.call(function, [left, right, addend])
-
-    def add(self, left: list[Any], right: list[Any]) -> list[Any]:
-        """Return the sum of two rows."""
-        return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
-
-    def loop(
-        self, begin: Any, end: Any, step: int, values: list[Any], body: Callable[..., list[Any]]
-    ) -> list[Any]:
-        """Run ``values = body(index, values)`` for index in begin..end; they stay in registers."""
-        builder, before = self.builder, self.builder.block
-        head, inside, after = (builder.append_basic_block(name) for name in ("head", "in", "out"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        index = builder.phi(_INDEX)
-        index.add_incoming(begin, before)
-        carried = [builder.phi(self.vector) for _ in values]
-        for phi, value in zip(carried, values, strict=True):
-            phi.add_incoming(value, before)
-        builder.cbranch(builder.icmp_signed("<", index, end), inside, after)
-        builder.position_at_end(inside)
-        new = body(index, carried)
-        index.add_incoming(builder.add(index, ir.Constant(_INDEX, step)), builder.block)
-        for phi, value in zip(carried, new, strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return carried
-
-
 def _index(builder: Any, indices: Any, position: Any) -> Any:
     index = builder.load(builder.gep(indices, [position], inbounds=True))
-    return builder.zext(index, _INDEX) if index.type.width < _INDEX.width else index
+    return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
 def _accumulate(table: Any, *, keep: bool) -> Any:
@@ -194,13 +93,13 @@ def _accumulate(table: Any, *, keep: bool) -> Any:
             return rows.load(rows.of_table(base, _index(builder, index_data, position)))
 
         def several(position: Any, sums: list[Any]) -> list[Any]:
-            terms = [row(builder.add(position, ir.Constant(_INDEX, i))) for i in range(UNROLL)]
+            terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
             while len(terms) > 1:
                 terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
             return rows.add(sums, terms[0])
 
         begin, end = arguments[3:5]
-        whole = builder.and_(builder.sub(end, begin), ir.Constant(_INDEX, -UNROLL))
+        whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
         middle = builder.add(begin, whole)
         sums = rows.load(target) if keep else rows.zeros()
         sums = rows.loop(begin, middle, UNROLL, sums, several)
@@ -279,7 +178,7 @@ def _block_rows(context: Any, builder: Any, kind: Any, value: Any, count: int) -
     array = make_array(kind)(context, builder, value)
     base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
     stride = builder.extract_value(array.strides, 0)
-    offsets = [builder.mul(stride, ir.Constant(_INDEX, row)) for row in range(count)]
+    offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(count)]
     return [builder.gep(base, [offset], inbounds=True) for offset in offsets]
 
 
@@ -295,24 +194,26 @@ def _exchange(builder: Any, low: Any, high: Any, side: int, distance: int) -> tu
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any) -> Any:
+def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any, t: Any, b: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
         weight = make_array(weights)(context, builder, arguments[2])
+        _, batch, count = cgutils.unpack_tuple(builder, weight.shape)
+        begin = builder.mul(builder.add(builder.mul(arguments[3], batch), arguments[4]), count)
 
         def body(position: Any, sums: list[Any]) -> list[Any]:
-            scalar = builder.load(builder.gep(weight.data, [position], inbounds=True))
+            place = builder.add(begin, position)
+            scalar = builder.load(builder.gep(weight.data, [place], inbounds=True))
             all_lanes = rows.splat(scalar)
             terms = rows.load(rows.of_table(base, position))
             return [rows.multiply_add(all_lanes, *pair) for pair in zip(terms, sums, strict=True)]
 
-        count = builder.extract_value(weight.shape, 0)
-        sums = rows.loop(ir.Constant(_INDEX, 0), count, 1, rows.zeros(), body)
+        sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros(), body)
         rows.store(sums, target)
         return context.get_dummy_value()
 
-    return types.void(out, table, weights), code
+    return types.void(out, table, weights, types.intp, types.intp), code
 
 
 def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
@@ -324,8 +225,8 @@ def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
         vector = ir.VectorType(element, WIDTH)
 
         def load(argument: Any, argument_type: Any) -> Any:
-            data = make_array(argument_type)(context, builder, argument).data
-            row = builder.bitcast(data, vector.as_pointer())
+            address = Rows(context, builder, dtype).address(argument_type, argument)
+            row = builder.bitcast(address, vector.as_pointer())
             return builder.load(row, align=dtype.bitwidth // 8)
 
         left = load(arguments[0], signature.args[0])
@@ -386,7 +287,9 @@ overload(scatter_row)(
     )
 )
 overload(weigh_rows)(
-    lambda out, table, weights: lambda out, table, weights: _weigh_rows_code(out, table, weights)
+    lambda out, table, weights, t, b: (
+        lambda out, table, weights, t, b: _weigh_rows_code(out, table, weights, t, b)
+    )
 )
 overload(transpose_block)(
     lambda out, source: lambda out, source: _transpose_block_code(out, source)
