@@ -83,13 +83,24 @@ class Signal(NamedTuple):
     scale: float = 1.0
 
 
+class Prepared(NamedTuple):
+    """A layer's neurons and what drives them, as kernels take them."""
+
+    neurons: Neurons
+    drive: Drive
+
+
 class Activity(NamedTuple):
-    """What a layer did: spikes as words, ``[B, T, M]``; membranes in tiles and the last ones."""
+    """What a layer did: spikes as words, ``[B, T, M]``; membranes in tiles and the last ones.
+
+    ``prepared`` is as much of its preparation as the backward pass has use for.
+    """
 
     words: Tensor
     counts: Array
     membrane: Tensor | None
     final: Tensor | None
+    prepared: Prepared
 
 
 def receive(spikes: Tensor, dtype: torch.dtype) -> Signal:
@@ -157,7 +168,10 @@ def forward(
     units = tiles * -(-batch // chunk)
     work = batch * steps * tiles * 10 + len(drive.neurons) * tiles
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
-    return Activity(words, events.count(words), membrane, last)
+    if not again:
+        nothing = np.empty((1, 0, WIDTH), drive.weights.dtype)
+        drive = drive._replace(weights=nothing, current=_nothing(3, dtype))
+    return Activity(words, events.count(words), membrane, last, Prepared(neurons, drive))
 
 
 def layer_size(signal: Signal, layer: Layer) -> int:
@@ -173,16 +187,12 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return Signal(size, words, events.count(words), scale=layer.scale)
 
 
-def _prepare(
-    signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True
-) -> tuple[Neurons, Drive]:
-    """Return a layer's neurons and what drives them, as kernels take them."""
+def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
     beta, bias = layer.beta.detach().clamp(0, 1), 0.0 if layer.bias is None else layer.bias
     values = [(beta, 0.0), (layer.threshold, np.inf), (bias, 0.0)]
     tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
-    return Neurons(tiled_beta, threshold, layer.reset), _drive(
-        signal, layer, steps, tiled_bias, run=run
-    )
+    neurons = Neurons(tiled_beta, threshold, layer.reset)
+    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
 
 
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
@@ -268,11 +278,12 @@ def backward(
     wanted: Wanted,
     *,
     recorded: bool,
+    prepared: Prepared | None,
 ) -> Gradients:
     """Differentiate one layer.
 
     ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and its
-    last membranes, ``[B, N]``.
+    last membranes, ``[B, N]``. ``prepared`` is what the forward pass has left, if it is at hand.
     """
     batch, tiles, steps, _ = membrane.shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
@@ -290,8 +301,8 @@ def backward(
     sums = memory.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype)
     initial = memory.empty((batch, size), dtype) if wanted.initial else None
     number = of_weight.dtype.type
-    listed = _events(signal, batch, tiles, sparse=sparse)
-    neurons, drive = _prepare(signal, layer, steps, size, run=again)
+    neurons, drive = prepared or _prepare(signal, layer, steps, size, run=again)
+    listed = _events(signal, drive, batch, tiles, sparse=sparse)
     spikes = int(signal.counts.sum()) if sparse and signal.counts is not None else 0
     parallel(
         run_backward,
@@ -340,7 +351,7 @@ def _incoming(
     )
 
 
-def _events(signal: Signal, batch: int, tiles: int, *, sparse: bool) -> Events:
+def _events(signal: Signal, drive: Drive, batch: int, tiles: int, *, sparse: bool) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
     by_timestep = events.ByTimestep(nothing, np.zeros((1, 1), np.int64))
     by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1)
@@ -348,7 +359,9 @@ def _events(signal: Signal, batch: int, tiles: int, *, sparse: bool) -> Events:
     if sparse:
         assert signal.words is not None
         assert signal.counts is not None
-        if direct:
+        if direct and len(drive.starts) == batch:
+            by_timestep = events.ByTimestep(drive.neurons, drive.starts)
+        elif direct:
             by_timestep = events.by_timestep(signal.words, signal.counts)
         else:
             by_neuron = events.by_neuron(signal.words, signal.counts)

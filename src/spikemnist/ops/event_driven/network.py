@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spikemnist.ops.event_driven import events, layers
-from spikemnist.ops.event_driven.layers import Above, Layer, Signal, Wanted
+from spikemnist.ops.event_driven.layers import Above, Layer, Prepared, Signal, Wanted
 from spikemnist.ops.event_driven.tiles import tiles_of
 
 PER_LAYER = 6
@@ -81,6 +81,39 @@ def run_network(
         for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
         of the input.
     """
+    return run_and_keep(
+        spikes,
+        weights,
+        biases,
+        betas,
+        thresholds,
+        initials,
+        masks,
+        resets,
+        slopes,
+        scales,
+        record,
+        final,
+        keep,
+    )[0]
+
+
+def run_and_keep(
+    spikes: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    final: bool,
+    keep: bool,
+) -> tuple[list[Tensor], list[Prepared]]:
+    """Do what `run_network` does, and return its preparations, which no operator could."""
     steps, batch, _ = spikes.shape
     # Currents are not spikes: nobody need look.
     receive = layers.receive if weights[0].dim() == 2 else layers.receive_dense
@@ -91,12 +124,14 @@ def run_network(
         shape = (batch, steps, tiles_of(signal.features))
         words = torch.zeros(shape, dtype=torch.int64, device="cpu")
     stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    prepared = []
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
         did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
         kept = events.pack(mask) if mask.numel() else None
         signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
         counts.append(torch.from_numpy(did.counts))
+        prepared.append(did.prepared)
         outputs += Output(
             nothing_or(events.unpack(did.words, size, layer.beta.dtype) if recorded else None),
             nothing_or(_untile(did.membrane, size) if recorded else None),
@@ -105,7 +140,7 @@ def run_network(
             nothing_or(did.membrane if keep else None),
             nothing_or(kept),
         )
-    return [*outputs, torch.stack(counts), words]
+    return [*outputs, torch.stack(counts), words], prepared
 
 
 def differentiate_network(
@@ -148,6 +183,49 @@ def differentiate_network(
         ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
         initial membrane ``[B, N]``.
     """
+    return differentiate_prepared(
+        [None] * len(weights),
+        loss,
+        spikes,
+        features,
+        counts,
+        words,
+        tiles,
+        kept,
+        weights,
+        biases,
+        betas,
+        thresholds,
+        initials,
+        resets,
+        slopes,
+        scales,
+        record,
+        wanted,
+    )
+
+
+def differentiate_prepared(
+    prepared: Sequence[Prepared | None],
+    loss: Sequence[Tensor],
+    spikes: Tensor,
+    features: int,
+    counts: Tensor,
+    words: Sequence[Tensor],
+    tiles: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """Do what `differentiate_network` does, with the preparations of the forward pass."""
     stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
     signals = _signals(stack, spikes, features, counts, words)
@@ -164,6 +242,7 @@ def differentiate_network(
             above,
             asked,
             recorded=record[index],
+            prepared=prepared[index],
         )
         gradients = [nothing_or(got.weight), got.sums, nothing_or(got.initial), *gradients]
         above = None if got.adjoint is None else Above(got.adjoint, stack[index].weight)

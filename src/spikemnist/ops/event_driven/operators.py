@@ -9,6 +9,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence  # noqa: TC003 - torch reads the annotations
 from typing import Any
 
@@ -19,7 +20,9 @@ from spikemnist.ops.event_driven.network import (
     PER_LAYER,
     Output,
     differentiate_network,
+    differentiate_prepared,
     nothing_or,
+    run_and_keep,
     run_network,
 )
 from spikemnist.ops.event_driven.registers import WIDTH
@@ -199,7 +202,7 @@ class _Untraced(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         lists = _in_lists(tensors)
         arguments: tuple[Any, ...] = (*lists, *settings)
-        output = run_network(spikes, *arguments)
+        output, ctx.prepared = run_and_keep(spikes, *arguments)
         _setup_context(ctx, (spikes, *arguments), output)
         return tuple(output)
 
@@ -208,7 +211,8 @@ class _Untraced(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needs_spikes, _, *needs = ctx.needs_input_grad
         structured = [needs_spikes, *_in_lists(needs)]
-        of_spikes, *of_lists = _gradients(ctx, structured, gradients, differentiate_network)
+        differentiate = functools.partial(differentiate_prepared, ctx.prepared)
+        of_spikes, *of_lists = _gradients(ctx, structured, gradients, differentiate)
         return of_spikes, None, *(one for of_list in of_lists[:TENSORS] for one in of_list)
 
 
