@@ -53,6 +53,7 @@ NAMES = {
         "Surrogate",
         "Triangular",
         "get_surrogate",
+        "is_named",
         "leaky",
         "linear",
         "run_layers",

@@ -74,6 +74,10 @@ def run(
 
 def _must_be_called(layer: LeakyLayer) -> bool:
     """Return whether a layer cannot be fused: it has hooks, or a surrogate without a name."""
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
-    named = isinstance(ops.get_surrogate(layer.leaky.spike_grad), ops.Surrogate)
-    return any(hooks) or not named
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    return any(hooks) or not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad))

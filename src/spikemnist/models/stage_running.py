@@ -233,7 +233,7 @@ def _run_layers(
     signal: Tensor, layers: Sequence[ops.Layer], *, backend: str, record: str, final: bool
 ) -> list[ops.Activity]:
     """Run layers in one call where the engine gains by it, else one by one."""
-    named = all(isinstance(layer.spike_grad, ops.Surrogate) for layer in layers)
+    named = all(ops.is_named(layer.spike_grad) for layer in layers)
     # Neurons alone have no spikes to weigh: torch is as fast, and has nothing to pack.
     alone = len(layers) == 1 and layers[0].weight is None
     if backend == "event_driven" and named and not alone:

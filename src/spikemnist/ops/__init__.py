@@ -20,6 +20,7 @@ from spikemnist.ops.surrogate import (
     Surrogate,
     Triangular,
     get_surrogate,
+    is_named,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Surrogate",
     "Triangular",
     "get_surrogate",
+    "is_named",
     "leaky",
     "linear",
     "run_layers",

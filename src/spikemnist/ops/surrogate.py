@@ -218,6 +218,11 @@ _SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
 }
 
 
+def is_named(spike_grad: Callable[[Tensor], Tensor]) -> bool:
+    """Return whether this is one of the surrogates in `SURROGATES`, and no class derived of one."""
+    return type(spike_grad) in SURROGATES.values()
+
+
 def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the surrogate that a name or a callable stands for.
 

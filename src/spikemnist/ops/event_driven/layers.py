@@ -171,6 +171,8 @@ def forward(
     if not again:
         nothing = np.empty((1, 0, WIDTH), drive.weights.dtype)
         drive = drive._replace(weights=nothing, current=_nothing(3, dtype))
+        if tiles > DIRECT_UP_TO:
+            drive = drive._replace(**_no_events()._asdict())
     return Activity(words, events.count(words), membrane, last, Prepared(neurons, drive))
 
 
@@ -198,7 +200,7 @@ def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool =
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
     weights, current = np.empty((1, 0, WIDTH), bias.dtype), _nothing(3, dtype)
-    by_timestep = events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
+    by_timestep = _no_events()
     if not run:
         pass  # the initial membranes are all that is wanted
     elif layer.weight is None:
@@ -232,6 +234,10 @@ def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
         return _nothing(dims, dtype)
     array: Array = tensor.detach().to(dtype).contiguous().numpy()
     return array
+
+
+def _no_events() -> events.ByTimestep:
+    return events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
 
 
 @functools.cache
@@ -353,7 +359,7 @@ def _incoming(
 
 def _events(signal: Signal, drive: Drive, batch: int, tiles: int, *, sparse: bool) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    by_timestep = events.ByTimestep(nothing, np.zeros((1, 1), np.int64))
+    by_timestep = _no_events()
     by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1)
     direct = tiles <= DIRECT_UP_TO
     if sparse:

@@ -58,18 +58,17 @@ def _(
 ) -> list[Tensor]:
     steps, batch, features = spikes.shape
     bits = spikes.new_empty((batch, steps, tiles_of(features)), dtype=torch.int64)
-    outputs: list[Tensor] = []
+    outputs, size = list[Tensor](), features
     for weight, beta, mask, recorded in zip(weights, betas, masks, record, strict=True):
-        size = len(weight) if weight.dim() == 2 else features
+        size = len(weight) if weight.dim() == 2 else size
         tiles = tiles_of(size)
-        dense, nothing = (steps, batch, size) if recorded else (0,), (0,)
         outputs += Output(
-            beta.new_empty(dense),
-            beta.new_empty(dense),
-            beta.new_empty((batch, size) if final else nothing),
+            _shaped(beta, (steps, batch, size), there=recorded),
+            _shaped(beta, (steps, batch, size), there=recorded),
+            _shaped(beta, (batch, size), there=final),
             bits.new_empty((batch, steps, tiles)),
-            beta.new_empty((batch, tiles, steps, WIDTH) if keep else nothing),
-            bits.new_empty((batch, steps, tiles) if mask.dim() == 3 else nothing),
+            _shaped(beta, (batch, tiles, steps, WIDTH), there=keep),
+            _shaped(bits, (batch, steps, tiles), there=mask.dim() == 3),
         )
     return [*outputs, bits.new_empty((len(weights) + 1, batch)), bits]
 
@@ -96,16 +95,21 @@ def _(
 ) -> list[Tensor]:
     batch, _, steps, _ = tiles[0].shape
     like = betas[0]
-    gradients = [like.new_empty((steps, batch, features) if wanted[0] else (0,))]
+    gradients, size = [_shaped(like, (steps, batch, features), there=wanted[0])], features
     for index, weight in enumerate(weights):
-        size = len(weight) if weight.dim() == 2 else features
+        size = len(weight) if weight.dim() == 2 else size
         of_weight, parameters, initial = wanted[3 * index + 1 : 3 * index + 4]
         gradients += [
-            like.new_empty(weight.shape if of_weight else (0,)),
+            _shaped(like, weight.shape, there=of_weight),
             like.new_empty((3 if parameters else 1, size)),
-            like.new_empty((batch, size) if initial else (0,)),
+            _shaped(like, (batch, size), there=initial),
         ]
     return gradients
+
+
+def _shaped(like: Tensor, shape: Sequence[int], *, there: bool) -> Tensor:
+    """Return a tensor of a shape, or what `nothing_or` returns for none."""
+    return like.new_empty(shape) if there else like.new_empty((0,), dtype=torch.float32)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._runtime.compiler import inlined
 from spikemnist.ops.event_driven.rowwise import exp, rowwise, where
 from spikemnist.ops.surrogate import (
+    SURROGATES,
     ATan,
     FastSigmoid,
     Heaviside,
@@ -21,6 +22,7 @@ from spikemnist.ops.surrogate import (
     StraightThrough,
     Surrogate,
     Triangular,
+    is_named,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +51,12 @@ KINDS: dict[type[Surrogate], int] = {
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
-    assert isinstance(surrogate, Surrogate)  # `spikemnist.models` gives no other to the engine
+    if not is_named(surrogate):
+        raise ValueError(
+            f"the fused kernels know the surrogates {', '.join(SURROGATES)}; got {surrogate!r}. "
+            "Use weigh_events and leaky, which take any"
+        )
+    code = KINDS[type(surrogate)]  # type: ignore[index]
     match surrogate:
         case ATan(alpha=alpha):
             parameters = (math.pi / 2 * alpha, alpha / 2)
@@ -63,7 +70,7 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
             parameters = (beta, slope)
         case _:
             parameters = (0.0, 0.0)
-    return (KINDS[type(surrogate)], *parameters)
+    return (code, *parameters)
 
 
 @rowwise

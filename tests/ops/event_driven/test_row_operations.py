@@ -1,0 +1,242 @@
+"""The row operations that kernels are made of: compiled code against what NumPy says.
+
+Shapes: ``N`` neurons, ``F`` input features, ``M`` tiles; a row has 64 numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS
+
+from spikemnist import ops
+from spikemnist._runtime.compiler import kernel
+from spikemnist._runtime.threads import parallel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven import tiles, vector
+from spikemnist.ops.event_driven.rowwise import exp, rowwise, where
+from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
+from spikemnist.ops.event_driven.vector import WIDTH
+
+Array = np.ndarray[Any, Any]
+FLOATS = [np.float32, np.float64]
+
+
+@kernel
+def _sum_rows(ticket, units, out, table, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.sum_rows(out, table, indices, start, stop)
+
+
+@kernel
+def _add_rows(ticket, units, out, table, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.add_rows(out, table, indices, start, stop)
+
+
+@kernel
+def _scatter_row(ticket, units, table, row, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.scatter_row(table, row, indices, start, stop)
+
+
+@kernel
+def _weigh_rows(ticket, units, out, table, weights):
+    if next_unit(ticket) < units:
+        vector.weigh_rows(out, table, weights)
+
+
+@kernel
+def _compare(ticket, units, words, row, bound, value):
+    if next_unit(ticket) < units:
+        words[0] = vector.above(row, bound)
+        words[1] = vector.equal(row, value)
+
+
+@kernel
+def _bits(ticket, units, word, found):
+    if next_unit(ticket) < units:
+        found[0] = vector.lowest_bit(word[0])
+        found[1] = vector.count_bits(word[0])
+
+
+@kernel
+def _addresses(ticket, units, like, found):
+    if next_unit(ticket) < units:
+        for rows in range(len(found)):
+            scratch = tiles.aligned_rows(rows + 1, like)
+            found[rows] = scratch.ctypes.data
+            for row in range(rows + 1):
+                tiles.fill(scratch[row], 1)
+
+
+def rows(count: int, seed: int, dtype: type, skip: int = 0) -> Array:
+    """Draw rows of small whole numbers, whose sums are exact, ``skip`` numbers off a cache line."""
+    drawn = np.random.default_rng(seed).integers(-8, 9, (count, WIDTH)).astype(dtype)
+    room = np.zeros(skip + count * WIDTH, dtype)
+    room[skip:] = drawn.ravel()
+    return room[skip:].reshape(count, WIDTH)
+
+
+@given(
+    SEEDS,
+    st.sampled_from(FLOATS),
+    st.sampled_from([np.uint16, np.int32]),
+    st.integers(0, 13),
+    st.integers(0, 3),
+    st.sampled_from([0, 1]),
+)
+def test_sums_of_rows(
+    seed: int, dtype: type, index: type, stop: int, start: int, skip: int
+) -> None:
+    """Of any number, a multiple of those that are added at once or not, on any address."""
+    table = rows(9, seed, dtype, skip)
+    indices = np.random.default_rng(seed).integers(0, 9, 13).astype(index)
+    start = min(start, stop)
+    total = table[indices[start:stop]].sum(0)
+    for run, before in ((_sum_rows, 0), (_add_rows, 1)):
+        out = rows(1, seed + 1, dtype, skip)[0]
+        expected = before * out + total
+        parallel(run, 1, out, table, indices, start, stop)
+        assert np.array_equal(out, expected)
+    different = np.random.default_rng(seed).permutation(9).astype(index)
+    stop = min(stop, 9)
+    start = min(start, stop)
+    expected, row = table.copy(), rows(1, seed + 2, dtype, skip)[0]
+    expected[different[start:stop]] += row
+    parallel(_scatter_row, 1, table, row, different, start, stop)
+    assert np.array_equal(table, expected)
+
+
+@given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9))
+def test_weighed_rows(seed: int, dtype: type, count: int) -> None:
+    table, out = rows(9, seed, dtype), np.full(WIDTH, np.nan, dtype)
+    weights = rows(1, seed + 1, dtype)[0, :count]
+    parallel(_weigh_rows, 1, out, table, weights)
+    assert np.array_equal(out, weights @ table[:count])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_comparisons_make_words(dtype: type) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        row, bound = random.integers(0, 3, (2, WIDTH)).astype(dtype)
+        if dtype != np.uint8:
+            row[random.integers(WIDTH)] = np.nan
+            bound[random.integers(WIDTH)] = np.inf
+        words = np.zeros(2, np.uint64)
+        parallel(_compare, 1, words, row, bound, dtype(1))
+        bits = [row > bound, row == 1]
+        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in bits]
+
+
+@given(st.integers(1, 2**64 - 1))
+def test_bits_of_a_word(word: int) -> None:
+    found = np.zeros(2, np.int64)
+    parallel(_bits, 1, np.array([word], np.uint64), found)
+    text = f"{word:b}"
+    assert found.tolist() == [len(text) - 1 - text.rindex("1"), text.count("1")]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_scratch_begins_on_a_cache_line(dtype: type) -> None:
+    found = np.ones(20, np.int64)
+    parallel(_addresses, 1, np.empty(0, dtype), found)
+    assert not (found % 64).any()
+
+
+SIDES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 130]
+
+
+@pytest.mark.parametrize("neurons", SIDES)
+@pytest.mark.parametrize("features", SIDES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_in_tiles(neurons: int, features: int, dtype: torch.dtype) -> None:
+    weight = torch.randn(neurons, features, dtype=dtype)
+    tiled = torch.from_numpy(tiles.tile_weights(weight))
+    padded = torch.zeros(tiles.tiles_of(neurons) * WIDTH, features, dtype=dtype)
+    padded[:neurons] = weight
+    assert torch.equal(tiled, padded.view(-1, WIDTH, features).transpose(1, 2))
+    strided = weight.T.contiguous().T
+    assert np.array_equal(tiles.tile_weights(strided), tiled.numpy())
+
+
+@pytest.mark.parametrize("neurons", [1, 63, 64, 65, 130])
+def test_parameters_in_tiles(neurons: int) -> None:
+    values = torch.randn(neurons)
+    given = [(values, 5.0), (torch.tensor(0.5), float("inf")), (0.25, 0.0)]
+    tiled = tiles.tile_parameters(given, neurons, torch.float32)
+    for array, first, padding in zip(tiled, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True):
+        assert array.shape == (tiles.tiles_of(neurons), WIDTH)
+        assert np.array_equal(array.ravel()[:neurons], np.broadcast_to(first, neurons))
+        assert np.array_equal(array.ravel()[neurons:], np.full(-neurons % WIDTH, padding))
+
+
+@rowwise
+def _arithmetic(x: Any, y: Any, c: Any) -> Any:
+    return (
+        x + y - c * x,
+        1 + x / (-y - 2),
+        where(x > y, x, 0),
+        where(x < 1, -1, abs(y)),
+        exp(-abs(x)) + 1 / c,
+    )
+
+
+@kernel
+def _formula(ticket, units, out, x, y, c):
+    if next_unit(ticket) < units:
+        _arithmetic(out[0], out[1], out[2], out[3], out[4], x, y, c)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_formula_is_the_same_compiled_and_in_numpy(dtype: type) -> None:
+    x, y = np.random.default_rng(0).uniform(0.1, 3, (2, WIDTH)).astype(dtype)
+    compiled, plain = np.zeros((2, 5, WIDTH), dtype)
+    parallel(_formula, 1, compiled, x, y, dtype(0.7))
+    _arithmetic(*plain, x, y, dtype(0.7))
+    assert np.array_equal(compiled[:4], plain[:4])
+    np.testing.assert_allclose(compiled[4], plain[4], rtol=4 * np.finfo(dtype).eps)
+
+
+SURROGATES = [
+    *(kind() for kind in ops.SURROGATES.values()),
+    ops.ATan(alpha=0.5),
+    ops.SparseFastSigmoid(slope=4.0, cutoff=-0.5),
+    ops.Sigmoid(slope=1000.0),
+    ops.SpikeRateEscape(beta=7.0, slope=0.5),
+]
+
+
+@kernel
+def _slope(ticket, units, row, membrane, threshold, kind, first, second):
+    if next_unit(ticket) < units:
+        through_spikes(row, membrane, threshold, kind, first, second)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=repr)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype: type) -> None:
+    """At the threshold, on the edges, and far from both."""
+    near = np.linspace(-1, 1.6, 53)
+    membrane = np.concatenate(
+        [near, [0.6, 0.1, 1.6, 1e4, -1e4, 1e30, -1e30, np.inf, -np.inf, 0, 1]]
+    )
+    membrane, threshold = membrane.astype(dtype), np.full(WIDTH, 0.6, dtype)
+    row = np.linspace(-2, 2, WIDTH).astype(dtype)
+    expected = surrogate.derivative_(torch.from_numpy(membrane - threshold)).numpy() * row
+    kind, *numbers = slope_of(surrogate)
+    parallel(_slope, 1, row, membrane, threshold, kind, *map(dtype, numbers))
+    # An exponential magnifies the rounding of its argument, which is at most 104 in single and
+    # 745 in double precision where the result is not zero.
+    exponential = isinstance(surrogate, ops.Sigmoid | ops.SpikeRateEscape)
+    roundings = 2 * (104 if dtype == np.float32 else 745) if exponential else 8
+    smallest = np.finfo(dtype).smallest_normal
+    np.testing.assert_allclose(
+        row, expected, rtol=roundings * np.finfo(dtype).eps, atol=float(smallest)
+    )

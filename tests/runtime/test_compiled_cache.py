@@ -1,0 +1,147 @@
+"""The cache of compiled kernels is a convenience: nothing rests on it, and it is never stale."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from processes import lines, run, start
+
+import spikemnist
+from spikemnist._runtime import compiler
+
+PACKAGE = Path(spikemnist.__file__).parent
+
+# One kernel of two, so that compiling takes a second: what is cached, and how often it was found.
+USE = """
+import torch
+from spikemnist.ops.event_driven import events
+words = events.pack(torch.ones(3, 2, 70))
+print(words.tolist(), sum(events._pack.stats.cache_hits.values()), events._pack.stats.cache_path)
+"""
+
+
+def words(printed: list[str]) -> str:
+    return printed[-1].rpartition("]")[0]
+
+
+def hits(printed: list[str]) -> int:
+    return int(printed[-1].rpartition("]")[2].split()[0])
+
+
+@pytest.fixture(scope="module")
+def expected() -> str:
+    return words(run(USE))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return the folder of a copy of the package, on which nothing is cached yet."""
+    ignored = shutil.ignore_patterns("__pycache__", "viz", "benchmark", "cli", "embedded")
+    shutil.copytree(PACKAGE, tmp_path / "copy" / "spikemnist", ignore=ignored)
+    return tmp_path / "copy"
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows does not ask HOME for the cache folder"
+)
+def test_where_nothing_can_be_written_all_works_without_a_cache(
+    copy: Path, tmp_path: Path, expected: str
+) -> None:
+    """Below a file there are no folders, whatever the rights of who runs the tests."""
+    file = tmp_path / "file"
+    file.touch()
+    for folder in copy.rglob("*"):
+        if folder.is_dir():
+            (folder / "__pycache__").touch()
+    (copy / "spikemnist" / "__pycache__").touch()
+    nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    environment = {**nowhere, "NUMBA_CACHE_DIR": None, "PYTHONPATH": str(copy)}
+    printed = run(f"{USE}\nprint(events.__file__)", environment)
+    *result, place = printed
+    assert Path(place).is_relative_to(copy)
+    assert words(result) == expected
+    assert result[-1].endswith(" 0 None")
+    assert not list(copy.rglob("*.nb*"))
+
+
+def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path, expected: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert words(run(USE, {"NUMBA_CACHE_DIR": str(file / "cache")})) == expected
+
+
+def test_two_processes_compile_at_once_and_a_third_finds_it(tmp_path: Path, expected: str) -> None:
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    both = [start("-c", USE, environment=environment) for _ in range(2)]
+    for printed in map(lines, both):
+        assert words(printed) == expected
+    third = run(USE, environment)
+    assert words(third) == expected
+    assert hits(third) == 1
+    assert str(tmp_path / "cache") in third[-1]
+
+
+# `unused` takes the place of the first assignment where Numba is to be there.
+WITHOUT_NUMBA = """
+import sys
+sys.modules |= {"numba": None, "llvmlite": None}
+import torch
+from spikemnist import LeakyMLP, RateEncoder
+from spikemnist.ops import select_backend
+images = torch.linspace(0, 1, 4 * 784).view(4, 28, 28)
+spikes = RateEncoder(num_steps=25)(images, generator=torch.Generator().manual_seed(0))
+torch.manual_seed(0)
+record = LeakyMLP(hidden=(32,))(spikes)
+print(record.backend, select_backend("auto"), int(spikes.sum()), float(record.membrane.sum()))
+for model in (LeakyMLP, lambda **options: LeakyMLP(**options)(spikes)):
+    try:
+        model(hidden=(32,), backend="event_driven")
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_without_numba_all_but_the_engine_works() -> None:
+    first, *refusals = run(WITHOUT_NUMBA)
+    running, automatic, fired, total = first.split()
+    assert (running, automatic) == ("reference", "reference")
+    assert len(refusals) == 2
+    for message in refusals:
+        assert "backend='event_driven' cannot run here" in message
+        assert "need Numba, which is not installed (pip install numba)" in message
+    assert compiler.is_available()
+    with_numba = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
+    (line,) = run(with_numba)
+    assert line.split()[:3] == ["event_driven", "event_driven", fired]
+    # The same spikes, so that the membranes differ by rounding alone.
+    assert float(line.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
+
+
+def test_the_package_alone_loads_no_compiler() -> None:
+    code = (
+        "import sys, spikemnist, spikemnist.ops, spikemnist.encoding\n"
+        "import spikemnist.models, spikemnist._runtime.threads, spikemnist._runtime.memory\n"
+        "print(sorted({'numba', 'llvmlite'} & set(sys.modules)))"
+    )
+    assert run(code) == ["[]"]
+
+
+def test_only_what_numba_refuses_to_cache_is_compiled_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another error is an error."""
+    import numba
+
+    def njit(**options: object) -> object:
+        if options.get("cache"):
+            raise RuntimeError("something is broken")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    with pytest.raises(RuntimeError, match="something is broken"):
+        compiler.kernel(lambda ticket, units: None)
+    assert os.environ.get("NUMBA_DISABLE_JIT") in (None, "0")

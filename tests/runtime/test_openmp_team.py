@@ -1,0 +1,97 @@
+"""Torch's own threads: found where there is the one runtime that is known, else done without."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import run
+
+from spikemnist._runtime import openmp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's libraries")
+
+
+def address(monkeypatch: pytest.MonkeyPatch, maps: Path) -> int:
+    monkeypatch.setattr(openmp, "MAPS", maps)
+    return openmp.fork_address.__wrapped__()
+
+
+def test_without_a_list_of_libraries_there_is_no_team(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert address(monkeypatch, tmp_path / "missing") == 0
+
+
+@pytest.mark.parametrize(
+    "libraries",
+    [
+        [],
+        ["/usr/lib/libc.so.6"],
+        ["/opt/libiomp5.so"],
+        ["/opt/libomp.so"],
+        ["/opt/libgomp.so.1", "/opt/libomp.so"],
+        ["/opt/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"],
+    ],
+)
+def test_none_or_another_or_a_second_runtime_is_no_team(
+    libraries: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    maps = tmp_path / "maps"
+    entries = [f"7f00-7f01 r-xp 00000000 08:01 123    {library}" for library in libraries]
+    maps.write_text("\n".join(["7ffe-7fff rw-p 00000000 00:00 0", *entries]), encoding="utf-8")
+    assert address(monkeypatch, maps) == 0
+
+
+TOUCH_NOTHING = """
+import numba, re, torch
+from pathlib import Path
+
+def runtimes():
+    text = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else ""
+    return sorted(set(re.findall(r"\\S*lib(?:gomp|omp|iomp|tbb)\\S*", text)))
+
+torch.set_num_threads(2)
+torch.rand(1000, 1000) @ torch.rand(1000, 1000)
+before = runtimes()
+from spikemnist.encoding import RateEncoder
+from spikemnist.models import LeakyMLP
+images = torch.arange(16 * 784).view(16, 784).remainder(256).to(torch.uint8)
+record = LeakyMLP(784, (130,), 10, backend="event_driven")(RateEncoder(num_steps=25)(images))
+record.scores.sum().backward()
+assert runtimes() == before, (before, runtimes())
+assert torch.get_num_threads() == 2
+try:
+    numba.threading_layer()
+except ValueError:
+    print("Numba has not started a thread;", record.backend)
+assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+"""
+
+
+def test_no_second_runtime_and_nobody_elses_threads() -> None:
+    """Nor has Numba loaded its threading layer."""
+    assert run(TOUCH_NOTHING) == ["Numba has not started a thread; event_driven"]
+
+
+TEAM_IN_A_FORK = """
+import os, torch
+from spikemnist._runtime import openmp
+
+before = openmp.fork_address()
+if (child := os.fork()) == 0:
+    os._exit(0 if openmp.fork_address() == 0 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert openmp.fork_address() == before
+print("forked")
+"""
+
+
+@linux
+def test_a_forked_process_does_without_the_team() -> None:
+    """Of the threads that the runtime believes in, none came along."""
+    assert run(TEAM_IN_A_FORK) == ["forked"]

@@ -1,0 +1,234 @@
+"""Work shared among threads: each unit once, in as many threads as torch has, come what may."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from spikemnist._runtime import openmp, threads
+from spikemnist._runtime.compiler import kernel
+from spikemnist._runtime.threads import GRAIN, parallel
+from spikemnist._runtime.tickets import next_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("threads")
+
+
+@kernel
+def _visit(ticket, units, visits, rounds):
+    unit = next_unit(ticket)
+    while unit < units:
+        for _ in range(rounds):
+            visits[unit] += 1
+        unit = next_unit(ticket)
+
+
+class Interpreted:
+    """A kernel in Python that passes for a compiled one, of which a ticket is atomic."""
+
+    def __init__(self, work: Callable[[int], object]) -> None:
+        self.py_func = work
+        self.calls: list[tuple[int, int, str]] = []
+        self.lock = threading.Lock()
+
+    def __call__(self, fork: int, count: int, ticket: np.ndarray, units: int) -> None:
+        self.calls.append((fork, count, threading.current_thread().name))
+        while (unit := self.take(ticket)) < units:
+            self.py_func(unit)
+
+    def take(self, ticket: np.ndarray) -> int:
+        with self.lock:
+            return next_unit(ticket)
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where torch's own threads are not to be had."""
+    monkeypatch.setattr(openmp, "fork_address", lambda: 0)
+
+
+@pytest.fixture(params=["team", "pool"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "pool":
+        monkeypatch.setattr(openmp, "fork_address", lambda: 0)
+    elif not openmp.fork_address():
+        pytest.skip("torch's threads are to be had where it brings the only GNU OpenMP runtime")
+    monkeypatch.setattr(threads, "STALL", math.inf)
+    monkeypatch.setattr(threads, "_crowded_until", 0.0)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("where")
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("units", [0, 1, 2, 3, 1000])
+@pytest.mark.parametrize("work", [0, GRAIN - 1, GRAIN])
+def test_each_unit_is_done_once(count: int, units: int, work: int) -> None:
+    torch.set_num_threads(count)
+    visits = np.zeros(max(units, 1), np.int64)
+    for _ in range(20):
+        parallel(_visit, units, visits, 50, work=work)
+    assert (visits == 20 * 50 * (units > 0)).all()
+    assert torch.get_num_threads() == count
+
+
+@pytest.mark.usefixtures("pooled")
+@pytest.mark.parametrize(
+    ("count", "units", "work"), [(1, 100, GRAIN), (8, 1, GRAIN), (8, 0, GRAIN), (8, 100, GRAIN - 1)]
+)
+def test_little_work_is_done_right_here(count: int, units: int, work: int) -> None:
+    torch.set_num_threads(count)
+    found = Interpreted(lambda unit: None)
+    parallel(found, units, work=work)
+    assert found.calls == [(0, 1, threading.current_thread().name)]
+
+
+@pytest.mark.usefixtures("pooled")
+@pytest.mark.parametrize(("count", "units", "used"), [(2, 100, 2), (8, 100, 8), (8, 3, 3)])
+def test_as_many_threads_work_as_torch_has(count: int, units: int, used: int) -> None:
+    torch.set_num_threads(count)
+    here = threading.Barrier(used)
+    names = set()
+
+    def work(unit: int) -> None:
+        names.add(threading.current_thread().name)
+        if unit < used:
+            here.wait(timeout=60)  # until so many are at it at once
+
+    parallel(Interpreted(work), units)
+    assert len(names) == used
+
+
+def test_what_is_not_compiled_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where compilation is switched off a ticket is not atomic: two could take the same unit."""
+    monkeypatch.setattr(openmp, "fork_address", lambda: 1)
+    torch.set_num_threads(8)
+    calls = []
+    parallel(lambda *arguments: calls.append(arguments), 100)
+    ((fork, count, ticket, units),) = calls
+    assert (fork, count, units) == (0, 1, 100)
+    assert ticket.tolist() == [0]
+
+
+def in_helpers_alone(unit: int) -> bool:
+    return threading.current_thread() is not threading.main_thread()
+
+
+def in_the_caller_alone(unit: int) -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+@pytest.mark.usefixtures("pooled")
+@pytest.mark.parametrize("where", [in_helpers_alone, in_the_caller_alone, lambda unit: True])
+def test_an_exception_arrives_and_the_threads_live_on(where: Callable[[int], bool]) -> None:
+    torch.set_num_threads(3)
+    here = threading.Barrier(3)
+
+    def fail(unit: int) -> None:
+        if unit < 3:
+            here.wait(timeout=60)
+        if where(unit):
+            raise ZeroDivisionError(f"unit {unit}")
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError, match="unit"):
+            parallel(Interpreted(fail), 100)
+    visits = np.zeros(100, np.int64)
+    parallel(_visit, 100, visits, 1)
+    assert (visits == 1).all()
+    test_as_many_threads_work_as_torch_has(3, 100, 3)
+
+
+@pytest.mark.usefixtures("pooled")
+def test_after_an_exception_nobody_is_still_at_work() -> None:
+    """The caller may give up the memory that the helpers write to."""
+    torch.set_num_threads(2)
+    here, ended = threading.Barrier(2), []
+
+    def work(unit: int) -> None:
+        here.wait(timeout=60)
+        if threading.current_thread() is threading.main_thread():
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        ended.append(unit)
+
+    with pytest.raises(ZeroDivisionError):
+        parallel(Interpreted(work), 2)
+    assert len(ended) == 1
+
+
+@pytest.mark.usefixtures("pooled")
+def test_work_within_work_goes_on() -> None:
+    """Helpers that wait for helpers would wait for ever."""
+    torch.set_num_threads(2)
+    visits = np.zeros(40, np.int64)
+
+    def nested(unit: int) -> None:
+        parallel(_visit, 10, visits[10 * unit : 10 * unit + 10], 1)
+
+    parallel(Interpreted(nested), 4)
+    assert (visits == 1).all()
+
+
+@pytest.mark.usefixtures("pooled")
+def test_nobody_waits_for_helpers_that_are_busy_elsewhere() -> None:
+    torch.set_num_threads(2)
+    released, both = threading.Event(), threading.Barrier(3)
+
+    def hold(unit: int) -> None:
+        both.wait(timeout=60)
+        assert released.wait(timeout=60)
+
+    def elsewhere() -> None:
+        torch.set_num_threads(2)
+        parallel(Interpreted(hold), 2)
+
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    both.wait(timeout=60)  # now it and the one helper are held
+    visits = np.zeros(10, np.int64)
+    parallel(_visit, 10, visits, 1)
+    assert (visits == 1).all()
+    assert other.is_alive()
+    released.set()
+    other.join(timeout=60)
+    assert not other.is_alive()
+
+
+def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A team waits for all of its threads; it is tried again later."""
+    torch.set_num_threads(2)
+    now = [100.0]
+    monkeypatch.setattr(openmp, "fork_address", lambda: 1234)
+    monkeypatch.setattr(threads, "_crowded_until", 0.0)
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
+
+    def forks(seconds: float) -> set[int]:
+        def work(unit: int) -> None:
+            now[0] += seconds
+
+        found = Interpreted(work)
+        parallel(found, 2, work=GRAIN)
+        return {fork for fork, _, _ in found.calls}
+
+    assert forks(0.0) == {1234}
+    assert forks(threads.STALL) == {1234}  # waited for longer than the work explains
+    assert forks(0.0) == {0}
+    now[0] += threads.RETRY / 2
+    assert forks(0.0) == {0}
+    now[0] += threads.RETRY
+    assert forks(0.0) == {1234}
+
+
+def test_a_ticket_counts() -> None:
+    ticket: Any = np.zeros(1, np.int64)
+    assert [next_unit(ticket) for _ in range(4)] == [0, 1, 2, 3]
