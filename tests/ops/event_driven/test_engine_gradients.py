@@ -151,7 +151,7 @@ def test_gradients_of_any_layout(layout: str) -> None:
 def test_there_is_no_second_derivative(given: Stack) -> None:
     loss, leaves = run_leaves(given)
     gradients = torch.autograd.grad(loss.square(), leaves, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable|no autograd formula"):
+    with pytest.raises(RuntimeError, match=r"once_differentiable|no autograd formula"):
         sum(gradient.sum() for gradient in gradients).backward()
 
 
