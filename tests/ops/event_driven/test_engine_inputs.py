@@ -229,6 +229,15 @@ def test_layers_without_weights(analog: bool, dropout: float, reset_mechanism: s
         compare(replace(given, spikes=fed, layers=layers))
 
 
+@pytest.mark.parametrize("features", [3, 70, 200])
+def test_layers_without_weights_are_as_wide_as_the_one_below(features: int) -> None:
+    """Dropout draws for their neurons, whatever the size of the network's input."""
+    given = stack((features, 66, 66), dropout=0.25, record="all")
+    first, second = given.layers
+    bare = replace(second, weight=None, bias=None)
+    compare(replace(given, layers=[first, bare, layer(4, 66, seed=2)]))
+
+
 @pytest.mark.parametrize("analog", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("precision", PRECISIONS)

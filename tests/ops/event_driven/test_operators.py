@@ -98,6 +98,7 @@ SAMPLES = {
     "analog": fed(NARROW, GREY),
     "constant": fed(NARROW, GREY[0].expand(5, 3, 70)),
     "one of each": stack((1, 1), steps=1, batch=1),
+    "one sample": stack((130, 66, 3), steps=5, batch=1),
     "no samples": stack((70, 65, 3), steps=5, batch=0),
     "no biases": stack((70, 65, 3), steps=5, bias=False),
     "currents": fed(

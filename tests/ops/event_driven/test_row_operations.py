@@ -19,9 +19,9 @@ from spikemnist._runtime.compiler import kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven import tiles, vector
+from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import exp, rowwise, where
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
-from spikemnist.ops.event_driven.vector import WIDTH
 
 Array = np.ndarray[Any, Any]
 FLOATS = [np.float32, np.float64]
@@ -46,9 +46,9 @@ def _scatter_row(ticket, units, table, row, indices, start, stop):
 
 
 @kernel
-def _weigh_rows(ticket, units, out, table, weights):
+def _weigh_rows(ticket, units, out, table, weights, t, b):
     if next_unit(ticket) < units:
-        vector.weigh_rows(out, table, weights)
+        vector.weigh_rows(out, table, weights, t, b)
 
 
 @kernel
@@ -72,7 +72,16 @@ def _addresses(ticket, units, like, found):
             scratch = tiles.aligned_rows(rows + 1, like)
             found[rows] = scratch.ctypes.data
             for row in range(rows + 1):
-                tiles.fill(scratch[row], 1)
+                clear(at(scratch, row))
+            found[rows] += scratch.any()
+
+
+@kernel
+def _rows_at(ticket, units, table, out):
+    if next_unit(ticket) < units:
+        for row in range(len(table)):
+            vector.add_rows(at(out, row), table, np.array([row]), 0, 1)
+        clear(at(out, 1))
 
 
 def rows(count: int, seed: int, dtype: type, skip: int = 0) -> Array:
@@ -116,9 +125,9 @@ def test_sums_of_rows(
 @given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9))
 def test_weighed_rows(seed: int, dtype: type, count: int) -> None:
     table, out = rows(9, seed, dtype), np.full(WIDTH, np.nan, dtype)
-    weights = rows(1, seed + 1, dtype)[0, :count]
-    parallel(_weigh_rows, 1, out, table, weights)
-    assert np.array_equal(out, weights @ table[:count])
+    weights = rows(6, seed + 1, dtype)[:, :count].copy().reshape(2, 3, count)
+    parallel(_weigh_rows, 1, out, table, weights, 1, 2)
+    assert np.array_equal(out, weights[1, 2] @ table[:count])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
@@ -148,6 +157,15 @@ def test_scratch_begins_on_a_cache_line(dtype: type) -> None:
     found = np.ones(20, np.int64)
     parallel(_addresses, 1, np.empty(0, dtype), found)
     assert not (found % 64).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_by_their_addresses(dtype: type) -> None:
+    table, out = rows(3, 0, dtype), rows(3, 1, dtype)
+    expected = table + out
+    expected[1] = 0
+    parallel(_rows_at, 1, table, out)
+    assert np.array_equal(out, expected)
 
 
 SIDES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 130]
