@@ -65,8 +65,7 @@ if __name__ == "__main__":
     ("how", "threads"),
     [
         pytest.param("fork", "team", marks=linux),
-        pytest.param("fork", "pool", marks=linux),
-        ("spawn", "team"),
+        ("spawn", "pool"),
     ],
 )
 def test_workers_of_a_data_loader(how: str, threads: str, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -92,6 +94,13 @@ def run_layers(
     list of Activity
         One for each layer.
 
+    Raises
+    ------
+    ValueError
+        When a shape or a surrogate does not fit.
+    TypeError
+        When a layer mixes dtypes, or has another than float32 and float64.
+
     Notes
     -----
     Sums over input spikes come in another order than in a matrix product, so a membrane within
@@ -112,10 +121,51 @@ def run_layers(
     >>> activity.membrane.flatten(), activity.counts
     (tensor([2., 2., 2.]), tensor([3]))
     """
+    check_layers(spikes, layers)
     # Loads the compiler, which the package alone must not.
     from spikemnist.ops import event_driven
 
     return event_driven.run_fused(spikes, layers, record=record, final=final)
+
+
+def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:
+    """Raise an error that names what does not fit: kernels look at nothing but addresses."""
+    if spikes.dim() != 3 or len(spikes) < 1:
+        raise ValueError(
+            f"spikes must be [T, B, F] with at least one timestep; got {tuple(spikes.shape)}"
+        )
+    _, batch, features = spikes.shape
+    dtype = layers[0].beta.dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"beta must be float32 or float64; got {dtype}")
+    for layer in layers:
+        if layer.weight is not None:
+            if layer.weight.dim() != 2 or layer.weight.shape[1] != features:
+                raise ValueError(
+                    f"weight must be [N, {features}], for the {features} features of the layer's "
+                    f"input; got {tuple(layer.weight.shape)}"
+                )
+            features = len(layer.weight)
+        if not 0 <= layer.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); got {layer.dropout}")
+        one_or_each = ((), (1,), (features,))
+        _check("bias", layer.bias, dtype, ((features,),))
+        _check("beta", layer.beta, dtype, one_or_each)
+        _check("threshold", layer.threshold, dtype, one_or_each)
+        _check("initial", layer.initial, dtype, ((batch, features),))
+        _check("weight", layer.weight, dtype, None)
+
+
+def _check(
+    name: str, tensor: Tensor | None, dtype: torch.dtype, shapes: tuple[tuple[int, ...], ...] | None
+) -> None:
+    if tensor is None:
+        return
+    if tensor.dtype != dtype:
+        raise TypeError(f"{name} must have the dtype of beta, {dtype}; got {tensor.dtype}")
+    if shapes is not None and tuple(tensor.shape) not in shapes:
+        expected = " or ".join(map(str, shapes))
+        raise ValueError(f"{name} must have the shape {expected}; got {tuple(tensor.shape)}")
 
 
 def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -205,8 +205,9 @@ def test_a_step_in_the_steady_state_takes_all_large_memory_from_the_pool(
     assert max(sizes) < HIDDEN_BYTES
 
 
-@pytest.mark.parametrize("inference", [torch.no_grad, torch.inference_mode])
-@pytest.mark.parametrize("density", [0.05, 0.3])
+@pytest.mark.parametrize(
+    ("inference", "density"), [(torch.no_grad, 0.05), (torch.inference_mode, 0.3)]
+)
 def test_inference_keeps_nothing_for_a_backward_pass(
     ledger: Ledger, inference: Callable[[], Any], density: float
 ) -> None:

@@ -37,11 +37,11 @@ def run_fused(
     layers, record, final
         As there.
     """
-    recorded = [record == "all" or layer is layers[-1] for layer in layers]
+    recorded = [record == "all" or index == len(layers) for index in range(1, len(layers) + 1)]
     given = [(x.weight, x.bias, x.beta, x.threshold, x.initial) for x in layers]
     tensors = [spikes, *(tensor for layer in given for tensor in layer if tensor is not None)]
     lists = [list(map(nothing_or, kind)) for kind in zip(*given, strict=True)]
-    masks = [*(_mask(layer, spikes) for layer in layers[:-1]), nothing_or(None)]
+    masks = _masks(spikes, layers)
     settings = (
         [RESETS[layer.reset_mechanism] for layer in layers],
         [float(number) for layer in layers for number in slope_of(layer.spike_grad)],
@@ -65,14 +65,18 @@ def run_fused(
     return activities
 
 
-def _mask(layer: Layer, spikes: Tensor) -> Tensor:
+def _masks(spikes: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
     """Draw which spikes dropout lets through, with the same numbers as `torch.nn.Dropout`."""
-    if not layer.dropout:
-        return nothing_or(None)
-    # A layer without weights has a neuron for each of its inputs.
-    size = spikes.shape[2] if layer.weight is None else len(layer.weight)
-    mask = torch.empty((*spikes.shape[:2], size), dtype=torch.uint8, device="cpu")
-    return mask.bernoulli_(1 - layer.dropout)
+    steps, batch, size = spikes.shape
+    masks = []
+    for layer in layers[:-1]:
+        size = size if layer.weight is None else len(layer.weight)
+        mask = nothing_or(None)
+        if layer.dropout:
+            mask = torch.empty((steps, batch, size), dtype=torch.uint8, device="cpu")
+            mask.bernoulli_(1 - layer.dropout)
+        masks.append(mask)
+    return [*masks, nothing_or(None)]
 
 
 def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -85,16 +89,19 @@ def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     weight, bias
         ``[N, F]`` and ``[N]``.
     """
-    # Neurons that forget at once and never fire: their membrane is their current.
-    zero, never = weight.new_zeros(()), weight.new_full((), torch.inf)
+    steps, batch, features = spikes.shape
+    if steps > 1 and spikes.stride(0) == 0:
+        return weigh(spikes[:1], weight, bias).expand(steps, -1, -1)
+    # All of it in one timestep of neurons that never fire: their membrane is their current.
     layer = Layer(
         weight=weight,
         bias=bias,
-        beta=zero,
-        threshold=never,
+        beta=weight.new_zeros(()),
+        threshold=weight.new_full((), torch.inf),
         reset_mechanism="none",
         spike_grad=Heaviside(),
     )
-    (activity,) = run_fused(spikes, [layer], record="output", final=False)
+    together = spikes.reshape(1, steps * batch, features)
+    (activity,) = run_fused(together, [layer], record="output", final=False)
     assert activity.membrane is not None
-    return activity.membrane
+    return activity.membrane.view(steps, batch, -1)

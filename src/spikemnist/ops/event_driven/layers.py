@@ -204,7 +204,7 @@ def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) 
     if not run:
         pass  # the initial membranes are all that is wanted
     elif layer.weight is None:
-        current = densify(signal, dtype).detach().contiguous().numpy()
+        current = _scaled(densify(signal, dtype).detach(), signal.scale).contiguous().numpy()
     elif is_sparse(signal, steps):
         assert signal.words is not None
         assert signal.counts is not None
@@ -224,8 +224,8 @@ def _product(dense: Tensor, matrix: Tensor) -> Tensor:
     return out
 
 
-def _scaled(weight: Tensor, scale: float) -> Tensor:
-    return weight if scale == 1 else weight * scale
+def _scaled(tensor: Tensor, scale: float) -> Tensor:
+    return tensor if scale == 1 else tensor * scale
 
 
 def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
@@ -365,7 +365,7 @@ def _events(signal: Signal, drive: Drive, batch: int, tiles: int, *, sparse: boo
     if sparse:
         assert signal.words is not None
         assert signal.counts is not None
-        if direct and len(drive.starts) == batch:
+        if direct and drive.starts.shape[1] > 1:
             by_timestep = events.ByTimestep(drive.neurons, drive.starts)
         elif direct:
             by_timestep = events.by_timestep(signal.words, signal.counts)
