@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,9 +24,23 @@ POOLED_FROM = 1 << 16
 IDLE_BYTES = 1 << 28
 """How much unused memory is kept; when there is more, all of it is given up."""
 
+NUMPY: dict[torch.dtype, Any] = {
+    torch.bool: np.dtype(np.bool_),
+    torch.uint8: np.dtype(np.uint8),
+    torch.uint16: np.dtype(np.uint16),
+    torch.int32: np.dtype(np.int32),
+    torch.int64: np.dtype(np.int64),
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
+"""What kernels compute with."""
+
 # By size. Lists lend and take back in single operations, which a lock could not replace: buffers
 # come back while the garbage collector runs, in any thread, at any line.
 _idle: dict[int, list[Tensor]] = {}
+
+# What is lent, by the number of the weak reference that will tell of its return.
+_lent: dict[int, tuple[weakref.ref[Any], Tensor]] = {}
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -33,15 +48,21 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
     Vector loads that straddle two cache lines cost twice as much, hence the alignment.
     """
-    size = math.prod(shape) * dtype.itemsize
+    kind = NUMPY[dtype]
+    size = math.prod(shape) * kind.itemsize
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
     buffer = _take(size)
     # The tensor keeps this view alive, and only the tensor does. When it is gone the buffer is
     # free again.
-    view = buffer[:size].numpy()
-    weakref.finalize(view, _give_back, buffer).atexit = False
-    return torch.from_numpy(view).view(dtype).view(shape)
+    view = np.ndarray(shape, kind, buffer.numpy())
+    reference = weakref.ref(view, _returned)
+    _lent[id(reference)] = reference, buffer
+    return torch.from_numpy(view)
+
+
+def _returned(reference: weakref.ref[Any]) -> None:
+    _give_back(_lent.pop(id(reference))[1])
 
 
 def _take(size: int) -> Tensor:

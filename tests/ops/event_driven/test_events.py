@@ -70,7 +70,7 @@ def test_counts(raster: Tensor) -> None:
 def test_events_by_timestep(raster: Tensor) -> None:
     words = packed(raster)
     listed = events.by_timestep(words, events.count(words))
-    assert len(listed.neurons) == raster.sum()
+    assert len(listed.neurons) == raster.sum() + events.SPILL * raster.shape[1]
     for b in range(raster.shape[1]):
         for t in range(raster.shape[0]):
             neurons = listed.neurons[listed.starts[b, t] : listed.starts[b, t + 1]]
@@ -80,20 +80,24 @@ def test_events_by_timestep(raster: Tensor) -> None:
 @given(rasters())
 @example(spikes(65, 2, 3, density=0.9))
 @example(spikes(65, 2, 3, density=0.01))
+@example(spikes(1, 201, 3, density=0.1))
+@example(spikes(7, 100, 70, density=0.02))
 def test_events_by_neuron(raster: Tensor) -> None:
     words = packed(raster)
     listed = events.by_neuron(words, events.count(words))
-    steps, batch, _ = raster.shape
-    for b in range(batch):
-        positions = range(listed.samples[b], listed.samples[b + 1])
-        fired = raster[:, b].any(0).nonzero().flatten().tolist()
+    batch = raster.shape[1]
+    for g, begin in enumerate(range(0, batch, listed.group)):
+        # The timesteps of a group's samples, one sample after the other.
+        together = raster[:, begin : begin + listed.group].transpose(0, 1).flatten(0, 1)
+        positions = range(listed.groups[g], listed.groups[g + 1])
+        fired = together.any(0).nonzero().flatten().tolist()
         assert [listed.neurons[position] for position in positions] == fired
         for position, neuron in zip(positions, fired, strict=True):
-            start, stop = listed.starts[position + b], listed.starts[position + b + 1]
+            start, stop = listed.starts[position + g], listed.starts[position + g + 1]
             patterns = listed.patterns[start:stop].tolist()
             times = [time for pattern in patterns for time in of_pattern(pattern, listed.burst)]
-            assert times == raster[:, b, neuron].nonzero().flatten().tolist()
-            assert all(time < steps for time in times)
+            assert times == together[:, neuron].nonzero().flatten().tolist()
+    assert len(listed.groups) == -(-batch // listed.group) + 1
 
 
 def of_pattern(pattern: int, burst: int) -> list[int]:
@@ -109,6 +113,12 @@ def test_bursts_are_tabulated_where_that_saves_additions() -> None:
 
     assert burst(0.01) == 1
     assert burst(0.6) == events.BURST > 1
+
+
+@pytest.mark.parametrize(("steps", "batch", "group"), [(25, 128, 8), (25, 3, 3), (300, 4, 1)])
+def test_sparse_samples_are_grouped(steps: int, batch: int, group: int) -> None:
+    words = packed(spikes(steps, batch, 100, density=0.01))
+    assert events.by_neuron(words, events.count(words)).group == group
 
 
 OTHERS = [
@@ -135,5 +145,5 @@ def test_other_numbers_are_no_spikes(features: int, dtype: torch.dtype, number: 
 def test_indices_take_as_many_bits_as_they_need(size: int, below: int) -> None:
     array = events._indices(size % 1000, below)
     assert len(array) == size % 1000
-    assert np.iinfo(array.dtype).max >= below - 1
-    assert array.itemsize == (2 if below <= 1 << 16 else 4)
+    assert np.iinfo(array.dtype).max >= below
+    assert array.itemsize == (2 if below < 1 << 16 else 4)

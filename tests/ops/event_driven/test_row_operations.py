@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import SEEDS
 
@@ -63,6 +63,8 @@ def _bits(ticket, units, word, found):
     if next_unit(ticket) < units:
         found[0] = vector.lowest_bit(word[0])
         found[1] = vector.count_bits(word[0])
+        found[2] = vector.count_bits(vector.drop_lowest_bit(word[0]))
+        word[0] = vector.drop_lowest_bit(word[0])
 
 
 @kernel
@@ -144,12 +146,15 @@ def test_comparisons_make_words(dtype: type) -> None:
         assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in bits]
 
 
-@given(st.integers(1, 2**64 - 1))
+@given(st.integers(0, 2**64 - 1))
+@example(0)
+@example(1 << 63)
 def test_bits_of_a_word(word: int) -> None:
-    found = np.zeros(2, np.int64)
-    parallel(_bits, 1, np.array([word], np.uint64), found)
-    text = f"{word:b}"
-    assert found.tolist() == [len(text) - 1 - text.rindex("1"), text.count("1")]
+    found, array = np.zeros(3, np.int64), np.array([word], np.uint64)
+    parallel(_bits, 1, array, found)
+    places = [place for place in range(WIDTH) if word >> place & 1]
+    assert found.tolist() == [(places or [WIDTH])[0], len(places), len(places[1:])]
+    assert int(array[0]) == sum(1 << place for place in places[1:])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -8,10 +8,10 @@ The adjoint runs backwards in time,
 with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
 of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
 to the weight gradient of the tile, input neuron by input neuron: the row of one input neuron is
-loaded and stored once for all timesteps at which it fired. Where neurons fire often, the sums of
-all combinations of a few timesteps are tabulated first, and a neuron adds one row for each of its
-patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On economical construction of the
-transitive closure of an oriented graph*, 1970).
+loaded and stored once for all timesteps at which it fired, of several samples where it fires
+seldom. Where neurons fire often, the sums of all combinations of a few timesteps are tabulated
+first, and a neuron adds one row for each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod,
+I. Faradzhev, *On economical construction of the transitive closure of an oriented graph*, 1970).
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
 ``C`` neurons of the layer above.
@@ -102,12 +102,14 @@ class Events(NamedTuple):
 class Outgoing(NamedTuple):
     """The gradients that are wanted; the others have length 0.
 
-    ``weight`` ``[S, M, F, WIDTH]`` for each slice of the batch, F being 0 where it is not wanted;
-    ``sums`` ``[S, 1 or 3, M, WIDTH]`` for the bias alone, or for bias, beta and threshold;
-    ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
+    ``weight`` ``[N, F]``, or where the batch is worked at in several slices ``slices``
+    ``[S, M, F, WIDTH]``, one for each of them; ``sums`` ``[S, 1 or 3, M, WIDTH]`` for the bias
+    alone, or for bias, beta and threshold; ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or
+    ``[1, B, N]`` for its sum over time.
     """
 
     weight: Array
+    slices: Array
     sums: Array
     initial: Array
     adjoint: Array
@@ -169,33 +171,43 @@ def run_backward(
     The slices are the same for any number of threads, and their sums are added in their order.
     """
     batch, _, steps, _ = past.membrane.shape
-    slices, burst = outgoing.sums.shape[0], events.by_neuron.burst
+    slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
+    groups = -(-batch // group)
     membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
-    delta = aligned_rows(-(-steps // burst) << burst, neurons.beta)
+    delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(3, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
+    # A whole gradient stays in the second-level cache until it is done.
+    whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
+    sliced = outgoing.slices.shape[2] > 0
+    weighed = sliced or len(whole) > 0
     unit = next_unit(ticket)
     while unit < units:
         m, part = unit // slices, unit % slices
-        weighed = outgoing.weight.shape[2] > 0
-        gradient = outgoing.weight[part, m]
+        gradient = outgoing.slices[part, m] if sliced else whole
         for row in range(len(gradient)):
             clear(at(gradient, row))
         for row in range(len(sums)):
             clear(at(sums, row))
-        for b in range(part * batch // slices, (part + 1) * batch // slices):
-            load_initial(past.drive.initial, b, m, at(scratch, 2))
-            if past.again:
-                inflow, start = at(scratch, 0), at(scratch, 2)
-                scan(neurons, past.drive, b, m, inflow, start, membrane, words)
-            rows = membrane if past.again else past.membrane[b, m]
-            _adjoint(neurons, slope, rows, incoming, b, m, burst, delta, scratch, sums)
-            _hand_out(outgoing, b, m, burst, delta, at(scratch, 0), steps)
-            if weighed and events.direct:
-                _add_by_timestep(events.by_timestep, b, delta, gradient)
-            elif weighed:
-                _tabulate(delta, steps, burst)
-                _add_by_neuron(events.by_neuron, b, delta, gradient)
+        for g in range(part * groups // slices, (part + 1) * groups // slices):
+            begin, end = g * group, min((g + 1) * group, batch)
+            for b in range(begin, end):
+                load_initial(past.drive.initial, b, m, at(scratch, 2))
+                if past.again:
+                    inflow, start = at(scratch, 0), at(scratch, 2)
+                    scan(neurons, past.drive, b, m, inflow, start, membrane, words)
+                rows = membrane if past.again else past.membrane[b, m]
+                # Groups of several samples have no tables: two rows for each timestep.
+                own = delta[2 * (b - begin) * steps :]
+                _adjoint(neurons, slope, rows, incoming, b, m, burst, own, scratch, sums)
+                _hand_out(outgoing, b, m, burst, own, at(scratch, 0), steps)
+                if weighed and events.direct:
+                    _add_by_timestep(events.by_timestep, b, own, gradient)
+            if weighed and not events.direct:
+                _tabulate(delta, (end - begin) * steps, burst)
+                _add_by_neuron(events.by_neuron, g, delta, gradient)
+        if len(whole):
+            _write(outgoing.weight, m, whole)
         for row in range(len(sums)):
             for j in range(WIDTH):
                 outgoing.sums[part, row, m, j] = sums[row, j]
@@ -210,9 +222,9 @@ def _add_by_timestep(events: ByTimestep, b: int, delta: Array, gradient: Array) 
 
 
 @inlined
-def _add_by_neuron(events: ByNeuron, b: int, delta: Array, gradient: Array) -> None:
-    for p in range(events.samples[b], events.samples[b + 1]):
-        start, stop = events.starts[p + b], events.starts[p + b + 1]
+def _add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> None:
+    for p in range(events.groups[g], events.groups[g + 1]):
+        start, stop = events.starts[p + g], events.starts[p + g + 1]
         add_rows(at(gradient, events.neurons[p]), delta, events.patterns, start, stop)
 
 
@@ -225,9 +237,15 @@ def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
         for part in range(1, len(slices)):
             for row in range(len(total)):
                 _add(at(total, row), at(total, row), at(slices[part, m], row))
-        neurons_here = weight[m * WIDTH : (m + 1) * WIDTH]
-        transpose(neurons_here, total[:, : len(neurons_here)])
+        _write(weight, m, total)
         m = next_unit(ticket)
+
+
+@inlined
+def _write(weight: Array, m: int, gradient: Array) -> None:
+    """Write the gradient of a tile, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
+    here = weight[m * WIDTH : (m + 1) * WIDTH]
+    transpose(here, gradient[:, : len(here)])
 
 
 @inlined

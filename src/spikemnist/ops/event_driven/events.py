@@ -4,7 +4,8 @@ Between layers a spike is a bit: word ``w`` of ``words[b, t]`` holds the neurons
 of sample ``b`` at timestep ``t``. Kernels read them in one of two orders:
 
 - *by timestep*: for each sample and timestep, the neurons that fired;
-- *by neuron*: for each sample and neuron that fired at all, the timesteps at which it did.
+- *by neuron*: for each group of samples and neuron that fired in it, the timesteps at which it
+  did.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` neurons, ``W`` words of 64 neurons.
 """
@@ -21,7 +22,7 @@ from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.vector import count_bits, equal, lowest_bit
+from spikemnist.ops.event_driven.vector import count_bits, drop_lowest_bit, equal, lowest_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,29 +39,42 @@ def words_of(features: int) -> int:
 
 
 class ByTimestep(NamedTuple):
-    """``neurons[starts[b, t] : starts[b, t + 1]]`` fired in sample b at timestep t."""
+    """``neurons[starts[b, t] : starts[b, t + 1]]`` fired in sample b at timestep t.
+
+    Behind a sample's events is room for `SPILL` more.
+    """
 
     neurons: Array
     starts: Array
 
 
 class ByNeuron(NamedTuple):
-    """When each neuron fired, by sample, ``burst`` timesteps at a time.
+    """When each neuron fired, by groups of ``group`` samples, ``burst`` timesteps at a time.
 
-    The neurons that fired in sample b are ``neurons[samples[b] : samples[b + 1]]``, and the one at
-    position p fired in ``patterns[starts[p + b] : starts[p + b + 1]]``. A pattern is
-    ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
+    One of the two is 1.
+
+    The samples of a group follow each other in time: timestep t of its sample i is its timestep
+    ``i * T + t``. The neurons that fired in group g are ``neurons[groups[g] : groups[g + 1]]``,
+    and the one at position p fired in ``patterns[starts[p + g] : starts[p + g + 1]]``. A pattern
+    is ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
     """
 
-    samples: Array
+    groups: Array
     neurons: Array
     starts: Array
     patterns: Array
     burst: int
+    group: int
 
+
+SPILL = 3
+"""Events by which a list may overshoot: the bits of a word are listed in fours."""
 
 BURST = 4
 """Timesteps whose sums are tabulated, in all combinations, where neurons fire often enough."""
+
+GROUP_STEPS = 200
+"""Timesteps of a group of samples, where nothing is tabulated: their rows just fit the cache."""
 
 
 def pack(spikes: Tensor) -> Tensor | None:
@@ -155,8 +169,9 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     """List the events of each sample in the order of their timesteps."""
     batch, steps, width = words.shape
     starts = np.empty((batch, steps + 1), np.int64)
-    starts[:, 0] = np.cumsum(counts) - counts
-    neurons = _indices(int(counts.sum()), width * WIDTH)
+    ends = np.cumsum(counts + SPILL)
+    starts[:, 0] = ends - counts - SPILL
+    neurons = _indices(int(ends[-1]) if batch else 0, width * WIDTH)
     bits, work = words.numpy().view(np.uint64), words.numel() + len(neurons)
     parallel(_by_timestep, batch, bits, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
@@ -170,30 +185,47 @@ def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts
         for t in range(words.shape[1]):
             for w in range(words.shape[2]):
                 word = words[b, t, w]
-                while word != 0:
-                    neurons[position] = w * WIDTH + lowest_bit(word)
-                    position += 1
-                    word &= word - ONE
+                end = position + count_bits(word)
+                # Few words have more bits than fit: a branch that is seldom mispredicted.
+                while position < end:
+                    for i in range(SPILL + 1):
+                        neurons[position + i] = w * WIDTH + lowest_bit(word)
+                        word = drop_lowest_bit(word)
+                    position += SPILL + 1
+                position = end
             starts[b, t + 1] = position
         b = next_unit(ticket)
 
 
-def by_neuron(words: Tensor, counts: Array) -> ByNeuron:
-    """List the events of each sample in the order of their neurons."""
+def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:
+    """List the events of each group of samples in the order of their neurons.
+
+    Unless they may be ``grouped``, each sample is a group.
+    """
     batch, steps, width = words.shape
-    bits = words.numpy().view(np.uint64)
-    active = np.empty(batch, np.int64)
-    parallel(_count_active, batch, bits, active, work=bits.size)
-    burst = _burst(int(counts.sum()), int(active.sum()), batch, steps)
-    samples = np.zeros(batch + 1, np.int64)
-    np.cumsum(active, out=samples[1:])
-    neurons = _indices(int(active.sum()), width * WIDTH)
-    starts = memory.empty((len(neurons) + batch,), torch.int64).numpy()
-    patterns = _indices(int(counts.sum()), bursts_of(steps, burst) << burst)
-    first = np.cumsum(counts) - counts
-    arguments = (bits, first, burst, samples, neurons, starts, patterns)
-    parallel(_by_neuron, batch, *arguments, work=10 * bits.size + len(patterns))
-    return ByNeuron(samples, neurons, starts, patterns, burst)
+    bits = words.numpy().view(np.uint64).reshape(batch * steps, width)
+    active, spikes = _active(bits, steps), int(counts.sum())
+    burst, group = _burst(spikes, int(active.sum()), batch, steps), 1
+    # Tables fill the cache by themselves, and save more than a row that is loaded less often.
+    if grouped and burst == 1 and steps < GROUP_STEPS:
+        group = max(1, min(GROUP_STEPS // steps, batch))
+        active = _active(bits, group * steps)
+    groups = np.zeros(len(active) + 1, np.int64)
+    np.cumsum(active, out=groups[1:])
+    neurons = _indices(int(groups[-1]), width * WIDTH)
+    starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
+    patterns = _indices(spikes, bursts_of(group * steps, burst) << burst)
+    first = (np.cumsum(counts) - counts)[::group]
+    arguments = (bits, group * steps, first, burst, groups, neurons, starts, patterns)
+    parallel(_by_neuron, len(active), *arguments, work=10 * bits.size + len(patterns))
+    return ByNeuron(groups, neurons, starts, patterns, burst, group)
+
+
+def _active(words: Array, rows: int) -> Array:
+    """Return how many neurons fired at all in each group of that many rows."""
+    active = np.empty(-(-len(words) // rows), np.int64)
+    parallel(_count_active, len(active), words, rows, active, work=words.size)
+    return active
 
 
 def bursts_of(steps: int, burst: int) -> int:
@@ -213,14 +245,14 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 
 
 @kernel
-def _count_active(ticket: Array, units: int, words: Array, active: Array) -> None:
-    b = next_unit(ticket)
-    while b < units:
-        total = 0
-        for w in range(words.shape[2]):
-            total += count_bits(_any(words[b], w))
-        active[b] = total
-        b = next_unit(ticket)
+def _count_active(ticket: Array, units: int, words: Array, rows: int, active: Array) -> None:
+    g = next_unit(ticket)
+    while g < units:
+        here, total = words[g * rows : (g + 1) * rows], 0
+        for w in range(words.shape[1]):
+            total += count_bits(_any(here, w))
+        active[g] = total
+        g = next_unit(ticket)
 
 
 @kernel
@@ -228,33 +260,35 @@ def _by_neuron(
     ticket: Array,
     units: int,
     words: Array,
+    rows: int,
     first: Array,
     burst: int,
-    samples: Array,
+    groups: Array,
     neurons: Array,
     starts: Array,
     patterns: Array,
 ) -> None:
-    chunks = -(-words.shape[1] // WIDTH)
+    chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
-    b = next_unit(ticket)
-    while b < units:
-        position, event = samples[b], first[b]
-        starts[position + b] = event
-        for w in range(words.shape[2]):
-            fired = _any(words[b], w)
+    g = next_unit(ticket)
+    while g < units:
+        here = words[g * rows : (g + 1) * rows]
+        position, event = groups[g], first[g]
+        starts[position + g] = event
+        for w in range(words.shape[1]):
+            fired = _any(here, w)
             if fired != 0:
                 for chunk in range(chunks):
-                    _transpose_bits(over_time[chunk], words[b], chunk * WIDTH, w)
+                    _transpose_bits(over_time[chunk], here, chunk * WIDTH, w)
             while fired != 0:
                 bit = lowest_bit(fired)
-                fired &= fired - ONE
+                fired = drop_lowest_bit(fired)
                 neurons[position] = w * WIDTH + bit
                 for chunk in range(chunks):
                     event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
                 position += 1
-                starts[position + b] = event
-        b = next_unit(ticket)
+                starts[position + g] = event
+        g = next_unit(ticket)
 
 
 @inlined
@@ -279,7 +313,7 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
     Squares of bits change places across the diagonal, halves first (H. Warren, *Hacker's
     Delight*, 2nd edition, 2012, section 7-3).
     """
-    here = min(WIDTH, len(words) - begin)
+    here = max(0, min(WIDTH, len(words) - begin))
     for i in range(here):
         out[i] = words[begin + i, w]
     for i in range(here, WIDTH):
@@ -306,7 +340,7 @@ def _any(words: Array, w: int) -> Any:
 
 
 def _indices(size: int, below: int) -> Array:
-    """Return room for ``size`` indices in the narrowest type that holds them."""
-    dtype = torch.uint16 if below <= 1 << 16 else torch.int32
+    """Return room for ``size`` indices up to ``below`` in the narrowest type that holds them."""
+    dtype = torch.uint16 if below < 1 << 16 else torch.int32
     array: Array = memory.empty((max(size, 1),), dtype).numpy()
     return array[:size]

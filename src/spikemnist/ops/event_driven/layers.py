@@ -302,13 +302,14 @@ def backward(
         adjoint = memory.empty((1 if constant and not wanted.signal else steps, batch, size), dtype)
     # Few tiles are worked at for several slices of the batch, so that no thread goes without.
     slices = max(1, min(8 // tiles, batch))
-    features = signal.features if sparse else 0
-    of_weight = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
+    weight = memory.empty((size, signal.features), dtype) if sparse else None
+    features = signal.features if sparse and slices > 1 else 0
+    parts = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
     sums = memory.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype)
     initial = memory.empty((batch, size), dtype) if wanted.initial else None
-    number = of_weight.dtype.type
+    number = parts.dtype.type
     neurons, drive = prepared or _prepare(signal, layer, steps, size, run=again)
-    listed = _events(signal, drive, batch, tiles, sparse=sparse)
+    listed = _events(signal, drive, batch, tiles, slices, sparse=sparse)
     spikes = int(signal.counts.sum()) if sparse and signal.counts is not None else 0
     parallel(
         run_backward,
@@ -318,13 +319,17 @@ def backward(
         Past(membrane.numpy(), drive, again),
         _incoming(layer, loss, above, dtype),
         listed,
-        Outgoing(of_weight, sums.numpy(), _array(initial, 2, dtype), _array(adjoint, 3, dtype)),
+        Outgoing(
+            _array(weight if slices == 1 else None, 2, dtype),
+            parts,
+            sums.numpy(),
+            _array(initial, 2, dtype),
+            _array(adjoint, 3, dtype),
+        ),
         work=batch * steps * tiles * 20 + spikes * tiles,
     )
-    weight = None
-    if sparse:
-        weight = memory.empty((size, features), dtype)
-        parallel(sum_slices, tiles, of_weight, weight.numpy(), work=of_weight.size // 16)
+    if weight is not None and slices > 1:
+        parallel(sum_slices, tiles, parts, weight.numpy(), work=parts.size // 16)
     if dense_weight:
         weight = _dense_weight(signal, adjoint)
     if weight is not None and signal.scale != 1:
@@ -357,10 +362,12 @@ def _incoming(
     )
 
 
-def _events(signal: Signal, drive: Drive, batch: int, tiles: int, *, sparse: bool) -> Events:
+def _events(
+    signal: Signal, drive: Drive, batch: int, tiles: int, slices: int, *, sparse: bool
+) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
     by_timestep = _no_events()
-    by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1)
+    by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
     direct = tiles <= DIRECT_UP_TO
     if sparse:
         assert signal.words is not None
@@ -370,7 +377,8 @@ def _events(signal: Signal, drive: Drive, batch: int, tiles: int, *, sparse: boo
         elif direct:
             by_timestep = events.by_timestep(signal.words, signal.counts)
         else:
-            by_neuron = events.by_neuron(signal.words, signal.counts)
+            # A slice ends where it would without a weight gradient, in no middle of a group.
+            by_neuron = events.by_neuron(signal.words, signal.counts, grouped=slices == 1)
     return Events(by_timestep, by_neuron, direct)
 
 

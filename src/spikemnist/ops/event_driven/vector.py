@@ -63,8 +63,14 @@ def equal(row: Array, value: Any) -> Any:
 
 
 def lowest_bit(word: np.uint64) -> int:
-    """Return the position of the lowest bit that is set; ``word`` must not be 0."""
-    return (int(word) & -int(word)).bit_length() - 1
+    """Return the position of the lowest bit that is set; `WIDTH` where there is none."""
+    return (int(word) & -int(word)).bit_length() - 1 if word else WIDTH
+
+
+def drop_lowest_bit(word: np.uint64) -> np.uint64:
+    """Return the word without its lowest bit; 0 remains 0."""
+    rest: np.uint64 = np.uint64(int(word) & (int(word) - 1))
+    return rest
 
 
 def count_bits(word: np.uint64) -> int:
@@ -258,9 +264,18 @@ def _equal_code(typing: Any, row: Any, value: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _lowest_bit_code(typing: Any, word: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _drop_lowest_bit_code(typing: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (word,) = arguments
+        return builder.and_(word, builder.sub(word, ir.Constant(word.type, 1)))
+
+    return types.uint64(types.uint64), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -297,4 +312,5 @@ overload(transpose_block)(
 overload(above)(lambda row, bound: lambda row, bound: _above_code(row, bound))
 overload(equal)(lambda row, value: lambda row, value: _equal_code(row, value))
 overload(lowest_bit)(lambda word: lambda word: _lowest_bit_code(word))
+overload(drop_lowest_bit)(lambda word: lambda word: _drop_lowest_bit_code(word))
 overload(count_bits)(lambda word: lambda word: _count_bits_code(word))
