@@ -18,7 +18,7 @@ PACKAGE = Path(spikemnist.__file__).parent
 USE = """
 import torch
 from spikemnist.ops.event_driven import events
-words = events.pack(torch.ones(3, 2, 70))
+words, _ = events.pack(torch.ones(3, 2, 70))
 print(words.tolist(), sum(events._pack.stats.cache_hits.values()), events._pack.stats.cache_path)
 """
 

@@ -37,8 +37,10 @@ def rasters(draw: st.DrawFn) -> Tensor:
 
 
 def packed(raster: Tensor) -> Tensor:
-    words = events.pack(raster)
-    assert words is not None
+    found = events.pack(raster)
+    assert found is not None
+    words, counts = found
+    assert counts.tolist() == events.count(words).tolist()
     return words
 
 

@@ -37,7 +37,7 @@ from spikemnist.ops.event_driven.forward import (
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, transpose
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, transpose
 from spikemnist.ops.event_driven.vector import add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def run_backward(
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(3, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
+    weights = aligned_rows(past.drive.weights.shape[1], neurons.beta)
     # A whole gradient stays in the second-level cache until it is done.
     whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
@@ -184,6 +185,7 @@ def run_backward(
     unit = next_unit(ticket)
     while unit < units:
         m, part = unit // slices, unit % slices
+        load_tile(weights, past.drive.weights, m)
         gradient = outgoing.slices[part, m] if sliced else whole
         for row in range(len(gradient)):
             clear(at(gradient, row))
@@ -195,7 +197,7 @@ def run_backward(
                 load_initial(past.drive.initial, b, m, at(scratch, 2))
                 if past.again:
                     inflow, start = at(scratch, 0), at(scratch, 2)
-                    scan(neurons, past.drive, b, m, inflow, start, membrane, words)
+                    scan(neurons, past.drive, weights, b, m, inflow, start, membrane, words)
                 rows = membrane if past.again else past.membrane[b, m]
                 # Groups of several samples have no tables: two rows for each timestep.
                 own = delta[2 * (b - begin) * steps :]

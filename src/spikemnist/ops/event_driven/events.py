@@ -77,32 +77,41 @@ GROUP_STEPS = 200
 """Timesteps of a group of samples, where nothing is tabulated: their rows just fit the cache."""
 
 
-def pack(spikes: Tensor) -> Tensor | None:
-    """Return the words ``[B, T, W]`` of spikes ``[T, B, F]``, or None when some are not 0 or 1."""
+def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
+    """Pack spikes ``[T, B, F]`` into words ``[B, T, W]``, and count those of each sample.
+
+    Returns None when some are not 0 or 1.
+    """
     steps, batch, features = spikes.shape
     if spikes.dtype == torch.bool:
         spikes = spikes.view(torch.uint8)
     elif spikes.dtype not in (torch.uint8, torch.float32, torch.float64):
         spikes = spikes.to(torch.float32)
     words = memory.empty((batch, steps, words_of(features)), torch.int64)
-    analog = np.zeros(1, np.bool_)
+    counts, analog = np.empty(batch, np.int64), np.zeros(1, np.bool_)
     dense = spikes.detach().contiguous().numpy()
     binary = np.array([0, 1], dense.dtype)
-    parallel(
-        _pack, batch, dense, binary, words.numpy().view(np.uint64), analog, work=dense.nbytes // 8
-    )
-    return None if analog[0] else words
+    arguments = (dense, binary, words.numpy().view(np.uint64), counts, analog)
+    parallel(_pack, batch, *arguments, work=dense.nbytes // 8)
+    return None if analog[0] else (words, counts)
 
 
 @kernel
 def _pack(
-    ticket: Array, units: int, spikes: Array, binary: Array, words: Array, analog: Array
+    ticket: Array,
+    units: int,
+    spikes: Array,
+    binary: Array,
+    words: Array,
+    counts: Array,
+    analog: Array,
 ) -> None:
     steps, features = spikes.shape[0], spikes.shape[2]
     whole = features // WIDTH
     zero, one = binary
     b = next_unit(ticket)
     while b < units:
+        total = 0
         for t in range(steps):
             row = spikes[t, b]
             for w in range(whole):
@@ -111,6 +120,7 @@ def _pack(
                 if ones | equal(part, zero) != ~np.uint64(0):
                     analog[0] = True
                 words[b, t, w] = ones
+                total += count_bits(ones)
             if whole < words.shape[2]:
                 rest = np.uint64(0)
                 for f in range(whole * WIDTH, features):
@@ -119,6 +129,8 @@ def _pack(
                     elif row[f] != zero:
                         analog[0] = True
                 words[b, t, whole] = rest
+                total += count_bits(rest)
+        counts[b] = total
         b = next_unit(ticket)
 
 

@@ -1,8 +1,9 @@
 r"""A layer of leaky neurons forward in time, fused with the sums that drive it.
 
-For each tile of neurons and each sample: the input current of a timestep is a sum of rows of the
-tile (or a row of a current that a matrix product made), the membrane follows at once, while both
-are in the first-level cache, and what leaves is one bit for each neuron.
+For each tile of neurons, whose weights are laid out anew first, and each sample: the input current
+of a timestep is a sum of rows of the tile (or a row of a current that a matrix product made), the
+membrane follows at once, while both are in the first-level cache, and what leaves is one bit for
+each neuron.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles.
 """
@@ -15,8 +16,8 @@ from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows
-from spikemnist.ops.event_driven.vector import above, sum_rows
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile
+from spikemnist.ops.event_driven.vector import above, count_bits, sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,9 +42,8 @@ class Neurons(NamedTuple):
 class Drive(NamedTuple):
     """What drives them: events times ``weights``, or else a ``current``; and a bias.
 
-    ``weights`` is ``[M, F, WIDTH]``; ``neurons`` and ``starts`` are events by timestep. Where
-    there are no weights, ``[1, 0, WIDTH]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when
-    it is constant.
+    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` are events by timestep. Where there are
+    no weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when it is constant.
     ``initial`` is ``[B, N]``, or ``[0, N]`` for membranes at rest.
     """
 
@@ -56,12 +56,14 @@ class Drive(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What they did: ``words`` ``[B, T, M]``, and what else is asked for, else of length 0.
+    """What they did: ``words`` ``[B, T, M]``, and how many spikes these are, ``[M, B]``.
 
-    ``membrane`` is ``[B, M, T, WIDTH]``, ``final`` ``[B, N]``.
+    What else is asked for, else of length 0: ``membrane`` ``[B, M, T, WIDTH]``, ``final``
+    ``[B, N]``.
     """
 
     words: Array
+    counts: Array
     membrane: Array
     final: Array
 
@@ -91,16 +93,25 @@ def run_forward(
     """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
     batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
+    weights, loaded = aligned_rows(drive.weights.shape[1], neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = at(scratch, 0), at(scratch, 1)
     unit = next_unit(ticket)
     while unit < units:
         m = unit // chunks
+        if m != loaded:
+            load_tile(weights, drive.weights, m)
+            loaded = m
         begin = (unit % chunks) * chunk
         for b in range(begin, min(begin + chunk, batch)):
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
-            scan(neurons, drive, b, m, inflow, start, membrane, trace.words[b, :, m])
+            words = trace.words[b, :, m]
+            scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
+            fired = 0
+            for t in range(steps):
+                fired += count_bits(words[t])
+            trace.counts[m, b] = fired
             if len(trace.final):
                 width = min(WIDTH, trace.final.shape[1] - m * WIDTH)
                 for j in range(width):
@@ -120,6 +131,7 @@ def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
 def scan(
     neurons: Neurons,
     drive: Drive,
+    weights: Array,
     b: int,
     m: int,
     inflow: Array,
@@ -127,13 +139,15 @@ def scan(
     membrane: Array,
     words: Array,
 ) -> None:
-    """Run tile m of sample b from the row ``start``; fill ``membrane`` ``[T, WIDTH]`` and words."""
+    """Run tile m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
+
+    Fills ``membrane`` ``[T, WIDTH]`` and the words.
+    """
     bias = at(drive.bias, m)
     beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
-    sparse, reset = drive.weights.shape[1] > 0, neurons.reset
-    indices, current = drive.neurons, drive.current
-    weights, starts = drive.weights[m if sparse else 0], drive.starts[b if sparse else 0]
+    sparse, reset = len(weights) > 0, neurons.reset
+    indices, current, starts = drive.neurons, drive.current, drive.starts[b if sparse else 0]
     before = start
     for t in range(len(words)):
         if sparse:

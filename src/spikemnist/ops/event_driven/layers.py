@@ -72,13 +72,14 @@ class Layer(NamedTuple):
 class Signal(NamedTuple):
     """What a layer receives: spikes as words ``[B, T, W]``, or any numbers, ``[T or 1, B, F]``.
 
-    The dense form of a constant signal has one timestep. ``scale`` is what dropout multiplies
-    the spikes by.
+    ``counts`` of each sample's spikes and their ``total`` belong to words. The dense form of a
+    constant signal has one timestep. ``scale`` is what dropout multiplies the spikes by.
     """
 
     features: int
     words: Tensor | None = None
     counts: Array | None = None
+    total: int = 0
     dense: Tensor | None = None
     scale: float = 1.0
 
@@ -105,10 +106,15 @@ class Activity(NamedTuple):
 
 def receive(spikes: Tensor, dtype: torch.dtype) -> Signal:
     """Take a network's input ``[T, B, F]``: as bits where it is spikes, else as it is."""
-    words = None if _is_constant(spikes) else events.pack(spikes)
-    if words is None:
+    packed = None if _is_constant(spikes) else events.pack(spikes)
+    if packed is None:
         return receive_dense(spikes, dtype)
-    return Signal(spikes.shape[2], words, events.count(words))
+    return receive_words(spikes.shape[2], *packed)
+
+
+def receive_words(features: int, words: Tensor, counts: Array, scale: float = 1.0) -> Signal:
+    """Take spikes as words, and how many each sample has."""
+    return Signal(features, words, counts, int(counts.sum()), scale=scale)
 
 
 def receive_dense(spikes: Tensor, dtype: torch.dtype) -> Signal:
@@ -123,18 +129,16 @@ def _is_constant(spikes: Tensor) -> bool:
 
 def is_sparse(signal: Signal, steps: int) -> bool:
     """Return whether working spike by spike is faster than the matrix product."""
-    if signal.words is None or signal.counts is None:
+    if signal.words is None:
         return False
-    return int(signal.counts.sum()) <= DENSE_FROM * len(signal.words) * steps * signal.features
+    return signal.total <= DENSE_FROM * len(signal.words) * steps * signal.features
 
 
 def is_rerun(signal: Signal, steps: int) -> bool:
     """Return whether a layer's membranes are made again for the backward pass, not kept."""
-    if not is_sparse(signal, steps):
+    if signal.words is None or not is_sparse(signal, steps):
         return False
-    assert signal.words is not None
-    assert signal.counts is not None
-    return int(signal.counts.sum()) <= RERUN_UP_TO * len(signal.words) * steps
+    return signal.total <= RERUN_UP_TO * len(signal.words) * steps
 
 
 def densify(signal: Signal, dtype: torch.dtype) -> Tensor:
@@ -161,19 +165,19 @@ def forward(
     again = not record and is_rerun(signal, steps)
     last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
-    trace = Trace(words.numpy().view(np.uint64), _array(written, 4, dtype), _array(last, 2, dtype))
-    # Long enough that a tile's weights are loaded once for many samples, and short enough that
-    # the threads end at the same time.
-    chunk = max(1, min(32, -(-batch * tiles // 32)))
+    bits, counts = words.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
+    trace = Trace(bits, counts, _array(written, 4, dtype), _array(last, 2, dtype))
+    # As long as possible, since each thread lays out the weights of a tile that it works at, and
+    # short enough that the threads end at the same time.
+    chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // tiles)))
     units = tiles * -(-batch // chunk)
-    work = batch * steps * tiles * 10 + len(drive.neurons) * tiles
+    work = batch * steps * tiles * 10 + len(drive.neurons) * tiles + drive.weights.size // 4
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     if not again:
-        nothing = np.empty((1, 0, WIDTH), drive.weights.dtype)
-        drive = drive._replace(weights=nothing, current=_nothing(3, dtype))
+        drive = drive._replace(weights=_nothing(2, dtype), current=_nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
             drive = drive._replace(**_no_events()._asdict())
-    return Activity(words, events.count(words), membrane, last, Prepared(neurons, drive))
+    return Activity(words, counts.sum(0), membrane, last, Prepared(neurons, drive))
 
 
 def layer_size(signal: Signal, layer: Layer) -> int:
@@ -184,9 +188,9 @@ def layer_size(signal: Signal, layer: Layer) -> int:
 def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     """Return what the next layer receives of spikes ``[B, T, M]``."""
     if layer.kept is None:
-        return Signal(size, words, counts)
+        return receive_words(size, words, counts)
     words = words & layer.kept
-    return Signal(size, words, events.count(words), scale=layer.scale)
+    return receive_words(size, words, events.count(words), layer.scale)
 
 
 def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
@@ -199,7 +203,7 @@ def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool =
 
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
-    weights, current = np.empty((1, 0, WIDTH), bias.dtype), _nothing(3, dtype)
+    weights, current = _nothing(2, dtype), _nothing(3, dtype)
     by_timestep = _no_events()
     if not run:
         pass  # the initial membranes are all that is wanted
@@ -208,7 +212,7 @@ def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) 
     elif is_sparse(signal, steps):
         assert signal.words is not None
         assert signal.counts is not None
-        weights = tile_weights(_scaled(layer.weight, signal.scale))
+        weights = _array(_scaled(layer.weight, signal.scale), 2, dtype)
         by_timestep = events.by_timestep(signal.words, signal.counts)
     else:
         dense = densify(signal, dtype).detach()
@@ -310,7 +314,6 @@ def backward(
     number = parts.dtype.type
     neurons, drive = prepared or _prepare(signal, layer, steps, size, run=again)
     listed = _events(signal, drive, batch, tiles, slices, sparse=sparse)
-    spikes = int(signal.counts.sum()) if sparse and signal.counts is not None else 0
     parallel(
         run_backward,
         tiles * slices,
@@ -326,7 +329,7 @@ def backward(
             _array(initial, 2, dtype),
             _array(adjoint, 3, dtype),
         ),
-        work=batch * steps * tiles * 20 + spikes * tiles,
+        work=batch * steps * tiles * 20 + signal.total * tiles,
     )
     if weight is not None and slices > 1:
         parallel(sum_slices, tiles, parts, weight.numpy(), work=parts.size // 16)
@@ -334,7 +337,8 @@ def backward(
         weight = _dense_weight(signal, adjoint)
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
-    return Gradients(weight, sums.sum(0).flatten(1)[:, :size].contiguous(), initial, adjoint)
+    total = sums[0] if slices == 1 else sums.sum(0)
+    return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
 def _incoming(

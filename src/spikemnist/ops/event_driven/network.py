@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikemnist.ops.event_driven import events, layers
 from spikemnist.ops.event_driven.layers import Above, Layer, Prepared, Signal, Wanted
-from spikemnist.ops.event_driven.tiles import tiles_of
+from spikemnist.ops.event_driven.tiles import tiles_of, untile
 
 PER_LAYER = 6
 """How many tensors come out for each layer: the fields of `Output`."""
@@ -128,13 +128,14 @@ def run_and_keep(
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
         did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
-        kept = events.pack(mask) if mask.numel() else None
+        kept = _pack_mask(mask) if mask.numel() else None
+        membrane = did.membrane if recorded else None
         signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
         counts.append(torch.from_numpy(did.counts))
         prepared.append(did.prepared)
         outputs += Output(
             nothing_or(events.unpack(did.words, size, layer.beta.dtype) if recorded else None),
-            nothing_or(_untile(did.membrane, size) if recorded else None),
+            nothing_or(None if membrane is None else untile(membrane, size)),
             nothing_or(did.final),
             did.words,
             nothing_or(did.membrane if keep else None),
@@ -280,14 +281,20 @@ def _signals(
     stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
 ) -> list[Signal]:
     """Return what each layer received."""
-    if bool((counts[0] < 0).any()):
-        signals = [layers.receive_dense(spikes, stack[0].beta.dtype)]
+    of_input, *of_layers = counts.numpy()
+    if are_spikes(counts):
+        signals = [layers.receive_words(features, words[0], of_input)]
     else:
-        signals = [Signal(features, words[0], counts[0].numpy())]
-    for index, layer in enumerate(stack[:-1]):
+        signals = [layers.receive_dense(spikes, stack[0].beta.dtype)]
+    for layer, fired, number in zip(stack[:-1], words[1:], of_layers[:-1], strict=True):
         size = layers.layer_size(signals[-1], layer)
-        signals.append(layers.pass_on(words[index + 1], counts[index + 1].numpy(), layer, size))
+        signals.append(layers.pass_on(fired, number, layer, size))
     return signals
+
+
+def are_spikes(counts: Tensor) -> bool:
+    """Return whether the input was spikes, by the counts that `run_network` returned."""
+    return bool(counts.numpy()[0].min(initial=0) == 0)
 
 
 def _counts(signal: Signal, batch: int) -> Tensor:
@@ -296,11 +303,10 @@ def _counts(signal: Signal, batch: int) -> Tensor:
     return torch.from_numpy(signal.counts)
 
 
-def _untile(tiles: Tensor | None, size: int) -> Tensor:
-    """Return membranes ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
-    assert tiles is not None
-    rows = tiles.permute(2, 0, 1, 3).flatten(2)[..., :size]
-    return rows.clone(memory_format=torch.contiguous_format)
+def _pack_mask(mask: Tensor) -> Tensor:
+    packed = events.pack(mask)
+    assert packed is not None
+    return packed[0]
 
 
 def _input_gradient(above: Above | None) -> Tensor:

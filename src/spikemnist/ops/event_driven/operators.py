@@ -19,6 +19,7 @@ from torch import Tensor
 from spikemnist.ops.event_driven.network import (
     PER_LAYER,
     Output,
+    are_spikes,
     differentiate_network,
     differentiate_prepared,
     nothing_or,
@@ -123,7 +124,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     # Spikes are kept as bits; their dense form is needed only where it was something else, and
     # always in a trace, which cannot know.
     ctx.features = spikes.shape[2]
-    if type(counts) is Tensor and not bool((counts[0] < 0).any()):
+    if type(counts) is Tensor and are_spikes(counts):
         spikes = nothing_or(None)
     ctx.save_for_backward(
         spikes,

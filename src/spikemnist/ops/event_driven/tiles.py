@@ -62,13 +62,39 @@ def tile_weights(weight: Tensor) -> Array:
 def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
     m = next_unit(ticket)
     while m < units:
-        here = weight[m * WIDTH : (m + 1) * WIDTH]
-        transpose(tiled[m, :, : len(here)], here)
-        if len(here) < WIDTH:
-            for f in range(tiled.shape[1]):
-                for j in range(len(here), WIDTH):
-                    tiled[m, f, j] = 0
+        load_tile(tiled[m], weight, m)
         m = next_unit(ticket)
+
+
+@inlined
+def load_tile(tile: Array, weight: Array, m: int) -> None:
+    """Set ``[F, WIDTH]`` to tile m of a weight matrix ``[N, F]``, zero where it is padded."""
+    here = weight[m * WIDTH : (m + 1) * WIDTH]
+    transpose(tile[:, : len(here)], here)
+    if len(here) < WIDTH:
+        for f in range(len(tile)):
+            for j in range(len(here), WIDTH):
+                tile[f, j] = 0
+
+
+def untile(tiled: Tensor, neurons: int) -> Tensor:
+    """Return ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
+    batch, _, steps, _ = tiled.shape
+    rows = memory.empty((steps, batch, neurons), tiled.dtype)
+    parallel(_untile, batch, tiled.numpy(), rows.numpy(), work=rows.numel() // 8)
+    return rows
+
+
+@kernel
+def _untile(ticket: Array, units: int, tiled: Array, rows: Array) -> None:
+    neurons = rows.shape[2]
+    b = next_unit(ticket)
+    while b < units:
+        for m in range(tiled.shape[1]):
+            for t in range(tiled.shape[2]):
+                for j in range(min(WIDTH, neurons - m * WIDTH)):
+                    rows[t, b, m * WIDTH + j] = tiled[b, m, t, j]
+        b = next_unit(ticket)
 
 
 @inlined
