@@ -59,14 +59,34 @@ def test_the_backend_that_runs(asked: str) -> None:
     assert ops.select_backend(asked) == ("event_driven" if asked == "auto" else asked)
 
 
-def test_auto_leaves_a_small_call_to_the_reference() -> None:
-    weight = torch.zeros(3, 2)
-    for steps, batch, runs in (
-        (11, 5, "reference"),
-        (12, 1, "event_driven"),
-        (8, 8, "event_driven"),
-    ):
-        assert ops.select_backend("auto", torch.zeros(steps, batch, 2), weight) == runs
+@pytest.mark.parametrize(
+    ("steps", "batch", "neurons", "runs"),
+    [
+        (8, 31, 128, "reference"),
+        (8, 32, 128, "event_driven"),
+        (11, 2, 1000, "reference"),
+        (11, 3, 1000, "event_driven"),
+        (12, 1, 1, "event_driven"),
+    ],
+)
+def test_auto_leaves_a_small_call_to_the_reference(
+    steps: int, batch: int, neurons: int, runs: str
+) -> None:
+    spikes, weight = torch.zeros(steps, batch, 2), torch.zeros(neurons, 2)
+    assert ops.select_backend("auto", spikes, weight) == runs
+
+
+@pytest.mark.parametrize(("steps", "runs"), [(8, "reference"), (12, "event_driven")])
+def test_auto_leaves_few_steps_of_one_picture_to_the_reference(steps: int, runs: str) -> None:
+    pictures, weight = torch.zeros(128, 2), torch.zeros(1000, 2)
+    assert ops.select_backend("auto", pictures.expand(steps, -1, -1), weight) == runs
+    assert ops.select_backend("auto", pictures.repeat(steps, 1, 1), weight) == "event_driven"
+
+
+def test_auto_counts_the_neurons_of_a_convolution() -> None:
+    kernels = torch.zeros(12, 1, 5, 5)
+    for batch, runs in ((1, "reference"), (4, "event_driven")):
+        assert ops.select_backend("auto", torch.zeros(2, batch, 1, 28, 28), kernels) == runs
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,13 @@ Backend = Literal["auto", "reference", "event_driven", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """How the T steps are run."""
 
-FEW_STEPS, FEW_ROWS = 12, 64
-"""Timesteps, and timesteps times samples, below both of which the reference is faster: there the
-engine's fixed cost of some hundred microseconds outweighs a loop over few steps."""
+FEW_STEPS = 12
+"""Timesteps below which the reference's loop over them can be the faster one."""
+
+FEW_UPDATES, FEW_CONSTANT = 1 << 15, 1 << 21
+"""Timesteps times samples times neurons of the first layer below which it then is: the engine's
+fixed cost of some hundred microseconds outweighs the loop. The second number is for an input that
+is the same at every timestep, where both compute one and the same matrix product."""
 
 
 def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:
@@ -58,18 +62,26 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         return backend
     obstacle = _obstacle(weight)
     if backend == "auto":
-        return "reference" if obstacle or _is_small(spikes) else "event_driven"
+        return "reference" if obstacle or _is_small(spikes, weight) else "event_driven"
     if obstacle is None:
         return "event_driven"
     raise ValueError(f"backend='event_driven' cannot run here: {obstacle}. Use backend='auto'")
 
 
-def _is_small(spikes: Tensor | None) -> bool:
+def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     """Return whether a call of the engine costs more than all the steps of the reference."""
-    if spikes is None:
+    if spikes is None or weight is None:
         return False
     steps, batch = spikes.shape[:2]
-    return steps < FEW_STEPS and steps * batch < FEW_ROWS
+    # A convolution has neurons at about as many places as its input has pixels.
+    places = spikes.shape[3:].numel() if weight.dim() > 2 else 1
+    few = FEW_CONSTANT if is_constant(spikes) else FEW_UPDATES
+    return steps < FEW_STEPS and steps * batch * weight.shape[:1].numel() * places < few
+
+
+def is_constant(spikes: Tensor) -> bool:
+    """Return whether an input ``[T, ...]`` is one timestep that is seen several times."""
+    return len(spikes) > 1 and spikes.stride(0) == 0
 
 
 def _obstacle(weight: Tensor | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist.ops.backends import is_constant
 from spikemnist.ops.event_driven.forward import RESETS
 from spikemnist.ops.event_driven.network import PER_LAYER, Output, nothing_or
 from spikemnist.ops.event_driven.operators import call
@@ -90,7 +91,7 @@ def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ``[N, F]`` and ``[N]``.
     """
     steps, batch, features = spikes.shape
-    if steps > 1 and spikes.stride(0) == 0:
+    if is_constant(spikes):
         return weigh(spikes[:1], weight, bias).expand(steps, -1, -1)
     # All of it in one timestep of neurons that never fire: their membrane is their current.
     layer = Layer(

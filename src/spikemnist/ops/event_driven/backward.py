@@ -37,7 +37,7 @@ from spikemnist.ops.event_driven.forward import (
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, transpose
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, put_part, transpose
 from spikemnist.ops.event_driven.vector import add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def run_backward(
                 # Groups of several samples have no tables: two rows for each timestep.
                 own = delta[2 * (b - begin) * steps :]
                 _adjoint(neurons, slope, rows, incoming, b, m, burst, own, scratch, sums)
-                _hand_out(outgoing, b, m, burst, own, at(scratch, 0), steps)
+                _hand_out(outgoing, b, m, burst, own, scratch, steps)
                 if weighed and events.direct:
                     _add_by_timestep(events.by_timestep, b, own, gradient)
             if weighed and not events.direct:
@@ -364,20 +364,20 @@ def _tabulate(delta: Array, steps: int, burst: int) -> None:
 
 @inlined
 def _hand_out(
-    outgoing: Outgoing, b: int, m: int, burst: int, delta: Array, carried: Array, steps: int
+    outgoing: Outgoing, b: int, m: int, burst: int, delta: Array, scratch: Array, steps: int
 ) -> None:
-    """Write the gradients that each sample has to itself."""
+    """Write the gradients that each sample has to itself.
+
+    The first row of ``scratch`` is that of the initial membrane; the second one is free.
+    """
+    carried, total = at(scratch, 0), at(scratch, 1)
     if len(outgoing.initial):
-        for j in range(min(WIDTH, outgoing.initial.shape[1] - m * WIDTH)):
-            outgoing.initial[b, m * WIDTH + j] = carried[j]
-    if len(outgoing.adjoint):
-        width = min(WIDTH, outgoing.adjoint.shape[2] - m * WIDTH)
-        summed = len(outgoing.adjoint) < steps
+        put_part(outgoing.initial[b], m, carried)
+    if len(outgoing.adjoint) == steps:
         for t in range(steps):
-            values = at(delta, single(t, burst))
-            row = outgoing.adjoint[0 if summed else t, b]
-            for j in range(width):
-                if summed and t > 0:
-                    row[m * WIDTH + j] += values[j]
-                else:
-                    row[m * WIDTH + j] = values[j]
+            put_part(outgoing.adjoint[t, b], m, at(delta, single(t, burst)))
+    elif len(outgoing.adjoint):
+        clear(total)
+        for t in range(steps):
+            _add(total, total, at(delta, single(t, burst)))
+        put_part(outgoing.adjoint[0, b], m, total)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.registers import WIDTH, at, clear
+from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, put_part
 from spikemnist.ops.event_driven.vector import above, count_bits, sum_rows
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ def run_forward(
                 fired += count_bits(words[t])
             trace.counts[m, b] = fired
             if len(trace.final):
-                width = min(WIDTH, trace.final.shape[1] - m * WIDTH)
-                for j in range(width):
-                    trace.final[b, m * WIDTH + j] = membrane[steps - 1, j]
+                put_part(trace.final[b], m, at(membrane, steps - 1))
         unit = next_unit(ticket)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
+from spikemnist.ops.backends import is_constant
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.backward import (
     Events,
@@ -106,7 +107,7 @@ class Activity(NamedTuple):
 
 def receive(spikes: Tensor, dtype: torch.dtype) -> Signal:
     """Take a network's input ``[T, B, F]``: as bits where it is spikes, else as it is."""
-    packed = None if _is_constant(spikes) else events.pack(spikes)
+    packed = None if is_constant(spikes) else events.pack(spikes)
     if packed is None:
         return receive_dense(spikes, dtype)
     return receive_words(spikes.shape[2], *packed)
@@ -119,12 +120,8 @@ def receive_words(features: int, words: Tensor, counts: Array, scale: float = 1.
 
 def receive_dense(spikes: Tensor, dtype: torch.dtype) -> Signal:
     """Take a network's input ``[T, B, F]`` as numbers; one timestep of it when it is constant."""
-    dense = spikes[:1] if _is_constant(spikes) else spikes
+    dense = spikes[:1] if is_constant(spikes) else spikes
     return Signal(spikes.shape[2], dense=dense.to(dtype))
-
-
-def _is_constant(spikes: Tensor) -> bool:
-    return len(spikes) > 1 and spikes.stride(0) == 0
 
 
 def is_sparse(signal: Signal, steps: int) -> bool:

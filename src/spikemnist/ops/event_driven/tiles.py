@@ -131,3 +131,12 @@ def add_part(row: Array, values: Array, m: int) -> None:
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
         row[j] += part[j]
+
+
+@inlined
+def put_part(values: Array, m: int, row: Array) -> None:
+    """Write a row to what belongs to tile m of the numbers of a layer, one for each neuron."""
+    here = min(WIDTH, len(values) - m * WIDTH)
+    part = values[m * WIDTH : m * WIDTH + here]
+    for j in range(here):
+        part[j] = row[j]
