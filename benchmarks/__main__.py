@@ -24,7 +24,7 @@ from benchmarks.plan import QUICK, Plan
 from spikemnist.benchmark import CODES, describe_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 SECTIONS = ("networks", "layers", "memory", "tutorial", "fit")
 JSON, PAGE = "results.json", "results.md"
@@ -36,11 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / JSON
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if options.draw:
-        results = json.loads((options.out / JSON).read_text(encoding="utf-8"))
+        results = earlier
     else:
-        results = run(plan_of(options), options.sections, options.train_command)
-        (options.out / JSON).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        results = run(plan_of(options), options.sections, options.train_command, earlier, file)
     from benchmarks import pictures  # matplotlib takes a while, and memory
 
     drawn = pictures.draw(results, options.out)
@@ -48,30 +49,70 @@ def main(arguments: list[str] | None = None) -> None:
     print(*(options.out / name for name in (JSON, PAGE, *drawn)), sep="\n")
 
 
-def run(plan: Plan, sections: Iterable[str], command: str | None) -> dict[str, Any]:
-    """Return everything that was measured, in plain values."""
+def run(
+    plan: Plan,
+    sections: Iterable[str],
+    command: str | None,
+    earlier: Mapping[str, Any],
+    file: Path | None,
+) -> dict[str, Any]:
+    """Return everything that was measured, in plain values.
+
+    Parameters
+    ----------
+    plan, sections
+        What to measure.
+    command
+        A command to time, or none.
+    earlier
+        Results whose other sections are kept, when they are of the same machine and versions.
+    file
+        Where to write after each measurement what there is, so that nothing is lost.
+    """
     tell(f"everyone: {', '.join(contestants.names())}; {torch.get_num_threads()} threads")
+    results = begin(plan, earlier)
+    for section in sections:
+        results[section] = []
+        for measure, item in work(plan, section):
+            results[section].append(told(section, measure, item))
+            results["growth"] = growth.fit(results["networks"], plan)
+            write(results, file)
+    if command is not None:
+        results["command"] = training.time_command(command)
+        write(results, file)
+    return results
+
+
+def begin(plan: Plan, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results without measurements, or with those of an earlier run on this machine."""
+    machine = describe_machine(contestants.PACKAGES)
+    nothing = {**dict.fromkeys(SECTIONS, ()), "growth": (), "command": None}
+    same = {**earlier.get("machine", {}), "load": None} == {**machine, "load": None}
+    kept = {name: earlier[name] for name in nothing if name in earlier} if same else {}
+    return {"machine": machine, "plan": asdict(plan), **nothing, **kept}
+
+
+def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
+    """Return what a section measures, and of what."""
     weighed = [replace(plan.memory, code=code) for code in plan.codes]
     fitted = [replace(plan.base, code=code) for code in plan.codes]
-    work: dict[str, tuple[Callable[[Any], Any], Iterable[Any]]] = {
+    measures: dict[str, tuple[Callable[[Any], Any], Iterable[Any]]] = {
         "networks": (lambda workload: networks.measure(workload, plan), plan.workloads()),
         "layers": (lambda width: layer.measure(width, plan), plan.layer_widths),
         "memory": (memory.measure, weighed),
         "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
         "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
     }
-    results: dict[str, Any] = {
-        "machine": describe_machine(contestants.PACKAGES),
-        "plan": asdict(plan),
-        **{
-            name: [told(name, measure, item) for item in items if name in sections]
-            for name, (measure, items) in work.items()
-        },
-    }
-    results["tutorial"] = next(iter(results["tutorial"]), None)
-    results["growth"] = growth.fit(results["networks"], plan)
-    results["command"] = None if command is None else training.time_command(command)
-    return results
+    measure, items = measures[section]
+    return [(measure, item) for item in items]
+
+
+def write(results: Mapping[str, Any], file: Path | None) -> None:
+    """Replace the file by these results."""
+    if file is not None:
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        new.replace(file)
 
 
 def told(section: str, measure: Callable[[Any], Any], item: Any) -> Any:

@@ -17,11 +17,11 @@ from spikemnist.benchmark import Job, TorchContestant, compare, first_weights
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
-STAGES = ("forward", "backward", "forward+backward")
+STAGES = ("forward", "forward+backward")
 
 
 def measure(width: int, plan: Plan) -> dict[str, Any]:
-    """Check everyone, then time forward and backward of those that passed.
+    """Check everyone, then time those that passed.
 
     Returns
     -------
@@ -46,22 +46,18 @@ def measure(width: int, plan: Plan) -> dict[str, Any]:
 
 
 def jobs_of(contestant: Any, inputs: Any) -> dict[str, Job]:
-    """Return what each stage calls; a library that compiles both passes as one has no backward."""
+    """Return what each stage calls; a library that compiles both passes as one has its own."""
     if not isinstance(contestant, TorchContestant):
         return {
             "forward": Job(lambda _: contestant.fired(inputs)),
             "forward+backward": Job(lambda _: contestant.backward_of_sum(inputs)),
         }
 
-    def forward(_: object = None) -> torch.Tensor:
+    def forward(_: object) -> torch.Tensor:
         contestant.optimizer.zero_grad(set_to_none=True)
         return contestant.fired(inputs)
 
-    def backward(fired: torch.Tensor) -> None:
-        torch.autograd.backward(fired.sum())
-
     return {
         "forward": Job(forward),
-        "backward": Job(backward, prepare=forward),
-        "forward+backward": Job(lambda _: backward(forward())),
+        "forward+backward": Job(lambda _: torch.autograd.backward(forward(None).sum())),
     }

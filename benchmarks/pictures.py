@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.contestants import OURS, PEERS
 from benchmarks.growth import workload_of
+from benchmarks.layer import STAGES as LAYER_STAGES
 from benchmarks.plan import AXES
 from benchmarks.report import AUTO, scaled
 from spikemnist.benchmark import STAGES
@@ -104,10 +105,10 @@ def draw_growth(sweeps: Sequence[Results]) -> Figure:
 
 
 def draw_layers(layers: Sequence[Results]) -> Figure:
-    """Draw forward and backward of the single layer over its width."""
+    """Draw the single layer over its width, a picture for each stage."""
     figure = new_figure(10, 4)
     axes = figure.subplots(1, 2, sharey=True)
-    for ax, stage in zip(axes, ("forward", "forward+backward"), strict=True):
+    for ax, stage in zip(axes, LAYER_STAGES, strict=True):
         for name in layers[0]["contestants"]:
             points = {
                 layer["width"]: timing["median"]

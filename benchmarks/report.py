@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.contestants import OURS
 from benchmarks.growth import workload_of
+from benchmarks.layer import STAGES as LAYER_STAGES
 from benchmarks.plan import AXES
 from spikemnist.benchmark import STAGES, SnnTorchLoop
 
@@ -141,7 +142,7 @@ def layers(measured: Sequence[Results]) -> Iterator[str]:
     )
     for layer in measured:
         yield f"### {layer['width']} neurons"
-        yield stages(layer["contestants"], ("forward", "backward", "forward+backward"))
+        yield stages(layer["contestants"], LAYER_STAGES)
 
 
 def memory(measured: Sequence[Results]) -> Iterator[str]:
@@ -165,15 +166,14 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
         yield table(("", "MiB", "snnTorch's over it"), rows)
 
 
-def tutorial(found: Results | None) -> Iterator[str]:
+def tutorial(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the tutorial's network through `accelerate`."""
-    if not found:
-        return
-    yield "## snnTorch's tutorial 5 through `accelerate`"
-    yield f"{found['network']}; milliseconds."
-    yield stages(found["contestants"], STAGES)
-    flips = sum(way["check"]["flips"] for way in found["contestants"].values())
-    yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
+    for found in measured:
+        yield "## snnTorch's tutorial 5 through `accelerate`"
+        yield f"{found['network']}; milliseconds."
+        yield stages(found["contestants"], STAGES)
+        flips = sum(way["check"]["flips"] for way in found["contestants"].values())
+        yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
 
 
 def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
@@ -200,7 +200,7 @@ def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
 
 def notes(results: Results) -> Iterator[str]:
     """Yield in what each differs, and why some speeds are not shown."""
-    groups = [*results["networks"], *results["layers"], results["tutorial"] or {}]
+    groups = [*results["networks"], *results["layers"], *results["tutorial"]]
     differs: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
     for group in groups:

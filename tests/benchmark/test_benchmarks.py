@@ -41,7 +41,7 @@ def results() -> dict[str, Any]:
         only = "snnTorch, hoisted"
         patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
         contestants.peers.cache_clear()
-        found = __main__.run(TINY, ("networks", "layers", "fit"), None)
+        found = __main__.run(TINY, ("networks", "layers", "fit"), None, {}, None)
     contestants.peers.cache_clear()
     return found
 
@@ -74,6 +74,32 @@ def test_everyone_has_every_stage(results: dict[str, Any]) -> None:
     json.dumps(results)  # plain values throughout
 
 
+def test_what_was_measured_is_written_at_once_and_kept(
+    tmp_path: Path, results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "results.json"
+
+    def stopped(width: int, plan: Plan) -> dict[str, Any]:
+        if width == plan.layer_widths[-1]:
+            raise KeyboardInterrupt
+        return {"width": width}
+
+    monkeypatch.setattr(__main__.layer, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        __main__.run(TINY, ("layers",), None, results, file)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["layers"] == [{"width": TINY.layer_widths[0]}]
+    assert found["networks"] == results["networks"]
+    assert found["fit"] == results["fit"]
+
+
+def test_nothing_is_kept_of_another_machine(results: dict[str, Any]) -> None:
+    machine = {**results["machine"], "processor": "another"}
+    assert __main__.begin(TINY, {**results, "machine": machine})["networks"] == ()
+    busier = {**results["machine"], "load": 7.0}
+    assert __main__.begin(TINY, {**results, "machine": busier})["networks"] is results["networks"]
+
+
 def first_line(page: str, start: str) -> str:
     return next(line for line in page.splitlines() if line.startswith(start))
 
@@ -89,7 +115,7 @@ def test_who_fails_the_check_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(contestants, "Ours", Unlike)
     plan = Plan(**{**TINY.__dict__, "codes": ("rate",), "hidden": (24,), "num_steps": (4,)})
-    found = __main__.run(plan, ("networks",), None)
+    found = __main__.run(plan, ("networks",), None, {}, None)
     everyone = found["networks"][0]["contestants"]
     assert everyone["spikemnist auto"]["stages"] == {}
     assert set(everyone["snnTorch"]["stages"]) == set(STAGES)
@@ -246,7 +272,7 @@ def test_the_tutorials_network_is_compared_through_accelerate() -> None:
     for way in ("accelerate(network)", "snnTorch"):
         assert found["contestants"][way]["check"]["why"] == ""
         assert set(found["contestants"][way]["stages"]) == set(STAGES)
-    page = "\n".join(report.tutorial(found))
+    page = "\n".join(report.tutorial([found]))
     assert "Spikes that differ from snnTorch's, by rounding:" in page
 
 
