@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spikemnist._runtime import openmp, threads
 from spikemnist._runtime.compiler import kernel
@@ -98,8 +100,9 @@ def test_as_many_threads_work_as_torch_has(count: int, units: int, used: int) ->
     names = set()
 
     def work(unit: int) -> None:
-        names.add(threading.current_thread().name)
-        if unit < used:
+        name = threading.current_thread().name
+        if name not in names:
+            names.add(name)
             here.wait(timeout=60)  # until so many are at it at once
 
     parallel(Interpreted(work), units)
@@ -114,7 +117,7 @@ def test_what_is_not_compiled_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch
     parallel(lambda *arguments: calls.append(arguments), 100)
     ((fork, count, ticket, units),) = calls
     assert (fork, count, units) == (0, 1, 100)
-    assert ticket.tolist() == [0]
+    assert ticket.tolist() == [0, 1, 100]
 
 
 def in_helpers_alone(unit: int) -> bool:
@@ -129,15 +132,17 @@ def in_the_caller_alone(unit: int) -> bool:
 @pytest.mark.parametrize("where", [in_helpers_alone, in_the_caller_alone, lambda unit: True])
 def test_an_exception_arrives_and_the_threads_live_on(where: Callable[[int], bool]) -> None:
     torch.set_num_threads(3)
-    here = threading.Barrier(3)
+    here, begun = threading.Barrier(3), set()
 
     def fail(unit: int) -> None:
-        if unit < 3:
+        if threading.current_thread() not in begun:
+            begun.add(threading.current_thread())
             here.wait(timeout=60)
         if where(unit):
             raise ZeroDivisionError(f"unit {unit}")
 
     for _ in range(3):
+        begun.clear()
         with pytest.raises(ZeroDivisionError, match="unit"):
             parallel(Interpreted(fail), 100)
     visits = np.zeros(100, np.int64)
@@ -229,6 +234,20 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
     assert forks(0.0) == {1234}
 
 
-def test_a_ticket_counts() -> None:
-    ticket: Any = np.zeros(1, np.int64)
-    assert [next_unit(ticket) for _ in range(4)] == [0, 1, 2, 3]
+def test_one_thread_takes_the_units_in_their_order() -> None:
+    ticket: Any = np.array([0, 1, 4])
+    assert [next_unit(ticket) for _ in range(6)] == [0, 1, 2, 3, 4, 4]
+
+
+def test_threads_that_keep_step_have_neighbouring_units() -> None:
+    ticket: Any = np.array([0, 3, 8])
+    taken = [next_unit(ticket) for _ in range(9)]
+    assert [taken[lane::3] for lane in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    assert taken[2::3] == [6, 7, 8]  # there is no unit 8
+
+
+@given(st.integers(1, 70), st.integers(0, 200))
+def test_every_unit_is_taken_once(lanes: int, units: int) -> None:
+    ticket: Any = np.array([0, lanes, units])
+    assert sorted(next_unit(ticket) for _ in range(units)) == list(range(units))
+    assert next_unit(ticket) == next_unit(ticket) == units

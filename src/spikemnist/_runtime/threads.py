@@ -1,8 +1,8 @@
 """How kernels share work among threads.
 
 A kernel runs once in each thread. The units of work are numbered; each thread takes the next
-number from the ticket until there are none left. A unit owns what it writes, so the result does
-not depend on who does it or on how many threads there are.
+one by the ticket until there are none left (see `tickets`). A unit owns what it writes, so the
+result does not depend on who does it or on how many threads there are.
 
 The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
 interpreter's lock. An OpenMP team waits for each of its threads, also for one that found nothing
@@ -56,10 +56,11 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
 
     Returns when all of the work is done, also when the kernel raises.
     """
-    ticket = np.zeros(1, np.int64)
     threads = torch.get_num_threads()
     interpreted = not hasattr(kernel, "py_func")  # and then a ticket is not atomic
-    if threads == 1 or units < 2 or work < GRAIN or interpreted:
+    alone = threads == 1 or units < 2 or work < GRAIN or interpreted
+    ticket = np.array([0, 1 if alone else threads, units], np.int64)
+    if alone:
         kernel(0, 1, ticket, units, *arguments)
     elif time.perf_counter() >= _crowded_until and (fork := openmp.fork_address()):
         _in_team(kernel, work, fork, threads, ticket, units, *arguments)
