@@ -26,13 +26,20 @@ FIRST = [
 NAMES = {
     "data": ["ImageDataset", "load_digits", "load_fashion_mnist", "load_mnist"],
     "encoding": [
+        "BurstEncoder",
+        "CodeMeasure",
+        "DeltaEncoder",
         "DirectEncoder",
         "Encoder",
         "LatencyEncoder",
+        "PhaseEncoder",
+        "PopulationEncoder",
+        "RankOrderEncoder",
         "RateEncoder",
         "available_encoders",
         "describe_encoder",
         "get_encoder",
+        "measure_code",
         "register_encoder",
     ],
     "ops": [
@@ -88,6 +95,7 @@ NAMES = {
     ],
     "viz": [
         "animate",
+        "codes",
         "confusion",
         "decision",
         "encoding",

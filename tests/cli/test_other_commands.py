@@ -64,6 +64,24 @@ def test_encode_draws_and_stores(tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "again.npy"), spikes)
 
 
+def test_encode_compares_the_codes(tmp_path: Path) -> None:
+    words = ("encode", "--compare", "--num-steps", 16, "--out", "codes.png")
+    lines = spikemnist(*words, cwd=tmp_path).stdout.splitlines()
+    with Image.open(tmp_path / "codes.png") as picture:
+        assert min(picture.size) > 500
+    rows = {words[0]: words[1:] for line in lines if (words := line.split())}
+    assert {"burst", "delta", "direct", "latency", "phase", "rate"} < set(rows)
+    assert rows["code"] == ["spikes", "error", "bits/spike"]
+    assert rows["direct"] == ["current", "0.0000", "–"]
+    assert rows["phase"][1] == "0.0000"
+    assert rows["rank_order"][1:] == ["–", "–"]
+    # One spike for each lit pixel; the latency code's pixels are lit from a hundredth on.
+    assert 0 <= int(rows["rank_order"][0]) - int(rows["latency"][0]) < 10
+    assert 0 < float(rows["latency"][1]) < 0.1
+    few = spikemnist(*words[:2], "--num-steps", 4, cwd=tmp_path).stdout
+    assert "burst       the longest burst ends on timestep 6" in few
+
+
 def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:
     result = spikemnist("plot", run, "--index", 7, "--out", tmp_path / "pictures", cwd=tmp_path)
     written = {Path(line).name for line in result.stdout.splitlines()}
@@ -91,7 +109,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         "snntorch 1",
         "cpu",
         "reference, event_driven, snntorch",
-        "direct, latency, rate",
+        "burst, delta, direct, latency, phase, population, rank_order, rate",
         "digits (in the package), MNIST",
     ):
         assert word in out
@@ -163,6 +181,9 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("encode --index 1000", "--index must lie in 0..999; got 1000"),
         ("encode --out digit.bmp", "--out must end in"),
         ("encode --encoder morse", "unknown encoder 'morse'"),
+        ("encode --compare --out codes.npy", "--compare draws a picture"),
+        ("encode --compare --index -1", "--index must lie in 0..999; got -1"),
+        ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(
@@ -187,7 +208,8 @@ def test_a_wrong_request_as_a_process(tmp_path: Path) -> None:
     result = spikemnist("train", "--encoder", "morse", cwd=tmp_path, code=2)
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        "spikemnist: error: unknown encoder 'morse': known are direct, latency, rate"
+        "spikemnist: error: unknown encoder 'morse': known are burst, delta, direct, latency, "
+        "phase, population, rank_order, rate"
     ]
 
 

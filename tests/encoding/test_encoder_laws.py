@@ -15,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SEEDS, pixels
 
-from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
+from spikemnist.encoding import (
+    BurstEncoder,
+    DeltaEncoder,
+    DirectEncoder,
+    Encoder,
+    LatencyEncoder,
+    PhaseEncoder,
+    PopulationEncoder,
+    RankOrderEncoder,
+    RateEncoder,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,21 +35,41 @@ LINEAR = LatencyEncoder(num_steps=7)
 LOG = LatencyEncoder(num_steps=7, curve="log", threshold=0.1)
 UNCLIPPED = LatencyEncoder(num_steps=9, curve="log", tau=0.5, normalize=False, clip=False)
 DIRECT = DirectEncoder(num_steps=7)
-SPIKING = [RATE, LINEAR, LOG, UNCLIPPED]
-DETERMINISTIC = [LINEAR, LOG, UNCLIPPED, DIRECT]
+BURST = BurstEncoder(num_steps=7, max_spikes=3, min_interval=1, max_interval=3)
+CERTAIN = [
+    LINEAR,
+    LOG,
+    UNCLIPPED,
+    RateEncoder(num_steps=7, deterministic=True),
+    RateEncoder(num_steps=7, deterministic=True, gain=0.7, offset=0.1, first_spike_time=2),
+    DeltaEncoder(num_steps=7),
+    PhaseEncoder(num_steps=7),
+    BURST,
+    RankOrderEncoder(num_steps=7),
+    PopulationEncoder(num_steps=7, num_fields=4),
+]
+SPIKING = [RATE, *CERTAIN]
+DETERMINISTIC = [*CERTAIN, DIRECT]
 ALL = [*SPIKING, DIRECT]
+KINDS = sorted({type(encoder) for encoder in ALL}, key=lambda kind: kind.__name__)
 
 
 def encode(encoder: Encoder, images: Tensor, seed: int = 0) -> Tensor:
     return encoder(images, generator=torch.Generator().manual_seed(seed))
 
 
+def shape_of(encoder: Encoder, images: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that spikes of images of a shape have."""
+    fields = (encoder.num_fields,) if isinstance(encoder, PopulationEncoder) else ()
+    return (encoder.num_steps, *images[:1], *fields, *images[1:])
+
+
 @given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
 def test_spikes_are_binary_with_time_first(
-    images: Tensor, encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
+    images: Tensor, encoder: Any, dtype: torch.dtype
 ) -> None:
     spikes = encode(replace(encoder, dtype=dtype), images)
-    assert spikes.shape == (encoder.num_steps, *images.shape)
+    assert spikes.shape == shape_of(encoder, images.shape)
     assert spikes.dtype == dtype
     assert spikes.device == images.device
     assert set(spikes.float().unique().tolist()) <= {0.0, 1.0}
@@ -47,7 +77,7 @@ def test_spikes_are_binary_with_time_first(
 
 @given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
 def test_the_dtype_of_the_spikes_changes_no_spike(
-    images: Tensor, encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
+    images: Tensor, encoder: Any, dtype: torch.dtype
 ) -> None:
     typed = encode(replace(encoder, dtype=dtype), images)
     assert torch.equal(typed.float(), encode(encoder, images))
@@ -103,12 +133,22 @@ def test_memory_layout_does_not_matter(encoder: Encoder) -> None:
 @pytest.mark.parametrize("shape", [(0, 28, 28), (1,), (63,), (2, 257), (3, 0)])
 def test_odd_and_empty_shapes(encoder: Encoder, shape: tuple[int, ...]) -> None:
     for images in (torch.zeros(shape), torch.ones(shape), torch.ones(shape, dtype=torch.uint8)):
-        assert encoder(images).shape == (encoder.num_steps, *shape)
+        assert encoder(images).shape == shape_of(encoder, shape)
 
 
-@pytest.mark.parametrize("encoder", ALL, ids=repr)
+NO_FIELDS = [encoder for encoder in ALL if not isinstance(encoder, PopulationEncoder)]
+
+
+@pytest.mark.parametrize("encoder", NO_FIELDS, ids=repr)
 def test_one_timestep(encoder: Encoder) -> None:
-    single = replace(encoder, num_steps=1, **({"normalize": True} if encoder is UNCLIPPED else {}))
+    options: dict[str, object] = {"num_steps": 1}
+    if encoder is UNCLIPPED:
+        options["normalize"] = True
+    if encoder is BURST:
+        options["max_spikes"] = 1
+    if isinstance(encoder, RateEncoder):
+        options |= {"first_spike_time": 0, "gain": 1.0}
+    single = replace(encoder, **options)
     assert single(torch.ones(2, 3)).tolist() == [[[1.0] * 3] * 2]
 
 
@@ -123,7 +163,7 @@ def test_an_encoder_is_its_configuration(encoder: Any) -> None:
         encoder.num_steps = 3
 
 
-@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+@pytest.mark.parametrize("kind", KINDS)
 def test_options_are_named(kind: Any) -> None:
     with pytest.raises(TypeError, match="positional"):
         kind(25)
@@ -149,7 +189,7 @@ def test_what_is_no_image_is_refused(encoder: Encoder, images: Any, message: str
         encoder(images)
 
 
-@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_steps", [0, -1, True, 2.5, "25", None])
 def test_num_steps_is_a_positive_integer(kind: Any, num_steps: Any) -> None:
     with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
@@ -163,7 +203,7 @@ def test_the_first_spike_lies_in_the_window(kind: Any, first_spike_time: Any) ->
         kind(num_steps=5, first_spike_time=first_spike_time)
 
 
-@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder, DirectEncoder])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", ["float32", float, torch.complex64])
 def test_the_dtype_is_one_that_holds_spikes(kind: Any, dtype: Any) -> None:
     with pytest.raises(ValueError, match=r"dtype must be a real torch\.dtype; got"):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OURS = ["burst", "delta", "direct", "latency", "phase", "population", "rank_order", "rate"]
+
+
 @pytest.fixture
 def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names registered in a test end with it."""
@@ -85,7 +88,7 @@ def test_an_unknown_dtype_is_named(name: str) -> None:
     [
         ("latancy", "; did you mean 'latency'?"),
         ("Rate", "; did you mean 'rate'?"),
-        ("population", ""),
+        ("morse", ""),
         ("", ""),
     ],
 )
@@ -212,8 +215,8 @@ def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     listed, description, other, spikes, message = json.loads(ran.stdout)
-    assert listed == ["direct", "latency", "rate", "sunrise"]
+    assert listed == [*OURS, "sunrise"]
     assert description == {"name": "sunrise", "num_steps": 3, "level": 0.25}
     assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
     assert spikes == [[[0.0, 1.0]]] * 3
-    assert message.endswith("known are direct, latency, rate, sunrise; did you mean 'sunrise'?")
+    assert message.endswith(f"known are {', '.join(OURS)}, sunrise; did you mean 'sunrise'?")

@@ -28,6 +28,7 @@ def draw_all(record, folder=None):
     """Every picture; what each function returned, by name."""
     pictures = {
         "encoding": viz.encoding(record),
+        "codes": viz.codes({"rate": record.input}),
         "raster": viz.raster(record),
         "membrane": viz.membrane(record),
         "spike_counts": viz.spike_counts(record, label=1),

@@ -11,7 +11,7 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, sources
 from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.encoding import get_encoder
+from spikemnist.encoding import CodeMeasure, available_encoders, get_encoder, measure_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 def run(command: Encode) -> int:
     """Encode an image, store or draw the spikes, and count them."""
+    if command.compare:
+        return _compare(command)
     with request():
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
     _, test = sources.load(command.data, command.root)
@@ -43,6 +45,44 @@ def run(command: Encode) -> int:
     return 0
 
 
+def _compare(command: Encode) -> int:
+    """Encode an image in every code, and draw and print what each costs and keeps."""
+    if command.out.suffix == ".npy":
+        raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
+    _, test = sources.load(command.data, command.root)
+    check_index(command.index, test)
+    image, label = test.images[command.index][None], int(test.labels[command.index])
+    rows, trains, decoded = [], {}, {}
+    for name in available_encoders():
+        try:
+            encoder = get_encoder(name, num_steps=command.num_steps)
+        except ValueError as error:
+            rows.append(f"{name:<12}{error}")
+            continue
+        seeds = (torch.Generator().manual_seed(command.seed) for _ in range(2))
+        trains[name] = encoder(image, generator=next(seeds))
+        rows.append(f"{name:<12}{_figures(measure_code(encoder, image, generator=next(seeds)))}")
+        if hasattr(encoder, "decode"):
+            decoded[name] = encoder.decode(trains[name])
+    pictures.save(viz.codes(trains, decoded=decoded), command.out)
+    print(
+        f"image    test image {command.index} of {command.data}, a {test.classes[label]}, "
+        f"{command.num_steps} timesteps\n\n"
+        f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
+        + "\n".join(rows)
+        + "\n\nerror: root mean square of what is read back, pixels in [0, 1]\n"
+        f"written  {command.out}"
+    )
+    return 0
+
+
+def _figures(found: CodeMeasure) -> str:
+    spikes = "current" if found.spikes is None else f"{found.spikes:.0f}"
+    error = "–" if found.error is None else f"{found.error:.4f}"
+    bits = "–" if found.bits_per_spike is None else f"{found.bits_per_spike:.2f}"
+    return f"{spikes:>8}{error:>9}{bits:>13}"
+
+
 def check_index(index: int, test: ImageDataset) -> None:
     """Raise a `WrongRequest` unless there is such a test image."""
     if not 0 <= index < len(test):
@@ -53,6 +93,6 @@ def _write(spikes: Tensor, image: Tensor, out: Path) -> None:
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
     elif out.suffix in (".png", ".pdf", ".svg"):
-        pictures.save(viz.encoding(spikes, image=image), out)
+        pictures.save(pictures.encoding(spikes, image), out)
     else:
         raise WrongRequest(f"--out must end in .png, .pdf, .svg or .npy; got {out}")

@@ -104,7 +104,7 @@ class Encode(Source):
     """Turn one image of the test set into spikes, and draw or store them."""
 
     encoder: str = "latency"
-    """How the image becomes spikes: latency, rate, direct, or an installed plug-in."""
+    """How the image becomes spikes: `spikemnist info` lists the codes."""
 
     num_steps: int = 8
     """Timesteps."""
@@ -114,6 +114,9 @@ class Encode(Source):
 
     seed: int = 0
     """Of an encoder that draws random numbers."""
+
+    compare: bool = False
+    """Every code instead of one: spikes, what can be read back, and a picture of all."""
 
     out: Path = Path("encoding.png")
     """A picture (png, pdf, svg), or a NumPy array [T, 28, 28] (npy)."""

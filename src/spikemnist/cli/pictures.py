@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from torch import Tensor
 
     from spikemnist.data import ImageDataset
     from spikemnist.encoding import Encoder
@@ -35,7 +36,7 @@ def draw_training(
     return [
         save(viz.training_curves(history), folder / "training.png"),
         save(viz.confusion(figures), folder / "confusion.png"),
-        save(viz.encoding(record, image=image), folder / "encoding.png"),
+        save(encoding(record, image), folder / "encoding.png"),
         save(decision(record, label), folder / "decision.png"),
     ]
 
@@ -46,14 +47,15 @@ def draw_image(
     """Draw everything that happens to one test image, and the first layer's weights."""
     record = watch(model, encoder, test, index=index, seed=seed)
     image, label = test.images[index], int(test.labels[index])
-    animation = viz.animate(record, label=label)
+    shape = input_shape(record)
+    animation = viz.animate(record, label=label, image_shape=shape)
     return [
-        save(viz.encoding(record, image=image), folder / f"encoding-{index}.png"),
+        save(encoding(record, image), folder / f"encoding-{index}.png"),
         save(decision(record, label), folder / f"decision-{index}.png"),
         save(viz.raster(record, layer=0), folder / f"raster-{index}.png"),
         save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png"),
         save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png"),
-        save(viz.receptive_fields(model), folder / "receptive_fields.png"),
+        save(viz.receptive_fields(model, image_shape=shape), folder / "receptive_fields.png"),
         write_atomically(
             folder / f"animation-{index}.gif", lambda file: animation.save(file, writer="pillow")
         ),
@@ -71,6 +73,21 @@ def watch(
     with torch.no_grad():
         record: Record = model(spikes, record="all")
     return record
+
+
+def encoding(spikes: Tensor | Record, image: Tensor) -> Figure:
+    """Draw the spikes of an image, beside the image where they are pixel by pixel."""
+    shape = input_shape(spikes)
+    same = shape[0] * shape[1] == image.numel()
+    return viz.encoding(spikes, image=image if same else None, image_shape=shape)
+
+
+def input_shape(spikes: Tensor | Record) -> tuple[int, int]:
+    """Return height and width of a picture of the input, its channels below one another."""
+    given = spikes if isinstance(spikes, torch.Tensor) else spikes.input
+    assert given is not None
+    shape = given.shape[2:]
+    return shape[:-1].numel(), shape[-1]
 
 
 def decision(record: Record, label: int) -> Figure:

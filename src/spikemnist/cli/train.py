@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.cli.options import Train
+    from spikemnist.encoding import Encoder
     from spikemnist.training import History
 
 SCHEDULE = "one_cycle"
 
-BINARY = ("latency", "rate")
+IMAGE = (28, 28)
+
+BINARY = ("burst", "delta", "latency", "phase", "population", "rank_order", "rate")
 """Encoders of zeros and ones alone, which a byte holds as well as a float."""
 
 
@@ -40,7 +43,7 @@ def run(command: Train) -> int:
         )
         compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
         encoder = get_encoder(command.encoder, num_steps=command.num_steps, **compact)
-        model = _model(command)
+        model = _model(command, encoder)
         device = select_device(command.device)
         folder = runs.check_resumed(command) if command.resume else None
     train, test = sources.load(command.data, command.root)
@@ -76,11 +79,17 @@ def run(command: Train) -> int:
     return 0
 
 
-def _model(command: Train) -> LeakyMLP:
+def _model(command: Train, encoder: Encoder) -> LeakyMLP:
     select_backend(command.backend)
+    # A code may have several neurons for a pixel.
+    features = encoder(torch.zeros((1, *IMAGE), dtype=torch.uint8)).shape[2:].numel()
     with torch.random.fork_rng([]):
         torch.manual_seed(command.seed)
-        return LeakyMLP(hidden=command.hidden, backend=command.backend)  # type: ignore[arg-type]
+        return LeakyMLP(
+            features,
+            command.hidden,
+            backend=command.backend,  # type: ignore[arg-type]
+        )
 
 
 def _tell(

@@ -1,8 +1,14 @@
 """Images to spike trains ``[B, ...] -> [T, B, ...]``, behind one protocol."""
 
+from spikemnist.encoding.burst import BurstEncoder
+from spikemnist.encoding.delta import DeltaEncoder
 from spikemnist.encoding.direct import DirectEncoder
 from spikemnist.encoding.latency import LatencyEncoder
+from spikemnist.encoding.measure import CodeMeasure, measure_code
+from spikemnist.encoding.phase import PhaseEncoder
+from spikemnist.encoding.population import PopulationEncoder
 from spikemnist.encoding.protocol import Encoder
+from spikemnist.encoding.rank import RankOrderEncoder
 from spikemnist.encoding.rate import RateEncoder
 from spikemnist.encoding.registry import (
     available_encoders,
@@ -12,12 +18,19 @@ from spikemnist.encoding.registry import (
 )
 
 __all__ = [
+    "BurstEncoder",
+    "CodeMeasure",
+    "DeltaEncoder",
     "DirectEncoder",
     "Encoder",
     "LatencyEncoder",
+    "PhaseEncoder",
+    "PopulationEncoder",
+    "RankOrderEncoder",
     "RateEncoder",
     "available_encoders",
     "describe_encoder",
     "get_encoder",
+    "measure_code",
     "register_encoder",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, intensities
+from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
 from spikemnist.encoding.registry import register_encoder
 
 if TYPE_CHECKING:
@@ -69,3 +69,14 @@ class DirectEncoder:
             Not used: the code is deterministic.
         """
         return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)
+
+    def decode(self, spikes: Tensor) -> Tensor:
+        """Return the mean current, ``[B, ...]``.
+
+        Parameters
+        ----------
+        spikes
+            The current, ``[T, B, ...]``.
+        """
+        check_spikes(spikes, self.num_steps)
+        return spikes.float().mean(0)

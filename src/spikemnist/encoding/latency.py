@@ -16,10 +16,11 @@ from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
     check_num_steps,
+    check_spikes,
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
-from spikemnist.encoding.spikes import once
+from spikemnist.encoding.spikes import once, timesteps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,6 +157,27 @@ class LatencyEncoder:
         """
         spikes = once(code_pixels(self, images), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *images.shape)
+
+    def decode(self, spikes: Tensor) -> Tensor:
+        """Return the pixels that fire at these times, ``[B, ...]``; 0 for those that are silent.
+
+        Parameters
+        ----------
+        spikes
+            ``[T, B, ...]``.
+        """
+        check_spikes(spikes, self.num_steps)
+        fired = spikes.float()
+        time = (timesteps(self.num_steps, fired[0]) * fired).sum(0) - self.first_spike_time
+        window = self.num_steps - 1 - self.first_spike_time
+        if self.curve == "linear":
+            tau = window if self.normalize else self.tau
+            x = 1 - time / max(tau, EPSILON)
+        else:
+            lowest = torch.full((), self.threshold + EPSILON, device=spikes.device)
+            scale = self._charging_time(lowest) / max(window, EPSILON) if self.normalize else 1
+            x = self.threshold / -torch.expm1(-time * scale / self.tau)
+        return torch.where(fired.any(0), x.clamp(self.threshold, 1), 0)
 
     def _pixel_code(self, images: Tensor) -> Tensor:
         """Return the timestep at which each pixel fires, below 0 where it does not."""

@@ -97,3 +97,12 @@ def check_dtype(dtype: torch.dtype, *, floating: bool = False) -> None:
         raise ValueError(f"dtype must be a real torch.dtype; got {dtype!r}")
     if floating and not dtype.is_floating_point:
         raise ValueError(f"dtype must be floating, to hold grey values; got {dtype}")
+
+
+def check_spikes(spikes: Tensor, num_steps: int) -> None:
+    """Raise a `ValueError` unless these are spikes of so many timesteps, to be decoded."""
+    if spikes.dim() < 2 or len(spikes) != num_steps:
+        raise ValueError(
+            f"expected spikes [T, B, ...] with T = {num_steps} (num_steps); got shape "
+            f"{tuple(spikes.shape)}"
+        )

@@ -15,10 +15,11 @@ from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
     check_num_steps,
+    check_spikes,
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
-from spikemnist.encoding.spikes import RANGE, bernoulli
+from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
 from spikemnist.encoding.splitmix import draw_seed
 
 if TYPE_CHECKING:
@@ -28,12 +29,21 @@ if TYPE_CHECKING:
 @register_encoder("rate")
 @dataclass(frozen=True, kw_only=True)
 class RateEncoder:
-    r"""Independent Bernoulli spikes whose probability is the pixel.
+    r"""Spikes as often as a pixel is bright: independent Bernoulli spikes, or evenly spaced ones.
 
-    .. math:: P(S_t = 1) = \min(\max(g x + o, 0), 1) \quad \text{for } t \ge t_0, \text{ else } 0
+    .. math::
+
+        p &= \min(\max(g x + o, 0), 1) \\
+        P(S_t = 1) &= p \quad \text{for } t \ge t_0, \text{ else } 0
 
     for a pixel :math:`x \in [0, 1]`. The mean over time converges to the probability; its
-    standard error is :math:`\sqrt{p (1 - p) / T}`.
+    standard error is :math:`\sqrt{p (1 - p) / T}`. When the code is ``deterministic``,
+
+    .. math:: S_t = \big\lfloor (t - t_0 + 1) p + \tfrac12 \big\rfloor
+              - \big\lfloor (t - t_0) p + \tfrac12 \big\rfloor
+
+    instead, and at each timestep the number of spikes so far is the nearest whole number to
+    what p asks for.
 
     Parameters
     ----------
@@ -43,6 +53,8 @@ class RateEncoder:
         :math:`g` and :math:`o`.
     first_spike_time
         :math:`t_0`, the first timestep at which spikes are allowed.
+    deterministic
+        Whether spikes are evenly spaced, without chance.
     dtype
         Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
 
@@ -82,6 +94,7 @@ class RateEncoder:
     gain: float = 1.0
     offset: float = 0.0
     first_spike_time: int = 0
+    deterministic: bool = False
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
@@ -103,17 +116,41 @@ class RateEncoder:
         images
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
-            Source of the seed; torch's global one of the CPU when ``None``.
+            Source of the seed; torch's global one of the CPU when ``None``. Not used when the
+            code is deterministic.
         """
-        bounds = code_pixels(self, images)
+        bounds, first = code_pixels(self, images), self.first_spike_time
+        if self.deterministic:
+            spikes = evenly(bounds, num_steps=self.num_steps, first_spike_time=first)
+            return spikes.to(self.dtype).view(self.num_steps, *images.shape)
         spikes = bernoulli(
             bounds,
             seed=draw_seed(generator),
             num_steps=self.num_steps,
-            first_spike_time=self.first_spike_time,
+            first_spike_time=first,
             dtype=self.dtype,
         )
         return spikes.view(self.num_steps, *images.shape)
+
+    def decode(self, spikes: Tensor) -> Tensor:
+        """Return the pixels that have these rates, ``[B, ...]``.
+
+        Parameters
+        ----------
+        spikes
+            ``[T, B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For other numbers of timesteps, and for a gain of 0, with which all pixels look the
+            same.
+        """
+        check_spikes(spikes, self.num_steps)
+        if self.gain == 0:
+            raise ValueError("with gain=0 the spikes do not depend on the image")
+        rate = spikes[self.first_spike_time :].float().mean(0)
+        return ((rate - self.offset) / self.gain).clamp(0, 1)
 
     def _pixel_code(self, images: Tensor) -> Tensor:
         """Return the probabilities times `RANGE`, whole.

@@ -59,6 +59,23 @@ def bernoulli(
     return spikes.view(num_steps, *bounds.levels.shape)
 
 
+def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
+    """Return spikes ``[T, B, F]``, bool, at equal distances, with the rate of each pixel.
+
+    Parameters
+    ----------
+    bounds
+        The rates times `RANGE`, whole: the sums of them are exact.
+    num_steps, first_spike_time
+        As `RateEncoder` has them.
+    """
+    rate = bounds.numbers().long()
+    step = timesteps(num_steps, rate).long() - first_spike_time
+    before = (step * rate + RANGE // 2) >> 32
+    after = ((step + 1) * rate + RANGE // 2) >> 32
+    return (after > before) & (step >= 0)
+
+
 def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none where that is below 0.
 
@@ -76,6 +93,12 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     of_pixel = times.numbers().to(torch.int32)
     steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)
     return (of_pixel == steps[:, None, None]).to(dtype)
+
+
+def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
+    """Return the timesteps, int32 ``[T, 1, ...]``, to be compared with pixels ``[B, ...]``."""
+    steps = torch.arange(num_steps, dtype=torch.int32, device=pixels.device)
+    return steps.view(-1, *[1] * pixels.dim())
 
 
 def _compiled(coded: Coded) -> bool:

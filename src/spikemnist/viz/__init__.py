@@ -11,6 +11,7 @@ In a notebook, run ``%matplotlib inline`` once and end a cell with the figure.
 """
 
 from spikemnist.viz._animation import animate
+from spikemnist.viz._codes import codes
 from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._images import encoding
 from spikemnist.viz._membranes import membrane
@@ -20,6 +21,7 @@ from spikemnist.viz._weights import receptive_fields
 
 __all__ = [
     "animate",
+    "codes",
     "confusion",
     "decision",
     "encoding",

@@ -1,0 +1,140 @@
+"""Burst code: brighter pixels fire more spikes, closer together.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
+from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.spikes import timesteps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register_encoder("burst")
+@dataclass(frozen=True, kw_only=True)
+class BurstEncoder:
+    r"""A burst of spikes at the beginning, its length and its intervals told by the pixel.
+
+    .. math::
+
+        N(x) &= \lceil N_{\max} x \rceil \\
+        I(x) &= \lceil I_{\max} - (I_{\max} - I_{\min}) x \rceil \\
+        S_t &= 1 \text{ if } t = k I(x) \text{ for some } k < N(x), \text{ else } 0
+
+    Parameters
+    ----------
+    num_steps
+        Number of timesteps, ``T``.
+    max_spikes
+        :math:`N_{\max}`, spikes of a pixel of 1.
+    min_interval, max_interval
+        :math:`I_{\min}` and :math:`I_{\max}`, timesteps from one spike of a burst to the next.
+    dtype
+        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range, and when the longest burst would not fit the window;
+        when called, for images that are not uint8 or floating in [0, 1].
+
+    Notes
+    -----
+    Guo, Fouda, Eltawil, Salama, *Neural coding in spiking neural networks: a comparative study
+    for robust neuromorphic systems*, Frontiers in Neuroscience, 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = BurstEncoder(num_steps=9, max_spikes=3, min_interval=1, max_interval=4)
+    >>> encoder(torch.tensor([[0.0, 0.1, 0.5, 1.0]]))[:, 0].T
+    tensor([[0., 0., 0., 0., 0., 0., 0., 0., 0.],
+            [1., 0., 0., 0., 0., 0., 0., 0., 0.],
+            [1., 0., 0., 1., 0., 0., 0., 0., 0.],
+            [1., 1., 1., 0., 0., 0., 0., 0., 0.]])
+    """
+
+    num_steps: int
+    max_spikes: int = 4
+    min_interval: int = 1
+    max_interval: int = 2
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
+        check_dtype(self.dtype)
+        numbers = (self.max_spikes, self.min_interval, self.max_interval)
+        if any(not isinstance(one, int) or isinstance(one, bool) or one < 1 for one in numbers):
+            raise ValueError(
+                "max_spikes, min_interval and max_interval must be integers >= 1; got "
+                f"{', '.join(map(repr, numbers))}"
+            )
+        if self.min_interval > self.max_interval:
+            raise ValueError(
+                f"min_interval must not exceed max_interval; got {self.min_interval} and "
+                f"{self.max_interval}"
+            )
+        if self._latest >= self.num_steps:
+            raise ValueError(
+                f"the longest burst ends on timestep {self._latest}, behind the last of "
+                f"num_steps={self.num_steps}: raise num_steps to {self._latest + 1}, or lower "
+                "max_spikes or max_interval"
+            )
+
+    @property
+    def _latest(self) -> int:
+        """The timestep by which every burst has ended."""
+        # The faintest pixel with n spikes is just brighter than (n - 1) / max_spikes.
+        spread = self.max_interval - self.min_interval
+        return max(
+            (n - 1) * (self.max_interval - spread * (n - 1) // self.max_spikes)
+            for n in range(1, self.max_spikes + 1)
+        )
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes ``[T, *images.shape]``.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8 or floating in [0, 1].
+        generator
+            Not used: the code is deterministic.
+        """
+        x = intensities(images).detach().float()
+        spikes = (x * self.max_spikes).ceil().to(torch.int32)
+        spread = self.max_interval - self.min_interval
+        interval = (self.max_interval - x * spread).ceil().to(torch.int32)
+        step = timesteps(self.num_steps, spikes)
+        return ((step % interval == 0) & (step < spikes * interval)).to(self.dtype)
+
+    def decode(self, spikes: Tensor) -> Tensor:
+        """Return the middle of what the number of spikes and their interval allow, ``[B, ...]``.
+
+        Parameters
+        ----------
+        spikes
+            ``[T, B, ...]``.
+        """
+        check_spikes(spikes, self.num_steps)
+        fired = spikes.float()
+        number = fired.sum(0)
+        low, high = (number - 1) / self.max_spikes, number / self.max_spikes
+        spread = self.max_interval - self.min_interval
+        if spread:
+            # The second spike is one interval after the first, which is at the beginning.
+            later = timesteps(self.num_steps, fired[0]) * fired
+            interval = torch.where(later > 0, later, self.num_steps).amin(0)
+            told = number > 1
+            slowest = (self.max_interval - interval) / spread
+            low = torch.where(told, torch.maximum(low, slowest), low)
+            high = torch.where(told, torch.minimum(high, slowest + 1 / spread), high)
+        return torch.where(number > 0, (low + high) / 2, 0)

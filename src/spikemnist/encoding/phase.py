@@ -1,0 +1,114 @@
+"""Phase code: the binary digits of a pixel, one after the other.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
+from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.spikes import timesteps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_PHASES = 16
+"""Digits up to which a pixel is a whole number that single precision holds with room to spare."""
+
+
+@register_encoder("phase")
+@dataclass(frozen=True, kw_only=True)
+class PhaseEncoder:
+    r"""A spike at each phase of an oscillation whose binary digit is one.
+
+    .. math::
+
+        q = \operatorname{round}\big(x (2^K - 1)\big) = \sum_{k<K} b_k 2^{K-1-k},
+        \qquad S_t = b_{t \bmod K}
+
+    A spike at phase k weighs :math:`2^{-(1 + k)}`: the first says whether a pixel is brighter than
+    the middle, and each later one halves what is still open. After K timesteps everything is said,
+    and the oscillation begins anew.
+
+    Parameters
+    ----------
+    num_steps
+        Number of timesteps, ``T``; fewer than ``num_phases`` leave the last digits unsaid.
+    num_phases
+        :math:`K`, from 1 to 16. Eight say all of a uint8 pixel.
+    dtype
+        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range; when called, for images that are not uint8 or floating
+        in [0, 1].
+
+    Notes
+    -----
+    Kim, Kim, Huh, Lee, Choi, *Deep neural networks with weighted spikes*, Neurocomputing, 2018.
+
+    The neurons behind it must weigh a spike by its phase for the code to be read as a number; to
+    leaky neurons without that, it is a pattern in time like another.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = PhaseEncoder(num_steps=4, num_phases=4)
+    >>> spikes = encoder(torch.tensor([[0.0, 0.4, 1.0]]))
+    >>> spikes[:, 0].T
+    tensor([[0., 0., 0., 0.],
+            [0., 1., 1., 0.],
+            [1., 1., 1., 1.]])
+    >>> encoder.decode(spikes)
+    tensor([[0.0000, 0.4000, 1.0000]])
+    """
+
+    num_steps: int
+    num_phases: int = 8
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
+        check_dtype(self.dtype)
+        whole = isinstance(self.num_phases, int) and not isinstance(self.num_phases, bool)
+        if not whole or not 1 <= self.num_phases <= MOST_PHASES:
+            raise ValueError(
+                f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"
+            )
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes ``[T, *images.shape]``.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8 or floating in [0, 1].
+        generator
+            Not used: the code is deterministic.
+        """
+        x = intensities(images).detach().float()
+        number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
+        phase = timesteps(self.num_steps, number) % self.num_phases
+        digits: Tensor = number >> (self.num_phases - 1 - phase) & 1
+        return digits.to(self.dtype)
+
+    def decode(self, spikes: Tensor) -> Tensor:
+        """Return the number that the digits say, ``[B, ...]``; those that are missing are zero.
+
+        Parameters
+        ----------
+        spikes
+            ``[T, B, ...]``.
+        """
+        check_spikes(spikes, self.num_steps)
+        digits = spikes[: self.num_phases].float()
+        phase = timesteps(len(digits), digits[0])
+        weights = torch.pow(2.0, self.num_phases - 1 - phase)
+        return (digits * weights).sum(0) / (2**self.num_phases - 1)

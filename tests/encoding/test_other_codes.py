@@ -1,0 +1,233 @@
+"""What each of the other codes says, and that it can be read back. Shapes: ``T`` timesteps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from encoder_cases import GREYS
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import pixels
+
+from spikemnist.encoding import (
+    BurstEncoder,
+    DeltaEncoder,
+    LatencyEncoder,
+    PhaseEncoder,
+    PopulationEncoder,
+    RankOrderEncoder,
+    RateEncoder,
+    available_encoders,
+    get_encoder,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BRIGHTNESS = GREYS.float() / 255
+ROUNDING = 1e-6
+
+
+def decoded(encoder: Any) -> Tensor:
+    """Return what an encoder makes of all grey values, and of that."""
+    pixels: Tensor = encoder.decode(encoder(GREYS))
+    assert pixels.shape == GREYS.shape
+    assert pixels.dtype == torch.float32
+    assert bool(((pixels >= 0) & (pixels <= 1)).all())
+    return pixels
+
+
+READABLE = [
+    LatencyEncoder(num_steps=25),
+    LatencyEncoder(num_steps=25, first_spike_time=3, threshold=0.2),
+    LatencyEncoder(num_steps=40, normalize=False, tau=12.5),
+    LatencyEncoder(num_steps=25, curve="log"),
+    LatencyEncoder(num_steps=40, curve="log", normalize=False, tau=2.0, first_spike_time=2),
+    LatencyEncoder(num_steps=1),
+    DeltaEncoder(num_steps=25),
+    DeltaEncoder(num_steps=4, threshold=0.1),
+    DeltaEncoder(num_steps=300, threshold=1 / 255),
+    PhaseEncoder(num_steps=8),
+    PhaseEncoder(num_steps=19, num_phases=5),
+    PhaseEncoder(num_steps=3),
+    BurstEncoder(num_steps=25),
+    BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20),
+    BurstEncoder(num_steps=9, max_spikes=4, min_interval=2, max_interval=2),
+    BurstEncoder(num_steps=1, max_spikes=1),
+    PopulationEncoder(num_steps=10),
+    PopulationEncoder(num_steps=25, num_fields=3, overlap=1.0),
+    PopulationEncoder(num_steps=2, num_fields=20),
+]
+
+
+@pytest.mark.parametrize("encoder", READABLE, ids=repr)
+def test_what_is_read_back_has_the_same_spikes(encoder: Any) -> None:
+    assert torch.equal(encoder(decoded(encoder)), encoder(GREYS))
+
+
+@pytest.mark.parametrize("encoder", [*READABLE, RateEncoder(num_steps=5, deterministic=True)])
+def test_what_is_read_back_is_no_darker_for_a_brighter_pixel(encoder: Any) -> None:
+    assert bool((decoded(encoder).diff() >= -ROUNDING).all())
+
+
+RESOLUTIONS = [
+    (DeltaEncoder(num_steps=25, threshold=0.1), 0.1),
+    (DeltaEncoder(num_steps=4, threshold=0.25), 0.25),
+    (PhaseEncoder(num_steps=8), 0.0),
+    (PhaseEncoder(num_steps=20, num_phases=5), 0.5 / 31),
+    (PhaseEncoder(num_steps=3), 1 / 8),
+    (BurstEncoder(num_steps=25, max_spikes=5), 0.5 / 5),
+    (BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20), 0.5 / 3),
+    (RateEncoder(num_steps=25, deterministic=True), 0.5 / 25),
+    (RateEncoder(num_steps=25, deterministic=True, first_spike_time=5), 0.5 / 20),
+    (RateEncoder(num_steps=25, deterministic=True, gain=0.5, offset=0.25), 0.5 / 25 / 0.5),
+    (LatencyEncoder(num_steps=25, threshold=0.0), 0.5 / 24),
+]
+
+
+@pytest.mark.parametrize(("encoder", "resolution"), RESOLUTIONS)
+def test_it_is_read_back_within_its_resolution(encoder: Any, resolution: float) -> None:
+    error = (decoded(encoder) - BRIGHTNESS).abs().max()
+    assert error <= resolution + ROUNDING
+    assert error >= resolution / 4  # and no closer than it claims
+
+
+def test_chance_is_read_back_within_its_error() -> None:
+    encoder = RateEncoder(num_steps=2000)
+    spikes = encoder(GREYS, generator=torch.Generator().manual_seed(0))
+    spread = (BRIGHTNESS * (1 - BRIGHTNESS) / 2000).sqrt()
+    assert bool(((encoder.decode(spikes) - BRIGHTNESS).abs() <= 5 * spread).all())
+
+
+@given(st.integers(0, 255), st.integers(1, 60))
+def test_evenly_spaced_spikes_are_never_half_a_spike_off(grey: int, num_steps: int) -> None:
+    spikes = RateEncoder(num_steps=num_steps, deterministic=True)(torch.full((1,), grey).byte())
+    asked = torch.arange(1, num_steps + 1) * (grey / 255)
+    assert bool(((spikes[:, 0].cumsum(0) - asked).abs() <= 0.5 + 1e-6).all())
+
+
+def test_evenly_spaced_spikes_need_no_chance() -> None:
+    state = torch.get_rng_state()
+    RateEncoder(num_steps=5, deterministic=True)(GREYS)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@given(pixels(), st.integers(1, 12), st.sampled_from([0.1, 0.25, 0.3, 1.0]))
+def test_delta_code_follows_its_estimate(images: Tensor, num_steps: int, threshold: float) -> None:
+    spikes = DeltaEncoder(num_steps=num_steps, threshold=threshold)(images)
+    x, estimate = images.double() / 255, torch.zeros(images.shape, dtype=torch.float64)
+    for step in spikes:
+        # Single precision may round a pixel across a step.
+        near = (x - estimate - threshold).abs() < 1e-6
+        assert torch.equal((step > 0) | near, (x - estimate >= threshold) | near)
+        estimate += threshold * step
+
+
+def test_phase_code_spells_binary_numbers() -> None:
+    spikes = PhaseEncoder(num_steps=16)(GREYS)[:, 0].long()
+    for grey in range(256):
+        assert "".join(map(str, spikes[:8, grey].tolist())) == f"{grey:08b}"
+    assert torch.equal(spikes[:8], spikes[8:])
+
+
+@given(st.integers(0, 255), st.integers(1, 9), st.integers(1, 4), st.integers(0, 6))
+def test_a_burst_has_its_number_and_its_interval(
+    grey: int, most: int, shortest: int, spread: int
+) -> None:
+    longest = shortest + spread
+    encoder = BurstEncoder(
+        num_steps=100, max_spikes=most, min_interval=shortest, max_interval=longest
+    )
+    times = encoder(torch.full((1,), grey).byte())[:, 0].nonzero().flatten().tolist()
+    assert len(times) == math.ceil(most * grey / 255 - 1e-9)
+    interval = math.ceil(longest - spread * grey / 255 - 1e-6)
+    assert times == [k * interval for k in range(len(times))]
+
+
+@pytest.mark.parametrize("most", range(2, 12))
+@pytest.mark.parametrize("interval", [(1, 1), (2, 5), (1, 30)])
+def test_a_burst_asks_for_the_window_that_it_needs(most: int, interval: tuple[int, int]) -> None:
+    options = {"max_spikes": most, "min_interval": interval[0], "max_interval": interval[1]}
+    spikes = BurstEncoder(num_steps=400, **options)(torch.linspace(0, 1, 4001)[None])
+    latest = int(spikes.flatten(1).any(1).nonzero().max())
+    BurstEncoder(num_steps=latest + 1, **options)
+    with pytest.raises(ValueError, match=f"num_steps={latest}: raise num_steps to {latest + 1},"):
+        BurstEncoder(num_steps=latest, **options)
+
+
+@given(pixels(min_batch=1), st.integers(1, 20))
+def test_rank_order_tells_who_is_brighter(images: Tensor, num_steps: int) -> None:
+    flat = images.reshape(len(images), -1)
+    spikes = RankOrderEncoder(num_steps=num_steps)(flat)
+    assert torch.equal(spikes.sum(0) > 0, flat > 0)
+    times = spikes.argmax(0)
+    for image, time in zip(flat, times, strict=True):
+        lit = image > 0
+        order = image[lit].argsort(descending=True)
+        assert bool((time[lit][order].diff() >= 0).all())
+        for grey in image[lit].unique():
+            assert len(time[image == grey].unique()) == 1
+
+
+@given(pixels(min_batch=1), st.integers(1, 20))
+def test_rank_order_is_blind_to_contrast_and_gamma(images: Tensor, num_steps: int) -> None:
+    encoder, x = RankOrderEncoder(num_steps=num_steps), images.double() / 255
+    for changed in (x * 0.3, x**2, x.sqrt()):
+        assert torch.equal(encoder(changed), encoder(images))
+
+
+def test_rank_order_uses_the_whole_window() -> None:
+    spikes = RankOrderEncoder(num_steps=5)(torch.arange(1, 101)[None].byte())
+    assert spikes.sum((1, 2)).tolist() == [20.0] * 5
+
+
+def test_a_field_fires_first_for_what_it_prefers() -> None:
+    encoder = PopulationEncoder(num_steps=100, num_fields=6)
+    spikes = encoder(torch.linspace(0, 1, 1001)[None])[:, 0]
+    times = torch.where(spikes.any(0), spikes.argmax(0), 100)
+    for field in range(1, 5):  # the two at the ends prefer what no pixel has
+        preferred = (2 * field - 1) / 8
+        assert int(times[field, round(1000 * preferred)]) == 0
+        nearest = torch.linspace(0, 1, 1001)[times[field] == times[field].min()]
+        assert abs(nearest.mean().item() - preferred) < 0.01
+    assert bool(spikes.any(0).any(0).all())  # every pixel is somebody's
+
+
+def test_all_are_known_by_name() -> None:
+    names = {"delta", "phase", "burst", "population", "rank_order"}
+    assert names < set(available_encoders())
+    for name in names:
+        assert get_encoder(name, num_steps=25)(GREYS).shape[0] == 25
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DeltaEncoder(num_steps=5, threshold=0.0), r"threshold must lie in \(0, 1\]"),
+        (lambda: DeltaEncoder(num_steps=5, threshold=math.nan), "threshold must lie in"),
+        (lambda: PhaseEncoder(num_steps=5, num_phases=0), r"an integer in 1\.\.16; got 0"),
+        (lambda: PhaseEncoder(num_steps=5, num_phases=17), r"an integer in 1\.\.16; got 17"),
+        (lambda: PhaseEncoder(num_steps=5, num_phases=True), "got True"),
+        (lambda: BurstEncoder(num_steps=50, max_spikes=0), "integers >= 1; got 0, 1, 2"),
+        (lambda: BurstEncoder(num_steps=50, min_interval=1.5), r"got 4, 1\.5, 2"),
+        (lambda: BurstEncoder(num_steps=50, min_interval=6), "must not exceed max_interval"),
+        (lambda: BurstEncoder(num_steps=6), "the longest burst ends on timestep"),
+        (lambda: RankOrderEncoder(num_steps=5, threshold=1.0), r"must lie in \[0, 1\)"),
+        (lambda: PopulationEncoder(num_steps=5, num_fields=2), "integer >= 3; got 2"),
+        (lambda: PopulationEncoder(num_steps=5, overlap=0.0), "positive and finite; got 0"),
+        (lambda: PopulationEncoder(num_steps=5, threshold=0.0), r"must lie in \(0, 1\)"),
+        (lambda: PopulationEncoder(num_steps=5, overlap=8.0), "would be silent"),
+        (lambda: PhaseEncoder(num_steps=5).decode(torch.zeros(4, 1, 3)), r"T = 5 .*\(4, 1, 3\)"),
+        (lambda: PhaseEncoder(num_steps=5).decode(torch.zeros(5)), r"T = 5 .*\(5,\)"),
+        (
+            lambda: RateEncoder(num_steps=5, gain=0.0).decode(torch.zeros(5, 1, 3)),
+            "do not depend on the image",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spikemnist import viz
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, PopulationEncoder
+
+IMAGE = (torch.arange(12) * 20).to(torch.uint8).view(1, 3, 4)
+LATENCY = LatencyEncoder(num_steps=6)
+FIELDS = PopulationEncoder(num_steps=6, num_fields=4)
+
+
+def rows(figure):
+    """The three Axes of each row."""
+    return np.array(figure.axes).reshape(-1, 3)
+
+
+def test_each_code_has_its_row():
+    spikes = {"latency": LATENCY(IMAGE), "fields": FIELDS(IMAGE)}
+    decoded = {"latency": LATENCY.decode(spikes["latency"])}
+    (picture, raster, counts), (nothing, wide, _) = rows(viz.codes(spikes, decoded=decoded))
+    assert picture.get_ylabel() == "latency"
+    np.testing.assert_array_equal(picture.images[0].get_array(), decoded["latency"][0])
+    dots = raster.collections[0].get_offsets()
+    times, inputs = spikes["latency"][:, 0].flatten(1).nonzero(as_tuple=True)
+    assert sorted(map(tuple, dots.tolist())) == sorted(
+        zip(times.tolist(), inputs.tolist(), strict=True)
+    )
+    assert [bar.get_height() for bar in counts.patches] == spikes["latency"].sum((1, 2, 3)).tolist()
+    assert counts.get_title(loc="right") == f"{int(spikes['latency'].sum())} spikes"
+    assert not nothing.images
+    assert "read back" in nothing.texts[0].get_text()
+    assert wide.get_ylim() == (4 * 12 - 0.5, -0.5)
+    assert [ax.get_xlabel() for ax in (raster, wide)] == ["", "timestep"]
+
+
+def test_a_current_is_no_spikes():
+    direct = DirectEncoder(num_steps=6)
+    spikes = {"latency": LATENCY(IMAGE), "direct": direct(IMAGE)}
+    decoded = {"direct": direct.decode(spikes["direct"])}
+    above, below = rows(viz.codes(spikes, decoded=decoded))
+    assert below[1].texts[0].get_text() == "a current, not spikes"
+    assert not below[1].axison
+    assert above[1].get_xlabel() == "timestep"
+
+
+def test_another_sample():
+    spikes = LATENCY(torch.stack((IMAGE[0] * 0, IMAGE[0])))
+    (row,) = rows(viz.codes({"latency": spikes}, sample=1))
+    assert row[2].get_title(loc="right") == f"{int(spikes.sum())} spikes"
+
+
+def test_there_must_be_a_code():
+    with pytest.raises(ValueError, match="at least one code; got none"):
+        viz.codes({})
