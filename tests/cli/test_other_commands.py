@@ -69,7 +69,7 @@ def test_encode_compares_the_codes(tmp_path: Path) -> None:
     lines = spikemnist(*words, cwd=tmp_path).stdout.splitlines()
     with Image.open(tmp_path / "codes.png") as picture:
         assert min(picture.size) > 500
-    rows = {words[0]: words[1:] for line in lines if (words := line.split())}
+    rows = {cells[0]: cells[1:] for line in lines if (cells := line.split())}
     assert {"burst", "delta", "direct", "latency", "phase", "rate"} < set(rows)
     assert rows["code"] == ["spikes", "error", "bits/spike"]
     assert rows["direct"] == ["current", "0.0000", "–"]

@@ -111,4 +111,5 @@ class PhaseEncoder:
         digits = spikes[: self.num_phases].float()
         phase = timesteps(len(digits), digits[0])
         weights = torch.pow(2.0, self.num_phases - 1 - phase)
-        return (digits * weights).sum(0) / (2**self.num_phases - 1)
+        number: Tensor = (digits * weights).sum(0) / (2**self.num_phases - 1)
+        return number
