@@ -21,6 +21,7 @@ import torch
 
 from benchmarks import contestants, growth, layer, memory, networks, report, training, tutorial
 from benchmarks.plan import QUICK, Plan
+from spikemnist._atomic import write_atomically
 from spikemnist.benchmark import CODES, describe_machine
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / JSON
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if options.draw:
-        results = earlier
-    else:
+    earlier = {}
+    if options.draw or file.exists():
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+    results = earlier
+    if not options.draw:
         results = run(plan_of(options), options.sections, options.train_command, earlier, file)
     from benchmarks import pictures  # matplotlib takes a while, and memory
 
@@ -54,7 +56,7 @@ def run(
     sections: Iterable[str],
     command: str | None,
     earlier: Mapping[str, Any],
-    file: Path | None,
+    file: Path,
 ) -> dict[str, Any]:
     """Return everything that was measured, in plain values.
 
@@ -107,12 +109,10 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
     return [(measure, item) for item in items]
 
 
-def write(results: Mapping[str, Any], file: Path | None) -> None:
+def write(results: Mapping[str, Any], file: Path) -> None:
     """Replace the file by these results."""
-    if file is not None:
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        new.replace(file)
+    text = json.dumps(results, indent=1) + "\n"
+    write_atomically(file, lambda new: new.write_text(text, encoding="utf-8"))
 
 
 def told(section: str, measure: Callable[[Any], Any], item: Any) -> Any:

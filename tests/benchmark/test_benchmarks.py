@@ -35,13 +35,14 @@ TINY = Plan(
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, Any]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a tiny plan finds, with nobody but who is always there."""
+    file = tmp_path_factory.mktemp("results") / "results.json"
     with pytest.MonkeyPatch.context() as patch:
         only = "snnTorch, hoisted"
         patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
         contestants.peers.cache_clear()
-        found = __main__.run(TINY, ("networks", "layers", "fit"), None, {}, None)
+        found = __main__.run(TINY, ("networks", "layers", "fit"), None, {}, file)
     contestants.peers.cache_clear()
     return found
 
@@ -108,14 +109,14 @@ def _ours() -> list[str]:
     return [name for name in contestants.names() if name.startswith(contestants.OURS)]
 
 
-def test_who_fails_the_check_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_fails_the_check_has_no_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unlike(Ours):
         def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
             return [(1 - fired, membrane) for fired, membrane in super().trace(spikes)]
 
     monkeypatch.setattr(contestants, "Ours", Unlike)
     plan = Plan(**{**TINY.__dict__, "codes": ("rate",), "hidden": (24,), "num_steps": (4,)})
-    found = __main__.run(plan, ("networks",), None, {}, None)
+    found = __main__.run(plan, ("networks",), None, {}, tmp_path / "results.json")
     everyone = found["networks"][0]["contestants"]
     assert everyone["spikemnist auto"]["stages"] == {}
     assert set(everyone["snnTorch"]["stages"]) == set(STAGES)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from spikemnist import __version__
 from spikemnist.cli import main
+from spikemnist.cli.pictures import input_shape
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyMLP, load_model, save_model
@@ -80,6 +81,15 @@ def test_encode_compares_the_codes(tmp_path: Path) -> None:
     assert 0 < float(rows["latency"][1]) < 0.1
     few = spikemnist(*words[:2], "--num-steps", 4, cwd=tmp_path).stdout
     assert "burst       the longest burst ends on timestep 6" in few
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [((28, 28), (28, 28)), ((784,), (28, 28)), ((8, 28, 28), (224, 28)), ((100,), (1, 100))],
+)
+def test_the_input_is_drawn_as_the_image_is(given: tuple[int, ...], shape: tuple[int, int]) -> None:
+    image = torch.zeros(28, 28)
+    assert input_shape(torch.zeros(5, 1, *given), image) == shape
 
 
 def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ next step takes them from here.
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -24,17 +25,6 @@ POOLED_FROM = 1 << 16
 IDLE_BYTES = 1 << 28
 """How much unused memory is kept; when there is more, all of it is given up."""
 
-NUMPY: dict[torch.dtype, Any] = {
-    torch.bool: np.dtype(np.bool_),
-    torch.uint8: np.dtype(np.uint8),
-    torch.uint16: np.dtype(np.uint16),
-    torch.int32: np.dtype(np.int32),
-    torch.int64: np.dtype(np.int64),
-    torch.float32: np.dtype(np.float32),
-    torch.float64: np.dtype(np.float64),
-}
-"""What kernels compute with."""
-
 # By size. Lists lend and take back in single operations, which a lock could not replace: buffers
 # come back while the garbage collector runs, in any thread, at any line.
 _idle: dict[int, list[Tensor]] = {}
@@ -48,7 +38,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
     Vector loads that straddle two cache lines cost twice as much, hence the alignment.
     """
-    kind = NUMPY[dtype]
+    kind = _numpy(dtype)
     size = math.prod(shape) * kind.itemsize
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
@@ -59,6 +49,11 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     reference = weakref.ref(view, _returned)
     _lent[id(reference)] = reference, buffer
     return torch.from_numpy(view)
+
+
+@functools.cache
+def _numpy(dtype: torch.dtype) -> Any:
+    return torch.empty(0, dtype=dtype, device="cpu").numpy().dtype
 
 
 def _returned(reference: weakref.ref[Any]) -> None:

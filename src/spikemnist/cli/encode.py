@@ -56,12 +56,13 @@ def _compare(command: Encode) -> int:
     for name in available_encoders():
         try:
             encoder = get_encoder(name, num_steps=command.num_steps)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # a plug-in may want other options
             rows.append(f"{name:<12}{error}")
             continue
-        seeds = (torch.Generator().manual_seed(command.seed) for _ in range(2))
-        trains[name] = encoder(image, generator=next(seeds))
-        rows.append(f"{name:<12}{_figures(measure_code(encoder, image, generator=next(seeds)))}")
+        generator = torch.Generator().manual_seed(command.seed)
+        trains[name] = encoder(image, generator=generator)
+        found = measure_code(encoder, image, generator=generator.manual_seed(command.seed))
+        rows.append(f"{name:<12}{_figures(found)}")
         if hasattr(encoder, "decode"):
             decoded[name] = encoder.decode(trains[name])
     pictures.save(viz.codes(trains, decoded=decoded), command.out)

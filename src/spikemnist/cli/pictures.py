@@ -47,7 +47,7 @@ def draw_image(
     """Draw everything that happens to one test image, and the first layer's weights."""
     record = watch(model, encoder, test, index=index, seed=seed)
     image, label = test.images[index], int(test.labels[index])
-    shape = input_shape(record)
+    shape = input_shape(record, image)
     animation = viz.animate(record, label=label, image_shape=shape)
     return [
         save(encoding(record, image), folder / f"encoding-{index}.png"),
@@ -77,16 +77,21 @@ def watch(
 
 def encoding(spikes: Tensor | Record, image: Tensor) -> Figure:
     """Draw the spikes of an image, beside the image where they are pixel by pixel."""
-    shape = input_shape(spikes)
+    shape = input_shape(spikes, image)
     same = shape[0] * shape[1] == image.numel()
     return viz.encoding(spikes, image=image if same else None, image_shape=shape)
 
 
-def input_shape(spikes: Tensor | Record) -> tuple[int, int]:
-    """Return height and width of a picture of the input, its channels below one another."""
+def input_shape(spikes: Tensor | Record, image: Tensor) -> tuple[int, int]:
+    """Return height and width of a picture of the input.
+
+    Those of the image where it has as many values; else its channels below one another.
+    """
     given = spikes if isinstance(spikes, torch.Tensor) else spikes.input
     assert given is not None
     shape = given.shape[2:]
+    if shape.numel() == image.numel():
+        shape = image.shape[-2:]
     return shape[:-1].numel(), shape[-1]
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
+from spikemnist.encoding.protocol import (
+    check_dtype,
+    check_num_steps,
+    check_spikes,
+    intensities,
+    is_integer,
+)
 from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import timesteps
 
@@ -72,7 +78,7 @@ class BurstEncoder:
         check_num_steps(self.num_steps)
         check_dtype(self.dtype)
         numbers = (self.max_spikes, self.min_interval, self.max_interval)
-        if any(not isinstance(one, int) or isinstance(one, bool) or one < 1 for one in numbers):
+        if not all(is_integer(number, 1) for number in numbers):
             raise ValueError(
                 "max_spikes, min_interval and max_interval must be integers >= 1; got "
                 f"{', '.join(map(repr, numbers))}"

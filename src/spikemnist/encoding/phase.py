@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
+from spikemnist.encoding.protocol import (
+    check_dtype,
+    check_num_steps,
+    check_spikes,
+    intensities,
+    is_integer,
+)
 from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import timesteps
 
@@ -77,8 +83,7 @@ class PhaseEncoder:
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
         check_dtype(self.dtype)
-        whole = isinstance(self.num_phases, int) and not isinstance(self.num_phases, bool)
-        if not whole or not 1 <= self.num_phases <= MOST_PHASES:
+        if not is_integer(self.num_phases, 1, MOST_PHASES):
             raise ValueError(
                 f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"
             )

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.encoding.pixels import Coded
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
+from spikemnist.encoding.protocol import (
+    check_dtype,
+    check_num_steps,
+    check_spikes,
+    intensities,
+    is_integer,
+)
 from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import once, timesteps
 
@@ -89,8 +95,7 @@ class PopulationEncoder:
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
         check_dtype(self.dtype)
-        whole = isinstance(self.num_fields, int) and not isinstance(self.num_fields, bool)
-        if not whole or self.num_fields < LEAST_FIELDS:
+        if not is_integer(self.num_fields, LEAST_FIELDS):
             raise ValueError(
                 f"num_fields must be an integer >= {LEAST_FIELDS}; got {self.num_fields!r}"
             )

@@ -75,16 +75,20 @@ def intensities(images: Tensor) -> Tensor:
     return images if images.dtype == torch.float64 else images.to(torch.float32)
 
 
+def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
+    """Return whether a parameter is an integer in a range, which a bool is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def check_num_steps(num_steps: int) -> None:
     """Raise a `ValueError` unless ``num_steps`` is an integer of at least 1."""
-    if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
+    if not is_integer(num_steps, 1):
         raise ValueError(f"num_steps must be an integer >= 1; got {num_steps!r}")
 
 
 def check_first_spike_time(first_spike_time: int, num_steps: int) -> None:
     """Raise a `ValueError` unless ``first_spike_time`` is a timestep of the window."""
-    whole = isinstance(first_spike_time, int) and not isinstance(first_spike_time, bool)
-    if not whole or not 0 <= first_spike_time < num_steps:
+    if not is_integer(first_spike_time, 0, num_steps - 1):
         raise ValueError(
             f"first_spike_time must be an integer in 0..{num_steps - 1} (num_steps - 1); "
             f"got {first_spike_time!r}"

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from spikemnist import ops
+from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,7 +180,7 @@ def _shape_behind(stage: Stage, shape: Sequence[int]) -> Shape:
 def _current(stage: Stage, signal: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the current ``[T, B, ...]`` of all timesteps, folded into the batch on the way."""
     # What is the same at each timestep is computed once; dropout makes it differ.
-    constant = len(signal) > 1 and signal.stride(0) == 0 and not stage.dropout
+    constant = is_constant(signal) and not stage.dropout
     steps = signal[:1] if constant else signal
     current = stage(steps.flatten(0, 1).to(dtype))
     current = current.reshape(*steps.shape[:2], *current.shape[1:])

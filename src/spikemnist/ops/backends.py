@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 
 from spikemnist._runtime import compiler
+from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,11 +78,6 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     places = spikes.shape[3:].numel() if weight.dim() > 2 else 1
     few = FEW_CONSTANT if is_constant(spikes) else FEW_UPDATES
     return steps < FEW_STEPS and steps * batch * weight.shape[:1].numel() * places < few
-
-
-def is_constant(spikes: Tensor) -> bool:
-    """Return whether an input ``[T, ...]`` is one timestep that is seen several times."""
-    return len(spikes) > 1 and spikes.stride(0) == 0
 
 
 def _obstacle(weight: Tensor | None) -> str | None:

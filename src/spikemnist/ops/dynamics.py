@@ -23,6 +23,11 @@ RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
 """How a spike acts on the membrane one step later."""
 
 
+def is_constant(spikes: Tensor) -> bool:
+    """Return whether an input ``[T, ...]`` is one timestep that is seen several times."""
+    return len(spikes) > 1 and spikes.stride(0) == 0
+
+
 def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     r"""Weigh the input of all timesteps in one matrix product: :math:`I_t = W x_t + b`.
 
@@ -49,7 +54,7 @@ def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     >>> linear(image.expand(25, 2, 4), torch.rand(3, 4)).stride(0)
     0
     """
-    if len(spikes) > 1 and spikes.stride(0) == 0:
+    if is_constant(spikes):
         return functional.linear(spikes[0].to(weight.dtype), weight, bias).expand(
             len(spikes), -1, -1
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.ops.backends import is_constant
+from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.event_driven.forward import RESETS
 from spikemnist.ops.event_driven.network import PER_LAYER, Output, nothing_or
 from spikemnist.ops.event_driven.operators import call

@@ -13,7 +13,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
-from spikemnist.ops.backends import is_constant
+from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.backward import (
     Events,
