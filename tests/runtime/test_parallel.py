@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +15,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import spikemnist
 from spikemnist._runtime import openmp, threads
 from spikemnist._runtime.compiler import kernel
+from spikemnist._runtime.teams import by_team
 from spikemnist._runtime.threads import GRAIN, parallel
 from spikemnist._runtime.tickets import next_unit
 
@@ -26,6 +30,8 @@ pytestmark = pytest.mark.usefixtures("threads")
 
 @kernel
 def _visit(ticket, units, visits, rounds):
+    if by_team(ticket):
+        return
     unit = next_unit(ticket)
     while unit < units:
         for _ in range(rounds):
@@ -40,9 +46,10 @@ class Interpreted:
         self.py_func = work
         self.calls: list[tuple[int, int, str]] = []
         self.lock = threading.Lock()
+        self.overloads: dict[str, str] = {}
 
-    def __call__(self, fork: int, count: int, ticket: np.ndarray, units: int) -> None:
-        self.calls.append((fork, count, threading.current_thread().name))
+    def __call__(self, ticket: np.ndarray, units: int) -> None:
+        self.calls.append((ticket[3], ticket[1], threading.current_thread().name))
         while (unit := self.take(ticket)) < units:
             self.py_func(unit)
 
@@ -115,9 +122,9 @@ def test_what_is_not_compiled_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch
     torch.set_num_threads(8)
     calls = []
     parallel(lambda *arguments: calls.append(arguments), 100)
-    ((fork, count, ticket, units),) = calls
-    assert (fork, count, units) == (0, 1, 100)
-    assert ticket.tolist() == [0, 1, 100]
+    ((ticket, units),) = calls
+    assert ticket.tolist() == [0, 1, 100, 0]
+    assert units == 100
 
 
 def in_helpers_alone(unit: int) -> bool:
@@ -217,15 +224,18 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
     monkeypatch.setattr(threads, "_crowded_until", 0.0)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
 
-    def forks(seconds: float) -> set[int]:
+    def forks(seconds: float, *, compiles: bool = False) -> set[int]:
         def work(unit: int) -> None:
             now[0] += seconds
+            if compiles:
+                found.overloads["signature"] = "code"
 
         found = Interpreted(work)
         parallel(found, 2, work=GRAIN)
         return {fork for fork, _, _ in found.calls}
 
     assert forks(0.0) == {1234}
+    assert forks(60.0, compiles=True) == {1234}
     assert forks(threads.STALL) == {1234}  # waited for longer than the work explains
     assert forks(0.0) == {0}
     now[0] += threads.RETRY / 2
@@ -251,3 +261,19 @@ def test_every_unit_is_taken_once(lanes: int, units: int) -> None:
     ticket: Any = np.array([0, lanes, units])
     assert sorted(next_unit(ticket) for _ in range(units)) == list(range(units))
     assert next_unit(ticket) == next_unit(ticket) == units
+
+
+def test_every_kernel_begins_with_the_team() -> None:
+    """One that did not would work alone, and nobody would notice but by the time."""
+    package = Path(spikemnist.__file__).parent
+    kernels = [
+        function
+        for file in package.rglob("*.py")
+        for function in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(function, ast.FunctionDef)
+        if "kernel" in map(ast.unparse, function.decorator_list)
+    ]
+    assert len(kernels) > 10
+    for function in kernels:
+        first = function.body[1 if ast.get_docstring(function) else 0]
+        assert ast.unparse(first) == "if by_team(ticket):\n    return", function.name

@@ -6,66 +6,76 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.core import config
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
 _BYTES = ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
 _FORK = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)])
 
 
-def share(kernel: Callable[..., None], fork: int, threads: int, arguments: tuple[Any, ...]) -> None:
-    """Call a kernel in each of so many threads, through the function at address ``fork``.
+def by_team(ticket: NDArray[Any]) -> Any:
+    """Let a team do all of the kernel that begins with this; tell whether one did.
 
-    The kernel's units of work are numbered, so that one thread alone does all of it: that is
-    what happens where nothing is compiled.
+    The ticket says so: see `tickets`. Each thread of the team calls the kernel with the same
+    arguments, and there the answer is no. Where nothing is compiled there are no teams.
     """
-    kernel(*arguments)
+    return False
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _share_code(typing: Any, kernel: Any, fork: Any, threads: Any, arguments: Any) -> Any:
-    of_kernel = kernel.get_call_type(typing, tuple(arguments), {})
+def _by_team(typing: Any, ticket: Any) -> Any:
+    """Give the code of `by_team`, which is put right into the kernel, to know which one it is.
 
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        given = cgutils.unpack_tuple(builder, values[3])
-        packed = cgutils.alloca_once(builder, ir.LiteralStructType([v.type for v in given]))
-        for index, value in enumerate(given):
-            builder.store(value, cgutils.gep_inbounds(builder, packed, 0, index))
-        body = _body(context, builder, kernel, of_kernel, packed.type)
-        function = builder.inttoptr(values[1], _FORK.as_pointer())
-        count = builder.trunc(values[2], ir.IntType(32))
-        flags = ir.Constant(ir.IntType(32), 0)
-        builder.call(function, [body, builder.bitcast(packed, _BYTES), count, flags])
-        return context.get_dummy_value()
+    So a kernel goes through the compiler once, where a function that calls it alone or in a team
+    would take two more copies of it along.
+    """
 
-    return types.void(kernel, types.intp, types.intp, arguments), code
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(ticket)(context, builder, arguments[0]).data
+        lanes, fork = (builder.gep(data, [ir.Constant(ir.IntType(64), i)]) for i in (1, 3))
+        address = builder.load(fork)
+        nobody = ir.Constant(address.type, 0)
+        shared = builder.icmp_unsigned("!=", address, nobody)
+        with builder.if_then(shared):
+            builder.store(nobody, fork)
+            body, packed = _call_of(builder)
+            function = builder.inttoptr(address, _FORK.as_pointer())
+            count = builder.trunc(builder.load(lanes), ir.IntType(32))
+            flags = ir.Constant(ir.IntType(32), 0)
+            builder.call(function, [body, builder.bitcast(packed, _BYTES), count, flags])
+        return shared
+
+    return types.boolean(ticket), code
 
 
-def _body(context: Any, builder: Any, kernel: Any, signature: Any, packed: Any) -> Any:
-    """Return a C function that unpacks the arguments and calls the kernel."""
-    compiled = kernel.dispatcher.overloads[tuple(signature.args)]
-    context.active_code_library.add_linking_library(compiled.library)
-    name = f"{compiled.fndesc.mangled_name}.in_team"
-    function = ir.Function(builder.module, _BODY, name)
-    function.linkage = "internal"
-    inside = ir.IRBuilder(function.append_basic_block("entry"))
-    data = inside.bitcast(function.args[0], packed)
-    arguments = [
-        inside.load(cgutils.gep_inbounds(inside, data, 0, index))
-        for index in range(len(signature.args))
+def _call_of(builder: Any) -> tuple[Any, Any]:
+    """Return a C function that calls the kernel in which the builder is, and what it takes.
+
+    The threads have the place for what the kernel returns in common: that is always nothing.
+    """
+    kernel = builder.function
+    kind = ir.LiteralStructType([argument.type for argument in kernel.args])
+    with builder.goto_entry_block():
+        packed = builder.alloca(kind)
+    places = [
+        (ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), i))
+        for i in range(len(kernel.args))
     ]
+    for argument, place in zip(kernel.args, places, strict=True):
+        builder.store(argument, builder.gep(packed, place, inbounds=True))
+    body = ir.Function(builder.module, _BODY, f"{kernel.name}.by_team")
+    body.linkage = "internal"
+    inside = ir.IRBuilder(body.append_basic_block("entry"))
+    data = inside.bitcast(body.args[0], packed.type)
     # Kernels raise nothing: there would be nobody to catch it.
-    context.call_internal_no_propagate(inside, compiled.fndesc, signature, arguments)
+    inside.call(kernel, [inside.load(inside.gep(data, place, inbounds=True)) for place in places])
     inside.ret_void()
-    return function
+    return body, packed
 
 
-overload(share)(
-    lambda kernel, fork, threads, arguments: (
-        lambda kernel, fork, threads, arguments: _share_code(kernel, fork, threads, arguments)
-    )
-)
+if not config.DISABLE_JIT:
+    by_team = intrinsic(_by_team)

@@ -59,22 +59,26 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     threads = torch.get_num_threads()
     interpreted = not hasattr(kernel, "py_func")  # and then a ticket is not atomic
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
-    ticket = np.array([0, 1 if alone else threads, units], np.int64)
+    crowded = time.perf_counter() < _crowded_until
+    fork = 0 if alone or crowded else openmp.fork_address()
+    ticket = np.array([0, 1 if alone else threads, units, fork], np.int64)
     if alone:
-        kernel(0, 1, ticket, units, *arguments)
-    elif time.perf_counter() >= _crowded_until and (fork := openmp.fork_address()):
-        _in_team(kernel, work, fork, threads, ticket, units, *arguments)
+        kernel(ticket, units, *arguments)
+    elif fork:
+        _in_team(kernel, work, ticket, units, *arguments)
     else:
-        _in_pool(kernel, min(threads, units) - 1, 0, 1, ticket, units, *arguments)
+        _in_pool(kernel, min(threads, units) - 1, ticket, units, *arguments)
 
 
 def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
     global _crowded_until
-    started = time.perf_counter()
+    compiled: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
+    known, started = len(compiled), time.perf_counter()
     # All of the team: a smaller one would make the runtime end the other threads.
     kernel(*arguments)
     ended = time.perf_counter()
-    if ended - started > STALL + 10e-9 * work:
+    # A call that had to compile the kernel, or to load it, tells nothing about the machine.
+    if len(compiled) == known and ended - started > STALL + 10e-9 * work:
         _crowded_until = ended + RETRY
 
 

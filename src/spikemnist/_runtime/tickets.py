@@ -1,10 +1,11 @@
 """Who does which unit of work, as kernels see it: take the next one until none is left.
 
-A ticket is ``[numbers taken, lanes, units]``. The units are cut into as many runs of neighbours as
-there are lanes, one for each thread, and the numbers are dealt out to the lanes in turn. So
-threads that keep step each work along a run of their own: neighbouring units share cache lines,
-which travel slowly between cores. One that falls behind leaves its units to the others all the
-same.
+A ticket is ``[numbers taken, lanes, units, fork]``. The units are cut into as many runs of
+neighbours as there are lanes, one for each thread, and the numbers are dealt out to the lanes in
+turn. So threads that keep step each work along a run of their own: neighbouring units share cache
+lines, which travel slowly between cores. One that falls behind leaves its units to the others all
+the same. ``fork`` is the address that `openmp.fork_address` gives, until a team of ``lanes``
+threads has been formed, or 0 where there is to be none.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.teams import by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.encoding import splitmix
@@ -65,6 +66,8 @@ def _write(
 def _bernoulli(
     ticket: Array, units: int, levels: Array, table: Any, spikes: Array, seed: Any, first: int
 ) -> None:
+    if by_team(ticket):
+        return
     steps, _, features = spikes.shape
     pairs = (steps + 1) // 2
     pixels = np.empty(features, np.int64)
@@ -93,6 +96,8 @@ def _bernoulli(
 
 @kernel
 def _once(ticket: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
+    if by_team(ticket):
+        return
     steps, _, features = spikes.shape
     b = next_unit(ticket)
     while b < units:

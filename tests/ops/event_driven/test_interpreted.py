@@ -43,7 +43,10 @@ SETTINGS = """
 [run]
 branch = true
 source = spikemnist
+[report]
+exclude_also = if by_team
 """
+"""Where nothing is compiled there are no teams."""
 
 
 def test_without_compilation_the_kernels_do_the_same(tmp_path: Path) -> None:

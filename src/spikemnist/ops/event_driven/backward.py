@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.teams import by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.events import BURST
 from spikemnist.ops.event_driven.forward import (
@@ -170,6 +171,8 @@ def run_backward(
 
     The slices are the same for any number of threads, and their sums are added in their order.
     """
+    if by_team(ticket):
+        return
     batch, _, steps, _ = past.membrane.shape
     slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
     groups = -(-batch // group)
@@ -233,6 +236,8 @@ def _add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> N
 @kernel
 def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
     """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
+    if by_team(ticket):
+        return
     m = next_unit(ticket)
     while m < units:
         total = slices[0, m]

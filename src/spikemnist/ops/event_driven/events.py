@@ -19,6 +19,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.teams import by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import WIDTH
@@ -106,6 +107,8 @@ def _pack(
     counts: Array,
     analog: Array,
 ) -> None:
+    if by_team(ticket):
+        return
     steps, features = spikes.shape[0], spikes.shape[2]
     whole = features // WIDTH
     zero, one = binary
@@ -146,6 +149,8 @@ def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
 
 @kernel
 def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
+    if by_team(ticket):
+        return
     features = spikes.shape[2]
     b = next_unit(ticket)
     while b < units:
@@ -167,6 +172,8 @@ def count(words: Tensor) -> Array:
 
 @kernel
 def _count(ticket: Array, units: int, words: Array, counts: Array) -> None:
+    if by_team(ticket):
+        return
     b = next_unit(ticket)
     while b < units:
         total = 0
@@ -191,6 +198,8 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
 
 @kernel
 def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
+    if by_team(ticket):
+        return
     b = next_unit(ticket)
     while b < units:
         position = starts[b, 0]
@@ -258,6 +267,8 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 
 @kernel
 def _count_active(ticket: Array, units: int, words: Array, rows: int, active: Array) -> None:
+    if by_team(ticket):
+        return
     g = next_unit(ticket)
     while g < units:
         here, total = words[g * rows : (g + 1) * rows], 0
@@ -280,6 +291,8 @@ def _by_neuron(
     starts: Array,
     patterns: Array,
 ) -> None:
+    if by_team(ticket):
+        return
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
     g = next_unit(ticket)
