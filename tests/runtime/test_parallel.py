@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gc
 import math
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 import spikemnist
 from spikemnist._runtime import openmp, threads
 from spikemnist._runtime.compiler import kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import GRAIN, parallel
 from spikemnist._runtime.tickets import next_unit
 
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("threads")
 def _visit(ticket, units, visits, rounds):
     if by_team(ticket):
         return
+    visits = borrowed(visits)
     unit = next_unit(ticket)
     while unit < units:
         for _ in range(rounds):
@@ -86,6 +89,38 @@ def test_each_unit_is_done_once(count: int, units: int, work: int) -> None:
         parallel(_visit, units, visits, 50, work=work)
     assert (visits == 20 * 50 * (units > 0)).all()
     assert torch.get_num_threads() == count
+
+
+class Pair(NamedTuple):
+    number: float
+    rows: tuple[np.ndarray, np.ndarray]
+
+
+@kernel
+def _copy(ticket, units, pair):
+    if by_team(ticket):
+        return
+    pair = borrowed(pair)
+    unit = next_unit(ticket)
+    while unit < units:
+        source, target = pair.rows[0][unit], pair.rows[1][unit]
+        target[:] = pair.number * source
+        unit = next_unit(ticket)
+
+
+@pytest.mark.usefixtures("where")
+def test_what_a_kernel_borrows_it_leaves_to_its_owner() -> None:
+    torch.set_num_threads(4)
+    source, target = np.arange(300.0).reshape(100, 3), np.zeros((100, 3))
+    before = sys.getrefcount(source), sys.getrefcount(target)
+    for _ in range(20):
+        parallel(_copy, 100, Pair(2.0, (source, target)))
+    assert np.array_equal(target, 2 * source)
+    gc.collect()  # what compiled them
+    deadline = time.monotonic() + 60  # until the helpers have seen that they were not needed
+    while (sys.getrefcount(source), sys.getrefcount(target)) != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("pooled")
@@ -263,8 +298,8 @@ def test_every_unit_is_taken_once(lanes: int, units: int) -> None:
     assert next_unit(ticket) == next_unit(ticket) == units
 
 
-def test_every_kernel_begins_with_the_team() -> None:
-    """One that did not would work alone, and nobody would notice but by the time."""
+def test_every_kernel_begins_with_the_team_and_borrows() -> None:
+    """One that did not would work alone, or slowly, and nobody would notice but by the time."""
     package = Path(spikemnist.__file__).parent
     kernels = [
         function
@@ -275,5 +310,6 @@ def test_every_kernel_begins_with_the_team() -> None:
     ]
     assert len(kernels) > 10
     for function in kernels:
-        first = function.body[1 if ast.get_docstring(function) else 0]
+        first, second, *_ = function.body[1 if ast.get_docstring(function) else 0 :]
         assert ast.unparse(first) == "if by_team(ticket):\n    return", function.name
+        assert " = borrowed(" in ast.unparse(second), function.name

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import config
-from numba.extending import intrinsic
+from numba.core import cgutils, config
+from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
 if TYPE_CHECKING:
@@ -79,3 +79,37 @@ def _call_of(builder: Any) -> tuple[Any, Any]:
 
 if not config.DISABLE_JIT:
     by_team = intrinsic(_by_team)
+
+
+def borrowed(arguments: tuple[Any, ...]) -> Any:
+    """Return the arguments of a kernel as arrays that nobody counts references to.
+
+    The caller of a kernel keeps them. In compiled code each view of an array, and each look into a
+    tuple of them, would otherwise count with an atomic addition, and threads that count at the
+    same place wait for each other.
+    """
+    return arguments
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _borrowed_code(typing: Any, arguments: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return _disown(context, builder, arguments, values[0])
+
+    return arguments(arguments), code
+
+
+def _disown(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.Array):
+        array = make_array(kind)(context, builder, value)
+        array.meminfo = ir.Constant(array.meminfo.type, None)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind, cgutils.unpack_tuple(builder, value), strict=True)
+        return context.make_tuple(
+            builder, kind, [_disown(context, builder, *part) for part in parts]
+        )
+    return value
+
+
+overload(borrowed)(lambda arguments: lambda arguments: _borrowed_code(arguments))

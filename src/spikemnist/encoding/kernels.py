@@ -15,7 +15,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.encoding import splitmix
@@ -68,6 +68,7 @@ def _bernoulli(
 ) -> None:
     if by_team(ticket):
         return
+    levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
     pairs = (steps + 1) // 2
     pixels = np.empty(features, np.int64)
@@ -98,6 +99,7 @@ def _bernoulli(
 def _once(ticket: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
     if by_team(ticket):
         return
+    levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
     b = next_unit(ticket)
     while b < units:

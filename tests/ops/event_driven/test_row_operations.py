@@ -124,12 +124,14 @@ def test_sums_of_rows(
     assert np.array_equal(table, expected)
 
 
-@given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9))
-def test_weighed_rows(seed: int, dtype: type, count: int) -> None:
-    table, out = rows(9, seed, dtype), np.full(WIDTH, np.nan, dtype)
-    weights = rows(6, seed + 1, dtype)[:, :count].copy().reshape(2, 3, count)
-    parallel(_weigh_rows, 1, out, table, weights, 1, 2)
-    assert np.array_equal(out, weights[1, 2] @ table[:count])
+@given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9), st.integers(1, 10), st.data())
+def test_weighed_rows(seed: int, dtype: type, count: int, steps: int, data: st.DataObject) -> None:
+    table, out = rows(9, seed, dtype), np.full((vector.TOGETHER, WIDTH), np.nan, dtype)
+    weights = rows(3 * steps, seed + 1, dtype)[:, :count].copy().reshape(steps, 3, count)
+    t, b = data.draw(st.integers(0, steps - 1)), data.draw(st.integers(0, 2))
+    parallel(_weigh_rows, 1, out, table, weights, t, b)
+    for i, row in enumerate(out):
+        assert np.array_equal(row, weights[min(t + i, steps - 1), b] @ table[:count])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])

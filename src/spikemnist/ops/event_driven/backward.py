@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.events import BURST
 from spikemnist.ops.event_driven.forward import (
@@ -39,7 +39,7 @@ from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
 from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, put_part, transpose
-from spikemnist.ops.event_driven.vector import add_rows, scatter_row, weigh_rows
+from spikemnist.ops.event_driven.vector import TOGETHER, add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from spikemnist.ops.event_driven.events import ByNeuron, ByTimestep
 
     Array = NDArray[Any]
+
+
+CARRIED, START = TOGETHER, TOGETHER + 1
+"""Rows of scratch: what goes back to the timestep before, and the membrane before the first one.
+Before them are those of what comes through the spikes, for the timesteps weighed `TOGETHER`."""
 
 
 class Slope(NamedTuple):
@@ -173,12 +178,15 @@ def run_backward(
     """
     if by_team(ticket):
         return
+    neurons, slope, past, incoming, events, outgoing = borrowed(
+        (neurons, slope, past, incoming, events, outgoing)
+    )
     batch, _, steps, _ = past.membrane.shape
     slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
     groups = -(-batch // group)
     membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
-    scratch = aligned_rows(3, neurons.beta)
+    scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
     weights = aligned_rows(past.drive.weights.shape[1], neurons.beta)
     # A whole gradient stays in the second-level cache until it is done.
@@ -197,9 +205,9 @@ def run_backward(
         for g in range(part * groups // slices, (part + 1) * groups // slices):
             begin, end = g * group, min((g + 1) * group, batch)
             for b in range(begin, end):
-                load_initial(past.drive.initial, b, m, at(scratch, 2))
+                load_initial(past.drive.initial, b, m, at(scratch, START))
                 if past.again:
-                    inflow, start = at(scratch, 0), at(scratch, 2)
+                    inflow, start = at(scratch, CARRIED), at(scratch, START)
                     scan(neurons, past.drive, weights, b, m, inflow, start, membrane, words)
                 rows = membrane if past.again else past.membrane[b, m]
                 # Groups of several samples have no tables: two rows for each timestep.
@@ -238,6 +246,7 @@ def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
     """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
     if by_team(ticket):
         return
+    slices, weight = borrowed((slices, weight))
     m = next_unit(ticket)
     while m < units:
         total = slices[0, m]
@@ -270,13 +279,11 @@ def _adjoint(
 ) -> None:
     """Fill ``delta`` from the rows of the membrane.
 
-    ``scratch`` holds the initial membrane in its third row; its first row takes the gradient of
-    it.
+    ``scratch`` holds the initial membrane in its row `START`; `CARRIED` takes the gradient of it.
     """
     steps = len(membrane)
     beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
-    carried, through, start = at(scratch, 0), at(scratch, 1), at(scratch, 2)
-    total = at(sums, 0)
+    carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
     weights = incoming.weights[m if narrow else 0]
@@ -284,15 +291,19 @@ def _adjoint(
     on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
     kind, first, second = slope.kind, slope.first, slope.second
     clear(carried)
-    clear(through)
+    for row in range(TOGETHER):
+        clear(at(scratch, row))
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start
+        among = t % TOGETHER
+        through = at(scratch, among)
         # What comes through the spikes: from the layer above, less what dropout took, and from
         # the loss.
         if narrow:
-            weigh_rows(through, weights, incoming.above, t, b)
+            if among == TOGETHER - 1 or t == steps - 1:
+                weigh_rows(scratch, weights, incoming.above, t - among, b)
         elif wide or from_loss:
             clear(through)
             if wide:
@@ -373,9 +384,9 @@ def _hand_out(
 ) -> None:
     """Write the gradients that each sample has to itself.
 
-    The first row of ``scratch`` is that of the initial membrane; the second one is free.
+    Row `CARRIED` of ``scratch`` is that of the initial membrane; the first one is free.
     """
-    carried, total = at(scratch, 0), at(scratch, 1)
+    carried, total = at(scratch, CARRIED), at(scratch, 0)
     if len(outgoing.initial):
         put_part(outgoing.initial[b], m, carried)
     if len(outgoing.adjoint) == steps:

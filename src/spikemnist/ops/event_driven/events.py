@@ -19,7 +19,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import WIDTH
@@ -109,6 +109,7 @@ def _pack(
 ) -> None:
     if by_team(ticket):
         return
+    spikes, binary, words, counts, analog = borrowed((spikes, binary, words, counts, analog))
     steps, features = spikes.shape[0], spikes.shape[2]
     whole = features // WIDTH
     zero, one = binary
@@ -151,6 +152,7 @@ def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
 def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
     if by_team(ticket):
         return
+    words, spikes = borrowed((words, spikes))
     features = spikes.shape[2]
     b = next_unit(ticket)
     while b < units:
@@ -174,6 +176,7 @@ def count(words: Tensor) -> Array:
 def _count(ticket: Array, units: int, words: Array, counts: Array) -> None:
     if by_team(ticket):
         return
+    words, counts = borrowed((words, counts))
     b = next_unit(ticket)
     while b < units:
         total = 0
@@ -200,17 +203,24 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
 def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
     if by_team(ticket):
         return
+    words, neurons, starts = borrowed((words, neurons, starts))
+    active = np.empty(words.shape[2], np.int64)
     b = next_unit(ticket)
     while b < units:
         position = starts[b, 0]
         for t in range(words.shape[1]):
+            number = 0
             for w in range(words.shape[2]):
-                word = words[b, t, w]
+                # Written in any case and kept if it has spikes: no branch to mispredict.
+                active[number] = w
+                number += words[b, t, w] != 0
+            for i in range(number):
+                word = words[b, t, active[i]]
                 end = position + count_bits(word)
                 # Few words have more bits than fit: a branch that is seldom mispredicted.
                 while position < end:
-                    for i in range(SPILL + 1):
-                        neurons[position + i] = w * WIDTH + lowest_bit(word)
+                    for j in range(SPILL + 1):
+                        neurons[position + j] = active[i] * WIDTH + lowest_bit(word)
                         word = drop_lowest_bit(word)
                     position += SPILL + 1
                 position = end
@@ -269,6 +279,7 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 def _count_active(ticket: Array, units: int, words: Array, rows: int, active: Array) -> None:
     if by_team(ticket):
         return
+    words, active = borrowed((words, active))
     g = next_unit(ticket)
     while g < units:
         here, total = words[g * rows : (g + 1) * rows], 0
@@ -293,6 +304,9 @@ def _by_neuron(
 ) -> None:
     if by_team(ticket):
         return
+    words, first, groups, neurons, starts, patterns = borrowed(
+        (words, first, groups, neurons, starts, patterns)
+    )
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
     g = next_unit(ticket)

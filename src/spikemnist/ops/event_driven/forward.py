@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
@@ -94,6 +94,7 @@ def run_forward(
     """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
     if by_team(ticket):
         return
+    neurons, drive, trace = borrowed((neurons, drive, trace))
     batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
     weights, loaded = aligned_rows(drive.weights.shape[1], neurons.beta), -1

@@ -15,7 +15,7 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import by_team
+from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import VECTOR_BYTES, WIDTH
@@ -63,6 +63,7 @@ def tile_weights(weight: Tensor) -> Array:
 def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
     if by_team(ticket):
         return
+    weight, tiled = borrowed((weight, tiled))
     m = next_unit(ticket)
     while m < units:
         load_tile(tiled[m], weight, m)
@@ -92,6 +93,7 @@ def untile(tiled: Tensor, neurons: int) -> Tensor:
 def _untile(ticket: Array, units: int, tiled: Array, rows: Array) -> None:
     if by_team(ticket):
         return
+    tiled, rows = borrowed((tiled, rows))
     neurons = rows.shape[2]
     b = next_unit(ticket)
     while b < units:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 UNROLL = 4
 """Rows that are added up before the sum goes to the accumulator: shorter chains of additions."""
 
+TOGETHER = 4
+"""Timesteps that are weighed at once: a row is loaded once for all of them, and the processor
+works at one sum while another waits for its last product."""
+
 
 def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int) -> None:
     """Set row ``out`` to the sum of the rows ``table[indices[start:stop]]``."""
@@ -43,8 +47,12 @@ def scatter_row(table: Array, row: Array, indices: Array, start: int, stop: int)
 
 
 def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
-    """Set row ``out`` to the sum of the rows of ``table``, times the numbers ``weights[t, b]``."""
-    out[:] = weights[t, b] @ table[: weights.shape[2]]
+    """Set `TOGETHER` rows to the sums of the rows of ``table`` times ``weights[t + i, b]``.
+
+    Behind the last timestep its row is repeated.
+    """
+    for i in range(TOGETHER):
+        out[i] = weights[min(t + i, len(weights) - 1), b] @ table[: weights.shape[2]]
 
 
 def transpose_block(out: Array, source: Array) -> None:
@@ -205,18 +213,28 @@ def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any, t: Any, b:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
         weight = make_array(weights)(context, builder, arguments[2])
-        _, batch, count = cgutils.unpack_tuple(builder, weight.shape)
-        begin = builder.mul(builder.add(builder.mul(arguments[3], batch), arguments[4]), count)
+        steps, batch, count = cgutils.unpack_tuple(builder, weight.shape)
+        last, begins = builder.sub(steps, ir.Constant(INDEX, 1)), []
+        for i in range(TOGETHER):
+            step = builder.add(arguments[3], ir.Constant(INDEX, i))
+            step = builder.select(builder.icmp_signed("<", step, last), step, last)
+            place = builder.add(builder.mul(step, batch), arguments[4])
+            begins.append(builder.gep(weight.data, [builder.mul(place, count)], inbounds=True))
 
         def body(position: Any, sums: list[Any]) -> list[Any]:
-            place = builder.add(begin, position)
-            scalar = builder.load(builder.gep(weight.data, [place], inbounds=True))
-            all_lanes = rows.splat(scalar)
-            terms = rows.load(rows.of_table(base, position))
-            return [rows.multiply_add(all_lanes, *pair) for pair in zip(terms, sums, strict=True)]
+            terms, new = rows.load(rows.of_table(base, position)), []
+            for i, begin in enumerate(begins):
+                scalar = builder.load(builder.gep(begin, [position], inbounds=True))
+                lanes = rows.splat(scalar)
+                row = sums[i * rows.count : (i + 1) * rows.count]
+                pairs = zip(terms, row, strict=True)
+                new += [rows.multiply_add(lanes, *pair) for pair in pairs]
+            return new
 
-        sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros(), body)
-        rows.store(sums, target)
+        sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros() * TOGETHER, body)
+        for i in range(TOGETHER):
+            to = rows.of_table(target, ir.Constant(INDEX, i))
+            rows.store(sums[i * rows.count : (i + 1) * rows.count], to)
         return context.get_dummy_value()
 
     return types.void(out, table, weights, types.intp, types.intp), code
