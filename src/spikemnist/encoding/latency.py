@@ -140,7 +140,7 @@ class LatencyEncoder:
             time = self._charging_time(x.clamp_min(lowest))
             if self.normalize:
                 time = time * window / self._charging_time(lowest)
-        return time.add_(self.first_spike_time).round()
+        return time.add_(self.first_spike_time).round_()
 
     def _charging_time(self, x: Tensor) -> Tensor:
         return self.tau * torch.log(x / (x - self.threshold))
