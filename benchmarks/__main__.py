@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import contestants, growth, layer, memory, networks, report, training, tutorial
+from benchmarks import (
+    contestants,
+    convolution,
+    growth,
+    layer,
+    memory,
+    networks,
+    report,
+    training,
+    tutorial,
+)
 from benchmarks.plan import QUICK, Plan
 from spikemnist._atomic import write_atomically
 from spikemnist.benchmark import CODES, describe_machine
@@ -27,7 +37,7 @@ from spikemnist.benchmark import CODES, describe_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-SECTIONS = ("networks", "layers", "memory", "tutorial", "fit")
+SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit")
 JSON, PAGE = "results.json", "results.md"
 
 
@@ -102,6 +112,10 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
         "networks": (lambda workload: networks.measure(workload, plan), plan.workloads()),
         "layers": (lambda width: layer.measure(width, plan), plan.layer_widths),
         "memory": (memory.measure, weighed),
+        "convolution": (
+            lambda workload: convolution.measure(workload, plan),
+            [replace(plan.convolution, code=code) for code in plan.codes if code != "latency"],
+        ),
         "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
         "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
     }

@@ -29,6 +29,8 @@ class Plan:
         Of the single layer with dense input.
     memory
         The network whose training step is weighed; in every code.
+    convolution
+        Timesteps and batch of the convolutional network; in rate and direct code.
     epoch
         Training images of the epoch of ``fit``.
     repeats, budget
@@ -45,6 +47,7 @@ class Plan:
     layer_steps: int = 500
     layer_batch: int = 16
     memory: Workload = Workload(batch=512)  # noqa: RUF009
+    convolution: Workload = Workload(num_steps=8, batch=64)  # noqa: RUF009
     epoch: int = 5000
     repeats: int = 30
     budget: float = 8.0
@@ -76,6 +79,7 @@ QUICK = Plan(
     layer_widths=(64, 128, 256),
     layer_steps=20,
     memory=Workload(hidden=64, batch=128),
+    convolution=Workload(num_steps=3, batch=8),
     epoch=640,
     repeats=6,
     budget=0.2,

@@ -40,6 +40,7 @@ def page(results: Results, pictures: Iterable[str]) -> str:
         *growth(results["growth"]),
         *layers(results["layers"]),
         *memory(results["memory"]),
+        *convolution(results.get("convolution", ())),
         *tutorial(results["tutorial"]),
         *training(results["fit"], results["command"]),
         *notes(results),
@@ -166,6 +167,31 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
         yield table(("", "MiB", "snnTorch's over it"), rows)
 
 
+def convolution(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield the convolutional network, in every stage."""
+    if not measured:
+        return
+    yield "## A convolutional network"
+    yield (
+        "That of snnTorch's tutorial 6. Milliseconds: the median, and in brackets the quartiles. A "
+        "ratio is the median of the fastest peer over ours."
+    )
+    for network in measured:
+        everyone = network["contestants"]
+        yield (
+            f"### {network['code']}, {network['layers']}, T={network['num_steps']}, "
+            f"batch {network['batch']}"
+        )
+        yield stages(everyone, STAGES)
+        ratios = [
+            f"{stage} {ratio(everyone, peer, stage)} ({peer})"
+            for stage in (STEP, INFERENCE)
+            if (peer := fastest_peer(everyone, stage))
+        ]
+        if ratios:
+            yield f"Against the fastest peer: {', '.join(ratios)}."
+
+
 def tutorial(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the tutorial's network through `accelerate`."""
     for found in measured:
@@ -200,11 +226,17 @@ def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
 
 def notes(results: Results) -> Iterator[str]:
     """Yield in what each differs, and why some speeds are not shown."""
-    groups = [*results["networks"], *results["layers"], *results["tutorial"]]
+    groups = [
+        *results["networks"],
+        *results["layers"],
+        *results.get("convolution", ()),
+        *results["tutorial"],
+    ]
     differs: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
     for group in groups:
         where = str(workload_of(group)) if "code" in group else f"{group.get('width')} neurons"
+        where = group.get("layers", where)
         for name, found in group.get("contestants", {}).items():
             for difference in filter(None, found["differs"].split("; ")):
                 differs.setdefault(name, {})[difference] = None

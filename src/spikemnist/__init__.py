@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spikemnist import data, encoding, models, ops, training, viz
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
-    from spikemnist.models import LeakyMLP, accelerate, load_model, save_model
+    from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
     from spikemnist.training import evaluate, fit
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DirectEncoder",
     "LatencyEncoder",
+    "LeakyConvNet",
     "LeakyMLP",
     "RateEncoder",
     "__version__",
@@ -51,7 +52,7 @@ _ROOMS = ("data", "encoding", "models", "ops", "training", "viz")
 _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
-    "models": ("LeakyMLP", "accelerate", "load_model", "save_model"),
+    "models": ("LeakyConvNet", "LeakyMLP", "accelerate", "load_model", "save_model"),
     "training": ("evaluate", "fit"),
 }
 

@@ -179,6 +179,8 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("train --num-steps 0", "num_steps must be an integer >= 1; got 0"),
         ("train --seed -1", "seed must not be negative"),
         ("train --hidden 0", "must be positive integers"),
+        ("train --model conv --layers 12K5-10", "'12K5' in layers='12K5-10' is none of 12C5"),
+        ("train --model conv --encoder population", "conv needs a picture at each timestep"),
         ("train --encoder latncy", "did you mean 'latency'?"),
         ("train --backend triton", "backend must be one of"),
         ("train --device cuda:99", "is not available; this machine has"),

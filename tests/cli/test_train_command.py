@@ -150,6 +150,24 @@ def test_a_damaged_checkpoint_is_a_failure_that_touches_nothing(run: Path, tmp_p
     assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
 
 
+def test_a_convolutional_network_goes_the_whole_way(tmp_path: Path) -> None:
+    """With defaults of its own, beside which options win; and then through the other commands."""
+    words = ("--model", "conv", "--layers", "4C5-P2-6C5-P2-10", "--epochs", 2, "--out", "run")
+    result = spikemnist("train", *words, cwd=tmp_path)
+    accuracy = re.search(r"test accuracy +([\d.]+)% of 1,000 images", result.stdout)
+    assert accuracy is not None, result.stdout
+    assert float(accuracy[1]) >= 90
+    config = json.loads((tmp_path / "run/config.json").read_text(encoding="utf-8"))
+    assert (config["encoder"], config["batch_norm"], config["epochs"]) == ("direct", True, 2)
+    sizes = {"hidden 1": 576, "hidden 2": 96, "output": 10}
+    assert load_model(tmp_path / "run/model.safetensors").sizes == sizes
+    assert f"accuracy          {accuracy[1]}%" in spikemnist("evaluate", "run", cwd=tmp_path).stdout
+    drawn = spikemnist("plot", "run", cwd=tmp_path).stdout.split()
+    assert len(drawn) == 7
+    again = spikemnist("train", "--resume", "--out", "run", cwd=tmp_path)
+    assert accuracy[0] in again.stdout
+
+
 def test_the_backends_agree(tmp_path: Path) -> None:
     rows = []
     for backend in ("reference", "snntorch"):

@@ -69,9 +69,21 @@ def test_weights_of_the_wrong_shape(shape):
         viz.receptive_fields(torch.zeros(shape))
 
 
-def test_a_model_without_a_linear_layer():
-    with pytest.raises(ValueError, match=r"Conv2d has no torch.nn.Linear"):
-        viz.receptive_fields(nn.Conv2d(1, 2, 3))
+def test_kernels_of_a_convolution():
+    """Their own shape counts, with the input channels below one another."""
+    convolution = nn.Conv2d(2, 5, (3, 4))
+    drawn = grid(viz.receptive_fields(nn.Sequential(convolution, nn.Linear(7, 2)))).get_array()
+    expected = grid(
+        viz.receptive_fields(convolution.weight.flatten(1), image_shape=(6, 4))
+    ).get_array()
+    assert np.array_equal(drawn.filled(0), expected.filled(0))
+    figure = viz.receptive_fields(convolution, neurons=[1, 3])
+    assert title(figure.axes[0]) == "input weights of 2 of 5 kernels"
+
+
+def test_a_model_without_such_a_layer():
+    with pytest.raises(ValueError, match=r"MaxPool2d has no torch.nn.Linear and no torch.nn.Conv"):
+        viz.receptive_fields(nn.MaxPool2d(2))
 
 
 def test_neither_model_nor_weights():

@@ -73,6 +73,6 @@ def _take(size: int) -> Tensor:
 
 def _give_back(buffer: Tensor) -> None:
     size = buffer.numel()
-    if sum(each * len(buffers) for each, buffers in list(_idle.items())) + size > IDLE_BYTES:
+    if sum([each * len(buffers) for each, buffers in list(_idle.items())]) + size > IDLE_BYTES:
         _idle.clear()
     _idle.setdefault(size, []).append(buffer)

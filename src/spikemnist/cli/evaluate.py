@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.options import Evaluate
     from spikemnist.encoding import Encoder
-    from spikemnist.models import LeakyMLP
+    from spikemnist.models.files import Model
     from spikemnist.training import Evaluation
 
 
@@ -60,7 +60,7 @@ def model_file(run: Path) -> Path:
     return file
 
 
-def load(file: Path) -> tuple[LeakyMLP, Encoder]:
+def load(file: Path) -> tuple[Model, Encoder]:
     """Return a stored model and the encoder that it was trained with."""
     stored = model_metadata(file)["encoder"]
     if stored is None:

@@ -45,8 +45,19 @@ class Train(Source):
     num_steps: int = 8
     """Timesteps for each image."""
 
+    model: Literal["mlp", "conv"] = "mlp"
+    """mlp: dense layers of leaky neurons. conv: convolutions before them, with defaults of their
+    own."""
+
     hidden: tuple[int, ...] = (512,)
-    """Neurons of each hidden layer."""
+    """Neurons of each hidden layer of an mlp."""
+
+    layers: str = "12C5-P2-64C5-P2-10"
+    """Layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 pooling, a
+    number a dense layer."""
+
+    batch_norm: bool = False
+    """Normalise what comes out of each convolution of a conv."""
 
     epochs: int = 10
     """Passes over the training images."""

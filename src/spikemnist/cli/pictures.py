@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     from spikemnist.data import ImageDataset
     from spikemnist.encoding import Encoder
-    from spikemnist.models import LeakyMLP, Record
+    from spikemnist.models import Record
+    from spikemnist.models.files import Model
     from spikemnist.training import Evaluation, History
 
 
 def draw_training(
     folder: Path,
-    model: LeakyMLP,
+    model: Model,
     encoder: Encoder,
     test: ImageDataset,
     history: History,
@@ -42,7 +43,7 @@ def draw_training(
 
 
 def draw_image(
-    folder: Path, model: LeakyMLP, encoder: Encoder, test: ImageDataset, index: int, seed: int
+    folder: Path, model: Model, encoder: Encoder, test: ImageDataset, index: int, seed: int
 ) -> list[Path]:
     """Draw everything that happens to one test image, and the first layer's weights."""
     record = watch(model, encoder, test, index=index, seed=seed)
@@ -62,9 +63,7 @@ def draw_image(
     ]
 
 
-def watch(
-    model: LeakyMLP, encoder: Encoder, test: ImageDataset, *, index: int, seed: int
-) -> Record:
+def watch(model: Model, encoder: Encoder, test: ImageDataset, *, index: int, seed: int) -> Record:
     """Run one test image through the network, recording everything."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, request
 from spikemnist.encoding import describe_encoder, get_encoder
-from spikemnist.models import LeakyMLP, save_model
+from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
 from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
 from spikemnist.training.settings import Settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.options import Train
     from spikemnist.encoding import Encoder
+    from spikemnist.models.files import Model
     from spikemnist.training import History
 
 SCHEDULE = "one_cycle"
@@ -79,16 +80,22 @@ def run(command: Train) -> int:
     return 0
 
 
-def _model(command: Train, encoder: Encoder) -> LeakyMLP:
-    select_backend(command.backend)
+def _model(command: Train, encoder: Encoder) -> Model:
+    backend: Any = command.backend
+    select_backend(backend)
     # A code may have several neurons for a pixel.
-    features = encoder(torch.zeros((1, *IMAGE), dtype=torch.uint8)).shape[2:].numel()
+    shape = encoder(torch.zeros((1, *IMAGE), dtype=torch.uint8)).shape[2:]
     with torch.random.fork_rng([]):
         torch.manual_seed(command.seed)
-        return LeakyMLP(
-            features,
-            command.hidden,
-            backend=command.backend,  # type: ignore[arg-type]
+        if command.model == "mlp":
+            return LeakyMLP(shape.numel(), command.hidden, backend=backend)
+        if shape != IMAGE:
+            raise ValueError(
+                f"--model conv needs a picture at each timestep, and --encoder {command.encoder} "
+                f"makes {tuple(shape)} of an image: choose another code, or --model mlp"
+            )
+        return LeakyConvNet(
+            command.layers, (1, *IMAGE), batch_norm=command.batch_norm, backend=backend
         )
 
 

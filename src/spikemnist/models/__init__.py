@@ -2,18 +2,21 @@
 
 from spikemnist.models.accelerated import Accelerated, accelerate
 from spikemnist.models.files import load_model, model_metadata, save_model
+from spikemnist.models.leaky_conv_net import LeakyConvNet
 from spikemnist.models.leaky_mlp import LeakyMLP
-from spikemnist.models.readout import READOUTS, running_scores
+from spikemnist.models.readout import READOUTS, first_spike_times, running_scores
 from spikemnist.models.record import LayerRecord, Record, decide
 
 __all__ = [
     "READOUTS",
     "Accelerated",
     "LayerRecord",
+    "LeakyConvNet",
     "LeakyMLP",
     "Record",
     "accelerate",
     "decide",
+    "first_spike_times",
     "load_model",
     "model_metadata",
     "running_scores",

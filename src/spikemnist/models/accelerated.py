@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -95,11 +95,14 @@ class Accelerated(nn.Module):
         As `accelerate` takes them.
     """
 
+    _also: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """Modules that a subclass has in its network beside those that `accelerate` takes."""
+
     def __init__(self, network: nn.Module, *, readout: ReadoutName, backend: ops.Backend) -> None:
         super().__init__()
         check_readout(readout)
         ops.select_backend(backend)
-        read_stages(network)
+        read_stages(network, self._also)
         self.network = network
         self.readout = readout
         self.backend = backend
@@ -111,7 +114,7 @@ class Accelerated(nn.Module):
         Those behind a convolution depend on the size of the input, and are a `ValueError` here;
         `Record.sizes` has them.
         """
-        return _sizes(self._shapes(()))
+        return self._sizes(())
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
         """Return membranes at rest, one ``[batch_size, ...]`` for each layer.
@@ -167,7 +170,7 @@ class Accelerated(nn.Module):
             raise ValueError(
                 f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"
             )
-        stages, like = read_stages(self.network), self._like()
+        stages, like = self._stages(), self._like()
         if state is not None and len(state) != len(stages):
             raise ValueError(
                 f"state must hold the membranes of {len(stages)} layers; got {len(state)}"
@@ -196,7 +199,7 @@ class Accelerated(nn.Module):
         state: Sequence[Tensor] | None,
     ) -> Record:
         activities = [ran.activity for ran in done]
-        sizes = _sizes([ran.shape for ran in done])
+        sizes = _named([ran.shape for ran in done])
         fired, membrane = asked(activities[-1].spikes), asked(activities[-1].membrane)
         layers = [
             LayerRecord(
@@ -224,8 +227,14 @@ class Accelerated(nn.Module):
         tensors = chain(self.network.parameters(), self.network.buffers())
         return next(tensor for tensor in tensors if tensor.is_floating_point())
 
+    def _stages(self) -> list[Stage]:
+        return read_stages(self.network, self._also)
+
+    def _sizes(self, sample_shape: Sequence[int]) -> dict[str, int]:
+        return _named(self._shapes(sample_shape))
+
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        stages = read_stages(self.network)
+        stages = self._stages()
         if not sample_shape:
             path, module = next(
                 (place for place in stages[0].modules if not isinstance(place[1], PASSED_BY)),
@@ -241,6 +250,6 @@ class Accelerated(nn.Module):
         return neuron_shapes(stages, sample_shape, self._like())
 
 
-def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+def _named(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
     names = [*(f"hidden {i + 1}" for i in range(len(shapes) - 1)), "output"]
     return {name: math.prod(shape) for name, shape in zip(names, shapes, strict=True)}

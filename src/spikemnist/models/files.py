@@ -16,6 +16,7 @@ import safetensors.torch
 
 from spikemnist import __version__, ops
 from spikemnist._atomic import write_atomically
+from spikemnist.models.leaky_conv_net import LeakyConvNet
 from spikemnist.models.leaky_mlp import LeakyMLP
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
 
 FORMAT = "spikemnist-model-1"
-_CLASSES: dict[str, type[LeakyMLP]] = {"LeakyMLP": LeakyMLP}
+Model = LeakyMLP | LeakyConvNet
+_CLASSES: dict[str, type[Model]] = {"LeakyMLP": LeakyMLP, "LeakyConvNet": LeakyConvNet}
 
 
 def save_model(
-    model: LeakyMLP,
+    model: Model,
     path: str | os.PathLike[str],
     *,
     encoder: Mapping[str, object] | None = None,
@@ -38,7 +40,7 @@ def save_model(
     Parameters
     ----------
     model
-        A `LeakyMLP`.
+        A `LeakyMLP` or a `LeakyConvNet`.
     path
         The file, usually ``*.safetensors``; its folder is made when it is missing.
     encoder
@@ -82,7 +84,7 @@ def save_model(
     return write_atomically(path, lambda file: safetensors.torch.save_file(tensors, file, text))
 
 
-def load_model(path: str | os.PathLike[str]) -> LeakyMLP:
+def load_model(path: str | os.PathLike[str]) -> Model:
     """Rebuild the model that `save_model` wrote, on the CPU.
 
     Parameters
@@ -92,7 +94,7 @@ def load_model(path: str | os.PathLike[str]) -> LeakyMLP:
 
     Returns
     -------
-    LeakyMLP
+    LeakyMLP or LeakyConvNet
 
     Raises
     ------

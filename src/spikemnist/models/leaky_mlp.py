@@ -13,6 +13,7 @@ from torch import nn
 
 from spikemnist import ops
 from spikemnist.models.neuron import LeakyLayer, new_leaky
+from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.running import run
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
+    from spikemnist.models.parameters import PerLayer
 
 
 class LeakyMLP(nn.Module):
@@ -97,16 +98,13 @@ class LeakyMLP(nn.Module):
         self.in_features = in_features
         sizes = [in_features, *hidden, out_features]
         _check_sizes(in_features, hidden, out_features)
-        _check_choices(reset_mechanism, dropout)
+        check_choices(reset_mechanism, dropout)
         check_readout(readout)
         ops.select_backend(backend)
         self.readout = readout
         self.backend = backend
         surrogate = ops.get_surrogate(spike_grad)
-        betas = _per_layer("beta", beta, sizes[1:], lambda x: (x >= 0) & (x <= 1), "[0, 1]")
-        thresholds = _per_layer(
-            "threshold", threshold, sizes[1:], lambda x: (x > 0) & x.isfinite(), "(0, inf)"
-        )
+        betas, thresholds = betas_of(beta, sizes[1:]), thresholds_of(threshold, sizes[1:])
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             LeakyLayer(
                 nn.Linear(fan_in, fan_out),
@@ -258,46 +256,3 @@ def _check_sizes(in_features: int, hidden: Sequence[int], out_features: int) -> 
             "in_features, hidden and out_features must be positive integers; "
             f"got {in_features}, {tuple(hidden)}, {out_features}"
         )
-
-
-def _check_choices(reset_mechanism: str, dropout: float) -> None:
-    if reset_mechanism not in ops.RESET_MECHANISMS:
-        raise ValueError(
-            f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
-            f"got {reset_mechanism!r}"
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
-
-
-def _per_layer(
-    name: str,
-    value: PerLayer,
-    widths: Sequence[int],
-    valid: Callable[[Tensor], Tensor],
-    interval: str,
-) -> list[Tensor]:
-    """Return one tensor for each layer, a scalar or one number for each neuron."""
-    single = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
-    entries = [value] * len(widths) if single else list(value)  # type: ignore[arg-type]
-    if len(entries) != len(widths):
-        raise ValueError(
-            f"{name} must be a number or have one entry for each of the {len(widths)} layers; "
-            f"got {len(entries)} entries"
-        )
-    tensors = [_tensor(entry) for entry in entries]
-    for tensor, width in zip(tensors, widths, strict=True):
-        if tensor.dim() and tensor.shape != (width,):
-            raise ValueError(
-                f"{name} of a layer of {width} neurons must be a number or have shape ({width},); "
-                f"got shape {tuple(tensor.shape)}"
-            )
-        if not bool(valid(tensor).all()):
-            raise ValueError(f"{name} must lie in {interval}; got {tensor.tolist()}")
-    return tensors
-
-
-def _tensor(entry: object) -> Tensor:
-    # A copy: the neurons must not share memory with what the caller passed in.
-    values = entry.tolist() if isinstance(entry, torch.Tensor) else entry
-    return torch.tensor(values, dtype=torch.get_default_dtype())

@@ -71,7 +71,34 @@ def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
         return membrane.amax(0)
     if readout == "spike_count":
         return spikes.sum(0)
-    return -_not_yet_fired(spikes).sum(0)
+    return -first_spike_times(spikes)
+
+
+def first_spike_times(spikes: Tensor) -> Tensor:
+    r"""Return the timestep at which each neuron fires for the first time, ``T`` if it never does.
+
+    .. math:: t = \sum_{t'} \prod_{t'' \le t'} (1 - S_{t''})
+
+    For binary spikes the gradient is exact: :math:`-\partial t / \partial S_{t'}` is by how many
+    timesteps a spike at :math:`t'`, or one less, would move the first spike.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, ...]``, floating, zeros and ones.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[...]``, the dtype of ``spikes``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> first_spike_times(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    tensor([3., 1.])
+    """
+    return _not_yet_fired(spikes).sum(0)
 
 
 def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:

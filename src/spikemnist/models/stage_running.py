@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a s
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +60,11 @@ def run_stages(
     """
     done: list[Ran] = []
     for group in _groups(stages):
+        if backend == "event_driven" and _is_pooled(group[0]):
+            membrane = None if state is None else state[len(done)]
+            done.append(_run_pooled(group[0], spikes, membrane, dtype))
+            spikes = asked(done[-1].activity.spikes)
+            continue
         signal, linears, shapes = _enter(group, spikes, dtype)
         initial = [None] * len(group) if state is None else state[len(done) :][: len(group)]
         layers = [
@@ -144,7 +150,8 @@ def _groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     """Put each stage that takes spikes as bits behind the one that sends them."""
     groups: list[list[Stage]] = []
     for stage in stages:
-        if groups and stage.linear is not None and stage.dropout < 1:
+        sent = groups and groups[-1][0].linear is not None
+        if sent and stage.linear is not None and stage.dropout < 1:
             groups[-1].append(stage)
         else:
             groups.append([stage])
@@ -162,7 +169,8 @@ def _enter(
     linears = [stage.linear for stage in group]
     if linears[0] is None or first.dropout:
         linears[0] = None
-        spikes = _current(first, spikes, dtype)
+        current = _current(first, spikes, dtype)
+        spikes = current.expand(len(spikes), *current.shape[1:])
         shapes = [tuple(spikes.shape[2:])]
     else:
         shapes = [_shape_behind(first, spikes.shape[2:])]
@@ -177,14 +185,38 @@ def _shape_behind(stage: Stage, shape: Sequence[int]) -> Shape:
     return (stage.linear.out_features,)
 
 
-def _current(stage: Stage, signal: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the current ``[T, B, ...]`` of all timesteps, folded into the batch on the way."""
-    # What is the same at each timestep is computed once; dropout makes it differ.
+def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, pool: bool = True) -> Tensor:
+    """Return the current of all timesteps, folded into the batch on the way, ``[T, B, ...]``.
+
+    What is the same at each timestep is computed once, ``[1, B, ...]``; dropout makes it differ.
+    """
     constant = is_constant(signal) and not stage.dropout
     steps = signal[:1] if constant else signal
-    current = stage(steps.flatten(0, 1).to(dtype))
-    current = current.reshape(*steps.shape[:2], *current.shape[1:])
-    return current.expand(len(signal), *current.shape[1:])
+    current = stage(steps.flatten(0, 1).to(dtype), pool=pool)
+    return current.reshape(*steps.shape[:2], *current.shape[1:])
+
+
+def _is_pooled(stage: Stage) -> bool:
+    """Return whether a kernel takes what comes out of the stage's modules, before its pooling."""
+    named = ops.is_named(ops.get_surrogate(stage.leaky.spike_grad))
+    weighed = stage.linear is None or bool(stage.dropout)
+    return weighed and named and not torch.compiler.is_compiling()
+
+
+def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: torch.dtype) -> Ran:
+    """Run the neurons behind a convolution, its pooling included."""
+    size = stage.window
+    current = _current(stage, signal, dtype, pool=False)
+    shape = tuple(current.shape[2:])
+    if size > 1:
+        *channels, height, width = shape
+        images = current.reshape(*current.shape[:2], math.prod(channels), height, width)
+        shape = (*channels, height // size, width // size)
+    else:
+        images = current.reshape(*current.shape[:2], 1, 1, math.prod(shape))
+    layer = _layer(stage, None, initial, (signal.shape[1], *shape), 0.0, dtype)
+    fired, membrane = ops.run_pooled(images, layer, num_steps=len(signal), size=size)
+    return _shaped(_activity(fired, membrane), shape)
 
 
 def _layer(
@@ -233,11 +265,9 @@ def _check_state(stage: Stage, membrane: Tensor | None, shape: Sequence[int]) ->
 def _run_layers(
     signal: Tensor, layers: Sequence[ops.Layer], *, backend: str, record: str, final: bool
 ) -> list[ops.Activity]:
-    """Run layers in one call where the engine gains by it, else one by one."""
+    """Run layers in one call where the engine knows their surrogates, else one by one."""
     named = all(ops.is_named(layer.spike_grad) for layer in layers)
-    # Neurons alone have no spikes to weigh: torch is as fast, and has nothing to pack.
-    alone = len(layers) == 1 and layers[0].weight is None
-    if backend == "event_driven" and named and not alone:
+    if backend == "event_driven" and named:
         return ops.run_layers(signal, layers, record=record, final=final)
     activities = []
     for layer in layers:

@@ -18,6 +18,8 @@ from torch.nn import functional
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from spikemnist.ops.layers import LARGEST_WINDOW
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeGuard
@@ -80,6 +82,20 @@ class Stage:
         return last
 
     @property
+    def window(self) -> int:
+        """Side of the windows of a maximum pooling that comes last, which an engine can do; or 1.
+
+        Windows that overlap, or are padded, are left to torch.
+        """
+        last = self.modules[-1][1] if self.modules else None
+        if not isinstance(last, nn.MaxPool2d) or last.ceil_mode:
+            return 1
+        sizes = {*_pair(last.kernel_size), *_pair(last.stride)}
+        plain = _pair(last.padding) == (0, 0) and _pair(last.dilation) == (1, 1)
+        fits = len(sizes) == 1 and plain and max(sizes) <= LARGEST_WINDOW
+        return sizes.pop() if fits else 1
+
+    @property
     def dropout(self) -> float:
         """The probability with which an input is dropped now: 0 unless training."""
         active = [m.p for _, m in self.modules if isinstance(m, nn.Dropout) and m.training]
@@ -97,12 +113,14 @@ class Stage:
         path, linear = self.modules[-1]
         _check_input(path, linear, shape)
 
-    def __call__(self, signal: Tensor, *, drop: bool = True) -> Tensor:
+    def __call__(self, signal: Tensor, *, drop: bool = True, pool: bool = True) -> Tensor:
         """Return the current ``[B, ...]`` that a signal ``[B, ...]`` drives the neurons with.
 
-        ``drop`` says whether dropout has an effect, if it is active.
+        ``drop`` says whether dropout has an effect, if it is active; ``pool`` whether the pooling
+        that `window` tells of is done here.
         """
-        for path, module in self.modules:
+        modules = self.modules if pool or self.window == 1 else self.modules[:-1]
+        for path, module in modules:
             _check_input(path, module, signal.shape[1:])
             if isinstance(module, nn.Dropout):
                 # Never in place, whatever the module says: the signal belongs to somebody else.
@@ -112,13 +130,19 @@ class Stage:
         return signal
 
 
-def read_stages(network: nn.Module) -> list[Stage]:
+def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:
+    return (sizes, sizes) if isinstance(sizes, int) else sizes
+
+
+def read_stages(network: nn.Module, also: tuple[type[nn.Module], ...] = ()) -> list[Stage]:
     """Split a network behind each of its `snntorch.Leaky`.
 
     Parameters
     ----------
     network
         A `torch.nn.Sequential`.
+    also
+        What may be in it beside `MEMORYLESS`.
 
     Raises
     ------
@@ -141,7 +165,7 @@ def read_stages(network: nn.Module) -> list[Stage]:
             stages.append(Stage(path, module, tuple(before)))
             before = []
         else:
-            _check_memoryless(path, module)
+            _check_memoryless(path, module, also)
             before.append((path, module))
     if before:
         path, module = before[0]
@@ -190,13 +214,13 @@ def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
     return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
 
 
-def _check_memoryless(path: str, module: nn.Module) -> None:
+def _check_memoryless(path: str, module: nn.Module, also: tuple[type[nn.Module], ...]) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
         raise ValueError(
             f"{path} is {kind}, which has no weights yet: call the network once before"
         )
-    if not _is(module, *MEMORYLESS):
+    if not _is(module, *MEMORYLESS, *also):
         raise TypeError(f"{path} is {kind}, and accelerate runs {_KNOWN}. {_advice(module)}")
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
         raise ValueError(

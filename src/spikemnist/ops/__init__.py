@@ -7,7 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from spikemnist.ops.backends import BACKENDS, Backend, select_backend
 from spikemnist.ops.dynamics import RESET_MECHANISMS, ResetMechanism, leaky, linear
-from spikemnist.ops.layers import Activity, Layer, run_layers, weigh_events
+from spikemnist.ops.layers import Activity, Layer, run_layers, run_pooled, weigh_events
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -45,6 +45,7 @@ __all__ = [
     "leaky",
     "linear",
     "run_layers",
+    "run_pooled",
     "select_backend",
     "weigh_events",
 ]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LARGEST_WINDOW = 15
+"""Side of a pooling window up to which a place in it fits a byte."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """Weights and the leaky neurons behind them.
@@ -126,6 +130,75 @@ def run_layers(
     from spikemnist.ops import event_driven
 
     return event_driven.run_fused(spikes, layers, record=record, final=final)
+
+
+def run_pooled(
+    current: Tensor, layer: Layer, *, num_steps: int, size: int = 1
+) -> tuple[Tensor, Tensor]:
+    r"""Run leaky neurons behind a convolution and its maximum pooling, on the event-driven engine.
+
+    What `leaky` does with :math:`I_t = \text{maxpool}(x_t)`, in one pass over :math:`x`.
+
+    Parameters
+    ----------
+    current
+        :math:`x`, ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every
+        timestep; on the CPU.
+    layer
+        Neurons with a named surrogate and no weights; ``beta`` and ``threshold`` are scalars or
+        ``[N]``, and ``initial`` is ``[B, N]``, with :math:`N = C \lfloor H / k \rfloor
+        \lfloor W / k \rfloor`.
+    num_steps
+        ``T``.
+    size
+        Side :math:`k` of the windows, which do not overlap; rows and columns that fill no window
+        count for nothing.
+
+    Returns
+    -------
+    spikes, membrane : torch.Tensor
+        ``[T, B, N]`` each.
+
+    Raises
+    ------
+    ValueError
+        When a shape or the surrogate does not fit.
+    TypeError
+        When dtypes are mixed, or others than float32 and float64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist.ops import get_surrogate
+    >>> layer = Layer(
+    ...     weight=None,
+    ...     beta=torch.tensor(0.5),
+    ...     threshold=torch.tensor(1.0),
+    ...     reset_mechanism="subtract",
+    ...     spike_grad=get_surrogate("atan"),
+    ... )
+    >>> image = torch.arange(4.0).view(1, 1, 1, 2, 2)
+    >>> spikes, membrane = run_pooled(image, layer, num_steps=3, size=2)
+    >>> membrane.flatten()
+    tensor([3.0000, 3.5000, 3.7500])
+    """
+    if current.dim() != 5 or len(current) not in (1, num_steps) or num_steps < 1:
+        raise ValueError(
+            f"current must be [T, B, C, H, W] with {num_steps} timesteps, or one for all of them; "
+            f"got {tuple(current.shape)}"
+        )
+    if not 1 <= size <= LARGEST_WINDOW or layer.weight is not None:
+        raise ValueError(
+            f"size must lie in 1..{LARGEST_WINDOW}, and the layer have no weights; got {size}"
+        )
+    _, batch, channels, height, width = current.shape
+    count = channels * (height // size) * (width // size)
+    check_layers(current.new_empty((1, batch, count)), [layer])
+    _check("current", current, layer.beta.dtype, None)
+    # Loads the compiler, which the package alone must not.
+    from spikemnist.ops.event_driven import pooled
+
+    return pooled.run_pooled(current, num_steps, size, layer)
 
 
 def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:

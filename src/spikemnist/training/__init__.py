@@ -5,13 +5,26 @@ from spikemnist.training.devices import available_devices, select_device
 from spikemnist.training.evaluation import Evaluation, evaluate
 from spikemnist.training.fitting import fit
 from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.losses import cross_entropy
+from spikemnist.training.losses import (
+    Regularized,
+    SnnTorchLoss,
+    SpikeTimeCrossEntropy,
+    SpikeTimeMSE,
+    cross_entropy,
+)
+from spikemnist.training.penalties import L1Spikes, TargetRate
 
 __all__ = [
     "Callback",
     "EpochMetrics",
     "Evaluation",
     "History",
+    "L1Spikes",
+    "Regularized",
+    "SnnTorchLoss",
+    "SpikeTimeCrossEntropy",
+    "SpikeTimeMSE",
+    "TargetRate",
     "available_devices",
     "cross_entropy",
     "csv_logger",

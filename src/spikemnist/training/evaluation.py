@@ -15,7 +15,7 @@ from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import make_feed
-from spikemnist.training.losses import cross_entropy
+from spikemnist.training.losses import cross_entropy, model_options
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def evaluate_feed(
         with torch.inference_mode(), seeded(seed, feed.device) as generator:
             for images, labels in feed.batches():
                 spikes = encoder(images, generator=generator)
-                record = model(spikes)
+                record = model(spikes, **model_options(loss))
                 check_output(record, labels)
                 tally.add(spikes, record, labels, float(loss(record, labels)))
     finally:

@@ -1,19 +1,26 @@
 """From a Record and the labels to one number.
 
-Shapes: ``B`` batch, ``C`` classes.
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch.nn import functional
 
-from spikemnist.models import Record
+from spikemnist.models import Record, first_spike_times
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
+
+    from spikemnist.training.penalties import Penalty
 
 Loss = Callable[[Record, "Tensor"], "Tensor"]
 
@@ -36,3 +43,211 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
         A scalar.
     """
     return functional.cross_entropy(record.scores, labels)
+
+
+@dataclass(frozen=True)
+class SpikeTimeCrossEntropy:
+    r"""Cross-entropy of which class fires first, mean over the batch.
+
+    .. math:: L = -\frac1B \sum_b \ln
+              \frac{e^{-t_{b, y_b} / \tau}}{\sum_c e^{-t_{b, c} / \tau}}
+
+    with the times of `spikemnist.models.first_spike_times`: a silent neuron counts as one that
+    fires at :math:`T`. It looks at spikes whatever the model's readout is; to go with it the
+    readout ``"first_spike"`` decides for the same class.
+
+    Parameters
+    ----------
+    tau
+        Timesteps by which the right class should lead, above 0: the smaller, the sharper.
+
+    Raises
+    ------
+    ValueError
+        For ``tau`` out of its range.
+
+    Notes
+    -----
+    H. Mostafa, *Supervised learning based on temporal coding in spiking neural networks*, IEEE
+    Transactions on Neural Networks and Learning Systems, 2018, has the softmax of spike times.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.ones(5, 2, 784))
+    >>> SpikeTimeCrossEntropy(tau=2.0)(record, torch.tensor([3, 7])).shape
+    torch.Size([])
+    """
+
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tau < math.inf:
+            raise ValueError(f"tau must be positive and finite; got {self.tau}")
+
+    def __call__(self, record: Record, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar, for labels ``[B]``."""
+        return functional.cross_entropy(-first_spike_times(record.spikes) / self.tau, labels)
+
+
+@dataclass(frozen=True)
+class SpikeTimeMSE:
+    r"""Mean square distance of the first spikes from the times at which they should come.
+
+    .. math:: L = \frac1{BC} \sum_{b, c}
+              \Big(\frac{\max(|t_{b, c} - \hat t_{b, c}| - d, 0)}{T}\Big)^2
+
+    with the times of `spikemnist.models.first_spike_times`: a silent neuron counts as one that
+    fires at :math:`T`. A time that is off by the tolerance :math:`d` or less costs nothing.
+
+    Parameters
+    ----------
+    on
+        The timestep :math:`\hat t` at which the right class should fire, 0 or later.
+    off
+        The timestep for all other classes; ``None`` is :math:`T`: they should not fire at all.
+    tolerance
+        :math:`d`, in timesteps, 0 or more.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
+    Notes
+    -----
+    snnTorch's ``mse_temporal_loss`` has this aim, but asks class :math:`c` for the same times
+    whatever the label is, and gives no gradient to a silent neuron.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.zeros(5, 2, 784))
+    >>> bool(SpikeTimeMSE(on=1)(record, torch.tensor([3, 7])) > 0)
+    True
+    """
+
+    on: int = 0
+    off: int | None = None
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("on", "off", "tolerance"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be 0 or more, in timesteps; got {value}")
+
+    def __call__(self, record: Record, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar, for labels ``[B]``."""
+        steps = len(record.spikes)
+        if max(self.on, self.off or 0) > steps:
+            raise ValueError(
+                f"{self} asks for spikes later than the {steps} timesteps that there are"
+            )
+        times = first_spike_times(record.spikes)
+        target = torch.full_like(times, steps if self.off is None else self.off)
+        target.scatter_(1, labels.unsqueeze(1), float(self.on))
+        beyond = (times - target).abs() - self.tolerance
+        return beyond.clamp_min(0).div(steps).square().mean()
+
+
+@dataclass(frozen=True)
+class SnnTorchLoss:
+    """A loss of `snntorch.functional` as a loss of ours.
+
+    Parameters
+    ----------
+    function
+        Called with ``[T, B, C]`` and labels ``[B]``, for example
+        ``snntorch.functional.mse_count_loss()``.
+    of
+        What it takes: the ``"spikes"`` or the ``"membrane"`` of the output layer. Of snnTorch's
+        own those with *membrane* in their name take the membrane.
+
+    Raises
+    ------
+    TypeError
+        When ``function`` cannot be called, or is a class that was not called yet.
+    ValueError
+        For another ``of``.
+
+    Examples
+    --------
+    >>> from snntorch import functional as SF
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.ones(5, 2, 784))
+    >>> SnnTorchLoss(SF.ce_rate_loss())(record, torch.tensor([3, 7])).shape
+    torch.Size([])
+    >>> SnnTorchLoss(SF.ce_max_membrane_loss(), of="membrane").of
+    'membrane'
+    """
+
+    function: Callable[[Tensor, Tensor], Any]
+    of: Literal["spikes", "membrane"] = "spikes"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.function, type) or not callable(self.function):
+            raise TypeError(
+                "function must be a loss such as snntorch.functional.ce_rate_loss(), with the "
+                f"parentheses; got {self.function!r}"
+            )
+        if self.of not in ("spikes", "membrane"):
+            raise ValueError(f"of must be 'spikes' or 'membrane'; got {self.of!r}")
+
+    def __call__(self, record: Record, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar, for labels ``[B]``."""
+        signal = record.spikes if self.of == "spikes" else record.membrane
+        # A copy: some of snnTorch's losses write into their targets. One returns shape [1].
+        loss: Tensor = self.function(signal, labels.clone())
+        return loss.squeeze()
+
+
+@dataclass(frozen=True)
+class Regularized:
+    r"""A loss, and what the spikes of all layers cost beside it.
+
+    .. math:: L + \sum_i P_i
+
+    Parameters
+    ----------
+    loss
+        From record and labels to a scalar.
+    penalties
+        From a record to a scalar, such as `spikemnist.training.L1Spikes` and
+        `spikemnist.training.TargetRate`.
+
+    Attributes
+    ----------
+    record
+        ``"all"``: `fit` and `evaluate` run the model so that every layer is recorded.
+
+    Raises
+    ------
+    ValueError
+        When there is no penalty.
+
+    Examples
+    --------
+    >>> from spikemnist.training import L1Spikes, TargetRate
+    >>> loss = Regularized(cross_entropy, [L1Spikes(1e-3), TargetRate(0.05)])
+    >>> len(loss.penalties), loss.record
+    (2, 'all')
+    """
+
+    loss: Loss
+    penalties: Sequence[Penalty]
+    record = "all"
+
+    def __post_init__(self) -> None:
+        if not self.penalties:
+            raise ValueError("Regularized needs a penalty, for example L1Spikes(1e-3)")
+        object.__setattr__(self, "penalties", tuple(self.penalties))
+
+    def __call__(self, record: Record, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar, for labels ``[B]``."""
+        return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
+
+
+def model_options(loss: Loss) -> dict[str, Any]:
+    """Return what a model is called with, beside spikes, so that a loss sees what it looks at."""
+    return {"record": "all"} if getattr(loss, "record", "output") == "all" else {}

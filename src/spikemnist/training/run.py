@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
-from spikemnist.training.checks import check_output
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
-    from spikemnist.models import Record
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
     from spikemnist.training.settings import Settings
@@ -118,10 +116,7 @@ class Run:
         def check_loss(value: Tensor) -> float:
             return check("loss", value)
 
-        def loss(record: Record, labels: Tensor) -> Tensor:
-            check_output(record, labels)
-            return self.settings.loss(record, labels)
-
+        loss = self.settings.loss
         self.optimizer.zero_grad(set_to_none=True)
         if self.settings.truncate is None:
             record, number = backpropagate(self.model, spikes, labels, loss, check_loss)

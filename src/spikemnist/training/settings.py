@@ -104,8 +104,14 @@ def _describe(value: object) -> object:
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, (torch.dtype, torch.device)):
         return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(str(_describe(part)) for part in value)})"
+    if dataclasses.is_dataclass(value):
+        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        described = (f"{name}={_describe(part)!r}" for name, part in parts.items())
+        return f"{type(value).__qualname__}({', '.join(described)})"
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.models.readout import scores
+from spikemnist.training.checks import check_output
+from spikemnist.training.losses import model_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.models import Record
+    from spikemnist.models import LayerRecord, Record
     from spikemnist.training.losses import Loss
 
 
@@ -44,7 +46,8 @@ def backpropagate(
     record : spikemnist.models.Record
     loss : float
     """
-    record: Record = model(spikes)
+    record: Record = model(spikes, **model_options(loss))
+    check_output(record, labels)
     value = loss(record, labels)
     number = check(value)
     torch.autograd.backward(value)
@@ -96,7 +99,8 @@ def backpropagate_truncated(
     state = model.initial_state(spikes.shape[1])
     records = []
     for chunk in torch.split(spikes, truncate):
-        record = model(chunk, state=state)
+        record = model(chunk, state=state, **model_options(loss))
+        check_output(record, labels)
         value = loss(record, labels)
         check(value)
         torch.autograd.backward(value * (len(chunk) / len(spikes)))
@@ -129,14 +133,28 @@ def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
     return norm
 
 
-def _join(records: list[Record]) -> Record:
-    spikes = torch.cat([record.spikes.detach() for record in records])
-    membrane = torch.cat([record.membrane.detach() for record in records])
+def _join(records: Sequence[Record]) -> Record:
+    """Return the record of the whole window, detached."""
+    spikes, membrane = _joined(records)
+    layers = zip(*(record.layers for record in records), strict=True)
     return replace(
         records[-1],
         spikes=spikes,
         membrane=membrane,
         scores=scores(records[-1].readout, spikes, membrane),
         spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
+        layers=tuple(map(_join_layer, layers)),
+        input=None,
         state=None,
     )
+
+
+def _join_layer(parts: Sequence[LayerRecord]) -> LayerRecord:
+    spikes, membrane = _joined(parts)
+    return replace(parts[0], spikes=spikes, membrane=membrane)
+
+
+def _joined(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
+    """Return the spikes and the membranes of chunks of time, detached."""
+    spikes = torch.cat([part.spikes.detach() for part in parts])
+    return spikes, torch.cat([part.membrane.detach() for part in parts])

@@ -35,14 +35,16 @@ def receptive_fields(
     """Draw the input weights of first-layer neurons as pictures, in one grid.
 
     Zero is white; the colour scale is the same for all neurons and symmetric. The number above a
-    field is the neuron's index.
+    field is the neuron's index. Of a convolution these are its kernels, one for each output
+    channel, with the input channels below one another.
 
     Parameters
     ----------
     model_or_weight
-        A module, whose first `torch.nn.Linear` is drawn, or weights ``[N, P]``.
+        A module, whose first `torch.nn.Linear` or `torch.nn.Conv2d` is drawn; or weights
+        ``[N, P]``, or kernels ``[N, C, H, W]``.
     image_shape
-        Height and width of the input, ``H * W = P``.
+        Height and width of the input, ``H * W = P``; kernels have their own.
     neurons
         Which neurons, in this order; the first 64 by default.
     ax
@@ -60,7 +62,7 @@ def receptive_fields(
     TypeError
         When the first argument is neither a module nor a tensor.
     ValueError
-        When the module has no linear layer, or the weights do not fit ``image_shape``.
+        When the module has no such layer, or the weights do not fit ``image_shape``.
 
     Examples
     --------
@@ -71,6 +73,10 @@ def receptive_fields(
     'weight'
     """
     weight = to_numpy(_first_weight(model_or_weight))
+    kind = "kernels" if weight.ndim == 4 else "neurons"
+    if weight.ndim == 4:
+        channels, height, width = weight.shape[1:]
+        image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
     height, width = image_shape
     if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
         raise ValueError(
@@ -89,7 +95,7 @@ def receptive_fields(
         shown, _corners(len(shown), columns, height, width), strict=True
     ):
         ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
-    _style.set_title(ax, f"input weights of {len(shown)} of {len(weight):,} neurons", pad=16.0)
+    _style.set_title(ax, f"input weights of {len(shown)} of {len(weight):,} {kind}", pad=16.0)
     return _style.root_figure(ax)
 
 
@@ -101,10 +107,11 @@ def _first_weight(model_or_weight: nn.Module | Tensor) -> Tensor:
             f"expected a module or a weight tensor [N, P], got {type(model_or_weight).__name__}"
         )
     for module in model_or_weight.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
             return module.weight
     raise ValueError(
-        f"{type(model_or_weight).__name__} has no torch.nn.Linear; pass its weight tensor [N, P]"
+        f"{type(model_or_weight).__name__} has no torch.nn.Linear and no torch.nn.Conv2d; pass its "
+        "weight tensor [N, P]"
     )
 
 

@@ -30,7 +30,7 @@ FLOATS = [np.float32, np.float64]
 @kernel
 def _sum_rows(ticket, units, out, table, indices, start, stop):
     if next_unit(ticket) < units:
-        vector.sum_rows(out, table, indices, start, stop)
+        vector.sum_rows(out, table, indices, start, stop, len(table) - 1)
 
 
 @kernel
@@ -106,8 +106,11 @@ def test_sums_of_rows(
     seed: int, dtype: type, index: type, stop: int, start: int, skip: int
 ) -> None:
     """Of any number, a multiple of those that are added at once or not, on any address."""
-    table = rows(9, seed, dtype, skip)
-    indices = np.random.default_rng(seed).integers(0, 9, 13).astype(index)
+    table = rows(10, seed, dtype, skip)
+    table[9] = 0
+    # Behind the last one may be read anything that is memory, but nothing be made of it.
+    indices = np.full(13 + vector.UNROLL - 1, 0x5A5A, index)
+    indices[:13] = np.random.default_rng(seed).integers(0, 9, 13)
     start = min(start, stop)
     total = table[indices[start:stop]].sum(0)
     for run, before in ((_sum_rows, 0), (_add_rows, 1)):

@@ -38,7 +38,14 @@ from spikemnist.ops.event_driven.forward import (
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import through_spikes
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, put_part, transpose
+from spikemnist.ops.event_driven.tiles import (
+    add_part,
+    aligned_rows,
+    load_tile,
+    put_part,
+    room_for_tile,
+    transpose,
+)
 from spikemnist.ops.event_driven.vector import TOGETHER, add_rows, scatter_row, weigh_rows
 
 if TYPE_CHECKING:
@@ -132,16 +139,17 @@ def _subtract(left: Any, right: Any) -> Any:
 
 
 @rowwise
-def _step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
+def step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
     """Return the adjoint, its sum over time, and what it hands to the timestep before."""
     delta = carried + through
     return delta, total + delta, beta * delta
 
 
 @rowwise
-def _step_back_to_zero(
+def step_back_to_zero(
     total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
 ) -> Any:
+    """Do what `step_back` does, where a spike has reset the membrane to zero."""
     delta = carried + through
     return delta, total + delta, where(before > threshold, 0, beta * delta)
 
@@ -188,7 +196,7 @@ def run_backward(
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
-    weights = aligned_rows(past.drive.weights.shape[1], neurons.beta)
+    weights = room_for_tile(past.drive.weights, neurons.beta)
     # A whole gradient stays in the second-level cache until it is done.
     whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
@@ -319,17 +327,15 @@ def _adjoint(
             add_part(carried, incoming.membrane[t, b], m)
         if parameters:
             _add(now, carried, through)
-            _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
+            add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
         if reset == ZERO:
-            _step_back_to_zero(
-                now, total, carried, total, carried, through, beta, before, threshold
-            )
+            step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
         else:
-            _step_back(now, total, carried, total, carried, through, beta)
+            step_back(now, total, carried, total, carried, through, beta)
 
 
 @inlined
-def _add_parameters(
+def add_parameters(
     reset: int,
     delta: Array,
     through: Array,

@@ -17,7 +17,13 @@ from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, load_tile, put_part
+from spikemnist.ops.event_driven.tiles import (
+    add_part,
+    aligned_rows,
+    load_tile,
+    put_part,
+    room_for_tile,
+)
 from spikemnist.ops.event_driven.vector import above, count_bits, sum_rows
 
 if TYPE_CHECKING:
@@ -97,7 +103,7 @@ def run_forward(
     neurons, drive, trace = borrowed((neurons, drive, trace))
     batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
-    weights, loaded = aligned_rows(drive.weights.shape[1], neurons.beta), -1
+    weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = at(scratch, 0), at(scratch, 1)
     unit = next_unit(ticket)
@@ -153,16 +159,30 @@ def scan(
     before = start
     for t in range(len(words)):
         if sparse:
-            sum_rows(inflow, weights, indices, starts[t], starts[t + 1])
+            sum_rows(inflow, weights, indices, starts[t], starts[t + 1], len(weights) - 1)
         else:
             clear(inflow)
             add_part(inflow, current[min(t, len(current) - 1), b], m)
         now = at(membrane, t)
-        if reset == SUBTRACT:
-            _subtract(now, before, inflow, bias, beta, threshold)
-        elif reset == ZERO:
-            _zero(now, before, inflow, bias, beta, threshold)
-        else:
-            _integrate(now, before, inflow, bias, beta)
+        step(reset, now, before, inflow, bias, beta, threshold)
         words[t] = above(now, threshold)
         before = now
+
+
+@inlined
+def step(
+    reset: int,
+    now: Array,
+    before: Array,
+    inflow: Array,
+    bias: Array,
+    beta: Array,
+    threshold: Array,
+) -> None:
+    """Set a row of membranes to what becomes of the row ``before`` in a timestep."""
+    if reset == SUBTRACT:
+        _subtract(now, before, inflow, bias, beta, threshold)
+    elif reset == ZERO:
+        _zero(now, before, inflow, bias, beta, threshold)
+    else:
+        _integrate(now, before, inflow, bias, beta)

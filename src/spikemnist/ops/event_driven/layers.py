@@ -163,7 +163,7 @@ def forward(
     last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
     bits, counts = words.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
-    trace = Trace(bits, counts, _array(written, 4, dtype), _array(last, 2, dtype))
+    trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
     # As long as possible, since each thread lays out the weights of a tile that it works at, and
     # short enough that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // tiles)))
@@ -171,7 +171,7 @@ def forward(
     work = batch * steps * tiles * 10 + len(drive.neurons) * tiles + drive.weights.size // 4
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     if not again:
-        drive = drive._replace(weights=_nothing(2, dtype), current=_nothing(3, dtype))
+        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
             drive = drive._replace(**_no_events()._asdict())
     return Activity(words, counts.sum(0), membrane, last, Prepared(neurons, drive))
@@ -200,7 +200,7 @@ def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool =
 
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
-    weights, current = _nothing(2, dtype), _nothing(3, dtype)
+    weights, current = nothing(2, dtype), nothing(3, dtype)
     by_timestep = _no_events()
     if not run:
         pass  # the initial membranes are all that is wanted
@@ -209,12 +209,12 @@ def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) 
     elif is_sparse(signal, steps):
         assert signal.words is not None
         assert signal.counts is not None
-        weights = _array(_scaled(layer.weight, signal.scale), 2, dtype)
+        weights = array_of(_scaled(layer.weight, signal.scale), 2, dtype)
         by_timestep = events.by_timestep(signal.words, signal.counts)
     else:
         dense = densify(signal, dtype).detach()
         current = _product(dense, _scaled(layer.weight, signal.scale).T).numpy()
-    return Drive(weights, *by_timestep, current, bias, _array(layer.initial, 2, dtype))
+    return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
 
 
 def _product(dense: Tensor, matrix: Tensor) -> Tensor:
@@ -229,10 +229,10 @@ def _scaled(tensor: Tensor, scale: float) -> Tensor:
     return tensor if scale == 1 else tensor * scale
 
 
-def _array(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
+def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
     """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
     if tensor is None:
-        return _nothing(dims, dtype)
+        return nothing(dims, dtype)
     array: Array = tensor.detach().to(dtype).contiguous().numpy()
     return array
 
@@ -242,7 +242,8 @@ def _no_events() -> events.ByTimestep:
 
 
 @functools.cache
-def _nothing(dims: int, dtype: torch.dtype) -> Array:
+def nothing(dims: int, dtype: torch.dtype) -> Array:
+    """Return an array of length 0, which tells a kernel that there is none."""
     array: Array = memory.empty((0,) * dims, dtype).numpy()
     return array
 
@@ -320,11 +321,11 @@ def backward(
         _incoming(layer, loss, above, dtype),
         listed,
         Outgoing(
-            _array(weight if slices == 1 else None, 2, dtype),
+            array_of(weight if slices == 1 else None, 2, dtype),
             parts,
             sums.numpy(),
-            _array(initial, 2, dtype),
-            _array(adjoint, 3, dtype),
+            array_of(initial, 2, dtype),
+            array_of(adjoint, 3, dtype),
         ),
         work=batch * steps * tiles * 20 + signal.total * tiles,
     )
@@ -342,7 +343,7 @@ def _incoming(
     layer: Layer, loss: Sequence[Tensor | None], above: Above | None, dtype: torch.dtype
 ) -> Incoming:
     spikes, membrane, final = loss
-    adjoint, weights = None, np.empty((1, 0, WIDTH), _nothing(1, dtype).dtype)
+    adjoint, weights = None, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
     if above is not None:
         adjoint = above.adjoint
         if above.weight is not None and len(above.weight) <= NARROW:
@@ -353,10 +354,10 @@ def _incoming(
     if layer.kept is not None:
         kept = layer.kept.numpy().view(np.uint64)
     return Incoming(
-        _array(spikes, 3, dtype),
-        _array(membrane, 3, dtype),
-        _array(final, 2, dtype),
-        _array(adjoint, 3, dtype),
+        array_of(spikes, 3, dtype),
+        array_of(membrane, 3, dtype),
+        array_of(final, 2, dtype),
+        array_of(adjoint, 3, dtype),
         weights,
         kept,
         weights.dtype.type(layer.scale),

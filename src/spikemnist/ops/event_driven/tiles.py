@@ -18,7 +18,7 @@ from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.registers import VECTOR_BYTES, WIDTH
+from spikemnist.ops.event_driven.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.ops.event_driven.vector import transpose_block
 
 if TYPE_CHECKING:
@@ -68,6 +68,16 @@ def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> Non
     while m < units:
         load_tile(tiled[m], weight, m)
         m = next_unit(ticket)
+
+
+@inlined
+def room_for_tile(weight: Array, like: Array) -> Array:
+    """Return scratch for a tile of weights ``[N, F]``, and a row of zeros behind it; or none."""
+    features = weight.shape[1]
+    tile = aligned_rows(features + 1 if len(weight) else 0, like)
+    if len(weight):
+        clear(at(tile, features))
+    return tile
 
 
 @inlined

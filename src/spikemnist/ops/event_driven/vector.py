@@ -31,8 +31,12 @@ TOGETHER = 4
 works at one sum while another waits for its last product."""
 
 
-def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int) -> None:
-    """Set row ``out`` to the sum of the rows ``table[indices[start:stop]]``."""
+def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int, zero: int) -> None:
+    """Set row ``out`` to the sum of the rows ``table[indices[start:stop]]``.
+
+    Row ``zero`` of the table holds zeros. It fills up the last `UNROLL` rows, which costs less than
+    a branch that is mispredicted; so some indices behind the last one are read, and not used.
+    """
     out[:] = table[indices[start:stop]].sum(0)
 
 
@@ -95,9 +99,40 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
     return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
-def _accumulate(table: Any, *, keep: bool) -> Any:
-    """Return code that adds rows of a table to what is in a row, or to zero."""
+def _tree(rows: Any, terms: list[list[Any]]) -> list[Any]:
+    """Return the sum of rows, in pairs."""
+    while len(terms) > 1:
+        terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]
 
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum_rows_code(
+    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any, zero: Any
+) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = Rows(context, builder, table.dtype)
+        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
+        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+        begin, end, nothing = arguments[3:]
+
+        def row(position: Any) -> list[Any]:
+            index = _index(builder, index_data, position)
+            index = builder.select(builder.icmp_signed("<", position, end), index, nothing)
+            return rows.load(rows.of_table(base, index))
+
+        def several(position: Any, sums: list[Any]) -> list[Any]:
+            terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
+            return rows.add(sums, _tree(rows, terms))
+
+        rows.store(rows.loop(begin, end, UNROLL, rows.zeros(), several), target)
+        return context.get_dummy_value()
+
+    return types.void(out, table, indices, types.intp, types.intp, types.intp), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
@@ -108,32 +143,17 @@ def _accumulate(table: Any, *, keep: bool) -> Any:
 
         def several(position: Any, sums: list[Any]) -> list[Any]:
             terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
-            while len(terms) > 1:
-                terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
-            return rows.add(sums, terms[0])
+            return rows.add(sums, _tree(rows, terms))
 
-        begin, end = arguments[3:5]
+        begin, end = arguments[3:]
         whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
         middle = builder.add(begin, whole)
-        sums = rows.load(target) if keep else rows.zeros()
-        sums = rows.loop(begin, middle, UNROLL, sums, several)
+        sums = rows.loop(begin, middle, UNROLL, rows.load(target), several)
         sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, row(at)))
         rows.store(sums, target)
         return context.get_dummy_value()
 
-    return code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
-    signature = types.void(out, table, indices, types.intp, types.intp)
-    return signature, _accumulate(table, keep=False)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
-    signature = types.void(out, table, indices, types.intp, types.intp)
-    return signature, _accumulate(table, keep=True)
+    return types.void(out, table, indices, types.intp, types.intp), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -305,8 +325,10 @@ def _count_bits_code(typing: Any, word: Any) -> Any:
 
 
 overload(sum_rows)(
-    lambda out, table, indices, start, stop: (
-        lambda out, table, indices, start, stop: _sum_rows_code(out, table, indices, start, stop)
+    lambda out, table, indices, start, stop, zero: (
+        lambda out, table, indices, start, stop, zero: _sum_rows_code(
+            out, table, indices, start, stop, zero
+        )
     )
 )
 overload(add_rows)(

@@ -1,0 +1,299 @@
+"""The convolutional network of snnTorch's tutorial 6, 12C5-P2-64C5-P2-10, run by everyone.
+
+https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html, here with 8 timesteps and
+batches of 64 digits. SpikingJelly takes part where it is installed, with whole sequences.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from benchmarks import contestants
+from benchmarks.peers.dynamics import ExplicitLoop
+from spikemnist.benchmark import (
+    BETA,
+    STAGES,
+    Oracle,
+    TorchContestant,
+    Workload,
+    compare,
+    network_jobs,
+    our_backends,
+)
+from spikemnist.benchmark.networks import plain_leaky, snntorch_spikes
+from spikemnist.data import load_digits
+from spikemnist.models import LeakyConvNet
+from spikemnist.ops.dynamics import is_constant
+from spikemnist.training import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from benchmarks.peers.layerwise import Keep, Layerwise
+    from benchmarks.plan import Plan
+    from spikemnist.benchmark import Batch
+    from spikemnist.benchmark.oracle import Verdict
+
+LAYERS = "12C5-P2-64C5-P2-10"
+TRAINED_ON = 1280
+
+
+def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
+    """Compare everyone with snnTorch's loop, then time each stage of those that passed.
+
+    Returns
+    -------
+    dict
+        In plain values: the workload, and what `compare` returns.
+    """
+    weights, batch = trained_weights(workload), workload.load()
+    everyone: list[Convolutional] = [Ours(weights, workload, name) for name in our_backends()]
+    everyone += [Stepped(weights, workload), *peers(weights, workload)]
+    verdicts = check_all(everyone, weights, workload, batch)
+    torch.manual_seed(0)  # of the peers' encoders, which draw from the global generator
+    found = compare(
+        everyone,
+        verdicts,
+        lambda contestant: network_jobs(contestant, batch),
+        STAGES,
+        repeats=plan.repeats,
+        budget=plan.budget,
+    )
+    return {**asdict(workload), "layers": LAYERS, "contestants": found}
+
+
+@functools.lru_cache(maxsize=1)
+def trained_weights(workload: Workload) -> Mapping[str, Tensor]:
+    """Return the parameters after 20 training steps, as a state dict."""
+    train, _ = load_digits()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = LeakyConvNet(LAYERS, beta=BETA)
+    fit(
+        model,
+        train[:TRAINED_ON],
+        encoder=workload.encoder(torch.uint8),
+        epochs=1,
+        batch_size=64,
+        lr=5e-3,
+        device="cpu",
+        progress=False,
+    )
+    return weighed(model).state_dict()
+
+
+def weighed(model: LeakyConvNet) -> nn.ModuleList:
+    """Return the layers of a model that have weights."""
+    return nn.ModuleList(
+        m for m in model.network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))
+    )
+
+
+def new_layers(weights: Mapping[str, Tensor]) -> nn.ModuleList:
+    """Return the layers that have weights, with these."""
+    layers = nn.ModuleList([nn.Conv2d(1, 12, 5), nn.Conv2d(12, 64, 5), nn.Linear(1024, 10)])
+    layers.load_state_dict(weights)
+    return layers
+
+
+def as_images(signal: Tensor) -> Tensor:
+    """Return ``[T, B, 784]`` as ``[T, B, 1, 28, 28]``."""
+    return signal.reshape(*signal.shape[:-1], 1, 28, 28)
+
+
+class Convolutional(TorchContestant):
+    """What the ways to run the network have in common.
+
+    Parameters
+    ----------
+    module
+        Holds the parameters.
+    layers
+        Those with weights.
+    workload
+        Says how pixels are encoded.
+    """
+
+    def __init__(self, module: nn.Module, layers: Any, workload: Workload) -> None:
+        super().__init__(module, list(layers))
+        self.workload = workload
+
+    def lay_out(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as float32 images, ``[T, B, 1, 28, 28]``."""
+        return as_images(spikes.float())
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return what `snntorch.spikegen` makes of the pixels."""
+        return as_images(snntorch_spikes(pixels, self.workload))
+
+
+class Ours(Convolutional):
+    """`spikemnist.models.LeakyConvNet` on one backend, fed with compact spikes."""
+
+    def __init__(self, weights: Mapping[str, Tensor], workload: Workload, backend: str) -> None:
+        self.model = LeakyConvNet(LAYERS, beta=BETA, backend=backend)  # type: ignore[arg-type]
+        layers = weighed(self.model)
+        layers.load_state_dict(weights)
+        super().__init__(self.model, layers, workload)
+        self.name = f"spikemnist {backend}"
+        self.ran = ""
+        self._generator = torch.Generator().manual_seed(0)
+
+    def lay_out(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as images of any dtype."""
+        return as_images(spikes)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return compact spikes."""
+        return as_images(self.workload.encoder(torch.uint8)(pixels, generator=self._generator))
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the scores of the Record."""
+        scores: Tensor = self.model(spikes).scores
+        return scores
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the spikes of the Record."""
+        fired: Tensor = self.model(spikes).spikes
+        return fired
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return every layer of the Record."""
+        with torch.no_grad():
+            record = self.model(spikes, record="all")
+        self.ran = record.backend
+        return [(layer.spikes.flatten(2), layer.membrane.flatten(2)) for layer in record.layers]
+
+
+class Stepped(Convolutional):
+    """The network as the tutorial runs it: one timestep after the other."""
+
+    name = "snnTorch"
+
+    def __init__(self, weights: Mapping[str, Tensor], workload: Workload) -> None:
+        layers = new_layers(weights)
+        super().__init__(layers, layers, workload)
+        self.before = [nn.Identity(), nn.Identity(), nn.Flatten()]
+        self.behind = [nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Identity()]
+        self.neurons: list[Any] = [plain_leaky() for _ in layers]
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the mean output membrane."""
+        return torch.stack([step[-1][1] for step in self._steps(spikes)]).mean(0)
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the output spikes."""
+        return torch.stack([step[-1][0] for step in self._steps(spikes)])
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return every layer's spikes and membranes."""
+        with torch.no_grad():
+            by_layer = list(zip(*self._steps(spikes), strict=True))
+        return [
+            (
+                torch.stack([s for s, _ in steps]).flatten(2),
+                torch.stack([m for _, m in steps]).flatten(2),
+            )
+            for steps in by_layer
+        ]
+
+    def _steps(self, spikes: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        membranes = [torch.zeros(0) for _ in self.layers]
+        for signal in spikes:
+            seen = []
+            for i, layer in enumerate(self.layers):
+                current = self.behind[i](layer(self.before[i](signal)))
+                signal, membranes[i] = self.neurons[i](current, membranes[i])
+                seen.append((signal, membranes[i]))
+            yield seen
+
+
+class AtOnce(Convolutional):
+    """A peer that runs each layer over all timesteps in one call.
+
+    Parameters
+    ----------
+    peer
+        Its neurons and its encoder.
+    weights, workload
+        As everyone gets them.
+    """
+
+    def __init__(self, peer: Layerwise, weights: Mapping[str, Tensor], workload: Workload) -> None:
+        layers = new_layers(weights)
+        super().__init__(layers, layers, workload)
+        self.name, self.differs, self.peer = peer.name, peer.differs, peer
+        self.before = [nn.Identity(), nn.Identity(), nn.Flatten()]
+        self.behind = [nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Identity()]
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return the spikes of its own encoder."""
+        return as_images(self.peer.encode(pixels))
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the mean output membrane."""
+        return self._run(spikes, "membrane")[-1]["membrane"].mean(0)
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the output spikes."""
+        return self._run(spikes, "spikes")[-1]["spikes"]
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return every layer's spikes and the membranes that decided them."""
+        with torch.no_grad():
+            ran = self._run(spikes, "both", everywhere=True)
+        pairs = [(layer["spikes"].flatten(2), layer["membrane"].flatten(2)) for layer in ran]
+        return [(fired, self.peer.dynamics.decided(fired, membrane)) for fired, membrane in pairs]
+
+    def _run(
+        self, signal: Tensor, keep: Keep, *, everywhere: bool = False
+    ) -> list[dict[str, Tensor]]:
+        """Run the layers from rest; hidden ones keep their spikes alone, unless all is wanted."""
+        ran: list[dict[str, Tensor]] = []
+        for i, neurons in enumerate(self.peer.neurons):
+            last = i == len(self.layers) - 1
+            current = self._current(i, ran[-1]["spikes"] if ran else signal)
+            ran.append(
+                self.peer.run_neurons(neurons, current, keep if last or everywhere else "spikes")
+            )
+        return ran
+
+    def _current(self, i: int, signal: Tensor) -> Tensor:
+        # The direct code is the same at every timestep: whoever cares for speed weighs it once.
+        steps = signal[:1] if is_constant(signal) else signal
+        current = self.behind[i](self.layers[i](self.before[i](steps.flatten(0, 1))))
+        unfolded: Tensor = current.unflatten(0, steps.shape[:2])
+        return unfolded.expand(len(signal), *[-1] * current.dim())
+
+
+def peers(weights: Mapping[str, Tensor], workload: Workload) -> list[AtOnce]:
+    """Return SpikingJelly, where it is installed."""
+    stand_ins = [nn.Linear(1, 1) for _ in range(3)]  # one for each layer of neurons
+    found = [contestants.peers()[name] for name in ("SpikingJelly",) if name in contestants.peers()]
+    return [AtOnce(kind(stand_ins, workload), weights, workload) for kind in found]
+
+
+def check_all(
+    everyone: Sequence[Convolutional],
+    weights: Mapping[str, Tensor],
+    workload: Workload,
+    batch: Batch,
+) -> dict[str, Verdict]:
+    """Compare each with the oracle of its dynamics: snnTorch's loop, or the explicit one."""
+    verdicts = {}
+    for contestant in everyone:
+        right: Convolutional = Stepped(weights, workload)
+        if isinstance(contestant, AtOnce):
+            dynamics = contestant.peer.dynamics
+            right = AtOnce(ExplicitLoop([nn.Linear(1, 1)] * 3, dynamics), weights, workload)
+        verdicts[contestant.name] = Oracle(right, batch.spikes, batch.labels).check(contestant)
+    return verdicts

@@ -1,0 +1,71 @@
+"""What the arguments of a model may be, and one tensor for each layer of those that are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from spikemnist import ops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
+"""A number for all layers, or one entry for each: a number, or one number for each neuron."""
+
+
+def check_choices(reset_mechanism: str, dropout: float) -> None:
+    """Raise a `ValueError` that says what these may be."""
+    if reset_mechanism not in ops.RESET_MECHANISMS:
+        raise ValueError(
+            f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
+            f"got {reset_mechanism!r}"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
+
+
+def betas_of(beta: PerLayer, widths: Sequence[int]) -> list[Tensor]:
+    """Return the decays of each layer, a scalar or one number for each neuron or channel."""
+    return _per_layer("beta", beta, widths, lambda x: (x >= 0) & (x <= 1), "[0, 1]")
+
+
+def thresholds_of(threshold: PerLayer, widths: Sequence[int]) -> list[Tensor]:
+    """Return the firing thresholds of each layer, likewise."""
+    return _per_layer("threshold", threshold, widths, lambda x: (x > 0) & x.isfinite(), "(0, inf)")
+
+
+def _per_layer(
+    name: str,
+    value: PerLayer,
+    widths: Sequence[int],
+    valid: Callable[[Tensor], Tensor],
+    interval: str,
+) -> list[Tensor]:
+    """Return one tensor for each layer, a scalar or one number for each neuron."""
+    single = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
+    entries = [value] * len(widths) if single else list(value)  # type: ignore[arg-type]
+    if len(entries) != len(widths):
+        raise ValueError(
+            f"{name} must be a number or have one entry for each of the {len(widths)} layers; "
+            f"got {len(entries)} entries"
+        )
+    tensors = [_tensor(entry) for entry in entries]
+    for tensor, width in zip(tensors, widths, strict=True):
+        if tensor.dim() and tensor.shape != (width,):
+            raise ValueError(
+                f"{name} of a layer of {width} neurons must be a number or have shape ({width},); "
+                f"got shape {tuple(tensor.shape)}"
+            )
+        if not bool(valid(tensor).all()):
+            raise ValueError(f"{name} must lie in {interval}; got {tensor.tolist()}")
+    return tensors
+
+
+def _tensor(entry: object) -> Tensor:
+    # A copy: the neurons must not share memory with what the caller passed in.
+    values = entry.tolist() if isinstance(entry, torch.Tensor) else entry
+    return torch.tensor(values, dtype=torch.get_default_dtype())

@@ -1,0 +1,407 @@
+"""Leaky neurons behind a convolution: pooling, dynamics and spikes in one pass over its output.
+
+A convolution's output is several times larger than what its pooling leaves. Here it is read once:
+the maximum of each window goes to the neurons while it is in the first-level cache, and what is
+kept of the window is one byte, its place. The backward pass writes the gradient of the output once,
+with the adjoint of the neurons at these places.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` of the convolution's output,
+``N`` neurons of a sample, in rows of `WIDTH`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist._runtime import memory
+from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.teams import borrowed, by_team
+from spikemnist._runtime.threads import parallel
+from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.backward import (
+    Slope,
+    add_parameters,
+    step_back,
+    step_back_to_zero,
+)
+from spikemnist.ops.event_driven.forward import RESETS, ZERO, Neurons, step
+from spikemnist.ops.event_driven.layers import array_of, nothing
+from spikemnist.ops.event_driven.registers import WIDTH, at, clear
+from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
+from spikemnist.ops.event_driven.tiles import aligned_rows, tile_parameters, tiles_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.ops.layers import Layer
+
+    Array = NDArray[Any]
+
+
+class Trace(NamedTuple):
+    """What the neurons did, ``[T, B, N]``, and where the maxima were, uint8 ``[T or 1, B, N]``."""
+
+    spikes: Array
+    membrane: Array
+    places: Array
+
+
+class Gradients(NamedTuple):
+    """Those of spikes and membranes, ``[T, B, N]`` or of length 0; and those to be written.
+
+    ``current`` ``[T or 1, B, C, H, W]``, ``initial`` ``[B, N]``, and ``sums`` ``[B, 0 or 2, R,
+    WIDTH]`` of beta and threshold.
+    """
+
+    spikes: Array
+    membrane: Array
+    current: Array
+    initial: Array
+    sums: Array
+
+
+def run_pooled(current: Tensor, steps: int, size: int, layer: Layer) -> tuple[Tensor, Tensor]:
+    """Run leaky neurons on the maxima of windows of a current.
+
+    Parameters
+    ----------
+    current
+        ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep; on the
+        CPU, float32 or float64.
+    steps
+        ``T``.
+    size
+        Side of a window; 1 pools nothing. Rows and columns that fill no window count for nothing.
+    layer
+        Neurons with a named surrogate, without weights; ``beta`` and ``threshold`` are scalars or
+        ``[N]``.
+
+    Returns
+    -------
+    spikes, membrane : torch.Tensor
+        ``[T, B, N]`` each.
+    """
+    result: tuple[Tensor, Tensor] = _Pooled.apply(  # type: ignore[no-untyped-call]
+        current,
+        layer.beta,
+        layer.threshold,
+        layer.initial,
+        steps,
+        size,
+        RESETS[layer.reset_mechanism],
+        slope_of(layer.spike_grad),
+    )
+    return result
+
+
+class _Pooled(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        initial: Tensor | None,
+        steps: int,
+        size: int,
+        reset: int,
+        slope: tuple[int, float, float],
+    ) -> tuple[Tensor, Tensor]:
+        seen, batch, channels, height, width = current.shape
+        count = channels * (height // size) * (width // size)
+        neurons = _neurons(beta, threshold, count, reset)
+        spikes, membrane = (memory.empty((steps, batch, count), current.dtype) for _ in range(2))
+        places = memory.empty((seen, batch, count) if size > 1 else (0, 0, 0), torch.uint8)
+        trace = Trace(spikes.numpy(), membrane.numpy(), places.numpy())
+        start = array_of(initial, 2, current.dtype)
+        work = current.numel() + 2 * steps * batch * count
+        arguments = (array_of(current, 5, current.dtype), size, neurons, start, trace)
+        parallel(run_pooled_forward, batch, *arguments, work=work)
+        ctx.save_for_backward(membrane, places, beta, threshold, initial)
+        ctx.settings = (tuple(current.shape), size, reset, slope)
+        ctx.set_materialize_grads(False)
+        return spikes, membrane
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        ctx: Any, of_spikes: Tensor | None, of_membrane: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        if of_spikes is None and of_membrane is None:
+            return (None,) * 8
+        membrane, places, beta, threshold, initial = ctx.saved_tensors
+        shape, size, reset, (kind, first, second) = ctx.settings
+        needs_current, needs_beta, needs_threshold, needs_initial, *_ = ctx.needs_input_grad
+        _, batch, count = membrane.shape
+        dtype, learned = membrane.dtype, needs_beta or needs_threshold
+        current = memory.empty(shape if needs_current else (0,) * 5, dtype)
+        of_initial = memory.empty((batch, count) if needs_initial else (0, 0), dtype)
+        rows = tiles_of(count)
+        sums = memory.empty((batch, 2 if learned else 0, rows, WIDTH), dtype)
+        gradients = Gradients(
+            array_of(of_spikes, 3, dtype),
+            array_of(of_membrane, 3, dtype),
+            current.numpy(),
+            of_initial.numpy(),
+            sums.numpy(),
+        )
+        number = gradients.sums.dtype.type
+        parallel(
+            run_pooled_backward,
+            batch,
+            size,
+            _neurons(beta, threshold, count, reset),
+            Slope(kind, number(first), number(second)),
+            array_of(initial, 2, dtype),
+            Trace(nothing(3, dtype), membrane.numpy(), places.numpy()),
+            gradients,
+            work=current.numel() + 4 * membrane.numel(),
+        )
+        of_beta, of_threshold = sums.sum(0).flatten(1)[:, :count] if learned else (None, None)
+        return (
+            current if needs_current else None,
+            _of_beta(of_beta, beta) if of_beta is not None and needs_beta else None,
+            of_threshold.sum_to_size(threshold.shape)
+            if of_threshold is not None and needs_threshold
+            else None,
+            of_initial if needs_initial else None,
+            *(None,) * 4,
+        )
+
+
+def _of_beta(total: Tensor, beta: Tensor) -> Tensor:
+    # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the bounds.
+    return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
+
+
+def _neurons(beta: Tensor, threshold: Tensor, count: int, reset: int) -> Neurons:
+    values = [(beta.detach().clamp(0, 1), 0.0), (threshold, np.inf)]
+    tiled_beta, tiled_threshold = tile_parameters(values, count, beta.dtype)
+    return Neurons(tiled_beta, tiled_threshold, reset)
+
+
+@kernel
+def run_pooled_forward(
+    ticket: Array,
+    units: int,
+    current: Array,
+    size: int,
+    neurons: Neurons,
+    initial: Array,
+    trace: Trace,
+) -> None:
+    """Run the neurons of one sample in each unit of work."""
+    if by_team(ticket):
+        return
+    current, neurons, initial, trace = borrowed((current, neurons, initial, trace))
+    steps, _, count = trace.membrane.shape
+    rows = len(neurons.beta)
+    inflow, membrane = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
+    bias = aligned_rows(1, neurons.beta)  # none: the convolution has added its own
+    clear(at(bias, 0))
+    for row in range(rows):
+        clear(at(inflow, row))
+    b = next_unit(ticket)
+    while b < units:
+        _load(membrane, initial, b, count)
+        for t in range(steps):
+            if t < len(current):
+                _pool(current[t, b], size, inflow, trace.places, t, b)
+            for row in range(rows):
+                now, beta, threshold = (
+                    at(membrane, row),
+                    at(neurons.beta, row),
+                    at(neurons.threshold, row),
+                )
+                step(neurons.reset, now, now, at(inflow, row), at(bias, 0), beta, threshold)
+            _store(trace, t, b, membrane, neurons.threshold)
+        b = next_unit(ticket)
+
+
+@kernel
+def run_pooled_backward(
+    ticket: Array,
+    units: int,
+    size: int,
+    neurons: Neurons,
+    slope: Slope,
+    initial: Array,
+    trace: Trace,
+    gradients: Gradients,
+) -> None:
+    """Differentiate the neurons of one sample in each unit of work."""
+    if by_team(ticket):
+        return
+    neurons, slope, initial, trace, gradients = borrowed(
+        (neurons, slope, initial, trace, gradients)
+    )
+    steps, _, count = trace.membrane.shape
+    rows, seen = len(neurons.beta), len(gradients.current)
+    carried, delta = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
+    through, total = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
+    now, before = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
+    on_spikes, on_membrane = len(gradients.spikes) > 0, len(gradients.membrane) > 0
+    b = next_unit(ticket)
+    while b < units:
+        for row in range(rows):
+            clear(at(carried, row))
+            clear(at(through, row))
+            clear(at(total, row))
+        _load(now, trace.membrane[steps - 1], b, count)
+        _begin_sums(gradients.sums, b)
+        for t in range(steps - 1, -1, -1):
+            if t > 0:
+                _load(before, trace.membrane[t - 1], b, count)
+            else:
+                _load(before, initial, b, count)
+            if on_spikes:
+                _load(through, gradients.spikes[t], b, count)
+            if on_membrane:
+                _add_to(carried, gradients.membrane[t, b])
+            for row in range(rows):
+                _differentiate(
+                    neurons,
+                    slope,
+                    row,
+                    on_spikes,
+                    now,
+                    before,
+                    through,
+                    carried,
+                    delta,
+                    total,
+                    gradients.sums,
+                    b,
+                )
+            if seen > 1 or seen == steps:
+                _spread(gradients.current[t, b], size, delta, trace.places, t, b)
+            now, before = before, now
+        if seen == 1 and steps > 1:
+            _spread(gradients.current[0, b], size, total, trace.places, 0, b)
+        if len(gradients.initial):
+            flat = carried.reshape(rows * WIDTH)
+            for n in range(count):
+                gradients.initial[b, n] = flat[n]
+        b = next_unit(ticket)
+
+
+@inlined
+def _differentiate(
+    neurons: Neurons,
+    slope: Slope,
+    row: int,
+    on_spikes: bool,
+    now: Array,
+    before: Array,
+    through: Array,
+    carried: Array,
+    delta: Array,
+    total: Array,
+    sums: Array,
+    b: int,
+) -> None:
+    """Take one timestep back for a row of neurons."""
+    beta, threshold = at(neurons.beta, row), at(neurons.threshold, row)
+    spiked, was = at(through, row), at(before, row)
+    if on_spikes:
+        through_spikes(spiked, at(now, row), threshold, slope.kind, slope.first, slope.second)
+    here, back, whole = at(delta, row), at(carried, row), at(total, row)
+    if neurons.reset == ZERO:
+        step_back_to_zero(here, whole, back, whole, back, spiked, beta, was, threshold)
+    else:
+        step_back(here, whole, back, whole, back, spiked, beta)
+    if sums.shape[1]:
+        of_beta, of_threshold = at(sums[b, 0], row), at(sums[b, 1], row)
+        add_parameters(neurons.reset, here, spiked, was, threshold, of_beta, of_threshold)
+
+
+@inlined
+def _pool(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
+    """Write the maxima of an image ``[C, H, W]`` and where they are; the first one counts."""
+    if size == 2:
+        _pool_windows(image, 2, inflow, places, t, b)  # known to the compiler
+    else:
+        _pool_windows(image, size, inflow, places, t, b)
+
+
+@inlined
+def _pool_windows(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
+    channels, height, width = image.shape
+    flat, n = inflow.reshape(inflow.size), 0
+    for c in range(channels):
+        for y in range(0, height - size + 1, size):
+            for x in range(0, width - size + 1, size):
+                best, place = image[c, y, x], 0
+                for i in range(size):
+                    for j in range(size):
+                        value = image[c, y + i, x + j]
+                        # A NaN stays: torch's pooling hands it on.
+                        if value > best or value != value:
+                            best, place = value, i * size + j
+                flat[n] = best
+                if size > 1:
+                    places[t, b, n] = place
+                n += 1
+
+
+@inlined
+def _spread(image: Array, size: int, delta: Array, places: Array, t: int, b: int) -> None:
+    """Write the gradient of an image: that of each maximum at its place, and zero elsewhere."""
+    if size == 2:
+        _spread_windows(image, 2, delta, places, t, b)
+    else:
+        _spread_windows(image, size, delta, places, t, b)
+
+
+@inlined
+def _spread_windows(image: Array, size: int, delta: Array, places: Array, t: int, b: int) -> None:
+    channels, height, width = image.shape
+    flat, n = delta.reshape(delta.size), 0
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                image[c, y, x] = 0
+        for y in range(0, height - size + 1, size):
+            for x in range(0, width - size + 1, size):
+                place = places[t, b, n] if size > 1 else 0
+                image[c, y + place // size, x + place % size] = flat[n]
+                n += 1
+
+
+@inlined
+def _load(rows: Array, values: Array, b: int, count: int) -> None:
+    """Set rows to the numbers of a sample of ``values`` ``[B, N]``, or to zero for length 0."""
+    for row in range(len(rows)):
+        clear(at(rows, row))
+    if len(values):
+        flat = rows.reshape(rows.size)
+        for n in range(count):
+            flat[n] = values[b, n]
+
+
+@inlined
+def _add_to(rows: Array, values: Array) -> None:
+    flat = rows.reshape(rows.size)
+    for n in range(len(values)):
+        flat[n] += values[n]
+
+
+@inlined
+def _store(trace: Trace, t: int, b: int, membrane: Array, threshold: Array) -> None:
+    """Write the membranes of a sample, and which of them are above the threshold."""
+    membranes, spikes = trace.membrane[t, b], trace.spikes[t, b]
+    flat, bounds = membrane.reshape(membrane.size), threshold.reshape(threshold.size)
+    for n in range(len(membranes)):
+        membranes[n] = flat[n]
+        spikes[n] = flat[n] > bounds[n]
+
+
+@inlined
+def _begin_sums(sums: Array, b: int) -> None:
+    for parameter in range(sums.shape[1]):
+        for row in range(sums.shape[2]):
+            clear(at(sums[b, parameter], row))

@@ -1,0 +1,322 @@
+"""`LeakyConvNet`: the network that a notation stands for, against snnTorch's loop over time.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from stepped_network import BACKENDS, assert_close, gradients, lively
+from strategies import SEEDS
+from torch import nn
+from torch.nn import functional
+
+from spikemnist import ops
+from spikemnist.data import load_digits
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+from spikemnist.training import evaluate, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+SMALL = "3C3-P2-5C3-P2-4"
+IN_SHAPE = (2, 14, 14)
+LEARN = {"learn_beta": True, "learn_threshold": True}
+TOGETHER = [backend for backend in BACKENDS if backend != "snntorch"]
+
+
+def make(layers: str = SMALL, in_shape: tuple[int, ...] = IN_SHAPE, **options: Any) -> LeakyConvNet:
+    model = LeakyConvNet(layers, in_shape, **options)
+    lively(model.network)
+    return model
+
+
+def spikes(steps: int = 6, batch: int = 3, seed: int = 1, shape: Any = IN_SHAPE) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return (torch.rand(steps, batch, *shape, generator=random) < 0.4).float()
+
+
+def test_the_default_is_the_network_of_the_tutorial() -> None:
+    modules = [
+        nn.Conv2d(1, 12, 5),
+        nn.MaxPool2d(2),
+        snntorch.Leaky(beta=0.95),
+        nn.Conv2d(12, 64, 5),
+        nn.MaxPool2d(2),
+        snntorch.Leaky(beta=0.95),
+        nn.Flatten(),
+        nn.Linear(64 * 4 * 4, 10),
+        snntorch.Leaky(beta=0.95),
+    ]
+    model = LeakyConvNet()
+    for found, expected in zip(model.network, modules, strict=True):
+        assert type(found) is type(expected)
+        assert found.extra_repr() == expected.extra_repr()
+    assert model.sizes == {"hidden 1": 1728, "hidden 2": 1024, "output": 10}
+    assert not snntorch.SpikingNeuron.instances or model.network[2] not in list(
+        snntorch.SpikingNeuron.instances
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "in_shape", "sizes"),
+    [
+        ("12C5-P2-64C5-P2-10", (2, 34, 34), [12 * 15 * 15, 64 * 5 * 5, 10]),
+        ("4C5p2-AP2-10", (1, 28, 28), [4 * 14 * 14, 10]),
+        ("4C5s2p2-10", (1, 28, 28), [4 * 14 * 14, 10]),
+        ("4C3-8C3-P2-P2-20-10", (3, 12, 10), [4 * 10 * 8, 8 * 2 * 1, 20, 10]),
+        ("20-10", (1, 28, 28), [20, 10]),
+        ("10", (1, 1, 1), [10]),
+    ],
+)
+def test_the_notation(layers: str, in_shape: tuple[int, ...], sizes: list[int]) -> None:
+    model = LeakyConvNet(layers, in_shape)
+    assert list(model.sizes.values()) == sizes
+    record = model(spikes(2, 2, shape=in_shape), record="all")
+    assert [layer.spikes[0, 0].numel() for layer in record.layers] == sizes
+    assert dict(record.sizes) == model.sizes
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "learned": LEARN,
+    "numbers for each channel": {
+        **LEARN,
+        "beta": [[0.2, 0.5, 0.9], 0.8, [0.1, 0.3, 0.5, 0.7]],
+        "threshold": [0.5, [0.4, 0.6, 0.8, 1.0, 1.2], 1.0],
+    },
+    "zero": {"reset_mechanism": "zero", **LEARN},
+    "none": {"reset_mechanism": "none", **LEARN},
+    "sigmoid": {"spike_grad": "sigmoid", **LEARN},
+    "average": {"layers": "3C3p1-AP2-5C3s2-6-4", **LEARN},
+    "dense alone": {"layers": "9-4", **LEARN},
+}
+
+
+def loss(fired: Tensor, membrane: Tensor) -> Tensor:
+    ramp = torch.linspace(-1, 1, membrane.numel(), dtype=membrane.dtype).reshape(membrane.shape)
+    return (fired * ramp).sum() + membrane.square().mean()
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("steps", "batch"), [(6, 3), (1, 1)])
+def test_all_timesteps_at_once_are_the_loop(
+    name: str, backend: str, steps: int, batch: int
+) -> None:
+    """Every layer, and every gradient, that of the input included, in float64."""
+    model = make(**OPTIONS[name], backend=backend).double()
+    stepped = copy.deepcopy(model)
+    stepped.backend = "snntorch"
+    images = spikes(steps, batch).double()
+    found, expected = (net(images, record="all") for net in (model, stepped))
+    assert (found.backend, expected.backend) == (backend, "snntorch")
+    for one, other in zip(found.layers, expected.layers, strict=True):
+        assert torch.equal(one.spikes, other.spikes)
+        torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-12, atol=1e-12)
+    inputs = [images.clone().requires_grad_() for _ in range(2)]
+
+    def of(net: LeakyConvNet, given: Tensor) -> Tensor:
+        record = net(given)
+        return loss(record.spikes, record.membrane)
+
+    assert_close(
+        gradients(model, lambda: of(model, inputs[0]), inputs[0]),
+        gradients(stepped, lambda: of(stepped, inputs[1]), inputs[1]),
+    )
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+def test_accelerate_runs_the_same_network(backend: str) -> None:
+    model, images = make(backend=backend), spikes()
+    record = accelerate(model.network, backend=backend)(images)
+    assert torch.equal(record.membrane, model(images).membrane)
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+@given(SEEDS, st.integers(0, 4), st.permutations(range(4)))
+def test_samples_do_not_know_one_another(
+    backend: str, seed: int, batch: int, order: list[int]
+) -> None:
+    model = make(backend=backend).double()
+    images = spikes(3, 4, seed)
+    whole = model(images)
+    torch.testing.assert_close(model(images[:, order]).scores, whole.scores[order])
+    torch.testing.assert_close(model(images[:, :batch]).scores, whole.scores[:batch])
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+def test_the_first_convolution_sees_a_constant_input_once(backend: str) -> None:
+    model, images = make(backend=backend), torch.rand(3, *IN_SHAPE)
+    real, batches = functional.conv2d, []
+
+    def counted(signal: Tensor, *arguments: Any) -> Tensor:
+        batches.append(len(signal))
+        return real(signal, *arguments)
+
+    with mock.patch.object(functional, "conv2d", counted):
+        record = model(DirectEncoder(num_steps=5)(images))
+    assert batches == [3, 15]
+    repeated = images.repeat(5, 1, 1, 1, 1)
+    torch.testing.assert_close(record.membrane, model(repeated).membrane, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_shape_of_as_many_numbers_will_do(backend: str) -> None:
+    model = make("3C3-P2-4", (1, 8, 8), backend=backend)
+    images = spikes(shape=(8, 8))
+    expected = model(images.unsqueeze(2))
+    for shape in ((8, 8), (64,), (4, 16)):
+        record = model(images.view(6, 3, *shape))
+        assert torch.equal(record.membrane, expected.membrane)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_goes_from_chunk_to_chunk(backend: str) -> None:
+    model, images = make(backend=backend), spikes()
+    state = model.initial_state(3)
+    assert [tuple(membrane.shape) for membrane in state] == [(3, 3, 6, 6), (3, 5, 2, 2), (3, 4)]
+    membranes = []
+    for chunk in torch.split(images, 4):
+        record = model(chunk, state=state)
+        state = record.state
+        membranes.append(record.membrane)
+    torch.testing.assert_close(torch.cat(membranes), model(images).membrane)
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
+    model = make("3C3-P2-4", batch_norm=True, backend=backend).double()
+    convolution, norm = model.network[0], model.network[1]
+    norm.weight.data.uniform_(0.5, 1.5)
+    norm.bias.data.uniform_(-0.2, 0.2)
+    images = spikes().double()
+    current = convolution(images.flatten(0, 1))
+    mean, variance = current.mean((0, 2, 3)), current.var((0, 2, 3), unbiased=False)
+    record = model(images, record="all")
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean)
+    normalised = (current - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + norm.eps).sqrt()
+    normalised = normalised * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+    pooled = functional.max_pool2d(normalised, 2).unflatten(0, (6, 3))
+    fired, membrane = ops.leaky(pooled, 0.95)
+    torch.testing.assert_close(record.layers[0].membrane, membrane)
+    assert torch.equal(record.layers[0].spikes, fired)
+
+
+def test_a_normalised_network_is_stepped_once_it_is_trained() -> None:
+    model, images = make(batch_norm=True).double(), spikes().double()
+    for _ in range(3):
+        model(images)  # moves the running statistics
+    expected = model.eval()(images)
+    model.backend = "snntorch"
+    torch.testing.assert_close(model(images).membrane, expected.membrane)
+    with pytest.raises(ValueError, match="would normalise each timestep by itself"):
+        model.train()(images)
+    with pytest.raises(TypeError, match=r"network\[1\] is BatchNorm2d, and accelerate runs"):
+        accelerate(model.network)
+
+
+def test_dropout_drops_spikes_while_training_alone() -> None:
+    model, images = make(dropout=0.5), spikes()
+    first, second = model(images), model(images)
+    assert not torch.equal(first.membrane, second.membrane)
+    assert torch.equal(model.eval()(images).membrane, model(images).membrane)
+    torch.manual_seed(3)
+    one = model.train()(images).membrane
+    torch.manual_seed(3)
+    assert torch.equal(one, model(images).membrane)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("more", [{}, {"batch_norm": True, "dropout": 0.25}], ids=str)
+def test_it_comes_back_from_a_file(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
+    model, images = make(**OPTIONS[name], **more), spikes()
+    model(images)  # moves the running statistics
+    loaded = load_model(save_model(model, tmp_path / "model.safetensors"))
+    assert type(loaded) is LeakyConvNet
+    assert loaded.config == model.config
+    assert torch.equal(loaded.eval()(images).membrane, model.eval()(images).membrane)
+    again = LeakyConvNet(**model.config)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.eval()(images).membrane, model(images).membrane)
+
+
+@pytest.mark.parametrize("backend", TOGETHER)
+@pytest.mark.parametrize("encoder", [DirectEncoder(num_steps=4), LatencyEncoder(num_steps=6)])
+def test_it_learns_digits(encoder: Any, backend: str) -> None:
+    train, test = load_digits()
+    torch.manual_seed(0)
+    model = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
+    settings = {"encoder": encoder, "epochs": 4, "lr": 0.02, "batch_size": 64, "device": "cpu"}
+    fit(model, train[:3000], schedule="one_cycle", progress=False, **settings)
+    figures = evaluate(model, test, encoder=encoder, device="cpu")
+    assert figures.accuracy > 0.9
+    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
+
+
+def test_a_dense_network_is_the_mlp() -> None:
+    """The same weights give the same membranes."""
+    net, images = make("9-4", backend="reference"), spikes()
+    mlp = LeakyMLP(2 * 14 * 14, (9,), 4, backend="reference")
+    for layer, linear in zip(mlp.layers, (net.network[1], net.network[3]), strict=True):
+        layer.linear.load_state_dict(linear.state_dict())
+    torch.testing.assert_close(mlp(images).membrane, net(images).membrane)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("12C5-M2-10",), r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2"),
+        (("",), r"'' in layers='' is none of"),
+        (("0C5-10",), r"'0C5' in"),
+        (("12C5-P0-10",), r"'P0' in"),
+        (("12C0-10",), "has kernel or stride 0"),
+        (("12C5s0-10",), "has kernel or stride 0"),
+        (("12C5-P2",), "must end in a dense layer"),
+        (("P2-10",), "must begin with weights, not with pooling"),
+        (("10-P2-10",), "'P2' in layers='10-P2-10' comes after a dense layer"),
+        (("10-4C3-10",), "'4C3' in layers='10-4C3-10' comes after a dense layer"),
+        (("12C29-10",), "'12C29' in .* leaves no pixel of 28 x 28: use smaller kernels"),
+        (("4C3-P2-10", (28, 28)), r"in_shape must be \(channels, height, width\)"),
+        (("4C3-P2-10", (1, 28.0, 28)), "positive integers"),
+    ],
+)
+def test_layers_that_make_no_network(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LeakyConvNet(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ({"reset_mechanism": "hard"}, "reset_mechanism must be one of"),
+        ({"readout": "last"}, "readout must be one of"),
+        ({"backend": "fast"}, "backend must be one of"),
+        ({"beta": 1.5}, r"beta must lie in \[0, 1\]"),
+        ({"beta": [0.5, 0.5]}, "one entry for each of the 3 layers"),
+        ({"beta": [[0.5, 0.5], 0.5, 0.5]}, r"beta of a layer of 12 .* must be a number or have"),
+        ({"threshold": 0.0}, r"threshold must lie in \(0, inf\)"),
+        ({"spike_grad": "boxcar"}, "boxcar"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LeakyConvNet(**options)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 27, 28), (4, 2), (0, 2, 28, 28), (4, 2, 2, 28, 28)])
+def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\] .*\(1, 28, 28\)"):
+        LeakyConvNet()(torch.zeros(shape))

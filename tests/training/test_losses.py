@@ -1,0 +1,271 @@
+"""Losses on spike times, snnTorch's losses, and what spikes cost, against closed forms.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_runs import RANDOM, digits, new_model, run, same, weights
+from snntorch import functional as SF  # noqa: N812 - as snnTorch's users write it
+from strategies import SEEDS
+
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import LeakyMLP, Record, first_spike_times
+from spikemnist.training import (
+    L1Spikes,
+    Regularized,
+    SnnTorchLoss,
+    SpikeTimeCrossEntropy,
+    SpikeTimeMSE,
+    TargetRate,
+    cross_entropy,
+    evaluate,
+    fit,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def trains(seed: int, steps: int, batch: int, classes: int, density: float) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    shape = (steps, batch, classes)
+    return (torch.rand(shape, generator=random, dtype=torch.float64) < density).double()
+
+
+TRAINS = st.builds(
+    trains,
+    SEEDS,
+    st.integers(1, 9),
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+)
+
+
+def record_of(spikes: Tensor) -> Record:
+    return Record(spikes, spikes, spikes.sum(0), spikes.sum((0, 2)).long()[None], "first_spike", "")
+
+
+def labels_for(spikes: Tensor) -> Tensor:
+    return torch.arange(spikes.shape[1]) % spikes.shape[2]
+
+
+def times_of(spikes: Tensor) -> np.ndarray:
+    fired = spikes.numpy() > 0
+    return np.where(fired.any(0), fired.argmax(0), len(fired)).astype(float)
+
+
+@given(TRAINS)
+def test_first_spike_times_and_their_gradient_are_exact(spikes: Tensor) -> None:
+    assert np.array_equal(first_spike_times(spikes).numpy(), times_of(spikes))
+    leaf = spikes.clone().requires_grad_()
+    first_spike_times(leaf).sum().backward()
+    for t in range(len(spikes)):
+        with_it, without = spikes.clone(), spikes.clone()
+        with_it[t], without[t] = 1, 0
+        assert np.array_equal(leaf.grad[t].numpy(), times_of(with_it) - times_of(without))
+
+
+@given(TRAINS, st.integers(0, 9), st.one_of(st.none(), st.integers(0, 9)), st.integers(0, 3))
+def test_the_distance_of_spike_times(
+    spikes: Tensor, on: int, off: int | None, tolerance: int
+) -> None:
+    steps, labels = len(spikes), labels_for(spikes)
+    loss = SpikeTimeMSE(on=on, off=off, tolerance=tolerance)
+    if max(on, off or 0) > steps:
+        with pytest.raises(ValueError, match=f"later than the {steps} timesteps"):
+            loss(record_of(spikes), labels)
+        return
+    target = np.full(spikes.shape[1:], float(steps if off is None else off))
+    target[np.arange(len(labels)), labels] = on
+    error = np.maximum(np.abs(times_of(spikes) - target) - tolerance, 0) / steps
+    assert math.isclose(loss(record_of(spikes), labels), np.mean(error**2), abs_tol=1e-12)
+
+
+@given(TRAINS, st.floats(0.1, 10))
+def test_cross_entropy_of_spike_times(spikes: Tensor, tau: float) -> None:
+    labels, logits = labels_for(spikes), -times_of(spikes) / tau
+    chosen = logits[np.arange(len(labels)), labels]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - chosen)
+    found = SpikeTimeCrossEntropy(tau)(record_of(spikes), labels)
+    assert math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_cross_entropy_of_spike_times_is_that_of_the_readout() -> None:
+    spikes = trains(0, 6, 3, 4, 0.2)
+    model = LeakyMLP(4, (), 4, threshold=0.2, readout="first_spike").double()
+    record, labels = model(spikes), labels_for(spikes)
+    assert torch.equal(SpikeTimeCrossEntropy()(record, labels), cross_entropy(record, labels))
+
+
+@pytest.mark.parametrize("loss", [SpikeTimeMSE(on=1, tolerance=1), SpikeTimeCrossEntropy(2.0)])
+def test_gradients_by_finite_differences(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
+    """The losses are smooth in spikes between 0 and 1, where the differences can be taken."""
+    between = 0.05 + 0.2 * torch.rand(5, 2, 3, generator=torch.manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 2])
+    assert torch.autograd.gradcheck(
+        lambda spikes: loss(record_of(spikes), labels), between.requires_grad_()
+    )
+
+
+@pytest.mark.parametrize("loss", [SpikeTimeMSE(), SpikeTimeCrossEntropy()])
+def test_a_silent_output_learns_to_fire(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
+    """snnTorch's losses on spike times leave a silent neuron without a gradient."""
+    spikes = torch.ones(6, 2, 4)
+    model = LeakyMLP(4, (), 3, threshold=50.0)
+    record = model(spikes)
+    assert not record.spikes.any()
+    loss(record, torch.tensor([0, 1])).backward()
+    assert bool((model.layers[0].linear.bias.grad != 0).any())
+
+
+@pytest.mark.parametrize("loss", [SpikeTimeMSE(on=1), SpikeTimeCrossEntropy(tau=0.5)])
+def test_spike_times_can_be_learned(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
+    encoder = LatencyEncoder(num_steps=8)
+    model = new_model(readout="first_spike", hidden=(64,))
+    fit(model, digits(1000), encoder=encoder, loss=loss, epochs=10, lr=1e-2, progress=False)
+    figures = evaluate(model, digits(1000), encoder=encoder, loss=loss)
+    assert figures.accuracy > 0.8
+    assert figures.silent < 0.1
+
+
+SNNTORCH = {
+    "ce_rate_loss": ({}, "spikes"),
+    "ce_count_loss": ({}, "spikes"),
+    "ce_max_membrane_loss": ({}, "membrane"),
+    "mse_count_loss": ({"correct_rate": 0.8, "incorrect_rate": 0.2}, "spikes"),
+    "mse_membrane_loss": ({}, "membrane"),
+    "ce_temporal_loss": ({}, "spikes"),
+    "mse_temporal_loss": ({"on_target": 0, "off_target": -1, "tolerance": 1}, "spikes"),
+}
+
+
+def test_no_loss_of_snntorch_is_left_out() -> None:
+    there = {name for name in vars(SF.loss) if name.startswith(("ce_", "mse_"))}
+    assert there == set(SNNTORCH)
+
+
+@pytest.mark.parametrize("name", SNNTORCH)
+def test_each_loss_of_snntorch_trains(name: str) -> None:
+    options, of = SNNTORCH[name]
+    loss = SnnTorchLoss(getattr(SF, name)(**options), of=of)
+    data = digits(100)
+    model = new_model()
+    record = model(RANDOM(data.images, generator=torch.Generator().manual_seed(0)))
+    direct = getattr(SF, name)(**options)(getattr(record, of), data.labels.clone())
+    assert loss(record, data.labels).item() == direct.item()
+    before = weights(model)
+    history = fit(model, data, encoder=RANDOM, loss=loss, epochs=1, progress=False)
+    assert math.isfinite(history.epochs[0].loss)
+    assert not same(before, weights(model))
+    assert math.isfinite(evaluate(model, data, encoder=RANDOM, loss=loss).loss)
+
+
+def test_the_labels_are_left_alone() -> None:
+    def spoil(spikes: Tensor, labels: Tensor) -> Tensor:
+        labels.zero_()
+        return spikes.mean()
+
+    labels = torch.tensor([1, 2])
+    SnnTorchLoss(spoil)(record_of(trains(0, 3, 2, 3, 0.5)), labels)
+    assert labels.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("layers", ["hidden", "all"])
+def test_penalties_are_what_their_formulas_say(layers: str) -> None:
+    spikes, labels = RANDOM(digits(8).images), digits(8).labels
+    record = new_model(hidden=(16, 9))(spikes, record="all")
+    chosen = record.layers if layers == "all" else record.layers[:-1]
+    fired = [layer.spikes.detach().double().numpy() for layer in chosen]
+    l1 = 0.3 * sum(one.sum() for one in fired) / 8
+    rate = 2 * sum(((one.mean((0, 1)) - 0.1) ** 2).mean() for one in fired)
+    penalties = [L1Spikes(0.3, layers=layers), TargetRate(0.1, 2.0, layers=layers)]
+    for penalty, expected in zip(penalties, (l1, rate), strict=True):
+        assert math.isclose(penalty(record).item(), expected, rel_tol=1e-5)
+    whole = Regularized(cross_entropy, penalties)(record, labels).item()
+    expected = cross_entropy(record, labels).item() + l1 + rate
+    assert math.isclose(whole, expected, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["reference", "event_driven"])
+def test_penalties_do_what_they_are_for(backend: str) -> None:
+    def spikes_with(loss) -> float:
+        model = new_model(backend=backend, hidden=(32,))
+        settings = {"encoder": RANDOM, "loss": loss, "epochs": 5, "lr": 3e-3, "progress": False}
+        fit(model, digits(500), **settings)
+        figures = evaluate(model, digits(500), encoder=RANDOM, loss=loss)
+        return figures.spikes_per_sample["hidden 1"]
+
+    freely = spikes_with(cross_entropy)
+    assert spikes_with(Regularized(cross_entropy, [L1Spikes(5e-3)])) < 0.7 * freely
+    wanted = 0.02 * 32 * RANDOM.num_steps
+    driven = spikes_with(Regularized(cross_entropy, [TargetRate(0.02, 50.0)]))
+    assert abs(driven - wanted) < 0.3 * abs(freely - wanted)
+
+
+def test_a_regularised_run_is_truncated_and_resumed(tmp_path: Path) -> None:
+    def loss() -> Regularized:
+        return Regularized(cross_entropy, [L1Spikes(1e-3), TargetRate(0.1)])
+
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for folder in (whole, halves):
+        folder.mkdir()
+    undisturbed = new_model()
+    run(whole, undisturbed, loss=loss(), truncate=2, epochs=2)
+
+    def stop(history, model) -> None:
+        raise KeyboardInterrupt
+
+    first = new_model()
+    run(halves, first, loss=loss(), truncate=2, epochs=2, callbacks=[stop])
+    model = new_model(seed=1)
+    history = run(halves, model, loss=loss(), truncate=2, epochs=2, resume=True)
+    assert len(history) == 2
+    assert same(weights(model), weights(undisturbed))
+    other = Regularized(cross_entropy, [L1Spikes(2e-3), TargetRate(0.1)])
+    with pytest.raises(ValueError, match=r"loss was .*strength='?0.001.* is .*strength='?0.002"):
+        run(halves, model, loss=other, truncate=2, epochs=2, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SpikeTimeCrossEntropy(0.0), "tau must be positive and finite; got 0.0"),
+        (lambda: SpikeTimeCrossEntropy(math.nan), "tau must be positive"),
+        (lambda: SpikeTimeMSE(on=-1), "on must be 0 or more, in timesteps; got -1"),
+        (lambda: SpikeTimeMSE(tolerance=-1), "tolerance must be 0 or more"),
+        (lambda: SnnTorchLoss(SF.ce_rate_loss(), of="scores"), "of must be 'spikes' or 'membr"),
+        (lambda: Regularized(cross_entropy, []), "needs a penalty"),
+        (lambda: L1Spikes(-1.0), "strength must be 0 or more and finite; got -1.0"),
+        (lambda: L1Spikes(1.0, layers="output"), "layers must be 'hidden' or 'all'"),
+        (lambda: TargetRate(1.5), r"rate must lie in \[0, 1\], spikes in a timestep; got 1.5"),
+    ],
+)
+def test_a_parameter_out_of_range(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_loss_without_its_parentheses() -> None:
+    with pytest.raises(TypeError, match=r"ce_rate_loss\(\), with the parentheses"):
+        SnnTorchLoss(SF.ce_rate_loss)
+
+
+def test_a_penalty_needs_the_layers() -> None:
+    record = new_model()(RANDOM(digits(4).images), record="all")
+    with pytest.raises(ValueError, match="call the model with record='all', or give fit"):
+        L1Spikes(1.0)(replace(record, layers=()))
+    with pytest.raises(ValueError, match="no hidden layer: use layers='all'"):
+        TargetRate(0.1)(replace(record, layers=record.layers[-1:]))
