@@ -276,7 +276,7 @@ def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> No
 
 
 def test_saving_names_the_class(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="save_model takes one of LeakyMLP; got Accelerated"):
+    with pytest.raises(TypeError, match="one of LeakyMLP, LeakyConvNet; got Accelerated"):
         save_model(accelerate(mlp(6, 4)), tmp_path / "model.safetensors")
 
 

@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a s
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,8 +58,8 @@ def run_stages(
         Membranes ``[B, ...]`` to start from, one for each stage; at rest when ``None``.
     """
     done: list[Ran] = []
-    for group in _groups(stages):
-        if backend == "event_driven" and _is_pooled(group[0]):
+    for group in _groups(stages, backend):
+        if _is_pooled(group[0], backend):
             membrane = None if state is None else state[len(done)]
             done.append(_run_pooled(group[0], spikes, membrane, dtype))
             spikes = asked(done[-1].activity.spikes)
@@ -146,16 +145,23 @@ def asked(tensor: Tensor | None) -> Tensor:
     return tensor
 
 
-def _groups(stages: Sequence[Stage]) -> list[list[Stage]]:
+def _groups(stages: Sequence[Stage], backend: str) -> list[list[Stage]]:
     """Put each stage that takes spikes as bits behind the one that sends them."""
     groups: list[list[Stage]] = []
     for stage in stages:
-        sent = groups and groups[-1][0].linear is not None
+        sent = groups and not _is_pooled(groups[-1][0], backend)
         if sent and stage.linear is not None and stage.dropout < 1:
             groups[-1].append(stage)
         else:
             groups.append([stage])
     return groups
+
+
+def _is_pooled(stage: Stage, backend: str) -> bool:
+    """Return whether a kernel takes what comes out of the stage's modules, before its pooling."""
+    if backend != "event_driven" or stage.linear is not None or torch.compiler.is_compiling():
+        return False
+    return ops.is_named(ops.get_surrogate(stage.leaky.spike_grad))
 
 
 def _enter(
@@ -192,15 +198,12 @@ def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, pool: bool = T
     """
     constant = is_constant(signal) and not stage.dropout
     steps = signal[:1] if constant else signal
-    current = stage(steps.flatten(0, 1).to(dtype), pool=pool)
+    folded = steps.flatten(0, 1).to(dtype)
+    if not pool and folded.dim() == 4:
+        # As a convolution on the CPU is fastest, and as `ops.run_pooled` reads what it makes.
+        folded = folded.to(memory_format=torch.channels_last)
+    current = stage(folded, pool=pool)
     return current.reshape(*steps.shape[:2], *current.shape[1:])
-
-
-def _is_pooled(stage: Stage) -> bool:
-    """Return whether a kernel takes what comes out of the stage's modules, before its pooling."""
-    named = ops.is_named(ops.get_surrogate(stage.leaky.spike_grad))
-    weighed = stage.linear is None or bool(stage.dropout)
-    return weighed and named and not torch.compiler.is_compiling()
 
 
 def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: torch.dtype) -> Ran:
@@ -208,15 +211,14 @@ def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: tor
     size = stage.window
     current = _current(stage, signal, dtype, pool=False)
     shape = tuple(current.shape[2:])
+    if len(shape) != 3:  # pixels without channels; or what is no picture, as channels of one pixel
+        current = current.unsqueeze(2) if size > 1 else current.flatten(2)[..., None, None]
     if size > 1:
-        *channels, height, width = shape
-        images = current.reshape(*current.shape[:2], math.prod(channels), height, width)
-        shape = (*channels, height // size, width // size)
-    else:
-        images = current.reshape(*current.shape[:2], 1, 1, math.prod(shape))
+        shape = (*shape[:-2], *(side // size for side in shape[-2:]))
     layer = _layer(stage, None, initial, (signal.shape[1], *shape), 0.0, dtype)
-    fired, membrane = ops.run_pooled(images, layer, num_steps=len(signal), size=size)
-    return _shaped(_activity(fired, membrane), shape)
+    ran = ops.run_pooled(current, layer, num_steps=len(signal), size=size)
+    fired, membrane = (tensor.reshape(*tensor.shape[:2], *shape) for tensor in ran)
+    return Ran(_activity(fired, membrane), shape)
 
 
 def _layer(
@@ -292,7 +294,7 @@ def _run_layer(signal: Tensor, layer: ops.Layer, backend: str) -> tuple[Tensor, 
 def _activity(fired: Tensor, membrane: Tensor) -> ops.Activity:
     # float32 counts exactly up to 2**24 spikes of one layer for one sample.
     exact = torch.promote_types(fired.dtype, torch.float32)
-    counts = fired.detach().flatten(2).sum((0, 2), dtype=exact).long()
+    counts = fired.detach().sum((0, *range(2, fired.dim())), dtype=exact).long()
     return ops.Activity(fired, membrane, counts, membrane[-1])
 
 

@@ -143,7 +143,7 @@ def run_pooled(
     ----------
     current
         :math:`x`, ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every
-        timestep; on the CPU.
+        timestep; on the CPU. It is copied unless the channels come last in memory.
     layer
         Neurons with a named surrogate and no weights; ``beta`` and ``threshold`` are scalars or
         ``[N]``, and ``initial`` is ``[B, N]``, with :math:`N = C \lfloor H / k \rfloor
@@ -157,7 +157,7 @@ def run_pooled(
     Returns
     -------
     spikes, membrane : torch.Tensor
-        ``[T, B, N]`` each.
+        ``[T, B, C, H // k, W // k]`` each, the channels last in memory.
 
     Raises
     ------

@@ -110,7 +110,7 @@ def _describe(value: object) -> object:
         return f"({', '.join(str(_describe(part)) for part in value)})"
     if dataclasses.is_dataclass(value):
         parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        described = (f"{name}={_describe(part)!r}" for name, part in parts.items())
+        described = (f"{name}={_describe(part)}" for name, part in parts.items())
         return f"{type(value).__qualname__}({', '.join(described)})"
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"

@@ -98,7 +98,9 @@ PROBLEMS = st.builds(
 
 
 def by_kernel(given: Problem) -> tuple[Tensor, Tensor]:
-    return ops.run_pooled(given.current, given.layer(), num_steps=given.num_steps, size=given.size)
+    ran = ops.run_pooled(given.current, given.layer(), num_steps=given.num_steps, size=given.size)
+    spikes, membrane = (tensor.flatten(2) for tensor in ran)
+    return spikes, membrane
 
 
 def by_torch(given: Problem) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 A convolution's output is several times larger than what its pooling leaves. Here it is read once:
 the maximum of each window goes to the neurons while it is in the first-level cache, and what is
 kept of the window is one byte, its place. The backward pass writes the gradient of the output once,
-with the adjoint of the neurons at these places.
+with the adjoint of the neurons at these places. Channels come last in memory, as a convolution on
+the CPU is fastest with: those of a pixel are next to each other.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` of the convolution's output,
 ``N`` neurons of a sample, in rows of `WIDTH`.
@@ -11,6 +12,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` of the con
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -53,7 +55,7 @@ class Trace(NamedTuple):
 class Gradients(NamedTuple):
     """Those of spikes and membranes, ``[T, B, N]`` or of length 0; and those to be written.
 
-    ``current`` ``[T or 1, B, C, H, W]``, ``initial`` ``[B, N]``, and ``sums`` ``[B, 0 or 2, R,
+    ``current`` ``[T or 1, B, H, W, C]``, ``initial`` ``[B, N]``, and ``sums`` ``[B, 0 or 2, R,
     WIDTH]`` of beta and threshold.
     """
 
@@ -71,31 +73,39 @@ def run_pooled(current: Tensor, steps: int, size: int, layer: Layer) -> tuple[Te
     ----------
     current
         ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep; on the
-        CPU, float32 or float64.
+        CPU, float32 or float64. It is copied unless the channels come last in memory.
     steps
         ``T``.
     size
         Side of a window; 1 pools nothing. Rows and columns that fill no window count for nothing.
     layer
         Neurons with a named surrogate, without weights; ``beta`` and ``threshold`` are scalars or
-        ``[N]``.
+        ``[N]``, ``initial`` is ``[B, N]``.
 
     Returns
     -------
     spikes, membrane : torch.Tensor
-        ``[T, B, N]`` each.
+        ``[T, B, C, H // size, W // size]`` each, the channels last in memory.
     """
-    result: tuple[Tensor, Tensor] = _Pooled.apply(  # type: ignore[no-untyped-call]
-        current,
-        layer.beta,
-        layer.threshold,
-        layer.initial,
+    _, _, channels, height, width = current.shape
+    shape = (channels, height // size, width // size)
+
+    def channels_last(values: Tensor | None) -> Tensor | None:
+        if values is None or not values.dim() or values.shape[-1:].numel() == 1:
+            return values
+        return values.reshape(*values.shape[:-1], *shape).movedim(-3, -1).flatten(-3)
+
+    spikes, membrane = _Pooled.apply(  # type: ignore[no-untyped-call]
+        current.movedim(2, 4),
+        channels_last(layer.beta),
+        channels_last(layer.threshold),
+        channels_last(layer.initial),
         steps,
         size,
         RESETS[layer.reset_mechanism],
         slope_of(layer.spike_grad),
     )
-    return result
+    return spikes.movedim(4, 2), membrane.movedim(4, 2)
 
 
 class _Pooled(torch.autograd.Function):
@@ -111,12 +121,13 @@ class _Pooled(torch.autograd.Function):
         reset: int,
         slope: tuple[int, float, float],
     ) -> tuple[Tensor, Tensor]:
-        seen, batch, channels, height, width = current.shape
-        count = channels * (height // size) * (width // size)
+        seen, batch, height, width, channels = current.shape
+        shape = (batch, height // size, width // size, channels)
+        count = math.prod(shape[1:])
         neurons = _neurons(beta, threshold, count, reset)
-        spikes, membrane = (memory.empty((steps, batch, count), current.dtype) for _ in range(2))
+        spikes, membrane = (memory.empty((steps, *shape), current.dtype) for _ in range(2))
         places = memory.empty((seen, batch, count) if size > 1 else (0, 0, 0), torch.uint8)
-        trace = Trace(spikes.numpy(), membrane.numpy(), places.numpy())
+        trace = Trace(_flat(spikes), _flat(membrane), places.numpy())
         start = array_of(initial, 2, current.dtype)
         work = current.numel() + 2 * steps * batch * count
         arguments = (array_of(current, 5, current.dtype), size, neurons, start, trace)
@@ -136,15 +147,15 @@ class _Pooled(torch.autograd.Function):
         membrane, places, beta, threshold, initial = ctx.saved_tensors
         shape, size, reset, (kind, first, second) = ctx.settings
         needs_current, needs_beta, needs_threshold, needs_initial, *_ = ctx.needs_input_grad
-        _, batch, count = membrane.shape
+        batch, count = membrane.shape[1], membrane.shape[2:].numel()
         dtype, learned = membrane.dtype, needs_beta or needs_threshold
         current = memory.empty(shape if needs_current else (0,) * 5, dtype)
         of_initial = memory.empty((batch, count) if needs_initial else (0, 0), dtype)
         rows = tiles_of(count)
         sums = memory.empty((batch, 2 if learned else 0, rows, WIDTH), dtype)
         gradients = Gradients(
-            array_of(of_spikes, 3, dtype),
-            array_of(of_membrane, 3, dtype),
+            nothing(3, dtype) if of_spikes is None else _flat(of_spikes.to(dtype)),
+            nothing(3, dtype) if of_membrane is None else _flat(of_membrane.to(dtype)),
             current.numpy(),
             of_initial.numpy(),
             sums.numpy(),
@@ -157,7 +168,7 @@ class _Pooled(torch.autograd.Function):
             _neurons(beta, threshold, count, reset),
             Slope(kind, number(first), number(second)),
             array_of(initial, 2, dtype),
-            Trace(nothing(3, dtype), membrane.numpy(), places.numpy()),
+            Trace(nothing(3, dtype), _flat(membrane), places.numpy()),
             gradients,
             work=current.numel() + 4 * membrane.numel(),
         )
@@ -176,6 +187,12 @@ class _Pooled(torch.autograd.Function):
 def _of_beta(total: Tensor, beta: Tensor) -> Tensor:
     # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the bounds.
     return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
+
+
+def _flat(signal: Tensor) -> Array:
+    """Return ``[T, B, ...]`` as an array ``[T, B, N]``."""
+    array: Array = signal.detach().flatten(2).contiguous().numpy()
+    return array
 
 
 def _neurons(beta: Tensor, threshold: Tensor, count: int, reset: int) -> Neurons:
@@ -321,7 +338,7 @@ def _differentiate(
 
 @inlined
 def _pool(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
-    """Write the maxima of an image ``[C, H, W]`` and where they are; the first one counts."""
+    """Write the maxima of an image ``[H, W, C]`` and where they are; the first one counts."""
     if size == 2:
         _pool_windows(image, 2, inflow, places, t, b)  # known to the compiler
     else:
@@ -330,22 +347,26 @@ def _pool(image: Array, size: int, inflow: Array, places: Array, t: int, b: int)
 
 @inlined
 def _pool_windows(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
-    channels, height, width = image.shape
+    height, width, channels = image.shape
     flat, n = inflow.reshape(inflow.size), 0
-    for c in range(channels):
-        for y in range(0, height - size + 1, size):
-            for x in range(0, width - size + 1, size):
-                best, place = image[c, y, x], 0
-                for i in range(size):
-                    for j in range(size):
-                        value = image[c, y + i, x + j]
+    for y in range(0, height - size + 1, size):
+        for x in range(0, width - size + 1, size):
+            best = flat[n : n + channels]
+            first = image[y, x]
+            for c in range(channels):
+                best[c] = first[c]
+            if size > 1:
+                place = places[t, b, n : n + channels]
+                for c in range(channels):
+                    place[c] = 0
+                for k in range(1, size * size):
+                    other = image[y + k // size, x + k % size]
+                    for c in range(channels):
                         # A NaN stays: torch's pooling hands it on.
-                        if value > best or value != value:
-                            best, place = value, i * size + j
-                flat[n] = best
-                if size > 1:
-                    places[t, b, n] = place
-                n += 1
+                        better = other[c] > best[c] or other[c] != other[c]
+                        best[c] = other[c] if better else best[c]
+                        place[c] = k if better else place[c]
+            n += channels
 
 
 @inlined
@@ -359,17 +380,24 @@ def _spread(image: Array, size: int, delta: Array, places: Array, t: int, b: int
 
 @inlined
 def _spread_windows(image: Array, size: int, delta: Array, places: Array, t: int, b: int) -> None:
-    channels, height, width = image.shape
+    height, width, channels = image.shape
     flat, n = delta.reshape(delta.size), 0
-    for c in range(channels):
-        for y in range(height):
-            for x in range(width):
-                image[c, y, x] = 0
-        for y in range(0, height - size + 1, size):
-            for x in range(0, width - size + 1, size):
-                place = places[t, b, n] if size > 1 else 0
-                image[c, y + place // size, x + place % size] = flat[n]
-                n += 1
+    high, wide = height - height % size, width - width % size
+    for y in range(0, high, size):
+        for x in range(0, wide, size):
+            gradient = flat[n : n + channels]
+            if size == 1:
+                image[y, x] = gradient
+            else:
+                place = places[t, b, n : n + channels]
+                for k in range(size * size):
+                    pixel = image[y + k // size, x + k % size]
+                    for c in range(channels):
+                        pixel[c] = gradient[c] if place[c] == k else 0
+            n += channels
+    # What fills no window.
+    image[:, wide:] = 0
+    image[high:] = 0
 
 
 @inlined
