@@ -24,6 +24,10 @@ FEW_UPDATES, FEW_CONSTANT = 1 << 15, 1 << 21
 fixed cost of some hundred microseconds outweighs the loop. The second number is for an input that
 is the same at every timestep, where both compute one and the same matrix product."""
 
+FEW_IN_IMAGES = 1 << 18
+"""The same for a network that begins with a convolution, whatever its timesteps and its code: times
+samples, channels and pixels."""
+
 
 def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:
     """Return the backend that runs when ``backend`` is asked for.
@@ -74,10 +78,12 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     if spikes is None or weight is None:
         return False
     steps, batch = spikes.shape[:2]
-    # A convolution has neurons at about as many places as its input has pixels.
-    places = spikes.shape[3:].numel() if weight.dim() > 2 else 1
+    updates = steps * batch * weight.shape[:1].numel()
+    if weight.dim() > 2:
+        # A convolution has neurons at about as many places as its input has pixels.
+        return updates * spikes.shape[3:].numel() < FEW_IN_IMAGES
     few = FEW_CONSTANT if is_constant(spikes) else FEW_UPDATES
-    return steps < FEW_STEPS and steps * batch * weight.shape[:1].numel() * places < few
+    return steps < FEW_STEPS and updates < few
 
 
 def _obstacle(weight: Tensor | None) -> str | None:
