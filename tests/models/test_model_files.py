@@ -184,7 +184,7 @@ def test_a_model_of_another_class_is_refused(path: Path) -> None:
         pass
 
     for model in (nn.Linear(2, 2), Mine(2, (2,), 2)):
-        with pytest.raises(TypeError, match=f"one of LeakyMLP; got {type(model).__name__}"):
+        with pytest.raises(TypeError, match=f"LeakyConvNet; got {type(model).__name__}"):
             save_model(model, path)  # type: ignore[arg-type]
 
 

@@ -85,8 +85,15 @@ def test_auto_leaves_few_steps_of_one_picture_to_the_reference(steps: int, runs:
 
 def test_auto_counts_the_neurons_of_a_convolution() -> None:
     kernels = torch.zeros(12, 1, 5, 5)
-    for batch, runs in ((1, "reference"), (4, "event_driven")):
-        assert ops.select_backend("auto", torch.zeros(2, batch, 1, 28, 28), kernels) == runs
+    for steps, batch, runs in (
+        (2, 13, "reference"),
+        (2, 14, "event_driven"),
+        (27, 1, "reference"),
+        (28, 1, "event_driven"),
+    ):
+        images = torch.zeros(batch, 1, 28, 28)
+        for spikes in (images.expand(steps, -1, -1, -1, -1), images.repeat(steps, 1, 1, 1, 1)):
+            assert ops.select_backend("auto", spikes, kernels) == runs
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def _signals(
 
 def are_spikes(counts: Tensor) -> bool:
     """Return whether the input was spikes, by the counts that `run_network` returned."""
-    return bool((counts.numpy()[0] >= 0).all())
+    return bool((counts[0] >= 0).all())
 
 
 def _counts(signal: Signal, batch: int) -> Tensor:
