@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikemnist import data, encoding, models, ops, training, viz
-    from spikemnist.data import load_digits, load_fashion_mnist, load_mnist
+    from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
     from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
     from spikemnist.training import evaluate, fit
@@ -41,6 +41,7 @@ __all__ = [
     "load_fashion_mnist",
     "load_mnist",
     "load_model",
+    "load_nmnist",
     "models",
     "ops",
     "save_model",
@@ -50,7 +51,7 @@ __all__ = [
 
 _ROOMS = ("data", "encoding", "models", "ops", "training", "viz")
 _FROM = {
-    "data": ("load_digits", "load_fashion_mnist", "load_mnist"),
+    "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
     "models": ("LeakyConvNet", "LeakyMLP", "accelerate", "load_model", "save_model"),
     "training": ("evaluate", "fit"),

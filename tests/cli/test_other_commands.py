@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         "snntorch 1",
         "cpu",
         "reference, event_driven, snntorch",
-        "burst, delta, direct, latency, phase, population, rank_order, rate",
+        "burst, delta, direct, events, latency, phase, population, rank_order, rate",
         "digits (in the package), MNIST",
     ):
         assert word in out
@@ -220,8 +221,8 @@ def test_a_wrong_request_as_a_process(tmp_path: Path) -> None:
     result = spikemnist("train", "--encoder", "morse", cwd=tmp_path, code=2)
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        "spikemnist: error: unknown encoder 'morse': known are burst, delta, direct, latency, "
-        "phase, population, rank_order, rate"
+        "spikemnist: error: unknown encoder 'morse': known are burst, delta, direct, events, "
+        "latency, phase, population, rank_order, rate"
     ]
 
 
@@ -272,6 +273,20 @@ def test_a_model_without_its_encoder_is_refused(
     save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors")
     assert main(["evaluate", str(tmp_path / "model.safetensors")]) == 1
     assert "does not say which encoder" in capsys.readouterr().err
+
+
+def test_a_run_folder_of_the_first_version_is_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for name in ("model", "layers", "batch_norm", "first_saccade", "stabilize", "drop_events"):
+        del config[name]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert main(["evaluate", str(folder)]) == 0
+    assert "test images of digits" in capsys.readouterr().out
+    assert main(["train", "--resume", "--out", str(folder)]) == 0
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"data": "digits"}'])

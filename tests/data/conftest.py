@@ -17,6 +17,14 @@ def mnist_root() -> Path:
     return _REAL_ROOT
 
 
+@pytest.fixture
+def nmnist_root() -> Path:
+    """The folder with recordings of N-MNIST that SPIKEMNIST_DATA named when the tests began."""
+    if _REAL_ROOT is None or not (_REAL_ROOT / "N-MNIST" / "Train").is_dir():
+        pytest.skip("needs recordings of N-MNIST: set SPIKEMNIST_DATA to a folder with N-MNIST")
+    return _REAL_ROOT
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
     """An empty home folder, no data set in the environment and no mirror within reach."""

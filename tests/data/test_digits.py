@@ -33,11 +33,6 @@ def run(code, **environment):
     ).stdout
 
 
-def test_exported_names():
-    expected = ["ImageDataset", "load_digits", "load_fashion_mnist", "load_mnist"]
-    assert spikemnist.data.__all__ == expected
-
-
 def test_sizes_types_and_classes():
     for data, per_class in zip(load_digits(), (500, 100), strict=True):
         assert data.images.shape == (10 * per_class, 28, 28)

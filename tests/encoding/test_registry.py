@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-OURS = ["burst", "delta", "direct", "latency", "phase", "population", "rank_order", "rate"]
+OURS = [
+    "burst",
+    "delta",
+    "direct",
+    "events",
+    "latency",
+    "phase",
+    "population",
+    "rank_order",
+    "rate",
+]
 
 
 @pytest.fixture

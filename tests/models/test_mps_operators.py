@@ -15,13 +15,25 @@ from unittest import mock
 
 import pytest
 import torch
+from event_recordings import random_events
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from spikemnist import ops
 from spikemnist._runtime import compiler
-from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.data import EventBatch
+from spikemnist.encoding import (
+    BurstEncoder,
+    DeltaEncoder,
+    DirectEncoder,
+    EventEncoder,
+    LatencyEncoder,
+    PhaseEncoder,
+    PopulationEncoder,
+    RankOrderEncoder,
+    RateEncoder,
+)
 from spikemnist.models import READOUTS, LeakyMLP
 from spikemnist.models.readout import running_predictions
 
@@ -37,6 +49,12 @@ ENCODERS = [
     LatencyEncoder(num_steps=4, dtype=torch.uint8),
     LatencyEncoder(num_steps=4, curve="log", clip=False),
     DirectEncoder(num_steps=4),
+    RateEncoder(num_steps=4, deterministic=True),
+    DeltaEncoder(num_steps=4),
+    PhaseEncoder(num_steps=4),
+    BurstEncoder(num_steps=4, max_spikes=2, max_interval=2),
+    RankOrderEncoder(num_steps=4),
+    PopulationEncoder(num_steps=4, num_fields=3),
 ]
 
 
@@ -59,7 +77,7 @@ class MPSRules(TorchDispatchMode):
         return result
 
 
-def train(model: LeakyMLP, encoder: Encoder, images: torch.Tensor, rules: MPSRules) -> None:
+def train(model: LeakyMLP, encoder: Encoder, images: Any, rules: MPSRules) -> None:
     """Take two steps of training and one of evaluation under the rules."""
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
@@ -85,7 +103,15 @@ def images(dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
-    train(LeakyMLP(16, (8,), 3, backend="reference"), encoder, images(dtype), MPSRules())
+    inputs = encoder(images(dtype))[0, 0].numel()  # a code may have several neurons for a pixel
+    train(LeakyMLP(inputs, (8,), 3, backend="reference"), encoder, images(dtype), MPSRules())
+
+
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_events(by: str) -> None:
+    recordings = [random_events(20, seed, sensor=(4, 4)) for seed in range(3)]
+    encoder, events = EventEncoder(num_steps=4, by=by), EventBatch.gather(recordings, (4, 4))
+    train(LeakyMLP(32, (8,), 3, backend="reference"), encoder, events, MPSRules())
 
 
 @pytest.mark.parametrize("readout", READOUTS)

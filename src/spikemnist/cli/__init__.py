@@ -57,7 +57,7 @@ def _parse(words: list[str]) -> Command:
     import tyro
 
     from spikemnist.cli import options
-    from spikemnist.cli.recipes import MODELS, RECIPES
+    from spikemnist.cli.recipes import defaults_of
     from spikemnist.cli.runs import resumed
 
     def parse(kind: object, words: list[str], **settings: object) -> Command:
@@ -74,16 +74,14 @@ def _parse(words: list[str]) -> Command:
     try:
         with contextlib.redirect_stderr(complaint):
             command = parse(options.Command, words)
-            if isinstance(command, options.Train):
-                # What the run was started with, the recipe or the model's own settings take the
-                # place of the defaults, so that only options given now differ from them.
-                default = MODELS[command.model]
-                if command.resume:
+            if isinstance(command, (options.Train, options.Encode)):
+                # What the run was started with, or the settings that go with recipe, data and
+                # model, take the place of the defaults, so that only options given now differ.
+                default, kind = defaults_of(command), type(command)
+                if isinstance(command, options.Train) and command.resume:
                     default = resumed(command)
-                elif command.recipe:
-                    default = RECIPES[command.recipe]
-                if default != options.Train():
-                    command = parse(options.Train, words[1:], default=default)
+                if default != kind():
+                    command = parse(kind, words[1:], default=default)
     except SystemExit as exit_:
         if exit_.code:
             raise WrongRequest(_one_line(complaint.getvalue())) from None

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.cli.options import Encode
-    from spikemnist.data import ImageDataset
 
 
 def run(command: Encode) -> int:
@@ -28,15 +27,17 @@ def run(command: Encode) -> int:
         return _compare(command)
     with request():
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
+    with request():
+        encoder(sources.blank(command.data))
     _, test = sources.load(command.data, command.root)
-    check_index(command.index, test)
-    image, label = test.images[command.index], int(test.labels[command.index])
-    generator = torch.Generator().manual_seed(command.seed)
-    spikes = encoder(image[None], generator=generator)
-    _write(spikes, image, command.out)
+    shown = pictures.Shown(*sources.sample(test, command.index), command.index)
+    spikes = encoder(shown.samples, generator=torch.Generator().manual_seed(command.seed))
+    _write(spikes, shown.image, command.out)
     fired = int(torch.count_nonzero(spikes))
+    what = "events" if shown.image is None else "image"
+    noun = sources.noun(command.data)
     print(
-        f"image    test image {command.index} of {command.data}, a {test.classes[label]}\n"
+        f"{what:<9}test {noun} {command.index} of {command.data}, a {test.classes[shown.label]}\n"
         f"encoder  {encoder}\n"
         f"spikes   {fired} in {len(spikes)} timesteps, {fired / spikes.numel():.2%} of all "
         f"opportunities\n"
@@ -49,11 +50,14 @@ def _compare(command: Encode) -> int:
     """Encode an image in every code, and draw and print what each costs and keeps."""
     if command.out.suffix == ".npy":
         raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
+    if command.data == "nmnist":
+        raise WrongRequest("--compare is about images, and nmnist has events: choose other --data")
     _, test = sources.load(command.data, command.root)
-    check_index(command.index, test)
-    image, label = test.images[command.index][None], int(test.labels[command.index])
+    image, label = sources.sample(test, command.index)
     rows, trains, decoded = [], {}, {}
     for name in available_encoders():
+        if name == "events":
+            continue
         try:
             encoder = get_encoder(name, num_steps=command.num_steps)
         except (TypeError, ValueError) as error:  # a plug-in may want other options
@@ -84,13 +88,7 @@ def _figures(found: CodeMeasure) -> str:
     return f"{spikes:>8}{error:>9}{bits:>13}"
 
 
-def check_index(index: int, test: ImageDataset) -> None:
-    """Raise a `WrongRequest` unless there is such a test image."""
-    if not 0 <= index < len(test):
-        raise WrongRequest(f"--index must lie in 0..{len(test) - 1}; got {index}")
-
-
-def _write(spikes: Tensor, image: Tensor, out: Path) -> None:
+def _write(spikes: Tensor, image: Tensor | None, out: Path) -> None:
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
     elif out.suffix in (".png", ".pdf", ".svg"):

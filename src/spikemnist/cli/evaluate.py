@@ -33,7 +33,7 @@ def run(command: Evaluate) -> int:
     stored = runs.read_config(command.run) if command.run.is_dir() else {}
     data = command.data or stored.get("data", "digits")
     root = command.root if command.data or command.root else stored.get("root")
-    _, test = sources.load(data, root)
+    _, test = sources.load(data, root, **runs.event_options(stored, data))
     figures = evaluate(
         model,
         test,
@@ -69,13 +69,14 @@ def load(file: Path) -> tuple[Model, Encoder]:
 
 
 def _tell(data: str, figures: Evaluation) -> None:
+    noun = sources.noun(data)
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
     per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
     print(
-        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test images of {data}\n"
+        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test {noun}s of {data}\n"
         f"loss              {figures.loss:.4f}\n"
-        f"spikes per image  {spikes}\n"
-        f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the images\n"
+        f"{'spikes per ' + noun:<17} {spikes}\n"
+        f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the {noun}s\n"
         f"after each step   {per_step}\n"
         f"time              {figures.seconds:.2f} s, backend {figures.backend}"
     )

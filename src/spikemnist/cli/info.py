@@ -11,6 +11,7 @@ import torch
 
 from spikemnist import __version__
 from spikemnist.data.archive import locate
+from spikemnist.data.nmnist import find_nmnist
 from spikemnist.data.sources import FASHION_MNIST, MNIST
 from spikemnist.encoding import available_encoders
 from spikemnist.ops import BACKENDS, select_backend
@@ -63,4 +64,8 @@ def _data() -> str:
             found.append(f"{source.title} not found")
         else:
             found.append(f"{source.title} in {folder}")
+    try:
+        found.append(f"N-MNIST in {find_nmnist(None)}")
+    except OSError:
+        found.append("N-MNIST not found")
     return ", ".join(found)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-DataName = Literal["digits", "mnist", "fashion_mnist"]
+DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,12 @@ class Common:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Common):
-    """Where images come from."""
+    """Where images, or recordings of an event camera, come from."""
 
     data: DataName = "digits"
     """digits: 6,000 images of MNIST that come with the package; mnist and fashion_mnist: the full
-    sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded."""
+    sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded; nmnist: N-MNIST,
+    likewise, but never downloaded."""
 
     root: Path | None = None
     """Folder that holds the data files."""
@@ -40,10 +41,21 @@ class Train(Source):
     """fast: settings that reach 98 % on MNIST as early as possible. Options given beside it win."""
 
     encoder: str = "latency"
-    """How images become spikes: latency, rate, direct, or an installed plug-in."""
+    """How images become spikes: latency, rate, direct, or an installed plug-in; events for
+    nmnist."""
 
     num_steps: int = 8
     """Timesteps for each image."""
+
+    first_saccade: bool = False
+    """Use the first saccade of each recording of nmnist alone."""
+
+    stabilize: bool = False
+    """Take the camera's movement out of the recordings of nmnist."""
+
+    drop_events: float = 0.0
+    """Probability with which an event of nmnist is left out while training, drawn anew in each
+    epoch."""
 
     model: Literal["mlp", "conv"] = "mlp"
     """mlp: dense layers of leaky neurons. conv: convolutions before them, with defaults of their
@@ -112,10 +124,10 @@ class Evaluate(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Source):
-    """Turn one image of the test set into spikes, and draw or store them."""
+    """Turn one image, or recording, of the test set into spikes, and draw or store them."""
 
     encoder: str = "latency"
-    """How the image becomes spikes: `spikemnist info` lists the codes."""
+    """How the image becomes spikes: `spikemnist info` lists the codes; events for nmnist."""
 
     num_steps: int = 8
     """Timesteps."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from matplotlib.figure import Figure
@@ -13,75 +14,101 @@ from spikemnist._atomic import write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
     from torch import Tensor
 
-    from spikemnist.data import ImageDataset
     from spikemnist.encoding import Encoder
     from spikemnist.models import Record
     from spikemnist.models.files import Model
     from spikemnist.training import Evaluation, History
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A sample to look at: images or events of a batch of one, its label, and its place."""
+
+    samples: Any
+    label: int
+    index: int
+
+    @property
+    def image(self) -> Tensor | None:
+        """The image, where it is one."""
+        return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
+
+
 def draw_training(
     folder: Path,
     model: Model,
     encoder: Encoder,
-    test: ImageDataset,
+    shown: Shown,
     history: History,
     figures: Evaluation,
 ) -> list[Path]:
-    """Draw how a training went and what the network does with the first test image."""
-    record = watch(model, encoder, test, index=0, seed=0)
-    image, label = test.images[0], int(test.labels[0])
+    """Draw how a training went and what the network does with a test sample."""
+    record = watch(model, encoder, shown, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
         save(viz.confusion(figures), folder / "confusion.png"),
-        save(encoding(record, image), folder / "encoding.png"),
-        save(decision(record, label), folder / "decision.png"),
+        save(encoding(record, shown.image), folder / "encoding.png"),
+        save(decision(record, shown.label), folder / "decision.png"),
     ]
 
 
-def draw_image(
-    folder: Path, model: Model, encoder: Encoder, test: ImageDataset, index: int, seed: int
+def draw_sample(
+    folder: Path, model: Model, encoder: Encoder, shown: Shown, seed: int
 ) -> list[Path]:
-    """Draw everything that happens to one test image, and the first layer's weights."""
-    record = watch(model, encoder, test, index=index, seed=seed)
-    image, label = test.images[index], int(test.labels[index])
-    shape = input_shape(record, image)
+    """Draw everything that happens to a test sample, and the first layer's weights."""
+    record = watch(model, encoder, shown, seed=seed)
+    label, index = shown.label, shown.index
+    shape = input_shape(record, shown.image)
     animation = viz.animate(record, label=label, image_shape=shape)
+    events = [] if shown.image is not None else draw_events(folder, shown)
     return [
-        save(encoding(record, image), folder / f"encoding-{index}.png"),
+        *events,
+        save(encoding(record, shown.image), folder / f"encoding-{index}.png"),
         save(decision(record, label), folder / f"decision-{index}.png"),
         save(viz.raster(record, layer=0), folder / f"raster-{index}.png"),
         save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png"),
         save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png"),
         save(viz.receptive_fields(model, image_shape=shape), folder / "receptive_fields.png"),
-        write_atomically(
-            folder / f"animation-{index}.gif", lambda file: animation.save(file, writer="pillow")
-        ),
+        save_animation(animation, folder / f"animation-{index}.gif"),
     ]
 
 
-def watch(model: Model, encoder: Encoder, test: ImageDataset, *, index: int, seed: int) -> Record:
-    """Run one test image through the network, recording everything."""
+def draw_events(folder: Path, shown: Shown) -> list[Path]:
+    """Draw the events of a recording, where it has any."""
+    events, name = shown.samples.recording(0), f"events-{shown.index}"
+    sensor: Any = {"sensor": shown.samples.sensor}
+    if not len(events):
+        return []
+    return [
+        save(viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png"),
+        save(viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png"),
+        save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif"),
+    ]
+
+
+def watch(model: Model, encoder: Encoder, shown: Shown, *, seed: int) -> Record:
+    """Run a sample through the network, recording everything."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    spikes = encoder(test.images[index : index + 1], generator=generator).to(device)
+    spikes = encoder(shown.samples, generator=generator).to(device)
     model.eval()
     with torch.no_grad():
         record: Record = model(spikes, record="all")
     return record
 
 
-def encoding(spikes: Tensor | Record, image: Tensor) -> Figure:
-    """Draw the spikes of an image, beside the image where they are pixel by pixel."""
+def encoding(spikes: Tensor | Record, image: Tensor | None) -> Figure:
+    """Draw the spikes of a sample, beside the image where they are pixel by pixel."""
     shape = input_shape(spikes, image)
-    same = shape[0] * shape[1] == image.numel()
+    same = image is not None and shape[0] * shape[1] == image.numel()
     return viz.encoding(spikes, image=image if same else None, image_shape=shape)
 
 
-def input_shape(spikes: Tensor | Record, image: Tensor) -> tuple[int, int]:
+def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int]:
     """Return height and width of a picture of the input.
 
     Those of the image where it has as many values; else its channels below one another.
@@ -89,7 +116,7 @@ def input_shape(spikes: Tensor | Record, image: Tensor) -> tuple[int, int]:
     given = spikes if isinstance(spikes, torch.Tensor) else spikes.input
     assert given is not None
     shape = given.shape[2:]
-    if shape.numel() == image.numel():
+    if image is not None and shape.numel() == image.numel():
         shape = image.shape[-2:]
     return shape[:-1].numel(), shape[-1]
 
@@ -108,3 +135,8 @@ def save(drawing: Figure | Axes, path: Path) -> Path:
     """Write a figure, or the figure that axes are in, to a file, atomically."""
     figure = drawing if isinstance(drawing, Figure) else cast(Figure, drawing.figure)
     return write_atomically(path, lambda file: figure.savefig(file, dpi=150))
+
+
+def save_animation(animation: FuncAnimation, path: Path) -> Path:
+    """Write an animation to a GIF, atomically."""
+    return write_atomically(path, lambda file: animation.save(file, writer="pillow"))

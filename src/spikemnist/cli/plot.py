@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.encode import check_index
 from spikemnist.cli.evaluate import load, model_file
 
 if TYPE_CHECKING:
@@ -16,9 +15,10 @@ def run(command: Plot) -> int:
     """Draw what the network of a run does with one test image."""
     config = runs.read_config(command.run)
     model, encoder = load(model_file(command.run))
-    _, test = sources.load(config["data"], config["root"])
-    check_index(command.index, test)
+    data = config["data"]
+    _, test = sources.load(data, config["root"], **runs.event_options(config, data))
+    shown = pictures.Shown(*sources.sample(test, command.index), command.index)
     folder = command.out or command.run
-    for path in pictures.draw_image(folder, model, encoder, test, command.index, command.seed):
+    for path in pictures.draw_sample(folder, model, encoder, shown, command.seed):
         print(path)
     return 0

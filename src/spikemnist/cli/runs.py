@@ -9,18 +9,24 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.options import Train
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 
 # A recipe is stored as what it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug")
+
+_SINCE_0_1_0 = ("model", "layers", "batch_norm", "first_saccade", "stabilize", "drop_events")
+"""Options that are as by default in run folders that know nothing of them."""
 
 
 def new_run(command: Train) -> Path:
@@ -95,7 +101,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise WrongRequest(f"{folder} is no run folder: it has no {CONFIG}")
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        known = {name: getattr(Train(), name) for name in _SINCE_0_1_0}
+        stored = {**known, **json.loads(file.read_text(encoding="utf-8"))}
         names = [field.name for field in dataclasses.fields(Train) if field.name not in _NOT_STORED]
         config = {name: stored[name] for name in names}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
@@ -103,6 +110,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     config["hidden"] = tuple(config["hidden"])
     config["root"] = None if config["root"] is None else Path(config["root"])
     return config
+
+
+def event_options(config: Mapping[str, Any], data: str) -> dict[str, bool]:
+    """Return what a run does to recordings of an event camera before they are encoded."""
+    names = ("first_saccade", "stabilize") if data == "nmnist" else ()
+    return {name: config.get(name, False) for name in names}
 
 
 def _stored(command: Train) -> dict[str, Any]:

@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spikemnist.data import ImageDataset, load_digits, load_fashion_mnist, load_mnist
+import numpy as np
+import torch
+
+from spikemnist.cli.errors import WrongRequest
+from spikemnist.data import (
+    EVENT,
+    EventBatch,
+    FirstSaccade,
+    Stabilize,
+    load_digits,
+    load_fashion_mnist,
+    load_mnist,
+    load_nmnist,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spikemnist.data import EventDataset, ImageDataset
 
-def load(data: str, root: Path | None) -> tuple[ImageDataset, ImageDataset]:
+    Dataset = ImageDataset | EventDataset
+
+IMAGE, SENSOR = (28, 28), (34, 34)
+
+
+def load(
+    data: str, root: Path | None, *, first_saccade: bool = False, stabilize: bool = False
+) -> tuple[Dataset, Dataset]:
     """Return training and test set."""
+    if data == "nmnist":
+        chosen: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
+        train, test = load_nmnist(root)
+        return train.transformed(*chosen), test.transformed(*chosen)
     if data == "mnist":
         return load_mnist(root)
     if data == "fashion_mnist":
         return load_fashion_mnist(root)
     return load_digits()
+
+
+def blank(data: str) -> Any:
+    """Return a batch of one sample in which there is nothing to see."""
+    if data == "nmnist":
+        return EventBatch.gather([np.empty(0, EVENT)], SENSOR)
+    return torch.zeros((1, *IMAGE), dtype=torch.uint8)
+
+
+def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
+    """Return a batch of one sample, and its label.
+
+    Raises
+    ------
+    WrongRequest
+        When there is no such sample.
+    """
+    if not 0 <= index < len(dataset):
+        raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
+    samples, labels = next(dataset[index : index + 1].batches(1))
+    return samples, int(labels)
+
+
+def noun(data: str) -> str:
+    """Return what samples are called."""
+    return "sample" if data == "nmnist" else "image"

@@ -10,6 +10,7 @@ import torch
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, request
+from spikemnist.data import DropEvents
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
 SCHEDULE = "one_cycle"
 
-IMAGE = (28, 28)
-
-BINARY = ("burst", "delta", "latency", "phase", "population", "rank_order", "rate")
+BINARY = ("burst", "delta", "events", "latency", "phase", "population", "rank_order", "rate")
 """Encoders of zeros and ones alone, which a byte holds as well as a float."""
 
 
@@ -42,12 +41,13 @@ def run(command: Train) -> int:
             lr=command.lr,
             seed=command.seed,
         )
+        _check_data(command)
         compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
         encoder = get_encoder(command.encoder, num_steps=command.num_steps, **compact)
         model = _model(command, encoder)
         device = select_device(command.device)
         folder = runs.check_resumed(command) if command.resume else None
-    train, test = sources.load(command.data, command.root)
+    train, test = _data(command)
     folder = folder or runs.new_run(command)
     saved = (folder / runs.CHECKPOINT).exists()
     if command.resume and not saved:
@@ -75,27 +75,48 @@ def run(command: Train) -> int:
         return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
     figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
-    written = pictures.draw_training(folder, model, encoder, test, history, figures)
+    shown = pictures.Shown(*sources.sample(test, 0), 0)
+    written = pictures.draw_training(folder, model, encoder, shown, history, figures)
     _tell(command, folder, history, figures, len(written), time.perf_counter() - started)
     return 0
+
+
+def _data(command: Train) -> tuple[Any, Any]:
+    events = {"first_saccade": command.first_saccade, "stabilize": command.stabilize}
+    train, test = sources.load(command.data, command.root, **events)
+    if command.drop_events:
+        train = train.transformed(DropEvents(command.drop_events))  # type: ignore[union-attr]
+    return train, test
+
+
+def _check_data(command: Train) -> None:
+    """Complain of options that have nothing to do with the data."""
+    DropEvents(command.drop_events)
+    given = command.first_saccade or command.stabilize or command.drop_events
+    if given and command.data != "nmnist":
+        raise ValueError("--first-saccade, --stabilize and --drop-events need --data nmnist")
 
 
 def _model(command: Train, encoder: Encoder) -> Model:
     backend: Any = command.backend
     select_backend(backend)
     # A code may have several neurons for a pixel.
-    shape = encoder(torch.zeros((1, *IMAGE), dtype=torch.uint8)).shape[2:]
+    shape = encoder(sources.blank(command.data)).shape[2:]
+    picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
     with torch.random.fork_rng([]):
         torch.manual_seed(command.seed)
         if command.model == "mlp":
             return LeakyMLP(shape.numel(), command.hidden, backend=backend)
-        if shape != IMAGE:
+        if shape != sources.IMAGE and command.data != "nmnist":
             raise ValueError(
                 f"--model conv needs a picture at each timestep, and --encoder {command.encoder} "
                 f"makes {tuple(shape)} of an image: choose another code, or --model mlp"
             )
         return LeakyConvNet(
-            command.layers, (1, *IMAGE), batch_norm=command.batch_norm, backend=backend
+            command.layers,
+            picture,
+            batch_norm=command.batch_norm,
+            backend=backend,
         )
 
 
@@ -108,11 +129,12 @@ def _tell(
     seconds: float,
 ) -> None:
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
-    more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 20"
+    more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 40"
+    noun = sources.noun(command.data)
     print(
-        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, "
+        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} {noun}s, "
         f"after the last of {len(history)} epochs\n"
-        f"spikes per image  {spikes}\n"
+        f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"
         f"written to        {folder}: {runs.MODEL}, {runs.METRICS}, {runs.CONFIG}, "

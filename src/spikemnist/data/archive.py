@@ -67,7 +67,8 @@ def cache_folder() -> Path:
         ) from error
 
 
-def _roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
+def roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """Yield the folders in which data are looked for: the given one, or the usual ones."""
     if root is not None:
         yield Path(root).expanduser()
         return
@@ -79,7 +80,7 @@ def _roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
 def _folders(source: Source, root: str | os.PathLike[str] | None) -> Iterator[Path]:
     # The folder with the data set's name goes first: files that lie in the root itself may be
     # those of another data set, as all of them are called the same.
-    for base in _roots(root):
+    for base in roots(root):
         yield base / source.name / "raw"
         yield base
 

@@ -1,8 +1,9 @@
-"""Images to spike trains ``[B, ...] -> [T, B, ...]``, behind one protocol."""
+"""Images, or events, to spike trains ``[B, ...] -> [T, B, ...]``, behind one protocol."""
 
 from spikemnist.encoding.burst import BurstEncoder
 from spikemnist.encoding.delta import DeltaEncoder
 from spikemnist.encoding.direct import DirectEncoder
+from spikemnist.encoding.events import EventEncoder
 from spikemnist.encoding.latency import LatencyEncoder
 from spikemnist.encoding.measure import CodeMeasure, measure_code
 from spikemnist.encoding.phase import PhaseEncoder
@@ -23,6 +24,7 @@ __all__ = [
     "DeltaEncoder",
     "DirectEncoder",
     "Encoder",
+    "EventEncoder",
     "LatencyEncoder",
     "PhaseEncoder",
     "PopulationEncoder",

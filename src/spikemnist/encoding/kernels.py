@@ -19,6 +19,7 @@ from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.encoding import splitmix
+from spikemnist.encoding.pixels import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.encoding.pixels import Coded
+    from spikemnist.encoding.spikes import Ramp
 
     Array = NDArray[Any]
 
@@ -48,6 +49,13 @@ def bernoulli(
 def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     """Compute `spikemnist.encoding.spikes.once` on the CPU."""
     return _write(_once, times, num_steps, dtype)
+
+
+def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
+    """Compute `spikemnist.encoding.spikes.once_on`."""
+    numbers, outside = np.array(ramp, np.float32), np.zeros(1, np.bool_)
+    spikes = _write(_once_on, Coded(pixels), num_steps, dtype, numbers, outside)
+    return None if outside[0] else spikes
 
 
 def _write(
@@ -108,6 +116,34 @@ def _once(ticket: Array, units: int, levels: Array, table: Any, spikes: Array) -
             time = int(_number(levels, table, b, f))
             if 0 <= time < steps:
                 spikes[time, b, f] = 1
+        b = next_unit(ticket)
+
+
+@kernel
+def _once_on(
+    ticket: Array, units: int, pixels: Array, table: None, spikes: Array, ramp: Array, outside: Any
+) -> None:
+    if by_team(ticket):
+        return
+    pixels, spikes, ramp, outside = borrowed((pixels, spikes, ramp, outside))
+    slope, latest, first, silent_below = ramp[0], ramp[1], ramp[2], ramp[3]
+    zero, one = np.float32(0), np.float32(1)
+    lit = np.empty(spikes.shape[2], np.int64)
+    b = next_unit(ticket)
+    while b < units:
+        _silence(spikes, b)
+        row, number, inside = pixels[b], 0, True
+        for f in range(len(row)):
+            # Written in any case and kept if it is lit: no branch to mispredict.
+            lit[number] = f
+            number += row[f] >= silent_below
+            inside &= (row[f] >= zero) & (row[f] <= one)  # written so that NaN is not
+        if not inside:
+            outside[0] = True
+            number = 0
+        for i in range(number):
+            time = np.rint(min((row[lit[i]] - one) * slope, latest) + first)
+            spikes[np.int64(time), b, lit[i]] = 1
         b = next_unit(ticket)
 
 

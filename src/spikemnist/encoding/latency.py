@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from spikemnist.encoding.pixels import code_pixels
+from spikemnist.encoding.pixels import by_sample, code_pixels
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
@@ -20,7 +20,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
-from spikemnist.encoding.spikes import once, timesteps
+from spikemnist.encoding.spikes import Ramp, has_kernels, once, once_on, timesteps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,16 +131,20 @@ class LatencyEncoder:
         return self._times(_single(images))
 
     def _times(self, x: Tensor) -> Tensor:
-        window = self.num_steps - 1 - self.first_spike_time
         if self.curve == "linear":
-            tau = window if self.normalize else self.tau
-            time = (x - 1).mul_(-tau).clamp_max_(-tau * (self.threshold - 1))
-        else:
-            lowest = torch.full((), self.threshold + EPSILON, dtype=x.dtype, device=x.device)
-            time = self._charging_time(x.clamp_min(lowest))
-            if self.normalize:
-                time = time * window / self._charging_time(lowest)
+            slope, latest, first, _ = self._ramp()
+            return (x - 1).mul_(slope).clamp_max_(latest).add_(first).round_()
+        lowest = torch.full((), self.threshold + EPSILON, dtype=x.dtype, device=x.device)
+        time = self._charging_time(x.clamp_min(lowest))
+        if self.normalize:
+            window = self.num_steps - 1 - self.first_spike_time
+            time = time * window / self._charging_time(lowest)
         return time.add_(self.first_spike_time).round_()
+
+    def _ramp(self) -> Ramp:
+        tau = self.num_steps - 1 - self.first_spike_time if self.normalize else self.tau
+        silent_below = self.threshold if self.clip else 0
+        return Ramp(-tau, -tau * (self.threshold - 1), self.first_spike_time, silent_below)
 
     def _charging_time(self, x: Tensor) -> Tensor:
         return self.tau * torch.log(x / (x - self.threshold))
@@ -155,7 +159,13 @@ class LatencyEncoder:
         generator
             Not used: the code is deterministic.
         """
-        spikes = once(code_pixels(self, images), num_steps=self.num_steps, dtype=self.dtype)
+        options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
+        spikes = None
+        if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
+            # One look at each pixel, where plain torch takes nine.
+            spikes = once_on(self._ramp(), by_sample(images.detach()), **options)
+        if spikes is None:
+            spikes = once(code_pixels(self, images), **options)
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:

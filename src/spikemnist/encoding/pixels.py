@@ -32,7 +32,7 @@ class Coded(NamedTuple):
     """
 
     levels: Tensor
-    table: Tensor | None
+    table: Tensor | None = None
 
     def numbers(self) -> Tensor:
         """Return them as float32 ``[B, F]``, on the device of the images."""
@@ -44,11 +44,13 @@ class Coded(NamedTuple):
 def code_pixels(encoder: PixelCode, images: Tensor) -> Coded:
     """Return what an encoder makes of each pixel of images ``[B, ...]``, as ``[B, F]``."""
     if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
-        levels, table = images, _table(encoder)
-    else:
-        levels, table = encoder._pixel_code(images), None
-    shape = images.shape[:1].numel(), images.shape[1:].numel()
-    return Coded(levels.reshape(shape).contiguous(), table)
+        return Coded(by_sample(images), _table(encoder))
+    return Coded(by_sample(encoder._pixel_code(images)))
+
+
+def by_sample(images: Tensor) -> Tensor:
+    """Return images ``[B, ...]`` as ``[B, F]``, contiguous."""
+    return images.reshape(images.shape[:1].numel(), images.shape[1:].numel()).contiguous()
 
 
 @lru_cache(maxsize=64)

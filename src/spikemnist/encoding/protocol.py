@@ -5,7 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
@@ -33,8 +33,11 @@ class Encoder(Protocol):
         """Number of timesteps, ``T``."""
         ...
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes ``[T, B, ...]`` of ``images`` ``[B, ...]``, on their device."""
+    def __call__(self, images: Any, /, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the spikes ``[T, B, ...]`` of ``images`` ``[B, ...]``, on their device.
+
+        An `EventEncoder` takes the events of B recordings in place of images.
+        """
         ...
 
 
@@ -58,7 +61,8 @@ def intensities(images: Tensor) -> Tensor:
         For another dtype, for NaN, and for values outside [0, 1].
     """
     if not isinstance(images, torch.Tensor):
-        raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}")
+        hint = "; events go to an EventEncoder" if hasattr(images, "starts") else ""
+        raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}{hint}")
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255
     if not images.is_floating_point():

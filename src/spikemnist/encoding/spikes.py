@@ -7,7 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 RANGE = 1 << 32
 """The random numbers of a spike are whole, from 0 to below this."""
+
+
+class Ramp(NamedTuple):
+    """The timestep ``min((x - 1) * slope, latest) + first`` of a pixel x, to the nearest.
+
+    One below ``silent_below`` has none.
+    """
+
+    slope: float
+    latest: float
+    first: float
+    silent_below: float
 
 
 def bernoulli(
@@ -40,7 +52,7 @@ def bernoulli(
     num_steps, first_spike_time, dtype
         As `RateEncoder` has them.
     """
-    if _compiled(bounds):
+    if has_kernels(bounds.levels):
         from spikemnist.encoding import kernels
 
         return kernels.bernoulli(
@@ -86,7 +98,7 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     num_steps, dtype
         As `LatencyEncoder` has them.
     """
-    if _compiled(times):
+    if has_kernels(times.levels):
         from spikemnist.encoding import kernels
 
         return kernels.once(times, num_steps=num_steps, dtype=dtype)
@@ -95,13 +107,33 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     return (of_pixel == steps[:, None, None]).to(dtype)
 
 
+def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
+    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, or None.
+
+    That is the answer where pixels lie outside of [0, 1].
+
+    Parameters
+    ----------
+    ramp
+        Tells the timesteps.
+    pixels
+        ``[B, F]``, of which `has_kernels` is true, float32.
+    num_steps, dtype
+        As `LatencyEncoder` has them.
+    """
+    from spikemnist.encoding import kernels
+
+    return kernels.once_on(ramp, pixels, num_steps=num_steps, dtype=dtype)
+
+
 def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
     """Return the timesteps, int32 ``[T, 1, ...]``, to be compared with pixels ``[B, ...]``."""
     steps = torch.arange(num_steps, dtype=torch.int32, device=pixels.device)
     return steps.view(-1, *[1] * pixels.dim())
 
 
-def _compiled(coded: Coded) -> bool:
+def has_kernels(pixels: Tensor) -> bool:
+    """Return whether compiled kernels can make spikes of these pixels."""
     # torch.compile can trace plain torch, but not kernels of ours.
-    on_cpu = coded.levels.device.type == "cpu"
-    return on_cpu and compiler.is_available() and not torch.compiler.is_compiling()
+    compiled = compiler.is_available() and not torch.compiler.is_compiling()
+    return compiled and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"

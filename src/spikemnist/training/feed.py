@@ -7,57 +7,61 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.data import ImageDataset
+from spikemnist.data import EventBatch, EventDataset, ImageDataset
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Batches = Iterable[tuple["Tensor", "Tensor"]]
-Data = ImageDataset | tuple["Tensor", "Tensor"] | Batches
+Samples = torch.Tensor | EventBatch
+"""What an encoder takes: images ``[B, ...]``, or the events of B recordings."""
+Dataset = ImageDataset | EventDataset
+Batches = Iterable[tuple[Samples, "Tensor"]]
+Data = Dataset | tuple["Tensor", "Tensor"] | Batches
 """A dataset of ours, a pair of tensors (images, labels), or any iterable of such batches."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Batches of images and labels on one device.
+    """Batches of images, or events, and labels on one device.
 
     Attributes
     ----------
     data
-        A dataset that was moved to the device, or an iterable that is read anew each epoch.
+        A dataset, of images on the device or of events on disk, or an iterable that is read anew
+        each epoch.
     batch_size
         For a dataset; an iterable has its own batches.
     device
         Where the batches are wanted.
     """
 
-    data: ImageDataset | Batches
+    data: Dataset | Batches
     batch_size: int
     device: torch.device
 
     @property
     def num_batches(self) -> int | None:
         """Batches in an epoch; ``None`` when only reading them would tell."""
-        if isinstance(self.data, ImageDataset):
+        if isinstance(self.data, Dataset):
             return -(-len(self.data) // self.batch_size)
         return len(self.data) if isinstance(self.data, Sized) else None
 
-    def batches(self, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, seed: int | None = None) -> Iterator[tuple[Any, Tensor]]:
         """Yield the batches of one epoch; a dataset is shuffled by ``seed``."""
-        if isinstance(self.data, ImageDataset):
-            yield from self.data.batches(self.batch_size, seed=seed)
-            return
-        for batch in self.data:
-            images, labels = _pair(batch)
-            yield images.to(self.device), labels.to(self.device)
+        data = self.data
+        batches: Iterable[Any]
+        batches = data.batches(self.batch_size, seed=seed) if isinstance(data, Dataset) else data
+        for batch in batches:
+            samples, labels = _pair(batch)
+            yield samples.to(self.device), labels.to(self.device)
 
 
 def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
-    """Wrap ``data``; tensors are moved to ``device`` once, whole.
+    """Wrap ``data``; images in tensors are moved to ``device`` once, whole.
 
     Raises
     ------
@@ -67,10 +71,11 @@ def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
         When images and labels do not belong together, or there are none.
     """
     data = as_dataset(data)
-    if isinstance(data, ImageDataset):
+    if isinstance(data, Dataset):
         if not len(data):
             raise ValueError("the dataset holds no sample")
-        return Feed(data.to(device), batch_size, device)
+        moved = data.to(device) if isinstance(data, ImageDataset) else data
+        return Feed(moved, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, torch.Tensor)):
         raise TypeError(
             "data must be a dataset of spikemnist.data, a pair of tensors (images, labels), or an "
@@ -79,24 +84,25 @@ def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
     return Feed(data, batch_size, device)
 
 
-def as_dataset(data: Data) -> ImageDataset | Batches:
+def as_dataset(data: Data) -> Dataset | Batches:
     """Return a pair of tensors as a dataset, anything else unchanged."""
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], torch.Tensor):
         return ImageDataset(*data)
     return data
 
 
-def _pair(batch: object) -> tuple[Tensor, Tensor]:
+def _pair(batch: object) -> tuple[Samples, Tensor]:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(f"a batch must be a pair (images, labels); got {type(batch).__name__}")
-    images, labels = batch
-    if not isinstance(images, torch.Tensor) or not isinstance(labels, torch.Tensor):
+    samples, labels = batch
+    if not isinstance(samples, Samples) or not isinstance(labels, torch.Tensor):
         raise TypeError(
-            "a batch must be a pair of tensors; got "
-            f"{type(images).__name__} and {type(labels).__name__}"
+            "a batch must be a pair of tensors, or of an EventBatch and a tensor; got "
+            f"{type(samples).__name__} and {type(labels).__name__}"
         )
-    if len(images) != len(labels):
-        raise ValueError(f"a batch has {len(images)} images but {len(labels)} labels")
-    if not len(images):
+    if len(samples) != len(labels):
+        what = "images" if isinstance(samples, torch.Tensor) else "recordings"
+        raise ValueError(f"a batch has {len(samples)} {what} but {len(labels)} labels")
+    if not len(samples):
         raise ValueError("a batch holds no sample: leave empty batches out")
-    return images, labels
+    return samples, labels

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikemnist.data import ImageDataset
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.checks import check_encoder, parameter_dtype
 from spikemnist.training.devices import select_device
-from spikemnist.training.feed import as_dataset, make_feed
+from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
@@ -202,7 +201,7 @@ def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[
     if not isinstance(validation, float):
         return train, validation
     dataset = as_dataset(train)
-    if not isinstance(dataset, ImageDataset):
+    if not isinstance(dataset, Dataset):
         raise ValueError(
             f"validation={validation} holds out a share of a dataset or a pair of tensors; an "
             "iterable cannot be split, so pass the validation data themselves"

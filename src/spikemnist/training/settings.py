@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from spikemnist.data import ImageDataset
+from spikemnist.data import EventDataset, ImageDataset
 from spikemnist.training.checks import parameter_dtype
 from spikemnist.training.feed import as_dataset
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from spikemnist.training.losses import Loss
     from spikemnist.training.optimizers import OptimizerFactory
     from spikemnist.training.schedules import Schedule
@@ -120,9 +122,16 @@ def _describe_data(data: Any) -> object:
     if data is None or isinstance(data, float):
         return _describe(data)
     data = as_dataset(data)
-    if not isinstance(data, ImageDataset):
-        return _describe(data)
+    if isinstance(data, EventDataset):  # the recordings themselves are left on disk
+        return f"{data} labels sha256:{_digest(data.labels)}"
+    if isinstance(data, ImageDataset):
+        shape, dtype = tuple(data.images.shape), data.images.dtype
+        return f"{shape} {dtype} sha256:{_digest(data.images, data.labels)}"
+    return _describe(data)
+
+
+def _digest(*tensors: Tensor) -> str:
     digest = hashlib.sha256()
-    for tensor in (data.images, data.labels):
+    for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return f"{tuple(data.images.shape)} {data.images.dtype} sha256:{digest.hexdigest()[:16]}"
+    return digest.hexdigest()[:16]

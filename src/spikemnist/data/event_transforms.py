@@ -1,0 +1,135 @@
+"""What is done to recordings of an event camera when they are read.
+
+Each is called with events, height and width of their sensor, and a generator, and returns events
+and sensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from spikemnist.data.event_batch import Events
+
+    Sensor = tuple[int, int]
+
+SACCADE = 105_000
+"""Microseconds from the begin of a saccade of N-MNIST to that of the next."""
+
+REACH = 3.5
+"""Pixels by which the camera of N-MNIST moves in one saccade: right, and twice as far down."""
+
+
+@dataclass(frozen=True)
+class FirstSaccade:
+    """Keep the first of the three saccades of N-MNIST: the events of the first 105 ms."""
+
+    def __call__(
+        self, events: Events, sensor: Sensor, generator: np.random.Generator
+    ) -> tuple[Events, Sensor]:
+        """Return fewer events."""
+        return events[events["t"] < SACCADE], sensor
+
+
+@dataclass(frozen=True)
+class Stabilize:
+    r"""Take the movement of the camera out of a recording of N-MNIST.
+
+    In the saccades, of 105 ms each, the picture moves along the sides of a triangle; with
+    :math:`s` the time since the begin of the saccade as a share of it, by
+
+    .. math:: (3.5 s, 7 s), \quad (3.5 + 3.5 s, 7 - 7 s), \quad (7 - 7 s, 0)
+
+    pixels, which are taken off and the rest rounded. Events that then lie beyond the sensor are
+    left out.
+
+    Notes
+    -----
+    The path is that of Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to
+    Spiking Neuromorphic Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015, and of
+    the code that comes with the data.
+    """
+
+    def __call__(
+        self, events: Events, sensor: Sensor, generator: np.random.Generator
+    ) -> tuple[Events, Sensor]:
+        """Return the events at rest."""
+        saccade = np.clip(events["t"] // SACCADE, 0, 2)
+        share = events["t"] / SACCADE - saccade
+        right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * REACH
+        down = np.choose(saccade, (share, 1 - share, 0 * share)) * 2 * REACH
+        x, y = np.rint(events["x"] - right), np.rint(events["y"] - down)
+        moved = events.copy()
+        moved["x"], moved["y"] = x, y
+        return moved[(x >= 0) & (y >= 0) & (x < sensor[1]) & (y < sensor[0])], sensor
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Keep a window of the sensor.
+
+    Parameters
+    ----------
+    height, width
+        Of the window.
+    random
+        Whether the window lies anywhere on the sensor, drawn for each recording; else in its
+        middle. Train with random windows and test in the middle.
+    """
+
+    height: int
+    width: int
+    random: bool = False
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(
+                f"a window has height and width of at least 1; got {self.height} x {self.width}"
+            )
+
+    def __call__(
+        self, events: Events, sensor: Sensor, generator: np.random.Generator
+    ) -> tuple[Events, Sensor]:
+        """Return the events in the window, counted from its corner."""
+        room = sensor[0] - self.height, sensor[1] - self.width
+        if min(room) < 0:
+            raise ValueError(
+                f"a window of {self.height} x {self.width} does not fit a sensor of "
+                f"{sensor[0]} x {sensor[1]}"
+            )
+        if self.random:
+            top, left = (int(generator.integers(free + 1)) for free in room)
+        else:
+            top, left = (free // 2 for free in room)
+        moved = events.copy()
+        moved["x"] -= left
+        moved["y"] -= top
+        inside = (moved["x"] >= 0) & (moved["x"] < self.width)
+        inside &= (moved["y"] >= 0) & (moved["y"] < self.height)
+        return moved[inside], (self.height, self.width)
+
+
+@dataclass(frozen=True)
+class DropEvents:
+    """Leave out each event with a probability: an augmentation for training.
+
+    Parameters
+    ----------
+    probability
+        In [0, 1).
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability < 1:
+            raise ValueError(f"probability must lie in [0, 1); got {self.probability}")
+
+    def __call__(
+        self, events: Events, sensor: Sensor, generator: np.random.Generator
+    ) -> tuple[Events, Sensor]:
+        """Return fewer events."""
+        return events[generator.random(len(events)) >= self.probability], sensor

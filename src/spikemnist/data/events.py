@@ -1,0 +1,246 @@
+"""Events of an event camera: recordings with one label each, read when a batch is made.
+
+Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+import numpy as np
+import torch
+
+from spikemnist.data.event_batch import EVENT, EventBatch, check_events
+from spikemnist.data.indexing import batch_indices, resolve_index
+from spikemnist.data.labels import check_labels, check_range, hold_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.data.event_batch import Events
+
+
+class Recordings(Protocol):
+    """Where events come from: a list of arrays, or anything that reads them when asked."""
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Events:
+        """Return the events of a recording, in the order of their time, of dtype `EVENT`."""
+        ...
+
+
+class Transform(Protocol):
+    """Changes a recording each time that it is read."""
+
+    def __call__(
+        self, events: Events, sensor: tuple[int, int], generator: np.random.Generator, /
+    ) -> tuple[Events, tuple[int, int]]:
+        """Return other events, and height and width of the sensor that has recorded them."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EventDataset:
+    """Recordings of an event camera with one label each.
+
+    Events stay where they are until a batch needs them: the set itself holds labels and places.
+    An integer index gives one ``(events, label)`` pair; a slice, a tensor of indices or a boolean
+    mask another set. A `torch.utils.data.DataLoader` of it with ``collate_fn=data.collate`` reads
+    in processes of its own.
+
+    Parameters
+    ----------
+    recordings
+        Each a NumPy array of dtype `EVENT`: time ``t`` in microseconds, column ``x``, row ``y``,
+        polarity ``p``, true where it became brighter. A list, or anything with a length that
+        reads them when it is indexed.
+    labels
+        ``[N]``, integers from 0 on. Kept as int64.
+    sensor
+        Height and width.
+    classes
+        Name of each label; ``()`` when they have none.
+    transforms
+        What is done to each recording when it is read: see `transformed`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If labels, recordings, classes and sensor do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> moving = np.array([(0, 0, 2, True), (100, 1, 2, True), (230, 2, 2, False)], EVENT)
+    >>> data = EventDataset([moving, moving[:1]], torch.tensor([1, 0]), sensor=(4, 4))
+    >>> data
+    EventDataset(2 recordings, sensor 4 x 4)
+    >>> events, labels = next(data.batches(2))
+    >>> len(events), events.t.tolist(), labels.tolist()
+    (2, [0, 100, 230, 0], [1, 0])
+    """
+
+    recordings: Recordings
+    labels: Tensor
+    sensor: tuple[int, int]
+    classes: tuple[str, ...] = ()
+    transforms: tuple[Transform, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_labels(self.labels, len(self.recordings), "recordings", torch.device("cpu"))
+        if isinstance(self.classes, str):
+            raise TypeError(
+                f"classes is the string {self.classes!r}; expected a tuple with a name each"
+            )
+        height, width = self.sensor
+        if height < 1 or width < 1:
+            raise ValueError(f"sensor is {self.sensor}; expected height and width of at least 1")
+        # The dataclass is frozen for its users; these types are what they are promised.
+        object.__setattr__(self, "labels", self.labels.long())
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "transforms", tuple(self.transforms))
+        check_range(self.labels, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __repr__(self) -> str:
+        named = f", {len(self.classes)} classes" if self.classes else ""
+        changed = "".join(f", {transform}" for transform in self.transforms)
+        height, width = self.seen_sensor
+        return f"EventDataset({len(self)} recordings, sensor {height} x {width}{named}{changed})"
+
+    @property
+    def seen_sensor(self) -> tuple[int, int]:
+        """Height and width of what is left of the sensor when all transforms are done."""
+        return self._transform(np.empty(0, EVENT), 0, 0)[1]
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Events, Tensor]: ...
+
+    @overload
+    def __getitem__(self, index: slice | Tensor | Sequence[int] | NDArray[Any]) -> EventDataset: ...
+
+    def __getitem__(self, index: Any) -> tuple[Events, Tensor] | EventDataset:
+        resolved = resolve_index(index, len(self))
+        if isinstance(resolved, int):
+            resolved %= len(self)
+            return self._read(resolved, 0)[0], self.labels[resolved]
+        chosen = torch.arange(len(self))[resolved]
+        return EventDataset(
+            _Chosen(self.recordings, chosen),
+            self.labels[resolved],
+            self.sensor,
+            self.classes,
+            self.transforms,
+        )
+
+    def transformed(self, *transforms: Transform) -> EventDataset:
+        """Return the set with more done to each recording, when it is read.
+
+        Parameters
+        ----------
+        transforms
+            `FirstSaccade`, `Stabilize`, `Crop`, `DropEvents`, or functions of one's own: each
+            takes events, sensor and a generator, and returns events and sensor. The generator
+            is that of the recording's place in the set and of the seed of `batches`: each epoch
+            of `spikemnist.training.fit` draws anew, and the same numbers in each run.
+
+        Examples
+        --------
+        >>> from spikemnist.data import Crop, DropEvents
+        >>> moving = np.array([(0, 0, 2, True), (100, 1, 2, True), (230, 2, 2, False)], EVENT)
+        >>> data = EventDataset([moving], torch.tensor([1]), sensor=(4, 4))
+        >>> data.transformed(Crop(2, 2), DropEvents(0.1))
+        EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False), \
+DropEvents(probability=0.1))
+        """
+        return EventDataset(
+            self.recordings,
+            self.labels,
+            self.sensor,
+            self.classes,
+            (*self.transforms, *transforms),
+        )
+
+    def split(self, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:
+        """Hold out a share of the recordings, the same share of every class.
+
+        Parameters, result and errors are those of `ImageDataset.split`.
+        """
+        held_out = hold_out(self.labels, fraction, seed)
+        return self[~held_out], self[held_out]
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False
+    ) -> Iterator[tuple[EventBatch, Tensor]]:
+        """Iterate once over the set in batches, each read when it is asked for.
+
+        Parameters
+        ----------
+        batch_size
+            Recordings in a batch; the last batch has what is left.
+        seed
+            Shuffles the recordings, and is drawn from by transforms. ``None`` keeps the order,
+            and is seed 0 to transforms. The global random state is neither used nor changed.
+        drop_last
+            Leave out a last batch that is not full.
+
+        Yields
+        ------
+        events : EventBatch
+        labels : torch.Tensor
+            ``[B]``, int64.
+
+        Raises
+        ------
+        ValueError
+            If ``batch_size`` is below 1, raised by the call; when a recording is reached that is
+            damaged, or has events beyond the sensor, naming it.
+        """
+        indices = batch_indices(len(self), batch_size, seed=seed, drop_last=drop_last)
+        return (self._batch(index, seed or 0) for index in indices)
+
+    def collate(self, samples: Sequence[tuple[Events, Tensor]]) -> tuple[EventBatch, Tensor]:
+        """Make a batch of samples of this set: the ``collate_fn`` of a DataLoader."""
+        events, labels = zip(*samples, strict=True)
+        return EventBatch.gather(events, self.seen_sensor), torch.stack(labels)
+
+    def _batch(self, index: slice | Tensor, seed: int) -> tuple[EventBatch, Tensor]:
+        chosen = torch.arange(len(self))[index].tolist()
+        read = [self._read(i, seed) for i in chosen]
+        sensor = read[0][1]
+        return EventBatch.gather([events for events, _ in read], sensor), self.labels[index]
+
+    def _read(self, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
+        events = self.recordings[index]
+        check_events(events, self.sensor, f"recording {index}")
+        return self._transform(events, index, seed)
+
+    def _transform(self, events: Events, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
+        sensor = self.sensor
+        generator = np.random.default_rng((seed, index))
+        for transform in self.transforms:
+            events, sensor = transform(events, sensor, generator)
+        return events, sensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """Some of the recordings, in another order."""
+
+    recordings: Recordings
+    places: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Events:
+        return self.recordings[int(self.places[index])]

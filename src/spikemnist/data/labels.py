@@ -1,0 +1,83 @@
+"""The labels of a dataset: what they may be, and which samples of each class are held out.
+
+Shapes: ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spikemnist.data.indexing import generator_of
+
+
+def check_labels(labels: object, samples: int, what: str, device: torch.device) -> None:
+    """Raise unless these are class indices ``[N]``, one for each of the samples."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels is a {type(labels).__name__}; expected a torch.Tensor [N]")
+    if labels.ndim != 1:
+        raise ValueError(
+            f"labels has shape {list(labels.shape)}; expected [N], one class index for each of "
+            f"the {what}"
+        )
+    if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"labels has dtype {labels.dtype}; expected class indices, as torch.int64 holds them"
+        )
+    if len(labels) != samples:
+        raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
+    if labels.device != device:
+        raise ValueError(
+            f"{what} is on {device} but labels on {labels.device}; move them to one device"
+        )
+
+
+def check_range(labels: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise unless each label is at least 0, and has a name where there are names."""
+    if not labels.numel():
+        return
+    lowest, highest = (int(bound) for bound in labels.aminmax())
+    if lowest < 0:
+        raise ValueError(f"labels has the value {lowest}; expected class indices from 0 on")
+    if classes and highest >= len(classes):
+        raise ValueError(
+            f"labels has the value {highest}, but classes names 0 to {len(classes) - 1} only"
+        )
+
+
+def hold_out(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Choose a share of the samples, about the same of each class; a mask ``[N]``.
+
+    Raises
+    ------
+    ValueError
+        If ``fraction`` is not between 0 and 1, or one of the two parts would be empty.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction}; expected the share to hold out, between 0 and 1")
+    total = round(fraction * len(labels))
+    if total in (0, len(labels)):
+        empty = "held-out" if total == 0 else "kept"
+        raise ValueError(
+            f"holding out {fraction} of {len(labels)} samples leaves the {empty} part empty; "
+            "choose another fraction or give more samples"
+        )
+    return _stratified_mask(labels.cpu(), fraction, total, seed)
+
+
+def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> Tensor:
+    """Choose ``total`` of the samples, about ``fraction`` of each class; a mask ``[N]``."""
+    _, group, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    quotas = fraction * sizes.double()
+    take = quotas.floor().long()
+    # Rounding down leaves a few over: they go to the classes that lost most by it.
+    most_lost_first = (take - quotas).argsort(stable=True)
+    take[most_lost_first[: total - int(take.sum())]] += 1
+
+    shuffled = torch.randperm(len(labels), generator=generator_of(seed))
+    by_group = shuffled[group[shuffled].argsort(stable=True)]
+    first_of_group = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(labels)) - first_of_group[group[by_group]]
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[by_group] = rank < take[group[by_group]]
+    return mask

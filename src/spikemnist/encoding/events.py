@@ -1,0 +1,147 @@
+"""Events of a camera to spikes: there are spikes already, to be sorted into timesteps.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` and ``W`` of the sensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+
+from spikemnist.encoding.protocol import check_dtype, check_num_steps, is_integer
+from spikemnist.encoding.registry import register_encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Events(Protocol):
+    """Events of B recordings one after the other, such as a `spikemnist.data.EventBatch`."""
+
+    t: Tensor
+    x: Tensor
+    y: Tensor
+    p: Tensor
+    starts: Tensor
+    sensor: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Return the number of recordings."""
+        ...
+
+
+@register_encoder("events")
+@dataclass(frozen=True, kw_only=True)
+class EventEncoder:
+    r"""Sort events into timesteps; a pixel with an event in one, or several, fires once in it.
+
+    Event i of n, at the time :math:`t_i`, falls into timestep
+
+    .. math::
+
+        \lfloor T (t_i - t_1) / D \rfloor && \text{by time} \\
+        \lfloor T (i - 1) / n \rfloor     && \text{by count}
+
+    where :math:`D` is ``duration``, or that of the recording, :math:`t_n - t_1 + 1`.
+
+    Parameters
+    ----------
+    num_steps
+        Number of timesteps, ``T``.
+    by
+        ``"time"``: timesteps last equally long. ``"count"``: they have equally many events.
+    duration
+        Microseconds from the first event of a recording that the timesteps cover, when sorted by
+        time; later events are left out. A recording's own duration when ``None``, which asks to
+        know its end before its first spike.
+    polarity
+        ``"channels"``: a channel for pixels that became darker, and one for brighter.
+        ``"merged"``: one for both.
+    dtype
+        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+    TypeError
+        When called with images in place of events.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikemnist.data import EVENT, EventBatch
+    >>> moving = np.array([(0, 0, 1, True), (100, 1, 1, True), (230, 2, 1, False)], EVENT)
+    >>> events = EventBatch.gather([moving], sensor=(2, 3))
+    >>> spikes = EventEncoder(num_steps=3)(events)
+    >>> spikes.shape
+    torch.Size([3, 1, 2, 2, 3])
+    >>> spikes[:, 0].nonzero().tolist()  # timestep, channel, row, column
+    [[0, 1, 1, 0], [1, 1, 1, 1], [2, 0, 1, 2]]
+    """
+
+    num_steps: int
+    by: Literal["time", "count"] = "time"
+    duration: int | None = None
+    polarity: Literal["channels", "merged"] = "channels"
+    dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
+        check_dtype(self.dtype)
+        if self.by not in ("time", "count"):
+            raise ValueError(f"by must be 'time' or 'count'; got {self.by!r}")
+        if self.polarity not in ("channels", "merged"):
+            raise ValueError(f"polarity must be 'channels' or 'merged'; got {self.polarity!r}")
+        if self.duration is not None and not is_integer(self.duration, 1):
+            raise ValueError(
+                f"duration must be an integer >= 1, microseconds, or None; got {self.duration!r}"
+            )
+        if self.duration is not None and self.by == "count":
+            raise ValueError("duration has no effect with by='count': leave it out")
+
+    def __call__(self, events: Events, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` when polarities are merged.
+
+        Parameters
+        ----------
+        events
+            Of an `spikemnist.data.EventDataset`, whose batches have them.
+        generator
+            Not used: nothing is drawn.
+        """
+        _check_events(events)
+        height, width = events.sensor
+        channels = 2 if self.polarity == "channels" else 1
+        shape = (self.num_steps, len(events), channels, height, width)
+        counts = events.starts.diff()
+        sample = torch.arange(len(events), device=counts.device).repeat_interleave(counts)
+        step = self._steps(events, sample, counts)
+        place = step * len(events) + sample
+        if channels == 2:
+            place = place * 2 + events.p
+        place = (place * height + events.y) * width + events.x
+        spikes = torch.zeros(shape, dtype=self.dtype, device=counts.device)
+        spikes.view(-1)[place[step < self.num_steps]] = 1
+        return spikes
+
+    def _steps(self, events: Events, sample: Tensor, counts: Tensor) -> Tensor:
+        """Return the timestep of each event, ``[E]``; T or more for those that are left out."""
+        if self.by == "count":
+            order = torch.arange(len(sample), device=sample.device) - events.starts[sample]
+            return order * self.num_steps // counts[sample]
+        since = events.t - events.t[events.starts[sample]]
+        if self.duration is not None:
+            return since * self.num_steps // self.duration
+        last = events.starts[1:][sample] - 1
+        return since * self.num_steps // (since[last] + 1)
+
+
+def _check_events(events: Any) -> None:
+    if not all(hasattr(events, name) for name in ("t", "x", "y", "p", "starts", "sensor")):
+        raise TypeError(
+            "EventEncoder takes the events of a spikemnist.data.EventDataset, an EventBatch; got "
+            f"{type(events).__name__}. For images take another encoder"
+        )

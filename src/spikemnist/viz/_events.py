@@ -1,0 +1,235 @@
+"""Recordings of an event camera: as frames, in space and time, and moving.
+
+Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.animation import FuncAnimation
+from matplotlib.colors import LinearSegmentedColormap
+
+from spikemnist.viz import _style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+
+    Events = npt.NDArray[np.void]
+    Array = npt.NDArray[Any]
+
+_MILLISECOND = 1000
+_COLUMNS = 6
+_MOST_POINTS = 20_000
+_DARKER, _BRIGHTER = _style.BLUE, _style.VERMILLION
+_POLARITIES = ((False, _DARKER, "became darker"), (True, _BRIGHTER, "became brighter"))
+_COLOURS = LinearSegmentedColormap.from_list("polarity", [_DARKER, "white", _BRIGHTER])
+
+
+def event_frames(
+    events: Events,
+    *,
+    sensor: tuple[int, int],
+    num_frames: int = 6,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw a recording as frames, each of the events of an equal share of its time.
+
+    A pixel is red where more events made it brighter than darker, blue where fewer did; the
+    stronger, the more events.
+
+    Parameters
+    ----------
+    events
+        A recording: a NumPy array with the fields ``t`` (microseconds), ``x``, ``y`` and ``p``,
+        as an `spikemnist.data.EventDataset` gives it.
+    sensor
+        Height and width.
+    num_frames
+        How many frames.
+    figure
+        Where to draw: an empty Figure or SubFigure; a new one by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure drawn into.
+
+    Raises
+    ------
+    TypeError
+        When ``events`` is no such array.
+    ValueError
+        When there is no event, an event lies beyond the sensor, or ``num_frames`` is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikemnist import viz
+    >>> from spikemnist.data import EVENT
+    >>> moving = np.array([(0, 0, 1, True), (1000, 1, 1, True), (1999, 2, 1, False)], EVENT)
+    >>> figure = viz.event_frames(moving, sensor=(3, 4), num_frames=2)
+    >>> [panel.get_title() for panel in figure.axes[:2]]
+    ['0.0 – 1.0 ms', '1.0 – 2.0 ms']
+    """
+    sums, edges = _sums(events, sensor, num_frames)
+    columns = min(num_frames, _COLUMNS)
+    rows = -(-num_frames // columns)
+    if figure is None:
+        figure = _style.new_figure(1.5 * columns + 1.1, 1.75 * rows + 0.2)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat[num_frames:]:
+        panel.set_axis_off()
+    reach = max(float(np.abs(sums).max()), 1.0)
+    for ax, frame, begin, end in zip(panels.flat, sums, edges[:-1], edges[1:], strict=False):
+        picture = _show(ax, frame, reach)
+        ax.set_title(_span(begin, end), fontsize=9)
+    bar = figure.colorbar(picture, ax=panels, fraction=0.04, pad=0.02)
+    bar.set_label("brighter − darker events")
+    _style.integer_ticks(bar.ax.yaxis, 6)
+    return _style.root_figure(panels[0, 0])
+
+
+def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = None) -> Axes:
+    """Draw a recording in space and time: a point for each event.
+
+    Of more than 20,000 events that many are drawn, evenly chosen.
+
+    Parameters
+    ----------
+    events, sensor
+        As `event_frames` takes them.
+    ax
+        Three-dimensional Axes, made with ``projection="3d"``; those of a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `event_frames` does; when ``ax`` has no third dimension.
+    """
+    events = _checked(events, sensor)
+    if ax is None:
+        ax = _style.new_figure(7.0, 4.4).add_subplot(projection="3d")
+    if ax.name != "3d":
+        raise ValueError(f"ax must be made with projection='3d'; got one of {ax.name!r}")
+    space: Any = ax
+    every = -(-len(events) // _MOST_POINTS)
+    shown = events[::every]
+    time = (shown["t"] - events["t"][0]) / _MILLISECOND
+    for polarity, colour, name in _POLARITIES:
+        one = shown["p"] == polarity
+        x, y = shown["x"][one], shown["y"][one]
+        space.scatter(time[one], x, y, s=2, color=colour, label=name, depthshade=False)
+    height, width = sensor
+    space.set(xlabel="time [ms]", ylabel="column", zlabel="row")
+    space.set_ylim(-0.5, width - 0.5)
+    space.set_zlim(height - 0.5, -0.5)  # rows count from above
+    for axis in (space.xaxis, space.yaxis, space.zaxis):
+        _style.integer_ticks(axis, 6 if axis is space.xaxis else 4)
+        axis.labelpad = 8
+    space.set_box_aspect((2.2, 1.0, height / width), zoom=1.2)
+    space.view_init(elev=18, azim=-60)
+    space.legend(loc="upper right", frameon=False, fontsize=_style.SMALL, markerscale=3)
+    drawn = f", one in {every} drawn" if every > 1 else ""
+    space.set_title(f"{len(events)} events{drawn}", fontsize=10)
+    return ax
+
+
+def animate_events(
+    events: Events,
+    *,
+    sensor: tuple[int, int],
+    num_frames: int = 30,
+    interval: int = 100,
+) -> FuncAnimation:
+    """Animate a recording: frames as `event_frames` draws them, one after the other.
+
+    Parameters
+    ----------
+    events, sensor, num_frames
+        As `event_frames` takes them.
+    interval
+        Milliseconds between two frames.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        Keep it in a variable until it is saved, as in ``animation.save("digit.gif",
+        writer="pillow")``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `event_frames` does.
+    """
+    sums, edges = _sums(events, sensor, num_frames)
+    figure = _style.new_figure(4.0, 4.2)
+    ax = figure.add_subplot()
+    picture = _show(ax, sums[-1], max(float(np.abs(sums).max()), 1.0))
+    title = ax.set_title(_span(edges[-2], edges[-1]), fontsize=10)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+    def show(frame: int) -> Iterable[Artist]:
+        picture.set_data(sums[frame])
+        title.set_text(_span(edges[frame], edges[frame + 1]))
+        return picture, title
+
+    return FuncAnimation(figure, show, frames=num_frames, interval=interval)
+
+
+def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
+    """Return brighter less darker events ``[frames, H, W]``, and the milliseconds between."""
+    events = _checked(events, sensor)
+    if operator.index(num_frames) < 1:
+        raise ValueError(f"num_frames must be at least 1; got {num_frames}")
+    since = events["t"] - events["t"][0]
+    duration = int(since[-1]) + 1
+    sums = np.zeros((num_frames, *sensor), np.int64)
+    frame = since * num_frames // duration
+    np.add.at(sums, (frame, events["y"], events["x"]), np.where(events["p"], 1, -1))
+    return sums, np.linspace(0, duration / _MILLISECOND, num_frames + 1)
+
+
+def _checked(events: Any, sensor: tuple[int, int]) -> Events:
+    names = getattr(getattr(events, "dtype", None), "names", None) or ()
+    if not {"t", "x", "y", "p"} <= set(names):
+        raise TypeError(
+            "expected the events of one recording, a NumPy array with the fields t, x, y and p; "
+            f"got {type(events).__name__}. An EventDataset gives them: events, label = data[0]"
+        )
+    if not len(events):
+        raise ValueError("the recording has no event to draw")
+    height, width = sensor
+    if events["x"].max() >= width or events["y"].max() >= height:
+        raise ValueError(
+            f"the recording has events up to column {events['x'].max()} and row "
+            f"{events['y'].max()}, beyond a sensor of {width} columns and {height} rows"
+        )
+    result: Events = events
+    return result
+
+
+def _show(ax: Axes, frame: Array, reach: float) -> AxesImage:
+    picture = ax.imshow(frame, cmap=_COLOURS, vmin=-reach, vmax=reach, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return picture
+
+
+def _span(begin: float, end: float) -> str:
+    digits = 0 if end - begin >= 10 else 1
+    return f"{begin:.{digits}f} – {end:.{digits}f} ms"

@@ -1,0 +1,109 @@
+"""The command line on recordings of an event camera."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from command import spikemnist
+from event_recordings import digits, to_bytes, write_split
+
+from spikemnist.cli import main
+from spikemnist.data import EVENT
+from spikemnist.models import load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nmnist")
+    write_split(folder / "N-MNIST", "Train", digits(40))
+    write_split(folder / "N-MNIST", "Test", digits(20, seed=50))
+    return folder
+
+
+def test_train_evaluate_and_plot(root: Path, tmp_path: Path) -> None:
+    words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16, "--stabilize")
+    trained = spikemnist("train", *words, "--drop-events", 0.1, "--out", "run", cwd=tmp_path)
+    assert "of 20 samples" in trained.stdout
+    assert "spikes per sample input" in trained.stdout
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert (config["encoder"], config["stabilize"], config["drop_events"]) == ("events", True, 0.1)
+    assert load_model(tmp_path / "run" / "model.safetensors").in_features == 2 * 34 * 34
+
+    tested = spikemnist("evaluate", "run", cwd=tmp_path)
+    accuracy = trained.stdout.split()[2]
+    assert f"accuracy          {accuracy} of 20 test samples of nmnist" in tested.stdout
+
+    drawn = spikemnist("plot", "run", "--index", 3, cwd=tmp_path).stdout.split()
+    names = {path.split("run")[-1].strip("/\\") for path in drawn}
+    assert {"events-3.png", "events-3-scatter.png", "events-3.gif", "encoding-3.png"} <= names
+    assert all((tmp_path / "run" / name).stat().st_size > 1000 for name in names)
+
+
+def test_a_convolutional_network(root: Path, tmp_path: Path) -> None:
+    words = ("--data", "nmnist", "--root", root, "--model", "conv", "--layers", "4C5-P2-10")
+    spikemnist("train", *words, "--epochs", 1, "--first-saccade", "--out", "run", cwd=tmp_path)
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    assert model.config["in_shape"] == [2, 34, 34]
+
+
+def test_encode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "spikes.npy"
+    words = ["encode", "--data", "nmnist", "--root", str(root), "--num-steps", "6"]
+    assert main([*words, "--index", "2", "--out", str(out)]) == 0
+    assert np.load(out).shape == (6, 2, 34, 34)
+    assert "events   test sample 2 of nmnist, a 2" in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "spikes.png")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--stabilize"), "--first-saccade, --stabilize and --drop-events need --data"),
+        (("train", "--data", "nmnist", "--drop-events", "1"), "probability must lie in [0, 1)"),
+        (("train", "--encoder", "events"), "EventEncoder takes the events of"),
+        (("train", "--data", "nmnist", "--encoder", "rate"), "events go to an EventEncoder"),
+        (("encode", "--encoder", "events"), "EventEncoder takes the events of"),
+        (("encode", "--data", "nmnist", "--compare"), "--compare is about images"),
+    ],
+)
+def test_wrong_requests(
+    words: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_data_and_an_index_too_far(
+    root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["train", "--data", "nmnist", "--root", str(tmp_path)]) == 1
+    assert "Get Train.zip and Test.zip from" in capsys.readouterr().err
+    words = ["encode", "--data", "nmnist", "--root", str(root), "--index", "20"]
+    assert main(words) == 2
+    assert "--index must lie in 0..19; got 20" in capsys.readouterr().err
+
+
+def test_a_recording_without_events_can_be_looked_at(tmp_path: Path) -> None:
+    files = digits(20)
+    files["0/00001.bin"] = to_bytes(np.empty(0, EVENT))
+    write_split(tmp_path / "N-MNIST", "Train", files)
+    write_split(tmp_path / "N-MNIST", "Test", files)
+    words = ("--data", "nmnist", "--root", tmp_path, "--epochs", 1, "--hidden", 8)
+    spikemnist("train", *words, "--out", "run", cwd=tmp_path)
+    drawn = spikemnist("plot", "run", cwd=tmp_path).stdout
+    assert "encoding-0.png" in drawn
+    assert "events-0.png" not in drawn

@@ -1,0 +1,214 @@
+"""Events in batches: nothing is lost, nothing is read before it is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from event_recordings import MovingBars, random_events
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS
+from torch.utils.data import DataLoader
+
+from spikemnist.data import (
+    EVENT,
+    Crop,
+    DropEvents,
+    EventBatch,
+    EventDataset,
+    FirstSaccade,
+    Stabilize,
+)
+
+
+class Counting:
+    """Ten recordings; counts how often each is read."""
+
+    def __init__(self) -> None:
+        self.read = [0] * 10
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        self.read[index] += 1
+        return random_events(index, seed=index)
+
+
+def dataset(recordings: object = None) -> EventDataset:
+    return EventDataset(recordings or Counting(), torch.arange(10) % 3, (34, 34), ("a", "b", "c"))
+
+
+def same(batch: EventBatch, index: int, events: np.ndarray) -> bool:
+    return bool((batch.recording(index) == events).all()) and len(events) == int(
+        batch.starts[index + 1] - batch.starts[index]
+    )
+
+
+@given(st.integers(1, 12), SEEDS | st.none(), st.booleans())
+def test_an_epoch_holds_each_recording_once(size: int, seed: int | None, drop_last: bool) -> None:
+    data, seen = dataset(), []
+    for events, labels in data.batches(size, seed=seed, drop_last=drop_last):
+        assert len(events) == len(labels) <= size
+        lengths = events.starts.diff().tolist()  # each of another length: see `Counting`
+        assert all(same(events, i, random_events(n, seed=n)) for i, n in enumerate(lengths))
+        assert labels.tolist() == [n % 3 for n in lengths]
+        seen += lengths
+    assert len(seen) == len(set(seen)) == (10 - 10 % size if drop_last else 10)
+    if seed is None:
+        assert seen == sorted(seen)
+
+
+def test_a_recording_is_read_when_its_batch_is_made() -> None:
+    recordings = Counting()
+    data = dataset(recordings)
+    assert (len(data), data.labels.bincount().tolist()) == (10, [4, 3, 3])
+    kept, held_out = data.split(0.3, seed=1)
+    batches = held_out.batches(2)
+    assert sum(recordings.read) == 0
+    next(batches)
+    assert sum(recordings.read) == 2
+    assert len(kept) + len(held_out) == 10
+
+
+def test_indexing() -> None:
+    data = dataset()
+    events, label = data[-1]
+    assert (events == random_events(9, seed=9)).all()
+    assert int(label) == 0
+    for part, lengths in (
+        (data[2:4], [2, 3]),
+        (data[::-5], [9, 4]),
+        (data[[1, 1, 7]], [1, 1, 7]),
+        (data[data.labels == 2], [2, 5, 8]),
+        (data[2:9][[0, -1]], [2, 8]),
+    ):
+        assert [len(part[i][0]) for i in range(len(part))] == lengths
+        assert part.labels.tolist() == [n % 3 for n in lengths]
+    with pytest.raises(IndexError, match="index 10 is out of range for 10 samples"):
+        data[10]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_loader_reads_the_same(workers: int) -> None:
+    data = MovingBars(9).dataset().transformed(Crop(6, 6))
+    loader = DataLoader(data, batch_size=4, num_workers=workers, collate_fn=data.collate)
+    for (ours, labels), (theirs, other) in zip(data.batches(4), loader, strict=True):
+        assert torch.equal(labels, other)
+        assert ours.sensor == theirs.sensor == (6, 6)
+        for name in ("t", "x", "y", "p", "starts"):
+            assert torch.equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_moving_a_batch_keeps_it_whole() -> None:
+    events, _ = next(dataset().batches(10))
+    there = events.to("meta")
+    assert len(there) == 10
+    assert {there.t.device.type, there.starts.device.type} == {"meta"}
+    assert there.sensor == events.sensor
+    assert "10 recordings, 45 events, sensor 34 x 34" in repr(events)
+
+
+@given(SEEDS)
+def test_transforms_draw_by_place_and_seed(seed: int) -> None:
+    data = dataset([random_events(60, seed=i) for i in range(10)])
+    changed = data.transformed(Crop(30, 28, random=True), DropEvents(0.5))
+    assert changed.seen_sensor == (30, 28)
+    one = {len(labels): events for events, labels in changed.batches(10, seed=seed)}[10]
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(seed)).tolist()
+    for events, _ in changed.batches(3, seed=seed):  # in other batches: the same events
+        for i in range(len(events)):
+            assert same(one, 10 - len(order), events.recording(i))
+            order.pop(0)
+    other = next(changed.batches(10, seed=seed + 1))[0]
+    assert len(one.t) != len(other.t) or not torch.equal(one.t, other.t)
+
+
+def test_dropping_leaves_the_share_that_is_asked_for() -> None:
+    events = random_events(20_000, seed=0)
+    left, _ = DropEvents(0.3)(events, (34, 34), np.random.default_rng(0))
+    # Five standard deviations of a binomial count.
+    assert abs(len(left) - 14_000) < 5 * np.sqrt(20_000 * 0.3 * 0.7)
+    assert len(DropEvents(0)(events, (34, 34), np.random.default_rng(0))[0]) == 20_000
+
+
+@given(st.integers(1, 34), st.integers(1, 34), st.booleans(), SEEDS)
+def test_a_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
+    everywhere = np.zeros(34 * 34, EVENT)
+    everywhere["y"], everywhere["x"] = np.divmod(np.arange(34 * 34), 34)
+    crop = Crop(height, width, random=random)
+    events, sensor = crop(everywhere, (34, 34), np.random.default_rng(seed))
+    assert sensor == (height, width)
+    assert len(events) == height * width == len(np.unique(events[["x", "y"]]))
+    assert (events["x"].min(), events["y"].min()) == (0, 0)
+    assert (events["x"].max(), events["y"].max()) == (width - 1, height - 1)
+    assert everywhere["x"].max() == 33  # what came is left as it was
+
+
+def test_the_movement_of_the_camera_is_taken_out() -> None:
+    """A point at rest before a camera that moves along the triangle is one pixel afterwards."""
+    t = np.arange(0, 315_000, 500)
+    saccade, share = t // 105_000, t % 105_000 / 105_000
+    right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * 3.5
+    down = np.choose(saccade, (share, 1 - share, 0 * share)) * 7
+    events = np.zeros(len(t), EVENT)
+    events["t"], events["x"], events["y"] = t, np.rint(10 + right), np.rint(20 + down)
+    still, sensor = Stabilize()(events, (34, 34), np.random.default_rng(0))
+    assert sensor == (34, 34)
+    assert len(still) == len(events)
+    # Rounded twice, by the sensor and by us: at most a pixel off.
+    assert np.abs(still["x"] - 10).max() <= 1
+    assert np.abs(still["y"] - 20).max() <= 1
+    assert (still["x"] == 10).mean() > 0.5
+    first, _ = FirstSaccade()(events, (34, 34), np.random.default_rng(0))
+    assert (len(first), first["t"].max()) == (210, 104_500)
+
+
+def test_events_that_leave_the_sensor_when_stabilized_are_left_out() -> None:
+    events = np.array([(104_000, 0, 0, True), (104_000, 33, 33, True)], EVENT)
+    still, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
+    assert still[["x", "y"]].tolist() == [(30, 26)]
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "message"),
+    [
+        (np.zeros(3), TypeError, "recording 0 is float64; expected a NumPy array of dtype"),
+        ([(0, 0, 0, True)], TypeError, "recording 0 is list; expected a NumPy array"),
+        (np.array([(0, 4, 0, 1)], EVENT), ValueError, r"\(4, 0\) to \(4, 0\).*4 columns and 3"),
+        (np.array([(0, 0, 3, 1)], EVENT), ValueError, r"on a sensor of 4 columns and 3 rows"),
+        (np.array([(0, -1, 0, 1)], EVENT), ValueError, r"\(-1, 0\) to \(-1, 0\)"),
+        (np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT), ValueError, "goes back in time"),
+    ],
+)
+def test_recordings_that_are_none(events: object, error: type[Exception], message: str) -> None:
+    data = EventDataset([events], torch.tensor([0]), (3, 4))
+    with pytest.raises(error, match=message):
+        next(data.batches(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([], torch.zeros(1).long(), (3, 4)), ValueError, "0 recordings but 1 labels"),
+        (([1], torch.zeros(1), (3, 4)), ValueError, "labels has dtype torch.float32"),
+        (([1], [0], (3, 4)), TypeError, "labels is a list"),
+        (([1], torch.tensor([2]), (3, 4), ("a", "b")), ValueError, "names 0 to 1 only"),
+        (([1], torch.tensor([0]), (3, 4), "ab"), TypeError, "classes is the string 'ab'"),
+        (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor is \(0, 4\)"),
+    ],
+)
+def test_datasets_that_are_none(arguments: tuple, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        EventDataset(*arguments)
+
+
+def test_transforms_out_of_range() -> None:
+    with pytest.raises(ValueError, match="window of 35 x 3 does not fit a sensor of 34 x 34"):
+        dataset().transformed(Crop(35, 3))[0]
+    with pytest.raises(ValueError, match="at least 1; got 0 x 3"):
+        Crop(0, 3)
+    for probability in (-0.1, 1, float("nan")):
+        with pytest.raises(ValueError, match="probability must lie in"):
+            DropEvents(probability)

@@ -1,0 +1,99 @@
+"""Event data through the same door as images: `fit` and `evaluate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from event_recordings import MovingBars
+from torch.utils.data import DataLoader
+
+from spikemnist.data import DropEvents
+from spikemnist.encoding import EventEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.training import evaluate, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENCODER = EventEncoder(num_steps=8, dtype=torch.uint8)
+TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
+
+
+def mlp() -> LeakyMLP:
+    torch.manual_seed(0)
+    return LeakyMLP(2 * 8 * 8, (32,), 4)
+
+
+def test_the_direction_of_a_synthetic_camera_is_learnt() -> None:
+    """Any source of events plugs in, here one that makes its recordings when asked."""
+    model = mlp()
+    history = fit(model, TRAIN, encoder=ENCODER, epochs=8, batch_size=16, lr=0.01, validation=0.2)
+    assert len(history) == 8
+    figures = evaluate(model, TEST, encoder=ENCODER)
+    assert figures.accuracy > 0.9
+    assert figures.backend == "event_driven"
+    assert figures.samples == 240
+
+
+def test_a_convolutional_network_takes_both_polarities() -> None:
+    torch.manual_seed(0)
+    model = LeakyConvNet("6C3-P2-4", (2, 8, 8))
+    fit(model, TRAIN, encoder=ENCODER, epochs=6, batch_size=16, lr=0.02)
+    assert evaluate(model, TEST, encoder=ENCODER).accuracy > 0.9
+
+
+def test_a_data_loader_trains_the_same() -> None:
+    ours, theirs = mlp(), mlp()
+    fit(ours, [*TRAIN.batches(16)], encoder=ENCODER, epochs=2)
+    loader = DataLoader(TRAIN, batch_size=16, collate_fn=TRAIN.collate, num_workers=1)
+    fit(theirs, loader, encoder=ENCODER, epochs=2)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> None:
+    seen: list[list[int]] = []
+
+    class Watching:
+        num_steps = 8
+
+        def __call__(self, events, *, generator=None):
+            seen[-1].append(len(events.t))
+            return ENCODER(events)
+
+    data = TRAIN.transformed(DropEvents(0.3))
+    for _ in range(2):
+        seen.append([])
+        fit(mlp(), data, encoder=Watching(), epochs=2, batch_size=160)
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[0][1]
+
+
+def test_a_resumed_run_is_the_whole_run(tmp_path: Path) -> None:
+    data = TRAIN.transformed(DropEvents(0.2))
+    whole, halves = mlp(), mlp()
+    options = {"encoder": ENCODER, "batch_size": 32, "schedule": "constant"}
+    fit(whole, data, epochs=4, **options)
+    file = tmp_path / "checkpoint.pt"
+
+    def stop(history, model) -> None:
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    assert fit(halves, data, epochs=4, checkpoint=file, callbacks=[stop], **options).interrupted
+    again = mlp()
+    fit(again, data, epochs=4, checkpoint=file, resume=True, **options)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="train"):
+        fit(mlp(), TRAIN, epochs=4, checkpoint=file, resume=True, **options)
+
+
+def test_batches_that_are_none() -> None:
+    events, labels = next(TRAIN.batches(4))
+    with pytest.raises(TypeError, match="of an EventBatch and a tensor; got list and Tensor"):
+        fit(mlp(), [([1], labels)], encoder=ENCODER)
+    with pytest.raises(ValueError, match="4 recordings but 2 labels"):
+        fit(mlp(), [(events, labels[:2])], encoder=ENCODER)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from event_recordings import random_events
+from matplotlib.figure import Figure
+from PIL import Image
+
+from spikemnist import viz
+from spikemnist.data import EVENT
+
+SENSOR = (3, 5)
+MOVING = np.array(
+    [(7_000, 0, 1, True), (7_000, 0, 1, True), (8_500, 1, 1, False), (10_999, 4, 2, True)], EVENT
+)
+
+
+def test_frames_hold_the_events_of_their_time():
+    figure = viz.event_frames(MOVING, sensor=SENSOR, num_frames=2)
+    first, second, bar = figure.axes
+    assert [ax.get_title() for ax in (first, second)] == ["0.0 – 2.0 ms", "2.0 – 4.0 ms"]
+    expected = np.zeros((2, *SENSOR))
+    expected[0, 1, :2] = 2, -1
+    expected[1, 2, 4] = 1
+    for ax, frame in zip((first, second), expected, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), frame)
+        assert ax.images[0].get_clim() == (-2, 2)
+    assert bar.get_ylabel() == "brighter − darker events"
+
+
+@pytest.mark.parametrize(("frames", "rows"), [(1, 1), (6, 1), (7, 2)])
+def test_frames_are_laid_out_in_rows_of_six(frames, rows):
+    events = random_events(200, seed=0)
+    figure = viz.event_frames(events, sensor=(34, 34), num_frames=frames)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert len(shown) == frames
+    assert len({ax.get_subplotspec().rowspan.start for ax in shown}) == rows
+    assert sum(int(np.abs(ax.images[0].get_array()).sum()) for ax in shown) <= 200
+
+
+def test_the_scatter_has_a_point_for_each_event():
+    ax = viz.event_scatter(MOVING, sensor=SENSOR)
+    darker, brighter = ax.collections
+    assert [text.get_text() for text in ax.get_legend().texts] == [
+        "became darker",
+        "became brighter",
+    ]
+    np.testing.assert_allclose(darker._offsets3d, [[1.5], [1], [1]])
+    np.testing.assert_allclose(brighter._offsets3d, [[0, 0, 3.999], [0, 0, 4], [1, 1, 2]])
+    assert ax.get_zlim() == (2.5, -0.5)  # row 0 is above
+    assert [ax.get_xlabel(), ax.get_ylabel(), ax.get_zlabel()] == ["time [ms]", "column", "row"]
+    assert ax.get_title() == "4 events"
+
+
+def test_of_very_many_events_some_are_drawn_and_it_says_so():
+    ax = viz.event_scatter(random_events(50_000, seed=0), sensor=(34, 34))
+    assert sum(len(points._offsets3d[0]) for points in ax.collections) == -(-50_000 // 3)
+    assert ax.get_title() == "50000 events, one in 3 drawn"
+
+
+def test_the_animation_moves(tmp_path):
+    animation = viz.animate_events(MOVING, sensor=SENSOR, num_frames=4, interval=50)
+    animation.save(tmp_path / "events.gif", writer="pillow")
+    with Image.open(tmp_path / "events.gif") as gif:
+        assert gif.n_frames == 4
+        pictures = []
+        for i in range(4):
+            gif.seek(i)
+            pictures.append(np.asarray(gif.convert("L"), np.int64))
+    assert any((a != b).any() for a, b in pairwise(pictures))
+
+
+@pytest.mark.parametrize("draw", [viz.event_frames, viz.event_scatter, viz.animate_events])
+def test_what_is_no_recording(draw):
+    with pytest.raises(TypeError, match="fields t, x, y and p; got list"):
+        draw([1, 2], sensor=SENSOR)
+    with pytest.raises(TypeError, match="fields t, x, y and p; got ndarray"):
+        draw(np.zeros(3), sensor=SENSOR)
+    with pytest.raises(ValueError, match="no event to draw"):
+        draw(MOVING[:0], sensor=SENSOR)
+    with pytest.raises(ValueError, match="column 4 and row 2, beyond a sensor of 4 columns"):
+        draw(MOVING, sensor=(3, 4))
+
+
+def test_other_mistakes():
+    with pytest.raises(ValueError, match="num_frames must be at least 1; got 0"):
+        viz.event_frames(MOVING, sensor=SENSOR, num_frames=0)
+    with pytest.raises(ValueError, match="projection='3d'; got one of 'rectilinear'"):
+        viz.event_scatter(MOVING, sensor=SENSOR, ax=Figure().add_subplot())
