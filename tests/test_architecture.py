@@ -36,9 +36,20 @@ ALLOWED: dict[str, set[str]] = {
         "encoding.Encoder",
         "encoding.describe_encoder",
     },
+    "energy": {"models", "training", "encoding.Encoder"},
     "viz": {"models.readout", "models.record"},
     "benchmark": {"data", "encoding", "ops", "models", "training"},
-    "cli": {"data", "encoding", "ops", "models", "training", "viz", "benchmark", "_atomic"},
+    "cli": {
+        "data",
+        "encoding",
+        "ops",
+        "models",
+        "training",
+        "energy",
+        "viz",
+        "benchmark",
+        "_atomic",
+    },
     # `python -m spikemnist`: the command line by another name.
     "__main__": {"cli"},
 }

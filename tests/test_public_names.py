@@ -23,6 +23,7 @@ FIRST = [
     "load_mnist",
     "load_model",
     "load_nmnist",
+    "measure_energy",
     "save_model",
 ]
 NAMES = {
@@ -57,6 +58,16 @@ NAMES = {
         "get_encoder",
         "measure_code",
         "register_encoder",
+    ],
+    "energy": [
+        "MEMORIES",
+        "TECHNOLOGIES",
+        "EarlyExit",
+        "Energy",
+        "Estimate",
+        "LayerFigures",
+        "Technology",
+        "measure_energy",
     ],
     "ops": [
         "BACKENDS",
@@ -125,6 +136,7 @@ NAMES = {
         "confusion",
         "decision",
         "encoding",
+        "energy",
         "event_frames",
         "event_scatter",
         "membrane",

@@ -2,12 +2,12 @@
 
 The data flows one way::
 
-    images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, viz
+    images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, energy, viz
 
 Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
-(whose dynamics live in `spikemnist.ops`), `spikemnist.training` and `spikemnist.viz`. The names
-that people use first can be imported from here; each loads its subpackage when it is first used,
-so that ``import spikemnist`` alone loads none.
+(whose dynamics live in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
+`spikemnist.viz`. The names that people use first can be imported from here; each loads its
+subpackage when it is first used, so that ``import spikemnist`` alone loads none.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikemnist import data, encoding, models, ops, training, viz
+    from spikemnist import data, encoding, energy, models, ops, training, viz
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
+    from spikemnist.energy import measure_energy
     from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
     from spikemnist.training import evaluate, fit
 
@@ -34,6 +35,7 @@ __all__ = [
     "accelerate",
     "data",
     "encoding",
+    "energy",
     "evaluate",
     "fit",
     "get_encoder",
@@ -42,6 +44,7 @@ __all__ = [
     "load_mnist",
     "load_model",
     "load_nmnist",
+    "measure_energy",
     "models",
     "ops",
     "save_model",
@@ -49,10 +52,11 @@ __all__ = [
     "viz",
 ]
 
-_ROOMS = ("data", "encoding", "models", "ops", "training", "viz")
+_ROOMS = ("data", "encoding", "energy", "models", "ops", "training", "viz")
 _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
+    "energy": ("measure_energy",),
     "models": ("LeakyConvNet", "LeakyMLP", "accelerate", "load_model", "save_model"),
     "training": ("evaluate", "fit"),
 }

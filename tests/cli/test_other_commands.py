@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from spikemnist.cli import main
 from spikemnist.cli.pictures import input_shape
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
+from spikemnist.energy import measure_energy
 from spikemnist.models import LeakyMLP, load_model, save_model
 from spikemnist.training import evaluate
 
@@ -38,6 +40,31 @@ def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
     assert f"{float(figures.accuracy_per_step[0]):.1%}" in result.stdout
     for word in ("silent, tied", "backend event_driven"):
         assert word in result.stdout
+
+
+def test_evaluate_counts_the_energy(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--energy", "--memory", "1MB"]) == 0
+    told = capsys.readouterr().out
+    energy = measure_energy(
+        load_model(run / "model.safetensors"),
+        load_digits()[1],
+        encoder=LatencyEncoder(num_steps=8, dtype=torch.uint8),
+        memory="1MB",
+    )
+    total = energy.total
+    assert re.search(rf"total +{total.dense:,.0f} +0 +{total.acs:,.0f} ", told)
+    assert f"{energy.snn.total / 1000:,.1f}" in told
+    assert f"{energy.ann_dense.total / 1000:,.1f}    100.0%" in told
+    assert re.search(rf"0\.9 +{energy.early_exit(0.9).accuracy:.2%} ", told)
+    for word in ("ANN, zeros skipped", "4.6 pJ a MAC", "ISSCC 2014", "12.5 pJ a byte of 1MB"):
+        assert word in told
+    for words, message in (
+        (("--energy", "--technology", "3nm"), "technology must be one of 45nm-fp32"),
+        (("--energy", "--memory", "3KB"), "memory must be None or one of 8KB"),
+        (("--memory", "8KB"), "--technology and --memory need --energy"),
+    ):
+        assert main(["evaluate", str(run), *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_evaluate_takes_a_model_file_and_another_backend(
@@ -103,6 +130,7 @@ def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:
         "membrane-7.png",
         "spike_counts-7.png",
         "receptive_fields.png",
+        "energy.png",
         "animation-7.gif",
     }
     with Image.open(tmp_path / "pictures" / "animation-7.gif") as animation:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spikemnist.cli import runs, sources
+from spikemnist.cli.energy_table import table
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.encoding import get_encoder
+from spikemnist.energy import measure_energy
+from spikemnist.energy.figures import check_estimate
 from spikemnist.models import load_model, model_metadata
 from spikemnist.ops import select_backend
 from spikemnist.training import evaluate, select_device
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 def run(command: Evaluate) -> int:
     """Test a model on the test set of its run, or on another one."""
     with request():
+        check_estimate(command.technology, command.memory)
+        if not command.energy and (command.memory or command.technology != "45nm-fp32"):
+            raise ValueError("--technology and --memory need --energy")
         device = select_device(command.device)
         file = model_file(command.run)
     model, encoder = load(file)
@@ -43,6 +49,17 @@ def run(command: Evaluate) -> int:
         seed=command.seed,
     )
     _tell(data, figures)
+    if command.energy:
+        energy = measure_energy(
+            model,
+            test,
+            encoder=encoder,
+            technology=command.technology,
+            memory=command.memory,
+            device=device,
+            seed=command.seed,
+        )
+        print(f"\n{table(energy, sources.noun(data))}")
     return 0
 
 

@@ -121,6 +121,15 @@ class Evaluate(Common):
     seed: int = 0
     """Of an encoder that draws random numbers."""
 
+    energy: bool = False
+    """Count operations as well, and estimate the energy beside that of an ANN."""
+
+    technology: str = "45nm-fp32"
+    """What an operation costs, for --energy: 45nm-fp32, 45nm-fp16, 45nm-int32 or 45nm-int8."""
+
+    memory: str | None = None
+    """Memory to count the accesses of, for --energy: 8KB, 32KB, 1MB or DRAM."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Source):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spikemnist import viz
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.evaluate import load, model_file
+from spikemnist.energy import measure_energy
 
 if TYPE_CHECKING:
     from spikemnist.cli.options import Plot
@@ -21,4 +23,6 @@ def run(command: Plot) -> int:
     folder = command.out or command.run
     for path in pictures.draw_sample(folder, model, encoder, shown, command.seed):
         print(path)
+    energy = measure_energy(model, test, encoder=encoder, seed=command.seed)
+    print(pictures.save(viz.energy(energy), folder / "energy.png"))
     return 0

@@ -170,7 +170,7 @@ class Accelerated(nn.Module):
             raise ValueError(
                 f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"
             )
-        stages, like = self._stages(), self._like()
+        stages, like = self.stages(), self._like()
         if state is not None and len(state) != len(stages):
             raise ValueError(
                 f"state must hold the membranes of {len(stages)} layers; got {len(state)}"
@@ -227,14 +227,15 @@ class Accelerated(nn.Module):
         tensors = chain(self.network.parameters(), self.network.buffers())
         return next(tensor for tensor in tensors if tensor.is_floating_point())
 
-    def _stages(self) -> list[Stage]:
+    def stages(self) -> list[Stage]:
+        """Return the layers: modules without memory, and the neurons behind them."""
         return read_stages(self.network, self._also)
 
     def _sizes(self, sample_shape: Sequence[int]) -> dict[str, int]:
         return _named(self._shapes(sample_shape))
 
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        stages = self._stages()
+        stages = self.stages()
         if not sample_shape:
             path, module = next(
                 (place for place in stages[0].modules if not isinstance(place[1], PASSED_BY)),

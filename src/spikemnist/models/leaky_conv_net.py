@@ -215,7 +215,7 @@ class LeakyConvNet(Accelerated):
         return super().forward(images, record=record, state=state)
 
     def _neurons(self) -> list[snntorch.Leaky]:
-        return [stage.leaky for stage in self._stages()]
+        return [stage.leaky for stage in self.stages()]
 
 
 def _read(

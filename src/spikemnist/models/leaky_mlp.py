@@ -17,6 +17,7 @@ from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.running import run
+from spikemnist.models.stages import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,6 +130,17 @@ class LeakyMLP(nn.Module):
         names = [*(f"hidden {i + 1}" for i in range(len(self.layers) - 1)), "output"]
         widths = [layer.linear.out_features for layer in self.layers]
         return dict(zip(names, widths, strict=True))
+
+    def stages(self) -> list[Stage]:
+        """Return the layers: modules without memory, and the neurons behind them."""
+        return [
+            Stage(
+                f"layers[{i}].leaky",
+                layer.leaky,
+                (("flatten", nn.Flatten()), (f"layers[{i}].linear", layer.linear)),
+            )
+            for i, layer in enumerate(self.layers)
+        ]
 
     @property
     def config(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from spikemnist.training.losses import cross_entropy, model_options
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
@@ -131,21 +134,31 @@ def evaluate_feed(
     model: nn.Module, feed: Feed, encoder: Encoder, *, seed: int, loss: Loss
 ) -> Evaluation:
     """Measure a model on data that are on its device already: see `evaluate`."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     started = time.perf_counter()
     tally = _Tally()
+    with evaluating(model, seed, feed.device) as generator:
+        for images, labels in feed.batches():
+            spikes = encoder(images, generator=generator)
+            record = model(spikes, **model_options(loss))
+            check_output(record, labels)
+            tally.add(spikes, record, labels, float(loss(record, labels)))
+    return tally.evaluation(time.perf_counter() - started)
+
+
+@contextmanager
+def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
+    """Put a model into evaluation mode for a while, and give a generator on its device.
+
+    Nothing is kept for a backward pass meanwhile.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
     try:
-        with torch.inference_mode(), seeded(seed, feed.device) as generator:
-            for images, labels in feed.batches():
-                spikes = encoder(images, generator=generator)
-                record = model(spikes, **model_options(loss))
-                check_output(record, labels)
-                tally.add(spikes, record, labels, float(loss(record, labels)))
+        with torch.inference_mode(), seeded(seed, device) as generator:
+            yield generator
     finally:
         for module, training in modes:
             module.training = training
-    return tally.evaluation(time.perf_counter() - started)
 
 
 class _Tally:

@@ -1,10 +1,10 @@
 """Pictures of what a network was given, what it did and how it learned.
 
 Every function takes what it draws first and keyword options after it: a `Record`, a `History`, an
-`Evaluation` or a recording of an event camera. It draws into the Axes it is given, or makes a
-figure of its own, and returns the Axes (whose figure is ``ax.get_figure()``), or the Figure where
-the picture has several panels. Nothing is shown or saved, pyplot is not used and ``rcParams`` stay
-as they are::
+`Evaluation`, an `Energy` or a recording of an event camera. It draws into the Axes it is given, or
+makes a figure of its own, and returns the Axes (whose figure is ``ax.get_figure()``), or the Figure
+where the picture has several panels. Nothing is shown or saved, pyplot is not used and ``rcParams``
+stay as they are::
 
     viz.raster(record, layer="hidden 1").get_figure().savefig("raster.png")
 
@@ -14,6 +14,7 @@ In a notebook, run ``%matplotlib inline`` once and end a cell with the figure.
 from spikemnist.viz._animation import animate
 from spikemnist.viz._codes import codes
 from spikemnist.viz._decisions import decision, spike_counts
+from spikemnist.viz._energy import energy
 from spikemnist.viz._events import animate_events, event_frames, event_scatter
 from spikemnist.viz._images import encoding
 from spikemnist.viz._membranes import membrane
@@ -28,6 +29,7 @@ __all__ = [
     "confusion",
     "decision",
     "encoding",
+    "energy",
     "event_frames",
     "event_scatter",
     "membrane",

@@ -1,0 +1,97 @@
+"""What `spikemnist evaluate --energy` prints: figures, and what they rest on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spikemnist.energy import MEMORIES
+
+if TYPE_CHECKING:
+    from spikemnist.energy import Energy, Estimate
+
+MARGINS = (0.5, 0.8, 0.9, 0.95, 0.99)
+NANOJOULE = 1000.0
+
+
+def table(energy: Energy, noun: str) -> str:
+    """Return the tables, one below the other; ``noun`` is what a sample is called."""
+    parts = (_operations, _energies, _over_time, _exits, _assumptions)
+    return "\n\n".join(part(energy, noun) for part in parts)
+
+
+def _operations(energy: Energy, noun: str) -> str:
+    total = energy.total
+    rows = [
+        f"{layer.name:<12}{layer.dense:>14,.0f}{layer.macs:>14,.0f}{layer.acs:>14,.0f}"
+        f"{layer.updates:>12,.0f}{layer.spikes:>10,.1f}"
+        for layer in (*energy.layers, total)
+    ]
+    head = f"{'per ' + noun:<12}{'dense':>14}{'MACs':>14}{'ACs':>14}{'updates':>12}{'spikes':>10}"
+    return "\n".join(
+        [
+            head,
+            *rows,
+            f"{energy.connection_sparsity:.2%} of {total.weights:,} weights are zero; no spike in "
+            f"{energy.activation_sparsity:.2%} of all neurons and timesteps",
+            f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers",
+        ]
+    )
+
+
+def _energies(energy: Energy, noun: str) -> str:
+    dense = energy.ann_dense.total
+    networks = {
+        f"spiking, {energy.num_steps} timesteps": energy.snn,
+        "ANN, dense": energy.ann_dense,
+        "ANN, zeros skipped": energy.ann_skipping,
+    }
+    head = f"{'nJ per ' + noun:<24}{'synapses':>12}{'neurons':>12}{'memory':>12}{'total':>12}"
+    return "\n".join([f"{head}{'of dense':>10}", *(_row(n, e, dense) for n, e in networks.items())])
+
+
+def _row(name: str, estimate: Estimate, dense: float) -> str:
+    parts = (estimate.synapses, estimate.neurons, estimate.memory, estimate.total)
+    cells = "".join(f"{part / NANOJOULE:>12,.1f}" for part in parts)
+    return f"{name:<24}{cells}{estimate.total / dense:>10.1%}"
+
+
+def _over_time(energy: Energy, noun: str) -> str:
+    spent = (energy.energy_per_step / NANOJOULE).tolist()
+    right = energy.accuracy_per_step.tolist()
+    rows = [
+        f"{step:<12}{accuracy:>10.2%}{nanojoules:>14,.1f}"
+        for step, (accuracy, nanojoules) in enumerate(zip(right, spent, strict=True), 1)
+    ]
+    return "\n".join([f"{'timesteps':<12}{'accuracy':>10}{'nJ spiking':>14}", *rows])
+
+
+def _exits(energy: Energy, noun: str) -> str:
+    rows = []
+    for margin in MARGINS:
+        found = energy.early_exit(margin)
+        rows.append(
+            f"{margin:<12g}{found.accuracy:>10.2%}{found.energy / NANOJOULE:>14,.1f}"
+            f"{found.steps:>12.2f}{found.operations:>16,.0f}"
+        )
+    head = f"{'exit margin':<12}{'accuracy':>10}{'nJ spiking':>14}{'timesteps':>12}"
+    return "\n".join([f"{head}{'operations':>16}", *rows])
+
+
+def _assumptions(energy: Energy, noun: str) -> str:
+    technology = energy.technology
+    memory = "memory is free"
+    if energy.memory is not None:
+        memory = (
+            f"{MEMORIES[energy.memory]:g} pJ a byte of {energy.memory}: each operation reads a "
+            "weight, each neuron reads and writes its membrane at each timestep, nothing is kept "
+            "at hand"
+        )
+    return (
+        f"Assumed: {technology.mac:g} pJ a MAC, {technology.ac:g} pJ an AC ({technology.source});\n"
+        "a MAC for the decay of each membrane at each timestep; "
+        f"{memory};\n"
+        "ANNs of the same layers that run once, the one that skips zeros with "
+        f"{energy.ann_density:.0%} of its\nhidden activations not zero, which was not measured. "
+        "Encoding, control and idle circuits are\nleft out. An exit needs the probabilities of the "
+        "two leading classes to be a margin apart."
+    )

@@ -1,0 +1,19 @@
+"""What a spiking network's operations cost, counted as NeuroBench does, beside an ANN's.
+
+`measure_energy` runs a network over labelled data once and counts from its Records.
+"""
+
+from spikemnist.energy.figures import EarlyExit, Energy, Estimate, LayerFigures
+from spikemnist.energy.measuring import measure_energy
+from spikemnist.energy.technology import MEMORIES, TECHNOLOGIES, Technology
+
+__all__ = [
+    "MEMORIES",
+    "TECHNOLOGIES",
+    "EarlyExit",
+    "Energy",
+    "Estimate",
+    "LayerFigures",
+    "Technology",
+    "measure_energy",
+]

@@ -1,0 +1,253 @@
+"""The figures of a measurement, and what they amount to in energy.
+
+Shapes: ``T`` timesteps, ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spikemnist.energy.technology import MEMORIES, TECHNOLOGIES, Technology
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LayerFigures:
+    """One layer, all timesteps together; means over the samples.
+
+    Attributes
+    ----------
+    name
+        As `spikemnist.models.Record` calls it.
+    neurons
+        How many.
+    macs, acs
+        Effective operations: of inputs and weights that are not zero. A timestep whose inputs are
+        all -1, 0 or 1 needs additions alone (ACs), another one multiplications as well (MACs).
+    dense
+        Operations of all inputs and weights.
+    updates
+        Changes of a membrane: all at the first timestep, then those that differ from before.
+    spikes
+        Spikes that the layer fires.
+    seen
+        Operations that inputs cause that are not zero at some timestep, each counted once: what an
+        ANN spends that skips zeros, on the first layer.
+    weights, zero_weights
+        Of the layer.
+    """
+
+    name: str
+    neurons: int
+    macs: float
+    acs: float
+    dense: float
+    updates: float
+    spikes: float
+    seen: float
+    weights: int
+    zero_weights: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Picojoules for one sample.
+
+    Attributes
+    ----------
+    synapses
+        Effective MACs and ACs.
+    neurons
+        A MAC for each neuron and timestep, the decay of its membrane.
+    memory
+        Reading a weight for each operation, reading and writing a membrane for each neuron and
+        timestep; 0 where no memory was asked for.
+    """
+
+    synapses: float
+    neurons: float
+    memory: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.synapses + self.neurons + self.memory
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """What it means to stop as soon as the decision is clear.
+
+    Attributes
+    ----------
+    margin
+        Least difference of the probabilities of the two leading classes.
+    accuracy
+        Of the decisions at that timestep.
+    steps
+        Mean number of timesteps used.
+    operations
+        Mean effective operations, MACs and ACs.
+    energy
+        Picojoules for one sample, with neurons and memory.
+    """
+
+    margin: float
+    accuracy: float
+    steps: float
+    operations: float
+    energy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """What a network did on labelled data, and what it costs.
+
+    Attributes
+    ----------
+    layers
+        Figures of each layer.
+    parameters, footprint
+        Number of parameters, and bytes of parameters and buffers.
+    samples, num_steps
+        Of the measurement.
+    technology
+        What operations cost.
+    memory
+        Name of the memory that is counted, one of `MEMORIES`, or None.
+    ann_density
+        Share of an ANN's hidden activations that is taken not to be zero.
+    correct, margins, macs, acs
+        ``[T, N]`` of each sample, all layers together: whether the decision would be right after
+        each timestep, how far the two leading probabilities are apart, and the operations of the
+        timestep.
+    """
+
+    layers: tuple[LayerFigures, ...]
+    parameters: int
+    footprint: int
+    samples: int
+    num_steps: int
+    technology: Technology
+    memory: str | None
+    ann_density: float
+    correct: Tensor
+    margins: Tensor
+    macs: Tensor
+    acs: Tensor
+
+    @property
+    def total(self) -> LayerFigures:
+        """All layers together."""
+        sums = {
+            name: sum(getattr(layer, name) for layer in self.layers)
+            for name in LayerFigures.__dataclass_fields__
+            if name != "name"
+        }
+        return LayerFigures("total", **sums)
+
+    @property
+    def connection_sparsity(self) -> float:
+        """Share of the weights that are zero."""
+        return self.total.zero_weights / self.total.weights
+
+    @property
+    def activation_sparsity(self) -> float:
+        """Share of all neurons and timesteps without a spike."""
+        return 1 - self.total.spikes / (self.total.neurons * self.num_steps)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right decisions after the last timestep."""
+        return float(self.correct[-1].double().mean())
+
+    @property
+    def accuracy_per_step(self) -> Tensor:
+        """Accuracy after each timestep, ``[T]``."""
+        return self.correct.double().mean(1)
+
+    @property
+    def snn(self) -> Estimate:
+        """The spiking network."""
+        return self._estimate(self.total.macs, self.total.acs, self.num_steps)
+
+    @property
+    def ann_dense(self) -> Estimate:
+        """An ANN of the same layers that computes everything once."""
+        return self._estimate(self.total.dense / self.num_steps, 0, 0)
+
+    @property
+    def ann_skipping(self) -> Estimate:
+        """The same ANN, when inputs that are zero cost nothing."""
+        first, *others = self.layers
+        hidden = sum(layer.dense for layer in others) / self.num_steps
+        return self._estimate(first.seen + self.ann_density * hidden, 0, 0)
+
+    @property
+    def energy_per_step(self) -> Tensor:
+        """Picojoules for one sample up to each timestep, ``[T]``."""
+        return self._energy_so_far().mean(1)
+
+    def early_exit(self, margin: float) -> EarlyExit:
+        """Stop each sample at the first timestep at which two classes are that far apart.
+
+        Parameters
+        ----------
+        margin
+            In [0, 1]: least difference of the two highest probabilities, the softmax of the
+            scores. A sample that never reaches it takes all timesteps.
+
+        Raises
+        ------
+        ValueError
+            If the margin is beyond its range.
+        """
+        if not 0 <= margin <= 1:
+            raise ValueError(f"margin must lie in [0, 1]; got {margin}")
+        clear = self.margins >= margin
+        clear[-1] = True
+        last = clear.int().argmax(0)[None]
+        operations = (self.macs + self.acs).cumsum(0)
+        return EarlyExit(
+            margin,
+            accuracy=float(self.correct.gather(0, last).double().mean()),
+            steps=float(last.double().mean()) + 1,
+            operations=float(operations.gather(0, last).mean()),
+            energy=float(self._energy_so_far().gather(0, last).mean()),
+        )
+
+    def _estimate(self, macs: float, acs: float, steps: int) -> Estimate:
+        technology, updates = self.technology, self.total.neurons * steps
+        words = macs + acs + 2 * updates
+        byte = 0.0 if self.memory is None else MEMORIES[self.memory]
+        return Estimate(
+            synapses=technology.mac * macs + technology.ac * acs,
+            neurons=technology.mac * updates,
+            memory=byte * technology.word * words,
+        )
+
+    def _energy_so_far(self) -> Tensor:
+        """Return picojoules of each sample up to each timestep, ``[T, N]``."""
+        operations, step = self._estimate(1, 0, 0), self._estimate(0, 1, 0)
+        neurons = self._estimate(0, 0, 1).total
+        spent: Tensor = operations.total * self.macs + step.total * self.acs + neurons
+        return spent.cumsum(0)
+
+
+def check_estimate(
+    technology: str | Technology, memory: str | None, ann_density: float = 0.5
+) -> None:
+    """Raise a `ValueError` for a choice that there is not."""
+    if isinstance(technology, str) and technology not in TECHNOLOGIES:
+        raise ValueError(
+            f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
+            f"{technology!r}"
+        )
+    if memory is not None and memory not in MEMORIES:
+        raise ValueError(f"memory must be None or one of {', '.join(MEMORIES)}; got {memory!r}")
+    if not 0 <= ann_density <= 1 or math.isnan(ann_density):
+        raise ValueError(f"ann_density must lie in [0, 1]; got {ann_density}")

@@ -1,0 +1,175 @@
+"""One pass over labelled data that counts everything.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist.energy.figures import Energy, LayerFigures, check_estimate
+from spikemnist.energy.operations import Counts, count, count_weights
+from spikemnist.energy.technology import TECHNOLOGIES, Technology
+from spikemnist.models.readout import running_predictions, running_scores
+from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
+from spikemnist.training.devices import select_device
+from spikemnist.training.evaluation import evaluating
+from spikemnist.training.feed import make_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Accelerated, LeakyMLP, Record
+    from spikemnist.models.stages import Stage
+    from spikemnist.training.feed import Data
+
+
+def measure_energy(
+    model: LeakyMLP | Accelerated,
+    data: Data,
+    *,
+    encoder: Encoder,
+    technology: str | Technology = "45nm-fp32",
+    memory: str | None = None,
+    ann_density: float = 0.5,
+    batch_size: int = 128,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+) -> Energy:
+    r"""Count what a network does on labelled data, and estimate what that costs.
+
+    Operations are counted as NeuroBench does, from Records, in one pass; with the numbers
+    :math:`\hat x_t` and :math:`\hat W` that are 1 where an input and a weight are not zero, a
+    layer has :math:`\sum_t \sum \hat W \hat x_t` effective operations. The estimate is
+
+    .. math:: E = E_{MAC} (n_{MAC} + T N) + E_{AC} \, n_{AC}
+
+    for :math:`n` effective operations and :math:`N` neurons, whose membranes decay at each of
+    :math:`T` timesteps. Beside it stand two ANNs of the same layers, which run once: one that
+    multiplies all, one that skips inputs that are zero. **A spike count alone flatters**: a
+    spiking network is the cheaper one only when few of its neurons fire in few timesteps.
+
+    Parameters
+    ----------
+    model
+        A `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or what
+        `spikemnist.models.accelerate` returns.
+    data
+        As `spikemnist.training.evaluate` takes it.
+    encoder
+        Makes the spikes; the one that the model was trained with.
+    technology
+        What an operation costs: a name among `TECHNOLOGIES`, or figures of one's own.
+    memory
+        One of `MEMORIES`, to count a read weight for each operation, and a membrane that is read
+        and written for each neuron and timestep. Nothing is taken to be used twice.
+    ann_density
+        Share of the hidden activations of an ANN that are not zero, which nobody measured here:
+        half of them, as for a ReLU of a symmetric input.
+    batch_size, device, seed
+        As `spikemnist.training.evaluate` takes them.
+
+    Returns
+    -------
+    Energy
+
+    Raises
+    ------
+    TypeError
+        When ``model``, ``data`` or ``encoder`` is of the wrong kind.
+    ValueError
+        For an unknown technology or memory, and when labels and classes do not fit.
+
+    Examples
+    --------
+    >>> from spikemnist.data import load_digits
+    >>> from spikemnist.encoding import LatencyEncoder
+    >>> from spikemnist.models import LeakyMLP
+    >>> _, test = load_digits()
+    >>> model = LeakyMLP(hidden=(20,))
+    >>> energy = measure_energy(model, test[:50], encoder=LatencyEncoder(num_steps=8))
+    >>> energy.total.dense == 8 * (784 * 20 + 20 * 10), round(energy.ann_dense.synapses)
+    (True, 73048)
+    """
+    check_estimate(technology, memory, ann_density)
+    check_encoder(encoder)
+    if not hasattr(model, "stages"):
+        raise TypeError(
+            "measure_energy takes a LeakyMLP, a LeakyConvNet or what accelerate() returns; got "
+            f"{type(model).__name__}"
+        )
+    target = select_device(device, dtype=parameter_dtype(model))
+    model.to(target)
+    tally = _Tally(model.stages())
+    with evaluating(model, seed, target) as generator:
+        for samples, labels in make_feed(data, batch_size, target).batches():
+            record = model(encoder(samples, generator=generator), record="all")
+            check_output(record, labels)
+            tally.add(record, labels)
+    chosen = TECHNOLOGIES[technology] if isinstance(technology, str) else technology
+    return Energy(
+        **tally.figures(),
+        parameters=sum(p.numel() for p in model.parameters()),
+        footprint=sum(
+            t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())
+        ),
+        technology=chosen,
+        memory=memory,
+        ann_density=ann_density,
+    )
+
+
+class _Tally:
+    """Counts over the batches."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+        self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in stages]
+        self.per_sample: dict[str, list[Tensor]] = {
+            name: [] for name in ("correct", "margins", "macs", "acs")
+        }
+        self.sizes: Mapping[str, int] = {}
+
+    def add(self, record: Record, labels: Tensor) -> None:
+        self.sizes = record.sizes
+        counts = count(self.stages, record)
+        for sums, counted in zip(self.sums, counts, strict=True):
+            for name, values in counted._asdict().items():
+                sums[name] += float(values.sum())
+        kept = self.per_sample
+        kept["macs"].append(torch.stack([counted.macs for counted in counts]).sum(0))
+        kept["acs"].append(torch.stack([counted.acs for counted in counts]).sum(0))
+        kept["correct"].append((running_predictions(record) == labels).cpu())
+        kept["margins"].append(_margins(record).cpu())
+
+    def figures(self) -> dict[str, Any]:
+        """Return the fields of `Energy` that were counted."""
+        kept = {name: torch.cat(values, 1) for name, values in self.per_sample.items()}
+        steps, samples = kept["correct"].shape
+        layers = [
+            LayerFigures(
+                name,
+                neurons,
+                weights=count_weights(stage),
+                zero_weights=count_weights(stage, zeros=True),
+                **{kind: total / samples for kind, total in sums.items()},
+            )
+            for (name, neurons), sums, stage in zip(
+                self.sizes.items(), self.sums, self.stages, strict=True
+            )
+        ]
+        return {"layers": tuple(layers), "samples": samples, "num_steps": steps, **kept}
+
+
+def _margins(record: Record) -> Tensor:
+    """Return how far the two highest probabilities are apart after each timestep, ``[T, B]``."""
+    scores = running_scores(record.readout, record.spikes, record.membrane)
+    if scores.shape[-1] == 1:
+        return torch.ones_like(scores[..., 0])
+    first, second = scores.softmax(-1).topk(2, -1).values.unbind(-1)
+    return first - second

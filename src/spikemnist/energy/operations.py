@@ -1,0 +1,138 @@
+"""Operations of a batch, counted from what the layers received and did.
+
+NeuroBench's definitions (J. Yik et al., *The NeuroBench framework for benchmarking neuromorphic
+computing algorithms and systems*, Nature Communications 16:1545, 2025), which it computes with a
+second pass of 0/1 copies of every layer for every timestep. Here a synapse counts how many inputs
+it saw: the number of operations that an input that is not zero causes, its *fan-out*, depends on
+the weights alone.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from spikemnist.models import Record
+    from spikemnist.models.stages import Stage
+
+EXACT = 1 << 24
+"""Whole numbers below this add up exactly in single precision."""
+
+
+class Counts(NamedTuple):
+    """What a layer did for each sample of a batch at each timestep, float64 ``[T, B]``.
+
+    ``macs`` and ``acs`` are operations of weights and inputs that are not zero, ``dense`` those of
+    all, ``updates`` changes of a membrane and ``spikes`` spikes. ``seen`` ``[B]`` are the
+    operations of inputs that are not zero at some timestep.
+    """
+
+    macs: Tensor
+    acs: Tensor
+    dense: Tensor
+    updates: Tensor
+    spikes: Tensor
+    seen: Tensor
+
+
+def count(stages: Sequence[Stage], record: Record) -> list[Counts]:
+    """Count the operations of each layer.
+
+    Parameters
+    ----------
+    stages
+        The layers of the model, which is in evaluation mode.
+    record
+        Of a batch, made with ``record="all"``.
+    """
+    assert record.input is not None
+    found, signal = [], record.input
+    for stage, layer in zip(stages, record.layers, strict=True):
+        macs, acs, dense, seen = _synapses(stage, signal.to(layer.membrane.dtype))
+        changed = (layer.membrane.diff(dim=0) != 0).flatten(2).sum(2)
+        first = changed.new_full((1, changed.shape[1]), layer.membrane[0, 0].numel())
+        spikes = torch.count_nonzero(layer.spikes.flatten(2), 2)
+        found.append(
+            Counts(macs, acs, dense, _cpu(torch.cat((first, changed))), _cpu(spikes), seen)
+        )
+        signal = layer.spikes
+    return found
+
+
+def _synapses(stage: Stage, signal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
+    steps, batch = signal.shape[:2]
+    macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
+    seen = torch.zeros(batch, dtype=torch.float64)
+    modules = [module for _, module in stage.modules]
+    last = max((i for i, module in enumerate(modules) if is_weighted(module)), default=-1)
+    signal = signal.flatten(0, 1)
+    for i, module in enumerate(modules[: last + 1]):
+        if is_weighted(module):
+            inputs = signal.reshape(steps, batch, *signal.shape[1:])
+            reached = fan_out(module, signal.shape[1:])
+            operations = _weigh(inputs != 0, reached)
+            spiking = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
+            acs += torch.where(spiking, operations, 0)
+            macs += torch.where(spiking, 0, operations)
+            dense += float(fan_out(module, signal.shape[1:], zeros=True).sum())
+            seen += _weigh((inputs != 0).any(0)[None], reached)[0]
+        if i < last:
+            signal = module(signal)
+    return macs, acs, dense, seen
+
+
+def count_weights(stage: Stage, *, zeros: bool = False) -> int:
+    """Return how many weights a layer has, or how many of them are zero."""
+    weights: list[Tensor] = [m.weight for _, m in stage.modules if is_weighted(m)]  # type: ignore
+    return sum(int((weight == 0).sum()) if zeros else weight.numel() for weight in weights)
+
+
+def is_weighted(module: nn.Module) -> bool:
+    """Return whether a module has synapses."""
+    return isinstance(module, (nn.Linear, nn.Conv2d))
+
+
+def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> Tensor:
+    """Return how many operations each input causes when it is not zero, ``[*shape]``.
+
+    Parameters
+    ----------
+    module
+        A `torch.nn.Linear` or `torch.nn.Conv2d`. What padding adds is no input.
+    shape
+        Of a sample at one timestep.
+    zeros
+        Whether weights of zero count as well.
+    """
+    assert isinstance(module, (nn.Linear, nn.Conv2d))
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        weight = module.weight.detach()
+        weight = torch.ones_like(weight) if zeros else (weight != 0).to(weight.dtype)
+        if isinstance(module, nn.Linear):
+            return weight.sum(0)
+        # A convolution is linear: the derivative of the sum of its outputs is a sum of weights.
+        inputs = weight.new_zeros((1, *shape), requires_grad=True)
+        total = module._conv_forward(inputs, weight, None).sum()
+        return torch.autograd.grad(total, inputs)[0][0]
+
+
+def _weigh(active: Tensor, fan_out: Tensor) -> Tensor:
+    """Return the operations ``[T, B]`` of inputs ``[T, B, ...]`` that are active."""
+    flat, weights = active.flatten(2), fan_out.flatten()
+    if float(weights.sum()) < EXACT:
+        return _cpu(flat.to(weights.dtype) @ weights)
+    return flat.cpu().double() @ weights.cpu().double()
+
+
+def _cpu(values: Tensor) -> Tensor:
+    return values.cpu().double()

@@ -1,0 +1,106 @@
+"""Accuracy against energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+from spikemnist.viz import _style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NANOJOULE = 1000
+_MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
+
+
+def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw accuracy against energy: after each timestep, and with exits as soon as it is clear.
+
+    Lines mark what ANNs of the same layers spend, of which no accuracy is known.
+
+    Parameters
+    ----------
+    measured
+        What `spikemnist.energy.measure_energy` returned.
+    ax
+        Where to draw; the Axes of a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    TypeError
+        When ``measured`` is something else.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy, viz
+    >>> _, test = load_digits()
+    >>> model = LeakyMLP(hidden=(20,))
+    >>> measured = measure_energy(model, test[:50], encoder=LatencyEncoder(num_steps=4))
+    >>> viz.energy(measured).get_xlabel()
+    'energy per sample [nJ]'
+    """
+    if not hasattr(measured, "energy_per_step"):
+        raise TypeError(
+            "expected what spikemnist.energy.measure_energy returned, got "
+            f"{type(measured).__name__}"
+        )
+    ax = _style.axes_or_new(ax, 7.0, 4.4)
+    spent = measured.energy_per_step.numpy() / _NANOJOULE
+    right = 100 * measured.accuracy_per_step.numpy()
+    ax.plot(spent, right, color=_style.BLUE, marker="o", label="all samples stop after a timestep")
+    for step in _labelled(len(spent)):
+        ax.annotate(
+            f"{step + 1}", (spent[step], right[step]), (6, -6), textcoords="offset points",
+            ha="left", va="top", fontsize=_style.SMALL, color=_style.BLUE,
+        )  # fmt: skip
+    exits = [measured.early_exit(margin) for margin in _MARGINS]
+    ax.plot(
+        [found.energy / _NANOJOULE for found in exits],
+        [100 * found.accuracy for found in exits],
+        color=_style.VERMILLION,
+        marker=".",
+        label="each stops when it is clear",
+    )
+    for estimate, name, dashes in (
+        (measured.ann_dense, "ANN, dense", "solid"),
+        (measured.ann_skipping, "ANN, zeros skipped", "dashed"),
+    ):
+        spends = estimate.total / _NANOJOULE
+        ax.axvline(spends, color=_style.GREY, linestyle=dashes, label=f"{name}: {spends:,.0f} nJ")
+    ax.set_xscale("log")  # an ANN may spend many times as much, or as little
+    ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
+    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
+    ax.set_xlabel("energy per sample [nJ]")
+    ax.set_ylabel("accuracy [%]")
+    _style.open_frame(ax)
+    ax.legend(
+        loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
+    )
+    _style.set_title(ax, f"{measured.technology.name}, {measured.num_steps} timesteps")
+    return ax
+
+
+def _plain(value: float, _: object) -> str:
+    """Write the ones, twos and fives of a logarithmic axis without powers.
+
+    Examples
+    --------
+    >>> _plain(2000.0, None), _plain(3000.0, None), _plain(0.5, None)
+    ('2,000', '', '0.5')
+    """
+    return f"{value:,.10g}" if f"{value:e}"[0] in "125" else ""
+
+
+def _labelled(steps: int) -> list[int]:
+    """Return at most ten timesteps, the first and the last among them."""
+    chosen = np.unique(np.linspace(0, steps - 1, 10).round().astype(int))
+    return [int(step) for step in chosen]

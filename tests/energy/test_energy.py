@@ -1,0 +1,188 @@
+"""What the figures amount to. Shapes: ``T`` timesteps, ``N`` samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from event_recordings import MovingBars
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import IMAGE, networks
+from torch import nn
+
+from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
+from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
+from spikemnist.models import LeakyMLP
+from spikemnist.training import evaluate
+
+STEPS = 5
+ENCODER = LatencyEncoder(num_steps=STEPS)
+LABELS = torch.arange(40) % 4
+IMAGES = torch.randint(
+    256, (40, 1, *IMAGE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
+IMAGES[IMAGES < 128] = 0
+MODEL = networks()["mlp"]
+
+
+def measured(model: nn.Module = MODEL, encoder: Any = ENCODER, **options: Any) -> Energy:
+    return measure_energy(model, (IMAGES, LABELS), encoder=encoder, device="cpu", **options)
+
+
+ENERGY = measured()
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "accelerated"])
+def test_accuracy_and_spikes_are_those_of_evaluate(name: str) -> None:
+    model = networks()[name]
+    energy = measured(model)
+    figures = evaluate(model, (IMAGES, LABELS), encoder=ENCODER, device="cpu")
+    assert energy.accuracy == pytest.approx(figures.accuracy)
+    assert torch.allclose(energy.accuracy_per_step, figures.accuracy_per_step.double())
+    for layer in energy.layers:
+        assert layer.spikes == pytest.approx(figures.spikes_per_sample[layer.name])
+    assert (energy.samples, energy.num_steps) == (40, STEPS)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_the_batch_size_makes_no_difference(batch_size: int) -> None:
+    other = measured(batch_size=batch_size)
+    assert other.layers == ENERGY.layers
+    assert torch.equal(other.acs, ENERGY.acs)
+    assert torch.equal(other.correct, ENERGY.correct)
+
+
+def test_a_network_of_one_layer_by_hand() -> None:
+    model = LeakyMLP(36, (), 4)
+    energy = measured(model)
+    lit = (IMAGES > 0).sum().item() / 40
+    (layer,) = energy.layers
+    assert layer.macs == 0
+    assert layer.acs == layer.seen == pytest.approx(4 * lit)  # each lit pixel fires once
+    assert layer.dense == STEPS * 36 * 4
+    assert (layer.weights, layer.zero_weights, layer.neurons) == (144, 0, 4)
+    assert energy.snn.synapses == pytest.approx(0.9 * 4 * lit)
+    assert energy.snn.neurons == pytest.approx(4.6 * 4 * STEPS)
+    assert energy.ann_dense.total == pytest.approx(4.6 * 144)
+    assert energy.ann_skipping.total == pytest.approx(4.6 * 4 * lit)
+
+
+def test_a_constant_current_multiplies_at_each_timestep() -> None:
+    first, *others = measured(encoder=DirectEncoder(num_steps=STEPS)).layers
+    assert first.acs == 0
+    assert first.macs == pytest.approx(STEPS * first.seen)
+    assert all(layer.macs == 0 for layer in others)
+
+
+def test_the_total_is_the_sum_of_the_layers() -> None:
+    total = ENERGY.total
+    assert total.acs == pytest.approx(sum(layer.acs for layer in ENERGY.layers))
+    assert total.neurons == 12 + 7 + 4
+    zeros = sum(int((layer.linear.weight == 0).sum()) for layer in MODEL.layers)
+    assert ENERGY.connection_sparsity == zeros / total.weights
+    assert ENERGY.parameters == sum(p.numel() for p in MODEL.parameters())
+    assert float(ENERGY.acs.sum(0).mean()) == pytest.approx(total.acs)
+
+
+@given(st.sampled_from([None, *MEMORIES]), st.sampled_from(list(TECHNOLOGIES)))
+def test_energies_add_up_over_time(memory: str | None, technology: str) -> None:
+    energy = replace(ENERGY, memory=memory, technology=TECHNOLOGIES[technology])
+    per_step = energy.energy_per_step
+    assert (per_step.diff() > 0).all()
+    assert float(per_step[-1]) == pytest.approx(energy.snn.total)
+    assert (energy.snn.memory == 0) == (memory is None)
+    if memory is not None:
+        words = energy.total.acs + energy.total.macs + 2 * 23 * STEPS
+        expected = MEMORIES[memory] * TECHNOLOGIES[technology].word * words
+        assert energy.snn.memory == pytest.approx(expected)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_wider_margin_takes_longer(one: float, other: float) -> None:
+    low, high = (ENERGY.early_exit(margin) for margin in sorted((one, other)))
+    assert 1 <= low.steps <= high.steps <= STEPS
+    assert low.energy <= high.energy
+    assert low.operations <= high.operations
+
+
+def test_the_ends_of_early_exit_are_the_first_and_the_last_timestep() -> None:
+    first, last = ENERGY.early_exit(0), ENERGY.early_exit(1)
+    assert (first.steps, last.steps) == (1, STEPS)
+    assert first.accuracy == float(ENERGY.accuracy_per_step[0])
+    assert last.accuracy == ENERGY.accuracy
+    assert first.energy == pytest.approx(float(ENERGY.energy_per_step[0]))
+    assert last.energy == pytest.approx(ENERGY.snn.total)
+
+
+def test_each_sample_exits_by_itself() -> None:
+    margins = torch.tensor([[0.1, 0.6, 0.2], [0.7, 0.1, 0.3], [0.0, 0.0, 0.1]])
+    correct = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1]]).bool()
+    spent = torch.ones(3, 3, dtype=torch.float64)
+    energy = replace(
+        ENERGY, num_steps=3, margins=margins, correct=correct, macs=0 * spent, acs=spent
+    )
+    found = energy.early_exit(0.5)
+    assert found.accuracy == 1  # after 2, 1 and 3 timesteps
+    assert found.steps == pytest.approx(2)
+    assert found.operations == pytest.approx(2)
+    assert margins[2].tolist() == pytest.approx([0, 0, 0.1])  # nothing of ours is changed
+
+
+def test_a_technology_of_ones_own() -> None:
+    energy = measured(technology=Technology("mine", mac=2, ac=1, word=4, source="measured"))
+    assert energy.snn.synapses == pytest.approx(energy.total.acs)
+    assert energy.ann_dense.synapses == pytest.approx(2 * energy.total.dense / STEPS)
+
+
+def test_events_are_measured_like_images() -> None:
+    data = MovingBars(12).dataset()
+    torch.manual_seed(0)
+    model = LeakyMLP(128, (16,), 4)
+    energy = measure_energy(model, data, encoder=EventEncoder(num_steps=4))
+    assert energy.total.acs > 0
+    assert energy.total.macs == 0
+
+
+def test_nothing_is_left_behind() -> None:
+    model = networks()["conv"].train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    measured(model)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"technology": "7nm"}, "technology must be one of 45nm-fp32, .*; got '7nm'"),
+        ({"memory": "2KB"}, "memory must be None or one of 8KB, .*; got '2KB'"),
+        ({"ann_density": 1.1}, r"ann_density must lie in \[0, 1\]; got 1.1"),
+        ({"ann_density": float("nan")}, r"ann_density must lie in \[0, 1\]"),
+    ],
+)
+def test_choices_that_there_are_not(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measured(**options)
+
+
+def test_other_mistakes() -> None:
+    with pytest.raises(TypeError, match=r"LeakyMLP, a LeakyConvNet or what accelerate.*Linear"):
+        measured(nn.Linear(36, 4))
+    with pytest.raises(TypeError, match="encoder must be an Encoder"):
+        measured(encoder="latency")
+    for margin in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="margin must lie in"):
+            ENERGY.early_exit(margin)
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2"):
+        measured(LeakyMLP(36, (), 3))
+
+
+def test_a_single_class_is_always_clear() -> None:
+    energy = measure_energy(LeakyMLP(36, (), 1), (IMAGES, 0 * LABELS), encoder=ENCODER)
+    assert energy.early_exit(1).steps == 1

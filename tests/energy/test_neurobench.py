@@ -1,0 +1,63 @@
+"""The figures of NeuroBench itself, where it is installed: ``pip install neurobench``."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import IMAGE, Stepped, networks
+from torch.utils.data import DataLoader, TensorDataset
+
+from spikemnist.energy import measure_energy
+
+pytest.importorskip("neurobench", reason="needs neurobench: pip install neurobench")
+
+STEPS = 5
+
+
+class AsTheyAre:
+    """Takes spikes ``[B, T, ...]``, the layout that NeuroBench wants, for images."""
+
+    num_steps = STEPS
+
+    def __call__(self, images, *, generator=None):
+        return images.transpose(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["spikes", "grey"])
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_every_figure_is_that_of_neurobench(name: str, kind: str) -> None:
+    from neurobench.benchmarks import Benchmark
+    from neurobench.metrics.static import ConnectionSparsity, Footprint, ParameterCount
+    from neurobench.metrics.workload import (
+        ActivationSparsity,
+        MembraneUpdates,
+        SynapticOperations,
+    )
+    from neurobench.models import SNNTorchModel
+
+    model = networks(backend="snntorch")[name]
+    uniform = torch.rand(23, STEPS, 1, *IMAGE, generator=torch.Generator().manual_seed(0))
+    data = (uniform < 0.3).float() * (1 if kind == "spikes" else uniform)
+    labels = torch.arange(23) % 4
+    ours = measure_energy(model, (data, labels), encoder=AsTheyAre(), batch_size=8, device="cpu")
+
+    net = Stepped(model)
+    theirs = Benchmark(
+        SNNTorchModel(net),
+        DataLoader(TensorDataset(data, labels), batch_size=8),
+        [],
+        [],
+        [
+            [Footprint, ConnectionSparsity, ParameterCount],
+            [ActivationSparsity, MembraneUpdates, SynapticOperations],
+        ],
+    ).run(quiet=True, verbose=False)
+    operations = theirs["SynapticOperations"]
+    assert ours.total.macs == pytest.approx(float(operations["Effective_MACs"]), rel=1e-6)
+    assert ours.total.acs == pytest.approx(float(operations["Effective_ACs"]), rel=1e-6)
+    assert ours.total.dense == pytest.approx(float(operations["Dense"]), rel=1e-6)
+    assert ours.total.updates == pytest.approx(theirs["MembraneUpdates"], rel=1e-9)
+    assert ours.activation_sparsity == pytest.approx(theirs["ActivationSparsity"], rel=1e-6)
+    assert round(ours.connection_sparsity, 4) == theirs["ConnectionSparsity"]
+    assert ours.parameters == theirs["ParameterCount"]
+    assert ours.footprint == theirs["Footprint"]
