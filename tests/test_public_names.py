@@ -86,6 +86,7 @@ NAMES = {
         "StraightThrough",
         "Surrogate",
         "Triangular",
+        "convolve_events",
         "get_surrogate",
         "is_named",
         "leaky",

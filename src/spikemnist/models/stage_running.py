@@ -191,25 +191,26 @@ def _shape_behind(stage: Stage, shape: Sequence[int]) -> Shape:
     return (stage.linear.out_features,)
 
 
-def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, pool: bool = True) -> Tensor:
+def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, engine: bool = False) -> Tensor:
     """Return the current of all timesteps, folded into the batch on the way, ``[T, B, ...]``.
 
     What is the same at each timestep is computed once, ``[1, B, ...]``; dropout makes it differ.
+    On the engine, the pooling that comes last is left to do.
     """
     constant = is_constant(signal) and not stage.dropout
     steps = signal[:1] if constant else signal
     folded = steps.flatten(0, 1).to(dtype)
-    if not pool and folded.dim() == 4:
+    if engine and folded.dim() == 4:
         # As a convolution on the CPU is fastest, and as `ops.run_pooled` reads what it makes.
         folded = folded.to(memory_format=torch.channels_last)
-    current = stage(folded, pool=pool)
+    current = stage(folded, pool=not engine, events=engine)
     return current.reshape(*steps.shape[:2], *current.shape[1:])
 
 
 def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: torch.dtype) -> Ran:
     """Run the neurons behind a convolution, its pooling included."""
     size = stage.window
-    current = _current(stage, signal, dtype, pool=False)
+    current = _current(stage, signal, dtype, engine=True)
     shape = tuple(current.shape[2:])
     if len(shape) != 3:  # pixels without channels; or what is no picture, as channels of one pixel
         current = current.unsqueeze(2) if size > 1 else current.flatten(2)[..., None, None]

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from spikemnist import ops
 from spikemnist.ops.layers import LARGEST_WINDOW
 
 if TYPE_CHECKING:
@@ -113,11 +114,14 @@ class Stage:
         path, linear = self.modules[-1]
         _check_input(path, linear, shape)
 
-    def __call__(self, signal: Tensor, *, drop: bool = True, pool: bool = True) -> Tensor:
+    def __call__(
+        self, signal: Tensor, *, drop: bool = True, pool: bool = True, events: bool = False
+    ) -> Tensor:
         """Return the current ``[B, ...]`` that a signal ``[B, ...]`` drives the neurons with.
 
         ``drop`` says whether dropout has an effect, if it is active; ``pool`` whether the pooling
-        that `window` tells of is done here.
+        that `window` tells of is done here; ``events`` whether convolutions may work only where a
+        spike is.
         """
         modules = self.modules if pool or self.window == 1 else self.modules[:-1]
         for path, module in modules:
@@ -125,9 +129,20 @@ class Stage:
             if isinstance(module, nn.Dropout):
                 # Never in place, whatever the module says: the signal belongs to somebody else.
                 signal = functional.dropout(signal, module.p, module.training and drop)
+            elif events and isinstance(module, nn.Conv2d):
+                signal = convolve(signal, module)
             else:
                 signal = module(signal)
         return signal
+
+
+def convolve(spikes: Tensor, module: nn.Conv2d) -> Tensor:
+    """Return what a convolution makes of spikes, on the event-driven engine where that can."""
+    plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
+    if not plain or isinstance(module.padding, str):
+        return module(spikes)  # type: ignore[no-any-return]
+    stride, padding = (module.stride[0], module.stride[1]), (module.padding[0], module.padding[1])
+    return ops.convolve_events(spikes, module.weight, module.bias, stride=stride, padding=padding)
 
 
 def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:

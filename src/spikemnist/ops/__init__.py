@@ -7,7 +7,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from spikemnist.ops.backends import BACKENDS, Backend, select_backend
 from spikemnist.ops.dynamics import RESET_MECHANISMS, ResetMechanism, leaky, linear
-from spikemnist.ops.layers import Activity, Layer, run_layers, run_pooled, weigh_events
+from spikemnist.ops.layers import (
+    Activity,
+    Layer,
+    convolve_events,
+    run_layers,
+    run_pooled,
+    weigh_events,
+)
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -40,6 +47,7 @@ __all__ = [
     "StraightThrough",
     "Surrogate",
     "Triangular",
+    "convolve_events",
     "get_surrogate",
     "is_named",
     "leaky",

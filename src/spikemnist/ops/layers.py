@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -259,3 +260,49 @@ def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     from spikemnist.ops import event_driven
 
     return event_driven.weigh(spikes, weight, bias)
+
+
+def convolve_events(
+    spikes: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    r"""Convolve images, spike by spike where they are spikes and that is faster.
+
+    .. math:: I_{o,y,x} = b_o + \sum_{c,k,l} W_{o,c,k,l} \, S_{c,\, s y + k - p,\, s x + l - p}
+
+    `torch.nn.functional.conv2d` with its defaults otherwise, and its answer for any input.
+
+    Parameters
+    ----------
+    spikes
+        ``[N, C, H, W]`` on the CPU.
+    weight, bias
+        ``[O, C, K, L]`` and ``[O]``, float32 or float64.
+    stride, padding
+        Rows and columns.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[N, O, Y, X]``.
+
+    Examples
+    --------
+    >>> spikes = torch.zeros(1, 1, 3, 3)
+    >>> spikes[..., 1, 2] = 1
+    >>> convolve_events(spikes, torch.tensor([[[[1.0, 2.0]]]]))
+    tensor([[[[0., 0.],
+              [0., 2.],
+              [0., 0.]]]])
+    """
+    # Loads the compiler, which the package alone must not.
+    from spikemnist.ops.event_driven import convolution
+
+    out = convolution.convolve(spikes, weight, bias, stride, padding)
+    if out is None:
+        return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)
+    return out

@@ -34,9 +34,11 @@ SUBSET = (
     f"{ENGINE}test_engine_inputs.py::test_an_input_constant_in_time",
     f"{ENGINE}test_engine_memory.py::test_no_uninitialised_memory_is_read",
     f"{ENGINE}test_engine_memory.py::test_no_uninitialised_memory_is_read_with_other_inputs",
+    f"{ENGINE}test_convolution.py::test_it_is_torchs_convolution",
     f"{ENGINE}test_pooled.py::test_the_kernel_is_pooling_and_leaky_neurons",
     "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",
+    "encoding/test_encoder_paths.py::test_pixels_out_of_range_are_refused_on_either_path",
 )
 ASIDE = "not large"
 """What takes long."""

@@ -3,7 +3,8 @@
 Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
 packs spikes into bits and lists them; `forward` and `backward` are the kernels of a layer, built
 of row operations (`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` gives the
-kernels what they need; `network` runs all of them, and `operators` makes torch know it.
+kernels what they need; `network` runs all of them, and `operators` makes torch know it. In front of
+neurons with pixels, `convolution` weighs spikes, and `pooled` pools and runs the neurons.
 """
 
 from __future__ import annotations

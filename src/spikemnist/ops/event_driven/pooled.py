@@ -34,6 +34,7 @@ from spikemnist.ops.event_driven.layers import array_of, nothing
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
 from spikemnist.ops.event_driven.tiles import aligned_rows, tile_parameters, tiles_of
+from spikemnist.ops.event_driven.windows import pool, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -227,7 +228,7 @@ def run_pooled_forward(
         _load(membrane, initial, b, count)
         for t in range(steps):
             if t < len(current):
-                _pool(current[t, b], size, inflow, trace.places, t, b)
+                pool(current[t, b], size, inflow, trace.places, t, b)
             for row in range(rows):
                 now, beta, threshold = (
                     at(membrane, row),
@@ -295,10 +296,10 @@ def run_pooled_backward(
                     b,
                 )
             if seen > 1 or seen == steps:
-                _spread(gradients.current[t, b], size, delta, trace.places, t, b)
+                spread(gradients.current[t, b], size, delta, trace.places, t, b)
             now, before = before, now
         if seen == 1 and steps > 1:
-            _spread(gradients.current[0, b], size, total, trace.places, 0, b)
+            spread(gradients.current[0, b], size, total, trace.places, 0, b)
         if len(gradients.initial):
             flat = carried.reshape(rows * WIDTH)
             for n in range(count):
@@ -334,70 +335,6 @@ def _differentiate(
     if sums.shape[1]:
         of_beta, of_threshold = at(sums[b, 0], row), at(sums[b, 1], row)
         add_parameters(neurons.reset, here, spiked, was, threshold, of_beta, of_threshold)
-
-
-@inlined
-def _pool(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
-    """Write the maxima of an image ``[H, W, C]`` and where they are; the first one counts."""
-    if size == 2:
-        _pool_windows(image, 2, inflow, places, t, b)  # known to the compiler
-    else:
-        _pool_windows(image, size, inflow, places, t, b)
-
-
-@inlined
-def _pool_windows(image: Array, size: int, inflow: Array, places: Array, t: int, b: int) -> None:
-    height, width, channels = image.shape
-    flat, n = inflow.reshape(inflow.size), 0
-    for y in range(0, height - size + 1, size):
-        for x in range(0, width - size + 1, size):
-            best = flat[n : n + channels]
-            first = image[y, x]
-            for c in range(channels):
-                best[c] = first[c]
-            if size > 1:
-                place = places[t, b, n : n + channels]
-                for c in range(channels):
-                    place[c] = 0
-                for k in range(1, size * size):
-                    other = image[y + k // size, x + k % size]
-                    for c in range(channels):
-                        # A NaN stays: torch's pooling hands it on.
-                        better = other[c] > best[c] or other[c] != other[c]
-                        best[c] = other[c] if better else best[c]
-                        place[c] = k if better else place[c]
-            n += channels
-
-
-@inlined
-def _spread(image: Array, size: int, delta: Array, places: Array, t: int, b: int) -> None:
-    """Write the gradient of an image: that of each maximum at its place, and zero elsewhere."""
-    if size == 2:
-        _spread_windows(image, 2, delta, places, t, b)
-    else:
-        _spread_windows(image, size, delta, places, t, b)
-
-
-@inlined
-def _spread_windows(image: Array, size: int, delta: Array, places: Array, t: int, b: int) -> None:
-    height, width, channels = image.shape
-    flat, n = delta.reshape(delta.size), 0
-    high, wide = height - height % size, width - width % size
-    for y in range(0, high, size):
-        for x in range(0, wide, size):
-            gradient = flat[n : n + channels]
-            if size == 1:
-                image[y, x] = gradient
-            else:
-                place = places[t, b, n : n + channels]
-                for k in range(size * size):
-                    pixel = image[y + k // size, x + k % size]
-                    for c in range(channels):
-                        pixel[c] = gradient[c] if place[c] == k else 0
-            n += channels
-    # What fills no window.
-    image[:, wide:] = 0
-    image[high:] = 0
 
 
 @inlined

@@ -40,14 +40,18 @@ def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int, ze
     out[:] = table[indices[start:stop]].sum(0)
 
 
-def add_rows(out: Array, table: Array, indices: Array, start: int, stop: int) -> None:
-    """Add the rows ``table[indices[start:stop]]`` to row ``out``."""
-    out += table[indices[start:stop]].sum(0)
+def add_rows(
+    out: Array, table: Array, indices: Array, start: int, stop: int, shift: int = 0
+) -> None:
+    """Add the rows ``table[indices[start:stop] + shift]`` to row ``out``."""
+    out += table[indices[start:stop].astype(np.int64) + shift].sum(0)
 
 
-def scatter_row(table: Array, row: Array, indices: Array, start: int, stop: int) -> None:
-    """Add a row to each of the rows ``table[indices[start:stop]]``, which are different ones."""
-    table[indices[start:stop]] += row
+def scatter_row(
+    table: Array, row: Array, indices: Array, start: int, stop: int, shift: int = 0
+) -> None:
+    """Add a row to the rows ``table[indices[start:stop] + shift]``, which are different ones."""
+    table[indices[start:stop].astype(np.int64) + shift] += row
 
 
 def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
@@ -132,20 +136,23 @@ def _sum_rows_code(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _add_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any) -> Any:
+def _add_rows_code(
+    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any, shift: Any
+) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
         index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
 
         def row(position: Any) -> list[Any]:
-            return rows.load(rows.of_table(base, _index(builder, index_data, position)))
+            index = builder.add(_index(builder, index_data, position), arguments[5])
+            return rows.load(rows.of_table(base, index))
 
         def several(position: Any, sums: list[Any]) -> list[Any]:
             terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
             return rows.add(sums, _tree(rows, terms))
 
-        begin, end = arguments[3:]
+        begin, end = arguments[3:5]
         whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
         middle = builder.add(begin, whole)
         sums = rows.loop(begin, middle, UNROLL, rows.load(target), several)
@@ -153,12 +160,12 @@ def _add_rows_code(typing: Any, out: Any, table: Any, indices: Any, start: Any, 
         rows.store(sums, target)
         return context.get_dummy_value()
 
-    return types.void(out, table, indices, types.intp, types.intp), code
+    return types.void(out, table, indices, types.intp, types.intp, types.intp), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _scatter_row_code(
-    typing: Any, table: Any, row: Any, indices: Any, start: Any, stop: Any
+    typing: Any, table: Any, row: Any, indices: Any, start: Any, stop: Any, shift: Any
 ) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
@@ -167,14 +174,15 @@ def _scatter_row_code(
         values = rows.load(source)
 
         def body(position: Any, _: list[Any]) -> list[Any]:
-            target = rows.of_table(base, _index(builder, index_data, position))
+            index = builder.add(_index(builder, index_data, position), arguments[5])
+            target = rows.of_table(base, index)
             rows.store(rows.add(rows.load(target), values), target)
             return []
 
         rows.loop(arguments[3], arguments[4], 1, [], body)
         return context.get_dummy_value()
 
-    return types.void(table, row, indices, types.intp, types.intp), code
+    return types.void(table, row, indices, types.intp, types.intp, types.intp), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -332,13 +340,17 @@ overload(sum_rows)(
     )
 )
 overload(add_rows)(
-    lambda out, table, indices, start, stop: (
-        lambda out, table, indices, start, stop: _add_rows_code(out, table, indices, start, stop)
+    lambda out, table, indices, start, stop, shift=0: (
+        lambda out, table, indices, start, stop, shift=0: _add_rows_code(
+            out, table, indices, start, stop, shift
+        )
     )
 )
 overload(scatter_row)(
-    lambda table, row, indices, start, stop: (
-        lambda table, row, indices, start, stop: _scatter_row_code(table, row, indices, start, stop)
+    lambda table, row, indices, start, stop, shift=0: (
+        lambda table, row, indices, start, stop, shift=0: _scatter_row_code(
+            table, row, indices, start, stop, shift
+        )
     )
 )
 overload(weigh_rows)(
