@@ -36,6 +36,8 @@ def test_evaluate_tells_what_the_library_measures(run: Path) -> None:
     assert (
         f"accuracy          {figures.accuracy:.2%} of 1,000 test images of digits" in result.stdout
     )
+    error = (figures.accuracy * (1 - figures.accuracy) / 1000) ** 0.5
+    assert f"standard error {error:.2%}\n" in result.stdout
     assert f"input {figures.spikes_per_sample['input']:.1f}" in result.stdout
     assert f"{float(figures.accuracy_per_step[0]):.1%}" in result.stdout
     for word in ("silent, tied", "backend event_driven"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from spikemnist.cli import runs, sources
@@ -87,10 +88,12 @@ def load(file: Path) -> tuple[Model, Encoder]:
 
 def _tell(data: str, figures: Evaluation) -> None:
     noun = sources.noun(data)
+    error = math.sqrt(figures.accuracy * (1 - figures.accuracy) / figures.samples)
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
     per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
     print(
-        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test {noun}s of {data}\n"
+        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test {noun}s of {data}, "
+        f"standard error {error:.2%}\n"
         f"loss              {figures.loss:.4f}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the {noun}s\n"
