@@ -10,7 +10,7 @@ import torch
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, request
-from spikemnist.data import DropEvents
+from spikemnist.data import DropEvents, EventDataset
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.cli.options import Train
+    from spikemnist.cli.sources import Dataset
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
     from spikemnist.training import History
@@ -49,6 +50,29 @@ def run(command: Train) -> int:
         folder = runs.check_resumed(command) if command.resume else None
     train, test = _data(command)
     folder = folder or runs.new_run(command)
+    history = _fit(command, model, train, encoder, device, folder)
+    if history.interrupted:
+        print(
+            f"interrupted after {len(history)} of {command.epochs} epochs, which are saved\n"
+            f"continue with  spikemnist train --resume --out {folder}"
+        )
+        return INTERRUPTED
+    save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
+    figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
+    shown = pictures.Shown(*sources.sample(test, 0), 0)
+    written = pictures.draw_training(folder, model, encoder, shown, history, figures)
+    _tell(command, folder, history, figures, len(written), time.perf_counter() - started)
+    return 0
+
+
+def _fit(
+    command: Train,
+    model: Model,
+    train: Dataset,
+    encoder: Encoder,
+    device: torch.device,
+    folder: Path,
+) -> History:
     saved = (folder / runs.CHECKPOINT).exists()
     if command.resume and not saved:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
@@ -67,25 +91,14 @@ def run(command: Train) -> int:
         resume=saved,
     )
     history.save_csv(folder / runs.METRICS)
-    if history.interrupted:
-        print(
-            f"interrupted after {len(history)} of {command.epochs} epochs, which are saved\n"
-            f"continue with  spikemnist train --resume --out {folder}"
-        )
-        return INTERRUPTED
-    save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
-    figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
-    shown = pictures.Shown(*sources.sample(test, 0), 0)
-    written = pictures.draw_training(folder, model, encoder, shown, history, figures)
-    _tell(command, folder, history, figures, len(written), time.perf_counter() - started)
-    return 0
+    return history
 
 
-def _data(command: Train) -> tuple[Any, Any]:
+def _data(command: Train) -> tuple[Dataset, Dataset]:
     events = {"first_saccade": command.first_saccade, "stabilize": command.stabilize}
     train, test = sources.load(command.data, command.root, **events)
-    if command.drop_events:
-        train = train.transformed(DropEvents(command.drop_events))  # type: ignore[union-attr]
+    if command.drop_events and isinstance(train, EventDataset):
+        train = train.transformed(DropEvents(command.drop_events))
     return train, test
 
 

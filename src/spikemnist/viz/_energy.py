@@ -53,6 +53,23 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
             f"{type(measured).__name__}"
         )
     ax = _style.axes_or_new(ax, 7.0, 4.4)
+    _draw_curves(ax, measured)
+    _draw_anns(ax, measured)
+    ax.set_xscale("log")  # an ANN may spend many times as much, or as little
+    ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
+    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
+    ax.set_xlabel("energy per sample [nJ]")
+    ax.set_ylabel("accuracy [%]")
+    _style.open_frame(ax)
+    ax.legend(
+        loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
+    )
+    _style.set_title(ax, f"{measured.technology.name}, {measured.num_steps} timesteps")
+    return ax
+
+
+def _draw_curves(ax: Axes, measured: Any) -> None:
     spent = measured.energy_per_step.numpy() / _NANOJOULE
     right = 100 * measured.accuracy_per_step.numpy()
     ax.plot(spent, right, color=_style.BLUE, marker="o", label="all samples stop after a timestep")
@@ -69,24 +86,15 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
         marker=".",
         label="each stops when it is clear",
     )
+
+
+def _draw_anns(ax: Axes, measured: Any) -> None:
     for estimate, name, dashes in (
         (measured.ann_dense, "ANN, dense", "solid"),
         (measured.ann_skipping, "ANN, zeros skipped", "dashed"),
     ):
         spends = estimate.total / _NANOJOULE
         ax.axvline(spends, color=_style.GREY, linestyle=dashes, label=f"{name}: {spends:,.0f} nJ")
-    ax.set_xscale("log")  # an ANN may spend many times as much, or as little
-    ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
-    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
-    ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
-    ax.set_xlabel("energy per sample [nJ]")
-    ax.set_ylabel("accuracy [%]")
-    _style.open_frame(ax)
-    ax.legend(
-        loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
-    )
-    _style.set_title(ax, f"{measured.technology.name}, {measured.num_steps} timesteps")
-    return ax
 
 
 def _plain(value: float, _: object) -> str:
