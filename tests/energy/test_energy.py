@@ -82,7 +82,12 @@ def test_the_total_is_the_sum_of_the_layers() -> None:
     assert total.acs == pytest.approx(sum(layer.acs for layer in ENERGY.layers))
     assert total.neurons == 12 + 7 + 4
     zeros = sum(int((layer.linear.weight == 0).sum()) for layer in MODEL.layers)
-    assert ENERGY.connection_sparsity == zeros / total.weights
+    assert total.connection_sparsity == zeros / total.weights
+    assert total.opportunities == 23 * STEPS
+    assert total.activation_sparsity == pytest.approx(1 - total.spikes / (23 * STEPS))
+    assert float(ENERGY.spikes_per_step[-1]) == pytest.approx(total.spikes)
+    assert float(ENERGY.operations_per_step[-1]) == pytest.approx(total.acs + total.macs)
+    assert (ENERGY.spikes_per_step.diff() >= 0).all()
     assert ENERGY.parameters == sum(p.numel() for p in MODEL.parameters())
     assert float(ENERGY.acs.sum(0).mean()) == pytest.approx(total.acs)
 

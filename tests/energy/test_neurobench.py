@@ -57,7 +57,7 @@ def test_every_figure_is_that_of_neurobench(name: str, kind: str) -> None:
     assert ours.total.acs == pytest.approx(float(operations["Effective_ACs"]), rel=1e-6)
     assert ours.total.dense == pytest.approx(float(operations["Dense"]), rel=1e-6)
     assert ours.total.updates == pytest.approx(theirs["MembraneUpdates"], rel=1e-9)
-    assert ours.activation_sparsity == pytest.approx(theirs["ActivationSparsity"], rel=1e-6)
-    assert round(ours.connection_sparsity, 4) == theirs["ConnectionSparsity"]
+    assert ours.total.activation_sparsity == pytest.approx(theirs["ActivationSparsity"], rel=1e-6)
+    assert round(ours.total.connection_sparsity, 4) == theirs["ConnectionSparsity"]
     assert ours.parameters == theirs["ParameterCount"]
     assert ours.footprint == theirs["Footprint"]

@@ -20,22 +20,15 @@ def table(energy: Energy, noun: str) -> str:
 
 
 def _operations(energy: Energy, noun: str) -> str:
-    total = energy.total
     rows = [
         f"{layer.name:<12}{layer.dense:>14,.0f}{layer.macs:>14,.0f}{layer.acs:>14,.0f}"
         f"{layer.updates:>12,.0f}{layer.spikes:>10,.1f}"
-        for layer in (*energy.layers, total)
+        f"{layer.activation_sparsity:>9.1%}{layer.connection_sparsity:>9.1%}"
+        for layer in (*energy.layers, energy.total)
     ]
     head = f"{'per ' + noun:<12}{'dense':>14}{'MACs':>14}{'ACs':>14}{'updates':>12}{'spikes':>10}"
-    return "\n".join(
-        [
-            head,
-            *rows,
-            f"{energy.connection_sparsity:.2%} of {total.weights:,} weights are zero; no spike in "
-            f"{energy.activation_sparsity:.2%} of all neurons and timesteps",
-            f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers",
-        ]
-    )
+    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
+    return "\n".join([f"{head}{'silent':>9}{'zero':>9}", *rows, size])
 
 
 def _energies(energy: Energy, noun: str) -> str:
@@ -56,13 +49,20 @@ def _row(name: str, estimate: Estimate, dense: float) -> str:
 
 
 def _over_time(energy: Energy, noun: str) -> str:
-    spent = (energy.energy_per_step / NANOJOULE).tolist()
-    right = energy.accuracy_per_step.tolist()
+    columns = (
+        energy.accuracy_per_step,
+        energy.energy_per_step / NANOJOULE,
+        energy.spikes_per_step,
+        energy.operations_per_step,
+    )
     rows = [
-        f"{step:<12}{accuracy:>10.2%}{nanojoules:>14,.1f}"
-        for step, (accuracy, nanojoules) in enumerate(zip(right, spent, strict=True), 1)
+        f"{step:<12}{accuracy:>10.2%}{spent:>14,.1f}{spikes:>12,.1f}{operations:>16,.0f}"
+        for step, (accuracy, spent, spikes, operations) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True), 1
+        )
     ]
-    return "\n".join([f"{'timesteps':<12}{'accuracy':>10}{'nJ spiking':>14}", *rows])
+    head = f"{'timesteps':<12}{'accuracy':>10}{'nJ spiking':>14}{'spikes':>12}{'operations':>16}"
+    return "\n".join([head, *rows])
 
 
 def _exits(energy: Energy, noun: str) -> str:
@@ -92,6 +92,7 @@ def _assumptions(energy: Energy, noun: str) -> str:
         f"{memory};\n"
         "ANNs of the same layers that run once, the one that skips zeros with "
         f"{energy.ann_density:.0%} of its\nhidden activations not zero, which was not measured. "
-        "Encoding, control and idle circuits are\nleft out. An exit needs the probabilities of the "
-        "two leading classes to be a margin apart."
+        "Encoding, control and idle circuits are\nleft out. Silent are neurons and timesteps without "
+        "a spike, zero are weights. An exit needs the\nprobabilities of the two leading classes to be "
+        "a margin apart."
     )

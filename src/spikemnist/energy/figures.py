@@ -23,8 +23,8 @@ class LayerFigures:
     ----------
     name
         As `spikemnist.models.Record` calls it.
-    neurons
-        How many.
+    neurons, opportunities
+        How many, and how often they may fire for a sample: at each timestep.
     macs, acs
         Effective operations: of inputs and weights that are not zero. A timestep whose inputs are
         all -1, 0 or 1 needs additions alone (ACs), another one multiplications as well (MACs).
@@ -43,6 +43,7 @@ class LayerFigures:
 
     name: str
     neurons: int
+    opportunities: int
     macs: float
     acs: float
     dense: float
@@ -51,6 +52,16 @@ class LayerFigures:
     seen: float
     weights: int
     zero_weights: int
+
+    @property
+    def connection_sparsity(self) -> float:
+        """Share of the weights that are zero."""
+        return self.zero_weights / self.weights
+
+    @property
+    def activation_sparsity(self) -> float:
+        """Share of neurons and timesteps without a spike."""
+        return 1 - self.spikes / self.opportunities
 
 
 @dataclass(frozen=True)
@@ -121,10 +132,11 @@ class Energy:
         Name of the memory that is counted, one of `MEMORIES`, or None.
     ann_density
         Share of an ANN's hidden activations that is taken not to be zero.
-    correct, margins, macs, acs
-        ``[T, N]`` of each sample, all layers together: whether the decision would be right after
-        each timestep, how far the two leading probabilities are apart, and the operations of the
-        timestep.
+    correct, margins
+        ``[T, N]``: whether the decision about a sample would be right after each timestep, and how
+        far its two leading probabilities are apart.
+    macs, acs, spikes
+        ``[T, N]``: operations and spikes of each timestep, all layers together.
     """
 
     layers: tuple[LayerFigures, ...]
@@ -139,6 +151,7 @@ class Energy:
     margins: Tensor
     macs: Tensor
     acs: Tensor
+    spikes: Tensor
 
     @property
     def total(self) -> LayerFigures:
@@ -151,16 +164,6 @@ class Energy:
         return LayerFigures("total", **sums)
 
     @property
-    def connection_sparsity(self) -> float:
-        """Share of the weights that are zero."""
-        return self.total.zero_weights / self.total.weights
-
-    @property
-    def activation_sparsity(self) -> float:
-        """Share of all neurons and timesteps without a spike."""
-        return 1 - self.total.spikes / (self.total.neurons * self.num_steps)
-
-    @property
     def accuracy(self) -> float:
         """Share of right decisions after the last timestep."""
         return float(self.correct[-1].double().mean())
@@ -169,6 +172,16 @@ class Energy:
     def accuracy_per_step(self) -> Tensor:
         """Accuracy after each timestep, ``[T]``."""
         return self.correct.double().mean(1)
+
+    @property
+    def spikes_per_step(self) -> Tensor:
+        """Mean number of spikes of a sample up to each timestep, ``[T]``."""
+        return self.spikes.mean(1).cumsum(0)
+
+    @property
+    def operations_per_step(self) -> Tensor:
+        """Mean number of effective operations of a sample up to each timestep, ``[T]``."""
+        return (self.macs + self.acs).mean(1).cumsum(0)
 
     @property
     def snn(self) -> Estimate:

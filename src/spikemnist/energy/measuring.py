@@ -131,7 +131,7 @@ class _Tally:
         self.stages = stages
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in stages]
         self.per_sample: dict[str, list[Tensor]] = {
-            name: [] for name in ("correct", "margins", "macs", "acs")
+            name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
         }
         self.sizes: Mapping[str, int] = {}
 
@@ -142,8 +142,8 @@ class _Tally:
             for name, values in counted._asdict().items():
                 sums[name] += float(values.sum())
         kept = self.per_sample
-        kept["macs"].append(torch.stack([counted.macs for counted in counts]).sum(0))
-        kept["acs"].append(torch.stack([counted.acs for counted in counts]).sum(0))
+        for name in ("macs", "acs", "spikes"):
+            kept[name].append(torch.stack([getattr(counted, name) for counted in counts]).sum(0))
         kept["correct"].append((running_predictions(record) == labels).cpu())
         kept["margins"].append(_margins(record).cpu())
 
@@ -155,6 +155,7 @@ class _Tally:
             LayerFigures(
                 name,
                 neurons,
+                neurons * steps,
                 weights=count_weights(stage),
                 zero_weights=count_weights(stage, zeros=True),
                 **{kind: total / samples for kind, total in sums.items()},
