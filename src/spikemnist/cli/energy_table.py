@@ -92,7 +92,7 @@ def _assumptions(energy: Energy, noun: str) -> str:
         f"{memory};\n"
         "ANNs of the same layers that run once, the one that skips zeros with "
         f"{energy.ann_density:.0%} of its\nhidden activations not zero, which was not measured. "
-        "Encoding, control and idle circuits are\nleft out. Silent are neurons and timesteps without "
-        "a spike, zero are weights. An exit needs the\nprobabilities of the two leading classes to be "
-        "a margin apart."
+        "Encoding, control and idle circuits are\nleft out. Silent are neurons and timesteps "
+        "without a spike, zero are weights. An exit needs the\nprobabilities of the two leading "
+        "classes to be a margin apart."
     )
