@@ -163,7 +163,7 @@ def test_a_convolutional_network_goes_the_whole_way(tmp_path: Path) -> None:
     assert load_model(tmp_path / "run/model.safetensors").sizes == sizes
     assert f"accuracy          {accuracy[1]}%" in spikemnist("evaluate", "run", cwd=tmp_path).stdout
     drawn = spikemnist("plot", "run", cwd=tmp_path).stdout.split()
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     again = spikemnist("train", "--resume", "--out", "run", cwd=tmp_path)
     assert accuracy[0] in again.stdout
 

@@ -147,7 +147,7 @@ WRONG_KINDS = {
     "a list of labels": ((IMAGES, LABELS.tolist()), TypeError, "labels is a list"),
     "three tensors": ((IMAGES, LABELS, LABELS), TypeError, "a batch must be a pair"),
     "batches of three": ([(IMAGES, LABELS, LABELS)], TypeError, "a batch must be a pair"),
-    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "pair of tensors; got Tensor and li"),
+    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor and list"),
     "a dictionary": ({"images": IMAGES}, TypeError, "a batch must be a pair .*; got str"),
 }
 WRONG_CONTENT = {

@@ -10,13 +10,23 @@ import sys
 import matplotlib as mpl
 import pytest
 import torch
+from event_recordings import random_events
 from matplotlib.figure import Figure
 from viz_records import make_record
 
 from spikemnist import viz
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.energy import measure_energy
+from spikemnist.models import LeakyMLP
 from spikemnist.training.evaluation import Evaluation
 from spikemnist.training.history import EpochMetrics, History
 
+EVENTS = random_events(100, seed=0)
+ENERGY = measure_energy(
+    LeakyMLP(4, (3,), 2),
+    (torch.rand(6, 4), torch.arange(6) % 2),
+    encoder=LatencyEncoder(num_steps=3),
+)
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
 
 
@@ -36,12 +46,16 @@ def draw_all(record, folder=None):
         "training_curves": viz.training_curves(HISTORY),
         "confusion": viz.confusion(make_evaluation(torch.eye(4).long())),
         "receptive_fields": viz.receptive_fields(torch.randn(5, 784)),
+        "energy": viz.energy(ENERGY),
+        "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
+        "event_scatter": viz.event_scatter(EVENTS, sensor=(34, 34)),
         "animate": viz.animate(record),
+        "animate_events": viz.animate_events(EVENTS, sensor=(34, 34), num_frames=3),
     }
     if folder is not None:
         for name, picture in pictures.items():
-            if name == "animate":
-                picture.save(folder / "animate.gif", writer="pillow")
+            if name.startswith("animate"):
+                picture.save(folder / f"{name}.gif", writer="pillow")
             else:
                 figure = picture if isinstance(picture, Figure) else picture.get_figure()
                 figure.savefig(folder / f"{name}.png")
@@ -67,7 +81,7 @@ def test_pictures_do_not_depend_on_a_dark_style(tmp_path):
 
 SCRIPT = """
 import sys, torch
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_viz_room import draw_all
 from viz_records import make_record
 from pathlib import Path
@@ -78,7 +92,8 @@ print("drawn")
 
 
 def test_pyplot_is_never_imported(tmp_path, request):
-    script = SCRIPT.format(folder=str(request.path.parent), out=str(tmp_path))
+    folders = [str(request.path.parent), str(request.path.parents[1])]
+    script = SCRIPT.format(folders=folders, out=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
     )
