@@ -148,7 +148,9 @@ def test_any_spike_dtype(dtype):
 def test_records_made_in_inference_mode():
     with torch.inference_mode():
         record = make_record()
-    draw_all(record)["animate"].to_jshtml()
+    pictures = draw_all(record)
+    for name in ("animate", "animate_events"):
+        assert "<img" in pictures[name].to_jshtml()
 
 
 @pytest.mark.parametrize(
