@@ -39,7 +39,7 @@ def load_nmnist(
     the official archives ``Train.zip`` and ``Test.zip``, which are read in place. They are looked
     for in ``root/N-MNIST``, ``root/NMNIST`` and ``root``; without a root, in the folder that the
     environment variable ``SPIKEMNIST_DATA`` names, then in the user's cache folder. Recordings
-    are read when a batch needs them. Nothing is ever downloaded: the two archives hold 1.2 GB.
+    are read when a batch needs them. Nothing is ever downloaded.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> 
     assert isinstance(module, (nn.Linear, nn.Conv2d))
     with torch.inference_mode(mode=False), torch.enable_grad():
         weight = module.weight.detach()
-        weight = torch.ones_like(weight) if zeros else (weight != 0).to(weight.dtype)
+        weight = (torch.ones_like(weight) if zeros else weight != 0).float()
         if isinstance(module, nn.Linear):
             return weight.sum(0)
         # A convolution is linear: the derivative of the sum of its outputs is a sum of weights.
