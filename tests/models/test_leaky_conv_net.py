@@ -320,3 +320,18 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\] .*\(1, 28, 28\)"):
         LeakyConvNet()(torch.zeros(shape))
+
+
+def test_inference_writes_no_membranes_behind_convolutions() -> None:
+    model = LeakyConvNet("4C3-P2-10", (1, 8, 8), backend="event_driven").eval()
+    spikes = (torch.rand(3, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    with torch.no_grad(), mock.patch.object(ops, "run_pooled", wraps=ops.run_pooled) as run:
+        plain = model(spikes)
+        assert not run.call_args.kwargs["membranes"]
+        everything = model(spikes, record="all")
+        assert run.call_args.kwargs["membranes"]
+        state = model(spikes, state=model.initial_state(2))
+        assert run.call_args.kwargs["membranes"]
+    assert torch.equal(plain.scores, everything.scores)
+    assert torch.equal(plain.scores, state.scores)
+    assert torch.equal(everything.layers[0].membrane[-1], state.state[0])

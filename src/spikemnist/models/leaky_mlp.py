@@ -223,9 +223,10 @@ class LeakyMLP(nn.Module):
         recorded: Tensor | None,
         state: Sequence[Tensor] | None,
     ) -> Record:
+        sizes = self.sizes
         layers = [
             LayerRecord(name, did.spikes, did.membrane, layer.leaky.threshold.detach())
-            for name, layer, did in zip(self.sizes, self.layers, activities, strict=True)
+            for name, layer, did in zip(sizes, self.layers, activities, strict=True)
             if did.spikes is not None and did.membrane is not None
         ]
         output = layers[-1]
@@ -237,7 +238,7 @@ class LeakyMLP(nn.Module):
             spike_counts=torch.stack([did.counts for did in activities]),
             readout=self.readout,
             backend=backend,
-            sizes=self.sizes,
+            sizes=sizes,
             layers=() if recorded is None else tuple(layers),
             input=recorded,
             state=None if state is None else final,

@@ -61,7 +61,8 @@ def run_stages(
     for group in _groups(stages, backend):
         if _is_pooled(group[0], backend):
             membrane = None if state is None else state[len(done)]
-            done.append(_run_pooled(group[0], spikes, membrane, dtype))
+            wanted = record == "all" or state is not None or len(done) == len(stages) - 1
+            done.append(_run_pooled(group[0], spikes, membrane, dtype, membranes=wanted))
             spikes = asked(done[-1].activity.spikes)
             continue
         signal, linears, shapes = _enter(group, spikes, dtype)
@@ -207,7 +208,14 @@ def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, engine: bool =
     return current.reshape(*steps.shape[:2], *current.shape[1:])
 
 
-def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: torch.dtype) -> Ran:
+def _run_pooled(
+    stage: Stage,
+    signal: Tensor,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+    *,
+    membranes: bool,
+) -> Ran:
     """Run the neurons behind a convolution, its pooling included."""
     size = stage.window
     current = _current(stage, signal, dtype, engine=True)
@@ -217,9 +225,11 @@ def _run_pooled(stage: Stage, signal: Tensor, initial: Tensor | None, dtype: tor
     if size > 1:
         shape = (*shape[:-2], *(side // size for side in shape[-2:]))
     layer = _layer(stage, None, initial, (signal.shape[1], *shape), 0.0, dtype)
-    ran = ops.run_pooled(current, layer, num_steps=len(signal), size=size)
-    fired, membrane = (tensor.reshape(*tensor.shape[:2], *shape) for tensor in ran)
-    return Ran(_activity(fired, membrane), shape)
+    ran = ops.run_pooled(current, layer, num_steps=len(signal), size=size, membranes=membranes)
+    fired, membrane = (
+        None if tensor is None else tensor.reshape(*tensor.shape[:2], *shape) for tensor in ran
+    )
+    return Ran(_activity(asked(fired), membrane), shape)
 
 
 def _layer(
@@ -292,11 +302,11 @@ def _run_layer(signal: Tensor, layer: ops.Layer, backend: str) -> tuple[Tensor, 
     )
 
 
-def _activity(fired: Tensor, membrane: Tensor) -> ops.Activity:
+def _activity(fired: Tensor, membrane: Tensor | None) -> ops.Activity:
     # float32 counts exactly up to 2**24 spikes of one layer for one sample.
     exact = torch.promote_types(fired.dtype, torch.float32)
     counts = fired.detach().sum((0, *range(2, fired.dim())), dtype=exact).long()
-    return ops.Activity(fired, membrane, counts, membrane[-1])
+    return ops.Activity(fired, membrane, counts, None if membrane is None else membrane[-1])
 
 
 def _shaped(activity: ops.Activity, shape: Shape) -> Ran:

@@ -134,8 +134,8 @@ def run_layers(
 
 
 def run_pooled(
-    current: Tensor, layer: Layer, *, num_steps: int, size: int = 1
-) -> tuple[Tensor, Tensor]:
+    current: Tensor, layer: Layer, *, num_steps: int, size: int = 1, membranes: bool = True
+) -> tuple[Tensor, Tensor | None]:
     r"""Run leaky neurons behind a convolution and its maximum pooling, on the event-driven engine.
 
     What `leaky` does with :math:`I_t = \text{maxpool}(x_t)`, in one pass over :math:`x`.
@@ -154,11 +154,14 @@ def run_pooled(
     size
         Side :math:`k` of the windows, which do not overlap; rows and columns that fill no window
         count for nothing.
+    membranes
+        Whether they are wanted; without a gradient to come, it saves writing them.
 
     Returns
     -------
     spikes, membrane : torch.Tensor
-        ``[T, B, C, H // k, W // k]`` each, the channels last in memory.
+        ``[T, B, C, H // k, W // k]`` each, the channels last in memory; None in place of
+        membranes that nobody wants.
 
     Raises
     ------
@@ -199,7 +202,7 @@ def run_pooled(
     # Loads the compiler, which the package alone must not.
     from spikemnist.ops.event_driven import pooled
 
-    return pooled.run_pooled(current, num_steps, size, layer)
+    return pooled.run_pooled(current, num_steps, size, layer, membranes=membranes)
 
 
 def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:

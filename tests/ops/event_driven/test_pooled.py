@@ -138,6 +138,16 @@ def test_the_kernel_is_pooling_and_leaky_neurons(given: Problem, uses: str) -> N
     found, expected = by_kernel(given), by_torch(given)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)  # the bits
+    with torch.no_grad():
+        spikes, membrane = ops.run_pooled(
+            given.current,
+            given.layer(),
+            num_steps=given.num_steps,
+            size=given.size,
+            membranes=False,
+        )
+    assert torch.equal(spikes.flatten(2), expected[0])
+    assert membrane is None  # nobody wants them, and no gradient will
     if expected[0].numel():
         for one, other in zip(
             gradients(found, given, uses), gradients(expected, given, uses), strict=True

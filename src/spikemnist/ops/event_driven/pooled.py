@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 
 class Trace(NamedTuple):
-    """What the neurons did, ``[T, B, N]``, and where the maxima were, uint8 ``[T or 1, B, N]``."""
+    """What the neurons did, ``[T, B, N]``, and where the maxima were, uint8 ``[T or 1, B, N]``.
+
+    Membranes have length 0 where nobody asks for them, and places where nothing is pooled.
+    """
 
     spikes: Array
     membrane: Array
@@ -67,7 +70,9 @@ class Gradients(NamedTuple):
     sums: Array
 
 
-def run_pooled(current: Tensor, steps: int, size: int, layer: Layer) -> tuple[Tensor, Tensor]:
+def run_pooled(
+    current: Tensor, steps: int, size: int, layer: Layer, *, membranes: bool
+) -> tuple[Tensor, Tensor | None]:
     """Run leaky neurons on the maxima of windows of a current.
 
     Parameters
@@ -82,6 +87,8 @@ def run_pooled(current: Tensor, steps: int, size: int, layer: Layer) -> tuple[Te
     layer
         Neurons with a named surrogate, without weights; ``beta`` and ``threshold`` are scalars or
         ``[N]``, ``initial`` is ``[B, N]``.
+    membranes
+        Whether they are asked for. A backward pass needs them in any case.
 
     Returns
     -------
@@ -96,17 +103,50 @@ def run_pooled(current: Tensor, steps: int, size: int, layer: Layer) -> tuple[Te
             return values
         return values.reshape(*values.shape[:-1], *shape).movedim(-3, -1).flatten(-3)
 
-    spikes, membrane = _Pooled.apply(  # type: ignore[no-untyped-call]
+    tensors = (
         current.movedim(2, 4),
         channels_last(layer.beta),
         channels_last(layer.threshold),
         channels_last(layer.initial),
-        steps,
-        size,
-        RESETS[layer.reset_mechanism],
-        slope_of(layer.spike_grad),
     )
-    return spikes.movedim(4, 2), membrane.movedim(4, 2)
+    reset = RESETS[layer.reset_mechanism]
+    learns = any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if not membranes and not (learns and torch.is_grad_enabled()):
+        spikes, _, _ = _run(*tensors, steps, size, reset, kept=False)
+        return spikes.movedim(4, 2), None
+    slope = slope_of(layer.spike_grad)
+    ran = _Pooled.apply(*tensors, steps, size, reset, slope)  # type: ignore[no-untyped-call]
+    spikes, membrane = (tensor.movedim(4, 2) for tensor in ran)
+    return spikes, membrane
+
+
+def _run(
+    current: Tensor,
+    beta: Tensor | None,
+    threshold: Tensor | None,
+    initial: Tensor | None,
+    steps: int,
+    size: int,
+    reset: int,
+    *,
+    kept: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return spikes, membranes, of length 0 unless they are ``kept``, and places."""
+    assert beta is not None
+    assert threshold is not None
+    seen, batch, height, width, channels = current.shape
+    shape = (batch, height // size, width // size, channels)
+    count = math.prod(shape[1:])
+    neurons = _neurons(beta, threshold, count, reset)
+    spikes = memory.empty((steps, *shape), current.dtype)
+    membrane = memory.empty((steps, *shape) if kept else (0, *shape), current.dtype)
+    places = memory.empty((seen, batch, count) if size > 1 else (0, 0, 0), torch.uint8)
+    trace = Trace(_flat(spikes), _flat(membrane), places.numpy())
+    start = array_of(initial, 2, current.dtype)
+    work = current.numel() + 2 * steps * batch * count
+    arguments = (array_of(current, 5, current.dtype), size, neurons, start, trace)
+    parallel(run_pooled_forward, batch, *arguments, work=work)
+    return spikes, membrane, places
 
 
 class _Pooled(torch.autograd.Function):
@@ -122,17 +162,9 @@ class _Pooled(torch.autograd.Function):
         reset: int,
         slope: tuple[int, float, float],
     ) -> tuple[Tensor, Tensor]:
-        seen, batch, height, width, channels = current.shape
-        shape = (batch, height // size, width // size, channels)
-        count = math.prod(shape[1:])
-        neurons = _neurons(beta, threshold, count, reset)
-        spikes, membrane = (memory.empty((steps, *shape), current.dtype) for _ in range(2))
-        places = memory.empty((seen, batch, count) if size > 1 else (0, 0, 0), torch.uint8)
-        trace = Trace(_flat(spikes), _flat(membrane), places.numpy())
-        start = array_of(initial, 2, current.dtype)
-        work = current.numel() + 2 * steps * batch * count
-        arguments = (array_of(current, 5, current.dtype), size, neurons, start, trace)
-        parallel(run_pooled_forward, batch, *arguments, work=work)
+        spikes, membrane, places = _run(
+            current, beta, threshold, initial, steps, size, reset, kept=True
+        )
         ctx.save_for_backward(membrane, places, beta, threshold, initial)
         ctx.settings = (tuple(current.shape), size, reset, slope)
         ctx.set_materialize_grads(False)
@@ -216,7 +248,7 @@ def run_pooled_forward(
     if by_team(ticket):
         return
     current, neurons, initial, trace = borrowed((current, neurons, initial, trace))
-    steps, _, count = trace.membrane.shape
+    steps, _, count = trace.spikes.shape
     rows = len(neurons.beta)
     inflow, membrane = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
     bias = aligned_rows(1, neurons.beta)  # none: the convolution has added its own
@@ -358,11 +390,14 @@ def _add_to(rows: Array, values: Array) -> None:
 @inlined
 def _store(trace: Trace, t: int, b: int, membrane: Array, threshold: Array) -> None:
     """Write the membranes of a sample, and which of them are above the threshold."""
-    membranes, spikes = trace.membrane[t, b], trace.spikes[t, b]
+    spikes = trace.spikes[t, b]
     flat, bounds = membrane.reshape(membrane.size), threshold.reshape(threshold.size)
-    for n in range(len(membranes)):
-        membranes[n] = flat[n]
+    for n in range(len(spikes)):
         spikes[n] = flat[n] > bounds[n]
+    if len(trace.membrane):
+        membranes = trace.membrane[t, b]
+        for n in range(len(membranes)):
+            membranes[n] = flat[n]
 
 
 @inlined
