@@ -8,6 +8,7 @@ import math
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -247,6 +248,23 @@ def test_nobody_waits_for_helpers_that_are_busy_elsewhere() -> None:
     released.set()
     other.join(timeout=60)
     assert not other.is_alive()
+
+
+@pytest.mark.usefixtures("pooled")
+def test_helpers_that_never_began_keep_no_array_alive() -> None:
+    torch.set_num_threads(2)
+    busy = threading.Event()
+    blocker = threads._pool(1).submit(busy.wait)  # and so the helper waits in the queue
+    try:
+        visits = np.zeros(100, np.int64)
+        gone = weakref.ref(visits)
+        parallel(_visit, 100, visits, 1)
+        assert visits.all()
+        del visits
+        assert gone() is None
+    finally:
+        busy.set()
+        blocker.result()
 
 
 def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(

@@ -83,14 +83,16 @@ def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
 
 
 def _in_pool(kernel: Callable[..., None], helpers: int, *arguments: Any) -> None:
-    pool = _pool(helpers)
-    futures = [pool.submit(kernel, *arguments) for _ in range(helpers)]
+    pool, held = _pool(helpers), [arguments]
+    futures = [pool.submit(lambda: kernel(*held[0])) for _ in range(helpers)]
     try:
         kernel(*arguments)
     finally:
         # Whoever has not begun by now would find no unit left.
         started = [future for future in futures if not future.cancel()]
         failures = [future.exception() for future in started]
+        # What was cancelled waits in the pool's queue, and must not keep buffers alive there.
+        held.clear()
     for failure in failures:
         if failure is not None:
             raise failure

@@ -43,8 +43,8 @@ from spikemnist.ops.event_driven.tiles import (
     aligned_rows,
     load_tile,
     put_part,
+    put_tile,
     room_for_tile,
-    transpose,
 )
 from spikemnist.ops.event_driven.vector import TOGETHER, add_rows, scatter_row, weigh_rows
 
@@ -228,7 +228,7 @@ def run_backward(
                 _tabulate(delta, (end - begin) * steps, burst)
                 _add_by_neuron(events.by_neuron, g, delta, gradient)
         if len(whole):
-            _write(outgoing.weight, m, whole)
+            put_tile(outgoing.weight, m, whole)
         for row in range(len(sums)):
             for j in range(WIDTH):
                 outgoing.sums[part, row, m, j] = sums[row, j]
@@ -261,15 +261,8 @@ def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
         for part in range(1, len(slices)):
             for row in range(len(total)):
                 _add(at(total, row), at(total, row), at(slices[part, m], row))
-        _write(weight, m, total)
+        put_tile(weight, m, total)
         m = next_unit(ticket)
-
-
-@inlined
-def _write(weight: Array, m: int, gradient: Array) -> None:
-    """Write the gradient of a tile, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
-    here = weight[m * WIDTH : (m + 1) * WIDTH]
-    transpose(here, gradient[:, : len(here)])
 
 
 @inlined

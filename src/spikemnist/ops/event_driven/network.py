@@ -9,7 +9,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, 
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,49 +81,29 @@ def run_network(
         for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
         of the input.
     """
-    return run_and_keep(
-        spikes,
-        weights,
-        biases,
-        betas,
-        thresholds,
-        initials,
-        masks,
-        resets,
-        slopes,
-        scales,
-        record,
-        final,
-        keep,
-    )[0]
+    stack = stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    return run_and_keep(spikes, stack, masks, record, final=final, keep=keep)[0]
 
 
 def run_and_keep(
     spikes: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
+    stack: Sequence[Layer],
     masks: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
     record: Sequence[bool],
+    *,
     final: bool,
     keep: bool,
 ) -> tuple[list[Tensor], list[Prepared]]:
     """Do what `run_network` does, and return its preparations, which no operator could."""
     steps, batch, _ = spikes.shape
     # Currents are not spikes: nobody need look.
-    receive = layers.receive if weights[0].dim() == 2 else layers.receive_dense
-    signal = receive(spikes, betas[0].dtype)
+    receive = layers.receive_dense if stack[0].weight is None else layers.receive
+    signal = receive(spikes, stack[0].beta.dtype)
     counts, outputs = [_counts(signal, batch)], list[Tensor]()
     words = signal.words
     if words is None:
         shape = (batch, steps, tiles_of(signal.features))
         words = torch.zeros(shape, dtype=torch.int64, device="cpu")
-    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     prepared = []
     for layer, mask, recorded in zip(stack, masks, record, strict=True):
         size = layers.layer_size(signal, layer)
@@ -184,52 +164,35 @@ def differentiate_network(
         ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
         initial membrane ``[B, N]``.
     """
-    return differentiate_prepared(
-        [None] * len(weights),
-        loss,
-        spikes,
-        features,
-        counts,
-        words,
-        tiles,
-        kept,
-        weights,
-        biases,
-        betas,
-        thresholds,
-        initials,
-        resets,
-        slopes,
-        scales,
-        record,
-        wanted,
-    )
+    lists = (weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    stack, signals = received(spikes, features, counts, words, kept, *lists)
+    return differentiate_layers(stack, signals, tiles, [None] * len(stack), loss, record, wanted)
 
 
-def differentiate_prepared(
-    prepared: Sequence[Prepared | None],
-    loss: Sequence[Tensor],
+def received(
     spikes: Tensor,
     features: int,
     counts: Tensor,
     words: Sequence[Tensor],
-    tiles: Sequence[Tensor],
     kept: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
+    *lists: Any,
+) -> tuple[list[Layer], list[Signal]]:
+    """Return the layers, and what each of them received, from what `run_network` took and gave."""
+    stack = stack_of(*lists)
+    stack = [layer._replace(kept=_some(bits)) for layer, bits in zip(stack, kept, strict=True)]
+    return stack, _signals(stack, spikes, features, counts, words)
+
+
+def differentiate_layers(
+    stack: Sequence[Layer],
+    signals: Sequence[Signal],
+    tiles: Sequence[Tensor],
+    prepared: Sequence[Prepared | None],
+    loss: Sequence[Tensor],
     record: Sequence[bool],
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    """Do what `differentiate_network` does, with the preparations of the forward pass."""
-    stack = _stack(weights, biases, betas, thresholds, initials, resets, slopes, scales)
-    stack = [layer._replace(kept=_some(k)) for layer, k in zip(stack, kept, strict=True)]
-    signals = _signals(stack, spikes, features, counts, words)
+    """Do what `differentiate_network` does, with preparations of the forward pass at hand."""
     gradients: list[Tensor] = []
     above = None
     for index in reversed(range(len(stack))):
@@ -250,7 +213,7 @@ def differentiate_prepared(
     return [_input_gradient(above) if wanted[0] else nothing_or(None), *gradients]
 
 
-def _stack(
+def stack_of(
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
     betas: Sequence[Tensor],
@@ -260,6 +223,7 @@ def _stack(
     slopes: Sequence[float],
     scales: Sequence[float],
 ) -> list[Layer]:
+    """Put layers together of the lists that `run_network` takes."""
     return [
         Layer(
             weight if weight.dim() == 2 else None,

@@ -20,11 +20,13 @@ from spikemnist.ops.event_driven.network import (
     PER_LAYER,
     Output,
     are_spikes,
+    differentiate_layers,
     differentiate_network,
-    differentiate_prepared,
     nothing_or,
+    received,
     run_and_keep,
     run_network,
+    stack_of,
 )
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.tiles import tiles_of
@@ -205,10 +207,11 @@ class _Untraced(torch.autograd.Function):
     def forward(
         ctx: Any, spikes: Tensor, settings: tuple[Any, ...], *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        lists = _in_lists(tensors)
-        arguments: tuple[Any, ...] = (*lists, *settings)
-        output, ctx.prepared = run_and_keep(spikes, *arguments)
-        _setup_context(ctx, (spikes, *arguments), output)
+        *lists, masks = _in_lists(tensors)
+        *codes, record, final, keep = settings
+        stack = stack_of(*lists, *codes)
+        output, ctx.prepared = run_and_keep(spikes, stack, masks, record, final=final, keep=keep)
+        _setup_context(ctx, (spikes, *lists, masks, *settings), output)
         return tuple(output)
 
     @staticmethod
@@ -216,9 +219,26 @@ class _Untraced(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         needs_spikes, _, *needs = ctx.needs_input_grad
         structured = [needs_spikes, *_in_lists(needs)]
-        differentiate = functools.partial(differentiate_prepared, ctx.prepared)
+        differentiate = functools.partial(_differentiate, ctx.prepared)
         of_spikes, *of_lists = _gradients(ctx, structured, gradients, differentiate)
         return of_spikes, None, *(one for of_list in of_lists[:TENSORS] for one in of_list)
+
+
+def _differentiate(
+    prepared: Sequence[Any],
+    loss: Sequence[Tensor],
+    spikes: Tensor,
+    features: int,
+    counts: Tensor,
+    words: Sequence[Tensor],
+    tiles: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    *given: Any,
+) -> list[Tensor]:
+    """Do what `differentiate_network` does, with preparations of the forward pass."""
+    *lists, record, wanted = given
+    stack, signals = received(spikes, features, counts, words, kept, *lists)
+    return differentiate_layers(stack, signals, tiles, prepared, loss, record, wanted)
 
 
 def _in_lists(flat: Sequence[Any]) -> list[list[Any]]:

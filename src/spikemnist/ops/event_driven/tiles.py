@@ -157,3 +157,10 @@ def put_part(values: Array, m: int, row: Array) -> None:
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
         part[j] = row[j]
+
+
+@inlined
+def put_tile(weight: Array, m: int, gradient: Array) -> None:
+    """Write the gradient of a tile, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
+    here = weight[m * WIDTH : (m + 1) * WIDTH]
+    transpose(here, gradient[:, : len(here)])
