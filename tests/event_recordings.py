@@ -85,7 +85,7 @@ def pack_split(folder: Path, name: str, recordings: dict[str, bytes]) -> Path:
     """Write recordings as an archive."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir(name) if hasattr(archive, "mkdir") else None
+        archive.writestr(f"{name}/", b"")
         for file, data in recordings.items():
             archive.writestr(f"{name}/{file}", data)
     return folder / f"{name}.zip"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spikemnist.data.indexing import batch_indices, resolve_index
-from spikemnist.data.labels import check_labels, check_range, hold_out
+from spikemnist.data.labels import check_classes, check_labels, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,14 +70,10 @@ class ImageDataset:
     def __post_init__(self) -> None:
         _check_images(self.images)
         check_labels(self.labels, len(self.images), "images", self.images.device)
-        if isinstance(self.classes, str):
-            raise TypeError(
-                f"classes is the string {self.classes!r}; expected a tuple with a name each"
-            )
+        check_classes(self.labels, self.classes)
         # The dataclass is frozen for its users; int64 and tuple are what they are promised.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
-        check_range(self.labels, self.classes)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -13,7 +13,7 @@ import torch
 
 from spikemnist.data.event_batch import EVENT, EventBatch, check_events
 from spikemnist.data.indexing import batch_indices, resolve_index
-from spikemnist.data.labels import check_labels, check_range, hold_out
+from spikemnist.data.labels import check_classes, check_labels, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,10 +95,7 @@ class EventDataset:
 
     def __post_init__(self) -> None:
         check_labels(self.labels, len(self.recordings), "recordings", torch.device("cpu"))
-        if isinstance(self.classes, str):
-            raise TypeError(
-                f"classes is the string {self.classes!r}; expected a tuple with a name each"
-            )
+        check_classes(self.labels, self.classes)
         height, width = self.sensor
         if height < 1 or width < 1:
             raise ValueError(f"sensor is {self.sensor}; expected height and width of at least 1")
@@ -106,7 +103,6 @@ class EventDataset:
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "transforms", tuple(self.transforms))
-        check_range(self.labels, self.classes)
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -209,7 +205,11 @@ DropEvents(probability=0.1))
         return (self._batch(index, seed or 0) for index in indices)
 
     def collate(self, samples: Sequence[tuple[Events, Tensor]]) -> tuple[EventBatch, Tensor]:
-        """Make a batch of samples of this set: the ``collate_fn`` of a DataLoader."""
+        """Make a batch of samples of this set: the ``collate_fn`` of a DataLoader.
+
+        A DataLoader indexes the set, and indexing draws what transforms draw with seed 0: the same
+        in each epoch. `batches` draws anew.
+        """
         events, labels = zip(*samples, strict=True)
         return EventBatch.gather(events, self.seen_sensor), torch.stack(labels)
 

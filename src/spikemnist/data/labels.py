@@ -32,8 +32,10 @@ def check_labels(labels: object, samples: int, what: str, device: torch.device) 
         )
 
 
-def check_range(labels: Tensor, classes: tuple[str, ...]) -> None:
+def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
     """Raise unless each label is at least 0, and has a name where there are names."""
+    if isinstance(classes, str):
+        raise TypeError(f"classes is the string {classes!r}; expected a tuple with a name each")
     if not labels.numel():
         return
     lowest, highest = (int(bound) for bound in labels.aminmax())

@@ -162,7 +162,8 @@ class LatencyEncoder:
         options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
         spikes = None
         if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
-            # One look at each pixel, where plain torch takes nine.
+            # One look at each pixel, where plain torch takes nine. There is no answer for pixels
+            # out of range, of which the other way complains.
             spikes = once_on(self._ramp(), by_sample(images.detach()), **options)
         if spikes is None:
             spikes = once(code_pixels(self, images), **options)

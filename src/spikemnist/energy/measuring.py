@@ -21,9 +21,10 @@ from spikemnist.training.feed import make_feed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
+    from spikemnist.energy.operations import Fans
     from spikemnist.models import Accelerated, LeakyMLP, Record
     from spikemnist.models.stages import Stage
     from spikemnist.training.feed import Data
@@ -129,6 +130,7 @@ class _Tally:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = stages
+        self.known: dict[tuple[nn.Module, torch.Size], Fans] = {}
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in stages]
         self.per_sample: dict[str, list[Tensor]] = {
             name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
@@ -137,7 +139,7 @@ class _Tally:
 
     def add(self, record: Record, labels: Tensor) -> None:
         self.sizes = record.sizes
-        counts = count(self.stages, record)
+        counts = count(self.stages, record, self.known)
         for sums, counted in zip(self.sums, counts, strict=True):
             for name, values in counted._asdict().items():
                 sums[name] += float(values.sum())

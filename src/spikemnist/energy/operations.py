@@ -44,7 +44,18 @@ class Counts(NamedTuple):
     seen: Tensor
 
 
-def count(stages: Sequence[Stage], record: Record) -> list[Counts]:
+class Fans(NamedTuple):
+    """How many operations each input of a layer causes, and how many all of them could."""
+
+    reached: Tensor
+    dense: float
+
+
+def count(
+    stages: Sequence[Stage],
+    record: Record,
+    known: dict[tuple[nn.Module, torch.Size], Fans] | None = None,
+) -> list[Counts]:
     """Count the operations of each layer.
 
     Parameters
@@ -53,11 +64,14 @@ def count(stages: Sequence[Stage], record: Record) -> list[Counts]:
         The layers of the model, which is in evaluation mode.
     record
         Of a batch, made with ``record="all"``.
+    known
+        What was found of weights, and will be; they stay the same from batch to batch.
     """
+    known = {} if known is None else known
     assert record.input is not None
     found, signal = [], record.input
     for stage, layer in zip(stages, record.layers, strict=True):
-        macs, acs, dense, seen = _synapses(stage, signal.to(layer.membrane.dtype))
+        macs, acs, dense, seen = _synapses(stage, signal.to(layer.membrane.dtype), known)
         changed = (layer.membrane.diff(dim=0) != 0).flatten(2).sum(2)
         first = changed.new_full((1, changed.shape[1]), layer.membrane[0, 0].numel())
         spikes = torch.count_nonzero(layer.spikes.flatten(2), 2)
@@ -68,7 +82,9 @@ def count(stages: Sequence[Stage], record: Record) -> list[Counts]:
     return found
 
 
-def _synapses(stage: Stage, signal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _synapses(
+    stage: Stage, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
     steps, batch = signal.shape[:2]
     macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
@@ -79,12 +95,15 @@ def _synapses(stage: Stage, signal: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     for i, module in enumerate(modules[: last + 1]):
         if is_weighted(module):
             inputs = signal.reshape(steps, batch, *signal.shape[1:])
-            reached = fan_out(module, signal.shape[1:])
+            place = module, signal.shape[1:]
+            if place not in known:
+                known[place] = Fans(fan_out(*place), float(fan_out(*place, zeros=True).sum()))
+            reached, whole = known[place]
             operations = _weigh(inputs != 0, reached)
             spiking = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
             acs += torch.where(spiking, operations, 0)
             macs += torch.where(spiking, 0, operations)
-            dense += float(fan_out(module, signal.shape[1:], zeros=True).sum())
+            dense += whole
             seen += _weigh((inputs != 0).any(0)[None], reached)[0]
         if i < last:
             signal = module(signal)

@@ -130,13 +130,13 @@ class Stage:
                 # Never in place, whatever the module says: the signal belongs to somebody else.
                 signal = functional.dropout(signal, module.p, module.training and drop)
             elif events and isinstance(module, nn.Conv2d):
-                signal = convolve(signal, module)
+                signal = _convolve(signal, module)
             else:
                 signal = module(signal)
         return signal
 
 
-def convolve(spikes: Tensor, module: nn.Conv2d) -> Tensor:
+def _convolve(spikes: Tensor, module: nn.Conv2d) -> Tensor:
     """Return what a convolution makes of spikes, on the event-driven engine where that can."""
     plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
     if not plain or isinstance(module.padding, str):

@@ -23,8 +23,8 @@ from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven import events
-from spikemnist.ops.event_driven.registers import WIDTH, at
-from spikemnist.ops.event_driven.tiles import aligned_rows, tiles_of
+from spikemnist.ops.event_driven.registers import WIDTH, at, clear
+from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, put_part, tiles_of
 from spikemnist.ops.event_driven.vector import add_rows, scatter_row
 
 if TYPE_CHECKING:
@@ -197,11 +197,12 @@ def run_convolution(
     while n < units:
         for tile in range(len(weights)):
             for pixel in range(rows * columns):
-                _copy(image[pixel], bias, tile)
+                clear(at(image, pixel))
+                add_part(at(image, pixel), bias, tile)
             _meet(listed, n, geometry, image, weights[tile], (rows, columns), True)
             for y in range(rows):
                 for x in range(columns):
-                    _copy_back(out[n, y, x], image[y * columns + x], tile)
+                    put_part(out[n, y, x], tile, at(image, y * columns + x))
         n = next_unit(ticket)
 
 
@@ -229,7 +230,9 @@ def run_convolution_backward(
             for n in range(part * run, min((part + 1) * run, images)):
                 for y in range(rows):
                     for x in range(columns):
-                        _copy(image[y * columns + x], gradient[n, y, x], tile)
+                        row = at(image, y * columns + x)
+                        clear(row)
+                        add_part(row, gradient[n, y, x], tile)
                 _meet(listed, n, geometry, image, of_weights, (rows, columns), False)
         part = next_unit(ticket)
 
@@ -282,20 +285,3 @@ def _starts(listed: events.ByTimestep, n: int, geometry: Geometry) -> Array:
             position += 1
     starts[pixels] = end
     return starts
-
-
-@inlined
-def _copy(row: Array, values: Array, tile: int) -> None:
-    """Set a row to the channels of a tile, and to zero where there are none."""
-    part = values[tile * WIDTH :][:WIDTH]
-    for i in range(len(part)):
-        row[i] = part[i]
-    for i in range(len(part), WIDTH):
-        row[i] = 0
-
-
-@inlined
-def _copy_back(values: Array, row: Array, tile: int) -> None:
-    part = values[tile * WIDTH :][:WIDTH]
-    for i in range(len(part)):
-        part[i] = row[i]

@@ -45,7 +45,6 @@ DIRECT_UP_TO = 2
 DENSE_FROM = 0.5
 """Density of the input from which the matrix product is the faster one: see the documentation."""
 
-
 RERUN_UP_TO = 16
 """Input spikes of a sample in a timestep up to which it is faster to make the membranes again in
 the backward pass than to write and read them: see the documentation."""
@@ -337,6 +336,14 @@ def backward(
         weight *= signal.scale
     total = sums[0] if slices == 1 else sums.sum(0)
     return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
+
+
+def of_clamped(total: Tensor, beta: Tensor) -> Tensor:
+    """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
+
+    That of the clamp, which snnTorch applies, is 1 inside and on the bounds.
+    """
+    return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
 
 
 def _incoming(

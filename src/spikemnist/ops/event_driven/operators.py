@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikemnist.ops.event_driven.layers import of_clamped
 from spikemnist.ops.event_driven.network import (
     PER_LAYER,
     Output,
@@ -175,7 +176,7 @@ def _gradients(
         _asked(of_weight, needs_weight),
         of_bias,
         [
-            _of_beta(total, beta) if needed else None
+            of_clamped(total[1], beta) if needed else None
             for total, beta, needed in zip(sums, betas, needs_beta, strict=True)
         ],
         [
@@ -186,11 +187,6 @@ def _gradients(
         [None] * count,
         *[None] * len(ctx.settings),
     )
-
-
-def _of_beta(sums: Tensor, beta: Tensor) -> Tensor:
-    # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the bounds.
-    return sums[1].sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
 
 
 def _asked(gradients: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:

@@ -30,7 +30,7 @@ from spikemnist.ops.event_driven.backward import (
     step_back_to_zero,
 )
 from spikemnist.ops.event_driven.forward import RESETS, ZERO, Neurons, step
-from spikemnist.ops.event_driven.layers import array_of, nothing
+from spikemnist.ops.event_driven.layers import array_of, nothing, of_clamped
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
 from spikemnist.ops.event_driven.tiles import aligned_rows, tile_parameters, tiles_of
@@ -208,18 +208,13 @@ class _Pooled(torch.autograd.Function):
         of_beta, of_threshold = sums.sum(0).flatten(1)[:, :count] if learned else (None, None)
         return (
             current if needs_current else None,
-            _of_beta(of_beta, beta) if of_beta is not None and needs_beta else None,
+            of_clamped(of_beta, beta) if of_beta is not None and needs_beta else None,
             of_threshold.sum_to_size(threshold.shape)
             if of_threshold is not None and needs_threshold
             else None,
             of_initial if needs_initial else None,
             *(None,) * 4,
         )
-
-
-def _of_beta(total: Tensor, beta: Tensor) -> Tensor:
-    # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the bounds.
-    return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
 
 
 def _flat(signal: Tensor) -> Array:
@@ -302,7 +297,7 @@ def run_pooled_backward(
             clear(at(through, row))
             clear(at(total, row))
         _load(now, trace.membrane[steps - 1], b, count)
-        _begin_sums(gradients.sums, b)
+        gradients.sums[b] = 0
         for t in range(steps - 1, -1, -1):
             if t > 0:
                 _load(before, trace.membrane[t - 1], b, count)
@@ -398,10 +393,3 @@ def _store(trace: Trace, t: int, b: int, membrane: Array, threshold: Array) -> N
         membranes = trace.membrane[t, b]
         for n in range(len(membranes)):
             membranes[n] = flat[n]
-
-
-@inlined
-def _begin_sums(sums: Array, b: int) -> None:
-    for parameter in range(sums.shape[1]):
-        for row in range(sums.shape[2]):
-            clear(at(sums[b, parameter], row))
