@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's libraries")
 
 
-def address(monkeypatch: pytest.MonkeyPatch, maps: Path) -> int:
+def addresses(monkeypatch: pytest.MonkeyPatch, maps: Path) -> tuple[int, int]:
     monkeypatch.setattr(openmp, "MAPS", maps)
-    return openmp.fork_address.__wrapped__()
+    return openmp.team_addresses.__wrapped__()
 
 
 def test_without_a_list_of_libraries_there_is_no_team(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert address(monkeypatch, tmp_path / "missing") == 0
+    assert addresses(monkeypatch, tmp_path / "missing") == openmp.NO_TEAM
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_none_or_another_or_a_second_runtime_is_no_team(
     maps = tmp_path / "maps"
     entries = [f"7f00-7f01 r-xp 00000000 08:01 123    {library}" for library in libraries]
     maps.write_text("\n".join(["7ffe-7fff rw-p 00000000 00:00 0", *entries]), encoding="utf-8")
-    assert address(monkeypatch, maps) == 0
+    assert addresses(monkeypatch, maps) == openmp.NO_TEAM
 
 
 TOUCH_NOTHING = """
@@ -82,11 +82,11 @@ TEAM_IN_A_FORK = """
 import os, torch
 from spikemnist._runtime import openmp
 
-before = openmp.fork_address()
+before = openmp.team_addresses()
 if (child := os.fork()) == 0:
-    os._exit(0 if openmp.fork_address() == 0 else 1)
+    os._exit(0 if openmp.team_addresses() == openmp.NO_TEAM else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert openmp.fork_address() == before
+assert openmp.team_addresses() == before
 print("forked")
 """
 

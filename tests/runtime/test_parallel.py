@@ -23,7 +23,7 @@ from spikemnist._runtime import openmp, threads
 from spikemnist._runtime.compiler import kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import GRAIN, parallel
-from spikemnist._runtime.tickets import next_unit
+from spikemnist._runtime.tickets import FORK, NUMBER, TAKEN, next_unit, own_lane, tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Interpreted:
         self.overloads: dict[str, str] = {}
 
     def __call__(self, ticket: np.ndarray, units: int) -> None:
-        self.calls.append((ticket[3], ticket[1], threading.current_thread().name))
+        self.calls.append((ticket[FORK], ticket[1], threading.current_thread().name))
         while (unit := self.take(ticket)) < units:
             self.py_func(unit)
 
@@ -65,18 +65,21 @@ class Interpreted:
 @pytest.fixture
 def pooled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work where torch's own threads are not to be had."""
-    monkeypatch.setattr(openmp, "fork_address", lambda: 0)
+    monkeypatch.setattr(openmp, "team_addresses", lambda: openmp.NO_TEAM)
 
 
-@pytest.fixture(params=["team", "pool"])
-def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "pool":
-        monkeypatch.setattr(openmp, "fork_address", lambda: 0)
-    elif not openmp.fork_address():
+@pytest.fixture
+def team(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in torch's own threads, however crowded the machine is."""
+    if openmp.team_addresses() == openmp.NO_TEAM:
         pytest.skip("torch's threads are to be had where it brings the only GNU OpenMP runtime")
     monkeypatch.setattr(threads, "STALL", math.inf)
     monkeypatch.setattr(threads, "_crowded_until", 0.0)
-    return str(request.param)
+
+
+@pytest.fixture(params=["team", "pooled"])
+def where(request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(request.param)
 
 
 @pytest.mark.usefixtures("where")
@@ -154,12 +157,12 @@ def test_as_many_threads_work_as_torch_has(count: int, units: int, used: int) ->
 
 def test_what_is_not_compiled_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where compilation is switched off a ticket is not atomic: two could take the same unit."""
-    monkeypatch.setattr(openmp, "fork_address", lambda: 1)
+    monkeypatch.setattr(openmp, "team_addresses", lambda: (1, 0))
     torch.set_num_threads(8)
     calls = []
     parallel(lambda *arguments: calls.append(arguments), 100)
     ((ticket, units),) = calls
-    assert ticket.tolist() == [0, 1, 100, 0]
+    assert ticket.tolist() == tickets(1, 100)[0].tolist()
     assert units == 100
 
 
@@ -273,7 +276,7 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
     """A team waits for all of its threads; it is tried again later."""
     torch.set_num_threads(2)
     now = [100.0]
-    monkeypatch.setattr(openmp, "fork_address", lambda: 1234)
+    monkeypatch.setattr(openmp, "team_addresses", lambda: (1234, 0))
     monkeypatch.setattr(threads, "_crowded_until", 0.0)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
 
@@ -298,22 +301,66 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
 
 
 def test_one_thread_takes_the_units_in_their_order() -> None:
-    ticket: Any = np.array([0, 1, 4])
+    (ticket,) = tickets(1, 4)
     assert [next_unit(ticket) for _ in range(6)] == [0, 1, 2, 3, 4, 4]
 
 
-def test_threads_that_keep_step_have_neighbouring_units() -> None:
-    ticket: Any = np.array([0, 3, 8])
-    taken = [next_unit(ticket) for _ in range(9)]
-    assert [taken[lane::3] for lane in range(2)] == [[0, 1, 2], [3, 4, 5]]
-    assert taken[2::3] == [6, 7, 8]  # there is no unit 8
+def test_a_thread_takes_what_is_its_own_and_then_helps_the_next() -> None:
+    first, second, third = tickets(3, 8)
+    assert [next_unit(ticket) for ticket in (third, first, third, second)] == [5, 0, 6, 2]
+    assert [next_unit(third) for _ in range(6)] == [7, 1, 3, 4, 8, 8]
+    assert next_unit(first) == next_unit(second) == 8
 
 
-@given(st.integers(1, 70), st.integers(0, 200))
-def test_every_unit_is_taken_once(lanes: int, units: int) -> None:
-    ticket: Any = np.array([0, lanes, units])
-    assert sorted(next_unit(ticket) for _ in range(units)) == list(range(units))
-    assert next_unit(ticket) == next_unit(ticket) == units
+@given(st.integers(1, 70), st.integers(0, 200), st.data())
+def test_every_unit_is_taken_once(lanes: int, units: int, data: st.DataObject) -> None:
+    table = tickets(lanes, units)
+    order = data.draw(st.lists(st.integers(0, lanes - 1), min_size=units, max_size=units))
+    assert sorted(next_unit(table[lane]) for lane in order) == list(range(units))
+    assert all(next_unit(ticket) == units for ticket in table)
+
+
+def test_what_threads_write_is_no_neighbour_of_what_others_use() -> None:
+    """A cache line of 64 bytes that one core writes is lost to the others."""
+    table = tickets(3, 8)
+    addresses = np.arange(table.size).reshape(table.shape) * table.itemsize
+    written, read = addresses[:, TAKEN], addresses[:, : NUMBER + 1]
+    assert np.diff(written).min() >= 64
+    assert np.abs(read.reshape(-1, 1) - written).min() >= 64
+
+
+@kernel
+def _enter(ticket, units, entered):
+    if by_team(ticket):
+        return
+    entered = borrowed(entered)
+    entered[own_lane(ticket)] += 1
+
+
+@pytest.mark.usefixtures("team")
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_each_thread_of_a_team_has_a_lane_of_its_own(count: int) -> None:
+    torch.set_num_threads(count)
+    entered = np.zeros(count, np.int64)
+    for _ in range(20):
+        parallel(_enter, count, entered)
+    assert (entered == 20).all()
+
+
+@pytest.mark.usefixtures("pooled")
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_each_thread_of_a_pool_has_a_lane_of_its_own(count: int) -> None:
+    """The first is the caller's, as with teams and with torch's operators."""
+    torch.set_num_threads(count)
+    here, units = threading.Barrier(count), {}
+
+    def work(unit: int) -> None:
+        units[unit] = threading.current_thread()
+        here.wait(timeout=60)
+
+    parallel(Interpreted(work), count)
+    assert len(set(units.values())) == count
+    assert units[0] is threading.main_thread()
 
 
 def test_every_kernel_begins_with_the_team_and_borrows() -> None:

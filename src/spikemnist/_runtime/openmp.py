@@ -20,24 +20,30 @@ FORK = "GOMP_parallel"
 """``void (void (*function)(void *), void *data, unsigned threads, unsigned flags)``: calls the
 function in each thread of a team, the caller's among them, and returns when all have returned."""
 
+NUMBER = "omp_get_thread_num"
+"""``int (void)``: the number of this thread in its team; the caller's is 0."""
+
+NO_TEAM = 0, 0
+
 
 @functools.cache
-def fork_address() -> int:
-    """Return the address of `FORK` in the one OpenMP runtime of this process, or 0."""
+def team_addresses() -> tuple[int, int]:
+    """Return the addresses of `FORK` and `NUMBER` in the one OpenMP runtime here, or `NO_TEAM`."""
     if not MAPS.exists():
-        return 0
+        return NO_TEAM
     paths = {line.split(maxsplit=5)[-1] for line in MAPS.read_text().splitlines()}
     names = ("libgomp", "libomp", "libiomp")
     runtimes = {path for path in paths if Path(path).name.startswith(names)}
     if len(runtimes) != 1 or not Path(next(iter(runtimes))).name.startswith("libgomp"):
-        return 0
-    function = getattr(ctypes.CDLL(runtimes.pop()), FORK)
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
+        return NO_TEAM
+    library = ctypes.CDLL(runtimes.pop())
+    fork, number = (ctypes.cast(getattr(library, name), ctypes.c_void_p) for name in (FORK, NUMBER))
+    return fork.value or 0, number.value or 0
 
 
 def _forget() -> None:
     """Do without in a forked child: the runtime believes in threads that are not there."""
-    globals()["fork_address"] = lambda: 0
+    globals()["team_addresses"] = lambda: NO_TEAM
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,12 +10,14 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
+from spikemnist._runtime.tickets import FORK
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BYTES = ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
-_FORK = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)])
+_START = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)])
 
 
 def by_team(ticket: NDArray[Any]) -> Any:
@@ -36,14 +38,14 @@ def _by_team(typing: Any, ticket: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(ticket)(context, builder, arguments[0]).data
-        lanes, fork = (builder.gep(data, [ir.Constant(ir.IntType(64), i)]) for i in (1, 3))
+        lanes, fork = (builder.gep(data, [ir.Constant(ir.IntType(64), i)]) for i in (1, FORK))
         address = builder.load(fork)
         nobody = ir.Constant(address.type, 0)
         shared = builder.icmp_unsigned("!=", address, nobody)
         with builder.if_then(shared):
             builder.store(nobody, fork)
             body, packed = _call_of(builder)
-            function = builder.inttoptr(address, _FORK.as_pointer())
+            function = builder.inttoptr(address, _START.as_pointer())
             count = builder.trunc(builder.load(lanes), ir.IntType(32))
             flags = ir.Constant(ir.IntType(32), 0)
             builder.call(function, [body, builder.bitcast(packed, _BYTES), count, flags])

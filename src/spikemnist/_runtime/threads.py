@@ -1,7 +1,7 @@
 """How kernels share work among threads.
 
 A kernel runs once in each thread. The units of work are numbered; each thread takes the next
-one by the ticket until there are none left (see `tickets`). A unit owns what it writes, so the
+one by its ticket until there are none left (see `tickets`). A unit owns what it writes, so the
 result does not depend on who does it or on how many threads there are.
 
 The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
@@ -18,13 +18,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from spikemnist._runtime import openmp
+from spikemnist._runtime.tickets import tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 GRAIN = 1 << 16
 """Operations, of about a nanosecond each, for which another thread is not worth waking."""
@@ -60,14 +63,13 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     interpreted = not hasattr(kernel, "py_func")  # and then a ticket is not atomic
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
     crowded = time.perf_counter() < _crowded_until
-    fork = 0 if alone or crowded else openmp.fork_address()
-    ticket = np.array([0, 1 if alone else threads, units, fork], np.int64)
+    team = openmp.NO_TEAM if alone or crowded else openmp.team_addresses()
     if alone:
-        kernel(ticket, units, *arguments)
-    elif fork:
-        _in_team(kernel, work, ticket, units, *arguments)
+        kernel(tickets(1, units)[0], units, *arguments)
+    elif team != openmp.NO_TEAM:
+        _in_team(kernel, work, tickets(threads, units, *team)[0], units, *arguments)
     else:
-        _in_pool(kernel, min(threads, units) - 1, ticket, units, *arguments)
+        _in_pool(kernel, tickets(min(threads, units), units), units, *arguments)
 
 
 def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
@@ -82,11 +84,11 @@ def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
         _crowded_until = ended + RETRY
 
 
-def _in_pool(kernel: Callable[..., None], helpers: int, *arguments: Any) -> None:
-    pool, held = _pool(helpers), [arguments]
-    futures = [pool.submit(lambda: kernel(*held[0])) for _ in range(helpers)]
+def _in_pool(kernel: Callable[..., None], table: NDArray[np.int64], *arguments: Any) -> None:
+    pool, held = _pool(len(table) - 1), [arguments]
+    futures = [pool.submit(lambda row=row: kernel(row, *held[0])) for row in table[1:]]
     try:
-        kernel(*arguments)
+        kernel(table[0], *arguments)
     finally:
         # Whoever has not begun by now would find no unit left.
         started = [future for future in futures if not future.cancel()]

@@ -1,17 +1,28 @@
 """Who does which unit of work, as kernels see it: take the next one until none is left.
 
-A ticket is ``[numbers taken, lanes, units, fork]``. The units are cut into as many runs of
-neighbours as there are lanes, one for each thread, and the numbers are dealt out to the lanes in
-turn. So threads that keep step each work along a run of their own: neighbouring units share cache
-lines, which travel slowly between cores. One that falls behind leaves its units to the others all
-the same. ``fork`` is the address that `openmp.fork_address` gives, until a team of ``lanes``
-threads has been formed, or 0 where there is to be none.
+The units are cut into runs of neighbours, a *lane* for each thread, which takes those of its own
+lane in their order, and then what other lanes have left. So a thread that falls behind leaves its
+units to the others; and where none does, a thread works on what the last kernel left in the cache
+of its core, and so do torch's own operators, whose first thread has the first part as well.
+
+A *ticket* is a row of a table with one row a lane::
+
+    0        its lane
+    1        lanes
+    2        units
+    3, 4     the addresses that `openmp.team_addresses` gives, until a team of that many threads has
+             been formed, or 0 where there is to be none
+    TAKEN    units of the lane that have been taken
+
+All threads of a team hold the first row, and the runtime tells them their number; others hold the
+row of their lane.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
@@ -22,34 +33,76 @@ from spikemnist._runtime.compiler import inlined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FORK, NUMBER = 3, 4
+
+# A cache line has 8 numbers, wherever it begins: what is written shares none with anything else.
+TAKEN, ROW = 12, 24
+
+_LONG = ir.IntType(64)
+_NUMBER = ir.FunctionType(ir.IntType(32), [])
+
+
+def tickets(lanes: int, units: int, fork: int = 0, number: int = 0) -> NDArray[np.int64]:
+    """Return a table of tickets, none of whose units has been taken."""
+    table = np.zeros((lanes, ROW), np.int64)
+    table[:, 0] = range(lanes)
+    table[:, 1:5] = lanes, units, fork, number
+    return table
+
 
 @inlined
 def next_unit(ticket: NDArray[Any]) -> Any:
     """Take the next unit, which no other thread gets; the number of units when none is left."""
-    lanes, units = ticket[1], ticket[2]
-    run = -(-units // lanes)
-    while True:
-        number = take(ticket)
-        unit = number % lanes * run + number // lanes
-        if number >= lanes * run:
-            return units
-        if unit < units:  # the last run may be shorter
+    lanes, units, own = ticket[1], ticket[2], own_lane(ticket)
+    for step in range(lanes):
+        lane = (own + step) % lanes
+        unit = units * lane // lanes + take(ticket, lane)
+        if unit < units * (lane + 1) // lanes:
             return unit
+    return units
 
 
-def take(ticket: NDArray[Any]) -> Any:
-    """Take the next number; no other thread gets the same one."""
-    ticket[0] += 1
-    return ticket[0] - 1
+def own_lane(ticket: NDArray[Any]) -> Any:
+    """Return the lane of this thread."""
+    return ticket[0]
+
+
+def take(ticket: NDArray[Any], lane: int) -> Any:
+    """Take the next number of a lane; no other thread gets the same one."""
+    table = ticket.base
+    assert table is not None
+    table[lane, TAKEN] += 1
+    return table[lane, TAKEN] - 1
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _take_code(typing: Any, ticket: Any) -> Any:
+def _own_lane_code(typing: Any, ticket: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(ticket)(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+        address = builder.load(builder.gep(data, [ir.Constant(_LONG, NUMBER)]))
+        row, before = builder.load(data), builder.block
+        with builder.if_then(builder.icmp_unsigned("!=", address, ir.Constant(_LONG, 0))):
+            function = builder.inttoptr(address, _NUMBER.as_pointer())
+            number, inside = builder.zext(builder.call(function, []), _LONG), builder.block
+        lane = builder.phi(_LONG)
+        lane.add_incoming(row, before)
+        lane.add_incoming(number, inside)
+        return lane
 
     return types.int64(ticket), code
 
 
-overload(take)(lambda ticket: lambda ticket: _take_code(ticket))
+@intrinsic  # type: ignore[untyped-decorator]
+def _take_code(typing: Any, ticket: Any, lane: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(ticket)(context, builder, arguments[0]).data
+        rows = builder.sub(arguments[1], builder.load(data))
+        place = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
+        one = ir.Constant(_LONG, 1)
+        return builder.atomic_rmw("add", builder.gep(data, [place]), one, "monotonic")
+
+    return types.int64(ticket, types.int64), code
+
+
+overload(own_lane)(lambda ticket: lambda ticket: _own_lane_code(ticket))
+overload(take)(lambda ticket, lane: lambda ticket, lane: _take_code(ticket, lane))
