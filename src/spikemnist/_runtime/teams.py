@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _BYTES = ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
-_START = ir.FunctionType(ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)])
+_START = ir.FunctionType(
+    ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)]
+)
 
 
 def by_team(ticket: NDArray[Any]) -> Any:

@@ -86,7 +86,11 @@ def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
 
 def _in_pool(kernel: Callable[..., None], table: NDArray[np.int64], *arguments: Any) -> None:
     pool, held = _pool(len(table) - 1), [arguments]
-    futures = [pool.submit(lambda row=row: kernel(row, *held[0])) for row in table[1:]]
+
+    def help_out(row: NDArray[np.int64]) -> None:
+        kernel(row, *held[0])
+
+    futures = [pool.submit(help_out, row) for row in table[1:]]
     try:
         kernel(table[0], *arguments)
     finally:

@@ -1,0 +1,15 @@
+"""Local learning: spike-timing-dependent plasticity, and a classifier that learns by it."""
+
+from spikemnist.plasticity.assignment import assign_classes, class_scores
+from spikemnist.plasticity.classifier import STDPClassifier
+from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_window
+
+__all__ = [
+    "STDPClassifier",
+    "assign_classes",
+    "class_scores",
+    "pair_stdp",
+    "post_stdp",
+    "reward_stdp",
+    "stdp_window",
+]

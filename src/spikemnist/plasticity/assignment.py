@@ -1,0 +1,160 @@
+"""From spikes of neurons that know no classes to classes.
+
+Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Voting = Literal["proportional", "assigned"]
+VOTINGS: tuple[str, ...] = get_args(Voting)
+"""How spikes vote: see `class_scores`."""
+
+MONOPOLY = 0.25
+"""Share of all spikes from which a neuron is reported."""
+
+UNASSIGNED = -1
+"""The class of a neuron that never fired."""
+
+
+class Responses:
+    """How neurons respond to classes: sums over images, to which more can be added.
+
+    Parameters
+    ----------
+    num_classes, num_neurons
+        ``C`` and ``N``.
+
+    Attributes
+    ----------
+    spikes
+        Of each neuron for the images of each class, int64 ``[C, N]``.
+    images
+        Of each class, int64 ``[C]``.
+
+    Examples
+    --------
+    >>> responses = Responses(2, 3)
+    >>> responses.add(np.array([[4, 0, 0], [0, 2, 0], [1, 4, 0]]), np.array([0, 1, 1]))
+    >>> responses.mean
+    array([[4. , 0. , 0. ],
+           [0.5, 3. , 0. ]])
+    """
+
+    def __init__(self, num_classes: int, num_neurons: int) -> None:
+        self.spikes = np.zeros((num_classes, num_neurons), np.int64)
+        self.images = np.zeros(num_classes, np.int64)
+
+    def add(self, counts: Array, labels: Array) -> None:
+        """Add images: their spikes ``[B, N]``, and classes in 0..C-1 ``[B]``."""
+        np.add.at(self.spikes, labels, counts)
+        np.add.at(self.images, labels, 1)
+
+    @property
+    def mean(self) -> Array:
+        """Spikes for an image of each class, float64 ``[C, N]``; 0 for a class without images."""
+        return self.spikes / np.maximum(self.images, 1)[:, None]
+
+    def state(self, name: str) -> dict[str, Array]:
+        """Return the sums by names of their own."""
+        return {f"{name}.spikes": self.spikes, f"{name}.images": self.images}
+
+    def restore(self, name: str, arrays: Mapping[str, Array]) -> None:
+        """Take the sums over from what `state` returned."""
+        self.spikes[:], self.images[:] = arrays[f"{name}.spikes"], arrays[f"{name}.images"]
+
+
+def assign_classes(mean_responses: Array) -> Array:
+    """Assign each neuron to the class that it responds to most.
+
+    Parameters
+    ----------
+    mean_responses
+        Spikes for an image of each class, ``[C, N]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 ``[N]``, `UNASSIGNED` for a neuron that never fired.
+
+    Examples
+    --------
+    >>> assign_classes(np.array([[4.0, 0.0, 0.0], [0.5, 3.0, 0.0]]))
+    array([ 0,  1, -1])
+    """
+    best = mean_responses.argmax(0)
+    return np.where(mean_responses.max(0) > 0, best, UNASSIGNED)
+
+
+def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
+    r"""Let the spikes for an image vote for a class.
+
+    Parameters
+    ----------
+    counts
+        Spikes :math:`n_j` of each neuron, ``[B, N]``.
+    mean_responses
+        :math:`r_{cj}`, spikes for an image of each class, ``[C, N]``.
+    voting
+        ``"assigned"``: the mean of the spikes of the neurons that are assigned to a class, as
+        Diehl and Cook have it. ``"proportional"``: each spike is shared out among the classes,
+        :math:`\sum_j n_j r_{cj} / \sum_{c'} r_{c'j}`, so that a neuron that responds to fours and
+        to nines votes for both.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``[B, C]``.
+
+    Examples
+    --------
+    >>> responses = np.array([[4.0, 0.0], [1.0, 3.0]])
+    >>> class_scores(np.array([[5, 2]]), responses, "proportional")
+    array([[4., 3.]])
+    >>> class_scores(np.array([[5, 2]]), responses, "assigned")
+    array([[5., 2.]])
+    """
+    if voting == "assigned":
+        members = assign_classes(mean_responses) == np.arange(len(mean_responses))[:, None]
+        shares = members / np.maximum(members.sum(1, keepdims=True), 1)
+    else:
+        total = mean_responses.sum(0)
+        shares = mean_responses / np.where(total > 0, total, 1)
+    # Not a matrix product, whose roundings depend on how many images there are: votes may be even.
+    scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
+    return scores
+
+
+def warn_of_idle(spikes: Array) -> None:
+    """Warn of neurons that never fire, and of one that fires for all the others.
+
+    Parameters
+    ----------
+    spikes
+        Of each neuron for all images, ``[N]``.
+    """
+    dead = int((spikes == 0).sum())
+    if dead:
+        warnings.warn(
+            f"{dead} of {len(spikes)} neurons never fired: more neurons than the images need, "
+            "too few images for all thresholds to rise, or too much inhibition",
+            stacklevel=3,
+        )
+    share = spikes.max() / max(spikes.sum(), 1)
+    if len(spikes) * MONOPOLY > 1 and share > MONOPOLY:
+        warnings.warn(
+            f"neuron {int(spikes.argmax())} made {share:.0%} of all spikes: raise theta_plus, "
+            "so that a neuron that fires often needs more to fire again, or show more images",
+            stacklevel=3,
+        )

@@ -1,0 +1,420 @@
+"""Unsupervised digits: a competitive layer that learns by STDP, as an ordinary estimator.
+
+Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist.encoding import splitmix
+from spikemnist.plasticity import files, network
+from spikemnist.plasticity.assignment import (
+    Responses,
+    assign_classes,
+    class_scores,
+    warn_of_idle,
+)
+from spikemnist.plasticity.checks import (
+    check_images,
+    check_labels,
+    check_parameters,
+    check_size,
+    encode_labels,
+    not_fitted,
+)
+from spikemnist.plasticity.estimator import Estimator
+from spikemnist.plasticity.learning import Progress, interruptible, learn_blocks, respond
+from spikemnist.plasticity.passes import Run
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spikemnist.plasticity.assignment import Voting
+    from spikemnist.plasticity.network import Layer
+
+    Array = NDArray[Any]
+
+LEARNING, RESPONDING = 0, 1
+"""Which word of ``random_state`` is the seed of what."""
+
+
+@dataclass(eq=False)
+class STDPClassifier(Estimator):
+    r"""Digits learned without labels by spike-timing-dependent plasticity.
+
+    Images become Poisson spikes, which excite neurons with adaptive thresholds. A neuron that
+    fires inhibits all the others, its threshold rises, and its weights come closer to what it saw:
+
+    .. math:: \Delta w_f = \eta\, (x_f - x_{tar}) (w_{max} - w_f)^\mu
+
+    for the trace :math:`x_f` of its input f, which grows by 1 with each spike there and decays with
+    ``tau_trace``. After an image, the weights of a neuron that learned are scaled to their total.
+    Labels serve only afterwards, to assign neurons to the classes that they respond to.
+
+    Parameters
+    ----------
+    n_neurons
+        ``N``.
+    passes
+        How often `fit` shows all the images, each time in another order.
+    duration, timestep
+        Of a presentation, in ms.
+    rest
+        Time after an image, in ms, in which everything but the thresholds returns to rest.
+    max_rate
+        Of a pixel of 1, in Hz.
+    min_spikes, rate_step
+        An image for which the neurons fire less often than this is presented again, its rates
+        ``rate_step`` Hz times its pixels higher.
+    tau_membrane
+        Time constant of the membrane, in ms.
+    rest_potential, reset_potential, threshold
+        In mV.
+    refractory
+        Time after a spike in which a neuron does not fire, in ms.
+    excitatory_potential, inhibitory_potential
+        Reversal potentials, in mV.
+    tau_excitation, tau_inhibition
+        Time constants of the conductances, in ms.
+    inhibition
+        Conductance, in units of the leak, that a spike adds in all other neurons.
+    theta_plus
+        What a spike adds to the threshold, in mV; 0.05 for 400 neurons, and in proportion to their
+        number, when None: where there are more, each of them fires less often.
+    tau_theta
+        Time constant with which thresholds fall, in ms.
+    learning_rate, target_trace, weight_dependence
+        :math:`\eta`, :math:`x_{tar}` and :math:`\mu`.
+    tau_trace
+        Time constant of the traces, in ms.
+    max_weight, total_weight
+        :math:`w_{max}`, and the sum of the weights of a neuron.
+    voting
+        How spikes vote for a class: see `class_scores`.
+    random_state
+        Seed of the first weights, of the order of the images and of all spikes.
+
+    Attributes
+    ----------
+    classes_
+        The labels, sorted.
+    n_features_in_
+        ``F``.
+    interrupted_
+        Whether Ctrl-C ended `fit`.
+
+    Notes
+    -----
+    The network is that of Diehl and Cook. What differs, and why:
+
+    - The inhibitory neurons, which fire a timestep after theirs do, are left out: a spike raises
+      the inhibitory conductance of the others in the timestep after it.
+    - The membrane equation takes its conductances at the end of a timestep (backward Euler), and
+      so is stable for any inhibition, also with a ``timestep`` of 1 ms in place of 0.5 ms.
+    - ``inhibition`` is 50 in place of 17, and ``learning_rate``, ``target_trace`` and
+      ``weight_dependence``, of which the paper gives no values, are what did best on 10,000
+      training images that were held out.
+    - ``theta_plus`` depends on the number of neurons: see there.
+    - ``voting="proportional"``: spikes count for all the classes that a neuron responds to. The
+      vote of the paper is ``"assigned"``.
+
+    Random numbers are functions of ``random_state``, of the number of the image and of the
+    timestep. So the weights are the same, bit for bit, for any number of threads; and the response
+    to an image is the same whichever others there are.
+
+    P. Diehl, M. Cook, *Unsupervised learning of digit recognition using spike-timing-dependent
+    plasticity*, Frontiers in Computational Neuroscience 9:99, 2015.
+
+    Examples
+    --------
+    >>> from spikemnist.data import load_digits
+    >>> train, test = load_digits()
+    >>> classifier = STDPClassifier(n_neurons=100, theta_plus=0.05)  # few images
+    >>> classifier = classifier.fit(train.images, train.labels, progress=False)
+    >>> classifier.score(test.images, test.labels) > 0.8
+    True
+    """
+
+    n_neurons: int = 400
+    _: KW_ONLY
+    passes: int = 1
+    duration: float = 350.0
+    timestep: float = 1.0
+    rest: float = 150.0
+    max_rate: float = 63.75
+    min_spikes: int = 5
+    rate_step: float = 32.0
+    tau_membrane: float = 100.0
+    rest_potential: float = -65.0
+    reset_potential: float = -65.0
+    threshold: float = -52.0
+    refractory: float = 5.0
+    excitatory_potential: float = 0.0
+    inhibitory_potential: float = -100.0
+    tau_excitation: float = 1.0
+    tau_inhibition: float = 2.0
+    inhibition: float = 50.0
+    theta_plus: float | None = None
+    tau_theta: float = 1e7
+    learning_rate: float = 0.005
+    target_trace: float = 0.3
+    weight_dependence: float = 1.0
+    tau_trace: float = 20.0
+    max_weight: float = 1.0
+    total_weight: float = 78.4
+    voting: Voting = "proportional"
+    random_state: int = 0
+
+    def fit(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> STDPClassifier:
+        """Forget everything, learn from images, and assign the neurons to classes.
+
+        Ctrl-C ends it after the images at hand, with ``interrupted_`` set and the neurons
+        assigned by their latest responses.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8, or floating in [0, 1].
+        labels
+            ``[B]``: whole numbers or strings.
+        checkpoint
+            File to which everything is written every 10,000 images, and when Ctrl-C is pressed.
+        resume
+            Go on where the checkpoint ends, to the same bits as without an interruption.
+        progress
+            Show a bar with the running accuracy, if standard error is a terminal.
+
+        Returns
+        -------
+        STDPClassifier
+
+        Raises
+        ------
+        ValueError
+            For parameters, images or labels that cannot be used, and for a checkpoint of others.
+        FileExistsError
+            When the checkpoint exists and is not to be resumed.
+
+        Warns
+        -----
+        UserWarning
+            When neurons never fire, or one makes a quarter of all spikes.
+        """
+        check_parameters(self)
+        pixels = check_images(images)
+        self.classes_, encoded = check_labels(labels, len(pixels))
+        file = files.new_or_resumed(checkpoint, resume=resume)
+        self._begin(pixels.shape[1])
+        run = Run(
+            self._layer,
+            self._progress,
+            pixels,
+            encoded,
+            self.plain_params(),
+            (self._seed(LEARNING), self._seed(RESPONDING)),
+        )
+        if file and resume:
+            run.restore(file)
+        elif file:
+            run.save(file)  # a run killed at once can be resumed as well
+        with interruptible() as interruption:
+            run.learn(file, interruption, progress=progress)
+            responses = run.respond(interruption, progress=progress)
+        self.interrupted_ = interruption.asked
+        self._responses = responses or self._progress.recent
+        warn_of_idle(self._responses.spikes.sum(0))
+        return self
+
+    def partial_fit(
+        self, images: ArrayLike, labels: ArrayLike, classes: ArrayLike | None = None
+    ) -> STDPClassifier:
+        """Learn from images once, in their order, and assign the neurons by what they just did.
+
+        Parameters
+        ----------
+        images, labels
+            As `fit` takes them.
+        classes
+            All classes that there will be; at the first call only, where it may be left out if
+            all of them are among ``labels``.
+
+        Returns
+        -------
+        STDPClassifier
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and labels of no class.
+        """
+        check_parameters(self)
+        fitted = hasattr(self, "_layer")
+        pixels = check_images(images)
+        if fitted:
+            check_size(self, pixels)
+        if not fitted:
+            self.classes_, _ = check_labels(labels if classes is None else classes, None)
+            self._begin(pixels.shape[1])
+        encoded = encode_labels(labels, len(pixels), self.classes_)
+        order, seed = np.arange(len(pixels)), self._seed(LEARNING)
+        for _ in learn_blocks(self._layer, self._progress, pixels, encoded, order, seed):
+            pass
+        self._responses = self._progress.recent
+        return self
+
+    def count_spikes(self, images: ArrayLike) -> Array:
+        """Return how often each neuron fires for images, int32 ``[B, N]``.
+
+        Parameters
+        ----------
+        images
+            As `fit` takes them, of the size that was fitted.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before `fit`.
+        """
+        layer = self._fitted_layer()
+        pixels = check_size(self, check_images(images))
+        return np.concatenate(list(respond(layer, pixels, self._seed(RESPONDING))))
+
+    def decision_function(self, images: ArrayLike) -> Array:
+        """Return the votes for each class, float64 ``[B, C]``; see `class_scores`.
+
+        Of two classes, the votes for the second less those for the first, ``[B]``.
+
+        Parameters
+        ----------
+        images
+            As `count_spikes` takes them.
+        """
+        scores = class_scores(self.count_spikes(images), self.responses_, self.voting)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, images: ArrayLike) -> Array:
+        """Return the class with the most votes for each image, ``[B]``.
+
+        Parameters
+        ----------
+        images
+            As `count_spikes` takes them.
+        """
+        scores = self.decision_function(images)
+        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
+        winners: Array = self.classes_[best]
+        return winners
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write parameters, weights, thresholds and assignments to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path
+            The file, usually ``*.safetensors``.
+        """
+        layer = self._fitted_layer()
+        arrays, numbers = self._progress.state()
+        arrays |= self._responses.state("responses")
+        arrays |= {"weights": layer.weights, "theta": layer.theta}
+        metadata = {
+            "parameters": self.plain_params(),
+            "classes": self.classes_.tolist(),
+            "progress": numbers,
+        }
+        return files.write(path, files.CLASSIFIER, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> STDPClassifier:
+        """Return the classifier that `save` wrote; it predicts the same.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When it is damaged or holds no such classifier.
+        """
+        arrays, metadata = files.read(path, files.CLASSIFIER)
+        try:
+            loaded = cls(**metadata["parameters"])
+            check_parameters(loaded)
+            loaded.classes_ = np.array(metadata["classes"])
+            loaded._begin(arrays["weights"].shape[1])
+            loaded._layer.set(arrays["weights"], arrays["theta"])
+            loaded._progress.restore(arrays, metadata["progress"])
+            loaded._responses.restore("responses", arrays)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(
+                f"{path} does not hold the classifier that it describes: {error}"
+            ) from error
+        return loaded
+
+    @property
+    def weights_(self) -> Array:
+        """Weights, float32 ``[N, F]``."""
+        return self._fitted_layer().weights
+
+    @property
+    def theta_(self) -> Array:
+        """Adaptation of the thresholds in mV, float32 ``[N]``."""
+        return self._fitted_layer().theta
+
+    @property
+    def responses_(self) -> Array:
+        """Spikes of each neuron for an image of each class, float64 ``[C, N]``."""
+        self._fitted_layer()
+        return self._responses.mean
+
+    @property
+    def assignments_(self) -> Array:
+        """Position in ``classes_`` of the class of each neuron, -1 if it never fired, ``[N]``."""
+        return assign_classes(self.responses_)
+
+    @property
+    def accuracy_history_(self) -> Array:
+        """Images seen and the running accuracy there, float64 ``[windows, 2]``."""
+        self._fitted_layer()
+        return np.array(self._progress.history, np.float64).reshape(-1, 2)
+
+    @property
+    def n_images_seen_(self) -> int:
+        """How many images have been learned from, those of all passes."""
+        self._fitted_layer()
+        return self._progress.seen
+
+    def _begin(self, features: int) -> None:
+        self.n_features_in_ = features
+        weights = network.first_weights(self, features)
+        self._layer = network.build(self, weights, np.zeros(self.n_neurons, np.float32))
+        self._progress = Progress(len(self.classes_), self.n_neurons, self.voting)
+        self._responses = Responses(len(self.classes_), self.n_neurons)
+
+    def _fitted_layer(self) -> Layer:
+        layer: Layer | None = vars(self).get("_layer")
+        if layer is None:
+            raise not_fitted(self)
+        return layer
+
+    def _seed(self, use: int) -> int:
+        return splitmix.word(int(self.random_state), use)

@@ -1,0 +1,77 @@
+"""What scikit-learn expects of an estimator, without needing scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist.plasticity.checks import label_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
+
+
+class Estimator:
+    """Conventions of a dataclass whose fields are its parameters."""
+
+    def predict(self, images: ArrayLike) -> NDArray[Any]:
+        """Return the class of each image, ``[B]``."""
+        raise NotImplementedError
+
+    def score(self, images: ArrayLike, labels: ArrayLike) -> float:
+        """Return the share of images whose class is predicted.
+
+        Parameters
+        ----------
+        images, labels
+            As ``fit`` takes them.
+        """
+        predicted = self.predict(images)
+        return float((predicted == label_array(labels, len(predicted))).mean())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep
+            Of no meaning here: no parameter is an estimator.
+        """
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change parameters by name, and return the estimator.
+
+        Raises
+        ------
+        ValueError
+            For a name that is none.
+        """
+        known = self.get_params()
+        for name, value in parameters.items():
+            if name not in known:
+                raise ValueError(f"Invalid parameter {name!r}: choose from {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def plain_params(self) -> dict[str, Any]:
+        """Return the parameters as Python's own numbers, which JSON knows."""
+        return {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params().items()
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what this is; nobody else calls it."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(poor_score=True),
+            input_tags=InputTags(three_d_array=True, positive_only=True),
+        )

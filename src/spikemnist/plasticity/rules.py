@@ -1,0 +1,312 @@
+r"""Spike-timing-dependent plasticity as pure functions of two spike trains.
+
+All of them are one rule. With the traces
+
+.. math::
+
+    x_t = e^{-\Delta t / \tau_+} x_{t-1} + S^{pre}_t \qquad
+    y_t = e^{-\Delta t / \tau_-} y_{t-1} + S^{post}_t
+
+of which each spike sees what the spikes before have left, a weight changes when either of its
+neurons fires, first by the presynaptic spikes of a timestep and then by the postsynaptic ones:
+
+.. math::
+
+    w &\leftarrow w - A_- (w - w_{min})^\mu \sum_b S^{pre}_{tb}\, y_{t-1,b} e^{-\Delta t/\tau_-} \\
+    w &\leftarrow w + A_+ (w_{max} - w)^\mu \sum_b S^{post}_{tb}\, x_{t-1,b} e^{-\Delta t/\tau_+}
+
+and remains between its bounds. The samples of a batch share the weights, and their changes in a
+timestep are added up. The weight dependence :math:`\mu` is 0 for the additive rule, 1 for the
+multiplicative one, and between them for the power law.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic neurons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from spikemnist.plasticity.rule import Rule, apply, decay, is_nearest, worth
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Traces = Literal["all", "nearest"]
+"""Whether a spike pairs with all spikes before it or with the nearest, which sets a trace to 1."""
+
+Backend = Literal["auto", "reference", "event_driven"]
+
+
+def pair_stdp(
+    pre: Tensor,
+    post: Tensor,
+    weight: Tensor,
+    *,
+    a_plus: float = 0.01,
+    a_minus: float = 0.0105,
+    tau_plus: float = 20.0,
+    tau_minus: float = 20.0,
+    weight_dependence: float = 0.0,
+    w_min: float = 0.0,
+    w_max: float = 1.0,
+    traces: Traces = "all",
+    timestep: float = 1.0,
+    backend: Backend = "auto",
+) -> Tensor:
+    r"""Change weights by the timing of pairs of spikes.
+
+    A presynaptic spike ``lag`` ms before a postsynaptic one makes the weight stronger, by
+    :math:`A_+ (w_{max} - w)^\mu e^{-lag / \tau_+}`; after it, weaker; see `stdp_window`. Two
+    spikes in the same timestep do nothing to each other.
+
+    Parameters
+    ----------
+    pre, post
+        Spikes ``[T, B, I]`` and ``[T, B, J]``, any dtype.
+    weight
+        ``[J, I]``, floating, between the bounds; not changed.
+    a_plus, a_minus
+        :math:`A_+` and :math:`A_-`.
+    tau_plus, tau_minus
+        Time constants of the traces, in ms.
+    weight_dependence
+        :math:`\mu`.
+    w_min, w_max
+        Bounds of the weights.
+    traces
+        Whether a spike pairs with ``"all"`` spikes before it or with the ``"nearest"``.
+    timestep
+        In ms.
+    backend
+        ``"reference"`` goes through the timesteps in plain torch, on any device; ``"event_driven"``
+        works only where a spike is, on the CPU; ``"auto"`` takes that one where it can serve.
+
+    Returns
+    -------
+    torch.Tensor
+        The new weights, ``[J, I]``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a weight outside of its bounds, or constants out of range.
+
+    Notes
+    -----
+    The equations are at the top of `spikemnist.plasticity.rules`.
+
+    Song, Miller, Abbott, *Competitive Hebbian learning through spike-timing-dependent synaptic
+    plasticity*, Nature Neuroscience 3, 2000, for the additive rule; Gütig, Aharonov, Rotter,
+    Sompolinsky, *Learning input correlations through nonlinear temporally asymmetric Hebbian
+    plasticity*, Journal of Neuroscience 23, 2003, for the weight dependence; Morrison, Diesmann,
+    Gerstner, *Phenomenological models of synaptic plasticity based on spike timing*, Biological
+    Cybernetics 98, 2008, for the traces.
+
+    Examples
+    --------
+    >>> import math, torch
+    >>> pre, post = torch.zeros(30, 1, 1), torch.zeros(30, 1, 1)
+    >>> pre[5], post[15] = 1, 1  # 10 ms before
+    >>> change = pair_stdp(pre, post, torch.full((1, 1), 0.5)) - 0.5
+    >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
+    (0.00607, 0.00607)
+    """
+    rule = Rule(
+        a_plus=a_plus,
+        a_minus=a_minus,
+        decay_plus=decay(tau_plus, timestep),
+        decay_minus=decay(tau_minus, timestep),
+        weight_dependence=weight_dependence,
+        w_min=w_min,
+        w_max=w_max,
+        nearest=is_nearest(traces),
+    )
+    return apply(rule, pre, post, weight, None, backend)
+
+
+def post_stdp(
+    pre: Tensor,
+    post: Tensor,
+    weight: Tensor,
+    *,
+    learning_rate: float = 0.005,
+    target_trace: float = 0.3,
+    tau_trace: float = 20.0,
+    weight_dependence: float = 1.0,
+    w_min: float = 0.0,
+    w_max: float = 1.0,
+    traces: Traces = "all",
+    timestep: float = 1.0,
+    backend: Backend = "auto",
+) -> Tensor:
+    r"""Change weights when a postsynaptic neuron fires, as Diehl and Cook do.
+
+    .. math:: w \leftarrow w + \eta \sum_b S^{post}_{tb} (x_{tb} - x_{tar}) (w_{max} - w)^\mu
+
+    so that inputs which fired lately become stronger and all others weaker. The trace includes the
+    presynaptic spikes of the same timestep: they may have caused the postsynaptic one. Only
+    postsynaptic spikes, which are few, cost work.
+
+    Parameters
+    ----------
+    pre, post, weight
+        As `pair_stdp` takes them.
+    learning_rate, target_trace
+        :math:`\eta` and :math:`x_{tar}`.
+    tau_trace
+        Time constant of the trace, in ms.
+    weight_dependence
+        :math:`\mu`.
+    w_min, w_max, traces, timestep, backend
+        As `pair_stdp` takes them.
+
+    Returns
+    -------
+    torch.Tensor
+        The new weights, ``[J, I]``.
+
+    Raises
+    ------
+    ValueError
+        As `pair_stdp` does.
+
+    Notes
+    -----
+    P. Diehl, M. Cook, *Unsupervised learning of digit recognition using spike-timing-dependent
+    plasticity*, Frontiers in Computational Neuroscience 9:99, 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> pre, post = torch.zeros(9, 1, 2), torch.zeros(9, 1, 1)
+    >>> pre[2, 0, 0], post[2] = 1, 1
+    >>> post_stdp(pre, post, torch.full((1, 2), 0.5), learning_rate=0.1)
+    tensor([[0.5350, 0.4850]])
+    """
+    rule = Rule(
+        a_plus=learning_rate,
+        a_minus=0.0,
+        decay_plus=decay(tau_trace, timestep),
+        decay_minus=0.0,
+        weight_dependence=weight_dependence,
+        w_min=w_min,
+        w_max=w_max,
+        target=target_trace,
+        nearest=is_nearest(traces),
+        at_once=True,
+    )
+    return apply(rule, pre, post, weight, None, backend)
+
+
+def reward_stdp(
+    pre: Tensor,
+    post: Tensor,
+    weight: Tensor,
+    reward: Tensor,
+    *,
+    a_plus: float = 0.01,
+    a_minus: float = 0.0105,
+    tau_plus: float = 20.0,
+    tau_minus: float = 20.0,
+    tau_eligibility: float = 100.0,
+    w_min: float = 0.0,
+    w_max: float = 1.0,
+    traces: Traces = "all",
+    timestep: float = 1.0,
+    backend: Backend = "auto",
+) -> Tensor:
+    r"""Change weights by pairs of spikes that a reward follows.
+
+    What additive `pair_stdp` would do goes into an eligibility trace, and the reward r decides:
+
+    .. math::
+
+        e_t &= e^{-\Delta t / \tau_e} e_{t-1} + \Delta w_t \\
+        w &\leftarrow w + \sum_{t, b} r_{tb}\, e_{tb}
+
+    A change at timestep s is thus worth :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`
+    times what it is, and that is how it is computed, without a trace for each weight. The weights
+    are brought between their bounds at the end.
+
+    Parameters
+    ----------
+    pre, post, weight
+        As `pair_stdp` takes them.
+    reward
+        ``[T]`` or ``[T, B]``; negative for a punishment.
+    tau_eligibility
+        :math:`\tau_e`, in ms.
+    a_plus, a_minus, tau_plus, tau_minus, w_min, w_max, traces, timestep, backend
+        As `pair_stdp` takes them.
+
+    Returns
+    -------
+    torch.Tensor
+        The new weights, ``[J, I]``.
+
+    Raises
+    ------
+    ValueError
+        As `pair_stdp` does, and for a reward of another shape.
+
+    Notes
+    -----
+    R. Florian, *Reinforcement learning through modulation of spike-timing-dependent synaptic
+    plasticity*, Neural Computation 19, 2007; E. Izhikevich, *Solving the distal reward problem
+    through linkage of STDP and dopamine signaling*, Cerebral Cortex 17, 2007.
+
+    Examples
+    --------
+    >>> import math, torch
+    >>> pre, post, reward = torch.zeros(30, 1, 1), torch.zeros(30, 1, 1), torch.zeros(30)
+    >>> pre[5], post[15], reward[25] = 1, 1, 2.0
+    >>> change = reward_stdp(pre, post, torch.full((1, 1), 0.5), reward) - 0.5
+    >>> round(change.item(), 5), round(2 * math.exp(-10 / 100) * 0.01 * math.exp(-10 / 20), 5)
+    (0.01098, 0.01098)
+    """
+    rule = Rule(
+        a_plus=a_plus,
+        a_minus=a_minus,
+        decay_plus=decay(tau_plus, timestep),
+        decay_minus=decay(tau_minus, timestep),
+        weight_dependence=0.0,
+        w_min=w_min,
+        w_max=w_max,
+        nearest=is_nearest(traces),
+    )
+    gain = worth(reward, pre, decay(tau_eligibility, timestep), weight.dtype)
+    return apply(rule, pre, post, weight, gain, backend)
+
+
+def stdp_window(
+    lag: Tensor,
+    *,
+    a_plus: float = 0.01,
+    a_minus: float = 0.0105,
+    tau_plus: float = 20.0,
+    tau_minus: float = 20.0,
+) -> Tensor:
+    r"""Return the change of a weight by one pair of spikes, for the additive rule.
+
+    .. math::
+
+        \Delta w = A_+ e^{-lag / \tau_+} \text{ for } lag > 0, \quad
+        -A_- e^{lag / \tau_-} \text{ for } lag < 0, \quad 0 \text{ for } lag = 0
+
+    Parameters
+    ----------
+    lag
+        Time of the postsynaptic spike less that of the presynaptic one, in ms, any shape.
+    a_plus, a_minus, tau_plus, tau_minus
+        As `pair_stdp` takes them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> stdp_window(torch.tensor([-20.0, 0.0, 20.0]))
+    tensor([-0.0039,  0.0000,  0.0037])
+    """
+    stronger, weaker = a_plus * (-lag / tau_plus).exp(), -a_minus * (lag / tau_minus).exp()
+    return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
