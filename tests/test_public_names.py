@@ -27,6 +27,16 @@ FIRST = [
     "save_model",
 ]
 NAMES = {
+    "plasticity": [
+        "STDPClassifier",
+        "STDPEvaluation",
+        "assign_classes",
+        "class_scores",
+        "pair_stdp",
+        "post_stdp",
+        "reward_stdp",
+        "stdp_window",
+    ],
     "data": [
         "EVENT",
         "Crop",
@@ -133,6 +143,8 @@ NAMES = {
     "viz": [
         "animate",
         "animate_events",
+        "animate_receptive_fields",
+        "assignments",
         "codes",
         "confusion",
         "decision",
@@ -143,7 +155,10 @@ NAMES = {
         "membrane",
         "raster",
         "receptive_fields",
+        "running_accuracy",
         "spike_counts",
+        "stdp_window",
+        "thresholds",
         "training_curves",
     ],
 }

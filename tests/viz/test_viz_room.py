@@ -18,6 +18,7 @@ from spikemnist import viz
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import LeakyMLP
+from spikemnist.plasticity import STDPClassifier, stdp_window
 from spikemnist.training.evaluation import Evaluation
 from spikemnist.training.history import EpochMetrics, History
 
@@ -26,6 +27,11 @@ ENERGY = measure_energy(
     LeakyMLP(4, (3,), 2),
     (torch.rand(6, 4), torch.arange(6) % 2),
     encoder=LatencyEncoder(num_steps=3),
+)
+LAGS = torch.arange(-50.0, 51.0)
+WEIGHTS = torch.rand(9, 784)
+CLASSIFIER = STDPClassifier(10, duration=50.0, max_rate=200.0, min_spikes=0, theta_plus=0.5).fit(
+    torch.rand(64, 16), torch.arange(64) % 2, progress=False
 )
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
 
@@ -49,7 +55,12 @@ def draw_all(record, folder=None):
         "energy": viz.energy(ENERGY),
         "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
         "event_scatter": viz.event_scatter(EVENTS, sensor=(34, 34)),
+        "stdp_window": viz.stdp_window(LAGS, stdp_window(LAGS)),
+        "assignments": viz.assignments(CLASSIFIER),
+        "thresholds": viz.thresholds(CLASSIFIER),
+        "running_accuracy": viz.running_accuracy(CLASSIFIER),
         "animate": viz.animate(record),
+        "animate_receptive_fields": viz.animate_receptive_fields([WEIGHTS, 2 * WEIGHTS]),
         "animate_events": viz.animate_events(EVENTS, sensor=(34, 34), num_frames=3),
     }
     if folder is not None:
@@ -149,7 +160,7 @@ def test_records_made_in_inference_mode():
     with torch.inference_mode():
         record = make_record()
     pictures = draw_all(record)
-    for name in ("animate", "animate_events"):
+    for name in ("animate", "animate_events", "animate_receptive_fields"):
         assert "<img" in pictures[name].to_jshtml()
 
 

@@ -57,8 +57,6 @@ def _parse(words: list[str]) -> Command:
     import tyro
 
     from spikemnist.cli import options
-    from spikemnist.cli.recipes import defaults_of
-    from spikemnist.cli.runs import resumed
 
     def parse(kind: object, words: list[str], **settings: object) -> Command:
         return tyro.cli(  # type: ignore[call-overload,no-any-return]
@@ -74,19 +72,30 @@ def _parse(words: list[str]) -> Command:
     try:
         with contextlib.redirect_stderr(complaint):
             command = parse(options.Command, words)
-            if isinstance(command, (options.Train, options.Encode)):
-                # What the run was started with, or the settings that go with recipe, data and
-                # model, take the place of the defaults, so that only options given now differ.
-                default, kind = defaults_of(command), type(command)
-                if isinstance(command, options.Train) and command.resume:
-                    default = resumed(command)
-                if default != kind():
-                    command = parse(kind, words[1:], default=default)
+            # What the run was started with, or the settings that go with recipe, data and model,
+            # take the place of the defaults, so that only options given now differ.
+            default = _defaults(command)
+            if default is not None:
+                command = parse(type(command), words[1:], default=default)
     except SystemExit as exit_:
         if exit_.code:
             raise WrongRequest(_one_line(complaint.getvalue())) from None
         raise
     return command
+
+
+def _defaults(command: Command) -> Command | None:
+    """Return what options begin with, where that is not what their command says."""
+    from spikemnist.cli import options
+    from spikemnist.cli.recipes import defaults_of
+    from spikemnist.cli.runs import resumed
+
+    if isinstance(command, options.Train | options.Stdp) and command.resume:
+        return resumed(command)
+    if isinstance(command, options.Train | options.Encode):
+        default = defaults_of(command)
+        return None if default == type(command)() else default
+    return None
 
 
 def _run(command: Command) -> int:

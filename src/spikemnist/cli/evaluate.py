@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spikemnist.cli import runs, sources
+from spikemnist.cli import runs, sources, stdp
 from spikemnist.cli.energy_table import table
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.encoding import get_encoder
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 def run(command: Evaluate) -> int:
     """Test a model on the test set of its run, or on another one."""
+    if runs.is_stdp(command.run):
+        return stdp.evaluate(command)
     with request():
         check_estimate(command.technology, command.memory)
         if not command.energy and (command.memory or command.technology != "45nm-fp32"):

@@ -97,8 +97,35 @@ class Train(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stdp(Source):
+    """Learn digits without labels by spike-timing-dependent plasticity, test, and draw."""
+
+    neurons: int = 400
+    """Neurons that compete."""
+
+    passes: int = 1
+    """Passes over the training images."""
+
+    theta_plus: float | None = None
+    """What a spike adds to a threshold, in mV; by the number of neurons when left out."""
+
+    voting: Literal["proportional", "assigned"] = "proportional"
+    """How spikes vote for a class: for all that a neuron responds to, or for the one that it is
+    assigned to."""
+
+    seed: int = 0
+    """Of the first weights, the order of the images, and the spikes."""
+
+    out: Path | None = None
+    """Run folder; a new one under runs/ when left out."""
+
+    resume: bool = False
+    """Continue the run in --out, with its own options."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(Common):
-    """Test a trained network."""
+    """Test a trained network, or what STDP has learned."""
 
     run: Positional[Path]
     """Run folder, or a model.safetensors file."""
@@ -184,4 +211,4 @@ class Bench(Common):
     """File for every figure, and the machine it was measured on."""
 
 
-Command = Train | Evaluate | Encode | Plot | Info | Bench
+Command = Train | Stdp | Evaluate | Encode | Plot | Info | Bench

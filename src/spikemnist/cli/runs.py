@@ -1,6 +1,6 @@
 """Run folders: what a training leaves behind, and how it is found again.
 
-``config.json``, ``metrics.csv``, ``checkpoint.pt``, ``model.safetensors`` and pictures.
+``config.json``, ``metrics.csv``, a checkpoint, ``model.safetensors`` and pictures.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.options import Train
+from spikemnist.cli.options import Stdp, Train
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Run = Train | Stdp
+"""The commands that leave a run folder behind."""
+
 CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
+STDP_CHECKPOINT = "checkpoint.safetensors"
 
 # A recipe is stored as what it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug")
@@ -29,7 +33,7 @@ _SINCE_0_1_0 = ("model", "layers", "batch_norm", "first_saccade", "stabilize", "
 """Options that are as by default in run folders that know nothing of them."""
 
 
-def new_run(command: Train) -> Path:
+def new_run(command: Run) -> Path:
     """Make the run folder of a new training and write its configuration.
 
     Raises
@@ -44,7 +48,12 @@ def new_run(command: Train) -> Path:
             "in it, or choose another --out"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"version": __version__, **_stored(command)}, indent=2) + "\n"
+    text = (
+        json.dumps(
+            {"version": __version__, "command": _name(type(command)), **_stored(command)}, indent=2
+        )
+        + "\n"
+    )
     write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
     return folder
 
@@ -54,7 +63,7 @@ def _is_free(folder: Path) -> bool:
     return folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
 
 
-def resumed(command: Train) -> Train:
+def resumed(command: Run) -> Run:
     """Return the options that the run in ``command.out`` was started with.
 
     Raises
@@ -64,10 +73,11 @@ def resumed(command: Train) -> Train:
     """
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
-    return Train(**read_config(command.out))
+    kind = type(command)
+    return kind(**read_config(command.out, kind))
 
 
-def check_resumed(command: Train) -> Path:
+def check_resumed(command: Run) -> Path:
     """Return the folder of a run to continue, when it was started with the same options.
 
     Raises
@@ -76,7 +86,7 @@ def check_resumed(command: Train) -> Path:
         Naming each option that differs.
     """
     assert command.out is not None  # `resumed` saw to it
-    stored = _stored(dataclasses.replace(command, **read_config(command.out)))
+    stored = _stored(dataclasses.replace(command, **read_config(command.out, type(command))))
     differences = [
         f"--{name.replace('_', '-')} was {stored[name]}, is {value}"
         for name, value in _stored(command).items()
@@ -89,27 +99,47 @@ def check_resumed(command: Train) -> Path:
     return command.out
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the options in the ``config.json`` of a run folder.
+def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
+    """Return the options in the ``config.json`` of the run folder of a command.
 
     Raises
     ------
     WrongRequest
-        When there is none, or it is damaged.
+        When there is none, it is damaged, or another command's.
     """
+    stored, wanted = _read(folder), _name(kind)
+    found = stored.get("command", _name(Train))
+    if found != wanted:
+        raise WrongRequest(f"{folder} is a run of `spikemnist {found}`, not of `{wanted}`")
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in _NOT_STORED]
+    try:
+        config = {name: stored[name] for name in names}
+        if "hidden" in config:
+            config["hidden"] = tuple(config["hidden"])
+        config["root"] = None if config["root"] is None else Path(config["root"])
+    except (KeyError, TypeError) as error:
+        raise WrongRequest(f"{folder / CONFIG} is damaged: {error!r}") from error
+    return config
+
+
+def is_stdp(folder: Path) -> bool:
+    """Return whether a run folder is that of `spikemnist stdp`."""
+    return folder.is_dir() and bool(_read(folder).get("command") == _name(Stdp))
+
+
+def _read(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
         raise WrongRequest(f"{folder} is no run folder: it has no {CONFIG}")
     try:
         known = {name: getattr(Train(), name) for name in _SINCE_0_1_0}
-        stored = {**known, **json.loads(file.read_text(encoding="utf-8"))}
-        names = [field.name for field in dataclasses.fields(Train) if field.name not in _NOT_STORED]
-        config = {name: stored[name] for name in names}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        return {**known, **json.loads(file.read_text(encoding="utf-8"))}
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise WrongRequest(f"{file} is damaged: {error!r}") from error
-    config["hidden"] = tuple(config["hidden"])
-    config["root"] = None if config["root"] is None else Path(config["root"])
-    return config
+
+
+def _name(kind: type[Run]) -> str:
+    return kind.__name__.lower()
 
 
 def event_options(config: Mapping[str, Any], data: str) -> dict[str, bool]:
@@ -118,16 +148,18 @@ def event_options(config: Mapping[str, Any], data: str) -> dict[str, bool]:
     return {name: config.get(name, False) for name in names}
 
 
-def _stored(command: Train) -> dict[str, Any]:
+def _stored(command: Run) -> dict[str, Any]:
     options = dataclasses.asdict(command)
     for name in _NOT_STORED:
-        del options[name]
-    options["hidden"] = list(command.hidden)
+        options.pop(name, None)
+    if isinstance(command, Train):
+        options["hidden"] = list(command.hidden)
     options["root"] = None if command.root is None else str(command.root.resolve())
     return options
 
 
-def _unused_folder(command: Train) -> Path:
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{command.data}-{command.encoder}"
+def _unused_folder(command: Run) -> Path:
+    how = command.encoder if isinstance(command, Train) else _name(Stdp)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{command.data}-{how}"
     taken = (Path("runs", name if n == 1 else f"{name}-{n}") for n in range(1, 1000))
     return next(folder for folder in taken if not folder.exists())

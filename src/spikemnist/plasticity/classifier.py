@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikemnist.encoding import splitmix
-from spikemnist.plasticity import files, network
+from spikemnist.plasticity import evaluation, files, network
 from spikemnist.plasticity.assignment import (
     Responses,
     assign_classes,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spikemnist.plasticity.assignment import Voting
+    from spikemnist.plasticity.evaluation import STDPEvaluation
     from spikemnist.plasticity.network import Layer
 
     Array = NDArray[Any]
@@ -319,6 +320,16 @@ class STDPClassifier(Estimator):
         best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
         winners: Array = self.classes_[best]
         return winners
+
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
+        """Return accuracy, confusion matrix and spikes.
+
+        Parameters
+        ----------
+        images, labels
+            As `fit` takes them.
+        """
+        return evaluation.evaluate(self, images, labels)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write parameters, weights, thresholds and assignments to a safetensors file, atomically.

@@ -54,6 +54,7 @@ class Physics(NamedTuple):
     step: Any
     rest: Any
     reset: Any
+    threshold: Any
     excitatory: Any
     inhibitory: Any
     decay_excitation: Any
@@ -78,8 +79,9 @@ class Plasticity(NamedTuple):
 class Neurons(NamedTuple):
     """What each neuron has.
 
-    ``weights`` ``[M, F + 1, WIDTH]`` with a last row of zeros, ``theta`` and ``threshold``
-    ``[M, WIDTH]``; a padded neuron has an infinite threshold.
+    ``weights`` ``[M, F + 1, WIDTH]`` with a last row of zeros; ``theta`` ``[M, WIDTH]``, infinite
+    for a padded neuron, which so never fires; and ``threshold``, which is always what all neurons
+    have in common plus theta.
     """
 
     weights: Array
@@ -160,7 +162,7 @@ def learn(
             here = counts[done[0]]
             spikes = _present(physics, plasticity, neurons, scratch, events, done[0], here)
             _normalise(neurons, here, plasticity.total)
-            _forget(neurons, plasticity.theta_decay)
+            _forget(physics, neurons, plasticity.theta_decay)
             done[0] += 1
             enough = spikes >= least
 
@@ -235,7 +237,7 @@ def _present(
             scratch.blocked[n // WIDTH, n % WIDTH] = physics.refractory
             counts[n] += 1
             if plasticity is not None:
-                _learn(plasticity, neurons, n, trace)
+                _learn(physics, plasticity, neurons, n, trace)
         if fired:
             _inhibit(scratch, fired, physics.inhibition)
         total += fired
@@ -294,7 +296,9 @@ def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
 
 
 @inlined
-def _learn(plasticity: Plasticity, neurons: Neurons, n: int, trace: Array) -> None:
+def _learn(
+    physics: Physics, plasticity: Plasticity, neurons: Neurons, n: int, trace: Array
+) -> None:
     """Change the weights of a neuron that fired, and raise its threshold."""
     m, j = n // WIDTH, n % WIDTH
     weights = neurons.weights[m]
@@ -303,11 +307,12 @@ def _learn(plasticity: Plasticity, neurons: Neurons, n: int, trace: Array) -> No
         weight = weights[f, j]
         room = largest - weight
         if plasticity.exponent != 1:
-            room = room**plasticity.exponent
+            # Scaling to the total may have brought it above the largest: no root of less than 0.
+            room = max(room, room - room) ** plasticity.exponent
         weight += rate * (trace[f] - target) * room
         weights[f, j] = min(max(weight, largest - largest), largest)
     neurons.theta[m, j] += plasticity.theta_plus
-    neurons.threshold[m, j] += plasticity.theta_plus
+    neurons.threshold[m, j] = physics.threshold + neurons.theta[m, j]
 
 
 @inlined
@@ -326,10 +331,9 @@ def _normalise(neurons: Neurons, counts: Array, total: Any) -> None:
 
 
 @inlined
-def _forget(neurons: Neurons, decay: Any) -> None:
+def _forget(physics: Physics, neurons: Neurons, decay: Any) -> None:
     """Let the adaptation of the thresholds decay over a presentation."""
     for m in range(len(neurons.theta)):
         for j in range(WIDTH):
-            lost = neurons.theta[m, j] - decay * neurons.theta[m, j]
-            neurons.theta[m, j] -= lost
-            neurons.threshold[m, j] -= lost
+            neurons.theta[m, j] *= decay
+            neurons.threshold[m, j] = physics.threshold + neurons.theta[m, j]

@@ -76,6 +76,7 @@ def build(parameters: STDPClassifier, weights: Array, theta: Array) -> Layer:
         step=single(step / parameters.tau_membrane),
         rest=single(parameters.rest_potential),
         reset=single(parameters.reset_potential),
+        threshold=single(parameters.threshold),
         excitatory=single(parameters.excitatory_potential),
         inhibitory=single(parameters.inhibitory_potential),
         decay_excitation=single(math.exp(-step / parameters.tau_excitation)),
@@ -104,7 +105,7 @@ def build(parameters: STDPClassifier, weights: Array, theta: Array) -> Layer:
         rate_step=parameters.rate_step,
         min_spikes=parameters.min_spikes,
     )
-    return Layer(weights, theta, parameters.threshold, physics, plasticity, presentation)
+    return Layer(weights, theta, physics, plasticity, presentation)
 
 
 def first_weights(parameters: STDPClassifier, features: int) -> Array:
@@ -125,8 +126,6 @@ class Layer:
         float32 ``[N, F]``.
     theta
         Adaptation of the thresholds in mV, float32 ``[N]``.
-    threshold
-        What theta is added to.
     physics, plasticity, presentation
         The constants.
     """
@@ -135,13 +134,11 @@ class Layer:
         self,
         weights: Array,
         theta: Array,
-        threshold: float,
         physics: Physics,
         plasticity: Plasticity,
         presentation: Presentation,
     ) -> None:
         self.physics, self.plasticity, self.presentation = physics, plasticity, presentation
-        self.threshold = np.float32(threshold)
         self.set(weights, theta)
 
     def set(self, weights: Array, theta: Array) -> None:
@@ -150,12 +147,9 @@ class Layer:
         tiles = tiles_of(self.size)
         tiled = np.zeros((tiles, features + 1, WIDTH), np.float32)
         tiled[:, :features] = tile_weights(torch.from_numpy(weights))
-        padded = np.zeros(tiles * WIDTH, np.float32)
-        padded[: self.size] = theta
-        bounds = np.full(tiles * WIDTH, np.inf, np.float32)
-        bounds[: self.size] = self.threshold + padded[: self.size]
-        shape = (tiles, WIDTH)
-        self.neurons = Neurons(tiled, padded.reshape(shape), bounds.reshape(shape))
+        padded = np.full((tiles, WIDTH), np.inf, np.float32)
+        padded.reshape(-1)[: self.size] = theta
+        self.neurons = Neurons(tiled, padded, self.physics.threshold + padded)
 
     def learn(self, images: Tensor, seed: int, first: int) -> Array:
         """Learn from images ``[B, F]``, one after the other.
@@ -182,7 +176,7 @@ class Layer:
                 if counts[last].sum() >= self.presentation.min_spikes:
                     break
                 alone = self._events(images[last], seed, numbers[last], attempt)
-                if not len(alone.neurons):
+                if alone.starts[0, 0] == alone.starts[0, -1]:
                     break  # a blank image
                 self._learn(alone, counts[last], np.zeros(1, np.int64))
         return counts[:, : self.size]

@@ -121,7 +121,8 @@ def worth(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) -> Tenso
         raise ValueError(
             f"reward must be [T] or [T, B] = [{steps}, {batch}]; got {tuple(reward.shape)}"
         )
-    each = reward.detach().to(dtype).reshape(steps, -1).expand(steps, batch)
+    each = reward.detach().to(dtype)
+    each = (each[:, None] if each.dim() == 1 else each).expand(steps, batch)
     values, later = torch.empty_like(each), torch.zeros_like(each[0]) if steps else None
     for t in range(steps - 1, -1, -1):
         values[t] = later = each[t] + left * later  # type: ignore[operator]

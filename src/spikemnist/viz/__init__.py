@@ -1,10 +1,10 @@
 """Pictures of what a network was given, what it did and how it learned.
 
 Every function takes what it draws first and keyword options after it: a `Record`, a `History`, an
-`Evaluation`, an `Energy` or a recording of an event camera. It draws into the Axes it is given, or
-makes a figure of its own, and returns the Axes (whose figure is ``ax.get_figure()``), or the Figure
-where the picture has several panels. Nothing is shown or saved, pyplot is not used and ``rcParams``
-stay as they are::
+`Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera. It draws into the
+Axes it is given, or makes a figure of its own, and returns the Axes (whose figure is
+``ax.get_figure()``), or the Figure where the picture has several panels. Nothing is shown or saved,
+pyplot is not used and ``rcParams`` stay as they are::
 
     viz.raster(record, layer="hidden 1").get_figure().savefig("raster.png")
 
@@ -18,6 +18,13 @@ from spikemnist.viz._energy import energy
 from spikemnist.viz._events import animate_events, event_frames, event_scatter
 from spikemnist.viz._images import encoding
 from spikemnist.viz._membranes import membrane
+from spikemnist.viz._plasticity import (
+    animate_receptive_fields,
+    assignments,
+    running_accuracy,
+    stdp_window,
+    thresholds,
+)
 from spikemnist.viz._rasters import raster
 from spikemnist.viz._training import confusion, training_curves
 from spikemnist.viz._weights import receptive_fields
@@ -25,6 +32,8 @@ from spikemnist.viz._weights import receptive_fields
 __all__ = [
     "animate",
     "animate_events",
+    "animate_receptive_fields",
+    "assignments",
     "codes",
     "confusion",
     "decision",
@@ -35,6 +44,9 @@ __all__ = [
     "membrane",
     "raster",
     "receptive_fields",
+    "running_accuracy",
     "spike_counts",
+    "stdp_window",
+    "thresholds",
     "training_curves",
 ]

@@ -13,7 +13,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from spikemnist.plasticity import STDPEvaluation
     from spikemnist.training.evaluation import Evaluation
     from spikemnist.training.history import History
     from spikemnist.viz._samples import Array
@@ -116,7 +116,7 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
     _style.legend_above(ax)
 
 
-def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None) -> Axes:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 
     A cell is coloured by its share of the row and holds its count; empty cells hold none.
@@ -124,7 +124,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     evaluation
-        What `evaluate` returned.
+        What `spikemnist.evaluate` or `STDPClassifier.evaluate` returned.
     ax
         Where to draw; a new figure by default.
 
@@ -138,7 +138,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     ValueError
         When the confusion matrix is not square.
     """
-    counts = to_numpy(evaluation.confusion)
+    counts = np.asarray(evaluation.confusion)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"confusion must be [C, C], got shape {counts.shape}")
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)

@@ -6,9 +6,10 @@ Shapes: ``N`` neurons, ``P`` pixels, ``H`` and ``W`` of an image, ``K`` neurons 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from spikemnist.viz import _style
@@ -26,7 +27,7 @@ _MOST_BY_DEFAULT = 64
 
 
 def receptive_fields(
-    model_or_weight: nn.Module | Tensor,
+    model_or_weight: Any,
     *,
     image_shape: tuple[int, int] = (28, 28),
     neurons: Sequence[int] | None = None,
@@ -41,8 +42,8 @@ def receptive_fields(
     Parameters
     ----------
     model_or_weight
-        A module, whose first `torch.nn.Linear` or `torch.nn.Conv2d` is drawn; or weights
-        ``[N, P]``, or kernels ``[N, C, H, W]``.
+        A module, whose first `torch.nn.Linear` or `torch.nn.Conv2d` is drawn; an
+        `spikemnist.plasticity.STDPClassifier`; or weights ``[N, P]``, or kernels ``[N, C, H, W]``.
     image_shape
         Height and width of the input, ``H * W = P``; kernels have their own.
     neurons
@@ -60,7 +61,7 @@ def receptive_fields(
     IndexError
         When there is no such neuron.
     TypeError
-        When the first argument is neither a module nor a tensor.
+        When the first argument is none of these.
     ValueError
         When the module has no such layer, or the weights do not fit ``image_shape``.
 
@@ -88,7 +89,7 @@ def receptive_fields(
     else:
         shown = chosen_neurons(neurons, len(weight))
     columns = math.ceil(math.sqrt(len(shown) * height / width))
-    grid = _mosaic(weight[shown].reshape(-1, height, width), columns)
+    grid = mosaic(weight[shown].reshape(-1, height, width), columns)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
     _draw_grid(ax, grid)
     for neuron, (top, left) in zip(
@@ -99,7 +100,10 @@ def receptive_fields(
     return _style.root_figure(ax)
 
 
-def _first_weight(model_or_weight: nn.Module | Tensor) -> Tensor:
+def _first_weight(model_or_weight: Any) -> Tensor:
+    learned = getattr(model_or_weight, "weights_", model_or_weight)
+    if isinstance(learned, np.ndarray):
+        return torch.from_numpy(learned)
     if isinstance(model_or_weight, Tensor):
         return model_or_weight
     if not isinstance(model_or_weight, nn.Module):
@@ -121,7 +125,7 @@ def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[in
     return [(place // columns * down, place % columns * across) for place in range(count)]
 
 
-def _mosaic(fields: Array, columns: int) -> Array:
+def mosaic(fields: Array, columns: int) -> Array:
     """Lay fields ``[K, H, W]`` out in one picture, NaN between them."""
     count, height, width = fields.shape
     corners = _corners(count, columns, height, width)

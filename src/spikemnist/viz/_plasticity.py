@@ -1,0 +1,247 @@
+"""What neurons learn by STDP, and how.
+
+Shapes: ``N`` neurons, ``P`` pixels, ``S`` snapshots, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.animation import FuncAnimation
+from matplotlib.ticker import PercentFormatter
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import chosen_neurons
+from spikemnist.viz._weights import mosaic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from spikemnist.viz._samples import Array
+
+_MOST_BY_DEFAULT = 64
+
+
+def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """Draw the change of a weight by a pair of spikes against the time between them.
+
+    Parameters
+    ----------
+    lag
+        Times of the postsynaptic spike less those of the presynaptic one, in ms.
+    change
+        The change of the weight at each lag, as `spikemnist.plasticity.stdp_window` gives it, or a
+        rule applied to pairs of spikes.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many changes as lags.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> from spikemnist.plasticity import stdp_window
+    >>> lag = torch.arange(-60.0, 61.0)
+    >>> viz.stdp_window(lag, stdp_window(lag)).get_xlabel()
+    'postsynaptic spike after the presynaptic one (ms)'
+    """
+    lags, changes = np.asarray(lag, np.float64), np.asarray(change, np.float64)
+    if lags.ndim != 1 or lags.shape != changes.shape or not len(lags):
+        raise ValueError(
+            f"lag and change must be [n] both; got shapes {lags.shape} and {changes.shape}"
+        )
+    ax = _style.axes_or_new(ax, 6.0, 3.6)
+    for side, colour, name in (
+        (lags > 0, _style.BLUE, "stronger: the input came before"),
+        (lags < 0, _style.VERMILLION, "weaker: the input came after"),
+    ):
+        ax.plot(lags[side], changes[side], color=colour, linewidth=2, label=name)
+        ax.fill_between(lags[side], changes[side], color=colour, alpha=0.15, linewidth=0)
+    ax.axhline(0, color=_style.GREY, linewidth=0.8)
+    ax.axvline(0, color=_style.GREY, linewidth=0.8)
+    ax.set_xlabel("postsynaptic spike after the presynaptic one (ms)")
+    ax.set_ylabel("change of the weight")
+    _style.open_frame(ax)
+    _style.legend_above(ax, columns=2)
+    return ax
+
+
+def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw how many neurons respond most to each class, and how many to none.
+
+    Parameters
+    ----------
+    classifier
+        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+    """
+    assigned, names = classifier.assignments_, [str(name) for name in classifier.classes_]
+    counts = [int((assigned == index).sum()) for index in range(len(names))]
+    silent = int((assigned < 0).sum())
+    if silent:
+        names, counts = [*names, "none"], [*counts, silent]
+    ax = _style.axes_or_new(ax, 6.0, 3.4)
+    colours = [_style.GREY if name == "none" else _style.BLUE for name in names]
+    bars = ax.bar(range(len(names)), counts, color=colours)
+    ax.bar_label(bars, fontsize=_style.SMALL, padding=1)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlabel("class that a neuron responds to most")
+    ax.set_ylabel("neurons")
+    _style.integer_ticks(ax.yaxis)
+    _style.open_frame(ax)
+    _style.set_title(ax, f"{len(assigned):,} neurons by class")
+    return ax
+
+
+def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw how far the thresholds of neurons have risen, as a histogram.
+
+    Parameters
+    ----------
+    classifier
+        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+    """
+    theta = classifier.theta_
+    ax = _style.axes_or_new(ax, 6.0, 3.4)
+    ax.hist(theta, bins=min(40, max(5, len(theta) // 5)), color=_style.BLUE)
+    ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5)
+    ax.set_xlabel("adaptation of the threshold (mV)")
+    ax.set_ylabel("neurons")
+    _style.integer_ticks(ax.yaxis)
+    _style.open_frame(ax)
+    _style.set_title(ax, f"mean {theta.mean():.1f} mV, standard deviation {theta.std():.1f} mV")
+    return ax
+
+
+def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy that was estimated while a classifier learned.
+
+    Parameters
+    ----------
+    classifier
+        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+    """
+    history = classifier.accuracy_history_
+    ax = _style.axes_or_new(ax, 6.0, 3.4)
+    if len(history):
+        ax.plot(history[:, 0], history[:, 1], color=_style.BLUE, marker="o", markersize=3)
+    else:
+        _style.note(ax, "too few images for an estimate")
+    ax.set_xlim(left=0)
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.set_xlabel("images learned from")
+    ax.set_ylabel("running accuracy")
+    _style.open_frame(ax)
+    return ax
+
+
+def animate_receptive_fields(
+    snapshots: Sequence[ArrayLike],
+    *,
+    titles: Sequence[str] | None = None,
+    image_shape: tuple[int, int] = (28, 28),
+    neurons: Sequence[int] | None = None,
+    interval: int = 200,
+) -> FuncAnimation:
+    """Animate the growth of input weights.
+
+    Parameters
+    ----------
+    snapshots
+        Weights ``[N, P]`` at each frame: `STDPClassifier.weights_` between calls of
+        `STDPClassifier.partial_fit`.
+    titles
+        What is written above each frame.
+    image_shape
+        Height and width of the input, ``H * W = P``.
+    neurons
+        Which neurons; the first 64 by default.
+    interval
+        Milliseconds between two frames.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        ``animation.save("growth.gif", writer="pillow")`` writes a GIF.
+
+    Raises
+    ------
+    ValueError
+        When there are no snapshots, titles for others, or weights of another shape.
+    """
+    frames = _frames(snapshots, image_shape, neurons)
+    if titles is not None and len(titles) != len(frames):
+        raise ValueError(f"got {len(titles)} titles for {len(frames)} snapshots")
+    named = titles or [f"snapshot {index + 1} of {len(frames)}" for index in range(len(frames))]
+    figure = _style.new_figure(5.4, 5.6)
+    ax = figure.add_subplot()
+    limit = max(float(np.nanmax(np.abs(frame))) for frame in frames) or 1.0
+    picture = ax.imshow(frames[0], cmap="Blues", vmin=0, vmax=limit, interpolation="nearest")
+    ax.set_axis_off()
+    figure.colorbar(picture, ax=ax, label="weight", shrink=0.8)
+    _style.set_title(ax, named[0])
+
+    def draw(index: int) -> Iterable[Artist]:
+        picture.set_data(frames[index])
+        _style.set_title(ax, named[index])
+        return (picture,)
+
+    return FuncAnimation(figure, draw, frames=len(frames), interval=interval)
+
+
+def _frames(
+    snapshots: Sequence[ArrayLike], image_shape: tuple[int, int], neurons: Sequence[int] | None
+) -> list[Array]:
+    """Return a picture of all receptive fields for each snapshot."""
+    height, width = image_shape
+    frames = []
+    for snapshot in snapshots:
+        weights = np.asarray(snapshot, np.float32)
+        if weights.ndim != 2 or not len(weights) or weights.shape[1] != height * width:
+            raise ValueError(
+                f"weights must be [N, {height * width}] for image_shape={image_shape}; "
+                f"got shape {weights.shape}"
+            )
+        shown = range(min(len(weights), _MOST_BY_DEFAULT))
+        chosen = list(shown) if neurons is None else chosen_neurons(neurons, len(weights))
+        columns = math.ceil(math.sqrt(len(chosen) * height / width))
+        frames.append(mosaic(weights[chosen].reshape(-1, height, width), columns))
+    if not frames:
+        raise ValueError("got no snapshots: pass the weights at one time at least")
+    return frames
