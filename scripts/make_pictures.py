@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and the landing page from a network trained on the digits.
+"""Draw the pictures of the README and of the documentation, of networks trained on the digits.
 
     python scripts/make_pictures.py [--out FOLDER]
 
@@ -18,6 +18,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyMLP, Record
+from spikemnist.plasticity import STDPClassifier, pair_stdp
 from spikemnist.training import fit
 
 STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
@@ -32,6 +33,9 @@ def main() -> None:
     record, image, label = watch_a_digit()
     figure = draw_overview(record, image, label)
     write_atomically(options.out / "overview.png", lambda file: figure.savefig(file, dpi=110))
+    fields, pairs = learned_fields(), window()
+    write_atomically(options.out / "stdp-fields.png", lambda file: fields.savefig(file, dpi=110))
+    write_atomically(options.out / "stdp-window.png", lambda file: pairs.savefig(file, dpi=110))
     animation = viz.animate(record, label=label)
     write_atomically(
         options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=80)
@@ -49,6 +53,24 @@ def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
     with torch.no_grad():
         record: Record = model(encoder(image[None]), record="all")
     return record, image, int(label)
+
+
+def learned_fields() -> Figure:
+    train, _ = load_digits()
+    classifier = STDPClassifier(n_neurons=100, theta_plus=0.05)
+    classifier.fit(train.images, train.labels)
+    return viz.receptive_fields(classifier, neurons=range(42))
+
+
+def window() -> Figure:
+    """Pairs of spikes given to the rule, not its closed form."""
+    lags = torch.arange(-60, 61)
+    changes = []
+    for lag in lags.tolist():
+        pre, post = torch.zeros(122, 1, 1), torch.zeros(122, 1, 1)
+        pre[60], post[60 + lag] = 1, 1
+        changes.append(float(pair_stdp(pre, post, torch.full((1, 1), 0.5))) - 0.5)
+    return viz.stdp_window(lags, changes).get_figure()  # type: ignore[return-value]
 
 
 def draw_overview(record: Record, image: torch.Tensor, label: int) -> Figure:

@@ -14,6 +14,7 @@ FIRST = [
     "LeakyConvNet",
     "LeakyMLP",
     "RateEncoder",
+    "STDPClassifier",
     "accelerate",
     "evaluate",
     "fit",

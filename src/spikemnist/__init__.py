@@ -6,7 +6,7 @@ The data flows one way::
 
 Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
 (whose dynamics live in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
-`spikemnist.viz`. The names that people use first can be imported from here; each loads its
+`spikemnist.viz`; `spikemnist.plasticity` learns without gradients. The names that people use first can be imported from here; each loads its
 subpackage when it is first used, so that ``import spikemnist`` alone loads none.
 """
 
@@ -16,11 +16,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikemnist import data, encoding, energy, models, ops, training, viz
+    from spikemnist import data, encoding, energy, models, ops, plasticity, training, viz
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
     from spikemnist.energy import measure_energy
     from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+    from spikemnist.plasticity import STDPClassifier
     from spikemnist.training import evaluate, fit
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "LeakyConvNet",
     "LeakyMLP",
     "RateEncoder",
+    "STDPClassifier",
     "__version__",
     "accelerate",
     "data",
@@ -47,17 +49,19 @@ __all__ = [
     "measure_energy",
     "models",
     "ops",
+    "plasticity",
     "save_model",
     "training",
     "viz",
 ]
 
-_ROOMS = ("data", "encoding", "energy", "models", "ops", "training", "viz")
+_ROOMS = ("data", "encoding", "energy", "models", "ops", "plasticity", "training", "viz")
 _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
     "energy": ("measure_energy",),
     "models": ("LeakyConvNet", "LeakyMLP", "accelerate", "load_model", "save_model"),
+    "plasticity": ("STDPClassifier",),
     "training": ("evaluate", "fit"),
 }
 

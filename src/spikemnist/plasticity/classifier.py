@@ -268,10 +268,13 @@ class STDPClassifier(Estimator):
         pixels = check_images(images)
         if fitted:
             check_size(self, pixels)
+            known = self.classes_
+        else:
+            known, _ = check_labels(labels if classes is None else classes, None)
+        encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
-            self.classes_, _ = check_labels(labels if classes is None else classes, None)
+            self.classes_ = known
             self._begin(pixels.shape[1])
-        encoded = encode_labels(labels, len(pixels), self.classes_)
         order, seed = np.arange(len(pixels)), self._seed(LEARNING)
         for _ in learn_blocks(self._layer, self._progress, pixels, encoded, order, seed):
             pass

@@ -1,0 +1,126 @@
+"""Spikes as bits are those of the dense rate code.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image, ``W`` words of 64 bits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS
+
+from spikemnist.encoding import RateEncoder
+from spikemnist.encoding.kernels import BITS, bernoulli_words
+from spikemnist.encoding.pixels import code_pixels
+from spikemnist.encoding.spikes import bernoulli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Put torch's number of threads back afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def images_of(seed: int, batch: int, features: int, dtype: torch.dtype, lit: float) -> Tensor:
+    """Draw images ``[B, F]`` of which a share of the pixels is not black."""
+    random = torch.Generator().manual_seed(seed)
+    grey = torch.randint(1, 256, (batch, features), generator=random)
+    grey *= torch.rand(batch, features, generator=random) < lit
+    return grey.to(torch.uint8) if dtype == torch.uint8 else grey.to(dtype) / 255
+
+
+def seeds_of(seed: int, batch: int) -> Tensor:
+    """Draw any 64 bits for each image: as int64, also negative ones."""
+    random = np.random.default_rng(seed)
+    return torch.from_numpy(random.integers(-(2**63), 2**63, batch))
+
+
+def unpacked(words: Tensor, features: int) -> np.ndarray:
+    """Return bits as bool ``[T, B, F]``; those behind the last pixel have to be 0."""
+    bits = words.numpy().view(np.uint64)[..., None] >> np.arange(BITS, dtype=np.uint64) & 1
+    dense = bits.astype(bool).reshape(*words.shape[:2], words.shape[2] * BITS)
+    assert not dense[..., features:].any()
+    return dense[..., :features].transpose(1, 0, 2)
+
+
+@given(
+    SEEDS,
+    st.integers(0, 4),
+    st.sampled_from([1, 5, 63, 64, 65, 128, 200]),
+    st.sampled_from([1, 2, 3, 8, 9]),
+    st.sampled_from([torch.uint8, torch.float32]),
+    st.sampled_from([0.0, 0.2, 1.0]),
+    st.sampled_from([0.06, 0.5, 1.0, 3.0]),
+)
+def test_bits_are_the_spikes_of_each_image_alone(
+    seed: int,
+    batch: int,
+    features: int,
+    num_steps: int,
+    dtype: torch.dtype,
+    lit: float,
+    gain: float,
+) -> None:
+    encoder = RateEncoder(num_steps=num_steps, gain=gain)
+    images, seeds = images_of(seed, batch, features, dtype, lit), seeds_of(seed, batch)
+    words, counts = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
+    assert words.shape == (batch, num_steps, -(-features // BITS))
+    assert words.dtype == torch.int64
+    assert counts.dtype == np.int64
+    found = unpacked(words, features)
+    for b in range(batch):
+        alone = bernoulli(
+            code_pixels(encoder, images[b : b + 1]),
+            seed=int(seeds[b]) % 2**64,
+            num_steps=num_steps,
+            first_spike_time=0,
+            dtype=torch.bool,
+        )
+        assert np.array_equal(found[:, b], alone[:, 0].numpy())
+    assert counts.tolist() == found.sum((0, 2)).tolist()
+
+
+def test_the_same_seed_and_image_make_the_same_bits_at_any_place() -> None:
+    encoder = RateEncoder(num_steps=6)
+    image = images_of(3, 1, 100, torch.uint8, 0.5)
+    seeds = torch.tensor([5, -1, 5])
+    words, counts = bernoulli_words(code_pixels(encoder, image.expand(3, -1)), seeds, 6)
+    assert torch.equal(words[0], words[2])
+    assert not torch.equal(words[0], words[1])
+    assert counts[0] == counts[2]
+
+
+def test_black_never_and_white_always_fires() -> None:
+    images = torch.tensor([[0.0, 1.0] * 50])
+    words, counts = bernoulli_words(
+        code_pixels(RateEncoder(num_steps=7), images), seeds_of(0, 1), 7
+    )
+    dense = unpacked(words, 100)
+    assert not dense[..., ::2].any()
+    assert dense[..., 1::2].all()
+    assert counts.tolist() == [7 * 50]
+
+
+@pytest.mark.usefixtures("threads")
+def test_any_number_of_threads_makes_the_same_bits() -> None:
+    encoder = RateEncoder(num_steps=40, gain=0.5)
+    images, seeds = images_of(7, 60, 784, torch.uint8, 0.3), seeds_of(7, 60)
+    found = []
+    for count in (1, 2, 8):
+        torch.set_num_threads(count)
+        found.append(bernoulli_words(code_pixels(encoder, images), seeds, 40))
+    for words, counts in found[1:]:
+        assert torch.equal(words, found[0][0])
+        assert np.array_equal(counts, found[0][1])

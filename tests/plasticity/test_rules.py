@@ -1,0 +1,484 @@
+"""The rules of plasticity, against closed forms, against each other, and against their bounds.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS
+
+from spikemnist.plasticity import pair_stdp, post_stdp, reward_stdp, stdp_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+BOTH = pytest.mark.parametrize("backend", ["reference", "event_driven"])
+STEPS, BATCH = 12, 3
+
+
+def spikes_at(*times: int, steps: int = 60) -> Tensor:
+    """Return the spikes of one neuron in one sample, float64 ``[T, 1, 1]``."""
+    spikes = torch.zeros(steps, 1, 1, dtype=torch.float64)
+    spikes[list(times)] = 1
+    return spikes
+
+
+def weight_of(value: float = 0.5) -> Tensor:
+    return torch.full((1, 1), value, dtype=torch.float64)
+
+
+def exactly(value: float) -> Any:
+    """Compare numbers of magnitude 1, of which a few operations in double precision are left."""
+    return pytest.approx(value, rel=1e-12, abs=1e-14)
+
+
+@BOTH
+@pytest.mark.parametrize("lag", [-25, -10, -1, 0, 1, 2, 17, 29])
+@pytest.mark.parametrize("traces", ["all", "nearest"])
+def test_one_pair_of_spikes_gives_the_window(lag: int, backend: str, traces: str) -> None:
+    constants = {"a_plus": 0.02, "a_minus": 0.03, "tau_plus": 15.0, "tau_minus": 25.0}
+    pre, post = spikes_at(30), spikes_at(30 + lag)
+    after = pair_stdp(
+        pre, post, weight_of(), **constants, timestep=0.5, traces=traces, backend=backend
+    )
+    expected = stdp_window(torch.tensor(lag * 0.5, dtype=torch.float64), **constants)
+    assert after.item() - 0.5 == exactly(expected.item())
+
+
+def test_a_spike_before_makes_the_weight_stronger_and_one_after_it_weaker() -> None:
+    window = stdp_window(torch.tensor([[-40.0, -1.0], [1.0, 40.0]], dtype=torch.float64))
+    assert (window[0] < 0).all()
+    assert (window[1] > 0).all()
+    assert window[0, 1] < window[0, 0]  # the nearer, the more
+    assert window[1, 0] > window[1, 1]
+    assert window[1, 0].item() == exactly(0.01 * math.exp(-1 / 20))
+    assert window[0, 0].item() == exactly(-0.0105 * math.exp(-2))
+    far = torch.tensor([-1e5, 0.0, 1e5])
+    assert stdp_window(far).tolist() == [0, 0, 0]
+
+
+@BOTH
+@pytest.mark.parametrize("mu", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("start", [-0.5, 0.25, 1.75])
+def test_a_change_is_in_proportion_to_a_power_of_the_room(
+    mu: float, start: float, backend: str
+) -> None:
+    options = {"weight_dependence": mu, "w_min": -1.0, "w_max": 2.0, "backend": backend}
+    up = pair_stdp(spikes_at(10), spikes_at(17), weight_of(start), **options)
+    down = pair_stdp(spikes_at(17), spikes_at(10), weight_of(start), **options)
+    left = math.exp(-7 / 20)
+    assert up.item() - start == exactly(0.01 * (2 - start) ** mu * left)
+    assert down.item() - start == exactly(-0.0105 * (start + 1) ** mu * left)
+
+
+@BOTH
+def test_all_spikes_before_count_or_the_nearest_one(backend: str) -> None:
+    pre, post = spikes_at(10, 14), spikes_at(20)
+    near, far = 0.01 * math.exp(-6 / 20), 0.01 * math.exp(-10 / 20)
+    whole = pair_stdp(pre, post, weight_of(), backend=backend)
+    nearest = pair_stdp(pre, post, weight_of(), traces="nearest", backend=backend)
+    assert whole.item() - 0.5 == exactly(near + far)
+    assert nearest.item() - 0.5 == exactly(near)
+    whole = pair_stdp(post, pre, weight_of(), backend=backend)
+    nearest = pair_stdp(post, pre, weight_of(), traces="nearest", backend=backend)
+    assert whole.item() - 0.5 == exactly(-1.05 * (near + far))
+    assert nearest.item() - 0.5 == exactly(-1.05 * near)
+
+
+@BOTH
+@pytest.mark.parametrize("lag", [-3, 0, 1, 8])
+@pytest.mark.parametrize("mu", [0.0, 0.5, 1.0])
+def test_a_postsynaptic_spike_compares_the_trace_with_its_target(
+    lag: int, mu: float, backend: str
+) -> None:
+    """Also a presynaptic spike in the same timestep counts, in full; a later one does not."""
+    after = post_stdp(
+        spikes_at(20),
+        spikes_at(20 + lag),
+        weight_of(0.75),
+        learning_rate=0.1,
+        target_trace=0.25,
+        tau_trace=12.0,
+        weight_dependence=mu,
+        timestep=2.0,
+        backend=backend,
+    )
+    trace = math.exp(-lag * 2 / 12) if lag >= 0 else 0.0
+    assert after.item() - 0.75 == exactly(0.1 * (trace - 0.25) * 0.25**mu)
+
+
+@BOTH
+@pytest.mark.parametrize(("traces", "trace"), [("all", 1 + math.exp(-5 / 20)), ("nearest", 1.0)])
+def test_traces_of_the_postsynaptic_rule_add_up_or_start_again(
+    traces: str, trace: float, backend: str
+) -> None:
+    after = post_stdp(
+        spikes_at(3, 8), spikes_at(8), weight_of(), traces=traces, backend=backend
+    )  # fmt: skip
+    assert after.item() - 0.5 == exactly(0.005 * (trace - 0.3) * 0.5)
+
+
+@BOTH
+def test_presynaptic_spikes_alone_cost_the_postsynaptic_rule_nothing(backend: str) -> None:
+    silent = spikes_at()
+    assert post_stdp(spikes_at(1, 5, 9), silent, weight_of(), backend=backend).item() == 0.5
+
+
+@dataclass
+class Case:
+    """Arguments of a rule."""
+
+    pre: Tensor
+    post: Tensor
+    weight: Tensor
+    reward: Tensor
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def draw(
+    seed: int,
+    shape: tuple[int, int, int, int],
+    densities: tuple[float, float] = (0.3, 0.3),
+    dtype: torch.dtype = torch.float64,
+    spikes: torch.dtype = torch.float32,
+    **options: Any,
+) -> Case:
+    """Draw spikes ``[T, B, I]`` and ``[T, B, J]``, weights in [0.3, 0.7], and rewards."""
+    steps, batch, inputs, outputs = shape
+    random = torch.Generator().manual_seed(seed)
+
+    def uniform(*size: int) -> Tensor:
+        return torch.rand(size, generator=random, dtype=torch.float64)
+
+    return Case(
+        (uniform(steps, batch, inputs) < densities[0]).to(spikes),
+        (uniform(steps, batch, outputs) < densities[1]).to(spikes),
+        (0.3 + 0.4 * uniform(outputs, inputs)).to(dtype),
+        (2 * uniform(steps, batch) - 1).to(dtype),
+        options,
+    )
+
+
+SHAPES = st.tuples(
+    st.integers(0, STEPS), st.integers(0, BATCH), st.integers(1, 70), st.integers(1, 9)
+)
+DENSITIES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
+CASES = st.builds(
+    draw,
+    SEEDS,
+    SHAPES,
+    st.tuples(DENSITIES, DENSITIES),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([torch.bool, torch.uint8, torch.float32]),
+    traces=st.sampled_from(["all", "nearest"]),
+    timestep=st.sampled_from([0.5, 1.0, 7.0]),
+)
+EXPONENTS = st.sampled_from([0.0, 0.5, 1.0])
+
+
+def amplitude(exponent: float) -> float:
+    """Return one of which weights come to their bounds, if two runs agree on them there.
+
+    Close to a bound a square root makes much of little: it turns a rounding of 6e-8 into 2e-4. By
+    this amplitude weights in [0.3, 0.7] change by less than T B T times it, and so stay away.
+    """
+    return 0.2 / (STEPS * BATCH * STEPS) if exponent == 0.5 else 0.05
+
+
+def tolerance(case: Case) -> float:
+    """Return how far two orders of the same arithmetic may lie apart.
+
+    A weight changes twice in a timestep, each time by at most 0.05 B T = 1.8, the amplitude times
+    a sum over B samples of traces up to T, which carries at most T + B relative roundings; with a
+    reward, which is worth at most T, up to T times that. Of an earlier difference a change makes
+    no more, but for the postsynaptic rule: each room may grow there by 1 + 0.05 * 0.3 B, in all
+    by less than 2.
+    """
+    roundings = 2 * STEPS * (STEPS + BATCH) * 1.8 * 2
+    return roundings * torch.finfo(case.weight.dtype).eps
+
+
+def expect_agreement(rule: Callable[..., Tensor], case: Case, *arguments: Tensor, **more: Any):
+    options = case.options | more
+    before = case.weight.clone()
+    reference, fast, chosen = (
+        rule(case.pre, case.post, case.weight, *arguments, **options, backend=backend)
+        for backend in ("reference", "event_driven", "auto")
+    )
+    assert torch.equal(case.weight, before)
+    assert fast.dtype == reference.dtype == case.weight.dtype
+    assert fast.shape == reference.shape == case.weight.shape
+    allowed = tolerance(case) * (STEPS if arguments else 1)
+    assert torch.allclose(fast, reference, rtol=0, atol=allowed)
+    assert torch.equal(chosen, fast)
+    for found in (fast, reference):
+        assert (found >= more.get("w_min", 0)).all()
+        assert (found <= more.get("w_max", 1)).all()
+
+
+@given(CASES, EXPONENTS)
+def test_pairs_are_the_same_event_by_event(case: Case, mu: float) -> None:
+    a = amplitude(mu)
+    expect_agreement(pair_stdp, case, a_plus=a, a_minus=0.9 * a, weight_dependence=mu)
+
+
+@given(CASES, EXPONENTS)
+def test_the_postsynaptic_rule_is_the_same_event_by_event(case: Case, mu: float) -> None:
+    expect_agreement(post_stdp, case, learning_rate=amplitude(mu), weight_dependence=mu)
+
+
+@given(CASES, st.booleans())
+def test_rewarded_pairs_are_the_same_event_by_event(case: Case, shared: bool) -> None:
+    reward = case.reward[:, :1].sum(1) if shared else case.reward
+    expect_agreement(reward_stdp, case, reward, a_plus=0.05, a_minus=0.04)
+
+
+@given(CASES, st.sampled_from([(0.0, 0.8), (-1.0, 0.75), (0.25, 3.0)]), EXPONENTS)
+def test_weights_stay_between_any_bounds(
+    case: Case, bounds: tuple[float, float], mu: float
+) -> None:
+    low, high = bounds
+    options = {**case.options, "w_min": low, "w_max": high}
+    for backend in ("reference", "event_driven"):
+        for after in (
+            pair_stdp(
+                case.pre,
+                case.post,
+                case.weight,
+                a_plus=2.0,
+                a_minus=3.0,
+                weight_dependence=mu,
+                backend=backend,
+                **options,
+            ),
+            post_stdp(
+                case.pre,
+                case.post,
+                case.weight,
+                learning_rate=5.0,
+                weight_dependence=mu,
+                backend=backend,
+                **options,
+            ),
+            reward_stdp(
+                case.pre, case.post, case.weight, 9 * case.reward, backend=backend, **options
+            ),
+        ):
+            assert ((after >= low) & (after <= high)).all()
+
+
+def eligible(case: Case, reward: Tensor, tau: float) -> Tensor:
+    """Return the weights by a trace for each of them and each sample, ``[B, J, I]``."""
+    pre, post, weight = case.pre.double(), case.post.double(), case.weight.clone()
+    x, y = torch.zeros_like(pre[0]), torch.zeros_like(post[0])
+    trace = torch.zeros(len(x), *weight.shape, dtype=torch.float64)
+    for t in range(len(pre)):
+        x, y = x * math.exp(-1 / 20), y * math.exp(-1 / 20)
+        change = 0.01 * post[t][:, :, None] * x[:, None] - 0.0105 * y[:, :, None] * pre[t][:, None]
+        trace = math.exp(-1 / tau) * trace + change
+        weight = weight + (reward[t].view(-1, 1, 1) * trace).sum(0)
+        x, y = x + pre[t], y + post[t]
+    return weight.clamp(0, 1)
+
+
+@BOTH
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_reward_pays_what_is_in_the_eligibility_trace(backend: str, shared: bool) -> None:
+    case = draw(1, (40, 3, 6, 5))
+    reward = case.reward[:, 0] if shared else case.reward
+    each = reward[:, None].expand(40, 3) if shared else reward
+    after = reward_stdp(
+        case.pre, case.post, case.weight, reward, tau_eligibility=30.0, backend=backend
+    )
+    assert not torch.allclose(after, case.weight, atol=1e-3)
+    assert torch.allclose(after, eligible(case, each, 30.0), rtol=0, atol=1e-12)
+
+
+@BOTH
+def test_without_a_reward_nothing_is_learned(backend: str) -> None:
+    case = draw(2, (20, 2, 4, 3))
+    after = reward_stdp(case.pre, case.post, case.weight, torch.zeros(20), backend=backend)
+    assert torch.equal(after, case.weight)
+
+
+@BOTH
+def test_a_punishment_undoes_what_a_reward_does(backend: str) -> None:
+    case = draw(3, (20, 2, 4, 3))
+    up, down = (
+        reward_stdp(case.pre, case.post, case.weight, sign * case.reward, backend=backend)
+        for sign in (0.1, -0.1)
+    )
+    assert torch.allclose(up + down, 2 * case.weight, rtol=0, atol=1e-13)
+
+
+@BOTH
+@pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
+def test_the_changes_of_samples_add_up(rule: Callable[..., Tensor], backend: str) -> None:
+    """Of the additive rule, away from the bounds."""
+    case = draw(4, (15, 2, 7, 4))
+    options = {"weight_dependence": 0.0, "backend": backend}
+
+    def change(samples: slice) -> Tensor:
+        pre, post = case.pre[:, samples], case.post[:, samples]
+        return rule(pre, post, case.weight, **options) - case.weight
+
+    first, second, both = change(slice(0, 1)), change(slice(1, 2)), change(slice(0, 2))
+    assert (first != 0).all()
+    assert torch.allclose(first + second, both, rtol=0, atol=1e-14)
+
+
+@pytest.mark.usefixtures("threads")
+def test_any_number_of_threads_makes_the_same_bits() -> None:
+    # Enough work for them all: `spikemnist._runtime.threads` does little alone.
+    case = draw(5, (100, 4, 300, 50), (0.2, 0.1), torch.float32)
+    found = []
+    for count in (1, 2, 8):
+        torch.set_num_threads(count)
+        found.append(
+            [
+                pair_stdp(case.pre, case.post, case.weight, a_plus=1e-4, a_minus=1e-4),
+                post_stdp(case.pre, case.post, case.weight),
+                reward_stdp(case.pre, case.post, case.weight, case.reward, a_plus=1e-4),
+            ]
+        )
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+
+
+def test_memory_in_any_order_is_the_same() -> None:
+    case = draw(6, (9, 3, 5, 4))
+    expected = pair_stdp(case.pre, case.post, case.weight)
+    pre, post = (x.permute(1, 2, 0).contiguous().permute(2, 0, 1) for x in (case.pre, case.post))
+    weight = case.weight.T.contiguous().T
+    assert not any(x.is_contiguous() for x in (pre, post, weight))
+    assert torch.equal(pair_stdp(pre, post, weight), expected)
+
+
+@BOTH
+def test_weights_that_require_gradients_are_taken_as_they_are(backend: str) -> None:
+    case = draw(7, (9, 3, 5, 4))
+    learned = case.weight.clone().requires_grad_()
+    after = pair_stdp(case.pre, case.post, learned, backend=backend)
+    assert not after.requires_grad
+    assert torch.equal(after, pair_stdp(case.pre, case.post, case.weight, backend=backend))
+
+
+@pytest.mark.parametrize("which", ["pre", "post", "half"])
+def test_what_events_cannot_say_falls_to_the_reference(which: str) -> None:
+    case = draw(8, (9, 3, 5, 4))
+    if which == "half":
+        case.weight = case.weight.half()
+    else:
+        getattr(case, which).mul_(0.5)
+    arguments = case.pre, case.post, case.weight
+    reference = pair_stdp(*arguments, backend="reference")
+    assert torch.equal(pair_stdp(*arguments), reference)
+    with pytest.raises(
+        ValueError,
+        match=r"event-driven form needs spikes of 0 and 1, float32 or float64 weights.*float32 "
+        r"spikes, torch.float.* weights on cpu. Use backend='reference'",
+    ):
+        pair_stdp(*arguments, backend="event_driven")
+
+
+def zeros(*shape: int) -> Tensor:
+    return torch.zeros(shape)
+
+
+WRONG = {
+    "pre of two dimensions": ((zeros(9, 2), zeros(9, 1, 3), zeros(3, 2)), {}, "pre must be"),
+    "post of two dimensions": ((zeros(9, 1, 2), zeros(9, 3), zeros(3, 2)), {}, "pre must be"),
+    "other timesteps": (
+        (zeros(9, 1, 2), zeros(8, 1, 3), zeros(3, 2)),
+        {},
+        r"same T and B; got \(9, 1, 2\) and \(8, 1, 3\)",
+    ),
+    "another batch": ((zeros(9, 1, 2), zeros(9, 2, 3), zeros(3, 2)), {}, "the same T and B"),
+    "weights the other way": (
+        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(2, 3)),
+        {},
+        r"weight must be floating, \[J, I\] = \[3, 2\]; got torch.float32 of shape \(2, 3\)",
+    ),
+    "whole weights": (
+        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2).long()),
+        {},
+        r"weight must be floating.*got torch.int64 of shape \(3, 2\)",
+    ),
+    "bounds the other way": (None, {"w_min": 1.0, "w_max": 0.5}, "w_min must be less than w_max"),
+    "equal bounds": (None, {"w_min": 0.0, "w_max": 0.0}, "got 0.0 and 0.0"),
+    "no bound": (None, {"w_min": math.nan}, "w_min must be less than w_max; got nan"),
+    "weights below": (
+        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) - 0.5),
+        {},
+        r"weights must lie between w_min 0.0 and w_max 1.0; got -0.5 to -0.5",
+    ),
+    "weights above": ((zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) + 2), {}, "got 2.0 to 2.0"),
+    "weights without a value": (
+        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) * math.nan),
+        {},
+        "weights must lie between",
+    ),
+    "traces": (None, {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'some'"),
+    "backend": (
+        None,
+        {"backend": "fast"},
+        "backend must be 'auto', 'reference' or 'event_driven'; got 'fast'",
+    ),
+    "timestep": (
+        None,
+        {"timestep": 0.0},
+        "time constants and the timestep must be positive; got 20.0 and 0.0 ms",
+    ),
+    "timestep without a value": (None, {"timestep": math.nan}, "must be positive"),
+}
+
+
+@pytest.mark.parametrize("rule", [pair_stdp, post_stdp, reward_stdp])
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_used_is_refused(rule: Callable[..., Tensor], what: str) -> None:
+    arguments, options, message = WRONG[what]
+    arguments = arguments or (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2))
+    reward = [zeros(len(arguments[0]))] if rule is reward_stdp else []
+    with pytest.raises(ValueError, match=message):
+        rule(*arguments, *reward, **options)
+
+
+CONSTANTS = [
+    (pair_stdp, "tau_plus"),
+    (pair_stdp, "tau_minus"),
+    (post_stdp, "tau_trace"),
+    (reward_stdp, "tau_plus"),
+    (reward_stdp, "tau_minus"),
+    (reward_stdp, "tau_eligibility"),
+]
+
+
+@pytest.mark.parametrize(("rule", "name"), CONSTANTS)
+@pytest.mark.parametrize("tau", [0.0, -1.0, math.nan])
+def test_time_constants_are_positive(rule: Callable[..., Tensor], name: str, tau: float) -> None:
+    reward = [zeros(9)] if rule is reward_stdp else []
+    with pytest.raises(ValueError, match=f"must be positive; got {tau} and 1.0 ms"):
+        rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), *reward, **{name: tau})
+
+
+@pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
+@pytest.mark.parametrize("mu", [-0.5, math.nan])
+def test_the_weight_dependence_is_not_negative(rule: Callable[..., Tensor], mu: float) -> None:
+    with pytest.raises(ValueError, match=f"weight_dependence must be at least 0; got {mu}"):
+        rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), weight_dependence=mu)
+
+
+@pytest.mark.parametrize("shape", [(8,), (9, 2), (9, 1, 1), (1, 9)])
+def test_a_reward_belongs_to_each_timestep(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"reward must be \[T\] or \[T, B\] = \[9, 1\]; got \("):
+        reward_stdp(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), zeros(*shape))
