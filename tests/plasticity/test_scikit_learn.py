@@ -44,10 +44,12 @@ class Squashed(STDPClassifier):
 
 
 def squash(images: Any) -> Any:
-    if isinstance(images, np.ndarray) and images.ndim == 2 and images.dtype.kind in "fiu":
-        with np.errstate(over="ignore"):
-            return 1 / (1 + np.exp(-images)) if np.isfinite(images).all() else images
-    return images
+    """Return images in [0, 1]; what are none remain what they are."""
+    array = np.empty(0) if hasattr(images, "toarray") else np.asarray(images)
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        return images
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-array))
 
 
 def test_it_passes_the_checks_of_scikit_learn() -> None:
