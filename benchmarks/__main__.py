@@ -27,6 +27,7 @@ from benchmarks import (
     memory,
     networks,
     report,
+    stdp,
     training,
     tutorial,
 )
@@ -37,7 +38,7 @@ from spikemnist.benchmark import CODES, describe_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit")
+SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit", "stdp")
 JSON, PAGE = "results.json", "results.md"
 
 
@@ -118,6 +119,7 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
         ),
         "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
         "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
+        "stdp": (stdp.measure, stdp.points(plan)),
     }
     measure, items = measures[section]
     return [(measure, item) for item in items]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from benchmarks import stdp
 from benchmarks.contestants import OURS, PEERS
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
@@ -40,6 +41,7 @@ def draw(results: Results, folder: Path) -> list[str]:
         "growth.png": draw_growth(results["growth"]) if results["growth"] else None,
         "layer.png": draw_layers(results["layers"]) if results["layers"] else None,
         "memory.png": draw_memory(results["memory"]) if results["memory"] else None,
+        "stdp.png": draw_stdp(results["stdp"]) if results.get("stdp") else None,
     }
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     for name, figure in drawn.items():
@@ -147,6 +149,32 @@ def draw_memory(networks: Sequence[Results]) -> Figure:
     return figure
 
 
+def draw_stdp(measured: Sequence[Results]) -> Figure:
+    """Draw time and memory of learning by STDP, a column for each axis."""
+    figure = new_figure(9.5, 5.6)
+    axes = figure.subplots(2, len(stdp.AXES), sharey="row", squeeze=False)
+    for (above, below), (axis, label) in zip(axes.T, stdp.AXES.items(), strict=True):
+        here = [point for point in measured if point["axis"] == axis]
+        sizes = [point[axis] for point in here]
+        (powers,) = stdp.fit(here) or [{}]
+        for ax, name, scale, colour, marker in (
+            (above, "learn", 1e3, "#D55E00", "o"),
+            (above, "respond", 1e3, "#0072B2", "s"),
+            (below, "bytes", 2**-20, "#009E73", "^"),
+        ):
+            if all(point[name] for point in here):
+                values = [point[name] * scale for point in here]
+                said = stdp.QUANTITIES[name]
+                said += f"  {powers[name]:.2f}" if powers else ""
+                ax.plot(sizes, values, marker=marker, color=colour, label=said)
+        for ax in (above, below):
+            finish_lines(ax, label, sizes)
+            legend(ax, "exponent")
+    axes[0][0].set_ylabel("time of an image, ms", fontsize=SMALL)
+    axes[1][0].set_ylabel("memory added, MiB", fontsize=SMALL)
+    return figure
+
+
 def draw_line(
     ax: Axes, name: str, sizes: Sequence[float], seconds: Sequence[float], label: str
 ) -> None:
@@ -169,7 +197,7 @@ def finish_lines(ax: Axes, label: str, sizes: Sequence[float]) -> None:
     """Make both axes logarithmic, with a tick at each size."""
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xticks(sorted(set(sizes)), [f"{size:,}" for size in sorted(set(sizes))])
+    ax.set_xticks(sorted(set(sizes)), [f"{size:,.0f}" for size in sorted(set(sizes))])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", length=0)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -31,6 +31,8 @@ class Plan:
         The network whose training step is weighed; in every code.
     convolution
         Timesteps and batch of the convolutional network; in rate and direct code.
+    stdp_neurons, stdp_rates, stdp_blocks
+        Neurons and rates of pixels, in Hz, of learning by STDP, and timed blocks of 64 images.
     epoch
         Training images of the epoch of ``fit``.
     repeats, budget
@@ -48,6 +50,9 @@ class Plan:
     layer_batch: int = 16
     memory: Workload = Workload(batch=512)  # noqa: RUF009
     convolution: Workload = Workload(num_steps=8, batch=64)  # noqa: RUF009
+    stdp_neurons: tuple[int, ...] = (100, 400, 1600, 6400)
+    stdp_rates: tuple[float, ...] = (16.0, 32.0, 64.0, 128.0)
+    stdp_blocks: int = 10
     epoch: int = 5000
     repeats: int = 30
     budget: float = 8.0
@@ -80,6 +85,9 @@ QUICK = Plan(
     layer_steps=20,
     memory=Workload(hidden=64, batch=128),
     convolution=Workload(num_steps=3, batch=8),
+    stdp_neurons=(20, 40),
+    stdp_rates=(16.0, 32.0),
+    stdp_blocks=1,
     epoch=640,
     repeats=6,
     budget=0.2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import stdp
 from benchmarks.contestants import OURS
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
@@ -43,6 +44,7 @@ def page(results: Results, pictures: Iterable[str]) -> str:
         *convolution(results.get("convolution", ())),
         *tutorial(results["tutorial"]),
         *training(results["fit"], results["command"]),
+        *unsupervised(results.get("stdp", ())),
         *notes(results),
     ]
     return "\n\n".join(parts) + "\n"
@@ -222,6 +224,46 @@ def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
         reached = "printed no accuracy" if accuracy is None else f"reached {accuracy:.2%}"
         yield "## A command from start to end"
         yield f"`{command['command']}` took {command['seconds']:.1f} s and {reached}."
+
+
+def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield learning by STDP: time and memory, and their growth."""
+    if not measured:
+        return
+    yield "## Learning by STDP"
+    yield (
+        "`STDPClassifier` on digits, 350 timesteps an image: milliseconds for an image, medians; "
+        "memory added by the classifier and its learning."
+    )
+    yield table(
+        ["neurons", "input spikes", "spikes of neurons", "learning", "responding", "MiB"],
+        [
+            [
+                f"{point.get('neurons', 400):,}",
+                f"{point['spikes']:,.0f}",
+                f"{point['fired']:.1f}",
+                milliseconds(point["learn"]),
+                milliseconds(point["respond"]),
+                NOTHING if point["bytes"] is None else f"{point['bytes'] / 2**20:.0f}",
+            ]
+            for point in measured
+        ],
+    )
+    for fitted in stdp.fit(measured):
+        powers = ", ".join(
+            f"{what} {fitted[name]:.2f}"
+            for name, what in stdp.QUANTITIES.items()
+            if fitted[name] is not None
+        )
+        yield f"Powers with which they grow with the {stdp.AXES[fitted['axis']]}: {powers}."
+    for point in measured:
+        if point.get("bindsnet"):
+            ours, theirs = point["bindsnet"]["ours"], point["bindsnet"]["theirs"]
+            yield (
+                f"Learning from an image, {point['neurons']} neurons and 250 timesteps, in turn: "
+                f"BindsNET {milliseconds(theirs)} ms, ours {milliseconds(ours)} ms, "
+                f"{theirs / ours:.0f} times."
+            )
 
 
 def notes(results: Results) -> Iterator[str]:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import doctest
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from benchmarks import __main__, contestants, growth, memory, pictures, report, training, tutorial
+from benchmarks import (
+    __main__,
+    contestants,
+    growth,
+    memory,
+    pictures,
+    report,
+    stdp,
+    training,
+    tutorial,
+)
 from benchmarks.plan import Plan
 from spikemnist.benchmark import STAGES, Ours, SnnTorchLoop, Workload, first_weights
 
@@ -254,6 +265,24 @@ def test_fit_is_timed_against_its_steps(results: dict[str, Any]) -> None:
         expected = fit["fit"]["median"] / fit["steps"]["median"] - 1
         assert fit["overhead"] == pytest.approx(expected)
         assert fit["images"] == 64
+
+
+def test_learning_by_stdp_is_measured_told_and_drawn(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = replace(TINY, stdp_neurons=(20, 80), stdp_rates=(32.0,), stdp_blocks=1)
+    measured = [stdp.measure(point) for point in stdp.points(plan)]
+    few, many, dim = measured
+    assert (few["neurons"], many["neurons"], dim["max_rate"]) == (20, 80, 32.0)
+    assert dim["spikes"] == pytest.approx(few["spikes"] * 32 / 63.75)
+    assert all(point["learn"] > 0 < point["respond"] for point in measured)
+    if sys.platform == "linux":
+        assert many["bytes"] > 4 * 80 * 784  # its weights at least
+    page = report.page({**results, "stdp": measured}, [])
+    assert f"| 80 | {many['spikes']:,.0f} | {many['fired']:.1f} |" in page
+    (fitted,) = stdp.fit(measured)  # no slope through the one rate
+    assert f"learning {fitted['learn']:.2f}" in page
+    assert pictures.draw({**results, "stdp": measured}, tmp_path)[-1] == "stdp.png"
 
 
 def test_a_command_is_timed_until_its_accuracy() -> None:

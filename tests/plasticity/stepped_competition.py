@@ -69,7 +69,7 @@ class Stepped:
                 first_spike_time=0,
                 dtype=torch.float64,
             )[:, 0].numpy()
-            if attempt and not spikes.any():
+            if attempt and not image.any():
                 break  # a blank image, which no rate helps
             self.attempts += 1
             counts = self._present(spikes, learning=learning)

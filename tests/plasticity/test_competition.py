@@ -285,6 +285,24 @@ def test_attempts_end_where_no_rate_can_rise(
     assert spy.attempts(0) == list(range(wanted))
 
 
+def test_an_image_that_had_no_input_by_chance_is_shown_again() -> None:
+    """It is not blank: learning and responding give it the same chances."""
+    parameters = small(1, n_neurons=1, duration=7.0, min_spikes=1, max_weight=15.0)
+    image = torch.full((1, 1), 255, dtype=torch.uint8)  # which at the last rate always fires
+    silent_at_first = 0
+    for seed in range(20):
+        layer, stepped = begin(parameters, 1)
+        layer.set(layer.weights, np.zeros(1, np.float32))
+        stepped.theta[:] = 0
+        first = layer._events(image, seed, torch.zeros(1, dtype=torch.int64), 0)
+        silent_at_first += first.starts[0, 0] == first.starts[0, -1]
+        expected = stepped.respond(image[0], seed)
+        assert stepped.closest >= TOO_CLOSE
+        assert layer.respond(image, seed).tolist() == [expected.tolist()]
+        assert layer.learn(image, seed, 0).tolist() == [expected.tolist()] != [[0]]
+    assert 0 < silent_at_first < 20
+
+
 def test_without_a_least_number_of_spikes_an_image_is_shown_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -152,7 +152,9 @@ def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, A
     found = label_array(labels, images)
     classes, encoded = np.unique(found, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}")
+        raise ValueError(
+            f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}"
+        )
     return classes, encoded.astype(np.int64)
 
 

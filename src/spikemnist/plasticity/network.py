@@ -173,11 +173,9 @@ class Layer:
             self._learn(listed, counts, done)
             last = slice(int(done[0]) - 1, int(done[0]))
             for attempt in range(1, self.presentation.attempts):
-                if counts[last].sum() >= self.presentation.min_spikes:
-                    break
+                if counts[last].sum() >= self.presentation.min_spikes or not images[last].any():
+                    break  # enough, or a blank image, which no rate helps
                 alone = self._events(images[last], seed, numbers[last], attempt)
-                if alone.starts[0, 0] == alone.starts[0, -1]:
-                    break  # a blank image
                 self._learn(alone, counts[last], np.zeros(1, np.int64))
         return counts[:, : self.size]
 
@@ -187,6 +185,7 @@ class Layer:
         An image has the same random numbers whichever others there are.
         """
         counts, waiting = self._counts(len(images)), np.arange(len(images))
+        lit = images.bool().any(1).numpy()  # no rate helps a blank image
         for attempt in range(self.presentation.attempts):
             numbers = torch.zeros(len(waiting), dtype=torch.int64)
             listed = self._events(images[torch.from_numpy(waiting)], seed, numbers, attempt)
@@ -195,8 +194,7 @@ class Layer:
             work = found.size * self.presentation.num_steps
             parallel(competition.respond, len(waiting), *arguments, work=work)
             counts[waiting] = found
-            lit = np.diff(listed.starts[:, [0, -1]])[:, 0] > 0
-            waiting = waiting[(found.sum(1) < self.presentation.min_spikes) & lit]
+            waiting = waiting[(found.sum(1) < self.presentation.min_spikes) & lit[waiting]]
             if not len(waiting):
                 break
         return counts[:, : self.size]
