@@ -6,8 +6,9 @@ The data flows one way::
 
 Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
 (whose dynamics live in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
-`spikemnist.viz`; `spikemnist.plasticity` learns without gradients. The names that people use first can be imported from here; each loads its
-subpackage when it is first used, so that ``import spikemnist`` alone loads none.
+`spikemnist.viz`; `spikemnist.plasticity` learns without gradients. The names that people use first
+can be imported from here; each loads its subpackage when it is first used, so that
+``import spikemnist`` alone loads none.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from bar_images import (
     twice,
 )
 
+from spikemnist._runtime import compiler
 from spikemnist.plasticity import STDPClassifier, assign_classes, learning
 
 if TYPE_CHECKING:
@@ -276,3 +279,16 @@ def test_a_window_is_judged_by_the_one_before(monkeypatch: pytest.MonkeyPatch) -
 def test_the_bar_is_silent_unless_on_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     small().fit(IMAGES[:100], LABELS[:100])
     assert capfd.readouterr() == ("", "")
+
+
+def test_where_there_is_no_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "is_available", lambda: False)
+    with pytest.raises(ImportError, match="STDPClassifier needs Numba, which is not installed"):
+        small().fit(IMAGES, LABELS, progress=False)
+
+
+def test_numba_is_loaded_by_the_first_fit() -> None:
+    """Not by whoever looks at the rules, or at what is on disk."""
+    code = "import sys, spikemnist.plasticity; print('numba' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert said.stdout.strip() == b"False"

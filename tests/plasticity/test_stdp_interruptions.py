@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -200,6 +201,20 @@ def test_resuming_another_run_names_the_difference(what: str, killed: dict[str, 
     with pytest.raises(ValueError, match="cannot resume .* with another configuration: " + message):
         twice(**options).fit(**arguments, checkpoint=file, resume=True, progress=False)
     assert file.read_bytes() == before
+
+
+def test_a_refused_resume_leaves_a_fitted_classifier_as_it_was(
+    killed: dict[str, Path], undisturbed: STDPClassifier
+) -> None:
+    classifier = copy.deepcopy(undisturbed).set_params(random_state=1)
+    with pytest.raises(ValueError, match="random_state was 0, is 1"):
+        classifier.fit(OTHERS, ANSWERS, checkpoint=killed["assigning"], resume=True, progress=False)
+    assert same(classifier, undisturbed)
+    fresh = twice(random_state=1)
+    with pytest.raises(ValueError, match="random_state was 0, is 1"):
+        fresh.fit(IMAGES, LABELS, checkpoint=killed["assigning"], resume=True, progress=False)
+    with pytest.raises(ValueError, match="not fitted yet"):
+        fresh.predict(OTHERS)
 
 
 def test_an_existing_checkpoint_is_never_overwritten(killed: dict[str, Path]) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikemnist._runtime import compiler
 from spikemnist.encoding import splitmix
-from spikemnist.plasticity import evaluation, files, network
+from spikemnist.plasticity import evaluation, files
 from spikemnist.plasticity.assignment import (
     Responses,
     assign_classes,
@@ -218,12 +219,12 @@ class STDPClassifier(Estimator):
         """
         check_parameters(self)
         pixels = check_images(images)
-        self.classes_, encoded = check_labels(labels, len(pixels))
+        classes, encoded = check_labels(labels, len(pixels))
         file = files.new_or_resumed(checkpoint, resume=resume)
-        self._begin(pixels.shape[1])
+        layer, estimates = self._new(pixels.shape[1], len(classes))
         run = Run(
-            self._layer,
-            self._progress,
+            layer,
+            estimates,
             pixels,
             encoded,
             self.plain_params(),
@@ -233,6 +234,7 @@ class STDPClassifier(Estimator):
             run.restore(file)
         elif file:
             run.save(file)  # a run killed at once can be resumed as well
+        self._begin(layer, estimates, classes)
         with interruptible() as interruption:
             run.learn(file, interruption, progress=progress)
             responses = run.respond(interruption, progress=progress)
@@ -273,8 +275,7 @@ class STDPClassifier(Estimator):
             known, _ = check_labels(labels if classes is None else classes, None)
         encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
-            self.classes_ = known
-            self._begin(pixels.shape[1])
+            self._begin(*self._new(pixels.shape[1], len(known)), known)
         order, seed = np.arange(len(pixels)), self._seed(LEARNING)
         for _ in learn_blocks(self._layer, self._progress, pixels, encoded, order, seed):
             pass
@@ -373,8 +374,8 @@ class STDPClassifier(Estimator):
         try:
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
-            loaded.classes_ = np.array(metadata["classes"])
-            loaded._begin(arrays["weights"].shape[1])
+            classes = np.array(metadata["classes"])
+            loaded._begin(*loaded._new(arrays["weights"].shape[1], len(classes)), classes)
             loaded._layer.set(arrays["weights"], arrays["theta"])
             loaded._progress.restore(arrays, metadata["progress"])
             loaded._responses.restore("responses", arrays)
@@ -417,12 +418,23 @@ class STDPClassifier(Estimator):
         self._fitted_layer()
         return self._progress.seen
 
-    def _begin(self, features: int) -> None:
-        self.n_features_in_ = features
+    def _new(self, features: int, num_classes: int) -> tuple[Layer, Progress]:
+        """Return neurons that have learned nothing, and that this is so."""
+        if not compiler.is_available():
+            raise ImportError(
+                "STDPClassifier needs Numba, which is not installed: there may be no wheel of it "
+                "for this Python yet. The rules, such as pair_stdp, do without"
+            )
+        from spikemnist.plasticity import network  # which loads Numba
+
         weights = network.first_weights(self, features)
-        self._layer = network.build(self, weights, np.zeros(self.n_neurons, np.float32))
-        self._progress = Progress(len(self.classes_), self.n_neurons, self.voting)
-        self._responses = Responses(len(self.classes_), self.n_neurons)
+        layer = network.build(self, weights, np.zeros(self.n_neurons, np.float32))
+        return layer, Progress(num_classes, self.n_neurons, self.voting)
+
+    def _begin(self, layer: Layer, progress: Progress, classes: Array) -> None:
+        self._layer, self._progress, self.classes_ = layer, progress, classes
+        self.n_features_in_ = layer.features
+        self._responses = Responses(len(classes), self.n_neurons)
 
     def _fitted_layer(self) -> Layer:
         layer: Layer | None = vars(self).get("_layer")

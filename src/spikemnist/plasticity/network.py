@@ -143,10 +143,10 @@ class Layer:
 
     def set(self, weights: Array, theta: Array) -> None:
         """Give the neurons other weights and adaptations."""
-        self.size, features = weights.shape
+        self.size, self.features = weights.shape
         tiles = tiles_of(self.size)
-        tiled = np.zeros((tiles, features + 1, WIDTH), np.float32)
-        tiled[:, :features] = tile_weights(torch.from_numpy(weights))
+        tiled = np.zeros((tiles, self.features + 1, WIDTH), np.float32)
+        tiled[:, :-1] = tile_weights(torch.from_numpy(weights))
         padded = np.full((tiles, WIDTH), np.inf, np.float32)
         padded.reshape(-1)[: self.size] = theta
         self.neurons = Neurons(tiled, padded, self.physics.threshold + padded)

@@ -25,6 +25,8 @@ PACKAGE = Path(spikemnist.__file__).parent
 KERNELS = [
     *sorted((PACKAGE / "ops" / "event_driven").glob("*.py")),
     PACKAGE / "encoding/kernels.py",
+    PACKAGE / "plasticity/competition.py",
+    PACKAGE / "plasticity/rule_kernels.py",
 ]
 ENGINE = "ops/event_driven/"
 SUBSET = (
@@ -36,6 +38,10 @@ SUBSET = (
     f"{ENGINE}test_engine_memory.py::test_no_uninitialised_memory_is_read_with_other_inputs",
     f"{ENGINE}test_convolution.py::test_it_is_torchs_convolution",
     f"{ENGINE}test_pooled.py::test_the_kernel_is_pooling_and_leaky_neurons",
+    "plasticity/test_competition.py::test_the_layer_does_what_its_equations_say",
+    "plasticity/test_rules.py::test_pairs_are_the_same_event_by_event",
+    "plasticity/test_rules.py::test_the_postsynaptic_rule_is_the_same_event_by_event",
+    "encoding/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
     "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_pixels_out_of_range_are_refused_on_either_path",
