@@ -29,6 +29,7 @@ FIRST = [
 ]
 NAMES = {
     "plasticity": [
+        "ConvSTDPClassifier",
         "STDPClassifier",
         "STDPEvaluation",
         "assign_classes",

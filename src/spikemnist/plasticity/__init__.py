@@ -2,10 +2,12 @@
 
 from spikemnist.plasticity.assignment import assign_classes, class_scores
 from spikemnist.plasticity.classifier import STDPClassifier
+from spikemnist.plasticity.convolutional import ConvSTDPClassifier
 from spikemnist.plasticity.evaluation import STDPEvaluation
 from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_window
 
 __all__ = [
+    "ConvSTDPClassifier",
     "STDPClassifier",
     "STDPEvaluation",
     "assign_classes",

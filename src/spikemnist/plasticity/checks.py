@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spikemnist.plasticity.classifier import STDPClassifier
+    from spikemnist.plasticity.convolutional import ConvSTDPClassifier
 
     Array = NDArray[Any]
 
@@ -51,12 +52,34 @@ POTENTIALS = (
 )
 
 
+CONVOLUTION_WHOLE = {
+    "n_features": 1,
+    "kernel_size": 1,
+    "pool_size": 1,
+    "num_steps": 1,
+    "n_winners": 1,
+    "inhibition_radius": 0,
+    "feature_images": 1,
+    "doubling": 1,
+    "epochs": 1,
+    "batch_size": 1,
+    "random_state": 0,
+}
+CONVOLUTION_POSITIVE = (
+    "min_contrast",
+    "threshold",
+    "learning_rate",
+    "max_learning_rate",
+    "depression",
+    "lr",
+)
+
+
 def check_parameters(classifier: STDPClassifier) -> None:
     """Raise unless each parameter is in its range."""
     given = classifier.get_params()
     for name, least in WHOLE.items():
-        if not isinstance(given[name], int | np.integer) or not least <= given[name] < 1 << 63:
-            raise ValueError(f"{name} must be a whole number from {least}; got {given[name]!r}")
+        _check_whole(name, given[name], least)
     for name in (*POSITIVE, *NOT_NEGATIVE, *POTENTIALS):
         if not _is_finite(given[name]):
             raise ValueError(f"{name} must be a finite number; got {given[name]!r}")
@@ -70,6 +93,30 @@ def check_parameters(classifier: STDPClassifier) -> None:
         if given[name] < 0:
             raise ValueError(f"{name} must not be negative; got {given[name]}")
     _check_together(given)
+
+
+def check_convolution(classifier: ConvSTDPClassifier) -> None:
+    """Raise unless each parameter of the convolutional classifier is in its range."""
+    given = classifier.get_params()
+    for name, least in CONVOLUTION_WHOLE.items():
+        _check_whole(name, given[name], least)
+    for name in CONVOLUTION_POSITIVE:
+        if not (_is_finite(given[name]) and given[name] > 0):
+            raise ValueError(f"{name} must be a positive number; got {given[name]!r}")
+    if not 0 < given["min_contrast"] < 1:
+        raise ValueError(f"min_contrast must lie between 0 and 1; got {given['min_contrast']}")
+    if given["num_steps"] > 255:
+        raise ValueError(f"num_steps must be at most 255; got {given['num_steps']}")
+    if not given["learning_rate"] <= given["max_learning_rate"] <= 1:
+        raise ValueError(
+            "max_learning_rate must lie between learning_rate and 1; "
+            f"got {given['max_learning_rate']}"
+        )
+
+
+def _check_whole(name: str, number: object, least: int) -> None:
+    if not isinstance(number, int | np.integer) or not least <= number < 1 << 63:
+        raise ValueError(f"{name} must be a whole number from {least}; got {number!r}")
 
 
 def _check_together(given: dict[str, Any]) -> None:
@@ -122,7 +169,9 @@ def check_images(images: ArrayLike | torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def check_size(classifier: STDPClassifier, images: torch.Tensor) -> torch.Tensor:
+def check_size(
+    classifier: STDPClassifier | ConvSTDPClassifier, images: torch.Tensor
+) -> torch.Tensor:
     """Return images ``[B, F]`` if they have as many pixels as those that were fitted."""
     if images.shape[1] != classifier.n_features_in_:
         raise ValueError(
@@ -190,7 +239,7 @@ def label_array(labels: ArrayLike | None, images: int | None) -> Array:
     return found
 
 
-def not_fitted(classifier: STDPClassifier) -> Exception:
+def not_fitted(classifier: STDPClassifier | ConvSTDPClassifier) -> Exception:
     """Return the error about a classifier that has not been fitted, scikit-learn's where it is."""
     message = f"this {type(classifier).__name__} is not fitted yet: call fit or partial_fit first"
     if "sklearn" in sys.modules:

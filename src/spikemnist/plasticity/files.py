@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 CLASSIFIER, CHECKPOINT = "spikemnist-stdp-1", "spikemnist-stdp-checkpoint-1"
+CONVOLUTIONAL = "spikemnist-conv-stdp-1"
 
 
 def write(

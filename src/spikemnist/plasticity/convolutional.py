@@ -1,0 +1,362 @@
+"""Digits by convolutional features that STDP learns, and a linear readout.
+
+Shapes: ``B`` images, ``H`` and ``W`` pixels, ``N`` features, ``C`` channels, ``K`` side of a
+kernel, ``Q`` cells of the pooling.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from spikemnist._runtime import compiler
+from spikemnist.encoding import LatencyEncoder, splitmix
+from spikemnist.plasticity import files
+from spikemnist.plasticity.checks import (
+    check_convolution,
+    check_images,
+    check_labels,
+    check_size,
+    not_fitted,
+)
+from spikemnist.plasticity.estimator import Estimator
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+CHANNELS = 2
+"""Bright on dark, and dark on bright."""
+
+BLOCK = 256
+"""Images that are encoded at a time."""
+
+
+def contrast(images: Tensor) -> Tensor:
+    r"""Return how much brighter, and how much darker, each pixel is than what surrounds it.
+
+    The difference of two Gaussians with :math:`\sigma` of 1 and 2 pixels, as ganglion cells of the
+    retina compute it, over its largest value in the image.
+
+    Parameters
+    ----------
+    images
+        ``[B, H, W]``, uint8, or floating in [0, 1].
+
+    Returns
+    -------
+    torch.Tensor
+        float32 ``[B, 2, H, W]`` in [0, 1].
+    """
+    distance = torch.arange(-3.0, 4.0)
+    squared = distance[:, None] ** 2 + distance**2
+    centre, surround = (torch.exp(-squared / (2 * sigma**2)) for sigma in (1.0, 2.0))
+    difference = centre / centre.sum() - surround / surround.sum()
+    kernels = torch.stack([difference, -difference])[:, None]
+    filtered = functional.conv2d(images.float()[:, None], kernels, padding=3).clamp_min(0)
+    largest = filtered.amax((1, 2, 3), keepdim=True)
+    return filtered / torch.where(largest > 0, largest, 1)
+
+
+@dataclass(eq=False)
+class ConvSTDPClassifier(Estimator):
+    r"""Features of images learned without labels by STDP, and a linear readout that labels teach.
+
+    Contrasts become spikes, the strongest first. Features of ``kernel_size`` pixels a side, which
+    integrate-and-fire neurons look for at all places, compete: the first ``n_winners`` of an image
+    to pass the threshold learn,
+
+    .. math:: \Delta w = \begin{cases}
+        \eta\, w (1 - w) & \text{if the input has fired} \\
+        -d\, \eta\, w (1 - w) & \text{if it has not}
+        \end{cases}
+
+    and silence their own feature everywhere and every feature near them, so that features become
+    different ones. Afterwards an image is what features appear in it, how early, and in which cell
+    of ``pool_size`` places a side; a linear readout by logistic regression tells the class.
+
+    Parameters
+    ----------
+    n_features
+        ``N``.
+    kernel_size, pool_size
+        In pixels, and in places of a kernel.
+    num_steps
+        Timesteps of an image.
+    min_contrast
+        Share of the largest contrast of an image below which a pixel does not fire.
+    threshold
+        Of the neurons; weights lie between 0 and 1.
+    n_winners, inhibition_radius
+        How many neurons learn from an image, and how far from one no other does.
+    feature_images
+        Images that the features learn from, at most.
+    learning_rate, max_learning_rate, doubling
+        :math:`\eta`, which doubles every so many images until it has risen to its largest.
+    depression
+        d.
+    epochs, batch_size, lr
+        Of the readout: passes over the images, images of a step, and the peak of Adam's learning
+        rate, which rises and falls along one cycle.
+    random_state
+        Seed of the first weights and of the order of images.
+
+    Attributes
+    ----------
+    classes_
+        The labels, sorted.
+    weights_
+        float32 ``[N, 2, K, K]``.
+    wins_
+        From how many images each feature has learned, int64 ``[N]``.
+    n_features_in_
+        Pixels of an image.
+
+    Notes
+    -----
+    The features are the same bits for any number of threads. The readout is a matrix product of
+    torch, whose roundings may depend on them.
+
+    Kheradpisheh, Ganjtabesh, Thorpe, Masquelier, *STDP-based spiking deep convolutional neural
+    networks for object recognition*, Neural Networks 99, 2018. Theirs has two layers of features
+    and a support vector machine; here one layer is read out by when features appear.
+
+    Examples
+    --------
+    >>> from spikemnist.data import load_digits
+    >>> train, test = load_digits()
+    >>> classifier = ConvSTDPClassifier(n_features=32, epochs=5)
+    >>> classifier = classifier.fit(train.images[:2000], train.labels[:2000])
+    >>> classifier.score(test.images, test.labels) > 0.9
+    True
+    """
+
+    n_features: int = 64
+    _: KW_ONLY
+    kernel_size: int = 5
+    pool_size: int = 4
+    num_steps: int = 15
+    min_contrast: float = 0.05
+    threshold: float = 8.0
+    n_winners: int = 5
+    inhibition_radius: int = 3
+    feature_images: int = 5000
+    learning_rate: float = 0.004
+    max_learning_rate: float = 0.15
+    doubling: int = 500
+    depression: float = 0.75
+    epochs: int = 10
+    batch_size: int = 100
+    lr: float = 2e-3
+    random_state: int = 0
+
+    def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
+        """Learn features from images, and the readout from images and labels.
+
+        Parameters
+        ----------
+        images
+            ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square.
+        labels
+            ``[B]``: whole numbers or strings.
+
+        Raises
+        ------
+        ImportError
+            Where Numba is not installed.
+        ValueError
+            For parameters, images or labels that cannot be used.
+        """
+        check_convolution(self)
+        pictures = _pictures(images)
+        classes, encoded = check_labels(labels, len(pictures))
+        if not compiler.is_available():
+            raise ImportError("ConvSTDPClassifier needs Numba, which is not installed")
+        self._shape = tuple(pictures.shape[1:])
+        if min(self._shape) < self.kernel_size:
+            raise ValueError(
+                f"images of {self._shape} pixels are smaller than kernel_size {self.kernel_size}"
+            )
+        self.n_features_in_, self.classes_ = math.prod(self._shape), classes
+        self._learn_features(pictures)
+        self._learn_readout(self._earliness(pictures), torch.from_numpy(encoded))
+        return self
+
+    def count_features(self, images: ArrayLike) -> Array:
+        """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``.
+
+        ``num_steps`` for the first timestep, 1 for the last one, and 0 where it does not appear.
+
+        Parameters
+        ----------
+        images
+            As `fit` takes them, of the size that was fitted.
+        """
+        if not hasattr(self, "_readout"):
+            raise not_fitted(self)
+        return self._earliness(self._fitting(images)).numpy()
+
+    def decision_function(self, images: ArrayLike) -> Array:
+        """Return the scores of each class, float32 ``[B, C]``; of two, their difference, ``[B]``.
+
+        Parameters
+        ----------
+        images
+            As `count_features` takes them.
+        """
+        if not hasattr(self, "_readout"):
+            raise not_fitted(self)
+        seen = self._earliness(self._fitting(images)).flatten(1).float() / self.num_steps
+        weight, bias = self._readout
+        scores: Array = functional.linear(seen, weight, bias).numpy()
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, images: ArrayLike) -> Array:
+        """Return the class with the highest score for each image, ``[B]``.
+
+        Parameters
+        ----------
+        images
+            As `count_features` takes them.
+        """
+        scores = self.decision_function(images)
+        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
+        winners: Array = self.classes_[best]
+        return winners
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write parameters, features and readout to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path
+            The file, usually ``*.safetensors``.
+        """
+        if not hasattr(self, "_readout"):
+            raise not_fitted(self)
+        weight, bias = self._readout
+        arrays = {
+            "weights": self.weights_,
+            "wins": self.wins_,
+            "readout.weight": weight.numpy(),
+            "readout.bias": bias.numpy(),
+        }
+        metadata = {
+            "parameters": self.plain_params(),
+            "classes": self.classes_.tolist(),
+            "shape": list(self._shape),
+        }
+        return files.write(path, files.CONVOLUTIONAL, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ConvSTDPClassifier:
+        """Return the classifier that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When it is damaged or holds no such classifier.
+        """
+        arrays, metadata = files.read(path, files.CONVOLUTIONAL)
+        try:
+            loaded = cls(**metadata["parameters"])
+            check_convolution(loaded)
+            loaded.classes_, loaded._shape = np.array(metadata["classes"]), tuple(metadata["shape"])
+            loaded.n_features_in_ = math.prod(loaded._shape)
+            loaded.weights_, loaded.wins_ = arrays["weights"], arrays["wins"]
+            loaded._readout = (
+                torch.from_numpy(arrays["readout.weight"]),
+                torch.from_numpy(arrays["readout.bias"]),
+            )
+            loaded.predict(np.zeros((1, *loaded._shape), np.uint8))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} does not hold the classifier that it describes: {error}"
+            ) from error
+        return loaded
+
+    def _fitting(self, images: ArrayLike) -> Tensor:
+        flat = check_size(self, check_images(images))
+        return flat.reshape(len(flat), *self._shape)
+
+    def _learn_features(self, pictures: Tensor) -> None:
+        from spikemnist.plasticity import contest  # which loads Numba
+
+        generator = np.random.default_rng(splitmix.word(int(self.random_state), 0))
+        shape = (self.n_features, CHANNELS, self.kernel_size, self.kernel_size)
+        first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
+        order = generator.permutation(len(pictures))[: self.feature_images]
+        features = contest.Features(self, first.astype(np.float32), self._shape)
+        for begin in range(0, len(order), BLOCK):
+            chosen = pictures[torch.from_numpy(order[begin : begin + BLOCK])]
+            features.learn(self._encode(chosen), begin)
+        self.weights_, self.wins_ = features.weights, features.wins
+
+    def _earliness(self, pictures: Tensor) -> Tensor:
+        """Return uint8 ``[B, Q, N]``."""
+        from spikemnist.plasticity import contest
+
+        features = contest.Features(self, self.weights_, self._shape)
+        blocks = [features.see(self._encode(part)) for part in torch.split(pictures, BLOCK)]
+        return torch.from_numpy(np.concatenate(blocks))
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        """Return spikes, uint8 ``[T, B, 2 * H * W]``."""
+        encoder = LatencyEncoder(
+            num_steps=self.num_steps, threshold=self.min_contrast, dtype=torch.uint8
+        )
+        return encoder(contrast(pictures).flatten(1))
+
+    def _learn_readout(self, earliness: Tensor, labels: Tensor) -> None:
+        seen = earliness.flatten(1)
+        weight = torch.zeros((len(self.classes_), seen.shape[1]), requires_grad=True)
+        bias = torch.zeros(len(self.classes_), requires_grad=True)
+        optimizer = torch.optim.Adam([weight, bias], self.lr, fused=True)
+        steps = self.epochs * -(-len(seen) // self.batch_size)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        for chosen in self._batches(len(seen)):
+            given = seen[chosen].float() / self.num_steps
+            loss = functional.cross_entropy(functional.linear(given, weight, bias), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        self._readout = weight.detach(), bias.detach()
+
+    def _batches(self, images: int) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(splitmix.word(int(self.random_state), 1) >> 1)
+        for _ in range(self.epochs):
+            order = torch.randperm(images, generator=generator)
+            yield from torch.split(order, self.batch_size)
+
+
+def _pictures(images: ArrayLike) -> Tensor:
+    """Return images ``[B, H, W]``; flat ones are square."""
+    flat = check_images(images)
+    shape = tuple(np.shape(images))[1:]
+    if len(shape) == 3 and shape[0] == 1:
+        shape = shape[1:]
+    side = math.isqrt(flat.shape[1])
+    if len(shape) == 1 and side * side == flat.shape[1]:
+        shape = (side, side)
+    if len(shape) != 2:
+        raise ValueError(f"images must be [B, H, W], or [B, F] of squares; got [B, {shape}]")
+    return flat.reshape(len(flat), *shape)

@@ -1,0 +1,186 @@
+"""Convolutional features that learn by STDP, and their readout.
+
+Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from bar_images import ANSWERS, IMAGES, LABELS, OTHERS
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from stepped_features import SteppedFeatures
+from strategies import SEEDS
+
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from spikemnist.plasticity.contest import Features
+from spikemnist.plasticity.convolutional import contrast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOO_CLOSE = 1e-4
+"""Of sums of some fifty weights in single precision, each rounded by 1e-6 at most."""
+
+
+def small(**options: Any) -> ConvSTDPClassifier:
+    """Return a classifier that tells bars of 6 x 6 pixels apart."""
+    defaults = {"n_features": 8, "kernel_size": 3, "pool_size": 2, "threshold": 2.0, "epochs": 15}
+    defaults |= {
+        "n_winners": 2,
+        "inhibition_radius": 1,
+        "doubling": 50,
+        "batch_size": 50,
+        "lr": 0.02,
+    }
+    return ConvSTDPClassifier(**{**defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> ConvSTDPClassifier:
+    return small().fit(IMAGES, LABELS)
+
+
+@given(
+    seed=SEEDS,
+    features=st.sampled_from([1, 3, 64, 70]),
+    side=st.integers(1, 3),
+    steps=st.integers(1, 5),
+    cell=st.integers(1, 4),
+    radius=st.integers(0, 2),
+    doubling=st.integers(1, 3),
+)
+def test_features_do_what_their_description_says(
+    seed: int, features: int, side: int, steps: int, cell: int, radius: int, doubling: int
+) -> None:
+    random = np.random.default_rng(seed)
+    parameters = small(
+        n_features=features,
+        kernel_size=side,
+        pool_size=cell,
+        inhibition_radius=radius,
+        doubling=doubling,
+        threshold=0.4 * side * side,
+    )
+    weights = random.uniform(0.2, 0.9, (features, 2, side, side)).astype(np.float32)
+    # Each input fires once at most, as latencies do.
+    times = random.integers(0, 2 * steps, (4, 2, 5, 4))
+    spikes = (times == np.arange(steps)[:, None, None, None, None]).astype(np.uint8)
+    ours, stepped = Features(parameters, weights, (5, 4)), SteppedFeatures(parameters, weights)
+    given_spikes = torch.from_numpy(spikes.reshape(steps, 4, -1))
+    for b in range(4):
+        stepped.learn(spikes[:, b])
+    assume(stepped.closest > TOO_CLOSE)
+    ours.learn(given_spikes[:, :3], 0)
+    ours.learn(given_spikes[:, 3:], 3)
+    assert ours.wins.tolist() == stepped.wins.tolist()
+    assert np.allclose(ours.weights, stepped.weights, rtol=0, atol=1e-5)
+    stepped.weights = ours.weights.astype(np.float64)
+    expected = np.stack([stepped.see(spikes[:, b]) for b in range(4)])
+    assume(stepped.closest > TOO_CLOSE)
+    assert np.array_equal(ours.see(given_spikes), expected)
+
+
+def test_bars_are_told_apart(fitted: ConvSTDPClassifier) -> None:
+    assert fitted.score(OTHERS, ANSWERS) > 0.95
+    assert fitted.weights_.shape == (8, 2, 3, 3)
+    assert ((fitted.weights_ > 0) & (fitted.weights_ < 1)).all()
+    assert fitted.wins_.sum() > 0
+    # The features have decided: most weights are near a bound.
+    assert (fitted.weights_ * (1 - fitted.weights_)).mean() < 0.1
+
+
+def test_the_same_seed_makes_the_same_features_for_any_number_of_threads(
+    fitted: ConvSTDPClassifier, threads: None
+) -> None:
+    for count in (1, 2, 8):
+        torch.set_num_threads(count)
+        again = small().fit(IMAGES, LABELS)
+        assert np.array_equal(again.weights_, fitted.weights_)
+        assert np.array_equal(again.count_features(OTHERS), fitted.count_features(OTHERS))
+    assert not np.array_equal(small(random_state=1).fit(IMAGES, LABELS).weights_, fitted.weights_)
+
+
+def test_images_of_any_kind_and_more_than_two_classes(fitted: ConvSTDPClassifier) -> None:
+    for images in (torch.from_numpy(IMAGES), IMAGES[:, None], IMAGES.reshape(400, -1)):
+        assert np.array_equal(small().fit(images, LABELS).weights_, fitted.weights_)
+    labels = np.array(["row", "column", "dark"])[LABELS]
+    images, labels = IMAGES.copy(), labels.copy()
+    images[:100], labels[:100] = 0, "dark"
+    three = small().fit(images, labels)
+    assert three.classes_.tolist() == ["column", "dark", "row"]
+    assert three.decision_function(OTHERS).shape == (200, 3)
+    assert three.predict(np.zeros((1, 6, 6), np.uint8)).tolist() == ["dark"]
+
+
+def test_contrast_is_what_differs_from_the_surroundings() -> None:
+    image = torch.zeros(3, 9, 9)
+    image[0, 4, 4] = 1.0
+    image[1] = 0.5
+    bright, dark = contrast(image).unbind(1)
+    assert bright[0].argmax() == 4 * 9 + 4
+    assert float(bright[0, 4, 4]) == 1.0
+    assert dark[0, 4, 4] == 0
+    assert (dark[0] > 0).any()
+    assert contrast(image)[2].count_nonzero() == 0
+    assert torch.allclose(contrast(image * 0.3), contrast(image), atol=1e-5)
+
+
+def test_what_is_loaded_elsewhere_predicts_the_same(
+    tmp_path: Path, fitted: ConvSTDPClassifier
+) -> None:
+    file = fitted.save(tmp_path / "features.safetensors")
+    code = (
+        "import sys, numpy; from spikemnist.plasticity import ConvSTDPClassifier as C;"
+        "images = numpy.load(sys.argv[2]); print(C.load(sys.argv[1]).predict(images).tolist())"
+    )
+    np.save(tmp_path / "images.npy", OTHERS)
+    words = [sys.executable, "-c", code, str(file), str(tmp_path / "images.npy")]
+    said = subprocess.run(words, capture_output=True, check=True, encoding="utf-8").stdout
+    assert said.strip() == str(fitted.predict(OTHERS).tolist())
+    loaded = ConvSTDPClassifier.load(file)
+    assert loaded.get_params() == fitted.get_params()
+    with pytest.raises(ValueError, match="has format 'spikemnist-conv-stdp-1'"):
+        STDPClassifier.load(file)
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="damaged"):
+        ConvSTDPClassifier.load(file)
+
+
+@pytest.mark.parametrize("name", ["predict", "count_features", "decision_function", "save"])
+def test_before_a_fit_there_is_nothing_to_ask(name: str) -> None:
+    with pytest.raises(ValueError, match="this ConvSTDPClassifier is not fitted yet"):
+        getattr(small(), name)(OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_features": 0}, "n_features must be a whole number from 1; got 0"),
+        ({"inhibition_radius": -1}, "inhibition_radius must be a whole number from 0"),
+        ({"threshold": 0.0}, "threshold must be a positive number"),
+        ({"lr": float("nan")}, "lr must be a positive number"),
+        ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),
+        ({"num_steps": 256}, "num_steps must be at most 255"),
+        ({"max_learning_rate": 0.001}, "max_learning_rate must lie between learning_rate and 1"),
+        ({"kernel_size": 7}, r"images of \(6, 6\) pixels are smaller than kernel_size 7"),
+    ],
+)
+def test_parameters_out_of_their_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(**options).fit(IMAGES, LABELS)
+
+
+def test_images_that_are_none(fitted: ConvSTDPClassifier) -> None:
+    with pytest.raises(ValueError, match=r"images must be \[B, H, W\], or \[B, F\] of squares"):
+        small().fit(np.zeros((4, 35), np.uint8), [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="X has 25 features, but ConvSTDPClassifier is expecting"):
+        fitted.predict(np.zeros((1, 5, 5), np.uint8))
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        small().fit(IMAGES, None)
