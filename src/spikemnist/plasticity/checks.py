@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from spikemnist.plasticity.classifier import STDPClassifier
     from spikemnist.plasticity.convolutional import ConvSTDPClassifier
+    from spikemnist.plasticity.estimator import Estimator
 
     Array = NDArray[Any]
 
@@ -169,9 +170,7 @@ def check_images(images: ArrayLike | torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def check_size(
-    classifier: STDPClassifier | ConvSTDPClassifier, images: torch.Tensor
-) -> torch.Tensor:
+def check_size(classifier: Estimator, images: torch.Tensor) -> torch.Tensor:
     """Return images ``[B, F]`` if they have as many pixels as those that were fitted."""
     if images.shape[1] != classifier.n_features_in_:
         raise ValueError(
@@ -239,7 +238,7 @@ def label_array(labels: ArrayLike | None, images: int | None) -> Array:
     return found
 
 
-def not_fitted(classifier: STDPClassifier | ConvSTDPClassifier) -> Exception:
+def not_fitted(classifier: Estimator) -> Exception:
     """Return the error about a classifier that has not been fitted, scikit-learn's where it is."""
     message = f"this {type(classifier).__name__} is not fitted yet: call fit or partial_fit first"
     if "sklearn" in sys.modules:

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikemnist._runtime import compiler
-from spikemnist.encoding import splitmix
-from spikemnist.plasticity import evaluation, files
+from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import (
-    Responses,
-    assign_classes,
-    class_scores,
     warn_of_idle,
 )
 from spikemnist.plasticity.checks import (
@@ -25,30 +21,24 @@ from spikemnist.plasticity.checks import (
     check_parameters,
     check_size,
     encode_labels,
-    not_fitted,
 )
-from spikemnist.plasticity.estimator import Estimator
-from spikemnist.plasticity.learning import Progress, interruptible, learn_blocks, respond
+from spikemnist.plasticity.learned import LEARNING, RESPONDING, Learned
+from spikemnist.plasticity.learning import Progress, interruptible, learn_blocks
 from spikemnist.plasticity.passes import Run
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     from spikemnist.plasticity.assignment import Voting
-    from spikemnist.plasticity.evaluation import STDPEvaluation
     from spikemnist.plasticity.network import Layer
 
     Array = NDArray[Any]
 
-LEARNING, RESPONDING = 0, 1
-"""Which word of ``random_state`` is the seed of what."""
-
 
 @dataclass(eq=False)
-class STDPClassifier(Estimator):
+class STDPClassifier(Learned):
     r"""Digits learned without labels by spike-timing-dependent plasticity.
 
     Images become Poisson spikes, which excite neurons with adaptive thresholds. A neuron that
@@ -282,78 +272,6 @@ class STDPClassifier(Estimator):
         self._responses = self._progress.recent
         return self
 
-    def count_spikes(self, images: ArrayLike) -> Array:
-        """Return how often each neuron fires for images, int32 ``[B, N]``.
-
-        Parameters
-        ----------
-        images
-            As `fit` takes them, of the size that was fitted.
-
-        Raises
-        ------
-        ValueError
-            For images that cannot be used, and before `fit`.
-        """
-        layer = self._fitted_layer()
-        pixels = check_size(self, check_images(images))
-        return np.concatenate(list(respond(layer, pixels, self._seed(RESPONDING))))
-
-    def decision_function(self, images: ArrayLike) -> Array:
-        """Return the votes for each class, float64 ``[B, C]``; see `class_scores`.
-
-        Of two classes, the votes for the second less those for the first, ``[B]``.
-
-        Parameters
-        ----------
-        images
-            As `count_spikes` takes them.
-        """
-        scores = class_scores(self.count_spikes(images), self.responses_, self.voting)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict(self, images: ArrayLike) -> Array:
-        """Return the class with the most votes for each image, ``[B]``.
-
-        Parameters
-        ----------
-        images
-            As `count_spikes` takes them.
-        """
-        scores = self.decision_function(images)
-        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
-        winners: Array = self.classes_[best]
-        return winners
-
-    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
-        """Return accuracy, confusion matrix and spikes.
-
-        Parameters
-        ----------
-        images, labels
-            As `fit` takes them.
-        """
-        return evaluation.evaluate(self, images, labels)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write parameters, weights, thresholds and assignments to a safetensors file, atomically.
-
-        Parameters
-        ----------
-        path
-            The file, usually ``*.safetensors``.
-        """
-        layer = self._fitted_layer()
-        arrays, numbers = self._progress.state()
-        arrays |= self._responses.state("responses")
-        arrays |= {"weights": layer.weights, "theta": layer.theta}
-        metadata = {
-            "parameters": self.plain_params(),
-            "classes": self.classes_.tolist(),
-            "progress": numbers,
-        }
-        return files.write(path, files.CLASSIFIER, arrays, metadata)
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> STDPClassifier:
         """Return the classifier that `save` wrote; it predicts the same.
@@ -385,39 +303,6 @@ class STDPClassifier(Estimator):
             ) from error
         return loaded
 
-    @property
-    def weights_(self) -> Array:
-        """Weights, float32 ``[N, F]``."""
-        return self._fitted_layer().weights
-
-    @property
-    def theta_(self) -> Array:
-        """Adaptation of the thresholds in mV, float32 ``[N]``."""
-        return self._fitted_layer().theta
-
-    @property
-    def responses_(self) -> Array:
-        """Spikes of each neuron for an image of each class, float64 ``[C, N]``."""
-        self._fitted_layer()
-        return self._responses.mean
-
-    @property
-    def assignments_(self) -> Array:
-        """Position in ``classes_`` of the class of each neuron, -1 if it never fired, ``[N]``."""
-        return assign_classes(self.responses_)
-
-    @property
-    def accuracy_history_(self) -> Array:
-        """Images seen and the running accuracy there, float64 ``[windows, 2]``."""
-        self._fitted_layer()
-        return np.array(self._progress.history, np.float64).reshape(-1, 2)
-
-    @property
-    def n_images_seen_(self) -> int:
-        """How many images have been learned from, those of all passes."""
-        self._fitted_layer()
-        return self._progress.seen
-
     def _new(self, features: int, num_classes: int) -> tuple[Layer, Progress]:
         """Return neurons that have learned nothing, and that this is so."""
         if not compiler.is_available():
@@ -430,17 +315,3 @@ class STDPClassifier(Estimator):
         weights = network.first_weights(self, features)
         layer = network.build(self, weights, np.zeros(self.n_neurons, np.float32))
         return layer, Progress(num_classes, self.n_neurons, self.voting)
-
-    def _begin(self, layer: Layer, progress: Progress, classes: Array) -> None:
-        self._layer, self._progress, self.classes_ = layer, progress, classes
-        self.n_features_in_ = layer.features
-        self._responses = Responses(len(classes), self.n_neurons)
-
-    def _fitted_layer(self) -> Layer:
-        layer: Layer | None = vars(self).get("_layer")
-        if layer is None:
-            raise not_fitted(self)
-        return layer
-
-    def _seed(self, use: int) -> int:
-        return splitmix.word(int(self.random_state), use)

@@ -24,7 +24,7 @@ from spikemnist.plasticity.checks import (
     check_size,
     not_fitted,
 )
-from spikemnist.plasticity.estimator import Estimator
+from spikemnist.plasticity.estimator import Estimator, of_two
 
 if TYPE_CHECKING:
     import os
@@ -137,7 +137,7 @@ class ConvSTDPClassifier(Estimator):
     >>> from spikemnist.data import load_digits
     >>> train, test = load_digits()
     >>> classifier = ConvSTDPClassifier(n_features=32, epochs=5)
-    >>> classifier = classifier.fit(train.images[:2000], train.labels[:2000])
+    >>> classifier = classifier.fit(train.images, train.labels)
     >>> classifier.score(test.images, test.labels) > 0.9
     True
     """
@@ -219,21 +219,7 @@ class ConvSTDPClassifier(Estimator):
             raise not_fitted(self)
         seen = self._earliness(self._fitting(images)).flatten(1).float() / self.num_steps
         weight, bias = self._readout
-        scores: Array = functional.linear(seen, weight, bias).numpy()
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict(self, images: ArrayLike) -> Array:
-        """Return the class with the highest score for each image, ``[B]``.
-
-        Parameters
-        ----------
-        images
-            As `count_features` takes them.
-        """
-        scores = self.decision_function(images)
-        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
-        winners: Array = self.classes_[best]
-        return winners
+        return of_two(functional.linear(seen, weight, bias).numpy())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write parameters, features and readout to a safetensors file, atomically.

@@ -14,12 +14,33 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def of_two(scores: NDArray[Any]) -> NDArray[Any]:
+    """Return scores ``[B, C]``; of two classes the second less the first, ``[B]``, as is usual."""
+    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+
 class Estimator:
     """Conventions of a dataclass whose fields are its parameters."""
 
-    def predict(self, images: ArrayLike) -> NDArray[Any]:
-        """Return the class of each image, ``[B]``."""
+    n_features_in_: int
+    classes_: NDArray[Any]
+
+    def decision_function(self, images: ArrayLike) -> NDArray[Any]:
+        """Return the scores of each class, ``[B, C]``; of two, their difference, ``[B]``."""
         raise NotImplementedError
+
+    def predict(self, images: ArrayLike) -> NDArray[Any]:
+        """Return the class with the highest score for each image, ``[B]``.
+
+        Parameters
+        ----------
+        images
+            As ``fit`` takes them, of the size that was fitted.
+        """
+        scores = self.decision_function(images)
+        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
+        winners: NDArray[Any] = self.classes_[best]
+        return winners
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
         """Return the share of images whose class is predicted.

@@ -17,7 +17,7 @@ from spikemnist.plasticity.checks import encode_labels
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from spikemnist.plasticity.classifier import STDPClassifier
+    from spikemnist.plasticity.learned import Learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class STDPEvaluation:
     seconds: float
 
 
-def evaluate(classifier: STDPClassifier, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
+def evaluate(classifier: Learned, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
     """Return the figures of a classifier: see `STDPClassifier.evaluate`."""
     started = time.perf_counter()
     counts = classifier.count_spikes(images)
