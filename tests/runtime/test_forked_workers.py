@@ -47,7 +47,7 @@ if __name__ == "__main__":
     how, pooled = sys.argv[1:]
     torch.set_num_threads(2)
     if pooled == "pool":
-        openmp.fork_address = lambda: 0
+        openmp.team_addresses = lambda: openmp.NO_TEAM
     data = Digits()
     here = [data[index] for index in range(6)]
     loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context=how)
@@ -96,7 +96,7 @@ def run():
     return did.membrane.detach(), gradient
 
 if sys.argv[1] == "pool":
-    openmp.fork_address = lambda: 0
+    openmp.team_addresses = lambda: openmp.NO_TEAM
 torch.set_num_threads(2)
 expected = run()
 

@@ -48,8 +48,8 @@ DENSE_STACKS = {
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run kernels in torch's own threads, whatever else the machine does; or in Python's."""
     if request.param == "pool":
-        monkeypatch.setattr(openmp, "fork_address", lambda: 0)
-    elif not openmp.fork_address():
+        monkeypatch.setattr(openmp, "team_addresses", lambda: openmp.NO_TEAM)
+    elif openmp.team_addresses() == openmp.NO_TEAM:
         pytest.skip("torch's threads are to be had where it brings the only GNU OpenMP runtime")
     monkeypatch.setattr(threads, "STALL", math.inf)
     monkeypatch.setattr(threads, "_crowded_until", 0.0)

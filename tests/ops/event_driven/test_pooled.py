@@ -195,7 +195,7 @@ def test_any_number_of_threads_gives_the_same_bits(
     where: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == "pool":
-        monkeypatch.setattr(openmp, "fork_address", lambda: 0)
+        monkeypatch.setattr(openmp, "team_addresses", lambda: openmp.NO_TEAM)
     monkeypatch.setattr(threads, "STALL", math.inf)
     monkeypatch.setattr(threads, "_crowded_until", 0.0)
     given = problem(shape=(16, 12, 24, 24), dtype=torch.float32, each=True, initial=True)
