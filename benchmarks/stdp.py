@@ -39,7 +39,7 @@ AXES = {"neurons": "neurons", "spikes": "input spikes of an image"}
 
 QUANTITIES = {"learn": "learning", "respond": "responding", "bytes": "memory"}
 BLOCK, BEFORE, RESPONDING = 64, 256, 256
-BINDSNET = {"seconds": 250, "neurons": 400}
+BINDSNET = {"num_steps": 250, "neurons": 400}
 
 
 def points(plan: Plan) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def against_bindsnet(request: dict[str, Any]) -> dict[str, float] | None:
     from bindsnet.models import DiehlAndCook2015
 
     train, _ = load_digits()
-    steps = BINDSNET["seconds"]
+    steps = BINDSNET["num_steps"]
     theirs = DiehlAndCook2015(n_inpt=784, n_neurons=BINDSNET["neurons"], inpt_shape=(1, 784))
     ours = STDPClassifier(BINDSNET["neurons"], duration=float(steps))
     ours.partial_fit(train.images[:BEFORE], train.labels[:BEFORE], list(range(10)))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import snntorch
+import torch
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=500, print_blob=True)
 settings.load_profile("same")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Put torch's number of threads back afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

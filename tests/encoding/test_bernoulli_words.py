@@ -18,19 +18,10 @@ from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import BITS, bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
+from spikemnist.ops.event_driven.events import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Put torch's number of threads back afterwards."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype, lit: float) -> Tensor:
@@ -75,7 +66,8 @@ def test_bits_are_the_spikes_of_each_image_alone(
 ) -> None:
     encoder = RateEncoder(num_steps=num_steps, gain=gain)
     images, seeds = images_of(seed, batch, features, dtype, lit), seeds_of(seed, batch)
-    words, counts = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
+    words = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
+    counts = count(words)
     assert words.shape == (batch, num_steps, -(-features // BITS))
     assert words.dtype == torch.int64
     assert counts.dtype == np.int64
@@ -96,7 +88,8 @@ def test_the_same_seed_and_image_make_the_same_bits_at_any_place() -> None:
     encoder = RateEncoder(num_steps=6)
     image = images_of(3, 1, 100, torch.uint8, 0.5)
     seeds = torch.tensor([5, -1, 5])
-    words, counts = bernoulli_words(code_pixels(encoder, image.expand(3, -1)), seeds, 6)
+    words = bernoulli_words(code_pixels(encoder, image.expand(3, -1)), seeds, 6)
+    counts = count(words)
     assert torch.equal(words[0], words[2])
     assert not torch.equal(words[0], words[1])
     assert counts[0] == counts[2]
@@ -104,9 +97,8 @@ def test_the_same_seed_and_image_make_the_same_bits_at_any_place() -> None:
 
 def test_black_never_and_white_always_fires() -> None:
     images = torch.tensor([[0.0, 1.0] * 50])
-    words, counts = bernoulli_words(
-        code_pixels(RateEncoder(num_steps=7), images), seeds_of(0, 1), 7
-    )
+    words = bernoulli_words(code_pixels(RateEncoder(num_steps=7), images), seeds_of(0, 1), 7)
+    counts = count(words)
     dense = unpacked(words, 100)
     assert not dense[..., ::2].any()
     assert dense[..., 1::2].all()
@@ -118,9 +110,10 @@ def test_any_number_of_threads_makes_the_same_bits() -> None:
     encoder = RateEncoder(num_steps=40, gain=0.5)
     images, seeds = images_of(7, 60, 784, torch.uint8, 0.3), seeds_of(7, 60)
     found = []
-    for count in (1, 2, 8):
-        torch.set_num_threads(count)
-        found.append(bernoulli_words(code_pixels(encoder, images), seeds, 40))
+    for number in (1, 2, 8):
+        torch.set_num_threads(number)
+        words = bernoulli_words(code_pixels(encoder, images), seeds, 40)
+        found.append((words.clone(), count(words)))
     for words, counts in found[1:]:
         assert torch.equal(words, found[0][0])
         assert np.array_equal(counts, found[0][1])

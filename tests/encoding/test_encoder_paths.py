@@ -21,8 +21,6 @@ from spikemnist._runtime import compiler
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
 RATE = RateEncoder(num_steps=25, dtype=torch.uint8)
@@ -80,13 +78,6 @@ def test_pixels_out_of_range_are_refused_on_either_path(value: float) -> None:
         LATENCY(images)
     with plain_torch(), pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         LATENCY(images)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

@@ -3,21 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from bar_images import IMAGES, LABELS, small, twice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spikemnist.plasticity import STDPClassifier
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Put torch's number of threads back afterwards."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

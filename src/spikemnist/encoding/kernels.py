@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NATIVE = (torch.uint8, torch.bool, torch.float32)
 """What kernels write by themselves. Other dtypes are made of bytes."""
 
-LOW, HALF, ONE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(1)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 BITS = 64
 """Of a word."""
@@ -49,7 +49,7 @@ def bernoulli(
     return _write(_bernoulli, bounds, num_steps, dtype, np.uint64(seed), first_spike_time)
 
 
-def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> tuple[Tensor, Array]:
+def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> Tensor:
     """List the spikes of `spikemnist.encoding.spikes.bernoulli` as bits, without their dense form.
 
     Parameters
@@ -65,17 +65,14 @@ def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> tuple[Tenso
     -------
     torch.Tensor
         int64 ``[B, T, W]``: bit j of word w is the spike of pixel 64 w + j.
-    numpy.ndarray
-        How many spikes each image has, int64 ``[B]``.
     """
     batch, features = bounds.levels.shape
     words = memory.empty((batch, num_steps, -(-features // BITS)), torch.int64)
-    counts = np.empty(batch, np.int64)
     table = None if bounds.table is None else bounds.table.numpy()
     arguments = (bounds.levels.numpy(), table, seeds.numpy().view(np.uint64))
     bits = words.numpy().view(np.uint64)
-    parallel(_bernoulli_words, batch, *arguments, bits, counts, work=words.numel() * 16)
-    return words, counts
+    parallel(_bernoulli_words, batch, *arguments, bits, work=words.numel() * 16)
+    return words
 
 
 def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
@@ -137,11 +134,11 @@ def _bernoulli(
 
 @kernel
 def _bernoulli_words(
-    ticket: Array, units: int, levels: Array, table: Any, seeds: Array, words: Array, counts: Array
+    ticket: Array, units: int, levels: Array, table: Any, seeds: Array, words: Array
 ) -> None:
     if by_team(ticket):
         return
-    levels, table, seeds, words, counts = borrowed((levels, table, seeds, words, counts))
+    levels, table, seeds, words = borrowed((levels, table, seeds, words))
     steps, width, features = words.shape[1], words.shape[2], levels.shape[1]
     pairs = (steps + 1) // 2
     pixels, ends = np.empty(features, np.int64), np.empty(width, np.int64)
@@ -154,7 +151,6 @@ def _bernoulli_words(
             pixels[lit], bounds[lit] = f, np.uint64(_number(levels, table, b, f))
             lit += bounds[lit] > 0
             ends[f // BITS] = lit
-        total = 0
         for k in range(pairs):
             begin = 0
             for w in range(width):
@@ -166,22 +162,9 @@ def _bernoulli_words(
                     odd |= np.uint64((word >> HALF) < bounds[i]) << place
                 begin = ends[w]
                 words[b, 2 * k, w] = even
-                total += _count(even)
                 if 2 * k + 1 < steps:
                     words[b, 2 * k + 1, w] = odd
-                    total += _count(odd)
-        counts[b] = total
         b = next_unit(ticket)
-
-
-@inlined
-def _count(word: Any) -> int:
-    """Return how many bits are set."""
-    total = 0
-    while word != 0:
-        word &= word - ONE
-        total += 1
-    return total
 
 
 @kernel

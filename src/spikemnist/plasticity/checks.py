@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from spikemnist._runtime import compiler
 from spikemnist.plasticity.assignment import VOTINGS
 
 if TYPE_CHECKING:
@@ -143,6 +144,15 @@ def _check_together(given: dict[str, Any]) -> None:
 def _is_finite(number: object) -> bool:
     real = isinstance(number, int | float | np.integer | np.floating)
     return real and math.isfinite(number)  # type: ignore[arg-type]
+
+
+def check_numba(classifier: Estimator) -> None:
+    """Raise where kernels cannot be compiled."""
+    if not compiler.is_available():
+        raise ImportError(
+            f"{type(classifier).__name__} needs Numba, which is not installed: there may be no "
+            "wheel of it for this Python yet. The rules, such as pair_stdp, do without"
+        )
 
 
 def check_images(images: ArrayLike | torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikemnist._runtime import compiler
 from spikemnist.plasticity import files
-from spikemnist.plasticity.assignment import (
-    warn_of_idle,
-)
+from spikemnist.plasticity.assignment import warn_of_idle
 from spikemnist.plasticity.checks import (
     check_images,
     check_labels,
+    check_numba,
     check_parameters,
     check_size,
     encode_labels,
@@ -289,7 +287,7 @@ class STDPClassifier(Learned):
             When it is damaged or holds no such classifier.
         """
         arrays, metadata = files.read(path, files.CLASSIFIER)
-        try:
+        with files.described(path):
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
             classes = np.array(metadata["classes"])
@@ -297,19 +295,11 @@ class STDPClassifier(Learned):
             loaded._layer.set(arrays["weights"], arrays["theta"])
             loaded._progress.restore(arrays, metadata["progress"])
             loaded._responses.restore("responses", arrays)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(
-                f"{path} does not hold the classifier that it describes: {error}"
-            ) from error
         return loaded
 
     def _new(self, features: int, num_classes: int) -> tuple[Layer, Progress]:
         """Return neurons that have learned nothing, and that this is so."""
-        if not compiler.is_available():
-            raise ImportError(
-                "STDPClassifier needs Numba, which is not installed: there may be no wheel of it "
-                "for this Python yet. The rules, such as pair_stdp, do without"
-            )
+        check_numba(self)
         from spikemnist.plasticity import network  # which loads Numba
 
         weights = network.first_weights(self, features)

@@ -13,7 +13,7 @@ import torch
 from spikemnist._runtime.threads import parallel
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of
+from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of, untile_weights
 from spikemnist.plasticity import winners
 from spikemnist.plasticity.winners import Contest, Grid
 
@@ -62,9 +62,8 @@ class Features:
     @property
     def weights(self) -> Array:
         """float32 ``[N, C, K, K]``, a copy."""
-        rows = self._tiled.transpose(0, 2, 1).reshape(-1, self._tiled.shape[1])[: self.size]
-        dense: Array = rows.reshape(self.size, -1, self.side, self.side).copy()
-        return dense
+        dense = untile_weights(self._tiled, self.size)
+        return dense.reshape(self.size, -1, self.side, self.side)
 
     @property
     def wins(self) -> Array:

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from spikemnist._runtime import compiler
 from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity import files
 from spikemnist.plasticity.checks import (
     check_convolution,
     check_images,
     check_labels,
+    check_numba,
     check_size,
     not_fitted,
 )
@@ -181,14 +181,13 @@ class ConvSTDPClassifier(Estimator):
         check_convolution(self)
         pictures = _pictures(images)
         classes, encoded = check_labels(labels, len(pictures))
-        if not compiler.is_available():
-            raise ImportError("ConvSTDPClassifier needs Numba, which is not installed")
-        self._shape = tuple(pictures.shape[1:])
-        if min(self._shape) < self.kernel_size:
+        check_numba(self)
+        shape = tuple(pictures.shape[1:])
+        if min(shape) < self.kernel_size:
             raise ValueError(
-                f"images of {self._shape} pixels are smaller than kernel_size {self.kernel_size}"
+                f"images of {shape} pixels are smaller than kernel_size {self.kernel_size}"
             )
-        self.n_features_in_, self.classes_ = math.prod(self._shape), classes
+        self._shape, self.n_features_in_, self.classes_ = shape, math.prod(shape), classes
         self._learn_features(pictures)
         self._learn_readout(self._earliness(pictures), torch.from_numpy(encoded))
         return self
@@ -203,9 +202,9 @@ class ConvSTDPClassifier(Estimator):
         images
             As `fit` takes them, of the size that was fitted.
         """
-        if not hasattr(self, "_readout"):
-            raise not_fitted(self)
-        return self._earliness(self._fitting(images)).numpy()
+        self._fitted_readout()
+        flat = check_size(self, check_images(images))
+        return self._earliness(flat.reshape(len(flat), *self._shape)).numpy()
 
     def decision_function(self, images: ArrayLike) -> Array:
         """Return the scores of each class, float32 ``[B, C]``; of two, their difference, ``[B]``.
@@ -215,10 +214,8 @@ class ConvSTDPClassifier(Estimator):
         images
             As `count_features` takes them.
         """
-        if not hasattr(self, "_readout"):
-            raise not_fitted(self)
-        seen = self._earliness(self._fitting(images)).flatten(1).float() / self.num_steps
-        weight, bias = self._readout
+        weight, bias = self._fitted_readout()
+        seen = torch.from_numpy(self.count_features(images)).flatten(1).float() / self.num_steps
         return of_two(functional.linear(seen, weight, bias).numpy())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -229,9 +226,7 @@ class ConvSTDPClassifier(Estimator):
         path
             The file, usually ``*.safetensors``.
         """
-        if not hasattr(self, "_readout"):
-            raise not_fitted(self)
-        weight, bias = self._readout
+        weight, bias = self._fitted_readout()
         arrays = {
             "weights": self.weights_,
             "wins": self.wins_,
@@ -262,7 +257,7 @@ class ConvSTDPClassifier(Estimator):
             When it is damaged or holds no such classifier.
         """
         arrays, metadata = files.read(path, files.CONVOLUTIONAL)
-        try:
+        with files.described(path):
             loaded = cls(**metadata["parameters"])
             check_convolution(loaded)
             loaded.classes_, loaded._shape = np.array(metadata["classes"]), tuple(metadata["shape"])
@@ -273,15 +268,13 @@ class ConvSTDPClassifier(Estimator):
                 torch.from_numpy(arrays["readout.bias"]),
             )
             loaded.predict(np.zeros((1, *loaded._shape), np.uint8))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"{path} does not hold the classifier that it describes: {error}"
-            ) from error
         return loaded
 
-    def _fitting(self, images: ArrayLike) -> Tensor:
-        flat = check_size(self, check_images(images))
-        return flat.reshape(len(flat), *self._shape)
+    def _fitted_readout(self) -> tuple[Tensor, Tensor]:
+        readout: tuple[Tensor, Tensor] | None = vars(self).get("_readout")
+        if readout is None:
+            raise not_fitted(self)
+        return readout
 
     def _learn_features(self, pictures: Tensor) -> None:
         from spikemnist.plasticity import contest  # which loads Numba

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikemnist.plasticity.assignment import class_scores
+from spikemnist.plasticity.assignment import VOTINGS, class_scores
 from spikemnist.plasticity.checks import encode_labels
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def evaluate(classifier: Learned, images: ArrayLike, labels: ArrayLike) -> STDPE
     encoded = encode_labels(labels, len(counts), classifier.classes_)
     responses, classes = classifier.responses_, len(classifier.classes_)
     predicted = {
-        voting: class_scores(counts, responses, voting).argmax(1)
-        for voting in ("assigned", "proportional")
+        voting: class_scores(counts, responses, voting).argmax(1) for voting in sorted(VOTINGS)
     }
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (encoded, predicted[classifier.voting]), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from pathlib import Path
@@ -16,7 +17,7 @@ from spikemnist._atomic import write_atomically
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -67,6 +68,17 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Array], dic
             f"expected {kind!r}"
         )
     return arrays, metadata
+
+
+@contextlib.contextmanager
+def described(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong with the contents of a file into a `ValueError` that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} does not hold the classifier that it describes: {error}"
+        ) from error
 
 
 def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:

@@ -18,7 +18,7 @@ from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.ops.event_driven import events
 from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of
+from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of, untile_weights
 from spikemnist.plasticity import competition
 from spikemnist.plasticity.competition import Neurons, Physics, Plasticity
 
@@ -207,8 +207,8 @@ class Layer:
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
         encoder = self.presentation.encoder(attempt)
         seeds = splitmix.words(seed, numbers * self.presentation.attempts + attempt)
-        words, counts = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
-        return events.by_timestep(words, counts)
+        words = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
+        return events.by_timestep(words, events.count(words))
 
     def _counts(self, images: int) -> Array:
         return np.zeros((images, self.neurons.theta.size), np.int32)
@@ -216,9 +216,7 @@ class Layer:
     @property
     def weights(self) -> Array:
         """float32 ``[N, F]``, a copy."""
-        rows = self.neurons.weights[:, :-1].transpose(0, 2, 1)
-        dense: Array = rows.reshape(-1, rows.shape[2])[: self.size].copy()
-        return dense
+        return untile_weights(self.neurons.weights[:, :-1], self.size)
 
     @property
     def theta(self) -> Array:

@@ -5,6 +5,7 @@ Shapes: ``B`` images, ``F`` pixels.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,6 @@ class Run:
         self.layer.set(arrays["weights"], arrays["theta"])
         self.progress.restore(arrays, metadata["progress"])
 
-    @property
+    @functools.cached_property
     def _description(self) -> dict[str, Any]:
         return {**self.parameters, "data": files.fingerprint(self.images, self.labels)}

@@ -45,8 +45,8 @@ def apply(
     rule, pre, post, weight, backend
         As there.
     gain
-        What the changes of a timestep are multiplied by, ``[T, B]``; none but the weights' bounds
-        at the end holds them then.
+        What the changes of a timestep are multiplied by, ``[T, B]``; with it, the weights are
+        brought between their bounds only at the end.
     """
     _check(rule, pre, post, weight)
     if backend not in ("auto", "reference", "event_driven"):

@@ -5,7 +5,6 @@ Shapes: ``N`` neurons, ``P`` pixels, ``S`` snapshots, ``C`` classes.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import chosen_neurons
-from spikemnist.viz._weights import mosaic
+from spikemnist.viz._weights import lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
-
-    from spikemnist.viz._samples import Array
-
-_MOST_BY_DEFAULT = 64
 
 
 def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Axes:
@@ -205,7 +199,10 @@ def animate_receptive_fields(
     ValueError
         When there are no snapshots, titles for others, or weights of another shape.
     """
-    frames = _frames(snapshots, image_shape, neurons)
+    weights = [np.asarray(snapshot, np.float32) for snapshot in snapshots]
+    frames = [lay_out(snapshot, image_shape, neurons)[2] for snapshot in weights]
+    if not frames:
+        raise ValueError("got no snapshots: pass the weights at one time at least")
     if titles is not None and len(titles) != len(frames):
         raise ValueError(f"got {len(titles)} titles for {len(frames)} snapshots")
     named = titles or [f"snapshot {index + 1} of {len(frames)}" for index in range(len(frames))]
@@ -223,25 +220,3 @@ def animate_receptive_fields(
         return (picture,)
 
     return FuncAnimation(figure, draw, frames=len(frames), interval=interval)
-
-
-def _frames(
-    snapshots: Sequence[ArrayLike], image_shape: tuple[int, int], neurons: Sequence[int] | None
-) -> list[Array]:
-    """Return a picture of all receptive fields for each snapshot."""
-    height, width = image_shape
-    frames = []
-    for snapshot in snapshots:
-        weights = np.asarray(snapshot, np.float32)
-        if weights.ndim != 2 or not len(weights) or weights.shape[1] != height * width:
-            raise ValueError(
-                f"weights must be [N, {height * width}] for image_shape={image_shape}; "
-                f"got shape {weights.shape}"
-            )
-        shown = range(min(len(weights), _MOST_BY_DEFAULT))
-        chosen = list(shown) if neurons is None else chosen_neurons(neurons, len(weights))
-        columns = math.ceil(math.sqrt(len(chosen) * height / width))
-        frames.append(mosaic(weights[chosen].reshape(-1, height, width), columns))
-    if not frames:
-        raise ValueError("got no snapshots: pass the weights at one time at least")
-    return frames

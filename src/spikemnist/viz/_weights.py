@@ -79,17 +79,7 @@ def receptive_fields(
         channels, height, width = weight.shape[1:]
         image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
     height, width = image_shape
-    if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
-        raise ValueError(
-            f"weights must be [N, {height * width}] for image_shape={(height, width)}, "
-            f"got shape {weight.shape}; pass the image_shape of your input"
-        )
-    if neurons is None:
-        shown = list(range(min(len(weight), _MOST_BY_DEFAULT)))
-    else:
-        shown = chosen_neurons(neurons, len(weight))
-    columns = math.ceil(math.sqrt(len(shown) * height / width))
-    grid = mosaic(weight[shown].reshape(-1, height, width), columns)
+    shown, columns, grid = lay_out(weight, image_shape, neurons)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
     _draw_grid(ax, grid)
     for neuron, (top, left) in zip(
@@ -125,7 +115,25 @@ def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[in
     return [(place // columns * down, place % columns * across) for place in range(count)]
 
 
-def mosaic(fields: Array, columns: int) -> Array:
+def lay_out(
+    weight: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None
+) -> tuple[list[int], int, Array]:
+    """Return which neurons are shown, in how many columns, and a picture of their fields."""
+    height, width = image_shape
+    if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
+        raise ValueError(
+            f"weights must be [N, {height * width}] for image_shape={(height, width)}, "
+            f"got shape {weight.shape}; pass the image_shape of your input"
+        )
+    if neurons is None:
+        shown = list(range(min(len(weight), _MOST_BY_DEFAULT)))
+    else:
+        shown = chosen_neurons(neurons, len(weight))
+    columns = math.ceil(math.sqrt(len(shown) * height / width))
+    return shown, columns, _mosaic(weight[shown].reshape(-1, height, width), columns)
+
+
+def _mosaic(fields: Array, columns: int) -> Array:
     """Lay fields ``[K, H, W]`` out in one picture, NaN between them."""
     count, height, width = fields.shape
     corners = _corners(count, columns, height, width)

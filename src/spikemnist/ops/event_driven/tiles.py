@@ -59,6 +59,12 @@ def tile_weights(weight: Tensor) -> Array:
     return tiled
 
 
+def untile_weights(tiled: Array, neurons: int) -> Array:
+    """Return ``[N, F]``, a copy, of the tiles ``[M, F, WIDTH]`` that `tile_weights` made."""
+    dense: Array = tiled.transpose(0, 2, 1).reshape(-1, tiled.shape[1])[:neurons].copy()
+    return dense
+
+
 @kernel
 def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
     if by_team(ticket):
