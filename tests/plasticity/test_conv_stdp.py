@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` sid
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,13 @@ def test_before_a_fit_there_is_nothing_to_ask(name: str) -> None:
 def test_parameters_out_of_their_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small(**options).fit(IMAGES, LABELS)
+
+
+def test_a_refused_fit_leaves_a_fitted_classifier_as_it_was(fitted: ConvSTDPClassifier) -> None:
+    classifier = copy.deepcopy(fitted)
+    with pytest.raises(ValueError, match="are smaller than kernel_size 3"):
+        classifier.fit(np.zeros((4, 2, 2), np.uint8), [0, 1, 0, 1])
+    assert np.array_equal(classifier.predict(OTHERS), fitted.predict(OTHERS))
 
 
 def test_images_that_are_none(fitted: ConvSTDPClassifier) -> None:
