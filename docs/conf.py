@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sphinx.util import logging
@@ -13,26 +16,42 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "extensions"))
+
 project = "spikemnist"
 author = "The spikemnist developers"
 copyright = f"2026, {author}"
 version = release = spikemnist.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tests", "gallery/*.ipynb", "**.ipynb_checkpoints"]
 # A single backtick in a docstring names a Python object, and links to it when it is documented.
 default_role = "py:obj"
 
-myst_enable_extensions = ["dollarmath", "fieldlist"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
+bibtex_bibfiles = ["references.bib"]
+
+# Pages with `{code-cell}` and the notebook are run, each in a process of its own; what they show is
+# what this version does. `cache` runs only those that changed.
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+nb_number_source_lines = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -46,12 +65,49 @@ add_module_names = False
 # The examples in docstrings are run by pytest; those of the pages by the doctest builder.
 doctest_test_doctest_blocks = ""
 
+# The names of other projects that these pages link to, as text, so that nothing need be fetched.
+PLACES = {
+    "python": "https://docs.python.org/3/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+    "snntorch": "https://snntorch.readthedocs.io/en/latest/",
+    "matplotlib": "https://matplotlib.org/stable/",
+}
+intersphinx_mapping = {
+    name: (place, str(HERE / "inventories" / f"{name}.txt")) for name, place in PLACES.items()
+}
+
 html_theme = "furo"
 html_title = f"spikemnist {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+# Pictures are drawn on white: in dark mode they keep a white ground.
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
+    "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
+}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
 
-ROOMS = ["data", "encoding", "ops", "models", "training", "viz"]
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "doc_module": ("spikemnist",),
+    "backreferences_dir": "gallery/backreferences",
+    "reference_url": {"spikemnist": None},
+    "image_scrapers": ("gallery_pictures.take",),
+    "capture_repr": (),
+    "min_reported_time": 0,
+    "show_memory": False,
+}
+ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "viz"]
 
 
 def check_public_names(app: Sphinx, env: BuildEnvironment) -> None:
@@ -64,5 +120,14 @@ def check_public_names(app: Sphinx, env: BuildEnvironment) -> None:
                 logging.getLogger(__name__).warning(message, room, name, room)
 
 
+def take_notebook(app: Sphinx) -> None:
+    """Copy the notebook of ``examples/`` to where Sphinx sees it."""
+    folder = HERE / "notebook"
+    folder.mkdir(exist_ok=True)
+    for notebook in (HERE.parent / "examples").glob("*.ipynb"):
+        shutil.copyfile(notebook, folder / notebook.name)
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", take_notebook, priority=100)
     app.connect("env-check-consistency", check_public_names)
