@@ -20,4 +20,5 @@ def take(block: tuple[Any, ...], block_vars: dict[str, Any], gallery_conf: dict[
         place = Path(next(block_vars["image_path_iterator"])).with_suffix(file.suffix)
         shutil.move(file, place)
         taken.append(str(place))
-    return figure_rst(taken, gallery_conf["src_dir"])
+    shown: str = figure_rst(taken, gallery_conf["src_dir"])
+    return shown

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from command import environment, spikemnist
 
-from spikemnist.plasticity import STDPClassifier
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +69,9 @@ def test_a_finished_run_resumes_to_the_same(learned: tuple[Path, str]) -> None:
         (("--neurons", 0), "n_neurons must be a whole number from 1; got 0"),
         (("--data", "nmnist"), "--data nmnist has no images"),
         (("--theta-plus", -1), "theta_plus must be None or at least 0"),
+        (("--features", 0), "n_features must be a whole number from 1; got 0"),
+        (("--features", 8, "--neurons", 9), "--neurons is of neurons that see whole images"),
+        (("--features", 8, "--voting", "assigned"), "--voting is of neurons that see whole images"),
     ],
 )
 def test_wrong_requests(words: tuple[object, ...], message: str, learned: tuple[Path, str]) -> None:
@@ -84,6 +87,22 @@ def test_commands_know_whose_run_it_is(learned: tuple[Path, str], run: Path) -> 
     assert "is a run of `spikemnist train`, not of `stdp`" in result.stderr
     result = spikemnist("evaluate", folder, "--energy", cwd=folder, code=2)
     assert "it takes no --energy" in result.stderr
+
+
+def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:
+    said = spikemnist("stdp", "--features", 8, "--seed", 1, "--out", "run", cwd=tmp_path).stdout
+    found = {file.name for file in (tmp_path / "run").iterdir()}
+    assert found == {
+        "config.json",
+        "model.safetensors",
+        *("receptive_fields.png", "confusion.png"),
+    }
+    assert float(said.split()[2].rstrip("%")) > 80
+    assert "features appear   in " in said
+    again = spikemnist("evaluate", "run", cwd=tmp_path).stdout
+    assert again == "".join(said.splitlines(True)[:2])
+    classifier = ConvSTDPClassifier.load(tmp_path / "run" / "model.safetensors")
+    assert (classifier.n_features, classifier.random_state) == (8, 1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process alone")

@@ -97,6 +97,18 @@ def test_bars_are_told_apart(fitted: ConvSTDPClassifier) -> None:
     assert (fitted.weights_ * (1 - fitted.weights_)).mean() < 0.1
 
 
+def test_what_it_is_worth(fitted: ConvSTDPClassifier) -> None:
+    found = fitted.evaluate(OTHERS, ANSWERS)
+    seen = fitted.count_features(OTHERS)
+    assert found.accuracy == fitted.score(OTHERS, ANSWERS) == found.votes["readout"]
+    assert found.confusion.sum(1).tolist() == np.bincount(ANSWERS).tolist()
+    assert found.confusion.trace() == round(found.accuracy * len(ANSWERS))
+    assert found.spikes_per_image == (seen > 0).sum() / len(seen)
+    assert found.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
+    with pytest.raises(ValueError, match="labels"):
+        fitted.evaluate(OTHERS, ANSWERS[:-1])
+
+
 def test_the_same_seed_makes_the_same_features_for_any_number_of_threads(
     fitted: ConvSTDPClassifier, threads: None
 ) -> None:

@@ -103,6 +103,9 @@ class Stdp(Source):
     neurons: int = 400
     """Neurons that compete."""
 
+    features: int | None = None
+    """Learn so many convolutional features instead, and a readout that labels teach."""
+
     passes: int = 1
     """Passes over the training images."""
 

@@ -11,14 +11,19 @@ from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, request
 from spikemnist.cli.options import Stdp
-from spikemnist.plasticity import STDPClassifier
-from spikemnist.plasticity.checks import check_parameters
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from spikemnist.plasticity.checks import check_convolution, check_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.cli.options import Evaluate
     from spikemnist.plasticity import STDPEvaluation
+
+    Classifier = STDPClassifier | ConvSTDPClassifier
+
+OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
+"""Options that mean nothing to convolutional features."""
 
 
 def run(command: Stdp) -> int:
@@ -27,27 +32,20 @@ def run(command: Stdp) -> int:
     with request():
         if command.data == "nmnist":
             raise ValueError("--data nmnist has no images: choose digits, mnist or fashion_mnist")
-        classifier = STDPClassifier(
-            command.neurons,
-            passes=command.passes,
-            theta_plus=command.theta_plus,
-            voting=command.voting,
-            random_state=command.seed,
-        )
-        check_parameters(classifier)
+        classifier = _classifier(command)
         folder = runs.check_resumed(command) if command.resume else None
     train, test = _images(command.data, command.root)
     folder = folder or runs.new_run(command)
-    checkpoint = folder / runs.STDP_CHECKPOINT
-    classifier.fit(*train, checkpoint=checkpoint, resume=checkpoint.exists())
-    _write_metrics(classifier, folder / runs.METRICS)
-    if classifier.interrupted_:
-        print(
-            f"interrupted after {classifier.n_images_seen_:,} of "
-            f"{command.passes * len(train[0]):,} images, which are saved\n"
-            f"continue with  spikemnist stdp --resume --out {folder}"
-        )
-        return INTERRUPTED
+    if isinstance(classifier, ConvSTDPClassifier):
+        classifier.fit(*train)
+        written = [runs.MODEL, runs.CONFIG]
+    else:
+        checkpoint = folder / runs.STDP_CHECKPOINT
+        classifier.fit(*train, checkpoint=checkpoint, resume=checkpoint.exists())
+        _write_metrics(classifier, folder / runs.METRICS)
+        if classifier.interrupted_:
+            return _tell_how_to_continue(classifier, command.passes * len(train[0]), folder)
+        written = [runs.MODEL, runs.METRICS, runs.CONFIG, runs.STDP_CHECKPOINT]
     classifier.save(folder / runs.MODEL)
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
@@ -56,8 +54,7 @@ def run(command: Stdp) -> int:
     print(
         f"time              {learned:.1f} s of learning and assigning, "
         f"{time.perf_counter() - started:.1f} s in all\n"
-        f"written to        {folder}: {runs.MODEL}, {runs.METRICS}, {runs.CONFIG}, "
-        f"{runs.STDP_CHECKPOINT}, {number} pictures\n"
+        f"written to        {folder}: {', '.join(written)}, {number} pictures\n"
         f"next              spikemnist evaluate {folder}"
     )
     return 0
@@ -74,8 +71,47 @@ def evaluate(command: Evaluate) -> int:
     stored = runs.read_config(command.run, Stdp)
     root = command.root if command.data or command.root else stored["root"]
     _, test = _images(command.data or stored["data"], root)
-    _tell(STDPClassifier.load(command.run / runs.MODEL).evaluate(*test))
+    kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
+    _tell(kind.load(command.run / runs.MODEL).evaluate(*test))
     return 0
+
+
+def _classifier(command: Stdp) -> Classifier:
+    """Return what is to learn.
+
+    Raises
+    ------
+    ValueError
+        For options that cannot be used, alone or together.
+    """
+    if command.features is None:
+        classifier = STDPClassifier(
+            command.neurons,
+            passes=command.passes,
+            theta_plus=command.theta_plus,
+            voting=command.voting,
+            random_state=command.seed,
+        )
+        check_parameters(classifier)
+        return classifier
+    usual = Stdp()
+    for name in OF_NEURONS:
+        if getattr(command, name) != getattr(usual, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is of neurons that see whole images: leave it out "
+                "with --features"
+            )
+    features = ConvSTDPClassifier(command.features, random_state=command.seed)
+    check_convolution(features)
+    return features
+
+
+def _tell_how_to_continue(classifier: STDPClassifier, images: int, folder: Path) -> int:
+    print(
+        f"interrupted after {classifier.n_images_seen_:,} of {images:,} images, which are saved\n"
+        f"continue with  spikemnist stdp --resume --out {folder}"
+    )
+    return INTERRUPTED
 
 
 def _images(data: str, root: Path | None) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -93,23 +129,33 @@ def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
     write_atomically(file, write)
 
 
-def _draw(classifier: STDPClassifier, figures: STDPEvaluation, folder: Path) -> list[Path]:
-    return [
+def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list[Path]:
+    drawn = [
         pictures.save(viz.receptive_fields(classifier), folder / "receptive_fields.png"),
-        pictures.save(viz.assignments(classifier), folder / "assignments.png"),
-        pictures.save(viz.thresholds(classifier), folder / "thresholds.png"),
-        pictures.save(viz.running_accuracy(classifier), folder / "running_accuracy.png"),
         pictures.save(viz.confusion(figures), folder / "confusion.png"),
     ]
+    if isinstance(classifier, STDPClassifier):
+        drawn += [
+            pictures.save(viz.assignments(classifier), folder / "assignments.png"),
+            pictures.save(viz.thresholds(classifier), folder / "thresholds.png"),
+            pictures.save(viz.running_accuracy(classifier), folder / "running_accuracy.png"),
+        ]
+    return drawn
 
 
 def _tell(figures: STDPEvaluation) -> None:
     error = (figures.accuracy * (1 - figures.accuracy) / figures.samples) ** 0.5
     votes = ", ".join(f"{name} {share:.2%}" for name, share in figures.votes.items())
-    print(
+    lines = [
         f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, "
-        f"standard error {error:.2%}\n"
-        f"by vote           {votes}\n"
-        f"spikes per image  {figures.spikes_per_image:.1f}; "
-        f"silent for {figures.silent:.1%} of the images"
-    )
+        f"standard error {error:.2%}"
+    ]
+    if "readout" in figures.votes:
+        lines += [f"features appear   in {figures.spikes_per_image:.1f} cells of an image"]
+    else:
+        lines += [
+            f"by vote           {votes}",
+            f"spikes per image  {figures.spikes_per_image:.1f}; "
+            f"silent for {figures.silent:.1%} of the images",
+        ]
+    print("\n".join(lines))

@@ -7,6 +7,7 @@ kernel, ``Q`` cells of the pooling.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from spikemnist.plasticity.checks import (
     check_labels,
     check_numba,
     check_size,
+    encode_labels,
     not_fitted,
 )
 from spikemnist.plasticity.estimator import Estimator, of_two
+from spikemnist.plasticity.evaluation import judge
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
+
+    from spikemnist.plasticity.evaluation import STDPEvaluation
 
     Array = NDArray[Any]
 
@@ -214,9 +219,42 @@ class ConvSTDPClassifier(Estimator):
         images
             As `count_features` takes them.
         """
-        weight, bias = self._fitted_readout()
-        seen = torch.from_numpy(self.count_features(images)).flatten(1).float() / self.num_steps
-        return of_two(functional.linear(seen, weight, bias).numpy())
+        return of_two(self._scores(self.count_features(images)))
+
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
+        """Return accuracy, confusion matrix, and in how many cells features appear.
+
+        Parameters
+        ----------
+        images
+            As `count_features` takes them.
+        labels
+            ``[B]``, each one of `classes_`.
+
+        Returns
+        -------
+        STDPEvaluation
+            What `spikemnist.viz.confusion` draws.
+
+        Raises
+        ------
+        ValueError
+            For images or labels that do not fit, or before `fit`.
+
+        Examples
+        --------
+        >>> from spikemnist.data import load_digits
+        >>> train, test = load_digits()
+        >>> classifier = ConvSTDPClassifier(n_features=16, epochs=5)
+        >>> classifier = classifier.fit(train.images[:1000], train.labels[:1000])
+        >>> classifier.evaluate(test.images, test.labels).accuracy > 0.8
+        True
+        """
+        started = time.perf_counter()
+        seen = self.count_features(images)
+        encoded = encode_labels(labels, len(seen), self.classes_)
+        appear = np.count_nonzero(seen, axis=(1, 2))
+        return judge({"readout": self._scores(seen)}, "readout", encoded, appear, started)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write parameters, features and readout to a safetensors file, atomically.
@@ -275,6 +313,12 @@ class ConvSTDPClassifier(Estimator):
         if readout is None:
             raise not_fitted(self)
         return readout
+
+    def _scores(self, seen: Array) -> Array:
+        weight, bias = self._fitted_readout()
+        given = torch.from_numpy(seen).flatten(1).float() / self.num_steps
+        scores: Array = functional.linear(given, weight, bias).numpy()
+        return scores
 
     def _learn_features(self, pictures: Tensor) -> None:
         from spikemnist.plasticity import contest  # which loads Numba

@@ -15,9 +15,13 @@ from spikemnist.plasticity.assignment import VOTINGS, class_scores
 from spikemnist.plasticity.checks import encode_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
     from spikemnist.plasticity.learned import Learned
+
+    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +35,13 @@ class STDPEvaluation:
     confusion
         ``[C, C]``, int64: row = label, column = prediction.
     votes
-        The accuracy of each way to vote, by name: see `spikemnist.plasticity.class_scores`.
+        The accuracy of each way to vote, by name: see `spikemnist.plasticity.class_scores`; of
+        convolutional features, that of their readout.
     spikes_per_image
-        Mean number of spikes of all neurons for an image.
+        Mean number of spikes of all neurons for an image; of convolutional features, in how many
+        cells one of them appears.
     silent
-        Share of images for which no neuron fired.
+        Share of images for which there was none.
     samples
         How many images were judged.
     seconds
@@ -56,19 +62,39 @@ def evaluate(classifier: Learned, images: ArrayLike, labels: ArrayLike) -> STDPE
     started = time.perf_counter()
     counts = classifier.count_spikes(images)
     encoded = encode_labels(labels, len(counts), classifier.classes_)
-    responses, classes = classifier.responses_, len(classifier.classes_)
-    predicted = {
-        voting: class_scores(counts, responses, voting).argmax(1) for voting in sorted(VOTINGS)
-    }
+    scores = {name: class_scores(counts, classifier.responses_, name) for name in sorted(VOTINGS)}
+    return judge(scores, classifier.voting, encoded, counts.sum(1), started)
+
+
+def judge(
+    scores: Mapping[str, Array], voting: str, encoded: Array, spikes: Array, started: float
+) -> STDPEvaluation:
+    """Compare scores of classes with labels.
+
+    Parameters
+    ----------
+    scores
+        ``[B, C]`` of each way to vote.
+    voting
+        The one that decides.
+    encoded
+        Number of the class of each image, ``[B]``.
+    spikes
+        How many each image has caused, ``[B]``.
+    started
+        When the work began, by `time.perf_counter`.
+    """
+    predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
+    classes = scores[voting].shape[1]
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (encoded, predicted[classifier.voting]), 1)
+    np.add.at(confusion, (encoded, predicted[voting]), 1)
     votes = {name: float((found == encoded).mean()) for name, found in predicted.items()}
     return STDPEvaluation(
-        accuracy=votes[classifier.voting],
+        accuracy=votes[voting],
         confusion=confusion,
         votes=votes,
-        spikes_per_image=float(counts.sum(1).mean()),
-        silent=float((counts.sum(1) == 0).mean()),
-        samples=len(counts),
+        spikes_per_image=float(spikes.mean()),
+        silent=float((spikes == 0).mean()),
+        samples=len(encoded),
         seconds=time.perf_counter() - started,
     )
