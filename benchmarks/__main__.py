@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import (
+    commands,
     contestants,
     convolution,
     growth,
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit", "stdp")
-JSON, PAGE = "results.json", "results.md"
+COMMANDS = "commands"
+"""A section that takes hours, and is measured only when it is asked for."""
+
+JSON, PAGE, ACCURACIES = "results.json", "results.md", "accuracies.md"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,20 +58,20 @@ def main(arguments: list[str] | None = None) -> None:
         earlier = json.loads(file.read_text(encoding="utf-8"))
     results = earlier
     if not options.draw:
-        results = run(plan_of(options), options.sections, options.train_command, earlier, file)
+        results = run(plan_of(options), options.sections, earlier, file)
     from benchmarks import pictures  # matplotlib takes a while, and memory
 
     drawn = pictures.draw(results, options.out)
-    (options.out / PAGE).write_text(report.page(results, drawn), encoding="utf-8")
-    print(*(options.out / name for name in (JSON, PAGE, *drawn)), sep="\n")
+    pages = {PAGE: report.page(results, drawn)}
+    if results[COMMANDS]:
+        pages[ACCURACIES] = "\n\n".join(commands.lines(results[COMMANDS])) + "\n"
+    for name, text in pages.items():
+        (options.out / name).write_text(text, encoding="utf-8")
+    print(*(options.out / name for name in (JSON, *pages, *drawn)), sep="\n")
 
 
 def run(
-    plan: Plan,
-    sections: Iterable[str],
-    command: str | None,
-    earlier: Mapping[str, Any],
-    file: Path,
+    plan: Plan, sections: Iterable[str], earlier: Mapping[str, Any], file: Path
 ) -> dict[str, Any]:
     """Return everything that was measured, in plain values.
 
@@ -75,34 +79,35 @@ def run(
     ----------
     plan, sections
         What to measure.
-    command
-        A command to time, or none.
     earlier
-        Results whose other sections are kept, when they are of the same machine and versions.
+        Results whose other sections are kept, with the machines that they are of.
     file
         Where to write after each measurement what there is, so that nothing is lost.
     """
     tell(f"everyone: {', '.join(contestants.names())}; {torch.get_num_threads()} threads")
-    results = begin(plan, earlier)
+    nothing = dict.fromkeys((*SECTIONS, COMMANDS, "growth"), ())
+    results: dict[str, Any] = {**nothing, **earlier, "runs": dict(earlier.get("runs", {}))}
     for section in sections:
+        if section == COMMANDS:
+            measure_commands(plan, results, file)
+            continue
+        machine = describe_machine(contestants.PACKAGES)
+        results["runs"][section] = {"machine": machine, "plan": asdict(plan)}
         results[section] = []
         for measure, item in work(plan, section):
             results[section].append(told(section, measure, item))
-            results["growth"] = growth.fit(results["networks"], plan)
+            if section == "networks":
+                results["growth"] = growth.fit(results[section], plan)
             write(results, file)
-    if command is not None:
-        results["command"] = training.time_command(command)
-        write(results, file)
     return results
 
 
-def begin(plan: Plan, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return results without measurements, or with those of an earlier run on this machine."""
-    machine = describe_machine(contestants.PACKAGES)
-    nothing = {**dict.fromkeys(SECTIONS, ()), "growth": (), "command": None}
-    same = {**earlier.get("machine", {}), "load": None} == {**machine, "load": None}
-    kept = {name: earlier[name] for name in nothing if name in earlier} if same else {}
-    return {"machine": machine, "plan": asdict(plan), **nothing, **kept}
+def measure_commands(plan: Plan, results: dict[str, Any], file: Path) -> None:
+    """Run commands; those of other names or seeds stay, each with its machine."""
+    for item in commands.items(plan):
+        found = told(COMMANDS, commands.measure, item)
+        results[COMMANDS] = commands.merge(results[COMMANDS], found)
+        write(results, file)
 
 
 def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
@@ -152,6 +157,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
         "whole_grid": options.whole_grid,
         "repeats": options.repeats,
         "budget": options.budget,
+        "commands": options.commands and tuple(options.commands),
+        "seeds": options.seeds and tuple(options.seeds),
     }
     return replace(plan, **{name: value for name, value in given.items() if value is not None})
 
@@ -167,12 +174,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("benchmark"), help="folder for results and pictures")
     add("--quick", action="store_true", help="small networks: does everything run?")
     add("--whole-grid", action="store_true", help="every combination instead of sweeps; hours")
-    add("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="what to measure")
+    everything = (*SECTIONS, COMMANDS)
+    add("--sections", nargs="+", choices=everything, default=SECTIONS, help="what to measure")
     add("--codes", nargs="+", choices=CODES, default=CODES, help="in which codes")
     add("--repeats", type=int, help="timed calls of each stage of each contestant")
     add("--budget", type=float, help="seconds for a stage of all contestants together")
     add("--threads", type=int, help="of torch, and of everyone who follows it")
-    add("--train-command", metavar="COMMAND", help="also time this command until its accuracy")
+    add("--commands", nargs="+", metavar="COMMAND", help="of the section commands")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="that each of them gets")
     add("--draw", action="store_true", help=f"measure nothing, draw {JSON} of the folder anew")
     return parser.parse_args(arguments)
 

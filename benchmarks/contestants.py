@@ -25,7 +25,7 @@ PEERS = {
     "Sinabs": "sinabs.Sinabs",
     "Spyx": "spyx.Spyx",
 }
-PACKAGES = ("spikingjelly", "norse", "sinabs", "spyx", "jax")
+PACKAGES = ("spikingjelly", "norse", "sinabs", "spyx", "jax", "bindsnet")
 OURS = "spikemnist "
 """How the names of this package's own contestants begin."""
 

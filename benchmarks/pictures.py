@@ -41,7 +41,7 @@ def draw(results: Results, folder: Path) -> list[str]:
         "growth.png": draw_growth(results["growth"]) if results["growth"] else None,
         "layer.png": draw_layers(results["layers"]) if results["layers"] else None,
         "memory.png": draw_memory(results["memory"]) if results["memory"] else None,
-        "stdp.png": draw_stdp(results["stdp"]) if results.get("stdp") else None,
+        "stdp.png": draw_stdp(results["stdp"]) if results["stdp"] else None,
     }
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     for name, figure in drawn.items():
@@ -51,7 +51,7 @@ def draw(results: Results, folder: Path) -> list[str]:
 
 def base_points(results: Results) -> list[Results]:
     """Return the network in the middle of the sweeps, in each code."""
-    base = results["plan"]["base"]
+    base = results["runs"]["networks"]["plan"]["base"]
     shape = {key: value for key, value in base.items() if key != "code"}
     return [network for network in results["networks"] if shape.items() <= network.items()]
 

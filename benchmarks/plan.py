@@ -33,6 +33,8 @@ class Plan:
         Timesteps and batch of the convolutional network; in rate and direct code.
     stdp_neurons, stdp_rates, stdp_blocks
         Neurons and rates of pixels, in Hz, of learning by STDP, and timed blocks of 64 images.
+    commands, seeds
+        Commands whose accuracy is read, and the seeds that each gets.
     epoch
         Training images of the epoch of ``fit``.
     repeats, budget
@@ -53,6 +55,16 @@ class Plan:
     stdp_neurons: tuple[int, ...] = (100, 400, 1600, 6400)
     stdp_rates: tuple[float, ...] = (16.0, 32.0, 64.0, 128.0)
     stdp_blocks: int = 10
+    commands: tuple[str, ...] = (
+        "spikemnist train --recipe fast --data mnist",
+        "spikemnist train --model conv --data mnist",
+        "spikemnist stdp --data mnist --neurons 100",
+        "spikemnist stdp --data mnist --neurons 400",
+        "spikemnist stdp --data mnist --neurons 1600",
+        "spikemnist stdp --data mnist --neurons 6400 --passes 5",
+        "spikemnist stdp --data mnist --features 64",
+    )
+    seeds: tuple[int, ...] = (0, 1, 2)
     epoch: int = 5000
     repeats: int = 30
     budget: float = 8.0
@@ -88,6 +100,8 @@ QUICK = Plan(
     stdp_neurons=(20, 40),
     stdp_rates=(16.0, 32.0),
     stdp_blocks=1,
+    commands=("spikemnist train --epochs 1",),
+    seeds=(0,),
     epoch=640,
     repeats=6,
     budget=0.2,

@@ -35,28 +35,36 @@ def page(results: Results, pictures: Iterable[str]) -> str:
     parts = [
         "# Benchmark results",
         "Written by `python -m benchmarks`; {doc}`../benchmarks` says how to read it.",
-        machine(results["machine"]),
+        *machines(results["runs"]),
         *(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         *networks(results["networks"]),
         *growth(results["growth"]),
         *layers(results["layers"]),
         *memory(results["memory"]),
-        *convolution(results.get("convolution", ())),
+        *convolution(results["convolution"]),
         *tutorial(results["tutorial"]),
-        *training(results["fit"], results["command"]),
-        *unsupervised(results.get("stdp", ())),
+        *training(results["fit"]),
+        *unsupervised(results["stdp"]),
         *notes(results),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def machines(runs: Mapping[str, Results]) -> Iterator[str]:
+    """Yield each machine, and which sections were measured on it when there are several."""
+    sections: dict[str, list[str]] = {}
+    for section, run in runs.items():
+        sections.setdefault(machine(run["machine"]), []).append(section)
+    for where, measured in sections.items():
+        yield where if len(sections) == 1 else f"{', '.join(measured)}: {where}"
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """Return on what it ran, in a sentence."""
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-    load = "" if found["load"] is None else f", load {found['load']:.1f} at the start"
     return (
         f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
-        f"{found['vector']}{load}; {found['system']}, Python {found['python']}; {packages}."
+        f"{found['vector']}; {found['system']}, Python {found['python']}; {packages}."
     )
 
 
@@ -204,26 +212,22 @@ def tutorial(measured: Sequence[Results]) -> Iterator[str]:
         yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
 
 
-def training(fits: Sequence[Results], command: Results | None) -> Iterator[str]:
-    """Yield what `fit` costs beyond its steps, and how long a command took."""
-    if fits:
-        yield "## One epoch of `fit` against its steps alone"
-        rows = [
-            [
-                f"{fit['network']}, {fit['images']:,} images",
-                fit["backend"],
-                f"{fit['fit']['median']:.2f}",
-                f"{fit['steps']['median']:.2f}",
-                f"{fit['overhead']:+.1%}",
-            ]
-            for fit in fits
+def training(fits: Sequence[Results]) -> Iterator[str]:
+    """Yield what `fit` costs beyond its steps."""
+    if not fits:
+        return
+    yield "## One epoch of `fit` against its steps alone"
+    rows = [
+        [
+            f"{fit['network']}, {fit['images']:,} images",
+            fit["backend"],
+            f"{fit['fit']['median']:.2f}",
+            f"{fit['steps']['median']:.2f}",
+            f"{fit['overhead']:+.1%}",
         ]
-        yield table(("network", "backend", "fit, s", "steps, s", "fit costs"), rows)
-    if command:
-        accuracy = command["accuracy"]
-        reached = "printed no accuracy" if accuracy is None else f"reached {accuracy:.2%}"
-        yield "## A command from start to end"
-        yield f"`{command['command']}` took {command['seconds']:.1f} s and {reached}."
+        for fit in fits
+    ]
+    yield table(("network", "backend", "fit, s", "steps, s", "fit costs"), rows)
 
 
 def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
@@ -271,7 +275,7 @@ def notes(results: Results) -> Iterator[str]:
     groups = [
         *results["networks"],
         *results["layers"],
-        *results.get("convolution", ()),
+        *results["convolution"],
         *results["tutorial"],
     ]
     differs: dict[str, dict[str, None]] = {}

@@ -1,13 +1,7 @@
-"""What training costs beyond its steps, and how long a command takes to reach its accuracy."""
+"""What training costs beyond its steps."""
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
-import tempfile
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +17,6 @@ if TYPE_CHECKING:
     from spikemnist.benchmark import Workload
 
 LEARNING_RATE = 1e-3
-ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%")
 
 
 def measure_fit(workload: Workload, plan: Plan) -> dict[str, Any]:
@@ -82,39 +75,3 @@ def steps_alone(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None
         scores = model(encoder(images, generator=generator)).scores
         torch.autograd.backward(functional.cross_entropy(scores, labels))
         optimizer.step()
-
-
-def time_command(command: str) -> dict[str, Any]:
-    """Run a command in an empty folder and time it from start to end.
-
-    Parameters
-    ----------
-    command
-        As a shell would be given it, for example ``spikemnist train --data mnist``; no shell is
-        started.
-
-    Returns
-    -------
-    dict
-        Seconds, and the last accuracy that the command printed, as a share; ``None`` when it
-        printed none.
-
-    Raises
-    ------
-    RuntimeError
-        When the command fails, with the end of what it said.
-    """
-    # Windows takes a command as it is, and its paths would lose their backslashes here.
-    words = command if sys.platform == "win32" else shlex.split(command)
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        done = subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
-        seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(f"{command!r} ended with {done.returncode}: {done.stderr[-500:]}")
-    printed = ACCURACY.findall(done.stdout)
-    return {
-        "command": command,
-        "seconds": seconds,
-        "accuracy": float(printed[-1]) / 100 if printed else None,
-    }

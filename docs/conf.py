@@ -25,11 +25,11 @@ copyright = f"2026, {author}"
 version = release = spikemnist.__version__
 
 extensions = [
+    "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
@@ -77,6 +77,7 @@ intersphinx_mapping = {
     name: (place, str(HERE / "inventories" / f"{name}.txt")) for name, place in PLACES.items()
 }
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"spikemnist {release}"
 html_static_path = ["_static"]

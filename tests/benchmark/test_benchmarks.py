@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import math
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,24 @@ from PIL import Image
 
 from benchmarks import (
     __main__,
+    commands,
     contestants,
     growth,
     memory,
     pictures,
     report,
     stdp,
-    training,
     tutorial,
 )
 from benchmarks.plan import Plan
-from spikemnist.benchmark import STAGES, Ours, SnnTorchLoop, Workload, first_weights
+from spikemnist.benchmark import (
+    STAGES,
+    Ours,
+    SnnTorchLoop,
+    Workload,
+    describe_machine,
+    first_weights,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +61,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         only = "snnTorch, hoisted"
         patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
         contestants.peers.cache_clear()
-        found = __main__.run(TINY, ("networks", "layers", "fit"), None, {}, file)
+        found = __main__.run(TINY, ("networks", "layers", "fit"), {}, file)
     contestants.peers.cache_clear()
     return found
 
@@ -98,18 +106,22 @@ def test_what_was_measured_is_written_at_once_and_kept(
 
     monkeypatch.setattr(__main__.layer, "measure", stopped)
     with pytest.raises(KeyboardInterrupt):
-        __main__.run(TINY, ("layers",), None, results, file)
+        __main__.run(TINY, ("layers",), results, file)
     found = json.loads(file.read_text(encoding="utf-8"))
     assert found["layers"] == [{"width": TINY.layer_widths[0]}]
     assert found["networks"] == results["networks"]
     assert found["fit"] == results["fit"]
 
 
-def test_nothing_is_kept_of_another_machine(results: dict[str, Any]) -> None:
-    machine = {**results["machine"], "processor": "another"}
-    assert __main__.begin(TINY, {**results, "machine": machine})["networks"] == ()
-    busier = {**results["machine"], "load": 7.0}
-    assert __main__.begin(TINY, {**results, "machine": busier})["networks"] is results["networks"]
+def test_sections_of_two_machines_are_told_apart(tmp_path: Path, results: dict[str, Any]) -> None:
+    runs = {name: {**run, "machine": dict(run["machine"])} for name, run in results["runs"].items()}
+    runs["networks"]["machine"]["processor"] = "another"
+    earlier = {**results, "runs": runs}
+    found = __main__.run(TINY, ("layers",), earlier, tmp_path / "results.json")
+    assert found["networks"] is earlier["networks"]
+    page = report.page(found, [])
+    assert first_line(page, "networks: another, ")
+    assert first_line(page, f"layers, fit: {results['runs']['fit']['machine']['processor']}, ")
 
 
 def first_line(page: str, start: str) -> str:
@@ -127,7 +139,7 @@ def test_who_fails_the_check_has_no_speed(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(contestants, "Ours", Unlike)
     plan = Plan(**{**TINY.__dict__, "codes": ("rate",), "hidden": (24,), "num_steps": (4,)})
-    found = __main__.run(plan, ("networks",), None, {}, tmp_path / "results.json")
+    found = __main__.run(plan, ("networks",), {}, tmp_path / "results.json")
     everyone = found["networks"][0]["contestants"]
     assert everyone["spikemnist auto"]["stages"] == {}
     assert set(everyone["snnTorch"]["stages"]) == set(STAGES)
@@ -161,7 +173,7 @@ def test_growth_is_fitted_along_each_sweep(results: dict[str, Any]) -> None:
 
 def test_the_page_says_what_was_found(results: dict[str, Any]) -> None:
     page = report.page(results, ["growth.png"])
-    assert results["machine"]["processor"] in page
+    assert results["runs"]["networks"]["machine"]["processor"] in page
     assert "![growth](growth.png)" in page
     network = results["networks"][0]
     everyone = network["contestants"]
@@ -285,15 +297,40 @@ def test_learning_by_stdp_is_measured_told_and_drawn(
     assert pictures.draw({**results, "stdp": measured}, tmp_path)[-1] == "stdp.png"
 
 
-def test_a_command_is_timed_until_its_accuracy() -> None:
-    code = "print('accuracy 12.5 %'); print('test accuracy     98.04% of 10,000 images')"
-    found = training.time_command(f'{sys.executable} -c "{code}"')
-    assert found["accuracy"] == pytest.approx(0.9804)
+def command(text: str, *, code: int = 0) -> str:
+    """Return a command that prints a text, and takes the seed that it is given."""
+    return f'{sys.executable} -c "import sys; print({text!r}); sys.exit({code})"'
+
+
+def test_a_command_is_run_with_each_seed_and_read() -> None:
+    plan = replace(TINY, commands=("a", "b"), seeds=(0, 1))
+    assert commands.items(plan) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    text = "accuracy 12.5 %, test accuracy     98.04% of 10,000 images"
+    found = commands.measure((command(text), 3))
+    assert found["printed"].strip() == text
+    assert found["seed"] == 3
+    assert commands.accuracy(found) == 98.04
     assert 0 < found["seconds"] < 60
-    assert training.time_command(f'{sys.executable} -c "print(1)"')["accuracy"] is None
-    code = "import sys; sys.stderr.write('no data'); sys.exit(3)"
-    with pytest.raises(RuntimeError, match="ended with 3: no data"):
-        training.time_command(f'{sys.executable} -c "{code}"')
+    silent = commands.measure((command("nothing"), 0))
+    assert math.isnan(commands.accuracy(silent))
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        commands.measure((command("no data", code=3), 0))
+
+
+def test_the_page_of_accuracies() -> None:
+    machine = {**describe_machine(()), "processor": "abacus"}
+    said = ("assigned 90.00%, proportional 91.00%", "assigned 91.00%, proportional 92.00%")
+    measured = list[dict[str, Any]]()
+    for seed, (vote, seconds) in enumerate(zip(said, (9.0, 11.0), strict=True)):
+        printed = f"test accuracy     {91 + seed}.00% of 100 images\n{vote}\n"
+        found = {"command": "learn", "seed": seed, "seconds": seconds, "printed": printed}
+        measured = commands.merge(measured, {**found, "machine": machine})
+    page = "\n\n".join(commands.lines(measured))
+    assert "| `learn` | 100 | 91.00, 92.00 | 91.50 | 2.79 | 10 |" in page
+    assert "| `learn` | 90.00, 91.00 | 91.00, 92.00 |" in page
+    assert "Machines: abacus, " in page
+    again = commands.merge(measured, {**measured[1], "printed": "test accuracy 50.00% of 100"})
+    assert [commands.accuracy(one) for one in again] == [91.0, 50.0]
 
 
 def test_the_tutorials_network_is_compared_through_accelerate() -> None:
@@ -325,11 +362,16 @@ def test_from_the_command_line_to_the_files(
 ) -> None:
     monkeypatch.setattr(__main__, "QUICK", TINY)
     words = ["--quick", "--sections", "layers", "--codes", "rate", "--out", str(tmp_path / "new")]
-    __main__.main([*words, "--train-command", f'{sys.executable} -c "print(1)"'])
+    __main__.main(words)
+    words[2] = "commands"
+    asked = ["--commands", command("test accuracy 97.00% of 1,000 images"), "--seeds", "7"]
+    __main__.main([*words, *asked])
     written = {file.name for file in (tmp_path / "new").iterdir()}
-    assert written == {"results.json", "results.md", "layer.png"}
+    assert written == {"results.json", "results.md", "accuracies.md", "layer.png"}
     page = (tmp_path / "new" / "results.md").read_text(encoding="utf-8")
-    assert "printed no accuracy" in page
+    assert "| 1,000 | 97.00 | 97.00 | 0.54 |" in (tmp_path / "new" / "accuracies.md").read_text(
+        encoding="utf-8"
+    )
     assert "results.md" in capsys.readouterr().out
     (tmp_path / "new" / "results.md").unlink()
     __main__.main(["--draw", "--out", str(tmp_path / "new")])

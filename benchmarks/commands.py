@@ -1,0 +1,142 @@
+"""Commands as users give them: what accuracy they print, and after how long.
+
+A command runs in an empty folder, from the start of its process to the end, once for each seed.
+What it printed is kept whole.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import contestants
+from spikemnist.benchmark import describe_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.plan import Plan
+
+ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%(?: of ([\d,]+))?")
+VOTES = re.compile(r"(assigned|proportional) ([\d.]+)%")
+
+
+def items(plan: Plan) -> list[tuple[str, int]]:
+    """Return each command with each seed."""
+    return [(command, seed) for command in plan.commands for seed in plan.seeds]
+
+
+def measure(item: tuple[str, int]) -> dict[str, Any]:
+    """Run a command with a seed and time it from start to end.
+
+    Parameters
+    ----------
+    item
+        A command as a shell would be given it, for example ``spikemnist train --data mnist``, and a
+        seed. No shell is started.
+
+    Returns
+    -------
+    dict
+        Both, the seconds, what the command printed, and on which machine.
+
+    Raises
+    ------
+    RuntimeError
+        When the command fails, with the end of what it said.
+    """
+    command, seed = item
+    whole = f"{command} --seed {seed}"
+    # Windows takes a command as it is, and its paths would lose their backslashes here.
+    words = whole if sys.platform == "win32" else shlex.split(whole)
+    machine = describe_machine(contestants.PACKAGES)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        done = subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+        seconds = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(f"{whole!r} ended with {done.returncode}: {done.stderr[-500:]}")
+    found = {"command": command, "seed": seed, "seconds": seconds, "printed": done.stdout}
+    return {**found, "machine": machine}
+
+
+def accuracy(found: dict[str, Any]) -> float:
+    """Return the last accuracy that a command printed, in percent; NaN where it printed none."""
+    printed = ACCURACY.findall(found["printed"])
+    return float(printed[-1][0]) if printed else float("nan")
+
+
+def merge(earlier: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return results with those of a command and seed in place of older ones of the same."""
+    same = ("command", "seed")
+    others = [one for one in earlier if any(one[key] != found[key] for key in same)]
+    return sorted([*others, found], key=lambda one: (one["command"], one["seed"]))
+
+
+def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the page of accuracies, part by part."""
+    yield "# Accuracies"
+    yield (
+        "Written by `python -m benchmarks --sections commands`, which gives each command as below, "
+        "with `--seed` 0, 1 and 2 where there are three accuracies, and reads what it prints: the "
+        "share of right answers on the test set, after training on the whole training set. The "
+        "standard error of a share p of n images is √(p(1-p)/n). Seconds are from the start of the "
+        "process to its end, pictures included: the median."
+    )
+    rows = [
+        "| Command | Test images | Accuracy, % | Mean | Standard error | Seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    machines = dict[str, None]()
+    for command in dict.fromkeys(one["command"] for one in measured):
+        here = [one for one in measured if one["command"] == command]
+        rows.append(row(command, here))
+        for one in here:
+            machines[machine(one["machine"])] = None
+    yield "\n".join(rows)
+    yield from votes(measured)
+    yield "Machines: " + "; ".join(machines) + "."
+
+
+def row(command: str, here: Sequence[dict[str, Any]]) -> str:
+    """Return a command's row."""
+    shares = [accuracy(one) for one in here]
+    images = next(iter(ACCURACY.findall(here[0]["printed"])), ("", ""))[1]
+    mean = statistics.mean(shares)
+    count = int(images.replace(",", "")) if images else 0
+    error = f"{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else "–"
+    seconds = statistics.median(one["seconds"] for one in here)
+    cells = [f"`{command}`", images or "–", ", ".join(f"{share:.2f}" for share in shares)]
+    return f"| {' | '.join([*cells, f'{mean:.2f}', error, f'{seconds:.0f}'])} |"
+
+
+def votes(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what the two ways to vote give, of the commands that print them."""
+    rows = []
+    for command in dict.fromkeys(one["command"] for one in measured):
+        here = [
+            dict(VOTES.findall(one["printed"])) for one in measured if one["command"] == command
+        ]
+        if all(here):
+            by_name = [
+                ", ".join(one[name] for one in here) for name in ("assigned", "proportional")
+            ]
+            rows.append(f"| `{command}` | {' | '.join(by_name)} |")
+    if rows:
+        yield "By the vote of the neurons, in percent:"
+        yield "\n".join(["| Command | Assigned | Proportional |", "| --- | --- | --- |", *rows])
+
+
+def machine(found: dict[str, Any]) -> str:
+    """Return a machine in a few words."""
+    torch = found["packages"].get("torch", "?")
+    return (
+        f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
+        f"{found['vector']}, torch {torch}, spikemnist {found['packages'].get('spikemnist', '?')}"
+    )
