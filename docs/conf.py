@@ -51,11 +51,19 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
-nb_number_source_lines = False
+# What a page is written in is known once it has run, which the doctest builder leaves out.
+suppress_warnings = ["myst-nb.lexer"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {
+    "Array": "numpy.ndarray",
+    "Axes": "matplotlib.axes.Axes",
+    "Figure": "matplotlib.figure.Figure",
+    "FuncAnimation": "matplotlib.animation.FuncAnimation",
+    "Tensor": "torch.Tensor",
+}
 napoleon_google_docstring = False
 # As a list under the word "Attributes", so that one line may describe two of them.
 napoleon_custom_sections = [("Attributes", "params_style")]
