@@ -72,6 +72,13 @@ def test_a_recording_is_read_when_its_batch_is_made() -> None:
     assert len(kept) + len(held_out) == 10
 
 
+def test_a_batch_knows_which_recordings_it_holds() -> None:
+    batch, _ = next(dataset().batches(3, seed=None))
+    for wrong in (-1, 3):
+        with pytest.raises(IndexError, match=f"a batch of 3 has no recording {wrong}"):
+            batch.recording(wrong)
+
+
 def test_indexing() -> None:
     data = dataset()
     events, label = data[-1]

@@ -87,3 +87,10 @@ def test_idle_and_monopolising_neurons_are_named() -> None:
         warnings.simplefilter("error")
         warn_of_idle(np.array([9, 1, 1, 1]))  # of four, somebody makes a quarter in any case
         warn_of_idle(np.array([3, 1, 1, 1, 1, 1, 1, 1, 1, 1]))
+
+
+def test_a_way_to_vote_that_there_is_not() -> None:
+    with pytest.raises(
+        ValueError, match="voting must be one of assigned, proportional; got 'loud'"
+    ):
+        class_scores(np.ones((1, 2)), np.ones((3, 2)), "loud")

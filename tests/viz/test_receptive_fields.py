@@ -30,6 +30,12 @@ def test_each_neuron_shows_its_own_weights():
     assert np.ma.count(grid(figure).get_array()) == 9 * 784
 
 
+def test_weights_without_a_sign_are_drawn_from_zero():
+    figure = viz.receptive_fields(torch.tensor([[0.0, 0.5, 1.0, 2.0]]), image_shape=(2, 2))
+    assert grid(figure).get_clim() == (0.0, 2.0)
+    assert grid(figure).get_cmap().name == "Blues"
+
+
 def test_the_scale_is_symmetric_with_one_colour_bar():
     figure = viz.receptive_fields(torch.tensor([[0.5, -2.0, 0.0, 1.0]]), image_shape=(2, 2))
     assert grid(figure).get_clim() == (-2.0, 2.0)
@@ -53,7 +59,7 @@ def test_chosen_neurons_in_their_order():
 
 
 def test_weights_of_zero():
-    assert grid(viz.receptive_fields(torch.zeros(2, 784))).get_clim() == (-1.0, 1.0)
+    assert grid(viz.receptive_fields(torch.zeros(2, 784))).get_clim() == (0.0, 1.0)
 
 
 def test_given_axes():

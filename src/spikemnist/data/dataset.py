@@ -102,7 +102,18 @@ class ImageDataset:
         return ImageDataset(images, labels, self.classes)
 
     def to(self, device: torch.device | str) -> ImageDataset:
-        """Return the set with its tensors on ``device``, shared where they already are."""
+        """Return the set on another device.
+
+        Parameters
+        ----------
+        device
+            Where its tensors shall be.
+
+        Returns
+        -------
+        ImageDataset
+            It shares the tensors that are there already.
+        """
         return ImageDataset(self.images.to(device), self.labels.to(device), self.classes)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:

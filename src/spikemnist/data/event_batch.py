@@ -39,6 +39,15 @@ class EventBatch:
         ``starts[b + 1]``, in the order of their time.
     sensor
         Height and width.
+
+    Examples
+    --------
+    >>> moving = np.array([(0, 0, 1, True), (100, 1, 1, False)], EVENT)
+    >>> batch = EventBatch.gather([moving, moving[:1]], sensor=(2, 3))
+    >>> batch
+    EventBatch(2 recordings, 3 events, sensor 2 x 3, cpu)
+    >>> batch.starts.tolist(), batch.x.tolist()
+    ([0, 2, 3], [0, 1, 0])
     """
 
     t: Tensor
@@ -55,9 +64,13 @@ class EventBatch:
         Parameters
         ----------
         recordings
-            Arrays of dtype `EVENT`, each in the order of its time.
+            Arrays ``[E]`` of dtype `EVENT`, each in the order of its time.
         sensor
             Height and width.
+
+        Returns
+        -------
+        EventBatch
 
         Raises
         ------
@@ -84,7 +97,25 @@ class EventBatch:
         )
 
     def recording(self, index: int) -> Events:
-        """Return the events of one recording as an array of dtype `EVENT`."""
+        """Return the events of one recording.
+
+        Parameters
+        ----------
+        index
+            Which recording, from 0 to B - 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[E]``, of dtype `EVENT`: the events of this recording alone.
+
+        Raises
+        ------
+        IndexError
+            When there is no such recording.
+        """
+        if not 0 <= index < len(self.starts) - 1:
+            raise IndexError(f"a batch of {len(self.starts) - 1} has no recording {index}")
         begin, end = (int(place) for place in self.starts[index : index + 2])
         events = np.empty(end - begin, EVENT)
         for name in EVENT.names or ():
@@ -92,7 +123,17 @@ class EventBatch:
         return events
 
     def to(self, device: torch.device | str) -> EventBatch:
-        """Return the batch with its tensors on ``device``."""
+        """Return the batch on another device.
+
+        Parameters
+        ----------
+        device
+            Where its tensors shall be.
+
+        Returns
+        -------
+        EventBatch
+        """
         t, x, y, p = (field.to(device) for field in (self.t, self.x, self.y, self.p))
         return EventBatch(t, x, y, p, self.starts.to(device), self.sensor)
 

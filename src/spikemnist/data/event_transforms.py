@@ -2,6 +2,8 @@
 
 Each is called with events, height and width of their sensor, and a generator, and returns events
 and sensor.
+
+Shapes: ``E`` events.
 """
 
 from __future__ import annotations
@@ -25,12 +27,38 @@ REACH = 3.5
 
 @dataclass(frozen=True)
 class FirstSaccade:
-    """Keep the first of the three saccades of N-MNIST: the events of the first 105 ms."""
+    """Keep the first of the three saccades of N-MNIST: the events of the first 105 ms.
+
+    Examples
+    --------
+    >>> from spikemnist.data import EVENT
+    >>> events = np.array([(0, 5, 5, True), (110_000, 6, 5, True)], EVENT)  # microseconds
+    >>> kept, sensor = FirstSaccade()(events, (34, 34), np.random.default_rng(0))
+    >>> kept["t"].tolist(), sensor
+    ([0], (34, 34))
+    """
 
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Return fewer events."""
+        """Leave the later events out.
+
+        Parameters
+        ----------
+        events
+            ``[E]``, of dtype `EVENT`.
+        sensor
+            Height and width, in pixels.
+        generator
+            Not used: nothing is drawn.
+
+        Returns
+        -------
+        events : numpy.ndarray
+            ``[E]``, fewer or as many.
+        sensor : tuple of int
+            The same.
+        """
         return events[events["t"] < SACCADE], sensor
 
 
@@ -51,12 +79,37 @@ class Stabilize:
     The path is that of Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to
     Spiking Neuromorphic Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015, and of
     the code that comes with the data.
+
+    Examples
+    --------
+    >>> from spikemnist.data import EVENT
+    >>> events = np.array([(0, 10, 10, True), (60_000, 12, 14, True)], EVENT)
+    >>> kept, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
+    >>> kept["x"].tolist(), kept["y"].tolist()
+    ([10, 10], [10, 10])
     """
 
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Return the events at rest."""
+        """Move the events back to where they would be seen at rest.
+
+        Parameters
+        ----------
+        events
+            ``[E]``, of dtype `EVENT`.
+        sensor
+            Height and width, in pixels.
+        generator
+            Not used: nothing is drawn.
+
+        Returns
+        -------
+        events : numpy.ndarray
+            ``[E]``, fewer or as many.
+        sensor : tuple of int
+            The same.
+        """
         saccade = np.clip(events["t"] // SACCADE, 0, 2)
         share = events["t"] / SACCADE - saccade
         right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * REACH
@@ -74,10 +127,23 @@ class Crop:
     Parameters
     ----------
     height, width
-        Of the window.
+        Of the window, in pixels.
     random
         Whether the window lies anywhere on the sensor, drawn for each recording; else in its
         middle. Train with random windows and test in the middle.
+
+    Raises
+    ------
+    ValueError
+        For a height or a width below 1.
+
+    Examples
+    --------
+    >>> from spikemnist.data import EVENT
+    >>> events = np.array([(0, 5, 5, True), (10, 33, 33, True)], EVENT)
+    >>> kept, sensor = Crop(28, 28)(events, (34, 34), np.random.default_rng(0))
+    >>> kept["x"].tolist(), sensor  # the window begins in column 3
+    ([2], (28, 28))
     """
 
     height: int
@@ -93,7 +159,29 @@ class Crop:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Return the events in the window, counted from its corner."""
+        """Leave the events outside the window out.
+
+        Parameters
+        ----------
+        events
+            ``[E]``, of dtype `EVENT`.
+        sensor
+            Height and width, in pixels.
+        generator
+            Draws the place of a random window.
+
+        Returns
+        -------
+        events : numpy.ndarray
+            ``[E]``, fewer or as many, columns and rows counted from the corner of the window.
+        sensor : tuple of int
+            Height and width of the window.
+
+        Raises
+        ------
+        ValueError
+            When the window is larger than the sensor.
+        """
         room = sensor[0] - self.height, sensor[1] - self.width
         if min(room) < 0:
             raise ValueError(
@@ -120,6 +208,19 @@ class DropEvents:
     ----------
     probability
         In [0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a probability beyond its range.
+
+    Examples
+    --------
+    >>> from spikemnist.data import EVENT
+    >>> events = np.zeros(1000, EVENT)
+    >>> kept, _ = DropEvents(0.3)(events, (34, 34), np.random.default_rng(0))
+    >>> round(len(kept) / len(events), 1)
+    0.7
     """
 
     probability: float
@@ -131,5 +232,22 @@ class DropEvents:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Return fewer events."""
+        """Leave out some of the events.
+
+        Parameters
+        ----------
+        events
+            ``[E]``, of dtype `EVENT`.
+        sensor
+            Height and width, in pixels.
+        generator
+            Draws which.
+
+        Returns
+        -------
+        events : numpy.ndarray
+            ``[E]``, fewer or as many.
+        sensor : tuple of int
+            The same.
+        """
         return events[generator.random(len(events)) >= self.probability], sensor

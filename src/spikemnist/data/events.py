@@ -149,6 +149,11 @@ class EventDataset:
             is that of the recording's place in the set and of the seed of `batches`: each epoch
             of `spikemnist.training.fit` draws anew, and the same numbers in each run.
 
+        Returns
+        -------
+        EventDataset
+            The same recordings; nothing is read yet.
+
         Examples
         --------
         >>> from spikemnist.data import Crop, DropEvents
@@ -169,7 +174,22 @@ DropEvents(probability=0.1))
     def split(self, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:
         """Hold out a share of the recordings, the same share of every class.
 
-        Parameters, result and errors are those of `ImageDataset.split`.
+        Parameters
+        ----------
+        fraction
+            Share held out, between 0 and 1 exclusively; ``round(fraction * N)`` recordings.
+        seed
+            Which recordings are held out, as `ImageDataset.split` chooses.
+
+        Returns
+        -------
+        kept, held_out : EventDataset
+            Both in the order of this set.
+
+        Raises
+        ------
+        ValueError
+            If ``fraction`` is not between 0 and 1, or one of the two parts would be empty.
         """
         held_out = hold_out(self.labels, fraction, seed)
         return self[~held_out], self[held_out]
@@ -209,6 +229,17 @@ DropEvents(probability=0.1))
 
         A DataLoader indexes the set, and indexing draws what transforms draw with seed 0: the same
         in each epoch. `batches` draws anew.
+
+        Parameters
+        ----------
+        samples
+            ``B`` pairs of events and label, as indexing gives them.
+
+        Returns
+        -------
+        events : EventBatch
+        labels : torch.Tensor
+            ``[B]``, int64.
         """
         events, labels = zip(*samples, strict=True)
         return EventBatch.gather(events, self.seen_sensor), torch.stack(labels)

@@ -55,6 +55,18 @@ def load_mnist(
         If they cannot be stored or read.
     ValueError
         If a file is damaged, or is not the official one by its SHA-256.
+
+    Notes
+    -----
+    LeCun, Bottou, Bengio, Haffner, *Gradient-based learning applied to document recognition*,
+    Proceedings of the IEEE 86, 1998.
+
+    Examples
+    --------
+    >>> train, test = load_mnist()  # doctest: +SKIP
+    >>> load_mnist("no/such/folder", download=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: MNIST needs the four files train-images-idx3-ubyte, ...
     """
     return _load(MNIST, root, download)
 
@@ -84,6 +96,18 @@ def load_fashion_mnist(
     ------
     FileNotFoundError, ConnectionError, OSError, ValueError
         As `load_mnist` does.
+
+    Notes
+    -----
+    Xiao, Rasul, Vollgraf, *Fashion-MNIST: a novel image dataset for benchmarking machine learning
+    algorithms*, arXiv:1708.07747, 2017.
+
+    Examples
+    --------
+    >>> train, test = load_fashion_mnist()  # doctest: +SKIP
+    >>> load_fashion_mnist("no/such/folder", download=False)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: Fashion-MNIST needs the four files train-images-idx3-ubyte, ...
     """
     return _load(FASHION_MNIST, root, download)
 

@@ -76,6 +76,19 @@ def load_nmnist(
     Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to Spiking Neuromorphic
     Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015. The data are under
     CC BY-SA 4.0.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("Train/7/00001.bin", "Test/7/00001.bin"):  # one event in each
+    ...         file = pathlib.Path(root, name)
+    ...         file.parent.mkdir(parents=True)
+    ...         _ = file.write_bytes(bytes([16, 17, 0x80, 0, 5]))
+    ...     train, test = load_nmnist(root)
+    ...     events, label = train[0]
+    >>> events.tolist(), int(label)  # microseconds, column, row, brighter
+    ([(5, 16, 17, True)], 7)
     """
     folder = find_nmnist(root)
     train, test = (open_split(folder, name) for name in SPLITS)

@@ -106,7 +106,7 @@ class BurstEncoder:
         )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -114,6 +114,11 @@ class BurstEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         x = intensities(images).detach().float()
         spikes = (x * self.max_spikes).ceil().to(torch.int32)
@@ -123,12 +128,22 @@ class BurstEncoder:
         return ((step % interval == 0) & (step < spikes * interval)).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the middle of what the number of spikes and their interval allow, ``[B, ...]``.
+        """Read images back: the middle of what the number of spikes and their interval allow.
 
         Parameters
         ----------
         spikes
             ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()

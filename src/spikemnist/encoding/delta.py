@@ -73,7 +73,7 @@ class DeltaEncoder:
             raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -81,17 +81,32 @@ class DeltaEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         rises = (intensities(images).detach().float() / self.threshold).floor()
         return (timesteps(self.num_steps, rises) < rises).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the middle of what the number of spikes allows, ``[B, ...]``; 0 for silence.
+        """Read images back: the middle of what the number of spikes allows, 0 for silence.
 
         Parameters
         ----------
         spikes
             ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         number = spikes.float().sum(0)

@@ -59,7 +59,7 @@ class DirectEncoder:
         check_dtype(self.dtype, floating=True)
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return the current ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -67,16 +67,31 @@ class DirectEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            The current, ``[T, *images.shape]``, with stride 0 along T.
         """
         return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the mean current, ``[B, ...]``.
+        """Read images back: the mean current.
 
         Parameters
         ----------
         spikes
             The current, ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         return spikes.float().mean(0)

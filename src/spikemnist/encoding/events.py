@@ -103,14 +103,20 @@ class EventEncoder:
             raise ValueError("duration has no effect with by='count': leave it out")
 
     def __call__(self, events: Events, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` when polarities are merged.
+        """Sort events into timesteps.
 
         Parameters
         ----------
         events
-            Of an `spikemnist.data.EventDataset`, whose batches have them.
+            Of B recordings, as the batches of an `spikemnist.data.EventDataset` have them.
         generator
             Not used: nothing is drawn.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` when polarities are merged; zeros and ones
+            of the dtype asked for.
         """
         _check_events(events)
         height, width = events.sensor

@@ -121,12 +121,22 @@ class LatencyEncoder:
             )
 
     def spike_times(self, images: Tensor) -> Tensor:
-        """Return the timestep at which each pixel fires, clipping aside; float32, whole.
+        """Return the timestep at which each pixel fires, clipping aside.
 
         Parameters
         ----------
         images
-            Any shape, uint8 or floating in [0, 1].
+            ``[...]``, any shape, uint8 or floating in [0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+            ``[...]``, float32, whole numbers.
+
+        Raises
+        ------
+        ValueError
+            For images that are not uint8 or floating in [0, 1].
         """
         return self._times(_single(images))
 
@@ -150,7 +160,7 @@ class LatencyEncoder:
         return self.tau * torch.log(x / (x - self.threshold))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -158,6 +168,11 @@ class LatencyEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
         spikes = None
@@ -170,12 +185,22 @@ class LatencyEncoder:
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the pixels that fire at these times, ``[B, ...]``; 0 for those that are silent.
+        """Read images back: the pixels that fire at these times, 0 for those that are silent.
 
         Parameters
         ----------
         spikes
             ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()

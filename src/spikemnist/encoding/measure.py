@@ -32,6 +32,13 @@ class CodeMeasure:
         [0, 1]; ``None`` where the encoder has no ``decode``.
     bits_per_spike
         What a spike tells of the image: see `measure_code`. ``None`` without spikes or error.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist.encoding import DirectEncoder
+    >>> measure_code(DirectEncoder(num_steps=4), torch.rand(1, 28, 28))
+    CodeMeasure(spikes=None, error=0.0, bits_per_spike=None)
     """
 
     spikes: float | None

@@ -89,7 +89,7 @@ class PhaseEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -97,6 +97,11 @@ class PhaseEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         x = intensities(images).detach().float()
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
@@ -105,12 +110,22 @@ class PhaseEncoder:
         return digits.to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the number that the digits say, ``[B, ...]``; those that are missing are zero.
+        """Read images back: the number that the digits say; those that are missing are zero.
 
         Parameters
         ----------
         spikes
             ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         digits = spikes[: self.num_phases].float()

@@ -111,7 +111,7 @@ class PopulationEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, B, M, ...]`` of images ``[B, ...]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -119,6 +119,11 @@ class PopulationEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, B, M, ...]``, zeros and ones of the dtype asked for.
         """
         times = self._times(intensities(images).detach().float())
         features = times.shape[:1].numel(), times.shape[1:].numel()
@@ -137,7 +142,7 @@ class PopulationEncoder:
         return torch.where(response < self.threshold, -1, times)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the grey value whose spikes are nearest, ``[B, ...]``.
+        """Read images back: the grey value whose spikes are nearest.
 
         Nearest in the sum of what the times of all fields differ by; a field that is silent
         counts as one that fires after the last timestep. Of several, their mean.
@@ -146,6 +151,16 @@ class PopulationEncoder:
         ----------
         spikes
             ``[T, B, M, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
+
+        Raises
+        ------
+        ValueError
+            For another number of timesteps.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()

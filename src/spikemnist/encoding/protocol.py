@@ -26,6 +26,13 @@ class Encoder(Protocol):
     ----------
     num_steps
         Number of timesteps, ``T``.
+
+    Examples
+    --------
+    >>> from spikemnist.encoding import LatencyEncoder
+    >>> encoder = LatencyEncoder(num_steps=8)
+    >>> isinstance(encoder, Encoder), encoder(torch.rand(2, 28, 28)).shape
+    (True, torch.Size([8, 2, 28, 28]))
     """
 
     @property
@@ -34,9 +41,20 @@ class Encoder(Protocol):
         ...
 
     def __call__(self, images: Any, /, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes ``[T, B, ...]`` of ``images`` ``[B, ...]``, on their device.
+        """Encode images.
 
-        An `EventEncoder` takes the events of B recordings in place of images.
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, uint8 or floating in [0, 1]; an `EventEncoder` takes the events of B
+            recordings in their place.
+        generator
+            Source of all randomness, where there is any.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, B, ...]``, on the device of the images.
         """
         ...
 

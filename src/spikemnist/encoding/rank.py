@@ -73,7 +73,7 @@ class RankOrderEncoder:
             raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -81,6 +81,11 @@ class RankOrderEncoder:
             ``[B, ...]``, uint8 or floating in [0, 1].
         generator
             Not used: the code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         x = intensities(images).detach().float()
         x = x.reshape(x.shape[:1].numel(), x.shape[1:].numel()).contiguous()

@@ -109,7 +109,7 @@ class RateEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes ``[T, *images.shape]``.
+        """Encode images.
 
         Parameters
         ----------
@@ -118,6 +118,11 @@ class RateEncoder:
         generator
             Source of the seed; torch's global one of the CPU when ``None``. Not used when the
             code is deterministic.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
         bounds, first = code_pixels(self, images), self.first_spike_time
         if self.deterministic:
@@ -133,12 +138,17 @@ class RateEncoder:
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Return the pixels that have these rates, ``[B, ...]``.
+        """Read images back: the pixels that have these rates.
 
         Parameters
         ----------
         spikes
             ``[T, B, ...]``.
+
+        Returns
+        -------
+        torch.Tensor
+            Pixels in [0, 1], float32 ``[B, ...]``.
 
         Raises
         ------

@@ -67,7 +67,12 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
 
 
 def available_encoders() -> tuple[str, ...]:
-    """Return the names of all encoders, registered and installed, in alphabetical order.
+    """List the names of all encoders, registered and installed.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order.
 
     Examples
     --------

@@ -86,6 +86,11 @@ def measure_energy(
     ValueError
         For an unknown technology or memory, and when labels and classes do not fit.
 
+    Notes
+    -----
+    J. Yik et al., *The NeuroBench framework for benchmarking neuromorphic computing algorithms and
+    systems*, Nature Communications 16, 2025.
+
     Examples
     --------
     >>> from spikemnist.data import load_digits

@@ -19,6 +19,12 @@ class Technology:
         Bytes of a number.
     source
         Where the figures are from.
+
+    Examples
+    --------
+    >>> chip = Technology("my chip", mac=2.0, ac=0.5, word=2, source="measured")
+    >>> chip.mac / chip.ac, TECHNOLOGIES["45nm-fp32"].ac
+    (4.0, 0.9)
     """
 
     name: str

@@ -93,6 +93,19 @@ class Accelerated(nn.Module):
         The network, with its parameters.
     readout, backend
         As `accelerate` takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `accelerate` does.
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> network = nn.Sequential(nn.Linear(4, 3), snntorch.Leaky(beta=0.9))
+    >>> model = accelerate(network)
+    >>> model.network is network, model.sizes
+    (True, {'output': 3})
     """
 
     _also: ClassVar[tuple[type[nn.Module], ...]] = ()
@@ -117,7 +130,7 @@ class Accelerated(nn.Module):
         return self._sizes(())
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest, one ``[batch_size, ...]`` for each layer.
+        """Return membranes at rest.
 
         Given to a call as ``state``, they make it hand back the membranes that it ended with.
 
@@ -128,6 +141,12 @@ class Accelerated(nn.Module):
         sample_shape
             Shape of one sample at one timestep, such as ``1, 28, 28``; may be left out for a
             network that begins with a `torch.nn.Linear`.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Zeros, one tensor for each layer: ``[B, C, H, W]`` of those that come out of a
+            convolution, ``[B, N]`` of dense ones.
 
         Raises
         ------
@@ -228,7 +247,13 @@ class Accelerated(nn.Module):
         return next(tensor for tensor in tensors if tensor.is_floating_point())
 
     def stages(self) -> list[Stage]:
-        """Return the layers: modules without memory, and the neurons behind them."""
+        """List the layers: modules without memory, and the neurons behind them.
+
+        Returns
+        -------
+        list of Stage
+            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+        """
         return read_stages(self.network, self._also)
 
     def _sizes(self, sample_shape: Sequence[int]) -> dict[str, int]:

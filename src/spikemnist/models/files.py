@@ -61,13 +61,11 @@ def save_model(
 
     Examples
     --------
-    >>> import tempfile, pathlib
-    >>> file = pathlib.Path(tempfile.mkdtemp(), "model.safetensors")
-    >>> _ = save_model(LeakyMLP(hidden=(20,)), file, encoder={"name": "rate", "num_steps": 25})
-    >>> load_model(file).sizes
-    {'hidden 1': 20, 'output': 10}
-    >>> model_metadata(file)["encoder"]["name"]
-    'rate'
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save_model(LeakyMLP(hidden=(20,)), f"{folder}/runs/model.safetensors")
+    ...     file.name, load_model(file).sizes
+    ('model.safetensors', {'hidden 1': 20, 'output': 10})
     """
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
@@ -103,6 +101,15 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     ValueError
         When the file is damaged, is no spikemnist model, or its tensors do not fit its
         configuration; the message names what is wrong.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikemnist.models import LeakyConvNet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save_model(LeakyConvNet("4C5-P2-10"), f"{folder}/model.safetensors")
+    ...     load_model(file).sizes
+    {'hidden 1': 576, 'output': 10}
     """
     metadata = model_metadata(path)
     try:
@@ -136,6 +143,16 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         When there is no such file.
     ValueError
         When it is damaged or no spikemnist model of a known format and class.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikemnist.encoding import LatencyEncoder, describe_encoder, get_encoder
+    >>> encoder = describe_encoder(LatencyEncoder(num_steps=8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save_model(LeakyMLP(hidden=(20,)), f"{folder}/m.safetensors", encoder=encoder)
+    ...     get_encoder(**model_metadata(file)["encoder"]).num_steps
+    8
     """
     path = Path(path)
     if not path.is_file():

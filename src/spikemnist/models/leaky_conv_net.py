@@ -162,9 +162,22 @@ class LeakyConvNet(Accelerated):
         }
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest, one ``[batch_size, ...]`` for each layer.
+        """Return membranes at rest.
 
         Given to a call as ``state``, they make it hand back the membranes that it ended with.
+
+        Parameters
+        ----------
+        batch_size
+            ``B``.
+        sample_shape
+            Shape of one sample at one timestep; ``in_shape`` when left out.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Zeros, one tensor for each layer: ``[B, C, H, W]`` of those that come out of a
+            convolution, ``[B, N]`` of dense ones.
         """
         return super().initial_state(batch_size, *(sample_shape or self.in_shape))
 

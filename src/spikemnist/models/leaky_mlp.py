@@ -132,7 +132,13 @@ class LeakyMLP(nn.Module):
         return dict(zip(names, widths, strict=True))
 
     def stages(self) -> list[Stage]:
-        """Return the layers: modules without memory, and the neurons behind them."""
+        """List the layers: modules without memory, and the neurons behind them.
+
+        Returns
+        -------
+        list of Stage
+            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+        """
         return [
             Stage(
                 f"layers[{i}].leaky",
@@ -163,9 +169,19 @@ class LeakyMLP(nn.Module):
         }
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest, one ``[batch_size, N]`` for each layer.
+        """Return membranes at rest.
 
         Given to a call as ``state``, they make it hand back the membranes that it ended with.
+
+        Parameters
+        ----------
+        batch_size
+            ``B``.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Zeros ``[B, N]``, one tensor for each layer.
         """
         return tuple(
             self.layers[0].linear.weight.new_zeros(batch_size, width)
@@ -194,6 +210,7 @@ class LeakyMLP(nn.Module):
         Returns
         -------
         Record
+            Its scores are ``[B, C]``.
 
         Raises
         ------

@@ -118,6 +118,15 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     ------
     ValueError
         For an unknown readout.
+
+    Examples
+    --------
+    >>> import torch
+    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])  # T=3, B=1, C=2
+    >>> running_scores("spike_count", spikes, spikes)[:, 0]
+    tensor([[0., 0.],
+            [0., 1.],
+            [1., 2.]])
     """
     check_readout(readout)
     if readout == "mean_membrane":

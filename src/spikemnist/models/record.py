@@ -31,6 +31,14 @@ class LayerRecord:
         integration, before the reset.
     threshold
         The firing threshold, a scalar or one for each neuron, detached.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.rand(8, 2, 784).round(), record="all")
+    >>> layer = record.layers[0]
+    >>> layer.name, layer.spikes.shape, float(layer.threshold)
+    ('hidden 1', torch.Size([8, 2, 20]), 1.0)
     """
 
     name: str
@@ -66,6 +74,15 @@ class Record:
     state
         Membranes of every layer after the last timestep, when the model was given a ``state``
         to start from; to be passed to the next call.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.zeros(8, 2, 784), record="all")
+    >>> record.scores.shape, record.input.shape, [layer.name for layer in record.layers]
+    (torch.Size([2, 10]), torch.Size([8, 2, 784]), ['hidden 1', 'output'])
+    >>> record.spike_counts.shape  # layers, samples
+    torch.Size([2, 2])
     """
 
     spikes: Tensor

@@ -42,8 +42,8 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         ``"auto"`` takes the event-driven engine where it can serve and is the faster one, else
         the reference.
     spikes, weight
-        The input and the first weights of the network; when left out, the answer is about one
-        in float32 on the CPU.
+        The input, ``[T, B, ...]``, and the first weights of the network, ``[N, F]`` or of a
+        convolution ``[N, C, H, W]``; when left out, the answer is about one in float32 on the CPU.
 
     Returns
     -------

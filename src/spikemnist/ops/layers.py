@@ -42,6 +42,19 @@ class Layer:
     dropout
         Probability with which a spike is dropped on its way to the next layer, drawn anew at
         each timestep from torch's global generator.
+
+    Examples
+    --------
+    >>> from spikemnist.ops import get_surrogate
+    >>> layer = Layer(
+    ...     weight=torch.rand(3, 4),
+    ...     beta=torch.tensor(0.9),
+    ...     threshold=torch.ones(3),
+    ...     reset_mechanism="zero",
+    ...     spike_grad=get_surrogate("atan"),
+    ... )
+    >>> layer.bias is None, layer.dropout
+    (True, 0.0)
     """
 
     weight: Tensor | None
@@ -66,6 +79,20 @@ class Activity:
         Spikes of each sample, int64 ``[B]``, detached.
     final
         Membranes after the last step, ``[B, N]``, where they are asked for.
+
+    Examples
+    --------
+    >>> from spikemnist.ops import get_surrogate
+    >>> layer = Layer(
+    ...     weight=None,
+    ...     beta=torch.tensor(0.5),
+    ...     threshold=torch.tensor(1.0),
+    ...     reset_mechanism="zero",
+    ...     spike_grad=get_surrogate("atan"),
+    ... )
+    >>> (did,) = run_layers(torch.full((3, 1, 2), 0.75), [layer], final=True)
+    >>> did.spikes[:, 0].tolist(), did.counts.tolist(), did.final.tolist()
+    ([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]], [2], [[0.75, 0.75]])
     """
 
     spikes: Tensor | None
@@ -105,6 +132,8 @@ def run_layers(
         When a shape or a surrogate does not fit.
     TypeError
         When a layer mixes dtypes, or has another than float32 and float64.
+    ImportError
+        Where Numba is not installed.
 
     Notes
     -----
@@ -169,6 +198,8 @@ def run_pooled(
         When a shape or the surrogate does not fit.
     TypeError
         When dtypes are mixed, or others than float32 and float64.
+    ImportError
+        Where Numba is not installed.
 
     Examples
     --------
@@ -246,7 +277,9 @@ def _check(
 
 
 def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Weigh the input of all timesteps spike by spike: `linear` on the event-driven engine.
+    r"""Weigh the input of all timesteps spike by spike: `linear` on the event-driven engine.
+
+    .. math:: I_{t,b,n} = b_n + \sum_{f :\, x_{t,b,f} \ne 0} W_{n,f} \, x_{t,b,f}
 
     Parameters
     ----------
@@ -259,6 +292,17 @@ def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     -------
     torch.Tensor
         ``[T, B, N]``.
+
+    Raises
+    ------
+    ImportError
+        Where Numba is not installed.
+
+    Examples
+    --------
+    >>> spikes = torch.tensor([[[1.0, 0.0, 1.0]]])
+    >>> weigh_events(spikes, torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[[5.]]])
     """
     from spikemnist.ops import event_driven
 
@@ -292,6 +336,11 @@ def convolve_events(
     -------
     torch.Tensor
         ``[N, O, Y, X]``.
+
+    Raises
+    ------
+    ImportError
+        Where Numba is not installed.
 
     Examples
     --------

@@ -30,17 +30,54 @@ class Surrogate:
     """A Heaviside step whose gradient is replaced: the base of the named surrogates.
 
     Calling one returns ``1`` where the argument is above zero, else ``0``, in the argument's
-    dtype; its gradient is `derivative_`.
+    dtype; its gradient is `derivative_`, which is all that one of your own has to define.
+
+    Examples
+    --------
+    >>> class Box(Surrogate):
+    ...     def derivative_(self, x):
+    ...         return x.copy_(x.abs() < 0.5)
+    >>> x = torch.tensor([-0.2, 0.7], requires_grad=True)
+    >>> Box()(x).sum().backward()
+    >>> x.grad
+    tensor([1., 0.])
     """
 
     name: ClassVar[str]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the spikes of ``x`` = membrane - threshold."""
+        """Fire where the membrane is above the threshold.
+
+        Parameters
+        ----------
+        x
+            Membrane less threshold, ``[...]``, any shape, floating.
+
+        Returns
+        -------
+        torch.Tensor
+            Spikes ``[...]``, zeros and ones in the dtype of ``x``.
+        """
         return _Step.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
     def derivative_(self, x: Tensor) -> Tensor:
-        """Overwrite ``x`` = membrane - threshold with the surrogate derivative, and return it."""
+        """Overwrite the argument with the surrogate derivative there.
+
+        Parameters
+        ----------
+        x
+            Membrane less threshold, ``[...]``, any shape, floating.
+
+        Returns
+        -------
+        torch.Tensor
+            ``x`` itself, ``[...]``.
+
+        Raises
+        ------
+        NotImplementedError
+            By `Surrogate` itself, which has none.
+        """
         raise NotImplementedError
 
 
@@ -65,12 +102,17 @@ class ATan(Surrogate):
 
     Fang et al., *Incorporating learnable membrane time constants*, ICCV 2021.
 
+    Parameters
+    ----------
+    alpha
+        :math:`\alpha`, above 0: the larger, the narrower.
+
     Examples
     --------
-    >>> import torch
-    >>> x = torch.tensor([-1.0, 0.5], requires_grad=True)
-    >>> ATan()(x)
-    tensor([0., 1.], grad_fn=<_StepBackward>)
+    >>> ATan()(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0., 0., 1.])
+    >>> ATan().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0.9102, 1.0000, 0.9102])
     """
 
     name: ClassVar[str] = "atan"
@@ -84,9 +126,19 @@ class ATan(Surrogate):
 class FastSigmoid(Surrogate):
     r"""Derivative of the fast sigmoid.
 
-    .. math:: \sigma'(x) = \frac{1}{(1 + k |x|)^2}
+    .. math:: \sigma'(x) = \frac{1}{(1 + k \left|x\right|)^2}
 
     Zenke, Ganguli, *SuperSpike*, Neural Computation, 2018.
+
+    Parameters
+    ----------
+    slope
+        :math:`k`, above 0: the larger, the narrower.
+
+    Examples
+    --------
+    >>> FastSigmoid().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0.0816, 1.0000, 0.0816])
     """
 
     name: ClassVar[str] = "fast_sigmoid"
@@ -100,9 +152,21 @@ class FastSigmoid(Surrogate):
 class SparseFastSigmoid(Surrogate):
     r"""The fast sigmoid's derivative, zero at and below ``cutoff``.
 
-    .. math:: \sigma'(x) = \frac{H(x - B)}{(1 + k |x|)^2}
+    .. math:: \sigma'(x) = \frac{H(x - B)}{(1 + k \left|x\right|)^2}
 
     Perez-Nieves, Goodman, *Sparse spiking gradient descent*, NeurIPS 2021.
+
+    Parameters
+    ----------
+    slope
+        :math:`k`, above 0: the larger, the narrower.
+    cutoff
+        :math:`B`, in units of the membrane.
+
+    Examples
+    --------
+    >>> SparseFastSigmoid(cutoff=0.05).derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0.0000, 0.0000, 0.0816])
     """
 
     name: ClassVar[str] = "sparse_fast_sigmoid"
@@ -122,6 +186,16 @@ class Sigmoid(Surrogate):
 
     Zenke, Ganguli, *SuperSpike*, Neural Computation, 2018. The exponential form that
     snnTorch uses overflows to ``nan`` for membranes far below the threshold; this one does not.
+
+    Parameters
+    ----------
+    slope
+        :math:`k`, above 0: the larger, the narrower.
+
+    Examples
+    --------
+    >>> Sigmoid().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([1.7526, 6.2500, 1.7526])
     """
 
     name: ClassVar[str] = "sigmoid"
@@ -139,6 +213,11 @@ class StraightThrough(Surrogate):
 
     Bengio, Leonard, Courville, *Estimating or propagating gradients through stochastic
     neurons*, arXiv:1308.3432, 2013.
+
+    Examples
+    --------
+    >>> StraightThrough().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([1., 1., 1.])
     """
 
     name: ClassVar[str] = "straight_through"
@@ -152,6 +231,16 @@ class Triangular(Surrogate):
     r"""The sign-changing surrogate that snnTorch calls triangular.
 
     .. math:: \sigma'(x) = \theta \text{ for } x < 0, \quad -\theta \text{ for } x \ge 0
+
+    Parameters
+    ----------
+    threshold
+        :math:`\theta`, the size of the gradient.
+
+    Examples
+    --------
+    >>> Triangular().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([ 1., -1., -1.])
     """
 
     name: ClassVar[str] = "triangular"
@@ -164,7 +253,13 @@ class Triangular(Surrogate):
 
 @dataclass(frozen=True)
 class Heaviside(Surrogate):
-    r"""The spike itself as its derivative, :math:`\sigma'(x) = H(x)`."""
+    r"""The spike itself as its derivative, :math:`\sigma'(x) = H(x)`.
+
+    Examples
+    --------
+    >>> Heaviside().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0., 0., 1.])
+    """
 
     name: ClassVar[str] = "heaviside"
 
@@ -177,9 +272,19 @@ class Heaviside(Surrogate):
 class SpikeRateEscape(Surrogate):
     r"""Boltzmann escape rate.
 
-    .. math:: \sigma'(x) = k \, e^{-\beta |x - 1|}
+    .. math:: \sigma'(x) = k \, e^{-\beta \left|x - 1\right|}
 
     Gerstner, Kistler, *Spiking Neuron Models*, Cambridge University Press, 2002.
+
+    Parameters
+    ----------
+    beta, slope
+        :math:`\beta` and :math:`k`, which is the largest derivative, 1 above the threshold.
+
+    Examples
+    --------
+    >>> SpikeRateEscape().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([ 8.3218,  9.1970, 10.1642])
     """
 
     name: ClassVar[str] = "spike_rate_escape"
@@ -219,7 +324,23 @@ _SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
 
 
 def is_named(spike_grad: Callable[[Tensor], Tensor]) -> bool:
-    """Return whether this is one of the surrogates in `SURROGATES`, and no class derived of one."""
+    """Tell whether this is one of the surrogates in `SURROGATES`, and no class derived of one.
+
+    Parameters
+    ----------
+    spike_grad
+        Any surrogate.
+
+    Returns
+    -------
+    bool
+        Whether the event-driven engine and a model file know it.
+
+    Examples
+    --------
+    >>> is_named(ATan(alpha=4.0)), is_named(torch.sigmoid)
+    (True, False)
+    """
     return type(spike_grad) in SURROGATES.values()
 
 

@@ -76,12 +76,12 @@ class Responses:
 
 
 def assign_classes(mean_responses: Array) -> Array:
-    """Assign each neuron to the class that it responds to most.
+    r"""Assign each neuron to the class that it responds to most, :math:`\mathrm{argmax}_c r_{cj}`.
 
     Parameters
     ----------
     mean_responses
-        Spikes for an image of each class, ``[C, N]``.
+        :math:`r_{cj}`, spikes for an image of each class, ``[C, N]``.
 
     Returns
     -------
@@ -117,6 +117,11 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     numpy.ndarray
         float64 ``[B, C]``.
 
+    Raises
+    ------
+    ValueError
+        For another name of a way to vote.
+
     Examples
     --------
     >>> responses = np.array([[4.0, 0.0], [1.0, 3.0]])
@@ -128,9 +133,11 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     if voting == "assigned":
         members = assign_classes(mean_responses) == np.arange(len(mean_responses))[:, None]
         shares = members / np.maximum(members.sum(1, keepdims=True), 1)
-    else:
+    elif voting == "proportional":
         total = mean_responses.sum(0)
         shares = mean_responses / np.where(total > 0, total, 1)
+    else:
+        raise ValueError(f"voting must be one of {', '.join(sorted(VOTINGS))}; got {voting!r}")
     # Not a matrix product, whose roundings depend on how many images there are: votes may be even.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores

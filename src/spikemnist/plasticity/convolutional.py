@@ -141,9 +141,9 @@ class ConvSTDPClassifier(Estimator):
     --------
     >>> from spikemnist.data import load_digits
     >>> train, test = load_digits()
-    >>> classifier = ConvSTDPClassifier(n_features=32, epochs=5)
-    >>> classifier = classifier.fit(train.images, train.labels)
-    >>> classifier.score(test.images, test.labels) > 0.9
+    >>> classifier = ConvSTDPClassifier(n_features=16, epochs=3, batch_size=25)
+    >>> classifier = classifier.fit(train.images[:2000], train.labels[:2000])
+    >>> classifier.evaluate(test.images, test.labels).accuracy > 0.8
     True
     """
 
@@ -176,6 +176,10 @@ class ConvSTDPClassifier(Estimator):
         labels
             ``[B]``: whole numbers or strings.
 
+        Returns
+        -------
+        ConvSTDPClassifier
+
         Raises
         ------
         ImportError
@@ -198,26 +202,35 @@ class ConvSTDPClassifier(Estimator):
         return self
 
     def count_features(self, images: ArrayLike) -> Array:
-        """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``.
-
-        ``num_steps`` for the first timestep, 1 for the last one, and 0 where it does not appear.
+        """Return how early each feature appears in each cell.
 
         Parameters
         ----------
         images
-            As `fit` takes them, of the size that was fitted.
+            ``[B, ...]``, as `fit` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 ``[B, Q, N]``: ``num_steps`` for the first timestep, 1 for the last one, and 0
+            where it does not appear.
         """
         self._fitted_readout()
         flat = check_size(self, check_images(images))
         return self._earliness(flat.reshape(len(flat), *self._shape)).numpy()
 
     def decision_function(self, images: ArrayLike) -> Array:
-        """Return the scores of each class, float32 ``[B, C]``; of two, their difference, ``[B]``.
+        """Return the scores of each class.
 
         Parameters
         ----------
         images
             As `count_features` takes them.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``[B, C]``; of two classes, the second less the first, ``[B]``.
         """
         return of_two(self._scores(self.count_features(images)))
 
@@ -240,15 +253,6 @@ class ConvSTDPClassifier(Estimator):
         ------
         ValueError
             For images or labels that do not fit, or before `fit`.
-
-        Examples
-        --------
-        >>> from spikemnist.data import load_digits
-        >>> train, test = load_digits()
-        >>> classifier = ConvSTDPClassifier(n_features=16, epochs=5)
-        >>> classifier = classifier.fit(train.images[:1000], train.labels[:1000])
-        >>> classifier.evaluate(test.images, test.labels).accuracy > 0.8
-        True
         """
         started = time.perf_counter()
         seen = self.count_features(images)
@@ -263,6 +267,10 @@ class ConvSTDPClassifier(Estimator):
         ----------
         path
             The file, usually ``*.safetensors``.
+
+        Returns
+        -------
+        pathlib.Path
         """
         weight, bias = self._fitted_readout()
         arrays = {
@@ -286,6 +294,10 @@ class ConvSTDPClassifier(Estimator):
         ----------
         path
             The file.
+
+        Returns
+        -------
+        ConvSTDPClassifier
 
         Raises
         ------

@@ -30,12 +30,22 @@ class Estimator:
         raise NotImplementedError
 
     def predict(self, images: ArrayLike) -> NDArray[Any]:
-        """Return the class with the highest score for each image, ``[B]``.
+        """Return the class with the highest score for each image.
 
         Parameters
         ----------
         images
-            As ``fit`` takes them, of the size that was fitted.
+            ``[B, ...]``, as ``fit`` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[B]``, each one of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before ``fit``.
         """
         scores = self.decision_function(images)
         best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
@@ -48,7 +58,17 @@ class Estimator:
         Parameters
         ----------
         images, labels
-            As ``fit`` takes them.
+            ``[B, ...]`` and ``[B]``, as ``fit`` takes them.
+
+        Returns
+        -------
+        float
+            The accuracy, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and before ``fit``.
         """
         predicted = self.predict(images)
         return float((predicted == label_array(labels, len(predicted))).mean())
@@ -60,12 +80,27 @@ class Estimator:
         ----------
         deep
             Of no meaning here: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+            What the class is called with to build an estimator like this one.
         """
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {field.name: getattr(self, field.name) for field in fields}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Change parameters by name, and return the estimator.
+        """Change parameters by name.
+
+        Parameters
+        ----------
+        **parameters
+            New values of some of those that `get_params` returns.
+
+        Returns
+        -------
+        Self
+            The estimator, so that calls can be chained.
 
         Raises
         ------
@@ -80,7 +115,13 @@ class Estimator:
         return self
 
     def plain_params(self) -> dict[str, Any]:
-        """Return the parameters as Python's own numbers, which JSON knows."""
+        """Return the parameters as Python's own numbers.
+
+        Returns
+        -------
+        dict
+            What `get_params` returns, with values that JSON knows.
+        """
         return {
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in self.get_params().items()

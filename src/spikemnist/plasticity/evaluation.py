@@ -46,6 +46,15 @@ class STDPEvaluation:
         How many images were judged.
     seconds
         Wall-clock time, encoding included.
+
+    Examples
+    --------
+    >>> from spikemnist import STDPClassifier, load_digits
+    >>> train, test = load_digits()
+    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images[:50], train.labels[:50])
+    >>> found = classifier.evaluate(test.images[:30], test.labels[:30])
+    >>> found.samples, found.confusion.shape, sorted(found.votes)
+    (30, (10, 10), ['assigned', 'proportional'])
     """
 
     accuracy: float

@@ -44,12 +44,17 @@ class Learned(Estimator):
     _responses: Responses
 
     def count_spikes(self, images: ArrayLike) -> Array:
-        """Return how often each neuron fires for images, int32 ``[B, N]``.
+        """Return how often each neuron fires for images.
 
         Parameters
         ----------
         images
-            As `fit` takes them, of the size that was fitted.
+            ``[B, ...]``, as `fit` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            int32 ``[B, N]``.
 
         Raises
         ------
@@ -61,14 +66,23 @@ class Learned(Estimator):
         return np.concatenate(list(respond(layer, pixels, self._seed(RESPONDING))))
 
     def decision_function(self, images: ArrayLike) -> Array:
-        """Return the votes for each class, float64 ``[B, C]``; see `class_scores`.
-
-        Of two classes, the votes for the second less those for the first, ``[B]``.
+        """Return the votes for each class: see `class_scores`.
 
         Parameters
         ----------
         images
             As `count_spikes` takes them.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 ``[B, C]``; of two classes, the votes for the second less those for the first,
+            ``[B]``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before `fit`.
         """
         return of_two(class_scores(self.count_spikes(images), self.responses_, self.voting))
 
@@ -78,7 +92,17 @@ class Learned(Estimator):
         Parameters
         ----------
         images, labels
-            As `fit` takes them.
+            ``[B, ...]`` and ``[B]``, as `fit` takes them.
+
+        Returns
+        -------
+        STDPEvaluation
+            What `spikemnist.viz.confusion` draws.
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and before `fit`.
         """
         return evaluation.evaluate(self, images, labels)
 
@@ -89,6 +113,16 @@ class Learned(Estimator):
         ----------
         path
             The file, usually ``*.safetensors``.
+
+        Returns
+        -------
+        pathlib.Path
+            ``path``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
         """
         layer = self._fitted_layer()
         arrays, numbers = self._progress.state()
@@ -124,7 +158,7 @@ class Learned(Estimator):
 
     @property
     def accuracy_history_(self) -> Array:
-        """Images seen and the running accuracy there, float64 ``[windows, 2]``."""
+        """Images seen and the running accuracy there, float64 ``[W, 2]`` of W windows."""
         self._fitted_layer()
         return np.array(self._progress.history, np.float64).reshape(-1, 2)
 

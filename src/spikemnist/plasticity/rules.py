@@ -298,9 +298,15 @@ def stdp_window(
     Parameters
     ----------
     lag
-        Time of the postsynaptic spike less that of the presynaptic one, in ms, any shape.
+        Time of the postsynaptic spike less that of the presynaptic one, in ms, ``[...]`` of any
+        shape, floating.
     a_plus, a_minus, tau_plus, tau_minus
         As `pair_stdp` takes them.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[...]``, above 0 where the weight becomes stronger.
 
     Examples
     --------

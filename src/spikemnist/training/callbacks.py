@@ -23,6 +23,27 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     ----------
     path
         The file, usually ``metrics.csv``; it is replaced atomically after each epoch.
+
+    Returns
+    -------
+    callable
+        Called as ``callback(history, model)``, for the ``callbacks`` of `fit`.
+
+    Raises
+    ------
+    OSError
+        When called and the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from spikemnist.training import EpochMetrics
+    >>> history = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csv_logger(f"{folder}/metrics.csv")(history, nn.Identity())
+    ...     Path(folder, "metrics.csv").read_text().splitlines()[1]
+    '1,0.5,0.8,,,0.001,40.0'
     """
     return lambda history, model: history.save_csv(path)
 
@@ -35,10 +56,26 @@ def tensorboard(folder: str | os.PathLike[str]) -> Callback:
     folder
         The log folder.
 
+    Returns
+    -------
+    callable
+        Called as ``callback(history, model)``, for the ``callbacks`` of `fit`.
+
     Raises
     ------
     ModuleNotFoundError
         When the package ``tensorboard`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from spikemnist.training import EpochMetrics
+    >>> history = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tensorboard(folder)(history, nn.Identity())
+    ...     len(list(Path(folder).glob("events.*")))
+    1
     """
     from torch.utils.tensorboard import SummaryWriter
 

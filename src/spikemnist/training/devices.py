@@ -6,7 +6,12 @@ import torch
 
 
 def available_devices() -> tuple[str, ...]:
-    """Return the names of the devices of this machine, the preferred one first.
+    """List the devices of this machine.
+
+    Returns
+    -------
+    tuple of str
+        Names for `select_device`, the preferred one first and ``"cpu"`` last.
 
     Examples
     --------

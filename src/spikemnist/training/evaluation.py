@@ -58,6 +58,14 @@ class Evaluation:
         Name of the backend that ran.
     seconds
         Wall-clock time, encoding included.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits
+    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
+    >>> found = evaluate(model, load_digits()[1][:50], encoder=encoder)
+    >>> found.samples, found.confusion.sum(1).tolist(), list(found.spikes_per_sample)
+    (50, [5, 5, 5, 5, 5, 5, 5, 5, 5, 5], ['input', 'hidden 1', 'output'])
     """
 
     accuracy: float

@@ -29,6 +29,12 @@ class EpochMetrics:
         Learning rate of the epoch's last batch.
     spikes_per_sample
         Mean number of spikes for one training sample, all layers together.
+
+    Examples
+    --------
+    >>> row = EpochMetrics(1, 0.5, 0.8, None, None, lr=1e-3, spikes_per_sample=40.0)
+    >>> row.accuracy, row.validation_accuracy is None
+    (0.8, True)
     """
 
     epoch: int
@@ -58,6 +64,14 @@ class History:
         Whether the validation loss stopped the run before the last epoch.
     interrupted
         Whether Ctrl-C did.
+
+    Examples
+    --------
+    >>> first = EpochMetrics(1, 0.50, 0.80, 0.40, 0.88, lr=1e-3, spikes_per_sample=40.0)
+    >>> second = EpochMetrics(2, 0.30, 0.90, 0.35, 0.91, lr=1e-3, spikes_per_sample=42.0)
+    >>> history = History([first, second], best_epoch=2)
+    >>> len(history), history.epochs[history.best_epoch - 1].validation_accuracy
+    (2, 0.91)
     """
 
     epochs: list[EpochMetrics] = field(default_factory=list)
@@ -70,7 +84,22 @@ class History:
         return len(self.epochs)
 
     def column(self, name: str) -> list[float]:
-        """Return one metric over the epochs, ``nan`` where it was not measured.
+        """Return one metric over the epochs.
+
+        Parameters
+        ----------
+        name
+            A field of `EpochMetrics`.
+
+        Returns
+        -------
+        list of float
+            One for each epoch, ``nan`` where it was not measured.
+
+        Raises
+        ------
+        AttributeError
+            When there is an epoch, and no such metric.
 
         Examples
         --------
@@ -81,7 +110,13 @@ class History:
         return [float("nan") if value is None else float(value) for value in values]
 
     def to_csv(self) -> str:
-        """Return the table as CSV text, every number so that it reads back exactly."""
+        """Return the table as CSV text.
+
+        Returns
+        -------
+        str
+            A line of names, then one for each epoch; every number so that it reads back exactly.
+        """
         text = io.StringIO()
         names = [f.name for f in fields(EpochMetrics)]
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -90,6 +125,17 @@ class History:
         return text.getvalue()
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_csv` to ``path``, atomically."""
+        """Write `to_csv` to a file, atomically.
+
+        Parameters
+        ----------
+        path
+            The file; its folder is made when it is missing.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written.
+        """
         text = self.to_csv()
         write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))

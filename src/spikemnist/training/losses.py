@@ -41,6 +41,13 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
     -------
     torch.Tensor
         A scalar.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.zeros(5, 2, 784))
+    >>> bool(cross_entropy(record, torch.tensor([3, 7])) > 0)
+    True
     """
     return functional.cross_entropy(record.scores, labels)
 
@@ -86,7 +93,20 @@ class SpikeTimeCrossEntropy:
             raise ValueError(f"tau must be positive and finite; got {self.tau}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, for labels ``[B]``."""
+        """Compute the loss.
+
+        Parameters
+        ----------
+        record
+            What the model returned for B samples.
+        labels
+            ``[B]``, int64.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
         return functional.cross_entropy(-first_spike_times(record.spikes) / self.tau, labels)
 
 
@@ -138,7 +158,25 @@ class SpikeTimeMSE:
                 raise ValueError(f"{name} must be 0 or more, in timesteps; got {value}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, for labels ``[B]``."""
+        """Compute the loss.
+
+        Parameters
+        ----------
+        record
+            What the model returned for B samples.
+        labels
+            ``[B]``, int64.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+
+        Raises
+        ------
+        ValueError
+            When the network has fewer timesteps than ``on`` or ``off`` asks for.
+        """
         steps = len(record.spikes)
         if max(self.on, self.off or 0) > steps:
             raise ValueError(
@@ -195,7 +233,20 @@ class SnnTorchLoss:
             raise ValueError(f"of must be 'spikes' or 'membrane'; got {self.of!r}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, for labels ``[B]``."""
+        """Compute the loss.
+
+        Parameters
+        ----------
+        record
+            What the model returned for B samples.
+        labels
+            ``[B]``, int64.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
         signal = record.spikes if self.of == "spikes" else record.membrane
         # A copy: some of snnTorch's losses write into their targets. One returns shape [1].
         loss: Tensor = self.function(signal, labels.clone())
@@ -244,7 +295,20 @@ class Regularized:
         object.__setattr__(self, "penalties", tuple(self.penalties))
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, for labels ``[B]``."""
+        """Compute the loss.
+
+        Parameters
+        ----------
+        record
+            What the model returned for B samples.
+        labels
+            ``[B]``, int64.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
 

@@ -56,7 +56,23 @@ class L1Spikes:
         _check(self)
 
     def __call__(self, record: Record) -> Tensor:
-        """Return the penalty, a scalar."""
+        """Compute the penalty.
+
+        Parameters
+        ----------
+        record
+            With every layer, whose spikes are ``[T, B, N]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+
+        Raises
+        ------
+        ValueError
+            For a record without such layers.
+        """
         spikes = [fired.sum() for fired in _spikes(record, self.layers)]
         return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
 
@@ -102,7 +118,23 @@ class TargetRate:
         _check(self)
 
     def __call__(self, record: Record) -> Tensor:
-        """Return the penalty, a scalar."""
+        """Compute the penalty.
+
+        Parameters
+        ----------
+        record
+            With every layer, whose spikes are ``[T, B, N]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+
+        Raises
+        ------
+        ValueError
+            For a record without such layers.
+        """
         rates = [fired.mean((0, 1)) for fired in _spikes(record, self.layers)]
         return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
 

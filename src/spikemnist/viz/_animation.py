@@ -53,7 +53,7 @@ def animate(
     Parameters
     ----------
     record
-        What the model returned, called with ``record="all"``.
+        What the model returned, called with ``record="all"``, for an input ``[T, B, ...]``.
     sample
         Which sample of the batch.
     label
@@ -76,6 +76,16 @@ def animate(
         When ``record`` is no Record.
     ValueError
         When the Record holds no input, or the shapes are not those of a picture.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
+    >>> digits = load_digits()[1][:4]
+    >>> spikes = LatencyEncoder(num_steps=2)(digits.images)
+    >>> record = LeakyMLP(hidden=(20,))(spikes, record="all")
+    >>> animation = viz.animate(record, sample=1, label=digits.labels[1])
+    >>> animation.to_jshtml().count("data:image/png")
+    2
     """
     record = require_record(record)
     values = to_numpy(frames(input_sample(record, sample), image_shape))

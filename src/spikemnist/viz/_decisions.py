@@ -68,7 +68,7 @@ def spike_counts(
     Parameters
     ----------
     record
-        What the model returned.
+        What the model returned; its output spikes are ``[T, B, C]``.
     sample
         Which sample of the batch.
     label
@@ -89,6 +89,15 @@ def spike_counts(
         When ``record`` is no Record.
     ValueError
         When ``label`` is no class of the record.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
+    >>> digits = load_digits()[1][:4]
+    >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
+    >>> ax = viz.spike_counts(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.patches)
+    ('class', 'spikes in all timesteps', 10)
     """
     record = require_record(record)
     counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
@@ -146,7 +155,7 @@ def decision(
     Parameters
     ----------
     record
-        What the model returned; its readout makes the scores.
+        What the model returned; its readout makes the scores, ``[T, B, C]`` over time.
     sample
         Which sample of the batch.
     label
@@ -167,6 +176,15 @@ def decision(
         When ``record`` is no Record.
     ValueError
         When ``label`` is no class of the record, or its readout is unknown.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
+    >>> digits = load_digits()[1][:4]
+    >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
+    >>> ax = viz.decision(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> ax.get_ylabel(), len(ax.lines)
+    ('mean membrane potential so far', 10)
     """
     record = require_record(record)
     running = running_decision(record, sample)

@@ -49,8 +49,8 @@ def event_frames(
     Parameters
     ----------
     events
-        A recording: a NumPy array with the fields ``t`` (microseconds), ``x``, ``y`` and ``p``,
-        as an `spikemnist.data.EventDataset` gives it.
+        A recording: a NumPy array ``[E]`` with the fields ``t`` (microseconds), ``x``, ``y`` and
+        ``p``, as an `spikemnist.data.EventDataset` gives it.
     sensor
         Height and width.
     num_frames
@@ -106,7 +106,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     Parameters
     ----------
     events, sensor
-        As `event_frames` takes them.
+        ``[E]``, and height and width, as `event_frames` takes them.
     ax
         Three-dimensional Axes, made with ``projection="3d"``; those of a new figure by default.
 
@@ -119,6 +119,16 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     ------
     TypeError, ValueError
         As `event_frames` does; when ``ax`` has no third dimension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikemnist import viz
+    >>> from spikemnist.data import EVENT
+    >>> moving = np.array([(0, 0, 1, True), (1000, 1, 1, True), (1999, 2, 1, False)], EVENT)
+    >>> ax = viz.event_scatter(moving, sensor=(3, 4))
+    >>> ax.get_title(), ax.get_xlabel()
+    ('3 events', 'time [ms]')
     """
     events = _checked(events, sensor)
     if ax is None:
@@ -160,7 +170,7 @@ def animate_events(
     Parameters
     ----------
     events, sensor, num_frames
-        As `event_frames` takes them.
+        ``[E]``, height and width, and how many frames, as `event_frames` takes them.
     interval
         Milliseconds between two frames.
 
@@ -174,6 +184,16 @@ def animate_events(
     ------
     TypeError, ValueError
         As `event_frames` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikemnist import viz
+    >>> from spikemnist.data import EVENT
+    >>> moving = np.array([(0, 0, 1, True), (1000, 1, 1, True), (1999, 2, 1, False)], EVENT)
+    >>> animation = viz.animate_events(moving, sensor=(3, 4), num_frames=2)
+    >>> animation.to_jshtml().count("data:image/png")
+    2
     """
     sums, edges = _sums(events, sensor, num_frames)
     figure = _style.new_figure(4.0, 4.2)

@@ -41,7 +41,8 @@ def membrane(
     Parameters
     ----------
     record
-        What the model returned. The threshold is known, and drawn, only with ``record="all"``.
+        What the model returned, with membranes ``[T, B, N]``. The threshold is known, and drawn,
+        only with ``record="all"``.
     sample
         Which sample of the batch.
     layer
@@ -65,6 +66,16 @@ def membrane(
         When ``record`` is no Record.
     ValueError
         When the layer was not recorded, or has no membrane (the input).
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
+    >>> digits = load_digits()[1][:4]
+    >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
+    >>> record = LeakyMLP(hidden=(20,))(spikes, record="all")
+    >>> ax = viz.membrane(record, layer="hidden 1", neurons=[3, 1], sample=2)
+    >>> ax.get_ylabel(), [tick.get_text() for tick in ax.get_yticklabels()]
+    ('hidden 1 neuron: membrane potential', ['3', '1'])
     """
     chosen = layer_sample(require_record(record), layer, sample)
     if chosen.membrane is None:

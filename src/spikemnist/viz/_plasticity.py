@@ -28,10 +28,10 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     Parameters
     ----------
     lag
-        Times of the postsynaptic spike less those of the presynaptic one, in ms.
+        Times of the postsynaptic spike less those of the presynaptic one, in ms, ``[K]``.
     change
-        The change of the weight at each lag, as `spikemnist.plasticity.stdp_window` gives it, or a
-        rule applied to pairs of spikes.
+        The change of the weight at each lag, ``[K]``, as `spikemnist.plasticity.stdp_window` gives
+        it, or a rule applied to pairs of spikes.
     ax
         Where to draw; a new figure by default.
 
@@ -89,6 +89,20 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The Axes drawn into.
+
+    Raises
+    ------
+    ValueError
+        When it has not been fitted.
+
+    Examples
+    --------
+    >>> from spikemnist import STDPClassifier, load_digits, viz
+    >>> train = load_digits()[0][:100]
+    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
+    >>> ax = viz.assignments(classifier)
+    >>> ax.get_title(loc="left"), sum(int(bar.get_height()) for bar in ax.patches)
+    ('20 neurons by class', 20)
     """
     assigned, names = classifier.assignments_, [str(name) for name in classifier.classes_]
     counts = [int((assigned == index).sum()) for index in range(len(names))]
@@ -122,6 +136,19 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The Axes drawn into.
+
+    Raises
+    ------
+    ValueError
+        When it has not been fitted.
+
+    Examples
+    --------
+    >>> from spikemnist import STDPClassifier, load_digits, viz
+    >>> train = load_digits()[0][:100]
+    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
+    >>> viz.thresholds(classifier).get_xlabel()
+    'adaptation of the threshold (mV)'
     """
     theta = classifier.theta_
     ax = _style.axes_or_new(ax, 6.0, 3.4)
@@ -149,6 +176,20 @@ def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         The Axes drawn into.
+
+    Raises
+    ------
+    ValueError
+        When it has not been fitted.
+
+    Examples
+    --------
+    >>> from spikemnist import STDPClassifier, load_digits, viz
+    >>> train = load_digits()[0][:100]
+    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
+    >>> ax = viz.running_accuracy(classifier)
+    >>> ax.texts[0].get_text()  # it takes 4,000
+    'too few images for an estimate'
     """
     history = classifier.accuracy_history_
     ax = _style.axes_or_new(ax, 6.0, 3.4)
@@ -198,6 +239,14 @@ def animate_receptive_fields(
     ------
     ValueError
         When there are no snapshots, titles for others, or weights of another shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> animation = viz.animate_receptive_fields(torch.rand(2, 4, 6), image_shape=(2, 3))
+    >>> animation.to_jshtml().count("data:image/png")
+    2
     """
     weights = [np.asarray(snapshot, np.float32) for snapshot in snapshots]
     frames = [lay_out(snapshot, image_shape, neurons)[2] for snapshot in weights]

@@ -124,7 +124,8 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
     Parameters
     ----------
     evaluation
-        What `spikemnist.evaluate` or `STDPClassifier.evaluate` returned.
+        What `spikemnist.evaluate` or `STDPClassifier.evaluate` returned; its ``confusion`` is
+        ``[C, C]``.
     ax
         Where to draw; a new figure by default.
 
@@ -137,6 +138,14 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
     ------
     ValueError
         When the confusion matrix is not square.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits, viz
+    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
+    >>> ax = viz.confusion(evaluate(model, load_digits()[1][:50], encoder=encoder))
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('predicted class', 'true class')
     """
     counts = np.asarray(evaluation.confusion)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:

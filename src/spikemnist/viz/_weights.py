@@ -35,8 +35,8 @@ def receptive_fields(
 ) -> Figure:
     """Draw the input weights of first-layer neurons as pictures, in one grid.
 
-    Zero is white; the colour scale is the same for all neurons and symmetric. The number above a
-    field is the neuron's index. Of a convolution these are its kernels, one for each output
+    Zero is white; the colour scale is the same for all neurons, and symmetric where weights have
+    both signs. The number above a field is the neuron's index. Of a convolution these are its kernels, one for each output
     channel, with the input channels below one another.
 
     Parameters
@@ -145,10 +145,15 @@ def _mosaic(fields: Array, columns: int) -> Array:
 
 
 def _draw_grid(ax: Axes, grid: Array) -> None:
-    finite = np.abs(grid[np.isfinite(grid)])
-    limit = float(finite.max()) if finite.any() else 1.0
+    finite = grid[np.isfinite(grid)]
+    limit = float(np.abs(finite).max()) if finite.any() else 1.0
+    signed = bool((finite < 0).any())
     image = ax.imshow(
-        np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
+        np.ma.masked_invalid(grid),
+        cmap="RdBu_r" if signed else "Blues",
+        vmin=-limit if signed else 0,
+        vmax=limit,
+        interpolation="nearest",
     )
     ax.set_axis_off()
     _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
