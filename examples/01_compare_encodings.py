@@ -12,7 +12,7 @@ from spikemnist import load_digits, viz
 from spikemnist.encoding import get_encoder
 
 _, test = load_digits()
-image = test.images[4:5]
+image = test.images[:1]
 
 # %%
 # Every code gets the same 16 timesteps. Only the rate code draws random numbers, so the generator
@@ -29,8 +29,8 @@ for name in names:
 
 # %%
 # On the left what is read back, in the middle every spike, on the right how many fall on a
-# timestep.
-# Latency says the most with a spike; phase and delta read back best and pay with spikes.
+# timestep. Latency says the most with a spike; phase and population read back best, and pay for
+# it with about ten times as many.
 figure = viz.codes(spikes, decoded=decoded)
 figure.savefig("encodings.png", dpi=120)
 

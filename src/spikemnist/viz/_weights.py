@@ -36,8 +36,8 @@ def receptive_fields(
     """Draw the input weights of first-layer neurons as pictures, in one grid.
 
     Zero is white; the colour scale is the same for all neurons, and symmetric where weights have
-    both signs. The number above a field is the neuron's index. Of a convolution these are its kernels, one for each output
-    channel, with the input channels below one another.
+    both signs. The number above a field is the neuron's index. Of a convolution these are its
+    kernels, one for each output channel, with the input channels below one another.
 
     Parameters
     ----------

@@ -1,0 +1,57 @@
+"""
+The first spike decides
+=======================
+
+Let the class be that of the output neuron that fires first. Nobody then has to wait for the rest of
+the window, and how long an answer takes says something about it.
+"""
+
+import torch
+from matplotlib.figure import Figure
+
+from spikemnist import LatencyEncoder, LeakyMLP, evaluate, fit, load_digits, viz
+from spikemnist.models import first_spike_times
+from spikemnist.training import SpikeTimeMSE
+
+# %%
+# The readout is ``first_spike``, and the loss asks for times: the neuron of the right class is to
+# fire at timestep 2, all others not at all.
+train, test = load_digits()
+encoder, loss = LatencyEncoder(num_steps=16), SpikeTimeMSE(on=2)
+torch.manual_seed(0)
+model = LeakyMLP(hidden=(200,), readout="first_spike")
+options = {"epochs": 8, "lr": 0.005, "schedule": "one_cycle", "progress": False}
+fit(model, train, encoder=encoder, loss=loss, **options)
+judged = evaluate(model, test, encoder=encoder, loss=loss)
+print(f"accuracy {judged.accuracy:.1%}, two first at once {judged.tied:.1%}")
+
+# %%
+# The decision falls when the first of the ten neurons fires. Where none did, the time is T.
+with torch.inference_mode():
+    record = model(encoder(test.images))
+times, right = first_spike_times(record.spikes).amin(1), record.predictions == test.labels
+print(f"mean timestep: right {times[right].mean():.1f}, wrong {times[~right].mean():.1f}")
+
+figure = Figure(figsize=(7, 4), layout="constrained")
+ax = figure.subplots()
+for answers, colour, name in ((right, "tab:blue", "right"), (~right, "tab:red", "wrong")):
+    share = torch.bincount(times[answers].long(), minlength=17) / answers.sum()
+    ax.bar(range(17), share, color=colour, alpha=0.5, label=f"{int(answers.sum())} {name} answers")
+ax.set(xlabel="timestep of the first output spike", ylabel="share of these answers")
+ax.set_xticks(range(0, 17, 2))
+ax.legend()
+figure.savefig("decision_times.png", dpi=120)
+
+# %%
+# One of the digits that were decided at timestep 5. Its bright pixels came first; what comes
+# after the dashed line could have been left out.
+sample = int((right & (times == 5)).nonzero()[0])
+with torch.inference_mode():
+    one = model(encoder(test.images[sample : sample + 1]), record="all")
+figure = Figure(figsize=(7, 6.5), layout="constrained")
+for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), strict=True):
+    viz.raster(one, layer=layer, ax=ax).axvline(5.5, color="tab:red", linestyle="--")
+figure.savefig("first_spike_raster.png", dpi=120)
+
+# %%
+# Next: :class:`~spikemnist.training.SpikeTimeMSE`, and :doc:`/guide/readouts` for the other three.

@@ -1,0 +1,56 @@
+"""
+What kernels make of a digit
+============================
+
+A convolutional layer of spiking neurons looks for the same few strokes everywhere. Its spikes,
+counted over time, are pictures of where it found them.
+"""
+
+# sphinx_gallery_thumbnail_number = 2
+
+import torch
+from matplotlib.figure import Figure
+
+from spikemnist import LatencyEncoder, LeakyConvNet, evaluate, fit, load_digits, viz
+
+# %%
+# Eight kernels of 5 x 5 pixels, pooling, sixteen more, pooling, and ten neurons that decide.
+train, test = load_digits()
+encoder = LatencyEncoder(num_steps=6)
+torch.manual_seed(0)
+model = LeakyConvNet("8C5-P2-16C5-P2-10")
+options = {"epochs": 3, "batch_size": 64, "lr": 0.01, "schedule": "one_cycle", "progress": False}
+fit(model, train, encoder=encoder, **options)
+print(f"accuracy {evaluate(model, test, encoder=encoder).accuracy:.1%}")
+
+# %%
+# The first layer as it was learned: red weights excite, blue ones inhibit.
+viz.receptive_fields(model).savefig("kernels.png", dpi=120)
+
+# %%
+# Three digits pass through. A layer's spikes are ``[T, B, C, H, W]``; their sum over time counts
+# how often each neuron fired, at each place behind the kernel of that number.
+digits = torch.stack([test.images[test.labels == label][0] for label in (0, 4, 7)])
+with torch.inference_mode():
+    record = model(encoder(digits), record="all")
+for layer in record.layers:
+    shape, spikes = tuple(layer.spikes.shape), layer.spikes.sum().item() / len(digits)
+    print(f"{layer.name:10s}{shape!s:20s}{spikes:5.0f} spikes a digit")
+
+counts = record.layers[0].spikes.sum(0)
+figure = Figure(figsize=(9, 3.3), layout="constrained")
+axes = figure.subplots(3, 9)
+for row, digit, maps in zip(axes, digits, counts, strict=True):
+    row[0].imshow(digit, cmap="gray")
+    for ax, features in zip(row[1:], maps, strict=True):
+        picture = ax.imshow(features, vmin=0, vmax=6)
+for ax, title in zip(axes[0], ["digit", *range(8)], strict=True):
+    ax.set_title(title, fontsize=10)
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+figure.colorbar(picture, ax=axes, label="spikes in 6 timesteps")
+figure.savefig("feature_maps.png", dpi=120)
+
+# %%
+# Next: :class:`~spikemnist.models.LeakyConvNet` has the notation of its layers, and
+# :func:`~spikemnist.viz.receptive_fields` draws dense layers and those of STDP as well.

@@ -1,0 +1,59 @@
+"""
+Receptive fields that grow
+==========================
+
+Spike-timing-dependent plasticity needs neither gradients nor labels. Neurons compete for the digits
+that they are shown, and come to look like them.
+"""
+
+from matplotlib.figure import Figure
+
+from spikemnist import STDPClassifier, load_digits, viz
+
+train, test = load_digits()
+classifier = STDPClassifier(n_neurons=100, theta_plus=0.07, random_state=0)
+
+# %%
+# ``partial_fit`` learns from the images that it is given and keeps what it knows. Labels do not
+# touch the weights: they say which classes a neuron responds to, so that spikes count as votes.
+snapshots, titles, seen, accuracy, busiest, begin = [], [], [], [], [], 0
+for end in [*range(50, 400, 50), *range(400, 1000, 100), *range(1000, 5001, 500)]:
+    piece = train[begin:end]
+    classifier.partial_fit(piece.images, piece.labels, classes=range(10))
+    snapshots.append(classifier.weights_)
+    seen.append(end)
+    accuracy.append(classifier.score(test.images, test.labels))
+    spikes = classifier.count_spikes(test.images[:200]).sum(0)
+    busiest.append(spikes.max() / spikes.sum())
+    titles.append(f"after {end:,} images: {accuracy[-1]:.0%} right")
+    begin = end
+    if end in (100, 500, 1000, 2000, 3000, 5000):
+        print(f"{end:5d} images: accuracy {accuracy[-1]:.1%}, busiest neuron {busiest[-1]:.1%}")
+
+# %%
+# Most fields look like a digit; the number above each is the neuron's.
+figure = viz.receptive_fields(classifier, neurons=range(36))
+figure.savefig("receptive_fields.png", dpi=120)
+
+# %%
+# The same neurons, piece by piece. The weights were random at first.
+frames, titles = snapshots + snapshots[-1:] * 5, titles + titles[-1:] * 5  # rest on the last
+animation = viz.animate_receptive_fields(frames, titles=titles, neurons=range(36), interval=300)
+animation.save("growing.gif", writer="pillow")
+
+# %%
+# At first a single neuron makes a large share of all spikes. Each spike raises the threshold of the
+# neuron that fired; once the thresholds are high enough, all take part, and the accuracy jumps.
+figure = Figure(figsize=(9, 3.4), layout="constrained")
+left, right = figure.subplots(1, 2)
+left.plot(seen, accuracy, marker="o", markersize=3, label="test accuracy")
+left.plot(seen, busiest, marker="s", markersize=3, label="busiest neuron's share of the spikes")
+left.set(xlabel="images learned from", ylabel="share", ylim=(0, 1))
+left.spines[["top", "right"]].set_visible(False)
+left.legend(frameon=False, fontsize=8)
+viz.assignments(classifier, ax=right)
+figure.savefig("assignments.png", dpi=120)
+
+# %%
+# Next: :class:`~spikemnist.plasticity.STDPClassifier` has the equations, and
+# :doc:`/guide/local-learning` more neurons, all of MNIST, and convolutional features.

@@ -1,0 +1,59 @@
+"""
+What a decision costs
+=====================
+
+A spiking network can answer after each timestep. Waiting longer makes it more often right, and
+costs energy; stopping when the answer is clear takes most of the gain for less.
+"""
+
+import torch
+from matplotlib.figure import Figure
+
+from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits, measure_energy, viz
+
+train, test = load_digits()
+encoder = LatencyEncoder(num_steps=8)
+torch.manual_seed(0)
+model = LeakyMLP(hidden=(256,))
+fit(model, train, encoder=encoder, epochs=8, lr=0.01, schedule="one_cycle", progress=False)
+
+# %%
+# One pass over the test images counts the operations in which neither weight nor input is zero.
+# Beside the network stands an ANN of the same layers that runs once: one that multiplies all, and
+# one that skips zeros.
+energy = measure_energy(model, test, encoder=encoder)
+print(f"spiking             {energy.snn.total / 1000:5.0f} nJ")
+print(f"ANN, zeros skipped  {energy.ann_skipping.total / 1000:5.0f} nJ")
+print(f"ANN, dense          {energy.ann_dense.total / 1000:5.0f} nJ")
+for step in (1, 2, 4, 8):
+    print(f"after timestep {step}:   {energy.accuracy_per_step[step - 1]:.1%}")
+for margin in (0.5, 0.9):
+    stop = energy.early_exit(margin)
+    print(f"exit at margin {margin}: {stop.accuracy:.1%} in {stop.steps:.1f} timesteps on average")
+
+# %%
+# Up is better, left is cheaper. The margin is the difference of the probabilities of the two
+# leading classes: at an easy digit it is large at once. The accuracy of the ANNs is not known.
+ax = viz.energy(energy)
+ax.margins(y=0.08)
+ax.get_figure().savefig("energy.png", dpi=120)
+
+# %%
+# Such figures do not say what a chip takes. They leave out encoding, control and idle circuits, and
+# they count memory only when asked: here a weight is read for each operation, and a membrane read
+# and written at each timestep. Most of the advantage over an ANN that skips zeros is gone.
+counted = measure_energy(model, test, encoder=encoder, memory="32KB")
+bars = {"spiking": counted.snn, "ANN, zeros skipped": counted.ann_skipping}
+figure = Figure(figsize=(8, 2.6), layout="constrained")
+ax, left = figure.add_subplot(), torch.zeros(2)
+for part in ("memory", "neurons", "synapses"):
+    share = torch.tensor([getattr(estimate, part) / 1000 for estimate in bars.values()])
+    ax.barh(list(bars), share, left=left, label=part)
+    left += share
+ax.bar_label(ax.containers[-1], [f"{total:.0f} nJ" for total in left], padding=4)
+ax.set(xlabel="energy per sample [nJ]", xlim=(0, 1.4 * float(left.max())))
+ax.legend(loc="center right", frameon=False)
+figure.savefig("memory.png", dpi=120)
+
+# %%
+# Next: :func:`~spikemnist.energy.measure_energy`, and :doc:`/guide/energy` for what is assumed.

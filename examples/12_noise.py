@@ -1,0 +1,59 @@
+"""
+What a network says to noise
+============================
+
+A network trained on ten digits has ten answers, and none of them means "I do not know". So what
+does it say to images that are no digits, and how clear is its answer?
+"""
+
+import torch
+from matplotlib.figure import Figure
+
+from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits
+
+train, test = load_digits()
+encoder = LatencyEncoder(num_steps=8)
+torch.manual_seed(0)
+model = LeakyMLP(hidden=(256,))
+fit(model, train, encoder=encoder, epochs=5, lr=0.01, schedule="one_cycle", progress=False)
+
+# %%
+# A thousand images of each kind. Those that are shuffled keep their grey values, each in a place of
+# its own. The margin is the difference between the probabilities of the two leading classes.
+digits, generator = test.images.flatten(1), torch.Generator().manual_seed(0)
+order = torch.rand(digits.shape, generator=generator).argsort(1)
+noise = torch.randint(0, 256, digits.shape, generator=generator, dtype=torch.uint8)
+kinds = {
+    "digits": digits,
+    "inverted": 255 - digits,
+    "shuffled": digits.gather(1, order),
+    "white noise": noise,
+    "blank": torch.zeros_like(digits),
+}
+figure = Figure(figsize=(10, 5.2), layout="constrained")
+axes = figure.subplots(3, 5, sharey="row", height_ratios=(3, 2, 2))
+model.cpu().eval()
+for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, strict=True):
+    with torch.inference_mode():
+        record = model(encoder(images))
+    first, second = record.scores.softmax(1).topk(2, 1).values.unbind(1)
+    margin, hidden = first - second, record.spike_counts[0].float()
+    silent = (record.spike_counts[-1] == 0).float().mean()
+    print(f"{name:12s} margin above 0.9: {(margin > 0.9).float().mean():4.0%}", end="   ")
+    print(f"hidden spikes {hidden.mean():3.0f} ± {hidden.std():.0f}   silent output {silent:4.0%}")
+    picture.imshow(images[0].view(28, 28).numpy(), cmap="gray", vmin=0, vmax=255)
+    picture.set(xticks=[], yticks=[])
+    picture.set_title(f"{name}\nanswer {record.predictions[0]}, margin {margin[0]:.2f}", fontsize=9)
+    answers.bar(range(10), record.predictions.bincount(minlength=10).numpy() / len(images))
+    answers.set(xlabel="answer", xticks=range(10))
+    margins.hist(margin.numpy(), bins=20, range=(0, 1), weights=[1 / len(images)] * len(images))
+    margins.set_xlabel("margin")
+figure.supylabel("share of images", fontsize=10, y=0.32)
+figure.savefig("noise.png", dpi=120)
+
+# %%
+# Confidence is not knowledge. A wide margin says that one answer is ahead of the other nine, not
+# that any of them is true. How often hidden neurons fire is the better warning here: on average far
+# more, or far less, than for digits. For a blank image nothing at all fires at the output.
+#
+# Next: :class:`~spikemnist.models.Record`, and :doc:`/guide/readouts` for how it becomes an answer.
