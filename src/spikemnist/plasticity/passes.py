@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from spikemnist._progress import progress_bar
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import Responses
 from spikemnist.plasticity.learning import learn_blocks, respond
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+    from tqdm import tqdm
 
     from spikemnist.plasticity.learning import Interruption, Progress
     from spikemnist.plasticity.network import Layer
@@ -100,8 +101,7 @@ class Run:
         return responses
 
     def _bar(self, total: int, *, progress: bool) -> tqdm[Any]:
-        # None: silent unless on a terminal.
-        return tqdm(total=total, unit="image", disable=None if progress else True)
+        return progress_bar(progress=progress, total=total, unit="image")
 
     def save(self, file: Path) -> None:
         """Write all that the rest of the run depends on."""

@@ -8,8 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
+from spikemnist._progress import progress_bar
 from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor, nn
+    from tqdm import tqdm
 
     from spikemnist.encoding import Encoder
     from spikemnist.training.checkpoint import Weights
@@ -60,10 +60,10 @@ class Run:
     def bar(self, *, progress: bool) -> tqdm[Any]:
         """Return a progress bar over the batches of all epochs, silent unless on a terminal."""
         batches = self.feed.num_batches
-        return tqdm(
+        return progress_bar(
+            progress=progress,
             total=None if batches is None else batches * self.settings.epochs,
             initial=0 if batches is None else batches * len(self.history),
-            disable=None if progress else True,
             unit="batch",
             dynamic_ncols=True,
         )

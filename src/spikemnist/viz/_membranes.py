@@ -85,7 +85,7 @@ def membrane(
     )
     spikes, traces = chosen.spikes[:, shown], chosen.membrane[:, shown]
     thresholds = None if chosen.threshold is None else chosen.threshold[shown]
-    ax = _style.axes_or_new(ax, 7.0, max(2.6, 1.0 + 0.5 * len(shown)))
+    ax = _style.axes_or_new(ax, 7.0, max(3.2, 1.0 + 0.5 * len(shown)))
 
     offsets, edges = _stack(traces, thresholds)
     height = float(edges[0])

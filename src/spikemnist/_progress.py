@@ -1,0 +1,28 @@
+"""The progress bar of calls that take long."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def progress_bar(*, progress: bool, **options: Any) -> tqdm[Any]:
+    """Return a bar of tqdm's, silent unless on a terminal or in a notebook.
+
+    Parameters
+    ----------
+    progress
+        Whether there shall be one at all.
+    options
+        Those of `tqdm.tqdm`.
+    """
+    # `tqdm.auto` draws a widget in a notebook, and warns as soon as it is imported where there are
+    # no widgets.
+    if progress and importlib.util.find_spec("ipywidgets"):
+        from tqdm.auto import tqdm
+    else:
+        from tqdm.std import tqdm
+    return tqdm(disable=None if progress else True, **options)

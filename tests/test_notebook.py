@@ -1,0 +1,100 @@
+"""The notebook of ``examples/``: its form, and that it runs from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = "examples/snn_mnist_classifier.ipynb"
+TEXT = (ROOT / PLACE).read_text(encoding="utf-8")
+NOTEBOOK: dict[str, Any] = json.loads(TEXT)
+CELLS: list[dict[str, Any]] = NOTEBOOK["cells"]
+CODE_CELLS = [cell for cell in CELLS if cell["cell_type"] == "code"]
+KEYS = {
+    "markdown": {"cell_type", "id", "metadata", "source"},
+    "code": {"cell_type", "id", "metadata", "source", "execution_count", "outputs"},
+}
+
+
+def python_of(cell: dict[str, Any]) -> str:
+    """Return the code of a cell without the lines that only IPython understands."""
+    lines = "".join(cell["source"]).split("\n")
+    return "\n".join(line for line in lines if not line.startswith("%"))
+
+
+def test_it_is_a_notebook_of_format_4() -> None:
+    assert set(NOTEBOOK) == {"cells", "metadata", "nbformat", "nbformat_minor"}
+    assert NOTEBOOK["nbformat"] == 4
+    assert NOTEBOOK["nbformat_minor"] >= 5  # from which on cells have ids
+    for cell in CELLS:
+        assert set(cell) == KEYS[cell["cell_type"]]
+        assert isinstance(cell["source"], list)
+        assert all(isinstance(line, str) for line in cell["source"])
+        assert all(line.endswith("\n") for line in cell["source"][:-1])
+        assert "".join(cell["source"]).strip()
+    ids = [cell["id"] for cell in CELLS]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in ids)
+
+
+def test_it_holds_nothing_of_the_machine_that_wrote_it() -> None:
+    assert set(NOTEBOOK["metadata"]) == {"kernelspec", "language_info"}
+    assert NOTEBOOK["metadata"]["kernelspec"]["name"] == "python3"
+    assert NOTEBOOK["metadata"]["language_info"] == {"name": "python"}
+    assert [cell["id"] for cell in CELLS if cell["metadata"]] == []
+    assert [cell["id"] for cell in CODE_CELLS if cell["outputs"]] == []
+    assert [cell["id"] for cell in CODE_CELLS if cell["execution_count"] is not None] == []
+
+
+def test_its_file_is_as_jupyter_writes_it() -> None:
+    """A run that is saved without its outputs changes no line."""
+    assert json.dumps(NOTEBOOK, ensure_ascii=False, indent=1, sort_keys=True) + "\n" == TEXT
+
+
+@pytest.mark.parametrize("cell", CODE_CELLS, ids=lambda cell: cell["id"])
+def test_each_cell_is_python(cell: dict[str, Any]) -> None:
+    compile(python_of(cell), cell["id"], "exec")
+
+
+def test_the_badge_opens_this_file() -> None:
+    links = re.findall(r"https://colab\.research\.google\.com/github/[^)\s]+", TEXT)
+    assert [link.partition("/blob/main/")[2] for link in links] == [PLACE]
+    assert CELLS[0]["source"][0].startswith("# ")
+
+
+def test_one_line_of_code_changes_the_data() -> None:
+    lines = [line for cell in CODE_CELLS for line in python_of(cell).split("\n")]
+    assert [line for line in lines if "load_mnist" in line] == [
+        "train, test = data.load_digits()  # data.load_mnist() for all 70,000"
+    ]
+    assert sum("load_" in line and "digits" in line for line in lines) == 1
+
+
+def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    script = tmp_path / "notebook.py"
+    script.write_text("\n\n".join(map(python_of, CODE_CELLS)) + "\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    accuracy = re.search(r"^accuracy (\d+\.\d)% ± ", done.stdout, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 90
+    assert f"accuracy {accuracy[1]}%, as before" in done.stdout
+    # Whatever it wrote is gone: a reader's folder stays as it was.
+    assert [path.name for path in tmp_path.iterdir()] == ["notebook.py"]
