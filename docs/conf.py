@@ -37,7 +37,11 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build", "tests", "gallery/*.ipynb", "**.ipynb_checkpoints"]
+exclude_patterns = [
+    *("_build", "tests", "**.ipynb_checkpoints"),
+    # By-products of the gallery; the page of its running times asks another site for scripts.
+    *("gallery/*.ipynb", "**sg_execution_times.rst"),
+]
 # A single backtick in a docstring names a Python object, and links to it when it is documented.
 default_role = "py:obj"
 
