@@ -116,18 +116,23 @@ def test_text_is_readable_by_day_and_by_night(browser: Browser, address: str) ->
 
 
 GROUND = "getComputedStyle(document.body).backgroundColor"
-TEXTS = """() => [...document.querySelectorAll(
-        "article p, article li, article a, article td, article .highlight span")]
-    .filter(one => one.innerText && one.innerText.trim() && one.offsetParent)
-    .slice(0, 400)
-    .map(one => {
-        let behind = one, ground = "rgba(0, 0, 0, 0)";
-        while (behind && /rgba\\(.*, 0\\)/.test(ground)) {
-            ground = getComputedStyle(behind).backgroundColor;
-            behind = behind.parentElement;
-        }
-        return [one.innerText.slice(0, 40), getComputedStyle(one).color, ground];
-    })"""
+TEXTS = """() => {
+    const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+    // The colour behind an element: its own over that of what holds it, as far as it is opaque.
+    const ground = one => {
+        if (!one) return [255, 255, 255];
+        const [r, g, b, alpha = 1] = parts(getComputedStyle(one).backgroundColor);
+        if (alpha == 1) return [r, g, b];
+        return ground(one.parentElement).map((c, i) => alpha * [r, g, b][i] + (1 - alpha) * c);
+    };
+    const texts = document.querySelectorAll(
+        "article p, article li, article a, article td, article .highlight span");
+    return [...texts]
+        .filter(one => one.innerText && one.innerText.trim() && one.offsetParent)
+        .slice(0, 400)
+        .map(one => [
+            one.innerText.slice(0, 40), getComputedStyle(one).color, `rgb(${ground(one)})`]);
+}"""
 
 
 def luminance(colour: str) -> float:

@@ -143,7 +143,7 @@ WRONG_KINDS = {
     "nothing": (None, TypeError, "data must be a dataset .*; got NoneType"),
     "a number": (3, TypeError, "data must be a dataset .*; got int"),
     "a torch dataset": (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset"),
-    "arrays": ((IMAGES.numpy(), LABELS.numpy()), TypeError, "a batch must be a pair .* ndarray"),
+    "arrays": ((IMAGES.numpy(), LABELS.numpy()), TypeError, "images is a ndarray; .*from_numpy"),
     "a list of labels": ((IMAGES, LABELS.tolist()), TypeError, "labels is a list"),
     "three tensors": ((IMAGES, LABELS, LABELS), TypeError, "a batch must be a pair"),
     "batches of three": ([(IMAGES, LABELS, LABELS)], TypeError, "a batch must be a pair"),

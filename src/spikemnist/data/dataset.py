@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +17,6 @@ from spikemnist.data.labels import check_classes, check_labels, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy as np
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -199,7 +198,9 @@ class ImageDataset:
 
 def _check_images(images: object) -> None:
     if not isinstance(images, Tensor):
-        raise TypeError(f"images is a {type(images).__name__}; expected a torch.Tensor [N, ...]")
+        how = "; torch.from_numpy makes one of it" if isinstance(images, np.ndarray) else ""
+        found = type(images).__name__
+        raise TypeError(f"images is a {found}; expected a torch.Tensor [N, ...]{how}")
     if images.ndim == 0:
         raise ValueError("images has no dimension; expected [N, ...], one entry for each sample")
     if images.dtype != torch.uint8 and not images.is_floating_point():

@@ -9,18 +9,19 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from torch import Tensor
 
 from spikemnist.data import EventBatch, EventDataset, ImageDataset
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
-Samples = torch.Tensor | EventBatch
+Samples = Tensor | EventBatch
 """What an encoder takes: images ``[B, ...]``, or the events of B recordings."""
 Dataset = ImageDataset | EventDataset
-Batches = Iterable[tuple[Samples, "Tensor"]]
-Data = Dataset | tuple["Tensor", "Tensor"] | Batches
+Batches = Iterable[tuple[Samples, Tensor]]
+Data = Dataset | tuple[Tensor, Tensor] | Batches
 """A dataset of ours, a pair of tensors (images, labels), or any iterable of such batches."""
 
 
@@ -76,7 +77,7 @@ def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
             raise ValueError("the dataset holds no sample")
         moved = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(moved, batch_size, device)
-    if not isinstance(data, Iterable) or isinstance(data, (str, torch.Tensor)):
+    if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
         raise TypeError(
             "data must be a dataset of spikemnist.data, a pair of tensors (images, labels), or an "
             f"iterable of such batches, a DataLoader for example; got {type(data).__name__}"
@@ -86,7 +87,8 @@ def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
 
 def as_dataset(data: Data) -> Dataset | Batches:
     """Return a pair of tensors as a dataset, anything else unchanged."""
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], torch.Tensor):
+    # Arrays are meant as a pair as well, and the dataset says that it wants tensors.
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, np.ndarray)):
         return ImageDataset(*data)
     return data
 
@@ -95,13 +97,13 @@ def _pair(batch: object) -> tuple[Samples, Tensor]:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(f"a batch must be a pair (images, labels); got {type(batch).__name__}")
     samples, labels = batch
-    if not isinstance(samples, Samples) or not isinstance(labels, torch.Tensor):
+    if not isinstance(samples, Samples) or not isinstance(labels, Tensor):
         raise TypeError(
             "a batch must be a pair of tensors, or of an EventBatch and a tensor; got "
             f"{type(samples).__name__} and {type(labels).__name__}"
         )
     if len(samples) != len(labels):
-        what = "images" if isinstance(samples, torch.Tensor) else "recordings"
+        what = "images" if isinstance(samples, Tensor) else "recordings"
         raise ValueError(f"a batch has {len(samples)} {what} but {len(labels)} labels")
     if not len(samples):
         raise ValueError("a batch holds no sample: leave empty batches out")
