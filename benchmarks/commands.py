@@ -76,7 +76,13 @@ def merge(earlier: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[dict
     """Return results with those of a command and seed in place of older ones of the same."""
     same = ("command", "seed")
     others = [one for one in earlier if any(one[key] != found[key] for key in same)]
-    return sorted([*others, found], key=lambda one: (one["command"], one["seed"]))
+    return sorted([*others, found], key=lambda one: (in_order(one["command"]), one["seed"]))
+
+
+def in_order(command: str) -> list[tuple[int, str]]:
+    """Return what sorts commands, numbers in them by their size."""
+    parts = re.split(r"(\d+)", command)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -89,6 +95,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         "standard error of a share p of n images is √(p(1-p)/n). Seconds are from the start of the "
         "process to its end, pictures included: the median."
     )
+    yield "{doc}`../benchmarks` has the speeds; {doc}`../guide/local-learning` what STDP does."
     rows = [
         "| Command | Test images | Accuracy, % | Mean | Standard error | Seconds |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -32,6 +32,15 @@ def site(request: pytest.FixtureRequest) -> Path:
     return folder.resolve()
 
 
+@pytest.fixture(scope="session")
+def screenshots(request: pytest.FixtureRequest) -> Path | None:
+    """Where pictures of some pages are left for people to look at, if anywhere."""
+    folder: Path | None = request.config.getoption("--screenshots")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """Files of a folder, without a line for each on standard error."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+VIEWPORTS = {"desk": DESK, "phone": PHONE}
 FOREIGN = ("https://colab.research.google.com/assets/colab-badge.svg",)
 """What the pages show of other sites. They read well without it."""
 
@@ -34,6 +35,7 @@ LOOKED_AT = (
     "api/encoding.html",
     "notebook/snn_mnist_classifier.html",
 )
+ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
 READABLE = 4.5
 """Contrast of text: WCAG 2.1, level AA."""
 
@@ -46,7 +48,7 @@ def opened(browser: Browser, **how: Any) -> Iterator[tuple[Page, list[str]]]:
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-    page.route(re.compile(r"^https://"), lambda route: answer(route, wrong))
+    page.route(ELSEWHERE, lambda route: answer(route, wrong))
     yield page, wrong
     context.close()
 
@@ -66,9 +68,7 @@ def pages(site: Path) -> list[str]:
     return sorted(name for name in found if not name.startswith(("_modules/", "_static/")))
 
 
-def test_every_page_opens_on_desk_and_phone(
-    browser: Browser, address: str, site: Path, subtests: Any
-) -> None:
+def test_every_page_opens_on_desk_and_phone(browser: Browser, address: str, site: Path) -> None:
     names = pages(site)
     assert len(names) > 30
     for viewport in (DESK, PHONE):
@@ -100,19 +100,25 @@ def test_search_finds(word: str, browser: Browser, address: str) -> None:
         assert not wrong, wrong
 
 
-def test_text_is_readable_by_day_and_by_night(browser: Browser, address: str) -> None:
-    for scheme in ("light", "dark"):
-        with opened(browser, viewport=DESK, color_scheme=scheme) as (page, _):
-            for name in LOOKED_AT:
-                page.goto(f"{address}/{name}")
-                ground = luminance(page.evaluate(GROUND))
-                assert (ground < 0.1) == (scheme == "dark"), (name, scheme)
-                pale = [
-                    (text, round(contrast(luminance(colour), luminance(behind)), 1))
-                    for text, colour, behind in page.evaluate(TEXTS)
-                    if contrast(luminance(colour), luminance(behind)) < READABLE
-                ]
-                assert not pale, f"{name}, {scheme}: {pale[:5]}"
+@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize("width", VIEWPORTS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_by_day_and_by_night(
+    name: str, width: str, scheme: str, browser: Browser, address: str, screenshots: Path | None
+) -> None:
+    with opened(browser, viewport=VIEWPORTS[width], color_scheme=scheme) as (page, _):
+        page.goto(f"{address}/{name}", wait_until="networkidle")
+        if screenshots is not None:
+            stem = name.replace("/", "-").removesuffix(".html")
+            page.screenshot(path=screenshots / f"{stem}-{width}-{scheme}.png")
+        ground = luminance(page.evaluate(GROUND))
+        assert (ground < 0.1) == (scheme == "dark")
+        pale = [
+            (text, round(contrast(luminance(colour), luminance(behind)), 1))
+            for text, colour, behind in page.evaluate(TEXTS)
+            if contrast(luminance(colour), luminance(behind)) < READABLE
+        ]
+        assert not pale, pale[:5]
 
 
 GROUND = "getComputedStyle(document.body).backgroundColor"
@@ -212,18 +218,3 @@ def test_every_link_inside_resolves(site: Path) -> None:
             ):
                 broken.append(f"{file.relative_to(site)}: {target}, no such anchor")
     assert not broken, broken[:20]
-
-
-def test_screenshots(browser: Browser, address: str, request: pytest.FixtureRequest) -> None:
-    """Leave pictures of some pages for people to look at, where a folder is named for them."""
-    folder: Path | None = request.config.getoption("--screenshots")
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for scheme in ("light", "dark"):
-        for width, viewport in (("desk", DESK), ("phone", PHONE)):
-            with opened(browser, viewport=viewport, color_scheme=scheme) as (page, _):
-                for name in LOOKED_AT:
-                    page.goto(f"{address}/{name}", wait_until="networkidle")
-                    stem = name.replace("/", "-").removesuffix(".html")
-                    page.screenshot(path=folder / f"{stem}-{width}-{scheme}.png")
