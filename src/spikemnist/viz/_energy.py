@@ -72,6 +72,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
 def _draw_curves(ax: Axes, measured: Any) -> None:
     spent = measured.energy_per_step.numpy() / _NANOJOULE
     right = 100 * measured.accuracy_per_step.numpy()
+    ax.margins(y=0.1)  # room for the numbers of the lowest points
     ax.plot(spent, right, color=_style.BLUE, marker="o", label="all samples stop after a timestep")
     for step in _labelled(len(spent)):
         ax.annotate(
