@@ -308,7 +308,9 @@ def test_networks_of_the_tutorials_in_full_size(tutorial: str, backend: str) -> 
     assert fired.any()
     record = accelerate(network, backend=backend)(spikes)
     assert torch.equal(record.spikes, fired)
-    torch.testing.assert_close(record.membrane, membrane, rtol=0, atol=1e-5)
+    # Currents are sums of up to 1,024 terms (64 maps of 4 x 4), in an order that depends on the
+    # number of threads: a relative error of 2**-24 * sqrt(1024) = 2e-6 is to be expected of each.
+    torch.testing.assert_close(record.membrane, membrane, rtol=2e-6, atol=1e-5)
     found = gradients(network, lambda: loss(record.spikes, record.membrane))
     # Sums of thousands of terms round, in another order.
     assert_close(found, gradients(network, lambda: loss(*theirs())), 1e-4)
