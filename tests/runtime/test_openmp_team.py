@@ -36,6 +36,7 @@ def test_without_a_list_of_libraries_there_is_no_team(
         ["/opt/libomp.so"],
         ["/opt/libgomp.so.1", "/opt/libomp.so"],
         ["/opt/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"],
+        [str(openmp.OWN / "libiomp5.so"), "/usr/lib/libgomp.so.1"],
     ],
 )
 def test_none_or_another_or_a_second_runtime_is_no_team(
@@ -45,6 +46,29 @@ def test_none_or_another_or_a_second_runtime_is_no_team(
     entries = [f"7f00-7f01 r-xp 00000000 08:01 123    {library}" for library in libraries]
     maps.write_text("\n".join(["7ffe-7fff rw-p 00000000 00:00 0", *entries]), encoding="utf-8")
     assert addresses(monkeypatch, maps) == openmp.NO_TEAM
+
+
+BESIDE_ANOTHER = """
+import sklearn.linear_model, torch
+from pathlib import Path
+from spikemnist._runtime import openmp
+
+found = openmp.team_addresses()
+maps = Path("/proc/self/maps").read_text()
+own = [line for line in maps.splitlines() if str(openmp.OWN) in line and "libgomp" in line]
+others = [line for line in maps.splitlines() if "libgomp" in line and line not in own]
+assert own and others, maps
+places = [[int(end, 16) for end in line.split()[0].split("-")] for line in own]
+assert all(any(begin <= place < end for begin, end in places) for place in found), found
+print("torch's own")
+"""
+
+
+@linux
+def test_beside_the_runtime_of_scikit_learn_torchs_own_is_found() -> None:
+    if not any(openmp.OWN.glob("libgomp*")):
+        pytest.skip("this torch brought no OpenMP runtime of its own")
+    assert run(BESIDE_ANOTHER) == ["torch's own"]
 
 
 TOUCH_NOTHING = """

@@ -13,8 +13,13 @@ import functools
 import os
 from pathlib import Path
 
+import torch
+
 MAPS = Path("/proc/self/maps")
 """Where Linux lists the libraries that a process has loaded."""
+
+OWN = Path(torch.__file__).resolve().parent / "lib"
+"""Where torch keeps the libraries that came with it."""
 
 FORK = "GOMP_parallel"
 """``void (void (*function)(void *), void *data, unsigned threads, unsigned flags)``: calls the
@@ -28,12 +33,17 @@ NO_TEAM = 0, 0
 
 @functools.cache
 def team_addresses() -> tuple[int, int]:
-    """Return the addresses of `FORK` and `NUMBER` in the one OpenMP runtime here, or `NO_TEAM`."""
+    """Return the addresses of `FORK` and `NUMBER` in torch's OpenMP runtime, or `NO_TEAM`.
+
+    The one that came with torch is torch's, whatever others there are: scikit-learn brings one as
+    well. Where none came with torch, there must be no doubt which one it uses.
+    """
     if not MAPS.exists():
         return NO_TEAM
     paths = {line.split(maxsplit=5)[-1] for line in MAPS.read_text().splitlines()}
     names = ("libgomp", "libomp", "libiomp")
-    runtimes = {path for path in paths if Path(path).name.startswith(names)}
+    found = {path for path in paths if Path(path).name.startswith(names)}
+    runtimes = {path for path in found if Path(path).parent == OWN} or found
     if len(runtimes) != 1 or not Path(next(iter(runtimes))).name.startswith("libgomp"):
         return NO_TEAM
     library = ctypes.CDLL(runtimes.pop())
