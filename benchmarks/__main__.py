@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit", "stdp")
 COMMANDS = "commands"
-"""A section that takes hours, and is measured only when it is asked for."""
+"""A section that takes long, and is measured only when it is asked for."""
 
 JSON, PAGE, ACCURACIES = "results.json", "results.md", "accuracies.md"
 

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import contestants
+from benchmarks.report import NOTHING, machine, table
 from spikemnist.benchmark import describe_machine
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%(?: of ([\d,]+))?")
-VOTES = re.compile(r"(assigned|proportional) ([\d.]+)%")
+VOTINGS = ("assigned", "proportional")
+VOTES = re.compile(rf"({'|'.join(VOTINGS)}) ([\d.]+)%")
 
 
 def items(plan: Plan) -> list[tuple[str, int]]:
@@ -96,54 +98,37 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         "process to its end, pictures included: the median."
     )
     yield "{doc}`../benchmarks` has the speeds; {doc}`../guide/local-learning` what STDP does."
-    rows = [
-        "| Command | Test images | Accuracy, % | Mean | Standard error | Seconds |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    machines = dict[str, None]()
-    for command in dict.fromkeys(one["command"] for one in measured):
-        here = [one for one in measured if one["command"] == command]
-        rows.append(row(command, here))
-        for one in here:
-            machines[machine(one["machine"])] = None
-    yield "\n".join(rows)
-    yield from votes(measured)
-    yield "Machines: " + "; ".join(machines) + "."
+    by_command = {one["command"]: list[dict[str, Any]]() for one in measured}
+    for one in measured:
+        by_command[one["command"]].append(one)
+    header = ("Command", "Test images", "Accuracy, %", "Mean", "Standard error", "Seconds")
+    yield table(header, [row(command, here) for command, here in by_command.items()])
+    rows = [votes(command, here) for command, here in by_command.items()]
+    if any(rows):
+        yield "By the vote of the neurons, in percent:"
+        yield table(("Command", *VOTINGS), filter(None, rows))
+    yield from dict.fromkeys(machine(one["machine"]) for one in measured)
 
 
-def row(command: str, here: Sequence[dict[str, Any]]) -> str:
+def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
     """Return a command's row."""
     shares = [accuracy(one) for one in here]
     images = next(iter(ACCURACY.findall(here[0]["printed"])), ("", ""))[1]
     mean = statistics.mean(shares)
     count = int(images.replace(",", "")) if images else 0
-    error = f"{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else "–"
-    seconds = statistics.median(one["seconds"] for one in here)
-    cells = [f"`{command}`", images or "–", ", ".join(f"{share:.2f}" for share in shares)]
-    return f"| {' | '.join([*cells, f'{mean:.2f}', error, f'{seconds:.0f}'])} |"
+    return [
+        f"`{command}`",
+        images or NOTHING,
+        ", ".join(f"{share:.2f}" for share in shares),
+        f"{mean:.2f}",
+        f"{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else NOTHING,
+        f"{statistics.median(one['seconds'] for one in here):.0f}",
+    ]
 
 
-def votes(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what the two ways to vote give, of the commands that print them."""
-    rows = []
-    for command in dict.fromkeys(one["command"] for one in measured):
-        here = [
-            dict(VOTES.findall(one["printed"])) for one in measured if one["command"] == command
-        ]
-        if all(here):
-            by_name = [
-                ", ".join(one[name] for one in here) for name in ("assigned", "proportional")
-            ]
-            rows.append(f"| `{command}` | {' | '.join(by_name)} |")
-    if rows:
-        yield "By the vote of the neurons, in percent:"
-        yield "\n".join(["| Command | Assigned | Proportional |", "| --- | --- | --- |", *rows])
-
-
-def machine(found: dict[str, Any]) -> str:
-    """Return a machine in a few words."""
-    torch = found["packages"].get("torch", "?")
-    return (
-        f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
-        f"{found['vector']}, torch {torch}, spikemnist {found['packages'].get('spikemnist', '?')}"
-    )
+def votes(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a row of what each way to vote gives, or nothing where a command prints none."""
+    found = [dict(VOTES.findall(one["printed"])) for one in here]
+    if not all(found):
+        return []
+    return [f"`{command}`", *(", ".join(one[name] for one in found) for name in VOTINGS)]

@@ -94,7 +94,6 @@ html_theme = "furo"
 html_title = f"spikemnist {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-# Pictures are drawn on white: in dark mode they keep a white ground.
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
@@ -117,8 +116,6 @@ sphinx_gallery_conf = {
     "reference_url": {"spikemnist": None},
     "image_scrapers": ("gallery_pictures.take",),
     "capture_repr": (),
-    "min_reported_time": 0,
-    "show_memory": False,
 }
 ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "viz"]
 
