@@ -34,6 +34,7 @@ USERS = (
     "spikemnist.encoding.kernels",
     "spikemnist.ops.event_driven.events",
     "spikemnist.ops.event_driven.layers",
+    "spikemnist.ops.event_driven.separable",
     "spikemnist.ops.event_driven.tiles",
 )
 

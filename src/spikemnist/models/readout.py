@@ -66,7 +66,8 @@ def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     """
     check_readout(readout)
     if readout == "mean_membrane":
-        return membrane.mean(0)
+        # Not mean: its gradient is written out for each timestep, where that of a sum is a view.
+        return membrane.sum(0) / len(membrane)
     if readout == "max_membrane":
         return membrane.amax(0)
     if readout == "spike_count":

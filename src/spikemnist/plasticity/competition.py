@@ -31,10 +31,11 @@ import numpy as np
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.bits import above, drop_lowest_bit, lowest_bit
 from spikemnist.ops.event_driven.registers import WIDTH, at
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.tiles import aligned_rows
-from spikemnist.ops.event_driven.vector import above, drop_lowest_bit, lowest_bit, sum_rows
+from spikemnist.ops.event_driven.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

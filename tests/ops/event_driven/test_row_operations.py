@@ -18,7 +18,7 @@ from spikemnist import ops
 from spikemnist._runtime.compiler import kernel
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven import tiles, vector
+from spikemnist.ops.event_driven import bits, tiles, vector
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import exp, rowwise, where
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
@@ -54,17 +54,23 @@ def _weigh_rows(ticket, units, out, table, weights, t, b):
 @kernel
 def _compare(ticket, units, words, row, bound, value):
     if next_unit(ticket) < units:
-        words[0] = vector.above(row, bound)
-        words[1] = vector.equal(row, value)
+        words[0] = bits.above(row, bound)
+        words[1] = bits.equal(row, value)
+
+
+@kernel
+def _add_where(ticket, units, row, word, value):
+    if next_unit(ticket) < units:
+        bits.add_where(row, word[0], value)
 
 
 @kernel
 def _bits(ticket, units, word, found):
     if next_unit(ticket) < units:
-        found[0] = vector.lowest_bit(word[0])
-        found[1] = vector.count_bits(word[0])
-        found[2] = vector.count_bits(vector.drop_lowest_bit(word[0]))
-        word[0] = vector.drop_lowest_bit(word[0])
+        found[0] = bits.lowest_bit(word[0])
+        found[1] = bits.count_bits(word[0])
+        found[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
+        word[0] = bits.drop_lowest_bit(word[0])
 
 
 @kernel
@@ -147,8 +153,18 @@ def test_comparisons_make_words(dtype: type) -> None:
             bound[random.integers(WIDTH)] = np.inf
         words = np.zeros(2, np.uint64)
         parallel(_compare, 1, words, row, bound, dtype(1))
-        bits = [row > bound, row == 1]
-        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in bits]
+        wanted = [row > bound, row == 1]
+        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in wanted]
+
+
+@given(st.integers(0, 2**64 - 1), st.sampled_from(FLOATS))
+@example(0, np.float32)
+@example((1 << 64) - 1, np.float64)
+def test_a_number_is_added_where_a_bit_is_set(word: int, dtype: type) -> None:
+    row = np.arange(WIDTH).astype(dtype)
+    expected = row + [dtype(0.3) * (word >> place & 1) for place in range(WIDTH)]
+    parallel(_add_where, 1, row, np.array([word], np.uint64), dtype(0.3))
+    assert row.tolist() == expected.astype(dtype).tolist()
 
 
 @given(st.integers(0, 2**64 - 1))

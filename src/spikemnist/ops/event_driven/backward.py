@@ -7,11 +7,7 @@ The adjoint runs backwards in time,
 
 with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
 of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
-to the weight gradient of the tile, input neuron by input neuron: the row of one input neuron is
-loaded and stored once for all timesteps at which it fired, of several samples where it fires
-seldom. Where neurons fire often, the sums of all combinations of a few timesteps are tabulated
-first, and a neuron adds one row for each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod,
-I. Faradzhev, *On economical construction of the transitive closure of an oriented graph*, 1970).
+to the weight gradient of the tile: see `weight_gradient`.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
 ``C`` neurons of the layer above.
@@ -26,7 +22,6 @@ import numpy as np
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.events import BURST
 from spikemnist.ops.event_driven.forward import (
     SUBTRACT,
     ZERO,
@@ -46,12 +41,19 @@ from spikemnist.ops.event_driven.tiles import (
     put_tile,
     room_for_tile,
 )
-from spikemnist.ops.event_driven.vector import TOGETHER, add_rows, scatter_row, weigh_rows
+from spikemnist.ops.event_driven.vector import TOGETHER, weigh_rows
+from spikemnist.ops.event_driven.weight_gradient import (
+    add,
+    add_by_neuron,
+    add_by_timestep,
+    single,
+    tabulate,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.ops.event_driven.events import ByNeuron, ByTimestep
+    from spikemnist.ops.event_driven.weight_gradient import Events
 
     Array = NDArray[Any]
 
@@ -87,8 +89,9 @@ class Incoming(NamedTuple):
     ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
     ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
     its weights, whose product is the gradient of the spikes; or ``above`` ``[T, B, N]`` is that
-    product, and ``weights`` ``[1, 0, WIDTH]``. ``kept`` ``[B, T, M]`` are the bits of the spikes
-    that dropout let through, which it multiplied by ``scale``.
+    product, and ``weights`` ``[1, 0, WIDTH]``. Where a ``profile`` ``[T]`` is given, ``above`` has
+    one timestep, which it multiplies: see `separable`. ``kept`` ``[B, T, M]`` are the bits of the
+    spikes that dropout let through, which it multiplied by ``scale``.
     """
 
     spikes: Array
@@ -96,20 +99,9 @@ class Incoming(NamedTuple):
     final: Array
     above: Array
     weights: Array
+    profile: Array
     kept: Array
     scale: Any
-
-
-class Events(NamedTuple):
-    """The input's events, in the order in which their rows are added to the weight gradient.
-
-    ``direct`` takes them by timestep, which few tiles are better off with than with making the
-    other list first.
-    """
-
-    by_timestep: ByTimestep
-    by_neuron: ByNeuron
-    direct: bool
 
 
 class Outgoing(NamedTuple):
@@ -129,8 +121,8 @@ class Outgoing(NamedTuple):
 
 
 @rowwise
-def _add(left: Any, right: Any) -> Any:
-    return left + right
+def _times(row: Any, factor: Any) -> Any:
+    return row * factor
 
 
 @rowwise
@@ -223,46 +215,16 @@ def run_backward(
                 _adjoint(neurons, slope, rows, incoming, b, m, burst, own, scratch, sums)
                 _hand_out(outgoing, b, m, burst, own, scratch, steps)
                 if weighed and events.direct:
-                    _add_by_timestep(events.by_timestep, b, own, gradient)
+                    add_by_timestep(events.by_timestep, b, own, gradient)
             if weighed and not events.direct:
-                _tabulate(delta, (end - begin) * steps, burst)
-                _add_by_neuron(events.by_neuron, g, delta, gradient)
+                tabulate(delta, (end - begin) * steps, burst)
+                add_by_neuron(events.by_neuron, g, delta, gradient)
         if len(whole):
             put_tile(outgoing.weight, m, whole)
         for row in range(len(sums)):
             for j in range(WIDTH):
                 outgoing.sums[part, row, m, j] = sums[row, j]
         unit = next_unit(ticket)
-
-
-@inlined
-def _add_by_timestep(events: ByTimestep, b: int, delta: Array, gradient: Array) -> None:
-    for t in range(events.starts.shape[1] - 1):
-        start, stop = events.starts[b, t], events.starts[b, t + 1]
-        scatter_row(gradient, at(delta, single(t, 1)), events.neurons, start, stop)
-
-
-@inlined
-def _add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> None:
-    for p in range(events.groups[g], events.groups[g + 1]):
-        start, stop = events.starts[p + g], events.starts[p + g + 1]
-        add_rows(at(gradient, events.neurons[p]), delta, events.patterns, start, stop)
-
-
-@kernel
-def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
-    """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
-    if by_team(ticket):
-        return
-    slices, weight = borrowed((slices, weight))
-    m = next_unit(ticket)
-    while m < units:
-        total = slices[0, m]
-        for part in range(1, len(slices)):
-            for row in range(len(total)):
-                _add(at(total, row), at(total, row), at(slices[part, m], row))
-        put_tile(weight, m, total)
-        m = next_unit(ticket)
 
 
 @inlined
@@ -287,22 +249,30 @@ def _adjoint(
     carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
-    weights = incoming.weights[m if narrow else 0]
+    weights, profile = incoming.weights[m if narrow else 0], incoming.profile
+    separable = len(profile) > 0
     kept, from_loss = len(incoming.kept) > 0, len(incoming.spikes) > 0
     on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
     kind, first, second = slope.kind, slope.first, slope.second
     clear(carried)
     for row in range(TOGETHER):
         clear(at(scratch, row))
+    amplitude = at(scratch, 0)
+    if separable and narrow:
+        weigh_rows(scratch, weights, incoming.above, 0, b)
+    elif separable:
+        add_part(amplitude, incoming.above[0, b], m)
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start
-        among = t % TOGETHER
+        among = 1 if separable else t % TOGETHER
         through = at(scratch, among)
         # What comes through the spikes: from the layer above, less what dropout took, and from
         # the loss.
-        if narrow:
+        if separable:
+            _times(through, amplitude, profile[t])
+        elif narrow:
             if among == TOGETHER - 1 or t == steps - 1:
                 weigh_rows(scratch, weights, incoming.above, t - among, b)
         elif wide or from_loss:
@@ -319,7 +289,7 @@ def _adjoint(
         if on_membrane:
             add_part(carried, incoming.membrane[t, b], m)
         if parameters:
-            _add(now, carried, through)
+            add(now, carried, through)
             add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
         if reset == ZERO:
             step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
@@ -358,26 +328,6 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 
 
 @inlined
-def single(t: int, burst: int) -> int:
-    """Return the pattern of one spike at timestep t: see `events.ByNeuron`."""
-    if burst == 1:
-        return 2 * t + 1
-    return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
-
-
-@inlined
-def _tabulate(delta: Array, steps: int, burst: int) -> None:
-    """Fill the rows of several timesteps: each is the sum of two rows with fewer."""
-    for first in range(0, steps, burst):
-        base = first // burst << burst
-        for pattern in range(3, 1 << min(burst, steps - first)):
-            lowest = pattern & -pattern
-            if lowest != pattern:
-                fewer, one = at(delta, base + pattern - lowest), at(delta, base + lowest)
-                _add(at(delta, base + pattern), fewer, one)
-
-
-@inlined
 def _hand_out(
     outgoing: Outgoing, b: int, m: int, burst: int, delta: Array, scratch: Array, steps: int
 ) -> None:
@@ -394,5 +344,5 @@ def _hand_out(
     elif len(outgoing.adjoint):
         clear(total)
         for t in range(steps):
-            _add(total, total, at(delta, single(t, burst)))
+            add(total, total, at(delta, single(t, burst)))
         put_part(outgoing.adjoint[0, b], m, total)

@@ -22,8 +22,8 @@ from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.bits import count_bits, drop_lowest_bit, equal, lowest_bit
 from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.vector import count_bits, drop_lowest_bit, equal, lowest_bit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
+from spikemnist.ops.event_driven.bits import above, count_bits
 from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.tiles import (
@@ -24,7 +25,7 @@ from spikemnist.ops.event_driven.tiles import (
     put_part,
     room_for_tile,
 )
-from spikemnist.ops.event_driven.vector import above, count_bits, sum_rows
+from spikemnist.ops.event_driven.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

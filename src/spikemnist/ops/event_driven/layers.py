@@ -14,19 +14,25 @@ import torch
 from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
 from spikemnist.ops.dynamics import is_constant
-from spikemnist.ops.event_driven import events
+from spikemnist.ops.event_driven import events, separable
 from spikemnist.ops.event_driven.backward import (
-    Events,
     Incoming,
     Outgoing,
     Past,
     Slope,
     run_backward,
-    sum_slices,
 )
-from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
+from spikemnist.ops.event_driven.forward import ZERO, Drive, Neurons, Trace, run_forward
 from spikemnist.ops.event_driven.registers import WIDTH
+from spikemnist.ops.event_driven.signals import (
+    Signal,
+    densify,
+    is_rerun,
+    is_sparse,
+    receive_words,
+)
 from spikemnist.ops.event_driven.tiles import tile_parameters, tile_weights, tiles_of
+from spikemnist.ops.event_driven.weight_gradient import Events, sum_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +47,6 @@ NARROW = 64
 
 DIRECT_UP_TO = 2
 """Tiles up to which the weight gradient takes events by timestep: see `Events`."""
-
-DENSE_FROM = 0.5
-"""Density of the input from which the matrix product is the faster one: see the documentation."""
-
-RERUN_UP_TO = 16
-"""Input spikes of a sample in a timestep up to which it is faster to make the membranes again in
-the backward pass than to write and read them: see the documentation."""
 
 
 class Layer(NamedTuple):
@@ -69,21 +68,6 @@ class Layer(NamedTuple):
     scale: float = 1.0
 
 
-class Signal(NamedTuple):
-    """What a layer receives: spikes as words ``[B, T, W]``, or any numbers, ``[T or 1, B, F]``.
-
-    ``counts`` of each sample's spikes and their ``total`` belong to words. The dense form of a
-    constant signal has one timestep. ``scale`` is what dropout multiplies the spikes by.
-    """
-
-    features: int
-    words: Tensor | None = None
-    counts: Array | None = None
-    total: int = 0
-    dense: Tensor | None = None
-    scale: float = 1.0
-
-
 class Prepared(NamedTuple):
     """A layer's neurons and what drives them, as kernels take them."""
 
@@ -102,47 +86,6 @@ class Activity(NamedTuple):
     membrane: Tensor | None
     final: Tensor | None
     prepared: Prepared
-
-
-def receive(spikes: Tensor, dtype: torch.dtype) -> Signal:
-    """Take a network's input ``[T, B, F]``: as bits where it is spikes, else as it is."""
-    packed = None if is_constant(spikes) else events.pack(spikes)
-    if packed is None:
-        return receive_dense(spikes, dtype)
-    return receive_words(spikes.shape[2], *packed)
-
-
-def receive_words(features: int, words: Tensor, counts: Array, scale: float = 1.0) -> Signal:
-    """Take spikes as words, and how many each sample has."""
-    return Signal(features, words, counts, int(counts.sum()), scale=scale)
-
-
-def receive_dense(spikes: Tensor, dtype: torch.dtype) -> Signal:
-    """Take a network's input ``[T, B, F]`` as numbers; one timestep of it when it is constant."""
-    dense = spikes[:1] if is_constant(spikes) else spikes
-    return Signal(spikes.shape[2], dense=dense.to(dtype))
-
-
-def is_sparse(signal: Signal, steps: int) -> bool:
-    """Return whether working spike by spike is faster than the matrix product."""
-    if signal.words is None:
-        return False
-    return signal.total <= DENSE_FROM * len(signal.words) * steps * signal.features
-
-
-def is_rerun(signal: Signal, steps: int) -> bool:
-    """Return whether a layer's membranes are made again for the backward pass, not kept."""
-    if signal.words is None or not is_sparse(signal, steps):
-        return False
-    return signal.total <= RERUN_UP_TO * len(signal.words) * steps
-
-
-def densify(signal: Signal, dtype: torch.dtype) -> Tensor:
-    """Return a signal as ``[T or 1, B, F]``, without the scale."""
-    if signal.dense is not None:
-        return signal.dense
-    assert signal.words is not None
-    return events.unpack(signal.words, signal.features, dtype)
 
 
 def forward(
@@ -260,20 +203,26 @@ class Above(NamedTuple):
     """The gradient that a layer gets from the one above it.
 
     ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight`` ``[C, N]``, to be multiplied;
-    or the product itself, ``[T, B, N]``, and None.
+    or the product itself, ``[T, B, N]``, and None. Where a ``profile`` ``[T]`` is given, the
+    adjoint has one timestep, which it multiplies.
     """
 
     adjoint: Tensor
     weight: Tensor | None
+    profile: Array | None = None
 
 
 class Gradients(NamedTuple):
-    """The gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold."""
+    """The gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
+
+    ``adjoint`` and ``profile`` are what the layer below gets: see `Above`.
+    """
 
     weight: Tensor | None
     sums: Tensor
     initial: Tensor | None
     adjoint: Tensor | None
+    profile: Array | None = None
 
 
 def backward(
@@ -292,6 +241,8 @@ def backward(
     ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and its
     last membranes, ``[B, N]``. ``prepared`` is what the forward pass has left, if it is at hand.
     """
+    if above is None and _is_separable(signal, layer, loss, wanted):
+        return _backward_separable(signal, layer, loss, wanted)
     batch, tiles, steps, _ = membrane.shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
     again = not recorded and is_rerun(signal, steps)
@@ -338,6 +289,40 @@ def backward(
     return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
+def _is_separable(
+    signal: Signal, layer: Layer, loss: Sequence[Tensor | None], wanted: Wanted
+) -> bool:
+    """Return whether the adjoint does not depend on what the neurons did: see `separable`."""
+    spikes, membrane, final = loss
+    return (
+        spikes is None
+        and final is None
+        and membrane is not None
+        and is_constant(membrane)
+        and layer.beta.numel() == 1
+        and layer.reset != ZERO
+        and signal.words is not None
+        and not wanted.parameters
+        and not wanted.initial
+    )
+
+
+def _backward_separable(
+    signal: Signal, layer: Layer, loss: Sequence[Tensor | None], wanted: Wanted
+) -> Gradients:
+    gradient, weight = loss[1], None
+    assert gradient is not None
+    assert signal.words is not None
+    adjoint = separable.separate(gradient.to(layer.beta.dtype), layer.beta)
+    if wanted.weight:
+        weight = memory.empty((gradient.shape[2], signal.features), layer.beta.dtype)
+        separable.weigh_spikes(adjoint, signal.words.numpy().view(np.uint64), weight.numpy())
+        weight = _scaled(weight, signal.scale)
+    sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
+    amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis]) if wanted.signal else None
+    return Gradients(weight, sums, None, amplitude, adjoint.profile)
+
+
 def of_clamped(total: Tensor, beta: Tensor) -> Tensor:
     """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
 
@@ -351,8 +336,10 @@ def _incoming(
 ) -> Incoming:
     spikes, membrane, final = loss
     adjoint, weights = None, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
+    profile = nothing(1, dtype)
     if above is not None:
         adjoint = above.adjoint
+        profile = profile if above.profile is None else above.profile
         if above.weight is not None and len(above.weight) <= NARROW:
             weights = tile_weights(above.weight.T)
         elif above.weight is not None:
@@ -366,6 +353,7 @@ def _incoming(
         array_of(final, 2, dtype),
         array_of(adjoint, 3, dtype),
         weights,
+        profile,
         kept,
         weights.dtype.type(layer.scale),
     )

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from spikemnist.ops.event_driven import events, layers
-from spikemnist.ops.event_driven.layers import Above, Layer, Prepared, Signal, Wanted
+from spikemnist.ops.event_driven.layers import Above, Layer, Prepared, Wanted
+from spikemnist.ops.event_driven.signals import (
+    Signal,
+    receive,
+    receive_dense,
+    receive_words,
+)
 from spikemnist.ops.event_driven.tiles import tiles_of, untile
 
 PER_LAYER = 6
@@ -97,8 +103,8 @@ def run_and_keep(
     """Do what `run_network` does, and return its preparations, which no operator could."""
     steps, batch, _ = spikes.shape
     # Currents are not spikes: nobody need look.
-    receive = layers.receive_dense if stack[0].weight is None else layers.receive
-    signal = receive(spikes, stack[0].beta.dtype)
+    take = receive_dense if stack[0].weight is None else receive
+    signal = take(spikes, stack[0].beta.dtype)
     counts, outputs = [_counts(signal, batch)], list[Tensor]()
     words = signal.words
     if words is None:
@@ -209,7 +215,9 @@ def differentiate_layers(
             prepared=prepared[index],
         )
         gradients = [nothing_or(got.weight), got.sums, nothing_or(got.initial), *gradients]
-        above = None if got.adjoint is None else Above(got.adjoint, stack[index].weight)
+        above = None
+        if got.adjoint is not None:
+            above = Above(got.adjoint, stack[index].weight, got.profile)
     return [_input_gradient(above) if wanted[0] else nothing_or(None), *gradients]
 
 
@@ -247,9 +255,9 @@ def _signals(
     """Return what each layer received."""
     of_input, *of_layers = counts.numpy()
     if are_spikes(counts):
-        signals = [layers.receive_words(features, words[0], of_input)]
+        signals = [receive_words(features, words[0], of_input)]
     else:
-        signals = [layers.receive_dense(spikes, stack[0].beta.dtype)]
+        signals = [receive_dense(spikes, stack[0].beta.dtype)]
     for layer, fired, number in zip(stack[:-1], words[1:], of_layers[:-1], strict=True):
         size = layers.layer_size(signals[-1], layer)
         signals.append(layers.pass_on(fired, number, layer, size))
@@ -276,9 +284,10 @@ def _pack_mask(mask: Tensor) -> Tensor:
 
 def _input_gradient(above: Above | None) -> Tensor:
     assert above is not None
-    if above.weight is None:
-        return above.adjoint
-    return above.adjoint @ above.weight
+    gradient = above.adjoint if above.weight is None else above.adjoint @ above.weight
+    if above.profile is None:
+        return gradient
+    return torch.from_numpy(above.profile)[:, None, None] * gradient
 
 
 def nothing_or(tensor: Tensor | None) -> Tensor:

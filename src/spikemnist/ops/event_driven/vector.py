@@ -1,4 +1,4 @@
-"""Vector operations that Numba's own loops do not reach: rows kept in registers, bits of a row.
+"""Vector operations that Numba's own loops do not reach: rows kept in registers.
 
 Each function here is its own meaning, in plain NumPy: that is what runs where compilation is
 switched off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code below it instead, which
@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from spikemnist.ops.event_driven.registers import INDEX, WIDTH, Rows
+from spikemnist.ops.event_driven.registers import INDEX, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,36 +66,6 @@ def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None
 def transpose_block(out: Array, source: Array) -> None:
     """Set a block to the transpose of another; both have rows of `VECTOR_BYTES`."""
     out[:] = source.T
-
-
-def above(row: Array, bound: Array) -> Any:
-    """Return the word whose bit j tells whether ``row[j] > bound[j]``."""
-    return _word(row > bound)
-
-
-def equal(row: Array, value: Any) -> Any:
-    """Return the word whose bit j tells whether ``row[j] == value``."""
-    return _word(row == value)
-
-
-def lowest_bit(word: np.uint64) -> int:
-    """Return the position of the lowest bit that is set; `WIDTH` where there is none."""
-    return (int(word) & -int(word)).bit_length() - 1 if word else WIDTH
-
-
-def drop_lowest_bit(word: np.uint64) -> np.uint64:
-    """Return the word without its lowest bit; 0 remains 0."""
-    rest: np.uint64 = np.uint64(int(word) & (int(word) - 1))
-    return rest
-
-
-def count_bits(word: np.uint64) -> int:
-    """Return how many bits are set."""
-    return int(word).bit_count()
-
-
-def _word(bits: Array) -> Any:
-    return np.packbits(bits, bitorder="little").view(np.uint64)[0]
 
 
 def _index(builder: Any, indices: Any, position: Any) -> Any:
@@ -268,70 +238,6 @@ def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any, t: Any, b:
     return types.void(out, table, weights, types.intp, types.intp), code
 
 
-def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
-    """Return code that compares a row with another, or with a number, into a word."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        dtype = array_type.dtype
-        element = context.get_value_type(dtype)
-        vector = ir.VectorType(element, WIDTH)
-
-        def load(argument: Any, argument_type: Any) -> Any:
-            address = Rows(context, builder, dtype).address(argument_type, argument)
-            row = builder.bitcast(address, vector.as_pointer())
-            return builder.load(row, align=dtype.bitwidth // 8)
-
-        left = load(arguments[0], signature.args[0])
-        if scalar:
-            one = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0)
-            )
-            lanes = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), None)
-            right = builder.shuffle_vector(one, one, lanes)
-        else:
-            right = load(arguments[1], signature.args[1])
-        floating = isinstance(dtype, types.Float)
-        compare = builder.fcmp_ordered if floating else builder.icmp_unsigned
-        return builder.bitcast(compare(operator, left, right), ir.IntType(WIDTH))
-
-    return code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _above_code(typing: Any, row: Any, bound: Any) -> Any:
-    return types.uint64(row, bound), _compare_code(row, scalar=False, operator=">")
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _equal_code(typing: Any, row: Any, value: Any) -> Any:
-    return types.uint64(row, row.dtype), _compare_code(row, scalar=True, operator="==")
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _lowest_bit_code(typing: Any, word: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.int64(types.uint64), code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _drop_lowest_bit_code(typing: Any, word: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (word,) = arguments
-        return builder.and_(word, builder.sub(word, ir.Constant(word.type, 1)))
-
-    return types.uint64(types.uint64), code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _count_bits_code(typing: Any, word: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.int64(types.uint64), code
-
-
 overload(sum_rows)(
     lambda out, table, indices, start, stop, zero: (
         lambda out, table, indices, start, stop, zero: _sum_rows_code(
@@ -361,8 +267,3 @@ overload(weigh_rows)(
 overload(transpose_block)(
     lambda out, source: lambda out, source: _transpose_block_code(out, source)
 )
-overload(above)(lambda row, bound: lambda row, bound: _above_code(row, bound))
-overload(equal)(lambda row, value: lambda row, value: _equal_code(row, value))
-overload(lowest_bit)(lambda word: lambda word: _lowest_bit_code(word))
-overload(drop_lowest_bit)(lambda word: lambda word: _drop_lowest_bit_code(word))
-overload(count_bits)(lambda word: lambda word: _count_bits_code(word))
