@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.ops.dynamics import is_constant
+from spikemnist.ops.event_driven import autograd, operators
 from spikemnist.ops.event_driven.forward import RESETS
-from spikemnist.ops.event_driven.network import PER_LAYER, Output, nothing_or
-from spikemnist.ops.event_driven.operators import call
+from spikemnist.ops.event_driven.layers import Layer as Neurons
+from spikemnist.ops.event_driven.network import Asked
 from spikemnist.ops.event_driven.slopes import slope_of
 from spikemnist.ops.layers import Activity, Layer
 from spikemnist.ops.surrogate import Heaviside
@@ -39,46 +40,45 @@ def run_fused(
     layers, record, final
         As there.
     """
-    recorded = [record == "all" or index == len(layers) for index in range(1, len(layers) + 1)]
-    given = [(x.weight, x.bias, x.beta, x.threshold, x.initial) for x in layers]
-    tensors = [spikes, *(tensor for layer in given for tensor in layer if tensor is not None)]
-    lists = [list(map(nothing_or, kind)) for kind in zip(*given, strict=True)]
-    masks = _masks(spikes, layers)
-    settings = (
-        [RESETS[layer.reset_mechanism] for layer in layers],
-        [float(number) for layer in layers for number in slope_of(layer.spike_grad)],
-        [1 / (1 - layer.dropout) for layer in layers],
-        recorded,
-        final,
-        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors),
+    stack = [_neurons(layer) for layer in layers]
+    tensors = [spikes, *(tensor for layer in stack for tensor in layer.tensors)]
+    differentiable = any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    recorded = [record == "all"] * (len(layers) - 1) + [True]
+    asked = Asked(recorded, final, keep=differentiable and torch.is_grad_enabled())
+    traced = torch.compiler.is_compiling() or type(spikes.detach()) is not torch.Tensor
+    call = operators.call if traced else autograd.call
+    everything, counts = call(spikes, stack, _masks(spikes, layers), asked)
+    return [
+        Activity(shown.spikes, shown.membrane, fired, shown.final)
+        for shown, fired in zip(everything, counts.unbind(), strict=True)
+    ]
+
+
+def _neurons(layer: Layer) -> Neurons:
+    return Neurons(
+        layer.weight,
+        layer.bias,
+        layer.beta,
+        layer.threshold,
+        layer.initial,
+        RESETS[layer.reset_mechanism],
+        slope_of(layer.spike_grad),
+        scale=1 / (1 - layer.dropout),
     )
-    *fields, counts, _ = call(spikes, [*lists, masks], settings)
-    activities = []
-    for index, kept in enumerate(recorded):
-        out = Output(*fields[PER_LAYER * index : PER_LAYER * (index + 1)])
-        activities.append(
-            Activity(
-                out.spikes if kept else None,
-                out.membrane if kept else None,
-                counts[index + 1],
-                out.final if final else None,
-            )
-        )
-    return activities
 
 
-def _masks(spikes: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
+def _masks(spikes: Tensor, layers: Sequence[Layer]) -> list[Tensor | None]:
     """Draw which spikes dropout lets through, with the same numbers as `torch.nn.Dropout`."""
     steps, batch, size = spikes.shape
-    masks = []
+    masks: list[Tensor | None] = []
     for layer in layers[:-1]:
         size = size if layer.weight is None else len(layer.weight)
-        mask = nothing_or(None)
+        mask = None
         if layer.dropout:
             mask = torch.empty((steps, batch, size), dtype=torch.uint8, device="cpu")
             mask.bernoulli_(1 - layer.dropout)
         masks.append(mask)
-    return [*masks, nothing_or(None)]
+    return [*masks, None]
 
 
 def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -67,6 +67,11 @@ class Layer(NamedTuple):
     kept: Tensor | None = None
     scale: float = 1.0
 
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """What may require gradients."""
+        return self.weight, self.bias, self.beta, self.threshold, self.initial
+
 
 class Prepared(NamedTuple):
     """A layer's neurons and what drives them, as kernels take them."""

@@ -1,279 +1,169 @@
-"""A stack of layers as two functions of tensors, one forward and one backward.
-
-Lists have one entry for each layer; a tensor of no elements stands for one that is not there. So
-the two can be operators of torch's: see `operators`.
+"""A stack of layers, forward and backward: each runs on the spikes of the one before.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, ``L`` layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from spikemnist.ops.event_driven import events, layers
-from spikemnist.ops.event_driven.layers import Above, Layer, Prepared, Wanted
-from spikemnist.ops.event_driven.signals import (
-    Signal,
-    receive,
-    receive_dense,
-    receive_words,
-)
-from spikemnist.ops.event_driven.tiles import tiles_of, untile
+from spikemnist.ops.event_driven.layers import Above, Wanted
+from spikemnist.ops.event_driven.signals import receive, receive_dense
+from spikemnist.ops.event_driven.tiles import untile
 
-PER_LAYER = 6
-"""How many tensors come out for each layer: the fields of `Output`."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from spikemnist.ops.event_driven.layers import Activity, Gradients, Layer, Prepared
+    from spikemnist.ops.event_driven.signals import Signal
 
 
-class Output(NamedTuple):
-    """What comes out for a layer.
+class Asked(NamedTuple):
+    """What is asked of a stack.
 
-    ``spikes`` and ``membrane`` ``[T, B, N]`` where they are recorded and ``final`` ``[B, N]``
-    where it is asked for; for the backward pass ``words`` ``[B, T, M]``, ``tiles``
-    ``[B, M, T, WIDTH]`` of membranes, and in ``kept`` the words that dropout let through.
+    Attributes
+    ----------
+    record
+        For each layer whether its spikes and membranes are returned.
+    final
+        Whether the membranes after the last timestep are.
+    keep
+        Whether a backward pass may follow.
     """
 
-    spikes: Tensor
-    membrane: Tensor
-    final: Tensor
-    words: Tensor
-    tiles: Tensor
-    kept: Tensor
+    record: Sequence[bool]
+    final: bool
+    keep: bool
 
 
-def run_network(
-    spikes: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
-    record: Sequence[bool],
-    final: bool,
-    keep: bool,
-) -> list[Tensor]:
+class Ran(NamedTuple):
+    """What the layers did.
+
+    Attributes
+    ----------
+    stack
+        The layers, with the bits of the spikes that dropout let through.
+    received, did
+        What each of them was given, and what it did.
+    """
+
+    stack: list[Layer]
+    received: list[Signal]
+    did: list[Activity]
+
+
+class Shown(NamedTuple):
+    """What a layer shows, as it was asked to: ``[T, B, N]`` twice, and ``[B, N]``."""
+
+    spikes: Tensor | None
+    membrane: Tensor | None
+    final: Tensor | None
+
+
+def run(
+    spikes: Tensor, stack: Sequence[Layer], masks: Sequence[Tensor | None], asked: Asked
+) -> Ran:
     """Run layers of leaky neurons.
 
     Parameters
     ----------
     spikes
         ``[T, B, F]``.
-    weights, biases, betas, thresholds, initials
-        ``[N, F]``, ``[N]``, ``[N]`` or a scalar, ``[N]`` or a scalar, ``[B, N]``. Where there
-        are no weights, the layer's input is its current.
+    stack
+        The layers.
     masks
         ``[T, B, N]``, one where dropout lets a spike through to the next layer.
-    resets, slopes, scales
-        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives; how
-        many times as strong dropout makes the spikes that it lets through.
-    record
-        Whether a layer's spikes and membranes are returned.
-    final
-        Whether the membranes after the last timestep are.
-    keep
-        Whether a backward pass may follow.
-
-    Returns
-    -------
-    list of torch.Tensor
-        The fields of `Output` for each layer; the number of spikes of the input and of each layer
-        for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
-        of the input.
+    asked
+        What is asked of them.
     """
-    stack = stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
-    return run_and_keep(spikes, stack, masks, record, final=final, keep=keep)[0]
-
-
-def run_and_keep(
-    spikes: Tensor,
-    stack: Sequence[Layer],
-    masks: Sequence[Tensor],
-    record: Sequence[bool],
-    *,
-    final: bool,
-    keep: bool,
-) -> tuple[list[Tensor], list[Prepared]]:
-    """Do what `run_network` does, and return its preparations, which no operator could."""
     steps, batch, _ = spikes.shape
     # Currents are not spikes: nobody need look.
     take = receive_dense if stack[0].weight is None else receive
     signal = take(spikes, stack[0].beta.dtype)
-    counts, outputs = [_counts(signal, batch)], list[Tensor]()
-    words = signal.words
-    if words is None:
-        shape = (batch, steps, tiles_of(signal.features))
-        words = torch.zeros(shape, dtype=torch.int64, device="cpu")
-    prepared = []
-    for layer, mask, recorded in zip(stack, masks, record, strict=True):
-        size = layers.layer_size(signal, layer)
-        did = layers.forward(signal, layer, steps, batch, keep=keep, record=recorded, final=final)
-        kept = _pack_mask(mask) if mask.numel() else None
-        membrane = did.membrane if recorded else None
-        signal = layers.pass_on(did.words, did.counts, layer._replace(kept=kept), size)
-        counts.append(torch.from_numpy(did.counts))
-        prepared.append(did.prepared)
-        outputs += Output(
-            nothing_or(events.unpack(did.words, size, layer.beta.dtype) if recorded else None),
-            nothing_or(None if membrane is None else untile(membrane, size)),
-            nothing_or(did.final),
-            did.words,
-            nothing_or(did.membrane if keep else None),
-            nothing_or(kept),
+    ran = Ran([], [], [])
+    for layer, mask, record in zip(stack, masks, asked.record, strict=True):
+        did = layers.forward(
+            signal, layer, steps, batch, keep=asked.keep, record=record, final=asked.final
         )
-    return [*outputs, torch.stack(counts), words], prepared
+        if mask is not None:
+            layer = layer._replace(kept=_pack_mask(mask))
+        ran.stack.append(layer)
+        ran.received.append(signal)
+        ran.did.append(did)
+        signal = layers.pass_on(did.words, did.counts, layer, layers.layer_size(signal, layer))
+    return ran
 
 
-def differentiate_network(
-    loss: Sequence[Tensor],
-    spikes: Tensor,
-    features: int,
-    counts: Tensor,
-    words: Sequence[Tensor],
+def shown(ran: Ran, asked: Asked) -> list[Shown]:
+    """Return what each layer is asked to show."""
+    everything = []
+    for layer, signal, did, record in zip(*ran, asked.record, strict=True):
+        size, spikes, membrane = layers.layer_size(signal, layer), None, None
+        if record:
+            assert did.membrane is not None
+            spikes = events.unpack(did.words, size, layer.beta.dtype)
+            membrane = untile(did.membrane, size)
+        everything.append(Shown(spikes, membrane, did.final))
+    return everything
+
+
+def spike_counts(ran: Ran) -> Tensor:
+    """Return how many spikes each layer had for each sample, int64 ``[L, B]``."""
+    return torch.from_numpy(np.stack([did.counts for did in ran.did]))
+
+
+def differentiate(
+    stack: Sequence[Layer],
+    received: Sequence[Signal],
     tiles: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
+    prepared: Sequence[Prepared | None],
+    loss: Sequence[Sequence[Tensor | None]],
     record: Sequence[bool],
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    """Differentiate what `run_network` did.
+    wanted: Sequence[Wanted],
+) -> tuple[Tensor | None, list[Gradients]]:
+    """Differentiate what `run` did.
 
     Parameters
     ----------
+    stack, received
+        As in `Ran`.
+    tiles, prepared
+        The membranes of each layer, and its preparations, as far as they are at hand.
     loss
-        The gradients of ``spikes``, ``membrane`` and ``final`` of each layer.
-    spikes, features
-        The input ``[T, B, F]``, which is looked at only where it was not spikes, and ``F``.
-    counts, words, tiles, kept
-        What `run_network` returned; ``words`` begins with those of the input.
+        For each layer the gradients of what it has `Shown`.
+    record
+        As in `Asked`.
     wanted
-        Whether the gradient of the input is, and for each layer those of the weight, of beta or
-        threshold, and of the initial membrane.
+        For each layer the gradients that are; ``signal`` of the first one is the input's.
 
     Returns
     -------
-    list of torch.Tensor
-        The gradient of the input ``[T, B, F]``; and for each layer those of the weight
-        ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
-        initial membrane ``[B, N]``.
+    of_input, of_layers
+        ``[T, B, F]`` or None; and the gradients of each layer.
     """
-    lists = (weights, biases, betas, thresholds, initials, resets, slopes, scales)
-    stack, signals = received(spikes, features, counts, words, kept, *lists)
-    return differentiate_layers(stack, signals, tiles, [None] * len(stack), loss, record, wanted)
-
-
-def received(
-    spikes: Tensor,
-    features: int,
-    counts: Tensor,
-    words: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    *lists: Any,
-) -> tuple[list[Layer], list[Signal]]:
-    """Return the layers, and what each of them received, from what `run_network` took and gave."""
-    stack = stack_of(*lists)
-    stack = [layer._replace(kept=_some(bits)) for layer, bits in zip(stack, kept, strict=True)]
-    return stack, _signals(stack, spikes, features, counts, words)
-
-
-def differentiate_layers(
-    stack: Sequence[Layer],
-    signals: Sequence[Signal],
-    tiles: Sequence[Tensor],
-    prepared: Sequence[Prepared | None],
-    loss: Sequence[Tensor],
-    record: Sequence[bool],
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    """Do what `differentiate_network` does, with preparations of the forward pass at hand."""
-    gradients: list[Tensor] = []
-    above = None
+    above, of_layers = None, list[layers.Gradients]()
     for index in reversed(range(len(stack))):
-        weight, parameters, initial = wanted[3 * index + 1 : 3 * index + 4]
-        asked = Wanted(weight, parameters, initial, signal=index > 0 or wanted[0])
         got = layers.backward(
-            signals[index],
+            received[index],
             stack[index],
             tiles[index],
-            [_some(gradient) for gradient in loss[3 * index : 3 * index + 3]],
+            loss[index],
             above,
-            asked,
+            wanted[index],
             recorded=record[index],
             prepared=prepared[index],
         )
-        gradients = [nothing_or(got.weight), got.sums, nothing_or(got.initial), *gradients]
+        of_layers.insert(0, got)
         above = None
         if got.adjoint is not None:
             above = Above(got.adjoint, stack[index].weight, got.profile)
-    return [_input_gradient(above) if wanted[0] else nothing_or(None), *gradients]
-
-
-def stack_of(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    betas: Sequence[Tensor],
-    thresholds: Sequence[Tensor],
-    initials: Sequence[Tensor],
-    resets: Sequence[int],
-    slopes: Sequence[float],
-    scales: Sequence[float],
-) -> list[Layer]:
-    """Put layers together of the lists that `run_network` takes."""
-    return [
-        Layer(
-            weight if weight.dim() == 2 else None,
-            _some(bias),
-            beta,
-            threshold,
-            _some(initial),
-            reset,
-            (int(slopes[3 * i]), slopes[3 * i + 1], slopes[3 * i + 2]),
-            scale=scale,
-        )
-        for i, (weight, bias, beta, threshold, initial, reset, scale) in enumerate(
-            zip(weights, biases, betas, thresholds, initials, resets, scales, strict=True)
-        )
-    ]
-
-
-def _signals(
-    stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
-) -> list[Signal]:
-    """Return what each layer received."""
-    of_input, *of_layers = counts.numpy()
-    if are_spikes(counts):
-        signals = [receive_words(features, words[0], of_input)]
-    else:
-        signals = [receive_dense(spikes, stack[0].beta.dtype)]
-    for layer, fired, number in zip(stack[:-1], words[1:], of_layers[:-1], strict=True):
-        size = layers.layer_size(signals[-1], layer)
-        signals.append(layers.pass_on(fired, number, layer, size))
-    return signals
-
-
-def are_spikes(counts: Tensor) -> bool:
-    """Return whether the input was spikes, by the counts that `run_network` returned."""
-    # Of an input that is no spikes, all samples have -1: one of them tells.
-    return not counts.shape[1] or int(counts[0, 0]) >= 0
-
-
-def _counts(signal: Signal, batch: int) -> Tensor:
-    if signal.counts is None:
-        return torch.full((batch,), -1, device="cpu")
-    return torch.from_numpy(signal.counts)
+    return None if not wanted[0].signal else _input_gradient(above), of_layers
 
 
 def _pack_mask(mask: Tensor) -> Tensor:
@@ -288,12 +178,3 @@ def _input_gradient(above: Above | None) -> Tensor:
     if above.profile is None:
         return gradient
     return torch.from_numpy(above.profile)[:, None, None] * gradient
-
-
-def nothing_or(tensor: Tensor | None) -> Tensor:
-    """Return a tensor, or one of no elements that stands for none."""
-    return torch.empty(0, device="cpu") if tensor is None else tensor
-
-
-def _some(tensor: Tensor) -> Tensor | None:
-    return tensor if tensor.dim() > 1 or tensor.numel() else None

@@ -1,39 +1,164 @@
-"""The engine as torch knows it: differentiable, and as operators that it can trace.
+"""The engine as operators that torch can trace, for `torch.compile` and `torch.export`.
 
-``spikemnist::leaky_layers`` and ``spikemnist::leaky_layers_backward`` are what `torch.compile` and
-`torch.export` see. Without a trace the same two functions are called directly: an operator with
-lists of tensors costs some hundred microseconds a call.
+``spikemnist::leaky_layers`` and ``spikemnist::leaky_layers_backward`` do what `network` does with
+lists of tensors, one entry for each layer; a tensor of no elements stands for one that is not
+there. Without a trace they are not used: an operator with lists of tensors costs some hundred
+microseconds a call.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, ``L`` layers.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence  # noqa: TC003 - torch reads the annotations
-from typing import Any
+from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from spikemnist.ops.event_driven.layers import of_clamped
-from spikemnist.ops.event_driven.network import (
-    PER_LAYER,
-    Output,
-    are_spikes,
-    differentiate_layers,
-    differentiate_network,
-    nothing_or,
-    received,
-    run_and_keep,
-    run_network,
-    stack_of,
-)
+from spikemnist.ops.event_driven import layers, network
+from spikemnist.ops.event_driven.autograd import gradients_of, wanted_of
+from spikemnist.ops.event_driven.layers import Gradients, Layer, Wanted
+from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.registers import WIDTH
+from spikemnist.ops.event_driven.signals import Signal, receive_dense, receive_words
 from spikemnist.ops.event_driven.tiles import tiles_of
+
+PER_LAYER = 6
+"""How many tensors come out for each layer: the fields of `Output`."""
 
 TENSORS = 6
 """Lists of tensors that `run_network` takes after the spikes."""
+
+
+class Output(NamedTuple):
+    """What comes out for a layer.
+
+    ``spikes`` and ``membrane`` ``[T, B, N]`` where they are recorded and ``final`` ``[B, N]``
+    where it is asked for; for the backward pass ``words`` ``[B, T, M]``, ``tiles``
+    ``[B, M, T, WIDTH]`` of membranes, and in ``kept`` the words that dropout let through.
+    """
+
+    spikes: Tensor
+    membrane: Tensor
+    final: Tensor
+    words: Tensor
+    tiles: Tensor
+    kept: Tensor
+
+
+def run_network(
+    spikes: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    final: bool,
+    keep: bool,
+) -> list[Tensor]:
+    """Run layers of leaky neurons.
+
+    Parameters
+    ----------
+    spikes
+        ``[T, B, F]``.
+    weights, biases, betas, thresholds, initials
+        ``[N, F]``, ``[N]``, ``[N]`` or a scalar, ``[N]`` or a scalar, ``[B, N]``. Where there
+        are no weights, the layer's input is its current.
+    masks
+        ``[T, B, N]``, one where dropout lets a spike through to the next layer.
+    resets, slopes, scales
+        Codes of the reset mechanisms; codes and two parameters of the surrogate derivatives; how
+        many times as strong dropout makes the spikes that it lets through.
+    record, final, keep
+        As in `Asked`.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The fields of `Output` for each layer; the number of spikes of the input and of each layer
+        for each sample, int64 ``[L + 1, B]``, -1 for an input that is not spikes; and the words
+        of the input.
+    """
+    stack = _stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    asked = Asked(record, final, keep)
+    ran = network.run(spikes, stack, [mask if mask.numel() else None for mask in masks], asked)
+    outputs = list[Tensor]()
+    for layer, did, seen in zip(ran.stack, ran.did, network.shown(ran, asked), strict=True):
+        tiles = did.membrane if keep else None
+        outputs += [nothing_or(tensor) for tensor in (*seen, did.words, tiles, layer.kept)]
+    first, (steps, batch, features) = ran.received[0], spikes.shape
+    counts, words = torch.full((1, batch), -1, device="cpu"), first.words
+    if words is None:
+        shape = (batch, steps, tiles_of(features))
+        words = torch.zeros(shape, dtype=torch.int64, device="cpu")
+    else:
+        counts = torch.from_numpy(first.counts)[None]
+    return [*outputs, torch.cat((counts, network.spike_counts(ran))), words]
+
+
+def differentiate_network(
+    loss: Sequence[Tensor],
+    spikes: Tensor,
+    features: int,
+    counts: Tensor,
+    words: Sequence[Tensor],
+    tiles: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+    record: Sequence[bool],
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """Differentiate what `run_network` did.
+
+    Parameters
+    ----------
+    loss
+        The gradients of ``spikes``, ``membrane`` and ``final`` of each layer.
+    spikes, features
+        The input ``[T, B, F]``, which is looked at only where it was not spikes, and ``F``.
+    counts, words, tiles, kept
+        What `run_network` returned; ``words`` begins with those of the input.
+    wanted
+        The fields of `Wanted` for each layer.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The gradient of the input ``[T, B, F]``; and for each layer those of the weight
+        ``[N, F]``, of bias, beta and threshold for each neuron, ``[1 or 3, N]``, and of the
+        initial membrane ``[B, N]``.
+    """
+    stack = _stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    stack = [layer._replace(kept=_some(bits)) for layer, bits in zip(stack, kept, strict=True)]
+    count = len(stack)
+    of_input, of_layers = network.differentiate(
+        stack,
+        _received(stack, spikes, features, counts, words),
+        tiles,
+        [None] * count,
+        [[_some(gradient) for gradient in loss[3 * i : 3 * i + 3]] for i in range(count)],
+        record,
+        [Wanted(*wanted[4 * i : 4 * i + 4]) for i in range(count)],
+    )
+    gradients = [nothing_or(of_input)]
+    for got in of_layers:
+        gradients += [nothing_or(got.weight), got.sums, nothing_or(got.initial)]
+    return gradients
+
 
 leaky_layers = torch.library.custom_op(
     "spikemnist::leaky_layers", mutates_args=(), device_types="cpu"
@@ -99,14 +224,15 @@ def _(
 ) -> list[Tensor]:
     batch, _, steps, _ = tiles[0].shape
     like = betas[0]
-    gradients, size = [_shaped(like, (steps, batch, features), there=wanted[0])], features
-    for index, weight in enumerate(weights):
+    asked = [Wanted(*wanted[4 * i : 4 * i + 4]) for i in range(len(weights))]
+    gradients = [_shaped(like, (steps, batch, features), there=asked[0].signal)]
+    size = features
+    for weight, each in zip(weights, asked, strict=True):
         size = len(weight) if weight.dim() == 2 else size
-        of_weight, parameters, initial = wanted[3 * index + 1 : 3 * index + 4]
         gradients += [
-            _shaped(like, weight.shape, there=of_weight),
-            like.new_empty((3 if parameters else 1, size)),
-            _shaped(like, (batch, size), there=initial),
+            _shaped(like, weight.shape, there=each.weight),
+            like.new_empty((3 if each.parameters else 1, size)),
+            _shaped(like, (batch, size), there=each.initial),
         ]
     return gradients
 
@@ -120,21 +246,20 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     spikes, weights, biases, betas, thresholds, initials, _, *settings = inputs
     *fields, counts, words = output
     per_layer = [Output(*fields[i : i + PER_LAYER]) for i in range(0, len(fields), PER_LAYER)]
-    kept = [layer.kept for layer in per_layer]
     ctx.mark_non_differentiable(*[layer.tiles for layer in per_layer])
     ctx.set_materialize_grads(False)
     ctx.settings = settings
     # Spikes are kept as bits; their dense form is needed only where it was something else, and
     # always in a trace, which cannot know.
     ctx.features = spikes.shape[2]
-    if type(counts) is Tensor and are_spikes(counts):
+    if type(counts) is Tensor and _are_spikes(counts):
         spikes = nothing_or(None)
     ctx.save_for_backward(
         spikes,
         counts,
         *[words, *[layer.words for layer in per_layer[:-1]]],
         *[layer.tiles for layer in per_layer],
-        *kept,
+        *[layer.kept for layer in per_layer],
         *weights,
         *biases,
         *betas,
@@ -144,125 +269,112 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    return _gradients(ctx, ctx.needs_input_grad, gradients, leaky_layers_backward)
-
-
-def _gradients(
-    ctx: Any,
-    needs_gradient: Sequence[Any],
-    gradients: Sequence[Tensor | None],
-    differentiate: Callable[..., list[Tensor]],
-) -> tuple[Any, ...]:
     """Return a gradient, or None, for each argument of `run_network`."""
     resets, slopes, scales, record, *_ = ctx.settings
     count = len(resets)
     spikes, counts, *saved = ctx.saved_tensors
-    words, tiles, kept, weights, biases, betas, thresholds, initials = (
-        saved[i * count : (i + 1) * count] for i in range(8)
-    )
-    needs_spikes, *needs = needs_gradient[:TENSORS]
-    needs_weight, needs_bias, needs_beta, needs_threshold, needs_initial = needs
-    wanted = [needs_spikes]
-    for i in range(count):
-        wanted += [needs_weight[i], needs_beta[i] or needs_threshold[i], needs_initial[i]]
+    tensors = [saved[i * count : (i + 1) * count] for i in range(8)]
+    needs_spikes, *needs = ctx.needs_input_grad[:TENSORS]
+    wanted = [
+        flag
+        for index, needed in enumerate(zip(*needs, strict=True))
+        for flag in wanted_of(needed, signal=index > 0 or needs_spikes)
+    ]
     loss = [nothing_or(gradients[PER_LAYER * i + j]) for i in range(count) for j in range(3)]
     settings = (resets, slopes, scales, record, wanted)
-    tensors = (words, tiles, kept, weights, biases, betas, thresholds, initials)
-    of_spikes, *of_layers = differentiate(loss, spikes, ctx.features, counts, *tensors, *settings)
-    of_weight, sums, of_initial = (of_layers[i::3] for i in range(3))
-    of_bias = [total[0] if needed else None for total, needed in zip(sums, needs_bias, strict=True)]
+    found = leaky_layers_backward(loss, spikes, ctx.features, counts, *tensors, *settings)
+    betas, thresholds = tensors[5:7]
+    per_layer = []
+    for i, needed in enumerate(zip(*needs, strict=True)):
+        weight, sums, initial = found[3 * i + 1 : 3 * i + 4]
+        got = Gradients(weight, sums, initial, None)
+        per_layer.append(gradients_of(got, betas[i], thresholds[i], needed))
     return (
-        of_spikes if needs_spikes else None,
-        _asked(of_weight, needs_weight),
-        of_bias,
-        [
-            of_clamped(total[1], beta) if needed else None
-            for total, beta, needed in zip(sums, betas, needs_beta, strict=True)
-        ],
-        [
-            total[2].sum_to_size(threshold.shape) if needed else None
-            for total, threshold, needed in zip(sums, thresholds, needs_threshold, strict=True)
-        ],
-        _asked(of_initial, needs_initial),
+        found[0] if needs_spikes else None,
+        *map(list, zip(*per_layer, strict=True)),
         [None] * count,
         *[None] * len(ctx.settings),
     )
 
 
-def _asked(gradients: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
-    return [gradient if need else None for gradient, need in zip(gradients, needed, strict=True)]
-
-
 leaky_layers.register_autograd(_backward, setup_context=_setup_context)
 
 
-class _Untraced(torch.autograd.Function):
-    """The same without the operators in between."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, spikes: Tensor, settings: tuple[Any, ...], *tensors: Tensor
-    ) -> tuple[Tensor, ...]:
-        *lists, masks = _in_lists(tensors)
-        *codes, record, final, keep = settings
-        stack = stack_of(*lists, *codes)
-        output, ctx.prepared = run_and_keep(spikes, stack, masks, record, final=final, keep=keep)
-        _setup_context(ctx, (spikes, *lists, masks, *settings), output)
-        return tuple(output)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        needs_spikes, _, *needs = ctx.needs_input_grad
-        structured = [needs_spikes, *_in_lists(needs)]
-        differentiate = functools.partial(_differentiate, ctx.prepared)
-        of_spikes, *of_lists = _gradients(ctx, structured, gradients, differentiate)
-        return of_spikes, None, *(one for of_list in of_lists[:TENSORS] for one in of_list)
-
-
-def _differentiate(
-    prepared: Sequence[Any],
-    loss: Sequence[Tensor],
-    spikes: Tensor,
-    features: int,
-    counts: Tensor,
-    words: Sequence[Tensor],
-    tiles: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    *given: Any,
-) -> list[Tensor]:
-    """Do what `differentiate_network` does, with preparations of the forward pass."""
-    *lists, record, wanted = given
-    stack, signals = received(spikes, features, counts, words, kept, *lists)
-    return differentiate_layers(stack, signals, tiles, prepared, loss, record, wanted)
-
-
-def _in_lists(flat: Sequence[Any]) -> list[list[Any]]:
-    count = len(flat) // TENSORS
-    return [list(flat[i * count : (i + 1) * count]) for i in range(TENSORS)]
-
-
 def call(
-    spikes: Tensor, lists: Sequence[Sequence[Tensor]], settings: tuple[Any, ...]
-) -> Sequence[Tensor]:
-    """Call `run_network` with its lists of tensors and its settings, differentiably.
-
-    Parameters
-    ----------
-    spikes
-        ``[T, B, F]``.
-    lists
-        weights, biases, betas, thresholds, initials and masks.
-    settings
-        The other arguments, in order.
-    """
-    if torch.compiler.is_compiling() or type(spikes.detach()) is not Tensor:
-        outputs: Sequence[Tensor] = leaky_layers(spikes, *lists, *settings)
-        return outputs
-    if settings[-1]:
-        flat: Sequence[Tensor] = _Untraced.apply(  # type: ignore[no-untyped-call]
-            spikes, settings, *(tensor for one in lists for tensor in one)
+    spikes: Tensor, stack: Sequence[Layer], masks: Sequence[Tensor | None], asked: Asked
+) -> tuple[list[Shown], Tensor]:
+    """Run layers as an operator; return what they show, and their spikes, ``[L, B]``."""
+    *tensors, resets, slopes, _, scales = zip(*stack, strict=True)
+    lists = [list(map(nothing_or, kind)) for kind in (*tensors, masks)]
+    numbers = [float(number) for slope in slopes for number in slope]
+    settings = (list(resets), numbers, list(scales), *asked)
+    *fields, counts, _ = leaky_layers(spikes, *lists, *settings)
+    everything = []
+    for index, record in enumerate(asked.record):
+        fired, membrane, final, *_ = fields[PER_LAYER * index : PER_LAYER * (index + 1)]
+        everything.append(
+            Shown(
+                fired if record else None,
+                membrane if record else None,
+                final if asked.final else None,
+            )
         )
-        return flat
-    arguments: tuple[Any, ...] = (*lists, *settings)
-    return run_network(spikes, *arguments)
+    return everything, counts[1:]
+
+
+def _stack_of(
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    betas: Sequence[Tensor],
+    thresholds: Sequence[Tensor],
+    initials: Sequence[Tensor],
+    resets: Sequence[int],
+    slopes: Sequence[float],
+    scales: Sequence[float],
+) -> list[Layer]:
+    """Put layers together of the lists that `run_network` takes."""
+    return [
+        Layer(
+            weight if weight.dim() == 2 else None,
+            _some(bias),
+            beta,
+            threshold,
+            _some(initial),
+            reset,
+            (int(slopes[3 * i]), slopes[3 * i + 1], slopes[3 * i + 2]),
+            scale=scale,
+        )
+        for i, (weight, bias, beta, threshold, initial, reset, scale) in enumerate(
+            zip(weights, biases, betas, thresholds, initials, resets, scales, strict=True)
+        )
+    ]
+
+
+def _received(
+    stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
+) -> list[Signal]:
+    """Return what each layer received."""
+    of_input, *of_layers = counts.numpy()
+    if _are_spikes(counts):
+        signals = [receive_words(features, words[0], of_input)]
+    else:
+        signals = [receive_dense(spikes, stack[0].beta.dtype)]
+    for layer, fired, number in zip(stack[:-1], words[1:], of_layers[:-1], strict=True):
+        size = layers.layer_size(signals[-1], layer)
+        signals.append(layers.pass_on(fired, number, layer, size))
+    return signals
+
+
+def _are_spikes(counts: Tensor) -> bool:
+    """Return whether the input was spikes, by the counts that `run_network` returned."""
+    # Of an input that is no spikes, all samples have -1: one of them tells.
+    return not counts.shape[1] or int(counts[0, 0]) >= 0
+
+
+def nothing_or(tensor: Tensor | None) -> Tensor:
+    """Return a tensor, or one of no elements that stands for none."""
+    return torch.empty(0, device="cpu") if tensor is None else tensor
+
+
+def _some(tensor: Tensor) -> Tensor | None:
+    return tensor if tensor.dim() > 1 or tensor.numel() else None
