@@ -33,6 +33,7 @@ CODES = {"rate": RateEncoder, "latency": LatencyEncoder}
 USERS = (
     "spikemnist.encoding.kernels",
     "spikemnist.ops.event_driven.events",
+    "spikemnist.ops.event_driven.gradients",
     "spikemnist.ops.event_driven.layers",
     "spikemnist.ops.event_driven.separable",
     "spikemnist.ops.event_driven.tiles",

@@ -38,14 +38,13 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
     Vector loads that straddle two cache lines cost twice as much, hence the alignment.
     """
-    kind = _numpy(dtype)
-    size = math.prod(shape) * kind.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
     buffer = _take(size)
     # The tensor keeps this view alive, and only the tensor does. When it is gone the buffer is
     # free again.
-    view = np.ndarray(shape, kind, buffer.numpy())
+    view = np.ndarray(shape, _numpy(dtype), buffer.numpy())
     reference = weakref.ref(view, _returned)
     _lent[id(reference)] = reference, buffer
     return torch.from_numpy(view)

@@ -20,6 +20,7 @@ row of their lane.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,12 @@ _NUMBER = ir.FunctionType(ir.IntType(32), [])
 
 def tickets(lanes: int, units: int, fork: int = 0, number: int = 0) -> NDArray[np.int64]:
     """Return a table of tickets, none of whose units has been taken."""
+    table: NDArray[np.int64] = _unused(lanes, units, fork, number).copy()
+    return table
+
+
+@functools.lru_cache(maxsize=256)
+def _unused(lanes: int, units: int, fork: int, number: int) -> NDArray[np.int64]:
     table = np.zeros((lanes, ROW), np.int64)
     table[:, 0] = range(lanes)
     table[:, 1:5] = lanes, units, fork, number

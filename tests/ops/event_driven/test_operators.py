@@ -136,9 +136,10 @@ def test_the_backward_operator_keeps_the_rules(sample: str, everything: bool) ->
     ]
     weighed = [weight.dim() == 2 for weight in lists[0]]
     initial = [start.numel() > 0 for start in lists[4]]
-    wanted = [everything]
+    wanted = []  # for each layer: weight, beta or threshold, initial membranes, what came in
     for index in range(len(by_layer)):
         wanted += [weighed[index], everything, everything and initial[index]]
+        wanted += [everything or index > 0]
     torch.library.opcheck(
         leaky_layers_backward,
         (

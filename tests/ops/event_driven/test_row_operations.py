@@ -260,7 +260,7 @@ SURROGATES = [
 @kernel
 def _slope(ticket, units, row, membrane, threshold, kind, first, second):
     if next_unit(ticket) < units:
-        through_spikes(row, membrane, threshold, kind, first, second)
+        through_spikes(kind, row, row, membrane, threshold, first, second)
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES, ids=repr)

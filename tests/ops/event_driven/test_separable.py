@@ -70,7 +70,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     separate = separable.separate
 
-    def count(gradient: Tensor, beta: Tensor) -> separable.Separable:
+    def count(gradient: Tensor, beta: float) -> separable.Separable:
         calls.append(len(gradient))
         return separate(gradient, beta)
 

@@ -1,10 +1,12 @@
 """The event-driven engine: kernels for the CPU that work only where a spike is.
 
 Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
-packs spikes into bits and lists them; `forward` and `backward` are the kernels of a layer, built
-of row operations (`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` gives the
-kernels what they need; `network` runs all of them, and `operators` makes torch know it. In front of
-neurons with pixels, `convolution` weighs spikes, and `pooled` pools and runs the neurons.
+packs spikes into bits and lists them, and `signals` are what layers hand on; `forward`, `backward`
+with `weight_gradient`, and `separable` are the kernels of a layer, built of row operations (`bits`,
+`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` and `gradients` give the
+kernels what they need; `network` runs all layers, `autograd` makes torch know it, and `operators`
+its compiler. In front of neurons with pixels, `convolution` weighs spikes, and `pooled` pools and
+runs the neurons.
 """
 
 from __future__ import annotations

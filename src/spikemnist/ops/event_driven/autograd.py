@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.ops.event_driven import layers, network
-from spikemnist.ops.event_driven.layers import Wanted
+from spikemnist.ops.event_driven import network
+from spikemnist.ops.event_driven.gradients import Gradients, Wanted, of_clamped
 from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.signals import receive_dense
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.ops.event_driven.layers import Gradients, Layer
+    from spikemnist.ops.event_driven.layers import Layer
 
 TENSORS = 5
 """Of a layer: see `Layer.tensors`."""
@@ -110,7 +110,7 @@ def gradients_of(
     return [
         got.weight if needs_weight else None,
         got.sums[0] if needs_bias else None,
-        layers.of_clamped(got.sums[1], beta) if needs_beta else None,
+        of_clamped(got.sums[1], beta) if needs_beta else None,
         got.sums[2].sum_to_size(threshold.shape) if needs_threshold else None,
         got.initial if needs_initial else None,
     ]

@@ -32,7 +32,7 @@ from spikemnist.ops.event_driven.forward import (
 )
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.slopes import through_spikes
+from spikemnist.ops.event_driven.slopes import back_through_time, through_spikes
 from spikemnist.ops.event_driven.tiles import (
     add_part,
     aligned_rows,
@@ -189,6 +189,9 @@ def run_backward(
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
     weights = room_for_tile(past.drive.weights, neurons.beta)
+    places = np.empty(steps, np.int64)
+    for t in range(steps):
+        places[t] = single(t, burst)
     # A whole gradient stays in the second-level cache until it is done.
     whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
@@ -212,10 +215,10 @@ def run_backward(
                 rows = membrane if past.again else past.membrane[b, m]
                 # Groups of several samples have no tables: two rows for each timestep.
                 own = delta[2 * (b - begin) * steps :]
-                _adjoint(neurons, slope, rows, incoming, b, m, burst, own, scratch, sums)
-                _hand_out(outgoing, b, m, burst, own, scratch, steps)
+                _adjoint(neurons, slope, rows, incoming, b, m, places, own, scratch, sums)
+                _hand_out(outgoing, b, m, places, own, scratch)
                 if weighed and events.direct:
-                    add_by_timestep(events.by_timestep, b, own, gradient)
+                    add_by_timestep(events.by_timestep, b, places, own, gradient)
             if weighed and not events.direct:
                 tabulate(delta, (end - begin) * steps, burst)
                 add_by_neuron(events.by_neuron, g, delta, gradient)
@@ -235,12 +238,12 @@ def _adjoint(
     incoming: Incoming,
     b: int,
     m: int,
-    burst: int,
+    places: Array,
     delta: Array,
     scratch: Array,
     sums: Array,
 ) -> None:
-    """Fill ``delta`` from the rows of the membrane.
+    """Fill the rows ``delta[places]`` from those of the membrane.
 
     ``scratch`` holds the initial membrane in its row `START`; `CARRIED` takes the gradient of it.
     """
@@ -264,6 +267,24 @@ def _adjoint(
         add_part(amplitude, incoming.above[0, b], m)
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
+    alone = not (kept or from_loss or on_membrane or parameters) and reset != ZERO
+    if separable and alone:
+        back_through_time(
+            kind,
+            steps,
+            delta,
+            places,
+            carried,
+            total,
+            membrane,
+            profile,
+            amplitude,
+            beta,
+            threshold,
+            first,
+            second,
+        )
+        return
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start
         among = 1 if separable else t % TOGETHER
@@ -284,8 +305,8 @@ def _adjoint(
         if from_loss:
             add_part(through, incoming.spikes[t, b], m)
         if wide or from_loss:
-            through_spikes(through, at(membrane, t), threshold, kind, first, second)
-        now = at(delta, single(t, burst))
+            through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
+        now = at(delta, places[t])
         if on_membrane:
             add_part(carried, incoming.membrane[t, b], m)
         if parameters:
@@ -329,20 +350,20 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 
 @inlined
 def _hand_out(
-    outgoing: Outgoing, b: int, m: int, burst: int, delta: Array, scratch: Array, steps: int
+    outgoing: Outgoing, b: int, m: int, places: Array, delta: Array, scratch: Array
 ) -> None:
     """Write the gradients that each sample has to itself.
 
     Row `CARRIED` of ``scratch`` is that of the initial membrane; the first one is free.
     """
-    carried, total = at(scratch, CARRIED), at(scratch, 0)
+    carried, total, steps = at(scratch, CARRIED), at(scratch, 0), len(places)
     if len(outgoing.initial):
         put_part(outgoing.initial[b], m, carried)
     if len(outgoing.adjoint) == steps:
         for t in range(steps):
-            put_part(outgoing.adjoint[t, b], m, at(delta, single(t, burst)))
+            put_part(outgoing.adjoint[t, b], m, at(delta, places[t]))
     elif len(outgoing.adjoint):
         clear(total)
         for t in range(steps):
-            add(total, total, at(delta, single(t, burst)))
+            add(total, total, at(delta, places[t]))
         put_part(outgoing.adjoint[0, b], m, total)

@@ -190,9 +190,9 @@ def _count(ticket: Array, units: int, words: Array, counts: Array) -> None:
 def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     """List the events of each sample in the order of their timesteps."""
     batch, steps, width = words.shape
-    starts = np.empty((batch, steps + 1), np.int64)
-    ends = np.cumsum(counts + SPILL)
-    starts[:, 0] = ends - counts - SPILL
+    starts, room = np.empty((batch, steps + 1), np.int64), counts + SPILL
+    ends = room.cumsum()
+    starts[:, 0] = ends - room
     neurons = _indices(int(ends[-1]) if batch else 0, width * WIDTH)
     bits, work = words.numpy().view(np.uint64), words.numel() + len(neurons)
     parallel(_by_timestep, batch, bits, neurons, starts, work=work)

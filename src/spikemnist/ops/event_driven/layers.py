@@ -1,4 +1,4 @@
-"""Leaky layers one after the other, forward and backward: which kernel gets what.
+"""One layer of leaky neurons: which kernel gets what.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input.
 """
@@ -13,16 +13,8 @@ import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
-from spikemnist.ops.dynamics import is_constant
-from spikemnist.ops.event_driven import events, separable
-from spikemnist.ops.event_driven.backward import (
-    Incoming,
-    Outgoing,
-    Past,
-    Slope,
-    run_backward,
-)
-from spikemnist.ops.event_driven.forward import ZERO, Drive, Neurons, Trace, run_forward
+from spikemnist.ops.event_driven import events
+from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.signals import (
     Signal,
@@ -31,19 +23,13 @@ from spikemnist.ops.event_driven.signals import (
     is_sparse,
     receive_words,
 )
-from spikemnist.ops.event_driven.tiles import tile_parameters, tile_weights, tiles_of
-from spikemnist.ops.event_driven.weight_gradient import Events, sum_slices
+from spikemnist.ops.event_driven.tiles import numbers_of, tile_parameters, tiles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     Array = NDArray[Any]
-
-NARROW = 64
-"""Neurons up to which a layer's adjoint is weighed tile by tile in the backward kernel below it."""
 
 DIRECT_UP_TO = 2
 """Tiles up to which the weight gradient takes events by timestep: see `Events`."""
@@ -102,7 +88,7 @@ def forward(
     the memory may be left unwritten, see `is_rerun`.
     """
     size, dtype = layer_size(signal, layer), layer.beta.dtype
-    neurons, drive = _prepare(signal, layer, steps, size)
+    neurons, drive = prepare(signal, layer, steps, size)
     tiles = tiles_of(size)
     words = memory.empty((batch, steps, tiles), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
@@ -120,7 +106,7 @@ def forward(
     if not again:
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
-            drive = drive._replace(**_no_events()._asdict())
+            drive = drive._replace(**no_events()._asdict())
     return Activity(words, counts.sum(0), membrane, last, Prepared(neurons, drive))
 
 
@@ -137,9 +123,13 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return receive_words(size, words, events.count(words), layer.scale)
 
 
-def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
-    beta, bias = layer.beta.detach().clamp(0, 1), 0.0 if layer.bias is None else layer.bias
-    values = [(beta, 0.0), (layer.threshold, np.inf), (bias, 0.0)]
+def prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
+    """Bring a layer and what it receives into the form that kernels take.
+
+    Unless it is to ``run``, what drives it is left out but for the initial membranes.
+    """
+    bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
+    values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
     tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
     neurons = Neurons(tiled_beta, threshold, layer.reset)
     return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
@@ -148,23 +138,23 @@ def _prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool =
 def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
-    by_timestep = _no_events()
+    by_timestep = no_events()
     if not run:
         pass  # the initial membranes are all that is wanted
     elif layer.weight is None:
-        current = _scaled(densify(signal, dtype).detach(), signal.scale).contiguous().numpy()
+        current = scaled(densify(signal, dtype).detach(), signal.scale).contiguous().numpy()
     elif is_sparse(signal, steps):
         assert signal.words is not None
         assert signal.counts is not None
-        weights = array_of(_scaled(layer.weight, signal.scale), 2, dtype)
+        weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
         by_timestep = events.by_timestep(signal.words, signal.counts)
     else:
         dense = densify(signal, dtype).detach()
-        current = _product(dense, _scaled(layer.weight, signal.scale).T).numpy()
+        current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
     return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
 
 
-def _product(dense: Tensor, matrix: Tensor) -> Tensor:
+def product(dense: Tensor, matrix: Tensor) -> Tensor:
     """Return the matrix product of the last axis, ``[T, B, N]``, in memory that is used again."""
     shape = (*dense.shape[:-1], matrix.shape[1])
     out = memory.empty(shape, matrix.dtype)
@@ -172,19 +162,30 @@ def _product(dense: Tensor, matrix: Tensor) -> Tensor:
     return out
 
 
-def _scaled(tensor: Tensor, scale: float) -> Tensor:
+def scaled(tensor: Tensor, scale: float) -> Tensor:
+    """Return a tensor times what dropout multiplies spikes by."""
     return tensor if scale == 1 else tensor * scale
+
+
+def clamped(beta: Tensor) -> Array | float:
+    """Return beta as neurons have it, within 0 and 1."""
+    numbers = numbers_of(beta)
+    return min(max(numbers, 0.0), 1.0) if isinstance(numbers, float) else numbers.clip(0, 1)
 
 
 def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
     """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
     if tensor is None:
         return nothing(dims, dtype)
-    array: Array = tensor.detach().to(dtype).contiguous().numpy()
+    tensor = tensor.detach()
+    # Asked first: a conversion that has nothing to do takes longer than the rest of it.
+    tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
+    array: Array = tensor.contiguous().numpy()
     return array
 
 
-def _no_events() -> events.ByTimestep:
+def no_events() -> events.ByTimestep:
+    """Return an empty list."""
     return events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
 
 
@@ -193,200 +194,3 @@ def nothing(dims: int, dtype: torch.dtype) -> Array:
     """Return an array of length 0, which tells a kernel that there is none."""
     array: Array = memory.empty((0,) * dims, dtype).numpy()
     return array
-
-
-class Wanted(NamedTuple):
-    """Which gradients of a layer are asked for."""
-
-    weight: bool
-    parameters: bool
-    initial: bool
-    signal: bool
-
-
-class Above(NamedTuple):
-    """The gradient that a layer gets from the one above it.
-
-    ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight`` ``[C, N]``, to be multiplied;
-    or the product itself, ``[T, B, N]``, and None. Where a ``profile`` ``[T]`` is given, the
-    adjoint has one timestep, which it multiplies.
-    """
-
-    adjoint: Tensor
-    weight: Tensor | None
-    profile: Array | None = None
-
-
-class Gradients(NamedTuple):
-    """The gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
-
-    ``adjoint`` and ``profile`` are what the layer below gets: see `Above`.
-    """
-
-    weight: Tensor | None
-    sums: Tensor
-    initial: Tensor | None
-    adjoint: Tensor | None
-    profile: Array | None = None
-
-
-def backward(
-    signal: Signal,
-    layer: Layer,
-    membrane: Tensor,
-    loss: Sequence[Tensor | None],
-    above: Above | None,
-    wanted: Wanted,
-    *,
-    recorded: bool,
-    prepared: Prepared | None,
-) -> Gradients:
-    """Differentiate one layer.
-
-    ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and its
-    last membranes, ``[B, N]``. ``prepared`` is what the forward pass has left, if it is at hand.
-    """
-    if above is None and _is_separable(signal, layer, loss, wanted):
-        return _backward_separable(signal, layer, loss, wanted)
-    batch, tiles, steps, _ = membrane.shape
-    size, dtype = layer_size(signal, layer), layer.beta.dtype
-    again = not recorded and is_rerun(signal, steps)
-    sparse = wanted.weight and is_sparse(signal, steps)
-    dense_weight = wanted.weight and not sparse and layer.weight is not None
-    constant = signal.dense is not None and len(signal.dense) < steps
-    adjoint = None
-    if wanted.signal or dense_weight:
-        adjoint = memory.empty((1 if constant and not wanted.signal else steps, batch, size), dtype)
-    # Few tiles are worked at for several slices of the batch, so that no thread goes without.
-    slices = max(1, min(8 // tiles, batch))
-    weight = memory.empty((size, signal.features), dtype) if sparse else None
-    features = signal.features if sparse and slices > 1 else 0
-    parts = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
-    sums = memory.empty((slices, 3 if wanted.parameters else 1, tiles, WIDTH), dtype)
-    initial = memory.empty((batch, size), dtype) if wanted.initial else None
-    number = parts.dtype.type
-    neurons, drive = prepared or _prepare(signal, layer, steps, size, run=again)
-    listed = _events(signal, drive, batch, tiles, slices, sparse=sparse)
-    parallel(
-        run_backward,
-        tiles * slices,
-        neurons,
-        Slope(layer.slope[0], number(layer.slope[1]), number(layer.slope[2])),
-        Past(membrane.numpy(), drive, again),
-        _incoming(layer, loss, above, dtype),
-        listed,
-        Outgoing(
-            array_of(weight if slices == 1 else None, 2, dtype),
-            parts,
-            sums.numpy(),
-            array_of(initial, 2, dtype),
-            array_of(adjoint, 3, dtype),
-        ),
-        work=batch * steps * tiles * 20 + signal.total * tiles,
-    )
-    if weight is not None and slices > 1:
-        parallel(sum_slices, tiles, parts, weight.numpy(), work=parts.size // 16)
-    if dense_weight:
-        weight = _dense_weight(signal, adjoint)
-    if weight is not None and signal.scale != 1:
-        weight *= signal.scale
-    total = sums[0] if slices == 1 else sums.sum(0)
-    return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
-
-
-def _is_separable(
-    signal: Signal, layer: Layer, loss: Sequence[Tensor | None], wanted: Wanted
-) -> bool:
-    """Return whether the adjoint does not depend on what the neurons did: see `separable`."""
-    spikes, membrane, final = loss
-    return (
-        spikes is None
-        and final is None
-        and membrane is not None
-        and is_constant(membrane)
-        and layer.beta.numel() == 1
-        and layer.reset != ZERO
-        and signal.words is not None
-        and not wanted.parameters
-        and not wanted.initial
-    )
-
-
-def _backward_separable(
-    signal: Signal, layer: Layer, loss: Sequence[Tensor | None], wanted: Wanted
-) -> Gradients:
-    gradient, weight = loss[1], None
-    assert gradient is not None
-    assert signal.words is not None
-    adjoint = separable.separate(gradient.to(layer.beta.dtype), layer.beta)
-    if wanted.weight:
-        weight = memory.empty((gradient.shape[2], signal.features), layer.beta.dtype)
-        separable.weigh_spikes(adjoint, signal.words.numpy().view(np.uint64), weight.numpy())
-        weight = _scaled(weight, signal.scale)
-    sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
-    amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis]) if wanted.signal else None
-    return Gradients(weight, sums, None, amplitude, adjoint.profile)
-
-
-def of_clamped(total: Tensor, beta: Tensor) -> Tensor:
-    """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
-
-    That of the clamp, which snnTorch applies, is 1 inside and on the bounds.
-    """
-    return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
-
-
-def _incoming(
-    layer: Layer, loss: Sequence[Tensor | None], above: Above | None, dtype: torch.dtype
-) -> Incoming:
-    spikes, membrane, final = loss
-    adjoint, weights = None, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
-    profile = nothing(1, dtype)
-    if above is not None:
-        adjoint = above.adjoint
-        profile = profile if above.profile is None else above.profile
-        if above.weight is not None and len(above.weight) <= NARROW:
-            weights = tile_weights(above.weight.T)
-        elif above.weight is not None:
-            adjoint = _product(adjoint, above.weight)
-    kept = np.empty((0, 0, 0), np.uint64)
-    if layer.kept is not None:
-        kept = layer.kept.numpy().view(np.uint64)
-    return Incoming(
-        array_of(spikes, 3, dtype),
-        array_of(membrane, 3, dtype),
-        array_of(final, 2, dtype),
-        array_of(adjoint, 3, dtype),
-        weights,
-        profile,
-        kept,
-        weights.dtype.type(layer.scale),
-    )
-
-
-def _events(
-    signal: Signal, drive: Drive, batch: int, tiles: int, slices: int, *, sparse: bool
-) -> Events:
-    nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    by_timestep = _no_events()
-    by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
-    direct = tiles <= DIRECT_UP_TO
-    if sparse:
-        assert signal.words is not None
-        assert signal.counts is not None
-        if direct and drive.starts.shape[1] > 1:
-            by_timestep = events.ByTimestep(drive.neurons, drive.starts)
-        elif direct:
-            by_timestep = events.by_timestep(signal.words, signal.counts)
-        else:
-            # A slice ends where it would without a weight gradient, in no middle of a group.
-            by_neuron = events.by_neuron(signal.words, signal.counts, grouped=slices == 1)
-    return Events(by_timestep, by_neuron, direct)
-
-
-def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:
-    assert adjoint is not None
-    dense = densify(signal, adjoint.dtype).detach()
-    if len(dense) < len(adjoint):
-        adjoint = adjoint.sum(0, keepdim=True)
-    return torch.mm(adjoint.flatten(0, 1).T, dense.flatten(0, 1))

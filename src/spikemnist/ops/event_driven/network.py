@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.ops.event_driven import events, layers
-from spikemnist.ops.event_driven.layers import Above, Wanted
+from spikemnist.ops.event_driven import events, gradients, layers
+from spikemnist.ops.event_driven.gradients import Above
 from spikemnist.ops.event_driven.signals import receive, receive_dense
 from spikemnist.ops.event_driven.tiles import untile
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.ops.event_driven.layers import Activity, Gradients, Layer, Prepared
+    from spikemnist.ops.event_driven.gradients import Gradients, Wanted
+    from spikemnist.ops.event_driven.layers import Activity, Layer, Prepared
     from spikemnist.ops.event_driven.signals import Signal
 
 
@@ -147,9 +148,10 @@ def differentiate(
     of_input, of_layers
         ``[T, B, F]`` or None; and the gradients of each layer.
     """
-    above, of_layers = None, list[layers.Gradients]()
+    of_layers: list[Gradients] = []
+    above = None
     for index in reversed(range(len(stack))):
-        got = layers.backward(
+        got = gradients.backward(
             received[index],
             stack[index],
             tiles[index],

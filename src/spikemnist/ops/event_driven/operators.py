@@ -18,7 +18,8 @@ from torch import Tensor
 
 from spikemnist.ops.event_driven import layers, network
 from spikemnist.ops.event_driven.autograd import gradients_of, wanted_of
-from spikemnist.ops.event_driven.layers import Gradients, Layer, Wanted
+from spikemnist.ops.event_driven.gradients import Gradients, Wanted
+from spikemnist.ops.event_driven.layers import Layer
 from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.signals import Signal, receive_dense, receive_words

@@ -30,10 +30,11 @@ from spikemnist.ops.event_driven.backward import (
     step_back_to_zero,
 )
 from spikemnist.ops.event_driven.forward import RESETS, ZERO, Neurons, step
-from spikemnist.ops.event_driven.layers import array_of, nothing, of_clamped
+from spikemnist.ops.event_driven.gradients import of_clamped
+from spikemnist.ops.event_driven.layers import array_of, clamped, nothing
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
-from spikemnist.ops.event_driven.tiles import aligned_rows, tile_parameters, tiles_of
+from spikemnist.ops.event_driven.tiles import aligned_rows, numbers_of, tile_parameters, tiles_of
 from spikemnist.ops.event_driven.windows import pool, spread
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def _flat(signal: Tensor) -> Array:
 
 
 def _neurons(beta: Tensor, threshold: Tensor, count: int, reset: int) -> Neurons:
-    values = [(beta.detach().clamp(0, 1), 0.0), (threshold, np.inf)]
+    values = [(clamped(beta), 0.0), (numbers_of(threshold), np.inf)]
     tiled_beta, tiled_threshold = tile_parameters(values, count, beta.dtype)
     return Neurons(tiled_beta, tiled_threshold, reset)
 
@@ -353,7 +354,9 @@ def _differentiate(
     beta, threshold = at(neurons.beta, row), at(neurons.threshold, row)
     spiked, was = at(through, row), at(before, row)
     if on_spikes:
-        through_spikes(spiked, at(now, row), threshold, slope.kind, slope.first, slope.second)
+        through_spikes(
+            slope.kind, spiked, spiked, at(now, row), threshold, slope.first, slope.second
+        )
     here, back, whole = at(delta, row), at(carried, row), at(total, row)
     if neurons.reset == ZERO:
         step_back_to_zero(here, whole, back, whole, back, spiked, beta, was, threshold)

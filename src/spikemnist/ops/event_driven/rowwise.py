@@ -14,11 +14,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
 
-from spikemnist.ops.event_driven.registers import Rows
+from spikemnist.ops.event_driven.registers import INDEX, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,11 +105,7 @@ def rowwise(formula: Callable[..., Any]) -> Callable[..., None]:
     """
 
     def operation(*arguments: Any) -> None:
-        inputs = formula.__code__.co_argcount
-        outputs, inputs_ = arguments[:-inputs], arguments[-inputs:]
-        results = formula(*inputs_)
-        for out, result in zip(outputs, results if len(outputs) > 1 else [results], strict=True):
-            out[:] = result
+        _interpret(formula, arguments)
 
     @intrinsic  # type: ignore[untyped-decorator]
     def code(typing: Any, arguments: Any) -> Any:
@@ -123,19 +120,129 @@ def rowwise(formula: Callable[..., Any]) -> Callable[..., None]:
     return operation
 
 
+def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+    """Return ``operation(which, out, *arguments)``: `rowwise` with one of several formulas."""
+
+    def operation(which: int, *arguments: Any) -> None:
+        _interpret(formulas[which], arguments)
+
+    return _switch(operation, formulas, _trace)
+
+
+def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+    """Return an operation that goes back in time with two rows that stay in registers.
+
+    It is ``operation(which, steps, out, places, carried, total, rows, factors, *constants)``. With
+    one of several formulas, and from the last timestep to the first, it sets the row
+    ``out[places[t]]`` and the rows ``carried`` and ``total`` to
+    ``formula(carried, total, rows[t], factors[t], *constants)``.
+    """
+
+    def operation(
+        which: int,
+        steps: int,
+        out: Array,
+        places: Array,
+        carried: Array,
+        total: Array,
+        rows: Array,
+        factors: Array,
+        *constants: Any,
+    ) -> None:
+        for t in reversed(range(steps)):
+            result = formulas[which](carried, total, rows[t], factors[t], *constants)
+            out[places[t]], carried[:], total[:] = result
+
+    return _switch(operation, formulas, _trace_backwards)
+
+
+def _switch(
+    operation: Callable[..., None],
+    formulas: Sequence[Callable[..., Any]],
+    trace: Callable[..., None],
+) -> Callable[..., None]:
+    """Give an operation its code: that of one of several formulas, by its first argument."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def code(typing: Any, which: Any, arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            parts = cgutils.unpack_tuple(builder, values[1])
+            after = builder.append_basic_block("after")
+            switch = builder.switch(values[0], after)
+            for index, formula in enumerate(formulas):
+                case = builder.append_basic_block("case")
+                switch.add_case(ir.Constant(values[0].type, index), case)
+                builder.position_at_end(case)
+                trace(formula, context, builder, list(arguments), parts)
+                builder.branch(after)
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        return types.void(which, arguments), generate
+
+    overload(operation)(lambda which, *arguments: lambda which, *arguments: code(which, arguments))
+    return operation
+
+
+def _interpret(formula: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    inputs = formula.__code__.co_argcount
+    outputs = arguments[:-inputs]
+    results = formula(*arguments[-inputs:])
+    for out, result in zip(outputs, results if len(outputs) > 1 else [results], strict=True):
+        out[:] = result
+
+
 def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
     inputs = formula.__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
-    loaded = []
-    for kind, value in zip(kinds[-inputs:], values[-inputs:], strict=True):
-        if isinstance(kind, (types.Array, types.CPointer)):
-            loaded.append(rows.load(rows.address(kind, value)))
-        else:
-            loaded.append([rows.splat(value)] * rows.count)
+    loaded = [_load(rows, *one) for one in zip(kinds[-inputs:], values[-inputs:], strict=True)]
+    results = _results(formula, builder, loaded)
+    for kind, value, result in zip(kinds, values, results, strict=False):
+        rows.store(result, rows.address(kind, value))
+
+
+def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    steps, (places, factors) = (
+        values[0],
+        (make_array(kinds[index])(context, builder, values[index]).data for index in (2, 6)),
+    )
+    out, carried, total, table = (rows.address(kinds[i], values[i]) for i in (1, 3, 4, 5))
+    constants = [_load(rows, *one) for one in zip(kinds[7:], values[7:], strict=True)]
+    last = builder.sub(steps, ir.Constant(INDEX, 1))
+
+    def body(index: Any, states: list[Any]) -> list[Any]:
+        t = builder.sub(last, index)
+        place, factor = (
+            builder.load(builder.gep(data, [t], inbounds=True)) for data in (places, factors)
+        )
+        given = [
+            states[: rows.count],
+            states[rows.count :],
+            rows.load(rows.of_table(table, t)),
+            [rows.splat(factor)] * rows.count,
+            *constants,
+        ]
+        result, *new = _results(formula, builder, given)
+        rows.store(result, rows.of_table(out, place))
+        return [*new[0], *new[1]]
+
+    states = [*rows.load(carried), *rows.load(total)]
+    states = rows.loop(ir.Constant(INDEX, 0), steps, 1, states, body)
+    rows.store(states[: rows.count], carried)
+    rows.store(states[rows.count :], total)
+
+
+def _load(rows: Rows, kind: Any, value: Any) -> list[Any]:
+    if isinstance(kind, (types.Array, types.CPointer)):
+        return rows.load(rows.address(kind, value))
+    return [rows.splat(value)] * rows.count
+
+
+def _results(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
+    """Return the rows that a formula makes of rows."""
     results = []
-    for part in zip(*loaded, strict=True):
+    for part in zip(*rows, strict=True):
         result = formula(*(Vector(builder, value) for value in part))
         results.append(result if isinstance(result, tuple) else (result,))
-    for index, kind in enumerate(kinds[:-inputs]):
-        address = rows.address(kind, values[index])
-        rows.store([result[index].value for result in results], address)
+    return [[one.value for one in row] for row in zip(*results, strict=True)]

@@ -15,6 +15,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the layer, ``F`` features
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,14 +43,20 @@ class Separable(NamedTuple):
     amplitude: Array
 
 
-def separate(gradient: Tensor, beta: Tensor) -> Separable:
+def separate(gradient: Tensor, beta: float) -> Separable:
     """Return the adjoint of a loss on membranes, of which ``gradient`` ``[T, B, C]`` is constant.
 
-    ``beta`` is one number for all neurons.
+    ``beta`` is that of all neurons, within 0 and 1.
     """
-    amplitude = np.ascontiguousarray(gradient[0].detach().numpy())
-    powers = np.float64(min(max(float(beta), 0.0), 1.0)) ** np.arange(len(gradient))
-    return Separable(powers.cumsum()[::-1].astype(amplitude.dtype), amplitude)
+    amplitude = gradient[0].contiguous().numpy()
+    return Separable(_profile(beta, len(gradient), amplitude.dtype), amplitude)
+
+
+@functools.lru_cache(maxsize=64)
+def _profile(beta: float, steps: int, dtype: np.dtype[Any]) -> Array:
+    powers = np.float64(beta) ** np.arange(steps)
+    profile: Array = powers.cumsum()[::-1].astype(dtype)
+    return profile
 
 
 def sum_over_time(adjoint: Separable) -> Array:

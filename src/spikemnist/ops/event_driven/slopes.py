@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._runtime.compiler import inlined
-from spikemnist.ops.event_driven.rowwise import exp, rowwise, where
+from spikemnist.ops.event_driven.rowwise import backwards, chosen, exp, where
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -27,10 +26,6 @@ from spikemnist.ops.surrogate import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 KINDS: dict[type[Surrogate], int] = {
     kind: code
@@ -73,19 +68,16 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     return (code, *parameters)
 
 
-@rowwise
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:
     scaled = scale * (membrane - threshold)
     return gradient * (height / (1 + scaled * scaled))
 
 
-@rowwise
-def _fast_sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any) -> Any:
+def _fast_sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:
     root = 1 + slope * abs(membrane - threshold)
     return gradient * (1 / (root * root))
 
 
-@rowwise
 def _sparse_fast_sigmoid(
     gradient: Any, membrane: Any, threshold: Any, slope: Any, cutoff: Any
 ) -> Any:
@@ -94,45 +86,68 @@ def _sparse_fast_sigmoid(
     return gradient * where(x > cutoff, 1 / (root * root), 0)
 
 
-@rowwise
-def _sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any) -> Any:
+def _sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:
     # Even in x: taken on the left, where the exponential does not overflow.
     decay = exp(-(slope * abs(membrane - threshold)))
     root = 1 + decay
     return gradient * (slope * decay / (root * root))
 
 
-@rowwise
-def _triangular(gradient: Any, membrane: Any, threshold: Any, height: Any) -> Any:
+def _straight_through(gradient: Any, membrane: Any, threshold: Any, _: Any, __: Any) -> Any:
+    return gradient
+
+
+def _triangular(gradient: Any, membrane: Any, threshold: Any, height: Any, _: Any) -> Any:
     return gradient * where(membrane - threshold < 0, height, -height)
 
 
-@rowwise
-def _heaviside(gradient: Any, membrane: Any, threshold: Any) -> Any:
+def _heaviside(gradient: Any, membrane: Any, threshold: Any, _: Any, __: Any) -> Any:
     return gradient * where(membrane > threshold, 1, gradient * 0)
 
 
-@rowwise
 def _spike_rate_escape(gradient: Any, membrane: Any, threshold: Any, beta: Any, slope: Any) -> Any:
     return gradient * (slope * exp(-(beta * abs(membrane - threshold - 1))))
 
 
-@inlined
-def through_spikes(
-    gradient: Array, membrane: Array, threshold: Array, kind: int, first: Any, second: Any
-) -> None:
-    """Multiply a row of gradients of the spikes by the surrogate derivative."""
-    if kind == 0:
-        _atan(gradient, gradient, membrane, threshold, first, second)
-    elif kind == 1:
-        _fast_sigmoid(gradient, gradient, membrane, threshold, first)
-    elif kind == 2:
-        _sparse_fast_sigmoid(gradient, gradient, membrane, threshold, first, second)
-    elif kind == 3:
-        _sigmoid(gradient, gradient, membrane, threshold, first)
-    elif kind == 5:
-        _triangular(gradient, gradient, membrane, threshold, first)
-    elif kind == 6:
-        _heaviside(gradient, gradient, membrane, threshold)
-    elif kind == 7:
-        _spike_rate_escape(gradient, gradient, membrane, threshold, first, second)
+_FORMULAS = (
+    _atan,
+    _fast_sigmoid,
+    _sparse_fast_sigmoid,
+    _sigmoid,
+    _straight_through,
+    _triangular,
+    _heaviside,
+    _spike_rate_escape,
+)
+"""In the order of `KINDS`."""
+
+
+def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what a layer's adjoint does in a timestep, where a factor is all that differs."""
+
+    def step(
+        carried: Any,
+        total: Any,
+        membrane: Any,
+        factor: Any,
+        amplitude: Any,
+        beta: Any,
+        threshold: Any,
+        first: Any,
+        second: Any,
+    ) -> Any:
+        through = formula(amplitude * factor, membrane, threshold, first, second)
+        delta = carried + through
+        return delta, beta * delta, total + delta
+
+    return step
+
+
+through_spikes = chosen(_FORMULAS)
+"""``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
+gradients of the spikes by the surrogate derivative."""
+
+back_through_time = backwards([_step_back(formula) for formula in _FORMULAS])
+"""``back_through_time(kind, steps, delta, places, carried, total, membrane, profile, amplitude,
+beta, threshold, first, second)`` writes all of a layer's adjoint to ``delta[places]``, where what
+comes to its spikes is ``profile[t] * amplitude`` and there is nothing else."""

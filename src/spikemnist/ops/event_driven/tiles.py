@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from spikemnist._runtime import memory
 from spikemnist._runtime.compiler import inlined, kernel
@@ -24,6 +23,7 @@ from spikemnist.ops.event_driven.vector import transpose_block
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -36,18 +36,26 @@ def tiles_of(neurons: int) -> int:
 
 
 def tile_parameters(
-    values: Sequence[tuple[Tensor | float, float]], neurons: int, dtype: torch.dtype
+    values: Sequence[tuple[Array | float, float]], neurons: int, dtype: torch.dtype
 ) -> list[Array]:
     """Return ``[M, WIDTH]`` for each pair of values, for all neurons or one for each, and padding.
 
     They are rows of one tensor, which is aligned as `aligned_rows` are.
     """
-    tiled = memory.empty((len(values), tiles_of(neurons) * WIDTH), dtype)
-    array = tiled.numpy()
-    for row, (value, padding) in zip(array, values, strict=True):
-        row[:neurons] = value.detach().numpy() if isinstance(value, torch.Tensor) else value
-        row[neurons:] = padding
-    return list(array.reshape(len(values), -1, WIDTH))
+    tiled = memory.empty((len(values), tiles_of(neurons), WIDTH), dtype).numpy()
+    for row, (value, padding) in zip(tiled.reshape(len(values), -1), values, strict=True):
+        row[:neurons] = value
+        if neurons < len(row):
+            row[neurons:] = padding
+    return list(tiled)
+
+
+def numbers_of(parameter: Tensor) -> Array | float:
+    """Return a parameter as NumPy takes it: one number is not worth an array."""
+    if parameter.dim() == 0:
+        return parameter.item()
+    array: Array = parameter.detach().numpy()
+    return array
 
 
 def tile_weights(weight: Tensor) -> Array:

@@ -70,11 +70,13 @@ def tabulate(delta: Array, steps: int, burst: int) -> None:
 
 
 @inlined
-def add_by_timestep(events: ByTimestep, b: int, delta: Array, gradient: Array) -> None:
+def add_by_timestep(
+    events: ByTimestep, b: int, places: Array, delta: Array, gradient: Array
+) -> None:
     """Add the rows of sample b to ``gradient`` ``[F, WIDTH]``, timestep by timestep."""
     for t in range(events.starts.shape[1] - 1):
         start, stop = events.starts[b, t], events.starts[b, t + 1]
-        scatter_row(gradient, at(delta, single(t, 1)), events.neurons, start, stop)
+        scatter_row(gradient, at(delta, places[t]), events.neurons, start, stop)
 
 
 @inlined
