@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from spikemnist._runtime import memory
 from spikemnist.models import LeakyMLP
-from spikemnist.ops.event_driven.forward import RESETS
+from spikemnist.ops.event_driven.membranes import RESETS
 from spikemnist.ops.event_driven.operators import leaky_layers, leaky_layers_backward
 from spikemnist.ops.event_driven.slopes import slope_of
 

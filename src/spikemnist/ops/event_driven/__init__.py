@@ -17,8 +17,8 @@ import torch
 
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.event_driven import autograd, operators
-from spikemnist.ops.event_driven.forward import RESETS
 from spikemnist.ops.event_driven.layers import Layer as Neurons
+from spikemnist.ops.event_driven.membranes import RESETS
 from spikemnist.ops.event_driven.network import Asked
 from spikemnist.ops.event_driven.slopes import slope_of
 from spikemnist.ops.layers import Activity, Layer

@@ -22,14 +22,8 @@ import numpy as np
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.forward import (
-    SUBTRACT,
-    ZERO,
-    Drive,
-    Neurons,
-    load_initial,
-    scan,
-)
+from spikemnist.ops.event_driven.forward import Drive, Neurons, load_initial, scan
+from spikemnist.ops.event_driven.membranes import SUBTRACT, ZERO
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.slopes import back_through_time, through_spikes

@@ -56,6 +56,16 @@ def _word(bits: Array) -> Any:
     return np.packbits(bits, bitorder="little").view(np.uint64)[0]
 
 
+def word_of(builder: Any, parts: list[Any]) -> Any:
+    """Emit the code that puts vectors of bits together, the lowest first."""
+    long, word = ir.IntType(WIDTH), ir.Constant(ir.IntType(WIDTH), 0)
+    for index, part in enumerate(parts):
+        lanes = part.type.count
+        bits = builder.zext(builder.bitcast(part, ir.IntType(lanes)), long)
+        word = builder.or_(word, builder.shl(bits, ir.Constant(long, index * lanes)))
+    return word
+
+
 def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
     """Return code that compares a row with another, or with a number, into a word."""
 

@@ -16,8 +16,8 @@ from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.bits import above, count_bits
+from spikemnist.ops.event_driven.membranes import run_on_events, step
 from spikemnist.ops.event_driven.registers import at, clear
-from spikemnist.ops.event_driven.rowwise import rowwise, where
 from spikemnist.ops.event_driven.tiles import (
     add_part,
     aligned_rows,
@@ -25,15 +25,11 @@ from spikemnist.ops.event_driven.tiles import (
     put_part,
     room_for_tile,
 )
-from spikemnist.ops.event_driven.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-SUBTRACT, ZERO, NONE = range(3)
-RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
 
 
 class Neurons(NamedTuple):
@@ -74,24 +70,6 @@ class Trace(NamedTuple):
     counts: Array
     membrane: Array
     final: Array
-
-
-# The roundings come in snnTorch's order: given the same current, the bits are the same.
-
-
-@rowwise
-def _subtract(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
-    return (beta * before + (inflow + bias)) - where(before > threshold, threshold, 0)
-
-
-@rowwise
-def _zero(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
-    return beta * (before - where(before > threshold, before, 0)) + (inflow + bias)
-
-
-@rowwise
-def _integrate(before: Any, inflow: Any, bias: Any, beta: Any) -> Any:
-    return beta * before + (inflow + bias)
 
 
 @kernel
@@ -155,35 +133,17 @@ def scan(
     bias = at(drive.bias, m)
     beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
-    sparse, reset = len(weights) > 0, neurons.reset
-    indices, current, starts = drive.neurons, drive.current, drive.starts[b if sparse else 0]
-    before = start
+    reset, current, before = neurons.reset, drive.current, start
+    if len(weights):
+        starts = drive.starts[b]
+        run_on_events(
+            reset, words, membrane, start, weights, drive.neurons, starts, bias, beta, threshold
+        )
+        return
     for t in range(len(words)):
-        if sparse:
-            sum_rows(inflow, weights, indices, starts[t], starts[t + 1], len(weights) - 1)
-        else:
-            clear(inflow)
-            add_part(inflow, current[min(t, len(current) - 1), b], m)
+        clear(inflow)
+        add_part(inflow, current[min(t, len(current) - 1), b], m)
         now = at(membrane, t)
         step(reset, now, before, inflow, bias, beta, threshold)
         words[t] = above(now, threshold)
         before = now
-
-
-@inlined
-def step(
-    reset: int,
-    now: Array,
-    before: Array,
-    inflow: Array,
-    bias: Array,
-    beta: Array,
-    threshold: Array,
-) -> None:
-    """Set a row of membranes to what becomes of the row ``before`` in a timestep."""
-    if reset == SUBTRACT:
-        _subtract(now, before, inflow, bias, beta, threshold)
-    elif reset == ZERO:
-        _zero(now, before, inflow, bias, beta, threshold)
-    else:
-        _integrate(now, before, inflow, bias, beta)

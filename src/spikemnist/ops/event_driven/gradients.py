@@ -16,7 +16,6 @@ from spikemnist._runtime.threads import parallel
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.event_driven import events, separable
 from spikemnist.ops.event_driven.backward import Incoming, Outgoing, Past, Slope, run_backward
-from spikemnist.ops.event_driven.forward import ZERO, Drive
 from spikemnist.ops.event_driven.layers import (
     DIRECT_UP_TO,
     array_of,
@@ -28,6 +27,7 @@ from spikemnist.ops.event_driven.layers import (
     product,
     scaled,
 )
+from spikemnist.ops.event_driven.membranes import ZERO
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.signals import densify, is_rerun, is_sparse
 from spikemnist.ops.event_driven.tiles import tile_weights
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spikemnist.ops.event_driven.forward import Drive
     from spikemnist.ops.event_driven.layers import Layer, Prepared
     from spikemnist.ops.event_driven.signals import Signal
 

@@ -29,9 +29,10 @@ from spikemnist.ops.event_driven.backward import (
     step_back,
     step_back_to_zero,
 )
-from spikemnist.ops.event_driven.forward import RESETS, ZERO, Neurons, step
+from spikemnist.ops.event_driven.forward import Neurons
 from spikemnist.ops.event_driven.gradients import of_clamped
 from spikemnist.ops.event_driven.layers import array_of, clamped, nothing
+from spikemnist.ops.event_driven.membranes import RESETS, ZERO, step
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
 from spikemnist.ops.event_driven.tiles import aligned_rows, numbers_of, tile_parameters, tiles_of

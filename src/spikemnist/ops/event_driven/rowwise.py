@@ -126,7 +126,7 @@ def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     def operation(which: int, *arguments: Any) -> None:
         _interpret(formulas[which], arguments)
 
-    return _switch(operation, formulas, _trace)
+    return switch(operation, formulas, _trace)
 
 
 def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
@@ -153,10 +153,10 @@ def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
             result = formulas[which](carried, total, rows[t], factors[t], *constants)
             out[places[t]], carried[:], total[:] = result
 
-    return _switch(operation, formulas, _trace_backwards)
+    return switch(operation, formulas, _trace_backwards)
 
 
-def _switch(
+def switch(
     operation: Callable[..., None],
     formulas: Sequence[Callable[..., Any]],
     trace: Callable[..., None],
@@ -195,9 +195,9 @@ def _interpret(formula: Callable[..., Any], arguments: Sequence[Any]) -> None:
 def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
     inputs = formula.__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
-    loaded = [_load(rows, *one) for one in zip(kinds[-inputs:], values[-inputs:], strict=True)]
-    results = _results(formula, builder, loaded)
-    for kind, value, result in zip(kinds, values, results, strict=False):
+    loaded = [load(rows, *one) for one in zip(kinds[-inputs:], values[-inputs:], strict=True)]
+    found = results(formula, builder, loaded)
+    for kind, value, result in zip(kinds, values, found, strict=False):
         rows.store(result, rows.address(kind, value))
 
 
@@ -208,7 +208,7 @@ def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, value
         (make_array(kinds[index])(context, builder, values[index]).data for index in (2, 6)),
     )
     out, carried, total, table = (rows.address(kinds[i], values[i]) for i in (1, 3, 4, 5))
-    constants = [_load(rows, *one) for one in zip(kinds[7:], values[7:], strict=True)]
+    constants = [load(rows, *one) for one in zip(kinds[7:], values[7:], strict=True)]
     last = builder.sub(steps, ir.Constant(INDEX, 1))
 
     def body(index: Any, states: list[Any]) -> list[Any]:
@@ -223,7 +223,7 @@ def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, value
             [rows.splat(factor)] * rows.count,
             *constants,
         ]
-        result, *new = _results(formula, builder, given)
+        result, *new = results(formula, builder, given)
         rows.store(result, rows.of_table(out, place))
         return [*new[0], *new[1]]
 
@@ -233,16 +233,17 @@ def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, value
     rows.store(states[rows.count :], total)
 
 
-def _load(rows: Rows, kind: Any, value: Any) -> list[Any]:
+def load(rows: Rows, kind: Any, value: Any) -> list[Any]:
+    """Return a row, or a number in all places of one."""
     if isinstance(kind, (types.Array, types.CPointer)):
         return rows.load(rows.address(kind, value))
     return [rows.splat(value)] * rows.count
 
 
-def _results(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
-    """Return the rows that a formula makes of rows."""
-    results = []
+def results(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
+    """Emit a formula of rows; return the rows that it makes."""
+    found = []
     for part in zip(*rows, strict=True):
         result = formula(*(Vector(builder, value) for value in part))
-        results.append(result if isinstance(result, tuple) else (result,))
-    return [[one.value for one in row] for row in zip(*results, strict=True)]
+        found.append(result if isinstance(result, tuple) else (result,))
+    return [[one.value for one in row] for row in zip(*found, strict=True)]

@@ -80,6 +80,22 @@ def _tree(rows: Any, terms: list[list[Any]]) -> list[Any]:
     return terms[0]
 
 
+def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: Any) -> list[Any]:
+    """Emit the code of `sum_rows` for addresses; return the sum, in registers."""
+    builder = rows.builder
+
+    def row(position: Any) -> list[Any]:
+        index = _index(builder, indices, position)
+        index = builder.select(builder.icmp_signed("<", position, end), index, zero)
+        return rows.load(rows.of_table(base, index))  # type: ignore[no-any-return]
+
+    def several(position: Any, sums: list[Any]) -> list[Any]:
+        terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
+        return rows.add(sums, _tree(rows, terms))  # type: ignore[no-any-return]
+
+    return rows.loop(begin, end, UNROLL, rows.zeros(), several)  # type: ignore[no-any-return]
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _sum_rows_code(
     typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any, zero: Any
@@ -88,18 +104,7 @@ def _sum_rows_code(
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
         index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
-        begin, end, nothing = arguments[3:]
-
-        def row(position: Any) -> list[Any]:
-            index = _index(builder, index_data, position)
-            index = builder.select(builder.icmp_signed("<", position, end), index, nothing)
-            return rows.load(rows.of_table(base, index))
-
-        def several(position: Any, sums: list[Any]) -> list[Any]:
-            terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
-            return rows.add(sums, _tree(rows, terms))
-
-        rows.store(rows.loop(begin, end, UNROLL, rows.zeros(), several), target)
+        rows.store(sum_of_rows(rows, base, index_data, *arguments[3:]), target)
         return context.get_dummy_value()
 
     return types.void(out, table, indices, types.intp, types.intp, types.intp), code

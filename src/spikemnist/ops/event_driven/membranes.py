@@ -1,0 +1,98 @@
+"""The membranes of a tile of leaky neurons: one timestep, or all of them in vector registers.
+
+Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neuron of the tile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+from numba.np.arrayobj import make_array
+
+from spikemnist.ops.event_driven.bits import above, word_of
+from spikemnist.ops.event_driven.registers import INDEX, Rows
+from spikemnist.ops.event_driven.rowwise import chosen, load, results, switch, where
+from spikemnist.ops.event_driven.vector import sum_of_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SUBTRACT, ZERO, NONE = range(3)
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
+
+
+# The roundings come in snnTorch's order: given the same current, the bits are the same.
+
+
+def _subtract(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return (beta * before + (inflow + bias)) - where(before > threshold, threshold, 0)
+
+
+def _zero(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return beta * (before - where(before > threshold, before, 0)) + (inflow + bias)
+
+
+def _integrate(before: Any, inflow: Any, bias: Any, beta: Any, _: Any) -> Any:
+    return beta * before + (inflow + bias)
+
+
+_FORMULAS = (_subtract, _zero, _integrate)
+"""In the order of the codes in `RESETS`."""
+
+step = chosen(_FORMULAS)
+"""``step(reset, out, before, inflow, bias, beta, threshold)`` writes a row of membranes, which the
+row ``before`` becomes in a timestep."""
+
+
+def _run_on_events(
+    reset: int,
+    words: Array,
+    membrane: Array,
+    start: Array,
+    weights: Array,
+    indices: Array,
+    starts: Array,
+    bias: Array,
+    beta: Array,
+    threshold: Array,
+) -> None:
+    before = start
+    for t in range(len(words)):
+        inflow = weights[indices[starts[t] : starts[t + 1]]].sum(0)
+        membrane[t] = _FORMULAS[reset](before, inflow, bias, beta, threshold)
+        words[t] = above(membrane[t], threshold)
+        before = membrane[t]
+
+
+def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    words = make_array(kinds[0])(context, builder, values[0])
+    indices, starts = (make_array(kinds[i])(context, builder, values[i]).data for i in (4, 5))
+    membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
+    constants = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
+    count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
+    features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
+    zero = builder.sub(features, one)
+
+    def body(t: Any, before: list[Any]) -> list[Any]:
+        begin, end = (builder.load(builder.gep(starts, [at])) for at in (t, builder.add(t, one)))
+        inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
+        (now,) = results(formula, builder, [before, inflow, *constants])
+        rows.store(now, rows.of_table(membrane, t))
+        place = builder.mul(t, builder.extract_value(words.strides, 0))
+        address = builder.gep(builder.bitcast(words.data, ir.IntType(8).as_pointer()), [place])
+        fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, constants[-1], strict=True)]
+        builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
+        return now
+
+    rows.loop(ir.Constant(INDEX, 0), count, 1, load(rows, kinds[2], values[2]), body)
+
+
+run_on_events = switch(_run_on_events, _FORMULAS, _trace)
+"""``run_on_events(reset, words, membrane, start, weights, indices, starts, bias, beta, threshold)``
+fills the words and the rows ``membrane`` of all timesteps, from the row ``start``: in timestep t
+the rows ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are
+zeros: see `vector.sum_rows`."""
