@@ -39,6 +39,7 @@ SUBSET = (
     f"{ENGINE}test_engine_memory.py::test_no_uninitialised_memory_is_read_with_other_inputs",
     f"{ENGINE}test_convolution.py::test_it_is_torchs_convolution",
     f"{ENGINE}test_separable.py::test_the_same_gradient_written_out",
+    f"{ENGINE}test_separable.py::test_behind_dropout",
     f"{ENGINE}test_pooled.py::test_the_kernel_is_pooling_and_leaky_neurons",
     "plasticity/test_competition.py::test_the_layer_does_what_its_equations_say",
     "plasticity/test_conv_stdp.py::test_features_do_what_their_description_says",

@@ -21,7 +21,6 @@ from spikemnist.ops.event_driven.layers import (
     array_of,
     clamped,
     layer_size,
-    no_events,
     nothing,
     prepare,
     product,
@@ -223,7 +222,7 @@ def _events(
     signal: Signal, drive: Drive, batch: int, tiles: int, slices: int, *, sparse: bool
 ) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    by_timestep = no_events()
+    by_timestep = events.no_events()
     by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
     direct = tiles <= DIRECT_UP_TO
     if sparse:

@@ -88,8 +88,9 @@ def forward(
     the memory may be left unwritten, see `is_rerun`.
     """
     size, dtype = layer_size(signal, layer), layer.beta.dtype
-    neurons, drive = prepare(signal, layer, steps, size)
     tiles = tiles_of(size)
+    # One pass over a list that nobody else needs: the kernel makes it sample by sample.
+    neurons, drive = prepare(signal, layer, steps, size, listed=keep or tiles > 1)
     words = memory.empty((batch, steps, tiles), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
     again = not record and is_rerun(signal, steps)
@@ -106,7 +107,7 @@ def forward(
     if not again:
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
-            drive = drive._replace(**no_events()._asdict())
+            drive = drive._replace(**events.no_events()._asdict())
     return Activity(words, counts.sum(0), membrane, last, Prepared(neurons, drive))
 
 
@@ -123,22 +124,33 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return receive_words(size, words, events.count(words), layer.scale)
 
 
-def prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
+def prepare(
+    signal: Signal,
+    layer: Layer,
+    steps: int,
+    size: int,
+    *,
+    run: bool = True,
+    listed: bool = True,
+) -> Prepared:
     """Bring a layer and what it receives into the form that kernels take.
 
-    Unless it is to ``run``, what drives it is left out but for the initial membranes.
+    Unless it is to ``run``, what drives it is left out but for the initial membranes; and unless
+    events are to be ``listed``, they remain words.
     """
     bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
     values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
     tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
     neurons = Neurons(tiled_beta, threshold, layer.reset)
-    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
+    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run, listed=listed))
 
 
-def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
+def _drive(
+    signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool, listed: bool
+) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
-    by_timestep = no_events()
+    by_timestep, words = events.no_events(), _no_words()
     if not run:
         pass  # the initial membranes are all that is wanted
     elif layer.weight is None:
@@ -147,11 +159,16 @@ def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) 
         assert signal.words is not None
         assert signal.counts is not None
         weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
-        by_timestep = events.by_timestep(signal.words, signal.counts)
+        if listed:
+            by_timestep = events.by_timestep(signal.words, signal.counts)
+        else:
+            by_timestep = events.unlisted(signal.words)
+            words = signal.words.numpy().view(np.uint64)
     else:
         dense = densify(signal, dtype).detach()
         current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
-    return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
+    initial = array_of(layer.initial, 2, dtype)
+    return Drive(weights, words, *by_timestep, current, bias, initial)
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:
@@ -184,9 +201,8 @@ def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
     return array
 
 
-def no_events() -> events.ByTimestep:
-    """Return an empty list."""
-    return events.ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
+def _no_words() -> Array:
+    return np.empty((0, 0, 0), np.uint64)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.np.arrayobj import make_array
 
 from spikemnist.ops.event_driven.bits import above, word_of
-from spikemnist.ops.event_driven.registers import INDEX, Rows
+from spikemnist.ops.event_driven.registers import INDEX, WIDTH, Rows
 from spikemnist.ops.event_driven.rowwise import chosen, load, results, switch, where
 from spikemnist.ops.event_driven.vector import sum_of_rows
 
@@ -42,13 +42,16 @@ def _integrate(before: Any, inflow: Any, bias: Any, beta: Any, _: Any) -> Any:
 _FORMULAS = (_subtract, _zero, _integrate)
 """In the order of the codes in `RESETS`."""
 
+FEW = 16
+"""Neurons up to which only the first part of a row is worked at."""
+
 step = chosen(_FORMULAS)
 """``step(reset, out, before, inflow, bias, beta, threshold)`` writes a row of membranes, which the
 row ``before`` becomes in a timestep."""
 
 
 def _run_on_events(
-    reset: int,
+    case: int,
     words: Array,
     membrane: Array,
     start: Array,
@@ -62,13 +65,14 @@ def _run_on_events(
     before = start
     for t in range(len(words)):
         inflow = weights[indices[starts[t] : starts[t + 1]]].sum(0)
-        membrane[t] = _FORMULAS[reset](before, inflow, bias, beta, threshold)
+        membrane[t] = _FORMULAS[case // 2](before, inflow, bias, beta, threshold)
         words[t] = above(membrane[t], threshold)
         before = membrane[t]
 
 
-def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    rows = Rows(context, builder, kinds[1].dtype)
+def _trace(case: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    formula, width = case
+    rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
     indices, starts = (make_array(kinds[i])(context, builder, values[i]).data for i in (4, 5))
     membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
@@ -81,7 +85,8 @@ def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) ->
         begin, end = (builder.load(builder.gep(starts, [at])) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
         (now,) = results(formula, builder, [before, inflow, *constants])
-        rows.store(now, rows.of_table(membrane, t))
+        silent = all_of_row.zeros()[rows.count :]
+        all_of_row.store([*now, *silent], rows.of_table(membrane, t))
         place = builder.mul(t, builder.extract_value(words.strides, 0))
         address = builder.gep(builder.bitcast(words.data, ir.IntType(8).as_pointer()), [place])
         fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, constants[-1], strict=True)]
@@ -91,8 +96,11 @@ def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) ->
     rows.loop(ir.Constant(INDEX, 0), count, 1, load(rows, kinds[2], values[2]), body)
 
 
-run_on_events = switch(_run_on_events, _FORMULAS, _trace)
-"""``run_on_events(reset, words, membrane, start, weights, indices, starts, bias, beta, threshold)``
-fills the words and the rows ``membrane`` of all timesteps, from the row ``start``: in timestep t
+run_on_events = switch(
+    _run_on_events, [(formula, width) for formula in _FORMULAS for width in (WIDTH, FEW)], _trace
+)
+"""``run_on_events(case, words, membrane, start, weights, indices, starts, bias, beta, threshold)``
+fills the words and the rows ``membrane`` of all timesteps, from the row ``start``. The case is
+twice the code of the reset, and 1 more where there are at most `FEW` neurons. In timestep t
 the rows ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are
 zeros: see `vector.sum_rows`."""

@@ -30,14 +30,17 @@ INDEX = cgutils.intp_t
 
 
 class Rows:
-    """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`."""
+    """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`.
 
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+    Or over the first ``width`` numbers of each row.
+    """
+
+    def __init__(self, context: Any, builder: Any, dtype: Any, width: int = WIDTH) -> None:
         self.context, self.builder = context, builder
         self.size = dtype.bitwidth // 8
         lanes = VECTOR_BYTES // self.size
         self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
-        self.count = WIDTH // lanes
+        self.count = width // lanes
 
     def address(self, kind: Any, value: Any) -> Any:
         """Return the address of the first number of an array, or of a row that `at` returned."""

@@ -157,11 +157,9 @@ def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
 
 
 def switch(
-    operation: Callable[..., None],
-    formulas: Sequence[Callable[..., Any]],
-    trace: Callable[..., None],
+    operation: Callable[..., None], cases: Sequence[Any], trace: Callable[..., None]
 ) -> Callable[..., None]:
-    """Give an operation its code: that of one of several formulas, by its first argument."""
+    """Give an operation its code: what ``trace`` makes of one of the cases, its first argument."""
 
     @intrinsic  # type: ignore[untyped-decorator]
     def code(typing: Any, which: Any, arguments: Any) -> Any:
@@ -169,11 +167,11 @@ def switch(
             parts = cgutils.unpack_tuple(builder, values[1])
             after = builder.append_basic_block("after")
             switch = builder.switch(values[0], after)
-            for index, formula in enumerate(formulas):
-                case = builder.append_basic_block("case")
-                switch.add_case(ir.Constant(values[0].type, index), case)
-                builder.position_at_end(case)
-                trace(formula, context, builder, list(arguments), parts)
+            for index, case in enumerate(cases):
+                block = builder.append_basic_block("case")
+                switch.add_case(ir.Constant(values[0].type, index), block)
+                builder.position_at_end(block)
+                trace(case, context, builder, list(arguments), parts)
                 builder.branch(after)
             builder.position_at_end(after)
             return context.get_dummy_value()
