@@ -85,7 +85,7 @@ def run_forward(
     if by_team(ticket):
         return
     neurons, drive, trace = borrowed((neurons, drive, trace))
-    batch, steps, _ = trace.words.shape
+    batch, steps, tiles = trace.words.shape
     chunks = -(-batch // chunk)
     weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
@@ -100,7 +100,10 @@ def run_forward(
             load_tile(weights, drive.weights, m)
             loaded = m
         begin = (unit % chunks) * chunk
-        for b in range(begin, min(begin + chunk, batch)):
+        here = min(chunk, batch - begin)
+        for i in range(here):
+            # Threads at different tiles write words side by side: not of the same sample.
+            b = begin + (i + m * here // tiles) % here
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
             words = trace.words[b, :, m]
