@@ -204,11 +204,6 @@ def no_events() -> ByTimestep:
     return ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
 
 
-def unlisted(words: Tensor) -> ByTimestep:
-    """Return a list without events, of the type that one of these words would have."""
-    return ByTimestep(_indices(0, words.shape[2] * WIDTH), np.zeros((1, 1), np.int64))
-
-
 @kernel
 def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
     if by_team(ticket):
@@ -217,31 +212,25 @@ def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts
     active = np.empty(words.shape[2], np.int64)
     b = next_unit(ticket)
     while b < units:
-        list_sample(words[b], active, neurons, starts[b])
+        position = starts[b, 0]
+        for t in range(words.shape[1]):
+            number = 0
+            for w in range(words.shape[2]):
+                # Written in any case and kept if it has spikes: no branch to mispredict.
+                active[number] = w
+                number += words[b, t, w] != 0
+            for i in range(number):
+                word = words[b, t, active[i]]
+                end = position + count_bits(word)
+                # Few words have more bits than fit: a branch that is seldom mispredicted.
+                while position < end:
+                    for j in range(SPILL + 1):
+                        neurons[position + j] = active[i] * WIDTH + lowest_bit(word)
+                        word = drop_lowest_bit(word)
+                    position += SPILL + 1
+                position = end
+            starts[b, t + 1] = position
         b = next_unit(ticket)
-
-
-@inlined
-def list_sample(words: Array, active: Array, neurons: Array, starts: Array) -> None:
-    """List the events of a sample from ``starts[0]`` on, and where each timestep ends."""
-    position = starts[0]
-    for t in range(words.shape[0]):
-        number = 0
-        for w in range(words.shape[1]):
-            # Written in any case and kept if it has spikes: no branch to mispredict.
-            active[number] = w
-            number += words[t, w] != 0
-        for i in range(number):
-            word = words[t, active[i]]
-            end = position + count_bits(word)
-            # Few words have more bits than fit: a branch that is seldom mispredicted.
-            while position < end:
-                for j in range(SPILL + 1):
-                    neurons[position + j] = active[i] * WIDTH + lowest_bit(word)
-                    word = drop_lowest_bit(word)
-                position += SPILL + 1
-            position = end
-        starts[t + 1] = position
 
 
 def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:

@@ -12,15 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from spikemnist._runtime.compiler import inlined, kernel
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.bits import above, count_bits
-from spikemnist.ops.event_driven.events import SPILL, list_sample
 from spikemnist.ops.event_driven.membranes import FEW, run_on_events, step
-from spikemnist.ops.event_driven.registers import WIDTH, at, clear
+from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.tiles import (
     add_part,
     aligned_rows,
@@ -49,14 +46,12 @@ class Neurons(NamedTuple):
 class Drive(NamedTuple):
     """What drives them: events times ``weights``, or else a ``current``; and a bias.
 
-    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` are events by timestep, or empty where
-    the kernel lists those of each sample from ``words`` ``[B, T, W]`` itself. Where there are no
-    weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when it is constant.
+    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` are events by timestep. Where there are
+    no weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when it is constant.
     ``initial`` is ``[B, N]``, or ``[0, N]`` for membranes at rest.
     """
 
     weights: Array
-    words: Array
     neurons: Array
     starts: Array
     current: Array
@@ -90,9 +85,6 @@ def run_forward(
     weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = at(scratch, 0), at(scratch, 1)
-    width, case = drive.words.shape[2], _case(neurons, drive)
-    listed = np.empty(steps * width * WIDTH + SPILL, drive.neurons.dtype)
-    starts, active = np.zeros(steps + 1, np.int64), np.empty(width, np.int64)
     unit = next_unit(ticket)
     while unit < units:
         m = unit // chunks
@@ -107,12 +99,7 @@ def run_forward(
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
             words = trace.words[b, :, m]
-            if len(drive.words):
-                list_sample(drive.words[b], active, listed, starts)
-                parameters = at(drive.bias, m), at(neurons.beta, m), at(neurons.threshold, m)
-                run_on_events(case, words, membrane, start, weights, listed, starts, *parameters)
-            else:
-                scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
+            scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
             fired = 0
             for t in range(steps):
                 fired += count_bits(words[t])
@@ -120,12 +107,6 @@ def run_forward(
             if len(trace.final):
                 put_part(trace.final[b], m, at(membrane, steps - 1))
         unit = next_unit(ticket)
-
-
-@inlined
-def _case(neurons: Neurons, drive: Drive) -> Any:
-    """Return which code of `run_on_events` it is."""
-    return 2 * neurons.reset + (drive.weights.shape[0] <= FEW)
 
 
 @inlined
@@ -157,7 +138,7 @@ def scan(
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     reset, current, before = neurons.reset, drive.current, start
     if len(weights):
-        case, starts = _case(neurons, drive), drive.starts[b]
+        case, starts = 2 * reset + (drive.weights.shape[0] <= FEW), drive.starts[b]
         run_on_events(
             case, words, membrane, start, weights, drive.neurons, starts, bias, beta, threshold
         )

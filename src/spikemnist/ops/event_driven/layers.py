@@ -89,8 +89,7 @@ def forward(
     """
     size, dtype = layer_size(signal, layer), layer.beta.dtype
     tiles = tiles_of(size)
-    # One pass over a list that nobody else needs: the kernel makes it sample by sample.
-    neurons, drive = prepare(signal, layer, steps, size, listed=keep or tiles > 1)
+    neurons, drive = prepare(signal, layer, steps, size)
     words = memory.empty((batch, steps, tiles), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
     again = not record and is_rerun(signal, steps)
@@ -124,33 +123,22 @@ def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
     return receive_words(size, words, events.count(words), layer.scale)
 
 
-def prepare(
-    signal: Signal,
-    layer: Layer,
-    steps: int,
-    size: int,
-    *,
-    run: bool = True,
-    listed: bool = True,
-) -> Prepared:
+def prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
     """Bring a layer and what it receives into the form that kernels take.
 
-    Unless it is to ``run``, what drives it is left out but for the initial membranes; and unless
-    events are to be ``listed``, they remain words.
+    Unless it is to ``run``, what drives it is left out but for the initial membranes.
     """
     bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
     values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
     tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
     neurons = Neurons(tiled_beta, threshold, layer.reset)
-    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run, listed=listed))
+    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
 
 
-def _drive(
-    signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool, listed: bool
-) -> Drive:
+def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
-    by_timestep, words = events.no_events(), _no_words()
+    by_timestep = events.no_events()
     if not run:
         pass  # the initial membranes are all that is wanted
     elif layer.weight is None:
@@ -159,16 +147,11 @@ def _drive(
         assert signal.words is not None
         assert signal.counts is not None
         weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
-        if listed:
-            by_timestep = events.by_timestep(signal.words, signal.counts)
-        else:
-            by_timestep = events.unlisted(signal.words)
-            words = signal.words.numpy().view(np.uint64)
+        by_timestep = events.by_timestep(signal.words, signal.counts)
     else:
         dense = densify(signal, dtype).detach()
         current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
-    initial = array_of(layer.initial, 2, dtype)
-    return Drive(weights, words, *by_timestep, current, bias, initial)
+    return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:
@@ -199,10 +182,6 @@ def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
     tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
     array: Array = tensor.contiguous().numpy()
     return array
-
-
-def _no_words() -> Array:
-    return np.empty((0, 0, 0), np.uint64)
 
 
 @functools.cache
