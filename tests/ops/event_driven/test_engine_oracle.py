@@ -183,6 +183,14 @@ def test_narrow_and_wide_layers_above(above: int) -> None:
     compare(stack((20, 70, above, 3), steps=6, dropout=0.5))
 
 
+@pytest.mark.parametrize("neurons", [16, 17])
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+def test_few_neurons_and_one_more(neurons: int, reset_mechanism: str) -> None:
+    """Up to 16 neurons only the first part of a row is worked at."""
+    options = {"reset_mechanism": reset_mechanism, "initial": True, "record": "all", "final": True}
+    compare(stack((20, 70, neurons), steps=6, **options))
+
+
 def test_beta_is_clamped_and_so_is_its_gradient() -> None:
     given = stack((6, 5), steps=9)
     beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)

@@ -53,7 +53,7 @@ class _Layers(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         ran = network.run(spikes, stack, masks, asked)
         ctx.set_materialize_grads(False)
-        # What is small; a graph that outlives its backward pass lets go of all that is saved.
+        # What is small: a graph that outlives its backward pass lets go only of what is saved.
         ctx.stack, ctx.asked = stack, asked
         ctx.received = [signal._replace(words=None, dense=None) for signal in ran.received]
         ctx.prepared = [did.prepared for did in ran.did]

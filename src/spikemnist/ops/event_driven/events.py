@@ -194,7 +194,7 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     ends = room.cumsum()
     starts[:, 0] = ends - room
     neurons = _indices(int(ends[-1]) if batch else 0, width * WIDTH)
-    bits, work = words.numpy().view(np.uint64), words.numel() + len(neurons)
+    bits, work = words.numpy().view(np.uint64), 3 * (words.numel() + len(neurons)) // 2
     parallel(_by_timestep, batch, bits, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
 
