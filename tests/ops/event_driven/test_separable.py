@@ -101,14 +101,8 @@ def test_with_any_number_of_layers(
 
 
 def test_behind_dropout(counted: list[int]) -> None:
-    found, expected = (
-        learn(stack((70, 130, 3), beta=0.8, dropout=0.4), expanded=expanded)
-        for expanded in (True, False)
-    )
+    assert_written_out_is_the_same(stack((70, 130, 3), beta=0.8, dropout=0.4))
     assert counted == [7]
-    for name, gradient in found.gradients.items():
-        scale = float(expected.gradients[name].abs().max())
-        torch.testing.assert_close(gradient, expected.gradients[name], rtol=0, atol=1e-12 * scale)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])

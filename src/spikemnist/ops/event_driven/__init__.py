@@ -3,10 +3,10 @@
 Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
 packs spikes into bits and lists them, and `signals` are what layers hand on; `forward`, `backward`
 with `weight_gradient`, and `separable` are the kernels of a layer, built of row operations (`bits`,
-`vector`, `rowwise`, `slopes`) on tiles of neurons (`tiles`); `layers` and `gradients` give the
-kernels what they need; `network` runs all layers, `autograd` makes torch know it, and `operators`
-its compiler. In front of neurons with pixels, `convolution` weighs spikes, and `pooled` pools and
-runs the neurons.
+`vector`, `rowwise`, `membranes`, `slopes`) on tiles of neurons (`tiles`); `layers` and `gradients`
+give the kernels what they need; `network` runs all layers, `autograd` makes torch know it, and
+`operators` its compiler. In front of neurons with pixels, `convolution` weighs spikes, and `pooled`
+pools and runs the neurons.
 """
 
 from __future__ import annotations

@@ -263,21 +263,9 @@ def _adjoint(
         add_part(carried, incoming.final[b], m)
     alone = not (kept or from_loss or on_membrane or parameters) and reset != ZERO
     if separable and alone:
-        back_through_time(
-            kind,
-            steps,
-            delta,
-            places,
-            carried,
-            total,
-            membrane,
-            profile,
-            amplitude,
-            beta,
-            threshold,
-            first,
-            second,
-        )
+        neuron = beta, threshold, first, second
+        rows = delta, places, carried, total, membrane
+        back_through_time(kind, steps, *rows, profile, amplitude, *neuron)
         return
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start

@@ -80,7 +80,7 @@ def run_forward(
     if by_team(ticket):
         return
     neurons, drive, trace = borrowed((neurons, drive, trace))
-    batch, steps, tiles = trace.words.shape
+    batch, steps, _ = trace.words.shape
     chunks = -(-batch // chunk)
     weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
@@ -92,10 +92,7 @@ def run_forward(
             load_tile(weights, drive.weights, m)
             loaded = m
         begin = (unit % chunks) * chunk
-        here = min(chunk, batch - begin)
-        for i in range(here):
-            # Threads at different tiles write words side by side: not of the same sample.
-            b = begin + (i + m * here // tiles) % here
+        for b in range(begin, min(begin + chunk, batch)):
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
             words = trace.words[b, :, m]
