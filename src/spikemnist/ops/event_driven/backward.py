@@ -261,8 +261,7 @@ def _adjoint(
         add_part(amplitude, incoming.above[0, b], m)
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
-    alone = not (kept or from_loss or on_membrane or parameters) and reset != ZERO
-    if separable and alone:
+    if separable and reset != ZERO and not (kept or from_loss or on_membrane or parameters):
         neuron = beta, threshold, first, second
         rows = delta, places, carried, total, membrane
         back_through_time(kind, steps, *rows, profile, amplitude, *neuron)
