@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 # NumPy's error model: a division by zero is an infinity, not an exception that each loop would
-# have to test for.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# have to test for. And C code calls nothing here.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+# Python calls kernels, not their pieces: those need no machine code of their own.
+PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
 def is_available() -> bool:
@@ -28,7 +31,17 @@ def inlined(function: Function) -> Function:
     """Compile a piece of a kernel into each place that calls it."""
     import numba
 
-    return numba.njit(**OPTIONS, forceinline=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(**PIECE, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def routine(function: Function) -> Function:
+    """Compile a piece that a kernel calls now and then, for a tile or a sample, only once.
+
+    The optimiser sees one function however many places call it: kernels are compiled sooner.
+    """
+    import numba
+
+    return numba.njit(**PIECE)(function)  # type: ignore[no-any-return]
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import config
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
 from spikemnist._runtime.tickets import FORK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _BYTES = ir.IntType(8).as_pointer()
@@ -98,22 +100,21 @@ def borrowed(arguments: tuple[Any, ...]) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _borrowed_code(typing: Any, arguments: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _disown(context, builder, arguments, values[0])
+        value = values[0]
+        for place in _owners(context, arguments):
+            value = builder.insert_value(value, ir.Constant(_BYTES, None), place)
+        return value
 
     return arguments(arguments), code
 
 
-def _disown(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+def _owners(context: Any, kind: Any) -> Iterator[list[int]]:
+    """Find where in a tuple of arrays is what counts their references."""
     if isinstance(kind, types.Array):
-        array = make_array(kind)(context, builder, value)
-        array.meminfo = ir.Constant(array.meminfo.type, None)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        parts = zip(kind, cgutils.unpack_tuple(builder, value), strict=True)
-        return context.make_tuple(
-            builder, kind, [_disown(context, builder, *part) for part in parts]
-        )
-    return value
+        yield [context.data_model_manager[kind].get_field_position("meminfo")]
+    elif isinstance(kind, types.BaseTuple):
+        for index, part in enumerate(kind):
+            yield from ([index, *place] for place in _owners(context, part))
 
 
 overload(borrowed)(lambda arguments: lambda arguments: _borrowed_code(arguments))

@@ -120,5 +120,5 @@ def kernel_lines(file: Path) -> Iterator[int]:
     }
     for function in functions:
         decorators = {ast.unparse(one) for one in function.decorator_list}
-        if function.name in replaced or decorators & {"kernel", "inlined", "rowwise"}:
+        if function.name in replaced or decorators & {"kernel", "inlined", "routine", "rowwise"}:
             yield from range(function.body[0].lineno, function.end_lineno + 1)

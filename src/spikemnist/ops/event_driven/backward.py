@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import inlined, kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.forward import Drive, Neurons, load_initial, scan
@@ -178,7 +178,9 @@ def run_backward(
     batch, _, steps, _ = past.membrane.shape
     slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
     groups = -(-batch // group)
-    membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
+    membrane = aligned_rows(steps, neurons.beta)
+    # A column, as in the forward pass: so `scan` is compiled once.
+    words = np.empty((steps, 1), np.uint64)[:, 0]
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
@@ -329,7 +331,7 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
         row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
 
 
-@inlined
+@routine
 def _hand_out(
     outgoing: Outgoing, b: int, m: int, places: Array, delta: Array, scratch: Array
 ) -> None:

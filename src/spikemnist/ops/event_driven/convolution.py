@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import inlined, kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
@@ -273,7 +273,7 @@ def _meet(
                             scatter_row(table, pixel, listed.neurons, first, last, shift)
 
 
-@inlined
+@routine
 def _starts(listed: events.ByTimestep, n: int, geometry: Geometry) -> Array:
     """Return where the spikes of each pixel begin, int64 ``[H * W + 1]``."""
     pixels = geometry.height * geometry.width

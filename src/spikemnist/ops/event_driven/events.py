@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import inlined, kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
@@ -350,7 +350,7 @@ def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: i
     return event
 
 
-@inlined
+@routine
 def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
     """Set bit i of ``out[j]`` to bit j of ``words[begin + i, w]``.
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.bits import above, count_bits
-from spikemnist.ops.event_driven.membranes import FEW, run_on_events, step
+from spikemnist.ops.event_driven.membranes import FEW, run_on_events, run_on_events_of_few, step
 from spikemnist.ops.event_driven.registers import at, clear
 from spikemnist.ops.event_driven.tiles import (
     add_part,
@@ -106,7 +106,7 @@ def run_forward(
         unit = next_unit(ticket)
 
 
-@inlined
+@routine
 def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
     """Set row ``out`` to the membranes of tile m of sample b before the first timestep."""
     clear(out)
@@ -114,7 +114,7 @@ def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
         add_part(out, initial[b], m)
 
 
-@inlined
+@routine
 def scan(
     neurons: Neurons,
     drive: Drive,
@@ -135,10 +135,12 @@ def scan(
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     reset, current, before = neurons.reset, drive.current, start
     if len(weights):
-        case, starts = 2 * reset + (drive.weights.shape[0] <= FEW), drive.starts[b]
-        run_on_events(
-            case, words, membrane, start, weights, drive.neurons, starts, bias, beta, threshold
-        )
+        indices, starts = drive.neurons, drive.starts[b]
+        given = words, membrane, start, weights, indices, starts, bias, beta, threshold
+        if drive.weights.shape[0] <= FEW:
+            run_on_events_of_few(reset, *given)
+        else:
+            run_on_events(reset, *given)
         return
     for t in range(len(words)):
         clear(inflow)

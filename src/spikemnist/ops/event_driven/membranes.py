@@ -12,10 +12,12 @@ from numba.np.arrayobj import make_array
 
 from spikemnist.ops.event_driven.bits import above, word_of
 from spikemnist.ops.event_driven.registers import INDEX, WIDTH, Rows
-from spikemnist.ops.event_driven.rowwise import chosen, load, results, switch, where
+from spikemnist.ops.event_driven.rowwise import chosen, load, results, traced, where
 from spikemnist.ops.event_driven.vector import sum_of_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -50,33 +52,45 @@ step = chosen(_FORMULAS)
 row ``before`` becomes in a timestep."""
 
 
-def _run_on_events(
-    case: int,
-    words: Array,
-    membrane: Array,
-    start: Array,
-    weights: Array,
-    indices: Array,
-    starts: Array,
-    bias: Array,
-    beta: Array,
-    threshold: Array,
-) -> None:
-    before = start
-    for t in range(len(words)):
-        inflow = weights[indices[starts[t] : starts[t + 1]]].sum(0)
-        membrane[t] = _FORMULAS[case // 2](before, inflow, bias, beta, threshold)
-        words[t] = above(membrane[t], threshold)
-        before = membrane[t]
+def _running(width: int) -> Callable[..., None]:
+    """Return ``run(reset, words, membrane, start, weights, indices, starts, *neuron)``.
+
+    It fills the words and the rows ``membrane`` of all timesteps, from the row ``start``; the rows
+    of a neuron are bias, beta and threshold. In timestep t the rows
+    ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are zeros: see
+    `vector.sum_rows`. Behind the first ``width`` neurons nothing is worked out.
+    """
+
+    def run(
+        reset: int,
+        words: Array,
+        membrane: Array,
+        start: Array,
+        weights: Array,
+        indices: Array,
+        starts: Array,
+        *neuron: Array,
+    ) -> None:
+        before = start
+        for t in range(len(words)):
+            inflow = weights[indices[starts[t] : starts[t + 1]]].sum(0)
+            membrane[t] = _FORMULAS[reset](before, inflow, *neuron)
+            words[t] = above(membrane[t], neuron[-1])
+            before = membrane[t]
+
+    def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        _trace(width, context, builder, kinds, values)
+
+    return traced(run, trace)
 
 
-def _trace(case: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    formula, width = case
+def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    reset, kinds, values = values[0], kinds[1:], values[1:]
     rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
     indices, starts = (make_array(kinds[i])(context, builder, values[i]).data for i in (4, 5))
     membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
-    constants = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
+    neuron = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
     features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
     zero = builder.sub(features, one)
@@ -84,23 +98,17 @@ def _trace(case: Any, context: Any, builder: Any, kinds: Any, values: Any) -> No
     def body(t: Any, before: list[Any]) -> list[Any]:
         begin, end = (builder.load(builder.gep(starts, [at])) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
-        (now,) = results(formula, builder, [before, inflow, *constants])
+        (now,) = results(_FORMULAS, reset, builder, [before, inflow, *neuron])
         silent = all_of_row.zeros()[rows.count :]
         all_of_row.store([*now, *silent], rows.of_table(membrane, t))
         place = builder.mul(t, builder.extract_value(words.strides, 0))
         address = builder.gep(builder.bitcast(words.data, ir.IntType(8).as_pointer()), [place])
-        fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, constants[-1], strict=True)]
+        fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
         builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
         return now
 
     rows.loop(ir.Constant(INDEX, 0), count, 1, load(rows, kinds[2], values[2]), body)
 
 
-run_on_events = switch(
-    _run_on_events, [(formula, width) for formula in _FORMULAS for width in (WIDTH, FEW)], _trace
-)
-"""``run_on_events(case, words, membrane, start, weights, indices, starts, bias, beta, threshold)``
-fills the words and the rows ``membrane`` of all timesteps, from the row ``start``. The case is
-twice the code of the reset, and 1 more where there are at most `FEW` neurons. In timestep t
-the rows ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are
-zeros: see `vector.sum_rows`."""
+run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
+"""See `_running`: for a tile of neurons, and for one with at most `FEW`."""

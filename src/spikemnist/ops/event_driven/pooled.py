@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
@@ -324,11 +324,11 @@ def run_pooled_backward(
                     gradients.sums,
                     b,
                 )
-            if seen > 1 or seen == steps:
-                spread(gradients.current[t, b], size, delta, trace.places, t, b)
+            # A constant current has one gradient, the sum over time: it is there at the end.
+            if seen == steps or (t == 0 and seen == 1):
+                given = delta if seen == steps else total
+                spread(gradients.current[t, b], size, given, trace.places, t, b)
             now, before = before, now
-        if seen == 1 and steps > 1:
-            spread(gradients.current[0, b], size, total, trace.places, 0, b)
         if len(gradients.initial):
             flat = carried.reshape(rows * WIDTH)
             for n in range(count):
@@ -336,7 +336,7 @@ def run_pooled_backward(
         b = next_unit(ticket)
 
 
-@inlined
+@routine
 def _differentiate(
     neurons: Neurons,
     slope: Slope,
@@ -368,7 +368,7 @@ def _differentiate(
         add_parameters(neurons.reset, here, spiked, was, threshold, of_beta, of_threshold)
 
 
-@inlined
+@routine
 def _load(rows: Array, values: Array, b: int, count: int) -> None:
     """Set rows to the numbers of a sample of ``values`` ``[B, N]``, or to zero for length 0."""
     for row in range(len(rows)):
@@ -379,14 +379,14 @@ def _load(rows: Array, values: Array, b: int, count: int) -> None:
             flat[n] = values[b, n]
 
 
-@inlined
+@routine
 def _add_to(rows: Array, values: Array) -> None:
     flat = rows.reshape(rows.size)
     for n in range(len(values)):
         flat[n] += values[n]
 
 
-@inlined
+@routine
 def _store(trace: Trace, t: int, b: int, membrane: Array, threshold: Array) -> None:
     """Write the membranes of a sample, and which of them are above the threshold."""
     spikes = trace.spikes[t, b]

@@ -107,17 +107,10 @@ def rowwise(formula: Callable[..., Any]) -> Callable[..., None]:
     def operation(*arguments: Any) -> None:
         _interpret(formula, arguments)
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def code(typing: Any, arguments: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            parts = cgutils.unpack_tuple(builder, values[0])
-            _trace(formula, context, builder, list(arguments), parts)
-            return context.get_dummy_value()
+    def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        _trace((formula,), None, context, builder, kinds, values)
 
-        return types.void(arguments), generate
-
-    overload(operation)(lambda *arguments: lambda *arguments: code(arguments))
-    return operation
+    return traced(operation, trace)
 
 
 def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
@@ -126,7 +119,10 @@ def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     def operation(which: int, *arguments: Any) -> None:
         _interpret(formulas[which], arguments)
 
-    return switch(operation, formulas, _trace)
+    def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        _trace(formulas, values[0], context, builder, kinds[1:], values[1:])
+
+    return traced(operation, trace)
 
 
 def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
@@ -153,32 +149,24 @@ def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
             result = formulas[which](carried, total, rows[t], factors[t], *constants)
             out[places[t]], carried[:], total[:] = result
 
-    return switch(operation, formulas, _trace_backwards)
+    def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        _trace_backwards(formulas, context, builder, kinds, values)
+
+    return traced(operation, trace)
 
 
-def switch(
-    operation: Callable[..., None], cases: Sequence[Any], trace: Callable[..., None]
-) -> Callable[..., None]:
-    """Give an operation its code: what ``trace`` makes of one of the cases, its first argument."""
+def traced(operation: Callable[..., None], trace: Callable[..., None]) -> Callable[..., None]:
+    """Give an operation its code in kernels: ``trace(context, builder, kinds, values)``."""
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def code(typing: Any, which: Any, arguments: Any) -> Any:
+    def code(typing: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            parts = cgutils.unpack_tuple(builder, values[1])
-            after = builder.append_basic_block("after")
-            switch = builder.switch(values[0], after)
-            for index, case in enumerate(cases):
-                block = builder.append_basic_block("case")
-                switch.add_case(ir.Constant(values[0].type, index), block)
-                builder.position_at_end(block)
-                trace(case, context, builder, list(arguments), parts)
-                builder.branch(after)
-            builder.position_at_end(after)
+            trace(context, builder, list(arguments), cgutils.unpack_tuple(builder, values[0]))
             return context.get_dummy_value()
 
-        return types.void(which, arguments), generate
+        return types.void(arguments), generate
 
-    overload(operation)(lambda which, *arguments: lambda which, *arguments: code(which, arguments))
+    overload(operation)(lambda *arguments: lambda *arguments: code(arguments))
     return operation
 
 
@@ -190,16 +178,17 @@ def _interpret(formula: Callable[..., Any], arguments: Sequence[Any]) -> None:
         out[:] = result
 
 
-def _trace(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    inputs = formula.__code__.co_argcount
+def _trace(formulas: Any, which: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    inputs = formulas[0].__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
     loaded = [load(rows, *one) for one in zip(kinds[-inputs:], values[-inputs:], strict=True)]
-    found = results(formula, builder, loaded)
+    found = results(formulas, which, builder, loaded)
     for kind, value, result in zip(kinds, values, found, strict=False):
         rows.store(result, rows.address(kind, value))
 
 
-def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+def _trace_backwards(formulas: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    which, kinds, values = values[0], kinds[1:], values[1:]
     rows = Rows(context, builder, kinds[1].dtype)
     steps, (places, factors) = (
         values[0],
@@ -221,7 +210,7 @@ def _trace_backwards(formula: Any, context: Any, builder: Any, kinds: Any, value
             [rows.splat(factor)] * rows.count,
             *constants,
         ]
-        result, *new = results(formula, builder, given)
+        result, *new = results(formulas, which, builder, given)
         rows.store(result, rows.of_table(out, place))
         return [*new[0], *new[1]]
 
@@ -238,8 +227,41 @@ def load(rows: Rows, kind: Any, value: Any) -> list[Any]:
     return [rows.splat(value)] * rows.count
 
 
-def results(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
-    """Emit a formula of rows; return the rows that it makes."""
+def results(
+    formulas: Sequence[Callable[..., Any]], which: Any, builder: Any, rows: list[list[Any]]
+) -> list[list[Any]]:
+    """Emit one of several formulas of rows, all of them with a choice; return the rows it makes.
+
+    The choice is made anew at each place: a branch that always goes the same way costs next to
+    nothing, where a loop for each formula would go through the compiler once for each.
+    """
+    if len(formulas) == 1:
+        return _emit(formulas[0], builder, rows)
+    after = builder.append_basic_block("chosen")
+    blocks = [builder.append_basic_block("choice") for _ in formulas]
+    switch = builder.switch(which, blocks[-1])
+    found = []
+    for code, (formula, block) in enumerate(zip(formulas, blocks, strict=True)):
+        if block is not blocks[-1]:
+            switch.add_case(ir.Constant(which.type, code), block)
+        builder.position_at_end(block)
+        found.append(_emit(formula, builder, rows))
+        builder.branch(after)
+    builder.position_at_end(after)
+    return [
+        [_one_of(builder, blocks, values) for values in zip(*row, strict=True)]
+        for row in zip(*found, strict=True)
+    ]
+
+
+def _one_of(builder: Any, blocks: list[Any], values: Sequence[Any]) -> Any:
+    phi = builder.phi(values[0].type)
+    for value, block in zip(values, blocks, strict=True):
+        phi.add_incoming(value, block)
+    return phi
+
+
+def _emit(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
     found = []
     for part in zip(*rows, strict=True):
         result = formula(*(Vector(builder, value) for value in part))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
@@ -84,7 +84,7 @@ def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> Non
         m = next_unit(ticket)
 
 
-@inlined
+@routine
 def room_for_tile(weight: Array, like: Array) -> Array:
     """Return scratch for a tile of weights ``[N, F]``, and a row of zeros behind it; or none."""
     features = weight.shape[1]
@@ -94,15 +94,14 @@ def room_for_tile(weight: Array, like: Array) -> Array:
     return tile
 
 
-@inlined
+@routine
 def load_tile(tile: Array, weight: Array, m: int) -> None:
     """Set ``[F, WIDTH]`` to tile m of a weight matrix ``[N, F]``, zero where it is padded."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
-    transpose(tile[:, : len(here)], here)
     if len(here) < WIDTH:
-        for f in range(len(tile)):
-            for j in range(len(here), WIDTH):
-                tile[f, j] = 0
+        for f in range(weight.shape[1]):
+            clear(at(tile, f))
+    transpose(tile, here)
 
 
 def untile(tiled: Tensor, neurons: int) -> Tensor:
@@ -128,26 +127,23 @@ def _untile(ticket: Array, units: int, tiled: Array, rows: Array) -> None:
         b = next_unit(ticket)
 
 
-@inlined
+@routine
 def transpose(out: Array, source: Array) -> None:
-    """Set a matrix to the transpose of another, in blocks that fit the vector registers."""
-    rows, columns = source.shape
+    """Set a matrix to the transpose of another, as far as both go."""
+    rows, columns = min(len(source), out.shape[1]), min(source.shape[1], len(out))
     side = VECTOR_BYTES // source.itemsize
-    for row in range(0, rows - side + 1, side):
-        for column in range(0, columns - side + 1, side):
-            transpose_block(
-                out[column : column + side, row : row + side],
-                source[row : row + side, column : column + side],
-            )
-        for column in range(columns - columns % side, columns):
-            for i in range(row, row + side):
-                out[column, i] = source[i, column]
-    for row in range(rows - rows % side, rows):
-        for column in range(columns):
-            out[column, row] = source[row, column]
+    if rows < side or columns < side:
+        for row in range(rows):
+            for column in range(columns):
+                out[column, row] = source[row, column]
+        return
+    # The last blocks begin early enough to end with the matrix: some numbers are copied twice.
+    for row in range(0, rows, side):
+        for column in range(0, columns, side):
+            transpose_block(out, source, min(row, rows - side), min(column, columns - side))
 
 
-@inlined
+@routine
 def aligned_rows(rows: int, like: Array) -> Array:
     """Return scratch ``[rows, WIDTH]`` of the dtype of ``like`` that begins on a cache line."""
     raw = np.empty(rows * WIDTH + WIDTH, like.dtype)
@@ -155,7 +151,7 @@ def aligned_rows(rows: int, like: Array) -> Array:
     return raw[skip : skip + rows * WIDTH].reshape(rows, WIDTH)
 
 
-@inlined
+@routine
 def add_part(row: Array, values: Array, m: int) -> None:
     """Add what belongs to tile m of the numbers of a layer, one for each neuron, to a row."""
     here = min(WIDTH, len(values) - m * WIDTH)
@@ -164,7 +160,7 @@ def add_part(row: Array, values: Array, m: int) -> None:
         row[j] += part[j]
 
 
-@inlined
+@routine
 def put_part(values: Array, m: int, row: Array) -> None:
     """Write a row to what belongs to tile m of the numbers of a layer, one for each neuron."""
     here = min(WIDTH, len(values) - m * WIDTH)
@@ -173,8 +169,8 @@ def put_part(values: Array, m: int, row: Array) -> None:
         part[j] = row[j]
 
 
-@inlined
+@routine
 def put_tile(weight: Array, m: int, gradient: Array) -> None:
     """Write the gradient of a tile, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
-    transpose(here, gradient[:, : len(here)])
+    transpose(here, gradient)

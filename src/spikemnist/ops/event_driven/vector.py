@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from spikemnist.ops.event_driven.registers import INDEX, Rows
+from spikemnist.ops.event_driven.registers import INDEX, VECTOR_BYTES, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,9 +63,14 @@ def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None
         out[i] = weights[min(t + i, len(weights) - 1), b] @ table[: weights.shape[2]]
 
 
-def transpose_block(out: Array, source: Array) -> None:
-    """Set a block to the transpose of another; both have rows of `VECTOR_BYTES`."""
-    out[:] = source.T
+def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
+    """Set a block of a matrix to the transpose of that of another, which begins at row and column.
+
+    It has as many rows as there are numbers in a row of `VECTOR_BYTES`.
+    """
+    side = VECTOR_BYTES // source.itemsize
+    block = source[row : row + side, column : column + side]
+    out[column : column + side, row : row + side] = block.T
 
 
 def _index(builder: Any, indices: Any, position: Any) -> Any:
@@ -161,13 +166,12 @@ def _scatter_row_code(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _transpose_block_code(typing: Any, out: Any, source: Any) -> Any:
+def _transpose_block_code(typing: Any, out: Any, source: Any, row: Any, column: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, source.dtype)
-        side = rows.vector.count
-        from_, to = (
-            _block_rows(context, builder, signature.args[i], arguments[i], side) for i in (1, 0)
-        )
+        side, corner = rows.vector.count, arguments[2:]
+        to = _block_rows(context, builder, out, arguments[0], corner[::-1], side)
+        from_ = _block_rows(context, builder, source, arguments[1], corner, side)
         block = [builder.load(_as(builder, row, rows.vector), align=rows.size) for row in from_]
         # At distance d the rows i and i + d exchange the lanes in which they differ: after all
         # powers of two, row and lane have changed places.
@@ -183,18 +187,22 @@ def _transpose_block_code(typing: Any, out: Any, source: Any) -> Any:
             builder.store(value, _as(builder, row, rows.vector), align=rows.size)
         return context.get_dummy_value()
 
-    return types.void(out, source), code
+    return types.void(out, source, types.intp, types.intp), code
 
 
 def _as(builder: Any, address: Any, vector: Any) -> Any:
     return builder.bitcast(address, vector.as_pointer())
 
 
-def _block_rows(context: Any, builder: Any, kind: Any, value: Any, count: int) -> list[Any]:
-    """Return the addresses of the rows of a two-dimensional array of any strides."""
+def _block_rows(
+    context: Any, builder: Any, kind: Any, value: Any, corner: Any, count: int
+) -> list[Any]:
+    """Return the addresses at which the rows of a block of a matrix begin."""
     array = make_array(kind)(context, builder, value)
+    stride, across = cgutils.unpack_tuple(builder, array.strides)
     base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
-    stride = builder.extract_value(array.strides, 0)
+    for index, distance in zip(corner, (stride, across), strict=True):
+        base = builder.gep(base, [builder.mul(index, distance)], inbounds=True)
     offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(count)]
     return [builder.gep(base, [offset], inbounds=True) for offset in offsets]
 
@@ -270,5 +278,7 @@ overload(weigh_rows)(
     )
 )
 overload(transpose_block)(
-    lambda out, source: lambda out, source: _transpose_block_code(out, source)
+    lambda out, source, row, column: (
+        lambda out, source, row, column: _transpose_block_code(out, source, row, column)
+    )
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikemnist._runtime.compiler import inlined, kernel
+from spikemnist._runtime.compiler import inlined, kernel, routine
 from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven.events import BURST
@@ -57,7 +57,7 @@ def single(t: int, burst: int) -> int:
     return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
 
 
-@inlined
+@routine
 def tabulate(delta: Array, steps: int, burst: int) -> None:
     """Fill the rows of several timesteps: each is the sum of two rows with fewer."""
     for first in range(0, steps, burst):
