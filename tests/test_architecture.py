@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
     "_atomic": set(),
     "_progress": set(),
-    "_runtime": set(),
+    "_runtime": {"_atomic"},
     "ops": {"_runtime"},
     "encoding": {"_runtime"},
     "data": {"_atomic"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from processes import lines, run, start
 
 import spikemnist
-from spikemnist._runtime import compiler
+from spikemnist._runtime import cache, compiler
 
 PACKAGE = Path(spikemnist.__file__).parent
 
@@ -18,7 +19,8 @@ PACKAGE = Path(spikemnist.__file__).parent
 USE = """
 import torch
 from spikemnist.ops.event_driven import events
-words, _ = events.pack(torch.ones(3, 2, 70))
+for dtype in (torch.float32,):
+    words, _ = events.pack(torch.ones(3, 2, 70, dtype=dtype))
 print(words.tolist(), sum(events._pack.stats.cache_hits.values()), events._pack.stats.cache_path)
 """
 
@@ -90,6 +92,72 @@ def test_two_processes_compile_at_once_and_a_third_finds_it(
     assert {words([line]) for line in [*printed, *third]} == {f"{[[[-1, 63]] * 3] * 2}"[:-1]}
     assert hits(third) == 1
     assert str(folder) in third[-1]
+
+
+# Puts off saving until another process is about to save as well.
+TOGETHER = """
+import os, pathlib, time
+from spikemnist.ops.event_driven import events
+files = events._pack._cache._cache_file
+def save(key, data, save=files.save, folder=pathlib.Path(os.environ["NUMBA_CACHE_DIR"])):
+    (folder / f"{os.getpid()}.ready").touch()
+    while len(list(folder.glob("*.ready"))) < 2:
+        time.sleep(1e-4)
+    save(key, data)
+files.save = save
+"""
+
+
+def test_two_processes_compile_for_different_types_at_once(tmp_path: Path, expected: str) -> None:
+    """Each finds its own afterwards, where Numba would give both the same file."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second, both = (
+        USE.replace("torch.float32,", types)
+        for types in ("torch.float32,", "torch.float64,", "torch.float32, torch.float64")
+    )
+    at_once = [start("-c", TOGETHER + code, environment=environment) for code in (first, second)]
+    assert [words(lines(process)) for process in at_once] == [expected] * 2
+    third = run(both, environment)
+    assert words(third) == expected
+    assert hits(third) == 2
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+
+
+def test_a_kernel_is_compiled_anew_when_a_piece_of_it_in_another_file_has_changed(
+    copy: Path, tmp_path: Path, expected: str
+) -> None:
+    """A new version of the package may be as old, by the clock of its files, as the one before."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(copy)}
+    assert [hits(run(USE, environment)) for _ in range(2)] == [0, 1]
+    (before,) = tmp_path.rglob("*.nbc")
+    piece = copy / "spikemnist" / "ops" / "event_driven" / "bits.py"
+    times = piece.stat()
+    piece.write_text(piece.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
+    printed = run(USE, environment)
+    assert words(printed) == expected
+    assert hits(printed) == 0
+    (after,) = tmp_path.rglob("*.nbc")
+    assert after.name != before.name, "that of the old version would never be read again"
+
+
+def test_a_disk_that_takes_no_more_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    files = cache.Files(str(file / "folder"), words)
+    with pytest.warns(RuntimeWarning, match=r"could not be cached \(.*NUMBA_CACHE_DIR"):
+        files.save("float32", [1, 2])
+    assert files.load("float32") is None
+
+
+def test_what_kernels_are_made_of_lies_in_the_rooms_that_are_compared() -> None:
+    users = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob("*.py")
+        if "from spikemnist._runtime.compiler import" in file.read_text(encoding="utf-8")
+    }
+    assert users <= set(cache.ROOMS)
+    assert users >= {"encoding", "ops", "plasticity"}
 
 
 # `unused` takes the place of the first assignment where Numba is to be there.

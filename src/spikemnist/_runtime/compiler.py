@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spikemnist._runtime.cache import Files
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,14 +52,17 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     It begins with `teams.by_team`, takes what it does by `tickets.next_unit`, and runs without
     the interpreter's lock.
 
-    The machine code is cached on disk. Where no folder can be written, as with a read-only
-    installation and no home, each process compiles anew and everything else is the same.
+    The machine code is cached on disk, see `cache`. Where no folder can be written, as with a
+    read-only installation and no home, each process compiles anew and all else is the same.
     """
     import numba
 
     try:
-        return numba.njit(**OPTIONS, cache=True)(function)  # type: ignore[no-any-return]
+        compiled = numba.njit(**OPTIONS, cache=True)(function)
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
         return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    if not numba.config.DISABLE_JIT:
+        compiled._cache._cache_file = Files(compiled.stats.cache_path, function)
+    return compiled  # type: ignore[no-any-return]
