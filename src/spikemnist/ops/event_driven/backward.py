@@ -178,9 +178,7 @@ def run_backward(
     batch, _, steps, _ = past.membrane.shape
     slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
     groups = -(-batch // group)
-    membrane = aligned_rows(steps, neurons.beta)
-    # A column, as in the forward pass: so `scan` is compiled once.
-    words = np.empty((steps, 1), np.uint64)[:, 0]
+    membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)

@@ -60,7 +60,10 @@ class Drive(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What they did: ``words`` ``[B, T, M]``, and how many spikes these are, ``[M, B]``.
+    """What they did: ``words`` ``[M, B, T]``, and how many spikes these are, ``[M, B]``.
+
+    Threads work at different tiles. Were a timestep's words of all tiles side by side, the cores
+    would write to the same cache lines, and wait for one another at every word.
 
     What else is asked for, else of length 0: ``membrane`` ``[B, M, T, WIDTH]``, ``final``
     ``[B, N]``.
@@ -80,7 +83,7 @@ def run_forward(
     if by_team(ticket):
         return
     neurons, drive, trace = borrowed((neurons, drive, trace))
-    batch, steps, _ = trace.words.shape
+    _, batch, steps = trace.words.shape
     chunks = -(-batch // chunk)
     weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
@@ -95,7 +98,7 @@ def run_forward(
         for b in range(begin, min(begin + chunk, batch)):
             load_initial(drive.initial, b, m, start)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
-            words = trace.words[b, :, m]
+            words = trace.words[m, b]
             scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
             fired = 0
             for t in range(steps):
@@ -104,6 +107,21 @@ def run_forward(
             if len(trace.final):
                 put_part(trace.final[b], m, at(membrane, steps - 1))
         unit = next_unit(ticket)
+
+
+@kernel
+def lay_out_by_sample(ticket: Array, units: int, of_tiles: Array, words: Array) -> None:
+    """Set the words ``[B, T, M]`` to those of the tiles ``[M, B, T]``."""
+    if by_team(ticket):
+        return
+    of_tiles, words = borrowed((of_tiles, words))
+    tiles, _, steps = of_tiles.shape
+    b = next_unit(ticket)
+    while b < units:
+        for t in range(steps):
+            for m in range(tiles):
+                words[b, t, m] = of_tiles[m, b, t]
+        b = next_unit(ticket)
 
 
 @routine

@@ -14,7 +14,13 @@ import torch
 from spikemnist._runtime import memory
 from spikemnist._runtime.threads import parallel
 from spikemnist.ops.event_driven import events
-from spikemnist.ops.event_driven.forward import Drive, Neurons, Trace, run_forward
+from spikemnist.ops.event_driven.forward import (
+    Drive,
+    Neurons,
+    Trace,
+    lay_out_by_sample,
+    run_forward,
+)
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.signals import (
     Signal,
@@ -90,12 +96,12 @@ def forward(
     size, dtype = layer_size(signal, layer), layer.beta.dtype
     tiles = tiles_of(size)
     neurons, drive = prepare(signal, layer, steps, size)
-    words = memory.empty((batch, steps, tiles), torch.int64)
+    of_tiles = memory.empty((tiles, batch, steps), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
     again = not record and is_rerun(signal, steps)
     last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
-    bits, counts = words.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
+    bits, counts = of_tiles.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
     trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
     # As long as possible, since each thread lays out the weights of a tile that it works at, and
     # short enough that the threads end at the same time.
@@ -107,7 +113,18 @@ def forward(
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
             drive = drive._replace(**events.no_events()._asdict())
-    return Activity(words, counts.sum(0), membrane, last, Prepared(neurons, drive))
+    return Activity(_by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive))
+
+
+def _by_sample(of_tiles: Tensor) -> Tensor:
+    """Return the words ``[B, T, M]`` of those that a kernel wrote, ``[M, B, T]``."""
+    tiles, batch, steps = of_tiles.shape
+    if tiles == 1:
+        return of_tiles.view(batch, steps, 1)
+    words = memory.empty((batch, steps, tiles), torch.int64)
+    bits = (each.numpy().view(np.uint64) for each in (of_tiles, words))
+    parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
+    return words
 
 
 def layer_size(signal: Signal, layer: Layer) -> int:
