@@ -40,6 +40,7 @@ class Files:
         file = Path(function.__code__.co_filename)
         name = f"{file.stem}.{function.__qualname__}.{sys.implementation.cache_tag}"
         self._name = re.sub(r"[^\w.-]", "_", name)
+        # Its own file as well: kernels of the tests lie in none of the rooms.
         made_of = [file.read_bytes(), _sources(), numba.__version__.encode()]
         self._stamp = _digest(made_of)
 

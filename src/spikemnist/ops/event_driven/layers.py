@@ -122,6 +122,7 @@ def _by_sample(of_tiles: Tensor) -> Tensor:
     if tiles == 1:
         return of_tiles.view(batch, steps, 1)
     words = memory.empty((batch, steps, tiles), torch.int64)
+    # Shared out, so that a sample's words go to the core that lists its events next.
     bits = (each.numpy().view(np.uint64) for each in (of_tiles, words))
     parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
     return words
