@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.plan import AXES
-from spikemnist.benchmark import Workload
+from spikemnist.benchmark import Workload, no_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,16 +46,19 @@ def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any
     Returns
     -------
     list of dict
-        Without the sweeps of which fewer than two points were measured.
+        Without the sweeps of which fewer than two points were measured on a quiet machine.
     """
     measured = {workload_of(network): network["contestants"] for network in networks}
     names = list(dict.fromkeys(itertools.chain.from_iterable(measured.values())))
     found = []
     for code, axis, name in itertools.product(plan.codes, AXES, names):
-        points = {
-            getattr(workload, axis): measured[workload][name]["stages"][STAGE]["median"]
+        timings = {
+            getattr(workload, axis): measured[workload][name]["stages"].get(STAGE)
             for workload in plan.sweep(axis, code)
-            if STAGE in measured.get(workload, {}).get(name, {"stages": ()})["stages"]
+            if name in measured.get(workload, {})
+        }
+        points = {
+            size: timing["median"] for size, timing in timings.items() if not no_ratio(timing)
         }
         if len(points) > 1:
             sizes, seconds = list(points), list(points.values())

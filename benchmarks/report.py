@@ -10,7 +10,8 @@ from benchmarks.contestants import OURS
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
 from benchmarks.plan import AXES
-from spikemnist.benchmark import STAGES, SnnTorchLoop
+from spikemnist import benchmark
+from spikemnist.benchmark import STAGES, SnnTorchLoop, no_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ Results = dict[str, Any]
 
 AUTO = f"{OURS}auto"
 STEP, INFERENCE = "training step", "inference"
-NOTHING = "–"
+NOTHING, BUSY = "–", "busy"
 
 
 def page(results: Results, pictures: Iterable[str]) -> str:
@@ -36,6 +37,7 @@ def page(results: Results, pictures: Iterable[str]) -> str:
         "# Benchmark results",
         "Written by `python -m benchmarks`; {doc}`../benchmarks` says how to read it.",
         *machines(results["runs"]),
+        *load(results),
         *(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         *networks(results["networks"]),
         *growth(results["growth"]),
@@ -57,6 +59,28 @@ def machines(runs: Mapping[str, Results]) -> Iterator[str]:
         sections.setdefault(machine(run["machine"]), []).append(section)
     for where, measured in sections.items():
         yield where if len(sections) == 1 else f"{', '.join(measured)}: {where}"
+
+
+def load(results: Results) -> Iterator[str]:
+    """Yield that the machine was busy, where a ratio is missing for it."""
+    reasons = [
+        found["busy"]
+        for group in compared(results)
+        for contestant in group.get("contestants", {}).values()
+        for found in contestant["stages"].values()
+        if found.get("busy")
+    ]
+    if reasons:
+        yield (
+            f"The machine was busy during {len(reasons)} measurements, of which there is no ratio; "
+            f"the first time {reasons[0]}."
+        )
+
+
+def compared(results: Results) -> list[Results]:
+    """Return everything that was timed of several contestants in turn."""
+    sections = ("networks", "layers", "convolution", "tutorial")
+    return [group for section in sections for group in results[section]]
 
 
 def machine(found: Mapping[str, Any]) -> str:
@@ -223,7 +247,7 @@ def training(fits: Sequence[Results]) -> Iterator[str]:
             fit["backend"],
             f"{fit['fit']['median']:.2f}",
             f"{fit['steps']['median']:.2f}",
-            f"{fit['overhead']:+.1%}",
+            BUSY if no_ratio(fit["fit"], fit["steps"]) else f"{fit['overhead']:+.1%}",
         ]
         for fit in fits
     ]
@@ -263,24 +287,19 @@ def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
     for point in measured:
         if point.get("bindsnet"):
             ours, theirs = point["bindsnet"]["ours"], point["bindsnet"]["theirs"]
+            busy = point["bindsnet"].get("busy")
             yield (
                 f"Learning from an image, {point['neurons']} neurons and 250 timesteps, in turn: "
                 f"BindsNET {milliseconds(theirs)} ms, ours {milliseconds(ours)} ms, "
-                f"{theirs / ours:.0f} times."
+                f"{f'no ratio: {busy}' if busy else f'{theirs / ours:.0f} times'}."
             )
 
 
 def notes(results: Results) -> Iterator[str]:
     """Yield in what each differs, and why some speeds are not shown."""
-    groups = [
-        *results["networks"],
-        *results["layers"],
-        *results["convolution"],
-        *results["tutorial"],
-    ]
     differs: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
-    for group in groups:
+    for group in compared(results):
         where = str(workload_of(group)) if "code" in group else f"{group.get('width')} neurons"
         where = group.get("layers", where)
         for name, found in group.get("contestants", {}).items():
@@ -333,23 +352,28 @@ def fastest_peer(everyone: Results, stage: str) -> str:
 
 
 def ratio(everyone: Results, name: str, stage: str) -> str:
-    """Return how many times as long as ours another takes."""
-    ours, theirs = seconds(everyone, AUTO, stage), seconds(everyone, name, stage)
-    return NOTHING if ours is None or theirs is None else f"{theirs / ours:.1f}"
+    """Return how many times as long as ours another takes, or that the machine was busy."""
+    ours, theirs = (timing_of(everyone, who, stage) for who in (AUTO, name))
+    if ours is None or theirs is None:
+        return NOTHING
+    return BUSY if no_ratio(ours, theirs) else f"{theirs['median'] / ours['median']:.1f}"
 
 
 def seconds(everyone: Results, name: str, stage: str) -> float | None:
     """Return the median of a stage, if it was measured."""
-    timing = everyone.get(name, {}).get("stages", {}).get(stage)
+    timing = timing_of(everyone, name, stage)
     return None if timing is None else timing["median"]
+
+
+def timing_of(everyone: Results, name: str, stage: str) -> Mapping[str, Any] | None:
+    """Return a stage, if it was measured."""
+    timing: Mapping[str, Any] | None = everyone.get(name, {}).get("stages", {}).get(stage)
+    return timing
 
 
 def milliseconds(value: float | None) -> str:
     """Return seconds as milliseconds with three digits."""
-    if value is None:
-        return NOTHING
-    value *= 1e3
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.{1 if value >= 9.995 else 2}f}"
+    return NOTHING if value is None else benchmark.milliseconds(value)
 
 
 def scaled(value: float) -> str:

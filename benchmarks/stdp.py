@@ -107,7 +107,7 @@ def seconds(call: Callable[..., object], *arguments: Any) -> float:
     return time.perf_counter() - started
 
 
-def against_bindsnet(request: dict[str, Any]) -> dict[str, float] | None:
+def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:
     """Time an image of ours and one of BindsNET's, in turn; None where that is not installed."""
     if request.get("neurons") != BINDSNET["neurons"] or not importlib.util.find_spec("bindsnet"):
         return None
@@ -131,7 +131,11 @@ def against_bindsnet(request: dict[str, Any]) -> dict[str, float] | None:
         "ours": Job(lambda _: ours.partial_fit(train.images[:BLOCK], train.labels[:BLOCK])),
     }
     timed = time_in_turn(jobs, repeats=9)
-    return {"theirs": timed["theirs"].median, "ours": timed["ours"].median / BLOCK}
+    return {
+        "theirs": timed["theirs"].median,
+        "ours": timed["ours"].median / BLOCK,
+        "busy": timed["theirs"].busy or timed["ours"].busy,
+    }
 
 
 def fit(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

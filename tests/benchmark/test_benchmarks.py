@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import json
 import math
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,10 +34,10 @@ from spikemnist.benchmark import (
     Workload,
     describe_machine,
     first_weights,
+    timing,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
     from torch import Tensor
@@ -61,6 +64,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         only = "snnTorch, hoisted"
         patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
         contestants.peers.cache_clear()
+        patch.setattr(timing, "processor_share", lambda: 1.0)
+        patch.setattr(timing, "WIDEST", float("inf"))
         found = __main__.run(TINY, ("networks", "layers", "fit"), {}, file)
     contestants.peers.cache_clear()
     return found
@@ -86,10 +91,11 @@ def test_everyone_has_every_stage(results: dict[str, Any]) -> None:
         for found in network["contestants"].values():
             assert found["check"]["why"] == ""
             assert list(found["stages"]) == list(STAGES)
-            for timing in found["stages"].values():
-                low, high = timing["quartiles"]
-                assert 0 < low <= timing["median"] <= high
-                assert timing["calls"] == 6
+            for stage in found["stages"].values():
+                low, high = stage["quartiles"]
+                assert 0 < low <= stage["median"] <= high
+                assert stage["calls"] == 6
+                assert (stage["share"], stage["busy"]) == (1.0, "")
     assert [layer["width"] for layer in results["layers"]] == [16, 32]
     json.dumps(results)  # plain values throughout
 
@@ -190,6 +196,33 @@ def test_the_page_says_what_was_found(results: dict[str, Any]) -> None:
     assert f"| {report.scaled(updates)} |" in page
     assert "One epoch of `fit`" in page
     assert "Not shown" not in page
+
+
+def test_a_busy_machine_has_no_ratio_on_the_page(results: dict[str, Any]) -> None:
+    busy = copy.deepcopy(results)
+    reason = "other programs took 60 % of the processors"
+    ours = busy["networks"][0]["contestants"]["spikemnist auto"]["stages"]
+    ours["training step"]["busy"] = busy["fit"][0]["steps"]["busy"] = reason
+    page = report.page(busy, [])
+    cells = first_line(page, "| rate, 784-24-10, T=4, batch 8 |").split(" | ")
+    assert (cells[4], cells[5]) == ("busy", "busy")
+    assert cells[8] != "busy"  # of inference, which nothing disturbed
+    assert first_line(page, "| rate, 784-24-10, T=4, batch 8, 64 images").endswith("| busy |")
+    assert f"of which there is no ratio; the first time {reason}." in page
+    assert "The machine was busy" not in report.page(results, [])
+    sweeps = {
+        (s["code"], s["axis"], s["contestant"]): s for s in growth.fit(busy["networks"], TINY)
+    }
+    assert ("rate", "hidden", "spikemnist auto") not in sweeps  # one point of two is left
+    assert len(sweeps["rate", "hidden", "snnTorch"]["sizes"]) == 2
+
+
+def test_results_of_earlier_versions_make_the_page_that_is_published() -> None:
+    """Their timings know nothing of the load."""
+    folder = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
+    stored = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    published = (folder / "results.md").read_text(encoding="utf-8")
+    assert report.page(stored, re.findall(r"!\[\w+\]\((.*?)\)", published)) == published
 
 
 def test_pages_of_nothing_are_no_error(results: dict[str, Any]) -> None:

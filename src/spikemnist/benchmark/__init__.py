@@ -3,12 +3,12 @@
 What ``spikemnist bench`` needs, and what the larger benchmark of the source tree builds on.
 """
 
-from spikemnist.benchmark.comparison import compare, network_jobs, plain
+from spikemnist.benchmark.comparison import compare, network_jobs, no_ratio, plain
 from spikemnist.benchmark.contestant import STAGES, Contestant, TorchContestant
-from spikemnist.benchmark.machine import describe_machine
+from spikemnist.benchmark.machine import describe_machine, others_took, processor_share
 from spikemnist.benchmark.networks import Ours, SnnTorchLoop, our_backends
 from spikemnist.benchmark.oracle import Oracle, Verdict
-from spikemnist.benchmark.timing import Job, Timing, time_in_turn
+from spikemnist.benchmark.timing import Job, Timing, milliseconds, time_in_turn
 from spikemnist.benchmark.workload import (
     BETA,
     CODES,
@@ -37,9 +37,13 @@ __all__ = [
     "compare",
     "describe_machine",
     "first_weights",
+    "milliseconds",
     "network_jobs",
+    "no_ratio",
+    "others_took",
     "our_backends",
     "plain",
+    "processor_share",
     "time_in_turn",
     "trained_weights",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spikemnist.benchmark.timing import Job, Timing, time_in_turn
+from spikemnist.benchmark.timing import LEAST_REPEATS, Job, Timing, time_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from spikemnist.benchmark.contestant import Contestant
     from spikemnist.benchmark.oracle import Verdict
     from spikemnist.benchmark.workload import Batch
+
+TOO_FEW = f"fewer than {LEAST_REPEATS} calls in the time: the machine is busy, or slow"
 
 
 def compare(
@@ -23,6 +26,7 @@ def compare(
     *,
     repeats: int = 30,
     budget: float = float("inf"),
+    limit: float = float("inf"),
 ) -> dict[str, Any]:
     """Time the stages of those that passed.
 
@@ -38,19 +42,23 @@ def compare(
         Which of them to time.
     repeats, budget
         For each stage: see `time_in_turn`.
+    limit
+        Seconds for all stages, after which no further call begins.
 
     Returns
     -------
     dict
         By name: in what it ``differs``, the ``backend`` of ours that ran, its ``check``, and its
-        ``stages`` with median and quartiles in seconds and the number of calls.
+        ``stages`` as `plain` returns them, those that the limit left time for.
     """
+    deadline = time.perf_counter() + limit
     passed = [contestant for contestant in everyone if verdicts[contestant.name].passed]
     jobs = {contestant.name: jobs_of(contestant) for contestant in passed}
     timed: dict[str, dict[str, Timing]] = {contestant.name: {} for contestant in everyone}
     for stage in stages:
         here = {name: called[stage] for name, called in jobs.items() if stage in called}
-        for name, timing in time_in_turn(here, repeats=repeats, budget=budget).items():
+        left = deadline - time.perf_counter()
+        for name, timing in time_in_turn(here, repeats=repeats, budget=budget, limit=left).items():
             timed[name][stage] = timing
     return {
         contestant.name: {
@@ -81,4 +89,24 @@ def plain(timing: Timing) -> dict[str, Any]:
         "median": timing.median,
         "quartiles": list(timing.quartiles),
         "calls": len(timing.seconds),
+        "share": timing.share,
+        "busy": timing.busy,
     }
+
+
+def no_ratio(*timings: Mapping[str, Any] | None) -> str:
+    """Return why no ratio may rest on these timings; empty when one may.
+
+    Parameters
+    ----------
+    timings
+        As `plain` returns them, or as files of earlier versions hold them, which did not look at
+        the load; none for what was not timed.
+
+    Examples
+    --------
+    >>> no_ratio(plain(Timing((1.0, 1.0))), plain(Timing((7.0, 7.0), share=0.5)))
+    'other programs took 50 % of the processors'
+    """
+    reasons = [TOO_FEW if timing is None else timing.get("busy") for timing in timings]
+    return next(filter(None, reasons), "")

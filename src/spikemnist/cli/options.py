@@ -210,6 +210,9 @@ class Info(Common):
 class Bench(Common):
     """Time training and inference on this machine, beside snnTorch's own loop over time."""
 
+    quick: bool = False
+    """Measure two networks in 20 seconds, instead of four in about a minute."""
+
     json: Path | None = None
     """File for every figure, and the machine it was measured on."""
 
