@@ -101,10 +101,9 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
         'With `backend="auto"`, in milliseconds; training step and inference begin with float32 '
         "pixels. A ratio is the peer's median over ours."
     )
-    header = ["network", "backend"]
     for stage in (STEP, INFERENCE):
-        header += [stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
-    yield table(header, [against_the_fastest(network) for network in measured])
+        header = ["network", "backend", stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
+        yield table(header, [against_the_fastest(network, stage) for network in measured])
     yield "## Throughput"
     yield (
         "Of our training step. A synaptic event is an input that is not zero, times the neurons "
@@ -120,16 +119,17 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
         yield stages(network["contestants"], STAGES)
 
 
-def against_the_fastest(network: Results) -> list[str]:
-    """Return a row: our times and what they are to the fastest peer's and to snnTorch's."""
+def against_the_fastest(network: Results, stage: str) -> list[str]:
+    """Return a row: our time and what it is to the fastest peer's and to snnTorch's."""
     everyone = network["contestants"]
-    row = [str(workload_of(network)), everyone[AUTO]["backend"] or NOTHING]
-    for stage in (STEP, INFERENCE):
-        peer = fastest_peer(everyone, stage)
-        theirs = f"{milliseconds(seconds(everyone, peer, stage))} ({peer})" if peer else NOTHING
-        row += [milliseconds(seconds(everyone, AUTO, stage)), theirs]
-        row += [ratio(everyone, other, stage) for other in (peer, SnnTorchLoop.name)]
-    return row
+    peer = fastest_peer(everyone, stage)
+    return [
+        str(workload_of(network)),
+        everyone[AUTO]["backend"] or NOTHING,
+        milliseconds(seconds(everyone, AUTO, stage)),
+        f"{milliseconds(seconds(everyone, peer, stage))} ({peer})" if peer else NOTHING,
+        *(ratio(everyone, other, stage) for other in (peer, SnnTorchLoop.name)),
+    ]
 
 
 def throughput(network: Results) -> list[str]:
@@ -153,16 +153,16 @@ def growth(found: Sequence[Results]) -> Iterator[str]:
         "Exponent k of the power law time = c size^k that fits the training step best along each "
         "sweep: 1 is proportional, 0 does not depend on it."
     )
-    names = list(dict.fromkeys(sweep["contestant"] for sweep in found))
     exponents = {
-        (sweep["code"], sweep["axis"], sweep["contestant"]): f"{sweep['exponent']:.2f}"
+        (sweep["contestant"], sweep["code"], sweep["axis"]): f"{sweep['exponent']:.2f}"
         for sweep in found
     }
-    rows = [
-        [code, AXES[axis], *(exponents.get((code, axis, name), NOTHING) for name in names)]
-        for code, axis in dict.fromkeys((sweep["code"], sweep["axis"]) for sweep in found)
-    ]
-    yield table(("code", "along", *names), rows)
+    names, codes, axes = (list(dict.fromkeys(key)) for key in zip(*exponents, strict=True))
+    for code in codes:
+        rows = [
+            [name, *(exponents.get((name, code, axis), NOTHING) for axis in axes)] for name in names
+        ]
+        yield table((code, *(AXES[axis] for axis in axes)), rows)
 
 
 def layers(measured: Sequence[Results]) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE = {"width": 1440, "height": 900}
 VIEWPORTS = {"desk": DESK, "phone": PHONE}
 FOREIGN = ("https://colab.research.google.com/assets/colab-badge.svg",)
 """What the pages show of other sites. They read well without it."""
@@ -88,6 +89,24 @@ MISSING_IMAGES = """async () => {
     await Promise.all(images.map(image => image.decode().catch(() => {})));
     return images.filter(image => !image.naturalWidth).map(image => image.src);
 }"""
+
+
+def test_no_code_and_no_table_is_clipped_at_1440_pixels(
+    browser: Browser, address: str, site: Path
+) -> None:
+    with opened(browser, viewport=WIDE) as (page, _):
+        for name in pages(site):
+            page.goto(f"{address}/{name}", wait_until="load")
+            wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wide <= 0, f"{name} is {wide} pixels wider than {WIDE['width']}"
+            clipped = page.evaluate(CLIPPED)
+            assert not clipped, f"{name}: {clipped}"
+
+
+CLIPPED = """() => [...document.querySelectorAll(
+        "article pre, article table, article .table-wrapper, article div.math")]
+    .filter(one => one.clientWidth && one.scrollWidth > one.clientWidth + 1)
+    .map(one => `${one.scrollWidth - one.clientWidth} pixels of ${one.innerText.slice(0, 60)}`)"""
 
 
 @pytest.mark.parametrize("word", ["latency", "surrogate", "accelerate", "STDP", "N-MNIST"])

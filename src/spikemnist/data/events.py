@@ -156,12 +156,11 @@ class EventDataset:
 
         Examples
         --------
-        >>> from spikemnist.data import Crop, DropEvents
+        >>> from spikemnist.data import Crop
         >>> moving = np.array([(0, 0, 2, True), (100, 1, 2, True), (230, 2, 2, False)], EVENT)
         >>> data = EventDataset([moving], torch.tensor([1]), sensor=(4, 4))
-        >>> data.transformed(Crop(2, 2), DropEvents(0.1))
-        EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False), \
-DropEvents(probability=0.1))
+        >>> data.transformed(Crop(2, 2))
+        EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False))
         """
         return EventDataset(
             self.recordings,
