@@ -10,6 +10,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from spikemnist._interrupt import repeated
 from spikemnist.cli.errors import FAILURE, INTERRUPTED, WRONG_REQUEST, WrongRequest
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def _defaults(command: Command) -> Command | None:
 def _run(command: Command) -> int:
     name = type(command).__name__.lower()
     module = importlib.import_module(f"spikemnist.cli.{name}")
-    return int(module.run(command))
+    with repeated():
+        return int(module.run(command))
 
 
 def _one_line(box: str) -> str:
