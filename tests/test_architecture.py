@@ -23,12 +23,13 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "spikemnist"
 ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
     "_atomic": set(),
+    "_folders": set(),
     "_interrupt": set(),
     "_progress": {"_runtime"},
-    "_runtime": {"_atomic"},
+    "_runtime": {"_atomic", "_folders"},
     "ops": {"_runtime"},
     "encoding": {"_runtime"},
-    "data": {"_atomic"},
+    "data": {"_atomic", "_folders"},
     "models": {"ops", "_atomic"},
     "training": {
         "models",
