@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import subprocess
 import sys
+import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from spikemnist._progress import progress_bar
+from spikemnist import _progress
+from spikemnist._progress import compilation_announced, progress_bar
+from spikemnist._runtime import compiler
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Terminal(io.StringIO):
@@ -31,12 +39,95 @@ def test_it_shows_on_a_terminal_and_where_it_is_asked_for(
     assert ("3/3" in stream.getvalue()) == shown
 
 
+def test_without_a_standard_error_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a daemon, or under pythonw."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress_bar(progress=True, total=1) as bar:
+        bar.update()
+    with compilation_announced():
+        compile_for(0, cached=True)
+
+
+@pytest.fixture(autouse=True)
+def first_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_progress, "_noticed", False)
+
+
+def compile_for(seconds: float, *, cached: bool) -> None:
+    """Do what Numba's events make happen when a kernel is compiled."""
+    if compiler._watchers:
+        began, ended = compiler._watchers[-1]
+        began(cached)
+        time.sleep(seconds)
+        ended()
+
+
+def test_compiling_is_announced_once_and_no_part_of_the_estimate() -> None:
+    terminal = Terminal()
+    with progress_bar(progress=True, total=1000, file=terminal, unit="batch") as bar:
+        for _ in range(2):
+            compile_for(1.0, cached=True)
+        for _ in range(4):
+            time.sleep(0.12)
+            bar.update(100)
+        rate = bar.format_dict["rate"] or bar.n / bar.format_dict["elapsed"]
+        assert bar.format_dict["elapsed"] < 1
+        assert rate > 400
+    lines = [
+        line for line in terminal.getvalue().replace("\r", "\n").splitlines() if "comp" in line
+    ]
+    assert [line.strip() for line in lines] == [
+        "compiling kernels for this machine (once: later starts take them from the cache)"
+    ]
+    assert compiler._watchers == []
+
+
+@pytest.mark.parametrize(("progress", "stream"), [(True, io.StringIO()), (False, Terminal())])
+def test_where_no_bar_is_shown_nothing_is_announced(
+    progress: bool, stream: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar(progress=progress, total=3, file=stream):
+        compile_for(0, cached=True)
+    assert stream.getvalue() == "".join(capfd.readouterr()) == ""
+
+
+def test_a_command_announces_it_without_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with compilation_announced():
+        compile_for(0, cached=False)
+        compile_for(0, cached=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("spikemnist: compiling kernels for this machine (at each start: ")
+
+
+COMPILE = """
+import torch
+from spikemnist._progress import compilation_announced
+from spikemnist.ops.event_driven import events
+with compilation_announced():
+    for dtype in (torch.float32, torch.float64):
+        events.pack(torch.ones(3, 2, 70, dtype=dtype))
+"""
+
+
+def test_a_kernel_that_is_in_no_cache_is_announced_and_one_that_is_is_not(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILE], capture_output=True, encoding="utf-8", env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stderr.count("compiling kernels for this machine (once"))
+    assert said == [1, 0]
+
+
 def test_without_widgets_nothing_that_wants_them_is_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.delitem(sys.modules, "tqdm.auto", raising=False)
-    progress_bar(progress=True, total=1, file=io.StringIO()).close()
+    with progress_bar(progress=True, total=1, file=io.StringIO()):
+        pass
     assert "tqdm.auto" not in sys.modules
 
 

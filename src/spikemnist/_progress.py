@@ -1,16 +1,34 @@
-"""The progress bar of calls that take long."""
+"""What a terminal or a notebook shows of calls that take long."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any
 
+from spikemnist._runtime import compiler
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tqdm import tqdm
 
+COMPILING = "compiling kernels for this machine ({})"
+ONCE = "once: later starts take them from the cache"
+EACH_TIME = (
+    "at each start: no folder can be written to cache them; NUMBA_CACHE_DIR names another one"
+)
 
-def progress_bar(*, progress: bool, **options: Any) -> tqdm[Any]:
-    """Return a bar of tqdm's, silent unless on a terminal or in a notebook.
+_noticed = False
+
+
+@contextlib.contextmanager
+def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
+    """Show a bar of tqdm's, silent unless on a terminal or in a notebook.
+
+    The first kernel that is compiled meanwhile is announced, and the time that it takes is no part
+    of the estimate of the rest.
 
     Parameters
     ----------
@@ -25,4 +43,35 @@ def progress_bar(*, progress: bool, **options: Any) -> tqdm[Any]:
         from tqdm.auto import tqdm
     else:
         from tqdm.std import tqdm
-    return tqdm(disable=None if progress else True, **options)
+    shown = progress and options.get("file", sys.stderr) is not None
+    with tqdm(disable=None if shown else True, **options) as bar:
+        if bar.disable:
+            yield bar
+            return
+        say = _once(lambda text: bar.write(text, file=bar.fp))
+        with compiler.watched(compiler.Watcher(say, bar.unpause)):
+            yield bar
+
+
+@contextlib.contextmanager
+def compilation_announced() -> Iterator[None]:
+    """Say on standard error when kernels are compiled and no bar is shown."""
+
+    def say(text: str) -> None:
+        if sys.stderr is not None:
+            print(f"spikemnist: {text}", file=sys.stderr, flush=True)
+
+    with compiler.watched(compiler.Watcher(_once(say), lambda: None)):
+        yield
+
+
+def _once(say: Callable[[str], object]) -> Callable[[bool], None]:
+    """Return what announces the first kernel that this process compiles."""
+
+    def began(cached: bool) -> None:
+        global _noticed
+        if not _noticed:
+            _noticed = True
+            say(COMPILING.format(ONCE if cached else EACH_TIME))
+
+    return began

@@ -282,7 +282,7 @@ def test_the_bar_is_silent_unless_on_a_terminal(capfd: pytest.CaptureFixture[str
 
 
 def test_where_there_is_no_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "is_available", lambda: False)
+    monkeypatch.setattr(compiler, "obstacle", lambda: "Numba, which is not installed")
     with pytest.raises(ImportError, match="STDPClassifier needs Numba, which is not installed"):
         small().fit(IMAGES, LABELS, progress=False)
 

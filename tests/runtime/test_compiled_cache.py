@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from processes import lines, run, start
+from processes import PATIENCE, lines, run, start
 
 import spikemnist
 from spikemnist._runtime import cache, compiler
@@ -141,10 +142,104 @@ def test_a_kernel_is_compiled_anew_when_a_piece_of_it_in_another_file_has_change
     assert after.name != before.name, "that of the old version would never be read again"
 
 
-def test_a_disk_that_takes_no_more_is_a_warning(tmp_path: Path) -> None:
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[cache.Files, Path]:
+    """Return the files of a kernel, and the one that was saved."""
+    files = cache.Files(str(tmp_path), words)
+    files.save("float32", ["compiled", 1.5])
+    (file,) = tmp_path.glob("*.nbc")
+    return files, file
+
+
+def test_any_damage_to_a_file_is_noticed(saved: tuple[cache.Files, Path]) -> None:
+    """Whatever byte was flipped, and wherever it was cut."""
+    files, file = saved
+    whole = file.read_bytes()
+    assert files.load("float32") == ["compiled", 1.5]
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        file.write_bytes(damaged)
+        assert files.load("float32") is None, place
+        file.write_bytes(whole[:place])
+        assert files.load("float32") is None, place
+    file.write_bytes(whole + b"0")
+    assert files.load("float32") is None
+    files.save("float32", ["compiled", 1.5])
+    assert file.read_bytes() == whole
+
+
+class Foreign:
+    """What a pickle that nobody here wrote does when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return pytest.fail, ("a foreign file was run",)
+
+
+def test_a_foreign_file_is_not_run(saved: tuple[cache.Files, Path]) -> None:
+    files, file = saved
+    file.write_bytes(pickle.dumps(Foreign()))
+    assert files.load("float32") is None
+
+
+@pytest.mark.parametrize("error", [EOFError, pickle.UnpicklingError, ModuleNotFoundError, KeyError])
+def test_what_cannot_be_read_although_it_is_whole_is_compiled_anew(
+    error: type[Exception], saved: tuple[cache.Files, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pickle raises anything, where a release has renamed what a file refers to."""
+
+    def fail(_: bytes) -> object:
+        raise error("Memo value not found at index 174812789")
+
+    monkeypatch.setattr(cache.pickle, "loads", fail)
+    assert saved[0].load("float32") is None
+
+
+def test_damaged_kernels_are_compiled_anew_and_overwritten(
+    compiled_at_once: tuple[Path, list[str]], tmp_path: Path, expected: str
+) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(compiled_at_once[0], folder)
+    environment = {"NUMBA_CACHE_DIR": str(folder)}
+    (file,) = folder.rglob("*.nbc")
+    file.write_bytes(b"")
+    for found in (0, 1):
+        printed = run(USE, environment)
+        assert words(printed) == expected
+        assert hits(printed) == found
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file, below which nothing can be written; the home lies there as well."""
     file = tmp_path / "file"
     file.touch()
-    files = cache.Files(str(file / "folder"), words)
+    monkeypatch.setattr(cache, "user_cache", lambda: file / "home")
+    return file
+
+
+def test_the_users_cache_folder_is_the_second_choice(
+    no_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path beside the source may be too long."""
+    monkeypatch.setattr(cache, "user_cache", lambda: tmp_path / "home")
+    files = cache.Files(str(no_home / "folder"), words)
+    files.save("float32", [1, 2])
+    assert files.load("float32") == [1, 2]
+    (file,) = tmp_path.rglob("*.nbc")
+    assert file.is_relative_to(tmp_path / "home" / "kernels")
+
+
+def test_a_process_without_a_home_has_no_second_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache, "user_cache", fail)
+    assert cache.Files("folder", words)._folders == [Path("folder")]
+
+
+def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:
+    files = cache.Files(str(no_home / "folder"), words)
     with pytest.warns(RuntimeWarning, match=r"could not be cached \(.*NUMBA_CACHE_DIR"):
         files.save("float32", [1, 2])
     assert files.load("float32") is None
@@ -194,6 +289,26 @@ def test_without_numba_all_but_the_engine_works() -> None:
     assert line.split()[:3] == ["event_driven", "event_driven", fired]
     # The same spikes, so that the membranes differ by rounding alone.
     assert float(line.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
+
+
+BROKEN = 'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")'
+
+
+def test_where_numba_cannot_be_imported_the_reference_runs_and_says_why(tmp_path: Path) -> None:
+    """As after an upgrade of NumPy, which Numba does not know yet."""
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text(BROKEN, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
+    code = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
+    process = start("-c", code, environment={"PYTHONPATH": path})
+    printed, warned = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, warned
+    first, *refusals = printed.splitlines()
+    assert first.split()[:2] == ["reference", "reference"]
+    reason = "(ImportError: Numba needs NumPy 2.3 or less. Got NumPy 2.4.)"
+    for message in refusals:
+        assert f"its kernels need Numba, which cannot be imported here {reason}" in message
+    assert warned.count(f"RuntimeWarning: Numba is installed, but cannot be imported {reason}") == 1
 
 
 def test_only_what_numba_refuses_to_cache_is_compiled_without(

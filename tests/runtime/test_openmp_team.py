@@ -36,7 +36,8 @@ def test_without_a_list_of_libraries_there_is_no_team(
         ["/opt/libomp.so"],
         ["/opt/libgomp.so.1", "/opt/libomp.so"],
         ["/opt/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"],
-        [str(openmp.OWN / "libiomp5.so"), "/usr/lib/libgomp.so.1"],
+        [str(openmp.OWN[0] / "libiomp5.so"), "/usr/lib/libgomp.so.1"],
+        ["/opt/libgomp.so.1 (deleted)"],
     ],
 )
 def test_none_or_another_or_a_second_runtime_is_no_team(
@@ -48,6 +49,25 @@ def test_none_or_another_or_a_second_runtime_is_no_team(
     assert addresses(monkeypatch, maps) == openmp.NO_TEAM
 
 
+def test_the_folder_in_which_wheels_for_arm_keep_it_is_torchs_own() -> None:
+    own = str(openmp.OWN[1] / "libgomp-947d5fa1.so.1.0.0")
+    entries = [f"7f00-7f01 r-xp 00000000 08:01 123    {path}" for path in (own, "/opt/libomp.so")]
+    assert openmp._runtime("\n".join(entries)) == own
+    assert openmp.OWN[1].parent == openmp.OWN[0].parent.parent
+
+
+@linux
+def test_a_path_in_another_encoding_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    maps = tmp_path / "maps"
+    entry = "7f00-7f01 r-xp 00000000 08:01 123    "
+    maps.write_bytes(entry.encode() + b"/opt/M\xfcller/libc.so.6\n")
+    assert addresses(monkeypatch, maps) == openmp.NO_TEAM
+    maps.write_bytes(entry.encode() + b"/opt/M\xfcller/libgomp.so.1\n")
+    assert addresses(monkeypatch, maps) == openmp.NO_TEAM  # there is no such library
+
+
 BESIDE_ANOTHER = """
 import sklearn.linear_model, torch
 from pathlib import Path
@@ -55,7 +75,7 @@ from spikemnist._runtime import openmp
 
 found = openmp.team_addresses()
 maps = Path("/proc/self/maps").read_text()
-own = [line for line in maps.splitlines() if str(openmp.OWN) in line and "libgomp" in line]
+own = [line for line in maps.splitlines() if str(openmp.OWN[0]) in line and "libgomp" in line]
 others = [line for line in maps.splitlines() if "libgomp" in line and line not in own]
 assert own and others, maps
 places = [[int(end, 16) for end in line.split()[0].split("-")] for line in own]
@@ -66,7 +86,7 @@ print("torch's own")
 
 @linux
 def test_beside_the_runtime_of_scikit_learn_torchs_own_is_found() -> None:
-    if not any(openmp.OWN.glob("libgomp*")):
+    if not any(openmp.OWN[0].glob("libgomp*")):
         pytest.skip("this torch brought no OpenMP runtime of its own")
     assert run(BESIDE_ANOTHER) == ["torch's own"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -99,21 +100,63 @@ def test_several_threads_never_get_the_same_memory() -> None:
         assert all(pool.map(churn, range(4)))
 
 
-def test_unused_memory_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "IDLE_BYTES", 10 * POOLED_FROM)
-    returned = []
-    give_back = memory._give_back
+@pytest.fixture
+def new_pool(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[torch.Tensor]]:
+    """Start with an empty pool of at most 10 buffers, and return those it will have made."""
+    fresh, made = memory._fresh, []
 
-    def remember(buffer: torch.Tensor) -> None:
-        returned.append(weakref.ref(buffer))
-        give_back(buffer)
+    def remember(size: int) -> torch.Tensor:
+        buffer = fresh(size)
+        made.append(weakref.ref(buffer))
+        return buffer
 
-    monkeypatch.setattr(memory, "_give_back", remember)
-    lent = [memory.empty(LARGE, torch.uint8) for _ in range(40)]
+    monkeypatch.setattr(memory, "POOL_BYTES", 10 * POOLED_FROM)
+    monkeypatch.setattr(memory, "_fresh", remember)
+    for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
+        monkeypatch.setattr(memory, name, empty)
+    return made
+
+
+def kept(made: list[weakref.ref[torch.Tensor]]) -> int:
+    """Count the buffers that the pool holds."""
+    return sum(reference() is not None for reference in made)
+
+
+def test_memory_is_kept_up_to_a_limit(new_pool: list[weakref.ref[torch.Tensor]]) -> None:
+    lent = [memory.empty(LARGE, torch.uint8) for _ in range(37)]
+    assert kept(new_pool) == 7
     del lent
-    kept = [buffer for reference in returned if (buffer := reference()) is not None]
-    assert len(returned) == 40
-    assert 0 < sum(buffer.nbytes for buffer in kept) <= 10 * POOLED_FROM
+    assert kept(new_pool) == 7
+    lent = [memory.empty(LARGE, torch.uint8) for _ in range(7)]
+    assert len(new_pool) == 37
+    del lent
+    large = memory.empty((11 * POOLED_FROM,), torch.uint8)
+    assert kept(new_pool) == 1
+    del large
+    memory.empty(LARGE, torch.uint8)
+    assert kept(new_pool) == 1
+
+
+def test_memory_that_is_lent_for_long_does_not_take_the_place_of_what_comes_and_goes(
+    new_pool: list[weakref.ref[torch.Tensor]],
+) -> None:
+    hoard = [memory.empty(LARGE, torch.uint8) for _ in range(10)]
+    for _ in range(5):
+        memory.empty(LARGE, torch.uint8)
+    assert len(new_pool) == 11
+    assert len({one.data_ptr() for one in hoard}) == 10
+
+
+def test_no_python_code_runs_when_memory_comes_back() -> None:
+    """Python discards an exception there, and Ctrl-C is one."""
+    tensor, called = memory.empty(LARGE, torch.uint8), []
+    sys.setprofile(lambda frame, event, argument: called.append((event, argument)))
+    try:
+        del tensor
+    finally:
+        sys.setprofile(None)
+    assert [event for event, _ in called if event == "call"] == []
+    assert len(called) <= 1  # the end of the profile itself
 
 
 def test_it_is_on_the_cpu_whatever_the_default_device() -> None:

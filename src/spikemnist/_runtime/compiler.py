@@ -5,13 +5,16 @@ Numba is imported with the first kernel, never with the package.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
-from typing import TYPE_CHECKING, Any, TypeVar
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from spikemnist._runtime.cache import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,9 +28,83 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrap
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
+@functools.cache
+def obstacle() -> str | None:
+    """Return what is missing to compile kernels here, or None.
+
+    Warns
+    -----
+    RuntimeWarning
+        The first time, when Numba is installed and cannot be imported: it may not know this NumPy
+        yet.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return "Numba, which is not installed (pip install numba)"
+    try:
+        import numba  # noqa: F401
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(
+            f"Numba is installed, but cannot be imported ({reason}): plain torch runs in place of "
+            "compiled kernels, and is slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return f"Numba, which cannot be imported here ({reason})"
+    return None
+
+
 def is_available() -> bool:
     """Return whether kernels can be compiled here."""
-    return importlib.util.find_spec("numba") is not None
+    return obstacle() is None
+
+
+class Watcher(NamedTuple):
+    """What is called when a kernel begins to be compiled, and when it is.
+
+    ``began`` is told whether the kernel will be cached.
+    """
+
+    began: Callable[[bool], None]
+    ended: Callable[[], None]
+
+
+_watchers: list[Watcher] = []
+"""The last one is called."""
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tell of kernels that are compiled meanwhile."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+@functools.cache
+def _listen() -> None:
+    """Hear from Numba of what it compiles."""
+    from numba.core import event
+
+    class Compilations(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            compiled = event.data["dispatcher"]
+            if _watchers and _is_kernel(compiled):
+                _watchers[-1].began(compiled.stats.cache_path is not None)
+
+        def on_end(self, event: Any) -> None:
+            if _watchers and _is_kernel(event.data["dispatcher"]):
+                _watchers[-1].ended()
+
+    event.register("numba:compile", Compilations())
+
+
+def _is_kernel(compiled: Any) -> bool:
+    """Return whether it is a kernel of this package, and no piece of one."""
+    ours = compiled.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return ours and "no_cpython_wrapper" not in compiled.targetoptions
 
 
 def inlined(function: Function) -> Function:
@@ -58,6 +135,7 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """
     import numba
 
+    _listen()
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
     except RuntimeError as error:

@@ -3,6 +3,9 @@
 A fresh buffer of some megabytes costs a page fault for each of its pages, at every step. So
 buffers come back here when nothing refers to them any more, autograd's graphs included, and the
 next step takes them from here.
+
+No Python code runs when a buffer comes back: Python discards an exception that is raised in the
+callback of a weak reference, and Ctrl-C is one.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +26,28 @@ if TYPE_CHECKING:
 POOLED_FROM = 1 << 16
 """Bytes from which a buffer is worth keeping; the allocator keeps smaller ones by itself."""
 
-IDLE_BYTES = 1 << 28
-"""How much unused memory is kept; when there is more, all of it is given up."""
+POOL_BYTES = 1 << 28
+"""How much memory the pool keeps, lent or idle, or one buffer that is larger; when there would be
+more, it forgets all of it. What it forgets is freed with the tensor that uses it."""
 
-# By size. Lists lend and take back in single operations, which a lock could not replace: buffers
-# come back while the garbage collector runs, in any thread, at any line.
-_idle: dict[int, list[Tensor]] = {}
 
-# What is lent, by the number of the weak reference that will tell of its return.
-_lent: dict[int, tuple[weakref.ref[Any], Tensor]] = {}
+class _Loan(weakref.ref[Any]):
+    """A weak reference to the view that a tensor uses, and the buffer below it."""
+
+    __slots__ = ("buffer",)
+    buffer: Tensor
+
+
+# Single operations of containers take the place of a lock: buffers come back while the garbage
+# collector runs, in any thread, at any line.
+_loans: dict[int, _Loan] = {}
+"""All loans that the pool knows, by their `id`."""
+
+_idle: dict[int, deque[_Loan]] = {}
+"""Loans whose view is gone, by the size of the buffer."""
+
+# Two threads that add to it at once may lose one buffer's bytes: the limit need not be exact.
+_kept_bytes = 0
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -41,12 +58,17 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
-    buffer = _take(size)
+    size = _rounded(size)
+    idle = _idle.setdefault(size, deque())
+    buffer = _take(idle)
+    if buffer is None:
+        buffer = _fresh(size)
     # The tensor keeps this view alive, and only the tensor does. When it is gone the buffer is
-    # free again.
+    # free again: `append` is compiled code, in which no signal is handled.
     view = np.ndarray(shape, _numpy(dtype), buffer.numpy())
-    reference = weakref.ref(view, _returned)
-    _lent[id(reference)] = reference, buffer
+    loan = _Loan(view, idle.append)
+    loan.buffer = buffer
+    _loans[id(loan)] = loan
     return torch.from_numpy(view)
 
 
@@ -55,23 +77,33 @@ def _numpy(dtype: torch.dtype) -> Any:
     return torch.empty(0, dtype=dtype, device="cpu").numpy().dtype
 
 
-def _returned(reference: weakref.ref[Any]) -> None:
-    _give_back(_lent.pop(id(reference))[1])
+def _rounded(size: int) -> int:
+    """Return the size of the buffer that serves ``size`` bytes.
 
-
-def _take(size: int) -> Tensor:
-    # Sizes that depend on the number of spikes differ a little from step to step: one in eight
-    # of the sizes between two powers of two serves them all.
+    Sizes that depend on the number of spikes differ a little from step to step: one in eight of
+    the sizes between two powers of two serves them all.
+    """
     step = 1 << max(size.bit_length() - 4, 12)
-    size = -(-size // step) * step
+    return -(-size // step) * step
+
+
+def _take(idle: deque[_Loan]) -> Tensor | None:
+    """Return the buffer that came back last, or None."""
     try:
-        return _idle[size].pop()
-    except (KeyError, IndexError):
-        return torch.empty(size, dtype=torch.uint8, device="cpu")
+        loan = idle.pop()
+    except IndexError:
+        return None
+    _loans.pop(id(loan), None)
+    return loan.buffer
 
 
-def _give_back(buffer: Tensor) -> None:
-    size = buffer.numel()
-    if sum([each * len(buffers) for each, buffers in list(_idle.items())]) + size > IDLE_BYTES:
-        _idle.clear()
-    _idle.setdefault(size, []).append(buffer)
+def _fresh(size: int) -> Tensor:
+    """Return a new buffer, for which the pool has room."""
+    global _kept_bytes
+    _kept_bytes += size
+    if _kept_bytes > POOL_BYTES:
+        _kept_bytes = size
+        _loans.clear()
+        for idle in list(_idle.values()):
+            idle.clear()
+    return torch.empty(size, dtype=torch.uint8, device="cpu")

@@ -18,8 +18,9 @@ import torch
 MAPS = Path("/proc/self/maps")
 """Where Linux lists the libraries that a process has loaded."""
 
-OWN = Path(torch.__file__).resolve().parent / "lib"
-"""Where torch keeps the libraries that came with it."""
+_TORCH = Path(torch.__file__).resolve().parent
+OWN = _TORCH / "lib", _TORCH.with_name("torch.libs")
+"""Where torch keeps the libraries that came with it; the second on aarch64."""
 
 FORK = "GOMP_parallel"
 """``void (void (*function)(void *), void *data, unsigned threads, unsigned flags)``: calls the
@@ -38,15 +39,26 @@ def team_addresses() -> tuple[int, int]:
     The one that came with torch is torch's, whatever others there are: scikit-learn brings one as
     well. Where none came with torch, there must be no doubt which one it uses.
     """
-    if not MAPS.exists():
+    try:
+        # A path is bytes, whatever they mean.
+        maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
+        runtime = _runtime(maps)
+        return NO_TEAM if runtime is None else _addresses(ctypes.CDLL(runtime))
+    except (OSError, UnicodeError):  # no list, as outside Linux, or a library that is gone by now
         return NO_TEAM
-    paths = {line.split(maxsplit=5)[-1] for line in MAPS.read_text().splitlines()}
+
+
+def _runtime(maps: str) -> str | None:
+    """Return the path of GNU's runtime, if it is the one that torch uses."""
+    paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
     names = ("libgomp", "libomp", "libiomp")
     found = {path for path in paths if Path(path).name.startswith(names)}
-    runtimes = {path for path in found if Path(path).parent == OWN} or found
-    if len(runtimes) != 1 or not Path(next(iter(runtimes))).name.startswith("libgomp"):
-        return NO_TEAM
-    library = ctypes.CDLL(runtimes.pop())
+    runtimes = {path for path in found if Path(path).parent in OWN} or found
+    runtime = runtimes.pop() if len(runtimes) == 1 else ""
+    return runtime if Path(runtime).name.startswith("libgomp") else None
+
+
+def _addresses(library: ctypes.CDLL) -> tuple[int, int]:
     fork, number = (ctypes.cast(getattr(library, name), ctypes.c_void_p) for name in (FORK, NUMBER))
     return fork.value or 0, number.value or 0
 

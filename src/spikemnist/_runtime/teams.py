@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_LONG = ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
 _BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
 _START = ir.FunctionType(
@@ -42,15 +43,17 @@ def _by_team(typing: Any, ticket: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(ticket)(context, builder, arguments[0]).data
-        lanes, fork = (builder.gep(data, [ir.Constant(ir.IntType(64), i)]) for i in (1, FORK))
-        address = builder.load(fork)
+        lanes, fork = (
+            builder.gep(data, [ir.Constant(_LONG, i)], source_etype=_LONG) for i in (1, FORK)
+        )
+        address = builder.load(fork, typ=_LONG)
         nobody = ir.Constant(address.type, 0)
         shared = builder.icmp_unsigned("!=", address, nobody)
         with builder.if_then(shared):
             builder.store(nobody, fork)
             body, packed = _call_of(builder)
             function = builder.inttoptr(address, _START.as_pointer())
-            count = builder.trunc(builder.load(lanes), ir.IntType(32))
+            count = builder.trunc(builder.load(lanes, typ=_LONG), ir.IntType(32))
             flags = ir.Constant(ir.IntType(32), 0)
             builder.call(function, [body, builder.bitcast(packed, _BYTES), count, flags])
         return shared
@@ -64,23 +67,29 @@ def _call_of(builder: Any) -> tuple[Any, Any]:
     The threads have the place for what the kernel returns in common: that is always nothing.
     """
     kernel = builder.function
-    kind = ir.LiteralStructType([argument.type for argument in kernel.args])
     with builder.goto_entry_block():
-        packed = builder.alloca(kind)
-    places = [
-        (ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), i))
-        for i in range(len(kernel.args))
-    ]
-    for argument, place in zip(kernel.args, places, strict=True):
-        builder.store(argument, builder.gep(packed, place, inbounds=True))
+        packed = builder.alloca(ir.ArrayType(_LONG, len(kernel.args)))
+    for argument, place in _places(builder, packed, kernel.args):
+        builder.store(argument, place)
     body = ir.Function(builder.module, _BODY, f"{kernel.name}.by_team")
     body.linkage = "internal"
     inside = ir.IRBuilder(body.append_basic_block("entry"))
-    data = inside.bitcast(body.args[0], packed.type)
+    places = _places(inside, body.args[0], kernel.args)
     # Kernels raise nothing: there would be nobody to catch it.
-    inside.call(kernel, [inside.load(inside.gep(data, place, inbounds=True)) for place in places])
+    inside.call(kernel, [inside.load(place, typ=argument.type) for argument, place in places])
     inside.ret_void()
     return body, packed
+
+
+def _places(builder: Any, packed: Any, arguments: Any) -> list[tuple[Any, Any]]:
+    """Return each argument of a kernel, at most a word, and the address of its word."""
+    words = builder.bitcast(packed, _LONG.as_pointer())
+    numbers = [ir.Constant(_LONG, i) for i in range(len(arguments))]
+    places = [builder.gep(words, [i], inbounds=True, source_etype=_LONG) for i in numbers]
+    return [
+        (argument, builder.bitcast(place, argument.type.as_pointer()))
+        for argument, place in zip(arguments, places, strict=True)
+    ]
 
 
 if not config.DISABLE_JIT:

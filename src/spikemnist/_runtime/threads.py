@@ -40,11 +40,9 @@ RETRY = 0.5
 
 _crowded_until = 0.0
 
-_pools: dict[int, ThreadPoolExecutor] = {}
-
-# The threads of a pool do not survive a fork, as a DataLoader's workers come about.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)
+_NO_POOL: tuple[int, ThreadPoolExecutor | None] = 0, None
+_pool = _NO_POOL
+"""How many threads the pool has, and the pool."""
 
 
 def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int = GRAIN) -> None:
@@ -85,7 +83,7 @@ def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
 
 
 def _in_pool(kernel: Callable[..., None], table: NDArray[np.int64], *arguments: Any) -> None:
-    pool, held = _pool(len(table) - 1), [arguments]
+    pool, held = _pool_of(len(table) - 1), [arguments]
 
     def help_out(row: NDArray[np.int64]) -> None:
         kernel(row, *held[0])
@@ -104,8 +102,24 @@ def _in_pool(kernel: Callable[..., None], table: NDArray[np.int64], *arguments: 
             raise failure
 
 
-def _pool(helpers: int) -> ThreadPoolExecutor:
-    pool = _pools.get(helpers)
-    if pool is None:
-        pool = _pools.setdefault(helpers, ThreadPoolExecutor(helpers, "spikemnist"))
+def _pool_of(helpers: int) -> ThreadPoolExecutor:
+    """Return a pool of at least so many threads.
+
+    A larger one takes the place of the former, whose threads end as soon as no call uses it.
+    """
+    global _pool
+    size, pool = _pool
+    if pool is None or size < helpers:
+        pool = ThreadPoolExecutor(helpers, "spikemnist")
+        _pool = helpers, pool
     return pool
+
+
+def _forget_pool() -> None:
+    """Begin anew in a forked child, such as a DataLoader's worker: no thread came along."""
+    global _pool
+    _pool = _NO_POOL
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

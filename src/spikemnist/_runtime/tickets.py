@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 FORK, NUMBER = 3, 4
 
-# A cache line has 8 numbers, wherever it begins: what is written shares none with anything else.
-TAKEN, ROW = 12, 24
+# A cache line has 8 numbers, on Apple's processors 16, wherever it begins: what is written shares
+# none with anything else.
+TAKEN, ROW = 24, 48
 
 _LONG = ir.IntType(64)
 _NUMBER = ir.FunctionType(ir.IntType(32), [])
@@ -86,8 +87,9 @@ def take(ticket: NDArray[Any], lane: int) -> Any:
 def _own_lane_code(typing: Any, ticket: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(ticket)(context, builder, arguments[0]).data
-        address = builder.load(builder.gep(data, [ir.Constant(_LONG, NUMBER)]))
-        row, before = builder.load(data), builder.block
+        place = builder.gep(data, [ir.Constant(_LONG, NUMBER)], source_etype=_LONG)
+        address = builder.load(place, typ=_LONG)
+        row, before = builder.load(data, typ=_LONG), builder.block
         with builder.if_then(builder.icmp_unsigned("!=", address, ir.Constant(_LONG, 0))):
             function = builder.inttoptr(address, _NUMBER.as_pointer())
             number, inside = builder.zext(builder.call(function, []), _LONG), builder.block
@@ -103,10 +105,10 @@ def _own_lane_code(typing: Any, ticket: Any) -> Any:
 def _take_code(typing: Any, ticket: Any, lane: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(ticket)(context, builder, arguments[0]).data
-        rows = builder.sub(arguments[1], builder.load(data))
+        rows = builder.sub(arguments[1], builder.load(data, typ=_LONG))
         place = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
-        one = ir.Constant(_LONG, 1)
-        return builder.atomic_rmw("add", builder.gep(data, [place]), one, "monotonic")
+        address = builder.gep(data, [place], source_etype=_LONG)
+        return builder.atomic_rmw("add", address, ir.Constant(_LONG, 1), "monotonic")
 
     return types.int64(ticket, types.int64), code
 

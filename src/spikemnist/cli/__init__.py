@@ -10,6 +10,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from spikemnist._interrupt import repeated
+from spikemnist._progress import compilation_announced
 from spikemnist.cli.errors import FAILURE, INTERRUPTED, WRONG_REQUEST, WrongRequest
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ def _defaults(command: Command) -> Command | None:
 def _run(command: Command) -> int:
     name = type(command).__name__.lower()
     module = importlib.import_module(f"spikemnist.cli.{name}")
-    return int(module.run(command))
+    with repeated(), compilation_announced():
+        return int(module.run(command))
 
 
 def _one_line(box: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikemnist._folders import user_cache
 from spikemnist.data.download import download_missing, find_file
 from spikemnist.data.sources import FILES
 
@@ -52,15 +52,7 @@ def cache_folder() -> Path:
         If the user has no home folder.
     """
     try:
-        if sys.platform == "win32":
-            local = os.environ.get("LOCALAPPDATA")
-            base = Path(local) if local else Path.home() / "AppData" / "Local"
-            return base / "spikemnist" / "Cache"
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "spikemnist"
-        # The XDG specification has relative values ignored.
-        xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "spikemnist"
+        return user_cache()
     except RuntimeError as error:
         raise OSError(
             f"there is no home folder to keep downloads in; give root= or set {VARIABLE}"

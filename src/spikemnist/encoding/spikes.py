@@ -135,5 +135,5 @@ def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
 def has_kernels(pixels: Tensor) -> bool:
     """Return whether compiled kernels can make spikes of these pixels."""
     # torch.compile can trace plain torch, but not kernels of ours.
-    compiled = compiler.is_available() and not torch.compiler.is_compiling()
+    compiled = not torch.compiler.is_compiling() and compiler.is_available()
     return compiled and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"

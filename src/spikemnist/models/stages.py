@@ -42,11 +42,9 @@ MEMORYLESS = (
 """What a timestep passes through without leaving a trace for the next one."""
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
-_MECHANISMS = {
-    snntorch.Leaky._base_sub: "subtract",
-    snntorch.Leaky._base_zero: "zero",
-    snntorch.Leaky._base_int: "none",
-}
+_MECHANISMS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
+"""What snnTorch calls the functions that perform a reset."""
+
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -105,7 +103,7 @@ class Stage:
     @property
     def reset_mechanism(self) -> str:
         """The reset that snnTorch performs, which it takes from the name once and for all."""
-        return _MECHANISMS[self.leaky.state_function.__func__]
+        return _mechanism(self.leaky) or str(self.leaky.reset_mechanism)
 
     def check_features(self, shape: Sequence[int]) -> None:
         """Raise a `ValueError` unless a sample of such a shape fits a stage that has `linear`."""
@@ -267,7 +265,7 @@ def _check_neuron(path: str, leaky: Any) -> None:
         "learn_graded_spikes_factor=True": isinstance(factor, nn.Parameter),
         "graded_spikes_factor other than 1": known and bool((factor != 1).any()),
         "reset_delay=False": not leaky.reset_delay,
-        "a state_function of its own": _mechanism(leaky) is None,
+        "a state_function of its own": _has_mechanisms() and _mechanism(leaky) is None,
     }
     for option, given in refused.items():
         if given:
@@ -275,15 +273,25 @@ def _check_neuron(path: str, leaky: Any) -> None:
                 f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run: make it "
                 "without, or step the network with snnTorch"
             )
-    if leaky.reset_mechanism != _mechanism(leaky):
+    if _has_mechanisms() and leaky.reset_mechanism != _mechanism(leaky):
         raise ValueError(
             f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
             f"{_mechanism(leaky)!r}, which snnTorch goes on with: make a new snntorch.Leaky"
         )
 
 
+def _has_mechanisms() -> bool:
+    """Return whether this snnTorch has the functions that `_mechanism` looks for."""
+    return all(hasattr(snntorch.Leaky, name) for name in _MECHANISMS)
+
+
 def _mechanism(leaky: snntorch.Leaky) -> str | None:
-    return _MECHANISMS.get(getattr(leaky.state_function, "__func__", None))
+    """Return the reset that a neuron performs, or None when it is none of snnTorch's."""
+    function = getattr(leaky.state_function, "__func__", None)
+    for name, mechanism in _MECHANISMS.items():
+        if function is not None and function is getattr(snntorch.Leaky, name, None):
+            return mechanism
+    return None
 
 
 def _check_new(path: str, leaky: snntorch.Leaky, stages: Sequence[Stage]) -> None:

@@ -65,9 +65,11 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
     if backend not in ("auto", "event_driven"):
         return backend
+    if backend == "auto" and _is_small(spikes, weight):
+        return "reference"
     obstacle = _obstacle(weight)
     if backend == "auto":
-        return "reference" if obstacle or _is_small(spikes, weight) else "event_driven"
+        return "reference" if obstacle else "event_driven"
     if obstacle is None:
         return "event_driven"
     raise ValueError(f"backend='event_driven' cannot run here: {obstacle}. Use backend='auto'")
@@ -88,10 +90,14 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
 
 def _obstacle(weight: Tensor | None) -> str | None:
     """Return why the event-driven engine cannot run with such weights, or None."""
-    if not compiler.is_available():
-        return "its kernels need Numba, which is not installed (pip install numba)"
-    if weight is None:
-        return None
+    if weight is not None and (unfit := _unfit(weight)):
+        return unfit
+    missing = compiler.obstacle()
+    return missing and f"its kernels need {missing}"
+
+
+def _unfit(weight: Tensor) -> str | None:
+    """Return why the event-driven engine does not serve such weights, or None."""
     if weight.device.type != "cpu":
         return f"it runs on the CPU, and the model is on {weight.device.type}"
     if weight.dtype not in (torch.float32, torch.float64):

@@ -148,10 +148,10 @@ def _is_finite(number: object) -> bool:
 
 def check_numba(classifier: Estimator) -> None:
     """Raise where kernels cannot be compiled."""
-    if not compiler.is_available():
+    missing = compiler.obstacle()
+    if missing:
         raise ImportError(
-            f"{type(classifier).__name__} needs Numba, which is not installed: there may be no "
-            "wheel of it for this Python yet. The rules, such as pair_stdp, do without"
+            f"{type(classifier).__name__} needs {missing}. The rules, such as pair_stdp, do without"
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikemnist._interrupt import interruptible
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import warn_of_idle
 from spikemnist.plasticity.checks import (
@@ -21,7 +22,7 @@ from spikemnist.plasticity.checks import (
     encode_labels,
 )
 from spikemnist.plasticity.learned import LEARNING, RESPONDING, Learned
-from spikemnist.plasticity.learning import Progress, interruptible, learn_blocks
+from spikemnist.plasticity.learning import Progress, learn_blocks
 from spikemnist.plasticity.passes import Run
 
 if TYPE_CHECKING:
@@ -218,15 +219,15 @@ class STDPClassifier(Learned):
             self.plain_params(),
             (self._seed(LEARNING), self._seed(RESPONDING)),
         )
-        if file and resume:
-            run.restore(file)
-        elif file:
-            run.save(file)  # a run killed at once can be resumed as well
-        self._begin(layer, estimates, classes)
         with interruptible() as interruption:
+            if file and resume:
+                run.restore(file)
+            elif file:
+                run.save(file)  # a run killed at once can be resumed as well
+            self._begin(layer, estimates, classes)
             run.learn(file, interruption, progress=progress)
             responses = run.respond(interruption, progress=progress)
-        self.interrupted_ = interruption.asked
+        self.interrupted_ = interruption.asked()
         self._responses = responses or self._progress.recent
         warn_of_idle(self._responses.spikes.sum(0))
         return self

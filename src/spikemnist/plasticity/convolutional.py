@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from spikemnist._interrupt import interruptible
 from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity import files
 from spikemnist.plasticity.checks import (
@@ -31,12 +32,13 @@ from spikemnist.plasticity.evaluation import judge
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
+    from spikemnist._interrupt import Interruption
     from spikemnist.plasticity.evaluation import STDPEvaluation
 
     Array = NDArray[Any]
@@ -197,8 +199,11 @@ class ConvSTDPClassifier(Estimator):
                 f"images of {shape} pixels are smaller than kernel_size {self.kernel_size}"
             )
         self._shape, self.n_features_in_, self.classes_ = shape, math.prod(shape), classes
-        self._learn_features(pictures)
-        self._learn_readout(self._earliness(pictures), torch.from_numpy(encoded))
+        with interruptible() as interruption:
+            self._learn_features(pictures, interruption)
+            seen = _joined(interruption.between(self._see(pictures)))
+            self._learn_readout(seen, torch.from_numpy(encoded), interruption)
+        interruption.check()
         return self
 
     def count_features(self, images: ArrayLike) -> Array:
@@ -217,7 +222,7 @@ class ConvSTDPClassifier(Estimator):
         """
         self._fitted_readout()
         flat = check_size(self, check_images(images))
-        return self._earliness(flat.reshape(len(flat), *self._shape)).numpy()
+        return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def decision_function(self, images: ArrayLike) -> Array:
         """Return the scores of each class.
@@ -332,7 +337,7 @@ class ConvSTDPClassifier(Estimator):
         scores: Array = functional.linear(given, weight, bias).numpy()
         return scores
 
-    def _learn_features(self, pictures: Tensor) -> None:
+    def _learn_features(self, pictures: Tensor, interruption: Interruption) -> None:
         from spikemnist.plasticity import contest  # which loads Numba
 
         generator = np.random.default_rng(splitmix.word(int(self.random_state), 0))
@@ -340,18 +345,18 @@ class ConvSTDPClassifier(Estimator):
         first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
         order = generator.permutation(len(pictures))[: self.feature_images]
         features = contest.Features(self, first.astype(np.float32), self._shape)
-        for begin in range(0, len(order), BLOCK):
+        for begin in interruption.between(range(0, len(order), BLOCK)):
             chosen = pictures[torch.from_numpy(order[begin : begin + BLOCK])]
             features.learn(self._encode(chosen), begin)
         self.weights_, self.wins_ = features.weights, features.wins
 
-    def _earliness(self, pictures: Tensor) -> Tensor:
-        """Return uint8 ``[B, Q, N]``."""
+    def _see(self, pictures: Tensor) -> Iterator[Array]:
+        """Yield how early features appear, uint8 ``[B, Q, N]``, block by block of images."""
         from spikemnist.plasticity import contest
 
         features = contest.Features(self, self.weights_, self._shape)
-        blocks = [features.see(self._encode(part)) for part in torch.split(pictures, BLOCK)]
-        return torch.from_numpy(np.concatenate(blocks))
+        for part in torch.split(pictures, BLOCK):
+            yield features.see(self._encode(part))
 
     def _encode(self, pictures: Tensor) -> Tensor:
         """Return spikes, uint8 ``[T, B, 2 * H * W]``."""
@@ -360,14 +365,14 @@ class ConvSTDPClassifier(Estimator):
         )
         return encoder(contrast(pictures).flatten(1))
 
-    def _learn_readout(self, earliness: Tensor, labels: Tensor) -> None:
+    def _learn_readout(self, earliness: Tensor, labels: Tensor, interruption: Interruption) -> None:
         seen = earliness.flatten(1)
         weight = torch.zeros((len(self.classes_), seen.shape[1]), requires_grad=True)
         bias = torch.zeros(len(self.classes_), requires_grad=True)
         optimizer = torch.optim.Adam([weight, bias], self.lr, fused=True)
         steps = self.epochs * -(-len(seen) // self.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        for chosen in self._batches(len(seen)):
+        for chosen in interruption.between(self._batches(len(seen))):
             given = seen[chosen].float() / self.num_steps
             loss = functional.cross_entropy(functional.linear(given, weight, bias), labels[chosen])
             optimizer.zero_grad()
@@ -381,6 +386,11 @@ class ConvSTDPClassifier(Estimator):
         for _ in range(self.epochs):
             order = torch.randperm(images, generator=generator)
             yield from torch.split(order, self.batch_size)
+
+
+def _joined(blocks: Iterable[Array]) -> Tensor:
+    """Return all images of blocks of them."""
+    return torch.from_numpy(np.concatenate(list(blocks)))
 
 
 def _pictures(images: ArrayLike) -> Tensor:

@@ -5,9 +5,6 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +13,6 @@ from spikemnist.plasticity.assignment import Responses, class_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -109,33 +105,3 @@ def respond(layer: Layer, images: Tensor, seed: int) -> Iterator[Array]:
     """Yield how often each neuron fires, block by block of images."""
     for begin in range(0, len(images), RESPONDING):
         yield layer.respond(images[begin : begin + RESPONDING], seed)
-
-
-class Interruption:
-    """Whether somebody has pressed Ctrl-C; the second time it is not waited for."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Be the handler of the signal."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Let Ctrl-C ask for the end, in place of ending whatever is being done.
-
-    Only the main thread gets signals; elsewhere nobody asks.
-    """
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    before = signal.signal(signal.SIGINT, interruption.ask)
-    try:
-        yield interruption
-    finally:
-        signal.signal(signal.SIGINT, before)

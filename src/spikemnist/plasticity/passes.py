@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from tqdm import tqdm
 
-    from spikemnist.plasticity.learning import Interruption, Progress
+    from spikemnist._interrupt import Interruption
+    from spikemnist.plasticity.learning import Progress
     from spikemnist.plasticity.network import Layer
 
     Array = NDArray[Any]
@@ -65,7 +66,7 @@ class Run:
         """Do what is left of the passes, or as much as there is before an interruption."""
         with self._bar(self.total, progress=progress) as bar:
             bar.update(self.progress.seen)
-            while self.progress.seen < self.total and not interruption.asked:
+            while self.progress.seen < self.total and not interruption.asked():
                 self._pass(file, interruption, bar)
         if file:
             self.save(file)
@@ -84,7 +85,7 @@ class Run:
             bar.update(block)
             if file and self.progress.seen % SAVED_EVERY < block:
                 self.save(file)
-            if interruption.asked:
+            if interruption.asked():
                 return
 
     def respond(self, interruption: Interruption, *, progress: bool) -> Responses | None:
@@ -96,7 +97,7 @@ class Run:
                 responses.add(counts, self.labels[begin : begin + len(counts)])
                 begin += len(counts)
                 bar.update(len(counts))
-                if interruption.asked:
+                if interruption.asked():
                     return None
         return responses
 

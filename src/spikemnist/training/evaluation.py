@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._interrupt import interruptible
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from spikemnist._interrupt import Interruption
     from spikemnist.encoding import Encoder
     from spikemnist.models import Record
     from spikemnist.training.feed import Data, Feed
@@ -135,17 +137,28 @@ def evaluate(
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target)
-    return evaluate_feed(model, feed, encoder, seed=seed, loss=loss)
+    with interruptible() as interruption:
+        figures = evaluate_feed(
+            model, feed, encoder, seed=seed, loss=loss, interruption=interruption
+        )
+    interruption.check()
+    return figures
 
 
 def evaluate_feed(
-    model: nn.Module, feed: Feed, encoder: Encoder, *, seed: int, loss: Loss
+    model: nn.Module,
+    feed: Feed,
+    encoder: Encoder,
+    *,
+    seed: int,
+    loss: Loss,
+    interruption: Interruption,
 ) -> Evaluation:
     """Measure a model on data that are on its device already: see `evaluate`."""
     started = time.perf_counter()
     tally = _Tally()
     with evaluating(model, seed, feed.device) as generator:
-        for images, labels in feed.batches():
+        for images, labels in interruption.between(feed.batches()):
             spikes = encoder(images, generator=generator)
             record = model(spikes, **model_options(loss))
             check_output(record, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikemnist._interrupt import interruptible
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.checks import check_encoder, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from spikemnist._interrupt import Interruption
     from spikemnist.encoding import Encoder
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.feed import Data
@@ -168,33 +170,40 @@ def fit(
         settings=settings,
         description=description,
     )
-    if file is not None and resume:
-        run.restore(load_checkpoint(file), file)
-    elif file is not None:
-        run.save(file)  # so that a run killed in its first epoch can be resumed as well
-    return _train(run, file, callbacks, progress=progress)
+    with interruptible() as interruption:
+        if file is not None and resume:
+            run.restore(load_checkpoint(file), file)
+        elif file is not None:
+            run.save(file)  # so that a run killed in its first epoch can be resumed as well
+        _train(run, file, callbacks, interruption, progress=progress)
+    run.history.interrupted = interruption.pressed
+    return run.history
 
 
 def _train(
-    run: Run, file: Path | None, callbacks: Sequence[Callback], *, progress: bool
-) -> History:
+    run: Run,
+    file: Path | None,
+    callbacks: Sequence[Callback],
+    interruption: Interruption,
+    *,
+    progress: bool,
+) -> None:
     try:
         with run.bar(progress=progress) as bar:
             if len(run.history):  # resumed, and perhaps killed between checkpoint and callbacks
                 _call(callbacks, run)
             while not run.finished:
-                run.train_epoch(bar)
+                run.train_epoch(bar, interruption)
                 if file is not None:
                     run.save(file)
                 _call(callbacks, run)
     except KeyboardInterrupt:
-        run.history.interrupted = True
+        interruption.pressed = True
     except (TypeError, ValueError):
         if file is not None and not len(run.history):
             file.unlink(missing_ok=True)  # or it would stand in the way of the corrected call
         raise
     run.keep_best()
-    return run.history
 
 
 def _call(callbacks: Sequence[Callback], run: Run) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from tqdm import tqdm
 
+    from spikemnist._interrupt import Interruption
     from spikemnist.encoding import Encoder
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
@@ -68,7 +69,7 @@ class Run:
             dynamic_ncols=True,
         )
 
-    def train_epoch(self, bar: tqdm[Any]) -> None:
+    def train_epoch(self, bar: tqdm[Any], interruption: Interruption) -> None:
         """Train for one epoch, validate, and add a row to the history."""
         epoch = len(self.history) + 1
         started = time.perf_counter()
@@ -76,7 +77,7 @@ class Run:
         self.model.train()
         with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
-            for images, labels in batches:
+            for images, labels in interruption.between(batches):
                 self._set_lr(epoch, monitor.batches)
                 spikes = self.encoder(images, generator=generator)
                 self._step(spikes, labels, epoch, monitor)
@@ -92,7 +93,7 @@ class Run:
             )
         check_weights(self.model, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
         monitor.warn()
-        self._close_epoch(epoch, monitor, time.perf_counter() - started)
+        self._close_epoch(epoch, monitor, time.perf_counter() - started, interruption)
 
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
@@ -130,7 +131,9 @@ class Run:
         self.optimizer.step()
         monitor.add(record, labels, number)
 
-    def _close_epoch(self, epoch: int, monitor: EpochMonitor, seconds: float) -> None:
+    def _close_epoch(
+        self, epoch: int, monitor: EpochMonitor, seconds: float, interruption: Interruption
+    ) -> None:
         history = self.history
         figures = None
         if self.validation is not None:
@@ -140,6 +143,7 @@ class Run:
                 self.encoder,
                 seed=derive_seed(self.settings.seed, epoch, 2),
                 loss=self.settings.loss,
+                interruption=interruption,
             )
             check_validation(figures.loss, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
         previous = history.column("validation_loss")

@@ -22,6 +22,7 @@ from spikemnist._runtime import memory
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
 
     from stacks import Answer, Stack
@@ -121,9 +122,16 @@ def test_no_uninitialised_memory_is_read_with_other_inputs(
 
 @pytest.fixture
 def scribbled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever comes back to the pool is not a number when it is lent again."""
-    give_back = memory._give_back
-    monkeypatch.setattr(memory, "_give_back", lambda buffer: give_back(buffer.fill_(255)))
+    """Whatever comes back to the pool is soon not a number."""
+    take = memory._take
+
+    def scribble(idle: deque[Any]) -> Tensor | None:
+        for each in memory._idle.values():
+            for loan in each:
+                loan.buffer.fill_(255)
+        return take(idle)
+
+    monkeypatch.setattr(memory, "_take", scribble)
 
 
 @pytest.mark.usefixtures("scribbled")
@@ -142,30 +150,33 @@ def test_memory_that_comes_back_is_in_use_by_nobody(record: str) -> None:
 
 
 class Ledger:
-    """Counts what the pool hands out and gets back, in bytes."""
+    """Looks at what an empty pool makes and lends, in bytes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fresh: list[int] = []
-        self.out: dict[int, int] = {}
         self.largest = 0
-        self.seen: set[int] = set()
-        self.take, self.give_back = memory._take, memory._give_back
+        self.make, self.take = memory._fresh, memory._take
+        for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
+            monkeypatch.setattr(memory, name, empty)
+        monkeypatch.setattr(memory, "_fresh", self._fresh)
         monkeypatch.setattr(memory, "_take", self._take)
-        monkeypatch.setattr(memory, "_give_back", self._give_back)
 
-    def _take(self, size: int) -> Tensor:
-        buffer = self.take(size)
-        if id(buffer) not in self.seen:
-            self.fresh.append(size)
-        self.out[id(buffer)] = size
+    def _fresh(self, size: int) -> Tensor:
+        self.fresh.append(size)
         self.largest = max(self.largest, size)
+        return self.make(size)
+
+    def _take(self, idle: deque[Any]) -> Tensor | None:
+        buffer = self.take(idle)
+        if buffer is not None:
+            self.largest = max(self.largest, buffer.numel())
         return buffer
 
-    def _give_back(self, buffer: Tensor) -> None:
-        # What was lent before the ledger began is none of its business.
-        if self.out.pop(id(buffer), None):
-            self.seen.add(id(buffer))
-        self.give_back(buffer)
+    @property
+    def out(self) -> int:
+        """How much is in use."""
+        loans = memory._loans.values()
+        return sum(loan.buffer.numel() for loan in loans if loan() is not None)
 
 
 @pytest.fixture
@@ -218,7 +229,7 @@ def test_inference_keeps_nothing_for_a_backward_pass(
     with inference():
         record = model(fed)
     assert ledger.largest < HIDDEN_BYTES
-    assert ledger.out == {}
+    assert ledger.out == 0
     assert [size for size in tensor_sizes() if size >= HIDDEN_BYTES] == large
     del record
     record = model(fed)
@@ -226,7 +237,7 @@ def test_inference_keeps_nothing_for_a_backward_pass(
     assert ledger.out
     del record
     gc.collect()
-    assert ledger.out == {}
+    assert ledger.out == 0
 
 
 def tensor_sizes() -> list[int]:
@@ -244,12 +255,12 @@ def test_a_graph_keeps_bits_and_at_most_one_dense_tensor_a_layer(ledger: Ledger)
     listed = 2 * int(record.spike_counts[0].sum())
     rounding = 1.125  # the pool's sizes
     bound = HIDDEN_BYTES + T * B * (4 * 64 + 8 * 10) + rounding * listed
-    assert sum(ledger.out.values()) <= bound
+    assert ledger.out <= bound
     record.scores.sum().backward()
     del record
     gc.collect()
     gradients = sum(parameter.grad.nbytes for parameter in model.parameters())
-    assert sum(ledger.out.values()) <= gradients
+    assert ledger.out <= rounding * gradients
 
 
 def test_memory_made_in_inference_mode_serves_in_training(
@@ -259,10 +270,10 @@ def test_memory_made_in_inference_mode_serves_in_training(
     fed = spikes(T, B, F, dtype=torch.uint8)
     with torch.inference_mode():
         model(fed, record="all")
-    lent_before = len(ledger.seen)
+    idle = sum(map(len, memory._idle.values()))
     train(model, fed)
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
-    assert lent_before
+    assert idle
     monkeypatch.setattr(memory, "empty", lambda shape, dtype: torch.empty(shape, dtype=dtype))
     train(model, fed)
     assert all(map(torch.equal, gradients, (parameter.grad for parameter in model.parameters())))

@@ -77,7 +77,7 @@ def _compare_code(array_type: Any, scalar: bool, operator: str) -> Any:
         def load(argument: Any, argument_type: Any) -> Any:
             address = Rows(context, builder, dtype).address(argument_type, argument)
             row = builder.bitcast(address, vector.as_pointer())
-            return builder.load(row, align=dtype.bitwidth // 8)
+            return builder.load(row, align=dtype.bitwidth // 8, typ=vector)
 
         left = load(arguments[0], signature.args[0])
         if scalar:

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.np.arrayobj import make_array
 
 from spikemnist.ops.event_driven.bits import above, word_of
-from spikemnist.ops.event_driven.registers import INDEX, WIDTH, Rows
+from spikemnist.ops.event_driven.registers import BYTE, INDEX, WIDTH, Rows, numbers_of
 from spikemnist.ops.event_driven.rowwise import chosen, load, results, traced, where
 from spikemnist.ops.event_driven.vector import sum_of_rows
 
@@ -88,7 +88,7 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     reset, kinds, values = values[0], kinds[1:], values[1:]
     rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
-    indices, starts = (make_array(kinds[i])(context, builder, values[i]).data for i in (4, 5))
+    indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
     membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
     neuron = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
@@ -96,13 +96,14 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     zero = builder.sub(features, one)
 
     def body(t: Any, before: list[Any]) -> list[Any]:
-        begin, end = (builder.load(builder.gep(starts, [at])) for at in (t, builder.add(t, one)))
+        begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
         (now,) = results(_FORMULAS, reset, builder, [before, inflow, *neuron])
         silent = all_of_row.zeros()[rows.count :]
         all_of_row.store([*now, *silent], rows.of_table(membrane, t))
         place = builder.mul(t, builder.extract_value(words.strides, 0))
-        address = builder.gep(builder.bitcast(words.data, ir.IntType(8).as_pointer()), [place])
+        data = builder.bitcast(words.data, BYTE.as_pointer())
+        address = builder.gep(data, [place], source_etype=BYTE)
         fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
         builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
         return now

@@ -5,7 +5,7 @@ A *row* is `WIDTH` numbers, one for each neuron of a tile, and starts on a multi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -28,6 +28,34 @@ VECTOR_BYTES = 64
 
 INDEX = cgutils.intp_t
 
+BYTE = ir.IntType(8)
+
+
+class Numbers(NamedTuple):
+    """The numbers of an array, one after the other, in LLVM code.
+
+    Addresses and loads name the type of a number: pointers of newer LLVM do not know it.
+    """
+
+    builder: Any
+    kind: Any
+    first: Any
+
+    def load(self, index: Any) -> Any:
+        """Return a number."""
+        return self.builder.load(self.behind(index).first, typ=self.kind)
+
+    def behind(self, index: Any) -> Numbers:
+        """Return the numbers from ``index`` on."""
+        address = self.builder.gep(self.first, [index], inbounds=True, source_etype=self.kind)
+        return self._replace(first=address)
+
+
+def numbers_of(context: Any, builder: Any, kind: Any, value: Any) -> Numbers:
+    """Return the numbers of an array."""
+    first = make_array(kind)(context, builder, value).data
+    return Numbers(builder, context.get_data_type(kind.dtype), first)
+
 
 class Rows:
     """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`.
@@ -46,25 +74,27 @@ class Rows:
         """Return the address of the first number of an array, or of a row that `at` returned."""
         if isinstance(kind, types.Array):
             value = make_array(kind)(self.context, self.builder, value).data
-        return self.builder.bitcast(value, ir.IntType(8).as_pointer())
+        return self.builder.bitcast(value, BYTE.as_pointer())
 
     def of_table(self, table: Any, index: Any) -> Any:
         """Return the address of row ``index`` of the table at address ``table``."""
         offset = self.builder.mul(index, ir.Constant(INDEX, WIDTH * self.size))
-        return self.builder.gep(table, [offset], inbounds=True)
+        return self.builder.gep(table, [offset], inbounds=True, source_etype=BYTE)
 
     def _parts(self, row: Any) -> list[Any]:
         step = self.vector.count * self.size
+        places = [ir.Constant(INDEX, part * step) for part in range(self.count)]
         parts = [
-            self.builder.gep(row, [ir.Constant(INDEX, part * step)], inbounds=True)
-            for part in range(self.count)
+            self.builder.gep(row, [place], inbounds=True, source_etype=BYTE) for place in places
         ]
         return [self.builder.bitcast(part, self.vector.as_pointer()) for part in parts]
 
     def load(self, row: Any) -> list[Any]:
         """Return a row as vectors."""
         # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
-        return [self.builder.load(part, align=self.size) for part in self._parts(row)]
+        return [
+            self.builder.load(part, align=self.size, typ=self.vector) for part in self._parts(row)
+        ]
 
     def store(self, values: list[Any], row: Any) -> None:
         """Write a row."""

@@ -14,9 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numba.np.arrayobj import make_array
 
-from spikemnist.ops.event_driven.registers import INDEX, Rows
+from spikemnist.ops.event_driven.registers import INDEX, Rows, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,7 +191,7 @@ def _trace_backwards(formulas: Any, context: Any, builder: Any, kinds: Any, valu
     rows = Rows(context, builder, kinds[1].dtype)
     steps, (places, factors) = (
         values[0],
-        (make_array(kinds[index])(context, builder, values[index]).data for index in (2, 6)),
+        (numbers_of(context, builder, kinds[index], values[index]) for index in (2, 6)),
     )
     out, carried, total, table = (rows.address(kinds[i], values[i]) for i in (1, 3, 4, 5))
     constants = [load(rows, *one) for one in zip(kinds[7:], values[7:], strict=True)]
@@ -200,9 +199,7 @@ def _trace_backwards(formulas: Any, context: Any, builder: Any, kinds: Any, valu
 
     def body(index: Any, states: list[Any]) -> list[Any]:
         t = builder.sub(last, index)
-        place, factor = (
-            builder.load(builder.gep(data, [t], inbounds=True)) for data in (places, factors)
-        )
+        place, factor = (data.load(t) for data in (places, factors))
         given = [
             states[: rows.count],
             states[rows.count :],

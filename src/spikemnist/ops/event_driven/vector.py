@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from spikemnist.ops.event_driven.registers import INDEX, VECTOR_BYTES, Rows
+from spikemnist.ops.event_driven.registers import BYTE, INDEX, VECTOR_BYTES, Rows, numbers_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
 
 
 def _index(builder: Any, indices: Any, position: Any) -> Any:
-    index = builder.load(builder.gep(indices, [position], inbounds=True))
+    index = indices.load(position)
     return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
@@ -108,7 +108,7 @@ def _sum_rows_code(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
         rows.store(sum_of_rows(rows, base, index_data, *arguments[3:]), target)
         return context.get_dummy_value()
 
@@ -122,7 +122,7 @@ def _add_rows_code(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
 
         def row(position: Any) -> list[Any]:
             index = builder.add(_index(builder, index_data, position), arguments[5])
@@ -150,7 +150,7 @@ def _scatter_row_code(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows = Rows(context, builder, table.dtype)
         base, source = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = make_array(signature.args[2])(context, builder, arguments[2]).data
+        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
         values = rows.load(source)
 
         def body(position: Any, _: list[Any]) -> list[Any]:
@@ -172,7 +172,10 @@ def _transpose_block_code(typing: Any, out: Any, source: Any, row: Any, column: 
         side, corner = rows.vector.count, arguments[2:]
         to = _block_rows(context, builder, out, arguments[0], corner[::-1], side)
         from_ = _block_rows(context, builder, source, arguments[1], corner, side)
-        block = [builder.load(_as(builder, row, rows.vector), align=rows.size) for row in from_]
+        block = [
+            builder.load(_as(builder, row, rows.vector), align=rows.size, typ=rows.vector)
+            for row in from_
+        ]
         # At distance d the rows i and i + d exchange the lanes in which they differ: after all
         # powers of two, row and lane have changed places.
         distance = 1
@@ -200,11 +203,12 @@ def _block_rows(
     """Return the addresses at which the rows of a block of a matrix begin."""
     array = make_array(kind)(context, builder, value)
     stride, across = cgutils.unpack_tuple(builder, array.strides)
-    base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+    base = builder.bitcast(array.data, BYTE.as_pointer())
     for index, distance in zip(corner, (stride, across), strict=True):
-        base = builder.gep(base, [builder.mul(index, distance)], inbounds=True)
+        offset = builder.mul(index, distance)
+        base = builder.gep(base, [offset], inbounds=True, source_etype=BYTE)
     offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(count)]
-    return [builder.gep(base, [offset], inbounds=True) for offset in offsets]
+    return [builder.gep(base, [offset], inbounds=True, source_etype=BYTE) for offset in offsets]
 
 
 def _exchange(builder: Any, low: Any, high: Any, side: int, distance: int) -> tuple[Any, Any]:
@@ -224,19 +228,19 @@ def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any, t: Any, b:
         rows = Rows(context, builder, table.dtype)
         target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
         weight = make_array(weights)(context, builder, arguments[2])
+        numbers = numbers_of(context, builder, weights, arguments[2])
         steps, batch, count = cgutils.unpack_tuple(builder, weight.shape)
         last, begins = builder.sub(steps, ir.Constant(INDEX, 1)), []
         for i in range(TOGETHER):
             step = builder.add(arguments[3], ir.Constant(INDEX, i))
             step = builder.select(builder.icmp_signed("<", step, last), step, last)
             place = builder.add(builder.mul(step, batch), arguments[4])
-            begins.append(builder.gep(weight.data, [builder.mul(place, count)], inbounds=True))
+            begins.append(numbers.behind(builder.mul(place, count)))
 
         def body(position: Any, sums: list[Any]) -> list[Any]:
             terms, new = rows.load(rows.of_table(base, position)), []
             for i, begin in enumerate(begins):
-                scalar = builder.load(builder.gep(begin, [position], inbounds=True))
-                lanes = rows.splat(scalar)
+                lanes = rows.splat(begin.load(position))
                 row = sums[i * rows.count : (i + 1) * rows.count]
                 pairs = zip(terms, row, strict=True)
                 new += [rows.multiply_add(lanes, *pair) for pair in pairs]

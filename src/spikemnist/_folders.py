@@ -1,0 +1,26 @@
+"""Where the user's machine keeps what can be made or fetched again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def user_cache() -> Path:
+    """Return the folder, which need not exist yet.
+
+    Raises
+    ------
+    RuntimeError
+        If the user has no home folder.
+    """
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        base = Path(local) if local else Path.home() / "AppData" / "Local"
+        return base / "spikemnist" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "spikemnist"
+    # The XDG specification has relative values ignored.
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "spikemnist"
