@@ -52,7 +52,8 @@ class LeakyMLP(nn.Module):
         Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
         any callable with a gradient of its own.
     learn_beta, learn_threshold
-        Whether the optimiser changes them.
+        Whether the optimiser changes them. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep.
