@@ -49,6 +49,8 @@ def _engine() -> str:
 
 
 def _version(package: str) -> str:
+    if package == "torch":
+        return str(torch.__version__)  # names the build, as in 2.15.0+cpu; its metadata may not
     try:
         return version(package)
     except PackageNotFoundError:
