@@ -194,7 +194,8 @@ class LeakyConvNet(Accelerated):
         Parameters
         ----------
         spikes
-            ``[T, B, C, H, W]``, or ``[T, B, ...]`` of as many numbers for each sample, any dtype.
+            ``[T, B, C, H, W]``, or ``[T, B, ...]`` of as many numbers for each sample, any dtype,
+            on any device: they are moved to that of the weights.
         record
             ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
         state
