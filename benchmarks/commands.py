@@ -6,6 +6,7 @@ What it printed is kept whole.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import statistics
@@ -60,7 +61,14 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
     machine = describe_machine(contestants.PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        done = subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env={**os.environ, "PYTHONUTF8": "1"},  # Windows would print in a code page of its own
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
         seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{whole!r} ended with {done.returncode}: {done.stderr[-500:]}")

@@ -352,6 +352,14 @@ def test_a_command_is_run_with_each_seed_and_read() -> None:
         commands.measure((command("no data", code=3), 0))
 
 
+def test_a_command_prints_utf8_whatever_the_system_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "")
+    for name, value in (("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")):
+        monkeypatch.setenv(name, value)
+    found = commands.measure((command("28 × 28"), 0))
+    assert found["printed"].strip() == "28 × 28"
+
+
 def test_the_page_of_accuracies() -> None:
     machine = {**describe_machine(()), "processor": "abacus"}
     said = ("assigned 90.00%, proportional 91.00%", "assigned 91.00%, proportional 92.00%")

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.encoding import splitmix
+from spikemnist.encoding import RateEncoder, spikes, splitmix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,40 @@ def test_the_published_sequence() -> None:
     assert [splitmix.word(1234567, index) for index in range(5)] == PUBLISHED
     assert unsigned(splitmix.words(1234567, torch.arange(5))) == PUBLISHED
     assert [word for word, _ in zip(generate(1234567), range(5), strict=False)] == PUBLISHED
+
+
+def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As old versions of torch for MPS, whose products of 64 bits might be wrong in silence."""
+    right, asked = splitmix.words, list[int]()
+
+    def words(seed: int, indices: Tensor) -> Tensor:
+        asked.append(len(indices))
+        return right(seed, indices.cpu()) ^ wrong
+
+    monkeypatch.setattr(splitmix, "words", words)
+    monkeypatch.setattr(torch, "tensor", lambda data, device: torch.as_tensor(data))
+    for wrong, device in ((0, "mps"), (1, "cpu")):  # noqa: B007 - `words` reads it
+        splitmix._knows_words.cache_clear()
+        for _ in range(3):
+            assert splitmix.exact_device(torch.device("mps")).type == device
+    assert len(asked) == 2
+    splitmix._knows_words.cache_clear()
+    assert splitmix.exact_device(torch.device("cuda")).type == "cuda"
+    assert splitmix.exact_device(torch.device("cpu")).type == "cpu"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_spikes_are_made_on_the_device_that_is_exact(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``meta`` has no numbers: an encoder that goes there does not come back."""
+    encoder, images = RateEncoder(num_steps=6, deterministic=deterministic), torch.rand(2, 5)
+    monkeypatch.setattr(spikes, "has_kernels", lambda pixels: False)
+    encoder(images)
+    monkeypatch.setattr(splitmix, "exact_device", lambda device: torch.device("meta"))
+    with pytest.raises(NotImplementedError):
+        encoder(images)
 
 
 @given(WORDS)

@@ -165,9 +165,13 @@ def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
             monkeypatch.setattr(module, name, note(f"{module.__name__}.{name}", "state"))
     monkeypatch.setattr(torch.cuda, "device", lambda d: nullcontext(calls.append(("use", str(d)))))
     monkeypatch.setattr(torch, "Generator", lambda device: generator())
-    before = torch.get_rng_state()
+    before, cudnn = torch.get_rng_state(), torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", True)
     with seeded(3, torch.device(device)):
         drawn = torch.rand(4)
+        same = device != "mps"
+        assert (cudnn.deterministic, cudnn.benchmark) == (same, not same)
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(drawn, torch.rand(4, generator=generator().manual_seed(3)))
     if device == "mps":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from small_runs import digits, new_model
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import available_devices, evaluate, fit, select_device
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def only_the_cpu():
+    """Hide nothing."""
 
 
 @pytest.fixture
@@ -37,6 +46,15 @@ def test_auto_takes_cuda_then_mps_then_the_cpu(machine, parts, devices):
     for device in devices:
         assert select_device(device) == torch.device(device)
         assert select_device(torch.device(device)) == torch.device(device)
+
+
+def test_the_devices_of_the_desk_are_hidden_from_other_tests(machine, request):
+    machine(cuda=1, mps=True)
+    conftest = request.config.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        conftest.hide_gpus(monkeypatch)
+        assert select_device() == torch.device("cpu")
+    assert select_device() == torch.device("cuda:0")
 
 
 def test_float64_never_goes_to_mps(machine):

@@ -14,24 +14,39 @@ from spikemnist.data.archive import locate
 from spikemnist.data.nmnist import find_nmnist
 from spikemnist.data.sources import FASHION_MNIST, MNIST
 from spikemnist.encoding import available_encoders
+from spikemnist.encoding.splitmix import exact_device
 from spikemnist.ops import BACKENDS, select_backend
 from spikemnist.training import available_devices
 
 if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
-PACKAGES = ("torch", "torchvision", "snntorch", "numpy", "numba", "matplotlib", "safetensors")
+TRIED = {
+    "torch": ("2.4.1", "2.15.0"),
+    "torchvision": ("0.19.1", "0.29.2"),
+    "snntorch": ("1.0.0", "1.0.0"),
+    "numpy": ("1.26.4", "2.5.5"),
+    "numba": ("0.61.2", "0.68.1"),
+    "matplotlib": ("3.8.4", "3.11.2"),
+    "safetensors": ("0.4.3", "0.8.0"),
+    "tqdm": ("4.66.6", "4.70.1"),
+    "tyro": ("1.0.0", "1.0.17"),
+}
+"""The oldest and the newest release of each package with which the tests were run."""
 
 
 def run(command: Info) -> int:
     """Print what a bug report needs."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {_version(name)}" for name in TRIED)
+    tried = ", ".join(f"{name} {' to '.join(dict.fromkeys(ends))}" for name, ends in TRIED.items())
     backends = ", ".join(name for name in BACKENDS if name != "auto")
     print(
         f"spikemnist  {__version__}\n"
         f"python      {platform.python_version()} on {platform.platform()}, {sys.executable}\n"
         f"packages    {packages}\n"
+        f"tried with  {tried}\n"
         f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
+        f"{_inexact()}"
         f"backends    {backends}\n"
         f"            {_engine()}\n"
         f"encoders    {', '.join(available_encoders())}\n"
@@ -48,7 +63,17 @@ def _engine() -> str:
     return "auto takes event_driven on the CPU, else reference"
 
 
+def _inexact() -> str:
+    """Return a line about a GPU whose arithmetic the rate code cannot use, or nothing."""
+    gpu = torch.device(available_devices()[0])
+    if exact_device(gpu) == gpu:
+        return ""
+    return f"            rate codes are drawn on the CPU: products of 64 bits are wrong on {gpu}\n"
+
+
 def _version(package: str) -> str:
+    if package == "torch":
+        return str(torch.__version__)  # names the build, as in 2.15.0+cpu; its metadata may not
     try:
         return version(package)
     except PackageNotFoundError:

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from spikemnist.encoding.protocol import intensities
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spikemnist.encoding.protocol import Encoder
@@ -98,8 +100,12 @@ def measure_code(
     decode = getattr(encoder, "decode", None)
     if decode is None:
         return CodeMeasure(count, None, None)
-    x = intensities(images).double()
-    square = float((decode(spikes).double() - x).square().mean())
-    variance = float(x.var(correction=0))
-    bits = x[0].numel() / 2 * math.log2((variance + GREY_NOISE) / (square + GREY_NOISE))
+    x, read = _numbers(intensities(images)), _numbers(decode(spikes))
+    square, variance = float(np.square(read - x).mean()), float(x.var())
+    bits = x[0].size / 2 * math.log2((variance + GREY_NOISE) / (square + GREY_NOISE))
     return CodeMeasure(count, math.sqrt(square), max(bits, 0.0) / count if count else None)
+
+
+def _numbers(pixels: Tensor) -> NDArray[np.float64]:
+    # In NumPy: MPS has no float64.
+    return pixels.float().numpy(force=True).astype(np.float64)

@@ -58,7 +58,8 @@ def bernoulli(
         return kernels.bernoulli(
             bounds, seed=seed, num_steps=num_steps, first_spike_time=first_spike_time, dtype=dtype
         )
-    of_pixel = bounds.numbers().flatten()
+    device = bounds.levels.device
+    of_pixel = bounds.numbers().flatten().to(splitmix.exact_device(device))
     lit = of_pixel.nonzero().squeeze(1)
     pairs = -(-num_steps // 2)
     words = splitmix.words(seed, lit * pairs + torch.arange(pairs, device=lit.device)[:, None])
@@ -68,7 +69,7 @@ def bernoulli(
     fired = torch.stack((even, odd), dim=1).flatten(0, 1)[:num_steps]
     spikes = torch.zeros((num_steps, len(of_pixel)), dtype=dtype, device=lit.device)
     spikes[first_spike_time:, lit] = fired[first_spike_time:].to(dtype)
-    return spikes.view(num_steps, *bounds.levels.shape)
+    return spikes.to(device).view(num_steps, *bounds.levels.shape)
 
 
 def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
@@ -81,11 +82,12 @@ def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
     num_steps, first_spike_time
         As `RateEncoder` has them.
     """
-    rate = bounds.numbers().long()
+    device = bounds.levels.device
+    rate = bounds.numbers().to(splitmix.exact_device(device)).long()
     step = timesteps(num_steps, rate).long() - first_spike_time
     before = (step * rate + RANGE // 2) >> 32
     after = ((step + 1) * rate + RANGE // 2) >> 32
-    return (after > before) & (step >= 0)
+    return ((after > before) & (step >= 0)).to(device)
 
 
 def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:

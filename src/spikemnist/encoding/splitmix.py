@@ -17,6 +17,7 @@ Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 201
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,6 +58,23 @@ def words(seed: int, indices: Tensor) -> Tensor:
     z = _fold(z, 30).mul_(_signed(FIRST))
     z = _fold(z, 27).mul_(_signed(SECOND))
     return _fold(z, 31)
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Return the device on which to compute for one on which `words` may be wrong: it, or the CPU.
+
+    The arithmetic of 64-bit integers on MPS is compared with known words, once in a process.
+    """
+    if device.type != "mps" or _knows_words(device):
+        return device
+    return torch.device("cpu")
+
+
+@lru_cache(maxsize=8)
+def _knows_words(device: torch.device) -> bool:
+    seed, indices = GAMMA, [*range(64), (1 << 40) + 7]
+    found = words(seed, torch.tensor(indices, device=device)).tolist()
+    return bool(found == [_signed(word(seed, index)) for index in indices])
 
 
 def _fold(z: Tensor, bits: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import nn
 from spikemnist import ops
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.running import on_device_of
 from spikemnist.models.stage_running import asked, neuron_shapes, run_stages, step_stages
 from spikemnist.models.stages import PASSED_BY, check_bypassed, read_stages
 
@@ -168,7 +169,8 @@ class Accelerated(nn.Module):
         Parameters
         ----------
         spikes
-            ``[T, B, ...]`` with what the first module takes at each timestep, any dtype.
+            ``[T, B, ...]`` with what the first module takes at each timestep, any dtype, on any
+            device: they are moved to that of the weights.
         record
             ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
         state
@@ -194,6 +196,9 @@ class Accelerated(nn.Module):
             raise ValueError(
                 f"state must hold the membranes of {len(stages)} layers; got {len(state)}"
             )
+        spikes = on_device_of(like, spikes)
+        if state is not None:
+            state = [on_device_of(like, membrane) for membrane in state]
         backend = ops.select_backend(self.backend, spikes, like)
         if backend == "snntorch":
             done = step_stages(stages, spikes, dtype=like.dtype, state=state)

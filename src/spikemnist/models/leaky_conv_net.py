@@ -67,7 +67,8 @@ class LeakyConvNet(Accelerated):
         Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
         any callable with a gradient of its own.
     learn_beta, learn_threshold
-        Whether the optimiser changes them.
+        Whether the optimiser changes them. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep.
@@ -193,7 +194,8 @@ class LeakyConvNet(Accelerated):
         Parameters
         ----------
         spikes
-            ``[T, B, C, H, W]``, or ``[T, B, ...]`` of as many numbers for each sample, any dtype.
+            ``[T, B, C, H, W]``, or ``[T, B, ...]`` of as many numbers for each sample, any dtype,
+            on any device: they are moved to that of the weights.
         record
             ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
         state

@@ -16,7 +16,7 @@ from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.running import run
+from spikemnist.models.running import on_device_of, run
 from spikemnist.models.stages import Stage
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class LeakyMLP(nn.Module):
         Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
         any callable with a gradient of its own.
     learn_beta, learn_threshold
-        Whether the optimiser changes them.
+        Whether the optimiser changes them. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep.
@@ -200,7 +201,8 @@ class LeakyMLP(nn.Module):
         Parameters
         ----------
         spikes
-            ``[T, B, ...]`` with ``in_features`` numbers for each sample and timestep, any dtype.
+            ``[T, B, ...]`` with ``in_features`` numbers for each sample and timestep, any dtype, on
+            any device: they are moved to that of the weights.
         record
             ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
         state
@@ -219,9 +221,13 @@ class LeakyMLP(nn.Module):
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        weight = self.layers[0].linear.weight
+        spikes = on_device_of(weight, spikes)
         signal = self._features(spikes)
-        self._check_state(state, signal.shape[1])
-        backend = ops.select_backend(self.backend, signal, self.layers[0].linear.weight)
+        if state is not None:
+            self._check_state(state, signal.shape[1])
+            state = [on_device_of(weight, membrane) for membrane in state]
+        backend = ops.select_backend(self.backend, signal, weight)
         probability = self.dropout.p if self.training else 0.0
         activities = run(
             self.layers,
@@ -270,9 +276,7 @@ class LeakyMLP(nn.Module):
             )
         return spikes.flatten(2)
 
-    def _check_state(self, state: Sequence[Tensor] | None, batch_size: int) -> None:
-        if state is None:
-            return
+    def _check_state(self, state: Sequence[Tensor], batch_size: int) -> None:
         expected = [(batch_size, width) for width in self.sizes.values()]
         found = [tuple(membrane.shape) for membrane in state]
         if found != expected:

@@ -8,6 +8,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 from itertools import accumulate
+from operator import add, mul
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -15,6 +16,8 @@ import torch
 from spikemnist.models.record import decide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from spikemnist.models.record import Record
@@ -133,11 +136,10 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     if readout == "mean_membrane":
         return running_mean(membrane)
     if readout == "max_membrane":
-        # Not cummax, which MPS lacks in older versions of torch.
-        return torch.stack(list(accumulate(membrane, torch.maximum)))
+        return _running(torch.maximum, membrane)
     if readout == "spike_count":
-        return spikes.cumsum(0)
-    return -_not_yet_fired(spikes).cumsum(0)
+        return _running(add, spikes)
+    return -_running(add, _not_yet_fired(spikes))
 
 
 def running_predictions(record: Record) -> Tensor:
@@ -153,7 +155,7 @@ def running_predictions(record: Record) -> Tensor:
 def running_mean(values: Tensor) -> Tensor:
     """Return the mean of ``values`` ``[T, ...]`` over the first step, two steps, and so on."""
     steps = torch.arange(1, len(values) + 1, device=values.device, dtype=values.dtype)
-    return values.cumsum(0) / steps.view(-1, *[1] * (values.dim() - 1))
+    return _running(add, values) / steps.view(-1, *[1] * (values.dim() - 1))
 
 
 def check_readout(readout: str) -> None:
@@ -163,4 +165,13 @@ def check_readout(readout: str) -> None:
 
 
 def _not_yet_fired(spikes: Tensor) -> Tensor:
-    return (1 - spikes).cumprod(0)
+    return _running(mul, 1 - spikes)
+
+
+def _running(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
+    """Combine ``values`` ``[T, ...]`` from the first timestep up to each.
+
+    Not cumsum, nor cumprod, whose gradient is made of it: on CUDA it is refused under
+    `torch.use_deterministic_algorithms`. Nor cummax, which MPS lacks in older versions of torch.
+    """
+    return torch.stack(list(accumulate(values.unbind(), operation)))

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from spikemnist import ops
+from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,17 @@ def run(
         activities.append(ops.Activity(fired, membranes, counts, membranes[-1]))
         spikes = functional.dropout(fired, probability) if probability else fired
     return activities
+
+
+def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
+    """Return an input ``[T, ...]`` on the device of the weights, where `fit` leaves a model."""
+    if signal.device == weight.device:
+        return signal
+    # MPS has no float64.
+    dtype = weight.dtype if signal.is_floating_point() else signal.dtype
+    if is_constant(signal):
+        return signal[:1].to(weight.device, dtype).expand_as(signal)
+    return signal.to(weight.device, dtype)
 
 
 def _must_be_called(layer: LeakyLayer) -> bool:

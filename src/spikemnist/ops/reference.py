@@ -96,12 +96,32 @@ class _LeakyScan(torch.autograd.Function):
             needs_threshold=ctx.needs_input_grad[2],
         )
         if beta_sum is not None:
-            # The gradient of clamp(beta, 0, 1), which snnTorch applies, is 1 inside and on the
-            # bounds.
-            beta_sum = beta_sum.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
+            beta_sum = through_clamp(beta_sum, beta)
         if threshold_sum is not None:
             threshold_sum = threshold_sum.sum_to_size(threshold.shape)
         return current, beta_sum, threshold_sum, carried, None, None
+
+
+def through_clamp(total: Tensor, beta: Tensor) -> Tensor:
+    """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
+
+    snnTorch differentiates the clamp itself, so beta on a bound learns as the installed torch
+    says: in torch 2.13 it does, in torch 2.15 it does not.
+    """
+    inside = (beta >= 0) & (beta <= 1) if CLAMP_PASSES_ON_BOUNDS else (beta > 0) & (beta < 1)
+    return total.sum_to_size(beta.shape) * inside
+
+
+def _passes_on_bounds() -> bool:
+    """Return whether a number on a bound of clamp gets a gradient."""
+    with torch.inference_mode(False), torch.enable_grad():
+        beta = torch.tensor([0.0, 1.0], device="cpu", requires_grad=True)
+        (gradient,) = torch.autograd.grad(beta.clamp(0, 1).sum(), beta)
+    return bool(gradient.all())
+
+
+CLAMP_PASSES_ON_BOUNDS = _passes_on_bounds()
+"""What the installed torch does."""
 
 
 def _forward(

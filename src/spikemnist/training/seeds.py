@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +35,12 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """Seed torch's global random numbers for a while, and give a generator on ``device``.
 
     Dropout and a DataLoader's sampler draw from the global ones; the caller's state is put back.
+    On CUDA, convolutions take algorithms that give the same bits each time.
     """
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        _same_convolutions() if device.type == "cuda" else nullcontext(),
+    ):
         mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
         try:
             _seed_global(seed, device)
@@ -44,6 +48,17 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
         finally:
             if mps_state is not None:
                 torch.mps.set_rng_state(mps_state)
+
+
+@contextmanager
+def _same_convolutions() -> Iterator[None]:
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _seed_global(seed: int, device: torch.device) -> None:

@@ -37,6 +37,7 @@ from stacks import Stack as StackOfLayers
 from strategies import SEEDS
 
 from spikemnist import ops
+from spikemnist.ops import reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,14 +192,19 @@ def test_few_neurons_and_one_more(neurons: int, reset_mechanism: str) -> None:
     compare(stack((20, 70, neurons), steps=6, **options))
 
 
-def test_beta_is_clamped_and_so_is_its_gradient() -> None:
+def test_beta_is_clamped_and_so_is_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     given = stack((6, 5), steps=9)
     beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)
     outside = replace(given, layers=[replace(given.layers[0], beta=beta)])
     inside = replace(given, layers=[replace(given.layers[0], beta=beta.clamp(0, 1))])
     found = compare(outside)
-    assert (found.gradients["beta 0"] != 0).tolist() == [False, True, True, True, False]
+    passes = reference.CLAMP_PASSES_ON_BOUNDS
+    learns = [False, passes, True, passes, False]
+    assert (found.gradients["beta 0"] != 0).tolist() == learns
     assert_same_membranes(found, compare(inside), 0)
+    monkeypatch.setattr(reference, "CLAMP_PASSES_ON_BOUNDS", not passes)
+    learns = [False, not passes, True, not passes, False]
+    assert (answer(by_engine, outside).gradients["beta 0"] != 0).tolist() == learns
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (9,)])

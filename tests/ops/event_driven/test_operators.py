@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# Dynamo and Inductor call what Python and torch themselves have deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = pytest.mark.filterwarnings(
+    # Dynamo and Inductor call what Python and torch themselves have deprecated.
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    # The opcheck of torch 2.15 reads the gradient of its own copies of the arguments.
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+)
 
 COMPILERS = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
 needs_compiler = pytest.mark.skipif(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.ops.event_driven import network
-from spikemnist.ops.event_driven.gradients import Gradients, Wanted, of_clamped
+from spikemnist.ops.event_driven.gradients import Gradients, Wanted
 from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.signals import receive_dense
+from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def gradients_of(
     return [
         got.weight if needs_weight else None,
         got.sums[0] if needs_bias else None,
-        of_clamped(got.sums[1], beta) if needs_beta else None,
+        through_clamp(got.sums[1], beta) if needs_beta else None,
         got.sums[2].sum_to_size(threshold.shape) if needs_threshold else None,
         got.initial if needs_initial else None,
     ]

@@ -182,14 +182,6 @@ def _backward_separable(
     return Gradients(weight, sums, None, amplitude, adjoint.profile)
 
 
-def of_clamped(total: Tensor, beta: Tensor) -> Tensor:
-    """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
-
-    That of the clamp, which snnTorch applies, is 1 inside and on the bounds.
-    """
-    return total.sum_to_size(beta.shape) * ((beta >= 0) & (beta <= 1))
-
-
 def _incoming(
     layer: Layer, loss: Sequence[Tensor | None], above: Above | None, dtype: torch.dtype
 ) -> Incoming:

@@ -10,8 +10,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +23,9 @@ from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.registers import WIDTH
 from spikemnist.ops.event_driven.signals import Signal, receive_dense, receive_words
 from spikemnist.ops.event_driven.tiles import tiles_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PER_LAYER = 6
 """How many tensors come out for each layer: the fields of `Output`."""
@@ -161,12 +163,24 @@ def differentiate_network(
     return gradients
 
 
+# Written out: before torch 2.7 it cannot read annotations that are strings, nor lists as a result.
 leaky_layers = torch.library.custom_op(
-    "spikemnist::leaky_layers", mutates_args=(), device_types="cpu"
+    "spikemnist::leaky_layers",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor spikes, Tensor[] weights, Tensor[] biases, Tensor[] betas, "
+    "Tensor[] thresholds, Tensor[] initials, Tensor[] masks, SymInt[] resets, float[] slopes, "
+    "float[] scales, bool[] record, bool final, bool keep) -> Tensor[]",
 )(run_network)
 
 leaky_layers_backward = torch.library.custom_op(
-    "spikemnist::leaky_layers_backward", mutates_args=(), device_types="cpu"
+    "spikemnist::leaky_layers_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor[] loss, Tensor spikes, SymInt features, Tensor counts, Tensor[] words, "
+    "Tensor[] tiles, Tensor[] kept, Tensor[] weights, Tensor[] biases, Tensor[] betas, "
+    "Tensor[] thresholds, Tensor[] initials, SymInt[] resets, float[] slopes, float[] scales, "
+    "bool[] record, bool[] wanted) -> Tensor[]",
 )(differentiate_network)
 
 

@@ -30,13 +30,13 @@ from spikemnist.ops.event_driven.backward import (
     step_back_to_zero,
 )
 from spikemnist.ops.event_driven.forward import Neurons
-from spikemnist.ops.event_driven.gradients import of_clamped
 from spikemnist.ops.event_driven.layers import array_of, clamped, nothing
 from spikemnist.ops.event_driven.membranes import RESETS, ZERO, step
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.slopes import slope_of, through_spikes
 from spikemnist.ops.event_driven.tiles import aligned_rows, numbers_of, tile_parameters, tiles_of
 from spikemnist.ops.event_driven.windows import pool, spread
+from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -210,7 +210,7 @@ class _Pooled(torch.autograd.Function):
         of_beta, of_threshold = sums.sum(0).flatten(1)[:, :count] if learned else (None, None)
         return (
             current if needs_current else None,
-            of_clamped(of_beta, beta) if of_beta is not None and needs_beta else None,
+            through_clamp(of_beta, beta) if of_beta is not None and needs_beta else None,
             of_threshold.sum_to_size(threshold.shape)
             if of_threshold is not None and needs_threshold
             else None,
