@@ -176,6 +176,16 @@ def test_a_reset_mechanism_that_snntorch_does_not_follow() -> None:
         accelerate(made)
 
 
+def test_an_snntorch_that_has_renamed_its_resets_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, spikes = conv(), images()
+    expected = accelerate(network)(spikes)
+    for name in ("_base_sub", "_base_zero", "_base_int"):
+        monkeypatch.delattr(snntorch.Leaky, name)
+    assert same(accelerate(network)(spikes), expected)
+
+
 def test_what_is_loaded_later_is_seen() -> None:
     made = network()
     model = accelerate(made)

@@ -122,6 +122,8 @@ def evaluate(
         When ``data`` or ``encoder`` is of the wrong kind.
     ValueError
         When there is no sample, or labels and classes do not fit.
+    KeyboardInterrupt
+        After the batch during which Ctrl-C was pressed.
 
     Examples
     --------

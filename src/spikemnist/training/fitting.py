@@ -110,8 +110,8 @@ def fit(
     Returns
     -------
     History
-        Ctrl-C ends the run cleanly, after the last finished epoch was saved, with
-        ``history.interrupted`` set.
+        Ctrl-C ends the run after the batch at hand, with ``history.interrupted`` set; the
+        checkpoint holds the last finished epoch. A second Ctrl-C ends the batch as well.
 
     Raises
     ------
