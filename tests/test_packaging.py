@@ -16,6 +16,7 @@ import pytest
 
 import spikemnist
 from spikemnist.cli import options
+from spikemnist.cli.info import TRIED
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -74,6 +75,29 @@ def test_citation_names_the_newest_release(check_release: ModuleType) -> None:
 def test_readme_has_the_two_commands_each_in_a_block_of_its_own() -> None:
     blocks = re.findall(r"^```\w*\n(.*?)^```$", read("README.md"), re.MULTILINE | re.DOTALL)
     assert [block.rstrip("\n") for block in blocks if "pip install" in block] == COMMANDS
+
+
+def requirements() -> dict[str, str]:
+    """Return the range of each dependency in pyproject.toml, such as ``>=2.4,<3``."""
+    listed = read("pyproject.toml").split("\ndependencies = [")[1].split("\n]")[0]
+    return dict(re.findall(r'^  "([\w-]+)([<>=.,\d]+)', listed, re.MULTILINE))
+
+
+def test_the_releases_that_were_tried_are_named_alike() -> None:
+    """In pyproject.toml, ``info``, the docs, and the workflow with the oldest."""
+    ranges, page = requirements(), read("docs/installation.md")
+    workflow, conda = read(".github/workflows/tests.yml"), read("environment.yml")
+    assert list(ranges) == list(TRIED)
+    for name, (oldest, newest) in TRIED.items():
+        floor, cap = re.fullmatch(r">=([\d.]+),<([\d.]+)", ranges[name]).groups()
+        assert f"{oldest}.".startswith(f"{floor}."), name
+        assert tuple(map(int, newest.split("."))) < tuple(map(int, cap.split("."))), name
+        assert f"| {name} | {oldest} | {newest} |" in page
+        (pinned,) = re.findall(rf'"{name}==([\d.]+?)(?:\.\*)?"', workflow)
+        assert f"{pinned}.".startswith(f"{floor}."), name
+        if name != "tyro":  # `pip install -e .` brings it
+            package = {"torch": "pytorch", "matplotlib": "matplotlib-base"}.get(name, name)
+            assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
 
 
 def test_check_release_accepts_this_version() -> None:

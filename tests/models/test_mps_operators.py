@@ -9,6 +9,7 @@ made of operators that have one.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -22,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from spikemnist import ops
 from spikemnist._runtime import compiler
-from spikemnist.data import EventBatch
+from spikemnist.data import EventBatch, ImageDataset, load_digits
 from spikemnist.encoding import (
     BurstEncoder,
     DeltaEncoder,
@@ -33,12 +34,25 @@ from spikemnist.encoding import (
     PopulationEncoder,
     RankOrderEncoder,
     RateEncoder,
+    measure_code,
 )
-from spikemnist.models import READOUTS, LeakyMLP
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP
 from spikemnist.models.readout import running_predictions
+from spikemnist.training import (
+    L1Spikes,
+    Regularized,
+    SpikeTimeCrossEntropy,
+    SpikeTimeMSE,
+    TargetRate,
+    cross_entropy,
+    evaluate,
+    fit,
+)
 
 if TYPE_CHECKING:
     from spikemnist.encoding import Encoder
+    from spikemnist.models.readout import ReadoutName
+    from spikemnist.training import Loss
 
 FILE = Path(__file__).with_name("mps_operators.txt")
 LISTED = {line for line in FILE.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
@@ -56,6 +70,8 @@ ENCODERS = [
     RankOrderEncoder(num_steps=4),
     PopulationEncoder(num_steps=4, num_fields=3),
 ]
+
+ADAM = partial(torch.optim.Adam, foreach=False, fused=False)  # fit takes a fused one on the CPU
 
 
 class MPSRules(TorchDispatchMode):
@@ -77,7 +93,7 @@ class MPSRules(TorchDispatchMode):
         return result
 
 
-def train(model: LeakyMLP, encoder: Encoder, images: Any, rules: MPSRules) -> None:
+def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any, rules: MPSRules) -> None:
     """Take two steps of training and one of evaluation under the rules."""
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
@@ -138,6 +154,61 @@ def test_every_readout_and_reset(readout: str, reset_mechanism: str, learn: bool
 def test_every_surrogate_and_backend(spike_grad: str, backend: str) -> None:
     model = LeakyMLP(16, (8,), 3, spike_grad=spike_grad, backend=backend)
     train(model, LatencyEncoder(num_steps=4), images(torch.uint8), MPSRules())
+
+
+def small_digits(samples: int) -> ImageDataset:
+    data = load_digits()[0][:samples]
+    return ImageDataset(data.images[:, ::2, ::2].contiguous(), data.labels, data.classes)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_convolutions(batch_norm: bool) -> None:
+    model = LeakyConvNet(
+        "4C3-P2-4C3-AP2-8-3",
+        (1, 14, 14),
+        batch_norm=batch_norm,
+        learn_beta=True,
+        learn_threshold=True,
+        dropout=0.25,
+        backend="reference",
+    )
+    pixels = small_digits(3).images[:, None]
+    train(model, RateEncoder(num_steps=4), pixels, MPSRules())
+
+
+@pytest.mark.parametrize(
+    ("loss", "readout"),
+    [
+        (Regularized(cross_entropy, [L1Spikes(1e-3), TargetRate(0.05)]), "mean_membrane"),
+        (SpikeTimeMSE(), "first_spike"),
+        (SpikeTimeCrossEntropy(tau=2.0), "first_spike"),
+    ],
+    ids=["penalties", "times", "order of times"],
+)
+def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
+    """With all that `fit` does beside the steps: clipping, a schedule, validation, truncation."""
+    options: dict[str, Any] = {"threshold": 0.2, "dropout": 0.25, "backend": "reference"}
+    model = LeakyMLP(196, (8,), 10, readout=readout, **options)
+    settings: dict[str, Any] = {"encoder": RateEncoder(num_steps=4), "loss": loss, "batch_size": 20}
+    options = {"clip_norm": 1.0, "schedule": "cosine", "progress": False}
+    options |= {"validation": small_digits(10), "optimizer": ADAM}
+    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+        fit(model, small_digits(40), epochs=2, **options, **settings)
+        evaluate(model, small_digits(40), **settings)
+
+
+def test_truncated_backpropagation() -> None:
+    model = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
+    settings: dict[str, Any] = {"truncate": 2, "progress": False, "optimizer": ADAM}
+    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+        fit(model, small_digits(20), encoder=LatencyEncoder(num_steps=4), epochs=1, **settings)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_what_codes_cost_and_keep(encoder: Encoder) -> None:
+    """A measure decodes, where a code can be read back."""
+    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+        measure_code(encoder, images(torch.uint8))
 
 
 def test_a_state_between_chunks() -> None:

@@ -1,0 +1,192 @@
+"""Models in the training loops of others: one's own, and those of libraries."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from small_runs import digits, new_model
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.training import cross_entropy, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+LATENCY = LatencyEncoder(num_steps=5)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+class Shifted(Dataset[tuple["Tensor", int]]):
+    """Digits as torchvision makes them, a little rotated and shifted, ``[1, 28, 28]``."""
+
+    def __init__(self, samples: int) -> None:
+        self.digits = digits(samples)
+        self.change = transforms.Compose(
+            [transforms.ToTensor(), transforms.RandomAffine(10, translate=(0.1, 0.1))]
+        )
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.change(self.digits.images[index].numpy()), int(self.digits.labels[index])
+
+
+def encoded(samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Make spikes ``[T, B, 1, 28, 28]`` in the process of a worker."""
+    images = torch.stack([image for image, _ in samples])
+    return RateEncoder(num_steps=5)(images), torch.tensor([label for _, label in samples])
+
+
+def steps(model: torch.nn.Module, batches: Any, epochs: int) -> list[float]:
+    """Train in a loop of one's own; return the mean loss of each epoch."""
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=1e-2), []
+    for _ in range(epochs):
+        total = 0.0
+        for spikes, labels in batches:
+            optimizer.zero_grad()
+            loss = cross_entropy(model(spikes), labels)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        losses.append(total / len(batches))
+    return losses
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_own_loop_with_the_encoder_in_workers(workers: int) -> None:
+    how = "fork" if sys.platform == "linux" else "spawn"
+    batches = DataLoader(
+        Shifted(96),
+        batch_size=32,
+        collate_fn=encoded,
+        num_workers=workers,
+        multiprocessing_context=how if workers else None,
+        persistent_workers=workers > 0,
+    )
+    losses = steps(new_model(), batches, 5)
+    assert losses[-1] < losses[0] - 0.2
+
+
+def one_of_two(rank: int, folder: Path) -> None:
+    """Train on every second sample, with the gradients of both processes."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2
+    )
+    model = DistributedDataParallel(new_model())
+    data = digits(64)[rank::2]
+    for name in ("first", "third"):
+        sgd(model, data.images, data.labels, 1 if name == "first" else 2)
+        torch.save(model.module.state_dict(), folder / f"{name}-{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(count):
+        optimizer.zero_grad()
+        cross_entropy(model(LATENCY(images)), labels).backward()
+        optimizer.step()
+
+
+@pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=one_of_two, args=(rank, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(180)
+    assert [process.exitcode for process in processes] == [0, 0]
+    alone = new_model()
+    sgd(alone, digits(64).images, digits(64).labels, 1)
+    found = {
+        f"{name}-{rank}": torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
+        for name in ("first", "third")
+        for rank in range(2)
+    }
+    for key, value in alone.state_dict().items():
+        # The sum over 64 samples is the sum of two halves, each rounded by itself.
+        torch.testing.assert_close(found["first-0"][key], value, rtol=1e-4, atol=1e-6)
+        assert torch.equal(found["third-0"][key], found["third-1"][key])
+    weight = "layers.0.linear.weight"
+    assert not torch.equal(found["first-0"][weight], found["third-0"][weight])
+
+
+@pytest.mark.filterwarnings("default")  # Lightning warns of few workers, small data and more
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_lightning(precision: str, tmp_path: Path) -> None:
+    lightning = pytest.importorskip("lightning", reason="needs lightning: pip install lightning")
+
+    class Classifier(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = new_model()
+            self.losses: list[float] = []
+
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+            spikes, labels = batch
+            loss = cross_entropy(self.model(spikes), labels)
+            self.losses.append(loss.item())
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+    classifier = Classifier()
+    trainer = lightning.Trainer(
+        max_epochs=5,
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(classifier, DataLoader(Shifted(96), batch_size=32, collate_fn=encoded))
+    assert len(classifier.losses) == 15
+    assert sum(classifier.losses[-3:]) < sum(classifier.losses[:3]) - 0.6
+
+
+def test_optuna_prunes_a_trial_in_a_callback() -> None:
+    optuna = pytest.importorskip("optuna", reason="needs optuna: pip install optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def objective(trial: Any) -> float:
+        lr = trial.suggest_categorical("lr", [1e-2, 1e-9])
+
+        def report(history: Any, model: torch.nn.Module) -> None:
+            last = history.epochs[-1]
+            trial.report(last.loss, last.epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        settings = {"encoder": LATENCY, "epochs": 4, "lr": lr, "progress": False}
+        history = fit(new_model(), digits(96), callbacks=[report], **settings)
+        return float(history.epochs[-1].loss)
+
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner(1, n_warmup_steps=1))
+    for lr in (1e-2, 1e-9):
+        study.enqueue_trial({"lr": lr})
+    study.optimize(objective, n_trials=2)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
+    assert study.best_params == {"lr": 1e-2}
