@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "_runtime": {"_atomic"},
     "ops": {"_runtime"},
     "encoding": {"_runtime"},
-    "data": {"_atomic"},
+    "data": {"_atomic", "_progress"},
     "models": {"ops", "_atomic"},
     "training": {
         "models",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,4 +26,6 @@ def progress_bar(*, progress: bool, **options: Any) -> tqdm[Any]:
         from tqdm.auto import tqdm
     else:
         from tqdm.std import tqdm
-    return tqdm(disable=None if progress else True, **options)
+    # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first word.
+    silent = not progress or (options.get("file") is None and sys.stderr is None)
+    return tqdm(disable=True if silent else None, **options)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._progress import progress_bar
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -89,6 +90,7 @@ def evaluate(
     device: str | torch.device = "auto",
     seed: int = 0,
     loss: Loss = cross_entropy,
+    progress: bool = True,
 ) -> Evaluation:
     """Measure a model on labelled data.
 
@@ -109,6 +111,8 @@ def evaluate(
         For encoders that draw random numbers.
     loss
         From record and labels to the mean loss of the batch.
+    progress : bool, default True
+        Show a bar after two seconds, if standard error is a terminal.
 
     Returns
     -------
@@ -135,21 +139,38 @@ def evaluate(
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target)
-    return evaluate_feed(model, feed, encoder, seed=seed, loss=loss)
+    return evaluate_feed(model, feed, encoder, seed=seed, loss=loss, progress=progress)
 
 
 def evaluate_feed(
-    model: nn.Module, feed: Feed, encoder: Encoder, *, seed: int, loss: Loss
+    model: nn.Module,
+    feed: Feed,
+    encoder: Encoder,
+    *,
+    seed: int,
+    loss: Loss,
+    progress: bool = False,
 ) -> Evaluation:
     """Measure a model on data that are on its device already: see `evaluate`."""
     started = time.perf_counter()
     tally = _Tally()
-    with evaluating(model, seed, feed.device) as generator:
+    with (
+        evaluating(model, seed, feed.device) as generator,
+        progress_bar(
+            progress=progress,
+            total=feed.num_batches,
+            desc="testing",
+            unit="batch",
+            delay=2.0,
+            leave=False,
+        ) as bar,
+    ):
         for images, labels in feed.batches():
             spikes = encoder(images, generator=generator)
             record = model(spikes, **model_options(loss))
             check_output(record, labels)
             tally.add(spikes, record, labels, float(loss(record, labels)))
+            bar.update()
     return tally.evaluation(time.perf_counter() - started)
 
 
