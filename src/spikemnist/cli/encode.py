@@ -39,7 +39,8 @@ def run(command: Encode) -> int:
     what = "events" if shown.image is None else "image"
     noun = sources.noun(command.data)
     print(
-        f"{what:<9}test {noun} {command.index} of {command.data}, {with_article(test.classes[shown.label])}\n"
+        f"{what:<9}test {noun} {command.index} of {command.data}, "
+        f"{with_article(test.classes[shown.label])}\n"
         f"encoder  {encoder}\n"
         f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
         f"all opportunities\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,4 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         return True
     # On the CPU torch raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and bool(
-        re.search("tried to allocate", str(error), re.I)
-    )
+    return isinstance(error, RuntimeError) and "tried to allocate" in str(error).lower()

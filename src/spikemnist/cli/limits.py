@@ -30,7 +30,7 @@ def whole(low: int, high: int) -> Limits:
 
 COUNT = whole(1, 1_000_000)
 STEPS = whole(1, 100_000)
-INDEX = whole(0, 1_000_000)
+INDEX = Limits("a whole number from 0", lambda n: n >= 0)
 SEED = whole(0, 2**63 - 1)
 POSITIVE = Limits("a positive, finite number", lambda x: 0 < x < math.inf)
 NOT_NEGATIVE = Limits("a finite number, at least 0", lambda x: 0 <= x < math.inf)

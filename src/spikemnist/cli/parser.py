@@ -140,9 +140,7 @@ def _gist(box: str) -> str:
 
 def _in_plain_words(complaint: str, words: list[str]) -> str:
     """Return a complaint of the parser without talk of Python."""
-    if choice := re.search(
-        r"choice '(.*)' for argument '(\S+)'\. .*one of \((.*)\)", complaint, re.S
-    ):
+    if choice := re.search(r"choice '(.*)' for argument '(\S+)'\. .*one of \((.*)\)", complaint):
         choices = ", ".join(sorted(set(re.findall(r"'([^']*)'", choice[3])) - {"None"}))
         return f"{choice[2]} must be {' or '.join(choices.rsplit(', ', 1))}; got {choice[1]}"
     if value := re.search(r"Error parsing (--\S+):", complaint):
