@@ -46,3 +46,9 @@ def test_no_room_imports_it_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_without_a_stream_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress_bar(progress=True, total=3) as bar:
+        bar.update(3)

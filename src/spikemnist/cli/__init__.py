@@ -17,10 +17,11 @@ from spikemnist.cli.errors import (
     WrongRequest,
     is_out_of_memory,
 )
-from spikemnist.cli.streams import discard_output, sign_of_life, usable_streams
+from spikemnist.cli.startup import heed_interrupts, sign_of_life
+from spikemnist.cli.streams import discard_output, usable_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spikemnist.cli.options import Command
 
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except OSError as error:
             # Windows knows no broken pipe: it says that the argument is invalid.
-            if error.errno not in (errno.EPIPE, errno.EINVAL):
+            invalid = sys.platform == "win32" and error.errno == errno.EINVAL
+            if not (isinstance(error, BrokenPipeError) or invalid):
                 raise
             discard_output()
             code = CLOSED_PIPE
@@ -58,10 +60,12 @@ def _guarded(words: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            # Imported here, so that Ctrl-C is heeded meanwhile as well.
-            from spikemnist.cli.parser import parse
+            with heed_interrupts():
+                from spikemnist.cli.parser import parse
 
-            return _run(parse(words))
+                command = parse(words)
+                work = _load(command)
+            return _run(work, command)
     except KeyboardInterrupt:
         print("spikemnist: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -77,13 +81,20 @@ def _guarded(words: list[str]) -> int:
         return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
 
 
-def _run(command: Command) -> int:
+def _load(command: Command) -> Callable[[Command], int]:
+    """Import what runs a command, and with it PyTorch and all else that is heavy."""
     # Pictures go to files: whatever windows a desktop has chosen for Matplotlib, or misspelt.
     os.environ["MPLBACKEND"] = "agg"
     with sign_of_life():
         module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
+    work: Callable[[Command], int] = module.run
+    return work
+
+
+def _run(work: Callable[[Command], int], command: Command) -> int:
+    """Do the work of a command; say which options took too much memory, if that ran out."""
     try:
-        return int(module.run(command))
+        return work(command)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from spikemnist.cli.limits import (
     COUNT,
     INDEX,
-    NOT_NEGATIVE,
+    MILLIVOLTS,
     POSITIVE,
     PROBABILITY,
     SEED,
@@ -171,7 +171,7 @@ class Stdp(Source):
     passes: Annotated[int, COUNT, option("passes over the training images", "N")] = 1
     theta_plus: Annotated[
         float | None,
-        NOT_NEGATIVE,
+        MILLIVOLTS,
         option(
             "rise of a threshold with each spike, in mV", "MV", absent="by the number of neurons"
         ),

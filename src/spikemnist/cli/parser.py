@@ -131,7 +131,8 @@ def _defaults(command: Command) -> Command | None:
 def _gist(box: str) -> str:
     """Return the parser's message, which comes in a drawn box of several lines."""
     lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
-    title, *rest = lines
+    # Without the characters of a box the rule is one of dashes.
+    title, *rest = ["" if set(line) == {"-"} else line for line in lines]
     text = " ".join(rest[: rest.index("")])  # up to the rule between message and hints
     closest = re.search(r"Perhaps you meant:\s+(--[\w-]+)", "\n".join(rest))
     hint = f"; did you mean {closest[1]}?" if closest else ""
@@ -153,4 +154,7 @@ def _in_plain_words(complaint: str, words: list[str]) -> str:
         return f"{missing[1]} needs a value"
     if required := re.search(r"Missing from (.*): ([A-Z]+) (.*?) ?\(required\)", complaint):
         return f"{required[1]} needs {required[2]}: {required[3]}"
+    flags = [word for word in words if word.startswith("-") and "=" in word]
+    if flags and complaint == f"Unrecognized options: {flags[0].split('=', 1)[1]}":
+        return f"{flags[0].split('=')[0]} takes no value; got {flags[0]}"
     return complaint

@@ -1,4 +1,4 @@
-"""Standard streams: closed ones, pipes whose reader has left, and the first sign of life."""
+"""Standard streams that are closed, and pipes whose reader has left."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-NOTICE = "loading PyTorch ..."
 
 
 @contextlib.contextmanager
@@ -49,16 +47,3 @@ def discard_output() -> None:
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, stream.fileno())
                 os.close(null)
-
-
-@contextlib.contextmanager
-def sign_of_life() -> Iterator[None]:
-    """Show on a terminal that PyTorch is being imported, which takes seconds."""
-    if "torch" in sys.modules or not sys.stderr.isatty():
-        yield
-        return
-    print(NOTICE, end="", file=sys.stderr, flush=True)
-    try:
-        yield
-    finally:
-        print(f"\r{'':{len(NOTICE)}}\r", end="", file=sys.stderr, flush=True)
