@@ -6,10 +6,18 @@ import importlib.util
 import io
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits
 from spikemnist._progress import progress_bar
+from spikemnist.data import download, recordings
+from spikemnist.training import evaluation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
 
 
 class Terminal(io.StringIO):
@@ -52,3 +60,45 @@ def test_without_a_stream_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stderr", None)
     with progress_bar(progress=True, total=3) as bar:
         bar.update(3)
+
+
+class Response(io.BytesIO):
+    """A body of 100,000 bytes from the net."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes(100_000))
+        self.headers = {"Content-Length": "100000"}
+
+
+def fetch(folder: Path) -> None:
+    assert download._read(Response(), "images.gz") == bytes(100_000)  # type: ignore[arg-type]
+
+
+def check(folder: Path) -> None:
+    (folder / "Test.zip").write_bytes(bytes(100_000))
+    with pytest.raises(ValueError, match="is not the official archive"):
+        recordings.check_archive(folder / "Test.zip")
+
+
+def judge(folder: Path) -> None:
+    evaluate(LeakyMLP(hidden=(8,)), load_digits()[1][:100], encoder=LatencyEncoder(num_steps=4))
+
+
+@pytest.mark.parametrize(
+    ("room", "call", "amount"),
+    [(download, fetch, 100_000), (recordings, check, 100_000), (evaluation, judge, 1)],
+)
+def test_long_calls_show_a_bar_after_two_seconds(
+    room: ModuleType, call: Any, amount: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def record(**options: Any) -> Any:
+        made.append(progress_bar(**{**options, "file": Terminal(), "delay": 0.0}))
+        assert (options["progress"], options["delay"]) == (True, 2.0)
+        return made[-1]
+
+    monkeypatch.setattr(room, "progress_bar", record)
+    call(tmp_path)
+    (bar,) = made
+    assert (bar.n, bar.total) == (amount, amount)

@@ -136,6 +136,8 @@ def evaluate(
     (tensor(100), 8)
     """
     check_encoder(encoder)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target)
