@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "_runtime": {"_atomic", "_folders"},
     "ops": {"_runtime"},
     "encoding": {"_runtime"},
-    "data": {"_atomic", "_folders"},
+    "data": {"_atomic", "_folders", "_progress"},
     "models": {"ops", "_atomic"},
     "training": {
         "models",

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spikemnist import _progress
+from spikemnist import LatencyEncoder, LeakyMLP, _progress, evaluate, load_digits
 from spikemnist._progress import compilation_announced, progress_bar
 from spikemnist._runtime import compiler
+from spikemnist.data import download, recordings
+from spikemnist.training import evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 
 class Terminal(io.StringIO):
@@ -137,3 +142,47 @@ def test_no_room_imports_it_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "False", done.stderr
+
+
+class Response(io.BytesIO):
+    """A body of 100,000 bytes from the net."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes(100_000))
+        self.headers = {"Content-Length": "100000"}
+
+
+def fetch(folder: Path) -> None:
+    assert download._read(Response(), "images.gz") == bytes(100_000)  # type: ignore[arg-type]
+
+
+def check(folder: Path) -> None:
+    (folder / "Test.zip").write_bytes(bytes(100_000))
+    with pytest.raises(ValueError, match="is not the official archive"):
+        recordings.check_archive(folder / "Test.zip")
+
+
+def judge(folder: Path) -> None:
+    evaluate(LeakyMLP(hidden=(8,)), load_digits()[1][:100], encoder=LatencyEncoder(num_steps=4))
+
+
+@pytest.mark.parametrize(
+    ("room", "call", "amount"),
+    [(download, fetch, 100_000), (recordings, check, 100_000), (evaluation, judge, 1)],
+)
+def test_long_calls_show_a_bar_after_two_seconds(
+    room: ModuleType, call: Any, amount: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    @contextlib.contextmanager
+    def record(**options: Any) -> Iterator[Any]:
+        assert (options["progress"], options["delay"]) == (True, 2.0)
+        with progress_bar(**{**options, "file": Terminal(), "delay": 0.0}) as bar:
+            made.append(bar)
+            yield bar
+
+    monkeypatch.setattr(room, "progress_bar", record)
+    call(tmp_path)
+    (bar,) = made
+    assert (bar.n, bar.total) == (amount, amount)

@@ -43,8 +43,9 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
         from tqdm.auto import tqdm
     else:
         from tqdm.std import tqdm
-    shown = progress and options.get("file", sys.stderr) is not None
-    with tqdm(disable=None if shown else True, **options) as bar:
+    # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first word.
+    silent = not progress or (options.get("file") is None and sys.stderr is None)
+    with tqdm(disable=True if silent else None, **options) as bar:
         if bar.disable:
             yield bar
             return

@@ -17,7 +17,8 @@ from command import environment, spikemnist
 from PIL import Image
 
 from spikemnist import __version__
-from spikemnist.cli import main
+from spikemnist.cli import evaluate as evaluate_command
+from spikemnist.cli import main, pictures, sources
 from spikemnist.cli.pictures import input_shape
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
@@ -61,12 +62,26 @@ def test_evaluate_counts_the_energy(run: Path, capsys: pytest.CaptureFixture[str
     for word in ("ANN, zeros skipped", "4.6 pJ a MAC", "ISSCC 2014", "12.5 pJ a byte of 1MB"):
         assert word in told
     for words, message in (
-        (("--energy", "--technology", "3nm"), "technology must be one of 45nm-fp32"),
-        (("--energy", "--memory", "3KB"), "memory must be None or one of 8KB"),
+        (
+            ("--energy", "--technology", "3nm"),
+            "--technology must be 45nm-fp16,",
+        ),
+        (("--energy", "--memory", "3KB"), "--memory must be 1MB, 32KB, 8KB or DRAM; got 3KB"),
         (("--memory", "8KB"), "--technology and --memory need --energy"),
     ):
         assert main(["evaluate", str(run), *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_memory_that_is_too_small_is_remarked_on(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {}
+    for memory in ("32KB", "1MB"):
+        assert main(["evaluate", str(run), "--energy", "--memory", memory]) == 0
+        told[memory] = capsys.readouterr().out
+    assert "bytes of this network do not fit into 32KB: a larger memory costs more" in told["32KB"]
+    assert "do not fit" not in told["1MB"]
 
 
 def test_evaluate_takes_a_model_file_and_another_backend(
@@ -142,6 +157,69 @@ def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:
             assert min(picture.size) > 200
 
 
+def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
+    model, encoder = evaluate_command.load(run / "model.safetensors")
+    shown = pictures.Shown(*sources.sample(load_digits()[1], 0), 0)
+    drawn = pictures.draw_sample(tmp_path, model, encoder, shown, seed=0)
+    for number, path in enumerate(drawn, 1):
+        assert path.exists()
+        assert len(list(tmp_path.iterdir())) == number
+
+
+def test_membranes_and_spikes_of_a_decision_are_in_the_same_order(run: Path) -> None:
+    model, encoder = evaluate_command.load(run / "model.safetensors")
+    shown = pictures.Shown(*sources.sample(load_digits()[1], 0), 0)
+    figure = pictures.decision(pictures.watch(model, encoder, shown, seed=0), shown.label)
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+        heights = {int(t.get_text()): axes.transData.transform((0, y))[1] for y, t in ticks}
+        assert sorted(heights, key=heights.__getitem__) == list(reversed(range(10)))
+
+
+def test_plot_takes_other_data_and_a_device(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
+        if file.name.endswith(".gz"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    out = tmp_path / "pictures"
+    words = ["plot", str(run), "--data", "fashion_mnist", "--root", str(tmp_path)]
+    assert main([*words, "--device", "cpu", "--out", str(out)]) == 0
+    assert len(list(out.iterdir())) == 8
+    assert main(["plot", str(run), "--device", "cuda:99"]) == 2
+    assert "--device: " in capsys.readouterr().err
+
+
+def test_encode_replaces_no_picture_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("encoding.png").write_text("mine", encoding="utf-8")
+    assert main(["encode"]) == 0
+    assert Path("encoding.png").read_text(encoding="utf-8") == "mine"
+    printed = capsys.readouterr().out
+    assert printed.endswith("written  encoding-2.png\n")
+    assert "of digits, an 8\n" in printed
+
+
+def test_a_misspelt_backend_of_matplotlib_is_no_obstacle(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "spikemnist", "encode", "--out", "code.png"]
+    env = {**environment(), "MPLBACKEND": "foo"}
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
+
+
+def test_a_file_in_place_of_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path / "file"))
+    assert main(["encode", "--data", "mnist"]) == 1
+    assert "SPIKEMNIST_DATA must name a folder; " in capsys.readouterr().err
+
+
 def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
     out = spikemnist("info", cwd=tmp_path).stdout
     for word in (
@@ -198,35 +276,66 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "Missing subcommand"),
-        ("fit", "fit"),
+        ("fit", "unknown command 'fit': commands are train, stdp, evaluate,"),
+        ("predict", "; did you mean evaluate?"),
+        ("trian", "; did you mean train?"),
+        ("--data mnist train", "--data stands before the command"),
+        ("train --model mpl", "--model must be conv or mlp; got mpl"),
+        ("train --epochs", "--epochs needs a value"),
+        ("train --debug=1", "--debug takes no value; got --debug=1"),
+        ("train --hidden 8 a", "--hidden must be a whole number from 1 to 1,000,000; got a"),
+        ("train --seed 1.5", "--seed must be a whole number from 0 to"),
+        ("stdp --theta-plus high", "--theta-plus must be a number from 0 to 1,000; got high"),
         ("train --dta mnist", "did you mean --data?"),
-        ("train --data cifar", "'cifar'"),
+        ("train --data cifar", "--data must be digits, fashion_mnist, mnist or nmnist; got cifar"),
         ("train --lr fast", "--lr"),
-        ("train --lr 0", "lr must be positive and finite; got 0"),
-        ("train --lr nan", "lr must be positive and finite; got nan"),
-        ("train --epochs 0", "epochs must be an integer >= 1; got 0"),
-        ("train --batch-size -1", "batch_size must be an integer >= 1; got -1"),
-        ("train --num-steps 0", "num_steps must be an integer >= 1; got 0"),
-        ("train --seed -1", "seed must not be negative"),
-        ("train --hidden 0", "must be positive integers"),
+        ("train --lr 0", "--lr must be a positive, finite number; got 0"),
+        ("train --lr nan", "--lr must be a positive, finite number; got nan"),
+        ("train --epochs 0", "--epochs must be a whole number from 1 to 1,000,000; got 0"),
+        (
+            "train --batch-size -1",
+            "--batch-size must be a whole number from 1 to",
+        ),
+        ("train --num-steps 0", "--num-steps must be a whole number from 1 to 100,000; got 0"),
+        (
+            "train --seed -1",
+            "--seed must be a whole number from 0 to",
+        ),
+        ("train --hidden 0", "--hidden must be a whole number from 1 to 1,000,000; got 0"),
         ("train --model conv --layers 12K5-10", "'12K5' in layers='12K5-10' is none of 12C5"),
         ("train --model conv --encoder population", "conv needs a picture at each timestep"),
         ("train --encoder latncy", "did you mean 'latency'?"),
-        ("train --backend triton", "backend must be one of"),
+        (
+            "train --backend triton",
+            "--backend must be auto, event_driven, reference or",
+        ),
         ("train --device cuda:99", "is not available; this machine has"),
         ("train --resume", "--resume needs --out"),
         ("train --resume --out nowhere", "is no run folder"),
         ("train --out file.txt", "exists already and is never overwritten"),
-        ("evaluate", "Missing from spikemnist evaluate"),
+        ("evaluate", "spikemnist evaluate needs RUN: run folder, or model file"),
         ("evaluate nowhere", "no model at nowhere"),
         ("plot nowhere", "is no run folder"),
         ("encode --index 1000", "--index must lie in 0..999; got 1000"),
         ("encode --out digit.bmp", "--out must end in"),
         ("encode --encoder morse", "unknown encoder 'morse'"),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
-        ("encode --compare --index -1", "--index must lie in 0..999; got -1"),
+        ("encode --compare --index -1", "--index must be a whole number from 0; got -1"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
+        ("encode --seed -1", "--seed must be a whole number from 0 to"),
+        ("encode --compare --num-steps 0", "--num-steps must be a whole number from 1 to"),
+        ("encode --root data", "--root data is not for digits"),
+        ("evaluate run --seed -1", "--seed must be a whole number from 0 to"),
+        ("evaluate run --batch-size 0", "--batch-size must be a whole number from 1 to"),
+        ("plot run --seed -1", "--seed must be a whole number from 0 to"),
+        ("train --seed 18446744073709551616", "--seed must be a whole number from 0 to"),
+        ("train --num-steps 100000000000000000000", "--num-steps must be a whole number from 1 to"),
+        ("train --num-steps 1000000000", "--num-steps must be a whole number from 1 to 100,000"),
+        ("train --hidden 1000000000000", "--hidden must be a whole number from 1 to"),
+        ("train --model conv --layers 12C5-P2-12", "--layers must end in 10, a neuron for each"),
+        ("train --root data", "--root data is not for digits"),
+        ("stdp --neurons 1000000000000", "--neurons must be a whole number from 1 to"),
+        ("stdp --seed -1", "--seed must be a whole number from 0 to"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(
@@ -251,8 +360,8 @@ def test_a_wrong_request_as_a_process(tmp_path: Path) -> None:
     result = spikemnist("train", "--encoder", "morse", cwd=tmp_path, code=2)
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
-        "spikemnist: error: unknown encoder 'morse': known are burst, delta, direct, events, "
-        "latency, phase, population, rank_order, rate"
+        "spikemnist: error: --encoder: unknown encoder 'morse': known are burst, delta, direct, "
+        "events, latency, phase, population, rank_order, rate"
     ]
 
 
@@ -333,6 +442,6 @@ def test_a_damaged_configuration_is_named(
 def test_warnings_are_one_line(tmp_path: Path) -> None:
     # One timestep and two neurons of first weights: too few spikes for them to fire.
     words = ("--num-steps", 1, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)
-    lines = spikemnist("train", *words, cwd=tmp_path).stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("spikemnist: warning: layer 'hidden 1' did not fire once")
+    warning, epoch = spikemnist("train", *words, cwd=tmp_path).stderr.splitlines()
+    assert warning.startswith("spikemnist: warning: layer 'hidden 1' did not fire once")
+    assert epoch.startswith("epoch 1/1  loss ")

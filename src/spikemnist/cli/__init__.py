@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
-import io
-import re
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
 from spikemnist._interrupt import repeated
 from spikemnist._progress import compilation_announced
-from spikemnist.cli.errors import FAILURE, INTERRUPTED, WRONG_REQUEST, WrongRequest
+from spikemnist.cli.errors import (
+    CLOSED_PIPE,
+    FAILURE,
+    INTERRUPTED,
+    WRONG_REQUEST,
+    WrongRequest,
+    is_out_of_memory,
+)
+from spikemnist.cli.startup import heed_interrupts, sign_of_life
+from spikemnist.cli.streams import discard_output, usable_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spikemnist.cli.options import Command
 
@@ -32,21 +40,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 2 for a wrong request, 1 for a failure, each with one line on standard error; 130
-        after Ctrl-C.
+        after Ctrl-C; 141 when the reader of a pipe has left.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # The help draws boxes, and a folder may have any name: where the encoding of a
-            # terminal or pipe lacks a character, a question mark is better than an error.
-            stream.reconfigure(errors="replace")
+    with usable_streams():
+        try:
+            code = _guarded(words)
+            sys.stdout.flush()
+        except OSError as error:
+            # Windows knows no broken pipe: it says that the argument is invalid.
+            invalid = sys.platform == "win32" and error.errno == errno.EINVAL
+            if not (isinstance(error, BrokenPipeError) or invalid):
+                raise
+            discard_output()
+            code = CLOSED_PIPE
+    return code
+
+
+def _guarded(words: list[str]) -> int:
+    """Run a command; tell of errors in one line."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return _run(_parse(words))
+            with heed_interrupts():
+                from spikemnist.cli.parser import parse
+
+                command = parse(words)
+                work = _load(command)
+            return _run(work, command)
     except KeyboardInterrupt:
         print("spikemnist: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if "--debug" in words:
             raise
@@ -55,66 +83,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
 
 
-def _parse(words: list[str]) -> Command:
-    import tyro
+def _load(command: Command) -> Callable[[Command], int]:
+    """Import what runs a command, and with it PyTorch and all else that is heavy."""
+    # Pictures go to files: whatever windows a desktop has chosen for Matplotlib, or misspelt.
+    os.environ["MPLBACKEND"] = "agg"
+    with sign_of_life():
+        module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
+    work: Callable[[Command], int] = module.run
+    return work
 
-    from spikemnist.cli import options
 
-    def parse(kind: object, words: list[str], **settings: object) -> Command:
-        return tyro.cli(  # type: ignore[call-overload,no-any-return]
-            kind,
-            prog="spikemnist",
-            description="Spiking neural networks on MNIST-like data.",
-            args=words,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-            **settings,
-        )
-
-    complaint = io.StringIO()
+def _run(work: Callable[[Command], int], command: Command) -> int:
+    """Do the work of a command; say which options took too much memory, if that ran out."""
     try:
-        with contextlib.redirect_stderr(complaint):
-            command = parse(options.Command, words)
-            # What the run was started with, or the settings that go with recipe, data and model,
-            # take the place of the defaults, so that only options given now differ.
-            default = _defaults(command)
-            if default is not None:
-                command = parse(type(command), words[1:], default=default)
-    except SystemExit as exit_:
-        if exit_.code:
-            raise WrongRequest(_one_line(complaint.getvalue())) from None
-        raise
-    return command
+        with repeated(), compilation_announced():
+            return work(command)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        from spikemnist.cli.limits import sizes_of
 
-
-def _defaults(command: Command) -> Command | None:
-    """Return what options begin with, where that is not what their command says."""
-    from spikemnist.cli import options
-    from spikemnist.cli.recipes import defaults_of
-    from spikemnist.cli.runs import resumed
-
-    if isinstance(command, options.Train | options.Stdp) and command.resume:
-        return resumed(command)
-    if isinstance(command, options.Train | options.Encode):
-        default = defaults_of(command)
-        return None if default == type(command)() else default
-    return None
-
-
-def _run(command: Command) -> int:
-    name = type(command).__name__.lower()
-    module = importlib.import_module(f"spikemnist.cli.{name}")
-    with repeated(), compilation_announced():
-        return int(module.run(command))
-
-
-def _one_line(box: str) -> str:
-    """Return the gist of the parser's message, which comes in a drawn box of several lines."""
-    lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
-    title, *rest = lines
-    text = " ".join(rest[: rest.index("")])  # up to the rule between message and hints
-    closest = re.search(r"Perhaps you meant:\s+(--[\w-]+)", "\n".join(rest))
-    hint = f"; did you mean {closest[1]}?" if closest else ""
-    return (text if text.lower().startswith(title.lower()) else f"{title}: {text}") + hint
+        sizes = sizes_of(command)
+        asked = f" for {sizes}: lower one of them" if sizes else ""
+        raise WrongRequest(f"there is not enough memory{asked}") from error
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

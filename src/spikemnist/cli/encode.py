@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +13,10 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, sources
 from spikemnist.cli.errors import WrongRequest, request
+from spikemnist.cli.wording import count, with_article
 from spikemnist.encoding import CodeMeasure, available_encoders, get_encoder, measure_code
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from spikemnist.cli.options import Encode
@@ -23,32 +24,35 @@ if TYPE_CHECKING:
 
 def run(command: Encode) -> int:
     """Encode an image, store or draw the spikes, and count them."""
+    sources.check_root(command.data, command.root)
     if command.compare:
         return _compare(command)
-    with request():
+    out = _out(command)
+    with request("--encoder"):
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
-    with request():
         encoder(sources.blank(command.data))
     _, test = sources.load(command.data, command.root)
     shown = pictures.Shown(*sources.sample(test, command.index), command.index)
     spikes = encoder(shown.samples, generator=torch.Generator().manual_seed(command.seed))
-    _write(spikes, shown.image, command.out)
+    _write(spikes, shown.image, out)
     fired = int(torch.count_nonzero(spikes))
     what = "events" if shown.image is None else "image"
     noun = sources.noun(command.data)
     print(
-        f"{what:<9}test {noun} {command.index} of {command.data}, a {test.classes[shown.label]}\n"
+        f"{what:<9}test {noun} {command.index} of {command.data}, "
+        f"{with_article(test.classes[shown.label])}\n"
         f"encoder  {encoder}\n"
-        f"spikes   {fired} in {len(spikes)} timesteps, {fired / spikes.numel():.2%} of all "
-        f"opportunities\n"
-        f"written  {command.out}"
+        f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
+        f"all opportunities\n"
+        f"written  {out}"
     )
     return 0
 
 
 def _compare(command: Encode) -> int:
     """Encode an image in every code, and draw and print what each costs and keeps."""
-    if command.out.suffix == ".npy":
+    out = _out(command)
+    if out.suffix == ".npy":
         raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
     if command.data == "nmnist":
         raise WrongRequest("--compare is about images, and nmnist has events: choose other --data")
@@ -69,16 +73,32 @@ def _compare(command: Encode) -> int:
         rows.append(f"{name:<12}{_figures(found)}")
         if hasattr(encoder, "decode"):
             decoded[name] = encoder.decode(trains[name])
-    pictures.save(viz.codes(trains, decoded=decoded), command.out)
+    pictures.save(viz.codes(trains, decoded=decoded), out)
     print(
-        f"image    test image {command.index} of {command.data}, a {test.classes[label]}, "
-        f"{command.num_steps} timesteps\n\n"
+        f"image    test image {command.index} of {command.data}, "
+        f"{with_article(test.classes[label])}, {count(command.num_steps, 'timestep')}\n\n"
         f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
         + "\n".join(rows)
         + "\n\nerror: root mean square of what is read back, pixels in [0, 1]\n"
-        f"written  {command.out}"
+        f"written  {out}"
     )
     return 0
+
+
+def _out(command: Encode) -> Path:
+    """Return the file to write: the one asked for, or one that is not there yet.
+
+    Raises
+    ------
+    WrongRequest
+        For a file of another format.
+    """
+    if command.out is not None:
+        if command.out.suffix not in (".png", ".pdf", ".svg", ".npy"):
+            raise WrongRequest(f"--out must end in .png, .pdf, .svg or .npy; got {command.out}")
+        return command.out
+    names = (f"encoding-{n}.png" if n > 1 else "encoding.png" for n in itertools.count(1))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _figures(found: CodeMeasure) -> str:
@@ -91,7 +111,5 @@ def _figures(found: CodeMeasure) -> str:
 def _write(spikes: Tensor, image: Tensor | None, out: Path) -> None:
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
-    elif out.suffix in (".png", ".pdf", ".svg"):
-        pictures.save(pictures.encoding(spikes, image), out)
     else:
-        raise WrongRequest(f"--out must end in .png, .pdf, .svg or .npy; got {out}")
+        pictures.save(pictures.encoding(spikes, image), out)

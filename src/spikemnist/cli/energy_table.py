@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MARGINS = (0.5, 0.8, 0.9, 0.95, 0.99)
 NANOJOULE = 1000.0
+BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
+"""Size of each memory that has one."""
 
 
 def table(energy: Energy, noun: str) -> str:
@@ -86,6 +88,11 @@ def _assumptions(energy: Energy, noun: str) -> str:
             "weight, each neuron reads and writes its membrane at each timestep, nothing is kept "
             "at hand"
         )
+        if energy.footprint > BYTES.get(energy.memory, energy.footprint):
+            memory += (
+                f"; the {energy.footprint:,} bytes of this network do not fit into "
+                f"{energy.memory}: a larger memory costs more"
+            )
     return (
         f"Assumed: {technology.mac:g} pJ a MAC, {technology.ac:g} pJ an AC ({technology.source});\n"
         "a MAC for the decay of each membrane at each timestep; "

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-FAILURE, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
-"""Exit codes; 130 is what a shell makes of Ctrl-C."""
+FAILURE, WRONG_REQUEST, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+"""Exit codes; the last two are 128 + SIGINT and 128 + SIGPIPE, as a shell reports them."""
 
 
 class WrongRequest(Exception):  # noqa: N818 - it is what the user asked for, not an error of ours
@@ -18,9 +18,25 @@ class WrongRequest(Exception):  # noqa: N818 - it is what the user asked for, no
 
 
 @contextmanager
-def request() -> Iterator[None]:
-    """Turn the complaints about arguments that the library raises into a `WrongRequest`."""
+def request(option: str = "") -> Iterator[None]:
+    """Turn the complaints about arguments that the library raises into a `WrongRequest`.
+
+    Parameters
+    ----------
+    option : str, default ""
+        Option that the arguments come from, such as ``--encoder``; the message begins with it.
+    """
     try:
         yield
     except (ValueError, TypeError, FileExistsError, FileNotFoundError) as error:
-        raise WrongRequest(str(error)) from error
+        text = str(error)
+        prefix = f"{option}: " if option and option not in text else ""
+        raise WrongRequest(prefix + text) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of Python, NumPy or torch means that memory does not suffice."""
+    if isinstance(error, MemoryError):
+        return True
+    # On the CPU torch raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "tried to allocate" in str(error).lower()

@@ -10,7 +10,6 @@ from spikemnist.cli.energy_table import table
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy
-from spikemnist.energy.figures import check_estimate
 from spikemnist.models import load_model, model_metadata
 from spikemnist.ops import select_backend
 from spikemnist.training import evaluate, select_device
@@ -18,7 +17,8 @@ from spikemnist.training import evaluate, select_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spikemnist.cli.options import Evaluate
+    from spikemnist.cli.options import Evaluate, Plot
+    from spikemnist.cli.sources import Dataset
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
     from spikemnist.training import Evaluation
@@ -28,21 +28,18 @@ def run(command: Evaluate) -> int:
     """Test a model on the test set of its run, or on another one."""
     if runs.is_stdp(command.run):
         return stdp.evaluate(command)
-    with request():
-        check_estimate(command.technology, command.memory)
-        if not command.energy and (command.memory or command.technology != "45nm-fp32"):
-            raise ValueError("--technology and --memory need --energy")
+    if not command.energy and (command.memory or command.technology != "45nm-fp32"):
+        raise WrongRequest("--technology and --memory need --energy")
+    with request("--device"):
         device = select_device(command.device)
-        file = model_file(command.run)
+    if command.backend is not None:
+        with request("--backend"):
+            select_backend(command.backend)
+    file = model_file(command.run)
+    data, test = test_set(command)
     model, encoder = load(file)
     if command.backend is not None:
-        with request():
-            select_backend(command.backend)
-        model.backend = command.backend  # type: ignore[assignment]
-    stored = runs.read_config(command.run) if command.run.is_dir() else {}
-    data = command.data or stored.get("data", "digits")
-    root = command.root if command.data or command.root else stored.get("root")
-    _, test = sources.load(data, root, **runs.event_options(stored, data))
+        model.backend = command.backend
     figures = evaluate(
         model,
         test,
@@ -64,6 +61,15 @@ def run(command: Evaluate) -> int:
         )
         print(f"\n{table(energy, sources.noun(data))}")
     return 0
+
+
+def test_set(command: Evaluate | Plot) -> tuple[str, Dataset]:
+    """Return name and samples of the test set of the run, or of the one asked for."""
+    stored = runs.read_config(command.run) if command.run.is_dir() else {}
+    data = command.data or stored.get("data", "digits")
+    sources.check_root(data, command.root)
+    root = command.root if command.data or command.root else stored.get("root")
+    return data, sources.load(data, root, **runs.event_options(stored, data))[1]
 
 
 def model_file(run: Path) -> Path:

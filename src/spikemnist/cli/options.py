@@ -5,200 +5,266 @@ Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+from spikemnist.cli.limits import (
+    COUNT,
+    INDEX,
+    MILLIVOLTS,
+    POSITIVE,
+    PROBABILITY,
+    SEED,
+    STEPS,
+)
 
 DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
+BackendName = Literal["auto", "event_driven", "reference", "snntorch"]
+Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
+Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
+
+ENCODERS = (
+    "burst",
+    "delta",
+    "direct",
+    "events",
+    "latency",
+    "phase",
+    "population",
+    "rank_order",
+    "rate",
+)
+"""Encoders of the package, whose registry loads torch: a test compares."""
+
+
+def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
+    """Return the help of an option.
+
+    Parameters
+    ----------
+    text : str
+        What the option is.
+    value : str, default None
+        Placeholder of its value; the choices where they are few.
+    absent : str, default "none"
+        What takes its place when it is left out and has no value of its own.
+    """
+
+    def default(shown: str) -> str:
+        return f"(default: {({'None': absent, 'False': 'off'}).get(shown, shown)})"
+
+    return arg(help=text, metavar=value, help_behavior_hint=default)
+
+
+DATA = (
+    "data set. digits: 6,000 images of MNIST in the package. mnist, fashion_mnist: the full sets, "
+    "read from --root, SPIKEMNIST_DATA or the cache, else downloaded. nmnist: N-MNIST, never "
+    "downloaded"
+)
+DEVICE = "device of PyTorch; auto takes CUDA, then MPS, then the CPU"
+BACKEND = "way in which the timesteps are run"
+ROOT = "folder of the data files"
+SEED_OF_CODE = "seed of an encoder that draws random numbers"
+RUN = "run folder; a folder that holds something is refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """Options of every command."""
 
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Annotated[bool, option("traceback of an error")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Common):
     """Where images, or recordings of an event camera, come from."""
 
-    data: DataName = "digits"
-    """digits: 6,000 images of MNIST that come with the package; mnist and fashion_mnist: the full
-    sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded; nmnist: N-MNIST,
-    likewise, but never downloaded."""
-
-    root: Path | None = None
-    """Folder that holds the data files."""
+    data: Annotated[DataName, option(DATA)] = "digits"
+    root: Annotated[Path | None, option(ROOT, "PATH", absent="the usual places")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Source):
     """Train a spiking network, test it, and draw what it does."""
 
-    recipe: Literal["fast"] | None = None
-    """fast: settings that reach 98 % on MNIST as early as possible. Options given beside it win."""
-
-    encoder: str = "latency"
-    """How images become spikes: latency, rate, direct, or an installed plug-in; events for
-    nmnist."""
-
-    num_steps: int = 8
-    """Timesteps for each image."""
-
-    first_saccade: bool = False
-    """Use the first saccade of each recording of nmnist alone."""
-
-    stabilize: bool = False
-    """Take the camera's movement out of the recordings of nmnist."""
-
-    drop_events: float = 0.0
-    """Probability with which an event of nmnist is left out while training, drawn anew in each
-    epoch."""
-
-    model: Literal["mlp", "conv"] = "mlp"
-    """mlp: dense layers of leaky neurons. conv: convolutions before them, with defaults of their
-    own."""
-
-    hidden: tuple[int, ...] = (512,)
-    """Neurons of each hidden layer of an mlp."""
-
-    layers: str = "12C5-P2-64C5-P2-10"
-    """Layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 pooling, a
-    number a dense layer."""
-
-    batch_norm: bool = False
-    """Normalise what comes out of each convolution of a conv."""
-
-    epochs: int = 10
-    """Passes over the training images."""
-
-    batch_size: int = 64
-    """Images in a training step."""
-
-    lr: float = 1e-2
-    """Peak learning rate; it rises and falls along one cycle."""
-
-    device: str = "auto"
-    """auto takes CUDA, then MPS, then the CPU."""
-
-    backend: str = "auto"
-    """How the timesteps are run: auto, event_driven, reference or snntorch."""
-
-    seed: int = 0
-    """Of the first weights, the order of the images, and the encoder."""
-
-    out: Path | None = None
-    """Run folder; a new one under runs/ when left out."""
-
-    resume: bool = False
-    """Continue the run in --out, with its own options."""
+    recipe: Annotated[
+        Literal["fast"] | None,
+        option(
+            "settings by name. fast: 98 % on MNIST as early as possible; options given beside it "
+            "come first",
+            "{fast}",
+        ),
+    ] = None
+    encoder: Annotated[
+        str,
+        option(
+            f"code that turns images into spikes: {', '.join(ENCODERS)}, or one that another "
+            "package brings; events is the code of nmnist",
+            "NAME",
+        ),
+    ] = "latency"
+    num_steps: Annotated[int, STEPS, option("timesteps for each image", "N")] = 8
+    first_saccade: Annotated[
+        bool, option("first saccade of each recording of nmnist, without the others")
+    ] = False
+    stabilize: Annotated[
+        bool, option("recordings of nmnist without the movement of the camera")
+    ] = False
+    drop_events: Annotated[
+        float,
+        PROBABILITY,
+        option(
+            "probability with which an event of nmnist is left out in training, drawn anew in each "
+            "epoch",
+            "P",
+        ),
+    ] = 0.0
+    model: Annotated[
+        Literal["mlp", "conv"],
+        option(
+            "network. mlp: dense layers of leaky neurons. conv: convolutions before them, with "
+            "defaults of their own"
+        ),
+    ] = "mlp"
+    hidden: Annotated[
+        tuple[int, ...], COUNT, option("neurons of each hidden layer of an mlp", "N [N ...]")
+    ] = (512,)
+    layers: Annotated[
+        str,
+        option(
+            "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 "
+            "pooling, a number a dense layer",
+            "LAYERS",
+        ),
+    ] = "12C5-P2-64C5-P2-10"
+    batch_norm: Annotated[bool, option("batch normalisation after each convolution of a conv")] = (
+        False
+    )
+    epochs: Annotated[int, COUNT, option("passes over the training images", "N")] = 10
+    batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
+    lr: Annotated[
+        float, POSITIVE, option("peak learning rate, which rises and falls along one cycle", "LR")
+    ] = 1e-2
+    device: Annotated[str, option(DEVICE, "DEVICE")] = "auto"
+    backend: Annotated[BackendName, option(BACKEND)] = "auto"
+    seed: Annotated[
+        int, SEED, option("seed of the weights, the order of the images and the encoder", "N")
+    ] = 0
+    out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
+    resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stdp(Source):
     """Learn digits without labels by spike-timing-dependent plasticity, test, and draw."""
 
-    neurons: int = 400
-    """Neurons that compete."""
-
-    features: int | None = None
-    """Learn so many convolutional features instead, and a readout that labels teach."""
-
-    passes: int = 1
-    """Passes over the training images."""
-
-    theta_plus: float | None = None
-    """What a spike adds to a threshold, in mV; by the number of neurons when left out."""
-
-    voting: Literal["proportional", "assigned"] = "proportional"
-    """How spikes vote for a class: for all that a neuron responds to, or for the one that it is
-    assigned to."""
-
-    seed: int = 0
-    """Of the first weights, the order of the images, and the spikes."""
-
-    out: Path | None = None
-    """Run folder; a new one under runs/ when left out."""
-
-    resume: bool = False
-    """Continue the run in --out, with its own options."""
+    neurons: Annotated[int, COUNT, option("neurons that compete", "N")] = 400
+    features: Annotated[
+        int | None,
+        COUNT,
+        option(
+            "convolutional features to learn instead, with a readout that labels teach",
+            "N",
+        ),
+    ] = None
+    passes: Annotated[int, COUNT, option("passes over the training images", "N")] = 1
+    theta_plus: Annotated[
+        float | None,
+        MILLIVOLTS,
+        option(
+            "rise of a threshold with each spike, in mV", "MV", absent="by the number of neurons"
+        ),
+    ] = None
+    voting: Annotated[
+        Literal["proportional", "assigned"],
+        option(
+            "vote of a spike: for all classes that its neuron responds to, or for the one that the "
+            "neuron is assigned to"
+        ),
+    ] = "proportional"
+    seed: Annotated[
+        int, SEED, option("seed of the weights, the order of the images and the spikes", "N")
+    ] = 0
+    out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
+    resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Common):
     """Test a trained network, or what STDP has learned."""
 
-    run: Positional[Path]
-    """Run folder, or a model.safetensors file."""
-
-    data: DataName | None = None
-    """Test set; that of the run when left out."""
-
-    root: Path | None = None
-    """Folder that holds the data files; that of the run when left out."""
-
-    batch_size: int = 256
-    """Images in a step."""
-
-    device: str = "auto"
-    """auto takes CUDA, then MPS, then the CPU."""
-
-    backend: str | None = None
-    """auto, event_driven, reference or snntorch; that of the model when left out."""
-
-    seed: int = 0
-    """Of an encoder that draws random numbers."""
-
-    energy: bool = False
-    """Count operations as well, and estimate the energy beside that of an ANN."""
-
-    technology: str = "45nm-fp32"
-    """What an operation costs, for --energy: 45nm-fp32, 45nm-fp16, 45nm-int32 or 45nm-int8."""
-
-    memory: str | None = None
-    """Memory to count the accesses of, for --energy: 8KB, 32KB, 1MB or DRAM."""
+    run: Annotated[Positional[Path], arg(help="run folder, or model file", metavar="RUN")]
+    data: Annotated[
+        DataName | None,
+        option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="the one of the run"),
+    ] = None
+    root: Annotated[Path | None, option(ROOT, "PATH", absent="the one of the run")] = None
+    batch_size: Annotated[int, COUNT, option("images in a step", "N")] = 256
+    device: Annotated[str, option(DEVICE, "DEVICE")] = "auto"
+    backend: Annotated[
+        BackendName | None,
+        option(BACKEND, "{auto,event_driven,reference,snntorch}", absent="the one of the model"),
+    ] = None
+    seed: Annotated[int, SEED, option(SEED_OF_CODE, "N")] = 0
+    energy: Annotated[
+        bool, option("operations as well, and an estimate of the energy beside that of an ANN")
+    ] = False
+    technology: Annotated[Technology, option("cost of an operation, for --energy")] = "45nm-fp32"
+    memory: Annotated[
+        Memory | None,
+        option(
+            "memory whose accesses count, for --energy",
+            "{8KB,32KB,1MB,DRAM}",
+            absent="accesses are free",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Source):
     """Turn one image, or recording, of the test set into spikes, and draw or store them."""
 
-    encoder: str = "latency"
-    """How the image becomes spikes: `spikemnist info` lists the codes; events for nmnist."""
-
-    num_steps: int = 8
-    """Timesteps."""
-
-    index: int = 0
-    """Which test image."""
-
-    seed: int = 0
-    """Of an encoder that draws random numbers."""
-
-    compare: bool = False
-    """Every code instead of one: spikes, what can be read back, and a picture of all."""
-
-    out: Path = Path("encoding.png")
-    """A picture (png, pdf, svg), or a NumPy array [T, 28, 28] (npy)."""
+    encoder: Annotated[
+        str,
+        option(
+            f"code: {', '.join(ENCODERS)}, or one that another package brings; events is the code "
+            "of nmnist",
+            "NAME",
+        ),
+    ] = "latency"
+    num_steps: Annotated[int, STEPS, option("timesteps", "N")] = 8
+    index: Annotated[int, INDEX, option("place of the image in the test set, from 0", "N")] = 0
+    seed: Annotated[int, SEED, option(SEED_OF_CODE, "N")] = 0
+    compare: Annotated[
+        bool, option("all codes in place of one: spikes, error of the decoded image, a picture")
+    ] = False
+    out: Annotated[
+        Path | None,
+        option(
+            "picture (png, pdf, svg), or NumPy array [T, 28, 28] (npy); an old file is replaced",
+            "FILE",
+            absent="encoding.png, or the next free encoding-2.png",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(Common):
     """Draw what a trained network does with one image of its test set."""
 
-    run: Positional[Path]
-    """Run folder."""
-
-    index: int = 0
-    """Which test image."""
-
-    seed: int = 0
-    """Of an encoder that draws random numbers."""
-
-    out: Path | None = None
-    """Folder for the pictures; the run folder when left out."""
+    run: Annotated[Positional[Path], arg(help="run folder", metavar="RUN")]
+    data: Annotated[
+        DataName | None,
+        option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="the one of the run"),
+    ] = None
+    root: Annotated[Path | None, option(ROOT, "PATH", absent="the one of the run")] = None
+    index: Annotated[int, INDEX, option("place of the image in the test set, from 0", "N")] = 0
+    device: Annotated[str, option(DEVICE, "DEVICE")] = "auto"
+    seed: Annotated[int, SEED, option(SEED_OF_CODE, "N")] = 0
+    out: Annotated[
+        Path | None, option("folder of the pictures", "PATH", absent="the run folder")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +276,11 @@ class Info(Common):
 class Bench(Common):
     """Time training and inference on this machine, beside snnTorch's own loop over time."""
 
-    quick: bool = False
-    """Measure two networks in 20 seconds, instead of four in about a minute."""
+    quick: Annotated[bool, option("two networks in 20 seconds, not four in about a minute")] = False
 
-    json: Path | None = None
-    """File for every figure, and the machine it was measured on."""
+    json: Annotated[
+        Path | None, option("file for every figure, and the machine it was measured on", "FILE")
+    ] = None
 
 
 Command = Train | Stdp | Evaluate | Encode | Plot | Info | Bench

@@ -12,6 +12,7 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from matplotlib.animation import FuncAnimation
@@ -58,36 +59,35 @@ def draw_training(
 
 def draw_sample(
     folder: Path, model: Model, encoder: Encoder, shown: Shown, seed: int
-) -> list[Path]:
-    """Draw everything that happens to a test sample, and the first layer's weights."""
+) -> Iterator[Path]:
+    """Draw everything that happens to a test sample, and the first layer's weights.
+
+    Yields the path of each picture as soon as it is written.
+    """
     record = watch(model, encoder, shown, seed=seed)
     label, index = shown.label, shown.index
     shape = input_shape(record, shown.image)
+    if shown.image is None:
+        yield from draw_events(folder, shown)
+    yield save(encoding(record, shown.image), folder / f"encoding-{index}.png")
+    yield save(decision(record, label), folder / f"decision-{index}.png")
+    yield save(viz.raster(record, layer=0), folder / f"raster-{index}.png")
+    yield save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
+    yield save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png")
+    yield save(viz.receptive_fields(model, image_shape=shape), folder / "receptive_fields.png")
     animation = viz.animate(record, label=label, image_shape=shape)
-    events = [] if shown.image is not None else draw_events(folder, shown)
-    return [
-        *events,
-        save(encoding(record, shown.image), folder / f"encoding-{index}.png"),
-        save(decision(record, label), folder / f"decision-{index}.png"),
-        save(viz.raster(record, layer=0), folder / f"raster-{index}.png"),
-        save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png"),
-        save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png"),
-        save(viz.receptive_fields(model, image_shape=shape), folder / "receptive_fields.png"),
-        save_animation(animation, folder / f"animation-{index}.gif"),
-    ]
+    yield save_animation(animation, folder / f"animation-{index}.gif")
 
 
-def draw_events(folder: Path, shown: Shown) -> list[Path]:
+def draw_events(folder: Path, shown: Shown) -> Iterator[Path]:
     """Draw the events of a recording, where it has any."""
     events, name = shown.samples.recording(0), f"events-{shown.index}"
     sensor: Any = {"sensor": shown.samples.sensor}
     if not len(events):
-        return []
-    return [
-        save(viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png"),
-        save(viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png"),
-        save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif"),
-    ]
+        return
+    yield save(viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png")
+    yield save(viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png")
+    yield save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
 def watch(model: Model, encoder: Encoder, shown: Shown, *, seed: int) -> Record:
@@ -127,6 +127,7 @@ def decision(record: Record, label: int) -> Figure:
     membrane, raster, decision = figure.subplots(3, 1, height_ratios=(4, 2, 3.5))
     viz.membrane(record, ax=membrane)
     viz.raster(record, ax=raster)
+    raster.invert_yaxis()  # neuron 0 on top, as among the membranes
     viz.decision(record, label=label, ax=decision)
     return figure
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from spikemnist import viz
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.evaluate import load, model_file
+from spikemnist.cli.errors import request
+from spikemnist.cli.evaluate import load, model_file, test_set
 from spikemnist.energy import measure_energy
+from spikemnist.training import select_device
 
 if TYPE_CHECKING:
     from spikemnist.cli.options import Plot
@@ -15,14 +17,16 @@ if TYPE_CHECKING:
 
 def run(command: Plot) -> int:
     """Draw what the network of a run does with one test image."""
-    config = runs.read_config(command.run)
+    runs.read_config(command.run)  # a model file alone is no run
+    with request("--device"):
+        device = select_device(command.device)
+    _, test = test_set(command)
     model, encoder = load(model_file(command.run))
-    data = config["data"]
-    _, test = sources.load(data, config["root"], **runs.event_options(config, data))
+    model.to(device)
     shown = pictures.Shown(*sources.sample(test, command.index), command.index)
     folder = command.out or command.run
     for path in pictures.draw_sample(folder, model, encoder, shown, command.seed):
-        print(path)
-    energy = measure_energy(model, test, encoder=encoder, seed=command.seed)
+        print(path, flush=True)  # one after the other, as a sign of life
+    energy = measure_energy(model, test, encoder=encoder, device=device, seed=command.seed)
     print(pictures.save(viz.energy(energy), folder / "energy.png"))
     return 0

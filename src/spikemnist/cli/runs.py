@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
+import os
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +21,7 @@ from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.options import Stdp, Train
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Run = Train | Stdp
 """The commands that leave a run folder behind."""
@@ -33,34 +37,75 @@ _SINCE_0_1_0 = ("model", "layers", "batch_norm", "first_saccade", "stabilize", "
 """Options that are as by default in run folders that know nothing of them."""
 
 
+@contextlib.contextmanager
+def run_folder(command: Run) -> Iterator[Path]:
+    """Give the folder of the run: a new one, or with ``--resume`` the one that is there.
+
+    Where a run ends before it has anything to continue from, its new folder goes again, so that it
+    does not stand in the way of the corrected command.
+    """
+    if command.resume:
+        assert command.out is not None  # `check_resumed` saw to it
+        yield command.out
+        return
+    folder = new_run(command)
+    try:
+        yield folder
+    except BaseException:
+        if {file.name for file in folder.iterdir()} == {CONFIG}:
+            (folder / CONFIG).unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def new_run(command: Run) -> Path:
-    """Make the run folder of a new training and write its configuration.
+    """Claim the run folder of a new training by writing its configuration.
+
+    Of two runs that ask for one folder at the same instant, one gets it.
 
     Raises
     ------
     WrongRequest
         When the folder holds something already: a run is never overwritten.
     """
-    folder = command.out or _unused_folder(command)
-    if folder.exists() and not _is_free(folder):
+    if command.out is None:
+        folder = _make_unused_folder(command)
+    else:
+        folder = command.out
+        if not folder.exists() or folder.is_dir():  # else the refusal below
+            folder.mkdir(parents=True, exist_ok=True)
+    options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
+    if not _is_free(folder) or not _create(folder / CONFIG, json.dumps(options, indent=2) + "\n"):
         raise WrongRequest(
-            f"{folder} exists already and is never overwritten: add --resume to continue the run "
-            "in it, or choose another --out"
+            f"--out: {folder} exists already and is never overwritten: add --resume to continue "
+            "the run in it, or choose another --out"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    text = (
-        json.dumps(
-            {"version": __version__, "command": _name(type(command)), **_stored(command)}, indent=2
-        )
-        + "\n"
-    )
-    write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
     return folder
 
 
 def _is_free(folder: Path) -> bool:
     # A run killed before it had written its configuration leaves a hidden temporary file at most.
     return folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
+
+
+def _create(file: Path, text: str) -> bool:
+    """Write a file, whole, unless there is one; return whether it was written."""
+    whole = file.with_name(f".{file.stem}-{uuid.uuid4().hex}{file.suffix}")
+    write_atomically(whole, lambda path: path.write_text(text, encoding="utf-8"))
+    try:
+        os.link(whole, file)  # a rename would replace what another run has just written
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        whole.unlink()
+    return True
 
 
 def resumed(command: Run) -> Run:
@@ -158,8 +203,13 @@ def _stored(command: Run) -> dict[str, Any]:
     return options
 
 
-def _unused_folder(command: Run) -> Path:
+def _make_unused_folder(command: Run) -> Path:
+    """Make a folder below ``runs/`` that no other run has."""
     how = command.encoder if isinstance(command, Train) else _name(Stdp)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{command.data}-{how}"
-    taken = (Path("runs", name if n == 1 else f"{name}-{n}") for n in range(1, 1000))
-    return next(folder for folder in taken if not folder.exists())
+    for number in itertools.count(1):
+        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError("unreachable")

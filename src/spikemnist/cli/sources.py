@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Dataset = ImageDataset | EventDataset
 
-IMAGE, SENSOR = (28, 28), (34, 34)
+IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
 
 
 def load(
@@ -42,6 +42,21 @@ def load(
     if data == "fashion_mnist":
         return load_fashion_mnist(root)
     return load_digits()
+
+
+def check_root(data: str, root: Path | None) -> None:
+    """Refuse a folder for data that are in the package.
+
+    Raises
+    ------
+    WrongRequest
+        For digits with a folder.
+    """
+    if data == "digits" and root is not None:
+        raise WrongRequest(
+            f"--root {root} is not for digits, which come with the package: leave it out, or "
+            "choose other --data"
+        )
 
 
 def blank(data: str) -> Any:

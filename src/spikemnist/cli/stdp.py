@@ -11,6 +11,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, request
 from spikemnist.cli.options import Stdp
+from spikemnist.cli.wording import command_line, count, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.checks import check_convolution, check_parameters
 
@@ -33,29 +34,33 @@ def run(command: Stdp) -> int:
         if command.data == "nmnist":
             raise ValueError("--data nmnist has no images: choose digits, mnist or fashion_mnist")
         classifier = _classifier(command)
-        folder = runs.check_resumed(command) if command.resume else None
-    train, test = _images(command.data, command.root)
-    folder = folder or runs.new_run(command)
-    if isinstance(classifier, ConvSTDPClassifier):
-        classifier.fit(*train)
-        written = [runs.MODEL, runs.CONFIG]
+    if command.resume:
+        runs.check_resumed(command)
     else:
-        checkpoint = folder / runs.STDP_CHECKPOINT
-        classifier.fit(*train, checkpoint=checkpoint, resume=checkpoint.exists())
-        _write_metrics(classifier, folder / runs.METRICS)
-        if classifier.interrupted_:
-            return _tell_how_to_continue(classifier, command.passes * len(train[0]), folder)
-        written = [runs.MODEL, runs.METRICS, runs.CONFIG, runs.STDP_CHECKPOINT]
-    classifier.save(folder / runs.MODEL)
+        sources.check_root(command.data, command.root)
+    train, test = _images(command.data, command.root)
+    files = [runs.MODEL, runs.CONFIG]
+    with runs.run_folder(command) as folder:
+        if isinstance(classifier, ConvSTDPClassifier):
+            classifier.fit(*train)
+        else:
+            checkpoint = folder / runs.STDP_CHECKPOINT
+            resume = command.resume and checkpoint.exists()
+            classifier.fit(*train, checkpoint=checkpoint, resume=resume)
+            _write_metrics(classifier, folder / runs.METRICS)
+            if classifier.interrupted_:
+                return _tell_how_to_continue(classifier, command.passes * len(train[0]), folder)
+            files += [runs.METRICS, runs.STDP_CHECKPOINT]
+        classifier.save(folder / runs.MODEL)
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
-    number = len(_draw(classifier, figures, folder))
+    drawn = _draw(classifier, figures, folder)
     _tell(figures)
     print(
         f"time              {learned:.1f} s of learning and assigning, "
         f"{time.perf_counter() - started:.1f} s in all\n"
-        f"written to        {folder}: {', '.join(written)}, {number} pictures\n"
-        f"next              spikemnist evaluate {folder}"
+        f"{written(folder, files, drawn)}"
+        f"try next          {command_line('spikemnist', 'evaluate', folder)}"
     )
     return 0
 
@@ -108,8 +113,8 @@ def _classifier(command: Stdp) -> Classifier:
 
 def _tell_how_to_continue(classifier: STDPClassifier, images: int, folder: Path) -> int:
     print(
-        f"interrupted after {classifier.n_images_seen_:,} of {images:,} images, which are saved\n"
-        f"continue with  spikemnist stdp --resume --out {folder}"
+        f"interrupted after {classifier.n_images_seen_:,} of {count(images, 'image')}, which are "
+        "saved\ncontinue with  " + command_line("spikemnist", "stdp", "--resume", "--out", folder)
     )
     return INTERRUPTED
 

@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import INTERRUPTED, request
+from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
+from spikemnist.cli.wording import command_line, count, written
 from spikemnist.data import DropEvents, EventDataset
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
 from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
-from spikemnist.training.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from spikemnist.cli.options import Train
     from spikemnist.cli.sources import Dataset
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
     from spikemnist.training import History
+    from spikemnist.training.callbacks import Callback
 
 SCHEDULE = "one_cycle"
 
@@ -35,33 +38,31 @@ BINARY = ("burst", "delta", "events", "latency", "phase", "population", "rank_or
 def run(command: Train) -> int:
     """Train, test, draw and tell."""
     started = time.perf_counter()
-    with request():
-        Settings(  # complains of numbers out of range, before anything is begun
-            epochs=command.epochs,
-            batch_size=command.batch_size,
-            lr=command.lr,
-            seed=command.seed,
-        )
-        _check_data(command)
-        compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
+    _check_data(command)
+    compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
+    with request("--encoder"):
         encoder = get_encoder(command.encoder, num_steps=command.num_steps, **compact)
-        model = _model(command, encoder)
+        shape = _shape(command, encoder)
+    model = _model(command, shape)
+    with request("--device"):
         device = select_device(command.device)
-        folder = runs.check_resumed(command) if command.resume else None
+    if command.resume:
+        runs.check_resumed(command)
     train, test = _data(command)
-    folder = folder or runs.new_run(command)
-    history = _fit(command, model, train, encoder, device, folder)
+    with runs.run_folder(command) as folder:
+        history = _fit(command, model, train, encoder, device, folder)
     if history.interrupted:
         print(
-            f"interrupted after {len(history)} of {command.epochs} epochs, which are saved\n"
-            f"continue with  spikemnist train --resume --out {folder}"
+            f"interrupted after {len(history)} of {count(command.epochs, 'epoch')}, which are "
+            "saved\ncontinue with  "
+            + command_line("spikemnist", "train", "--resume", "--out", folder)
         )
         return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
     figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
     shown = pictures.Shown(*sources.sample(test, 0), 0)
-    written = pictures.draw_training(folder, model, encoder, shown, history, figures)
-    _tell(command, folder, history, figures, len(written), time.perf_counter() - started)
+    drawn = pictures.draw_training(folder, model, encoder, shown, history, figures)
+    _tell(command, folder, history, figures, drawn, time.perf_counter() - started)
     return 0
 
 
@@ -86,12 +87,27 @@ def _fit(
         schedule=SCHEDULE,
         device=device,
         seed=command.seed,
-        callbacks=[csv_logger(folder / runs.METRICS)],
+        callbacks=[csv_logger(folder / runs.METRICS), *_log(command)],
         checkpoint=folder / runs.CHECKPOINT,
-        resume=saved,
+        resume=command.resume and saved,
     )
     history.save_csv(folder / runs.METRICS)
     return history
+
+
+def _log(command: Train) -> list[Callback]:
+    """Return a callback that writes a line for each epoch, where no bar shows them."""
+
+    def write(history: History, model: nn.Module) -> None:
+        row = history.epochs[-1]
+        print(
+            f"epoch {row.epoch}/{command.epochs}  loss {row.loss:.4f}  accuracy "
+            f"{row.accuracy:.2%}  {history.seconds[-1]:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return [] if sys.stderr.isatty() else [write]
 
 
 def _data(command: Train) -> tuple[Dataset, Dataset]:
@@ -103,34 +119,44 @@ def _data(command: Train) -> tuple[Dataset, Dataset]:
 
 
 def _check_data(command: Train) -> None:
-    """Complain of options that have nothing to do with the data."""
-    DropEvents(command.drop_events)
+    """Refuse options that have nothing to do with the data."""
     given = command.first_saccade or command.stabilize or command.drop_events
     if given and command.data != "nmnist":
-        raise ValueError("--first-saccade, --stabilize and --drop-events need --data nmnist")
+        raise WrongRequest("--first-saccade, --stabilize and --drop-events need --data nmnist")
+    if not command.resume:
+        sources.check_root(command.data, command.root)
 
 
-def _model(command: Train, encoder: Encoder) -> Model:
-    backend: Any = command.backend
-    select_backend(backend)
-    # A code may have several neurons for a pixel.
+def _shape(command: Train, encoder: Encoder) -> torch.Size:
+    """Return the shape of a sample at a timestep: a code may have several neurons for a pixel."""
     shape = encoder(sources.blank(command.data)).shape[2:]
-    picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
+    if command.model == "conv" and shape != sources.IMAGE and command.data != "nmnist":
+        raise ValueError(
+            f"--model conv needs a picture at each timestep, and --encoder {command.encoder} "
+            f"makes {tuple(shape)} of an image: choose another code, or --model mlp"
+        )
+    return shape
+
+
+def _model(command: Train, shape: torch.Size) -> Model:
+    backend: Any = command.backend
+    with request("--backend"):
+        select_backend(backend)
     with torch.random.fork_rng([]):
         torch.manual_seed(command.seed)
         if command.model == "mlp":
             return LeakyMLP(shape.numel(), command.hidden, backend=backend)
-        if shape != sources.IMAGE and command.data != "nmnist":
-            raise ValueError(
-                f"--model conv needs a picture at each timestep, and --encoder {command.encoder} "
-                f"makes {tuple(shape)} of an image: choose another code, or --model mlp"
+        picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
+        with request("--layers"):
+            model = LeakyConvNet(
+                command.layers, picture, batch_norm=command.batch_norm, backend=backend
             )
-        return LeakyConvNet(
-            command.layers,
-            picture,
-            batch_norm=command.batch_norm,
-            backend=backend,
-        )
+            if (outputs := model.sizes["output"]) != sources.CLASSES:
+                raise ValueError(
+                    f"--layers must end in {sources.CLASSES}, a neuron for each class; got "
+                    f"{outputs} in {command.layers}"
+                )
+    return model
 
 
 def _tell(
@@ -138,20 +164,20 @@ def _tell(
     folder: Path,
     history: History,
     figures: Evaluation,
-    num_pictures: int,
+    drawn: list[Path],
     seconds: float,
 ) -> None:
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
     more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 40"
     noun = sources.noun(command.data)
+    files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
     print(
-        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} {noun}s, "
-        f"after the last of {len(history)} epochs\n"
+        f"test accuracy     {figures.accuracy:.2%} of {count(figures.samples, noun)}, "
+        f"after the last of {count(len(history), 'epoch')}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"
-        f"written to        {folder}: {runs.MODEL}, {runs.METRICS}, {runs.CONFIG}, "
-        f"{runs.CHECKPOINT}, {num_pictures} pictures\n"
-        f"try next          spikemnist plot {folder}\n"
+        f"{written(folder, files, drawn)}"
+        f"try next          {command_line('spikemnist', 'plot', folder)}\n"
         f"                  spikemnist train{more}"
     )

@@ -65,7 +65,10 @@ def roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
         yield Path(root).expanduser()
         return
     if value := os.environ.get(VARIABLE):
-        yield Path(value).expanduser()
+        folder = Path(value).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{VARIABLE} must name a folder; {folder} is a file")
+        yield folder
     yield cache_folder()
 
 

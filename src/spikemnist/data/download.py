@@ -11,6 +11,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from spikemnist._atomic import write_atomically
+from spikemnist._progress import progress_bar
 from spikemnist.data.idx import unpack
 from spikemnist.data.sources import FILES, md5_of
 
@@ -96,11 +97,30 @@ def _get(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "spikemnist"})
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-            data: bytes = response.read()
-            return data
+            return _read(response, url.rsplit("/", 1)[-1])
     except urllib.error.HTTPError as error:
         error.close()
         raise
+
+
+def _read(response: http.client.HTTPResponse, name: str) -> bytes:
+    """Return the body of a response, with a bar where that takes more than two seconds."""
+    size = response.headers.get("Content-Length", "")
+    data = bytearray()
+    with progress_bar(
+        progress=True,
+        total=int(size) if size.isdecimal() else None,
+        desc=f"downloading {name}",
+        unit="B",
+        unit_scale=True,
+        delay=2.0,
+    ) as bar:
+        while block := response.read(1 << 16):
+            data += block
+            bar.update(len(block))
+    if size.isdecimal() and len(data) < int(size):
+        raise http.client.IncompleteRead(bytes(data), int(size) - len(data))
+    return bytes(data)
 
 
 def _check(source: Source, name: str, data: bytes) -> None:

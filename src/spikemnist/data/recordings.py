@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikemnist._progress import progress_bar
 from spikemnist.data.event_batch import EVENT
 
 if TYPE_CHECKING:
@@ -79,9 +80,20 @@ def split_in(folder: Path, name: str) -> Path | None:
 def check_archive(path: Path) -> None:
     """Raise a `ValueError` unless an archive is the official one."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
+    with (
+        path.open("rb") as file,
+        progress_bar(
+            progress=True,
+            total=path.stat().st_size,
+            desc=f"checking {path.name}",
+            unit="B",
+            unit_scale=True,
+            delay=2.0,
+        ) as bar,
+    ):
         while block := file.read(1 << 20):
             digest.update(block)
+            bar.update(len(block))
     found, expected = digest.hexdigest(), MD5[path.name]
     if found != expected:
         raise ValueError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist._interrupt import interruptible
+from spikemnist._progress import progress_bar
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -91,6 +92,7 @@ def evaluate(
     device: str | torch.device = "auto",
     seed: int = 0,
     loss: Loss = cross_entropy,
+    progress: bool = True,
 ) -> Evaluation:
     """Measure a model on labelled data.
 
@@ -111,6 +113,8 @@ def evaluate(
         For encoders that draw random numbers.
     loss
         From record and labels to the mean loss of the batch.
+    progress : bool, default True
+        Show a bar after two seconds, if standard error is a terminal.
 
     Returns
     -------
@@ -136,12 +140,20 @@ def evaluate(
     (tensor(100), 8)
     """
     check_encoder(encoder)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target)
     with interruptible() as interruption:
         figures = evaluate_feed(
-            model, feed, encoder, seed=seed, loss=loss, interruption=interruption
+            model,
+            feed,
+            encoder,
+            seed=seed,
+            loss=loss,
+            interruption=interruption,
+            progress=progress,
         )
     interruption.check()
     return figures
@@ -155,16 +167,28 @@ def evaluate_feed(
     seed: int,
     loss: Loss,
     interruption: Interruption,
+    progress: bool = False,
 ) -> Evaluation:
     """Measure a model on data that are on its device already: see `evaluate`."""
     started = time.perf_counter()
     tally = _Tally()
-    with evaluating(model, seed, feed.device) as generator:
+    with (
+        evaluating(model, seed, feed.device) as generator,
+        progress_bar(
+            progress=progress,
+            total=feed.num_batches,
+            desc="testing",
+            unit="batch",
+            delay=2.0,
+            leave=False,
+        ) as bar,
+    ):
         for images, labels in interruption.between(feed.batches()):
             spikes = encoder(images, generator=generator)
             record = model(spikes, **model_options(loss))
             check_output(record, labels)
             tally.add(spikes, record, labels, float(loss(record, labels)))
+            bar.update()
     return tally.evaluation(time.perf_counter() - started)
 
 

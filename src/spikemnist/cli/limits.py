@@ -1,0 +1,90 @@
+"""Numbers that options take, checked for every command before anything begins.
+
+Nothing heavy is imported here, so that a wrong number is refused at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from spikemnist.cli.errors import WrongRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A range of numbers: a description, and the test for a member. Annotates an option's type."""
+
+    description: str
+    contains: Callable[[float], bool]
+
+
+def whole(low: int, high: int) -> Limits:
+    """Return the limits of a whole number."""
+    return Limits(f"a whole number from {low:,} to {high:,}", lambda n: low <= n <= high)
+
+
+COUNT = whole(1, 1_000_000)
+STEPS = whole(1, 100_000)
+INDEX = Limits("a whole number from 0", lambda n: n >= 0)
+SEED = whole(0, 2**63 - 1)
+POSITIVE = Limits("a positive, finite number", lambda x: 0 < x < math.inf)
+MILLIVOLTS = Limits("a number from 0 to 1,000", lambda x: 0 <= x <= 1000)
+PROBABILITY = Limits("a probability in [0, 1)", lambda x: 0 <= x < 1)
+
+
+def flag(name: str) -> str:
+    """Return the option of a field: ``--num-steps`` of ``num_steps``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def limits_of(kind: type) -> dict[str, Limits]:
+    """Return the limits of a command's options, by the name of the field."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: part
+        for name, hint in hints.items()
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, Limits)
+    }
+
+
+def check_numbers(command: Any) -> None:
+    """Compare every number of a command with its limits.
+
+    Raises
+    ------
+    WrongRequest
+        Naming the option, its limits and the number.
+    """
+    for name, limits in limits_of(type(command)).items():
+        value = getattr(command, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not limits.contains(number):
+                raise WrongRequest(f"{flag(name)} must be {limits.description}; got {number}")
+
+
+SIZES = ("num_steps", "hidden", "layers", "neurons", "features", "batch_size")
+"""Options on which the memory depends."""
+
+
+def sizes_of(command: Any) -> str:
+    """Return the options of a command that decide how much memory it takes."""
+    unused = {"layers" if getattr(command, "model", "") == "mlp" else "hidden"}
+    if getattr(command, "features", None) is not None:
+        unused.add("neurons")
+    given = {
+        name: getattr(command, name)
+        for name in SIZES
+        if name in {field.name for field in fields(command)} - unused
+    }
+    words = [
+        f"{flag(name)} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in given.items()
+        if value is not None
+    ]
+    return ", ".join(words)

@@ -1,0 +1,43 @@
+"""Words of what commands print: numbers of things, articles, commands to copy."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 epoch``, ``1,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def with_article(noun: str) -> str:
+    """Return ``a 7``, ``an 8``, ``an Ankle boot``."""
+    return f"{'an' if noun[:1] in set('8AEIOUaeiou') else 'a'} {noun}"
+
+
+def command_line(*words: str | Path) -> str:
+    """Return a command as one types it, each word quoted for the system's shell.
+
+    A path that begins with a dash gets the current folder in front, or it would be an option.
+    """
+    texts = [
+        os.path.join(os.curdir, word)  # noqa: PTH118 - a Path drops the leading dot
+        if not isinstance(word, str) and str(word).startswith("-")
+        else str(word)
+        for word in words
+    ]
+    return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
+
+
+def written(folder: Path, files: Iterable[str], pictures: Iterable[Path]) -> str:
+    """Return lines that name a run folder and what was written to it."""
+    rows = [str(folder), ", ".join(files), ", ".join(path.name for path in pictures)]
+    return f"written to        {rows[0]}\n" + "".join(f"{'':18}{row}\n" for row in rows[1:])

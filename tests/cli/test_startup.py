@@ -1,0 +1,71 @@
+"""Before PyTorch is there: what loads, what shows, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from command import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba", "spikemnist.encoding")
+
+TERMINAL = """
+import sys
+sys.stderr.isatty = lambda: True
+from spikemnist.cli import main
+sys.exit(main(["info"]))
+"""
+
+INTERRUPT = """
+import signal, sys
+sys.stderr.write("<torch>")
+try:
+    signal.raise_signal(signal.SIGINT)
+except BaseException:
+    {fate}
+"""
+
+
+def python(code: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment(), **extra},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", ["", "--version", "train --help", "train --epochs 0", "fit"])
+def test_what_needs_no_pytorch_loads_none(words: str) -> None:
+    code = (
+        "import sys\n"
+        "from spikemnist.cli import main\n"
+        f"main({words.split()})\n"
+        f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = python(code)
+    assert done.stdout.endswith("loaded []\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "fate",
+    ["raise", "raise ImportError('cannot load module more than once per process')", "pass"],
+)
+def test_a_sign_of_life_before_pytorch_and_ctrl_c_while_it_loads(tmp_path: Path, fate: str) -> None:
+    """A stand-in for torch is interrupted; it passes that on, makes another error of it, or not."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(INTERRUPT.format(fate=fate), encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = python(TERMINAL, PYTHONPATH=path)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.startswith("loading PyTorch ...<torch>")
+    assert done.stderr.endswith("\nspikemnist: interrupted\n")
+    assert "Traceback" not in done.stderr

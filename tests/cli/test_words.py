@@ -1,0 +1,109 @@
+"""What the command line says: help, names, numbers of things, commands to copy."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from spikemnist import __version__
+from spikemnist.cli import limits, main, options, parser, wording
+from spikemnist.encoding import available_encoders, registry
+from spikemnist.energy import MEMORIES, TECHNOLOGIES
+from spikemnist.ops import BACKENDS
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"spikemnist {__version__}\n"
+
+
+def test_without_words_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    half = len(printed) // 2
+    assert printed[:half] == printed[half:]
+    for word in (*parser.COMMANDS, "spikemnist --version"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_the_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert not re.search(r"None|True|False|\bSTR\b|\bINT\b|\bFLOAT\b", printed)
+    names = [field.name for field in fields(parser.COMMANDS[command]) if field.name != "run"]
+    for name in names:
+        assert re.search(rf" {limits.flag(name)} ", printed)
+    assert printed.count("(default: ") == len(names)
+    if "--encoder" in printed:
+        for encoder in options.ENCODERS:
+            assert encoder in printed
+
+
+def test_names_in_the_help_are_those_of_the_library() -> None:
+    ours = {
+        name
+        for name in available_encoders()
+        if re.match(r"spikemnist\.encoding\.(?!registry)", registry._factory(name).__module__)
+    }
+    assert set(options.ENCODERS) == ours
+    assert set(get_args(options.BackendName)) == set(BACKENDS)
+    assert set(get_args(options.Technology)) == set(TECHNOLOGIES)
+    assert set(get_args(options.Memory)) == set(MEMORIES)
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_the_page_has_every_option(command: str) -> None:
+    sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (section,) = (text for text in sections if text.startswith(f"{command}\n"))
+    for field in fields(parser.COMMANDS[command]):
+        if field.name not in ("run", "debug"):
+            assert f"| `{limits.flag(field.name)}` |" in section
+
+
+def test_every_number_has_limits() -> None:
+    for kind in parser.COMMANDS.values():
+        numbers = {
+            field.name
+            for field in fields(kind)
+            if re.search(r"\b(int|float)\b", str(field.type)) and "bool" not in str(field.type)
+        }
+        assert numbers == set(limits.limits_of(kind))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("plot", Path("runs/one")), "plot runs/one"),
+        (("plot", Path("días de/ran dom")), "plot 'días de/ran dom'"),
+        (("plot", Path("-x")), "plot ./-x"),
+        (("plot", Path("a\nb")), "plot 'a\nb'"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell quotes otherwise")
+def test_commands_can_be_copied(words: tuple[str | Path, ...], text: str) -> None:
+    assert wording.command_line(*words) == text
+    assert Path(shlex.split(text)[1]) == words[1]
+
+
+def test_windows_quotes_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert wording.command_line("plot", Path("two words")) == 'plot "two words"'
+
+
+def test_grammar() -> None:
+    assert [wording.count(n, "epoch") for n in (1, 2, 1000)] == [
+        "1 epoch",
+        "2 epochs",
+        "1,000 epochs",
+    ]
+    nouns = ("7", "8", "Ankle boot", "Trouser")
+    assert [wording.with_article(n) for n in nouns] == ["a 7", "an 8", "an Ankle boot", "a Trouser"]
