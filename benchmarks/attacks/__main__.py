@@ -15,6 +15,7 @@ import argparse
 import random
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from benchmarks.attacks.registry import ATTACKS
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, attacks: Sequence[Attack] = ATT
         return 0
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     chosen = [attack for attack in attacks if not options.only or attack.name in options.only]
-    tallies = [Tally(attack.name) for attack in attacks]
+    tallies = [Tally(attack.name) for attack in chosen]
     print(f"seed {seed}", flush=True)
     interrupted = False
     try:
@@ -55,13 +56,13 @@ def _attack(
     chosen: Sequence[Attack], tallies: Sequence[Tally], seed: int, options: argparse.Namespace
 ) -> None:
     """Give each class the same share of the time that is left."""
-    by_name = {tally.name: tally for tally in tallies}
     end = time.monotonic() + 60 * options.minutes
-    for position, attack in enumerate(chosen):
-        tally, now = by_name[attack.name], time.monotonic()
+    for position, (attack, tally) in enumerate(zip(chosen, tallies, strict=True)):
+        now = time.monotonic()
         until = now + (end - now) / (len(chosen) - position)
         if options.case is not None:
-            tally.add(next(iter(run_cases(attack, seed, first=options.case, until=now + 1))))
+            with closing(run_cases(attack, seed, first=options.case, until=now + 1)) as outcomes:
+                tally.add(next(outcomes))
             continue
         for outcome in run_cases(attack, seed, first=0, until=until):
             tally.add(outcome)

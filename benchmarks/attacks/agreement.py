@@ -39,7 +39,10 @@ def _model(draw: random.Random, *, named: bool) -> tuple[Any, str]:
         "spike_grad": draw.choice(sorted(ops.SURROGATES)),
         "readout": draw.choice(READOUTS),
     }
-    learned = {"learn_beta": draw.random() < 0.3, "learn_threshold": draw.random() < 0.3}
+    learned: dict[str, Any] = {
+        "learn_beta": draw.random() < 0.3,
+        "learn_threshold": draw.random() < 0.3,
+    }
     kind = draw.choice(("mlp", "conv") if named else ("mlp", "conv", "accelerate"))
     if kind == "accelerate":
         return _accelerated(options, draw), f"accelerate {options}"
@@ -92,7 +95,7 @@ def backend_case(material: None, draw: random.Random, folder: Path) -> str | Non
         model.zero_grad()
         try:
             record = model(spikes, record="all")
-            functional.cross_entropy(record.scores, labels).backward()
+            torch.autograd.backward(functional.cross_entropy(record.scores, labels))
         except Exception as error:
             return f"{backend}: {told}: {one_line(error)}"
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -161,7 +164,7 @@ def _steps(
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(3):
         optimizer.zero_grad()
-        functional.cross_entropy(model(spikes).scores, labels).backward()
+        torch.autograd.backward(functional.cross_entropy(model(spikes).scores, labels))
         optimizer.step()
     return {name: value.clone() for name, value in model.state_dict().items()}
 

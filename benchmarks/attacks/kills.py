@@ -100,7 +100,7 @@ def pair_case(material: None, draw: random.Random, folder: Path) -> str | None:
     del material
     named = draw.random() < 0.5
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+    context: Any = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
     barrier, queue = context.Barrier(2), context.SimpleQueue()
     children = [
         context.Process(target=_claim, args=(named, str(folder), barrier, queue)) for _ in range(2)
@@ -143,7 +143,7 @@ def _claim(named: bool, folder: str, barrier: Barrier, queue: SimpleQueue[list[s
 ATTACKS = (
     Attack(
         name="kill",
-        expectation="A run that is killed and resumed ends with the same bits, and leaves no litter.",
+        expectation="A killed run, resumed, ends with the same bits and leaves no litter.",
         prepare=undisturbed,
         case=kill_case,
         limit=4.0 * LIMIT,

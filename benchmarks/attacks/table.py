@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from benchmarks.attacks.workers import Outcome
 
 
+SHOWN = 10
+"""Cases that a line of a new failure lists beside the first."""
+
+
 @dataclass
 class Tally:
     """Cases of a class that ran.
@@ -79,12 +83,15 @@ def new_failures(tallies: Sequence[Tally], seed: int) -> list[str]:
             kinds.setdefault(_kind(failure), []).append(case)
         for cases in kinds.values():
             where = f" --case {cases[0]}" if cases[0] >= 0 else ""
-            others = f" (and cases {', '.join(map(str, cases[1:]))})" if cases[1:] else ""
-            lines += [
-                f"{tally.name}: {tally.new[cases[0]]}",
-                f"    python -m benchmarks.attacks --only {tally.name} --seed {seed}{where}{others}",
-            ]
+            command = f"python -m benchmarks.attacks --only {tally.name} --seed {seed}{where}"
+            lines += [f"{tally.name}: {tally.new[cases[0]]}", f"    {command}{_others(cases[1:])}"]
     return lines
+
+
+def _others(cases: Sequence[int]) -> str:
+    shown = ", ".join(map(str, cases[:SHOWN]))
+    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+    return f"   (and case {shown}{more})" if cases else ""
 
 
 def _kind(failure: str) -> str:

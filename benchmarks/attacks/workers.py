@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.attacks.attack import one_line, random_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from benchmarks.attacks.attack import Attack
 
@@ -53,7 +53,9 @@ class Outcome:
     failure: str | None
 
 
-def run_cases(attack: Attack, seed: int, *, first: int, until: float) -> Iterator[Outcome]:
+def run_cases(
+    attack: Attack, seed: int, *, first: int, until: float
+) -> Generator[Outcome, None, None]:
     """Run cases of a class from a number on until a time of `time.monotonic`.
 
     A failed preparation ends the class, with case -1.
@@ -101,7 +103,7 @@ def _listen(
             return
         if "failure" in message:
             yield Outcome(message["case"], message["failure"])
-        begun, limit = message["case"], attack.limit + 5
+        begun, limit = message["case"], attack.limit
 
 
 def _cause(code: int) -> str:
