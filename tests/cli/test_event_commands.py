@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,3 +108,41 @@ def test_a_recording_without_events_can_be_looked_at(tmp_path: Path) -> None:
     drawn = spikemnist("plot", "run", cwd=tmp_path).stdout
     assert "encoding-0.png" in drawn
     assert "events-0.png" not in drawn
+
+
+@pytest.mark.parametrize("words", [("train", "--out", "run"), ("encode",)])
+def test_an_empty_test_set_is_named_before_anything_is_done(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for part, number in (("train", 20), ("t10k", 0)):
+        images = struct.pack(">4I", 0x0803, number, 28, 28) + bytes(number * 784)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
+        labels = struct.pack(">2I", 0x0801, number) + bytes(number)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--data", "fashion_mnist", "--root", str(tmp_path)]) == 2
+    assert "the test set of fashion_mnist holds no image" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_recording_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_split(tmp_path / "N-MNIST", "Train", {**digits(20), "9/00010.bin": b"\x63\5\x80\0\5"})
+    write_split(tmp_path / "N-MNIST", "Test", digits(4))
+    words = (
+        "--root",
+        str(tmp_path),
+        "--epochs",
+        "1",
+        "--hidden",
+        "8",
+        "--out",
+        str(tmp_path / "r"),
+    )
+    assert main(["train", "--data", "nmnist", *words]) == 1
+    path = tmp_path / "N-MNIST" / "Train" / "9" / "00010.bin"
+    assert f"{path} is damaged: it has events from" in capsys.readouterr().err

@@ -203,6 +203,8 @@ def test_recordings_that_are_none(events: object, error: type[Exception], messag
         (([1], [0], (3, 4)), TypeError, "labels is a list"),
         (([1], torch.tensor([2]), (3, 4), ("a", "b")), ValueError, "names 0 to 1 only"),
         (([1], torch.tensor([0]), (3, 4), "ab"), TypeError, "classes is the string 'ab'"),
+        (("x", torch.tensor([0]), (3, 4)), TypeError, "recordings is a str; expected a list"),
+        (({1}, torch.tensor([0]), (3, 4)), TypeError, "recordings is a set; expected a list"),
         (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor is \(0, 4\)"),
     ],
 )
@@ -216,6 +218,8 @@ def test_transforms_out_of_range() -> None:
         dataset().transformed(Crop(35, 3))[0]
     with pytest.raises(ValueError, match="at least 1; got 0 x 3"):
         Crop(0, 3)
+    with pytest.raises(ValueError, match=r"whole pixels, at least 1; got 2.5 x nan"):
+        Crop(2.5, float("nan"))  # type: ignore[arg-type]
     for probability in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="probability must lie in"):
             DropEvents(probability)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from spikemnist.data import load_nmnist, recordings
+from spikemnist.data import FirstSaccade, load_nmnist, recordings
 from spikemnist.data.recordings import decode_recording
 
 if TYPE_CHECKING:
@@ -147,12 +147,50 @@ def test_an_empty_recording_is_silence(root: Path) -> None:
     assert events.starts.diff().tolist() == [20, 21, 22, 0, 24]
 
 
-def test_events_beyond_the_sensor_are_named(root: Path) -> None:
-    events = random_events(5, seed=0)
-    events["x"][3] = 34
-    write_split(root / "N-MNIST", "Train", {"0/00001.bin": to_bytes(events)})
-    with pytest.raises(ValueError, match=r"recording 0 has events from .* 34 columns and 34 rows"):
-        next(load_nmnist(root)[0].batches(1))
+DAMAGED = {
+    "beyond the sensor": (b"\x63\x05\x80\x00\x05", r"has events from \(99, 5\) .* 34 columns"),
+    "back in time": (b"\x01\x01\x00\x00\x09" * 2 + b"\x01\x01\x00\x00\x08", "goes back in time"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("chosen", [slice(None), slice(3, 20), torch.arange(39, -1, -1)])
+def test_a_recording_with_wrong_events_is_named_by_its_file(
+    root: Path, damage: str, chosen: slice | torch.Tensor
+) -> None:
+    data, message = DAMAGED[damage]
+    write_split(root / "N-MNIST", "Train", {"9/00010.bin": data})
+    train = load_nmnist(root)[0][chosen]
+    path = re.escape(str(root / "N-MNIST" / "Train" / "9" / "00010.bin"))
+    with pytest.raises(ValueError, match=rf"^{path} is damaged: it {message}"):
+        list(train.batches(8))
+    with pytest.raises(ValueError, match=rf"^{path} is damaged"):
+        list(train[1:].transformed(FirstSaccade()).batches(8, seed=3))
+
+
+def test_a_recording_with_wrong_events_in_an_archive_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {**digits(3), "1/00002.bin": DAMAGED["beyond the sensor"][0]}
+    official(monkeypatch, *(pack_split(tmp_path, name, files) for name in ("Train", "Test")))
+    with pytest.raises(
+        ValueError, match=r"Train\.zip: Train/1/00002\.bin is damaged: it has events"
+    ):
+        list(load_nmnist(tmp_path)[0].batches(8))
+
+
+@pytest.mark.parametrize("number", [2, 7])
+def test_few_recordings_leave_one_to_test(tmp_path: Path, number: int) -> None:
+    write_split(tmp_path, "Train", digits(number))
+    with pytest.warns(UserWarning, match=f"the 1 of its {number} training recordings"):
+        train, test = load_nmnist(tmp_path)
+    assert (len(train), len(test)) == (number - 1, 1)
+
+
+def test_one_recording_leaves_none_to_test(tmp_path: Path) -> None:
+    write_split(tmp_path, "Train", digits(1))
+    with pytest.raises(ValueError, match=r"one training recording .* no test recordings"):
+        load_nmnist(tmp_path)
 
 
 @given(st.integers(0, 50), st.integers(0, 10**6))

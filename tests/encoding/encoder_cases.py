@@ -56,10 +56,12 @@ def images(draw: st.DrawFn) -> Tensor:
 @st.composite
 def rate_encoders(draw: st.DrawFn) -> RateEncoder:
     num_steps = draw(st.integers(1, 9))
+    gain = draw(st.sampled_from([1.0]) | st.floats(-3, 3))
+    lowest = -1 if gain >= 0 else 2**-20  # a negative gain needs a positive offset
     return RateEncoder(
         num_steps=num_steps,
-        gain=draw(st.sampled_from([1.0]) | st.floats(-3, 3)),
-        offset=draw(st.sampled_from([0.0]) | st.floats(-1, 1)),
+        gain=gain,
+        offset=draw(st.sampled_from([max(0.0, lowest)]) | st.floats(lowest, 1)),
         first_spike_time=draw(st.integers(0, num_steps - 1)),
         dtype=draw(st.sampled_from(SPIKE_DTYPES)),
     )

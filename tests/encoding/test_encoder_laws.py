@@ -181,12 +181,17 @@ def test_options_are_named(kind: Any) -> None:
         (torch.zeros(1, 2, dtype=torch.int64), r"uint8 in 0..255 or floating.*got torch.int64"),
         (torch.zeros(1, 2, dtype=torch.bool), r"got torch.bool"),
         (torch.zeros(1, 2, dtype=torch.complex64), r"got torch.complex64"),
-        (np.zeros((1, 2)), r"images must be a torch.Tensor; got ndarray"),
     ],
 )
 def test_what_is_no_image_is_refused(encoder: Encoder, images: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encoder(images)
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+def test_an_array_is_no_image(encoder: Encoder) -> None:
+    with pytest.raises(TypeError, match=r"images is a ndarray; .* torch.from_numpy makes one"):
+        encoder(np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -139,5 +139,5 @@ def test_images_and_events_are_told_apart() -> None:
     with pytest.raises(TypeError, match=r"takes the events of .* got Tensor\. For images take"):
         EventEncoder(num_steps=3)(torch.zeros(2, 28, 28))
     batch = EventBatch.gather([random_events(5, 0, SENSOR)], SENSOR)
-    with pytest.raises(ValueError, match="got EventBatch; events go to an EventEncoder"):
+    with pytest.raises(TypeError, match="images is an EventBatch; events go to an EventEncoder"):
         LatencyEncoder(num_steps=3)(batch)

@@ -230,3 +230,10 @@ def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
     assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
     assert spikes == [[[0.0, 1.0]]] * 3
     assert message.endswith(f"known are {', '.join(OURS)}, sunrise; did you mean 'sunrise'?")
+
+
+@pytest.mark.parametrize("name", [None, "", 3, LatencyEncoder])
+def test_an_encoder_is_registered_under_a_name(name: Any) -> None:
+    """The class itself comes where the decorator has no parentheses."""
+    with pytest.raises(TypeError, match=r"takes the encoder's name, as in @register_encoder\('my"):
+        register_encoder(name)

@@ -166,6 +166,8 @@ def test_nothing_is_left_behind() -> None:
     ("options", "message"),
     [
         ({"technology": "7nm"}, "technology must be one of 45nm-fp32, .*; got '7nm'"),
+        ({"technology": 3}, "technology must be one of 45nm-fp32, .*; got 3"),
+        ({"technology": ["45nm-fp32"]}, r"or a Technology; got \['45nm-fp32'\]"),
         ({"memory": "2KB"}, "memory must be None or one of 8KB, .*; got '2KB'"),
         ({"ann_density": 1.1}, r"ann_density must lie in \[0, 1\]; got 1.1"),
         ({"ann_density": float("nan")}, r"ann_density must lie in \[0, 1\]"),
@@ -180,7 +182,7 @@ def test_other_mistakes() -> None:
     with pytest.raises(TypeError, match=r"LeakyMLP, a LeakyConvNet or what accelerate.*Linear"):
         measured(nn.Linear(36, 4))
     with pytest.raises(TypeError, match="encoder must be an Encoder"):
-        measured(encoder="latency")
+        measured(encoder=3)
     for margin in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="margin must lie in"):
             ENERGY.early_exit(margin)

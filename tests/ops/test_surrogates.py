@@ -216,3 +216,26 @@ def test_an_unknown_name_lists_the_known() -> None:
 def test_what_is_neither_name_nor_callable_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"a name or a callable; got {type(wrong).__name__}"):
         get_surrogate(wrong)
+
+
+WRONG_PARAMETERS = [
+    (ops.ATan, "alpha", 0),
+    (ops.FastSigmoid, "slope", 0),
+    (ops.SparseFastSigmoid, "slope", 0),
+    (ops.SparseFastSigmoid, "cutoff", None),
+    (ops.Sigmoid, "slope", 0),
+    (ops.Triangular, "threshold", None),
+    (ops.SpikeRateEscape, "beta", None),
+    (ops.SpikeRateEscape, "slope", None),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "above"), WRONG_PARAMETERS)
+def test_parameters_are_finite_numbers_in_their_range(
+    kind: Any, name: str, above: int | None
+) -> None:
+    wrong = ["x", None, float("nan"), float("inf"), -float("inf"), [1.0], torch.tensor(1.0)]
+    for value in [*wrong, *([] if above is None else [0, -1.0])]:
+        with pytest.raises(ValueError, match=f"{name} must be a number, finite"):
+            kind(**{name: value})
+    assert getattr(kind(**{name: 0.5}), name) == 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from small_runs import RANDOM, digits, new_model, same, weights
@@ -138,10 +140,10 @@ def test_a_generator_that_can_be_read_once():
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
 WRONG_KINDS = {
-    "a name": ("digits", TypeError, "data must be a dataset .*; got str"),
-    "one tensor": (IMAGES, TypeError, "data must be a dataset .*; got Tensor"),
-    "nothing": (None, TypeError, "data must be a dataset .*; got NoneType"),
-    "a number": (3, TypeError, "data must be a dataset .*; got int"),
+    "a name": ("digits", TypeError, "(train|data) must be a dataset .*; got str"),
+    "one tensor": (IMAGES, TypeError, "(train|data) must be a dataset .*; got Tensor"),
+    "nothing": (None, TypeError, "(train|data) must be a dataset .*; got NoneType"),
+    "a number": (3, TypeError, "(train|data) must be a dataset .*; got int"),
     "a torch dataset": (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset"),
     "arrays": ((IMAGES.numpy(), LABELS.numpy()), TypeError, "images is a ndarray; .*from_numpy"),
     "a list of labels": ((IMAGES, LABELS.tolist()), TypeError, "labels is a list"),
@@ -168,7 +170,7 @@ WRONG_CONTENT = {
     "negative labels in a batch": ([(IMAGES, LABELS - 1)], r"must lie in 0..9 .*; got -1..8"),
     "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
     "too few labels in a batch": ([(IMAGES, LABELS[:5])], "a batch has 20 images but 5 labels"),
-    "no sample": ((IMAGES[:0], LABELS[:0]), "the dataset holds no sample"),
+    "no sample": ((IMAGES[:0], LABELS[:0]), "(train|data) holds no sample"),
     "no sample in a batch": ([(IMAGES, LABELS), (IMAGES[:0], LABELS[:0])], "holds no sample"),
     "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
     "NaN": ((IMAGES / 0, LABELS), r"must lie in \[0, 1\]"),
@@ -217,6 +219,8 @@ WRONG_SETTINGS = [
     ({"lr": float("nan")}, "lr must be positive and finite; got nan"),
     ({"lr": float("inf")}, "lr must be positive and finite; got inf"),
     ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
+    ({"schedule": lambda p: -1}, "schedule must return a finite factor >= 0 .*; got -1.0 at prog"),
+    ({"schedule": lambda p: math.nan}, "schedule must return a finite factor >= 0 .*; got nan"),
     ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
     ({"validation": 1.5}, "fraction is 1.5; expected the share"),
     ({"validation": 0.0}, "fraction is 0.0; expected the share"),
@@ -233,7 +237,30 @@ def test_settings_out_of_range(settings, message):
     assert same(weights(model), before)
 
 
-@pytest.mark.parametrize("encoder", ["rate", LatencyEncoder, None, lambda images: images])
+def test_the_name_of_an_encoder_stands_for_eight_timesteps():
+    histories, models = [], [new_model(), new_model()]
+    for model, encoder in zip(models, ("latency", LatencyEncoder(num_steps=8)), strict=True):
+        histories.append(fit(model, digits(40), encoder=encoder, epochs=1))
+    assert same(weights(models[0]), weights(models[1]))
+    assert histories[0].epochs == histories[1].epochs
+    named = evaluate(models[0], digits(40), encoder="latency")
+    built = evaluate(models[0], digits(40), encoder=LatencyEncoder(num_steps=8))
+    assert (named.loss, len(named.accuracy_per_step)) == (built.loss, 8)
+    for work in (fit, evaluate):
+        with pytest.raises(ValueError, match=r"unknown encoder 'latncy'.*did you mean 'latency'"):
+            work(new_model(), digits(20), encoder="latncy")
+
+
+def test_which_set_is_empty_is_said_before_training():
+    train = digits(20)
+    for settings, name in (({"validation": train[:0]}, "validation"), ({}, "train")):
+        with pytest.raises(ValueError, match=rf"^{name} holds no sample"):
+            fit(new_model(), train if settings else train[:0], encoder=ENCODER, **settings)
+    with pytest.raises(ValueError, match=r"^data holds no sample"):
+        evaluate(new_model(), train[:0], encoder=ENCODER)
+
+
+@pytest.mark.parametrize("encoder", [3, LatencyEncoder, None, lambda images: images])
 def test_what_is_no_encoder(encoder):
     for work in (fit, evaluate):
         with pytest.raises(TypeError, match=r"must be an Encoder such as .*get_encoder\('rate'"):

@@ -269,3 +269,72 @@ def test_a_penalty_needs_the_layers() -> None:
         L1Spikes(1.0)(replace(record, layers=()))
     with pytest.raises(ValueError, match="no hidden layer: use layers='all'"):
         TargetRate(0.1)(replace(record, layers=record.layers[-1:]))
+
+
+CALLS = "gets \\(record, labels\\) and must return a scalar tensor"
+MISTAKES = {
+    "a module of torch": (
+        torch.nn.CrossEntropyLoss(),
+        TypeError,
+        f"loss CrossEntropyLoss {CALLS}; .* not Record.*cross_entropy\\(record.scores, labels\\)",
+    ),
+    "a function of torch": (
+        torch.nn.functional.cross_entropy,
+        TypeError,
+        f"loss cross_entropy {CALLS}; .* write loss=lambda record, labels: torch.nn.functional",
+    ),
+    "a loss of snnTorch": (
+        SF.ce_rate_loss(),
+        TypeError,
+        f"{CALLS}; .* write loss=SnnTorchLoss\\(snntorch.functional.ce_rate_loss\\(\\)\\)",
+    ),
+    "a float": (
+        lambda record, labels: cross_entropy(record, labels).item(),
+        TypeError,
+        f"{CALLS}; it returned a float. Return the tensor itself, without .item",
+    ),
+    "none": (lambda record, labels: None, TypeError, f"{CALLS}; it returned a NoneType"),
+    "a loss of each sample": (
+        lambda record, labels: torch.nn.functional.cross_entropy(
+            record.scores, labels, reduction="none"
+        ),
+        ValueError,
+        rf"{CALLS}; it returned shape \(20,\). Take its mean",
+    ),
+    "no graph": (
+        lambda record, labels: (record.predictions != labels).float().mean(),
+        ValueError,
+        f"{CALLS}; what it returned has no graph .* record.scores rather than record.predictions",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("truncate", [None, 2])
+def test_what_is_no_loss_is_told_what_a_loss_is(mistake: str, truncate: int | None) -> None:
+    loss, error, message = MISTAKES[mistake]
+    model = new_model()
+    before = weights(model)
+    with pytest.raises(error, match=message):
+        fit(model, digits(20), encoder=RANDOM, epochs=1, loss=loss, truncate=truncate)
+    assert same(weights(model), before)
+    if mistake != "no graph":  # which an evaluation does not need
+        with pytest.raises(error, match=message):
+            evaluate(model, digits(20), encoder=RANDOM, loss=loss)
+
+
+def test_the_losses_that_the_messages_write() -> None:
+    losses = (
+        lambda record, labels: torch.nn.functional.cross_entropy(record.scores, labels),
+        SnnTorchLoss(SF.ce_rate_loss()),
+    )
+    for loss in losses:
+        assert len(fit(new_model(), digits(20), encoder=RANDOM, epochs=1, loss=loss)) == 1
+
+
+def test_an_error_inside_a_loss_stays_what_it_is() -> None:
+    def loss(record: Record, labels: Tensor) -> Tensor:
+        raise TypeError("a mistake of its own")
+
+    with pytest.raises(TypeError, match=r"^a mistake of its own$"):
+        fit(new_model(), digits(20), encoder=RANDOM, epochs=1, loss=loss)

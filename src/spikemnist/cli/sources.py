@@ -32,7 +32,26 @@ IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
 def load(
     data: str, root: Path | None, *, first_saccade: bool = False, stabilize: bool = False
 ) -> tuple[Dataset, Dataset]:
-    """Return training and test set."""
+    """Return training and test set.
+
+    Raises
+    ------
+    WrongRequest
+        When one of them is empty.
+    """
+    train, test = _load(data, root, first_saccade=first_saccade, stabilize=stabilize)
+    for name, part in (("training", train), ("test", test)):
+        if not len(part):
+            raise WrongRequest(
+                f"the {name} set of {data} holds no {noun(data)}: look into the files in "
+                f"{root or 'the usual folders'}"
+            )
+    return train, test
+
+
+def _load(
+    data: str, root: Path | None, *, first_saccade: bool, stabilize: bool
+) -> tuple[Dataset, Dataset]:
     if data == "nmnist":
         chosen: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
         train, test = load_nmnist(root)

@@ -8,15 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._tensors import check_tensor
 from spikemnist.data.indexing import batch_indices, resolve_index
 from spikemnist.data.labels import check_classes, check_labels, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,11 +198,8 @@ class ImageDataset:
         return self.images.index_select(0, index), self.labels.index_select(0, index)
 
 
-def _check_images(images: object) -> None:
-    if not isinstance(images, Tensor):
-        how = "; torch.from_numpy makes one of it" if isinstance(images, np.ndarray) else ""
-        found = type(images).__name__
-        raise TypeError(f"images is a {found}; expected a torch.Tensor [N, ...]{how}")
+def _check_images(images: Tensor) -> None:
+    check_tensor(images, "images", "[N, ...]")
     if images.ndim == 0:
         raise ValueError("images has no dimension; expected [N, ...], one entry for each sample")
     if images.dtype != torch.uint8 and not images.is_floating_point():

@@ -153,4 +153,4 @@ def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
             f"rows; expected them on a sensor of {width} columns and {height} rows"
         )
     if (np.diff(events["t"]) < 0).any():
-        raise ValueError(f"{what} goes back in time; sort its events by t")
+        raise ValueError(f"{what} goes back in time; expected events in the order of t")

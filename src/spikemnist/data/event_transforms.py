@@ -135,7 +135,7 @@ class Crop:
     Raises
     ------
     ValueError
-        For a height or a width below 1.
+        For a height or a width that is no integer, or below 1.
 
     Examples
     --------
@@ -151,9 +151,11 @@ class Crop:
     random: bool = False
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
+        sides = self.height, self.width
+        if not all(isinstance(side, int) and side >= 1 for side in sides):
             raise ValueError(
-                f"a window has height and width of at least 1; got {self.height} x {self.width}"
+                "a window has height and width in whole pixels, at least 1; got "
+                f"{self.height} x {self.width}"
             )
 
     def __call__(

@@ -6,7 +6,7 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,15 @@ class Recordings(Protocol):
 
     def __getitem__(self, index: int, /) -> Events:
         """Return the events of a recording, in the order of their time, of dtype `EVENT`."""
+        ...
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Recordings that are files, and can name the one that is damaged."""
+
+    def path(self, index: int, /) -> str:
+        """Return where a recording is."""
         ...
 
 
@@ -94,6 +103,11 @@ class EventDataset:
     transforms: tuple[Transform, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.recordings, (str, bytes)) or not hasattr(self.recordings, "__getitem__"):
+            raise TypeError(
+                f"recordings is a {type(self.recordings).__name__}; expected a list of NumPy "
+                f"arrays of dtype {EVENT}, or anything with a length that reads them when indexed"
+            )
         check_labels(self.labels, len(self.recordings), "recordings", torch.device("cpu"))
         check_classes(self.labels, self.classes)
         height, width = self.sensor
@@ -251,7 +265,9 @@ class EventDataset:
 
     def _read(self, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
         events = self.recordings[index]
-        check_events(events, self.sensor, f"recording {index}")
+        path = _path(self.recordings, index)
+        name = f"recording {index}" if path is None else f"{path} is damaged: it"
+        check_events(events, self.sensor, name)
         return self._transform(events, index, seed)
 
     def _transform(self, events: Events, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
@@ -274,3 +290,10 @@ class _Chosen:
 
     def __getitem__(self, index: int) -> Events:
         return self.recordings[int(self.places[index])]
+
+
+def _path(recordings: Recordings, index: int) -> str | None:
+    """Return the file of a recording, or None where recordings are not files."""
+    if isinstance(recordings, _Chosen):
+        return _path(recordings.recordings, int(recordings.places[index]))
+    return recordings.path(index) if isinstance(recordings, Files) else None

@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spikemnist._tensors import check_tensor
 from spikemnist.data.indexing import generator_of
 
 
-def check_labels(labels: object, samples: int, what: str, device: torch.device) -> None:
+def check_labels(labels: Tensor, samples: int, what: str, device: torch.device) -> None:
     """Raise unless these are class indices ``[N]``, one for each of the samples."""
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"labels is a {type(labels).__name__}; expected a torch.Tensor [N]")
+    check_tensor(labels, "labels", "[N]")
     if labels.ndim != 1:
         raise ValueError(
             f"labels has shape {list(labels.shape)}; expected [N], one class index for each of "

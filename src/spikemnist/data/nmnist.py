@@ -59,13 +59,14 @@ def load_nmnist(
         If there are no training recordings, with where to get them.
     ValueError
         If an archive is not the official one by its MD5; if a folder has files that are no
-        recordings. When a batch reaches it, for a recording that is damaged.
+        recordings; if there is one recording in all. When a batch reaches it, for a recording
+        that is damaged.
 
     Warns
     -----
     UserWarning
-        When there are no test recordings: one in eight of the training recordings, those with
-        the highest ids, is then held back as the test set.
+        When there are no test recordings: one in eight of the training recordings, at least one
+        and those with the highest ids, is then held back as the test set.
 
     Notes
     -----
@@ -95,7 +96,12 @@ def load_nmnist(
     assert train is not None
     if test is None:
         whole = _dataset(train)
-        first = len(whole) - len(whole) // HELD_BACK
+        if len(whole) < 2:
+            raise ValueError(
+                f"{folder} has one training recording of N-MNIST and no test recordings: put at "
+                "least one recording into a folder Test beside Train"
+            )
+        first = len(whole) - max(1, len(whole) // HELD_BACK)
         warnings.warn(
             f"{folder} has no test recordings of N-MNIST: the {len(whole) - first} of its "
             f"{len(whole)} training recordings with the highest ids are held back as the test set",

@@ -134,20 +134,25 @@ class _Folder:
         path = self.folder / self.names[index]
         return decode_recording(path.read_bytes(), str(path))
 
+    def path(self, index: int) -> str:
+        return str(self.folder / self.names[index])
+
 
 class _Archive:
     """Recordings in a zip archive, which each process opens for itself."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self.path, self.names = path, names
+        self.archive, self.names = path, names
         self._opened: tuple[int, zipfile.ZipFile] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Events:
-        name = self.names[index]
-        return decode_recording(self._archive().read(name), f"{self.path}: {name}")
+        return decode_recording(self._archive().read(self.names[index]), self.path(index))
+
+    def path(self, index: int) -> str:
+        return f"{self.archive}: {self.names[index]}"
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_opened": None}
@@ -155,7 +160,7 @@ class _Archive:
     def _archive(self) -> zipfile.ZipFile:
         # A forked child shares the place in the file with its parent, and would read wrong bytes.
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), zipfile.ZipFile(self.path)
+            self._opened = os.getpid(), zipfile.ZipFile(self.archive)
         return self._opened[1]
 
 

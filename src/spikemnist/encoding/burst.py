@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LARGEST = 100_000
+"""Of spikes and intervals: the length of the longest burst is searched among them."""
+
+
 @register_encoder("burst")
 @dataclass(frozen=True, kw_only=True)
 class BurstEncoder:
@@ -78,10 +82,10 @@ class BurstEncoder:
         check_num_steps(self.num_steps)
         check_dtype(self.dtype)
         numbers = (self.max_spikes, self.min_interval, self.max_interval)
-        if not all(is_integer(number, 1) for number in numbers):
+        if not all(is_integer(number, 1, LARGEST) for number in numbers):
             raise ValueError(
-                "max_spikes, min_interval and max_interval must be integers >= 1; got "
-                f"{', '.join(map(repr, numbers))}"
+                "max_spikes, min_interval and max_interval must be integers in "
+                f"1..{LARGEST}; got {', '.join(map(repr, numbers))}"
             )
         if self.min_interval > self.max_interval:
             raise ValueError(

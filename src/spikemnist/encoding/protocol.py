@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
+from spikemnist._tensors import check_tensor
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -75,12 +77,14 @@ def intensities(images: Tensor) -> Tensor:
 
     Raises
     ------
+    TypeError
+        When the images are no tensor.
     ValueError
         For another dtype, for NaN, and for values outside [0, 1].
     """
-    if not isinstance(images, torch.Tensor):
-        hint = "; events go to an EventEncoder" if hasattr(images, "starts") else ""
-        raise ValueError(f"images must be a torch.Tensor; got {type(images).__name__}{hint}")
+    if hasattr(images, "starts"):
+        raise TypeError(f"images is an {type(images).__name__}; events go to an EventEncoder")
+    check_tensor(images, "images", "[B, ...]")
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255
     if not images.is_floating_point():

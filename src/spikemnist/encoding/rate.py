@@ -50,7 +50,7 @@ class RateEncoder:
     num_steps
         Number of timesteps, ``T``.
     gain, offset
-        :math:`g` and :math:`o`.
+        :math:`g` and :math:`o`. A negative gain needs a positive offset.
     first_spike_time
         :math:`t_0`, the first timestep at which spikes are allowed.
     deterministic
@@ -106,6 +106,11 @@ class RateEncoder:
             raise ValueError(
                 "gain and offset must be finite in single precision; "
                 f"got {self.gain} and {self.offset}"
+            )
+        if self.gain < 0 and self.offset <= 0:
+            raise ValueError(
+                f"no pixel would ever fire with gain={self.gain} and offset={self.offset}: "
+                "gain=-1, offset=1 inverts an image"
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -39,6 +39,8 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
 
     Raises
     ------
+    TypeError
+        For a name that is no string, or empty.
     ValueError
         When another class has the name already.
 
@@ -55,6 +57,11 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
     >>> get_encoder("threshold", num_steps=4)
     ThresholdEncoder(num_steps=4)
     """
+    if not isinstance(name, str) or not name:
+        raise TypeError(
+            "register_encoder takes the encoder's name, as in @register_encoder('my_code'); "
+            f"got {name!r}"
+        )
 
     def register(factory: Factory) -> Factory:
         known = _registered.get(name)

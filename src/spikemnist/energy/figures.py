@@ -291,7 +291,7 @@ def check_estimate(
     technology: str | Technology, memory: str | None, ann_density: float = 0.5
 ) -> None:
     """Raise a `ValueError` for a choice that there is not."""
-    if isinstance(technology, str) and technology not in TECHNOLOGIES:
+    if not isinstance(technology, Technology) and technology not in list(TECHNOLOGIES):
         raise ValueError(
             f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
             f"{technology!r}"

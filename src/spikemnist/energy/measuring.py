@@ -13,7 +13,7 @@ from spikemnist.energy.figures import Energy, LayerFigures, check_estimate
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.energy.technology import TECHNOLOGIES, Technology
 from spikemnist.models.readout import running_predictions, running_scores
-from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
+from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.evaluation import evaluating
 from spikemnist.training.feed import make_feed
@@ -34,7 +34,7 @@ def measure_energy(
     model: LeakyMLP | Accelerated,
     data: Data,
     *,
-    encoder: Encoder,
+    encoder: Encoder | str,
     technology: str | Technology = "45nm-fp32",
     memory: str | None = None,
     ann_density: float = 0.5,
@@ -63,7 +63,8 @@ def measure_energy(
     data
         As `spikemnist.training.evaluate` takes it.
     encoder
-        Makes the spikes; the one that the model was trained with.
+        Makes the spikes; the one that the model was trained with. A name stands for the encoder
+        that `spikemnist.training.fit` makes of it.
     technology
         What an operation costs: a name among `TECHNOLOGIES`, or figures of one's own.
     memory
@@ -103,7 +104,7 @@ def measure_energy(
     (True, 73048)
     """
     check_estimate(technology, memory, ann_density)
-    check_encoder(encoder)
+    encoder = as_encoder(encoder)
     if not hasattr(model, "stages"):
         raise TypeError(
             "measure_energy takes a LeakyMLP, a LeakyConvNet or what accelerate() returns; got "
@@ -113,7 +114,7 @@ def measure_energy(
     model.to(target)
     tally = _Tally(model.stages())
     with evaluating(model, seed, target) as generator:
-        for samples, labels in make_feed(data, batch_size, target).batches():
+        for samples, labels in make_feed(data, batch_size, target, "data").batches():
             record = model(encoder(samples, generator=generator), record="all")
             check_output(record, labels)
             tally.add(record, labels)

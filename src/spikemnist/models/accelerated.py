@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist._tensors import check_tensor
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.running import on_device_of
@@ -182,11 +183,14 @@ class Accelerated(nn.Module):
 
         Raises
         ------
+        TypeError
+            When the input is no tensor.
         ValueError
             When the input or the state does not fit the network.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        check_tensor(spikes, "spikes", "[T, B, ...]")
         if spikes.dim() < 3 or len(spikes) < 1:
             raise ValueError(
                 f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"

@@ -13,6 +13,7 @@ from torch import nn
 
 from spikemnist import ops
 from spikemnist.models.accelerated import Accelerated
+from spikemnist.models.inputs import check_spikes
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 
@@ -207,19 +208,13 @@ class LeakyConvNet(Accelerated):
 
         Raises
         ------
+        TypeError
+            When the input is no tensor.
         ValueError
             When the input or the state does not fit the network, and when batch normalisation is
             to be trained one timestep after the other.
         """
-        if (
-            spikes.dim() < 3
-            or len(spikes) < 1
-            or spikes.shape[2:].numel() != math.prod(self.in_shape)
-        ):
-            raise ValueError(
-                f"expected spikes [T, B, ...] with T >= 1 and {self.in_shape} (in_shape) values "
-                f"for each sample; got shape {tuple(spikes.shape)}"
-            )
+        check_spikes(spikes, self.in_shape, "in_shape")
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.network.modules())
         if self.training and normalised and self.backend == "snntorch":
             raise ValueError(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models.inputs import check_spikes
 from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import ReadoutName, check_readout, scores
@@ -38,7 +39,7 @@ class LeakyMLP(nn.Module):
     in_features
         Inputs per sample, ``F``; the default is an image of 28 x 28 pixels.
     hidden
-        Neurons of each hidden layer; empty for a single layer.
+        Neurons of each hidden layer; a number for one hidden layer, empty for none.
     out_features
         Classes, ``C``.
     beta
@@ -83,7 +84,7 @@ class LeakyMLP(nn.Module):
     def __init__(
         self,
         in_features: int = 784,
-        hidden: Sequence[int] = (1000,),
+        hidden: int | Sequence[int] = (1000,),
         out_features: int = 10,
         *,
         beta: PerLayer = 0.95,
@@ -98,6 +99,7 @@ class LeakyMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.in_features = in_features
+        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         sizes = [in_features, *hidden, out_features]
         _check_sizes(in_features, hidden, out_features)
         check_choices(reset_mechanism, dropout)
@@ -216,6 +218,8 @@ class LeakyMLP(nn.Module):
 
         Raises
         ------
+        TypeError
+            When the input is no tensor.
         ValueError
             When the input or the state does not fit the network.
         """
@@ -268,12 +272,7 @@ class LeakyMLP(nn.Module):
         )
 
     def _features(self, spikes: Tensor) -> Tensor:
-        in_features = self.in_features
-        if spikes.dim() < 3 or len(spikes) < 1 or spikes.shape[2:].numel() != in_features:
-            raise ValueError(
-                f"expected spikes [T, B, ...] with T >= 1 and {in_features} values (in_features) "
-                f"for each sample; got shape {tuple(spikes.shape)}"
-            )
+        check_spikes(spikes, (self.in_features,), "in_features")
         return spikes.flatten(2)
 
     def _check_state(self, state: Sequence[Tensor], batch_size: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spikemnist import ops
+from spikemnist.ops.dynamics import check_reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,7 @@ PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
 
 def check_choices(reset_mechanism: str, dropout: float) -> None:
     """Raise a `ValueError` that says what these may be."""
-    if reset_mechanism not in ops.RESET_MECHANISMS:
-        raise ValueError(
-            f"reset_mechanism must be one of {', '.join(ops.RESET_MECHANISMS)}; "
-            f"got {reset_mechanism!r}"
-        )
+    check_reset(reset_mechanism)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
 

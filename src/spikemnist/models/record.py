@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._tensors import check_tensor
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -120,11 +122,18 @@ def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     torch.Tensor
         ``[...]``, int64.
 
+    Raises
+    ------
+    TypeError
+        When scores or membranes are no tensor.
+
     Examples
     --------
     >>> import torch
     >>> decide(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
     tensor([1])
     """
+    check_tensor(scores, "scores", "[..., C]")
+    check_tensor(membrane, "membrane", "[..., C]")
     leading = scores == scores.amax(-1, keepdim=True)
     return torch.where(leading, membrane, -torch.inf).argmax(-1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from torch.nn import functional
 
+from spikemnist._tensors import check_tensor
 from spikemnist.ops import reference
 from spikemnist.ops.surrogate import get_surrogate
 
@@ -111,7 +112,7 @@ def leaky(
     ValueError
         For an unknown reset mechanism or surrogate, no timestep, or shapes that do not fit.
     TypeError
-        For a current that is not floating.
+        For a current that is no tensor, or not floating.
 
     Notes
     -----
@@ -128,10 +129,8 @@ def leaky(
     >>> membrane.flatten()
     tensor([0.6000, 1.2000, 0.8000, 1.4000])
     """
-    if reset_mechanism not in RESET_MECHANISMS:
-        raise ValueError(
-            f"reset_mechanism must be one of {', '.join(RESET_MECHANISMS)}; got {reset_mechanism!r}"
-        )
+    check_reset(reset_mechanism)
+    check_tensor(current, "current", "[T, B, ...]")
     if not current.is_floating_point():
         raise TypeError(f"current must be floating; got {current.dtype}")
     if current.dim() < 2 or len(current) < 1:
@@ -153,6 +152,14 @@ def leaky(
         reset_mechanism,
         get_surrogate(spike_grad),
     )
+
+
+def check_reset(reset_mechanism: str) -> None:
+    """Raise a `ValueError` that lists the reset mechanisms unless this is one of them."""
+    if reset_mechanism not in RESET_MECHANISMS:
+        raise ValueError(
+            f"reset_mechanism must be one of {', '.join(RESET_MECHANISMS)}; got {reset_mechanism!r}"
+        )
 
 
 def _parameter(name: str, value: float | Tensor, current: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from spikemnist._tensors import check_tensor
+from spikemnist.ops.dynamics import check_reset
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -129,9 +132,10 @@ def run_layers(
     Raises
     ------
     ValueError
-        When a shape or a surrogate does not fit.
+        When a shape, a surrogate, a reset mechanism or ``record`` does not fit.
     TypeError
-        When a layer mixes dtypes, or has another than float32 and float64.
+        When the spikes are no tensor, or a layer mixes dtypes or has another than float32 and
+        float64.
     ImportError
         Where Numba is not installed.
 
@@ -156,6 +160,8 @@ def run_layers(
     (tensor([2., 2., 2.]), tensor([3]))
     """
     check_layers(spikes, layers)
+    if record not in ("output", "all"):
+        raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
     # Loads the compiler, which the package alone must not.
     from spikemnist.ops import event_driven
 
@@ -238,6 +244,7 @@ def run_pooled(
 
 def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:
     """Raise an error that names what does not fit: kernels look at nothing but addresses."""
+    check_tensor(spikes, "spikes", "[T, B, F]")
     if spikes.dim() != 3 or len(spikes) < 1:
         raise ValueError(
             f"spikes must be [T, B, F] with at least one timestep; got {tuple(spikes.shape)}"
@@ -254,6 +261,9 @@ def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:
                     f"input; got {tuple(layer.weight.shape)}"
                 )
             features = len(layer.weight)
+            if not features:
+                raise ValueError("weight must have at least one neuron; got (0, F)")
+        check_reset(layer.reset_mechanism)
         if not 0 <= layer.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1); got {layer.dropout}")
         one_or_each = ((), (1,), (features,))

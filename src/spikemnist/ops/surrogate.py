@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -107,6 +108,11 @@ class ATan(Surrogate):
     alpha
         :math:`\alpha`, above 0: the larger, the narrower.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> ATan()(torch.tensor([-0.1, 0.0, 0.1]))
@@ -117,6 +123,9 @@ class ATan(Surrogate):
 
     name: ClassVar[str] = "atan"
     alpha: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check(above=0, alpha=self.alpha)
 
     def derivative_(self, x: Tensor) -> Tensor:
         return x.mul_(math.pi / 2 * self.alpha).square_().add_(1).reciprocal_().mul_(self.alpha / 2)
@@ -135,6 +144,11 @@ class FastSigmoid(Surrogate):
     slope
         :math:`k`, above 0: the larger, the narrower.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> FastSigmoid().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
@@ -143,6 +157,9 @@ class FastSigmoid(Surrogate):
 
     name: ClassVar[str] = "fast_sigmoid"
     slope: float = 25.0
+
+    def __post_init__(self) -> None:
+        _check(above=0, slope=self.slope)
 
     def derivative_(self, x: Tensor) -> Tensor:
         return x.abs_().mul_(self.slope).add_(1).square_().reciprocal_()
@@ -163,6 +180,11 @@ class SparseFastSigmoid(Surrogate):
     cutoff
         :math:`B`, in units of the membrane.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> SparseFastSigmoid(cutoff=0.05).derivative_(torch.tensor([-0.1, 0.0, 0.1]))
@@ -172,6 +194,10 @@ class SparseFastSigmoid(Surrogate):
     name: ClassVar[str] = "sparse_fast_sigmoid"
     slope: float = 25.0
     cutoff: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(above=0, slope=self.slope)
+        _check(cutoff=self.cutoff)
 
     def derivative_(self, x: Tensor) -> Tensor:
         active = x > self.cutoff
@@ -192,6 +218,11 @@ class Sigmoid(Surrogate):
     slope
         :math:`k`, above 0: the larger, the narrower.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> Sigmoid().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
@@ -200,6 +231,9 @@ class Sigmoid(Surrogate):
 
     name: ClassVar[str] = "sigmoid"
     slope: float = 25.0
+
+    def __post_init__(self) -> None:
+        _check(above=0, slope=self.slope)
 
     def derivative_(self, x: Tensor) -> Tensor:
         # Even in x: taken on the left, where 1 - s(kx) does not cancel.
@@ -237,6 +271,11 @@ class Triangular(Surrogate):
     threshold
         :math:`\theta`, the size of the gradient.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> Triangular().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
@@ -245,6 +284,9 @@ class Triangular(Surrogate):
 
     name: ClassVar[str] = "triangular"
     threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(threshold=self.threshold)
 
     def derivative_(self, x: Tensor) -> Tensor:
         below = x < 0
@@ -281,6 +323,11 @@ class SpikeRateEscape(Surrogate):
     beta, slope
         :math:`\beta` and :math:`k`, which is the largest derivative, 1 above the threshold.
 
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range.
+
     Examples
     --------
     >>> SpikeRateEscape().derivative_(torch.tensor([-0.1, 0.0, 0.1]))
@@ -291,8 +338,19 @@ class SpikeRateEscape(Surrogate):
     beta: float = 1.0
     slope: float = 25.0
 
+    def __post_init__(self) -> None:
+        _check(beta=self.beta, slope=self.slope)
+
     def derivative_(self, x: Tensor) -> Tensor:
         return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
+
+
+def _check(*, above: float = -math.inf, **parameters: float) -> None:
+    """Raise a `ValueError` unless parameters are finite numbers above a bound."""
+    for name, value in parameters.items():
+        if not isinstance(value, Real) or not above < value < math.inf:
+            expected = "finite" if above == -math.inf else f"finite and above {above}"
+            raise ValueError(f"{name} must be a number, {expected}; got {value!r}")
 
 
 SURROGATES: dict[str, type[Surrogate]] = {

@@ -6,20 +6,40 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.encoding import Encoder
+from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import Record
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def check_encoder(encoder: object) -> None:
-    """Raise a `TypeError` unless ``encoder`` is one."""
+NUM_STEPS = 8
+"""Timesteps of an encoder that is named, as on the command line."""
+
+
+def as_encoder(encoder: Encoder | str) -> Encoder:
+    """Return an encoder, or the one of a name.
+
+    Parameters
+    ----------
+    encoder : Encoder or str
+        An encoder, or one of `spikemnist.encoding.available_encoders`, built with 8 timesteps.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        For an unknown name.
+    """
+    if isinstance(encoder, str):
+        return get_encoder(encoder, num_steps=NUM_STEPS)
     if not isinstance(encoder, Encoder) or isinstance(encoder, type):
         raise TypeError(
             "encoder must be an Encoder such as LatencyEncoder(num_steps=8), or what "
             f"get_encoder('rate', num_steps=25) returns; got {encoder!r}"
         )
+    return encoder
 
 
 def check_output(record: object, labels: Tensor) -> None:

@@ -15,10 +15,10 @@ import torch
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist.models.readout import running_predictions
-from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
+from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import make_feed
-from spikemnist.training.losses import cross_entropy, model_options
+from spikemnist.training.losses import compute_loss, cross_entropy, model_options
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def evaluate(
     model: nn.Module,
     data: Data,
     *,
-    encoder: Encoder,
+    encoder: Encoder | str,
     batch_size: int = 256,
     device: str | torch.device = "auto",
     seed: int = 0,
@@ -104,7 +104,8 @@ def evaluate(
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or an iterable of such
         batches.
     encoder
-        Makes the spikes; the one that the model was trained with.
+        Makes the spikes; the one that the model was trained with. A name stands for the encoder
+        that `fit` makes of it.
     batch_size
         For datasets and tensors.
     device
@@ -139,12 +140,12 @@ def evaluate(
     >>> figures.confusion.sum(), len(figures.accuracy_per_step)
     (tensor(100), 8)
     """
-    check_encoder(encoder)
+    encoder = as_encoder(encoder)
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
-    feed = make_feed(data, batch_size, target)
+    feed = make_feed(data, batch_size, target, "data")
     with interruptible() as interruption:
         figures = evaluate_feed(
             model,
@@ -187,7 +188,7 @@ def evaluate_feed(
             spikes = encoder(images, generator=generator)
             record = model(spikes, **model_options(loss))
             check_output(record, labels)
-            tally.add(spikes, record, labels, float(loss(record, labels)))
+            tally.add(spikes, record, labels, float(compute_loss(loss, record, labels)))
             bar.update()
     return tally.evaluation(time.perf_counter() - started)
 

@@ -61,8 +61,17 @@ class Feed:
             yield samples.to(self.device), labels.to(self.device)
 
 
-def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
+def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> Feed:
     """Wrap ``data``; images in tensors are moved to ``device`` once, whole.
+
+    Parameters
+    ----------
+    data
+        A dataset, a pair of tensors, or an iterable of batches.
+    batch_size, device
+        Of a `Feed`.
+    name
+        Argument of the caller that holds the data, for error messages.
 
     Raises
     ------
@@ -74,13 +83,13 @@ def make_feed(data: Data, batch_size: int, device: torch.device) -> Feed:
     data = as_dataset(data)
     if isinstance(data, Dataset):
         if not len(data):
-            raise ValueError("the dataset holds no sample")
+            raise ValueError(f"{name} holds no sample: pass a dataset with at least one")
         moved = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(moved, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
         raise TypeError(
-            "data must be a dataset of spikemnist.data, a pair of tensors (images, labels), or an "
-            f"iterable of such batches, a DataLoader for example; got {type(data).__name__}"
+            f"{name} must be a dataset of spikemnist.data, a pair of tensors (images, labels), or "
+            f"an iterable of such batches, a DataLoader for example; got {type(data).__name__}"
         )
     return Feed(data, batch_size, device)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spikemnist._interrupt import interruptible
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.checks import check_encoder, parameter_dtype
+from spikemnist.training.checks import as_encoder, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.losses import cross_entropy
@@ -36,7 +36,7 @@ def fit(
     model: nn.Module,
     train: Data,
     *,
-    encoder: Encoder,
+    encoder: Encoder | str,
     validation: Data | float | None = None,
     epochs: int = 5,
     batch_size: int = 128,
@@ -69,7 +69,8 @@ def fit(
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of
         such batches that can be read once per epoch, a DataLoader for example.
     encoder
-        Makes the spikes of each batch.
+        Makes the spikes of each batch. A name stands for that encoder with 8 timesteps, as on the
+        command line: ``"latency"`` is ``get_encoder("latency", num_steps=8)``.
     validation
         Data to select the best epoch by, or the share of ``train`` to hold out for that. The
         model then ends with the weights of the epoch with the lowest validation loss. Never pass
@@ -84,7 +85,9 @@ def fit(
         Factor on the learning rate: ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function
         of the progress in [0, 1].
     loss
-        From record and labels to the mean loss of the batch.
+        From record and labels to the mean loss of the batch, a scalar tensor. A loss of torch
+        takes scores: ``lambda record, labels: F.cross_entropy(record.scores, labels)``. One of
+        snnTorch goes into `SnnTorchLoss`.
     clip_norm
         Largest norm of the whole gradient; longer ones are scaled down to it.
     truncate
@@ -141,7 +144,7 @@ def fit(
     >>> len(history), history.epochs[-1].accuracy > 0.7
     (2, True)
     """
-    check_encoder(encoder)
+    encoder = as_encoder(encoder)
     settings = Settings(
         epochs=epochs,
         batch_size=batch_size,
@@ -163,8 +166,10 @@ def fit(
     model.to(target)
     run = Run(
         model=model,
-        feed=make_feed(kept, batch_size, target),
-        validation=None if held_out is None else make_feed(held_out, batch_size, target),
+        feed=make_feed(kept, batch_size, target, "train"),
+        validation=None
+        if held_out is None
+        else make_feed(held_out, batch_size, target, "validation"),
         encoder=encoder,
         optimizer=make_optimizer(optimizer, model, settings.lr),
         settings=settings,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.nn import functional
 
+from spikemnist._tensors import check_tensor
 from spikemnist.models import Record, first_spike_times
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
     torch.Tensor
         A scalar.
 
+    Raises
+    ------
+    TypeError
+        When ``record`` is no `Record`, or ``labels`` no tensor.
+
     Examples
     --------
     >>> from spikemnist.models import LeakyMLP
@@ -49,6 +55,11 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
     >>> bool(cross_entropy(record, torch.tensor([3, 7])) > 0)
     True
     """
+    if not isinstance(record, Record):
+        raise TypeError(
+            f"record is a {type(record).__name__}; expected the Record that a model returns"
+        )
+    check_tensor(labels, "labels", "[B]")
     return functional.cross_entropy(record.scores, labels)
 
 
@@ -310,6 +321,66 @@ class Regularized:
             A scalar.
         """
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
+
+
+def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
+    """Call a loss, and check what it returns.
+
+    Parameters
+    ----------
+    loss
+        From record and labels to a scalar.
+    record
+        What the model returned for B samples.
+    labels
+        ``[B]``, int64.
+
+    Returns
+    -------
+    torch.Tensor
+        The loss, one number; with a graph where the record's scores have one.
+
+    Raises
+    ------
+    TypeError
+        When the loss takes tensors in place of a record, or returns no tensor.
+    ValueError
+        When it returns several numbers, or a tensor without a graph.
+    """
+    try:
+        value = loss(record, labels)
+    except (TypeError, AttributeError) as error:
+        if "Record" not in str(error):
+            raise
+        raise TypeError(f"{_contract(loss)}; calling it failed: {error}. {_REMEDY}") from error
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(
+            f"{_contract(loss)}; it returned a {type(value).__name__}. Return the tensor itself, "
+            "without .item() or float()"
+        )
+    if value.numel() != 1:
+        raise ValueError(
+            f"{_contract(loss)}; it returned shape {tuple(value.shape)}. Take its mean over the "
+            "batch"
+        )
+    if record.scores.requires_grad and not value.requires_grad:
+        raise ValueError(
+            f"{_contract(loss)}; what it returned has no graph to the weights. Leave .detach(), "
+            ".item() and torch.no_grad() out, and use record.scores rather than record.predictions"
+        )
+    return value
+
+
+_REMEDY = (
+    "For a loss of torch write "
+    "loss=lambda record, labels: torch.nn.functional.cross_entropy(record.scores, labels); for "
+    "one of snnTorch write loss=SnnTorchLoss(snntorch.functional.ce_rate_loss())"
+)
+
+
+def _contract(loss: Loss) -> str:
+    name = getattr(loss, "__qualname__", type(loss).__qualname__)
+    return f"loss {name} gets (record, labels) and must return a scalar tensor"
 
 
 def model_options(loss: Loss) -> dict[str, Any]:

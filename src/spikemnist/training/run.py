@@ -18,7 +18,7 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
-from spikemnist.training.schedules import get_schedule
+from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
@@ -97,10 +97,8 @@ class Run:
 
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
-        # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
-        factor = float(
-            get_schedule(self.settings.schedule)((epoch - 1 + within) / self.settings.epochs)
-        )
+        progress = (epoch - 1 + within) / self.settings.epochs
+        factor = lr_factor(self.settings.schedule, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * factor
 

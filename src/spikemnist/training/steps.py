@@ -12,7 +12,7 @@ import torch
 
 from spikemnist.models.readout import scores
 from spikemnist.training.checks import check_output
-from spikemnist.training.losses import model_options
+from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def backpropagate(
     """
     record: Record = model(spikes, **model_options(loss))
     check_output(record, labels)
-    value = loss(record, labels)
+    value = compute_loss(loss, record, labels)
     number = check(value)
     torch.autograd.backward(value)
     return record, number
@@ -101,13 +101,13 @@ def backpropagate_truncated(
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         check_output(record, labels)
-        value = loss(record, labels)
+        value = compute_loss(loss, record, labels)
         check(value)
         torch.autograd.backward(value * (len(chunk) / len(spikes)))
         state = tuple(membrane.detach() for membrane in record.state)
         records.append(record)
     whole = _join(records)
-    return whole, check(loss(whole, labels))
+    return whole, check(compute_loss(loss, whole, labels))
 
 
 def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:

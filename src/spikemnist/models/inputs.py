@@ -1,0 +1,63 @@
+"""What goes into a network: spikes of the right shape, or an error with the likely remedy.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from spikemnist._tensors import check_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
+    """Raise unless spikes are ``[T, B, ...]`` of samples of a size.
+
+    Parameters
+    ----------
+    spikes : torch.Tensor
+        Input of a network.
+    sample : sequence of int
+        Shape of a sample at one timestep, ``(F,)`` or ``(C, H, W)``.
+    name : str
+        Argument of the network that says it, ``"in_features"`` or ``"in_shape"``.
+
+    Raises
+    ------
+    TypeError
+        When ``spikes`` is no tensor.
+    ValueError
+        When the shape does not fit.
+    """
+    check_tensor(spikes, "spikes", "[T, B, ...]")
+    size = math.prod(sample)
+    if spikes.dim() >= 3 and len(spikes) and spikes.shape[2:].numel() == size:
+        return
+    what = size if len(sample) == 1 else tuple(sample)
+    raise ValueError(
+        f"expected spikes [T, B, ...] with T >= 1 and {what} values ({name}) for each sample; "
+        f"got shape {tuple(spikes.shape)}{_hint(spikes, sample, size)}"
+    )
+
+
+def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
+    """Return what a shape that does not fit was probably meant to be."""
+    if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
+        return ". One sample needs a batch axis: encode image[None], or pass spikes[:, None]"
+    side = math.isqrt(size)
+    height, width = (side, side) if len(sample) == 1 else sample[1:]
+    if height * width * (sample[0] if len(sample) == 3 else 1) != size or spikes.dim() < 4:
+        return ""
+    rows, columns = spikes.shape[-2:]
+    if (rows, columns) == (height, width) or min(rows, columns) < 2:
+        return ""
+    return (
+        f". Resize images of {rows} x {columns} pixels to {height} x {width} before encoding, for "
+        f"example with torchvision.transforms.functional.resize(images, [{height}, {width}])"
+    )

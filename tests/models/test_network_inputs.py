@@ -1,0 +1,114 @@
+"""What people pass to a network in place of spikes ``[T, B, ...]``, and what they are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+from spikemnist import ops
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide, load_model, save_model
+from spikemnist.training import cross_entropy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def accelerated() -> Any:
+    return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 3), snntorch.Leaky(beta=0.9)))
+
+
+def layer(**options: Any) -> ops.Layer:
+    given = {
+        "weight": torch.rand(3, 4),
+        "beta": torch.tensor(0.9),
+        "threshold": torch.tensor(1.0),
+        "reset_mechanism": "zero",
+        "spike_grad": ops.get_surrogate("atan"),
+    }
+    return ops.Layer(**{**given, **options})
+
+
+ARRAYS: dict[str, Callable[[Any], object]] = {
+    "LeakyMLP": lambda x: LeakyMLP(hidden=(5,))(x),
+    "LeakyConvNet": lambda x: LeakyConvNet("2C5-P4-3")(x),
+    "accelerate": lambda x: accelerated()(x),
+    "leaky": lambda x: ops.leaky(x, 0.9),
+    "run_layers": lambda x: ops.run_layers(x, [layer()]),
+    "decide scores": lambda x: decide(x, torch.zeros(3)),
+    "decide membrane": lambda x: decide(torch.zeros(3), x),
+    "cross_entropy": lambda x: cross_entropy(LeakyMLP(hidden=5)(torch.zeros(4, 2, 784)), x),
+}
+
+
+@pytest.mark.parametrize("call", ARRAYS)
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        (np.asarray, "is a ndarray; expected a torch.Tensor .*; torch.from_numpy makes one of it"),
+        (np.ndarray.tolist, "is a list; expected a torch.Tensor .*; torch.tensor makes one"),
+    ],
+)
+def test_arrays_and_lists_in_place_of_a_tensor(
+    call: str, kind: Callable[[Any], Any], hint: str
+) -> None:
+    with pytest.raises(TypeError, match=hint):
+        ARRAYS[call](kind(np.zeros((4, 2, 784), np.float32)))
+
+
+def test_a_tensor_in_place_of_a_record() -> None:
+    with pytest.raises(TypeError, match="record is a Tensor; expected the Record that a model"):
+        cross_entropy(torch.zeros(2, 10), torch.zeros(2).long())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
+def test_one_image_without_a_batch(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"got shape \(8, 28, 28\)\. One sample .*image\[None\]"):
+        model(torch.zeros(8, 28, 28))
+    assert model(torch.zeros(8, 28, 28)[:, None]).spikes.shape[:2] == (8, 1)
+
+
+@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
+@pytest.mark.parametrize("shape", [(8, 1, 280, 280), (8, 3, 1, 32, 30)])
+def test_an_image_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
+    pixels = f"{shape[-2]} x {shape[-1]} pixels to 28 x 28"
+    with pytest.raises(ValueError, match=rf"Resize images of {pixels} .*resize\(images, \[28, 28"):
+        model(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 2, 3, 28, 28)])
+def test_no_hint_where_none_would_help(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"got shape \([\d, ]*\)$"):
+        LeakyMLP(hidden=(5,))(torch.zeros(shape))
+
+
+def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
+    model = LeakyMLP(hidden=100)
+    assert model.sizes == {"hidden 1": 100, "output": 10}
+    assert model.config["hidden"] == LeakyMLP(hidden=(100,)).config["hidden"]
+    save_model(model, tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors").sizes == model.sizes
+    with pytest.raises(ValueError, match=r"positive integers; got 784, \(0,\), 10"):
+        LeakyMLP(hidden=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reset_mechanism": "x"}, "reset_mechanism must be one of subtract, zero, none; got 'x'"),
+        ({"weight": torch.rand(0, 4)}, "weight must have at least one neuron"),
+    ],
+)
+def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ops.run_layers(torch.ones(3, 2, 4), [layer(**options)])
+
+
+def test_what_is_recorded_is_one_of_two_words() -> None:
+    with pytest.raises(ValueError, match="record must be 'output' or 'all'; got 'x'"):
+        ops.run_layers(torch.ones(3, 2, 4), [layer()], record="x")
