@@ -307,3 +307,8 @@ def _check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
             f"{path} takes spikes [T, B, C, H, W]; a timestep of a sample has the shape "
             f"{tuple(shape)} instead of [C, H, W]"
         )
+    if isinstance(module, nn.Conv2d) and shape[0] != module.groups * module.weight.shape[1]:
+        raise ValueError(
+            f"{path} takes {module.groups * module.weight.shape[1]} channels; a timestep of a "
+            f"sample has the shape {tuple(shape)}, [C, H, W]"
+        )
