@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models.finite import finite_backend
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.stage_running import asked, neuron_shapes, run_stages, step_stages
@@ -49,7 +50,9 @@ def accelerate(
         How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
     backend
         How the T steps are run: see `spikemnist.ops.select_backend`; ``"snntorch"`` steps
-        ``network`` itself.
+        ``network`` itself. A seed draws the same masks of `torch.nn.Dropout` on the backends
+        ``"reference"`` and ``"event_driven"``; ``"snntorch"`` draws those of snnTorch's loop,
+        timestep by timestep.
 
     Returns
     -------
@@ -181,7 +184,8 @@ class Accelerated(nn.Module):
         Raises
         ------
         ValueError
-            When the input or the state does not fit the network.
+            When the input or the state does not fit the network; and for a parameter that is
+            infinite or not a number, outside of training with ``backend="event_driven"``.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
@@ -195,6 +199,9 @@ class Accelerated(nn.Module):
                 f"state must hold the membranes of {len(stages)} layers; got {len(state)}"
             )
         backend = ops.select_backend(self.backend, spikes, like)
+        if not (self.training and torch.is_grad_enabled()):
+            places = [(*stage.modules, (stage.path, stage.leaky)) for stage in stages]
+            backend = finite_backend(self.backend, backend, chain(*places))
         if backend == "snntorch":
             done = step_stages(stages, spikes, dtype=like.dtype, state=state)
         else:

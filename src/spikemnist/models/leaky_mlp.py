@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models.finite import finite_backend
 from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import ReadoutName, check_readout, scores
@@ -20,7 +21,7 @@ from spikemnist.models.running import run
 from spikemnist.models.stages import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -55,7 +56,7 @@ class LeakyMLP(nn.Module):
         Whether the optimiser changes them.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep.
+        at each timestep; a seed draws the same masks on every backend.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
@@ -215,13 +216,16 @@ class LeakyMLP(nn.Module):
         Raises
         ------
         ValueError
-            When the input or the state does not fit the network.
+            When the input or the state does not fit the network; and for a parameter that is
+            infinite or not a number, outside of training with ``backend="event_driven"``.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         signal = self._features(spikes)
         self._check_state(state, signal.shape[1])
         backend = ops.select_backend(self.backend, signal, self.layers[0].linear.weight)
+        if not (self.training and torch.is_grad_enabled()):
+            backend = finite_backend(self.backend, backend, self._places())
         probability = self.dropout.p if self.training else 0.0
         activities = run(
             self.layers,
@@ -260,6 +264,11 @@ class LeakyMLP(nn.Module):
             input=recorded,
             state=None if state is None else final,
         )
+
+    def _places(self) -> Iterator[tuple[str, nn.Module]]:
+        for index, layer in enumerate(self.layers):
+            yield f"layers[{index}].linear", layer.linear
+            yield f"layers[{index}].leaky", layer.leaky
 
     def _features(self, spikes: Tensor) -> Tensor:
         in_features = self.in_features
