@@ -40,7 +40,7 @@ class Layer:
         Membrane before the first step, ``[B, N]``; zero when ``None``.
     dropout
         Probability with which a spike is dropped on its way to the next layer, drawn anew at
-        each timestep from torch's global generator.
+        each timestep from torch's global generator, as `torch.nn.Dropout` does for ``[T, B, N]``.
 
     Examples
     --------
@@ -137,7 +137,8 @@ def run_layers(
     Notes
     -----
     Sums over input spikes come in another order than in a matrix product, so a membrane within
-    rounding of the threshold may fire here and not there.
+    rounding of the threshold may fire here and not there. A weight that is infinite or not a number
+    has no effect while its input is silent, where a matrix product would make NaN of it.
 
     Examples
     --------
