@@ -1,7 +1,8 @@
 """Dropout in accelerated networks.
 
-Drawn anew for each timestep, as in snnTorch's loop; the numbers come in another order than there
-when there are several timesteps, so it is the law that agrees.
+Drawn anew for each timestep, as in snnTorch's loop. The masks are the same on the reference and on
+the engine; the numbers come in another order than in the loop when there are several timesteps, so
+there it is the law that agrees.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -18,7 +19,7 @@ from stepped_network import BACKENDS, assert_close, gradients, images, lively, n
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models import accelerate
+from spikemnist.models import LeakyConvNet, accelerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,66 @@ def test_the_same_seed_drops_the_same(
     )
     assert same(seeded(lambda: model(images(steps))), record)
     assert not same(model(images(steps)), record)
+
+
+def twice_behind_a_convolution() -> nn.Sequential:
+    first = nn.Conv2d(1, 2, 5), nn.MaxPool2d(2), leaky(), nn.Dropout(P)
+    second = nn.Conv2d(2, 1, 3), leaky(), nn.Dropout(P / 2), nn.Identity(), nn.Dropout(P)
+    return nn.Sequential(*first, *second, nn.Flatten(), *output())
+
+
+def of_everything() -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(P), *twice_behind_a_convolution(), nn.Dropout(P), *output_of(4))
+
+
+def output_of(features: int) -> list[nn.Module]:
+    return [nn.Linear(features, 4), leaky()]
+
+
+EVERYWHERE = [*PLACES, twice_behind_a_convolution, of_everything]
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+@pytest.mark.parametrize("constant", [False, True])
+def test_the_engine_draws_the_masks_of_the_reference(
+    place: Callable[[], nn.Sequential], constant: bool
+) -> None:
+    """So do batches of any size, of which ``"auto"`` leaves the small ones to the reference."""
+    network = lively(place()).double()
+    fed = images(5)
+    fed = fed[:1].expand(fed.shape) if constant else fed
+    records, states = [], []
+    for backend in ("reference", "event_driven"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            model = accelerate(network, backend=backend)
+            records.append(model(fed, record="all"))
+            states.append(torch.get_rng_state())
+        assert records[-1].backend == backend
+    assert torch.equal(*states)
+    for one, other in zip(*(record.layers for record in records), strict=True):
+        assert torch.equal(one.spikes, other.spikes)
+        torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-12, atol=1e-12)
+
+
+def test_a_convolutional_network_trains_the_same_on_either_backend() -> None:
+    torch.manual_seed(0)
+    model = LeakyConvNet(
+        "4C5-P2-3C3-P2-30-10", dropout=P, batch_norm=True, threshold=0.2, backend="reference"
+    ).double()
+    fed = (torch.rand(4, 3, 28, 28) < 0.3).double()
+    found = []
+    for backend in ("reference", "event_driven"):
+        model.backend = backend
+        model.zero_grad()
+        torch.manual_seed(1)
+        record = model(fed, record="all")
+        record.scores.square().sum().backward()
+        found.append([record.scores, record.layers[2].spikes])
+        found[-1] += [parameter.grad for parameter in model.network[:2].parameters()]
+    assert found[0][1].any()
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
 def probe(*before: nn.Module) -> nn.Sequential:

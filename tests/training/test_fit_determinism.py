@@ -14,7 +14,8 @@ import torch
 from small_runs import RANDOM, digits, new_model, same, weights
 from torch.utils.data import DataLoader, TensorDataset
 
-from spikemnist.encoding import DirectEncoder
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate, fit
 from spikemnist.training.seeds import seeded
 
@@ -225,7 +226,7 @@ def product(a, b):
     return result
 
 functional.linear = Serial.apply
-for threads in (1, 2, 3):
+for threads in (1, 2, 3, 8):
     torch.set_num_threads(threads)
     model = new_model(hidden=(300,), dropout=0.2, learn_beta=True)
     fit(model, digits(256), encoder=RateEncoder(num_steps=6), epochs=1, clip_norm=0.1)
@@ -245,5 +246,65 @@ def test_the_number_of_threads_does_not_matter_outside_the_matrix_product():
         text=True,
         encoding="utf-8",
     ).stdout.splitlines()
-    assert len(said) == 3
+    assert len(said) == 4
     assert len(set(said)) == 1
+
+
+PROMISE = (
+    "The same model, data, settings and seed give the same weights on the same machine with the "
+    "same number of threads. The engine's kernels give the same bits for any number of threads; "
+    "the convolutions, matrix products and batch normalisations that torch computes need not."
+)
+PAGES = ["README.md", "docs/design.md", "docs/guide/engine.md", "docs/guide/training.md"]
+
+
+def test_the_promise_is_one():
+    """In the same words wherever it is made."""
+    root = Path(__file__).resolve().parents[2]
+    texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
+    for place, text in {**texts, "fit": fit.__doc__}.items():
+        assert PROMISE in " ".join(text.split()), place
+
+
+def weights_with(threads, make, encoder):
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = make()
+    fit(model, digits(64), encoder=encoder, epochs=1, batch_size=32, progress=False)
+    return weights(model)
+
+
+OF_TORCH = {
+    "mlp, direct": lambda: LeakyMLP(hidden=(100,), dropout=0.2, backend="event_driven"),
+    "two hidden layers": lambda: LeakyMLP(hidden=(130, 70), threshold=0.2, backend="event_driven"),
+    "conv": lambda: LeakyConvNet("4C5-P4-10", batch_norm=True, backend="event_driven"),
+    "reference": lambda: LeakyMLP(hidden=(100,), backend="reference"),
+}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_the_same_number_of_threads_gives_the_same_weights(name, number):
+    """Also where torch takes part."""
+    found = (weights_with(number, OF_TORCH[name], DIRECT) for _ in range(2))
+    assert same(*found)
+
+
+OF_KERNELS = {
+    "plain": {},
+    "learned, dropout": {"learn_beta": True, "learn_threshold": True, "dropout": 0.2},
+}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("code", [RANDOM, LatencyEncoder(num_steps=6)])
+@pytest.mark.parametrize("name", OF_KERNELS)
+def test_kernels_give_the_same_weights_for_any_number_of_threads(name, code):
+    """One hidden layer, fed spikes: no product of torch's is in it."""
+
+    def make():
+        return LeakyMLP(hidden=(200,), threshold=0.2, backend="event_driven", **OF_KERNELS[name])
+
+    first, *others = (weights_with(number, make, code) for number in (1, 2, 3, 8))
+    assert all(same(first, other) for other in others)

@@ -83,6 +83,12 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
 def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
     """Compute `spikemnist.encoding.spikes.once_on`."""
     numbers, outside = np.array(ramp, np.float32), np.zeros(1, np.bool_)
+    slope, latest, first, _ = numbers
+    last = np.rint(latest + first)
+    if not (slope <= 0 <= first <= last < num_steps):  # kernels do not check bounds
+        raise ValueError(
+            f"spikes must lie in timesteps 0..{num_steps - 1}; got timesteps {first:g}..{last:g}"
+        )
     spikes = _write(_once_on, Coded(pixels), num_steps, dtype, numbers, outside)
     return None if outside[0] else spikes
 

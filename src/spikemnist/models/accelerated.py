@@ -15,6 +15,7 @@ from torch import nn
 
 from spikemnist import ops
 from spikemnist._tensors import check_tensor
+from spikemnist.models.finite import finite_backend
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.running import on_device_of
@@ -51,7 +52,9 @@ def accelerate(
         How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
     backend
         How the T steps are run: see `spikemnist.ops.select_backend`; ``"snntorch"`` steps
-        ``network`` itself.
+        ``network`` itself. A seed draws the same masks of `torch.nn.Dropout` on the backends
+        ``"reference"`` and ``"event_driven"``; ``"snntorch"`` draws those of snnTorch's loop,
+        timestep by timestep.
 
     Returns
     -------
@@ -186,7 +189,8 @@ class Accelerated(nn.Module):
         TypeError
             When the input is no tensor.
         ValueError
-            When the input or the state does not fit the network.
+            When the input or the state does not fit the network; and for a parameter that is
+            infinite or not a number, outside of training with ``backend="event_driven"``.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
@@ -204,6 +208,9 @@ class Accelerated(nn.Module):
         if state is not None:
             state = [on_device_of(like, membrane) for membrane in state]
         backend = ops.select_backend(self.backend, spikes, like)
+        if not (self.training and torch.is_grad_enabled()):
+            places = [(*stage.modules, (stage.path, stage.leaky)) for stage in stages]
+            backend = finite_backend(self.backend, backend, chain(*places))
         if backend == "snntorch":
             done = step_stages(stages, spikes, dtype=like.dtype, state=state)
         else:

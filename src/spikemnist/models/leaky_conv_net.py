@@ -72,7 +72,8 @@ class LeakyConvNet(Accelerated):
         `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep.
+        at each timestep; a seed draws the same masks on the backends ``"reference"`` and
+        ``"event_driven"``.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
@@ -211,8 +212,9 @@ class LeakyConvNet(Accelerated):
         TypeError
             When the input is no tensor.
         ValueError
-            When the input or the state does not fit the network, and when batch normalisation is
-            to be trained one timestep after the other.
+            When the input or the state does not fit the network, when batch normalisation is to
+            be trained one timestep after the other; and for a parameter that is infinite or not a
+            number, outside of training with ``backend="event_driven"``.
         """
         check_spikes(spikes, self.in_shape, "in_shape")
         normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.network.modules())

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models.finite import finite_backend
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
@@ -21,7 +22,7 @@ from spikemnist.models.running import on_device_of, run
 from spikemnist.models.stages import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -57,7 +58,7 @@ class LeakyMLP(nn.Module):
         `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep.
+        at each timestep; a seed draws the same masks on every backend.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
@@ -221,7 +222,8 @@ class LeakyMLP(nn.Module):
         TypeError
             When the input is no tensor.
         ValueError
-            When the input or the state does not fit the network.
+            When the input or the state does not fit the network; and for a parameter that is
+            infinite or not a number, outside of training with ``backend="event_driven"``.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
@@ -232,6 +234,8 @@ class LeakyMLP(nn.Module):
             self._check_state(state, signal.shape[1])
             state = [on_device_of(weight, membrane) for membrane in state]
         backend = ops.select_backend(self.backend, signal, weight)
+        if not (self.training and torch.is_grad_enabled()):
+            backend = finite_backend(self.backend, backend, self._places())
         probability = self.dropout.p if self.training else 0.0
         activities = run(
             self.layers,
@@ -270,6 +274,11 @@ class LeakyMLP(nn.Module):
             input=recorded,
             state=None if state is None else final,
         )
+
+    def _places(self) -> Iterator[tuple[str, nn.Module]]:
+        for index, layer in enumerate(self.layers):
+            yield f"layers[{index}].linear", layer.linear
+            yield f"layers[{index}].leaky", layer.leaky
 
     def _features(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, (self.in_features,), "in_features")

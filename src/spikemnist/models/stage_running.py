@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch.nn import functional
 
 from spikemnist import ops
+from spikemnist.models.stages import drop_out
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
@@ -198,13 +198,14 @@ def _current(stage: Stage, signal: Tensor, dtype: torch.dtype, *, engine: bool =
     What is the same at each timestep is computed once, ``[1, B, ...]``; dropout makes it differ.
     On the engine, the pooling that comes last is left to do.
     """
-    constant = is_constant(signal) and not stage.dropout
+    constant = is_constant(signal) and not stage.is_random
     steps = signal[:1] if constant else signal
     folded = steps.flatten(0, 1).to(dtype)
     if engine and folded.dim() == 4:
         # As a convolution on the CPU is fastest, and as `ops.run_pooled` reads what it makes.
         folded = folded.to(memory_format=torch.channels_last)
-    current = stage(folded, pool=not engine, events=engine)
+    entered = drop_out(folded, stage.dropout)
+    current = stage.behind_dropout(entered, pool=not engine, events=engine)
     return current.reshape(*steps.shape[:2], *current.shape[1:])
 
 
@@ -286,7 +287,7 @@ def _run_layers(
     for layer in layers:
         fired, membrane = _run_layer(signal, layer, backend)
         activities.append(_activity(fired, membrane))
-        signal = functional.dropout(fired, layer.dropout) if layer.dropout else fired
+        signal = drop_out(fired, layer.dropout)
     return activities
 
 

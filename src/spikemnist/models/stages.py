@@ -7,8 +7,9 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import snntorch
@@ -97,8 +98,26 @@ class Stage:
     @property
     def dropout(self) -> float:
         """The probability with which an input is dropped now: 0 unless training."""
-        active = [m.p for _, m in self.modules if isinstance(m, nn.Dropout) and m.training]
+        active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]
         return 1 - math.prod([1 - p for p in active])
+
+    @property
+    def behind_dropout(self) -> Stage:
+        """The stage for an input that `dropout` has been applied to."""
+        done = [m for m in self._entrance if isinstance(m, nn.Dropout)]
+        rest = [(path, m) for path, m in self.modules if not any(m is one for one in done)]
+        return replace(self, modules=tuple(rest))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether some dropout of the stage is active now."""
+        return any(isinstance(m, nn.Dropout) and m.p and m.training for _, m in self.modules)
+
+    @property
+    def _entrance(self) -> list[nn.Module]:
+        """The modules before the first one that changes numbers, dropout aside."""
+        modules = (module for _, module in self.modules)
+        return list(itertools.takewhile(lambda m: isinstance(m, PASSED_BY), modules))
 
     @property
     def reset_mechanism(self) -> str:
@@ -126,12 +145,23 @@ class Stage:
             _check_input(path, module, signal.shape[1:])
             if isinstance(module, nn.Dropout):
                 # Never in place, whatever the module says: the signal belongs to somebody else.
-                signal = functional.dropout(signal, module.p, module.training and drop)
+                signal = drop_out(signal, module.p if module.training and drop else 0.0)
             elif events and isinstance(module, nn.Conv2d):
                 signal = _convolve(signal, module)
             else:
                 signal = module(signal)
         return signal
+
+
+def drop_out(signal: Tensor, probability: float) -> Tensor:
+    """Apply dropout with the mask that `torch.nn.Dropout` draws for a contiguous tensor.
+
+    Torch draws it in the order of memory, which differs between backends where there are channels.
+    """
+    if not probability or signal.is_contiguous():
+        return functional.dropout(signal, probability)
+    kept = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
+    return signal * functional.dropout(kept, probability)
 
 
 def _convolve(spikes: Tensor, module: nn.Conv2d) -> Tensor:
@@ -305,13 +335,18 @@ def _check_new(path: str, leaky: snntorch.Leaky, stages: Sequence[Stage]) -> Non
 
 def _check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
     """Refuse a sample that a module would take for something else, or not at all."""
-    if isinstance(module, nn.Linear) and tuple(shape) != (module.in_features,):
+    if isinstance(module, nn.Linear) and tuple(shape) != (module.weight.shape[1],):
         raise ValueError(
-            f"{path} takes {module.in_features} features of each sample at each timestep; got "
+            f"{path} takes {module.weight.shape[1]} features of each sample at each timestep; got "
             f"shape {tuple(shape)}" + (": put nn.Flatten() before it" if len(shape) > 1 else "")
         )
     if isinstance(module, nn.Conv2d) and len(shape) != 3:
         raise ValueError(
             f"{path} takes spikes [T, B, C, H, W]; a timestep of a sample has the shape "
             f"{tuple(shape)} instead of [C, H, W]"
+        )
+    if isinstance(module, nn.Conv2d) and shape[0] != module.groups * module.weight.shape[1]:
+        raise ValueError(
+            f"{path} takes {module.groups * module.weight.shape[1]} channels; a timestep of a "
+            f"sample has the shape {tuple(shape)}, [C, H, W]"
         )

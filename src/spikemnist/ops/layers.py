@@ -8,11 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch.nn import functional
-
-from spikemnist._tensors import check_tensor
-from spikemnist.ops.dynamics import check_reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +40,7 @@ class Layer:
         Membrane before the first step, ``[B, N]``; zero when ``None``.
     dropout
         Probability with which a spike is dropped on its way to the next layer, drawn anew at
-        each timestep from torch's global generator.
+        each timestep from torch's global generator, as `torch.nn.Dropout` does for ``[T, B, N]``.
 
     Examples
     --------
@@ -142,7 +138,8 @@ def run_layers(
     Notes
     -----
     Sums over input spikes come in another order than in a matrix product, so a membrane within
-    rounding of the threshold may fire here and not there.
+    rounding of the threshold may fire here and not there. A weight that is infinite or not a number
+    has no effect while its input is silent, where a matrix product would make NaN of it.
 
     Examples
     --------
@@ -159,7 +156,6 @@ def run_layers(
     >>> activity.membrane.flatten(), activity.counts
     (tensor([2., 2., 2.]), tensor([3]))
     """
-    check_layers(spikes, layers)
     if record not in ("output", "all"):
         raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
     # Loads the compiler, which the package alone must not.
@@ -223,67 +219,10 @@ def run_pooled(
     >>> membrane.flatten()
     tensor([3.0000, 3.5000, 3.7500])
     """
-    if current.dim() != 5 or len(current) not in (1, num_steps) or num_steps < 1:
-        raise ValueError(
-            f"current must be [T, B, C, H, W] with {num_steps} timesteps, or one for all of them; "
-            f"got {tuple(current.shape)}"
-        )
-    if not 1 <= size <= LARGEST_WINDOW or layer.weight is not None:
-        raise ValueError(
-            f"size must lie in 1..{LARGEST_WINDOW}, and the layer have no weights; got {size}"
-        )
-    _, batch, channels, height, width = current.shape
-    count = channels * (height // size) * (width // size)
-    check_layers(current.new_empty((1, batch, count)), [layer])
-    _check("current", current, layer.beta.dtype, None)
     # Loads the compiler, which the package alone must not.
     from spikemnist.ops.event_driven import pooled
 
     return pooled.run_pooled(current, num_steps, size, layer, membranes=membranes)
-
-
-def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:
-    """Raise an error that names what does not fit: kernels look at nothing but addresses."""
-    check_tensor(spikes, "spikes", "[T, B, F]")
-    if spikes.dim() != 3 or len(spikes) < 1:
-        raise ValueError(
-            f"spikes must be [T, B, F] with at least one timestep; got {tuple(spikes.shape)}"
-        )
-    _, batch, features = spikes.shape
-    dtype = layers[0].beta.dtype
-    if dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"beta must be float32 or float64; got {dtype}")
-    for layer in layers:
-        if layer.weight is not None:
-            if layer.weight.dim() != 2 or layer.weight.shape[1] != features:
-                raise ValueError(
-                    f"weight must be [N, {features}], for the {features} features of the layer's "
-                    f"input; got {tuple(layer.weight.shape)}"
-                )
-            features = len(layer.weight)
-            if not features:
-                raise ValueError("weight must have at least one neuron; got (0, F)")
-        check_reset(layer.reset_mechanism)
-        if not 0 <= layer.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1); got {layer.dropout}")
-        one_or_each = ((), (1,), (features,))
-        _check("bias", layer.bias, dtype, ((features,),))
-        _check("beta", layer.beta, dtype, one_or_each)
-        _check("threshold", layer.threshold, dtype, one_or_each)
-        _check("initial", layer.initial, dtype, ((batch, features),))
-        _check("weight", layer.weight, dtype, None)
-
-
-def _check(
-    name: str, tensor: Tensor | None, dtype: torch.dtype, shapes: tuple[tuple[int, ...], ...] | None
-) -> None:
-    if tensor is None:
-        return
-    if tensor.dtype != dtype:
-        raise TypeError(f"{name} must have the dtype of beta, {dtype}; got {tensor.dtype}")
-    if shapes is not None and tuple(tensor.shape) not in shapes:
-        expected = " or ".join(map(str, shapes))
-        raise ValueError(f"{name} must have the shape {expected}; got {tuple(tensor.shape)}")
 
 
 def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -305,6 +244,10 @@ def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
     Raises
     ------
+    ValueError
+        When a shape does not fit.
+    TypeError
+        When dtypes are mixed, or others than float32 and float64.
     ImportError
         Where Numba is not installed.
 
@@ -349,6 +292,10 @@ def convolve_events(
 
     Raises
     ------
+    ValueError
+        When a shape does not fit.
+    TypeError
+        When dtypes are mixed, or others than float32 and float64.
     ImportError
         Where Numba is not installed.
 

@@ -44,6 +44,7 @@ class Features:
         self, parameters: ConvSTDPClassifier, weights: Array, shape: tuple[int, ...]
     ) -> None:
         single = np.float32
+        _check(weights, shape)
         self.size, channels, self.side, _ = weights.shape
         self.grid = Grid(channels, shape[0], shape[1], self.side, parameters.pool_size)
         self.contest = Contest(
@@ -73,7 +74,8 @@ class Features:
 
     def learn(self, spikes: Tensor, seen: int) -> None:
         """Learn from the images of a block, before which ``seen`` others came."""
-        arguments = (self.grid, self.contest, self._tiled, self._threshold, _list(spikes))
+        listed = self._list(spikes)
+        arguments = (self.grid, self.contest, self._tiled, self._threshold, listed)
         parallel(winners.learn_features, 1, *arguments, seen, self._wins)
 
     def see(self, spikes: Tensor) -> Array:
@@ -83,13 +85,27 @@ class Features:
             for size in (self.grid.height, self.grid.width)
         )
         found = np.empty((spikes.shape[1], rows * columns, self._threshold.size), np.uint8)
-        arguments = (self.grid, self._tiled, self._threshold, _list(spikes), found)
+        arguments = (self.grid, self._tiled, self._threshold, self._list(spikes), found)
         parallel(winners.see_features, len(found), *arguments, work=found.size * len(spikes))
         seen: Array = found[:, :, : self.size]
         return seen
 
+    def _list(self, spikes: Tensor) -> ByTimestep:
+        count = self.grid.channels * self.grid.height * self.grid.width
+        if spikes.dim() != 3 or spikes.shape[2] != count:
+            raise ValueError(f"spikes must be [T, B, {count}]; got {tuple(spikes.shape)}")
+        packed = events.pack(spikes)
+        assert packed is not None
+        return events.by_timestep(*packed)
 
-def _list(spikes: Tensor) -> ByTimestep:
-    packed = events.pack(spikes)
-    assert packed is not None
-    return events.by_timestep(*packed)
+
+def _check(weights: Array, shape: tuple[int, ...]) -> None:
+    """Raise an error unless kernels, which do not check bounds, can take these."""
+    square = weights.ndim == 4 and weights.shape[2] == weights.shape[3] and weights.size
+    if not square or len(shape) != 2 or min(shape) < weights.shape[2]:
+        raise ValueError(
+            "weights must be [N, C, K, K] for images of at least K x K pixels; "
+            f"got {weights.shape} and images of {shape}"
+        )
+    if weights.dtype != np.float32:
+        raise TypeError(f"weights must be float32; got {weights.dtype}")

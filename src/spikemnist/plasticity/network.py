@@ -143,6 +143,7 @@ class Layer:
 
     def set(self, weights: Array, theta: Array) -> None:
         """Give the neurons other weights and adaptations."""
+        _check(weights, theta)
         self.size, self.features = weights.shape
         tiles = tiles_of(self.size)
         tiled = np.zeros((tiles, self.features + 1, WIDTH), np.float32)
@@ -205,6 +206,11 @@ class Layer:
         parallel(competition.learn, 1, *arguments, self.presentation.min_spikes, counts, done)
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
+        if images.dim() != 2 or images.shape[1] != self.features:
+            raise ValueError(
+                f"images must be [B, {self.features}], for as many weights of each neuron; "
+                f"got {tuple(images.shape)}"
+            )
         encoder = self.presentation.encoder(attempt)
         seeds = splitmix.words(seed, numbers * self.presentation.attempts + attempt)
         words = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
@@ -223,3 +229,13 @@ class Layer:
         """Adaptation of the thresholds in mV, float32 ``[N]``, a copy."""
         theta: Array = self.neurons.theta.reshape(-1)[: self.size].copy()
         return theta
+
+
+def _check(weights: Array, theta: Array) -> None:
+    """Raise an error unless kernels, which do not check bounds, can take these."""
+    if weights.ndim != 2 or not weights.size or theta.shape != weights.shape[:1]:
+        raise ValueError(
+            f"weights must be [N, F] and theta [N]; got {weights.shape} and {theta.shape}"
+        )
+    if weights.dtype != np.float32 or theta.dtype != np.float32:
+        raise TypeError(f"weights and theta must be float32; got {weights.dtype} and {theta.dtype}")

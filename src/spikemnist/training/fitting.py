@@ -57,8 +57,9 @@ def fit(
     r"""Train a network by backpropagation through time with surrogate gradients.
 
     The same model, data, settings and seed give the same weights on the same machine with the
-    same number of threads, and so does a run that was killed and resumed. (Another number of
-    threads may sum a matrix product in another order, and so round differently.)
+    same number of threads. The engine's kernels give the same bits for any number of threads; the
+    convolutions, matrix products and batch normalisations that torch computes need not. A run that
+    was killed and resumed has the weights of one that was not.
 
     Parameters
     ----------

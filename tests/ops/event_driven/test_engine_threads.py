@@ -81,7 +81,7 @@ def different(given: Stack, *, count: int, inputs: bool = True) -> set[str]:
 
 @pytest.mark.usefixtures("where")
 @pytest.mark.parametrize("name", STACKS)
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, 3, 8])
 def test_the_same_bits_for_any_number_of_threads(name: str, count: int) -> None:
     """Gradients of the input aside: see below."""
     for _ in range(3):

@@ -1,12 +1,12 @@
 """The event-driven engine: kernels for the CPU that work only where a spike is.
 
-Importing it loads Numba. Its pieces, in the order in which data passes through them: `events`
-packs spikes into bits and lists them, and `signals` are what layers hand on; `forward`, `backward`
-with `weight_gradient`, and `separable` are the kernels of a layer, built of row operations (`bits`,
-`vector`, `rowwise`, `membranes`, `slopes`) on tiles of neurons (`tiles`); `layers` and `gradients`
-give the kernels what they need; `network` runs all layers, `autograd` makes torch know it, and
-`operators` its compiler. In front of neurons with pixels, `convolution` weighs spikes, and `pooled`
-pools and runs the neurons.
+Importing it loads Numba. Its pieces, in the order in which data passes through them: `bounds`
+validates shapes, dtypes and devices; `events` packs spikes into bits and lists them, and `signals`
+are what layers hand on; `forward`, `backward` with `weight_gradient`, and `separable` are the
+kernels of a layer, built of row operations (`bits`, `vector`, `rowwise`, `membranes`, `slopes`) on
+tiles of neurons (`tiles`); `layers` and `gradients` give the kernels what they need; `network` runs
+all layers, `autograd` makes torch know it, and `operators` its compiler. In front of neurons with
+pixels, `convolution` weighs spikes, and `pooled` pools and runs the neurons.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.event_driven import autograd, operators
+from spikemnist.ops.event_driven.bounds import check_dtype, check_layers
 from spikemnist.ops.event_driven.layers import Layer as Neurons
 from spikemnist.ops.event_driven.membranes import RESETS
 from spikemnist.ops.event_driven.network import Asked
@@ -42,6 +43,7 @@ def run_fused(
     layers, record, final
         As there.
     """
+    check_layers(spikes, layers)
     stack = [_neurons(layer) for layer in layers]
     tensors = [spikes, *(tensor for layer in stack for tensor in layer.tensors)]
     differentiable = any(tensor is not None and tensor.requires_grad for tensor in tensors)
@@ -93,9 +95,7 @@ def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     weight, bias
         ``[N, F]`` and ``[N]``.
     """
-    steps, batch, features = spikes.shape
-    if is_constant(spikes):
-        return weigh(spikes[:1], weight, bias).expand(steps, -1, -1)
+    check_dtype(weight.dtype)
     # All of it in one timestep of neurons that never fire: their membrane is their current.
     layer = Layer(
         weight=weight,
@@ -105,7 +105,9 @@ def weigh(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         reset_mechanism="none",
         spike_grad=Heaviside(),
     )
-    together = spikes.reshape(1, steps * batch, features)
-    (activity,) = run_fused(together, [layer], record="output", final=False)
+    check_layers(spikes, [layer])
+    steps = len(spikes)
+    seen = spikes[:1] if is_constant(spikes) else spikes
+    (activity,) = run_fused(seen.flatten(0, 1)[None], [layer], record="output", final=False)
     assert activity.membrane is not None
-    return activity.membrane.view(steps, batch, -1)
+    return activity.membrane.view(*seen.shape[:2], -1).expand(steps, -1, -1)

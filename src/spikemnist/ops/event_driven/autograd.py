@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.ops.event_driven import network
+from spikemnist.ops.event_driven.bounds import check_unchanged, forms_of
 from spikemnist.ops.event_driven.gradients import Gradients, Wanted
+from spikemnist.ops.event_driven.layers import Layer
 from spikemnist.ops.event_driven.network import Asked, Shown
 from spikemnist.ops.event_driven.signals import receive_dense
 from spikemnist.ops.reference import through_clamp
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
-
-    from spikemnist.ops.event_driven.layers import Layer
 
 TENSORS = 5
 """Of a layer: see `Layer.tensors`."""
@@ -58,7 +58,7 @@ class _Layers(torch.autograd.Function):
         ctx.stack, ctx.asked = stack, asked
         ctx.received = [signal._replace(words=None, dense=None) for signal in ran.received]
         ctx.prepared = [did.prepared for did in ran.did]
-        ctx.save_for_backward(
+        saved = (
             # Spikes are kept as bits; their dense form only where it was something else.
             spikes if ran.received[0].words is None else None,
             *[signal.words for signal in ran.received],
@@ -66,24 +66,32 @@ class _Layers(torch.autograd.Function):
             *[layer.kept for layer in ran.stack],
             *tensors,
         )
+        ctx.forms = forms_of(saved)
+        ctx.save_for_backward(*saved)
         flat = [tensor for one in network.shown(ran, asked) for tensor in one]
         return *flat, network.spike_counts(ran)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        spikes, *saved = found = ctx.saved_tensors
+        check_unchanged(ctx.forms, found)
         count = len(ctx.stack)
-        spikes, *saved = ctx.saved_tensors
         words, tiles, kept = (saved[i * count : (i + 1) * count] for i in range(3))
+        tensors = saved[3 * count :]
+        stack = [
+            Layer(*tensors[TENSORS * i : TENSORS * (i + 1)], *layer[TENSORS:])._replace(kept=bits)
+            for i, (layer, bits) in enumerate(zip(ctx.stack, kept, strict=True))
+        ]
         received = [
             signal._replace(words=bits) for signal, bits in zip(ctx.received, words, strict=True)
         ]
         if spikes is not None:
-            received[0] = receive_dense(spikes, ctx.stack[0].beta.dtype)
+            received[0] = receive_dense(spikes, stack[0].beta.dtype)
         _, _, _, needs_spikes, *needs = ctx.needs_input_grad
         needed = [needs[TENSORS * i : TENSORS * (i + 1)] for i in range(count)]
         of_input, of_layers = network.differentiate(
-            [layer._replace(kept=bits) for layer, bits in zip(ctx.stack, kept, strict=True)],
+            stack,
             received,
             tiles,
             ctx.prepared,
@@ -91,10 +99,10 @@ class _Layers(torch.autograd.Function):
             ctx.asked.record,
             [wanted_of(need, signal=i > 0 or needs_spikes) for i, need in enumerate(needed)],
         )
-        found: list[Tensor | None] = [None, None, None, of_input]
-        for layer, got, need in zip(ctx.stack, of_layers, needed, strict=True):
-            found += gradients_of(got, layer.beta, layer.threshold, need)
-        return tuple(found)
+        results: list[Tensor | None] = [None, None, None, of_input]
+        for layer, got, need in zip(stack, of_layers, needed, strict=True):
+            results += gradients_of(got, layer.beta, layer.threshold, need)
+        return tuple(results)
 
 
 def wanted_of(needed: Sequence[bool], *, signal: bool) -> Wanted:

@@ -23,6 +23,7 @@ from spikemnist._runtime.teams import borrowed, by_team
 from spikemnist._runtime.threads import parallel
 from spikemnist._runtime.tickets import next_unit
 from spikemnist.ops.event_driven import events
+from spikemnist.ops.event_driven.bounds import check_convolution, check_unchanged, forms_of
 from spikemnist.ops.event_driven.registers import WIDTH, at, clear
 from spikemnist.ops.event_driven.tiles import add_part, aligned_rows, put_part, tiles_of
 from spikemnist.ops.event_driven.vector import add_rows, scatter_row
@@ -74,6 +75,7 @@ def convolve(
     torch.Tensor or None
         ``[N, O, Y, X]``, the channels last in memory.
     """
+    check_convolution(spikes, weight, bias, stride, padding)
     outputs = len(weight)
     if outputs < (tiles_of(outputs) - 0.5) * WIDTH:
         return None  # more than half of a tile would be added for nothing
@@ -115,6 +117,7 @@ class _Convolved(torch.autograd.Function):
         tiles = _lay_out(weight)
         arguments = (listed, geometry, tiles.numpy(), begin.numpy(), out.numpy())
         parallel(run_convolution, images, *arguments, work=_work(listed, reach, outputs))
+        ctx.forms = forms_of((spikes, weight))
         ctx.save_for_backward(spikes, weight)
         ctx.settings = geometry, listed, bias is not None
         return out.movedim(3, 1)
@@ -122,7 +125,8 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        spikes, weight = ctx.saved_tensors
+        spikes, weight = saved = ctx.saved_tensors
+        check_unchanged(ctx.forms, saved)
         geometry, listed, biased = ctx.settings
         needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         of_spikes = None

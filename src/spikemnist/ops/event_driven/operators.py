@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spikemnist.ops.event_driven import layers, network
+from spikemnist.ops.event_driven import events, layers, network
 from spikemnist.ops.event_driven.autograd import gradients_of, wanted_of
+from spikemnist.ops.event_driven.bounds import (
+    check_backward,
+    check_codes,
+    check_masks,
+    check_spikes,
+    check_stack,
+    check_words,
+)
 from spikemnist.ops.event_driven.gradients import Gradients, Wanted
 from spikemnist.ops.event_driven.layers import Layer
 from spikemnist.ops.event_driven.network import Asked, Shown
@@ -90,6 +98,9 @@ def run_network(
         of the input.
     """
     stack = _stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
+    check_spikes(spikes)
+    check_stack(spikes.shape[1], spikes.shape[2], stack)
+    check_masks(spikes, stack, masks)
     asked = Asked(record, final, keep)
     ran = network.run(spikes, stack, [mask if mask.numel() else None for mask in masks], asked)
     outputs = list[Tensor]()
@@ -147,13 +158,17 @@ def differentiate_network(
     """
     stack = _stack_of(weights, biases, betas, thresholds, initials, resets, slopes, scales)
     stack = [layer._replace(kept=_some(bits)) for layer, bits in zip(stack, kept, strict=True)]
-    count = len(stack)
+    count, (batch, steps, _) = len(stack), words[0].shape
+    check_words((steps, batch, features), stack, words)
+    received = _received(stack, spikes, features, counts, words)
+    of_loss = [[_some(gradient) for gradient in loss[3 * i : 3 * i + 3]] for i in range(count)]
+    check_backward((steps, batch, features), stack, received, tiles, of_loss)
     of_input, of_layers = network.differentiate(
         stack,
-        _received(stack, spikes, features, counts, words),
+        received,
         tiles,
         [None] * count,
-        [[_some(gradient) for gradient in loss[3 * i : 3 * i + 3]] for i in range(count)],
+        of_loss,
         record,
         [Wanted(*wanted[4 * i : 4 * i + 4]) for i in range(count)],
     )
@@ -348,6 +363,7 @@ def _stack_of(
     scales: Sequence[float],
 ) -> list[Layer]:
     """Put layers together of the lists that `run_network` takes."""
+    check_codes(resets, slopes)
     return [
         Layer(
             weight if weight.dim() == 2 else None,
@@ -368,15 +384,14 @@ def _stack_of(
 def _received(
     stack: Sequence[Layer], spikes: Tensor, features: int, counts: Tensor, words: Sequence[Tensor]
 ) -> list[Signal]:
-    """Return what each layer received."""
-    of_input, *of_layers = counts.numpy()
+    """Return what each layer received; the spikes are counted anew, as lists are made by it."""
     if _are_spikes(counts):
-        signals = [receive_words(features, words[0], of_input)]
+        signals = [receive_words(features, words[0], events.count(words[0]))]
     else:
         signals = [receive_dense(spikes, stack[0].beta.dtype)]
-    for layer, fired, number in zip(stack[:-1], words[1:], of_layers[:-1], strict=True):
+    for layer, fired in zip(stack[:-1], words[1:], strict=True):
         size = layers.layer_size(signals[-1], layer)
-        signals.append(layers.pass_on(fired, number, layer, size))
+        signals.append(layers.pass_on(fired, events.count(fired), layer, size))
     return signals
 
 

@@ -29,6 +29,7 @@ from spikemnist.ops.event_driven.backward import (
     step_back,
     step_back_to_zero,
 )
+from spikemnist.ops.event_driven.bounds import check_pooled, check_unchanged, forms_of
 from spikemnist.ops.event_driven.forward import Neurons
 from spikemnist.ops.event_driven.layers import array_of, clamped, nothing
 from spikemnist.ops.event_driven.membranes import RESETS, ZERO, step
@@ -97,6 +98,7 @@ def run_pooled(
     spikes, membrane : torch.Tensor
         ``[T, B, C, H // size, W // size]`` each, the channels last in memory.
     """
+    check_pooled(current, layer, steps, size)
     _, _, channels, height, width = current.shape
     shape = (channels, height // size, width // size)
 
@@ -167,7 +169,9 @@ class _Pooled(torch.autograd.Function):
         spikes, membrane, places = _run(
             current, beta, threshold, initial, steps, size, reset, kept=True
         )
-        ctx.save_for_backward(membrane, places, beta, threshold, initial)
+        saved = membrane, places, beta, threshold, initial
+        ctx.forms = forms_of(saved)
+        ctx.save_for_backward(*saved)
         ctx.settings = (tuple(current.shape), size, reset, slope)
         ctx.set_materialize_grads(False)
         return spikes, membrane
@@ -179,7 +183,8 @@ class _Pooled(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         if of_spikes is None and of_membrane is None:
             return (None,) * 8
-        membrane, places, beta, threshold, initial = ctx.saved_tensors
+        membrane, places, beta, threshold, initial = saved = ctx.saved_tensors
+        check_unchanged(ctx.forms, saved)
         shape, size, reset, (kind, first, second) = ctx.settings
         needs_current, needs_beta, needs_threshold, needs_initial, *_ = ctx.needs_input_grad
         batch, count = membrane.shape[1], membrane.shape[2:].numel()
