@@ -110,7 +110,7 @@ class Stdp(Source):
     """Passes over the training images."""
 
     theta_plus: float | None = None
-    """What a spike adds to a threshold, in mV; by the number of neurons when left out."""
+    """Step of a threshold at a spike, in mV; by the numbers of neurons and images when left out."""
 
     voting: Literal["proportional", "assigned"] = "proportional"
     """How spikes vote for a class: for all that a neuron responds to, or for the one that it is
@@ -186,7 +186,7 @@ class Encode(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(Common):
-    """Draw what a trained network does with one image of its test set."""
+    """Draw what a trained network does with one image of its test set, or what STDP has learned."""
 
     run: Positional[Path]
     """Run folder."""
