@@ -28,6 +28,9 @@ LEVEL = 2 / 3
 """Mean adaptation at which all neurons take part, as a share of the way from the threshold to the
 excitatory reversal potential."""
 
+FARTHEST = 10
+"""Factor up to which the step that reaches the level is extrapolated."""
+
 MONOPOLY = 0.25
 """Share of all spikes from which a neuron is reported."""
 
@@ -97,9 +100,8 @@ def _higher(mean: float, theta_plus: float, level: float) -> str:
         return ""
     if not theta_plus:
         return "thresholds do not adapt, try theta_plus=None"
-    if mean <= 0:
-        return ""
+    factor = level / max(mean, level / FARTHEST)
     return (
         f"thresholds rose by {mean:.2g} mV of some {level:.2g}, "
-        f"try theta_plus={theta_plus * level / mean:.2g}"
+        f"try theta_plus={theta_plus * factor:.2g}"
     )
