@@ -57,7 +57,7 @@ def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
 
 def learned_fields() -> Figure:
     train, _ = load_digits()
-    classifier = STDPClassifier(n_neurons=100, theta_plus=0.05)
+    classifier = STDPClassifier(n_neurons=100)
     classifier.fit(train.images, train.labels)
     return viz.receptive_fields(classifier, neurons=range(42))
 

@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import numpy as np
 import pytest
 from command import environment, spikemnist
+from matplotlib.image import imread
 
+from spikemnist.cli import main
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", "thresholds"}
 
@@ -26,7 +26,7 @@ PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", 
 def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return the folder of a run, and what it said."""
     folder = tmp_path_factory.mktemp("stdp")
-    words = ("--neurons", 30, "--theta-plus", 0.02, "--out", "run")
+    words = ("--neurons", 30, "--out", "run")
     return folder / "run", spikemnist("stdp", *words, cwd=folder).stdout
 
 
@@ -38,10 +38,11 @@ def test_what_a_run_leaves_behind(learned: tuple[Path, str]) -> None:
         *("config.json", "metrics.csv", "model.safetensors", "checkpoint.safetensors"),
     }
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert (config["command"], config["neurons"], config["theta_plus"]) == ("stdp", 30, 0.02)
+    assert (config["command"], config["neurons"], config["theta_plus"]) == ("stdp", 30, None)
     with (folder / "metrics.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["images"] for row in rows] == ["4096"]
+    assert [int(row["images"]) for row in rows] == list(range(640, 5000, 320))
+    assert "learned with      --theta-plus 0.015, learning rate 0.02\n" in said
     assert float(said.split()[2].rstrip("%")) > 60
     assert "of 1,000 images" in said
     assert STDPClassifier.load(folder / "model.safetensors").n_images_seen_ == 5000
@@ -49,14 +50,14 @@ def test_what_a_run_leaves_behind(learned: tuple[Path, str]) -> None:
 
 def test_evaluate_says_the_same_in_another_process(learned: tuple[Path, str]) -> None:
     folder, said = learned
-    assert spikemnist("evaluate", folder, cwd=folder).stdout == "".join(said.splitlines(True)[:3])
+    assert spikemnist("evaluate", folder, cwd=folder).stdout == "".join(said.splitlines(True)[:4])
 
 
 def test_a_finished_run_resumes_to_the_same(learned: tuple[Path, str]) -> None:
     folder, said = learned
     before = (folder / "model.safetensors").read_bytes()
     again = spikemnist("stdp", "--resume", "--out", folder, cwd=folder).stdout
-    assert again.splitlines()[:3] == said.splitlines()[:3]
+    assert again.splitlines()[:4] == said.splitlines()[:4]
     assert (folder / "model.safetensors").read_bytes() == before
 
 
@@ -81,12 +82,49 @@ def test_wrong_requests(words: tuple[object, ...], message: str, learned: tuple[
 
 def test_commands_know_whose_run_it_is(learned: tuple[Path, str], run: Path) -> None:
     folder, _ = learned
-    result = spikemnist("plot", folder, cwd=folder, code=2)
-    assert "is a run of `spikemnist stdp`, not of `train`" in result.stderr
     result = spikemnist("stdp", "--resume", "--out", run, cwd=folder, code=2)
     assert "is a run of `spikemnist train`, not of `stdp`" in result.stderr
-    result = spikemnist("evaluate", folder, "--energy", cwd=folder, code=2)
-    assert "it takes no --energy" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("evaluate", "--energy"), "energy is counted for the layers of `spikemnist train` only"),
+        (("evaluate", "--memory", "DRAM"), "Leave --energy, --technology and --memory out"),
+        (("evaluate", "--backend", "reference"), "leave --backend and --device out"),
+        (("plot", "--index", "3"), "whose pictures show all images: leave --index out"),
+        (("plot", "--seed", "3"), "whose pictures show all images: leave --seed out"),
+    ],
+)
+def test_what_a_run_of_stdp_does_not_have_is_refused_in_a_sentence(
+    words: tuple[str, ...],
+    message: str,
+    learned: tuple[Path, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command, *options = words
+    assert main([command, str(learned[0]), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_plot_draws_the_pictures_of_a_run_again(
+    learned: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = learned
+    assert main(["plot", str(folder), "--out", str(tmp_path)]) == 0
+    assert {Path(line).stem for line in capsys.readouterr().out.split()} == PICTURES
+    for name in PICTURES:
+        first, again = (imread(where / f"{name}.png") for where in (folder, tmp_path))
+        assert np.array_equal(first, again), name
+
+
+@pytest.mark.parametrize("command", ["plot", "evaluate"])
+def test_a_run_that_has_not_ended_says_how_to_end_it(
+    command: str, learned: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_bytes((learned[0] / "config.json").read_bytes())
+    assert main([command, str(tmp_path)]) == 2
+    assert "has no model.safetensors, as the run has not ended" in capsys.readouterr().err
 
 
 def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:
@@ -101,6 +139,8 @@ def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:
     assert "features appear   in " in said
     again = spikemnist("evaluate", "run", cwd=tmp_path).stdout
     assert again == "".join(said.splitlines(True)[:2])
+    drawn = spikemnist("plot", "run", "--out", "pictures", cwd=tmp_path).stdout.split()
+    assert {Path(file).name for file in drawn} == {"receptive_fields.png", "confusion.png"}
     classifier = ConvSTDPClassifier.load(tmp_path / "run" / "model.safetensors")
     assert (classifier.n_features, classifier.random_state) == (8, 1)
 
@@ -109,7 +149,7 @@ def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:
 def test_ctrl_c_and_resume_end_where_an_undisturbed_run_does(
     learned: tuple[Path, str], tmp_path: Path
 ) -> None:
-    words = ("stdp", "--neurons", "30", "--theta-plus", "0.02", "--out", "run")
+    words = ("stdp", "--neurons", "30", "--out", "run")
     process = subprocess.Popen(
         [sys.executable, "-m", "spikemnist", *words],
         cwd=tmp_path,

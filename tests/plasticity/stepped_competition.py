@@ -126,6 +126,7 @@ class Stepped:
         room = (p.max_weight - self.weights[n]) ** p.weight_dependence
         changed = self.weights[n] + p.learning_rate * (trace - p.target_trace) * room
         self.weights[n] = changed.clip(0, p.max_weight)
+        # One presentation at a time says nothing of how many there will be.
         self.theta[n] += 0.05 * len(self.weights) / 400 if p.theta_plus is None else p.theta_plus
 
     def _after(self, counts: np.ndarray) -> None:

@@ -5,8 +5,6 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import SEEDS
 
 from spikemnist.plasticity import assign_classes, class_scores
-from spikemnist.plasticity.assignment import UNASSIGNED, Responses, warn_of_idle
+from spikemnist.plasticity.assignment import UNASSIGNED, Responses
 
 SIZES = st.integers(1, 6)
 
@@ -76,17 +74,6 @@ def test_an_image_has_the_same_votes_whichever_others_there_are(seed: int, neuro
         assert np.array_equal(
             class_scores(counts[b : b + 1], responses, "proportional")[0], together[b]
         )
-
-
-def test_idle_and_monopolising_neurons_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"2 of 10 neurons never fired"):
-        warn_of_idle(np.array([0, 0, 5, 5, 5, 5, 5, 5, 5, 5]))
-    with pytest.warns(UserWarning, match=r"neuron 3 made 31% of all spikes"):
-        warn_of_idle(np.array([1, 1, 1, 4, 1, 1, 1, 1, 1, 1]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_idle(np.array([9, 1, 1, 1]))  # of four, somebody makes a quarter in any case
-        warn_of_idle(np.array([3, 1, 1, 1, 1, 1, 1, 1, 1, 1]))
 
 
 def test_a_way_to_vote_that_there_is_not() -> None:

@@ -17,6 +17,7 @@ from stepped_competition import Stepped
 from strategies import SEEDS
 
 from spikemnist.plasticity import STDPClassifier, network
+from spikemnist.plasticity.homeostasis import pace
 from spikemnist.plasticity.network import Layer
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def begin(parameters: STDPClassifier, features: int) -> tuple[Layer, Stepped]:
     """Return a layer and the same in double precision, before they have learned anything."""
     weights = network.first_weights(parameters, features)
     theta = np.linspace(0, 2, len(weights), dtype=np.float32)
-    return network.build(parameters, weights, theta), Stepped(parameters, weights, theta)
+    return network.build(parameters, weights, theta, pace(parameters)), Stepped(
+        parameters, weights, theta
+    )
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -328,12 +331,12 @@ def test_inhibition_is_felt_a_timestep_later() -> None:
     """Two neurons of the same weights fire together: neither is in time to stop the other."""
     parameters = small(4, n_neurons=2, max_rate=1000.0, inhibition=1000.0)
     weights = np.full((2, 4), 3.0, np.float32)
-    layer = network.build(parameters, weights, np.zeros(2, np.float32))
+    layer = network.build(parameters, weights, np.zeros(2, np.float32), pace(parameters))
     white = torch.ones(1, 4)
     both = layer.respond(white, 0)
     assert both[0, 0] == both[0, 1] > 0
     # Input of 7 mV in each timestep reaches a threshold 3 mV higher later, which is too late.
-    apart = network.build(parameters, weights, np.array([0, 3], np.float32))
+    apart = network.build(parameters, weights, np.array([0, 3], np.float32), pace(parameters))
     first, second = apart.respond(white, 0)[0]
     assert first > 0
     assert second == 0

@@ -248,15 +248,41 @@ def test_a_copy_predicts_the_same_and_learns_on_its_own(
 def test_the_history_has_a_row_for_each_window_but_the_first(
     fitted: STDPClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fitted.accuracy_history_.shape == (0, 2)  # fewer than two windows
-    monkeypatch.setattr(learning, "WINDOW", 100)
-    history = small().fit(IMAGES, LABELS, progress=False).accuracy_history_
-    # Windows end with blocks of 64 images.
-    assert history[:, 0].tolist() == [256, 384]
+    # Windows end with blocks of 64 images; the last block, of 16, is too short for one.
+    history = fitted.accuracy_history_
+    assert history[:, 0].tolist() == [128, 192, 256, 320, 384]
     assert ((history[:, 1] > 0.5) & (history[:, 1] <= 1)).all()
-    several = twice().fit(IMAGES, LABELS, progress=False).accuracy_history_
-    assert several[:, 0].tolist() == [256, 384, 528, 656, 784]
-    assert np.array_equal(several[:2], history)
+    monkeypatch.setattr(learning, "WINDOWS", 4)
+    coarse = small().fit(IMAGES, LABELS, progress=False).accuracy_history_
+    assert coarse[:, 0].tolist() == [256, 384]
+    several = twice(passes=3).fit(IMAGES, LABELS, progress=False).accuracy_history_
+    assert several[:, 0].tolist() == [656, 992]
+    # Where it is not known how many images follow, windows are those of a long training.
+    assert small().partial_fit(IMAGES, LABELS).accuracy_history_.shape == (0, 2)
+
+
+@pytest.mark.parametrize(("total", "window"), [(16, 1), (5000, 312), (60_000, 2000), (None, 2000)])
+def test_few_images_make_short_windows(total: int | None, window: int) -> None:
+    assert learning.Progress(2, 2, "assigned", total).window == window
+
+
+def test_a_window_is_judged_by_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By as many as hold ``WINDOW`` images, which are taken note of however short they are."""
+    monkeypatch.setattr(learning, "WINDOW", 4)
+    progress = learning.Progress(2, 2, "assigned", 32)
+    assert progress.window == 2
+    first, second = np.array([[3, 0]]), np.array([[0, 3]])
+    for counts, label in ((first, 0), (second, 1), (second, 1), (second, 1), (second, 1)):
+        progress.add(counts.repeat(2, 0), np.array([label, label]))
+    assert progress.history == [(4, 0.0), (6, 1.0), (8, 1.0), (10, 1.0)]
+    assert progress.recent.images.tolist() == [0, 4]  # the oldest are forgotten
+    arrays, numbers = progress.state()
+    again = learning.Progress(2, 2, "assigned")
+    again.restore(arrays, numbers)
+    for each in (progress, again):
+        each.add(first.repeat(2, 0), np.array([0, 0]))
+    assert again.history == progress.history
+    assert again.recent.spikes.tolist() == progress.recent.spikes.tolist()
 
 
 def test_a_window_is_judged_by_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:

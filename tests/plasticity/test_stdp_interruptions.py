@@ -159,7 +159,7 @@ def test_the_history_survives_an_interruption(
 ) -> None:
     monkeypatch.setattr(learning, "WINDOW", 100)
     whole = twice().fit(IMAGES, LABELS, progress=False)
-    assert whole.accuracy_history_.shape == (5, 2)
+    assert whole.accuracy_history_.shape == (11, 2)
     with monkeypatch.context() as here:
         after(6, here, lambda: (_ for _ in ()).throw(ConnectionError()))
         here.setattr(passes, "SAVED_EVERY", 64)
@@ -178,7 +178,7 @@ def brighter() -> np.ndarray:
 DIFFERENT = {
     "neurons": ({"n_neurons": 21}, {}, r"n_neurons was 20, is 21"),
     "passes": ({"passes": 3}, {}, r"passes was 2, is 3"),
-    "threshold": ({"theta_plus": None}, {}, r"theta_plus was 0.5, is None"),
+    "threshold": ({"theta_plus": None}, {}, r"theta_plus was 0.5, is 0.05"),
     "voting": ({"voting": "assigned"}, {}, r"voting was 'proportional', is 'assigned'"),
     "seed": ({"random_state": 1}, {}, r"random_state was 0, is 1"),
     "several": ({"n_neurons": 5, "rest": 1.0}, {}, r"n_neurons was 20, is 5; rest was 150.0, is 1"),

@@ -173,7 +173,9 @@ class Stdp(Source):
         float | None,
         MILLIVOLTS,
         option(
-            "rise of a threshold with each spike, in mV", "MV", absent="by the number of neurons"
+            "rise of a threshold with each spike, in mV",
+            "MV",
+            absent="by the numbers of neurons and images",
         ),
     ] = None
     voting: Annotated[
@@ -251,7 +253,7 @@ class Encode(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(Common):
-    """Draw what a trained network does with one image of its test set."""
+    """Draw what a trained network does with one image of its test set, or what STDP has learned."""
 
     run: Annotated[Positional[Path], arg(help="run folder", metavar="RUN")]
     data: Annotated[

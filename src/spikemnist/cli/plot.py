@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spikemnist import viz
-from spikemnist.cli import pictures, runs, sources
+from spikemnist.cli import pictures, runs, sources, stdp
 from spikemnist.cli.errors import request
 from spikemnist.cli.evaluate import load, model_file, test_set
 from spikemnist.energy import measure_energy
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def run(command: Plot) -> int:
     """Draw what the network of a run does with one test image."""
+    if runs.is_stdp(command.run):
+        return stdp.plot(command)
     runs.read_config(command.run)  # a model file alone is no run
     with request("--device"):
         device = select_device(command.device)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import INTERRUPTED, request
-from spikemnist.cli.options import Stdp
+from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
+from spikemnist.cli.options import Evaluate, Plot, Stdp
 from spikemnist.cli.wording import command_line, count, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.checks import check_convolution, check_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from spikemnist.cli.options import Evaluate
     from spikemnist.plasticity import STDPEvaluation
 
     Classifier = STDPClassifier | ConvSTDPClassifier
@@ -55,7 +55,7 @@ def run(command: Stdp) -> int:
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
     drawn = _draw(classifier, figures, folder)
-    _tell(figures)
+    _tell(figures, classifier)
     print(
         f"time              {learned:.1f} s of learning and assigning, "
         f"{time.perf_counter() - started:.1f} s in all\n"
@@ -68,17 +68,62 @@ def run(command: Stdp) -> int:
 def evaluate(command: Evaluate) -> int:
     """Test what a run of ``spikemnist stdp`` has learned."""
     with request():
-        if command.energy or command.backend or command.device not in ("auto", "cpu"):
+        if command.energy or command.technology != Evaluate.technology or command.memory:
             raise ValueError(
-                f"{command.run} is a run of `spikemnist stdp`: it takes no --energy, --backend or "
-                "--device"
+                f"{command.run} is a run of `spikemnist stdp`, and energy is counted for the "
+                "layers of `spikemnist train` only: neurons that inhibit one another do other "
+                "operations. Leave --energy, --technology and --memory out; spikes per image are "
+                "printed without them"
+            )
+        if command.backend or command.device not in ("auto", "cpu"):
+            raise ValueError(
+                f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU in one "
+                "way only: leave --backend and --device out"
             )
     stored = runs.read_config(command.run, Stdp)
-    root = command.root if command.data or command.root else stored["root"]
-    _, test = _images(command.data or stored["data"], root)
-    kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
-    _tell(kind.load(command.run / runs.MODEL).evaluate(*test))
+    classifier = _learned(command.run, stored)
+    _tell(classifier.evaluate(*_test_images(command, stored)), classifier)
     return 0
+
+
+def plot(command: Plot) -> int:
+    """Draw again what a run of ``spikemnist stdp`` has learned."""
+    with request():
+        for name in ("index", "seed"):
+            if getattr(command, name) != getattr(Plot, name):
+                raise ValueError(
+                    f"{command.run} is a run of `spikemnist stdp`, whose pictures show all images: "
+                    f"leave --{name} out"
+                )
+        if command.device not in ("auto", "cpu"):
+            raise ValueError(
+                f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU: leave "
+                "--device out"
+            )
+    stored = runs.read_config(command.run, Stdp)
+    classifier = _learned(command.run, stored)
+    figures = classifier.evaluate(*_test_images(command, stored))
+    for path in _draw(classifier, figures, command.out or command.run):
+        print(path)
+    return 0
+
+
+def _learned(folder: Path, stored: Mapping[str, Any]) -> Classifier:
+    """Return what a finished run has learned.
+
+    Raises
+    ------
+    WrongRequest
+        When the run has not ended.
+    """
+    file = folder / runs.MODEL
+    if not file.is_file():
+        raise WrongRequest(
+            f"{folder} has no {runs.MODEL}, as the run has not ended: continue with "
+            f"`{command_line('spikemnist', 'stdp', '--resume', '--out', folder)}`"
+        )
+    kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
+    return kind.load(file)
 
 
 def _classifier(command: Stdp) -> Classifier:
@@ -124,6 +169,14 @@ def _images(data: str, root: Path | None) -> tuple[tuple[Any, Any], tuple[Any, A
     return (train.images, train.labels), (test.images, test.labels)  # type: ignore[union-attr]
 
 
+def _test_images(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the test set of the run, or of the one asked for."""
+    data = command.data or stored["data"]
+    sources.check_root(data, command.root)
+    root = command.root if command.data or command.root else stored["root"]
+    return _images(data, root)[1]
+
+
 def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:
@@ -148,19 +201,21 @@ def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list
     return drawn
 
 
-def _tell(figures: STDPEvaluation) -> None:
+def _tell(figures: STDPEvaluation, classifier: Classifier) -> None:
     error = (figures.accuracy * (1 - figures.accuracy) / figures.samples) ** 0.5
     votes = ", ".join(f"{name} {share:.2%}" for name, share in figures.votes.items())
     lines = [
         f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, "
         f"standard error {error:.2%}"
     ]
-    if "readout" in figures.votes:
+    if isinstance(classifier, ConvSTDPClassifier):
         lines += [f"features appear   in {figures.spikes_per_image:.1f} cells of an image"]
     else:
         lines += [
             f"by vote           {votes}",
             f"spikes per image  {figures.spikes_per_image:.1f}; "
             f"silent for {figures.silent:.1%} of the images",
+            f"learned with      --theta-plus {classifier.theta_plus_:.3g}, "
+            f"learning rate {classifier.learning_rate_:.3g}",
         ]
     print("\n".join(lines))

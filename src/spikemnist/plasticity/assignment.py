@@ -5,7 +5,6 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 Voting = Literal["proportional", "assigned"]
 VOTINGS: tuple[str, ...] = get_args(Voting)
 """How spikes vote: see `class_scores`."""
-
-MONOPOLY = 0.25
-"""Share of all spikes from which a neuron is reported."""
 
 UNASSIGNED = -1
 """The class of a neuron that never fired."""
@@ -60,6 +56,18 @@ class Responses:
         """Add images: their spikes ``[B, N]``, and classes in 0..C-1 ``[B]``."""
         np.add.at(self.spikes, labels, counts)
         np.add.at(self.images, labels, 1)
+
+    def __iadd__(self, other: Responses) -> Responses:
+        """Add the images of others."""
+        self.spikes += other.spikes
+        self.images += other.images
+        return self
+
+    def __isub__(self, other: Responses) -> Responses:
+        """Take away images that were added."""
+        self.spikes -= other.spikes
+        self.images -= other.images
+        return self
 
     @property
     def mean(self) -> Array:
@@ -141,27 +149,3 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     # Not a matrix product, whose roundings depend on how many images there are: votes may be even.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores
-
-
-def warn_of_idle(spikes: Array) -> None:
-    """Warn of neurons that never fire, and of one that fires for all the others.
-
-    Parameters
-    ----------
-    spikes
-        Of each neuron for all images, ``[N]``.
-    """
-    dead = int((spikes == 0).sum())
-    if dead:
-        warnings.warn(
-            f"{dead} of {len(spikes)} neurons never fired: more neurons than the images need, "
-            "too few images for all thresholds to rise, or too much inhibition",
-            stacklevel=3,
-        )
-    share = spikes.max() / max(spikes.sum(), 1)
-    if len(spikes) * MONOPOLY > 1 and share > MONOPOLY:
-        warnings.warn(
-            f"neuron {int(spikes.argmax())} made {share:.0%} of all spikes: raise theta_plus, "
-            "so that a neuron that fires often needs more to fire again, or show more images",
-            stacklevel=3,
-        )

@@ -32,7 +32,6 @@ POSITIVE = (
     "tau_excitation",
     "tau_inhibition",
     "tau_theta",
-    "learning_rate",
     "tau_trace",
     "max_weight",
     "total_weight",
@@ -82,15 +81,17 @@ def check_parameters(classifier: STDPClassifier) -> None:
     given = classifier.get_params()
     for name, least in WHOLE.items():
         _check_whole(name, given[name], least)
+    learning_rate, theta_plus = given["learning_rate"], given["theta_plus"]
+    if learning_rate is not None and not (_is_finite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate must be None or positive; got {learning_rate!r}")
+    if theta_plus is not None and not (_is_finite(theta_plus) and theta_plus >= 0):
+        raise ValueError(f"theta_plus must be None or at least 0; got {theta_plus!r}")
     for name in (*POSITIVE, *NOT_NEGATIVE, *POTENTIALS):
         if not _is_finite(given[name]):
             raise ValueError(f"{name} must be a finite number; got {given[name]!r}")
     for name in POSITIVE:
         if given[name] <= 0:
             raise ValueError(f"{name} must be positive; got {given[name]}")
-    theta_plus = given["theta_plus"]
-    if theta_plus is not None and not (_is_finite(theta_plus) and theta_plus >= 0):
-        raise ValueError(f"theta_plus must be None or at least 0; got {theta_plus!r}")
     for name in NOT_NEGATIVE:
         if given[name] < 0:
             raise ValueError(f"{name} must not be negative; got {given[name]}")

@@ -131,6 +131,7 @@ class Learned(Estimator):
         metadata = {
             "parameters": self.plain_params(),
             "classes": self.classes_.tolist(),
+            "pace": layer.pace._asdict(),
             "progress": numbers,
         }
         return files.write(path, files.CLASSIFIER, arrays, metadata)
@@ -144,6 +145,16 @@ class Learned(Estimator):
     def theta_(self) -> Array:
         """Adaptation of the thresholds in mV, float32 ``[N]``."""
         return self._fitted_layer().theta
+
+    @property
+    def theta_plus_(self) -> float:
+        """Step of the threshold at a spike with which it learned, in mV."""
+        return self._fitted_layer().pace.theta_plus
+
+    @property
+    def learning_rate_(self) -> float:
+        """Learning rate with which it learned."""
+        return self._fitted_layer().pace.learning_rate
 
     @property
     def responses_(self) -> Array:

@@ -5,8 +5,10 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from spikemnist.plasticity.assignment import Responses, class_scores
@@ -28,64 +30,101 @@ RESPONDING = 256
 """Images that are responded to at a time: the threads share them."""
 
 WINDOW = 2000
-"""Images over which the running accuracy is estimated, after as many for the assignments."""
+"""Images that assign neurons while they learn, and at most as many for a running accuracy."""
+
+WINDOWS = 16
+"""Running accuracies of a short training, and the one without a judgement."""
 
 
 class Progress:
     """What is known while a layer learns.
 
+    Images come in windows. The assignments by the windows before, `WINDOW` images of them or as
+    many as there are, judge the images of a window: its running accuracy.
+
     Parameters
     ----------
-    num_classes, num_neurons
+    num_classes, num_neurons : int
         ``C`` and ``N``.
-    voting
+    voting : str
         As `spikemnist.plasticity.class_scores` takes it.
+    total : int, optional
+        Images that there will be, if that is known: few of them make short windows.
 
     Attributes
     ----------
-    seen
+    seen : int
         Images so far.
-    history
-        For each window but the first: how many images had been seen at its end, and the accuracy
-        in it by the assignments of the window before.
+    history : list of tuple
+        Images so far and the accuracy, at the end of each window but the first.
+    window : int
+        Images of a window, which ends with a block.
     """
 
-    def __init__(self, num_classes: int, num_neurons: int, voting: str) -> None:
+    def __init__(
+        self, num_classes: int, num_neurons: int, voting: str, total: int | None = None
+    ) -> None:
         self.seen, self.right = 0, 0
         self.history: list[tuple[int, float]] = []
         self.voting = voting
+        self.window = WINDOW if total is None else min(WINDOW, max(1, total // WINDOWS))
         self.before, self.now = (Responses(num_classes, num_neurons) for _ in range(2))
+        self._windows: deque[Responses] = deque()
 
     def add(self, counts: Array, labels: Array) -> None:
         """Take note of what the neurons did for images, ``[B, N]``, of classes ``[B]``."""
-        if self.before.images.any():
+        if self._windows:
             scores = class_scores(counts, self.before.mean, self.voting)
             self.right += int((scores.argmax(1) == labels).sum())
         self.now.add(counts, labels)
         self.seen += len(labels)
-        if self.now.images.sum() >= WINDOW:
-            if self.before.images.any():
+        if self.now.images.sum() >= self.window:
+            if self._windows:
                 self.history.append((self.seen, self.right / int(self.now.images.sum())))
-            fresh = Responses(*self.now.spikes.shape)
-            self.before, self.now, self.right = self.now, fresh, 0
+            self._close()
+
+    def _close(self) -> None:
+        """Begin a new window, and forget the oldest ones as far as `WINDOW` images are left."""
+        self._windows.append(self.now)
+        self.before += self.now
+        while self.before.images.sum() - self._windows[0].images.sum() >= WINDOW:
+            self.before -= self._windows.popleft()
+        self.now, self.right = Responses(*self.now.spikes.shape), 0
 
     @property
     def recent(self) -> Responses:
-        """What the neurons did for the last one or two windows."""
+        """What the neurons did for the images that assign them, and for those since."""
         recent = Responses(*self.now.spikes.shape)
-        recent.spikes += self.before.spikes + self.now.spikes
-        recent.images += self.before.images + self.now.images
+        recent += self.before
+        recent += self.now
         return recent
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and numbers from which `restore` rebuilds it."""
-        arrays = self.before.state("before") | self.now.state("now")
-        return arrays, {"seen": self.seen, "right": self.right, "history": self.history}
+        shape = (-1, *self.now.spikes.shape)
+        arrays = self.now.state("now") | {
+            "before.spikes": np.array([w.spikes for w in self._windows], np.int64).reshape(shape),
+            "before.images": np.array([w.images for w in self._windows], np.int64).reshape(
+                shape[:2]
+            ),
+        }
+        numbers = {"seen": self.seen, "right": self.right, "history": self.history}
+        return arrays, {**numbers, "window": self.window}
 
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
         """Become what `state` described."""
-        self.before.restore("before", arrays)
         self.now.restore("now", arrays)
+        # Files from before windows were kept apart hold one, which may have no images.
+        spikes = arrays["before.spikes"].reshape(-1, *self.now.spikes.shape)
+        images = arrays["before.images"].reshape(-1, *self.now.images.shape)
+        self._windows.clear()
+        self.before = Responses(*self.now.spikes.shape)
+        for i in images.any(1).nonzero()[0]:
+            window = Responses(*self.now.spikes.shape)
+            window.spikes[:], window.images[:] = spikes[i], images[i]
+            self._windows.append(window)
+            self.before += window
+        self.window = numbers.get("window", WINDOW)
         self.seen, self.right = numbers["seen"], numbers["right"]
         self.history = [(seen, accuracy) for seen, accuracy in numbers["history"]]
 

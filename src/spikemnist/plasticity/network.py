@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 
     from spikemnist.ops.event_driven.events import ByTimestep
     from spikemnist.plasticity.classifier import STDPClassifier
+    from spikemnist.plasticity.homeostasis import Pace
 
     Array = NDArray[Any]
-
-
-THETA_PLUS = 0.05 / 400
-"""What a spike adds to the threshold for each neuron that there is, in mV."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +66,7 @@ class Presentation:
         return 1 + max(0, math.ceil((certain - self.max_rate) / self.rate_step))
 
 
-def build(parameters: STDPClassifier, weights: Array, theta: Array) -> Layer:
+def build(parameters: STDPClassifier, weights: Array, theta: Array, pace: Pace) -> Layer:
     """Return the layer of a classifier with these weights ``[N, F]`` and adaptations ``[N]``."""
     single, step = np.float32, parameters.timestep
     physics = Physics(
@@ -84,18 +81,15 @@ def build(parameters: STDPClassifier, weights: Array, theta: Array) -> Layer:
         inhibition=single(parameters.inhibition),
         refractory=single(round(parameters.refractory / step)),
     )
-    theta_plus = parameters.theta_plus
-    if theta_plus is None:
-        theta_plus = THETA_PLUS * len(weights)
     whole = parameters.duration + parameters.rest
     plasticity = Plasticity(
-        rate=single(parameters.learning_rate),
+        rate=single(pace.learning_rate),
         target=single(parameters.target_trace),
         exponent=single(parameters.weight_dependence),
         largest=single(parameters.max_weight),
         total=single(parameters.total_weight),
         trace_decay=single(math.exp(-step / parameters.tau_trace)),
-        theta_plus=single(theta_plus),
+        theta_plus=single(pace.theta_plus),
         theta_decay=single(math.exp(-whole / parameters.tau_theta)),
     )
     presentation = Presentation(
@@ -105,7 +99,7 @@ def build(parameters: STDPClassifier, weights: Array, theta: Array) -> Layer:
         rate_step=parameters.rate_step,
         min_spikes=parameters.min_spikes,
     )
-    return Layer(weights, theta, physics, plasticity, presentation)
+    return Layer(weights, theta, pace, physics, plasticity, presentation)
 
 
 def first_weights(parameters: STDPClassifier, features: int) -> Array:
@@ -126,7 +120,7 @@ class Layer:
         float32 ``[N, F]``.
     theta
         Adaptation of the thresholds in mV, float32 ``[N]``.
-    physics, plasticity, presentation
+    pace, physics, plasticity, presentation
         The constants.
     """
 
@@ -134,10 +128,12 @@ class Layer:
         self,
         weights: Array,
         theta: Array,
+        pace: Pace,
         physics: Physics,
         plasticity: Plasticity,
         presentation: Presentation,
     ) -> None:
+        self.pace = pace
         self.physics, self.plasticity, self.presentation = physics, plasticity, presentation
         self.set(weights, theta)
 
