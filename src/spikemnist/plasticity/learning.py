@@ -34,6 +34,9 @@ RESPONDING = 256
 WINDOW = 2000
 """Images over which the running accuracy is estimated, after as many for the assignments."""
 
+RESPONSES = ("before", "now")
+"""What files call the responses in the window before, and in the one at hand."""
+
 
 class Progress:
     """What is known while a layer learns.
@@ -83,15 +86,26 @@ class Progress:
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and numbers from which `restore` rebuilds it."""
-        arrays = self.before.state("before") | self.now.state("now")
+        before, now = RESPONSES
+        arrays = self.before.state(before) | self.now.state(now)
         return arrays, {"seen": self.seen, "right": self.right, "history": self.history}
 
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
-        """Become what `state` described."""
-        self.before.restore("before", arrays)
-        self.now.restore("now", arrays)
-        self.seen, self.right = numbers["seen"], numbers["right"]
-        self.history = [(seen, accuracy) for seen, accuracy in numbers["history"]]
+        """Become what `state` described.
+
+        Raises
+        ------
+        ValueError
+            For numbers that are none.
+        """
+        seen, right, history = (numbers[name] for name in ("seen", "right", "history"))
+        pairs = all(isinstance(a, int) and isinstance(b, float | int) for a, b in history)
+        if not (isinstance(seen, int) and isinstance(right, int) and pairs):
+            raise ValueError("progress must hold the numbers seen and right, and history in pairs")
+        for name, responses in zip(RESPONSES, (self.before, self.now), strict=True):
+            responses.restore(name, arrays)
+        self.seen, self.right = seen, right
+        self.history = [(images, accuracy) for images, accuracy in history]
 
 
 def learn_blocks(

@@ -6,12 +6,14 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._tensor_files import not_finite
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import check_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -121,6 +123,11 @@ def evaluate(
     ValueError
         When there is no sample, or labels and classes do not fit.
 
+    Warns
+    -----
+    UserWarning
+        When a parameter holds NaN or infinity: the figures then mean nothing.
+
     Examples
     --------
     >>> from spikemnist.data import load_digits
@@ -132,10 +139,18 @@ def evaluate(
     (tensor(100), 8)
     """
     check_encoder(encoder)
+    if bad := not_finite(dict(model.named_parameters()) | _constants(model)):
+        warnings.warn(f"{bad} holds NaN or infinity: these figures mean nothing", stacklevel=2)
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target)
     return evaluate_feed(model, feed, encoder, seed=seed, loss=loss)
+
+
+def _constants(model: nn.Module) -> dict[str, Tensor]:
+    """Return the decays and thresholds that are not learned."""
+    buffers = model.named_buffers()
+    return {name: x for name, x in buffers if name.split(".")[-1] in ("beta", "threshold")}
 
 
 def evaluate_feed(
