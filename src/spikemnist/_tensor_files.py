@@ -142,6 +142,7 @@ def described(path: str | os.PathLike[str], kind: Format) -> Iterator[None]:
         yield
     except Exception as error:  # foreign metadata may raise anything
         reason = " ".join(str(error).split())
+        reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
         raise ValueError(
             f"{path} does not hold the {kind.title} that it describes: {reason}. {kind.remedy}"
         ) from error
@@ -165,7 +166,7 @@ def _metadata(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
 
 
 def _check_digest(data: bytes, digest: object, path: Path, kind: Format) -> None:
-    unsigned = data.replace(str(digest).encode(), UNKNOWN.encode(), 1)
+    unsigned = data.replace(str(digest).encode(errors="replace"), UNKNOWN.encode(), 1)
     if digest != hashlib.sha256(unsigned).hexdigest():
         raise ValueError(f"{path} is damaged: its contents do not fit its SHA-256. {kind.remedy}")
 

@@ -293,7 +293,7 @@ def test_what_does_not_fit_is_named(path: Path, change: Any, message: str) -> No
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}", "[" * 200_000])
 def test_damaged_metadata_is_named(path: Path, text: str) -> None:
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, {"spikemnist": text})
     with pytest.raises(ValueError, match=r"is damaged: its metadata|has format None") as caught:
@@ -372,8 +372,16 @@ BIAS = "layers.0.linear.bias"
     [
         (lambda meta, _: meta.update(encoder=3), "encoder must be null or an object with a name"),
         (lambda meta, _: meta.update(encoder={}), "encoder must be null or an object with a name"),
-        (lambda meta, _: meta["config"].update(dropout=None), "dropout is no float but None"),
-        (lambda meta, _: meta["config"].update(readout=7), "readout is no str but 7"),
+        (
+            lambda meta, _: meta["config"].update(dropout=None),
+            "dropout must be .* float; got NoneType",
+        ),
+        (
+            lambda meta, _: meta["config"].update(readout=7),
+            "readout must be .* str; got int",
+        ),
+        (lambda meta, _: meta["config"].pop("learn_beta"), "'learn_beta' is missing"),
+        (lambda meta, _: meta.update(sha256="\ud800"), "is damaged: its contents do not fit"),
         (lambda meta, _: meta.update(more=1), "its metadata lacks, or should not have, more"),
         (lambda _, tensors: tensors.pop(BIAS), f"the tensor {BIAS} is missing"),
         (

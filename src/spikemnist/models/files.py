@@ -161,7 +161,13 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When it is damaged or no spikemnist model of a known format and class.
+        When it is damaged, no spikemnist model of a known format and class, or holds NaN or
+        infinity.
+
+    Warns
+    -----
+    UserWarning
+        When it is of version 0.1.0: see `load_model`.
 
     Examples
     --------
@@ -188,7 +194,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, An
             raise ValueError("config must be an object")
         encoder = metadata["encoder"]
         if encoder is not None and not (isinstance(encoder, dict) and "name" in encoder):
-            raise ValueError(f"encoder must be null or an object with a name; got {encoder!r}")
+            raise ValueError("encoder must be null or an object with a name")
     return tensors, metadata
 
 
@@ -196,7 +202,8 @@ def _check_types(config: Mapping[str, Any]) -> None:
     for name, value in config.items():
         wanted = _TYPES.get(name, object)
         if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
-            raise ValueError(f"{name} is no {wanted.__name__} but {value!r}")
+            found = type(value).__name__
+            raise ValueError(f"{name} must be of the type {wanted.__name__}; got {found}")
 
 
 def _check_sizes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
