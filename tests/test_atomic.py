@@ -209,6 +209,7 @@ def test_a_living_writer_keeps_its_temporary_file(tmp_path):
     )
     assert process.stdout.readline() == "here\n"
     write_atomically(tmp_path / "other.txt", lambda path: path.write_bytes(b"next"))
+    assert len(names(tmp_path)) == 2
     process.communicate("")  # goes on
     assert process.returncode == 0
     assert (tmp_path / "file.bin").read_bytes() == b"new " * 2000
@@ -217,8 +218,8 @@ def test_a_living_writer_keeps_its_temporary_file(tmp_path):
 
 def test_a_living_writer_in_this_process_keeps_its_temporary_file(tmp_path):
     def write(path):
-        write_atomically(tmp_path / "inner", lambda inner: inner.write_bytes(OLD))
         path.write_bytes(NEW)
+        write_atomically(tmp_path / "inner", lambda inner: inner.write_bytes(OLD))
 
     write_atomically(tmp_path / "outer", write)
     assert (tmp_path / "outer").read_bytes() == NEW
