@@ -102,9 +102,9 @@ def classes_of(stored: object) -> Array:
     """Return the classes that a file names; raise unless they are sorted numbers or strings."""
     found = np.array(stored)
     if found.ndim != 1 or found.dtype.kind not in "biufU" or len(found) < 2:
-        raise ValueError(f"classes must be a list of numbers or strings; got {stored!r}")
+        raise ValueError("classes must be a list of two numbers or strings or more")
     if not np.array_equal(np.unique(found), found):
-        raise ValueError(f"classes must be sorted, each of them once; got {stored!r}")
+        raise ValueError("classes must be sorted, each of them once")
     return found
 
 
