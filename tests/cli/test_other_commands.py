@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -382,12 +383,15 @@ def test_a_run_killed_before_its_configuration_can_be_started_again(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / ".config-0123.json").write_text("{", encoding="utf-8")
+    left = folder / ".spikemnist-0123abcd.json"
+    left.write_text("{", encoding="utf-8")
+    os.utime(left, (0, 0))
     words = ["train", "--hidden", "8", "--epochs", "1", "--out", str(folder)]
     assert main([*words, "--resume"]) == 2
     assert "is no run folder" in capsys.readouterr().err
     assert main(words) == 0
     assert (folder / "model.safetensors").exists()
+    assert not left.exists()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -428,15 +432,40 @@ def test_a_run_folder_of_the_first_version_is_read(
     assert main(["train", "--resume", "--out", str(folder)]) == 0
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"data": "digits"}'])
-def test_a_damaged_configuration_is_named(
-    run: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b"{", "it is no JSON"),
+        (b"[]", "it holds no options"),
+        (b'{"data": "digits"}', "it lacks '"),
+        ('{"data": "digits"}'.encode("utf-16"), "it is no UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100, "it is no UTF-8 text"),
+        (b"[" * 200_000 + b"]" * 200_000, "it is nested too deeply"),
+    ],
+    ids=["cut", "list", "half", "UTF-16", "picture", "deep"],
+)
+def test_a_damaged_configuration_is_named_in_one_short_line(
+    run: Path, tmp_path: Path, damage: bytes, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    (folder / "config.json").write_text(damage, encoding="utf-8")
+    (folder / "config.json").write_bytes(damage)
     assert main(["plot", str(folder)]) == 2
-    assert "config.json is damaged" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{folder / 'config.json'} is damaged: {reason}" in said
+    assert said.count("\n") == 1
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    "encoder", [{"name": "morse"}, {"name": "rate", "num_steps": None}, {"name": "rate", "x": 1}]
+)
+def test_an_encoder_that_cannot_be_made_is_a_failure_with_the_file(
+    tmp_path: Path, encoder: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors", encoder=encoder)
+    assert main(["evaluate", str(file)]) == 1
+    assert f"{file} names an encoder that cannot be made: " in capsys.readouterr().err
 
 
 def test_warnings_are_one_line(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +20,6 @@ from safetensors.torch import load_file
 
 from spikemnist import __version__
 from spikemnist.models import load_model, model_metadata
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILES = {"config.json", "metrics.csv", "model.safetensors", "checkpoint.pt"}
 PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}
@@ -147,9 +146,44 @@ def test_a_damaged_checkpoint_is_a_failure_that_touches_nothing(run: Path, tmp_p
     (folder / "config.json").write_bytes((run / "config.json").read_bytes())
     (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
     result = spikemnist("train", "--resume", "--out", folder, cwd=tmp_path, code=1)
-    assert "is damaged or no spikemnist checkpoint of this version" in result.stderr
+    assert (
+        "checkpoint.pt is no checkpoint of spikemnist. Delete it to start at the first epoch"
+        in result.stderr
+    )
     assert result.stderr.count("\n") == 1
     assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
+
+
+FULL = """
+import resource, signal, sys
+from spikemnist.cli import main
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+@pytest.mark.parametrize(
+    ("words", "file"), [(("train",), "checkpoint.pt"), (("stdp",), "checkpoint.safetensors")]
+)
+def test_a_disk_that_is_full_is_named_with_the_file(
+    words: tuple[str, ...], file: str, tmp_path: Path
+) -> None:
+    """Before the first epoch, when no kernel has been compiled yet and only files are written."""
+    process = subprocess.run(
+        [sys.executable, "-c", FULL, *words, "--out", "run"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    reason = os.strerror(errno.EFBIG)
+    path = Path("run", file)
+    assert process.stderr == f"spikemnist: error: [Errno {errno.EFBIG}] {reason}: '{path}'\n"
+    assert process.returncode == 1
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.json"]
 
 
 def test_a_convolutional_network_goes_the_whole_way(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from idx_files import encode
 
-from spikemnist.data.idx import decode_idx, unpack
+from spikemnist.data.idx import LARGEST, decode_idx, unpack
 
 
 @st.composite
@@ -102,6 +103,19 @@ def test_truncated_gzip_is_refused(length):
     packed = gzip.compress(bytes(range(256)) * 4)
     with pytest.raises(ValueError, match="file is a damaged or truncated gzip file"):
         unpack(packed[: min(length, len(packed) - 1)], name="file")
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked():
+    """A file of 1 MB that stands for 1 GB: memory does not grow with what it claims."""
+    zeros = gzip.compress(bytes(10_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="bomb unpacks to more than 47,040,016 bytes"):
+            unpack(zeros * 100, name="bomb")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * LARGEST
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))

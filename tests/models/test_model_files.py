@@ -5,12 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import json
+import errno
+import math
+import os
 import pickle
+import re
 import stat
 import struct
+import sys
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -21,13 +26,20 @@ from snntorch import surrogate
 from torch import nn
 
 import spikemnist
-from spikemnist import ops
+from spikemnist import _tensor_files, ops
 from spikemnist.encoding import LatencyEncoder, describe_encoder, get_encoder
-from spikemnist.models import READOUTS, LeakyMLP, load_model, model_metadata, save_model
+from spikemnist.models import (
+    READOUTS,
+    LeakyConvNet,
+    LeakyMLP,
+    load_model,
+    model_metadata,
+    save_model,
+)
+from spikemnist.models.files import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def make(**options: Any) -> LeakyMLP:
@@ -36,6 +48,7 @@ def make(**options: Any) -> LeakyMLP:
         return LeakyMLP(12, (9, 7), 4, **options)
 
 
+OLD = Path(__file__).parent.parent / "files_of_0_1_0"
 SPIKES = torch.rand(6, 3, 12, generator=torch.Generator().manual_seed(1)) < 0.5
 
 
@@ -195,16 +208,17 @@ def test_a_write_that_fails_leaves_the_old_file(
     save_model(make(), path)
     old = path.read_bytes()
 
-    def half_a_file(tensors: object, file: Path, metadata: object) -> None:
-        file.write_bytes(old[: len(old) // 2])
-        raise OSError("No space left on device")
+    def half_a_file(self: Path, data: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(old[: len(old) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     def no_rename(self: Path, target: Path) -> None:
         raise PermissionError("in use by another process")
 
     with monkeypatch.context() as patch:
         if stage == "write":
-            patch.setattr(safetensors.torch, "save_file", half_a_file)
+            patch.setattr(type(path), "write_bytes", half_a_file)
         else:
             patch.setattr(type(path), "replace", no_rename)
         with pytest.raises(OSError, match=r"No space left|in use"):
@@ -219,7 +233,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor
     save_model(make(learn_beta=True), path)
     metadata, tensors = model_metadata(path), safetensors.torch.load_file(path)
     change(metadata, tensors)
-    safetensors.torch.save_file(tensors, path, {"spikemnist": json.dumps(metadata)})
+    _tensor_files.write(path, FORMAT, tensors, metadata)
 
 
 WEIGHT = "layers.0.linear.weight"
@@ -230,15 +244,24 @@ WEIGHT = "layers.0.linear.weight"
     [
         (
             lambda meta, _: meta.update(format="spikemnist-model-2", version="7.0"),
-            r"has format 'spikemnist-model-2' .*version 7.0; this version reads 'spikemnist-model",
+            r"has format 'spikemnist-model-2', written by version 7.0; expected 'spikemnist-model",
         ),
-        (lambda meta, _: meta.update({"class": "Evil"}), "class 'Evil'.*with LeakyMLP"),
-        (lambda meta, _: meta.update({"class": ["LeakyMLP"]}), r"class .*with LeakyMLP"),
-        (lambda meta, _: meta.pop("class"), "metadata of .* is damaged: 'class'"),
-        (lambda meta, _: meta.pop("config"), "not hold the model.*'config'"),
+        (
+            lambda meta, _: meta.update({"class": "Evil"}),
+            "class 'Evil'.*reads LeakyMLP",
+        ),
+        (
+            lambda meta, _: meta.update({"class": ["LeakyMLP"]}),
+            "of class .*reads LeakyMLP",
+        ),
+        (lambda meta, _: meta.pop("class"), "is damaged: its metadata lacks.* class"),
+        (lambda meta, _: meta.pop("config"), "is damaged: its metadata lacks.* config"),
         (lambda meta, _: meta.update(config=None), "does not hold the model that it describes"),
         (lambda meta, _: meta.update(config=[1]), "does not hold the model that it describes"),
-        (lambda meta, _: meta["config"].update(hidden=[9, 8]), "7 neurons|size mismatch"),
+        (
+            lambda meta, _: meta["config"].update(hidden=[9, 8]),
+            r"\(7, 9\).*expected.*\(8, 9\)",
+        ),
         (lambda meta, _: meta["config"].update(hidden=5), "does not hold the model"),
         (lambda meta, _: meta["config"].update(colour="red"), "unexpected keyword .*colour"),
         (lambda meta, _: meta["config"].update(dropout=2.0), "dropout must lie in"),
@@ -254,12 +277,12 @@ WEIGHT = "layers.0.linear.weight"
             lambda meta, _: meta["config"]["spike_grad"].update(slope=3),
             "unexpected keyword .*slope",
         ),
-        (lambda _, tensors: tensors.pop(WEIGHT), f"Missing key.*{WEIGHT}"),
-        (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), f"mismatch for {WEIGHT}"),
-        (lambda _, tensors: tensors.update(extra=torch.zeros(1)), "Unexpected key.*extra"),
+        (lambda _, tensors: tensors.pop(WEIGHT), "weights have the shapes"),
+        (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), r"shapes .*\(9, 11\)"),
+        (lambda _, tensors: tensors.update(extra=torch.zeros(1)), "the tensor extra is unknown"),
         (
             lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 12).long()}),
-            "not hold the mod",
+            f"{WEIGHT} is int64 .*; expected float32",
         ),
     ],
 )
@@ -270,10 +293,10 @@ def test_what_does_not_fit_is_named(path: Path, change: Any, message: str) -> No
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}", "[" * 200_000])
 def test_damaged_metadata_is_named(path: Path, text: str) -> None:
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, {"spikemnist": text})
-    with pytest.raises(ValueError, match=r"metadata of .* is damaged") as caught:
+    with pytest.raises(ValueError, match=r"is damaged: its metadata|has format None") as caught:
         load_model(path)
     assert str(path) in str(caught.value)
 
@@ -292,7 +315,7 @@ def test_a_truncated_file_is_named(path: Path, share: float) -> None:
     cut = round(share * len(whole)) if isinstance(share, float) else share
     path.write_bytes(whole[:cut])
     for read in (load_model, model_metadata):
-        with pytest.raises(ValueError, match="is damaged or no safetensors file") as caught:
+        with pytest.raises(ValueError, match="is damaged") as caught:
             read(path)
         assert str(path) in str(caught.value)
 
@@ -336,9 +359,118 @@ def test_a_pickle_is_refused_and_never_run(path: Path, tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(FileNotFoundError, match="no model file at") as caught:
+        with pytest.raises(FileNotFoundError, match="no model at") as caught:
             load_model(missing)
         assert str(missing) in str(caught.value)
+
+
+BIAS = "layers.0.linear.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda meta, _: meta.update(encoder=3), "encoder must be null or an object with a name"),
+        (lambda meta, _: meta.update(encoder={}), "encoder must be null or an object with a name"),
+        (
+            lambda meta, _: meta["config"].update(dropout=None),
+            "dropout must be .* float; got NoneType",
+        ),
+        (
+            lambda meta, _: meta["config"].update(readout=7),
+            "readout must be .* str; got int",
+        ),
+        (lambda meta, _: meta["config"].pop("learn_beta"), "'learn_beta' is missing"),
+        (lambda meta, _: meta.update(sha256="\ud800"), "is damaged: its contents do not fit"),
+        (lambda meta, _: meta.update(more=1), "its metadata lacks, or should not have, more"),
+        (lambda _, tensors: tensors.pop(BIAS), f"the tensor {BIAS} is missing"),
+        (
+            lambda _, tensors: tensors.update({BIAS: torch.zeros(9).half()}),
+            "tensors of layers.0.linear are of several dtypes",
+        ),
+    ],
+)
+def test_contents_of_a_wrong_type_are_named(path: Path, change: Any, message: str) -> None:
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(path)
+    assert str(path) in str(caught.value)
+
+
+def test_every_flipped_byte_is_noticed(path: Path) -> None:
+    """Of a network so small that each of its bytes can be tried."""
+    save_model(LeakyMLP(3, (), 2), path)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            load_model(path)
+    path.write_bytes(whole)
+    load_model(path)
+
+
+def test_a_file_of_0_1_0_is_read_with_a_warning(path: Path) -> None:
+    old = OLD / "model.safetensors"
+    with pytest.warns(
+        UserWarning, match=r"model.safetensors has no digest of its contents"
+    ) as said:
+        model = load_model(old)
+    assert len(said) == 1
+    assert model.sizes == {"hidden 1": 4, "output": 3}
+    stored = safetensors.torch.load_file(old)
+    assert all(torch.equal(x, stored[name]) for name, x in model.state_dict().items())
+    save_model(model, path)
+    load_model(path)  # without a warning, which would be an error here
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
+def test_what_is_not_finite_is_neither_saved_nor_loaded(path: Path, name: str, bad: float) -> None:
+    model = make(learn_beta=True, learn_threshold=True)
+    sound = save_model(model, path).read_bytes()
+    with torch.no_grad():
+        model.layers[1].get_parameter(name).view(-1)[0] = bad
+    message = f"layers.1.{name} holds NaN or infinity"
+    with pytest.raises(ValueError, match=f"{message}, so .*{path.name} was not written"):
+        save_model(model, path)
+    assert path.read_bytes() == sound
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_tensor_files, "not_finite", lambda tensors: None)
+        save_model(model, path)
+    with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinity in layers.1.{name}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        (LeakyMLP(3, (2,), 2), {"hidden": [4_000_000_000]}),
+        (LeakyConvNet("2C5-P2-10"), {"layers": "4000000000C5-P2-10"}),
+    ],
+)
+def test_shapes_are_compared_before_memory_is_taken(
+    path: Path, model: LeakyMLP | LeakyConvNet, change: dict[str, Any]
+) -> None:
+    """A model of such a size could not be built: 2e10 weights or more."""
+    save_model(model, path)
+    metadata, tensors = model_metadata(path), safetensors.torch.load_file(path)
+    metadata["config"] |= change
+    _tensor_files.write(path, FORMAT, tensors, metadata)
+    with pytest.raises(ValueError, match=r"weights have the shapes .*; expected .*4000000000"):
+        load_model(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_gives_the_mode(path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_model(make(), path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_reading_needs_no_right_to_write(path: Path) -> None:

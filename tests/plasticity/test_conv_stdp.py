@@ -182,7 +182,7 @@ def test_before_a_fit_there_is_nothing_to_ask(name: str) -> None:
         ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),
         ({"num_steps": 256}, "num_steps must be at most 255"),
         ({"max_learning_rate": 0.001}, "max_learning_rate must lie between learning_rate and 1"),
-        ({"kernel_size": 7}, r"images of \(6, 6\) pixels are smaller than kernel_size 7"),
+        ({"kernel_size": 7}, r"images of 6 x 6 pixels are smaller than kernel_size 7"),
     ],
 )
 def test_parameters_out_of_their_range(options: dict[str, Any], message: str) -> None:

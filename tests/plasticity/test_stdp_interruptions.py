@@ -27,10 +27,10 @@ from bar_images import (
     twice,
 )
 
+from spikemnist import _tensor_files
 from spikemnist.plasticity import STDPClassifier, files, learning, network, passes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 # Whether all neurons fire matters to two tests, which ask for these warnings.
@@ -138,7 +138,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_killed_run_resumes_to_the_same_bits(
     moment: str, killed: dict[str, Path], undisturbed: STDPClassifier
 ) -> None:
-    _, metadata = files.read(killed[moment], files.CHECKPOINT)
+    _, metadata = _tensor_files.read(killed[moment], files.CHECKPOINT)
     assert metadata["progress"]["seen"] == KILLS[moment][2]
     resumed = twice().fit(IMAGES, LABELS, checkpoint=killed[moment], resume=True, progress=False)
     assert same(resumed, undisturbed)
@@ -228,7 +228,7 @@ def test_an_existing_checkpoint_is_never_overwritten(killed: dict[str, Path]) ->
 def test_resuming_needs_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="resume=True needs the checkpoint= file to resume from"):
         small().fit(IMAGES, LABELS, resume=True)
-    with pytest.raises(FileNotFoundError, match=r"no file at .*missing"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of an STDP .*missing"):
         small().fit(IMAGES, LABELS, checkpoint=tmp_path / "missing", resume=True)
 
 
@@ -268,40 +268,15 @@ def test_a_damaged_or_foreign_file_is_refused(
     whole = file.read_bytes()
     for damaged in (b"", whole[:100], whole[:-1], b"no such thing" * 99):
         file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="is damaged or no safetensors file"):
+        with pytest.raises(ValueError, match="is damaged"):
             STDPClassifier.load(file)
     safetensors.numpy.save_file({"weights": np.zeros(3)}, file)
-    with pytest.raises(ValueError, match=r"has format None.*expected 'spikemnist-stdp-1'"):
+    with pytest.raises(ValueError, match="but not one that spikemnist wrote"):
         STDPClassifier.load(file)
     with pytest.raises(ValueError, match=r"has format 'spikemnist-stdp-checkpoint-1', written by"):
         STDPClassifier.load(killed["assigning"])
+    fitted.save(file)
     with pytest.raises(ValueError, match="expected 'spikemnist-stdp-checkpoint-1'"):
         twice().fit(IMAGES, LABELS, checkpoint=file, resume=True)
-    with pytest.raises(FileNotFoundError, match="no file at"):
+    with pytest.raises(FileNotFoundError, match="no STDP classifier at"):
         STDPClassifier.load(tmp_path / "missing")
-
-
-CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "no weights": lambda arrays, metadata: arrays.pop("weights"),
-    "no responses": lambda arrays, metadata: arrays.pop("responses.spikes"),
-    "no classes": lambda arrays, metadata: metadata.pop("classes"),
-    "an unknown parameter": lambda arrays, metadata: metadata["parameters"].update(speed=9),
-    "a wrong parameter": lambda arrays, metadata: metadata["parameters"].update(duration=-1.0),
-    "other thresholds": lambda arrays, metadata: arrays.update(theta=arrays["theta"][:7]),
-    "flat weights": lambda arrays, metadata: arrays.update(weights=arrays["weights"][0]),
-    "other responses": lambda arrays, metadata: arrays.update(
-        {"before.spikes": np.zeros((2, 7), np.int64)}
-    ),
-}
-
-
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_file_that_contradicts_itself_is_refused(
-    what: str, tmp_path: Path, fitted: STDPClassifier
-) -> None:
-    arrays, metadata = files.read(fitted.save(tmp_path / "file"), files.CLASSIFIER)
-    CHANGES[what](arrays, metadata)
-    metadata = {name: metadata[name] for name in metadata if name not in ("format", "version")}
-    file = files.write(tmp_path / "changed", files.CLASSIFIER, arrays, metadata)
-    with pytest.raises(ValueError, match="does not hold the classifier that it describes"):
-        STDPClassifier.load(file)

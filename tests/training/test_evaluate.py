@@ -272,3 +272,13 @@ def test_random_spikes_do_not_depend_on_what_was_drawn_before():
     wanted = evaluate(model, digits(40), encoder=RANDOM).loss
     torch.manual_seed(1)
     assert evaluate(model, digits(40), encoder=RANDOM).loss == wanted
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
+def test_parameters_that_are_not_finite_are_warned_of(name, bad):
+    model = network()
+    model.layers[0].get_submodule(name.split(".")[0]).state_dict()[name.split(".")[1]].fill_(bad)
+    with pytest.warns(UserWarning, match=f"layers.0.{name} holds NaN or infinity") as said:
+        evaluate(model, digits(20), encoder=LATENCY)
+    assert len(said) == 1

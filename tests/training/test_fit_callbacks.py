@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from small_runs import digits, new_model, run, same, weights
@@ -58,6 +59,24 @@ def test_csv_logger_keeps_the_table_of_the_history(tmp_path):
 
     history = run(tmp_path, new_model(), callbacks=[csv_logger(file), look])
     assert seen == [1, 2, 3, 4]
+    assert file.read_text(encoding="utf-8") == history.to_csv()
+
+
+def test_a_table_that_is_open_elsewhere_is_warned_of_and_written_later(tmp_path, monkeypatch):
+    """As by a spreadsheet on Windows: the training goes on."""
+    file, replace, refused = tmp_path / "metrics.csv", Path.replace, []
+
+    def held(self, target):
+        if Path(target) == file and len(refused) < 2:
+            refused.append(target)
+            raise PermissionError(13, "Permission denied", str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    with pytest.warns(UserWarning, match=r"metrics.csv was not written .*close it") as said:
+        history = run(tmp_path, new_model(), callbacks=[csv_logger(file)])
+    assert len(said) == 2
+    assert len(history) == 4
     assert file.read_text(encoding="utf-8") == history.to_csv()
 
 

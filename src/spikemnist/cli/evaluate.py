@@ -91,7 +91,11 @@ def load(file: Path) -> tuple[Model, Encoder]:
     stored = model_metadata(file)["encoder"]
     if stored is None:
         raise ValueError(f"{file} does not say which encoder the model was trained with")
-    return load_model(file), get_encoder(**stored)
+    try:
+        encoder = get_encoder(**stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} names an encoder that cannot be made: {error}") from error
+    return load_model(file), encoder
 
 
 def _tell(data: str, figures: Evaluation) -> None:

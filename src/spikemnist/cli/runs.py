@@ -162,8 +162,10 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
         if "hidden" in config:
             config["hidden"] = tuple(config["hidden"])
         config["root"] = None if config["root"] is None else Path(config["root"])
-    except (KeyError, TypeError) as error:
-        raise WrongRequest(f"{folder / CONFIG} is damaged: {error!r}") from error
+    except KeyError as error:
+        raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {error}") from error
+    except TypeError as error:
+        raise WrongRequest(f"{folder / CONFIG} is damaged: hidden or root is none") from error
     return config
 
 
@@ -177,10 +179,16 @@ def _read(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise WrongRequest(f"{folder} is no run folder: it has no {CONFIG}")
     try:
-        known = {name: getattr(Train(), name) for name in _SINCE_0_1_0}
-        return {**known, **json.loads(file.read_text(encoding="utf-8"))}
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise WrongRequest(f"{file} is damaged: {error!r}") from error
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise WrongRequest(f"{file} is damaged: it is no UTF-8 text") from error
+    except RecursionError as error:
+        raise WrongRequest(f"{file} is damaged: it is nested too deeply") from error
+    except ValueError as error:
+        raise WrongRequest(f"{file} is damaged: it is no JSON ({error})") from error
+    if not isinstance(stored, dict):
+        raise WrongRequest(f"{file} is damaged: it holds no options")
+    return {**{name: getattr(Train(), name) for name in _SINCE_0_1_0}, **stored}
 
 
 def _name(kind: type[Run]) -> str:

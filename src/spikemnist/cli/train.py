@@ -75,6 +75,7 @@ def _fit(
     folder: Path,
 ) -> History:
     saved = (folder / runs.CHECKPOINT).exists()
+    log = csv_logger(folder / runs.METRICS)
     if command.resume and not saved:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
@@ -87,11 +88,11 @@ def _fit(
         schedule=SCHEDULE,
         device=device,
         seed=command.seed,
-        callbacks=[csv_logger(folder / runs.METRICS), *_log(command)],
+        callbacks=[log, *_log(command)],
         checkpoint=folder / runs.CHECKPOINT,
         resume=command.resume and saved,
     )
-    history.save_csv(folder / runs.METRICS)
+    log(history, model)
     return history
 
 

@@ -8,6 +8,7 @@ big-endian 32-bit integer, then the values, the last dimension fastest (LeCun, C
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -16,6 +17,9 @@ import torch
 
 _UNSIGNED_BYTES = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
+LARGEST = 4 + 4 * 3 + 60_000 * 28 * 28
+"""Bytes of the largest official file, the training images, unpacked."""
+
 _CONTENTS = {0x0801: "labels", 0x0803: "images"}
 
 
@@ -28,14 +32,20 @@ def unpack(data: bytes, *, name: str) -> bytes:
     Raises
     ------
     ValueError
-        If the gzip data is damaged or truncated.
+        If the gzip data is damaged or truncated, or unpacks to more than `LARGEST` bytes.
     """
     if not data.startswith(_GZIP_MAGIC):
         return data
     try:
-        return gzip.decompress(data)
+        with gzip.open(io.BytesIO(data)) as file:
+            unpacked = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name} is a damaged or truncated gzip file: {error}") from error
+    if len(unpacked) > LARGEST:  # a gzip file of some MB may unpack to more than there is memory
+        raise ValueError(
+            f"{name} unpacks to more than {LARGEST:,} bytes, the size of the largest official file"
+        )
+    return unpacked
 
 
 def decode_idx(data: bytes, *, dims: int, name: str) -> torch.Tensor:

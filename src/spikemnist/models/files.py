@@ -1,4 +1,4 @@
-"""Models on disk: safetensors with JSON metadata. Loading runs no code.
+"""Models on disk: safetensors with JSON metadata and a digest. Loading runs no code.
 
 The metadata names the class, its configuration, the encoder that it was trained with and the
 version that wrote the file.
@@ -7,26 +7,40 @@ version that wrote the file.
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
-import safetensors.torch
+import torch
+from torch import nn
 
-from spikemnist import __version__, ops
-from spikemnist._atomic import write_atomically
-from spikemnist.models.leaky_conv_net import LeakyConvNet
+from spikemnist import _tensor_files, ops
+from spikemnist._tensor_files import Format, check_tensors, described
+from spikemnist.models.leaky_conv_net import LeakyConvNet, read_layers
 from spikemnist.models.leaky_mlp import LeakyMLP
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from torch import Tensor
 
-FORMAT = "spikemnist-model-1"
+FORMAT = Format(
+    "spikemnist-model-1",
+    "model",
+    ("class", "config", "encoder"),
+    "Copy it again from where it is sound, or train the model again",
+)
 Model = LeakyMLP | LeakyConvNet
 _CLASSES: dict[str, type[Model]] = {"LeakyMLP": LeakyMLP, "LeakyConvNet": LeakyConvNet}
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("in_features", "out_features"), int),
+    **dict.fromkeys(("hidden", "in_shape", "beta", "threshold"), list),
+    **dict.fromkeys(("layers", "reset_mechanism", "readout", "backend"), str),
+    **dict.fromkeys(("batch_norm", "learn_beta", "learn_threshold"), bool),
+    "dropout": float,
+    "spike_grad": dict,
+}
+"""Of the entries of a configuration."""
 
 
 def save_model(
@@ -57,7 +71,10 @@ def save_model(
     TypeError
         For a model of another class.
     ValueError
-        For a surrogate gradient that is a function of one's own: code cannot be stored.
+        For a surrogate gradient that is a function of one's own, as code cannot be stored, and for
+        a parameter that holds NaN or infinity.
+    OSError
+        When the file cannot be written.
 
     Examples
     --------
@@ -71,15 +88,11 @@ def save_model(
     if _CLASSES.get(name) is not type(model):
         raise TypeError(f"save_model takes one of {', '.join(_CLASSES)}; got {name}")
     metadata = {
-        "format": FORMAT,
-        "version": __version__,
         "class": name,
         "config": _to_json(model.config),
         "encoder": None if encoder is None else dict(encoder),
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    text = {"spikemnist": json.dumps(metadata)}
-    return write_atomically(path, lambda file: safetensors.torch.save_file(tensors, file, text))
+    return _tensor_files.write(path, FORMAT, model.state_dict(), metadata)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -99,8 +112,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is damaged, is no spikemnist model, or its tensors do not fit its
-        configuration; the message names what is wrong.
+        When the file is damaged, is no spikemnist model, holds NaN or infinity, or its tensors do
+        not fit its configuration; the message names what is wrong.
+
+    Warns
+    -----
+    UserWarning
+        When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot be
+        noticed.
 
     Examples
     --------
@@ -111,16 +130,16 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     ...     load_model(file).sizes
     {'hidden 1': 576, 'output': 10}
     """
-    metadata = model_metadata(path)
-    try:
-        model = _CLASSES[metadata["class"]](**_from_json(metadata["config"]))
-        tensors = safetensors.torch.load_file(path)
+    tensors, metadata = _read(path)
+    with described(path, FORMAT):
+        kind, config = _CLASSES[metadata["class"]], metadata["config"]
+        _check_types(config)
+        _check_sizes(tensors, config)
+        model = kind(**_from_json(config))
+        _check_fit(tensors, model)
         for name, tensor in model.state_dict(keep_vars=True).items():
-            if name in tensors:  # else load_state_dict says what is missing
-                tensor.data = tensor.data.to(tensors[name].dtype)
+            tensor.data = tensor.data.to(tensors[name].dtype)
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} does not hold the model that it describes: {error}") from error
     return model
 
 
@@ -142,7 +161,13 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When it is damaged or no spikemnist model of a known format and class.
+        When it is damaged, no spikemnist model of a known format and class, or holds NaN or
+        infinity.
+
+    Warns
+    -----
+    UserWarning
+        When it is of version 0.1.0: see `load_model`.
 
     Examples
     --------
@@ -154,28 +179,69 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     ...     get_encoder(**model_metadata(file)["encoder"]).num_steps
     8
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no model file at {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("spikemnist")
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-    if text is None:
-        raise ValueError(f"{path} is a safetensors file, but not one that spikemnist wrote")
-    try:
-        metadata: dict[str, Any] = json.loads(text)
-        found = str(metadata["format"]), str(metadata["class"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"the spikemnist metadata of {path} is damaged: {error}") from error
-    if found[0] != FORMAT or found[1] not in _CLASSES:
-        raise ValueError(
-            f"{path} has format {found[0]!r} and class {found[1]!r}, written by version "
-            f"{metadata.get('version')}; this version reads {FORMAT!r} with "
-            f"{', '.join(_CLASSES)}"
-        )
-    return metadata
+    return _read(path)[1]
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, metadata = _tensor_files.read(path, FORMAT)
+    with described(path, FORMAT):
+        if str(metadata["class"]) not in _CLASSES:
+            raise ValueError(
+                f"it is of class {metadata['class']!r}, written by version {metadata['version']}; "
+                f"this version reads {', '.join(_CLASSES)}"
+            )
+        if not isinstance(metadata["config"], dict):
+            raise ValueError("config must be an object")
+        encoder = metadata["encoder"]
+        if encoder is not None and not (isinstance(encoder, dict) and "name" in encoder):
+            raise ValueError("encoder must be null or an object with a name")
+    return tensors, metadata
+
+
+def _check_types(config: Mapping[str, Any]) -> None:
+    for name, value in config.items():
+        wanted = _TYPES.get(name, object)
+        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+            found = type(value).__name__
+            raise ValueError(f"{name} must be of the type {wanted.__name__}; got {found}")
+
+
+def _check_sizes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Raise unless the weights have the configured shapes.
+
+    Before the model is built, which would take as much memory as the configuration asks for.
+    """
+    if "layers" in config:
+        with torch.device("meta"):
+            layers = read_layers(
+                config["layers"], config["in_shape"], batch_norm=config["batch_norm"]
+            )
+        modules = [module for modules, _ in layers for module in modules]
+        wanted = [tuple(p.shape) for module in modules for p in module.parameters() if p.dim() > 1]
+    else:
+        sizes = [config["in_features"], *config["hidden"], config["out_features"]]
+        wanted = list(zip(sizes[1:], sizes[:-1], strict=True))
+    # Linear layers and convolutions; decays and thresholds have 0, 1 or 3 dimensions.
+    found = [tuple(x.shape) for x in tensors.values() if x.dim() in (2, 4)]
+    if sorted(found, key=str) != sorted(wanted, key=str):
+        raise ValueError(f"weights have the shapes {found}; expected {wanted}")
+
+
+def _check_fit(tensors: Mapping[str, Tensor], model: Model) -> None:
+    """Raise unless these are the tensors of the model, of any floating dtype for each layer."""
+    expected = {
+        name: tensor.to(tensors[name].dtype)
+        if name in tensors and tensor.is_floating_point() and tensors[name].is_floating_point()
+        else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    check_tensors(tensors, expected)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d):
+            parts = [tensors[f"{name}.{part}"] for part in module.state_dict()]
+            dtypes = {str(part.dtype) for part in parts if part.is_floating_point()}
+            if len(dtypes) > 1:
+                raise ValueError(f"the tensors of {name} are of several dtypes, {sorted(dtypes)}")
 
 
 def _to_json(config: dict[str, object]) -> dict[str, object]:

@@ -116,7 +116,7 @@ class LeakyConvNet(Accelerated):
         backend: ops.Backend = "auto",
     ) -> None:
         check_choices(reset_mechanism, dropout)
-        stages = _read(layers, in_shape, batch_norm=batch_norm)
+        stages = read_layers(layers, in_shape, batch_norm=batch_norm)
         widths = [width for _, width in stages]
         surrogate = ops.get_surrogate(spike_grad)
         modules: list[nn.Module] = []
@@ -230,7 +230,7 @@ class LeakyConvNet(Accelerated):
         return [stage.leaky for stage in self.stages()]
 
 
-def _read(
+def read_layers(
     layers: str, in_shape: Sequence[int], *, batch_norm: bool
 ) -> list[tuple[list[nn.Module], int]]:
     """Return what stands before the neurons of each layer, and its channels or dense neurons."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikemnist import _tensor_files
 from spikemnist._interrupt import interruptible
 from spikemnist.plasticity import files
 from spikemnist.plasticity.checks import (
@@ -22,7 +23,7 @@ from spikemnist.plasticity.checks import (
 )
 from spikemnist.plasticity.homeostasis import Pace, pace, warn_of_idle
 from spikemnist.plasticity.learned import LEARNING, RESPONDING, Learned
-from spikemnist.plasticity.learning import Progress, learn_blocks
+from spikemnist.plasticity.learning import BEFORE, NOW, Progress, learn_blocks
 from spikemnist.plasticity.passes import Run
 
 if TYPE_CHECKING:
@@ -307,17 +308,27 @@ class STDPClassifier(Learned):
         FileNotFoundError
             When there is no such file.
         ValueError
-            When it is damaged or holds no such classifier.
+            When it is damaged, holds no such classifier, or NaN or infinity.
+
+        Warns
+        -----
+        UserWarning
+            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
+            be noticed.
         """
-        arrays, metadata = files.read(path, files.CLASSIFIER)
-        with files.described(path):
+        tensors, metadata = _tensor_files.read(path, files.CLASSIFIER)
+        with _tensor_files.described(path, files.CLASSIFIER):
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
-            classes = np.array(metadata["classes"])
-            # Files from before the pace followed the images hold none.
+            check_numba(loaded)
+            classes, names = files.classes_of(metadata["classes"]), (BEFORE, NOW, "responses")
+            arrays = files.layer_arrays(tensors, loaded.n_neurons, len(classes), names)
+            from spikemnist.plasticity import network  # which loads Numba
+
             found = Pace(**metadata.get("pace", pace(loaded)._asdict()))
-            loaded._begin(*loaded._new(arrays["weights"].shape[1], len(classes), found), classes)
-            loaded._layer.set(arrays["weights"], arrays["theta"])
+            layer = network.build(loaded, arrays["weights"], arrays["theta"], found)
+            progress = Progress(len(classes), loaded.n_neurons, loaded.voting)
+            loaded._begin(layer, progress, classes)
             loaded._progress.restore(arrays, metadata["progress"])
             loaded._responses.restore("responses", arrays)
         return loaded

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from spikemnist import _tensor_files
 from spikemnist._interrupt import interruptible
 from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity import files
@@ -32,7 +33,7 @@ from spikemnist.plasticity.evaluation import judge
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -193,12 +194,8 @@ class ConvSTDPClassifier(Estimator):
         pictures = _pictures(images)
         classes, encoded = check_labels(labels, len(pictures))
         check_numba(self)
-        shape = tuple(pictures.shape[1:])
-        if min(shape) < self.kernel_size:
-            raise ValueError(
-                f"images of {shape} pixels are smaller than kernel_size {self.kernel_size}"
-            )
-        self._shape, self.n_features_in_, self.classes_ = shape, math.prod(shape), classes
+        self._shape, self.classes_ = self._pixels(pictures.shape[1:]), classes
+        self.n_features_in_ = math.prod(self._shape)
         with interruptible() as interruption:
             self._learn_features(pictures, interruption)
             seen = _joined(interruption.between(self._see(pictures)))
@@ -309,21 +306,44 @@ class ConvSTDPClassifier(Estimator):
         FileNotFoundError
             When there is no such file.
         ValueError
-            When it is damaged or holds no such classifier.
+            When it is damaged, holds no such classifier, or NaN or infinity.
+
+        Warns
+        -----
+        UserWarning
+            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
+            be noticed.
         """
-        arrays, metadata = files.read(path, files.CONVOLUTIONAL)
-        with files.described(path):
+        tensors, metadata = _tensor_files.read(path, files.CONVOLUTIONAL)
+        with _tensor_files.described(path, files.CONVOLUTIONAL):
             loaded = cls(**metadata["parameters"])
             check_convolution(loaded)
-            loaded.classes_, loaded._shape = np.array(metadata["classes"]), tuple(metadata["shape"])
+            loaded.classes_ = files.classes_of(metadata["classes"])
+            loaded._shape = loaded._pixels(metadata["shape"])
             loaded.n_features_in_ = math.prod(loaded._shape)
+            side, cell = loaded.kernel_size, loaded.pool_size
+            arrays = files.feature_arrays(
+                tensors,
+                (loaded.n_features, CHANNELS, side, side),
+                math.prod(-(-(size - side + 1) // cell) for size in loaded._shape),
+                len(loaded.classes_),
+            )
             loaded.weights_, loaded.wins_ = arrays["weights"], arrays["wins"]
             loaded._readout = (
                 torch.from_numpy(arrays["readout.weight"]),
                 torch.from_numpy(arrays["readout.bias"]),
             )
-            loaded.predict(np.zeros((1, *loaded._shape), np.uint8))
         return loaded
+
+    def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Return height and width of images if the kernel fits into them."""
+        height, width = shape
+        if min(height, width) < self.kernel_size:
+            raise ValueError(
+                f"images of {height} x {width} pixels are smaller than kernel_size "
+                f"{self.kernel_size}"
+            )
+        return height, width
 
     def _fitted_readout(self) -> tuple[Tensor, Tensor]:
         readout: tuple[Tensor, Tensor] | None = vars(self).get("_readout")

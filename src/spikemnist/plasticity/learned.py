@@ -122,7 +122,9 @@ class Learned(Estimator):
         Raises
         ------
         ValueError
-            Before `fit`.
+            Before `fit`, and when a weight or threshold is NaN or infinite.
+        OSError
+            When the file cannot be written.
         """
         layer = self._fitted_layer()
         arrays, numbers = self._progress.state()

@@ -35,6 +35,9 @@ WINDOW = 2000
 WINDOWS = 16
 """Running accuracies of a short training, and the one without a judgement."""
 
+BEFORE, NOW = "before", "now"
+"""Names in files of the responses in the windows before, and in the window at hand."""
+
 
 class Progress:
     """What is known while a layer learns.
@@ -101,32 +104,44 @@ class Progress:
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return arrays and numbers from which `restore` rebuilds it."""
-        shape = (-1, *self.now.spikes.shape)
-        arrays = self.now.state("now") | {
-            "before.spikes": np.array([w.spikes for w in self._windows], np.int64).reshape(shape),
-            "before.images": np.array([w.images for w in self._windows], np.int64).reshape(
-                shape[:2]
-            ),
+        shape, counted = (-1, *self.now.spikes.shape), (-1, *self.now.images.shape)
+        spikes = np.array([window.spikes for window in self._windows], np.int64)
+        images = np.array([window.images for window in self._windows], np.int64)
+        arrays = self.now.state(NOW) | {
+            f"{BEFORE}.spikes": spikes.reshape(shape),
+            f"{BEFORE}.images": images.reshape(counted),
         }
         numbers = {"seen": self.seen, "right": self.right, "history": self.history}
         return arrays, {**numbers, "window": self.window}
 
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
-        """Become what `state` described."""
-        self.now.restore("now", arrays)
-        # Files from before windows were kept apart hold one, which may have no images.
-        spikes = arrays["before.spikes"].reshape(-1, *self.now.spikes.shape)
-        images = arrays["before.images"].reshape(-1, *self.now.images.shape)
+        """Become what `state` described.
+
+        Raises
+        ------
+        ValueError
+            For numbers that are none.
+        """
+        seen, right, history = (numbers[name] for name in ("seen", "right", "history"))
+        # Files of version 0.1.0 hold one window before, which may have no images.
+        window = numbers.get("window", WINDOW)
+        pairs = all(isinstance(a, int) and isinstance(b, float | int) for a, b in history)
+        if not (all(isinstance(n, int) for n in (seen, right, window)) and pairs):
+            raise ValueError(
+                "progress must hold the numbers seen, right and window, and history in pairs"
+            )
+        self.now.restore(NOW, arrays)
+        spikes = arrays[f"{BEFORE}.spikes"].reshape(-1, *self.now.spikes.shape)
+        images = arrays[f"{BEFORE}.images"].reshape(-1, *self.now.images.shape)
         self._windows.clear()
         self.before = Responses(*self.now.spikes.shape)
         for i in images.any(1).nonzero()[0]:
-            window = Responses(*self.now.spikes.shape)
-            window.spikes[:], window.images[:] = spikes[i], images[i]
-            self._windows.append(window)
-            self.before += window
-        self.window = numbers.get("window", WINDOW)
-        self.seen, self.right = numbers["seen"], numbers["right"]
-        self.history = [(seen, accuracy) for seen, accuracy in numbers["history"]]
+            responses = Responses(*self.now.spikes.shape)
+            responses.spikes[:], responses.images[:] = spikes[i], images[i]
+            self._windows.append(responses)
+            self.before += responses
+        self.seen, self.right, self.window = seen, right, window
+        self.history = [(images, accuracy) for images, accuracy in history]
 
 
 def learn_blocks(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikemnist import _tensor_files
 from spikemnist._progress import progress_bar
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import Responses
-from spikemnist.plasticity.learning import learn_blocks, respond
+from spikemnist.plasticity.learning import BEFORE, NOW, learn_blocks, respond
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,8 +113,9 @@ class Run:
 
     def restore(self, file: Path) -> None:
         """Become what was saved; raise when that was another run."""
-        arrays, metadata = files.read(file, files.CHECKPOINT)
-        found, wanted = metadata["run"], self._description
+        tensors, metadata = _tensor_files.read(file, files.CHECKPOINT)
+        with _tensor_files.described(file, files.CHECKPOINT):
+            found, wanted = {**metadata["run"]}, self._description
         differences = [
             f"{name} was {found.get(name)!r}, is {value!r}"
             for name, value in wanted.items()
@@ -124,8 +126,13 @@ class Run:
                 f"cannot resume {file} with another configuration: {'; '.join(differences)}. "
                 "Resume with the same one, or start a new run"
             )
-        self.layer.set(arrays["weights"], arrays["theta"])
-        self.progress.restore(arrays, metadata["progress"])
+        with _tensor_files.described(file, files.CHECKPOINT):
+            classes, neurons = self.progress.now.spikes.shape
+            arrays = files.layer_arrays(tensors, neurons, classes, (BEFORE, NOW))
+            if arrays["weights"].shape[1] != self.layer.features:
+                raise ValueError(f"weights are of {arrays['weights'].shape[1]} pixels")
+            self.progress.restore(arrays, metadata["progress"])
+            self.layer.set(arrays["weights"], arrays["theta"])
 
     @functools.cached_property
     def _description(self) -> dict[str, Any]:

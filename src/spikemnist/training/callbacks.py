@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,13 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     Raises
     ------
     OSError
-        When called and the file cannot be written.
+        When called and the file cannot be written, save for want of permission.
+
+    Warns
+    -----
+    UserWarning
+        When the file may not be replaced, as on Windows while a spreadsheet has it open; the
+        training goes on.
 
     Examples
     --------
@@ -45,7 +52,18 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     ...     Path(folder, "metrics.csv").read_text().splitlines()[1]
     '1,0.5,0.8,,,0.001,40.0'
     """
-    return lambda history, model: history.save_csv(path)
+
+    def write(history: History, model: nn.Module) -> None:
+        try:
+            history.save_csv(path)
+        except PermissionError as error:
+            warnings.warn(
+                f"{path} was not written ({error.strerror}): close it in other programs. The next "
+                "epoch writes all rows again",
+                stacklevel=2,
+            )
+
+    return write
 
 
 def tensorboard(folder: str | os.PathLike[str]) -> Callback:

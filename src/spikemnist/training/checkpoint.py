@@ -1,9 +1,16 @@
-"""Resume checkpoints: everything that the rest of a run depends on, in one atomic file."""
+"""Resume checkpoints: everything that the rest of a run depends on, in one atomic file.
+
+A file is what `torch.save` writes, a zip archive, and its comment is the SHA-256 of all that comes
+before.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
+import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,12 +19,20 @@ from spikemnist._atomic import write_atomically
 from spikemnist.training.history import EpochMetrics, History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
 FORMAT = "spikemnist-checkpoint-1"
 
-Weights = dict[str, "torch.Tensor"]
+REMEDY = "Delete it to start at the first epoch"
+
+_COMMENT = b"sha256="
+_DIGITS = 64
+_BEGIN, _END, _END_SIZE = b"PK\3\4", b"PK\5\6", 22
+"""How a zip archive and its last record begin, and the size of that before the comment."""
+
+Weights = dict[str, "Tensor"]
 
 
 @dataclasses.dataclass
@@ -47,7 +62,13 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``checkpoint`` to ``path``: afterwards the file is the old one or the new one."""
+    """Write ``checkpoint`` to ``path``: afterwards the file is the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
     content = {
         "format": FORMAT,
         "settings": checkpoint.settings,
@@ -56,7 +77,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "history": dataclasses.asdict(checkpoint.history),
         "best": checkpoint.best,
     }
-    write_atomically(path, lambda file: torch.save(content, file))
+    file = io.BytesIO()
+    torch.save(content, file)
+    archive = bytearray(file.getbuffer())
+    # The last two bytes are the length of its comment, 0 so far.
+    archive[-2:] = (len(_COMMENT) + _DIGITS).to_bytes(2, "little")
+    archive += _COMMENT + hashlib.sha256(archive).hexdigest().encode()
+    write_atomically(path, lambda new: new.write_bytes(archive))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -68,42 +95,114 @@ def load_checkpoint(path: Path) -> Checkpoint:
         When there is no such file.
     ValueError
         When it is damaged or no checkpoint of spikemnist.
+
+    Warns
+    -----
+    UserWarning
+        When the file is of version 0.1.0, which stored no digest.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint to resume from at {path}")
-    data = io.BytesIO(path.read_bytes())  # what cannot be read raises here, not as damage
+    data = path.read_bytes()  # what cannot be read raises here, not as damage
+    signed = _has_digest(data, path)
+    if not signed:
+        _check_archive(data, path)
     try:
-        return _from_content(torch.load(data, map_location="cpu", weights_only=True))
-    except Exception as error:  # unpickling foreign bytes may raise anything
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(
-            f"{path} is damaged or no spikemnist checkpoint of this version: {reason}"
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # its message advises to load the file whatever it holds
+        raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}") from error
+    try:
+        checkpoint = _from_content(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is no checkpoint of spikemnist: {error}. {REMEDY}") from error
+    if not signed:
+        warnings.warn(
+            f"{path} has no digest of its contents, like all files of version 0.1.0: the checksums "
+            "of its tensors are right, the rest was not checked. The next epoch's will have one",
+            stacklevel=1,  # here, so that Python shows it once for each file
+        )
+    return checkpoint
+
+
+def _has_digest(data: bytes, path: Path) -> bool:
+    """Return whether a file has a digest, which is then right.
+
+    Raises
+    ------
+    ValueError
+        When it is wrong or cut off, or the file is no archive.
+    """
+    before, comment = data[: -len(_COMMENT) - _DIGITS], data[-len(_COMMENT) - _DIGITS :]
+    if comment.startswith(_COMMENT):
+        if comment != _COMMENT + hashlib.sha256(before).hexdigest().encode():
+            raise ValueError(
+                f"{path} is damaged: its contents do not fit its SHA-256. {REMEDY}, or copy it "
+                "again from where it is sound"
+            )
+        return True
+    if data[-_END_SIZE:].startswith(_END) and data.endswith(b"\0\0"):
+        return False
+    if data.startswith(_BEGIN):
+        raise ValueError(f"{path} is damaged: its end is missing or changed. {REMEDY}")
+    raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
+
+
+def _check_archive(data: bytes, path: Path) -> None:
+    """Raise unless the checksums of a zip archive are right: `torch.load` looks at none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            packed = any(entry.compress_type for entry in archive.infolist())
+            bad = None if packed else archive.testzip()
+    except Exception as error:  # a damaged archive may raise anything
+        raise ValueError(f"{path} is damaged: its archive cannot be read. {REMEDY}") from error
+    if packed:  # perhaps to more bytes than there is memory; torch packs nothing
+        raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
+    if bad is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {bad} is wrong. {REMEDY}")
 
 
 def _from_content(content: Any) -> Checkpoint:
-    if content["format"] != FORMAT:
+    names = ("format", "settings", "model", "optimizer", "history", "best")
+    if not isinstance(content, dict) or {*content} != {*names}:
+        raise ValueError(f"it does not hold {', '.join(names)} and nothing else")
+    if not isinstance(content["format"], str) or content["format"] != FORMAT:
         raise ValueError(f"it has format {content['format']!r}; this version reads {FORMAT!r}")
-    history = dict(content["history"])
-    rows = [EpochMetrics(**row) for row in history.pop("epochs")]
+    for name in names[1:]:
+        if not isinstance(content[name], dict) and not (name == "best" and content[name] is None):
+            raise ValueError(f"its entry {name} is no dictionary")
+    if not all(map(_is_plain, content["settings"].values())):
+        raise ValueError("its entry settings holds more than plain values")
     return Checkpoint(
         settings=content["settings"],
         model=content["model"],
         optimizer=content["optimizer"],
-        history=History(rows, **history),
+        history=_history(content["history"]),
         best=content["best"],
     )
 
 
-def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Raise a `ValueError` that names every setting in which a run differs from its checkpoint."""
-    differences = [
-        f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}"
-        for name in (*wanted, *(name for name in found if name not in wanted))
-        if found.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise ValueError(
-            f"cannot resume {path} with another configuration: {'; '.join(differences)}. "
-            "Resume with the same one, or start a new run"
+def _history(content: dict[str, Any]) -> History:
+    try:
+        epochs = [EpochMetrics(**row) for row in content["epochs"]]
+        history = History(**{**content, "epochs": epochs})
+        numbers = [value for row in epochs for value in vars(row).values()]
+        numbers += [*history.seconds, history.best_epoch]
+        sound = (
+            all(number is None or isinstance(number, int | float) for number in numbers)
+            and isinstance(history.stopped_early, bool)
+            and isinstance(history.interrupted, bool)
+            and [row.epoch for row in epochs] == [*range(1, 1 + len(history.seconds))]
         )
+    except (KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise ValueError("its entry history does not hold the figures of each epoch")
+    return history
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, int | float | str)

@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
+from spikemnist._tensor_files import not_finite
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device
@@ -130,6 +132,11 @@ def evaluate(
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
+    Warns
+    -----
+    UserWarning
+        When a parameter holds NaN or infinity: the figures then mean nothing.
+
     Examples
     --------
     >>> from spikemnist.data import load_digits
@@ -143,6 +150,8 @@ def evaluate(
     encoder = as_encoder(encoder)
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
+    if bad := not_finite(dict(model.named_parameters()) | _constants(model)):
+        warnings.warn(f"{bad} holds NaN or infinity: these figures mean nothing", stacklevel=2)
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target, "data")
@@ -158,6 +167,12 @@ def evaluate(
         )
     interruption.check()
     return figures
+
+
+def _constants(model: nn.Module) -> dict[str, Tensor]:
+    """Return the decays and thresholds that are not learned."""
+    buffers = model.named_buffers()
+    return {name: x for name, x in buffers if name.split(".")[-1] in ("beta", "threshold")}
 
 
 def evaluate_feed(

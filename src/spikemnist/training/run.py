@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._progress import progress_bar
-from spikemnist.training.checkpoint import Checkpoint, check_settings, save_checkpoint
+from spikemnist.training.checkpoint import Checkpoint, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
@@ -18,6 +18,7 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
+from spikemnist.training.resuming import check_settings, restore
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
@@ -189,7 +190,6 @@ class Run:
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
         check_settings(checkpoint.settings, self.description, path)
-        self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
         self.best = checkpoint.best
