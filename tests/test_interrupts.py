@@ -32,6 +32,8 @@ INTERRUPTS = 20
 """For each kind of training: a thousand take minutes."""
 
 FOREVER = 10**6
+"""Epochs, unless the interrupt is lost: see `deadline`."""
+
 ENCODER = LatencyEncoder(num_steps=5)
 
 
@@ -77,7 +79,7 @@ def of_kind(kind: str) -> torch.nn.Module:
 
 
 def train(model: torch.nn.Module, **options: Any) -> Any:
-    settings = {"encoder": ENCODER, "epochs": FOREVER, "batch_size": 40, **options}
+    settings = {"encoder": ENCODER, "epochs": 4, "batch_size": 40, **options}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return fit(model, images(120), progress=False, **settings)
@@ -181,18 +183,30 @@ def until_stopped(run: Callable[[], bool], draw: random.Random, *, within: float
         timer.join()
 
 
+def deadline(seconds: float = 60.0) -> Callable[..., None]:
+    """Return a callback of `fit` that fails when a run goes on for too long."""
+    end = time.monotonic() + seconds
+
+    def check(*_: object) -> None:
+        assert time.monotonic() < end, "the interrupt was lost"
+
+    return check
+
+
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_training_that_is_interrupted_at_random_instants_loses_nothing(
     kind: str, tmp_path: Path
 ) -> None:
     draw, file = random.Random(SEED), tmp_path / "checkpoint.pt"
     train(of_kind(kind), epochs=1)  # what is to be compiled is
+
+    def run() -> bool:
+        options = {"epochs": FOREVER, "callbacks": [deadline()]}
+        history = train(of_kind(kind), checkpoint=file, resume=file.exists(), **options)
+        return bool(history.interrupted)
+
     for _ in range(INTERRUPTS):
-        assert until_stopped(
-            lambda: bool(train(of_kind(kind), checkpoint=file, resume=file.exists()).interrupted),
-            draw,
-            within=0.15,
-        )
+        assert until_stopped(run, draw, within=0.15)
     saved = load_checkpoint(file)
     undisturbed = of_kind(kind)
     train(undisturbed, epochs=max(len(saved.history), 1))
@@ -206,7 +220,7 @@ def test_stdp_that_is_interrupted_at_random_instants_loses_nothing(tmp_path: Pat
     learn(stdp(passes=1))
     seen = [0]
     for _ in range(INTERRUPTS):
-        classifier = stdp(FOREVER)
+        classifier = stdp(passes=1000)
 
         def run(classifier: STDPClassifier = classifier) -> bool:
             interrupted = learn(classifier, checkpoint=file, resume=file.exists()).interrupted_
