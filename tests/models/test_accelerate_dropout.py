@@ -118,7 +118,12 @@ def output_of(features: int) -> list[nn.Module]:
     return [nn.Linear(features, 4), leaky()]
 
 
-EVERYWHERE = [*PLACES, twice_behind_a_convolution, of_everything]
+def one_module_in_two_places() -> nn.Sequential:
+    dropout = nn.Dropout(P)
+    return nn.Sequential(nn.Flatten(), dropout, nn.Linear(196, 9), dropout, leaky(), *output())
+
+
+EVERYWHERE = [*PLACES, twice_behind_a_convolution, of_everything, one_module_in_two_places]
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
@@ -139,6 +144,8 @@ def test_the_engine_draws_the_masks_of_the_reference(
             states.append(torch.get_rng_state())
         assert records[-1].backend == backend
     assert torch.equal(*states)
+    if not constant and place is one_module_in_two_places:
+        assert (records[0].layers[0].membrane == 0).any()  # of the current, too
     for one, other in zip(*(record.layers for record in records), strict=True):
         assert torch.equal(one.spikes, other.spikes)
         torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-12, atol=1e-12)

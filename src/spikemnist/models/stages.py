@@ -104,9 +104,9 @@ class Stage:
     @property
     def behind_dropout(self) -> Stage:
         """The stage for an input that `dropout` has been applied to."""
-        done = [m for m in self._entrance if isinstance(m, nn.Dropout)]
-        rest = [(path, m) for path, m in self.modules if not any(m is one for one in done)]
-        return replace(self, modules=tuple(rest))
+        count = len(self._entrance)
+        kept = [module for module in self.modules[:count] if not isinstance(module[1], nn.Dropout)]
+        return replace(self, modules=(*kept, *self.modules[count:]))
 
     @property
     def is_random(self) -> bool:
