@@ -66,7 +66,10 @@ def test_encode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ("words", "message"),
     [
         (("train", "--stabilize"), "--first-saccade, --stabilize and --drop-events need --data"),
-        (("train", "--data", "nmnist", "--drop-events", "1"), "probability must lie in [0, 1)"),
+        (
+            ("train", "--data", "nmnist", "--drop-events", "1"),
+            "--drop-events must be a probability in [0, 1); got 1",
+        ),
         (("train", "--encoder", "events"), "EventEncoder takes the events of"),
         (("train", "--data", "nmnist", "--encoder", "rate"), "events go to an EventEncoder"),
         (("encode", "--encoder", "events"), "EventEncoder takes the events of"),

@@ -131,8 +131,9 @@ def _defaults(command: Command) -> Command | None:
 def _gist(box: str) -> str:
     """Return the parser's message, which comes in a drawn box of several lines."""
     lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
-    # Without the characters of a box the rule is one of dashes.
+    # Without the characters of a box, rules are of dashes, and there is one below the title.
     title, *rest = ["" if set(line) == {"-"} else line for line in lines]
+    rest = rest[1:] if rest[0] == "" else rest
     text = " ".join(rest[: rest.index("")])  # up to the rule between message and hints
     closest = re.search(r"Perhaps you meant:\s+(--[\w-]+)", "\n".join(rest))
     hint = f"; did you mean {closest[1]}?" if closest else ""
