@@ -101,11 +101,18 @@ def test_time_is_up_on_whatever_machine(
 def test_a_stage_that_no_time_was_left_for_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = bench.measure
-    monkeypatch.setattr(bench, "measure", lambda workload, *_: whole(workload, 0.0, 0.0))
+    whole = bench.compare
+    monkeypatch.setattr(
+        bench, "compare", lambda *given, **options: whole(*given, **{**options, "limit": 0.0})
+    )
     assert main(["bench", "--quick"]) == 0
     line = "not measured: fewer than 6 calls in the time: the machine is busy, or slow\n"
     assert capsys.readouterr().out.count(line) == 2
+
+
+def test_nothing_is_checked_once_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "Oracle", None)
+    assert bench.measure(SMALL, 0.0, 0.0) == {}
 
 
 def test_no_speed_on_a_wrong_answer(
