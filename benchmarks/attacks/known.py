@@ -16,7 +16,8 @@ class Known(NamedTuple):
 
 _TORCH_SAYS = (
     r"RuntimeError: (mat1 and mat2|Given (groups|weight)|Calculated padded|expected stride|"
-    r"The expanded size|self and mat2 must have|Expected \dD)"
+    r"The expanded size|(self|mat1) and mat2 must have|Expected \dD|t\(\) expects|"
+    r"Input type \(.*\) and (weight|bias) type)"
 )
 _SAFE = "torch's own operator refuses it before any kernel runs, and names the shapes"
 

@@ -1,4 +1,4 @@
-"""All classes of attacks, in the order of the table."""
+"""All classes of attacks, those whose material takes longest last: they may find little time."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from benchmarks.attacks import (
     shapes,
 )
 
-MODULES = (kills, interrupts, data_files, model_files, shapes, requests, agreement)
+MODULES = (data_files, shapes, agreement, model_files, requests, interrupts, kills)
 ATTACKS = tuple(attack for module in MODULES for attack in module.ATTACKS)
