@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from bar_images import ANSWERS, IMAGES, LABELS, OTHERS, learned, same, small
+from bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier, load_digits
-from spikemnist.plasticity import files
 from spikemnist.plasticity.homeostasis import pace, warn_of_idle
 
 if TYPE_CHECKING:
@@ -75,20 +74,6 @@ def test_a_saved_classifier_goes_on_at_its_pace(tmp_path: Path) -> None:
     for each in (classifier, loaded):
         each.partial_fit(OTHERS, ANSWERS)
     assert same(classifier, loaded)
-
-
-@pytest.mark.filterwarnings("ignore:.*neuron")
-def test_a_file_from_before_the_pace_followed_the_images_is_read(tmp_path: Path) -> None:
-    fitted = small().fit(IMAGES, LABELS, progress=False)
-    file = fitted.save(tmp_path / "classifier.safetensors")
-    arrays, metadata = files.read(file, files.CLASSIFIER)
-    del metadata["pace"], metadata["progress"]["window"]
-    arrays["before.spikes"] = arrays["before.spikes"].sum(0)
-    arrays["before.images"] = arrays["before.images"].sum(0)
-    files.write(file, files.CLASSIFIER, arrays, metadata)
-    loaded = STDPClassifier.load(file)
-    assert all(map(np.array_equal, learned(loaded), learned(fitted)))
-    assert loaded.theta_plus_ == 0.5
 
 
 def expect_warning(spikes: list[int], theta: float, theta_plus: float, message: str) -> None:

@@ -208,7 +208,8 @@ def test_a_checkpoint_of_0_1_0_is_resumed_with_a_warning(tmp_path: Path) -> None
     images = torch.randint(0, 256, (40, 4, 4), generator=generator).to(torch.uint8)
     file = tmp_path / "checkpoint.safetensors"
     file.write_bytes((OLD / "checkpoint.safetensors").read_bytes())
-    classifier = STDPClassifier(3, duration=50, rest=10, random_state=1)
+    steps = {"theta_plus": 0.05 / 400 * 3, "learning_rate": 0.005}  # the defaults of then
+    classifier = STDPClassifier(3, duration=50, rest=10, random_state=1, **steps)
     with pytest.warns(UserWarning, match="has no digest of its contents"):
         classifier.fit(images, torch.arange(40) % 3, checkpoint=file, resume=True, progress=False)
     with pytest.warns(UserWarning, match="has no digest of its contents"):

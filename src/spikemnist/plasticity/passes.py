@@ -15,6 +15,7 @@ from spikemnist import _tensor_files
 from spikemnist._progress import progress_bar
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import Responses
+from spikemnist.plasticity.homeostasis import THETA_PLUS
 from spikemnist.plasticity.learning import BEFORE, NOW, learn_blocks, respond
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Run:
         tensors, metadata = _tensor_files.read(file, files.CHECKPOINT)
         with _tensor_files.described(file, files.CHECKPOINT):
             found, wanted = {**metadata["run"]}, self._description
+            if found["theta_plus"] is None:  # version 0.1.0, whose step followed the neurons alone
+                found["theta_plus"] = THETA_PLUS * found["n_neurons"]
         differences = [
             f"{name} was {found.get(name)!r}, is {value!r}"
             for name, value in wanted.items()
