@@ -68,7 +68,7 @@ def test_encode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (("train", "--stabilize"), "--first-saccade, --stabilize and --drop-events need --data"),
         (
             ("train", "--data", "nmnist", "--drop-events", "1"),
-            "--drop-events must be a probability in [0, 1); got 1",
+            "--drop-events must be a probability in [0, 1)",
         ),
         (("train", "--encoder", "events"), "EventEncoder takes the events of"),
         (("train", "--data", "nmnist", "--encoder", "rate"), "events go to an EventEncoder"),
