@@ -51,8 +51,8 @@ def pace(parameters: STDPClassifier, images: int = LONG) -> Pace:
     # its threshold must rise from 0 to the level at which others win as well: the step goes with
     # N / B. By them its weights must turn from noise into a digit: the rate goes with 1 / B, but
     # not with N, since a neuron among many need not average over as many images. With more than
-    # LONG images, the steps of LONG leave time to settle. LONG did best for 100, 400 and 1600
-    # neurons, 5,000 training images, and 4,000 others that judged.
+    # LONG images, the steps of LONG leave time to settle. LONG was chosen for 400 neurons, with
+    # 5,000 training images for each of three seeds, and 4,000 others that judged.
     shortage = LONG / min(max(images, SHORT), LONG)
     theta_plus, learning_rate = parameters.theta_plus, parameters.learning_rate
     return Pace(
