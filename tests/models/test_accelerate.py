@@ -254,7 +254,8 @@ def test_a_compiled_model_is_the_same(backend: Any) -> None:
     model = accelerate(network, backend=backend)
     expected = gradients(network, lambda: model(images()).scores.square().sum())
     torch.compiler.reset()
-    compiled = torch.compile(lambda: model(images()).scores.square().sum(), backend="aot_eager")
+    spikes = images()
+    compiled = torch.compile(lambda: model(spikes).scores.square().sum(), backend="aot_eager")
     assert_close(gradients(network, compiled), expected, 1e-6)
     torch.compiler.reset()
 

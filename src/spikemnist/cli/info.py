@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
 TRIED = {
-    "torch": ("2.4.1", "2.15.0"),
-    "torchvision": ("0.19.1", "0.29.2"),
+    "torch": ("2.7.1", "2.15.0"),
+    "torchvision": ("0.22.1", "0.29.2"),
     "snntorch": ("1.0.0", "1.0.0"),
     "numpy": ("1.26.4", "2.5.5"),
     "numba": ("0.61.2", "0.68.1"),

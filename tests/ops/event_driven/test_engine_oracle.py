@@ -204,7 +204,9 @@ def test_beta_is_clamped_and_so_is_its_gradient(monkeypatch: pytest.MonkeyPatch)
     assert_same_membranes(found, compare(inside), 0)
     monkeypatch.setattr(reference, "CLAMP_PASSES_ON_BOUNDS", not passes)
     learns = [False, not passes, True, not passes, False]
-    assert (answer(by_engine, outside).gradients["beta 0"] != 0).tolist() == learns
+    assert (
+        answer(by_engine, outside, loss_weights(outside)).gradients["beta 0"] != 0
+    ).tolist() == learns
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (9,)])

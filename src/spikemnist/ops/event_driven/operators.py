@@ -178,7 +178,7 @@ def differentiate_network(
     return gradients
 
 
-# Written out: before torch 2.7 it cannot read annotations that are strings, nor lists as a result.
+# Written out: older releases of torch read no annotations that are strings.
 leaky_layers = torch.library.custom_op(
     "spikemnist::leaky_layers",
     mutates_args=(),
