@@ -247,7 +247,10 @@ def test_pruned_and_parametrized_weights() -> None:
     accelerate(network)(images())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",  # of torch's own
+    "ignore:Dynamo does not know how to trace:UserWarning",  # torch 2.7 runs it untraced
+)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_compiled_model_is_the_same(backend: Any) -> None:
     network = mlp(196, 9, 4, **PICKLED)

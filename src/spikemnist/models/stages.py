@@ -53,7 +53,7 @@ Module = tuple[str, nn.Module]
 """A module and its place in the network, such as ``network[3]``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the compiler of torch 2.7 hashes one half made
 class Stage:
     """Modules without memory, and the leaky neurons that integrate what comes out of them.
 
