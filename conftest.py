@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import signal
+
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has its background jobs ignore Ctrl-C, and so would all processes of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -18,4 +25,8 @@ def hide_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the library find the CPU alone."""
     from spikemnist.training import devices
 
-    monkeypatch.setattr(devices, "available_devices", lambda: ("cpu",))
+    @functools.wraps(devices.available_devices)
+    def only_the_cpu() -> tuple[str, ...]:
+        return ("cpu",)
+
+    monkeypatch.setattr(devices, "available_devices", only_the_cpu)

@@ -183,7 +183,7 @@ def test_a_disk_that_is_full_is_named_with_the_file(
     path = Path("run", file)
     assert process.stderr == f"spikemnist: error: [Errno {errno.EFBIG}] {reason}: '{path}'\n"
     assert process.returncode == 1
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.json"]
+    assert not (tmp_path / "run").exists()  # nothing to continue from stands in the way
 
 
 def test_a_convolutional_network_goes_the_whole_way(tmp_path: Path) -> None:

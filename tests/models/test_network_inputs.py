@@ -101,7 +101,7 @@ def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"reset_mechanism": "x"}, "reset_mechanism must be one of subtract, zero, none; got 'x'"),
-        ({"weight": torch.rand(0, 4)}, "weight must have at least one neuron"),
+        ({"weight": torch.rand(0, 4)}, r"weight must be \[N, 4\] with N >= 1"),
     ],
 )
 def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None:

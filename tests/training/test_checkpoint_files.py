@@ -148,6 +148,7 @@ def test_an_archive_that_unpacks_is_not_unpacked(folder):
 @example(b"l")
 @example(b"K\x02d")
 @example(b"X\xff")
+@example(b"sha256=")
 def test_any_other_bytes(folder, content):
     refuse(folder, content)
 

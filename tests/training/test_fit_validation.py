@@ -91,7 +91,7 @@ def test_a_share_of_an_iterable_cannot_be_held_out():
 
 @pytest.mark.parametrize("validation", ["digits", 1, torch.zeros(3, 2, 2)])
 def test_validation_data_of_the_wrong_kind(validation):
-    with pytest.raises(TypeError, match="data must be a dataset"):
+    with pytest.raises(TypeError, match="validation must be a dataset"):
         watched(numbered(), validation=validation)
 
 

@@ -28,7 +28,10 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrap
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
-@functools.cache
+_found: list[str | None] = []
+"""The obstacle, once it was looked for: torch.compile warns of functools.cache."""
+
+
 def obstacle() -> str | None:
     """Return what is missing to compile kernels here, or None.
 
@@ -38,6 +41,12 @@ def obstacle() -> str | None:
         The first time, when Numba is installed and cannot be imported: it may not know this NumPy
         yet.
     """
+    if not _found:
+        _found.append(_look_for_numba())
+    return _found[0]
+
+
+def _look_for_numba() -> str | None:
     if importlib.util.find_spec("numba") is None:
         return "Numba, which is not installed (pip install numba)"
     try:
@@ -48,7 +57,7 @@ def obstacle() -> str | None:
             f"Numba is installed, but cannot be imported ({reason}): plain torch runs in place of "
             "compiled kernels, and is slower",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return f"Numba, which cannot be imported here ({reason})"
     return None

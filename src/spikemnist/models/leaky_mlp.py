@@ -228,8 +228,9 @@ class LeakyMLP(nn.Module):
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         weight = self.layers[0].linear.weight
+        check_spikes(spikes, (self.in_features,), "in_features")
         spikes = on_device_of(weight, spikes)
-        signal = self._features(spikes)
+        signal = spikes.flatten(2)
         if state is not None:
             self._check_state(state, signal.shape[1])
             state = [on_device_of(weight, membrane) for membrane in state]
@@ -279,10 +280,6 @@ class LeakyMLP(nn.Module):
         for index, layer in enumerate(self.layers):
             yield f"layers[{index}].linear", layer.linear
             yield f"layers[{index}].leaky", layer.leaky
-
-    def _features(self, spikes: Tensor) -> Tensor:
-        check_spikes(spikes, (self.in_features,), "in_features")
-        return spikes.flatten(2)
 
     def _check_state(self, state: Sequence[Tensor], batch_size: int) -> None:
         expected = [(batch_size, width) for width in self.sizes.values()]

@@ -44,6 +44,7 @@ class Layer:
 
     Examples
     --------
+    >>> import torch
     >>> from spikemnist.ops import get_surrogate
     >>> layer = Layer(
     ...     weight=torch.rand(3, 4),
@@ -81,6 +82,7 @@ class Activity:
 
     Examples
     --------
+    >>> import torch
     >>> from spikemnist.ops import get_surrogate
     >>> layer = Layer(
     ...     weight=None,
@@ -253,6 +255,7 @@ def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
     Examples
     --------
+    >>> import torch
     >>> spikes = torch.tensor([[[1.0, 0.0, 1.0]]])
     >>> weigh_events(spikes, torch.tensor([[1.0, 2.0, 4.0]]))
     tensor([[[5.]]])
@@ -301,6 +304,7 @@ def convolve_events(
 
     Examples
     --------
+    >>> import torch
     >>> spikes = torch.zeros(1, 1, 3, 3)
     >>> spikes[..., 1, 2] = 1
     >>> convolve_events(spikes, torch.tensor([[[[1.0, 2.0]]]]))

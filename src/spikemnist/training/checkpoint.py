@@ -135,7 +135,7 @@ def _has_digest(data: bytes, path: Path) -> bool:
         When it is wrong or cut off, or the file is no archive.
     """
     before, comment = data[: -len(_COMMENT) - _DIGITS], data[-len(_COMMENT) - _DIGITS :]
-    if comment.startswith(_COMMENT):
+    if before and comment.startswith(_COMMENT):
         if comment != _COMMENT + hashlib.sha256(before).hexdigest().encode():
             raise ValueError(
                 f"{path} is damaged: its contents do not fit its SHA-256. {REMEDY}, or copy it "

@@ -24,6 +24,7 @@ from spikemnist.encoding.spikes import Ramp
 from spikemnist.models import LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.contest import Features
+from spikemnist.plasticity.homeostasis import pace
 from spikemnist.plasticity.network import build
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def test_encoders_write_within_their_timesteps() -> None:
 
 def test_competing_neurons() -> None:
     weights, theta = torch.zeros(4, 9).numpy(), torch.zeros(4).numpy()
-    layer = build(STDPClassifier(), weights, theta)
+    layer = build(STDPClassifier(), weights, theta, pace(STDPClassifier()))
     with pytest.raises(ValueError, match=r"images must be \[B, 9\]"):
         layer.respond(torch.zeros(1, 10), 0)
     with pytest.raises(ValueError, match=r"weights must be \[N, F\]"):
