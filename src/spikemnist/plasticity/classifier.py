@@ -5,7 +5,7 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -326,6 +326,7 @@ class STDPClassifier(Learned):
             from spikemnist.plasticity import network  # which loads Numba
 
             found = Pace(**metadata.get("pace", pace(loaded)._asdict()))
+            check_parameters(replace(loaded, **found._asdict()))
             layer = network.build(loaded, arrays["weights"], arrays["theta"], found)
             progress = Progress(len(classes), loaded.n_neurons, loaded.voting)
             loaded._begin(layer, progress, classes)
