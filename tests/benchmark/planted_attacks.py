@@ -30,7 +30,7 @@ def holds(material: str, draw: random.Random, folder: Path) -> str | None:
 
 def fails(material: str, draw: random.Random, folder: Path) -> str | None:
     number = draw.random()
-    return f"planted: the number {number}" if number < 0.5 else None
+    return f"planted: the number {number:.3f}" if number < 0.5 else None
 
 
 def dies(material: str, draw: random.Random, folder: Path) -> str | None:

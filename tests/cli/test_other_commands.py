@@ -355,9 +355,10 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
     assert main(words.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("spikemnist: error: ")
-    assert captured.err.count("\n") == 1
-    assert message in captured.err
+    # An encoder may have a kernel to compile before it can tell what shape it makes.
+    (line,) = (line for line in captured.err.splitlines() if "compiling kernels" not in line)
+    assert line.startswith("spikemnist: error: ")
+    assert message in line
     assert {file.name for file in tmp_path.iterdir()} == {"file.txt"}  # nothing was begun
 
 

@@ -151,7 +151,7 @@ def _in_plain_words(complaint: str, words: list[str]) -> str:
         wanted = limits[option].description if option in limits else "another value"
         got = re.findall(r"'([^']*)'", complaint)
         return f"{option} must be {wanted}; got {got[-1] if got else 'something else'}"
-    if missing := re.search(r"Missing value for argument '(--\S+)'", complaint):
+    if missing := re.search(r"Missing value for argument '\W*(--[\w-]+)", complaint):
         return f"{missing[1]} needs a value"
     if required := re.search(r"Missing from (.*): ([A-Z]+) (.*?) ?\(required\)", complaint):
         return f"{required[1]} needs {required[2]}: {required[3]}"
