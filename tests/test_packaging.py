@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import GenericAlias
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -173,7 +174,9 @@ def test_every_public_name_is_on_its_api_page(room: str) -> None:
     module = importlib.import_module(f"spikemnist.{room}")
     assert f".. automodule:: spikemnist.{room}\n   :members:\n" in read(f"docs/api/{room}.md")
     assert module.__all__
-    listed = {name: getattr(module, name) for name in module.__all__}
+    things = {name: getattr(module, name) for name in module.__all__}
+    # Python 3.10 takes an alias for a class.
+    listed = {name: it for name, it in things.items() if not isinstance(it, GenericAlias)}
     code = {name: it for name, it in listed.items() if inspect.isroutine(it) or inspect.isclass(it)}
     assert [name for name, it in code.items() if not it.__doc__] == []
 

@@ -117,6 +117,10 @@ def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, und
 def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, undisturbed):
     process = start(tmp_path, "interrupt", 2 * BATCHES + 2)
     wait_until_there(process)
+    # The batch never ends, so it takes a second Ctrl-C to stop it.
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -162,7 +162,7 @@ def _bernoulli_words(
             for w in range(width):
                 even, odd = np.uint64(0), np.uint64(0)
                 for i in range(begin, ends[w]):
-                    word = _word(seeds[b], np.uint64(pixels[i] * pairs + k))
+                    word = np.uint64(_word(seeds[b], np.uint64(pixels[i] * pairs + k)))
                     place = np.uint64(pixels[i] % BITS)
                     even |= np.uint64((word & LOW) < bounds[i]) << place
                     odd |= np.uint64((word >> HALF) < bounds[i]) << place

@@ -399,7 +399,8 @@ def is_named(spike_grad: Callable[[Tensor], Tensor]) -> bool:
     >>> is_named(ATan(alpha=4.0)), is_named(torch.sigmoid)
     (True, False)
     """
-    return type(spike_grad) in SURROGATES.values()
+    # A tuple: torch.compile of version 2.7 does not look into the values of a dictionary.
+    return type(spike_grad) in tuple(SURROGATES.values())
 
 
 def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

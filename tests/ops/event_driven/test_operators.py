@@ -41,6 +41,10 @@ COMPILERS = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, COMPILERS)), reason=f"needs a C++ compiler: {' or '.join(COMPILERS)}"
 )
+captured = pytest.mark.skipif(
+    torch.torch_version.TorchVersion(torch.__version__) < (2, 13),
+    reason="Dynamo captures the engine as a whole from torch 2.13 on",
+)
 FIELDS = 6  # of `network.Output`
 
 
@@ -165,6 +169,7 @@ def test_the_backward_operator_keeps_the_rules(sample: str, everything: bool) ->
     )
 
 
+@captured
 @pytest.mark.parametrize("sample", sorted(SAMPLES.keys() - {"dropout"}))
 def test_a_trace_runs_what_runs_without_one(sample: str) -> None:
     given = SAMPLES[sample]
@@ -214,6 +219,7 @@ def train(model: LeakyMLP, images: Tensor, backend: str | None) -> list[Tensor]:
     return [*losses, *(parameter.detach().clone() for parameter in model.parameters())]
 
 
+@captured
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
 def test_a_training_step_is_captured(dropout: float, dtype: torch.dtype) -> None:
@@ -227,6 +233,7 @@ def test_a_training_step_is_captured(dropout: float, dtype: torch.dtype) -> None
     assert len({float(loss) for loss in expected[:3]}) == 3
 
 
+@captured
 def test_a_captured_step_takes_batches_of_any_size() -> None:
     model = new_model()
     compiled = torch.compile(lambda x: model(x).scores, backend="aot_eager", dynamic=True)
@@ -236,6 +243,7 @@ def test_a_captured_step_takes_batches_of_any_size() -> None:
 
 
 @needs_compiler
+@captured
 def test_a_training_step_is_compiled() -> None:
     images = spikes(6, 3, 70)
     expected, found = (train(new_model(), images, backend) for backend in (None, "inductor"))
@@ -254,6 +262,7 @@ class Scores(nn.Module):
         return self.model(images).scores
 
 
+@captured
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
 def test_a_model_is_exported(dtype: torch.dtype) -> None:
     """Also for other batches than the one that it was shown, and by way of a file."""

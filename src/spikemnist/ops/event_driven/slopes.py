@@ -52,20 +52,18 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
             "Use weigh_events and leaky, which take any"
         )
     code = KINDS[type(surrogate)]  # type: ignore[index]
-    match surrogate:
-        case ATan(alpha=alpha):
-            parameters = (math.pi / 2 * alpha, alpha / 2)
-        case FastSigmoid(slope=slope) | Sigmoid(slope=slope):
-            parameters = (slope, 0.0)
-        case SparseFastSigmoid(slope=slope, cutoff=cutoff):
-            parameters = (slope, cutoff)
-        case Triangular(threshold=threshold):
-            parameters = (threshold, 0.0)
-        case SpikeRateEscape(beta=beta, slope=slope):
-            parameters = (beta, slope)
-        case _:
-            parameters = (0.0, 0.0)
-    return (code, *parameters)
+    # Without `match`: torch.compile of version 2.7 does not know it.
+    if isinstance(surrogate, ATan):
+        return code, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
+    if isinstance(surrogate, SparseFastSigmoid):
+        return code, surrogate.slope, surrogate.cutoff
+    if isinstance(surrogate, SpikeRateEscape):
+        return code, surrogate.beta, surrogate.slope
+    if isinstance(surrogate, (FastSigmoid, Sigmoid)):
+        return code, surrogate.slope, 0.0
+    if isinstance(surrogate, Triangular):
+        return code, surrogate.threshold, 0.0
+    return code, 0.0, 0.0
 
 
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:
