@@ -24,6 +24,14 @@ _SAFE = "torch's own operator refuses it before any kernel runs, and names the s
 KNOWN: tuple[Known, ...] = (
     Known("shapes", rf"^(linear|convolve_events) of .*{_TORCH_SAYS}", _SAFE),
     Known("exchanged", _TORCH_SAYS, _SAFE),
+    Known(
+        "threads",
+        r"^\d threads, (constant input|changing input, (conv |mlp \(\)|mlp \(\d+, ))",
+        "torch's own products and convolutions take part, whose sums follow the number of threads",
+    ),
+    Known(
+        "requests", r"=None: exit code 0", "the parser takes the word None for an option left out"
+    ),
 )
 
 

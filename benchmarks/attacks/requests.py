@@ -62,6 +62,9 @@ def _judge(words: list[str], option: str, folder: Path) -> str | None:
             code, _, complaint = command(words)
     except Exception as error:
         return f"{told}: {one_line(error)}"
+    # The first command of a process may compile a kernel, and says so.
+    lines = complaint.splitlines(keepends=True)
+    complaint = "".join(line for line in lines if "compiling kernels" not in line)
     if code != 2:
         return f"{told}: exit code {code}: {complaint[-200:]!r}"
     if complaint.count("\n") != 1 or len(complaint) > 1000:
