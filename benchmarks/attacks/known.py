@@ -30,7 +30,9 @@ KNOWN: tuple[Known, ...] = (
         "torch's own products and convolutions take part, whose sums follow the number of threads",
     ),
     Known(
-        "requests", r"=None: exit code 0", "the parser takes the word None for an option left out"
+        "requests",
+        r"[= ]None: exit code 0",
+        "the parser takes the word None for an option left out",
     ),
 )
 
