@@ -10,13 +10,13 @@ import dataclasses
 import itertools
 import json
 import os
+import secrets
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import __version__
-from spikemnist._atomic import write_atomically
+from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.options import Stdp, Train
 
@@ -91,7 +91,8 @@ def _is_free(folder: Path) -> bool:
 
 def _create(file: Path, text: str) -> bool:
     """Write a file, whole, unless there is one; return whether it was written."""
-    whole = file.with_name(f".{file.stem}-{uuid.uuid4().hex}{file.suffix}")
+    # A temporary file by its name: should the run be killed here, the next write removes it.
+    whole = file.with_name(f"{PREFIX}{secrets.token_hex(4)}{file.suffix}")
     write_atomically(whole, lambda path: path.write_text(text, encoding="utf-8"))
     try:
         os.link(whole, file)  # a rename would replace what another run has just written
@@ -104,7 +105,7 @@ def _create(file: Path, text: str) -> bool:
         except FileExistsError:
             return False
     finally:
-        whole.unlink()
+        whole.unlink(missing_ok=True)
     return True
 
 
