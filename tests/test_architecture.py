@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "_interrupt": set(),
     "_progress": {"_runtime"},
     "_runtime": {"_atomic", "_folders"},
-    "_tensor_files": {"_atomic"},
+    "_tensor_files": {"_atomic", "_tensors"},
     "_tensors": set(),
     "ops": {"_runtime", "_tensors"},
     "encoding": {"_runtime", "_tensors"},

@@ -19,6 +19,7 @@ import safetensors.torch
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
+from spikemnist._tensors import not_finite
 
 if TYPE_CHECKING:
     import os
@@ -119,11 +120,6 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
             stacklevel=1,  # here, so that Python shows it once for a file that is read twice
         )
     return tensors, metadata
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with NaN or infinity."""
-    return next((name for name, x in tensors.items() if not bool(x.isfinite().all())), None)
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -1,9 +1,14 @@
-"""Check that an argument is a tensor, with the same message in every room."""
+"""Checks that every room makes: that a value is a tensor, and that its numbers are finite."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def check_tensor(value: object, name: str, shape: str) -> None:
@@ -26,3 +31,8 @@ def check_tensor(value: object, name: str, shape: str) -> None:
     elif isinstance(value, (list, tuple)):
         how = "; torch.tensor makes one of numbers, torch.stack of tensors"
     raise TypeError(f"{name} is a {type(value).__name__}; expected a torch.Tensor {shape}{how}")
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the name of the first tensor with NaN or infinity, or None."""
+    return next((name for name, x in tensors.items() if not bool(torch.isfinite(x).all())), None)

@@ -15,7 +15,7 @@ import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
-from spikemnist._tensor_files import not_finite
+from spikemnist._tensors import not_finite
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
 from spikemnist.training.devices import select_device

@@ -9,7 +9,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING
 
-import torch
+from spikemnist._tensors import not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,7 +130,7 @@ def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
     FloatingPointError
         When a parameter holds NaN or infinity.
     """
-    name = _not_finite(model)
+    name = not_finite(dict(model.named_parameters()))
     if name is not None:
         raise FloatingPointError(
             f"the parameter {name} is no longer finite at the end of epoch {epoch}. Likely cause: "
@@ -156,15 +156,10 @@ def check_validation(loss: float, *, epoch: int, lr: float) -> None:
         )
 
 
-def _not_finite(model: nn.Module) -> str | None:
-    parameters = model.named_parameters()
-    return next((name for name, p in parameters if not bool(torch.isfinite(p).all())), None)
-
-
 def _likely_cause(model: nn.Module, spikes: Tensor, lr: float) -> str:
     if spikes.is_floating_point() and not bool(spikes.isfinite().all()):
         return "the encoder returned values that are not finite"
-    name = _not_finite(model)
+    name = not_finite(dict(model.named_parameters()))
     if name is not None:
         return (
             f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is "

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist._tensor_files import check_tensors, not_finite
+from spikemnist._tensor_files import check_tensors
+from spikemnist._tensors import not_finite
 from spikemnist.training.checkpoint import REMEDY
 
 if TYPE_CHECKING:
