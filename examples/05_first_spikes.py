@@ -29,7 +29,8 @@ print(f"accuracy {judged.accuracy:.1%}, two first at once {judged.tied:.1%}")
 # The decision falls when the first of the ten neurons fires. Where none did, the time is T.
 with torch.inference_mode():
     record = model(encoder(test.images))
-times, right = first_spike_times(record.spikes).amin(1), record.predictions == test.labels
+times = first_spike_times(record.spikes).amin(1).cpu()
+right = record.predictions.cpu() == test.labels
 print(f"mean timestep: right {times[right].mean():.1f}, wrong {times[~right].mean():.1f}")
 
 figure = Figure(figsize=(7, 4), layout="constrained")
