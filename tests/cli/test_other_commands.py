@@ -463,6 +463,37 @@ def test_a_damaged_configuration_is_named_in_one_short_line(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", "3"),
+        ("epochs", None),
+        ("num_steps", 8.5),
+        ("lr", "0.1"),
+        ("lr", True),
+        ("batch_norm", 1),
+        ("hidden", 8),
+        ("hidden", [8, "9"]),
+        ("data", "letters"),
+        ("data", ["digits"]),
+        ("encoder", {}),
+        ("root", 7),
+    ],
+)
+def test_an_option_of_another_type_is_named_with_its_value(
+    run: Path, tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, name: value}), encoding="utf-8")
+    for words in (["plot", str(folder)], ["train", "--resume", "--out", str(folder)]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert f"{folder / 'config.json'} is damaged: {name} is {value!r}" in said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "encoder", [{"name": "morse"}, {"name": "rate", "num_steps": None}, {"name": "rate", "x": 1}]
 )
 def test_an_encoder_that_cannot_be_made_is_a_failure_with_the_file(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -114,3 +116,23 @@ def test_too_much_memory_names_what_asked_for_it_and_leaves_no_folder(
             f"spikemnist: error: there is not enough memory for {sizes}: lower one of them\n"
         )
     assert not any(tmp_path.iterdir())
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from spikemnist.cli import runs
+from spikemnist.cli.options import Stdp
+
+os.link = lambda *_: os._exit(9)
+runs.new_run(Stdp(out=Path(sys.argv[1])))
+"""
+
+
+def test_the_next_run_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
+    """Killed between the draft of the configuration and its name: no lock is held any more."""
+    folder = tmp_path / "run"
+    assert subprocess.run([sys.executable, "-c", KILLED, folder], check=False).returncode == 9
+    assert [file.suffix for file in folder.iterdir()] == [".json"]
+    assert claim(Stdp(out=folder)) == str(folder)
+    assert {file.name for file in folder.iterdir()} == {"config.json"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,36 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("stdp")
     words = ("--neurons", 30, "--out", "run")
     return folder / "run", spikemnist("stdp", *words, cwd=folder).stdout
+
+
+@pytest.mark.filterwarnings("default:.*metrics.csv was not written")
+def test_metrics_that_another_program_holds_open_cost_no_run(
+    learned: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As a spreadsheet does on Windows."""
+    folder, replace = tmp_path / "run", Path.replace
+    shutil.copytree(learned[0], folder)
+    (folder / "metrics.csv").write_text("old", encoding="utf-8")
+
+    def held(self: Path, target: Path) -> Path:
+        if Path(target).name == "metrics.csv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return replace(self, target)
+
+    words = ["stdp", "--resume", "--out", str(folder)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", held)
+        assert main(words) == 0
+    said = capsys.readouterr()
+    assert "metrics.csv" not in said.out
+    assert "metrics.csv was not written (Permission denied): close it in other" in said.err
+    assert (folder / "metrics.csv").read_text(encoding="utf-8") == "old"
+    assert main(words) == 0
+    assert "metrics.csv" in capsys.readouterr().out
+    assert (folder / "metrics.csv").read_bytes() == (learned[0] / "metrics.csv").read_bytes()
 
 
 def test_what_a_run_leaves_behind(learned: tuple[Path, str]) -> None:

@@ -12,8 +12,9 @@ import json
 import os
 import secrets
 import time
+import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
@@ -157,17 +158,33 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
     found = stored.get("command", _name(Train))
     if found != wanted:
         raise WrongRequest(f"{folder} is a run of `spikemnist {found}`, not of `{wanted}`")
-    names = [field.name for field in dataclasses.fields(kind) if field.name not in _NOT_STORED]
-    try:
-        config = {name: stored[name] for name in names}
-        if "hidden" in config:
-            config["hidden"] = tuple(config["hidden"])
-        config["root"] = None if config["root"] is None else Path(config["root"])
-    except KeyError as error:
-        raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {error}") from error
-    except TypeError as error:
-        raise WrongRequest(f"{folder / CONFIG} is damaged: hidden or root is none") from error
+    config = {}
+    for name, type_ in get_type_hints(kind).items():
+        if name in _NOT_STORED:
+            continue
+        if name not in stored:
+            raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
+        if not _fits(stored[name], type_):
+            raise WrongRequest(f"{folder / CONFIG} is damaged: {name} is {stored[name]!r}")
+        config[name] = stored[name]
+    if "hidden" in config:
+        config["hidden"] = tuple(config["hidden"])
+    config["root"] = None if config["root"] is None else Path(config["root"])
     return config
+
+
+def _fits(value: object, type_: Any) -> bool:
+    """Return whether a value from JSON is one of an option with the given type."""
+    origin, inner = get_origin(type_), get_args(type_)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in inner)
+    if type_ is float:
+        return type(value) in (int, float)
+    return type(value) is (str if type_ is Path else type_)
 
 
 def is_stdp(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
@@ -47,10 +48,10 @@ def run(command: Stdp) -> int:
             checkpoint = folder / runs.STDP_CHECKPOINT
             resume = command.resume and checkpoint.exists()
             classifier.fit(*train, checkpoint=checkpoint, resume=resume)
-            _write_metrics(classifier, folder / runs.METRICS)
+            metrics_written = _write_metrics(classifier, folder / runs.METRICS)
             if classifier.interrupted_:
                 return _tell_how_to_continue(classifier, command.passes * len(train[0]), folder)
-            files += [runs.METRICS, runs.STDP_CHECKPOINT]
+            files += [runs.METRICS] * metrics_written + [runs.STDP_CHECKPOINT]
         classifier.save(folder / runs.MODEL)
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
@@ -177,14 +178,25 @@ def _test_images(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[A
     return _images(data, root)[1]
 
 
-def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
+def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:
+    """Write the curve of running accuracies; return whether the file could be replaced."""
+
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(("images", "accuracy"))
             writer.writerows((int(seen), share) for seen, share in classifier.accuracy_history_)
 
-    write_atomically(file, write)
+    try:
+        write_atomically(file, write)
+    except PermissionError as error:  # as on Windows, while a spreadsheet has it open
+        warnings.warn(
+            f"{file} was not written ({error.strerror}): close it in other programs and continue "
+            "the run with --resume, which writes it again",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from spikemnist import _tensor_files
 from spikemnist._progress import progress_bar
+from spikemnist._settings import check_settings
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import Responses
 from spikemnist.plasticity.homeostasis import THETA_PLUS
@@ -119,16 +120,7 @@ class Run:
             found, wanted = {**metadata["run"]}, self._description
             if found["theta_plus"] is None:  # version 0.1.0, whose step followed the neurons alone
                 found["theta_plus"] = THETA_PLUS * found["n_neurons"]
-        differences = [
-            f"{name} was {found.get(name)!r}, is {value!r}"
-            for name, value in wanted.items()
-            if found.get(name) != value
-        ]
-        if differences:
-            raise ValueError(
-                f"cannot resume {file} with another configuration: {'; '.join(differences)}. "
-                "Resume with the same one, or start a new run"
-            )
+        check_settings({name: found.get(name) for name in wanted}, wanted, file)
         with _tensor_files.described(file, files.CHECKPOINT):
             classes, neurons = self.progress.now.spikes.shape
             arrays = files.layer_arrays(tensors, neurons, classes, (BEFORE, NOW))

@@ -1,4 +1,4 @@
-"""Continue a run from its checkpoint, when both are of the same settings, network and optimiser."""
+"""Give a model and its optimiser the state in a checkpoint, when it fits them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,6 @@ _STATES: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.SGD: {"momentum_buffer"},
 }
 """What optimisers remember of each parameter: a tensor of its shape, or a number."""
-
-
-def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Raise a `ValueError` that names every setting in which a run differs from its checkpoint."""
-    differences = [
-        f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}"
-        for name in (*wanted, *(name for name in found if name not in wanted))
-        if found.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise ValueError(
-            f"cannot resume {path} with another configuration: {'; '.join(differences)}. "
-            "Resume with the same one, or start a new run"
-        )
 
 
 def restore(

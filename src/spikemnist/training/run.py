@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._progress import progress_bar
+from spikemnist._settings import check_settings
 from spikemnist.training.checkpoint import Checkpoint, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
@@ -18,7 +19,7 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
-from spikemnist.training.resuming import check_settings, restore
+from spikemnist.training.resuming import restore
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
