@@ -1,0 +1,340 @@
+"""Hash the results of seeded runs, to prove that a change of structure changes none of them.
+
+``python -m benchmarks.fingerprints --out before.json`` writes a table of hashes;
+``python -m benchmarks.fingerprints --against before.json`` prints every difference from it and
+exits with code 1 if there is one. Hashes depend on the processor, the number of threads and the
+versions of torch and Numba: compare two runs on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from spikemnist import ops
+from spikemnist.data import load_digits
+from spikemnist.encoding import (
+    DirectEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    describe_encoder,
+    get_encoder,
+)
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from spikemnist.training import evaluate, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Record
+
+Parts = dict[str, str]
+"""Hashes of the parts of a run, such as its weights and its metrics."""
+
+TRAIN, TEST, BATCH, STEPS = 256, 100, 64, 6
+FAST = ("reference", "event_driven")
+ENCODERS = ("burst", "delta", "direct", "latency", "phase", "population", "rank_order", "rate")
+READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """Return a short hash of tensors, arrays, bytes and texts in their order."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            part = part.detach().cpu().contiguous().numpy()
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype}{part.shape}".encode())
+            part = np.ascontiguousarray(part).tobytes()
+        found.update(part if isinstance(part, bytes) else repr(part).encode())
+    return found.hexdigest()[:12]
+
+
+def state_of(model: nn.Module) -> str:
+    """Return the hash of a state dict, names included."""
+    return digest(itertools.chain(*sorted(model.state_dict().items())))
+
+
+def record_of(record: Record) -> str:
+    """Return the hash of all that a network did."""
+    layers = [(x.name, x.spikes, x.membrane, x.threshold) for x in record.layers]
+    return digest(
+        [
+            *(record.spikes, record.membrane, record.scores, record.spike_counts),
+            *(record.readout, record.backend, dict(record.sizes), record.predictions),
+            *itertools.chain(*layers),
+            *([] if record.input is None else [record.input]),
+            *(record.state or ()),
+        ]
+    )
+
+
+def gradients_of(model: nn.Module, record: Record, more: Iterable[Tensor] = ()) -> str:
+    """Return the hash of the gradients of a loss on all that is recorded."""
+    loss = record.scores.square().sum() + record.spikes.sum()
+    for layer in record.layers:
+        loss = loss + (layer.spikes * layer.membrane).mean()
+    for membrane in record.state or ():
+        loss = loss + membrane.mean()
+    model.zero_grad()
+    torch.autograd.backward(loss)
+    named = [(name, x.grad) for name, x in sorted(model.named_parameters()) if x.grad is not None]
+    return digest([*itertools.chain(*named), *(x.grad for x in more)])
+
+
+def digits(count: int, *, train: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the first embedded images and labels."""
+    images = load_digits()[0 if train else 1]
+    return images.images[:count], images.labels[:count]
+
+
+def trained(build: Callable[[], nn.Module], encoder: Any, **options: Any) -> Parts:
+    """Train a network and hash its weights, metrics, evaluation and files."""
+    torch.manual_seed(7)
+    model = build()
+    given = {"epochs": 2, "batch_size": BATCH, "lr": 5e-3, "seed": 3, **options}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder, "checkpoint.pt")
+        history = fit(
+            model,
+            digits(TRAIN),
+            encoder=encoder,
+            validation=0.25,
+            device="cpu",
+            progress=False,
+            checkpoint=checkpoint,
+            **given,
+        )
+        saved = torch.load(checkpoint, weights_only=True)
+        file = Path(folder, "model.safetensors")
+        parts = {}
+        if isinstance(model, LeakyMLP | LeakyConvNet):
+            save_model(model, file, encoder=describe_encoder(encoder))
+            again = load_model(file)
+            parts = {"file": digest([file.read_bytes()]), "loaded": state_of(again)}
+        judged = evaluate(model, digits(TEST, train=False), encoder=encoder, device="cpu")
+    return {
+        "state": state_of(model),
+        "metrics": digest([history.to_csv()]),
+        "evaluation": digest([judged.accuracy, judged.loss, judged.confusion]),
+        "checkpoint": digest([sorted(saved), *itertools.chain(*sorted(saved["model"].items()))]),
+        **parts,
+    }
+
+
+def called(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: bool = False) -> Parts:
+    """Call a network on spikes with a state, and hash its Record, gradients and second call."""
+    torch.manual_seed(11)
+    model: Any = build().train(train)
+    dtype = next(model.parameters()).dtype
+    spikes = (torch.rand(STEPS, 3, *shape) < 0.2).to(dtype).requires_grad_()
+    at_rest = model.initial_state(3, *shape) if len(shape) > 1 else model.initial_state(3)
+    state = [(torch.rand_like(x) / 2).requires_grad_() for x in at_rest]
+    torch.manual_seed(13)
+    record = model(spikes, record="all", state=state)
+    gradients = gradients_of(model, record, [spikes, *state])
+    with torch.inference_mode():
+        torch.manual_seed(13)
+        plain = model(spikes.detach())
+    return {"record": record_of(record), "gradients": gradients, "inference": record_of(plain)}
+
+
+def mlp(**options: Any) -> Callable[[], nn.Module]:
+    """Return a constructor of a small multilayer network."""
+    double = options.pop("double", False)
+    given = {"hidden": (40,), **options}
+
+    def build() -> nn.Module:
+        return LeakyMLP(**given).double() if double else LeakyMLP(**given)
+
+    return build
+
+
+def conv(layers: str = "4C5-P2-6C5-P2-10", **options: Any) -> Callable[[], nn.Module]:
+    """Return a constructor of a small convolutional network."""
+    double = options.pop("double", False)
+
+    def build() -> nn.Module:
+        model = LeakyConvNet(layers, **options)
+        return model.double() if double else model
+
+    return build
+
+
+def exchanged(kind: str, **options: Any) -> Callable[[], nn.Module]:
+    """Return a constructor of an accelerated snnTorch network."""
+
+    def leaky(size: int | None = None, **neuron: Any) -> snntorch.Leaky:
+        beta = 0.9 if size is None else torch.linspace(0.7, 0.95, size)
+        return snntorch.Leaky(beta=beta, **neuron)
+
+    def build() -> nn.Module:
+        networks = {
+            "dense": [
+                *(nn.Flatten(), nn.Linear(784, 30), leaky(30, learn_beta=True)),
+                *(nn.Dropout(0.2), nn.Linear(30, 10), leaky(reset_mechanism="zero")),
+            ],
+            "conv": [
+                *(nn.Conv2d(1, 4, 5), nn.MaxPool2d(2), leaky(), nn.Conv2d(4, 6, 3, stride=2)),
+                *(nn.AvgPool2d(2), leaky(threshold=0.5), nn.Flatten(), nn.Dropout(0.1)),
+                *(nn.Linear(24, 10), leaky(learn_threshold=True)),
+            ],
+        }
+        return accelerate(nn.Sequential(*networks[kind]), **options)
+
+    return build
+
+
+def stdp(seed: int, neurons: int) -> Parts:
+    """Train an STDP classifier and hash weights, thresholds, answers and its file."""
+    images, labels = digits(TRAIN)
+    classifier = STDPClassifier(neurons, random_state=seed).fit(images, labels, progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "stdp.safetensors")
+        classifier.save(file)
+        content = file.read_bytes()
+    answers = classifier.predict(digits(TEST, train=False)[0])
+    return {
+        "weights": digest([classifier.weights_, classifier.theta_, classifier.assignments_]),
+        "answers": digest([answers, classifier.accuracy_history_]),
+        "file": digest([content]),
+    }
+
+
+def conv_stdp(seed: int) -> Parts:
+    """Train a convolutional STDP classifier and hash its kernels and answers."""
+    images, labels = digits(TRAIN)
+    classifier = ConvSTDPClassifier(random_state=seed).fit(images, labels)
+    return {
+        "weights": digest([classifier.weights_]),
+        "answers": digest([classifier.predict(digits(TEST, train=False)[0])]),
+    }
+
+
+def codes() -> Parts:
+    """Hash the spikes of every encoder of the package."""
+    images = digits(20)[0]
+    found = {}
+    for name in (
+        "burst",
+        "delta",
+        "direct",
+        "latency",
+        "phase",
+        "population",
+        "rank_order",
+        "rate",
+    ):
+        encoder = get_encoder(name, num_steps=8)
+        found[name] = digest([encoder(images, generator=torch.Generator().manual_seed(5))])
+    return found
+
+
+def runs() -> dict[str, Callable[[], Parts]]:
+    """Return every run by its name."""
+    latency, rate = LatencyEncoder(num_steps=STEPS), RateEncoder(num_steps=STEPS)
+    found: dict[str, Callable[[], Parts]] = {"encoders": codes}
+    for backend, readout in itertools.product(FAST, READOUTS):
+        network = mlp(readout=readout, backend=backend)
+        found[f"fit mlp {readout} {backend}"] = partial(trained, network, latency)
+    for backend, name in itertools.product(FAST, sorted(ops.SURROGATES)):
+        network = mlp(spike_grad=name, backend=backend, hidden=(70, 20))
+        found[f"call mlp {name} {backend}"] = partial(called, network, (784,))
+    for backend in (*FAST, "snntorch"):
+        for name, (network, encoder) in _networks_to_train(backend, latency, rate).items():
+            found[f"fit {name} {backend}"] = partial(trained, network, encoder)
+        for name, (network, shape, train) in _networks_to_call(backend).items():
+            found[f"call {name} {backend}"] = partial(called, network, shape, train=train)
+    for backend in FAST:
+        normalised, plain = conv(batch_norm=True, backend=backend), mlp(backend=backend)
+        direct = DirectEncoder(num_steps=STEPS)
+        found[f"fit conv normalised {backend}"] = partial(trained, normalised, direct)
+        options = {"truncate": 3, "clip_norm": 1.0, "optimizer": "sgd", "schedule": "one_cycle"}
+        found[f"fit mlp truncated {backend}"] = partial(trained, plain, rate, **options)
+    for seed, neurons in ((0, 50), (1, 50), (2, 100)):
+        found[f"stdp {neurons} neurons, seed {seed}"] = partial(stdp, seed, neurons)
+    for seed in range(2):
+        found[f"conv stdp, seed {seed}"] = partial(conv_stdp, seed)
+    return found
+
+
+def _networks_to_train(backend: str, latency: Encoder, rate: Encoder) -> dict[str, Any]:
+    options: dict[str, Any] = {"backend": backend}
+    learned = {"learn_beta": True, "learn_threshold": True, **options}
+    direct = DirectEncoder(num_steps=STEPS)
+    return {
+        "mlp reset zero": (mlp(reset_mechanism="zero", **options), rate),
+        "mlp reset none": (mlp(reset_mechanism="none", **options), rate),
+        "mlp dropout": (mlp(dropout=0.3, hidden=(70, 30), **options), latency),
+        "mlp learned": (mlp(**learned), rate),
+        "mlp float64": (mlp(double=True, **options), latency),
+        "mlp direct": (mlp(hidden=(130,), **options), direct),
+        "conv": (conv(**options), latency),
+        "conv learned": (conv(dropout=0.2, **learned), latency),
+        "accelerate dense": (exchanged("dense", **options), rate),
+    }
+
+
+def _networks_to_call(backend: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"backend": backend}
+    learned = {"learn_beta": True, "learn_threshold": True, **options}
+    dense, pixels = (784,), (1, 28, 28)
+    return {
+        "mlp float64": (mlp(double=True, reset_mechanism="zero", **learned), dense, False),
+        "mlp dropout": (mlp(dropout=0.4, hidden=(70, 65, 20), **options), dense, True),
+        "conv": (conv("4C5-AP2-6C3s2p1-P2-20-10", **options), pixels, False),
+        "conv float64": (conv(double=True, **learned), pixels, False),
+        "accelerate dense": (exchanged("dense", **options), dense, True),
+        "accelerate conv": (exchanged("conv", **options), pixels, True),
+    }
+
+
+def differences(before: dict[str, Parts], table: dict[str, Parts]) -> list[str]:
+    """Return a line for each hash that differs, or that only one of two tables has."""
+    return [
+        f"{run}: {part} was {before.get(run, {}).get(part)}, is {table.get(run, {}).get(part)}"
+        for run in {**before, **table}
+        for part in {**before.get(run, {}), **table.get(run, {})}
+        if before.get(run, {}).get(part) != table.get(run, {}).get(part)
+    ]
+
+
+def main() -> int:
+    """Hash all runs; return 1 when they differ from those in a file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="file to write the hashes to")
+    parser.add_argument("--against", type=Path, help="file of hashes to compare with")
+    parser.add_argument("--only", default="", help="hash the runs with this text in their name")
+    options = parser.parse_args()
+    table = {}
+    for name, run in runs().items():
+        if options.only in name:
+            table[name] = run()
+            print(f"{name:38}", *(f"{part} {found}" for part, found in table[name].items()))
+    if options.out:
+        options.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if not options.against:
+        return 0
+    before = json.loads(options.against.read_text(encoding="utf-8"))
+    before = {name: parts for name, parts in before.items() if options.only in name}
+    changed = differences(before, table)
+    print(*changed, f"{len(table)} runs, {len(changed)} differences", sep="\n")
+    return 1 if changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
