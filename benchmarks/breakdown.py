@@ -21,9 +21,9 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from spikemnist._runtime import threads
 from spikemnist.data import load_digits, load_mnist
 from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.kernels import threads
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 CODES = {"rate": RateEncoder, "latency": LatencyEncoder}
 USERS = (
     "spikemnist.encoding.kernels",
-    "spikemnist.ops.event_driven.events",
-    "spikemnist.ops.event_driven.gradients",
-    "spikemnist.ops.event_driven.layers",
-    "spikemnist.ops.event_driven.separable",
-    "spikemnist.ops.event_driven.tiles",
+    "spikemnist.kernels.events",
+    "spikemnist.engine.gradients",
+    "spikemnist.engine.layers",
+    "spikemnist.engine.separable",
+    "spikemnist.kernels.tiles",
 )
 
 

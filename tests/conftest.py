@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# They hold no doctests, and several files of one name cannot all be imported as modules.
-collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+# Processes that tests start import `tests` and `benchmarks` as well.
+ROOT = str(Path(__file__).resolve().parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
 
 # The same examples each time, so that a red suite is red for everyone. To look for new ones:
 # pytest --hypothesis-profile=search

@@ -14,8 +14,8 @@ import pytest
 
 from spikemnist import LatencyEncoder, LeakyMLP, _progress, evaluate, load_digits
 from spikemnist._progress import compilation_announced, progress_bar
-from spikemnist._runtime import compiler
 from spikemnist.data import download, recordings
+from spikemnist.kernels import compiler
 from spikemnist.training import evaluation
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_a_command_announces_it_without_a_bar(capsys: pytest.CaptureFixture[str]
 COMPILE = """
 import torch
 from spikemnist._progress import compilation_announced
-from spikemnist.ops.event_driven import events
+from spikemnist.kernels import events
 with compilation_announced():
     for dtype in (torch.float32, torch.float64):
         events.pack(torch.ones(3, 2, 70, dtype=dtype))

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._runtime import compiler
+from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import planted_attacks
 import pytest
 
 from benchmarks.attacks import data_files, known, model_files
@@ -17,9 +14,11 @@ from benchmarks.attacks.__main__ import main
 from benchmarks.attacks.damage import damage
 from benchmarks.attacks.registry import ATTACKS, MODULES
 from spikemnist.models import LeakyMLP
+from tests.benchmark import planted_attacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Run = tuple[int, str]
 
@@ -29,9 +28,6 @@ def attacked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Run]:
     """Return a function that runs planted classes for a while: exit code, and what was printed."""
-    here = str(Path(__file__).parent)
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
     def run(*words: object, seconds: float = 0.5) -> Run:
         arguments = ["--minutes", str(seconds / 60), *map(str, words)]

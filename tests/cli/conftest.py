@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from command import spikemnist
+
+from tests.cli.command import spikemnist
 
 if TYPE_CHECKING:
     from pathlib import Path

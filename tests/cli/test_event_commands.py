@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from command import spikemnist
-from event_recordings import digits, to_bytes, write_split
 
 from spikemnist.cli import main
 from spikemnist.data import EVENT
 from spikemnist.models import load_model
+from tests.cli.command import spikemnist
+from tests.event_recordings import digits, to_bytes, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import environment, spikemnist
 from PIL import Image
 
 from spikemnist import __version__
@@ -26,6 +25,7 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import LeakyMLP, load_model, save_model
 from spikemnist.training import evaluate
+from tests.cli.command import environment, spikemnist
 
 
 def test_evaluate_tells_what_the_library_measures(run: Path) -> None:

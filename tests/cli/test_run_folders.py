@@ -10,10 +10,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import PAIRS, claim, claim_many
 
 from spikemnist.cli import main, runs, stdp, train
 from spikemnist.cli.options import Stdp, Train
+from tests.cli.claims import PAIRS, claim, claim_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from command import environment
+
+from tests.cli.command import environment
 
 if TYPE_CHECKING:
     from pathlib import Path

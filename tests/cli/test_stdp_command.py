@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import environment, spikemnist
 from matplotlib.image import imread
 
 from spikemnist.cli import main
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from tests.cli.command import environment, spikemnist
 
 PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", "thresholds"}
 

@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from command import environment
 
 from spikemnist.cli import main
+from tests.cli.command import environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import environment, spikemnist
 from safetensors.torch import load_file
 
 from spikemnist import __version__
 from spikemnist.models import load_model, model_metadata
+from tests.cli.command import environment, spikemnist
 
 FILES = {"config.json", "metrics.csv", "model.safetensors", "checkpoint.pt"}
 PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}

@@ -9,11 +9,11 @@ import zipfile
 from pathlib import Path
 
 import torch
-from idx_files import FILES
 
 import spikemnist
 import spikemnist.data
 from spikemnist.data import load_digits, load_mnist
+from tests.data.idx_files import FILES
 
 PACKAGE = Path(spikemnist.__file__).parent
 EMBEDDED = PACKAGE / "data" / "embedded"

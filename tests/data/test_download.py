@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torchvision
-from idx_files import FILES, encode, small_set, write_set
 
 import spikemnist.data.download
 from spikemnist.data import load_fashion_mnist, load_mnist
 from spikemnist.data.archive import cache_folder
+from tests.data.idx_files import FILES, encode, small_set, write_set
 
 SMALL = small_set()
 PACKED = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in SMALL.items()}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from event_recordings import MovingBars, random_events
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 from torch.utils.data import DataLoader
 
 from spikemnist.data import (
@@ -20,6 +18,8 @@ from spikemnist.data import (
     FirstSaccade,
     Stabilize,
 )
+from tests.event_recordings import MovingBars, random_events
+from tests.strategies import SEEDS
 
 
 class Counting:

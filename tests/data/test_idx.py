@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from idx_files import encode
 
 from spikemnist.data.idx import LARGEST, decode_idx, unpack
+from tests.data.idx_files import encode
 
 
 @st.composite

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from idx_files import FILES, encode, small_set, write_set
 
 from spikemnist.data import load_fashion_mnist, load_mnist
 from spikemnist.data.archive import cache_folder
+from tests.data.idx_files import FILES, encode, small_set, write_set
 
 MIRROR = "http://127.0.0.1:9/"
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from event_recordings import digits, pack_split, random_events, to_bytes, write_split
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from spikemnist.data import FirstSaccade, load_nmnist, recordings
 from spikemnist.data.recordings import decode_recording
+from tests.event_recordings import digits, pack_split, random_events, to_bytes, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ from unittest import mock
 import torch
 from hypothesis import assume
 from hypothesis import strategies as st
-from strategies import pixels
 
-from spikemnist._runtime import compiler
 from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.kernels import compiler
+from tests.strategies import pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

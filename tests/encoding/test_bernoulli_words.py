@@ -12,13 +12,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import BITS, bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
-from spikemnist.ops.event_driven.events import count
+from spikemnist.kernels.events import count
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import pixels
 from torch import Tensor
 
 from spikemnist.encoding import DirectEncoder
+from tests.strategies import pixels
 
 
 @given(pixels(), st.integers(1, 30))

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from encoder_cases import SPIKE_DTYPES
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, pixels
 
 from spikemnist.encoding import (
     BurstEncoder,
@@ -26,6 +24,8 @@ from spikemnist.encoding import (
     RankOrderEncoder,
     RateEncoder,
 )
+from tests.encoding.encoder_cases import SPIKE_DTYPES
+from tests.strategies import SEEDS, pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

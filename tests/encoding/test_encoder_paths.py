@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from encoder_cases import GREYS, images, latency_encoders, plain_torch, rate_encoders
 from hypothesis import example, given
-from strategies import SEEDS
 
-from spikemnist._runtime import compiler
 from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.kernels import compiler
+from tests.encoding.encoder_cases import GREYS, images, latency_encoders, plain_torch, rate_encoders
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from torch import Tensor

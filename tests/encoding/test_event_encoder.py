@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from encoder_cases import SPIKE_DTYPES
-from event_recordings import random_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +18,8 @@ from spikemnist.encoding import (
     describe_encoder,
     get_encoder,
 )
+from tests.encoding.encoder_cases import SPIKE_DTYPES
+from tests.event_recordings import random_events
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from encoder_cases import GREYS, latency_encoders
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from snntorch import spikegen
-from strategies import pixels
 from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder
+from tests.encoding.encoder_cases import GREYS, latency_encoders
+from tests.strategies import pixels
 
 
 def single(value: float) -> float:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from encoder_cases import GREYS
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import pixels
 
 from spikemnist.encoding import (
     BurstEncoder,
@@ -23,6 +21,8 @@ from spikemnist.encoding import (
     available_encoders,
     get_encoder,
 )
+from tests.encoding.encoder_cases import GREYS
+from tests.strategies import pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,15 +6,15 @@ import math
 
 import pytest
 import torch
-from encoder_cases import GREYS, plain_torch
 from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import spikegen
-from strategies import SEEDS, pixels
 from torch import Tensor
 
 from spikemnist.encoding import RateEncoder, splitmix
 from spikemnist.encoding.pixels import code_pixels
+from tests.encoding.encoder_cases import GREYS, plain_torch
+from tests.strategies import SEEDS, pixels
 
 
 def encode(encoder: RateEncoder, images: Tensor, seed: int) -> Tensor:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from event_recordings import MovingBars
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import IMAGE, networks
 from torch import nn
 
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
 from spikemnist.models import LeakyMLP
 from spikemnist.training import evaluate
+from tests.energy.networks import IMAGE, networks
+from tests.event_recordings import MovingBars
 
 STEPS = 5
 ENCODER = LatencyEncoder(num_steps=STEPS)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import IMAGE, Stepped, networks
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.energy import measure_energy
+from tests.energy.networks import IMAGE, Stepped, networks
 
 pytest.importorskip("neurobench", reason="needs neurobench: pip install neurobench")
 

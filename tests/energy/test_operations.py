@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import IMAGE, networks
-from strategies import SEEDS
 from torch import nn
 
 from spikemnist.energy.operations import count, fan_out
+from tests.energy.networks import IMAGE, networks
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

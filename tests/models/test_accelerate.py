@@ -13,18 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_network import same
-from stepped_network import (
-    BACKENDS,
-    assert_close,
-    conv,
-    gradients,
-    images,
-    mlp,
-    neuron,
-    neurons_of,
-    stepped,
-)
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
@@ -35,6 +23,18 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import READOUTS, Accelerated, LeakyMLP, accelerate
 from spikemnist.models.readout import scores
 from spikemnist.training import evaluate, fit
+from tests.models.small_network import same
+from tests.models.stepped_network import (
+    BACKENDS,
+    assert_close,
+    conv,
+    gradients,
+    images,
+    mlp,
+    neuron,
+    neurons_of,
+    stepped,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

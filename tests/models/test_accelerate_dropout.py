@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_network import same
-from stepped_network import BACKENDS, assert_close, gradients, images, lively, neuron, stepped
 from torch import nn
 
 from spikemnist import ops
 from spikemnist.models import LeakyConvNet, accelerate
+from tests.models.small_network import same
+from tests.models.stepped_network import (
+    BACKENDS,
+    assert_close,
+    gradients,
+    images,
+    lively,
+    neuron,
+    stepped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

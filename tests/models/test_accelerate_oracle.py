@@ -14,7 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate
-from stepped_network import (
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikemnist import ops
+from spikemnist.models import accelerate
+from tests.models.stepped_network import (
     BACKENDS,
     ENGINE,
     assert_close,
@@ -27,12 +32,7 @@ from stepped_network import (
     other_modules,
     stepped,
 )
-from strategies import ODD_SIZES, SEEDS
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-
-from spikemnist import ops
-from spikemnist.models import accelerate
+from tests.strategies import ODD_SIZES, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

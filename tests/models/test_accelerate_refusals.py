@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import snntorch
 import torch
-from small_network import same
-from stepped_network import BACKENDS, conv, images, mlp, neuron
 from torch import nn
 from torch.nn.utils import parametrizations
 
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import accelerate, save_model
 from spikemnist.training import fit
+from tests.models.small_network import same
+from tests.models.stepped_network import BACKENDS, conv, images, mlp, neuron
 
 if TYPE_CHECKING:
     from pathlib import Path

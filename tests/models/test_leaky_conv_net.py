@@ -14,8 +14,6 @@ import snntorch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stepped_network import BACKENDS, assert_close, gradients, lively
-from strategies import SEEDS
 from torch import nn
 from torch.nn import functional
 
@@ -24,6 +22,8 @@ from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
 from spikemnist.training import evaluate, fit
+from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_network import BACKENDS, make, same, spikes
-from strategies import SEEDS
 from torch import nn
 from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
+from tests.models.small_network import BACKENDS, make, same, spikes
+from tests.strategies import SEEDS
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

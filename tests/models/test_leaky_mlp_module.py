@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import snntorch
 import torch
-from small_network import BACKENDS, make, same, spikes
 from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
 from spikemnist.models import LeakyMLP
+from tests.models.small_network import BACKENDS, make, same, spikes
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from plain_snntorch import PlainNetwork
 from snntorch import surrogate
 from torch.nn import functional
 
 from spikemnist import ops
 from spikemnist.models import READOUTS, LeakyMLP
 from spikemnist.models.readout import scores
+from tests.models.plain_snntorch import PlainNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor

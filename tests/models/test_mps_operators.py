@@ -16,13 +16,11 @@ from unittest import mock
 
 import pytest
 import torch
-from event_recordings import random_events
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from spikemnist import ops
-from spikemnist._runtime import compiler
 from spikemnist.data import EventBatch, ImageDataset, load_digits
 from spikemnist.encoding import (
     BurstEncoder,
@@ -36,6 +34,7 @@ from spikemnist.encoding import (
     RateEncoder,
     measure_code,
 )
+from spikemnist.kernels import compiler
 from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP
 from spikemnist.models.readout import running_predictions
 from spikemnist.training import (
@@ -48,6 +47,7 @@ from spikemnist.training import (
     evaluate,
     fit,
 )
+from tests.event_recordings import random_events
 
 if TYPE_CHECKING:
     from spikemnist.encoding import Encoder

@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 
 from spikemnist.models import READOUTS, Record, decide, running_scores
 from spikemnist.models.readout import running_predictions, scores
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,9 @@ from spikemnist import ops
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from strategies import LeakyProblem
     from torch import Tensor
+
+    from tests.strategies import LeakyProblem
 
 LEAVES = ("current", "beta", "threshold", "initial")
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import LEAVES, answer, our_leaky
-from strategies import SEEDS, leaky_problem
 
 from spikemnist import ops
+from tests.ops.oracle import LEAVES, answer, our_leaky
+from tests.strategies import SEEDS, leaky_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from hypothesis import given
-from oracle import Answer, answer, assert_same, our_leaky, snntorch_leaky
 from snntorch import surrogate
-from strategies import ODD_SIZES, leaky_problem, leaky_problems
 
 from spikemnist import ops
 from spikemnist.ops import reference
+from tests.ops.oracle import Answer, answer, assert_same, our_leaky, snntorch_leaky
+from tests.strategies import ODD_SIZES, leaky_problem, leaky_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from strategies import LeakyProblem
     from torch import Tensor
+
+    from tests.strategies import LeakyProblem
 
 DOUBLE = 1e-12
 # A gradient is a sum over T steps of products of up to T factors, T <= 12 here, and each

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 from torch.nn import functional
 
 from spikemnist import ops
+from tests.strategies import SEEDS
 
 
 @given(SEEDS, st.integers(1, 6), st.integers(0, 3), st.integers(1, 9), st.booleans())

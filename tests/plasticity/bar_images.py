@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from spikemnist.plasticity import STDPClassifier, learning, network, passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SIDE = 6
 
@@ -105,17 +105,16 @@ def press() -> None:
 
 PREFIX = """
 import sys
-sys.path[:0] = sys.argv[1:2]
-import bar_images as tests
+from tests.plasticity import bar_images as tests
 """
-STOP = PREFIX + "tests.stop(*sys.argv[2:])"
-LOAD = PREFIX + "print(tests.digest(tests.STDPClassifier.load(sys.argv[2])))"
+STOP = PREFIX + "tests.stop(*sys.argv[1:])"
+LOAD = PREFIX + "print(tests.digest(tests.STDPClassifier.load(sys.argv[1])))"
 
 
 def python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Run code that imports this module in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code, str(Path(__file__).parent), *arguments],
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from bar_images import IMAGES, LABELS, small, twice
+
+from tests.plasticity.bar_images import IMAGES, LABELS, small, twice
 
 if TYPE_CHECKING:
     from spikemnist.plasticity import STDPClassifier

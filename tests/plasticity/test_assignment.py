@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 
 from spikemnist.plasticity import assign_classes, class_scores
 from spikemnist.plasticity.assignment import UNASSIGNED, Responses
+from tests.strategies import SEEDS
 
 SIZES = st.integers(1, 6)
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from stepped_competition import Stepped
-from strategies import SEEDS
 
 from spikemnist.plasticity import STDPClassifier, network
 from spikemnist.plasticity.homeostasis import pace
 from spikemnist.plasticity.network import Layer
+from tests.plasticity.stepped_competition import Stepped
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from torch import Tensor

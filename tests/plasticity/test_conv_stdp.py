@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from bar_images import ANSWERS, IMAGES, LABELS, OTHERS
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from stepped_features import SteppedFeatures
-from strategies import SEEDS
 
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.contest import Features
 from spikemnist.plasticity.convolutional import contrast
+from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS
+from tests.plasticity.stepped_features import SteppedFeatures
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier, load_digits
 from spikemnist.plasticity.homeostasis import pace, warn_of_idle
+from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS
 
 from spikemnist.plasticity import pair_stdp, post_stdp, reward_stdp, stdp_window
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,7 +339,7 @@ def test_the_changes_of_samples_add_up(rule: Callable[..., Tensor], backend: str
 
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_makes_the_same_bits() -> None:
-    # Enough work for them all: `spikemnist._runtime.threads` does little alone.
+    # Enough work for them all: `spikemnist.kernels.threads` does little alone.
     case = draw(5, (100, 4, 300, 50), (0.2, 0.1), torch.float32)
     found = []
     for count in (1, 2, 8):

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bar_images import IMAGES, LABELS, small
 
 from spikemnist.plasticity import STDPClassifier
+from tests.plasticity.bar_images import IMAGES, LABELS, small
 
 # Not all neurons have something to do in such small tasks.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from bar_images import (
+
+from spikemnist.kernels import compiler
+from spikemnist.plasticity import STDPClassifier, assign_classes, learning
+from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
     LABELS,
@@ -26,9 +29,6 @@ from bar_images import (
     small,
     twice,
 )
-
-from spikemnist._runtime import compiler
-from spikemnist.plasticity import STDPClassifier, assign_classes, learning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 
 from spikemnist import _tensor_files
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, files
+from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from bar_images import (
+
+from spikemnist.plasticity import STDPClassifier
+from spikemnist.plasticity.checks import NotFittedError
+from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
     LABELS,
@@ -18,9 +21,6 @@ from bar_images import (
     same,
     small,
 )
-
-from spikemnist.plasticity import STDPClassifier
-from spikemnist.plasticity.checks import NotFittedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

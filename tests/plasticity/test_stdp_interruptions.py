@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from bar_images import (
+
+from spikemnist import _tensor_files
+from spikemnist.plasticity import STDPClassifier, files, learning, network, passes
+from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
     LABELS,
@@ -26,9 +29,6 @@ from bar_images import (
     small,
     twice,
 )
-
-from spikemnist import _tensor_files
-from spikemnist.plasticity import STDPClassifier, files, learning, network, passes
 
 if TYPE_CHECKING:
     from pathlib import Path

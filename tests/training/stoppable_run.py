@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import small_runs
 import torch
 
 from spikemnist.training import History
+from tests.training import small_runs
 
 
 def here() -> None:

@@ -17,10 +17,10 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_runs import new_model, run, same
 
 from spikemnist.models import save_model
 from spikemnist.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from tests.training.small_runs import new_model, run, same
 
 
 @pytest.fixture(scope="module")

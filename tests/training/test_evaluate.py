@@ -9,13 +9,13 @@ import math
 
 import pytest
 import torch
-from small_runs import RANDOM, digits, new_model
 from torch import nn
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Record
 from spikemnist.models.readout import scores
 from spikemnist.training import evaluate
+from tests.training.small_runs import RANDOM, digits, new_model
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 LATENCY = LatencyEncoder(num_steps=6)

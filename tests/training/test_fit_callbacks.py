@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_runs import digits, new_model, run, same, weights
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import History, csv_logger, fit, tensorboard
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.training.small_runs import digits, new_model, run, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import RANDOM, digits, new_model, same, weights
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate, fit
 from spikemnist.training.seeds import seeded
+from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -200,8 +200,7 @@ def test_evaluation_depends_on_its_seed_alone():
 THREADS = """
 import hashlib, sys, torch
 from torch.nn import functional
-sys.path.insert(0, sys.argv[1])
-from small_runs import digits, new_model
+from tests.training.small_runs import digits, new_model
 from spikemnist.encoding import RateEncoder
 from spikemnist.training import evaluate, fit
 
@@ -240,7 +239,7 @@ for threads in (1, 2, 3, 8):
 
 def test_the_number_of_threads_does_not_matter_outside_the_matrix_product():
     said = subprocess.run(
-        [sys.executable, "-c", THREADS, str(Path(__file__).parent)],
+        [sys.executable, "-c", THREADS],
         check=True,
         capture_output=True,
         text=True,

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from event_recordings import MovingBars
 from torch.utils.data import DataLoader
 
 from spikemnist.data import DropEvents
 from spikemnist.encoding import EventEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate, fit
+from tests.event_recordings import MovingBars
 
 if TYPE_CHECKING:
     from pathlib import Path

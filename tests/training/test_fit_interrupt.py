@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_runs import RANDOM, new_model, on_batch, run, same, weights
 
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.training.small_runs import RANDOM, new_model, on_batch, run, same, weights
 
 
 class Interrupting:

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from small_runs import RANDOM, digits, new_model, same, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -15,6 +14,7 @@ from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import LeakyMLP
 from spikemnist.training import evaluate, fit
 from spikemnist.training.seeds import derive_seed
+from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
 ENCODER = DirectEncoder(num_steps=4)
 

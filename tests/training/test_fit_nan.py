@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_runs import digits, new_model, same, weights
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import cross_entropy, fit
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.training.small_runs import digits, new_model, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_runs import RANDOM, digits, new_model, same, weights
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import fit
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
 from spikemnist.training.schedules import SCHEDULES, get_schedule
+from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 PROGRESS = st.floats(0, 1)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import BATCHES, RANDOM, digits, new_model, run, same, watched, weights
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
@@ -21,6 +20,16 @@ from spikemnist.encoding import RateEncoder
 from spikemnist.models import LeakyMLP
 from spikemnist.training import fit
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.training.small_runs import (
+    BATCHES,
+    RANDOM,
+    digits,
+    new_model,
+    run,
+    same,
+    watched,
+    weights,
+)
 
 SCRIPT = Path(__file__).with_name("stoppable_run.py")
 KILLS = {

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_runs import RANDOM, digits, new_model, same, weights
 from torch.nn import functional
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models.readout import scores
 from spikemnist.training import cross_entropy, evaluate, fit
 from spikemnist.training.steps import backpropagate, backpropagate_truncated
+from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
 STEPS = 7
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]

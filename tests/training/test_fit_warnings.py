@@ -6,10 +6,10 @@ import warnings
 
 import pytest
 import torch
-from small_runs import digits, new_model
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import fit
+from tests.training.small_runs import digits, new_model
 
 DIRECT = DirectEncoder(num_steps=4)
 

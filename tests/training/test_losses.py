@@ -14,9 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import RANDOM, digits, new_model, run, same, weights
 from snntorch import functional as SF  # noqa: N812 - as snnTorch's users write it
-from strategies import SEEDS
 
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyMLP, Record, first_spike_times
@@ -31,6 +29,8 @@ from spikemnist.training import (
     evaluate,
     fit,
 )
+from tests.strategies import SEEDS
+from tests.training.small_runs import RANDOM, digits, new_model, run, same, weights
 
 if TYPE_CHECKING:
     from pathlib import Path

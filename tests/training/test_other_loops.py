@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from small_runs import digits, new_model
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +15,7 @@ from torchvision import transforms
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy, fit
+from tests.training.small_runs import digits, new_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import digits, new_model
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import available_devices, evaluate, fit, select_device
+from tests.training.small_runs import digits, new_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from matplotlib.animation import FuncAnimation
 from PIL import Image
-from viz_records import CLASSES, make_record
 
 from spikemnist import viz
 from spikemnist.models.readout import running_predictions
+from tests.viz.viz_records import CLASSES, make_record
 
 
 def test_a_gif_has_one_frame_for_each_timestep(tmp_path):

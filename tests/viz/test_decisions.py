@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from viz_records import CLASSES, T, coloured, line, make_record, texts, title
 
 from spikemnist import viz
 from spikemnist.models.readout import READOUTS, running_predictions
 from spikemnist.viz import _style
+from tests.viz.viz_records import CLASSES, T, coloured, line, make_record, texts, title
 
 
 def test_bars_are_as_high_as_the_counts():

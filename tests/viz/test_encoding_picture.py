@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from viz_records import make_record
 
 from spikemnist import viz
+from tests.viz.viz_records import make_record
 
 
 def panels(figure):

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from event_recordings import random_events
 from matplotlib.figure import Figure
 from PIL import Image
 
 from spikemnist import viz
 from spikemnist.data import EVENT
+from tests.event_recordings import random_events
 
 SENSOR = (3, 5)
 MOVING = np.array(

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, title
 
 from spikemnist import viz
+from tests.viz.viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, title
 
 
 def rows(ax, label):

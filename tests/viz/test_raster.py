@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from viz_records import CLASSES, HIDDEN, T, make_record, texts, title
 
 from spikemnist import viz
+from tests.viz.viz_records import CLASSES, HIDDEN, T, make_record, texts, title
 
 
 def points(ax) -> set[tuple[int, int]]:

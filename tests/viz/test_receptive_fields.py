@@ -5,9 +5,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from torch import nn
-from viz_records import texts, title
 
 from spikemnist import viz
+from tests.viz.viz_records import texts, title
 
 
 def grid(figure):

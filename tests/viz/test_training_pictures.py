@@ -7,11 +7,11 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from viz_records import line, title
 
 from spikemnist import viz
 from spikemnist.training.evaluation import Evaluation
 from spikemnist.training.history import EpochMetrics, History
+from tests.viz.viz_records import line, title
 
 
 def make_history(count, *, validation=True, best=None):

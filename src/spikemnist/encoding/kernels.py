@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import borrowed, by_team
-from spikemnist._runtime.threads import parallel
-from spikemnist._runtime.tickets import next_unit
 from spikemnist.encoding import splitmix
 from spikemnist.encoding.pixels import Coded
+from spikemnist.kernels import memory
+from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from spikemnist._runtime import compiler
 from spikemnist.encoding import splitmix
+from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
     from torch import Tensor

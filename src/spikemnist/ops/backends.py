@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from spikemnist._runtime import compiler
+from spikemnist.kernels import compiler
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:

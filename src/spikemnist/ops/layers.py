@@ -161,9 +161,9 @@ def run_layers(
     if record not in ("output", "all"):
         raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
     # Loads the compiler, which the package alone must not.
-    from spikemnist.ops import event_driven
+    from spikemnist import engine
 
-    return event_driven.run_fused(spikes, layers, record=record, final=final)
+    return engine.run_fused(spikes, layers, record=record, final=final)
 
 
 def run_pooled(
@@ -222,7 +222,7 @@ def run_pooled(
     tensor([3.0000, 3.5000, 3.7500])
     """
     # Loads the compiler, which the package alone must not.
-    from spikemnist.ops.event_driven import pooled
+    from spikemnist.engine import pooled
 
     return pooled.run_pooled(current, num_steps, size, layer, membranes=membranes)
 
@@ -260,9 +260,9 @@ def weigh_events(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     >>> weigh_events(spikes, torch.tensor([[1.0, 2.0, 4.0]]))
     tensor([[[5.]]])
     """
-    from spikemnist.ops import event_driven
+    from spikemnist import engine
 
-    return event_driven.weigh(spikes, weight, bias)
+    return engine.weigh(spikes, weight, bias)
 
 
 def convolve_events(
@@ -313,7 +313,7 @@ def convolve_events(
               [0., 0.]]]])
     """
     # Loads the compiler, which the package alone must not.
-    from spikemnist.ops.event_driven import convolution
+    from spikemnist.engine import convolution
 
     out = convolution.convolve(spikes, weight, bias, stride, padding)
     if out is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._runtime import compiler
+from spikemnist.kernels import compiler
 from spikemnist.plasticity.assignment import VOTINGS
 
 if TYPE_CHECKING:

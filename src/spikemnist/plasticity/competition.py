@@ -28,19 +28,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import borrowed, by_team
-from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven.bits import above, drop_lowest_bit, lowest_bit
-from spikemnist.ops.event_driven.registers import WIDTH, at
-from spikemnist.ops.event_driven.rowwise import rowwise, where
-from spikemnist.ops.event_driven.tiles import aligned_rows
-from spikemnist.ops.event_driven.vector import sum_rows
+from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
+from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.registers import WIDTH, at
+from spikemnist.kernels.rowwise import rowwise, where
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import aligned_rows
+from spikemnist.kernels.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.ops.event_driven.events import ByTimestep
+    from spikemnist.kernels.events import ByTimestep
 
     Array = NDArray[Any]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._runtime.threads import parallel
-from spikemnist.ops.event_driven import events
-from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of, untile_weights
+from spikemnist.kernels import events
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tiles import tile_weights, tiles_of, untile_weights
 from spikemnist.plasticity import winners
 from spikemnist.plasticity.winners import Contest, Grid
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.ops.event_driven.events import ByTimestep
+    from spikemnist.kernels.events import ByTimestep
     from spikemnist.plasticity.convolutional import ConvSTDPClassifier
 
     Array = NDArray[Any]

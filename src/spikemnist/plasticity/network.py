@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._runtime.threads import parallel
 from spikemnist.encoding import RateEncoder, splitmix
 from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.ops.event_driven import events
-from spikemnist.ops.event_driven.registers import WIDTH
-from spikemnist.ops.event_driven.tiles import tile_weights, tiles_of, untile_weights
+from spikemnist.kernels import events
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tiles import tile_weights, tiles_of, untile_weights
 from spikemnist.plasticity import competition
 from spikemnist.plasticity.competition import Neurons, Physics, Plasticity
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.ops.event_driven.events import ByTimestep
+    from spikemnist.kernels.events import ByTimestep
     from spikemnist.plasticity.classifier import STDPClassifier
     from spikemnist.plasticity.homeostasis import Pace
 

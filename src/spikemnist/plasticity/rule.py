@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from spikemnist._runtime import compiler
+from spikemnist.kernels import compiler
 from spikemnist.plasticity import reference
 
 if TYPE_CHECKING:

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._runtime import memory
-from spikemnist._runtime.compiler import inlined, kernel
-from spikemnist._runtime.teams import borrowed, by_team
-from spikemnist._runtime.threads import parallel
-from spikemnist._runtime.tickets import next_unit
-from spikemnist.ops.event_driven import events
+from spikemnist.kernels import events, memory
+from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.ops.event_driven.events import ByTimestep
+    from spikemnist.kernels.events import ByTimestep
     from spikemnist.plasticity.rule import Rule
 
     Array = NDArray[Any]

@@ -1,0 +1,350 @@
+r"""The gradient of a layer of leaky neurons, fused with the weight gradient that it makes.
+
+The adjoint runs backwards in time,
+
+.. math:: \delta_t = \frac{\partial L}{\partial U_t}
+          + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t} + \beta k_t \delta_{t+1}
+
+with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
+of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
+to the weight gradient of the tile: see `weight_gradient`.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
+``C`` neurons of the layer above.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spikemnist.engine.forward import Drive, Neurons, load_initial, scan
+from spikemnist.engine.membranes import SUBTRACT, ZERO
+from spikemnist.engine.slopes import back_through_time, through_spikes
+from spikemnist.engine.weight_gradient import (
+    add,
+    add_by_neuron,
+    add_by_timestep,
+    single,
+    tabulate,
+)
+from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.registers import WIDTH, at, clear
+from spikemnist.kernels.rowwise import rowwise, where
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import (
+    add_part,
+    aligned_rows,
+    load_tile,
+    put_part,
+    put_tile,
+    room_for_tile,
+)
+from spikemnist.kernels.vector import TOGETHER, weigh_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spikemnist.engine.weight_gradient import Events
+
+    Array = NDArray[Any]
+
+
+CARRIED, START = TOGETHER, TOGETHER + 1
+"""Rows of scratch: what goes back to the timestep before, and the membrane before the first one.
+Before them are those of what comes through the spikes, for the timesteps weighed `TOGETHER`."""
+
+
+class Slope(NamedTuple):
+    """The surrogate derivative: see `spikemnist.engine.slopes`."""
+
+    kind: int
+    first: Any
+    second: Any
+
+
+class Past(NamedTuple):
+    """What the forward pass did: its membranes ``[B, M, T, WIDTH]``, or how to do it again.
+
+    Membranes that take few additions are made again from ``drive`` where they are needed, in the
+    first-level cache, which is faster than writing them to memory and reading them back.
+    """
+
+    membrane: Array
+    drive: Drive
+    again: bool
+
+
+class Incoming(NamedTuple):
+    """The gradients from above; each may have length 0.
+
+    ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
+    ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
+    its weights, whose product is the gradient of the spikes; or ``above`` ``[T, B, N]`` is that
+    product, and ``weights`` ``[1, 0, WIDTH]``. Where a ``profile`` ``[T]`` is given, ``above`` has
+    one timestep, which it multiplies: see `separable`. ``kept`` ``[B, T, M]`` are the bits of the
+    spikes that dropout let through, which it multiplied by ``scale``.
+    """
+
+    spikes: Array
+    membrane: Array
+    final: Array
+    above: Array
+    weights: Array
+    profile: Array
+    kept: Array
+    scale: Any
+
+
+class Outgoing(NamedTuple):
+    """The gradients that are wanted; the others have length 0.
+
+    ``weight`` ``[N, F]``, or where the batch is worked at in several slices ``slices``
+    ``[S, M, F, WIDTH]``, one for each of them; ``sums`` ``[S, 1 or 3, M, WIDTH]`` for the bias
+    alone, or for bias, beta and threshold; ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or
+    ``[1, B, N]`` for its sum over time.
+    """
+
+    weight: Array
+    slices: Array
+    sums: Array
+    initial: Array
+    adjoint: Array
+
+
+@rowwise
+def _times(row: Any, factor: Any) -> Any:
+    return row * factor
+
+
+@rowwise
+def _subtract(left: Any, right: Any) -> Any:
+    return left - right
+
+
+@rowwise
+def step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
+    """Return the adjoint, its sum over time, and what it hands to the timestep before."""
+    delta = carried + through
+    return delta, total + delta, beta * delta
+
+
+@rowwise
+def step_back_to_zero(
+    total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
+) -> Any:
+    """Do what `step_back` does, where a spike has reset the membrane to zero."""
+    delta = carried + through
+    return delta, total + delta, where(before > threshold, 0, beta * delta)
+
+
+@rowwise
+def _of_beta(total: Any, delta: Any, before: Any) -> Any:
+    return total + delta * before
+
+
+@rowwise
+def _of_beta_unless_fired(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+    return total + delta * where(before > threshold, 0, before)
+
+
+@rowwise
+def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+    return total - where(before > threshold, delta, 0)
+
+
+@kernel
+def run_backward(
+    ticket: Array,
+    units: int,
+    neurons: Neurons,
+    slope: Slope,
+    past: Past,
+    incoming: Incoming,
+    events: Events,
+    outgoing: Outgoing,
+) -> None:
+    """Differentiate one tile for one slice of the batch in each unit of work.
+
+    The slices are the same for any number of threads, and their sums are added in their order.
+    """
+    if by_team(ticket):
+        return
+    neurons, slope, past, incoming, events, outgoing = borrowed(
+        (neurons, slope, past, incoming, events, outgoing)
+    )
+    batch, _, steps, _ = past.membrane.shape
+    slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
+    groups = -(-batch // group)
+    membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
+    delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
+    scratch = aligned_rows(TOGETHER + 2, neurons.beta)
+    sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
+    weights = room_for_tile(past.drive.weights, neurons.beta)
+    places = np.empty(steps, np.int64)
+    for t in range(steps):
+        places[t] = single(t, burst)
+    # A whole gradient stays in the second-level cache until it is done.
+    whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
+    sliced = outgoing.slices.shape[2] > 0
+    weighed = sliced or len(whole) > 0
+    unit = next_unit(ticket)
+    while unit < units:
+        m, part = unit // slices, unit % slices
+        load_tile(weights, past.drive.weights, m)
+        gradient = outgoing.slices[part, m] if sliced else whole
+        for row in range(len(gradient)):
+            clear(at(gradient, row))
+        for row in range(len(sums)):
+            clear(at(sums, row))
+        for g in range(part * groups // slices, (part + 1) * groups // slices):
+            begin, end = g * group, min((g + 1) * group, batch)
+            for b in range(begin, end):
+                load_initial(past.drive.initial, b, m, at(scratch, START))
+                if past.again:
+                    inflow, start = at(scratch, CARRIED), at(scratch, START)
+                    scan(neurons, past.drive, weights, b, m, inflow, start, membrane, words)
+                rows = membrane if past.again else past.membrane[b, m]
+                # Groups of several samples have no tables: two rows for each timestep.
+                own = delta[2 * (b - begin) * steps :]
+                _adjoint(neurons, slope, rows, incoming, b, m, places, own, scratch, sums)
+                _hand_out(outgoing, b, m, places, own, scratch)
+                if weighed and events.direct:
+                    add_by_timestep(events.by_timestep, b, places, own, gradient)
+            if weighed and not events.direct:
+                tabulate(delta, (end - begin) * steps, burst)
+                add_by_neuron(events.by_neuron, g, delta, gradient)
+        if len(whole):
+            put_tile(outgoing.weight, m, whole)
+        for row in range(len(sums)):
+            for j in range(WIDTH):
+                outgoing.sums[part, row, m, j] = sums[row, j]
+        unit = next_unit(ticket)
+
+
+@inlined
+def _adjoint(
+    neurons: Neurons,
+    slope: Slope,
+    membrane: Array,
+    incoming: Incoming,
+    b: int,
+    m: int,
+    places: Array,
+    delta: Array,
+    scratch: Array,
+    sums: Array,
+) -> None:
+    """Fill the rows ``delta[places]`` from those of the membrane.
+
+    ``scratch`` holds the initial membrane in its row `START`; `CARRIED` takes the gradient of it.
+    """
+    steps = len(membrane)
+    beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
+    carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
+    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
+    weights, profile = incoming.weights[m if narrow else 0], incoming.profile
+    separable = len(profile) > 0
+    kept, from_loss = len(incoming.kept) > 0, len(incoming.spikes) > 0
+    on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
+    kind, first, second = slope.kind, slope.first, slope.second
+    clear(carried)
+    for row in range(TOGETHER):
+        clear(at(scratch, row))
+    amplitude = at(scratch, 0)
+    if separable and narrow:
+        weigh_rows(scratch, weights, incoming.above, 0, b)
+    elif separable:
+        add_part(amplitude, incoming.above[0, b], m)
+    if len(incoming.final):
+        add_part(carried, incoming.final[b], m)
+    if separable and reset != ZERO and not (kept or from_loss or on_membrane or parameters):
+        neuron = beta, threshold, first, second
+        rows = delta, places, carried, total, membrane
+        back_through_time(kind, steps, *rows, profile, amplitude, *neuron)
+        return
+    for t in range(steps - 1, -1, -1):
+        before = at(membrane, t - 1) if t > 0 else start
+        among = 1 if separable else t % TOGETHER
+        through = at(scratch, among)
+        # What comes through the spikes: from the layer above, less what dropout took, and from
+        # the loss.
+        if separable:
+            _times(through, amplitude, profile[t])
+        elif narrow:
+            if among == TOGETHER - 1 or t == steps - 1:
+                weigh_rows(scratch, weights, incoming.above, t - among, b)
+        elif wide or from_loss:
+            clear(through)
+            if wide:
+                add_part(through, incoming.above[t, b], m)
+        if kept:
+            _keep(through, incoming.kept[b, t, m], incoming.scale)
+        if from_loss:
+            add_part(through, incoming.spikes[t, b], m)
+        if wide or from_loss:
+            through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
+        now = at(delta, places[t])
+        if on_membrane:
+            add_part(carried, incoming.membrane[t, b], m)
+        if parameters:
+            add(now, carried, through)
+            add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
+        if reset == ZERO:
+            step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
+        else:
+            step_back(now, total, carried, total, carried, through, beta)
+
+
+@inlined
+def add_parameters(
+    reset: int,
+    delta: Array,
+    through: Array,
+    before: Array,
+    threshold: Array,
+    of_beta: Array,
+    of_threshold: Array,
+) -> None:
+    """Add one timestep to the gradients of beta and threshold.
+
+    A reset is a constant to the gradient, but for the threshold that it subtracts.
+    """
+    if reset == ZERO:
+        _of_beta_unless_fired(of_beta, of_beta, delta, before, threshold)
+    else:
+        _of_beta(of_beta, of_beta, delta, before)
+    if reset == SUBTRACT:
+        _of_subtracted(of_threshold, of_threshold, delta, before, threshold)
+    _subtract(of_threshold, of_threshold, through)
+
+
+@inlined
+def _keep(row: Array, word: np.uint64, scale: Any) -> None:
+    """Apply to a row of gradients what dropout did to the spikes."""
+    for j in range(WIDTH):
+        row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
+
+
+@routine
+def _hand_out(
+    outgoing: Outgoing, b: int, m: int, places: Array, delta: Array, scratch: Array
+) -> None:
+    """Write the gradients that each sample has to itself.
+
+    Row `CARRIED` of ``scratch`` is that of the initial membrane; the first one is free.
+    """
+    carried, total, steps = at(scratch, CARRIED), at(scratch, 0), len(places)
+    if len(outgoing.initial):
+        put_part(outgoing.initial[b], m, carried)
+    if len(outgoing.adjoint) == steps:
+        for t in range(steps):
+            put_part(outgoing.adjoint[t, b], m, at(delta, places[t]))
+    elif len(outgoing.adjoint):
+        clear(total)
+        for t in range(steps):
+            add(total, total, at(delta, places[t]))
+        put_part(outgoing.adjoint[0, b], m, total)

@@ -1,0 +1,290 @@
+"""A convolution of spikes: weights are added where a spike is.
+
+The channels of a pixel lie next to each other in memory, in images and in weights. So the spikes
+that a row of the kernel sees from a pixel of the output are a run in the list of an image's
+spikes, and their weights are in the same order, a constant number of places further: forward, the
+rows of weights of a run are added to that pixel; backward, the pixel's gradient is added to them.
+What a spike itself would gain is a dense product, which stays with torch.
+
+Shapes: ``N`` images, ``C`` channels in and ``O`` out, ``H`` and ``W`` pixels in and ``Y`` and ``X``
+out, kernels of ``K`` by ``L``; ``P`` tiles of `WIDTH` channels out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist.engine.bounds import check_convolution, check_unchanged, forms_of
+from spikemnist.kernels import events, memory
+from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.registers import WIDTH, at, clear
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import add_part, aligned_rows, put_part, tiles_of
+from spikemnist.kernels.vector import add_rows, scatter_row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+DENSE_FROM = 0.3
+"""Density of the input from which the dense product is the faster one: see the documentation."""
+
+SLICES = 16
+"""Parts of the images whose gradients are summed apart, for any number of threads."""
+
+
+class Geometry(NamedTuple):
+    """Of an image and of how a kernel moves over it: rows and columns."""
+
+    height: int
+    width: int
+    channels: int
+    length: int
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+def convolve(
+    spikes: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+) -> Tensor | None:
+    """Convolve images of spikes, or return None where the dense product is faster.
+
+    Parameters
+    ----------
+    spikes
+        ``[N, C, H, W]`` on the CPU, any dtype; copied unless the channels are last in memory.
+    weight, bias
+        ``[O, C, K, L]`` and ``[O]``.
+    stride, padding
+        Rows and columns; what is padded is silent.
+
+    Returns
+    -------
+    torch.Tensor or None
+        ``[N, O, Y, X]``, the channels last in memory.
+    """
+    check_convolution(spikes, weight, bias, stride, padding)
+    outputs = len(weight)
+    if outputs < (tiles_of(outputs) - 0.5) * WIDTH:
+        return None  # more than half of a tile would be added for nothing
+    listed = _list(spikes)
+    if listed is None:
+        return None
+    _, channels, height, width = spikes.shape
+    geometry = Geometry(height, width, channels, weight.shape[3], stride, padding)
+    out: Tensor = _Convolved.apply(  # type: ignore[no-untyped-call]
+        spikes, weight, bias, geometry, listed
+    )
+    return out
+
+
+def _list(spikes: Tensor) -> events.ByTimestep | None:
+    """List the spikes of each image, or return None where some are none or they are too many."""
+    packed = events.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
+    if packed is None or packed[1].sum() > DENSE_FROM * spikes.numel():
+        return None
+    return events.by_timestep(*packed)
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        spikes: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: Geometry,
+        listed: events.ByTimestep,
+    ) -> Tensor:
+        images, _, *size = spikes.shape
+        outputs, _, *reach = weight.shape
+        free = [n + 2 * p - k for n, p, k in zip(size, geometry.padding, reach, strict=True)]
+        rows, columns = (n // s + 1 for n, s in zip(free, geometry.stride, strict=True))
+        out = memory.empty((images, rows, columns, outputs), weight.dtype)
+        begin = weight.new_zeros(outputs) if bias is None else bias.detach().contiguous()
+        tiles = _lay_out(weight)
+        arguments = (listed, geometry, tiles.numpy(), begin.numpy(), out.numpy())
+        parallel(run_convolution, images, *arguments, work=_work(listed, reach, outputs))
+        ctx.forms = forms_of((spikes, weight))
+        ctx.save_for_backward(spikes, weight)
+        ctx.settings = geometry, listed, bias is not None
+        return out.movedim(3, 1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        spikes, weight = saved = ctx.saved_tensors
+        check_unchanged(ctx.forms, saved)
+        geometry, listed, biased = ctx.settings
+        needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+        of_spikes = None
+        if needs_spikes:
+            options = (list(geometry.stride), list(geometry.padding), [1, 1], False, [0, 0], 1)
+            of_spikes, _, _ = torch.ops.aten.convolution_backward(
+                gradient, spikes.to(weight.dtype), weight, None, *options, [True, False, False]
+            )
+            of_spikes = of_spikes.to(spikes.dtype)
+        of_weight = _of_weight(gradient, weight, geometry, listed) if needs_weight else None
+        of_bias = gradient.sum((0, 2, 3)) if biased and needs_bias else None
+        return of_spikes, of_weight, of_bias, None, None
+
+
+def _of_weight(
+    gradient: Tensor, weight: Tensor, geometry: Geometry, listed: events.ByTimestep
+) -> Tensor:
+    arrived = gradient.movedim(1, 3).contiguous()
+    outputs, channels, *reach = weight.shape
+    slices = max(1, min(SLICES, len(arrived)))
+    shape = (slices, tiles_of(outputs), reach[0], reach[1] * channels, WIDTH)
+    parts = memory.empty(shape, weight.dtype)
+    work = 2 * _work(listed, reach, outputs)
+    parallel(
+        run_convolution_backward,
+        slices,
+        listed,
+        geometry,
+        arrived.numpy(),
+        parts.numpy(),
+        work=work,
+    )
+    total = parts.sum(0).view(-1, *reach, channels, WIDTH)
+    return total.permute(0, 4, 3, 1, 2).flatten(0, 1)[:outputs]
+
+
+def _work(listed: events.ByTimestep, reach: list[int], outputs: int) -> int:
+    return len(listed.neurons) * reach[0] * reach[1] * outputs // 16
+
+
+def _lay_out(weight: Tensor) -> Tensor:
+    """Return weights in rows, ``[P, K, L * C, WIDTH]``; those of no channel are zero."""
+    outputs, channels, *reach = weight.shape
+    count = tiles_of(outputs)
+    tiles = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
+    if count * WIDTH > outputs:
+        tiles.zero_()
+    rows = tiles.view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
+    for tile in range(count):
+        part = weight.detach()[tile * WIDTH : (tile + 1) * WIDTH]
+        rows[tile, : len(part)] = part
+    return tiles
+
+
+@kernel
+def run_convolution(
+    ticket: Array,
+    units: int,
+    listed: events.ByTimestep,
+    geometry: Geometry,
+    weights: Array,
+    bias: Array,
+    out: Array,
+) -> None:
+    """Convolve one image in each unit of work."""
+    if by_team(ticket):
+        return
+    listed, weights, bias, out = borrowed((listed, weights, bias, out))
+    _, rows, columns, _ = out.shape
+    image = aligned_rows(rows * columns, weights)
+    n = next_unit(ticket)
+    while n < units:
+        for tile in range(len(weights)):
+            for pixel in range(rows * columns):
+                clear(at(image, pixel))
+                add_part(at(image, pixel), bias, tile)
+            _meet(listed, n, geometry, image, weights[tile], (rows, columns), True)
+            for y in range(rows):
+                for x in range(columns):
+                    put_part(out[n, y, x], tile, at(image, y * columns + x))
+        n = next_unit(ticket)
+
+
+@kernel
+def run_convolution_backward(
+    ticket: Array,
+    units: int,
+    listed: events.ByTimestep,
+    geometry: Geometry,
+    gradient: Array,
+    parts: Array,
+) -> None:
+    """Sum the gradient of the weights over a part of the images in each unit of work."""
+    if by_team(ticket):
+        return
+    listed, gradient, parts = borrowed((listed, gradient, parts))
+    images, rows, columns, _ = gradient.shape
+    image, run = aligned_rows(rows * columns, parts), -(-images // units)
+    part = next_unit(ticket)
+    while part < units:
+        for tile in range(parts.shape[1]):
+            of_weights = parts[part, tile]
+            for k in range(len(of_weights)):
+                of_weights[k] = 0
+            for n in range(part * run, min((part + 1) * run, images)):
+                for y in range(rows):
+                    for x in range(columns):
+                        row = at(image, y * columns + x)
+                        clear(row)
+                        add_part(row, gradient[n, y, x], tile)
+                _meet(listed, n, geometry, image, of_weights, (rows, columns), False)
+        part = next_unit(ticket)
+
+
+@inlined
+def _meet(
+    listed: events.ByTimestep,
+    n: int,
+    geometry: Geometry,
+    image: Array,
+    weights: Array,
+    size: tuple[int, int],
+    onto: bool,
+) -> None:
+    """Add the weights that see spikes onto an image ``[Y * X, WIDTH]``, or the image onto them.
+
+    Row after row of the kernel: its weights and the image stay in the first-level cache.
+    """
+    height, width, channels, length, (down, across), (above, beside) = geometry
+    starts = _starts(listed, n, geometry)
+    for k in range(len(weights)):
+        table = weights[k]
+        for y in range(size[0]):
+            v = y * down + k - above
+            if 0 <= v < height:
+                row = v * width
+                for x in range(size[1]):
+                    left = x * across - beside
+                    # Where it looks beyond the image there is silence.
+                    first = starts[row + min(max(left, 0), width)]
+                    last = starts[row + min(max(left + length, 0), width)]
+                    if first < last:
+                        shift = -(row + left) * channels
+                        pixel = at(image, y * size[1] + x)
+                        if onto:
+                            add_rows(pixel, table, listed.neurons, first, last, shift)
+                        else:
+                            scatter_row(table, pixel, listed.neurons, first, last, shift)
+
+
+@routine
+def _starts(listed: events.ByTimestep, n: int, geometry: Geometry) -> Array:
+    """Return where the spikes of each pixel begin, int64 ``[H * W + 1]``."""
+    pixels = geometry.height * geometry.width
+    starts = np.empty(pixels + 1, np.int64)
+    position, end = listed.starts[n, 0], listed.starts[n, 1]
+    for pixel in range(pixels):
+        starts[pixel] = position
+        while position < end and listed.neurons[position] < (pixel + 1) * geometry.channels:
+            position += 1
+    starts[pixels] = end
+    return starts

@@ -1,0 +1,169 @@
+r"""A layer of leaky neurons forward in time, fused with the sums that drive it.
+
+For each tile of neurons, whose weights are laid out anew first, and each sample: the input current
+of a timestep is a sum of rows of the tile (or a row of a current that a matrix product made), the
+membrane follows at once, while both are in the first-level cache, and what leaves is one bit for
+each neuron.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spikemnist.engine.membranes import FEW, run_on_events, run_on_events_of_few, step
+from spikemnist.kernels.bits import above, count_bits
+from spikemnist.kernels.compiler import kernel, routine
+from spikemnist.kernels.registers import at, clear
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import (
+    add_part,
+    aligned_rows,
+    load_tile,
+    put_part,
+    room_for_tile,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Neurons(NamedTuple):
+    """What leaky neurons are: tiles ``[M, WIDTH]`` and the code of the reset mechanism.
+
+    A padded neuron has an infinite threshold: it never fires.
+    """
+
+    beta: Array
+    threshold: Array
+    reset: int
+
+
+class Drive(NamedTuple):
+    """What drives them: events times ``weights``, or else a ``current``; and a bias.
+
+    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` are events by timestep. Where there are
+    no weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when it is constant.
+    ``initial`` is ``[B, N]``, or ``[0, N]`` for membranes at rest.
+    """
+
+    weights: Array
+    neurons: Array
+    starts: Array
+    current: Array
+    bias: Array
+    initial: Array
+
+
+class Trace(NamedTuple):
+    """What they did: ``words`` ``[M, B, T]``, and how many spikes these are, ``[M, B]``.
+
+    Threads work at different tiles. Were a timestep's words of all tiles side by side, the cores
+    would write to the same cache lines, and wait for one another at every word.
+
+    What else is asked for, else of length 0: ``membrane`` ``[B, M, T, WIDTH]``, ``final``
+    ``[B, N]``.
+    """
+
+    words: Array
+    counts: Array
+    membrane: Array
+    final: Array
+
+
+@kernel
+def run_forward(
+    ticket: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
+) -> None:
+    """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
+    if by_team(ticket):
+        return
+    neurons, drive, trace = borrowed((neurons, drive, trace))
+    _, batch, steps = trace.words.shape
+    chunks = -(-batch // chunk)
+    weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
+    scratch = aligned_rows(steps + 2, neurons.beta)
+    inflow, start = at(scratch, 0), at(scratch, 1)
+    unit = next_unit(ticket)
+    while unit < units:
+        m = unit // chunks
+        if m != loaded:
+            load_tile(weights, drive.weights, m)
+            loaded = m
+        begin = (unit % chunks) * chunk
+        for b in range(begin, min(begin + chunk, batch)):
+            load_initial(drive.initial, b, m, start)
+            membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
+            words = trace.words[m, b]
+            scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
+            fired = 0
+            for t in range(steps):
+                fired += count_bits(words[t])
+            trace.counts[m, b] = fired
+            if len(trace.final):
+                put_part(trace.final[b], m, at(membrane, steps - 1))
+        unit = next_unit(ticket)
+
+
+@kernel
+def lay_out_by_sample(ticket: Array, units: int, of_tiles: Array, words: Array) -> None:
+    """Set the words ``[B, T, M]`` to those of the tiles ``[M, B, T]``."""
+    if by_team(ticket):
+        return
+    of_tiles, words = borrowed((of_tiles, words))
+    tiles, _, steps = of_tiles.shape
+    b = next_unit(ticket)
+    while b < units:
+        for t in range(steps):
+            for m in range(tiles):
+                words[b, t, m] = of_tiles[m, b, t]
+        b = next_unit(ticket)
+
+
+@routine
+def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
+    """Set row ``out`` to the membranes of tile m of sample b before the first timestep."""
+    clear(out)
+    if len(initial):
+        add_part(out, initial[b], m)
+
+
+@routine
+def scan(
+    neurons: Neurons,
+    drive: Drive,
+    weights: Array,
+    b: int,
+    m: int,
+    inflow: Array,
+    start: Array,
+    membrane: Array,
+    words: Array,
+) -> None:
+    """Run tile m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
+
+    Fills ``membrane`` ``[T, WIDTH]`` and the words.
+    """
+    bias = at(drive.bias, m)
+    beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
+    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    reset, current, before = neurons.reset, drive.current, start
+    if len(weights):
+        indices, starts = drive.neurons, drive.starts[b]
+        given = words, membrane, start, weights, indices, starts, bias, beta, threshold
+        if drive.weights.shape[0] <= FEW:
+            run_on_events_of_few(reset, *given)
+        else:
+            run_on_events(reset, *given)
+        return
+    for t in range(len(words)):
+        clear(inflow)
+        add_part(inflow, current[min(t, len(current) - 1), b], m)
+        now = at(membrane, t)
+        step(reset, now, before, inflow, bias, beta, threshold)
+        words[t] = above(now, threshold)
+        before = now

@@ -1,0 +1,208 @@
+"""One layer of leaky neurons: which kernel gets what.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist.engine.forward import (
+    Drive,
+    Neurons,
+    Trace,
+    lay_out_by_sample,
+    run_forward,
+)
+from spikemnist.engine.signals import (
+    Signal,
+    densify,
+    is_rerun,
+    is_sparse,
+    receive_words,
+)
+from spikemnist.kernels import events, memory
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tiles import numbers_of, tile_parameters, tiles_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+DIRECT_UP_TO = 2
+"""Tiles up to which the weight gradient takes events by timestep: see `Events`."""
+
+
+class Layer(NamedTuple):
+    """Leaky neurons and the weights before them.
+
+    ``weight`` ``[N, F]`` is None where the input is the current itself. ``beta`` and
+    ``threshold`` are ``[N]`` or scalars. ``kept`` ``[B, T, M]`` are the bits of the spikes that
+    dropout lets through to the next layer, ``scale`` times as strong.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+    beta: Tensor
+    threshold: Tensor
+    initial: Tensor | None
+    reset: int
+    slope: tuple[int, float, float]
+    kept: Tensor | None = None
+    scale: float = 1.0
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """What may require gradients."""
+        return self.weight, self.bias, self.beta, self.threshold, self.initial
+
+
+class Prepared(NamedTuple):
+    """A layer's neurons and what drives them, as kernels take them."""
+
+    neurons: Neurons
+    drive: Drive
+
+
+class Activity(NamedTuple):
+    """What a layer did: spikes as words, ``[B, T, M]``; membranes in tiles and the last ones.
+
+    ``prepared`` is as much of its preparation as the backward pass has use for.
+    """
+
+    words: Tensor
+    counts: Array
+    membrane: Tensor | None
+    final: Tensor | None
+    prepared: Prepared
+
+
+def forward(
+    signal: Signal, layer: Layer, steps: int, batch: int, *, keep: bool, record: bool, final: bool
+) -> Activity:
+    """Run one layer.
+
+    Its membranes are kept where a backward pass or a record needs them; for a backward pass alone
+    the memory may be left unwritten, see `is_rerun`.
+    """
+    size, dtype = layer_size(signal, layer), layer.beta.dtype
+    tiles = tiles_of(size)
+    neurons, drive = prepare(signal, layer, steps, size)
+    of_tiles = memory.empty((tiles, batch, steps), torch.int64)
+    membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
+    again = not record and is_rerun(signal, steps)
+    last = memory.empty((batch, size), dtype) if final else None
+    written = None if again else membrane
+    bits, counts = of_tiles.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
+    trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
+    # As long as possible, since each thread lays out the weights of a tile that it works at, and
+    # short enough that the threads end at the same time.
+    chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // tiles)))
+    units = tiles * -(-batch // chunk)
+    work = batch * steps * tiles * 10 + len(drive.neurons) * tiles + drive.weights.size // 4
+    parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
+    if not again:
+        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
+        if tiles > DIRECT_UP_TO:
+            drive = drive._replace(**events.no_events()._asdict())
+    return Activity(_by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive))
+
+
+def _by_sample(of_tiles: Tensor) -> Tensor:
+    """Return the words ``[B, T, M]`` of those that a kernel wrote, ``[M, B, T]``."""
+    tiles, batch, steps = of_tiles.shape
+    if tiles == 1:
+        return of_tiles.view(batch, steps, 1)
+    words = memory.empty((batch, steps, tiles), torch.int64)
+    # Shared out, so that a sample's words go to the core that lists its events next.
+    bits = (each.numpy().view(np.uint64) for each in (of_tiles, words))
+    parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
+    return words
+
+
+def layer_size(signal: Signal, layer: Layer) -> int:
+    """Return the number of neurons of a layer."""
+    return signal.features if layer.weight is None else len(layer.weight)
+
+
+def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
+    """Return what the next layer receives of spikes ``[B, T, M]``."""
+    if layer.kept is None:
+        return receive_words(size, words, counts)
+    words = words & layer.kept
+    return receive_words(size, words, events.count(words), layer.scale)
+
+
+def prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
+    """Bring a layer and what it receives into the form that kernels take.
+
+    Unless it is to ``run``, what drives it is left out but for the initial membranes.
+    """
+    bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
+    values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
+    tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
+    neurons = Neurons(tiled_beta, threshold, layer.reset)
+    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
+
+
+def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
+    dtype = layer.beta.dtype
+    weights, current = nothing(2, dtype), nothing(3, dtype)
+    by_timestep = events.no_events()
+    if not run:
+        pass  # the initial membranes are all that is wanted
+    elif layer.weight is None:
+        current = scaled(densify(signal, dtype).detach(), signal.scale).contiguous().numpy()
+    elif is_sparse(signal, steps):
+        assert signal.words is not None
+        assert signal.counts is not None
+        weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
+        by_timestep = events.by_timestep(signal.words, signal.counts)
+    else:
+        dense = densify(signal, dtype).detach()
+        current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
+    return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
+
+
+def product(dense: Tensor, matrix: Tensor) -> Tensor:
+    """Return the matrix product of the last axis, ``[T, B, N]``, in memory that is used again."""
+    shape = (*dense.shape[:-1], matrix.shape[1])
+    out = memory.empty(shape, matrix.dtype)
+    torch.mm(dense.flatten(0, 1), matrix.detach(), out=out.view(-1, shape[-1]))
+    return out
+
+
+def scaled(tensor: Tensor, scale: float) -> Tensor:
+    """Return a tensor times what dropout multiplies spikes by."""
+    return tensor if scale == 1 else tensor * scale
+
+
+def clamped(beta: Tensor) -> Array | float:
+    """Return beta as neurons have it, within 0 and 1."""
+    numbers = numbers_of(beta)
+    return min(max(numbers, 0.0), 1.0) if isinstance(numbers, float) else numbers.clip(0, 1)
+
+
+def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
+    """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
+    if tensor is None:
+        return nothing(dims, dtype)
+    tensor = tensor.detach()
+    # Asked first: a conversion that has nothing to do takes longer than the rest of it.
+    tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
+    array: Array = tensor.contiguous().numpy()
+    return array
+
+
+@functools.cache
+def nothing(dims: int, dtype: torch.dtype) -> Array:
+    """Return an array of length 0, which tells a kernel that there is none."""
+    array: Array = memory.empty((0,) * dims, dtype).numpy()
+    return array

@@ -1,0 +1,115 @@
+"""The membranes of a tile of leaky neurons: one timestep, or all of them in vector registers.
+
+Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neuron of the tile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+from numba.np.arrayobj import make_array
+
+from spikemnist.kernels.bits import above, word_of
+from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, numbers_of
+from spikemnist.kernels.rowwise import chosen, load, results, traced, where
+from spikemnist.kernels.vector import sum_of_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SUBTRACT, ZERO, NONE = range(3)
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
+
+
+# The roundings come in snnTorch's order: given the same current, the bits are the same.
+
+
+def _subtract(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return (beta * before + (inflow + bias)) - where(before > threshold, threshold, 0)
+
+
+def _zero(before: Any, inflow: Any, bias: Any, beta: Any, threshold: Any) -> Any:
+    return beta * (before - where(before > threshold, before, 0)) + (inflow + bias)
+
+
+def _integrate(before: Any, inflow: Any, bias: Any, beta: Any, _: Any) -> Any:
+    return beta * before + (inflow + bias)
+
+
+_FORMULAS = (_subtract, _zero, _integrate)
+"""In the order of the codes in `RESETS`."""
+
+FEW = 16
+"""Neurons up to which only the first part of a row is worked at."""
+
+step = chosen(_FORMULAS)
+"""``step(reset, out, before, inflow, bias, beta, threshold)`` writes a row of membranes, which the
+row ``before`` becomes in a timestep."""
+
+
+def _running(width: int) -> Callable[..., None]:
+    """Return ``run(reset, words, membrane, start, weights, indices, starts, *neuron)``.
+
+    It fills the words and the rows ``membrane`` of all timesteps, from the row ``start``; the rows
+    of a neuron are bias, beta and threshold. In timestep t the rows
+    ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are zeros: see
+    `vector.sum_rows`. Behind the first ``width`` neurons nothing is worked out.
+    """
+
+    def run(
+        reset: int,
+        words: Array,
+        membrane: Array,
+        start: Array,
+        weights: Array,
+        indices: Array,
+        starts: Array,
+        *neuron: Array,
+    ) -> None:
+        before = start
+        for t in range(len(words)):
+            inflow = weights[indices[starts[t] : starts[t + 1]]].sum(0)
+            membrane[t] = _FORMULAS[reset](before, inflow, *neuron)
+            words[t] = above(membrane[t], neuron[-1])
+            before = membrane[t]
+
+    def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+        _trace(width, context, builder, kinds, values)
+
+    return traced(run, trace)
+
+
+def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    reset, kinds, values = values[0], kinds[1:], values[1:]
+    rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
+    words = make_array(kinds[0])(context, builder, values[0])
+    indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
+    membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
+    neuron = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
+    count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
+    features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
+    zero = builder.sub(features, one)
+
+    def body(t: Any, before: list[Any]) -> list[Any]:
+        begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
+        inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
+        (now,) = results(_FORMULAS, reset, builder, [before, inflow, *neuron])
+        silent = all_of_row.zeros()[rows.count :]
+        all_of_row.store([*now, *silent], rows.of_table(membrane, t))
+        place = builder.mul(t, builder.extract_value(words.strides, 0))
+        data = builder.bitcast(words.data, BYTE.as_pointer())
+        address = builder.gep(data, [place], source_etype=BYTE)
+        fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
+        builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
+        return now
+
+    rows.loop(ir.Constant(INDEX, 0), count, 1, load(rows, kinds[2], values[2]), body)
+
+
+run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
+"""See `_running`: for a tile of neurons, and for one with at most `FEW`."""

@@ -1,0 +1,101 @@
+r"""The gradient of a layer whose adjoint is a number for each timestep times one for each neuron.
+
+A loss on the mean of the membranes over time has the same gradient :math:`g` at every timestep.
+Where it looks at nothing else, and the reset is a constant, the adjoint of the layer is
+
+.. math:: \delta_t = g + \beta \delta_{t+1} = p_t \, g
+          \quad\text{with}\quad p_t = \sum_{k=0}^{T-1-t} \beta^k
+
+whatever its neurons did. So its weight gradient needs no more than a weighted count of each
+input neuron's spikes, and the layer below it weighs :math:`g` once for all timesteps.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the layer, ``F`` features of its input,
+``M`` tiles of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spikemnist.kernels.bits import add_where
+from spikemnist.kernels.compiler import kernel
+from spikemnist.kernels.registers import at, clear
+from spikemnist.kernels.rowwise import rowwise
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import aligned_rows, put_part
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+
+class Separable(NamedTuple):
+    """An adjoint: ``profile`` ``[T]`` times ``amplitude`` ``[B, C]``."""
+
+    profile: Array
+    amplitude: Array
+
+
+def separate(gradient: Tensor, beta: float) -> Separable:
+    """Return the adjoint of a loss on membranes, of which ``gradient`` ``[T, B, C]`` is constant.
+
+    ``beta`` is that of all neurons, within 0 and 1.
+    """
+    amplitude = gradient[0].contiguous().numpy()
+    return Separable(_profile(beta, len(gradient), amplitude.dtype), amplitude)
+
+
+@functools.lru_cache(maxsize=64)
+def _profile(beta: float, steps: int, dtype: np.dtype[Any]) -> Array:
+    powers = np.float64(beta) ** np.arange(steps)
+    profile: Array = powers.cumsum()[::-1].astype(dtype)
+    return profile
+
+
+def sum_over_time(adjoint: Separable) -> Array:
+    """Return the gradient of the bias, ``[C]``."""
+    total: Array = adjoint.amplitude.sum(0) * adjoint.profile.sum()
+    return total
+
+
+def weigh_spikes(adjoint: Separable, words: Array, weight: Array) -> None:
+    """Write the gradient of a weight ``[C, F]``, from the spikes ``[B, T, M]`` that came in."""
+    work = words.size * 10 + len(words) * words.shape[2] * len(weight) * 8
+    parallel(_weigh_spikes, words.shape[2], words, *adjoint, weight, work=work)
+
+
+@rowwise
+def _add_times(total: Any, row: Any, factor: Any) -> Any:
+    return total + row * factor
+
+
+@kernel
+def _weigh_spikes(
+    ticket: Array, units: int, words: Array, profile: Array, amplitude: Array, weight: Array
+) -> None:
+    if by_team(ticket):
+        return
+    words, profile, amplitude, weight = borrowed((words, profile, amplitude, weight))
+    batch, steps, _ = words.shape
+    counts, sums = aligned_rows(1, profile), aligned_rows(len(weight), profile)
+    count = at(counts, 0)
+    m = next_unit(ticket)
+    while m < units:
+        for c in range(len(weight)):
+            clear(at(sums, c))
+        for b in range(batch):
+            clear(count)
+            for t in range(steps):
+                add_where(count, words[b, t, m], profile[t])
+            for c in range(len(weight)):
+                _add_times(at(sums, c), at(sums, c), count, amplitude[b, c])
+        for c in range(len(weight)):
+            put_part(weight[c], m, at(sums, c))
+        m = next_unit(ticket)

@@ -1,0 +1,151 @@
+"""The surrogate derivatives of `spikemnist.ops.surrogate`, fused into the backward kernel.
+
+Each multiplies a row of gradients, and has up to two parameters. The formulas are explained in
+`spikemnist.ops.surrogate`, and the tests hold both to the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from spikemnist.kernels.rowwise import backwards, chosen, exp, where
+from spikemnist.ops.surrogate import (
+    SURROGATES,
+    ATan,
+    FastSigmoid,
+    Heaviside,
+    Sigmoid,
+    SparseFastSigmoid,
+    SpikeRateEscape,
+    StraightThrough,
+    Surrogate,
+    Triangular,
+    is_named,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS: dict[type[Surrogate], int] = {
+    kind: code
+    for code, kind in enumerate(
+        (
+            ATan,
+            FastSigmoid,
+            SparseFastSigmoid,
+            Sigmoid,
+            StraightThrough,
+            Triangular,
+            Heaviside,
+            SpikeRateEscape,
+        )
+    )
+}
+
+
+def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
+    """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
+    if not is_named(surrogate):
+        raise ValueError(
+            f"the fused kernels know the surrogates {', '.join(SURROGATES)}; got {surrogate!r}. "
+            "Use weigh_events and leaky, which take any"
+        )
+    code = KINDS[type(surrogate)]  # type: ignore[index]
+    # Without `match`: torch.compile of version 2.7 does not know it.
+    if isinstance(surrogate, ATan):
+        return code, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
+    if isinstance(surrogate, SparseFastSigmoid):
+        return code, surrogate.slope, surrogate.cutoff
+    if isinstance(surrogate, SpikeRateEscape):
+        return code, surrogate.beta, surrogate.slope
+    if isinstance(surrogate, (FastSigmoid, Sigmoid)):
+        return code, surrogate.slope, 0.0
+    if isinstance(surrogate, Triangular):
+        return code, surrogate.threshold, 0.0
+    return code, 0.0, 0.0
+
+
+def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:
+    scaled = scale * (membrane - threshold)
+    return gradient * (height / (1 + scaled * scaled))
+
+
+def _fast_sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:
+    root = 1 + slope * abs(membrane - threshold)
+    return gradient * (1 / (root * root))
+
+
+def _sparse_fast_sigmoid(
+    gradient: Any, membrane: Any, threshold: Any, slope: Any, cutoff: Any
+) -> Any:
+    x = membrane - threshold
+    root = 1 + slope * abs(x)
+    return gradient * where(x > cutoff, 1 / (root * root), 0)
+
+
+def _sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:
+    # Even in x: taken on the left, where the exponential does not overflow.
+    decay = exp(-(slope * abs(membrane - threshold)))
+    root = 1 + decay
+    return gradient * (slope * decay / (root * root))
+
+
+def _straight_through(gradient: Any, membrane: Any, threshold: Any, _: Any, __: Any) -> Any:
+    return gradient
+
+
+def _triangular(gradient: Any, membrane: Any, threshold: Any, height: Any, _: Any) -> Any:
+    return gradient * where(membrane - threshold < 0, height, -height)
+
+
+def _heaviside(gradient: Any, membrane: Any, threshold: Any, _: Any, __: Any) -> Any:
+    return gradient * where(membrane > threshold, 1, gradient * 0)
+
+
+def _spike_rate_escape(gradient: Any, membrane: Any, threshold: Any, beta: Any, slope: Any) -> Any:
+    return gradient * (slope * exp(-(beta * abs(membrane - threshold - 1))))
+
+
+_FORMULAS = (
+    _atan,
+    _fast_sigmoid,
+    _sparse_fast_sigmoid,
+    _sigmoid,
+    _straight_through,
+    _triangular,
+    _heaviside,
+    _spike_rate_escape,
+)
+"""In the order of `KINDS`."""
+
+
+def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what a layer's adjoint does in a timestep, where a factor is all that differs."""
+
+    def step(
+        carried: Any,
+        total: Any,
+        membrane: Any,
+        factor: Any,
+        amplitude: Any,
+        beta: Any,
+        threshold: Any,
+        first: Any,
+        second: Any,
+    ) -> Any:
+        through = formula(amplitude * factor, membrane, threshold, first, second)
+        delta = carried + through
+        return delta, beta * delta, total + delta
+
+    return step
+
+
+through_spikes = chosen(_FORMULAS)
+"""``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
+gradients of the spikes by the surrogate derivative."""
+
+back_through_time = backwards([_step_back(formula) for formula in _FORMULAS])
+"""``back_through_time(kind, steps, delta, places, carried, total, membrane, profile, amplitude,
+beta, threshold, first, second)`` writes all of a layer's adjoint to ``delta[places]``, where what
+comes to its spikes is ``profile[t] * amplitude`` and there is nothing else."""

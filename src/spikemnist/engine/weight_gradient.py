@@ -1,0 +1,103 @@
+r"""The weight gradient of a layer, one tile of neurons at a time, spike by spike.
+
+The adjoint of a sample is added while its ``[T, WIDTH]`` numbers are in the first-level cache,
+input neuron by input neuron: the row of one input neuron is loaded and stored once for all
+timesteps at which it fired, of several samples where it fires seldom. Where neurons fire often,
+the sums of all combinations of a few timesteps are tabulated first, and a neuron adds one row for
+each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On economical construction
+of the transitive closure of an oriented graph*, 1970).
+
+Shapes: ``T`` timesteps, ``F`` input features, ``M`` tiles, ``S`` slices of the batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.events import BURST
+from spikemnist.kernels.registers import at
+from spikemnist.kernels.rowwise import rowwise
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import put_tile
+from spikemnist.kernels.vector import add_rows, scatter_row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spikemnist.kernels.events import ByNeuron, ByTimestep
+
+    Array = NDArray[Any]
+
+
+class Events(NamedTuple):
+    """The input's events, in the order in which their rows are added to the weight gradient.
+
+    ``direct`` takes them by timestep, which few tiles are better off with than with making the
+    other list first.
+    """
+
+    by_timestep: ByTimestep
+    by_neuron: ByNeuron
+    direct: bool
+
+
+@rowwise
+def add(left: Any, right: Any) -> Any:
+    """Return the sum of two rows."""
+    return left + right
+
+
+@inlined
+def single(t: int, burst: int) -> int:
+    """Return the pattern of one spike at timestep t: see `events.ByNeuron`."""
+    if burst == 1:
+        return 2 * t + 1
+    return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
+
+
+@routine
+def tabulate(delta: Array, steps: int, burst: int) -> None:
+    """Fill the rows of several timesteps: each is the sum of two rows with fewer."""
+    for first in range(0, steps, burst):
+        base = first // burst << burst
+        for pattern in range(3, 1 << min(burst, steps - first)):
+            lowest = pattern & -pattern
+            if lowest != pattern:
+                fewer, one = at(delta, base + pattern - lowest), at(delta, base + lowest)
+                add(at(delta, base + pattern), fewer, one)
+
+
+@inlined
+def add_by_timestep(
+    events: ByTimestep, b: int, places: Array, delta: Array, gradient: Array
+) -> None:
+    """Add the rows of sample b to ``gradient`` ``[F, WIDTH]``, timestep by timestep."""
+    for t in range(events.starts.shape[1] - 1):
+        start, stop = events.starts[b, t], events.starts[b, t + 1]
+        scatter_row(gradient, at(delta, places[t]), events.neurons, start, stop)
+
+
+@inlined
+def add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> None:
+    """Add the rows of group g to ``gradient`` ``[F, WIDTH]``, input neuron by input neuron."""
+    for p in range(events.groups[g], events.groups[g + 1]):
+        start, stop = events.starts[p + g], events.starts[p + g + 1]
+        add_rows(at(gradient, events.neurons[p]), delta, events.patterns, start, stop)
+
+
+@kernel
+def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
+    """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
+    if by_team(ticket):
+        return
+    slices, weight = borrowed((slices, weight))
+    m = next_unit(ticket)
+    while m < units:
+        total = slices[0, m]
+        for part in range(1, len(slices)):
+            for row in range(len(total)):
+                add(at(total, row), at(total, row), at(slices[part, m], row))
+        put_tile(weight, m, total)
+        m = next_unit(ticket)

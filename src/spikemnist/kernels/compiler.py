@@ -1,0 +1,156 @@
+"""How kernels are compiled: by Numba, where it is installed, and cached where that is possible.
+
+Numba is imported with the first kernel, never with the package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from spikemnist.kernels.cache import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+# NumPy's error model: a division by zero is an infinity, not an exception that each loop would
+# have to test for. And C code calls nothing here.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+# Python calls kernels, and not their pieces: those need no machine code of their own, which took
+# 7 % of a first call. From Python a piece is called by its `py_func`, or the process dies.
+PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
+
+
+_found: list[str | None] = []
+"""The obstacle, once it was looked for: torch.compile warns of functools.cache."""
+
+
+def obstacle() -> str | None:
+    """Return what is missing to compile kernels here, or None.
+
+    Warns
+    -----
+    RuntimeWarning
+        The first time, when Numba is installed and cannot be imported: it may not know this NumPy
+        yet.
+    """
+    if not _found:
+        _found.append(_look_for_numba())
+    return _found[0]
+
+
+def _look_for_numba() -> str | None:
+    if importlib.util.find_spec("numba") is None:
+        return "Numba, which is not installed (pip install numba)"
+    try:
+        import numba  # noqa: F401
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(
+            f"Numba is installed, but cannot be imported ({reason}): plain torch runs in place of "
+            "compiled kernels, and is slower",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return f"Numba, which cannot be imported here ({reason})"
+    return None
+
+
+def is_available() -> bool:
+    """Return whether kernels can be compiled here."""
+    return obstacle() is None
+
+
+class Watcher(NamedTuple):
+    """What is called when a kernel begins to be compiled, and when it is.
+
+    ``began`` is told whether the kernel will be cached.
+    """
+
+    began: Callable[[bool], None]
+    ended: Callable[[], None]
+
+
+_watchers: list[Watcher] = []
+"""The last one is called."""
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tell of kernels that are compiled meanwhile."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+@functools.cache
+def _listen() -> None:
+    """Hear from Numba of what it compiles."""
+    from numba.core import event
+
+    class Compilations(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            compiled = event.data["dispatcher"]
+            if _watchers and _is_kernel(compiled):
+                _watchers[-1].began(compiled.stats.cache_path is not None)
+
+        def on_end(self, event: Any) -> None:
+            if _watchers and _is_kernel(event.data["dispatcher"]):
+                _watchers[-1].ended()
+
+    event.register("numba:compile", Compilations())
+
+
+def _is_kernel(compiled: Any) -> bool:
+    """Return whether it is a kernel of this package, and no piece of one."""
+    ours = compiled.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return ours and "no_cpython_wrapper" not in compiled.targetoptions
+
+
+def inlined(function: Function) -> Function:
+    """Compile a piece of a kernel into each place that calls it."""
+    import numba
+
+    return numba.njit(**PIECE, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def routine(function: Function) -> Function:
+    """Compile a piece that a kernel calls now and then, for a tile or a sample, only once.
+
+    The optimiser sees one function however many places call it: kernels are compiled sooner.
+    """
+    import numba
+
+    return numba.njit(**PIECE)(function)  # type: ignore[no-any-return]
+
+
+def kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile ``function(ticket, units, *arguments)``, a function of NumPy arrays.
+
+    It begins with `teams.by_team`, takes what it does by `tickets.next_unit`, and runs without
+    the interpreter's lock.
+
+    The machine code is cached on disk, see `cache`. Where no folder can be written, as with a
+    read-only installation and no home, each process compiles anew and all else is the same.
+    """
+    import numba
+
+    _listen()
+    try:
+        compiled = numba.njit(**OPTIONS, cache=True)(function)
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+    if not numba.config.DISABLE_JIT:
+        compiled._cache._cache_file = Files(compiled.stats.cache_path, function)
+    return compiled  # type: ignore[no-any-return]

@@ -1,0 +1,390 @@
+"""Spikes as events: one bit for each neuron and timestep, and the lists that kernels walk along.
+
+Between layers a spike is a bit: word ``w`` of ``words[b, t]`` holds the neurons 64 w .. 64 w + 63
+of sample ``b`` at timestep ``t``. Kernels read them in one of two orders:
+
+- *by timestep*: for each sample and timestep, the neurons that fired;
+- *by neuron*: for each group of samples and neuron that fired in it, the timesteps at which it
+  did.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` neurons, ``W`` words of 64 neurons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist.kernels import memory
+from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
+from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+ONE = np.uint64(1)
+
+
+def words_of(features: int) -> int:
+    """Return how many words hold one timestep of that many neurons."""
+    return -(-features // WIDTH)
+
+
+class ByTimestep(NamedTuple):
+    """``neurons[starts[b, t] : starts[b, t + 1]]`` fired in sample b at timestep t.
+
+    Behind a sample's events is room for `SPILL` more.
+    """
+
+    neurons: Array
+    starts: Array
+
+
+class ByNeuron(NamedTuple):
+    """When each neuron fired, by groups of ``group`` samples, ``burst`` timesteps at a time.
+
+    One of the two is 1.
+
+    The samples of a group follow each other in time: timestep t of its sample i is its timestep
+    ``i * T + t``. The neurons that fired in group g are ``neurons[groups[g] : groups[g + 1]]``,
+    and the one at position p fired in ``patterns[starts[p + g] : starts[p + g + 1]]``. A pattern
+    is ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
+    """
+
+    groups: Array
+    neurons: Array
+    starts: Array
+    patterns: Array
+    burst: int
+    group: int
+
+
+SPILL = 3
+"""Events by which a list may overshoot: the bits of a word are listed in fours."""
+
+BURST = 4
+"""Timesteps whose sums are tabulated, in all combinations, where neurons fire often enough."""
+
+GROUP_STEPS = 200
+"""Timesteps of a group of samples, where nothing is tabulated: their rows just fit the cache."""
+
+
+def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
+    """Pack spikes ``[T, B, F]`` into words ``[B, T, W]``, and count those of each sample.
+
+    Returns None when some are not 0 or 1.
+    """
+    steps, batch, features = spikes.shape
+    if spikes.dtype == torch.bool:
+        spikes = spikes.view(torch.uint8)
+    elif spikes.dtype not in (torch.uint8, torch.float32, torch.float64):
+        spikes = spikes.to(torch.float32)
+    words = memory.empty((batch, steps, words_of(features)), torch.int64)
+    counts, analog = np.empty(batch, np.int64), np.zeros(1, np.bool_)
+    dense = spikes.detach().contiguous().numpy()
+    binary = np.array([0, 1], dense.dtype)
+    arguments = (dense, binary, words.numpy().view(np.uint64), counts, analog)
+    parallel(_pack, batch, *arguments, work=dense.nbytes // 8)
+    return None if analog[0] else (words, counts)
+
+
+@kernel
+def _pack(
+    ticket: Array,
+    units: int,
+    spikes: Array,
+    binary: Array,
+    words: Array,
+    counts: Array,
+    analog: Array,
+) -> None:
+    if by_team(ticket):
+        return
+    spikes, binary, words, counts, analog = borrowed((spikes, binary, words, counts, analog))
+    steps, features = spikes.shape[0], spikes.shape[2]
+    whole = features // WIDTH
+    zero, one = binary
+    b = next_unit(ticket)
+    while b < units:
+        total = 0
+        for t in range(steps):
+            row = spikes[t, b]
+            for w in range(whole):
+                part = row[w * WIDTH : (w + 1) * WIDTH]
+                ones = equal(part, one)
+                if ones | equal(part, zero) != ~np.uint64(0):
+                    analog[0] = True
+                words[b, t, w] = ones
+                total += count_bits(ones)
+            if whole < words.shape[2]:
+                rest = np.uint64(0)
+                for f in range(whole * WIDTH, features):
+                    if row[f] == one:
+                        rest |= ONE << np.uint64(f - whole * WIDTH)
+                    elif row[f] != zero:
+                        analog[0] = True
+                words[b, t, whole] = rest
+                total += count_bits(rest)
+        counts[b] = total
+        b = next_unit(ticket)
+
+
+def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
+    """Return the spikes ``[T, B, F]`` of words ``[B, T, W]``."""
+    batch, steps, _ = words.shape
+    spikes = memory.empty((steps, batch, features), dtype)
+    parallel(
+        _unpack, batch, words.numpy().view(np.uint64), spikes.numpy(), work=spikes.numel() // 8
+    )
+    return spikes
+
+
+@kernel
+def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
+    if by_team(ticket):
+        return
+    words, spikes = borrowed((words, spikes))
+    features = spikes.shape[2]
+    b = next_unit(ticket)
+    while b < units:
+        for t in range(spikes.shape[0]):
+            row = spikes[t, b]
+            for w in range(words.shape[2]):
+                word = words[b, t, w]
+                for j in range(min(WIDTH, features - w * WIDTH)):
+                    row[w * WIDTH + j] = (word >> np.uint64(j)) & ONE
+        b = next_unit(ticket)
+
+
+def count(words: Tensor) -> Array:
+    """Return how many spikes each sample has, int64 ``[B]``."""
+    counts = np.empty(len(words), np.int64)
+    parallel(_count, len(words), words.numpy().view(np.uint64), counts, work=words.numel())
+    return counts
+
+
+@kernel
+def _count(ticket: Array, units: int, words: Array, counts: Array) -> None:
+    if by_team(ticket):
+        return
+    words, counts = borrowed((words, counts))
+    b = next_unit(ticket)
+    while b < units:
+        total = 0
+        for t in range(words.shape[1]):
+            for w in range(words.shape[2]):
+                total += count_bits(words[b, t, w])
+        counts[b] = total
+        b = next_unit(ticket)
+
+
+def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
+    """List the events of each sample in the order of their timesteps."""
+    batch, steps, width = words.shape
+    starts, room = np.empty((batch, steps + 1), np.int64), counts + SPILL
+    ends = room.cumsum()
+    starts[:, 0] = ends - room
+    neurons = _indices(int(ends[-1]) if batch else 0, width * WIDTH)
+    bits, work = words.numpy().view(np.uint64), 3 * (words.numel() + len(neurons)) // 2
+    parallel(_by_timestep, batch, bits, neurons, starts, work=work)
+    return ByTimestep(neurons, starts)
+
+
+def no_events() -> ByTimestep:
+    """Return a list of nothing."""
+    return ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
+
+
+@kernel
+def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
+    if by_team(ticket):
+        return
+    words, neurons, starts = borrowed((words, neurons, starts))
+    active = np.empty(words.shape[2], np.int64)
+    b = next_unit(ticket)
+    while b < units:
+        position = starts[b, 0]
+        for t in range(words.shape[1]):
+            number = 0
+            for w in range(words.shape[2]):
+                # Written in any case and kept if it has spikes: no branch to mispredict.
+                active[number] = w
+                number += words[b, t, w] != 0
+            for i in range(number):
+                word = words[b, t, active[i]]
+                end = position + count_bits(word)
+                # Few words have more bits than fit: a branch that is seldom mispredicted.
+                while position < end:
+                    for j in range(SPILL + 1):
+                        neurons[position + j] = active[i] * WIDTH + lowest_bit(word)
+                        word = drop_lowest_bit(word)
+                    position += SPILL + 1
+                position = end
+            starts[b, t + 1] = position
+        b = next_unit(ticket)
+
+
+def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:
+    """List the events of each group of samples in the order of their neurons.
+
+    Unless they may be ``grouped``, each sample is a group.
+    """
+    batch, steps, width = words.shape
+    bits = words.numpy().view(np.uint64).reshape(batch * steps, width)
+    active, spikes = _active(bits, steps), int(counts.sum())
+    burst, group = _burst(spikes, int(active.sum()), batch, steps), 1
+    # Tables fill the cache by themselves, and save more than a row that is loaded less often.
+    if grouped and burst == 1 and steps < GROUP_STEPS:
+        group = max(1, min(GROUP_STEPS // steps, batch))
+        active = _active(bits, group * steps)
+    groups = np.zeros(len(active) + 1, np.int64)
+    np.cumsum(active, out=groups[1:])
+    neurons = _indices(int(groups[-1]), width * WIDTH)
+    starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
+    patterns = _indices(spikes, bursts_of(group * steps, burst) << burst)
+    first = (np.cumsum(counts) - counts)[::group]
+    arguments = (bits, group * steps, first, burst, groups, neurons, starts, patterns)
+    parallel(_by_neuron, len(active), *arguments, work=10 * bits.size + len(patterns))
+    return ByNeuron(groups, neurons, starts, patterns, burst, group)
+
+
+def _active(words: Array, rows: int) -> Array:
+    """Return how many neurons fired at all in each group of that many rows."""
+    active = np.empty(-(-len(words) // rows), np.int64)
+    parallel(_count_active, len(active), words, rows, active, work=words.size)
+    return active
+
+
+def bursts_of(steps: int, burst: int) -> int:
+    """Return into how many bursts the timesteps fall."""
+    return -(-steps // burst)
+
+
+def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
+    """Return the burst for which the sum of delta over the spikes takes the fewest additions.
+
+    With tables, each active neuron adds at most one row for each burst, and each sample fills
+    the table: all combinations of more than one timestep.
+    """
+    bursts = bursts_of(steps, BURST)
+    filled = bursts * ((1 << BURST) - 1 - BURST)
+    return BURST if active * bursts + batch * filled < spikes else 1
+
+
+@kernel
+def _count_active(ticket: Array, units: int, words: Array, rows: int, active: Array) -> None:
+    if by_team(ticket):
+        return
+    words, active = borrowed((words, active))
+    g = next_unit(ticket)
+    while g < units:
+        here, total = words[g * rows : (g + 1) * rows], 0
+        for w in range(words.shape[1]):
+            total += count_bits(_any(here, w))
+        active[g] = total
+        g = next_unit(ticket)
+
+
+@kernel
+def _by_neuron(
+    ticket: Array,
+    units: int,
+    words: Array,
+    rows: int,
+    first: Array,
+    burst: int,
+    groups: Array,
+    neurons: Array,
+    starts: Array,
+    patterns: Array,
+) -> None:
+    if by_team(ticket):
+        return
+    words, first, groups, neurons, starts, patterns = borrowed(
+        (words, first, groups, neurons, starts, patterns)
+    )
+    chunks = -(-rows // WIDTH)
+    over_time = np.empty((chunks, WIDTH), np.uint64)
+    g = next_unit(ticket)
+    while g < units:
+        here = words[g * rows : (g + 1) * rows]
+        position, event = groups[g], first[g]
+        starts[position + g] = event
+        for w in range(words.shape[1]):
+            fired = _any(here, w)
+            if fired != 0:
+                for chunk in range(chunks):
+                    _transpose_bits(over_time[chunk], here, chunk * WIDTH, w)
+            while fired != 0:
+                bit = lowest_bit(fired)
+                fired = drop_lowest_bit(fired)
+                neurons[position] = w * WIDTH + bit
+                for chunk in range(chunks):
+                    event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
+                position += 1
+                starts[position + g] = event
+        g = next_unit(ticket)
+
+
+@inlined
+def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: int) -> int:
+    """Append the patterns of a word whose bit i tells of timestep begin + i."""
+    # Bursts are powers of two: shifts in place of divisions.
+    shift = lowest_bit(np.uint64(burst))
+    whole = (ONE << np.uint64(burst)) - ONE
+    while fired_at != 0:
+        first = lowest_bit(fired_at) >> shift << shift
+        pattern = (fired_at >> np.uint64(first)) & whole
+        fired_at &= ~(whole << np.uint64(first))
+        patterns[event] = ((begin + first) >> shift << burst) + np.int64(pattern)
+        event += 1
+    return event
+
+
+@routine
+def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
+    """Set bit i of ``out[j]`` to bit j of ``words[begin + i, w]``.
+
+    Squares of bits change places across the diagonal, halves first (H. Warren, *Hacker's
+    Delight*, 2nd edition, 2012, section 7-3).
+    """
+    here = max(0, min(WIDTH, len(words) - begin))
+    for i in range(here):
+        out[i] = words[begin + i, w]
+    for i in range(here, WIDTH):
+        out[i] = 0
+    half, mask = WIDTH // 2, ~np.uint64(0) >> np.uint64(WIDTH // 2)
+    while half > 0:
+        shift = np.uint64(half)
+        for block in range(0, WIDTH, 2 * half):
+            for i in range(block, block + half):
+                moved = ((out[i] >> shift) ^ out[i + half]) & mask
+                out[i + half] ^= moved
+                out[i] ^= moved << shift
+        half //= 2
+        mask ^= mask << np.uint64(half)
+
+
+@inlined
+def _any(words: Array, w: int) -> Any:
+    """Return the bits of word w that are set at some timestep."""
+    fired = np.uint64(0)
+    for t in range(len(words)):
+        fired |= words[t, w]
+    return fired
+
+
+def _indices(size: int, below: int) -> Array:
+    """Return room for ``size`` indices up to ``below`` in the narrowest type that holds them."""
+    dtype = torch.uint16 if below < 1 << 16 else torch.int32
+    array: Array = memory.empty((max(size, 1),), dtype).numpy()
+    return array[:size]

@@ -1,0 +1,131 @@
+"""When two runs of a stack agree: bounds by arithmetic.
+
+A gradient is a sum of products along all paths from the loss. Each rounding on a path changes its
+product by a factor of at most 1 + u, so that the computed gradient differs from the exact one by at
+most the number of roundings times u times the sum of the paths' absolute values, the *magnitude*.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist import ops
+from tests.engine.stacks import OUTPUTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tests.engine.stacks import Answer, Stack
+
+EXPONENTIAL = 256
+"""Roundings that an exponential is worth: twice 104, beyond which it is zero in single precision,
+for what the two factors of its argument were rounded, and some for itself."""
+
+
+def magnitudes(given: Stack, towards: list[dict[str, Tensor]], run: Answer) -> dict[str, Tensor]:
+    """Return for each gradient the sum of the absolute values of its terms, float64.
+
+    ``run`` is an answer with the spikes and membranes of all layers. Dropout is taken to let all
+    spikes through.
+    """
+    found: dict[str, Tensor] = {}
+    above: Tensor | None = None
+    for index in reversed(range(len(given.layers))):
+        each = given.layers[index]
+        received, scale = given.spikes, 1.0
+        if index > 0:
+            received = run.activities[index - 1].spikes
+            scale = 1 / (1 - given.layers[index - 1].dropout)
+        adjoint = _adjoint(each, run.activities[index], towards[index], above)
+        found |= {f"{part} {index}": value for part, value in adjoint.items() if part != "delta"}
+        delta, inputs = adjoint["delta"], received.double().abs() * scale
+        found[f"bias {index}"] = delta.sum((0, 1))
+        if each.weight is None:
+            above = delta * scale
+        else:
+            found[f"weight {index}"] = torch.einsum("tbn,tbf->nf", delta, inputs)
+            above = delta @ each.weight.double().abs() * scale
+    found["input"] = above
+    return found
+
+
+def _adjoint(
+    each: ops.Layer, did: ops.Activity, towards: dict[str, Tensor], above: Tensor | None
+) -> dict[str, Tensor]:
+    """Return the magnitudes of the adjoint ``[T, B, N]`` and of what is summed from it."""
+    membrane, threshold = did.membrane.double(), each.threshold.double()
+    beta = each.beta.double().clamp(0, 1)
+    none = torch.zeros_like(membrane)
+    start = torch.zeros_like(membrane[0]) if each.initial is None else each.initial.double()
+    before = torch.cat([start[None], membrane[:-1]])
+    fired = (before > threshold).double()
+    passed = 1 - fired if each.reset_mechanism == "zero" else torch.ones_like(fired)
+    slope = each.spike_grad.derivative_(membrane - threshold).abs()
+    through = slope * (towards.get("spikes", none).double().abs() + (0 if above is None else above))
+    arriving = towards.get("membrane", none).double().abs() + through
+    carried = towards.get("final", torch.zeros_like(start)).double().abs()
+    delta = torch.empty_like(membrane)
+    for t in reversed(range(len(membrane))):
+        delta[t] = arriving[t] + carried
+        carried = beta * passed[t] * delta[t]
+    of_threshold = through + (delta * fired if each.reset_mechanism == "subtract" else 0)
+    return {
+        "delta": delta,
+        "initial": carried,
+        "beta": (delta * before.abs() * passed).sum((0, 1)),
+        "threshold": of_threshold.sum((0, 1)),
+    }
+
+
+def roundings(given: Stack) -> int:
+    """Return how many roundings there are at most on a path from the loss to a gradient."""
+    steps, batch, size = given.spikes.shape
+    total = steps * batch
+    for each in given.layers:
+        slope = each.spike_grad
+        exponential = isinstance(slope, ops.Sigmoid | ops.SpikeRateEscape)
+        # The adjoint's recursion rounds three times a step, the other surrogates eight times.
+        total += 3 * steps + (EXPONENTIAL if exponential else 8) + size
+        size = size if each.weight is None else len(each.weight)
+    return total + size
+
+
+def assert_gradients_agree(
+    found: Answer, expected: Answer, sizes: dict[str, Tensor], tolerance: float
+) -> None:
+    """Assert gradients that differ by at most ``tolerance`` times their magnitudes."""
+    for name, gradient in found.gradients.items():
+        wanted = expected.gradients[name]
+        # Autograd says None where the loss does not depend on a leaf.
+        gradient, wanted = (
+            torch.zeros(()) if value is None else value for value in (gradient, wanted)
+        )
+        bound = tolerance * sizes[name]
+        if bound.shape != gradient.shape:
+            bound = bound.sum_to_size(gradient.shape)
+        error = (gradient.double() - wanted.double()).abs()
+        assert bool((error <= bound).all()), f"gradient of {name}: {error.max():.3g} off"
+
+
+def assert_same_spikes(found: Answer, expected: Answer) -> None:
+    """Assert equal spikes, and counts of them, where the run recorded them."""
+    for one, other in zip(found.activities, expected.activities, strict=True):
+        assert one.counts.dtype == torch.int64
+        assert torch.equal(one.counts, other.counts)
+        if one.spikes is not None:
+            assert one.spikes.dtype == other.spikes.dtype
+            assert torch.equal(one.spikes, other.spikes)
+
+
+def assert_same_membranes(found: Answer, expected: Answer, tolerance: float) -> None:
+    """Assert membranes that differ by at most ``tolerance`` times the largest."""
+    for one, other in zip(found.activities, expected.activities, strict=True):
+        for name in OUTPUTS[1:]:
+            membrane, wanted = getattr(one, name), getattr(other, name)
+            if membrane is not None and membrane.numel():
+                scale = float(wanted.abs().max().clamp_min(1))
+                torch.testing.assert_close(membrane, wanted, rtol=0, atol=tolerance * scale)

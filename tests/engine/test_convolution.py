@@ -1,0 +1,219 @@
+"""Convolutions spike by spike, against torch's own.
+
+Shapes: ``N`` images, ``C`` channels in and ``O`` out, ``H`` and ``W`` pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from spikemnist import ops
+from spikemnist.engine import convolution
+from spikemnist.kernels import memory
+from spikemnist.models import LeakyConvNet
+from tests.strategies import SEEDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class Problem:
+    """Images of spikes, weights, and how the kernel moves."""
+
+    spikes: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    def by_events(self) -> Tensor | None:
+        return convolution.convolve(self.spikes, self.weight, self.bias, self.stride, self.padding)
+
+    def by_torch(self) -> Tensor:
+        spikes = self.spikes.to(self.weight.dtype)
+        return functional.conv2d(spikes, self.weight, self.bias, self.stride, self.padding)
+
+    def leaves(self) -> list[Tensor]:
+        given = (self.spikes, self.weight, self.bias)
+        return [tensor for tensor in given if tensor is not None and tensor.requires_grad]
+
+
+def problem(
+    seed: int = 0,
+    shape: tuple[int, int, int, int] = (3, 2, 6, 7),
+    outputs: int = 40,
+    reach: tuple[int, int] = (3, 2),
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    *,
+    density: float = 0.2,
+    biased: bool = True,
+    spike_dtype: torch.dtype | None = None,
+    channels_last: bool = True,
+    dtype: torch.dtype = torch.float64,
+) -> Problem:
+    random = torch.Generator().manual_seed(seed)
+    spikes = torch.rand(shape, generator=random) < density
+    spikes = spikes.to(dtype if spike_dtype is None else spike_dtype)
+    if channels_last:
+        spikes = spikes.to(memory_format=torch.channels_last)
+
+    def drawn(*sizes: int) -> Tensor:
+        return torch.randn(sizes, generator=random, dtype=dtype).requires_grad_()
+
+    return Problem(
+        spikes=spikes.requires_grad_(spikes.is_floating_point()),
+        weight=drawn(outputs, shape[1], *reach),
+        bias=drawn(outputs) if biased else None,
+        stride=stride,
+        padding=padding,
+    )
+
+
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+PROBLEMS = st.builds(
+    problem,
+    SEEDS,
+    st.tuples(st.integers(1, 20), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([32, 33, 64, 65 + 40, 128]),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    PAIRS,
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    density=st.sampled_from([0.0, 0.05, 0.25, 1.0]),
+    biased=st.booleans(),
+    spike_dtype=st.sampled_from([None, torch.uint8, torch.bool, torch.float32]),
+    channels_last=st.booleans(),
+)
+
+
+@given(PROBLEMS)
+@example(problem(shape=(0, 2, 6, 7)))
+@example(problem(shape=(1, 1, 1, 1), reach=(1, 1)))
+@example(problem(shape=(2, 1, 1, 1), reach=(5, 5), padding=(2, 2), density=1.0))
+@example(problem(shape=(2, 1, 9, 9), reach=(1, 1), stride=(3, 3), density=1.0))
+@example(problem(spike_dtype=torch.float32, dtype=torch.float32))
+def test_it_is_torchs_convolution(given: Problem) -> None:
+    sizes = zip(given.spikes.shape[2:], given.padding, given.weight.shape[2:], strict=True)
+    assume(all(side + 2 * beside >= reach for side, beside, reach in sizes))
+    with mock.patch.object(convolution, "DENSE_FROM", 1.0):
+        ours = given.by_events()
+    expected = given.by_torch()
+    assert ours is not None
+    assert ours.shape == expected.shape
+    single = given.weight.dtype == torch.float32
+    # Sums of at most 75 products of numbers of about 1, in another order.
+    close = {"rtol": 1e-5, "atol": 1e-5} if single else {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(ours, expected, **close)
+    leaves = given.leaves()
+    gradient = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    gradient = gradient.to(expected.dtype)
+    found = torch.autograd.grad(ours, leaves, gradient)
+    wanted = torch.autograd.grad(expected, leaves, gradient)
+    # The gradient of a weight sums over all pixels of all images.
+    close = {name: 20 * bound for name, bound in close.items()}
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, **close)
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    given = problem()
+    given.spikes.requires_grad_(False)
+    out = given.by_events()
+    assert out is not None
+    with mock.patch.object(torch.ops.aten, "convolution_backward") as product:
+        of_weight, of_bias = torch.autograd.grad(out.sum(), [given.weight, given.bias])
+    product.assert_not_called()
+    assert of_weight.shape == given.weight.shape
+    assert torch.equal(of_bias, torch.full_like(of_bias, out[:, 0].numel()))
+    given.weight.requires_grad_(False)
+    given.spikes.requires_grad_(True)
+    out = given.by_events()
+    assert out is not None
+    with mock.patch.object(convolution, "run_convolution_backward") as kernel:
+        (of_spikes,) = torch.autograd.grad(out.sum(), [given.spikes])
+    kernel.assert_not_called()
+    assert of_spikes.shape == given.spikes.shape
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        problem(density=0.5),
+        problem(outputs=12),
+        problem(outputs=65),
+    ],
+    ids=["dense", "few channels", "a channel more than a tile"],
+)
+def test_the_dense_product_does_what_it_does_better(given: Problem) -> None:
+    assert given.by_events() is None
+    found = ops.convolve_events(
+        given.spikes, given.weight, given.bias, stride=given.stride, padding=given.padding
+    )
+    assert torch.equal(found, given.by_torch())
+
+
+def test_numbers_are_no_spikes() -> None:
+    given = problem()
+    with torch.no_grad():
+        given.spikes[0, 0, 0, 0] = 0.5
+    assert given.by_events() is None
+    found = ops.convolve_events(given.spikes, given.weight, given.bias)
+    assert torch.equal(found, given.by_torch())
+
+
+@pytest.mark.parametrize("fill", [float("nan"), float("inf")])
+def test_no_uninitialised_memory_is_read(fill: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every buffer poisoned, the results are the same."""
+    given = problem(shape=(40, 12, 12, 12), outputs=96, reach=(5, 5), padding=(1, 1))
+    gradient = torch.ones_like(given.by_torch())
+
+    def run() -> list[Tensor]:
+        out = given.by_events()
+        assert out is not None
+        return [out.detach(), *torch.autograd.grad(out, given.leaves(), gradient)]
+
+    expected, empty = run(), memory.empty
+
+    def poisoned(shape, dtype):
+        buffer = empty(shape, dtype)
+        return buffer.fill_(fill) if dtype.is_floating_point else buffer.fill_(77)
+
+    monkeypatch.setattr(memory, "empty", poisoned)
+    for one, other in zip(run(), expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_same_bits_for_any_number_of_threads() -> None:
+    given = problem(shape=(64, 12, 12, 12), outputs=64, reach=(5, 5), dtype=torch.float32)
+    gradient = torch.randn_like(given.by_torch())
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 8):
+            torch.set_num_threads(threads)
+            out = given.by_events()
+            assert out is not None
+            results.append([out, *torch.autograd.grad(out, [given.weight], gradient)])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
+def test_a_network_convolves_spike_by_spike() -> None:
+    torch.manual_seed(0)
+    model = LeakyConvNet("12C5-P2-64C5-P2-10", backend="event_driven")
+    spikes = (torch.rand(4, 3, 28, 28) < 0.1).to(torch.uint8)
+    with mock.patch.object(convolution, "run_convolution", wraps=None) as run:
+        run.side_effect = RuntimeError("called")
+        with pytest.raises(RuntimeError, match="called"):
+            model(spikes)

@@ -1,0 +1,127 @@
+"""Dropout between the layers of the engine: `torch.nn.Dropout`, drawn at each timestep.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from spikemnist.models import LeakyMLP
+from tests.engine.agreement import (
+    assert_gradients_agree,
+    assert_same_membranes,
+    assert_same_spikes,
+    magnitudes,
+)
+from tests.engine.stacks import answer, by_engine, by_reference, loss_weights, stack
+from tests.strategies import SEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+DOUBLE = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def own_random_numbers() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@given(
+    SEEDS,
+    st.sampled_from([0.1, 0.5, 0.9]),
+    st.lists(st.sampled_from([1, 9, 63, 64, 65, 130]), min_size=3, max_size=4),
+    st.integers(1, 7),
+    st.integers(0, 4),
+)
+def test_the_same_numbers_as_dropout_between_dense_layers(
+    seed: int, probability: float, sizes: list[int], steps: int, batch: int
+) -> None:
+    given = stack(
+        sizes, dropout=probability, seed=seed, steps=steps, batch=batch, record="all", final=True
+    )
+    towards = loss_weights(given)
+    found, expected = (answer(run, given, towards) for run in (by_engine, by_reference))
+    assert_same_spikes(found, expected)
+    assert_same_membranes(found, expected, DOUBLE)
+    assert_gradients_agree(found, expected, magnitudes(given, towards, expected), DOUBLE)
+
+
+def left_by(run: Callable[[], object]) -> Tensor:
+    torch.manual_seed(0)
+    run()
+    return torch.get_rng_state()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_as_many_random_numbers_are_drawn(dropout: float) -> None:
+    """Whatever draws next from torch's generator draws the same after either."""
+    given = stack((20, 65, 30, 3), dropout=dropout)
+    # The last layer has nobody to pass its spikes on to.
+    last = replace(given.layers[-1], dropout=0.0)
+    states = [
+        left_by(
+            lambda run=run: run(
+                given.spikes, [*given.layers[:-1], last], record="output", final=False
+            )
+        )
+        for run in (by_engine, by_reference)
+    ]
+    assert torch.equal(*states)
+    unchanged = left_by(lambda: None)
+    assert torch.equal(states[0], unchanged) == (dropout == 0)
+
+
+def test_what_is_recorded_is_what_fired() -> None:
+    given = stack((20, 65, 3), dropout=0.5, record="all")
+    plain = stack((20, 65, 3), record="all")
+    dropped, full = (
+        by_engine(one.spikes, one.layers, record="all", final=False) for one in (given, plain)
+    )
+    assert torch.equal(dropped[0].spikes, full[0].spikes)
+    assert torch.equal(dropped[0].counts, full[0].counts)
+    assert not torch.equal(dropped[1].membrane, full[1].membrane)
+
+
+def test_no_gradient_comes_through_a_dropped_spike() -> None:
+    given = stack((20, 70, 65), dropout=0.5, steps=1, record="all")
+    own = [replace(each, bias=each.bias.clone().requires_grad_()) for each in given.layers]
+    torch.manual_seed(0)
+    did = by_engine(given.spikes[:, :1], own, record="all", final=False)
+    torch.manual_seed(0)
+    mask = functional.dropout(torch.ones(1, 1, 70), 0.5)[0, 0]
+    (gradient,) = torch.autograd.grad(did[1].membrane.sum(), own[0].bias)
+    assert torch.equal(gradient != 0, mask != 0)
+    assert 20 < mask.count_nonzero() < 50
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.5])
+def test_a_model_trains_the_same_on_either_backend(probability: float) -> None:
+    torch.manual_seed(0)
+    model = LeakyMLP(20, (65, 9), 3, dropout=probability).double()
+    fed = stack((20, 3), density=0.6).spikes
+    results = []
+    for backend in ("event_driven", "reference"):
+        model.backend = backend
+        model.zero_grad()
+        torch.manual_seed(1)
+        record = model(fed, record="all")
+        assert record.backend == backend
+        functional.cross_entropy(record.scores, torch.tensor([0, 1, 2])).backward()
+        gradients = [parameter.grad for parameter in model.parameters()]
+        results.append([record.scores, record.layers[1].spikes, *gradients])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=DOUBLE, atol=1e-13)
+    torch.manual_seed(1)
+    assert not torch.equal(model(fed).scores, model.eval()(fed).scores)

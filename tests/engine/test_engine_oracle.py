@@ -1,0 +1,220 @@
+"""The event-driven engine against `snntorch.Leaky` stepped in a loop, and against the reference.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from spikemnist import ops
+from spikemnist.ops import reference
+from tests.engine.agreement import (
+    assert_gradients_agree,
+    assert_same_membranes,
+    assert_same_spikes,
+    magnitudes,
+    roundings,
+)
+from tests.engine.stacks import (
+    OUTPUTS,
+    Answer,
+    answer,
+    by_engine,
+    by_reference,
+    by_snntorch,
+    cast,
+    layer,
+    loss_weights,
+    spikes,
+    stack,
+)
+from tests.engine.stacks import Stack as StackOfLayers
+from tests.strategies import SEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Membranes of random weights differ in their last bits, which a steep surrogate magnifies.
+DOUBLE = 1e-10
+SIZES = [1, 2, 5, 63, 64, 65, 130, 257]
+SURROGATES = [
+    *(kind() for kind in ops.SURROGATES.values()),
+    ops.ATan(alpha=5.0),
+    ops.FastSigmoid(slope=3.0),
+    ops.SparseFastSigmoid(slope=4.0, cutoff=-0.3),
+    ops.Sigmoid(slope=2.0),
+    ops.Triangular(threshold=0.5),
+    ops.SpikeRateEscape(beta=2.0, slope=3.0),
+]
+EXACT = [ops.StraightThrough(), ops.Triangular(), ops.Heaviside()]
+
+
+@st.composite
+def stacks(draw: st.DrawFn, numbers: str, surrogates: Sequence[ops.Surrogate]) -> StackOfLayers:
+    """Draw one to three layers, each with a reset, a surrogate and parameters of its own."""
+    steps = draw(st.integers(1, 9) | st.sampled_from([63, 64, 65, 70]))
+    batch = draw(st.integers(0, 5))
+    density = draw(st.sampled_from([0.0, 0.02, 0.3, 0.5, 1.0]))
+    sizes = draw(st.lists(st.sampled_from(SIZES), min_size=2, max_size=4))
+    seed = draw(SEEDS)
+    layers = [
+        layer(
+            neurons,
+            features,
+            numbers=numbers,
+            density=density if index == 0 else 0.3,
+            seed=seed + index,
+            batch=batch if draw(st.booleans()) else None,
+            bias=draw(st.booleans()),
+            beta=draw(st.sampled_from([None, 0.0, 1.0] + [0.5, 0.95, 1.5] * (numbers != "whole"))),
+            threshold=draw(st.sampled_from([None, 1.0])),
+            reset_mechanism=draw(st.sampled_from(ops.RESET_MECHANISMS)),
+            spike_grad=draw(st.sampled_from(surrogates)),
+            dropout=draw(st.sampled_from([0.0, 0.0, 0.5])),
+        )
+        for index, (features, neurons) in enumerate(itertools.pairwise(sizes))
+    ]
+    fed = spikes(steps, batch, sizes[0], density=density, seed=seed)
+    record = draw(st.sampled_from(["output", "all"]))
+    return StackOfLayers(fed, layers, record, final=draw(st.booleans()))
+
+
+def in_precision(given: StackOfLayers, dtype: torch.dtype) -> StackOfLayers:
+    return replace(given, layers=[cast(each, dtype) for each in given.layers])
+
+
+def compare(given: StackOfLayers, outputs: Sequence[str] = OUTPUTS) -> Answer:
+    """Compare the engine with both others in double precision."""
+    towards = loss_weights(given, outputs)
+    found, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
+    sizes = magnitudes(given, towards, reference)
+    for expected in (reference, answer(by_snntorch, given, towards)):
+        assert_same_spikes(found, expected)
+        assert_same_membranes(found, expected, DOUBLE)
+        assert_gradients_agree(found, expected, sizes, DOUBLE)
+    return found
+
+
+@given(stacks("any", SURROGATES))
+@example(stack((130, 65, 70, 3), steps=70, spike_grad="fast_sigmoid", record="all", final=True))
+@example(stack((64, 257, 64), steps=64, density=0.9, initial=True, reset_mechanism="zero"))
+@example(stack((1, 1, 1), steps=1, batch=1, density=1.0))
+@example(stack((257, 63), steps=65, density=0.0, bias=False))
+def test_any_stack(given: StackOfLayers) -> None:
+    compare(given)
+
+
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+@pytest.mark.parametrize("spike_grad", SURROGATES, ids=repr)
+def test_every_reset_with_every_surrogate(reset_mechanism: str, spike_grad: ops.Surrogate) -> None:
+    found = compare(
+        stack(
+            (67, 65, 9),
+            steps=9,
+            record="all",
+            reset_mechanism=reset_mechanism,
+            spike_grad=spike_grad,
+            initial=True,
+        )
+    )
+    for did in found.activities:
+        assert 0.1 < did.spikes.mean() < 0.9
+
+
+@given(stacks("short", SURROGATES), st.sampled_from([torch.float32, torch.float64]))
+@example(stack((130, 65, 70, 3), numbers="short", steps=70, density=0.02), torch.float32)
+@example(stack((300, 129), numbers="short", steps=65, density=0.4, batch=5), torch.float32)
+@example(stack((64, 257, 64), numbers="short", density=0.9, batch=5), torch.float32)
+@example(stack((70, 20, 5), numbers="short", spike_grad="sigmoid", dropout=0.5), torch.float32)
+def test_exact_sums_give_the_same_bits(given: StackOfLayers, dtype: torch.dtype) -> None:
+    """The order of a sum is all that differs in a run; a gradient rounds in other places too."""
+    given = in_precision(given, dtype)
+    towards = loss_weights(given)
+    found, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
+    bound = 2 * roundings(given) * torch.finfo(dtype).eps / 2
+    sizes = magnitudes(given, towards, reference)
+    for expected in (reference, answer(by_snntorch, given, towards)):
+        assert_same_spikes(found, expected)
+        assert_same_membranes(found, expected, 0)
+        assert_gradients_agree(found, expected, sizes, bound)
+
+
+@given(stacks("whole", EXACT))
+@example(stack((65, 9), numbers="whole", spike_grad="straight_through", steps=9, density=0.1))
+@example(
+    stack((20, 66, 3), numbers="whole", spike_grad="triangular", steps=5, batch=2, density=0.1)
+)
+def test_whole_numbers_give_the_same_gradients(given: StackOfLayers) -> None:
+    """Nothing is rounded: the gradients are equal, in single precision where it holds them."""
+    towards = loss_weights(given, whole=True)
+    expected = answer(by_reference, given, towards)
+    sizes = magnitudes(given, towards, expected)
+    largest = max([0.0, *(float(size.max()) for size in sizes.values() if size.numel())])
+    membranes = [did.membrane.abs() for did in expected.activities if did.membrane.numel()]
+    largest = max([largest, *(float(membrane.max()) for membrane in membranes)])
+    assume(largest < 2**53)
+    dtypes = [torch.float64] + [torch.float32] * (largest < 2**24)
+    for dtype in dtypes:
+        ours = in_precision(given, dtype)
+        found = answer(
+            by_engine, ours, [{k: v.to(dtype) for k, v in one.items()} for one in towards]
+        )
+        assert_same_spikes(found, answer(by_reference, ours, loss_weights(ours)))
+        assert_gradients_agree(found, expected, sizes, 0)
+
+
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+@pytest.mark.parametrize("outputs", [("spikes",), ("membrane",), ("final",), ("spikes", "final")])
+def test_losses_on_some_outputs_alone(reset_mechanism: str, outputs: tuple[str, ...]) -> None:
+    options = {"steps": 8, "reset_mechanism": reset_mechanism, "initial": True}
+    compare(stack((20, 66, 5), record="all", final=True, **options), outputs)
+
+
+@pytest.mark.parametrize("above", [64, 65])
+def test_narrow_and_wide_layers_above(above: int) -> None:
+    """Up to 64 neurons the layer above is weighed in the kernel, beyond in a matrix product."""
+    compare(stack((20, 70, above, 3), steps=6, dropout=0.5))
+
+
+@pytest.mark.parametrize("neurons", [16, 17])
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+def test_few_neurons_and_one_more(neurons: int, reset_mechanism: str) -> None:
+    """Up to 16 neurons only the first part of a row is worked at."""
+    options = {"reset_mechanism": reset_mechanism, "initial": True, "record": "all", "final": True}
+    compare(stack((20, 70, neurons), steps=6, **options))
+
+
+def test_beta_is_clamped_and_so_is_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = stack((6, 5), steps=9)
+    beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)
+    outside = replace(given, layers=[replace(given.layers[0], beta=beta)])
+    inside = replace(given, layers=[replace(given.layers[0], beta=beta.clamp(0, 1))])
+    found = compare(outside)
+    passes = reference.CLAMP_PASSES_ON_BOUNDS
+    learns = [False, passes, True, passes, False]
+    assert (found.gradients["beta 0"] != 0).tolist() == learns
+    assert_same_membranes(found, compare(inside), 0)
+    monkeypatch.setattr(reference, "CLAMP_PASSES_ON_BOUNDS", not passes)
+    learns = [False, not passes, True, not passes, False]
+    assert (
+        answer(by_engine, outside, loss_weights(outside)).gradients["beta 0"] != 0
+    ).tolist() == learns
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (9,)])
+def test_one_parameter_for_all_neurons_or_one_for_each(shape: tuple[int, ...]) -> None:
+    given = stack((8, 9), steps=9)
+    own = {
+        name: torch.full(shape, value, dtype=torch.float64)
+        for name, value in (("beta", 0.9), ("threshold", 0.7))
+    }
+    found = compare(replace(given, layers=[replace(given.layers[0], **own)]))
+    assert {found.gradients[f"{name} 0"].shape for name in own} == {shape}

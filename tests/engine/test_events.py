@@ -1,0 +1,151 @@
+"""Spikes as bits and as lists of events, against what plain torch says about the same spikes.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` neurons, ``W`` words of 64 neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spikemnist.kernels import events
+from tests.engine.stacks import spikes
+from tests.strategies import SEEDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]
+
+
+@st.composite
+def rasters(draw: st.DrawFn) -> Tensor:
+    """Draw spikes ``[T, B, F]``, more than 64 of either timesteps or neurons among them."""
+    return spikes(
+        draw(st.sampled_from([1, 2, 4, 7, 63, 64, 65, 130])),
+        draw(st.integers(0, 3)),
+        draw(st.sampled_from([1, 2, 63, 64, 65, 130])),
+        density=draw(st.sampled_from([0.0, 0.01, 0.3, 0.9, 1.0])),
+        seed=draw(SEEDS),
+    )
+
+
+def packed(raster: Tensor) -> Tensor:
+    found = events.pack(raster)
+    assert found is not None
+    words, counts = found
+    assert counts.tolist() == events.count(words).tolist()
+    return words
+
+
+@given(rasters(), st.sampled_from(DTYPES))
+def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) -> None:
+    words = packed(raster.to(dtype))
+    steps, batch, features = raster.shape
+    assert words.shape == (batch, steps, events.words_of(features))
+    bits = words[..., None] >> torch.arange(64) & 1
+    assert torch.equal(bits.flatten(2)[..., :features].transpose(0, 1), raster.long())
+    assert not bits.flatten(2)[..., features:].any()
+
+
+@given(rasters(), st.sampled_from([torch.float32, torch.float64]))
+def test_unpacking_gives_the_spikes_back(raster: Tensor, dtype: torch.dtype) -> None:
+    unpacked = events.unpack(packed(raster), raster.shape[2], dtype)
+    assert unpacked.dtype == dtype
+    assert torch.equal(unpacked, raster.to(dtype))
+
+
+@given(rasters())
+def test_counts(raster: Tensor) -> None:
+    counts = events.count(packed(raster))
+    assert counts.dtype == np.int64
+    assert counts.tolist() == raster.sum((0, 2)).tolist()
+
+
+@given(rasters())
+def test_events_by_timestep(raster: Tensor) -> None:
+    words = packed(raster)
+    listed = events.by_timestep(words, events.count(words))
+    assert len(listed.neurons) == raster.sum() + events.SPILL * raster.shape[1]
+    for b in range(raster.shape[1]):
+        for t in range(raster.shape[0]):
+            neurons = listed.neurons[listed.starts[b, t] : listed.starts[b, t + 1]]
+            assert neurons.tolist() == raster[t, b].nonzero().flatten().tolist()
+
+
+@given(rasters())
+@example(spikes(65, 2, 3, density=0.9))
+@example(spikes(65, 2, 3, density=0.01))
+@example(spikes(1, 201, 3, density=0.1))
+@example(spikes(7, 100, 70, density=0.02))
+def test_events_by_neuron(raster: Tensor) -> None:
+    words = packed(raster)
+    listed = events.by_neuron(words, events.count(words))
+    batch = raster.shape[1]
+    for g, begin in enumerate(range(0, batch, listed.group)):
+        # The timesteps of a group's samples, one sample after the other.
+        together = raster[:, begin : begin + listed.group].transpose(0, 1).flatten(0, 1)
+        positions = range(listed.groups[g], listed.groups[g + 1])
+        fired = together.any(0).nonzero().flatten().tolist()
+        assert [listed.neurons[position] for position in positions] == fired
+        for position, neuron in zip(positions, fired, strict=True):
+            start, stop = listed.starts[position + g], listed.starts[position + g + 1]
+            patterns = listed.patterns[start:stop].tolist()
+            times = [time for pattern in patterns for time in of_pattern(pattern, listed.burst)]
+            assert times == together[:, neuron].nonzero().flatten().tolist()
+    assert len(listed.groups) == -(-batch // listed.group) + 1
+
+
+def of_pattern(pattern: int, burst: int) -> list[int]:
+    """Return the timesteps that a pattern tells of: see `events.ByNeuron`."""
+    first = (pattern >> burst) * burst
+    return [first + bit for bit in range(burst) if pattern >> bit & 1]
+
+
+def test_bursts_are_tabulated_where_that_saves_additions() -> None:
+    def burst(density: float) -> int:
+        words = packed(spikes(64, 4, 200, density=density))
+        return events.by_neuron(words, events.count(words)).burst
+
+    assert burst(0.01) == 1
+    assert burst(0.6) == events.BURST > 1
+
+
+@pytest.mark.parametrize(("steps", "batch", "group"), [(25, 128, 8), (25, 3, 3), (300, 4, 1)])
+def test_sparse_samples_are_grouped(steps: int, batch: int, group: int) -> None:
+    words = packed(spikes(steps, batch, 100, density=0.01))
+    assert events.by_neuron(words, events.count(words)).group == group
+
+
+OTHERS = [
+    *((torch.uint8, number) for number in (2, 255)),
+    *((torch.int64, number) for number in (2, -1, 1 << 32)),
+    *((torch.float32, number) for number in (2.0, -1.0, 0.5, math.nan, math.inf, 1e-45)),
+    (torch.float32, 1 + torch.finfo(torch.float32).eps),
+    (torch.float64, 1 + torch.finfo(torch.float64).eps),
+    (torch.float64, 5e-324),
+]
+
+
+@pytest.mark.parametrize("features", [63, 64, 65])
+@pytest.mark.parametrize(("dtype", "number"), OTHERS)
+def test_other_numbers_are_no_spikes(features: int, dtype: torch.dtype, number: float) -> None:
+    """Wherever they are, in a whole word or in the rest."""
+    for t, b, f in ((0, 0, 0), (6, 2, features - 1), (3, 1, min(63, features - 1))):
+        raster = spikes(7, 3, features, dtype=dtype)
+        raster[t, b, f] = number
+        assert events.pack(raster) is None
+
+
+@given(st.integers(0, 2**31), st.integers(1, 1 << 17))
+def test_indices_take_as_many_bits_as_they_need(size: int, below: int) -> None:
+    array = events._indices(size % 1000, below)
+    assert len(array) == size % 1000
+    assert np.iinfo(array.dtype).max >= below
+    assert array.itemsize == (2 if below < 1 << 16 else 4)

@@ -1,0 +1,331 @@
+"""The row operations that kernels are made of: compiled code against what NumPy says.
+
+Shapes: ``N`` neurons, ``F`` input features, ``M`` tiles; a row has 64 numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spikemnist import ops
+from spikemnist.engine.slopes import back_through_time, slope_of, through_spikes
+from spikemnist.kernels import bits, tiles, vector
+from spikemnist.kernels.compiler import kernel
+from spikemnist.kernels.registers import WIDTH, at, clear
+from spikemnist.kernels.rowwise import exp, rowwise, where
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
+from tests.strategies import SEEDS
+
+Array = np.ndarray[Any, Any]
+FLOATS = [np.float32, np.float64]
+
+
+@kernel
+def _sum_rows(ticket, units, out, table, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.sum_rows(out, table, indices, start, stop, len(table) - 1)
+
+
+@kernel
+def _add_rows(ticket, units, out, table, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.add_rows(out, table, indices, start, stop)
+
+
+@kernel
+def _scatter_row(ticket, units, table, row, indices, start, stop):
+    if next_unit(ticket) < units:
+        vector.scatter_row(table, row, indices, start, stop)
+
+
+@kernel
+def _weigh_rows(ticket, units, out, table, weights, t, b):
+    if next_unit(ticket) < units:
+        vector.weigh_rows(out, table, weights, t, b)
+
+
+@kernel
+def _compare(ticket, units, words, row, bound, value):
+    if next_unit(ticket) < units:
+        words[0] = bits.above(row, bound)
+        words[1] = bits.equal(row, value)
+
+
+@kernel
+def _add_where(ticket, units, row, word, value):
+    if next_unit(ticket) < units:
+        bits.add_where(row, word[0], value)
+
+
+@kernel
+def _bits(ticket, units, word, found):
+    if next_unit(ticket) < units:
+        found[0] = bits.lowest_bit(word[0])
+        found[1] = bits.count_bits(word[0])
+        found[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
+        word[0] = bits.drop_lowest_bit(word[0])
+
+
+@kernel
+def _addresses(ticket, units, like, found):
+    if next_unit(ticket) < units:
+        for rows in range(len(found)):
+            scratch = tiles.aligned_rows(rows + 1, like)
+            found[rows] = scratch.ctypes.data
+            for row in range(rows + 1):
+                clear(at(scratch, row))
+            found[rows] += scratch.any()
+
+
+@kernel
+def _rows_at(ticket, units, table, out):
+    if next_unit(ticket) < units:
+        for row in range(len(table)):
+            vector.add_rows(at(out, row), table, np.array([row]), 0, 1)
+        clear(at(out, 1))
+
+
+def rows(count: int, seed: int, dtype: type, skip: int = 0) -> Array:
+    """Draw rows of small whole numbers, whose sums are exact, ``skip`` numbers off a cache line."""
+    drawn = np.random.default_rng(seed).integers(-8, 9, (count, WIDTH)).astype(dtype)
+    room = np.zeros(skip + count * WIDTH, dtype)
+    room[skip:] = drawn.ravel()
+    return room[skip:].reshape(count, WIDTH)
+
+
+@given(
+    SEEDS,
+    st.sampled_from(FLOATS),
+    st.sampled_from([np.uint16, np.int32]),
+    st.integers(0, 13),
+    st.integers(0, 3),
+    st.sampled_from([0, 1]),
+)
+def test_sums_of_rows(
+    seed: int, dtype: type, index: type, stop: int, start: int, skip: int
+) -> None:
+    """Of any number, a multiple of those that are added at once or not, on any address."""
+    table = rows(10, seed, dtype, skip)
+    table[9] = 0
+    # Behind the last one may be read anything that is memory, but nothing be made of it.
+    indices = np.full(13 + vector.UNROLL - 1, 0x5A5A, index)
+    indices[:13] = np.random.default_rng(seed).integers(0, 9, 13)
+    start = min(start, stop)
+    total = table[indices[start:stop]].sum(0)
+    for run, before in ((_sum_rows, 0), (_add_rows, 1)):
+        out = rows(1, seed + 1, dtype, skip)[0]
+        expected = before * out + total
+        parallel(run, 1, out, table, indices, start, stop)
+        assert np.array_equal(out, expected)
+    different = np.random.default_rng(seed).permutation(9).astype(index)
+    stop = min(stop, 9)
+    start = min(start, stop)
+    expected, row = table.copy(), rows(1, seed + 2, dtype, skip)[0]
+    expected[different[start:stop]] += row
+    parallel(_scatter_row, 1, table, row, different, start, stop)
+    assert np.array_equal(table, expected)
+
+
+@given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9), st.integers(1, 10), st.data())
+def test_weighed_rows(seed: int, dtype: type, count: int, steps: int, data: st.DataObject) -> None:
+    table, out = rows(9, seed, dtype), np.full((vector.TOGETHER, WIDTH), np.nan, dtype)
+    weights = rows(3 * steps, seed + 1, dtype)[:, :count].copy().reshape(steps, 3, count)
+    t, b = data.draw(st.integers(0, steps - 1)), data.draw(st.integers(0, 2))
+    parallel(_weigh_rows, 1, out, table, weights, t, b)
+    for i, row in enumerate(out):
+        assert np.array_equal(row, weights[min(t + i, steps - 1), b] @ table[:count])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_comparisons_make_words(dtype: type) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        row, bound = random.integers(0, 3, (2, WIDTH)).astype(dtype)
+        if dtype != np.uint8:
+            row[random.integers(WIDTH)] = np.nan
+            bound[random.integers(WIDTH)] = np.inf
+        words = np.zeros(2, np.uint64)
+        parallel(_compare, 1, words, row, bound, dtype(1))
+        wanted = [row > bound, row == 1]
+        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in wanted]
+
+
+@given(st.integers(0, 2**64 - 1), st.sampled_from(FLOATS))
+@example(0, np.float32)
+@example((1 << 64) - 1, np.float64)
+def test_a_number_is_added_where_a_bit_is_set(word: int, dtype: type) -> None:
+    row = np.arange(WIDTH).astype(dtype)
+    expected = row + [dtype(0.3) * (word >> place & 1) for place in range(WIDTH)]
+    parallel(_add_where, 1, row, np.array([word], np.uint64), dtype(0.3))
+    assert row.tolist() == expected.astype(dtype).tolist()
+
+
+@given(st.integers(0, 2**64 - 1))
+@example(0)
+@example(1 << 63)
+def test_bits_of_a_word(word: int) -> None:
+    found, array = np.zeros(3, np.int64), np.array([word], np.uint64)
+    parallel(_bits, 1, array, found)
+    places = [place for place in range(WIDTH) if word >> place & 1]
+    assert found.tolist() == [(places or [WIDTH])[0], len(places), len(places[1:])]
+    assert int(array[0]) == sum(1 << place for place in places[1:])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_scratch_begins_on_a_cache_line(dtype: type) -> None:
+    found = np.ones(20, np.int64)
+    parallel(_addresses, 1, np.empty(0, dtype), found)
+    assert not (found % 64).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_by_their_addresses(dtype: type) -> None:
+    table, out = rows(3, 0, dtype), rows(3, 1, dtype)
+    expected = table + out
+    expected[1] = 0
+    parallel(_rows_at, 1, table, out)
+    assert np.array_equal(out, expected)
+
+
+SIDES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 130]
+
+
+@pytest.mark.parametrize("neurons", SIDES)
+@pytest.mark.parametrize("features", SIDES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_in_tiles(neurons: int, features: int, dtype: torch.dtype) -> None:
+    weight = torch.randn(neurons, features, dtype=dtype)
+    tiled = torch.from_numpy(tiles.tile_weights(weight))
+    padded = torch.zeros(tiles.tiles_of(neurons) * WIDTH, features, dtype=dtype)
+    padded[:neurons] = weight
+    assert torch.equal(tiled, padded.view(-1, WIDTH, features).transpose(1, 2))
+    strided = weight.T.contiguous().T
+    assert np.array_equal(tiles.tile_weights(strided), tiled.numpy())
+
+
+@pytest.mark.parametrize("neurons", [1, 63, 64, 65, 130])
+def test_parameters_in_tiles(neurons: int) -> None:
+    values = torch.randn(neurons)
+    given = [(values, 5.0), (torch.tensor(0.5), float("inf")), (0.25, 0.0)]
+    tiled = tiles.tile_parameters(given, neurons, torch.float32)
+    for array, first, padding in zip(tiled, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True):
+        assert array.shape == (tiles.tiles_of(neurons), WIDTH)
+        assert np.array_equal(array.ravel()[:neurons], np.broadcast_to(first, neurons))
+        assert np.array_equal(array.ravel()[neurons:], np.full(-neurons % WIDTH, padding))
+
+
+@rowwise
+def _arithmetic(x: Any, y: Any, c: Any) -> Any:
+    return (
+        x + y - c * x,
+        1 + x / (-y - 2),
+        where(x > y, x, 0),
+        where(x < 1, -1, abs(y)),
+        exp(-abs(x)) + 1 / c,
+    )
+
+
+@kernel
+def _formula(ticket, units, out, x, y, c):
+    if next_unit(ticket) < units:
+        _arithmetic(out[0], out[1], out[2], out[3], out[4], x, y, c)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_formula_is_the_same_compiled_and_in_numpy(dtype: type) -> None:
+    x, y = np.random.default_rng(0).uniform(0.1, 3, (2, WIDTH)).astype(dtype)
+    compiled, plain = np.zeros((2, 5, WIDTH), dtype)
+    parallel(_formula, 1, compiled, x, y, dtype(0.7))
+    _arithmetic(*plain, x, y, dtype(0.7))
+    assert np.array_equal(compiled[:4], plain[:4])
+    np.testing.assert_allclose(compiled[4], plain[4], rtol=4 * np.finfo(dtype).eps)
+
+
+SURROGATES = [
+    *(kind() for kind in ops.SURROGATES.values()),
+    ops.ATan(alpha=0.5),
+    ops.SparseFastSigmoid(slope=4.0, cutoff=-0.5),
+    ops.Sigmoid(slope=1000.0),
+    ops.SpikeRateEscape(beta=7.0, slope=0.5),
+]
+
+
+@kernel
+def _slope(ticket, units, row, membrane, threshold, kind, first, second):
+    if next_unit(ticket) < units:
+        through_spikes(kind, row, row, membrane, threshold, first, second)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=repr)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype: type) -> None:
+    """At the threshold, on the edges, and far from both."""
+    near = np.linspace(-1, 1.6, 53)
+    membrane = np.concatenate(
+        [near, [0.6, 0.1, 1.6, 1e4, -1e4, 1e30, -1e30, np.inf, -np.inf, 0, 1]]
+    )
+    membrane, threshold = membrane.astype(dtype), np.full(WIDTH, 0.6, dtype)
+    row = np.linspace(-2, 2, WIDTH).astype(dtype)
+    expected = surrogate.derivative_(torch.from_numpy(membrane - threshold)).numpy() * row
+    kind, *numbers = slope_of(surrogate)
+    parallel(_slope, 1, row, membrane, threshold, kind, *map(dtype, numbers))
+    # An exponential magnifies the rounding of its argument, which is at most 104 in single and
+    # 745 in double precision where the result is not zero.
+    exponential = isinstance(surrogate, ops.Sigmoid | ops.SpikeRateEscape)
+    roundings = 2 * (104 if dtype == np.float32 else 745) if exponential else 8
+    smallest = np.finfo(dtype).smallest_normal
+    np.testing.assert_allclose(
+        row, expected, rtol=roundings * np.finfo(dtype).eps, atol=float(smallest)
+    )
+
+
+@kernel
+def _back(ticket, units, kind, delta, places, carried, total, membrane, profile, rows, numbers):
+    if next_unit(ticket) < units:
+        amplitude, beta, threshold = at(rows, 0), at(rows, 1), at(rows, 2)
+        first, second = numbers
+        back_through_time(
+            kind,
+            len(membrane),
+            delta,
+            places,
+            carried,
+            total,
+            membrane,
+            profile,
+            amplitude,
+            beta,
+            threshold,
+            first,
+            second,
+        )
+
+
+@pytest.mark.parametrize("surrogate", list(ops.SURROGATES))
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_back_through_time_is_one_step_after_the_other(surrogate: str, dtype: type) -> None:
+    """Places leave rows between them alone; the roundings are those of single operations."""
+    random = np.random.default_rng(0)
+    kind, *numbers = slope_of(ops.get_surrogate(surrogate))
+    membrane, rows = (random.normal(size=(count, WIDTH)).astype(dtype) for count in (9, 3))
+    profile, places = random.normal(size=9).astype(dtype), 2 * np.arange(9) + 1
+    carried, total = (random.normal(size=WIDTH).astype(dtype) for _ in range(2))
+    delta = np.full((19, WIDTH), 7, dtype)
+    expected, back, summed = delta.copy(), carried.copy(), total.copy()
+    for t in reversed(range(9)):
+        through = rows[0] * profile[t]
+        parallel(_slope, 1, through, membrane[t], rows[2], kind, *map(dtype, numbers))
+        expected[places[t]] = back + through
+        back, summed = rows[1] * expected[places[t]], summed + expected[places[t]]
+    given = (delta, places, carried, total, membrane, profile, rows, tuple(map(dtype, numbers)))
+    parallel(_back, 1, kind, *given)
+    assert np.array_equal(delta, expected)
+    assert np.array_equal(carried, back)
+    assert np.array_equal(total, summed)

@@ -1,0 +1,327 @@
+"""The cache of compiled kernels is a convenience: nothing rests on it, and it is never stale."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import spikemnist
+from spikemnist.kernels import cache, compiler
+from tests.kernels.processes import PATIENCE, lines, run, start
+
+PACKAGE = Path(spikemnist.__file__).parent
+
+# One kernel of two, so that compiling takes a second: what is cached, and how often it was found.
+USE = """
+import torch
+from spikemnist.kernels import events
+for dtype in (torch.float32,):
+    words, _ = events.pack(torch.ones(3, 2, 70, dtype=dtype))
+print(words.tolist(), sum(events._pack.stats.cache_hits.values()), events._pack.stats.cache_path)
+"""
+
+
+def words(printed: list[str]) -> str:
+    return printed[-1].rpartition("]")[0]
+
+
+def hits(printed: list[str]) -> int:
+    return int(printed[-1].rpartition("]")[2].split()[0])
+
+
+@pytest.fixture(scope="module")
+def compiled_at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return a cache that two processes filled at once, and what they printed."""
+    folder = tmp_path_factory.mktemp("cache")
+    both = [start("-c", USE, environment={"NUMBA_CACHE_DIR": str(folder)}) for _ in range(2)]
+    return folder, [printed[-1] for printed in map(lines, both)]
+
+
+@pytest.fixture(scope="module")
+def expected(compiled_at_once: tuple[Path, list[str]]) -> str:
+    return words(compiled_at_once[1])
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return the folder of a copy of the package, on which nothing is cached yet."""
+    ignored = shutil.ignore_patterns("__pycache__", "viz", "benchmark", "cli", "embedded")
+    shutil.copytree(PACKAGE, tmp_path / "copy" / "spikemnist", ignore=ignored)
+    return tmp_path / "copy"
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows does not ask HOME for the cache folder"
+)
+def test_where_nothing_can_be_written_all_works_without_a_cache(
+    copy: Path, tmp_path: Path, expected: str
+) -> None:
+    """Below a file there are no folders, whatever the rights of who runs the tests."""
+    file = tmp_path / "file"
+    file.touch()
+    for folder in copy.rglob("*"):
+        if folder.is_dir():
+            (folder / "__pycache__").touch()
+    (copy / "spikemnist" / "__pycache__").touch()
+    nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    environment = {**nowhere, "NUMBA_CACHE_DIR": None, "PYTHONPATH": str(copy)}
+    printed = run(f"{USE}\nprint(events.__file__)", environment)
+    *result, place = printed
+    assert Path(place).is_relative_to(copy)
+    assert words(result) == expected
+    assert result[-1].endswith(" 0 None")
+    assert not list(copy.rglob("*.nb*"))
+
+
+def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path, expected: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert words(run(USE, {"NUMBA_CACHE_DIR": str(file / "cache")})) == expected
+
+
+def test_two_processes_compile_at_once_and_a_third_finds_it(
+    compiled_at_once: tuple[Path, list[str]],
+) -> None:
+    folder, printed = compiled_at_once
+    third = run(USE, {"NUMBA_CACHE_DIR": str(folder)})
+    # 64 bits, and 6 more, at 3 timesteps of 2 samples.
+    assert {words([line]) for line in [*printed, *third]} == {f"{[[[-1, 63]] * 3] * 2}"[:-1]}
+    assert hits(third) == 1
+    assert str(folder) in third[-1]
+
+
+# Puts off saving until another process is about to save as well.
+TOGETHER = """
+import os, pathlib, time
+from spikemnist.kernels import events
+files = events._pack._cache._cache_file
+def save(key, data, save=files.save, folder=pathlib.Path(os.environ["NUMBA_CACHE_DIR"])):
+    (folder / f"{os.getpid()}.ready").touch()
+    while len(list(folder.glob("*.ready"))) < 2:
+        time.sleep(1e-4)
+    save(key, data)
+files.save = save
+"""
+
+
+def test_two_processes_compile_for_different_types_at_once(tmp_path: Path, expected: str) -> None:
+    """Each finds its own afterwards, where Numba would give both the same file."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second, both = (
+        USE.replace("torch.float32,", types)
+        for types in ("torch.float32,", "torch.float64,", "torch.float32, torch.float64")
+    )
+    at_once = [start("-c", TOGETHER + code, environment=environment) for code in (first, second)]
+    assert [words(lines(process)) for process in at_once] == [expected] * 2
+    third = run(both, environment)
+    assert words(third) == expected
+    assert hits(third) == 2
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+
+
+def test_a_kernel_is_compiled_anew_when_a_piece_of_it_in_another_file_has_changed(
+    copy: Path, tmp_path: Path, expected: str
+) -> None:
+    """A new version of the package may be as old, by the clock of its files, as the one before."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(copy)}
+    assert [hits(run(USE, environment)) for _ in range(2)] == [0, 1]
+    (before,) = tmp_path.rglob("*.nbc")
+    piece = copy / "spikemnist" / "kernels" / "bits.py"
+    times = piece.stat()
+    piece.write_text(piece.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
+    printed = run(USE, environment)
+    assert words(printed) == expected
+    assert hits(printed) == 0
+    (after,) = tmp_path.rglob("*.nbc")
+    assert after.name != before.name, "that of the old version would never be read again"
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[cache.Files, Path]:
+    """Return the files of a kernel, and the one that was saved."""
+    files = cache.Files(str(tmp_path), words)
+    files.save("float32", ["compiled", 1.5])
+    (file,) = tmp_path.glob("*.nbc")
+    return files, file
+
+
+def test_any_damage_to_a_file_is_noticed(saved: tuple[cache.Files, Path]) -> None:
+    """Whatever byte was flipped, and wherever it was cut."""
+    files, file = saved
+    whole = file.read_bytes()
+    assert files.load("float32") == ["compiled", 1.5]
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        file.write_bytes(damaged)
+        assert files.load("float32") is None, place
+        file.write_bytes(whole[:place])
+        assert files.load("float32") is None, place
+    file.write_bytes(whole + b"0")
+    assert files.load("float32") is None
+    files.save("float32", ["compiled", 1.5])
+    assert file.read_bytes() == whole
+
+
+class Foreign:
+    """What a pickle that nobody here wrote does when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return pytest.fail, ("a foreign file was run",)
+
+
+def test_a_foreign_file_is_not_run(saved: tuple[cache.Files, Path]) -> None:
+    files, file = saved
+    file.write_bytes(pickle.dumps(Foreign()))
+    assert files.load("float32") is None
+
+
+@pytest.mark.parametrize("error", [EOFError, pickle.UnpicklingError, ModuleNotFoundError, KeyError])
+def test_what_cannot_be_read_although_it_is_whole_is_compiled_anew(
+    error: type[Exception], saved: tuple[cache.Files, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pickle raises anything, where a release has renamed what a file refers to."""
+
+    def fail(_: bytes) -> object:
+        raise error("Memo value not found at index 174812789")
+
+    monkeypatch.setattr(cache.pickle, "loads", fail)
+    assert saved[0].load("float32") is None
+
+
+def test_damaged_kernels_are_compiled_anew_and_overwritten(
+    compiled_at_once: tuple[Path, list[str]], tmp_path: Path, expected: str
+) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(compiled_at_once[0], folder)
+    environment = {"NUMBA_CACHE_DIR": str(folder)}
+    (file,) = folder.rglob("*.nbc")
+    file.write_bytes(b"")
+    for found in (0, 1):
+        printed = run(USE, environment)
+        assert words(printed) == expected
+        assert hits(printed) == found
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file, below which nothing can be written; the home lies there as well."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(cache, "user_cache", lambda: file / "home")
+    return file
+
+
+def test_the_users_cache_folder_is_the_second_choice(
+    no_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path beside the source may be too long."""
+    monkeypatch.setattr(cache, "user_cache", lambda: tmp_path / "home")
+    files = cache.Files(str(no_home / "folder"), words)
+    files.save("float32", [1, 2])
+    assert files.load("float32") == [1, 2]
+    (file,) = tmp_path.rglob("*.nbc")
+    assert file.is_relative_to(tmp_path / "home" / "kernels")
+
+
+def test_a_process_without_a_home_has_no_second_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache, "user_cache", fail)
+    assert cache.Files("folder", words)._folders == [Path("folder")]
+
+
+def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:
+    files = cache.Files(str(no_home / "folder"), words)
+    with pytest.warns(RuntimeWarning, match=r"could not be cached \(.*NUMBA_CACHE_DIR"):
+        files.save("float32", [1, 2])
+    assert files.load("float32") is None
+
+
+def test_what_kernels_are_made_of_lies_in_the_rooms_that_are_compared() -> None:
+    users = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob("*.py")
+        if "from spikemnist.kernels.compiler import" in file.read_text(encoding="utf-8")
+    }
+    assert users <= set(cache.ROOMS)
+    assert users >= {"encoding", "engine", "plasticity"}
+
+
+# `unused` takes the place of the first assignment where Numba is to be there.
+WITHOUT_NUMBA = """
+import sys
+sys.modules |= {"numba": None, "llvmlite": None}
+import torch
+from spikemnist import LeakyMLP, RateEncoder
+from spikemnist.ops import select_backend
+images = torch.linspace(0, 1, 4 * 784).view(4, 28, 28)
+spikes = RateEncoder(num_steps=25)(images, generator=torch.Generator().manual_seed(0))
+torch.manual_seed(0)
+record = LeakyMLP(hidden=(32,))(spikes)
+print(record.backend, select_backend("auto"), int(spikes.sum()), float(record.membrane.sum()))
+for model in (LeakyMLP, lambda **options: LeakyMLP(**options)(spikes)):
+    try:
+        model(hidden=(32,), backend="event_driven")
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_without_numba_all_but_the_engine_works() -> None:
+    first, *refusals = run(WITHOUT_NUMBA)
+    running, automatic, fired, total = first.split()
+    assert (running, automatic) == ("reference", "reference")
+    assert len(refusals) == 2
+    for message in refusals:
+        assert "backend='event_driven' cannot run here" in message
+        assert "need Numba, which is not installed (pip install numba)" in message
+    assert compiler.is_available()
+    with_numba = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
+    (line,) = run(with_numba)
+    assert line.split()[:3] == ["event_driven", "event_driven", fired]
+    # The same spikes, so that the membranes differ by rounding alone.
+    assert float(line.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
+
+
+BROKEN = 'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")'
+
+
+def test_where_numba_cannot_be_imported_the_reference_runs_and_says_why(tmp_path: Path) -> None:
+    """As after an upgrade of NumPy, which Numba does not know yet."""
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text(BROKEN, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
+    code = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
+    process = start("-c", code, environment={"PYTHONPATH": path})
+    printed, warned = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, warned
+    first, *refusals = printed.splitlines()
+    assert first.split()[:2] == ["reference", "reference"]
+    reason = "(ImportError: Numba needs NumPy 2.3 or less. Got NumPy 2.4.)"
+    for message in refusals:
+        assert f"its kernels need Numba, which cannot be imported here {reason}" in message
+    assert warned.count(f"RuntimeWarning: Numba is installed, but cannot be imported {reason}") == 1
+
+
+def test_only_what_numba_refuses_to_cache_is_compiled_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another error is an error."""
+    import numba
+
+    def njit(**options: object) -> object:
+        if options.get("cache"):
+            raise RuntimeError("something is broken")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    with pytest.raises(RuntimeError, match="something is broken"):
+        compiler.kernel(lambda ticket, units: None)

@@ -1,0 +1,133 @@
+"""Kernels in processes that were forked or spawned after kernels had run, as DataLoaders do."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kernels.processes import lines, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# macOS's own libraries, which torch is built on there, do not survive a fork; Windows has none.
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="no fork on Windows, no safe one on macOS"
+)
+
+# A main file of its own: a spawned process imports it again.
+LOADER = """
+import sys, torch
+from torch.utils.data import DataLoader, Dataset
+from spikemnist.kernels import openmp
+from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.models import LeakyMLP
+
+RATE, LATENCY = RateEncoder(num_steps=25), LatencyEncoder(num_steps=25)
+
+def network():
+    torch.manual_seed(0)
+    return LeakyMLP(784, (64,), 10, backend="event_driven").requires_grad_(False)
+
+class Digits(Dataset):
+    def __init__(self):
+        self.model = network()
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        images = torch.randint(256, (8, 784), generator=generator, dtype=torch.uint8)
+        spikes = RATE(images, generator=generator) * LATENCY(images).amax(0)
+        return spikes, self.model(spikes).scores, self.model(spikes).backend
+
+if __name__ == "__main__":
+    how, pooled = sys.argv[1:]
+    torch.set_num_threads(2)
+    if pooled == "pool":
+        openmp.team_addresses = lambda: openmp.NO_TEAM
+    data = Digits()
+    here = [data[index] for index in range(6)]
+    loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context=how)
+    for (spikes, scores, backend), (wanted, of_scores, _) in zip(loader, here, strict=True):
+        assert torch.equal(spikes, wanted)
+        assert torch.equal(scores, of_scores)
+        assert backend == "event_driven"
+    again = [data[index] for index in range(6)]
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(here, again, strict=True))
+    print(how, "worked")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "threads"),
+    [
+        pytest.param("fork", "team", marks=linux),
+        ("spawn", "pool"),
+    ],
+)
+def test_workers_of_a_data_loader(how: str, threads: str, tmp_path: Path) -> None:
+    script = tmp_path / "loader.py"
+    script.write_text(LOADER, encoding="utf-8")
+    assert lines(start(script, how, threads)) == [f"{how} worked"]
+
+
+# Here the child keeps its parent's number of threads, which a DataLoader's worker does not. Torch's
+# own operators would hang in it, in threads that are not there: so it is left with small ones only.
+FORK = """
+import os, sys, torch
+from spikemnist import ops
+from spikemnist.kernels import openmp, threads
+
+generator = torch.Generator().manual_seed(0)
+fed = (torch.rand(25, 8, 3000, generator=generator) < 0.3).to(torch.uint8)
+weight = (torch.randn(40, 3000, generator=generator) / 20).requires_grad_()
+towards = torch.randn(25, 8, 40, generator=generator)
+
+def run():
+    each = ops.Layer(
+        weight=weight, beta=torch.tensor(0.9), threshold=torch.tensor(1.0),
+        reset_mechanism="subtract", spike_grad=ops.ATan(),
+    )
+    (did,) = ops.run_layers(fed, [each])
+    (gradient,) = torch.autograd.grad(did.membrane, weight, towards)
+    return did.membrane.detach(), gradient
+
+if sys.argv[1] == "pool":
+    openmp.team_addresses = lambda: openmp.NO_TEAM
+torch.set_num_threads(2)
+expected = run()
+
+def check(generations):
+    child = os.fork()
+    if child == 0:
+        try:
+            assert torch.get_num_threads() == 2
+            for _ in range(3):
+                for found, wanted in zip(run(), expected, strict=True):
+                    assert found.numpy().tobytes() == wanted.numpy().tobytes()
+            assert threads._pool[1], "the work was too little for two threads"
+            if generations > 1:
+                check(generations - 1)
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+check(2)
+assert all(map(torch.equal, run(), expected))
+check(1)
+print("parent and children agree")
+"""
+
+
+@linux
+@pytest.mark.parametrize("threads", ["team", "pool"])
+def test_children_and_grandchildren_of_a_fork(threads: str, tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(FORK, encoding="utf-8")
+    assert lines(start("-W", "ignore", script, threads)) == ["parent and children agree"]

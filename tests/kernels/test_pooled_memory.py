@@ -1,0 +1,178 @@
+"""Memory that is used again: never while somebody uses it."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist.kernels import memory
+from spikemnist.kernels.memory import POOLED_FROM
+
+LARGE = (POOLED_FROM,)
+DTYPES = [
+    torch.uint8,
+    torch.bool,
+    torch.uint16,
+    torch.int32,
+    torch.int64,
+    torch.float32,
+    torch.float64,
+]
+
+
+@given(st.lists(st.integers(0, 70), min_size=1, max_size=4).map(tuple), st.sampled_from(DTYPES))
+def test_any_shape_and_dtype(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    tensor = memory.empty(shape, dtype)
+    assert type(tensor) is torch.Tensor
+    assert (tensor.shape, tensor.dtype) == (shape, dtype)
+    assert tensor.is_contiguous()
+    assert not tensor.requires_grad
+    tensor.fill_(1)
+    assert bool((tensor == 1).all())
+
+
+@pytest.mark.parametrize("size", [POOLED_FROM, POOLED_FROM + 1, 3 * POOLED_FROM + 64])
+def test_rows_begin_on_cache_lines(size: int) -> None:
+    assert memory.empty((size,), torch.uint8).data_ptr() % 64 == 0
+
+
+def test_memory_comes_back_when_nothing_refers_to_it() -> None:
+    first = memory.empty(LARGE, torch.uint8)
+    place = first.data_ptr()
+    assert memory.empty(LARGE, torch.uint8).data_ptr() != place
+    del first
+    assert place in {one.data_ptr() for one in [memory.empty(LARGE, torch.uint8) for _ in range(9)]}
+
+
+HOLDERS = {
+    "a view": lambda tensor: tensor[3:],
+    "another dtype": lambda tensor: tensor.view(torch.int64),
+    "an array": lambda tensor: tensor.numpy(),
+    "part of an array": lambda tensor: tensor.numpy()[5:6],
+    "its storage": lambda tensor: tensor.untyped_storage(),
+    "a detached one": lambda tensor: tensor.detach(),
+    "a tensor of an array": lambda tensor: torch.from_numpy(tensor.numpy()[1:]),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_whoever_holds_a_part_holds_the_memory(holder: str) -> None:
+    tensor = memory.empty(LARGE, torch.uint8).fill_(7)
+    held: Any = HOLDERS[holder](tensor)
+    place = tensor.data_ptr()
+    del tensor
+    others = [memory.empty(LARGE, torch.uint8).fill_(0) for _ in range(9)]
+    assert place not in {other.data_ptr() for other in others}
+    kept = bytes(held) if holder == "its storage" else np.asarray(held).tobytes()
+    assert set(kept) == {7}
+    del held
+    assert place in {one.data_ptr() for one in [memory.empty(LARGE, torch.uint8) for _ in range(9)]}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=30))
+def test_no_two_that_live_share_memory(steps: list[tuple[int, int]]) -> None:
+    """Whatever the order in which they come and go: each keeps what was written to it."""
+    alive: dict[int, torch.Tensor] = {}
+    for number, (slot, size) in enumerate(steps):
+        alive[slot] = memory.empty((size * POOLED_FROM // 3,), torch.uint8).fill_(number)
+        values = {key: set(one[:: POOLED_FROM // 7].tolist()) for key, one in alive.items()}
+        assert all(len(found) == 1 for found in values.values())
+        assert len(set(map(tuple, values.values()))) == len(alive)
+
+
+def test_several_threads_never_get_the_same_memory() -> None:
+    def churn(mark: int) -> bool:
+        for size in range(200):
+            tensor = memory.empty((POOLED_FROM + size % 3 * 4096,), torch.uint8).fill_(mark)
+            if not bool((tensor == mark).all()):
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(churn, range(4)))
+
+
+@pytest.fixture
+def new_pool(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[torch.Tensor]]:
+    """Start with an empty pool of at most 10 buffers, and return those it will have made."""
+    fresh, made = memory._fresh, []
+
+    def remember(size: int) -> torch.Tensor:
+        buffer = fresh(size)
+        made.append(weakref.ref(buffer))
+        return buffer
+
+    monkeypatch.setattr(memory, "POOL_BYTES", 10 * POOLED_FROM)
+    monkeypatch.setattr(memory, "_fresh", remember)
+    for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
+        monkeypatch.setattr(memory, name, empty)
+    return made
+
+
+def kept(made: list[weakref.ref[torch.Tensor]]) -> int:
+    """Count the buffers that the pool holds."""
+    return sum(reference() is not None for reference in made)
+
+
+def test_memory_is_kept_up_to_a_limit(new_pool: list[weakref.ref[torch.Tensor]]) -> None:
+    lent = [memory.empty(LARGE, torch.uint8) for _ in range(37)]
+    assert kept(new_pool) == 7
+    del lent
+    assert kept(new_pool) == 7
+    lent = [memory.empty(LARGE, torch.uint8) for _ in range(7)]
+    assert len(new_pool) == 37
+    del lent
+    large = memory.empty((11 * POOLED_FROM,), torch.uint8)
+    assert kept(new_pool) == 1
+    del large
+    memory.empty(LARGE, torch.uint8)
+    assert kept(new_pool) == 1
+
+
+def test_memory_that_is_lent_for_long_does_not_take_the_place_of_what_comes_and_goes(
+    new_pool: list[weakref.ref[torch.Tensor]],
+) -> None:
+    hoard = [memory.empty(LARGE, torch.uint8) for _ in range(10)]
+    for _ in range(5):
+        memory.empty(LARGE, torch.uint8)
+    assert len(new_pool) == 11
+    assert len({one.data_ptr() for one in hoard}) == 10
+
+
+def test_no_python_code_runs_when_memory_comes_back() -> None:
+    """Python discards an exception there, and Ctrl-C is one."""
+    tensor, called = memory.empty(LARGE, torch.uint8), []
+    sys.setprofile(lambda frame, event, argument: called.append((event, argument)))
+    try:
+        del tensor
+    finally:
+        sys.setprofile(None)
+    assert [event for event, _ in called if event == "call"] == []
+    assert len(called) <= 1  # the end of the profile itself
+
+
+def test_it_is_on_the_cpu_whatever_the_default_device() -> None:
+    with torch.device("meta"):
+        tensors = [memory.empty((3,), torch.float32), memory.empty(LARGE, torch.float32)]
+    assert {tensor.device.type for tensor in tensors} == {"cpu"}
+
+
+def test_memory_taken_in_inference_mode_can_be_used_outside() -> None:
+    with torch.inference_mode():
+        tensor = memory.empty(LARGE, torch.float32)
+    place = tensor.data_ptr()
+    del tensor
+    again = [memory.empty(LARGE, torch.float32) for _ in range(9)]
+    assert place in {one.data_ptr() for one in again}
+    assert not any(one.is_inference() for one in again)
+    weight = torch.ones(LARGE, requires_grad=True)
+    (weight * again[0].fill_(2)).sum().backward()
+    assert bool((weight.grad == 2).all())

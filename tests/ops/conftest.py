@@ -1,1 +1,0 @@
-"""That the file is here lets the folders below import `oracle`."""
