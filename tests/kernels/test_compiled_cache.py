@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -124,20 +125,23 @@ def test_two_processes_compile_for_different_types_at_once(tmp_path: Path, expec
     assert len(list(tmp_path.rglob("*.nbc"))) == 2
 
 
-def test_a_kernel_is_compiled_anew_when_a_piece_of_it_in_another_file_has_changed(
+def test_a_kernel_is_compiled_anew_when_its_code_changes_and_not_its_words(
     copy: Path, tmp_path: Path, expected: str
 ) -> None:
     """A new version of the package may be as old, by the clock of its files, as the one before."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(copy)}
     assert [hits(run(USE, environment)) for _ in range(2)] == [0, 1]
     (before,) = tmp_path.rglob("*.nbc")
-    piece = copy / "spikemnist" / "kernels" / "bits.py"
-    times = piece.stat()
-    piece.write_text(piece.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
-    printed = run(USE, environment)
-    assert words(printed) == expected
-    assert hits(printed) == 0
+    piece, other = (copy / "spikemnist" / name for name in ("kernels/bits.py", "models/record.py"))
+    text, times = piece.read_text(encoding="utf-8"), piece.stat()
+    other.write_text(other.read_text(encoding="utf-8") + "UNUSED = 1\n", encoding="utf-8")
+    words_changed = "# a comment\n" + re.sub('"""(?=[A-Z])', '"""Briefly: ', text)
+    for changed, found in ((words_changed, 1), (text + "UNUSED = 1\n", 0)):
+        piece.write_text(changed, encoding="utf-8")
+        os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
+        printed = run(USE, environment)
+        assert words(printed) == expected
+        assert hits(printed) == found
     (after,) = tmp_path.rglob("*.nbc")
     assert after.name != before.name, "that of the old version would never be read again"
 
@@ -245,14 +249,43 @@ def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:
     assert files.load("float32") is None
 
 
-def test_what_kernels_are_made_of_lies_in_the_rooms_that_are_compared() -> None:
-    users = {
-        file.relative_to(PACKAGE).parts[0]
-        for file in PACKAGE.rglob("*.py")
-        if "from spikemnist.kernels.compiler import" in file.read_text(encoding="utf-8")
-    }
-    assert users <= set(cache.ROOMS)
-    assert users >= {"encoding", "engine", "plasticity"}
+def test_what_a_kernel_is_made_of_follows_imports() -> None:
+    found = cache.imported("spikemnist.engine.forward")
+    pieces = ("kernels.bits", "kernels.registers", "kernels.tiles", "kernels.compiler")
+    assert {f"spikemnist.{name}" for name in (*pieces, "engine.membranes")} <= found
+    assert not {name for name in found if name.split(".")[1:2] in (["models"], ["plasticity"])}
+
+
+CLASS = """
+class Row:
+    \"""A row.\"""
+    width: int = 3
+    def twice(self):
+        \"""Return twice the width.\"""
+        return 2 * self.width, "text"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("A row.", "A row of numbers.", True),
+        ("Return twice the width.", "Double it.", True),
+        ("class Row", "\n\n# Rows.\nclass Row", True),
+        ("= 3", "= 4", False),
+        ("2 *", "3 *", False),
+        ("text", "other", False),
+        ("width: int", "size: int", False),
+        ("Row", "Column", False),
+    ],
+)
+def test_what_counts_as_code(before: str, after: str, same: bool) -> None:
+    def parts(source: str) -> list[bytes]:
+        found: list[bytes] = []
+        cache._collect(compile(f'"""Words."""\n{source}', "file", "exec"), found, set())
+        return found
+
+    assert (parts(CLASS) == parts(CLASS.replace(before, after))) == same
 
 
 # `unused` takes the place of the first assignment where Numba is to be there.

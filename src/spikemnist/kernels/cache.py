@@ -4,8 +4,9 @@ Numba numbers the files of a function by an index, and compares the time of its 
 processes that compile a kernel for different types at once both write file number 1, which one of
 them then reads as the other's; and a kernel outlives changes to pieces that lie in other files, as
 they come with a new version of the package. Here the name of a file says all that it was made of:
-what is found is right. And its contents carry their own digest: a file that was cut, damaged or
-written by others is not unpickled, and the kernel is compiled anew.
+the code of its module and of the modules of this package that it imports, without docstrings and
+comments. What is found is right. And its contents carry their own digest: a file that was cut,
+damaged or written by others is not unpickled, and the kernel is compiled anew.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import pickle
 import re
 import sys
 import warnings
+from inspect import CO_OPTIMIZED
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import CodeType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist._atomic import write_atomically
 from spikemnist._folders import user_cache
@@ -32,8 +36,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 MAGIC = b"spikemnist kernel\n"
 """What a file begins with; the digest of the rest follows."""
 
-ROOMS = ("kernels", "encoding", "ops", "engine", "plasticity")
-"""The rooms whose code kernels are made of."""
+OURS = __name__.partition(".")[0]
+
+HAS_DOCSTRING = 0x4000000
+"""The flag of code objects by this name."""
 
 
 class Files:
@@ -46,9 +52,7 @@ class Files:
         file = Path(function.__code__.co_filename)
         name = f"{file.stem}.{function.__qualname__}.{sys.implementation.cache_tag}"
         self._name = re.sub(r"[^\w.-]", "_", name)
-        # Its own file as well: kernels of the tests lie in none of the rooms.
-        made_of = [file.read_bytes(), _sources(), numba.__version__.encode()]
-        self._stamp = _digest(made_of)
+        self._stamp = _digest([_made_of(function), numba.__version__.encode()])
 
     def load(self, key: Any) -> Any:
         """Return what was saved for the types and the processor in ``key``, or None."""
@@ -115,10 +119,75 @@ def _user_folder() -> list[Path]:
         return []
 
 
+def _made_of(function: Callable[..., Any]) -> bytes:
+    """Return a digest of the code of a function's module, and of all of ours that it imports."""
+    try:
+        names = imported(function.__module__)
+    except (ValueError, AttributeError):  # a script, or a loader that has no code to show
+        own = Path(function.__code__.co_filename).read_bytes()
+        return _digest([own, *(_module(name).digest for name in sorted(_ours()))]).encode()
+    return _digest(_module(name).digest for name in sorted(names)).encode()
+
+
+def imported(name: str) -> set[str]:
+    """Return the name of a module, and those of this package that it imports, and so on."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _module(name).imports
+    return found
+
+
+class _Module(NamedTuple):
+    """The digest of a module's code, and the modules of this package that it imports."""
+
+    digest: bytes
+    imports: frozenset[str]
+
+
 @functools.cache
-def _sources() -> bytes:
-    files = sorted(file for room in ROOMS for file in (PACKAGE / room).rglob("*.py"))
-    return _digest(file.read_bytes() for file in files).encode()
+def _module(name: str) -> _Module:
+    spec = importlib.util.find_spec(name)
+    code = spec.loader.get_code(name)  # type: ignore[union-attr]
+    parts, names = list[bytes](), set[str]()
+    _collect(code, parts, names)
+    packages = {other for other in names if other.partition(".")[0] == OURS}
+    # `from package import module` and `from module import name` look the same here.
+    imports = {f"{package}.{other}" for package in packages for other in names} | packages
+    return _Module(_digest(parts).encode(), frozenset(imports & _ours()))
+
+
+@functools.cache
+def _ours() -> frozenset[str]:
+    """Return the names of all modules of this package."""
+    files = [file.relative_to(PACKAGE.parent) for file in PACKAGE.rglob("*.py")]
+    names = (".".join(file.with_suffix("").parts) for file in files)
+    return frozenset(name.removesuffix(".__init__") for name in names)
+
+
+def _collect(code: CodeType, parts: list[bytes], names: set[str]) -> None:
+    """Add all that compiled Python says but docstrings and line numbers, and the names in it."""
+    names.update(code.co_names)
+    parts.append(code.co_code)
+    parts.append(repr((code.co_name, code.co_names, code.co_varnames, code.co_freevars)).encode())
+    constants = list(code.co_consts)
+    if code.co_flags & CO_OPTIMIZED:
+        # A function has its docstring or None first, and since Python 3.14 says which it has.
+        if constants and (sys.version_info < (3, 14) or code.co_flags & HAS_DOCSTRING):
+            del constants[0]
+    elif "__doc__" in code.co_names:
+        texts = [constant for constant in constants if isinstance(constant, str)]
+        # The first text of a class is its name; and Python 3.13 keeps the number of its line.
+        constants.remove(texts["__qualname__" in code.co_names])
+    if "__firstlineno__" in code.co_names:
+        constants.remove(code.co_firstlineno)
+    for constant in constants:
+        if isinstance(constant, CodeType):
+            _collect(constant, parts, names)
+        else:
+            parts.append(repr(constant).encode())
 
 
 def _digest(parts: Iterable[bytes]) -> str:
