@@ -30,11 +30,11 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"_atomic", "_folders"},
     "_tensor_files": {"_atomic", "_tensors"},
     "_tensors": set(),
-    "ops": {"kernels", "engine", "_tensors"},
+    "ops": {"kernels.compiler", "_tensors"},
     "engine": {"ops", "kernels", "_tensors"},
     "encoding": {"kernels", "_tensors"},
     "data": {"_atomic", "_folders", "_progress", "_tensors"},
-    "models": {"ops", "_tensor_files", "_tensors"},
+    "models": {"ops", "engine", "_tensor_files", "_tensors"},
     "training": {
         "models",
         "data",

@@ -22,7 +22,7 @@ _TORCH_SAYS = (
 _SAFE = "torch's own operator refuses it before any kernel runs, and names the shapes"
 
 KNOWN: tuple[Known, ...] = (
-    Known("shapes", rf"^(linear|convolve_events) of .*{_TORCH_SAYS}", _SAFE),
+    Known("shapes", rf"^(run_linear|convolve) .*{_TORCH_SAYS}", _SAFE),
     Known("exchanged", _TORCH_SAYS, _SAFE),
     Known(
         "threads",

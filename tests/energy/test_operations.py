@@ -39,7 +39,7 @@ def ones(module: nn.Module, *, dense: bool) -> nn.Module:
 
 def each_input(model: nn.Module, spikes: Tensor) -> Iterator[tuple[int, nn.Module, Tensor]]:
     """Yield each call of a layer with weights: where it is, and its input ``[B, ...]``."""
-    record, stages = model(spikes, record="all"), model.stages()
+    record, stages = model(spikes, record="all"), model.spiking_layers()
     signals = [record.input, *(layer.spikes for layer in record.layers)]
     for index, (stage, whole) in enumerate(zip(stages, signals, strict=False)):
         for signal in whole.float():
@@ -72,7 +72,7 @@ def test_operations_are_those_of_the_definition(name: str, spikes: Tensor) -> No
         spikes = spikes.unsqueeze(2)
     with torch.no_grad():
         record = model(spikes, record="all")
-        found = count(model.stages(), record)
+        found = count(model.spiking_layers(), record)
         expected = torch.zeros(3, len(found), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
             active = (signal != 0).float()
@@ -94,9 +94,9 @@ def test_samples_are_counted_by_themselves(name: str) -> None:
     model = NETWORKS[name]
     spikes = (torch.rand(3, 5, 1, *IMAGE, generator=torch.Generator().manual_seed(0)) < 0.3).float()
     with torch.no_grad():
-        together = count(model.stages(), model(spikes, record="all"))
+        together = count(model.spiking_layers(), model(spikes, record="all"))
         for b in range(5):
-            alone = count(model.stages(), model(spikes[:, b : b + 1], record="all"))
+            alone = count(model.spiking_layers(), model(spikes[:, b : b + 1], record="all"))
             for one, all_ in zip(alone, together, strict=True):
                 for field in ("macs", "acs", "dense", "updates", "spikes"):
                     assert torch.equal(getattr(one, field)[:, 0], getattr(all_, field)[:, b])
@@ -109,7 +109,7 @@ def test_inputs_are_seen_once() -> None:
     image[..., 2, 3] = 1
     reached = float((model.layers[0].linear.weight[:, 15] != 0).sum())
     with torch.no_grad():
-        (first, *_) = count(model.stages(), model(image.expand(7, 1, *IMAGE), record="all"))
+        (first, *_) = count(model.spiking_layers(), model(image.expand(7, 1, *IMAGE), record="all"))
     assert float(first.seen) == reached
     assert float(first.acs.sum()) == 7 * reached
 
@@ -123,7 +123,7 @@ def test_large_layers_are_counted_exactly(width: int) -> None:
     with torch.no_grad():
         model = LeakyMLP(width, (), width - 1)
         model.layers[0].linear.weight.fill_(1)
-        (counts,) = count(model.stages(), model(spikes, record="all"))
+        (counts,) = count(model.spiking_layers(), model(spikes, record="all"))
     assert float(counts.acs.sum()) == width * (width - 1)
 
 

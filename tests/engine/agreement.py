@@ -19,6 +19,7 @@ from tests.engine.stacks import OUTPUTS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spikemnist.ops.layer import LayerOutput, LayerParams
     from tests.engine.stacks import Answer, Stack
 
 EXPONENTIAL = 256
@@ -39,7 +40,7 @@ def magnitudes(given: Stack, towards: list[dict[str, Tensor]], run: Answer) -> d
         received, scale = given.spikes, 1.0
         if index > 0:
             received = run.activities[index - 1].spikes
-            scale = 1 / (1 - given.layers[index - 1].dropout)
+            scale = 1 / (1 - given.layers[index].dropout)
         adjoint = _adjoint(each, run.activities[index], towards[index], above)
         found |= {f"{part} {index}": value for part, value in adjoint.items() if part != "delta"}
         delta, inputs = adjoint["delta"], received.double().abs() * scale
@@ -54,7 +55,7 @@ def magnitudes(given: Stack, towards: list[dict[str, Tensor]], run: Answer) -> d
 
 
 def _adjoint(
-    each: ops.Layer, did: ops.Activity, towards: dict[str, Tensor], above: Tensor | None
+    each: LayerParams, did: LayerOutput, towards: dict[str, Tensor], above: Tensor | None
 ) -> dict[str, Tensor]:
     """Return the magnitudes of the adjoint ``[T, B, N]`` and of what is summed from it."""
     membrane, threshold = did.membrane.double(), each.threshold.double()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from spikemnist import ops
+from spikemnist import engine, ops
+from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.ops.oracle import our_leaky, snntorch_leaky
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    Run = Callable[..., list[ops.Activity]]
+    Run = Callable[..., list[LayerOutput]]
 
 PARTS = ("weight", "bias", "beta", "threshold", "initial")
 OUTPUTS = ("spikes", "membrane", "final")
@@ -32,7 +33,7 @@ class Stack:
     """Layers, what they are fed, ``[T, B, F]``, and what is asked of them."""
 
     spikes: Tensor
-    layers: list[ops.Layer]
+    layers: list[LayerParams]
     record: str = "output"
     final: bool = False
 
@@ -65,7 +66,7 @@ def layer(
     spike_grad: str | ops.Surrogate = "atan",
     dropout: float = 0.0,
     dtype: torch.dtype = torch.float64,
-) -> ops.Layer:
+) -> LayerParams:
     """Draw a layer whose neurons fire, in about every third timestep, at a density of its input.
 
     The weights are ``"any"`` numbers; or small integers times a power of two (``"short"``), so
@@ -96,7 +97,7 @@ def layer(
     else:
         betas, thresholds = uniform(-0.2, 1.2, neurons), uniform(0.3, 1.5, neurons)
         start = None if batch is None else uniform(-1, 3, batch, neurons)
-    drawn = ops.Layer(
+    drawn = LayerParams(
         weight=weight,
         bias=shift if bias else None,
         beta=betas if beta is None else torch.tensor(beta, dtype=torch.float64),
@@ -109,7 +110,7 @@ def layer(
     return cast(drawn, dtype)
 
 
-def cast(drawn: ops.Layer, dtype: torch.dtype) -> ops.Layer:
+def cast(drawn: LayerParams, dtype: torch.dtype) -> LayerParams:
     parts = {part: getattr(drawn, part) for part in PARTS}
     return replace(
         drawn, **{part: value.to(dtype) for part, value in parts.items() if value is not None}
@@ -137,7 +138,7 @@ def stack(
             density=density if index == 0 else 0.3,
             seed=seed + index,
             batch=batch if initial else None,
-            dropout=dropout,
+            dropout=dropout if index else 0.0,  # the engine takes an input as it is
             **options,
         )
         for index, (features, neurons) in enumerate(itertools.pairwise(sizes))
@@ -147,17 +148,18 @@ def stack(
 
 
 def by_engine(
-    spikes: Tensor, layers: Sequence[ops.Layer], *, record: str, final: bool
-) -> list[ops.Activity]:
-    return ops.run_layers(spikes, layers, record=record, final=final)
+    spikes: Tensor, layers: Sequence[LayerParams], *, record: str, final: bool
+) -> list[LayerOutput]:
+    return engine.run(layers, spikes, record=record, final=final)
 
 
 def _layer_by_layer(leaky: Callable[..., tuple[Tensor, Tensor]]) -> Run:
     """Return a way to run: dense weights, and then ``leaky``; everything is returned."""
 
-    def run(spikes: Tensor, layers: Sequence[ops.Layer], **_: Any) -> list[ops.Activity]:
+    def run(spikes: Tensor, layers: Sequence[LayerParams], **_: Any) -> list[LayerOutput]:
         did = []
         for each in layers:
+            spikes = functional.dropout(spikes, each.dropout) if each.dropout else spikes
             if each.weight is None:
                 current = spikes.to(each.beta.dtype)
             else:
@@ -171,8 +173,9 @@ def _layer_by_layer(leaky: Callable[..., tuple[Tensor, Tensor]]) -> Run:
                 each.spike_grad,
             )
             counts = fired.detach().sum((0, 2)).long()
-            did.append(ops.Activity(fired, membrane, counts, membrane[-1]))
-            spikes = functional.dropout(fired, each.dropout)
+            shape = tuple(fired.shape[2:])
+            did.append(LayerOutput(fired, membrane, counts, membrane[-1], shape))
+            spikes = fired
         return did
 
     return run
@@ -185,7 +188,7 @@ by_reference, by_snntorch = _layer_by_layer(our_leaky), _layer_by_layer(snntorch
 class Answer:
     """What the layers did, detached, and the gradients of a loss by the name of a leaf."""
 
-    activities: list[ops.Activity]
+    activities: list[LayerOutput]
     gradients: dict[str, Tensor | None]
 
 
@@ -218,7 +221,7 @@ def answer(run: Run, given: Stack, towards: list[dict[str, Tensor]]) -> Answer:
     return Answer([detach(one) for one in did], dict(zip(leaves, gradients, strict=True)))
 
 
-def loss_of(did: Sequence[ops.Activity], towards: list[dict[str, Tensor]]) -> Tensor:
+def loss_of(did: Sequence[LayerOutput], towards: list[dict[str, Tensor]]) -> Tensor:
     terms = [
         (getattr(one, name) * weights.to(one.counts.device)).sum()
         for one, wanted in zip(did, towards, strict=True)
@@ -251,7 +254,7 @@ def loss_weights(
     return drawn
 
 
-def detach(one: ops.Activity) -> ops.Activity:
+def detach(one: LayerOutput) -> LayerOutput:
     values = {name: getattr(one, name) for name in OUTPUTS}
     return replace(
         one, **{name: value.detach() for name, value in values.items() if value is not None}

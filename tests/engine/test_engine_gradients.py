@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from spikemnist import ops
+from spikemnist import engine, ops
 from spikemnist.models import LeakyMLP
 from tests.engine.stacks import (
     OUTPUTS,
@@ -226,7 +226,7 @@ class Steeper(ops.ATan):
 
 
 @pytest.mark.parametrize("surrogate", [Softened(), Steeper(), lambda x: torch.sigmoid(3 * x)])
-@pytest.mark.parametrize("backend", ["auto", "event_driven"])
+@pytest.mark.parametrize("backend", ["auto", "snntorch"])
 def test_surrogates_of_ones_own_go_through_their_derivative(
     surrogate: object, backend: str
 ) -> None:
@@ -248,13 +248,13 @@ def test_surrogates_of_ones_own_go_through_their_derivative(
 def test_a_surrogate_without_a_name_is_refused() -> None:
     each = replace(stack((5, 3)).layers[0], spike_grad=Softened())
     with pytest.raises(ValueError, match="Softened"):
-        ops.run_layers(torch.zeros(2, 1, 5), [each])
+        engine.run([each], torch.zeros(2, 1, 5))
 
 
 @pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
 def test_backward_hooks_on_a_layer_fire(register: str) -> None:
     seen = []
-    for backend in ("event_driven", "reference"):
+    for backend in ("auto", "reference"):
         model = LeakyMLP(5, (4,), 3, backend=backend)
         getattr(model.layers[0], f"register_{register}")(lambda *_: seen.append(1))
         model(torch.ones(2, 1, 5, requires_grad=True)).scores.sum().backward()

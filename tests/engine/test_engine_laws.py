@@ -14,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist import ops
+from spikemnist import engine, ops
+from spikemnist.ops.layer import LayerParams
 from tests.engine.stacks import (
     by_engine,
     cast,
@@ -36,10 +37,9 @@ def single(
 ) -> tuple[Tensor, Tensor]:
     """Run neurons that each listen to one input of weight 1; return spikes and membranes."""
     features = fed.shape[2]
-    (did,) = ops.run_layers(
-        fed,
+    (did,) = engine.run(
         [
-            ops.Layer(
+            LayerParams(
                 weight=torch.eye(features, dtype=torch.float64),
                 beta=torch.tensor(beta, dtype=torch.float64),
                 threshold=torch.tensor(1.0, dtype=torch.float64),
@@ -48,6 +48,7 @@ def single(
                 initial=initial,
             )
         ],
+        fed,
     )
     return did.spikes, did.membrane
 
@@ -185,7 +186,7 @@ def test_the_threshold_itself_does_not_fire(dtype: torch.dtype) -> None:
         weight=torch.tensor([[1.0], [1 + torch.finfo(dtype).eps], [-1.0]], dtype=dtype),
         bias=None,
     )
-    (did,) = ops.run_layers(torch.ones(1, 1, 1), [each])
+    (did,) = engine.run([each], torch.ones(1, 1, 1))
     assert did.spikes.flatten().tolist() == [0.0, 1.0, 0.0]
 
 
@@ -198,7 +199,7 @@ def test_the_largest_and_smallest_numbers(dtype: torch.dtype) -> None:
         weight=torch.tensor([[tiny / 4, 0.0], [huge, huge], [-huge, -huge]], dtype=dtype),
         bias=None,
     )
-    (did,) = ops.run_layers(torch.ones(2, 1, 2), [each])
+    (did,) = engine.run([each], torch.ones(2, 1, 2))
     expected = [[tiny / 4, math.inf, -math.inf], [tiny / 2, math.inf, -math.inf]]
     assert did.membrane[:, 0].tolist() == torch.tensor(expected, dtype=dtype).tolist()
     assert did.spikes[:, 0].tolist() == [[0.0, 1.0, 0.0]] * 2

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from spikemnist import ops
+from spikemnist import engine
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
 from tests.engine.stacks import answer, by_engine, cast, loss_weights, spikes, stack
@@ -283,12 +283,12 @@ def test_memory_made_in_inference_mode_serves_in_training(
 def test_a_view_of_an_output_keeps_its_memory() -> None:
     each = stack((70, 300)).layers[0]
     fed = spikes(T, B, 70)
-    (did,) = ops.run_layers(fed, [cast(each, torch.float32)])
+    (did,) = engine.run([cast(each, torch.float32)], fed)
     view, array = did.spikes[3], did.membrane.numpy()
     kept, same = view.clone(), array.copy()
     del did
     for _ in range(3):
-        ops.run_layers(1 - fed, [cast(each, torch.float32)])
+        engine.run([cast(each, torch.float32)], 1 - fed)
     assert torch.equal(view, kept)
     assert np.array_equal(array, same)
 

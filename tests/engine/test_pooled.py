@@ -16,8 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from spikemnist import ops
+from spikemnist import engine, ops
 from spikemnist.kernels import memory, openmp, threads
+from spikemnist.ops.layer import LayerParams
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Problem:
-    """What `spikemnist.ops.run_pooled` takes, all of it requiring a gradient."""
+    """A current with pixels and its neurons, all of it requiring a gradient."""
 
     current: Tensor
     beta: Tensor
@@ -37,14 +38,15 @@ class Problem:
     reset_mechanism: str = "subtract"
     spike_grad: str = "atan"
 
-    def layer(self) -> ops.Layer:
-        return ops.Layer(
+    def layer(self) -> LayerParams:
+        return LayerParams(
             weight=None,
             beta=self.beta,
             threshold=self.threshold,
             reset_mechanism=self.reset_mechanism,
             spike_grad=ops.get_surrogate(self.spike_grad),
             initial=self.initial,
+            pool=self.size,
         )
 
     def leaves(self) -> list[Tensor]:
@@ -98,9 +100,8 @@ PROBLEMS = st.builds(
 
 
 def by_kernel(given: Problem) -> tuple[Tensor, Tensor]:
-    ran = ops.run_pooled(given.current, given.layer(), num_steps=given.num_steps, size=given.size)
-    spikes, membrane = (tensor.flatten(2) for tensor in ran)
-    return spikes, membrane
+    (ran,) = engine.run([given.layer()], given.current, num_steps=given.num_steps)
+    return ran.spikes.flatten(2), ran.membrane.flatten(2)
 
 
 def by_torch(given: Problem) -> tuple[Tensor, Tensor]:
@@ -139,15 +140,11 @@ def test_the_kernel_is_pooling_and_leaky_neurons(given: Problem, uses: str) -> N
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)  # the bits
     with torch.no_grad():
-        spikes, membrane = ops.run_pooled(
-            given.current,
-            given.layer(),
-            num_steps=given.num_steps,
-            size=given.size,
-            membranes=False,
+        (ran,) = engine.run(
+            [given.layer()], given.current, num_steps=given.num_steps, record="spikes"
         )
-    assert torch.equal(spikes.flatten(2), expected[0])
-    assert membrane is None  # nobody wants them, and no gradient will
+    assert torch.equal(ran.spikes.flatten(2), expected[0])
+    assert ran.membrane is None  # nobody wants them, and no gradient will
     if expected[0].numel():
         for one, other in zip(
             gradients(found, given, uses), gradients(expected, given, uses), strict=True
@@ -234,8 +231,8 @@ def test_no_uninitialised_memory_is_read(given: Problem) -> None:
     [
         ({"num_steps": 4}, r"current must be \[T, B, C, H, W\] with 4 timesteps"),
         ({"num_steps": 0}, "with 0 timesteps"),
-        ({"size": 0}, r"size must lie in 1..15"),
-        ({"size": 16}, r"size must lie in 1..15"),
+        ({"size": 0}, r"pool must lie in 1..15"),
+        ({"size": 16}, r"pool must lie in 1..15"),
         ({"current": torch.zeros(5, 2, 3, 7)}, r"current must be \[T, B, C, H, W\]"),
         ({"beta": torch.zeros(4, dtype=torch.float64)}, "beta must have the shape"),
         ({"initial": torch.zeros(2, 4, dtype=torch.float64)}, "initial must have the shape"),
@@ -252,4 +249,4 @@ def test_a_mixture_of_dtypes() -> None:
     given = problem()
     layer = replace(given.layer(), spike_grad=lambda x: x)
     with pytest.raises(ValueError, match="the fused kernels know the surrogates"):
-        ops.run_pooled(given.current, layer, num_steps=5, size=2)
+        engine.run([layer], given.current, num_steps=5)

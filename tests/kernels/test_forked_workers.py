@@ -21,6 +21,8 @@ linux = pytest.mark.skipif(
 LOADER = """
 import sys, torch
 from torch.utils.data import DataLoader, Dataset
+from spikemnist import engine
+from spikemnist.ops.layer import LayerParams
 from spikemnist.kernels import openmp
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.models import LeakyMLP
@@ -88,11 +90,11 @@ weight = (torch.randn(40, 3000, generator=generator) / 20).requires_grad_()
 towards = torch.randn(25, 8, 40, generator=generator)
 
 def run():
-    each = ops.Layer(
+    each = LayerParams(
         weight=weight, beta=torch.tensor(0.9), threshold=torch.tensor(1.0),
         reset_mechanism="subtract", spike_grad=ops.ATan(),
     )
-    (did,) = ops.run_layers(fed, [each])
+    (did,) = engine.run([each], fed)
     (gradient,) = torch.autograd.grad(did.membrane, weight, towards)
     return did.membrane.detach(), gradient
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from spikemnist.encoding import DirectEncoder, RateEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
-from spikemnist.models.running import on_device_of
+from spikemnist.models.inputs import on_device_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -163,9 +163,12 @@ def test_initial_state_follows_the_parameters(backend: str) -> None:
         ({"spikes": torch.zeros(0, 3, 12)}, r"with T >= 1.*got shape \(0, 3, 12\)"),
         ({"record": "hidden"}, "record must be 'output' or 'all'; got 'hidden'"),
         ({"record": None}, "record must be 'output' or 'all'; got None"),
-        ({"state": ()}, r"\[\(3, 9\), \(3, 7\), \(3, 4\)\]; got \[\]"),
-        ({"state": (torch.zeros(3, 9),) * 2}, r"got \[\(3, 9\), \(3, 9\)\]"),
-        ({"state": (torch.zeros(2, 9), torch.zeros(2, 7), torch.zeros(2, 4))}, r"got \[\(2, 9\)"),
+        ({"state": ()}, "state must hold the membranes of 3 layers; got 0"),
+        ({"state": (torch.zeros(3, 9),) * 2}, "the membranes of 3 layers; got 2"),
+        (
+            {"state": (torch.zeros(2, 9), torch.zeros(2, 7), torch.zeros(2, 4))},
+            r"the state of layers\[0\].leaky must have the shape \(3, 9\); got \(2, 9\)",
+        ),
     ],
 )
 def test_a_call_that_does_not_fit_is_named(call: dict[str, Any], message: str) -> None:

@@ -154,14 +154,43 @@ def test_modules_stay_within_reach() -> None:
     assert kinds.count(snntorch.Leaky) == kinds.count(nn.Linear) == 3
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_hooks_on_the_layers_fire(backend: str) -> None:
     model = make(backend=backend)
     seen = []
     for layer in model.layers:
         layer.register_forward_hook(lambda *args: seen.append(args[2][0].shape))
-    model(spikes())
+    assert model(spikes()).backend == "reference"
     assert seen == [(6, 3, 9), (6, 3, 7), (6, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("event_driven", r"layers\[0\] has hooks or a forward of its own, which its kernels"),
+        ("snntorch", r"layers\.0 \(LeakyLayer\) has hooks .* backend='snntorch' does not call it"),
+    ],
+)
+def test_a_backend_that_calls_no_layer_refuses_hooks_on_it(backend: str, message: str) -> None:
+    model = make(backend=backend)
+    model.layers[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=message):
+        model(spikes())
+
+
+@pytest.mark.parametrize("place", ["linear", "leaky"])
+@pytest.mark.parametrize("hooked_layer", [False, True])
+def test_hooks_inside_a_layer_fire(place: str, hooked_layer: bool) -> None:
+    model, expected = make(), make(backend="reference")
+    expected.load_state_dict(model.state_dict())
+    seen = []
+    getattr(model.layers[1], place).register_forward_hook(lambda *args: seen.append(args[2]))
+    if hooked_layer:
+        model.layers[1].register_forward_hook(lambda *_: None)
+    record = model(spikes())
+    assert record.backend == "reference"
+    assert len(seen) == (1 if place == "linear" else 6)  # all timesteps folded, or each
+    torch.testing.assert_close(record.membrane, expected(spikes()).membrane)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

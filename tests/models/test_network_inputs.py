@@ -10,8 +10,9 @@ import snntorch
 import torch
 from torch import nn
 
-from spikemnist import ops
+from spikemnist import engine, ops
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide, load_model, save_model
+from spikemnist.ops.layer import LayerParams
 from spikemnist.training import cross_entropy
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def accelerated() -> Any:
     return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 3), snntorch.Leaky(beta=0.9)))
 
 
-def layer(**options: Any) -> ops.Layer:
+def layer(**options: Any) -> LayerParams:
     given = {
         "weight": torch.rand(3, 4),
         "beta": torch.tensor(0.9),
@@ -31,7 +32,7 @@ def layer(**options: Any) -> ops.Layer:
         "reset_mechanism": "zero",
         "spike_grad": ops.get_surrogate("atan"),
     }
-    return ops.Layer(**{**given, **options})
+    return LayerParams(**{**given, **options})
 
 
 ARRAYS: dict[str, Callable[[Any], object]] = {
@@ -39,7 +40,7 @@ ARRAYS: dict[str, Callable[[Any], object]] = {
     "LeakyConvNet": lambda x: LeakyConvNet("2C5-P4-3")(x),
     "accelerate": lambda x: accelerated()(x),
     "leaky": lambda x: ops.leaky(x, 0.9),
-    "run_layers": lambda x: ops.run_layers(x, [layer()]),
+    "run_layers": lambda x: engine.run([layer()], x),
     "decide scores": lambda x: decide(x, torch.zeros(3)),
     "decide membrane": lambda x: decide(torch.zeros(3), x),
     "cross_entropy": lambda x: cross_entropy(LeakyMLP(hidden=5)(torch.zeros(4, 2, 784)), x),
@@ -106,9 +107,9 @@ def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
 )
 def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ops.run_layers(torch.ones(3, 2, 4), [layer(**options)])
+        engine.run([layer(**options)], torch.ones(3, 2, 4))
 
 
 def test_what_is_recorded_is_one_of_two_words() -> None:
     with pytest.raises(ValueError, match="record must be 'output' or 'all'; got 'x'"):
-        ops.run_layers(torch.ones(3, 2, 4), [layer()], record="x")
+        engine.run([layer()], torch.ones(3, 2, 4), record="x")

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from spikemnist.encoding import Encoder
     from spikemnist.energy.operations import Fans
-    from spikemnist.models import Accelerated, LeakyMLP, Record
-    from spikemnist.models.stages import Stage
+    from spikemnist.models import Record
+    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.training.feed import Data
 
 
 def measure_energy(
-    model: LeakyMLP | Accelerated,
+    model: SpikingNetwork,
     data: Data,
     *,
     encoder: Encoder | str,
@@ -105,14 +106,14 @@ def measure_energy(
     """
     check_estimate(technology, memory, ann_density)
     encoder = as_encoder(encoder)
-    if not hasattr(model, "stages"):
+    if not hasattr(model, "spiking_layers"):
         raise TypeError(
             "measure_energy takes a LeakyMLP, a LeakyConvNet or what accelerate() returns; got "
             f"{type(model).__name__}"
         )
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
-    tally = _Tally(model.stages())
+    tally = _Tally(model.spiking_layers())
     with evaluating(model, seed, target) as generator:
         for samples, labels in make_feed(data, batch_size, target, "data").batches():
             record = model(encoder(samples, generator=generator), record="all")
@@ -134,7 +135,7 @@ def measure_energy(
 class _Tally:
     """Counts over the batches."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[SpikingLayer]) -> None:
         self.stages = stages
         self.known: dict[tuple[nn.Module, torch.Size], Fans] = {}
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in stages]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.models import Record
-    from spikemnist.models.stages import Stage
+    from spikemnist.models.spiking_layer import SpikingLayer
 
 EXACT = 1 << 24
 """Whole numbers below this add up exactly in single precision."""
@@ -52,7 +52,7 @@ class Fans(NamedTuple):
 
 
 def count(
-    stages: Sequence[Stage],
+    stages: Sequence[SpikingLayer],
     record: Record,
     known: dict[tuple[nn.Module, torch.Size], Fans] | None = None,
 ) -> list[Counts]:
@@ -83,7 +83,7 @@ def count(
 
 
 def _synapses(
-    stage: Stage, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
+    stage: SpikingLayer, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
     steps, batch = signal.shape[:2]
@@ -110,7 +110,7 @@ def _synapses(
     return macs, acs, dense, seen
 
 
-def count_weights(stage: Stage, *, zeros: bool = False) -> int:
+def count_weights(stage: SpikingLayer, *, zeros: bool = False) -> int:
     """Return how many weights a layer has, or how many of them are zero."""
     weights: list[Tensor] = [m.weight for _, m in stage.modules if is_weighted(m)]  # type: ignore
     return sum(int((weight == 0).sum()) if zeros else weight.numel() for weight in weights)

@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from spikemnist._tensors import check_tensor
-from spikemnist.engine.membranes import RESETS
-from spikemnist.engine.slopes import KINDS
-from spikemnist.kernels.events import words_of
-from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.tiles import tiles_of
+from spikemnist.engine.slopes import slope_of
 from spikemnist.ops.dynamics import check_reset
-from spikemnist.ops.layers import LARGEST_WINDOW
+from spikemnist.ops.layer import LARGEST_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from spikemnist.engine.layers import Layer as Neurons
-    from spikemnist.engine.signals import Signal
-    from spikemnist.ops.layers import Layer
+    from spikemnist.ops.layer import LayerParams
 
     Shape = tuple[int, ...]
 
@@ -40,15 +34,17 @@ class Form(NamedTuple):
     device: torch.device
 
 
-def check_layers(spikes: Tensor, layers: Sequence[Layer]) -> None:
+def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
     """Raise an error unless layers fit their input ``[T, B, F]`` and each other."""
     check_spikes(spikes)
     if not layers:
         raise ValueError("expected at least one layer; got none")
-    for layer in layers:
+    for index, layer in enumerate(layers):
         check_reset(layer.reset_mechanism)
-        if not 0 <= layer.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1); got {layer.dropout}")
+        slope_of(layer.spike_grad)
+        if not 0 <= layer.dropout < 1 or (index == 0 and layer.dropout):
+            wanted = "lie in [0, 1)" if index else "be 0 in the first layer"
+            raise ValueError(f"dropout must {wanted}; got {layer.dropout}")
     check_stack(spikes.shape[1], spikes.shape[2], layers)
 
 
@@ -69,7 +65,7 @@ def check_spikes(spikes: Tensor) -> None:
     _check_memory("spikes", spikes)
 
 
-def check_stack(batch: int, features: int, layers: Sequence[Layer] | Sequence[Neurons]) -> None:
+def check_stack(batch: int, features: int, layers: Sequence[LayerParams]) -> None:
     """Raise an error unless layers fit an input of that many features, and each other."""
     dtype = layers[0].beta.dtype
     check_dtype(dtype)
@@ -90,28 +86,10 @@ def check_stack(batch: int, features: int, layers: Sequence[Layer] | Sequence[Ne
         _check("initial", layer.initial, dtype, (batch, features), like="beta")
 
 
-def check_masks(spikes: Tensor, layers: Sequence[Neurons], masks: Sequence[Tensor]) -> None:
-    """Raise an error unless the masks of dropout, of which some have no element, fit layers."""
-    *shape, size = spikes.shape
-    for layer, mask in zip(layers, masks, strict=True):
-        size = size if layer.weight is None else len(layer.weight)
-        if mask.numel():
-            _check("mask", mask, torch.uint8, (*shape, size))
-
-
-def check_codes(resets: Sequence[int], slopes: Sequence[float]) -> None:
-    """Raise an error for codes that no reset mechanism and no surrogate has."""
-    kinds = slopes[::3]
-    if len(slopes) != 3 * len(resets) or not resets:
-        raise ValueError(f"expected three numbers of a slope for each of {len(resets)} layers")
-    if not all(reset in RESETS.values() for reset in resets):
-        raise ValueError(f"resets must be among {sorted(RESETS.values())}; got {list(resets)}")
-    if not all(kind in KINDS.values() for kind in kinds):
-        raise ValueError(f"slopes must be among {sorted(KINDS.values())}; got {list(kinds)}")
-
-
-def check_pooled(current: Tensor, layer: Layer, num_steps: int, size: int) -> None:
-    """Raise an error unless neurons fit the pooled current ``[T or 1, B, C, H, W]``."""
+def check_pooled(current: Tensor, layer: LayerParams, num_steps: int) -> int:
+    """Return the side of the windows of a layer with pixels; raise unless it fits its current."""
+    check_tensor(current, "current", "[T, B, C, H, W]")
+    size = layer.pool or 0
     if current.dim() != 5 or len(current) not in (1, num_steps) or num_steps < 1:
         raise ValueError(
             f"current must be [T, B, C, H, W] with {num_steps} timesteps, or one for all of them; "
@@ -119,12 +97,15 @@ def check_pooled(current: Tensor, layer: Layer, num_steps: int, size: int) -> No
         )
     if not 1 <= size <= LARGEST_WINDOW or layer.weight is not None:
         raise ValueError(
-            f"size must lie in 1..{LARGEST_WINDOW}, and the layer have no weights; got {size}"
+            f"pool must lie in 1..{LARGEST_WINDOW}, and the layer have no weights; got {layer.pool}"
         )
     _, batch, channels, height, width = current.shape
     count = channels * (height // size) * (width // size)
     check_stack(batch, count, [layer])
+    check_reset(layer.reset_mechanism)
+    slope_of(layer.spike_grad)
     _check("current", current, layer.beta.dtype, like="beta")
+    return size
 
 
 def check_convolution(
@@ -178,43 +159,6 @@ def check_unchanged(before: Sequence[Form | None], tensors: Sequence[Tensor | No
             f"a tensor has changed between the forward and the backward pass: expected {was}; "
             f"got {found}. Run the forward pass again"
         )
-
-
-def check_words(shape: Sequence[int], layers: Sequence[Neurons], words: Sequence[Tensor]) -> None:
-    """Raise an error unless words hold spikes of an input of that shape, and of all but one layer.
-
-    A bit behind the last feature would be an event of a neuron that there is not.
-    """
-    steps, batch, features = shape
-    for layer, bits in zip(layers, words, strict=True):
-        _check("words", bits, torch.int64, (batch, steps, words_of(features)))
-        if features % WIDTH and bool((bits[..., -1] >> features % WIDTH).any()):
-            raise ValueError(f"words have spikes behind the last of {features} features")
-        features = features if layer.weight is None else len(layer.weight)
-
-
-def check_backward(
-    shape: Sequence[int],
-    stack: Sequence[Neurons],
-    received: Sequence[Signal],
-    tiles: Sequence[Tensor],
-    loss: Sequence[Sequence[Tensor | None]],
-) -> None:
-    """Raise an error unless all that a backward pass reads fits an input of that shape."""
-    steps, batch, features = shape
-    check_stack(batch, features, stack)
-    dtype = stack[0].beta.dtype
-    for layer, signal, membrane, of_loss in zip(stack, received, tiles, loss, strict=True):
-        words = (batch, steps, words_of(features))
-        _check("words", signal.words, torch.int64, words)
-        _check("spikes", signal.dense, dtype, (steps, batch, features), (1, batch, features))
-        size = features if layer.weight is None else len(layer.weight)
-        _check("tiles", membrane, dtype, (batch, tiles_of(size), steps, WIDTH))
-        _check("kept", layer.kept, torch.int64, (batch, steps, tiles_of(size)))
-        shapes = [(steps, batch, size), (steps, batch, size), (batch, size)]
-        for gradient, expected in zip(of_loss, shapes, strict=True):
-            _check("loss", gradient, dtype, expected)
-        features = size
 
 
 def _check(

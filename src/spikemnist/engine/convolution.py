@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from spikemnist.engine.bounds import check_convolution, check_unchanged, forms_of
 from spikemnist.kernels import events, memory
@@ -54,33 +55,40 @@ class Geometry(NamedTuple):
 def convolve(
     spikes: Tensor,
     weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-) -> Tensor | None:
-    """Convolve images of spikes, or return None where the dense product is faster.
+    bias: Tensor | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """Convolve images, spike by spike where they are spikes and that is the faster way.
 
     Parameters
     ----------
-    spikes
+    spikes : torch.Tensor
         ``[N, C, H, W]`` on the CPU, any dtype; copied unless the channels are last in memory.
-    weight, bias
-        ``[O, C, K, L]`` and ``[O]``.
-    stride, padding
-        Rows and columns; what is padded is silent.
+    weight, bias : torch.Tensor
+        ``[O, C, K, L]`` and ``[O]``, float32 or float64.
+    stride, padding : tuple of int
+        Rows and columns; padded pixels are silent.
 
     Returns
     -------
-    torch.Tensor or None
-        ``[N, O, Y, X]``, the channels last in memory.
+    torch.Tensor
+        ``[N, O, Y, X]``, what `torch.nn.functional.conv2d` returns.
+
+    Raises
+    ------
+    ValueError
+        When a shape does not fit.
+    TypeError
+        When dtypes are mixed, or others than float32 and float64.
     """
     check_convolution(spikes, weight, bias, stride, padding)
     outputs = len(weight)
-    if outputs < (tiles_of(outputs) - 0.5) * WIDTH:
-        return None  # more than half of a tile would be added for nothing
-    listed = _list(spikes)
+    # Where more than half of a tile would be added for nothing, nobody lists the spikes.
+    fills = outputs >= (tiles_of(outputs) - 0.5) * WIDTH
+    listed = _list(spikes) if fills else None
     if listed is None:
-        return None
+        return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)
     _, channels, height, width = spikes.shape
     geometry = Geometry(height, width, channels, weight.shape[3], stride, padding)
     out: Tensor = _Convolved.apply(  # type: ignore[no-untyped-call]

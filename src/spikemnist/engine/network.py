@@ -1,181 +1,246 @@
-"""A stack of layers, forward and backward: each runs on the spikes of the one before.
+"""All layers of a network, forward and backward: the function that the engine is entered by.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features, ``L`` layers.
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer, ``L`` layers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from spikemnist.engine import gradients, layers
-from spikemnist.engine.gradients import Above
-from spikemnist.engine.signals import receive, receive_dense
+from spikemnist.engine import gradients, layer, pooled
+from spikemnist.engine.bounds import check_layers, check_unchanged, forms_of
+from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
+from spikemnist.engine.layer_input import dense_input, dropped_input, pack_input, packed_input
 from spikemnist.kernels import events
 from spikemnist.kernels.tiles import untile
+from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
+from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from spikemnist.engine.gradients import Gradients, Wanted
-    from spikemnist.engine.layers import Activity, Layer, Prepared
-    from spikemnist.engine.signals import Signal
+    from spikemnist.engine.gradients import Gradients
+    from spikemnist.engine.layer import PackedOutput
+    from spikemnist.engine.layer_input import LayerInput
 
+TENSORS = 5
+"""Tensors of a layer: see `LayerParams.tensors`."""
 
-class Asked(NamedTuple):
-    """What is asked of a stack.
-
-    Attributes
-    ----------
-    record
-        For each layer whether its spikes and membranes are returned.
-    final
-        Whether the membranes after the last timestep are.
-    keep
-        Whether a backward pass may follow.
-    """
-
-    record: Sequence[bool]
-    final: bool
-    keep: bool
-
-
-class Ran(NamedTuple):
-    """What the layers did.
-
-    Attributes
-    ----------
-    stack
-        The layers, with the bits of the spikes that dropout let through.
-    received, did
-        What each of them was given, and what it did.
-    """
-
-    stack: list[Layer]
-    received: list[Signal]
-    did: list[Activity]
-
-
-class Shown(NamedTuple):
-    """What a layer shows, as it was asked to: ``[T, B, N]`` twice, and ``[B, N]``."""
-
-    spikes: Tensor | None
-    membrane: Tensor | None
-    final: Tensor | None
+OUTPUTS = 3
+"""Tensors that come out for a layer: spikes, membranes, final membranes."""
 
 
 def run(
-    spikes: Tensor, stack: Sequence[Layer], masks: Sequence[Tensor | None], asked: Asked
-) -> Ran:
-    """Run layers of leaky neurons.
+    layers: Sequence[LayerParams],
+    spikes: Tensor,
+    *,
+    num_steps: int | None = None,
+    record: str = "output",
+    final: bool = False,
+) -> list[LayerOutput]:
+    """Run layers over all timesteps, each on the spikes of the one before.
+
+    What `spikemnist.ops.linear` and `spikemnist.ops.leaky` do one layer after the other, with
+    spikes travelling between the layers as bits.
 
     Parameters
     ----------
-    spikes
-        ``[T, B, F]``.
-    stack
-        The layers.
-    masks
-        ``[T, B, N]``, one where dropout lets a spike through to the next layer.
-    asked
-        What is asked of them.
-    """
-    steps, batch, _ = spikes.shape
-    # Currents are not spikes: nobody need look.
-    take = receive_dense if stack[0].weight is None else receive
-    signal = take(spikes, stack[0].beta.dtype)
-    ran = Ran([], [], [])
-    for layer, mask, record in zip(stack, masks, asked.record, strict=True):
-        did = layers.forward(
-            signal, layer, steps, batch, keep=asked.keep, record=record, final=asked.final
-        )
-        if mask is not None:
-            layer = layer._replace(kept=_pack_mask(mask))
-        ran.stack.append(layer)
-        ran.received.append(signal)
-        ran.did.append(did)
-        signal = layers.pass_on(did.words, did.counts, layer, layers.layer_size(signal, layer))
-    return ran
-
-
-def shown(ran: Ran, asked: Asked) -> list[Shown]:
-    """Return what each layer is asked to show."""
-    everything = []
-    for layer, signal, did, record in zip(*ran, asked.record, strict=True):
-        size, spikes, membrane = layers.layer_size(signal, layer), None, None
-        if record:
-            assert did.membrane is not None
-            spikes = events.unpack(did.words, size, layer.beta.dtype)
-            membrane = untile(did.membrane, size)
-        everything.append(Shown(spikes, membrane, did.final))
-    return everything
-
-
-def spike_counts(ran: Ran) -> Tensor:
-    """Return how many spikes each layer had for each sample, int64 ``[L, B]``."""
-    return torch.from_numpy(np.stack([did.counts for did in ran.did]))
-
-
-def differentiate(
-    stack: Sequence[Layer],
-    received: Sequence[Signal],
-    tiles: Sequence[Tensor],
-    prepared: Sequence[Prepared | None],
-    loss: Sequence[Sequence[Tensor | None]],
-    record: Sequence[bool],
-    wanted: Sequence[Wanted],
-) -> tuple[Tensor | None, list[Gradients]]:
-    """Differentiate what `run` did.
-
-    Parameters
-    ----------
-    stack, received
-        As in `Ran`.
-    tiles, prepared
-        The membranes of each layer, and its preparations, as far as they are at hand.
-    loss
-        For each layer the gradients of what it has `Shown`.
-    record
-        As in `Asked`.
-    wanted
-        For each layer the gradients that are; ``signal`` of the first one is the input's.
+    layers : sequence of LayerParams
+        At least one; surrogates must be named ones, the dtype float32 or float64. A layer with
+        pixels (``pool``) is alone.
+    spikes : torch.Tensor
+        ``[T, B, F]``, any dtype, on the CPU; for a layer with pixels its current,
+        ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep.
+    num_steps : int, default None
+        ``T``, for a current that is the same at every timestep.
+    record : str, default "output"
+        ``"output"`` keeps spikes and membranes of the last layer, ``"all"`` those of every one;
+        ``"spikes"`` needs no membranes of a layer with pixels.
+    final : bool, default False
+        Whether the membranes after the last timestep are returned.
 
     Returns
     -------
-    of_input, of_layers
-        ``[T, B, F]`` or None; and the gradients of each layer.
+    list of LayerOutput
+        One for each layer.
+
+    Raises
+    ------
+    ValueError
+        When a shape, a surrogate, a reset mechanism or ``record`` does not fit.
+    TypeError
+        When the spikes are no tensor, or a layer mixes dtypes or has another than float32 and
+        float64.
+
+    Notes
+    -----
+    Sums over input spikes come in another order than in a matrix product, so a membrane within
+    rounding of the threshold may fire here and not there. A weight that is infinite or not a number
+    has no effect while its input is silent, where a matrix product would make NaN of it.
     """
-    of_layers: list[Gradients] = []
-    above = None
-    for index in reversed(range(len(stack))):
-        got = gradients.backward(
-            received[index],
-            stack[index],
-            tiles[index],
-            loss[index],
-            above,
-            wanted[index],
-            recorded=record[index],
-            prepared=prepared[index],
-        )
-        of_layers.insert(0, got)
+    if record not in ("spikes", "output", "all"):
+        raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+    if layers and layers[0].pool is not None:
+        (only,) = layers
+        wanted = final or record != "spikes"
+        steps = len(spikes) if num_steps is None else num_steps
+        fired, membrane = pooled.run(only, spikes, steps, membranes=wanted)
+        last = membrane[-1] if final and membrane is not None else None
+        shape = tuple(fired.shape[2:])
+        return [LayerOutput(fired, membrane, count_spikes(fired), last, shape)]
+    check_layers(spikes, layers)
+    tensors = [tensor for each in layers for tensor in each.tensors]
+    learns = any(x is not None and x.requires_grad for x in (spikes, *tensors))
+    recorded = [record == "all"] * (len(layers) - 1) + [True]
+    setting = Setting(layers, _masks(spikes, layers), recorded, final)
+    if learns and torch.is_grad_enabled():
+        *flat, counts = _Network.apply(setting, spikes, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        *flat, counts = _Network.forward(None, setting, spikes)
+    outputs = [flat[i : i + OUTPUTS] for i in range(0, len(flat), OUTPUTS)]
+    results, size = [], spikes.shape[2]
+    for each, output, count in zip(layers, outputs, counts.unbind(), strict=True):
+        size = size if each.weight is None else len(each.weight)
+        fired, membrane, last = output
+        results.append(LayerOutput(fired, membrane, count, last, (size,)))
+    return results
+
+
+class Setting(NamedTuple):
+    """What a call of the network is about, beside the tensors that may need a gradient."""
+
+    layers: Sequence[LayerParams]
+    masks: Sequence[Tensor | None]
+    record: Sequence[bool]
+    final: bool
+
+
+def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]:
+    """Draw which spikes dropout keeps, with the same numbers as `torch.nn.Dropout`."""
+    steps, batch, size = spikes.shape
+    masks: list[Tensor | None] = []
+    for each in layers:
+        mask = None
+        if each.dropout:
+            mask = torch.empty((steps, batch, size), dtype=torch.uint8, device="cpu")
+            mask.bernoulli_(1 - each.dropout)
+        masks.append(mask)
+        size = size if each.weight is None else len(each.weight)
+    return masks
+
+
+class _Network(torch.autograd.Function):
+    """All layers as one operation of torch's autograd; ``ctx`` is None where nothing learns."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, setting: Setting, spikes: Tensor, *tensors: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        layers, masks, record, final = setting
+        dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
+        # A current is not made of spikes: there is nothing to pack.
+        received = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
+        runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
+        saved = [spikes if received.words is None else None, *tensors]
+        for index, each in enumerate(layers):
+            did = layer.forward(
+                received, each, shape, keep=ctx is not None, record=record[index], final=final
+            )
+            size = layer.layer_size(received, each)
+            flat += [*_unpacked(did, size, dtype, record=record[index]), did.final]
+            counts.append(did.counts)
+            if ctx is not None:
+                saved += [received.words, received.kept, did.membrane]
+                # What is saved is let go after the backward pass, and what is small stays.
+                small = received._replace(words=None, kept=None, dense=None)
+                runs.append(LayerRun(small, None, did.prepared, record[index]))
+            if index + 1 < len(layers):
+                received = _pass_on(did, size, masks[index + 1], layers[index + 1].dropout)
+        if ctx is not None:
+            ctx.set_materialize_grads(False)
+            ctx.layers, ctx.runs = layers, runs
+            ctx.forms = forms_of(saved)
+            ctx.save_for_backward(*saved)
+        return *flat, torch.from_numpy(np.stack(counts))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
+        spikes, *saved = found = ctx.saved_tensors
+        check_unchanged(ctx.forms, found)
+        _, needs_input, *needs = ctx.needs_input_grad
+        found_gradients: list[Tensor | None] = []
         above = None
-        if got.adjoint is not None:
-            above = Above(got.adjoint, stack[index].weight, got.profile)
-    return None if not wanted[0].signal else _input_gradient(above), of_layers
+        for index in reversed(range(len(ctx.layers))):
+            tensors = saved[TENSORS * index : TENSORS * (index + 1)]
+            words, kept, membrane = saved[len(needs) + 3 * index :][:3]
+            each = _with_tensors(ctx.layers[index], tensors)
+            received, _, prepared, recorded = ctx.runs[index]
+            received = received._replace(words=words, kept=kept)
+            if index == 0 and spikes is not None:
+                received = dense_input(spikes, each.beta.dtype)
+            of_tensors = needs[TENSORS * index : TENSORS * (index + 1)]
+            needed = Needs._make([*of_tensors, index > 0 or needs_input])
+            got = gradients.backward(
+                each,
+                LayerRun(received, membrane, prepared, recorded),
+                loss[OUTPUTS * index : OUTPUTS * (index + 1)],
+                above,
+                needed,
+            )
+            found_gradients[:0] = _of_tensors(got, each, needed)
+            above = None
+            if got.adjoint is not None:
+                above = FromAbove(
+                    got.adjoint, each.weight, got.profile, received.kept, received.scale
+                )
+        return None, _of_input(above) if needs_input else None, *found_gradients
 
 
-def _pack_mask(mask: Tensor) -> Tensor:
-    packed = events.pack(mask)
-    assert packed is not None
-    return packed[0]
+def _unpacked(
+    did: PackedOutput, size: int, dtype: torch.dtype, *, record: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return spikes and membranes ``[T, B, N]`` where they are recorded."""
+    if not record:
+        return None, None
+    assert did.membrane is not None
+    return events.unpack(did.words, size, dtype), untile(did.membrane, size)
 
 
-def _input_gradient(above: Above | None) -> Tensor:
+def _pass_on(did: PackedOutput, size: int, mask: Tensor | None, dropout: float) -> LayerInput:
+    """Return the spikes of a layer as the input of the next one, less those that are dropped."""
+    if mask is None:
+        return packed_input(size, did.words, did.counts)
+    kept = events.pack(mask)
+    assert kept is not None
+    return dropped_input(size, did.words, kept[0], dropout)
+
+
+def _with_tensors(each: LayerParams, tensors: Sequence[Tensor | None]) -> LayerParams:
+    weight, bias, beta, threshold, initial = tensors
+    assert beta is not None
+    assert threshold is not None
+    return replace(each, weight=weight, bias=bias, beta=beta, threshold=threshold, initial=initial)
+
+
+def _of_tensors(got: Gradients, each: LayerParams, needs: Needs) -> list[Tensor | None]:
+    """Return the gradients of a layer's tensors, None where they are not needed."""
+    return [
+        got.weight if needs.weight else None,
+        got.sums[0] if needs.bias else None,
+        through_clamp(got.sums[1], each.beta) if needs.beta else None,
+        got.sums[2].sum_to_size(each.threshold.shape) if needs.threshold else None,
+        got.initial if needs.initial else None,
+    ]
+
+
+def _of_input(above: FromAbove | None) -> Tensor:
     assert above is not None
     gradient = above.adjoint if above.weight is None else above.adjoint @ above.weight
     if above.profile is None:

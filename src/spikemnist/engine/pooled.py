@@ -26,7 +26,7 @@ from spikemnist.engine.backward import (
 )
 from spikemnist.engine.bounds import check_pooled, check_unchanged, forms_of
 from spikemnist.engine.forward import Neurons
-from spikemnist.engine.layers import array_of, clamped, nothing
+from spikemnist.engine.layer import array_of, clamped, nothing
 from spikemnist.engine.membranes import RESETS, ZERO, step
 from spikemnist.engine.slopes import slope_of, through_spikes
 from spikemnist.engine.windows import pool, spread
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.ops.layers import Layer
+    from spikemnist.ops.layer import LayerParams
 
     Array = NDArray[Any]
 
@@ -73,32 +73,30 @@ class Gradients(NamedTuple):
     sums: Array
 
 
-def run_pooled(
-    current: Tensor, steps: int, size: int, layer: Layer, *, membranes: bool
+def run(
+    layer: LayerParams, current: Tensor, steps: int, *, membranes: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Run leaky neurons on the maxima of windows of a current.
+    """Run leaky neurons on the maxima of windows of a current: see `spikemnist.engine.run`.
 
     Parameters
     ----------
-    current
-        ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep; on the
-        CPU, float32 or float64. It is copied unless the channels come last in memory.
-    steps
+    layer : LayerParams
+        Neurons without weights; ``pool`` is the side of a window. Rows and columns that fill no
+        window count for nothing.
+    current : torch.Tensor
+        ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep. It is
+        copied unless the channels come last in memory.
+    steps : int
         ``T``.
-    size
-        Side of a window; 1 pools nothing. Rows and columns that fill no window count for nothing.
-    layer
-        Neurons with a named surrogate, without weights; ``beta`` and ``threshold`` are scalars or
-        ``[N]``, ``initial`` is ``[B, N]``.
-    membranes
-        Whether they are asked for. A backward pass needs them in any case.
+    membranes : bool
+        Whether they are returned. A backward pass needs them in any case.
 
     Returns
     -------
     spikes, membrane : torch.Tensor
-        ``[T, B, C, H // size, W // size]`` each, the channels last in memory.
+        ``[T, B, C, H // pool, W // pool]`` each, the channels last in memory.
     """
-    check_pooled(current, layer, steps, size)
+    size = check_pooled(current, layer, steps)
     _, _, channels, height, width = current.shape
     shape = (channels, height // size, width // size)
 

@@ -49,10 +49,9 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     if not is_named(surrogate):
         raise ValueError(
             f"the fused kernels know the surrogates {', '.join(SURROGATES)}; got {surrogate!r}. "
-            "Use weigh_events and leaky, which take any"
+            "Use backend='reference', which takes any"
         )
     code = KINDS[type(surrogate)]  # type: ignore[index]
-    # Without `match`: torch.compile of version 2.7 does not know it.
     if isinstance(surrogate, ATan):
         return code, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
     if isinstance(surrogate, SparseFastSigmoid):

@@ -14,7 +14,7 @@ from torch import nn
 
 from spikemnist import _tensor_files, ops
 from spikemnist._tensor_files import Format, check_tensors, described
-from spikemnist.models.leaky_conv_net import LeakyConvNet, read_layers
+from spikemnist.models.leaky_conv_net import LeakyConvNet, parse_layers
 from spikemnist.models.leaky_mlp import LeakyMLP
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _check_sizes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> No
     """
     if "layers" in config:
         with torch.device("meta"):
-            layers = read_layers(
+            layers = parse_layers(
                 config["layers"], config["in_shape"], batch_norm=config["batch_norm"]
             )
         modules = [module for modules, _ in layers for module in modules]

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from spikemnist._tensors import check_tensor
+from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,17 @@ def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
         f"expected spikes [T, B, ...] with T >= 1 and {what} values ({name}) for each sample; "
         f"got shape {tuple(spikes.shape)}{_hint(spikes, sample, size)}"
     )
+
+
+def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
+    """Return an input ``[T, ...]`` on the device of the weights, where `fit` leaves a model."""
+    if signal.device == weight.device:
+        return signal
+    # MPS has no float64.
+    dtype = weight.dtype if signal.is_floating_point() else signal.dtype
+    if is_constant(signal):
+        return signal[:1].to(weight.device, dtype).expand_as(signal)
+    return signal.to(weight.device, dtype)
 
 
 def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models.accelerated import Accelerated
 from spikemnist.models.inputs import check_spikes
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
+from spikemnist.models.sequential import read_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import snntorch
     from torch import Tensor
 
     from spikemnist.models.parameters import PerLayer
     from spikemnist.models.readout import ReadoutName
-    from spikemnist.models.record import Record
+    from spikemnist.models.spiking_layer import SpikingLayer
 
 _TOKEN = re.compile(
     r"(?P<channels>\d+)C(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
@@ -34,7 +34,7 @@ _TOKEN = re.compile(
 )
 
 
-class LeakyConvNet(Accelerated):
+class LeakyConvNet(SpikingNetwork):
     r"""Convolutional and dense layers of `snntorch.Leaky` neurons with a readout.
 
     ``layers`` is the notation of the literature: ``12C5`` is a convolution with 12 channels and
@@ -97,8 +97,6 @@ class LeakyConvNet(Accelerated):
     (torch.Size([8, 2, 10]), torch.Size([2, 10]))
     """
 
-    _also: ClassVar[tuple[type[nn.Module], ...]] = (nn.BatchNorm2d,)
-
     def __init__(
         self,
         layers: str = "12C5-P2-64C5-P2-10",
@@ -116,12 +114,13 @@ class LeakyConvNet(Accelerated):
         backend: ops.Backend = "auto",
     ) -> None:
         check_choices(reset_mechanism, dropout)
-        stages = read_layers(layers, in_shape, batch_norm=batch_norm)
-        widths = [width for _, width in stages]
+        super().__init__(readout=readout, backend=backend)
+        described = parse_layers(layers, in_shape, batch_norm=batch_norm)
+        widths = [width for _, width in described]
         surrogate = ops.get_surrogate(spike_grad)
         modules: list[nn.Module] = []
         for (weights, _), layer_beta, layer_threshold in zip(
-            stages, betas_of(beta, widths), thresholds_of(threshold, widths), strict=True
+            described, betas_of(beta, widths), thresholds_of(threshold, widths), strict=True
         ):
             if modules and dropout:
                 modules.append(nn.Dropout(dropout))
@@ -135,19 +134,18 @@ class LeakyConvNet(Accelerated):
                 learn_threshold=learn_threshold,
             )
             modules += [*weights, leaky]
-        super().__init__(nn.Sequential(*modules), readout=readout, backend=backend)
+        self.network = nn.Sequential(*modules)
         self.in_shape = tuple(in_shape)
         self.layers = layers
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of neurons of each layer, by the name that `Record` gives it."""
-        return self._sizes(self.in_shape)
+    def spiking_layers(self) -> list[SpikingLayer]:
+        """List the layers: modules without memory, and the neurons behind them."""
+        return read_layers(self.network)
 
     @property
     def config(self) -> dict[str, object]:
         """The arguments that build a model like this one, read off its modules."""
-        neurons = self._neurons()
+        neurons = [layer.leaky for layer in self.spiking_layers()]
         dropouts = [m.p for m in self.network.modules() if isinstance(m, nn.Dropout)]
         return {
             "layers": self.layers,
@@ -164,73 +162,15 @@ class LeakyConvNet(Accelerated):
             "backend": self.backend,
         }
 
-    def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest.
-
-        Given to a call as ``state``, they make it hand back the membranes that it ended with.
-
-        Parameters
-        ----------
-        batch_size
-            ``B``.
-        sample_shape
-            Shape of one sample at one timestep; ``in_shape`` when left out.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Zeros, one tensor for each layer: ``[B, C, H, W]`` of those that come out of a
-            convolution, ``[B, N]`` of dense ones.
-        """
-        return super().initial_state(batch_size, *(sample_shape or self.in_shape))
-
-    def forward(
-        self,
-        spikes: Tensor,
-        *,
-        record: Literal["output", "all"] = "output",
-        state: Sequence[Tensor] | None = None,
-    ) -> Record:
-        """Run the network over all timesteps.
-
-        Parameters
-        ----------
-        spikes
-            ``[T, B, C, H, W]``, or ``[T, B, ...]`` of as many numbers for each sample, any dtype,
-            on any device: they are moved to that of the weights.
-        record
-            ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
-        state
-            Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
-
-        Returns
-        -------
-        Record
-
-        Raises
-        ------
-        TypeError
-            When the input is no tensor.
-        ValueError
-            When the input or the state does not fit the network, when batch normalisation is to
-            be trained one timestep after the other; and for a parameter that is infinite or not a
-            number, outside of training with ``backend="event_driven"``.
-        """
+    def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape, "in_shape")
-        normalised = any(isinstance(m, nn.BatchNorm2d) for m in self.network.modules())
-        if self.training and normalised and self.backend == "snntorch":
-            raise ValueError(
-                "backend='snntorch' would normalise each timestep by itself, and this network "
-                "normalises all of them together: train it with backend='auto'"
-            )
-        images = spikes.reshape(*spikes.shape[:2], *self.in_shape)
-        return super().forward(images, record=record, state=state)
+        return spikes.reshape(*spikes.shape[:2], *self.in_shape)
 
-    def _neurons(self) -> list[snntorch.Leaky]:
-        return [stage.leaky for stage in self.stages()]
+    def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
+        return super()._shapes(sample_shape or self.in_shape)
 
 
-def read_layers(
+def parse_layers(
     layers: str, in_shape: Sequence[int], *, batch_norm: bool
 ) -> list[tuple[list[nn.Module], int]]:
     """Return what stands before the neurons of each layer, and its channels or dense neurons."""

@@ -6,30 +6,29 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons, ``C``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models.finite import finite_backend
 from spikemnist.models.inputs import check_spikes
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.neuron import LeakyLayer, new_leaky
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
-from spikemnist.models.readout import ReadoutName, check_readout, scores
-from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.running import on_device_of, run
-from spikemnist.models.stages import Stage
+from spikemnist.models.spiking_layer import SpikingLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from spikemnist.models.parameters import PerLayer
+    from spikemnist.models.readout import ReadoutName
+
+_FLATTEN = nn.Flatten()
 
 
-class LeakyMLP(nn.Module):
+class LeakyMLP(SpikingNetwork):
     r"""Fully connected layers of `snntorch.Leaky` neurons with a readout.
 
     Layer :math:`l` integrates :math:`I^l_t = W^l S^{l-1}_t + b^l` as `spikemnist.ops.leaky`
@@ -98,16 +97,12 @@ class LeakyMLP(nn.Module):
         readout: ReadoutName = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(readout=readout, backend=backend)
         self.in_features = in_features
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         sizes = [in_features, *hidden, out_features]
         _check_sizes(in_features, hidden, out_features)
         check_choices(reset_mechanism, dropout)
-        check_readout(readout)
-        ops.select_backend(backend)
-        self.readout = readout
-        self.backend = backend
         surrogate = ops.get_surrogate(spike_grad)
         betas, thresholds = betas_of(beta, sizes[1:]), thresholds_of(threshold, sizes[1:])
         self.layers = nn.ModuleList(  # type: ignore[assignment]
@@ -128,29 +123,15 @@ class LeakyMLP(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of neurons of each layer, by the name that `Record` gives it."""
-        names = [*(f"hidden {i + 1}" for i in range(len(self.layers) - 1)), "output"]
-        widths = [layer.linear.out_features for layer in self.layers]
-        return dict(zip(names, widths, strict=True))
-
-    def stages(self) -> list[Stage]:
-        """List the layers: modules without memory, and the neurons behind them.
-
-        Returns
-        -------
-        list of Stage
-            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
-        """
-        return [
-            Stage(
-                f"layers[{i}].leaky",
-                layer.leaky,
-                (("flatten", nn.Flatten()), (f"layers[{i}].linear", layer.linear)),
-            )
-            for i, layer in enumerate(self.layers)
-        ]
+    def spiking_layers(self) -> list[SpikingLayer]:
+        """List the layers: modules without memory, and the neurons behind them."""
+        layers = []
+        for index, layer in enumerate(self.layers):
+            dropped = (("dropout", self.dropout),) if index else ()
+            place = f"layers[{index}]"
+            modules = (*dropped, ("flatten", _FLATTEN), (f"{place}.linear", layer.linear))
+            layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, modules, layer))
+        return layers
 
     @property
     def config(self) -> dict[str, object]:
@@ -172,120 +153,12 @@ class LeakyMLP(nn.Module):
             "backend": self.backend,
         }
 
-    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest.
-
-        Given to a call as ``state``, they make it hand back the membranes that it ended with.
-
-        Parameters
-        ----------
-        batch_size
-            ``B``.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Zeros ``[B, N]``, one tensor for each layer.
-        """
-        return tuple(
-            self.layers[0].linear.weight.new_zeros(batch_size, width)
-            for width in self.sizes.values()
-        )
-
-    def forward(
-        self,
-        spikes: Tensor,
-        *,
-        record: Literal["output", "all"] = "output",
-        state: Sequence[Tensor] | None = None,
-    ) -> Record:
-        """Run the network over all timesteps.
-
-        Parameters
-        ----------
-        spikes
-            ``[T, B, ...]`` with ``in_features`` numbers for each sample and timestep, any dtype, on
-            any device: they are moved to that of the weights.
-        record
-            ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
-        state
-            Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
-            Nothing is remembered between calls otherwise.
-
-        Returns
-        -------
-        Record
-            Its scores are ``[B, C]``.
-
-        Raises
-        ------
-        TypeError
-            When the input is no tensor.
-        ValueError
-            When the input or the state does not fit the network; and for a parameter that is
-            infinite or not a number, outside of training with ``backend="event_driven"``.
-        """
-        if record not in ("output", "all"):
-            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
-        weight = self.layers[0].linear.weight
+    def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, (self.in_features,), "in_features")
-        spikes = on_device_of(weight, spikes)
-        signal = spikes.flatten(2)
-        if state is not None:
-            self._check_state(state, signal.shape[1])
-            state = [on_device_of(weight, membrane) for membrane in state]
-        backend = ops.select_backend(self.backend, signal, weight)
-        if not (self.training and torch.is_grad_enabled()):
-            backend = finite_backend(self.backend, backend, self._places())
-        probability = self.dropout.p if self.training else 0.0
-        activities = run(
-            self.layers,
-            signal,
-            backend=backend,
-            record=record,
-            state=state,
-            dropout=[*[probability] * (len(self.layers) - 1), 0.0],
-        )
-        return self._record(activities, backend, spikes if record == "all" else None, state)
+        return spikes
 
-    def _record(
-        self,
-        activities: Sequence[ops.Activity],
-        backend: str,
-        recorded: Tensor | None,
-        state: Sequence[Tensor] | None,
-    ) -> Record:
-        sizes = self.sizes
-        layers = [
-            LayerRecord(name, did.spikes, did.membrane, layer.leaky.threshold.detach())
-            for name, layer, did in zip(sizes, self.layers, activities, strict=True)
-            if did.spikes is not None and did.membrane is not None
-        ]
-        output = layers[-1]
-        final = tuple(did.final for did in activities if did.final is not None)
-        return Record(
-            spikes=output.spikes,
-            membrane=output.membrane,
-            scores=scores(self.readout, output.spikes, output.membrane),
-            spike_counts=torch.stack([did.counts for did in activities]),
-            readout=self.readout,
-            backend=backend,
-            sizes=sizes,
-            layers=() if recorded is None else tuple(layers),
-            input=recorded,
-            state=None if state is None else final,
-        )
-
-    def _places(self) -> Iterator[tuple[str, nn.Module]]:
-        for index, layer in enumerate(self.layers):
-            yield f"layers[{index}].linear", layer.linear
-            yield f"layers[{index}].leaky", layer.leaky
-
-    def _check_state(self, state: Sequence[Tensor], batch_size: int) -> None:
-        expected = [(batch_size, width) for width in self.sizes.values()]
-        found = [tuple(membrane.shape) for membrane in state]
-        if found != expected:
-            raise ValueError(f"state must hold membranes of the shapes {expected}; got {found}")
+    def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
+        return [(layer.linear.out_features,) for layer in self.layers]
 
 
 def _check_sizes(in_features: int, hidden: Sequence[int], out_features: int) -> None:

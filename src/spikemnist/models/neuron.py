@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import snntorch
@@ -12,11 +13,14 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
+
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def new_leaky(
@@ -46,14 +50,16 @@ def new_leaky(
 
 
 class LeakyLayer(nn.Module):
-    """`torch.nn.Linear` followed by `snntorch.Leaky`, run over all timesteps at once.
+    """`torch.nn.Linear` followed by `snntorch.Leaky`, the piece that `LeakyMLP` is built of.
+
+    The reference backend calls it where it has hooks.
 
     Parameters
     ----------
-    linear
+    linear : torch.nn.Linear
         The weights, from ``F`` to ``N``.
-    leaky
-        The neurons; beta, threshold, reset mechanism and surrogate are read from them.
+    leaky : snntorch.Leaky
+        The neurons, which own beta, threshold, reset mechanism and surrogate.
     """
 
     def __init__(self, linear: nn.Linear, leaky: snntorch.Leaky) -> None:
@@ -61,30 +67,28 @@ class LeakyLayer(nn.Module):
         self.linear = linear
         self.leaky = leaky
 
-    def forward(
-        self, spikes: Tensor, initial: Tensor | None, backend: str
-    ) -> tuple[Tensor, Tensor]:
-        """Run the layer.
+    def forward(self, spikes: Tensor, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run the layer over all timesteps in plain torch.
 
         Parameters
         ----------
-        spikes
+        spikes : torch.Tensor
             ``[T, B, F]``.
-        initial
-            ``[B, N]``, the membrane to start from; zero when ``None``.
-        backend
-            ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
+        initial : torch.Tensor, default None
+            ``[B, N]``, the membrane to start from; zero when None.
 
         Returns
         -------
-        spikes, membrane
+        spikes, membrane : torch.Tensor
             ``[T, B, N]`` each.
         """
-        if backend == "snntorch":
-            return self._step(spikes, initial)
-        weigh = ops.weigh_events if backend == "event_driven" else ops.linear
+        steps = spikes[:1] if is_constant(spikes) else spikes
+        current = self.linear(steps.to(self.linear.weight.dtype))
+        current = current.expand(len(spikes), *current.shape[1:])
+        if is_hooked(self.leaky):
+            return step_neurons(self.leaky, current, initial)
         return ops.leaky(
-            weigh(spikes, self.linear.weight, self.linear.bias),
+            current,
             self.leaky.beta,
             self.leaky.threshold,
             reset_mechanism=self.leaky.reset_mechanism,
@@ -92,18 +96,39 @@ class LeakyLayer(nn.Module):
             initial=initial,
         )
 
-    def _step(self, spikes: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
-        weight, leaky = self.linear.weight, self.leaky
-        membrane = initial
-        if membrane is None:
-            membrane = weight.new_zeros(spikes.shape[1], self.linear.out_features)
-        at_rest = leaky.mem
-        fired, membranes = [], []
-        for step in spikes:
-            spike, membrane = leaky(self.linear(step.to(weight.dtype)), membrane)
-            # snnTorch's surrogates return float32 whatever the membrane is.
-            fired.append(spike.to(weight.dtype))
-            membranes.append(membrane)
-        # snnTorch leaves the last state, with its graph, in the module: a call must not change it.
-        leaky.mem, leaky.reset = at_rest, None
-        return torch.stack(fired), torch.stack(membranes)
+
+def is_hooked(module: nn.Module) -> bool:
+    """Return whether calling a module does more than its class says."""
+    return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)
+
+
+def step_neurons(
+    leaky: snntorch.Leaky, current: Tensor, initial: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Call neurons timestep by timestep; return spikes and membranes, ``[T, B, ...]`` each."""
+    done = []
+    with own_membranes([leaky]):
+        leaky.mem = current.new_empty(0) if initial is None else initial
+        for step in current:
+            done.append(step_once(leaky, step))
+    fired, membrane = map(torch.stack, zip(*done, strict=True))
+    return fired, membrane
+
+
+def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
+    """Call neurons for one timestep; return their spikes and the membranes in the module."""
+    output = leaky(current)
+    # snnTorch's surrogates return float32, whatever the membrane is, and promote it.
+    fired = (output[0] if isinstance(output, tuple) else output).to(current.dtype)
+    return fired, leaky.mem.to(current.dtype)
+
+
+@contextmanager
+def own_membranes(neurons: Sequence[snntorch.Leaky]) -> Iterator[None]:
+    """Give the neurons back their membranes, which a call must not change."""
+    kept = [(leaky.mem, getattr(leaky, "reset", None)) for leaky in neurons]
+    try:
+        yield
+    finally:
+        for leaky, (membrane, reset) in zip(neurons, kept, strict=True):
+            leaky.mem, leaky.reset = membrane, reset

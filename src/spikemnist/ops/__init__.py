@@ -7,14 +7,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from spikemnist.ops.backends import BACKENDS, Backend, select_backend
 from spikemnist.ops.dynamics import RESET_MECHANISMS, ResetMechanism, leaky, linear
-from spikemnist.ops.layers import (
-    Activity,
-    Layer,
-    convolve_events,
-    run_layers,
-    run_pooled,
-    weigh_events,
-)
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -35,11 +27,9 @@ __all__ = [
     "RESET_MECHANISMS",
     "SURROGATES",
     "ATan",
-    "Activity",
     "Backend",
     "FastSigmoid",
     "Heaviside",
-    "Layer",
     "ResetMechanism",
     "Sigmoid",
     "SparseFastSigmoid",
@@ -47,13 +37,9 @@ __all__ = [
     "StraightThrough",
     "Surrogate",
     "Triangular",
-    "convolve_events",
     "get_surrogate",
     "is_named",
     "leaky",
     "linear",
-    "run_layers",
-    "run_pooled",
     "select_backend",
-    "weigh_events",
 ]

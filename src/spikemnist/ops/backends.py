@@ -67,7 +67,7 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         return backend
     if backend == "auto" and _is_small(spikes, weight):
         return "reference"
-    obstacle = _obstacle(weight)
+    obstacle = _obstacle(spikes, weight)
     if backend == "auto":
         return "reference" if obstacle else "event_driven"
     if obstacle is None:
@@ -88,8 +88,11 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     return steps < FEW_STEPS and updates < few
 
 
-def _obstacle(weight: Tensor | None) -> str | None:
-    """Return why the event-driven engine cannot run with such weights, or None."""
+def _obstacle(spikes: Tensor | None, weight: Tensor | None) -> str | None:
+    """Return why the event-driven engine cannot run with such spikes and weights, or None."""
+    traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
+    if traced or torch.compiler.is_compiling():
+        return "torch cannot trace its kernels, as torch.compile, torch.export and torch.func do"
     if weight is not None and (unfit := _unfit(weight)):
         return unfit
     missing = compiler.obstacle()

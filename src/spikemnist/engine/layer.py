@@ -18,13 +18,7 @@ from spikemnist.engine.forward import (
     lay_out_by_sample,
     run_forward,
 )
-from spikemnist.engine.signals import (
-    Signal,
-    densify,
-    is_rerun,
-    is_sparse,
-    receive_words,
-)
+from spikemnist.engine.membranes import RESETS
 from spikemnist.kernels import events, memory
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.threads import parallel
@@ -34,34 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spikemnist.engine.layer_input import LayerInput
+    from spikemnist.ops.layer import LayerParams
+
     Array = NDArray[Any]
 
 DIRECT_UP_TO = 2
 """Tiles up to which the weight gradient takes events by timestep: see `Events`."""
-
-
-class Layer(NamedTuple):
-    """Leaky neurons and the weights before them.
-
-    ``weight`` ``[N, F]`` is None where the input is the current itself. ``beta`` and
-    ``threshold`` are ``[N]`` or scalars. ``kept`` ``[B, T, M]`` are the bits of the spikes that
-    dropout lets through to the next layer, ``scale`` times as strong.
-    """
-
-    weight: Tensor | None
-    bias: Tensor | None
-    beta: Tensor
-    threshold: Tensor
-    initial: Tensor | None
-    reset: int
-    slope: tuple[int, float, float]
-    kept: Tensor | None = None
-    scale: float = 1.0
-
-    @property
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        """What may require gradients."""
-        return self.weight, self.bias, self.beta, self.threshold, self.initial
 
 
 class Prepared(NamedTuple):
@@ -71,10 +44,11 @@ class Prepared(NamedTuple):
     drive: Drive
 
 
-class Activity(NamedTuple):
-    """What a layer did: spikes as words, ``[B, T, M]``; membranes in tiles and the last ones.
+class PackedOutput(NamedTuple):
+    """Packed spikes ``words`` ``[B, T, M]`` of a layer, their ``counts`` ``[B]`` and membranes.
 
-    ``prepared`` is as much of its preparation as the backward pass has use for.
+    ``membrane`` ``[B, M, T, WIDTH]`` is in tiles, ``final`` ``[B, N]``; each may be None.
+    ``prepared`` is as much of the layer's preparation as the backward pass uses.
     """
 
     words: Tensor
@@ -85,19 +59,26 @@ class Activity(NamedTuple):
 
 
 def forward(
-    signal: Signal, layer: Layer, steps: int, batch: int, *, keep: bool, record: bool, final: bool
-) -> Activity:
-    """Run one layer.
+    received: LayerInput,
+    layer: LayerParams,
+    shape: tuple[int, int],
+    *,
+    keep: bool,
+    record: bool,
+    final: bool,
+) -> PackedOutput:
+    """Run one layer for ``shape``, the numbers of timesteps and samples.
 
     Its membranes are kept where a backward pass or a record needs them; for a backward pass alone
-    the memory may be left unwritten, see `is_rerun`.
+    the memory may be left unwritten, see `LayerInput.recomputes`.
     """
-    size, dtype = layer_size(signal, layer), layer.beta.dtype
+    steps, batch = shape
+    size, dtype = layer_size(received, layer), layer.beta.dtype
     tiles = tiles_of(size)
-    neurons, drive = prepare(signal, layer, steps, size)
+    neurons, drive = prepare(received, layer, steps, size)
     of_tiles = memory.empty((tiles, batch, steps), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
-    again = not record and is_rerun(signal, steps)
+    again = not record and received.recomputes(steps)
     last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
     bits, counts = of_tiles.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
@@ -112,7 +93,9 @@ def forward(
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
             drive = drive._replace(**events.no_events()._asdict())
-    return Activity(_by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive))
+    return PackedOutput(
+        _by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive)
+    )
 
 
 def _by_sample(of_tiles: Tensor) -> Tensor:
@@ -127,47 +110,34 @@ def _by_sample(of_tiles: Tensor) -> Tensor:
     return words
 
 
-def layer_size(signal: Signal, layer: Layer) -> int:
+def layer_size(received: LayerInput, layer: LayerParams) -> int:
     """Return the number of neurons of a layer."""
-    return signal.features if layer.weight is None else len(layer.weight)
+    return received.features if layer.weight is None else len(layer.weight)
 
 
-def pass_on(words: Tensor, counts: Array, layer: Layer, size: int) -> Signal:
-    """Return what the next layer receives of spikes ``[B, T, M]``."""
-    if layer.kept is None:
-        return receive_words(size, words, counts)
-    words = words & layer.kept
-    return receive_words(size, words, events.count(words), layer.scale)
-
-
-def prepare(signal: Signal, layer: Layer, steps: int, size: int, *, run: bool = True) -> Prepared:
-    """Bring a layer and what it receives into the form that kernels take.
-
-    Unless it is to ``run``, what drives it is left out but for the initial membranes.
-    """
+def prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
+    """Bring a layer and its input into the form that kernels take."""
     bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
     values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
     tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
-    neurons = Neurons(tiled_beta, threshold, layer.reset)
-    return Prepared(neurons, _drive(signal, layer, steps, tiled_bias, run=run))
+    neurons = Neurons(tiled_beta, threshold, RESETS[layer.reset_mechanism])
+    return Prepared(neurons, _drive(received, layer, steps, tiled_bias))
 
 
-def _drive(signal: Signal, layer: Layer, steps: int, bias: Array, *, run: bool) -> Drive:
+def _drive(received: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
     by_timestep = events.no_events()
-    if not run:
-        pass  # the initial membranes are all that is wanted
-    elif layer.weight is None:
-        current = scaled(densify(signal, dtype).detach(), signal.scale).contiguous().numpy()
-    elif is_sparse(signal, steps):
-        assert signal.words is not None
-        assert signal.counts is not None
-        weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
-        by_timestep = events.by_timestep(signal.words, signal.counts)
+    if layer.weight is None:
+        current = scaled(received.to_dense(dtype).detach(), received.scale).contiguous().numpy()
+    elif received.is_sparse(steps):
+        assert received.words is not None
+        assert received.counts is not None
+        weights = array_of(scaled(layer.weight, received.scale), 2, dtype)
+        by_timestep = events.by_timestep(received.words, received.counts)
     else:
-        dense = densify(signal, dtype).detach()
-        current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
+        dense = received.to_dense(dtype).detach()
+        current = product(dense, scaled(layer.weight, received.scale).T).numpy()
     return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
 
 

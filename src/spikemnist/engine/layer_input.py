@@ -1,0 +1,87 @@
+"""What a layer receives: spikes as bits or any numbers, and which of the two is the faster form.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``W`` words of 64 of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spikemnist.kernels import events
+from spikemnist.ops.dynamics import is_constant
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = NDArray[Any]
+
+DENSE_FROM = 0.5
+"""Density of the input from which the matrix product is the faster one: see the documentation."""
+
+RECOMPUTE_UP_TO = 16
+"""Input spikes of a sample in a timestep up to which it is faster to compute the membranes again in
+the backward pass than to write and read them: see the documentation."""
+
+
+class LayerInput(NamedTuple):
+    """Packed spikes ``words`` ``[B, T, W]``, or any numbers ``dense`` ``[T or 1, B, F]``.
+
+    ``counts`` of the spikes of each sample and their ``total`` belong to packed spikes. The dense
+    form of an input that is constant in time has one timestep. Dropout has removed the spikes that
+    are not in ``kept`` ``[B, T, W]``, and multiplies the others by ``scale``.
+    """
+
+    features: int
+    words: Tensor | None = None
+    counts: Array | None = None
+    total: int = 0
+    dense: Tensor | None = None
+    kept: Tensor | None = None
+    scale: float = 1.0
+
+    def is_sparse(self, steps: int) -> bool:
+        """Return whether adding weights spike by spike is faster than the matrix product."""
+        if self.words is None:
+            return False
+        return self.total <= DENSE_FROM * len(self.words) * steps * self.features
+
+    def recomputes(self, steps: int) -> bool:
+        """Return whether the backward pass computes the membranes of the layer again."""
+        if self.words is None or not self.is_sparse(steps):
+            return False
+        return self.total <= RECOMPUTE_UP_TO * len(self.words) * steps
+
+    def to_dense(self, dtype: torch.dtype) -> Tensor:
+        """Return the input as ``[T or 1, B, F]``, without the scale."""
+        if self.dense is not None:
+            return self.dense
+        assert self.words is not None
+        return events.unpack(self.words, self.features, dtype)
+
+
+def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
+    """Return a network's input ``[T, B, F]`` as packed spikes if it is 0 and 1, else dense."""
+    packed = None if is_constant(spikes) else events.pack(spikes)
+    if packed is None:
+        return dense_input(spikes, dtype)
+    return packed_input(spikes.shape[2], *packed)
+
+
+def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
+    """Return packed spikes as an input."""
+    return LayerInput(features, words, counts, int(counts.sum()))
+
+
+def dropped_input(features: int, words: Tensor, kept: Tensor, probability: float) -> LayerInput:
+    """Return the packed spikes that dropout has kept as an input."""
+    words = words & kept
+    dropped = packed_input(features, words, events.count(words))
+    return dropped._replace(kept=kept, scale=1 / (1 - probability))
+
+
+def dense_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
+    """Return numbers ``[T, B, F]`` as an input; one timestep when they are constant in time."""
+    dense = spikes[:1] if is_constant(spikes) else spikes
+    return LayerInput(spikes.shape[2], dense=dense.to(dtype))

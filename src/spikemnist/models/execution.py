@@ -1,0 +1,241 @@
+"""Who runs the layers: the engine, the reference in plain torch, or snnTorch timestep by timestep.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist import ops
+from spikemnist.models.neuron import is_hooked, own_membranes, step_neurons, step_once
+from spikemnist.models.spiking_layer import drop_out
+from spikemnist.ops.layer import LayerOutput, count_spikes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.models.spiking_layer import SpikingLayer
+    from spikemnist.ops.layer import LayerParams
+
+State = list["Tensor | None"]
+"""A membrane ``[B, ...]`` for each layer to start from; None for rest."""
+
+
+def obstacle(layers: Sequence[SpikingLayer], hooked: Collection[nn.Module]) -> str | None:
+    """Return why the engine cannot run layers of which some modules have hooks, or None."""
+    for layer in layers:
+        if not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad)):
+            return f"its kernels do not know the surrogate of {layer.path}"
+        for path, module in _called(layer, "reference") if hooked else ():
+            if module in hooked:
+                return f"{path} has hooks or a forward of its own, which its kernels do not call"
+    return None
+
+
+def check_hooks(
+    model: nn.Module,
+    layers: Sequence[SpikingLayer],
+    hooked: Collection[nn.Module],
+    backend: str,
+) -> None:
+    """Raise a `ValueError` where hooks would never fire: on a module that nobody calls."""
+    called = {module for layer in layers for _, module in _called(layer, backend)}
+    for name, module in model.named_modules():
+        if module in hooked and module not in called:
+            raise ValueError(
+                f"{name} ({type(module).__name__}) has hooks or a forward of its own, and "
+                f"backend={backend!r} does not call it: put them on the modules inside of it"
+            )
+
+
+def _called(layer: SpikingLayer, backend: str) -> list[tuple[str, nn.Module]]:
+    """Return the modules of a layer that a backend calls, with their places."""
+    modules = [*layer.modules, (layer.path, layer.leaky)]
+    if backend == "reference" and layer.owner is not None:
+        modules.append((layer.path.rpartition(".")[0], layer.owner))
+    return modules
+
+
+def run(
+    layers: Sequence[SpikingLayer],
+    spikes: Tensor,
+    *,
+    dtype: torch.dtype,
+    backend: str,
+    record: str,
+    state: Sequence[Tensor] | None,
+) -> list[LayerOutput]:
+    """Run layers over all timesteps, each on the spikes of the one before.
+
+    Parameters
+    ----------
+    layers : sequence of SpikingLayer
+        At least one.
+    spikes : torch.Tensor
+        ``[T, B, ...]``.
+    dtype : torch.dtype
+        That of the parameters.
+    backend : str
+        ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
+    record : str
+        ``"output"`` or ``"all"``.
+    state : sequence of torch.Tensor or None
+        Membranes ``[B, ...]`` to start from, one for each layer; at rest when None.
+
+    Returns
+    -------
+    list of LayerOutput
+        Neurons have the shape of their current.
+    """
+    if backend == "snntorch":
+        return _step(layers, spikes, dtype, state)
+    initial: State = [None] * len(layers) if state is None else list(state)
+    outputs: list[LayerOutput] = []
+    if backend == "reference":
+        for layer, membrane in zip(layers, initial, strict=True):
+            outputs.append(_run_reference(layer, spikes, membrane, dtype))
+            spikes = _there(outputs[-1].spikes)
+        return outputs
+    # Loads the compiler, which the package alone must not.
+    from spikemnist import engine
+
+    final = state is not None
+    for group in _groups(layers):
+        first, membranes = group[0], initial[len(outputs) :][: len(group)]
+        if first.linear is None:
+            last = len(outputs) == len(layers) - 1
+            wanted = record if record == "all" or last else "spikes"
+            current = first.current(spikes, dtype, engine.convolve)
+            outputs.append(_run_pixels(first, current, len(spikes), membranes[0], dtype, wanted))
+        else:
+            signal, params = _dense(group, spikes, membranes, dtype)
+            outputs += engine.run(params, signal, record=record, final=final)
+        spikes = _there(outputs[-1].spikes) if len(outputs) < len(layers) else spikes
+    return outputs
+
+
+def _groups(layers: Sequence[SpikingLayer]) -> list[list[SpikingLayer]]:
+    """Put each layer that takes packed spikes behind the one that sends them."""
+    groups: list[list[SpikingLayer]] = []
+    for layer in layers:
+        sent = groups and groups[-1][0].linear is not None
+        if sent and layer.linear is not None and layer.dropout < 1:
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
+
+
+def _dense(
+    group: Sequence[SpikingLayer], spikes: Tensor, initial: State, dtype: torch.dtype
+) -> tuple[Tensor, list[LayerParams]]:
+    """Return the input ``[T, B, F]`` of a group of dense layers, and their parameters.
+
+    The first one has no weights left where dropout has made its input no spikes: its input is then
+    the current.
+    """
+    first, shape = group[0], tuple(spikes.shape[2:])
+    linears = [layer.linear for layer in group]
+    if first.dropout:
+        linears[0] = None
+        current = first.current(spikes, dtype)
+        spikes = current.expand(len(spikes), *current.shape[1:])
+    params = []
+    for layer, linear, membrane in zip(group, linears, initial, strict=True):
+        shape = layer.shape_behind(shape)
+        layer.check_state(membrane, (spikes.shape[1], *shape))
+        dropout = layer.dropout if layer is not first else 0.0
+        params.append(layer.params(shape, dtype, membrane, linear=linear, dropout=dropout))
+    return spikes.flatten(2), params
+
+
+def _run_pixels(
+    layer: SpikingLayer,
+    current: Tensor,
+    steps: int,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+    record: str,
+) -> LayerOutput:
+    """Run the neurons behind a convolution on the engine, its pooling included."""
+    from spikemnist import engine
+
+    size, shape = layer.window, tuple(current.shape[2:])
+    if len(shape) != 3:  # pixels without channels; or what is no picture, as channels of one pixel
+        current = current.unsqueeze(2) if size > 1 else current.flatten(2)[..., None, None]
+    if size > 1:
+        shape = (*shape[:-2], *(side // size for side in shape[-2:]))
+    layer.check_state(initial, (current.shape[1], *shape))
+    params = layer.params(shape, dtype, initial, pool=size)
+    final = initial is not None
+    (output,) = engine.run([params], current, num_steps=steps, record=record, final=final)
+    fired, membrane, last = (
+        None if tensor is None else tensor.reshape(*tensor.shape[:leading], *shape)
+        for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))
+    )
+    return LayerOutput(fired, membrane, output.counts, last, shape)
+
+
+def _run_reference(
+    layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype
+) -> LayerOutput:
+    """Run one layer in plain torch, and call its modules, so that their hooks fire."""
+    if layer.owner is not None and is_hooked(layer.owner):
+        neurons = layer.shape_behind(spikes.shape[2:])
+        layer.check_state(initial, (spikes.shape[1], *neurons))
+        layer.params(neurons, dtype, initial)  # raises where they do not fit
+        fired, membrane = layer.owner(drop_out(spikes.flatten(2), layer.dropout), initial)
+        return _output(fired, membrane)
+    current = layer.current(spikes, dtype)
+    shape = current.shape[2:]
+    layer.check_state(initial, current.shape[1:])
+    current = current.expand(len(spikes), *current.shape[1:])
+    if is_hooked(layer.leaky):
+        return _output(*step_neurons(layer.leaky, current, initial))
+    params = layer.params(shape, current.dtype, initial)
+    fired, membrane = ops.leaky(
+        current.flatten(2),
+        params.beta,
+        params.threshold,
+        reset_mechanism=params.reset_mechanism,
+        spike_grad=params.spike_grad,
+        initial=params.initial,
+    )
+    whole = (*current.shape[:2], *shape)
+    return _output(fired.reshape(whole), membrane.reshape(whole))
+
+
+def _step(
+    layers: Sequence[SpikingLayer],
+    spikes: Tensor,
+    dtype: torch.dtype,
+    state: Sequence[Tensor] | None,
+) -> list[LayerOutput]:
+    """Step the modules themselves, one timestep after the other: the oracle."""
+    steps: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
+    with own_membranes([layer.leaky for layer in layers]):
+        for index, layer in enumerate(layers):
+            # snnTorch starts a membrane of another shape than the current at rest.
+            layer.leaky.mem = spikes.new_empty(0) if state is None else state[index]
+        for step in spikes:
+            signal = step.to(dtype)
+            for layer, done in zip(layers, steps, strict=True):
+                current = layer(signal)
+                layer.check_state(None if state is None else layer.leaky.mem, current.shape)
+                signal, membrane = step_once(layer.leaky, current)
+                done.append((signal, membrane))
+    return [_output(*map(torch.stack, zip(*done, strict=True))) for done in steps]
+
+
+def _output(fired: Tensor, membrane: Tensor) -> LayerOutput:
+    return LayerOutput(fired, membrane, count_spikes(fired), membrane[-1], tuple(fired.shape[2:]))
+
+
+def _there(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None, "the spikes of every layer but those inside a group are recorded"
+    return tensor

@@ -1,0 +1,237 @@
+"""A network of leaky neurons that runs all timesteps at once and records what its layers did.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from spikemnist import ops
+from spikemnist._tensors import check_tensor
+from spikemnist.models import execution
+from spikemnist.models.finite import finite_backend
+from spikemnist.models.inputs import on_device_of
+from spikemnist.models.neuron import is_hooked
+from spikemnist.models.readout import ReadoutName, check_readout, scores
+from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.spiking_layer import neuron_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from spikemnist.models.spiking_layer import SpikingLayer
+    from spikemnist.ops.layer import LayerOutput
+
+
+class SpikingNetwork(nn.Module):
+    """The base of `LeakyMLP`, `LeakyConvNet` and what `accelerate` returns.
+
+    Its subclasses differ in how they are built, not in how they run: each lists its layers.
+
+    Attributes
+    ----------
+    readout : str
+        How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
+    backend : str
+        How the T steps are run: see `spikemnist.ops.select_backend`.
+    """
+
+    def __init__(self, *, readout: ReadoutName, backend: ops.Backend) -> None:
+        super().__init__()
+        check_readout(readout)
+        ops.select_backend(backend)
+        self.readout = readout
+        self.backend = backend
+
+    def spiking_layers(self) -> list[SpikingLayer]:
+        """List the layers: modules without memory, and the neurons behind them.
+
+        Returns
+        -------
+        list of SpikingLayer
+            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+        """
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of neurons of each layer, by the name that `Record` gives it."""
+        return _sizes(self._shapes(()))
+
+    def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
+        """Return membranes at rest.
+
+        Given to a call as ``state``, they make it hand back the membranes that it ended with.
+
+        Parameters
+        ----------
+        batch_size : int
+            ``B``.
+        sample_shape : int
+            Shape of one sample at one timestep, such as ``1, 28, 28``; may be left out where the
+            network knows it.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Zeros, one tensor for each layer: ``[B, C, H, W]`` behind a convolution, ``[B, N]`` of
+            dense layers.
+
+        Raises
+        ------
+        ValueError
+            When the shape is needed and left out.
+        """
+        like = self._like()
+        return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
+
+    def forward(
+        self,
+        spikes: Tensor,
+        *,
+        record: Literal["output", "all"] = "output",
+        state: Sequence[Tensor] | None = None,
+    ) -> Record:
+        """Run the network over all timesteps.
+
+        Parameters
+        ----------
+        spikes : torch.Tensor
+            ``[T, B, ...]`` with the input of the first layer for each sample and timestep, any
+            dtype, on any device: they are moved to that of the weights.
+        record : str, default "output"
+            ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
+        state : sequence of torch.Tensor, default None
+            Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
+            Nothing is remembered between calls otherwise.
+
+        Returns
+        -------
+        Record
+            Its scores are ``[B, C]``.
+
+        Raises
+        ------
+        TypeError
+            When the input is no tensor.
+        ValueError
+            When the input or the state does not fit the network; when ``backend="event_driven"``
+            cannot serve, as for a module with hooks; for a parameter that is infinite or not a
+            number, outside of training with that backend; and when ``backend="snntorch"`` would
+            train batch normalisation one timestep after the other.
+        """
+        if record not in ("output", "all"):
+            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        spikes = self._check_input(spikes)
+        layers, like = self.spiking_layers(), self._like()
+        if state is not None and len(state) != len(layers):
+            raise ValueError(
+                f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
+            )
+        spikes = on_device_of(like, spikes)
+        if state is not None:
+            state = [on_device_of(like, membrane) for membrane in state]
+        backend = self._select_backend(layers, spikes, like)
+        outputs = execution.run(
+            layers, spikes, dtype=like.dtype, backend=backend, record=record, state=state
+        )
+        fired, membrane = outputs[-1].spikes, outputs[-1].membrane
+        assert fired is not None
+        assert membrane is not None
+        if fired.dim() > 3:
+            raise ValueError(
+                f"the last neurons, {layers[-1].path}, have the shape {tuple(fired.shape[2:])}, "
+                "and scores need one neuron for each class: put nn.Flatten() before them"
+            )
+        sizes = _sizes([output.shape for output in outputs])
+        return Record(
+            spikes=fired,
+            membrane=membrane,
+            scores=scores(self.readout, fired, membrane),
+            spike_counts=torch.stack([output.counts for output in outputs]),
+            readout=self.readout,
+            backend=backend,
+            sizes=sizes,
+            layers=_layer_records(sizes, layers, outputs) if record == "all" else (),
+            input=spikes if record == "all" else None,
+            state=None if state is None else tuple(_there(each.final) for each in outputs),
+        )
+
+    def _check_input(self, spikes: Tensor) -> Tensor:
+        """Return the input as the first layer takes it, or raise an error."""
+        check_tensor(spikes, "spikes", "[T, B, ...]")
+        if spikes.dim() < 3 or len(spikes) < 1:
+            raise ValueError(
+                f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"
+            )
+        return spikes
+
+    def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
+        """Return the backend that runs these layers."""
+        backend = ops.select_backend(self.backend, spikes, like)
+        hooked = [each for each in self.modules() if each is not self and is_hooked(each)]
+        if backend == "event_driven":
+            reason = execution.obstacle(layers, hooked)
+            if reason and self.backend == "event_driven":
+                raise ValueError(
+                    f"backend='event_driven' cannot run this network: {reason}. "
+                    "Use backend='auto' or 'reference'"
+                )
+            backend = "reference" if reason else backend
+        if hooked:
+            execution.check_hooks(self, layers, hooked, backend)
+        if not (self.training and torch.is_grad_enabled()):
+            places = chain(*((*layer.modules, (layer.path, layer.leaky)) for layer in layers))
+            return finite_backend(self.backend, backend, places)
+        normalised = any(
+            isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+            for layer in layers
+            for _, module in layer.modules
+        )
+        if backend == "snntorch" and normalised:
+            raise ValueError(
+                "backend='snntorch' would normalise each timestep by itself, and this network "
+                "normalises all of them together: train it with backend='auto'"
+            )
+        return backend
+
+    def _like(self) -> Tensor:
+        """Return a tensor of the dtype and on the device that the network computes with."""
+        # A snntorch.Leaky has a floating buffer in any case, its membrane.
+        tensors = chain(self.parameters(), self.buffers())
+        return next(tensor for tensor in tensors if tensor.is_floating_point())
+
+    def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the shape of the neurons of each layer; ``()`` is that which is known."""
+        return neuron_shapes(self.spiking_layers(), sample_shape, self._like())
+
+
+def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+    names = [*(f"hidden {i + 1}" for i in range(len(shapes) - 1)), "output"]
+    return {name: math.prod(shape) for name, shape in zip(names, shapes, strict=True)}
+
+
+def _layer_records(
+    names: Sequence[str] | dict[str, int],
+    layers: Sequence[SpikingLayer],
+    outputs: Sequence[LayerOutput],
+) -> tuple[LayerRecord, ...]:
+    return tuple(
+        LayerRecord(
+            name, _there(output.spikes), _there(output.membrane), layer.leaky.threshold.detach()
+        )
+        for name, layer, output in zip(names, layers, outputs, strict=True)
+    )
+
+
+def _there(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor

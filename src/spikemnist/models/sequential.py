@@ -1,0 +1,145 @@
+"""Read an `nn.Sequential` as spiking layers, and refuse by its place what cannot be run.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import snntorch
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from spikemnist.models.spiking_layer import MEMORYLESS, SpikingLayer, has_resets, reset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TypeGuard
+
+    from spikemnist.models.spiking_layer import Module
+
+_KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def read_layers(network: nn.Module) -> list[SpikingLayer]:
+    """Split a network behind each of its `snntorch.Leaky`.
+
+    Parameters
+    ----------
+    network : torch.nn.Sequential
+        Modules of the kinds in `MEMORYLESS` and `snntorch.Leaky`.
+
+    Raises
+    ------
+    TypeError
+        For a module that cannot be run, with its place in the network.
+    ValueError
+        For one with an option that cannot, and for a network that does not end in neurons.
+    """
+    if not _is(network, nn.Sequential):
+        raise TypeError(
+            f"accelerate takes an nn.Sequential; got {type(network).__name__}. Put its modules "
+            "into an nn.Sequential, in the order in which its forward calls them"
+        )
+    layers: list[SpikingLayer] = []
+    before: list[Module] = []
+    for path, module in _flat(network, "network"):
+        if type_before_parametrizations(module) is snntorch.Leaky:
+            _check_neuron(path, module)
+            _check_new(path, module, layers)
+            layers.append(SpikingLayer(path, module, tuple(before)))
+            before = []
+        else:
+            _check_memoryless(path, module)
+            before.append((path, module))
+    if before:
+        path, module = before[0]
+        raise ValueError(
+            f"{path} is {type(module).__name__} behind the last snntorch.Leaky: the network must "
+            "end in the neurons whose spikes and membranes are its output"
+        )
+    if not layers:
+        raise ValueError("the network has no snntorch.Leaky, so there is no time to run it over")
+    return layers
+
+
+def _flat(sequential: nn.Sequential, path: str) -> Iterator[Module]:
+    """Yield the modules of nested `torch.nn.Sequential`, in order."""
+    # Not named_children, which leaves out a module that comes a second time.
+    for name, module in zip(sequential._modules, sequential, strict=True):
+        place = f"{path}{_step(name)}"
+        if _is(module, nn.Sequential):
+            yield from _flat(module, place)
+        else:
+            yield place, module
+
+
+def _step(name: str) -> str:
+    return f"[{name}]" if name.isdecimal() else f".{name}"
+
+
+def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
+    """Return whether a module does what one of the classes does; a subclass may do otherwise."""
+    return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
+
+
+def _check_memoryless(path: str, module: nn.Module) -> None:
+    kind = type(module).__name__
+    if isinstance(module, LazyModuleMixin):
+        raise ValueError(
+            f"{path} is {kind}, which has no weights yet: call the network once before"
+        )
+    if not _is(module, *MEMORYLESS):
+        raise TypeError(f"{path} is {kind}, and accelerate runs {_KNOWN}. {_advice(module)}")
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(
+            f"{path} flattens dimensions {module.start_dim} to {module.end_dim}, and accelerate "
+            "runs nn.Flatten(1, -1), all but the batch"
+        )
+    if getattr(module, "return_indices", False):
+        raise ValueError(f"{path} is {kind} with return_indices=True: make it without")
+
+
+def _advice(module: nn.Module) -> str:
+    if isinstance(module, snntorch.SpikingNeuron):
+        return "Use snntorch.Leaky, or step this network with snnTorch"
+    return "Make the network without it, or step it with snnTorch"
+
+
+def _check_neuron(path: str, leaky: Any) -> None:
+    """Refuse the options that give a neuron other dynamics than `spikemnist.ops.leaky` has."""
+    factor = leaky.graded_spikes_factor
+    known = not factor.is_meta and not torch.compiler.is_compiling()
+    refused = {
+        "inhibition=True": leaky.inhibition,
+        "state_quant": leaky.state_quant,
+        "learn_graded_spikes_factor=True": isinstance(factor, nn.Parameter),
+        "graded_spikes_factor other than 1": known and bool((factor != 1).any()),
+        "reset_delay=False": not leaky.reset_delay,
+        "a state_function of its own": has_resets() and reset_of(leaky) is None,
+    }
+    for option, given in refused.items():
+        if given:
+            raise ValueError(
+                f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run: make it "
+                "without, or step the network with snnTorch"
+            )
+    if has_resets() and leaky.reset_mechanism != reset_of(leaky):
+        raise ValueError(
+            f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
+            f"{reset_of(leaky)!r}, which snnTorch goes on with: make a new snntorch.Leaky"
+        )
+
+
+def _check_new(path: str, leaky: snntorch.Leaky, layers: Sequence[SpikingLayer]) -> None:
+    for layer in layers:
+        if layer.leaky is leaky:
+            raise ValueError(
+                f"{path} and {layer.path} are the same snntorch.Leaky, whose membrane snnTorch "
+                "would share between them: make one for each place"
+            )

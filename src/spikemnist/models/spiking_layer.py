@@ -1,0 +1,310 @@
+"""A layer of a network: modules without memory, and the leaky neurons behind them.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import snntorch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from spikemnist import ops
+from spikemnist.models.neuron import is_hooked
+from spikemnist.ops.dynamics import is_constant
+from spikemnist.ops.layer import LARGEST_WINDOW, LayerParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from spikemnist.models.neuron import LeakyLayer
+
+PASSED_BY = (nn.Flatten, nn.Identity, nn.Dropout)
+"""Modules that packed spikes can pass on their way to a `torch.nn.Linear`."""
+
+MEMORYLESS = (
+    *PASSED_BY,
+    nn.Linear,
+    nn.Conv2d,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveAvgPool2d,
+)
+"""Modules that a timestep passes through without leaving a trace for the next one."""
+
+RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
+"""snnTorch's names of the functions that perform a reset."""
+
+Module = tuple[str, nn.Module]
+"""A module and its place in the network, such as ``network[3]``."""
+
+
+@dataclass(frozen=True, eq=False)  # the compiler of torch 2.7 hashes one half made
+class SpikingLayer:
+    """Modules without memory, and the leaky neurons that integrate their output.
+
+    Attributes
+    ----------
+    path : str
+        Place of the neurons in the network.
+    leaky : snntorch.Leaky
+        The neurons.
+    modules : tuple of (str, torch.nn.Module)
+        The modules before them, in order, with their places.
+    owner : LeakyLayer, default None
+        A module that holds both, whose hooks fire when the reference backend calls it.
+    """
+
+    path: str
+    leaky: snntorch.Leaky
+    modules: tuple[Module, ...]
+    owner: LeakyLayer | None = None
+
+    @property
+    def linear(self) -> nn.Linear | None:
+        """The `torch.nn.Linear`, if no other module computes, so that packed spikes reach it."""
+        if not self.modules:
+            return None
+        *before, last = (module for _, module in self.modules)
+        if not isinstance(last, nn.Linear) or not all(isinstance(m, PASSED_BY) for m in before):
+            return None
+        return last
+
+    @property
+    def window(self) -> int:
+        """Side of the windows of a last maximum pooling that the engine can do; else 1.
+
+        Windows that overlap, or are padded, are left to torch.
+        """
+        last = self.modules[-1][1] if self.modules else None
+        if not isinstance(last, nn.MaxPool2d) or last.ceil_mode:
+            return 1
+        sizes = {*_pair(last.kernel_size), *_pair(last.stride)}
+        plain = _pair(last.padding) == (0, 0) and _pair(last.dilation) == (1, 1)
+        fits = len(sizes) == 1 and plain and max(sizes) <= LARGEST_WINDOW
+        return sizes.pop() if fits else 1
+
+    @property
+    def dropout(self) -> float:
+        """Probability with which an input is dropped now: 0 unless training."""
+        active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]
+        return 1 - math.prod([1 - p for p in active])
+
+    @property
+    def is_random(self) -> bool:
+        """Whether some dropout of the layer is active now."""
+        return any(isinstance(m, nn.Dropout) and m.p and m.training for _, m in self.modules)
+
+    @property
+    def _entrance(self) -> list[nn.Module]:
+        """The modules before the first one that changes numbers, dropout aside."""
+        modules = (module for _, module in self.modules)
+        return list(itertools.takewhile(lambda m: isinstance(m, PASSED_BY), modules))
+
+    @property
+    def reset_mechanism(self) -> str:
+        """The reset that snnTorch performs, which it takes from the name once and for all."""
+        return reset_of(self.leaky) or str(self.leaky.reset_mechanism)
+
+    def __call__(self, signal: Tensor, *, drop: bool = True) -> Tensor:
+        """Return the current ``[B, ...]`` that a signal ``[B, ...]`` drives the neurons with."""
+        return self._pass(signal, self.modules, drop=drop)
+
+    def current(
+        self,
+        signal: Tensor,
+        dtype: torch.dtype,
+        convolve: Callable[..., Tensor] | None = None,
+    ) -> Tensor:
+        """Return the current of all timesteps, folded into the batch on the way, ``[T, B, ...]``.
+
+        The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
+        unless dropout makes the timesteps differ. With ``convolve``, the engine's convolution, the
+        pooling that `window` tells of is left to do as well.
+        """
+        constant = is_constant(signal) and not self.is_random
+        steps = signal[:1] if constant else signal
+        folded = steps.flatten(0, 1).to(dtype)
+        modules = self.modules
+        if convolve is not None:
+            modules = modules if self.window == 1 else modules[:-1]
+            if folded.dim() == 4:  # as the engine's convolution and pooling are fastest
+                folded = folded.to(memory_format=torch.channels_last)
+        if self.dropout:  # of the entrance, with one mask
+            folded = drop_out(folded, self.dropout)
+            count = len(self._entrance)
+            kept = [each for each in modules[:count] if not isinstance(each[1], nn.Dropout)]
+            modules = (*kept, *modules[count:])
+        current = self._pass(folded, modules, convolve=convolve)
+        return current.reshape(*steps.shape[:2], *current.shape[1:])
+
+    def _pass(
+        self,
+        signal: Tensor,
+        modules: Sequence[Module],
+        *,
+        drop: bool = True,
+        convolve: Callable[..., Tensor] | None = None,
+    ) -> Tensor:
+        for path, module in modules:
+            check_input(path, module, signal.shape[1:])
+            if isinstance(module, nn.Dropout) and not is_hooked(module):
+                # Never in place, whatever the module says: the signal belongs to somebody else.
+                signal = drop_out(signal, module.p if module.training and drop else 0.0)
+            elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
+                signal = convolve(signal, module.weight, module.bias, module.stride, module.padding)
+            else:  # layers of one network may differ in their dtype
+                weight = getattr(module, "weight", None)
+                signal = module(signal if weight is None else signal.to(weight.dtype))
+        return signal
+
+    def params(
+        self,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        initial: Tensor | None,
+        *,
+        linear: nn.Linear | None = None,
+        dropout: float = 0.0,
+        pool: int | None = None,
+    ) -> LayerParams:
+        """Return the parameters for neurons of a ``shape``, that of one sample."""
+        return LayerParams(
+            weight=None if linear is None else linear.weight,
+            bias=None if linear is None else linear.bias,
+            beta=self._for_neurons("beta", shape, dtype),
+            threshold=self._for_neurons("threshold", shape, dtype),
+            reset_mechanism=self.reset_mechanism,
+            spike_grad=ops.get_surrogate(self.leaky.spike_grad),
+            initial=None if initial is None else initial.flatten(1).to(dtype),
+            dropout=dropout,
+            pool=pool,
+        )
+
+    def _for_neurons(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return a parameter of the neurons as a scalar, or for each of them, ``[N]``."""
+        value: Tensor = getattr(self.leaky, name).to(dtype)
+        if not value.dim() or value.shape == tuple(shape[-1:]) == tuple(shape):
+            return value
+        try:
+            return value.broadcast_to((1, *shape)).flatten()
+        except RuntimeError:
+            raise ValueError(
+                f"{name} of {self.path} must be a number or broadcast against its neurons, "
+                f"{tuple(shape)}; got shape {tuple(value.shape)}"
+            ) from None
+
+    def check_state(self, membrane: Tensor | None, shape: Sequence[int]) -> None:
+        """Raise a `ValueError` unless an initial membrane has the shape ``[B, ...]``."""
+        if membrane is not None and membrane.shape != tuple(shape):
+            raise ValueError(
+                f"the state of {self.path} must have the shape {tuple(shape)}; "
+                f"got {tuple(membrane.shape)}"
+            )
+
+    def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the neurons of a layer that has `linear`; raise unless it fits."""
+        if any(isinstance(module, nn.Flatten) for _, module in self.modules):
+            shape = (math.prod(shape),)
+        path, _ = self.modules[-1]
+        assert self.linear is not None
+        check_input(path, self.linear, shape)
+        return (len(self.linear.weight),)
+
+
+def neuron_shapes(
+    layers: Sequence[SpikingLayer], sample_shape: Sequence[int], like: Tensor
+) -> list[tuple[int, ...]]:
+    """Return the shape of the neurons of each layer, for one sample at one timestep.
+
+    ``like`` is a tensor of the dtype and on the device of the parameters.
+    """
+    shapes = []
+    signal = like.new_zeros(1, *sample_shape)
+    training = [m for layer in layers for _, m in layer.modules if m.training]
+    with torch.no_grad():
+        for module in training:  # else batch normalisation would learn from zeros
+            module.training = False
+        try:
+            for layer in layers:
+                signal = layer(signal, drop=False)
+                shapes.append(tuple(signal.shape[1:]))
+        finally:
+            for module in training:
+                module.training = True
+    return shapes
+
+
+def drop_out(signal: Tensor, probability: float) -> Tensor:
+    """Apply dropout with the mask that `torch.nn.Dropout` draws for a contiguous tensor.
+
+    Torch draws it in the order of memory, which differs between backends where there are channels.
+    """
+    if not probability or signal.is_contiguous():
+        return functional.dropout(signal, probability)
+    kept = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
+    return signal * functional.dropout(kept, probability)
+
+
+def has_resets() -> bool:
+    """Return whether this snnTorch has the functions in `RESETS`."""
+    return all(hasattr(snntorch.Leaky, name) for name in RESETS)
+
+
+def reset_of(leaky: Any) -> str | None:
+    """Return the reset that a neuron performs, or None when it is none of snnTorch's."""
+    function = getattr(leaky.state_function, "__func__", None)
+    for name, mechanism in RESETS.items():
+        if function is not None and function is getattr(snntorch.Leaky, name, None):
+            return mechanism
+    return None
+
+
+def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
+    """Refuse a sample that a module would take for something else, or not at all."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        _check_bias(path, module)
+    if isinstance(module, nn.Linear) and tuple(shape) != (module.weight.shape[1],):
+        raise ValueError(
+            f"{path} takes {module.weight.shape[1]} features of each sample at each timestep; got "
+            f"shape {tuple(shape)}" + (": put nn.Flatten() before it" if len(shape) > 1 else "")
+        )
+    if isinstance(module, nn.Conv2d) and len(shape) != 3:
+        raise ValueError(
+            f"{path} takes spikes [T, B, C, H, W]; a timestep of a sample has the shape "
+            f"{tuple(shape)} instead of [C, H, W]"
+        )
+    if isinstance(module, nn.Conv2d) and shape[0] != module.groups * module.weight.shape[1]:
+        raise ValueError(
+            f"{path} takes {module.groups * module.weight.shape[1]} channels; a timestep of a "
+            f"sample has the shape {tuple(shape)}, [C, H, W]"
+        )
+
+
+def _check_bias(path: str, module: nn.Linear | nn.Conv2d) -> None:
+    expected = module.weight.shape[:1]
+    if module.bias is not None and module.bias.shape != expected:
+        raise ValueError(
+            f"bias of {path} must have the shape {tuple(expected)}; got {tuple(module.bias.shape)}"
+        )
+
+
+def _is_plain(module: nn.Conv2d) -> bool:
+    """Return whether the engine's convolution knows all options of a module."""
+    known = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
+    return known and not isinstance(module.padding, str)
+
+
+def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:
+    return (sizes, sizes) if isinstance(sizes, int) else sizes
