@@ -63,7 +63,9 @@ def discarded() -> Iterator[list[Any]]:
     yield found
     sys.unraisablehook = former
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert found == []
+    # Ctrl-C between the opening of a file and its `with` leaves it to the collector, which closes
+    # it and warns; a program does not show that warning.
+    assert [each for each in found if not issubclass(each.exc_type, ResourceWarning)] == []
 
 
 def images(count: int) -> Any:
