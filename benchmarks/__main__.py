@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import (
+    candidates,
     commands,
-    contestants,
     convolution,
     growth,
     layer,
@@ -32,9 +32,10 @@ from benchmarks import (
     training,
     tutorial,
 )
+from benchmarks.machine import describe_machine
 from benchmarks.plan import QUICK, Plan
+from benchmarks.workload import CODES
 from spikemnist._atomic import write_atomically
-from spikemnist.benchmark import CODES, describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -84,14 +85,14 @@ def run(
     file
         Where to write after each measurement what there is, so that nothing is lost.
     """
-    tell(f"everyone: {', '.join(contestants.names())}; {torch.get_num_threads()} threads")
+    tell(f"candidates: {', '.join(candidates.names())}; {torch.get_num_threads()} threads")
     nothing = dict.fromkeys((*SECTIONS, COMMANDS, "growth"), ())
     results: dict[str, Any] = {**nothing, **earlier, "runs": dict(earlier.get("runs", {}))}
     for section in sections:
         if section == COMMANDS:
             measure_commands(plan, results, file)
             continue
-        machine = describe_machine(contestants.PACKAGES)
+        machine = describe_machine()
         results["runs"][section] = {"machine": machine, "plan": asdict(plan)}
         results[section] = []
         for measure, item in work(plan, section):
@@ -177,9 +178,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     everything = (*SECTIONS, COMMANDS)
     add("--sections", nargs="+", choices=everything, default=SECTIONS, help="what to measure")
     add("--codes", nargs="+", choices=CODES, default=CODES, help="in which codes")
-    add("--repeats", type=int, help="timed calls of each stage of each contestant")
-    add("--budget", type=float, help="seconds for a stage of all contestants together")
-    add("--threads", type=int, help="of torch, and of everyone who follows it")
+    add("--repeats", type=int, help="timed calls of each stage of each candidate")
+    add("--budget", type=float, help="seconds for a stage of all candidates together")
+    add("--threads", type=int, help="of torch, and of every candidate that follows it")
     add("--commands", nargs="+", metavar="COMMAND", help="of the section commands")
     add("--seeds", nargs="+", type=int, metavar="SEED", help="that each of them gets")
     add("--draw", action="store_true", help=f"measure nothing, draw {JSON} of the folder anew")

@@ -16,9 +16,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import contestants
+from benchmarks.machine import describe_machine
 from benchmarks.report import NOTHING, machine, table
-from spikemnist.benchmark import describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +57,7 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
     whole = f"{command} --seed {seed}"
     # Windows takes a command as it is, and its paths would lose their backslashes here.
     words = whole if sys.platform == "win32" else shlex.split(whole)
-    machine = describe_machine(contestants.PACKAGES)
+    machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The convolutional network of snnTorch's tutorial 6, 12C5-P2-64C5-P2-10, run by everyone.
+"""The convolutional network of snnTorch's tutorial 6, 12C5-P2-64C5-P2-10, run by all candidates.
 
 https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html, here with 8 timesteps and
 batches of 64 digits. SpikingJelly takes part where it is installed, with whole sequences.
@@ -15,19 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmarks import contestants
-from benchmarks.peers.dynamics import ExplicitLoop
-from spikemnist.benchmark import (
-    BETA,
-    STAGES,
-    Oracle,
-    TorchContestant,
-    Workload,
-    compare,
-    network_jobs,
-    our_backends,
-)
-from spikemnist.benchmark.networks import plain_leaky, snntorch_spikes
+from benchmarks.candidates import STAGES, TorchCandidate, our_backends, plain_leaky
+from benchmarks.comparison import compare, network_jobs
+from benchmarks.oracle import Oracle
+from benchmarks.peers import installed
+from benchmarks.peers.explicit_loop import ExplicitLoop
+from benchmarks.workload import BETA, Workload
+from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.data import load_digits
 from spikemnist.models import LeakyConvNet
 from spikemnist.ops.dynamics import is_constant
@@ -38,17 +32,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmarks.oracle import CheckResult
     from benchmarks.peers.layerwise import Keep, Layerwise
     from benchmarks.plan import Plan
-    from spikemnist.benchmark import Batch
-    from spikemnist.benchmark.oracle import Verdict
+    from benchmarks.workload import Batch
 
 LAYERS = "12C5-P2-64C5-P2-10"
 TRAINED_ON = 1280
 
 
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
-    """Compare everyone with snnTorch's loop, then time each stage of those that passed.
+    """Compare the candidates with snnTorch's loop, then time each stage of those that passed.
 
     Returns
     -------
@@ -56,19 +50,19 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
         In plain values: the workload, and what `compare` returns.
     """
     weights, batch = trained_weights(workload), workload.load()
-    everyone: list[Convolutional] = [Ours(weights, workload, name) for name in our_backends()]
-    everyone += [Stepped(weights, workload), *peers(weights, workload)]
-    verdicts = check_all(everyone, weights, workload, batch)
+    candidates: list[Convolutional] = [Ours(weights, workload, name) for name in our_backends()]
+    candidates += [Stepped(weights, workload), *peers(weights, workload)]
+    checks = check_all(candidates, weights, workload, batch)
     torch.manual_seed(0)  # of the peers' encoders, which draw from the global generator
     found = compare(
-        everyone,
-        verdicts,
-        lambda contestant: network_jobs(contestant, batch),
+        candidates,
+        checks,
+        lambda candidate: network_jobs(candidate, batch),
         STAGES,
         repeats=plan.repeats,
         budget=plan.budget,
     )
-    return {**asdict(workload), "layers": LAYERS, "contestants": found}
+    return {**asdict(workload), "layers": LAYERS, "candidates": found}
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,7 +104,7 @@ def as_images(signal: Tensor) -> Tensor:
     return signal.reshape(*signal.shape[:-1], 1, 28, 28)
 
 
-class Convolutional(TorchContestant):
+class Convolutional(TorchCandidate):
     """What the ways to run the network have in common.
 
     Parameters
@@ -127,13 +121,13 @@ class Convolutional(TorchContestant):
         super().__init__(module, list(layers))
         self.workload = workload
 
-    def lay_out(self, spikes: Tensor) -> Tensor:
+    def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as float32 images, ``[T, B, 1, 28, 28]``."""
         return as_images(spikes.float())
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return what `snntorch.spikegen` makes of the pixels."""
-        return as_images(snntorch_spikes(pixels, self.workload))
+        return as_images(snntorch_spikes(pixels, self.workload.code, self.workload.num_steps))
 
 
 class Ours(Convolutional):
@@ -145,10 +139,9 @@ class Ours(Convolutional):
         layers.load_state_dict(weights)
         super().__init__(self.model, layers, workload)
         self.name = f"spikemnist {backend}"
-        self.ran = ""
         self._generator = torch.Generator().manual_seed(0)
 
-    def lay_out(self, spikes: Tensor) -> Tensor:
+    def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as images of any dtype."""
         return as_images(spikes)
 
@@ -170,7 +163,7 @@ class Ours(Convolutional):
         """Return every layer of the Record."""
         with torch.no_grad():
             record = self.model(spikes, record="all")
-        self.ran = record.backend
+        self.backend = record.backend
         return [(layer.spikes.flatten(2), layer.membrane.flatten(2)) for layer in record.layers]
 
 
@@ -225,13 +218,13 @@ class AtOnce(Convolutional):
     peer
         Its neurons and its encoder.
     weights, workload
-        As everyone gets them.
+        As for all candidates.
     """
 
     def __init__(self, peer: Layerwise, weights: Mapping[str, Tensor], workload: Workload) -> None:
         layers = new_layers(weights)
         super().__init__(layers, layers, workload)
-        self.name, self.differs, self.peer = peer.name, peer.differs, peer
+        self.name, self.deviation, self.peer = peer.name, peer.deviation, peer
         self.before = [nn.Identity(), nn.Identity(), nn.Flatten()]
         self.behind = [nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Identity()]
 
@@ -250,22 +243,22 @@ class AtOnce(Convolutional):
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return every layer's spikes and the membranes that decided them."""
         with torch.no_grad():
-            ran = self._run(spikes, "both", everywhere=True)
-        pairs = [(layer["spikes"].flatten(2), layer["membrane"].flatten(2)) for layer in ran]
+            layers = self._run(spikes, "both", everywhere=True)
+        pairs = [(layer["spikes"].flatten(2), layer["membrane"].flatten(2)) for layer in layers]
         return [(fired, self.peer.dynamics.decided(fired, membrane)) for fired, membrane in pairs]
 
     def _run(
         self, signal: Tensor, keep: Keep, *, everywhere: bool = False
     ) -> list[dict[str, Tensor]]:
         """Run the layers from rest; hidden ones keep their spikes alone, unless all is wanted."""
-        ran: list[dict[str, Tensor]] = []
+        results: list[dict[str, Tensor]] = []
         for i, neurons in enumerate(self.peer.neurons):
             last = i == len(self.layers) - 1
-            current = self._current(i, ran[-1]["spikes"] if ran else signal)
-            ran.append(
+            current = self._current(i, results[-1]["spikes"] if results else signal)
+            results.append(
                 self.peer.run_neurons(neurons, current, keep if last or everywhere else "spikes")
             )
-        return ran
+        return results
 
     def _current(self, i: int, signal: Tensor) -> Tensor:
         # The direct code is the same at every timestep: whoever cares for speed weighs it once.
@@ -278,22 +271,22 @@ class AtOnce(Convolutional):
 def peers(weights: Mapping[str, Tensor], workload: Workload) -> list[AtOnce]:
     """Return SpikingJelly, where it is installed."""
     stand_ins = [nn.Linear(1, 1) for _ in range(3)]  # one for each layer of neurons
-    found = [contestants.peers()[name] for name in ("SpikingJelly",) if name in contestants.peers()]
+    found = [kind for name, kind in installed().items() if name == "SpikingJelly"]
     return [AtOnce(kind(stand_ins, workload), weights, workload) for kind in found]
 
 
 def check_all(
-    everyone: Sequence[Convolutional],
+    candidates: Sequence[Convolutional],
     weights: Mapping[str, Tensor],
     workload: Workload,
     batch: Batch,
-) -> dict[str, Verdict]:
+) -> dict[str, CheckResult]:
     """Compare each with the oracle of its dynamics: snnTorch's loop, or the explicit one."""
-    verdicts = {}
-    for contestant in everyone:
+    checks = {}
+    for candidate in candidates:
         right: Convolutional = Stepped(weights, workload)
-        if isinstance(contestant, AtOnce):
-            dynamics = contestant.peer.dynamics
+        if isinstance(candidate, AtOnce):
+            dynamics = candidate.peer.dynamics
             right = AtOnce(ExplicitLoop([nn.Linear(1, 1)] * 3, dynamics), weights, workload)
-        verdicts[contestant.name] = Oracle(right, batch.spikes, batch.labels).check(contestant)
-    return verdicts
+        checks[candidate.name] = Oracle(right, batch.spikes, batch.labels).check(candidate)
+    return checks

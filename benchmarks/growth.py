@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.comparison import no_ratio
 from benchmarks.plan import AXES
-from spikemnist.benchmark import Workload, no_ratio
+from benchmarks.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """Return points and exponent of each sweep of each contestant.
+    """Return points and exponent of each sweep of each candidate.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any
     list of dict
         Without the sweeps of which fewer than two points were measured on a quiet machine.
     """
-    measured = {workload_of(network): network["contestants"] for network in networks}
+    measured = {workload_of(network): network["candidates"] for network in networks}
     names = list(dict.fromkeys(itertools.chain.from_iterable(measured.values())))
     found = []
     for code, axis, name in itertools.product(plan.codes, AXES, names):
@@ -66,7 +67,7 @@ def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any
                 {
                     "code": code,
                     "axis": axis,
-                    "contestant": name,
+                    "candidate": name,
                     "sizes": sizes,
                     "seconds": seconds,
                     "exponent": exponent(sizes, seconds),

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import contestants
-from spikemnist.benchmark import Job, TorchContestant, compare, first_weights
+from benchmarks.candidates import TorchCandidate, build, names
+from benchmarks.comparison import compare
+from benchmarks.oracle import check_all
+from benchmarks.workload import first_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.plan import Plan
 
 STAGES = ("forward", "forward+backward")
 
 
 def measure(width: int, plan: Plan) -> dict[str, Any]:
-    """Check everyone, then time those that passed.
+    """Check the candidates, then time those that passed.
 
     Returns
     -------
@@ -31,33 +35,33 @@ def measure(width: int, plan: Plan) -> dict[str, Any]:
     layers = first_weights((width, width))
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(plan.layer_steps, plan.layer_batch, width, generator=generator)
-    everyone = [contestants.build(name, layers) for name in contestants.names()]
-    verdicts = contestants.check_all(everyone, layers, inputs, None)
+    candidates = [build(name, layers) for name in names()]
+    checks = check_all(candidates, layers, inputs, None)
     found = compare(
-        everyone,
-        verdicts,
-        lambda contestant: jobs_of(contestant, contestant.lay_out(inputs)),
+        candidates,
+        checks,
+        lambda candidate: jobs_of(candidate, candidate.prepare_input(inputs)),
         STAGES,
         repeats=plan.repeats,
         budget=plan.budget,
     )
     sizes = {"width": width, "num_steps": plan.layer_steps, "batch": plan.layer_batch}
-    return {**sizes, "contestants": found}
+    return {**sizes, "candidates": found}
 
 
-def jobs_of(contestant: Any, inputs: Any) -> dict[str, Job]:
+def jobs_of(candidate: Any, inputs: Any) -> dict[str, Callable[[], object]]:
     """Return what each stage calls; a library that compiles both passes as one has its own."""
-    if not isinstance(contestant, TorchContestant):
+    if not isinstance(candidate, TorchCandidate):
         return {
-            "forward": Job(lambda _: contestant.fired(inputs)),
-            "forward+backward": Job(lambda _: contestant.backward_of_sum(inputs)),
+            "forward": lambda: candidate.fired(inputs),
+            "forward+backward": lambda: candidate.backward_of_sum(inputs),
         }
 
-    def forward(_: object) -> torch.Tensor:
-        contestant.optimizer.zero_grad(set_to_none=True)
-        return contestant.fired(inputs)
+    def forward() -> torch.Tensor:
+        candidate.optimizer.zero_grad(set_to_none=True)
+        return candidate.fired(inputs)
 
     return {
-        "forward": Job(forward),
-        "forward+backward": Job(lambda _: torch.autograd.backward(forward(None).sum())),
+        "forward": forward,
+        "forward+backward": lambda: torch.autograd.backward(forward().sum()),
     }

@@ -1,4 +1,4 @@
-"""Peak memory that a training step adds, in a fresh process for each contestant.
+"""Peak memory that a training step adds, in a fresh process for each candidate.
 
 What is counted is what the operating system gave the process: the largest resident set during two
 training steps, less the resident set before them. Before them, everything is imported and compiled,
@@ -23,11 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import contestants
-from spikemnist.benchmark import Workload, first_weights, trained_weights
+from benchmarks import candidates
+from benchmarks.workload import Workload, first_weights, trained_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from benchmarks.candidates import Candidate
+    from benchmarks.workload import Batch
 
 ROOT = Path(__file__).resolve().parents[1]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -39,16 +42,16 @@ NOT_ON_WINDOWS = "Windows does not tell the peak of a process in a way that this
 
 
 def measure(workload: Workload) -> dict[str, Any]:
-    """Return the bytes that a training step of each contestant adds, in plain values."""
+    """Return the bytes that a training step of each candidate adds, in plain values."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         # Trained here: training there would leave memory behind that the step could use again.
         weights = Path(folder, "weights.pt")
         save_weights(trained_weights(workload), weights)
-        for name in contestants.names():
+        for name in candidates.names():
             why = NOT_ON_WINDOWS if sys.platform == "win32" else NOT_MEASURED.get(name, "")
             found[name] = {"why": why} if why else in_a_process(name, workload, weights)
-    return {**asdict(workload), "contestants": found}
+    return {**asdict(workload), "candidates": found}
 
 
 def save_weights(layers: list[nn.Linear], file: Path) -> None:
@@ -57,7 +60,7 @@ def save_weights(layers: list[nn.Linear], file: Path) -> None:
 
 
 def in_a_process(name: str, workload: Workload, weights: Path) -> dict[str, Any]:
-    """Measure one contestant in a process of its own."""
+    """Measure one candidate in a process of its own."""
     request = {
         "name": name,
         "workload": asdict(workload),
@@ -79,23 +82,22 @@ def in_a_process(name: str, workload: Workload, weights: Path) -> dict[str, Any]
 
 def added_by_step(name: str, workload: Workload, layers: list[nn.Linear]) -> dict[str, Any]:
     """Return the bytes that two training steps add to this process at their peak."""
-    contestant = contestants.build(name, layers, workload)
+    candidate = candidates.build(name, layers, workload)
     batch = workload.load()
     few = max(workload.batch // WARM_UP_SHARE, 1)
     for _ in range(2):
-        contestant.step(batch.pixels[:few], batch.labels[:few])
+        candidate.step(batch.pixels[:few], batch.labels[:few])
     before = resident_before()
     for _ in range(2):
-        contestant.step(batch.pixels, batch.labels)
-    return {"why": "", "bytes": max(peak() - before, 0), "backend": backend_of(contestant, batch)}
+        candidate.step(batch.pixels, batch.labels)
+    return {"why": "", "bytes": max(peak() - before, 0), "backend": backend_of(candidate, batch)}
 
 
-def backend_of(contestant: Any, batch: Any) -> str:
-    """Return which backend of ours ran."""
-    if not hasattr(contestant, "ran"):
-        return ""
-    contestant.trace(contestant.lay_out(batch.spikes))
-    return str(contestant.ran)
+def backend_of(candidate: Candidate, batch: Batch) -> str:
+    """Return which backend of this package ran; empty for the others."""
+    if candidate.name.startswith(candidates.OURS):
+        candidate.trace(candidate.prepare_input(batch.spikes))
+    return candidate.backend
 
 
 def resident_before() -> int:

@@ -1,4 +1,4 @@
-"""Throughput of a network: every stage of every contestant, in turn."""
+"""Throughput of a network: every stage of every candidate, in turn."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import contestants
-from spikemnist.benchmark import (
-    STAGES,
-    SnnTorchLoop,
-    Work,
-    compare,
-    network_jobs,
-    trained_weights,
-)
+from benchmarks.candidates import STAGES, SnnTorchLoop, build, names
+from benchmarks.comparison import compare, network_jobs
+from benchmarks.oracle import check_all
+from benchmarks.workload import Work, trained_weights
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
-    from spikemnist.benchmark import Batch, Workload
+    from benchmarks.workload import Batch, Workload
 
 
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
-    """Check everyone, then time each stage of those that passed.
+    """Check the candidates, then time each stage of those that passed.
 
     Returns
     -------
@@ -31,23 +26,23 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
         In plain values: the workload, how much work it is, and what `compare` returns.
     """
     layers, batch = trained_weights(workload), workload.load()
-    everyone = [contestants.build(name, layers, workload) for name in contestants.names()]
-    verdicts = contestants.check_all(everyone, layers, batch.spikes, batch.labels)
+    candidates = [build(name, layers, workload) for name in names()]
+    checks = check_all(candidates, layers, batch.spikes, batch.labels)
     torch.manual_seed(0)  # of the peers' encoders, which draw from the global generator
     found = compare(
-        everyone,
-        verdicts,
-        lambda contestant: network_jobs(contestant, batch),
+        candidates,
+        checks,
+        lambda candidate: network_jobs(candidate, batch),
         STAGES,
         repeats=plan.repeats,
         budget=plan.budget,
     )
     work = asdict(count_work(workload, batch))
-    return {**asdict(workload), "work": work, "contestants": found}
+    return {**asdict(workload), "work": work, "candidates": found}
 
 
 def count_work(workload: Workload, batch: Batch) -> Work:
     """Count what happens in one pass, in the network of the oracle."""
     oracle = SnnTorchLoop(trained_weights(workload))
-    hidden, _ = oracle.trace(oracle.lay_out(batch.spikes))
+    hidden, _ = oracle.trace(oracle.prepare_input(batch.spikes))
     return Work.count(workload.sizes, [batch.spikes, hidden[0]])

@@ -10,12 +10,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks import stdp
-from benchmarks.contestants import OURS, PEERS
+from benchmarks.candidates import OURS, STAGES
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
+from benchmarks.peers import PEERS
 from benchmarks.plan import AXES
 from benchmarks.report import AUTO, scaled
-from spikemnist.benchmark import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,24 +57,24 @@ def base_points(results: Results) -> list[Results]:
 
 
 def draw_stages(networks: Sequence[Results]) -> Figure:
-    """Draw the throughput of each stage of each contestant, a row for each code."""
+    """Draw the throughput of each stage of each candidate, a row for each code."""
     figure = new_figure(12, 3.2 * len(networks))
     rows = figure.subfigures(len(networks), 1, squeeze=False)[:, 0]
     for row, network in zip(rows, networks, strict=True):
         row.suptitle(str(workload_of(network)), fontsize=10)
-        everyone, timesteps = network["contestants"], network["work"]["timesteps"]
+        candidates, timesteps = network["candidates"], network["work"]["timesteps"]
         for ax, stage in zip(row.subplots(1, len(STAGES), sharey=True), STAGES, strict=True):
-            draw_speeds(ax, everyone, stage, timesteps)
+            draw_speeds(ax, candidates, stage, timesteps)
             ax.set_title(stage, fontsize=9)
         row.supxlabel("samples × timesteps per second; line: middle half of the calls", fontsize=8)
     return figure
 
 
-def draw_speeds(ax: Axes, everyone: Results, stage: str, timesteps: int) -> None:
-    """Draw a dot for each contestant, with a line over the middle half of the calls."""
-    names = list(everyone)
+def draw_speeds(ax: Axes, candidates: Results, stage: str, timesteps: int) -> None:
+    """Draw a dot for each candidate, with a line over the middle half of the calls."""
+    names = list(candidates)
     for height, name in enumerate(names):
-        timing = everyone[name]["stages"].get(stage)
+        timing = candidates[name]["stages"].get(stage)
         if timing is None:
             continue
         colour, marker = look(name)
@@ -97,8 +97,8 @@ def draw_growth(sweeps: Sequence[Results]) -> Figure:
         for ax, (axis, label) in zip(row, AXES.items(), strict=True):
             here = [sweep for sweep in sweeps if (sweep["code"], sweep["axis"]) == (code, axis)]
             for sweep in here:
-                exponent = f"{shorter(sweep['contestant'])}  {sweep['exponent']:.2f}"
-                draw_line(ax, sweep["contestant"], sweep["sizes"], sweep["seconds"], exponent)
+                exponent = f"{shorter(sweep['candidate'])}  {sweep['exponent']:.2f}"
+                draw_line(ax, sweep["candidate"], sweep["sizes"], sweep["seconds"], exponent)
             finish_lines(ax, label, [size for sweep in here for size in sweep["sizes"]])
             ax.set_title(f"{code} code", fontsize=9, loc="left")
             legend(ax, "exponent")
@@ -111,11 +111,11 @@ def draw_layers(layers: Sequence[Results]) -> Figure:
     figure = new_figure(10, 4)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, stage in zip(axes, LAYER_STAGES, strict=True):
-        for name in layers[0]["contestants"]:
+        for name in layers[0]["candidates"]:
             points = {
                 layer["width"]: timing["median"]
                 for layer in layers
-                if (timing := layer["contestants"][name]["stages"].get(stage))
+                if (timing := layer["candidates"][name]["stages"].get(stage))
             }
             draw_line(ax, name, list(points), list(points.values()), name)
         finish_lines(ax, "neurons, and as many inputs", [layer["width"] for layer in layers])
@@ -132,7 +132,7 @@ def draw_memory(networks: Sequence[Results]) -> Figure:
     for ax, network in zip(axes, networks, strict=True):
         added = {
             name: found["bytes"] / 2**20
-            for name, found in network["contestants"].items()
+            for name, found in network["candidates"].items()
             if "bytes" in found
         }
         colours = [look(name)[0] for name in added]
@@ -178,7 +178,7 @@ def draw_stdp(measured: Sequence[Results]) -> Figure:
 def draw_line(
     ax: Axes, name: str, sizes: Sequence[float], seconds: Sequence[float], label: str
 ) -> None:
-    """Draw one contestant's times in milliseconds."""
+    """Draw one candidate's times in milliseconds."""
     colour, marker = look(name)
     ax.plot(
         sizes,
@@ -235,7 +235,7 @@ def few_ticks(ax: Axes) -> None:
 
 
 def look(name: str) -> tuple[str, str]:
-    """Return colour and marker of a contestant, the same in every picture."""
+    """Return colour and marker of a candidate, the same in every picture."""
     if name == AUTO:
         return OURS_COLOURS[0], "o"
     if name.startswith(OURS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 
-from spikemnist.benchmark import CODES, Workload
+from benchmarks.workload import CODES, Workload
 
 AXES = {"num_steps": "timesteps", "batch": "batch size", "hidden": "hidden neurons"}
 """What is swept, and what pictures call it."""

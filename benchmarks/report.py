@@ -6,12 +6,12 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import stdp
-from benchmarks.contestants import OURS
+from benchmarks.candidates import OURS, STAGES, SnnTorchLoop
+from benchmarks.comparison import no_ratio
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
 from benchmarks.plan import AXES
-from spikemnist import benchmark
-from spikemnist.benchmark import STAGES, SnnTorchLoop, no_ratio
+from spikemnist.cli import timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,8 +66,8 @@ def load(results: Results) -> Iterator[str]:
     reasons = [
         found["busy"]
         for group in compared(results)
-        for contestant in group.get("contestants", {}).values()
-        for found in contestant["stages"].values()
+        for candidate in group.get("candidates", {}).values()
+        for found in candidate["stages"].values()
         if found.get("busy")
     ]
     if reasons:
@@ -78,13 +78,13 @@ def load(results: Results) -> Iterator[str]:
 
 
 def compared(results: Results) -> list[Results]:
-    """Return everything that was timed of several contestants in turn."""
+    """Return everything that was timed of several candidates in turn."""
     sections = ("networks", "layers", "convolution", "tutorial")
     return [group for section in sections for group in results[section]]
 
 
 def machine(found: Mapping[str, Any]) -> str:
-    """Return on what it ran, in a sentence."""
+    """Return the machine of a run in a sentence."""
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
         f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
@@ -93,7 +93,7 @@ def machine(found: Mapping[str, Any]) -> str:
 
 
 def networks(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield ours against the fastest peer, what that is in throughput, and everyone's stages."""
+    """Yield ours against the fastest peer, its throughput, and the stages of all candidates."""
     if not measured:
         return
     yield "## Against the fastest peer"
@@ -116,25 +116,25 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
     yield "Milliseconds: the median, and in brackets the quartiles."
     for network in measured:
         yield f"### {workload_of(network)}"
-        yield stages(network["contestants"], STAGES)
+        yield stages(network["candidates"], STAGES)
 
 
 def against_the_fastest(network: Results, stage: str) -> list[str]:
     """Return a row: our time and what it is to the fastest peer's and to snnTorch's."""
-    everyone = network["contestants"]
-    peer = fastest_peer(everyone, stage)
+    candidates = network["candidates"]
+    peer = fastest_peer(candidates, stage)
     return [
         str(workload_of(network)),
-        everyone[AUTO]["backend"] or NOTHING,
-        milliseconds(seconds(everyone, AUTO, stage)),
-        f"{milliseconds(seconds(everyone, peer, stage))} ({peer})" if peer else NOTHING,
-        *(ratio(everyone, other, stage) for other in (peer, SnnTorchLoop.name)),
+        candidates[AUTO]["backend"] or NOTHING,
+        milliseconds(seconds(candidates, AUTO, stage)),
+        f"{milliseconds(seconds(candidates, peer, stage))} ({peer})" if peer else NOTHING,
+        *(ratio(candidates, other, stage) for other in (peer, SnnTorchLoop.name)),
     ]
 
 
 def throughput(network: Results) -> list[str]:
     """Return a row: how sparse the signals are, and how much happens in a second."""
-    work, ours = network["work"], seconds(network["contestants"], AUTO, STEP)
+    work, ours = network["work"], seconds(network["candidates"], AUTO, STEP)
     counts = (work["timesteps"], work["neuron_updates"], work["synaptic_events"])
     return [
         str(workload_of(network)),
@@ -154,7 +154,7 @@ def growth(found: Sequence[Results]) -> Iterator[str]:
         "sweep: 1 is proportional, 0 does not depend on it."
     )
     exponents = {
-        (sweep["contestant"], sweep["code"], sweep["axis"]): f"{sweep['exponent']:.2f}"
+        (sweep["candidate"], sweep["code"], sweep["axis"]): f"{sweep['exponent']:.2f}"
         for sweep in found
     }
     names, codes, axes = (list(dict.fromkeys(key)) for key in zip(*exponents, strict=True))
@@ -177,7 +177,7 @@ def layers(measured: Sequence[Results]) -> Iterator[str]:
     )
     for layer in measured:
         yield f"### {layer['width']} neurons"
-        yield stages(layer["contestants"], LAYER_STAGES)
+        yield stages(layer["candidates"], LAYER_STAGES)
 
 
 def memory(measured: Sequence[Results]) -> Iterator[str]:
@@ -187,15 +187,15 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
     yield "## Memory"
     yield "Peak resident memory that a training step adds, and that of snnTorch's loop over it."
     for network in measured:
-        everyone = network["contestants"]
-        most = everyone.get(SnnTorchLoop.name, {}).get("bytes")
+        candidates = network["candidates"]
+        most = candidates.get(SnnTorchLoop.name, {}).get("bytes")
         rows = [
             [
                 label(name, found),
                 f"{found['bytes'] / 2**20:.0f}" if "bytes" in found else NOTHING,
                 f"{most / found['bytes']:.1f}" if most and found.get("bytes") else NOTHING,
             ]
-            for name, found in everyone.items()
+            for name, found in candidates.items()
         ]
         yield f"### {workload_of(network)}"
         yield table(("", "MiB", "snnTorch's over it"), rows)
@@ -211,16 +211,16 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
         "ratio is the median of the fastest peer over ours."
     )
     for network in measured:
-        everyone = network["contestants"]
+        candidates = network["candidates"]
         yield (
             f"### {network['code']}, {network['layers']}, T={network['num_steps']}, "
             f"batch {network['batch']}"
         )
-        yield stages(everyone, STAGES)
+        yield stages(candidates, STAGES)
         ratios = [
-            f"{stage} {ratio(everyone, peer, stage)} ({peer})"
+            f"{stage} {ratio(candidates, peer, stage)} ({peer})"
             for stage in (STEP, INFERENCE)
-            if (peer := fastest_peer(everyone, stage))
+            if (peer := fastest_peer(candidates, stage))
         ]
         if ratios:
             yield f"Against the fastest peer: {', '.join(ratios)}."
@@ -231,8 +231,8 @@ def tutorial(measured: Sequence[Results]) -> Iterator[str]:
     for found in measured:
         yield "## snnTorch's tutorial 5 through `accelerate`"
         yield f"{found['network']}; milliseconds."
-        yield stages(found["contestants"], STAGES)
-        flips = sum(way["check"]["flips"] for way in found["contestants"].values())
+        yield stages(found["candidates"], STAGES)
+        flips = sum(way["check"]["flips"] for way in found["candidates"].values())
         yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
 
 
@@ -296,33 +296,33 @@ def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def notes(results: Results) -> Iterator[str]:
-    """Yield in what each differs, and why some speeds are not shown."""
-    differs: dict[str, dict[str, None]] = {}
+    """Yield how each deviates from snnTorch, and why some speeds are not shown."""
+    deviations: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
     for group in compared(results):
         where = str(workload_of(group)) if "code" in group else f"{group.get('width')} neurons"
         where = group.get("layers", where)
-        for name, found in group.get("contestants", {}).items():
-            for difference in filter(None, found["differs"].split("; ")):
-                differs.setdefault(name, {})[difference] = None
+        for name, found in group.get("candidates", {}).items():
+            for deviation in filter(None, found["deviation"].split("; ")):
+                deviations.setdefault(name, {})[deviation] = None
             if found["check"]["why"]:
                 refused[f"{name}, {where}: {found['check']['why']}"] = None
     for network in results["memory"]:
-        for name, found in network["contestants"].items():
+        for name, found in network["candidates"].items():
             if found["why"]:
                 refused[f"{name}, memory: {found['why']}"] = None
-    if differs:
+    if deviations:
         yield "## In what they differ from snnTorch"
-        yield "\n".join(f"- {name}: {'; '.join(found)}." for name, found in differs.items())
+        yield "\n".join(f"- {name}: {'; '.join(found)}." for name, found in deviations.items())
     if refused:
         yield "## Not shown"
         yield "\n".join(f"- {line}." for line in refused)
 
 
-def stages(everyone: Results, wanted: Sequence[str]) -> str:
-    """Return a table of everyone's stages."""
+def stages(candidates: Results, wanted: Sequence[str]) -> str:
+    """Return a table of the stages of all candidates."""
     rows = []
-    for name, found in everyone.items():
+    for name, found in candidates.items():
         rows.append([label(name, found), *(cell(found["stages"].get(stage)) for stage in wanted)])
     return table(("", *wanted), rows)
 
@@ -341,39 +341,39 @@ def cell(timing: Mapping[str, Any] | None) -> str:
     return f"{milliseconds(timing['median'])} ({low} to {high})"
 
 
-def fastest_peer(everyone: Results, stage: str) -> str:
-    """Return the name of the fastest contestant that is not ours, or nothing."""
+def fastest_peer(candidates: Results, stage: str) -> str:
+    """Return the name of the fastest candidate that is not ours, or nothing."""
     times = {
         name: time
-        for name in everyone
-        if not name.startswith(OURS) and (time := seconds(everyone, name, stage)) is not None
+        for name in candidates
+        if not name.startswith(OURS) and (time := seconds(candidates, name, stage)) is not None
     }
     return min(times, key=times.__getitem__, default="")
 
 
-def ratio(everyone: Results, name: str, stage: str) -> str:
+def ratio(candidates: Results, name: str, stage: str) -> str:
     """Return how many times as long as ours another takes, or that the machine was busy."""
-    ours, theirs = (timing_of(everyone, who, stage) for who in (AUTO, name))
+    ours, theirs = (timing_of(candidates, who, stage) for who in (AUTO, name))
     if ours is None or theirs is None:
         return NOTHING
     return BUSY if no_ratio(ours, theirs) else f"{theirs['median'] / ours['median']:.1f}"
 
 
-def seconds(everyone: Results, name: str, stage: str) -> float | None:
+def seconds(candidates: Results, name: str, stage: str) -> float | None:
     """Return the median of a stage, if it was measured."""
-    timing = timing_of(everyone, name, stage)
+    timing = timing_of(candidates, name, stage)
     return None if timing is None else timing["median"]
 
 
-def timing_of(everyone: Results, name: str, stage: str) -> Mapping[str, Any] | None:
+def timing_of(candidates: Results, name: str, stage: str) -> Mapping[str, Any] | None:
     """Return a stage, if it was measured."""
-    timing: Mapping[str, Any] | None = everyone.get(name, {}).get("stages", {}).get(stage)
+    timing: Mapping[str, Any] | None = candidates.get(name, {}).get("stages", {}).get(stage)
     return timing
 
 
 def milliseconds(value: float | None) -> str:
     """Return seconds as milliseconds with three digits."""
-    return NOTHING if value is None else benchmark.milliseconds(value)
+    return NOTHING if value is None else timing.milliseconds(value)
 
 
 def scaled(value: float) -> str:

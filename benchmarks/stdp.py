@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import growth
 from benchmarks.memory import peak, resident_before
-from spikemnist.benchmark import Job, time_in_turn
+from spikemnist.cli.timing import time_in_turn
 from spikemnist.data import load_digits
 from spikemnist.plasticity import STDPClassifier
 
@@ -127,14 +127,14 @@ def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:
         theirs.reset_state_variables()
 
     jobs = {
-        "theirs": Job(lambda _: run_theirs()),
-        "ours": Job(lambda _: ours.partial_fit(train.images[:BLOCK], train.labels[:BLOCK])),
+        "theirs": run_theirs,
+        "ours": lambda: ours.partial_fit(train.images[:BLOCK], train.labels[:BLOCK]),
     }
     timed = time_in_turn(jobs, repeats=9)
     return {
-        "theirs": timed["theirs"].median,
-        "ours": timed["ours"].median / BLOCK,
-        "busy": timed["theirs"].busy or timed["ours"].busy,
+        "theirs": timed["theirs"]["median"],
+        "ours": timed["ours"]["median"] / BLOCK,
+        "busy": timed["theirs"]["busy"] or timed["ours"]["busy"],
     }
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from spikemnist.benchmark import Job, plain, time_in_turn
+from spikemnist.cli.timing import time_in_turn
 from spikemnist.data import ImageDataset, load_digits
 from spikemnist.models import LeakyMLP
 from spikemnist.training import fit
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 LEARNING_RATE = 1e-3
 
@@ -27,26 +28,26 @@ def measure_fit(workload: Workload, plan: Plan) -> dict[str, Any]:
     dict
         In plain values: both timings, and by what share `fit` takes longer than the steps.
     """
-    data = load_digits()[0][: plan.epoch]
+    data, model = load_digits()[0][: plan.epoch], new_model(workload)
     jobs = {
-        "fit": Job(lambda model: with_fit(model, data, workload), lambda: new_model(workload)),
-        "steps": Job(lambda model: steps_alone(model, data, workload), lambda: new_model(workload)),
+        "fit": lambda: with_fit(copy.deepcopy(model), data, workload),
+        "steps": lambda: steps_alone(copy.deepcopy(model), data, workload),
     }
     timings = time_in_turn(jobs, repeats=6)
-    share = timings["fit"].median / timings["steps"].median - 1
+    share = timings["fit"]["median"] / timings["steps"]["median"] - 1
     with torch.no_grad():
-        backend = new_model(workload)(workload.load().spikes).backend
+        backend = model(workload.load().spikes).backend
     return {
         "network": str(workload),
         "images": len(data),
         "backend": backend,
         "overhead": share,
-        **{name: plain(timing) for name, timing in timings.items()},
+        **timings,
     }
 
 
 def new_model(workload: Workload) -> LeakyMLP:
-    """Return the same untrained network each time."""
+    """Return an untrained network, the same each time."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return LeakyMLP(hidden=(workload.hidden,))

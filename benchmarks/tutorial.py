@@ -14,17 +14,11 @@ import snntorch
 import torch
 from torch import nn
 
-from spikemnist.benchmark import (
-    BETA,
-    STAGES,
-    Oracle,
-    SnnTorchLoop,
-    TorchContestant,
-    compare,
-    network_jobs,
-    trained_weights,
-)
-from spikemnist.benchmark.networks import copy_of, snntorch_spikes
+from benchmarks.candidates import STAGES, SnnTorchLoop, TorchCandidate, copy_of
+from benchmarks.comparison import compare, network_jobs
+from benchmarks.oracle import Oracle
+from benchmarks.workload import BETA, trained_weights
+from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.models import accelerate
 
 if TYPE_CHECKING:
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.plan import Plan
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 THRESHOLD = 1.0
 
@@ -50,16 +44,16 @@ def measure(plan: Plan) -> dict[str, Any]:
     layers, batch = trained_weights(workload), workload.load()
     ways = [Accelerated(layers, workload), Stepped(layers, workload)]
     oracle = Oracle(SnnTorchLoop(layers), batch.spikes, batch.labels)
-    verdicts = {way.name: oracle.check(way) for way in ways}
+    checks = {way.name: oracle.check(way) for way in ways}
     found = compare(
         ways,
-        verdicts,
+        checks,
         lambda way: network_jobs(way, batch),
         STAGES,
         repeats=plan.repeats,
         budget=plan.budget,
     )
-    return {"network": str(workload), "contestants": found}
+    return {"network": str(workload), "candidates": found}
 
 
 def as_images(signal: Tensor) -> Tensor:
@@ -67,7 +61,7 @@ def as_images(signal: Tensor) -> Tensor:
     return signal.reshape(*signal.shape[:-1], 28, 28)
 
 
-class TutorialNetwork(TorchContestant):
+class TutorialNetwork(TorchCandidate):
     """An `nn.Sequential` that snnTorch can step by itself; a subclass says how it is run."""
 
     def __init__(self, layers: Sequence[nn.Linear], workload: Workload) -> None:
@@ -92,19 +86,18 @@ class Accelerated(TutorialNetwork):
 
     def __init__(self, layers: Sequence[nn.Linear], workload: Workload) -> None:
         super().__init__(layers, workload)
-        self.ran = ""
         self._whole = accelerate(self.network)
         self._hidden_alone = accelerate(self.network[:3])
         self._generator = torch.Generator().manual_seed(0)
 
-    def lay_out(self, spikes: Tensor) -> Tensor:
+    def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as images, ``[T, B, 28, 28]``."""
         return as_images(spikes)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return compact spikes."""
         encoder = self.workload.encoder(torch.uint8)
-        return self.lay_out(encoder(pixels, generator=self._generator))
+        return self.prepare_input(encoder(pixels, generator=self._generator))
 
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the scores of the Record."""
@@ -120,7 +113,7 @@ class Accelerated(TutorialNetwork):
         """Return the output of the first half of the network, and of all of it."""
         with torch.no_grad():
             records = [self._hidden_alone(spikes), self._whole(spikes)]
-        self.ran = records[-1].backend
+        self.backend = records[-1].backend
         return [(record.spikes, record.membrane) for record in records]
 
 
@@ -129,13 +122,13 @@ class Stepped(TutorialNetwork):
 
     name = "snnTorch"
 
-    def lay_out(self, spikes: Tensor) -> Tensor:
+    def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as float32 images, ``[T, B, 28, 28]``."""
         return as_images(spikes.float())
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return what `snntorch.spikegen` makes of the pixels."""
-        return as_images(snntorch_spikes(pixels, self.workload))
+        return as_images(snntorch_spikes(pixels, self.workload.code, self.workload.num_steps))
 
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the mean output membrane."""

@@ -59,7 +59,6 @@ ALLOWED: dict[str, set[str]] = {
     },
     "energy": {"models", "training", "encoding.Encoder"},
     "viz": {"models.readout", "models.record"},
-    "benchmark": {"data", "encoding", "ops", "models", "training"},
     "cli": {
         "data",
         "encoding",
@@ -69,7 +68,6 @@ ALLOWED: dict[str, set[str]] = {
         "energy",
         "plasticity",
         "viz",
-        "benchmark",
         "_atomic",
         "_interrupt",
         "_progress",

@@ -1,25 +1,18 @@
-"""In what libraries of leaky neurons differ, written out once, slow and plain.
+"""In what libraries of leaky neurons differ.
 
-Who does not compute what `snntorch.Leaky` computes is compared with `ExplicitLoop` instead, so that
-nobody's speed is shown whose network is not the one that the notes describe.
-
-Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
+Shapes: ``T`` timesteps.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-
-from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.benchmark import BETA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -57,7 +50,7 @@ class Dynamics:
     surrogate: str = ""
 
     @property
-    def differs(self) -> str:
+    def deviation(self) -> str:
         """The differences from `snntorch.Leaky` in words."""
         notes = {
             "the reset acts at once, before the decay, and the membrane after it is read out": (
@@ -74,69 +67,3 @@ class Dynamics:
         if self.late:
             return torch.cat([torch.zeros_like(membrane[:1]), membrane[:-1]])
         return membrane + THRESHOLD * spikes if self.at_once else membrane
-
-
-class ExplicitLoop(Layerwise):
-    """The oracle of a library whose dynamics differ.
-
-    Parameters
-    ----------
-    layers
-        First weights, which are copied.
-    dynamics
-        What to compute.
-    """
-
-    name = "explicit loop"
-
-    def __init__(self, layers: Sequence[nn.Linear], dynamics: Dynamics) -> None:
-        self.dynamics = dynamics
-        super().__init__(layers, [nn.Identity() for _ in layers], None)
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Refuse: an oracle is given its spikes."""
-        raise NotImplementedError("an oracle is given its spikes")
-
-    def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
-        """Update the membranes as the dynamics say."""
-        seen = [list(step) for step in zip(*self._steps(current), strict=True)]
-        kept = {"spikes": torch.stack(seen[0]), "membrane": torch.stack(seen[1])}
-        return {name: signal for name, signal in kept.items() if keep in (name, "both")}
-
-    def _steps(self, current: Tensor) -> Any:
-        dynamics = self.dynamics
-        membrane = spike = torch.zeros_like(current[0])
-        for inflow in current:
-            if dynamics.late:
-                spike = self._fire(membrane)
-                membrane = BETA * membrane + inflow - self._reset(spike)
-            elif dynamics.at_once:
-                before = BETA * membrane + inflow
-                spike = self._fire(before)
-                membrane = before - self._reset(spike)
-            else:
-                membrane = BETA * membrane + inflow - self._reset(spike)
-                spike = self._fire(membrane)
-            yield spike, membrane
-
-    def _fire(self, membrane: Tensor) -> Tensor:
-        spike: Tensor = _Fire.apply(membrane - THRESHOLD, self.dynamics.derivative)  # type: ignore[no-untyped-call]
-        return spike
-
-    def _reset(self, spike: Tensor) -> Tensor:
-        return THRESHOLD * (spike.detach() if self.dynamics.detached else spike)
-
-
-class _Fire(torch.autograd.Function):
-    """Heaviside step forward, surrogate derivative backward."""
-
-    @staticmethod
-    def forward(ctx: Any, distance: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(distance)
-        ctx.derivative = derivative
-        return (distance > 0).to(distance.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (distance,) = ctx.saved_tensors
-        return gradient * ctx.derivative(distance), None

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import nn
 
-from spikemnist.benchmark import TorchContestant
-from spikemnist.benchmark.networks import copy_of
+from benchmarks.candidates import TorchCandidate, copy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.peers.dynamics import Dynamics
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 Keep = Literal["spikes", "membrane", "both"]
 
 
-class Layerwise(TorchContestant):
+class Layerwise(TorchCandidate):
     """A network whose neurons are run over all timesteps of a layer at once.
 
     Parameters
@@ -53,7 +52,7 @@ class Layerwise(TorchContestant):
         linears = [copy_of(layer, scale) for layer in layers]
         module = nn.ModuleList([*linears, *neurons])
         super().__init__(module, linears)
-        self.differs = self.dynamics.differs
+        self.deviation = self.dynamics.deviation
         self.neurons = neurons
         self.workload = workload
         self.scale = scale

@@ -11,14 +11,14 @@ from norse.torch.functional.reset import reset_subtract
 
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.benchmark import BETA
+from benchmarks.workload import BETA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 TIMESTEP = 0.001
 
@@ -48,7 +48,7 @@ class Norse(Layerwise):
         neurons = [LIFBoxCell(parameters, dt=TIMESTEP) for _ in layers]
         super().__init__(layers, neurons, workload, scale=1 / (1 - BETA))
         if workload and workload.code == "latency":
-            self.differs += "; it has no such latency code and is given spikemnist's, in float32"
+            self.deviation += "; it has no such latency code and is given spikemnist's, in float32"
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return Norse's Poisson code, or the other codes in plain torch."""

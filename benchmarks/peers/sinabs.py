@@ -11,14 +11,14 @@ from sinabs.layers import LIF
 
 from benchmarks.peers.dynamics import Dynamics, atan
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.benchmark import BETA
+from benchmarks.workload import BETA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 
 def surrogate(membrane: Tensor, threshold: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class Sinabs(Layerwise):
         ]
         super().__init__(layers, neurons, workload)
         if workload and workload.code == "latency":
-            self.differs += "; it has no latency code and is given spikemnist's, in float32"
+            self.deviation += "; it has no latency code and is given spikemnist's, in float32"
 
-    def lay_out(self, spikes: Tensor) -> Tensor:
+    def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as float32, ``[B, T, F]``."""
         laid_out = spikes.float().transpose(0, 1)
         return laid_out if spikes.stride(0) == 0 else laid_out.contiguous()
@@ -63,7 +63,7 @@ class Sinabs(Layerwise):
         if self.workload.code == "rate":
             return (torch.rand(batch, steps, features) < pixels.unsqueeze(1)).float()
         if self.workload.code == "latency":
-            return self.lay_out(self.workload.encoder(torch.float32)(pixels))
+            return self.prepare_input(self.workload.encoder(torch.float32)(pixels))
         return pixels.unsqueeze(1).expand(-1, steps, -1)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:

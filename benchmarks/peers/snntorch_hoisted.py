@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.candidates import plain_leaky
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.benchmark.networks import plain_leaky, snntorch_spikes
+from spikemnist.cli.bench import snntorch_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 
 class SnnTorchHoisted(Layerwise):
@@ -30,7 +31,7 @@ class SnnTorchHoisted(Layerwise):
     def encode(self, pixels: Tensor) -> Tensor:
         """Return what `snntorch.spikegen` makes of the pixels."""
         assert self.workload is not None  # pixels belong to a workload
-        return snntorch_spikes(pixels, self.workload)
+        return snntorch_spikes(pixels, self.workload.code, self.workload.num_steps)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
         """Step the neurons."""

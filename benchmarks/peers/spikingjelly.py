@@ -8,14 +8,14 @@ from spikingjelly.activation_based import encoding, functional, neuron, surrogat
 
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.benchmark import BETA
+from benchmarks.workload import BETA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 
 class SpikingJelly(Layerwise):
@@ -38,7 +38,7 @@ class SpikingJelly(Layerwise):
         ]
         super().__init__(layers, neurons, workload)
         if workload and workload.code == "latency":
-            self.differs += "; its encoder lets pixels of 0 fire at the last timestep"
+            self.deviation += "; its encoder lets pixels of 0 fire at the last timestep"
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return what `spikingjelly.activation_based.encoding` makes of the pixels."""

@@ -16,16 +16,16 @@ import spyx
 import torch
 from flax import nnx
 
+from benchmarks.candidates import LEARNING_RATE
 from benchmarks.peers.dynamics import Dynamics
-from spikemnist.benchmark import BETA
-from spikemnist.benchmark.contestant import LEARNING_RATE
+from benchmarks.workload import BETA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from spikemnist.benchmark import Workload
+    from benchmarks.workload import Workload
 
 
 class Spyx:
@@ -40,6 +40,7 @@ class Spyx:
     """
 
     name = "Spyx"
+    backend = ""
     dynamics = Dynamics(late=True, detached=False)
 
     def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
@@ -63,11 +64,11 @@ class Spyx:
             return optax.apply_updates(weights, changes), moments, loss
 
         self._update = jax.jit(update)
-        self.differs = f"{self.dynamics.differs}; it runs on all cores, whatever torch is told"
+        self.deviation = f"{self.dynamics.deviation}; it runs on all cores, whatever torch is told"
         if workload and workload.code == "rate":
-            self.differs += "; its rate code rounds probabilities to float16"
+            self.deviation += "; its rate code rounds probabilities to float16"
 
-    def lay_out(self, spikes: Tensor) -> Any:
+    def prepare_input(self, spikes: Tensor) -> Any:
         """Return the spikes as a float32 array of JAX."""
         return to_jax(spikes.float())
 
@@ -113,7 +114,7 @@ class Spyx:
     def gradients(
         self, spikes: Any, labels: Tensor | None, weights: Tensor
     ) -> tuple[float, list[Tensor]]:
-        """Return a loss and its gradients; see `Contestant.gradients`."""
+        """Return a loss and its gradients; see `Candidate.gradients`."""
         importance = to_jax(weights)
         if labels is None:
             loss, found = self._summed(self._weights, spikes, importance)

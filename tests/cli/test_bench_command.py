@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from spikemnist.benchmark import Ours, Workload, machine, milliseconds, timing
-from spikemnist.cli import bench, main
+from spikemnist.cli import bench, main, timing
+from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALL = Workload(hidden=20, num_steps=4, batch=8)
+FIRST = "rate, 784-20-10, T=4, batch 8"
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small networks on a machine that does nothing else, as far as one can see."""
-    monkeypatch.setattr(bench, "WORKLOADS", (SMALL, Workload(code="direct", hidden=20, batch=8)))
-    monkeypatch.setattr(bench, "QUICK", (SMALL,))
+    monkeypatch.setattr(bench, "NETWORKS", (("rate", 20), ("direct", 20)))
+    monkeypatch.setattr(bench, "QUICK", (("rate", 20),))
+    monkeypatch.setattr(bench, "NUM_STEPS", 4)
+    monkeypatch.setattr(bench, "BATCH", 8)
     monkeypatch.setattr(bench, "REPEATS", 6)
     monkeypatch.setattr(timing, "WIDEST", float("inf"))
     load(monkeypatch, 1.0)
@@ -29,8 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     """Let this process get a share of the processors."""
-    for module in (timing, machine):
-        monkeypatch.setattr(module, "processor_share", lambda: share)
+    monkeypatch.setattr(timing, "processor_share", lambda: share)
 
 
 def test_a_table_with_quartiles_throughput_ratio_and_backend(
@@ -43,23 +45,23 @@ def test_a_table_with_quartiles_throughput_ratio_and_backend(
     assert stored["machine"]["threads"] == torch.get_num_threads()
     assert stored["machine"]["processor"] in printed
     assert stored["machine"]["share"] == 1.0
-    assert len(stored["networks"]) == 2
+    assert set(stored["machine"]["packages"]) > {"spikemnist", "torch", "snntorch"}
+    assert [network["code"] for network in stored["networks"]] == ["rate", "direct"]
     for network in stored["networks"]:
-        ours = network["contestants"]["spikemnist auto"]
-        theirs = network["contestants"]["snnTorch"]
+        assert network["why"] == ""
         for stage in bench.STAGES:
-            mine, other = ours["stages"][stage], theirs["stages"][stage]
-            times = network["ratios"][stage]["ratio"]
-            assert times == other["median"] / mine["median"]
-            assert network["ratios"][stage]["why"] == ""
-            low, high = map(milliseconds, mine["quartiles"])
-            cell = f"{milliseconds(mine['median'])} ({low} to {high})"
+            found = network["stages"][stage]
+            ours, theirs = found["spikemnist"], found["snnTorch"]
+            assert found["ratio"] == theirs["median"] / ours["median"]
+            assert (found["why"], ours["calls"], theirs["calls"]) == ("", 6, 6)
+            low, high = map(timing.milliseconds, ours["quartiles"])
+            cell = f"{timing.milliseconds(ours['median'])} ({low} to {high})"
             (line,) = (line for line in printed.splitlines() if stage in line and cell in line)
             timesteps = network["batch"] * network["num_steps"]
-            assert f"{1e-3 * timesteps / mine['median']:.0f} k/s" in line
-            assert line.endswith(f" {times:.1f}")
-        assert f"batch 8 ({ours['backend']})" in printed
-    assert "rate, 784-20-10, T=4, batch 8" in printed
+            assert f"{1e-3 * timesteps / ours['median']:.0f} k/s" in line
+            assert line.endswith(f" {found['ratio']:.1f}")
+        assert f"batch 8 ({network['backend']})" in printed
+    assert FIRST in printed
     assert "busy" not in printed
     assert max(map(len, printed.splitlines()[2:])) <= 100
 
@@ -77,56 +79,80 @@ def test_a_busy_machine_has_no_ratio(
     for stage in bench.STAGES:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"  {stage}"))
         assert line.endswith("    busy")
-        assert network["ratios"][stage] == {"ratio": None, "why": reason}
-        for found in network["contestants"].values():
-            assert found["stages"][stage]["busy"] == reason
+        found = network["stages"][stage]
+        assert (found["ratio"], found["why"]) == (None, reason)
+        assert found["spikemnist"]["busy"] == found["snnTorch"]["busy"] == reason
 
 
-def test_time_is_up_on_whatever_machine(
+def test_nothing_begins_once_the_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No call is begun after it; the networks that are left are not even set up."""
     load(monkeypatch, 0.1)
-    monkeypatch.setattr(bench, "SECONDS", 1e-6)
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    monkeypatch.setattr(bench.Network, "check", None)
     file = tmp_path / "bench.json"
     assert main(["bench", "--json", str(file)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("not measured: no time was left for it") == 2
     assert "this machine is busy, no ratio: other programs took 90 %" in printed
     for network in json.loads(file.read_text(encoding="utf-8"))["networks"]:
-        assert network["contestants"] == {}
-        assert network["ratios"]["inference"]["ratio"] is None
+        assert network["stages"] == {}
 
 
-def test_a_stage_that_no_time_was_left_for_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = bench.compare
+def other_decay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "LeakyMLP", lambda **options: LeakyMLP(**{**options, "beta": 0.9}))
+
+
+def other_surrogate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        bench, "compare", lambda *given, **options: whole(*given, **{**options, "limit": 0.0})
+        bench, "LeakyMLP", lambda **options: LeakyMLP(**options, spike_grad="sigmoid")
     )
-    assert main(["bench", "--quick"]) == 0
-    line = "not measured: fewer than 6 calls in the time: the machine is busy, or slow\n"
-    assert capsys.readouterr().out.count(line) == 2
 
 
-def test_nothing_is_checked_once_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "Oracle", None)
-    assert bench.measure(SMALL, 0.0, 0.0) == {}
-
-
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (other_decay, r"not shown: spikes or scores differ in [1-8] of 8 samples"),
+        (other_surrogate, r"not shown: the gradient differs by \S+ of its norm"),
+    ],
+)
 def test_no_speed_on_a_wrong_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spoil: Any, reason: str
 ) -> None:
-    class Unlike(Ours):
-        def trace(self, spikes: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-            return [(fired, 1.01 * membrane) for fired, membrane in super().trace(spikes)]
-
-    monkeypatch.setattr(bench, "Ours", Unlike)
+    spoil(monkeypatch)
     assert main(["bench"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("not shown: a membrane differs by") == 2
+    found = [line for line in printed.splitlines() if line.startswith("  not")]
+    assert len(found) == 2
+    for line in found:
+        assert re.fullmatch("  " + reason, line)
     assert "training step" not in printed
+
+
+@pytest.mark.parametrize(("flipped", "passes"), [(1, True), (2, False)])
+def test_one_sample_in_twenty_may_differ_by_rounding(
+    monkeypatch: pytest.MonkeyPatch, flipped: int, passes: bool
+) -> None:
+    """The gradient is compared over the others."""
+    monkeypatch.setattr(bench, "BATCH", 20)
+    network = bench.Network("rate", 20)
+    theirs = network.theirs.forward
+
+    def other(spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        fired, scores = theirs(spikes)
+        return fired, scores + torch.cat([torch.ones(flipped, 1), torch.zeros(20 - flipped, 1)])
+
+    monkeypatch.setattr(network.theirs, "forward", other)
+    why, _ = network.check()
+    assert (why == "") == passes
+
+
+def test_snntorch_keeps_no_neuron_of_the_loop() -> None:
+    from snntorch import SpikingNeuron
+
+    before = list(SpikingNeuron.instances)
+    bench.SnnTorchLoop([torch.nn.Linear(3, 2)])
+    assert SpikingNeuron.instances == before
 
 
 def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,8 +166,7 @@ def test_what_is_measured_by_default_is_the_base_point_in_every_code() -> None:
     from importlib import reload
 
     fresh = reload(bench)
-    workloads = fresh.WORKLOADS
-    assert set(fresh.QUICK) < set(workloads)
+    assert set(fresh.QUICK) < set(fresh.NETWORKS)
     assert fresh.QUICK_SECONDS < 20 < fresh.SECONDS <= 60
-    assert {workload.code for workload in workloads} == {"rate", "latency", "direct"}
-    assert all((workload.num_steps, workload.batch) == (25, 128) for workload in workloads)
+    assert {code for code, _ in fresh.NETWORKS} == {"rate", "latency", "direct"}
+    assert (fresh.NUM_STEPS, fresh.BATCH) == (25, 128)

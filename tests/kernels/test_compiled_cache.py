@@ -51,7 +51,7 @@ def expected(compiled_at_once: tuple[Path, list[str]]) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return the folder of a copy of the package, on which nothing is cached yet."""
-    ignored = shutil.ignore_patterns("__pycache__", "viz", "benchmark", "cli", "embedded")
+    ignored = shutil.ignore_patterns("__pycache__", "viz", "cli", "embedded")
     shutil.copytree(PACKAGE, tmp_path / "copy" / "spikemnist", ignore=ignored)
     return tmp_path / "copy"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import contestants
-from benchmarks.peers.dynamics import Dynamics, ExplicitLoop, atan
+from benchmarks import candidates, peers
+from benchmarks.candidates import Ours, SnnTorchLoop, TorchCandidate
+from benchmarks.oracle import Oracle, check_all
+from benchmarks.peers.dynamics import Dynamics, atan
+from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.peers.snntorch_hoisted import SnnTorchHoisted
-from spikemnist.benchmark import Oracle, Ours, SnnTorchLoop, TorchContestant, first_weights
-from spikemnist.benchmark.workload import CODES, Workload
+from benchmarks.workload import CODES, Workload, first_weights
 
 SIZES = (30, 20, 5)
 
@@ -29,9 +31,9 @@ def loud_layers() -> list[torch.nn.Linear]:
 def test_the_explicit_loop_is_snntorch_by_default() -> None:
     layers = loud_layers()
     oracle = Oracle(SnnTorchLoop(layers), spikes(), torch.tensor([0, 1, 2, 3]))
-    verdict = oracle.check(ExplicitLoop(layers, Dynamics()))
-    assert verdict.passed, verdict.why
-    assert Dynamics().differs == ""
+    check = oracle.check(ExplicitLoop(layers, Dynamics()))
+    assert check.passed, check.why
+    assert Dynamics().deviation == ""
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_each_difference_is_one(other: Dynamics) -> None:
     layers = loud_layers()
     oracle = Oracle(SnnTorchLoop(layers), spikes(), torch.tensor([0, 1, 2, 3]))
     assert not oracle.check(ExplicitLoop(layers, other)).passed
-    assert other.differs
+    assert other.deviation
 
 
 def test_a_reset_at_once_is_what_it_says() -> None:
@@ -81,37 +83,36 @@ def test_snntorch_hoisted_is_snntorch(code: str) -> None:
         layer.weight.data.mul_(3)
     oracle = Oracle(SnnTorchLoop(layers, workload), batch.spikes, batch.labels)
     hoisted = SnnTorchHoisted(layers, workload)
-    verdict = oracle.check(hoisted)
-    assert verdict.passed, verdict.why
+    check = oracle.check(hoisted)
+    assert check.passed, check.why
     assert hoisted.encode(batch.pixels).shape == batch.spikes.shape
 
 
 def test_everyone_installed_agrees_with_the_oracle_of_its_dynamics() -> None:
     """At least this package, snnTorch and its hoisted form; the peers where they are installed."""
     layers, given = loud_layers(), spikes()
-    everyone = [contestants.build(name, layers) for name in contestants.names()]
-    assert len(everyone) >= 4
-    verdicts = contestants.check_all(everyone, layers, given, torch.tensor([0, 1, 2, 3]))
-    assert {name: verdict.why for name, verdict in verdicts.items() if verdict.why} == {}
+    built = [candidates.build(name, layers) for name in candidates.names()]
+    assert len(built) >= 4
+    checks = check_all(built, layers, given, torch.tensor([0, 1, 2, 3]))
+    assert {name: check.why for name, check in checks.items() if check.why} == {}
     alone = loud_layers()[:1]
-    verdicts = contestants.check_all(
-        [contestants.build(name, alone) for name in contestants.names()], alone, given, None
-    )
-    assert {name: verdict.why for name, verdict in verdicts.items() if verdict.why} == {}
+    built = [candidates.build(name, alone) for name in candidates.names()]
+    checks = check_all(built, alone, given, None)
+    assert {name: check.why for name, check in checks.items() if check.why} == {}
 
 
 def test_names_build_who_they_name() -> None:
     layers = loud_layers()
-    built = [contestants.build(name, layers) for name in contestants.names()]
-    assert [contestant.name for contestant in built] == contestants.names()
+    built = [candidates.build(name, layers) for name in candidates.names()]
+    assert [candidate.name for candidate in built] == candidates.names()
     assert isinstance(built[0], Ours)
-    assert isinstance(built[0], TorchContestant)
-    assert isinstance(contestants.build("snnTorch", layers), SnnTorchLoop)
+    assert isinstance(built[0], TorchCandidate)
+    assert isinstance(candidates.build("snnTorch", layers), SnnTorchLoop)
 
 
 def test_a_peer_that_is_broken_is_not_taken_for_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contestants, "PEERS", {"Gone": "gone.Gone"})
-    contestants.peers.cache_clear()
+    monkeypatch.setattr(peers, "PEERS", {"Gone": "gone.Gone"})
+    peers.installed.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"benchmarks\.peers\.gone"):
-        contestants.peers()
-    contestants.peers.cache_clear()
+        peers.installed()
+    peers.installed.cache_clear()

@@ -1,22 +1,14 @@
-"""What everyone is given, and how much work it is."""
+"""What every candidate is given, and how much work it is."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from spikemnist.benchmark import (
-    CODES,
-    Ours,
-    SnnTorchLoop,
-    Work,
-    Workload,
-    first_weights,
-    our_backends,
-    trained_weights,
-    workload,
-)
-from spikemnist.benchmark.networks import snntorch_spikes
+from benchmarks import workload
+from benchmarks.candidates import Ours, SnnTorchLoop, our_backends
+from benchmarks.workload import CODES, Work, Workload, first_weights, trained_weights
+from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.ops import BACKENDS
 
 SMALL = Workload(hidden=30, num_steps=6, batch=8)
@@ -43,7 +35,9 @@ def test_a_batch_is_pixels_labels_and_their_spikes(code: str) -> None:
 def test_snntorch_makes_the_same_spikes_where_no_chance_is_in_them(code: str) -> None:
     given = Workload(code=code, num_steps=6, batch=8)
     batch = given.load()
-    assert torch.equal(snntorch_spikes(batch.pixels, given), batch.spikes.float())
+    assert torch.equal(
+        snntorch_spikes(batch.pixels, given.code, given.num_steps), batch.spikes.float()
+    )
 
 
 def test_weights_are_the_same_each_time_and_for_every_batch_size() -> None:
@@ -68,12 +62,12 @@ def test_trained_weights_fire_where_fresh_ones_hardly_do() -> None:
     assert trained > 0.01 > fresh
 
 
-def test_contestants_do_not_share_weights() -> None:
+def test_candidates_do_not_share_weights() -> None:
     layers, batch = first_weights(SMALL.sizes), SMALL.load()
     before = [layer.weight.detach().clone() for layer in layers]
-    for contestant in (Ours(layers, "reference", SMALL), SnnTorchLoop(layers, SMALL)):
-        contestant.step(batch.pixels, batch.labels)
-        changed = contestant.layers[0].weight.detach()
+    for candidate in (Ours(layers, "reference", SMALL), SnnTorchLoop(layers, SMALL)):
+        candidate.step(batch.pixels, batch.labels)
+        changed = candidate.layers[0].weight.detach()
         # Adam has done its work, yet the spikes stay what was checked.
         assert 0 < float((changed - before[0]).abs().max()) < 1e-4
     assert all(torch.equal(layer.weight, old) for layer, old in zip(layers, before, strict=True))
@@ -84,11 +78,11 @@ def test_every_backend_that_computes_is_measured() -> None:
     assert sorted(our_backends()) == sorted(set(BACKENDS) - {"snntorch"})
 
 
-def test_what_ran_is_known() -> None:
+def test_the_backend_that_ran_is_known() -> None:
     layers, batch = first_weights(SMALL.sizes), SMALL.load()
     ours = Ours(layers, "reference", SMALL)
-    ours.trace(ours.lay_out(batch.spikes))
-    assert (ours.name, ours.ran) == ("spikemnist reference", "reference")
+    ours.trace(ours.prepare_input(batch.spikes))
+    assert (ours.name, ours.backend) == ("spikemnist reference", "reference")
 
 
 def test_work_counts_what_is_not_zero() -> None:

@@ -1,4 +1,4 @@
-r"""No speed without the right answer: a contestant against a network that is known to be right.
+r"""No speed without the right answer: a candidate against a network that is known to be right.
 
 Both get the same spikes and weights. They may sum in another order, and so their membranes differ
 by rounding; where a membrane lies within that of the threshold, one fires and the other does not.
@@ -21,17 +21,21 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.candidates import SnnTorchLoop
+from benchmarks.peers.dynamics import Dynamics
+from benchmarks.peers.explicit_loop import ExplicitLoop
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from spikemnist.benchmark.contestant import Contestant
+    from benchmarks.candidates import Candidate
 
     Trace = Sequence[tuple[Tensor, Tensor]]
 
@@ -47,8 +51,8 @@ THRESHOLD = 1.0
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How well a contestant agrees with the oracle.
+class CheckResult:
+    """How well a candidate agrees with the oracle.
 
     Attributes
     ----------
@@ -56,7 +60,7 @@ class Verdict:
         Why its speed may not be shown; empty when it may.
     flips
         Spikes that rounding alone decided.
-    intact
+    share_compared
         Share of the output trains that no flip reached, over which the gradient was compared.
     membrane, loss, gradient
         Largest relative differences of a membrane, the loss and a layer's gradient.
@@ -64,7 +68,7 @@ class Verdict:
 
     why: str = ""
     flips: int = 0
-    intact: float = 1.0
+    share_compared: float = 1.0
     membrane: float = 0.0
     loss: float = 0.0
     gradient: float = 0.0
@@ -88,34 +92,37 @@ class Oracle:
         ``[B]``, for the loss; none where the output spikes are summed instead.
     """
 
-    def __init__(self, network: Contestant, spikes: Tensor, labels: Tensor | None) -> None:
+    def __init__(self, network: Candidate, spikes: Tensor, labels: Tensor | None) -> None:
         self._network = network
         self._spikes = spikes
         self._labels = labels
-        self._given = network.lay_out(spikes)
-        self.trace = network.trace(self._given)
+        self._prepared = network.prepare_input(spikes)
+        self.trace = network.trace(self._prepared)
 
-    def check(self, contestant: Contestant) -> Verdict:
-        """Compare a contestant's spikes, membranes, loss and gradients."""
+    def check(self, candidate: Candidate) -> CheckResult:
+        """Compare a candidate's spikes, membranes, loss and gradients."""
         try:
-            given = contestant.lay_out(self._spikes)
-            runs = compare_runs(contestant.trace(given), self.trace)
-            if runs.why:
-                return runs.verdict()
-            return self._compare_gradients(contestant, given, runs)
-        except Exception as error:  # a contestant that cannot run is out, and the others go on
-            return Verdict(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            prepared = candidate.prepare_input(self._spikes)
+            result, untouched = compare_runs(candidate.trace(prepared), self.trace)
+            if not result.passed:
+                return result
+            return replace(result, **self._compare_gradients(candidate, prepared, untouched))
+        except Exception as error:  # a candidate that cannot run is out, and the others go on
+            return CheckResult(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
-    def _compare_gradients(self, contestant: Contestant, given: Any, runs: Comparison) -> Verdict:
+    def _compare_gradients(
+        self, candidate: Candidate, prepared: Any, untouched: Tensor
+    ) -> dict[str, Any]:
+        """Return the relative differences of loss and gradient, and why they are too large."""
         if self._labels is not None:
-            weights = runs.intact.all(-1).float()
+            weights = untouched.all(-1).float()
         else:
             generator = torch.Generator().manual_seed(0)
-            weights = runs.intact * torch.rand(runs.intact.shape, generator=generator)
+            weights = untouched * torch.rand(untouched.shape, generator=generator)
         if not bool(weights.any()):
-            return runs.verdict("every sample holds a flip: nothing is left to compare")
-        loss, gradients = contestant.gradients(given, self._labels, weights)
-        right, expected = self._network.gradients(self._given, self._labels, weights)
+            return {"why": "every sample holds a flip: nothing is left to compare"}
+        loss, gradients = candidate.gradients(prepared, self._labels, weights)
+        right, expected = self._network.gradients(self._prepared, self._labels, weights)
         loss_error = abs(loss - right) / max(abs(right), 1e-12)
         gradient_error = max(map(_relative, gradients, expected))
         why = ""
@@ -123,37 +130,42 @@ class Oracle:
             why = f"the loss is {loss:.6g}, not {right:.6g}"
         elif not gradient_error <= GRADIENT:
             why = f"the gradient differs by {gradient_error:.1e} of its norm"
-        return runs.verdict(why, loss_error, gradient_error)
+        return {"why": why, "loss": loss_error, "gradient": gradient_error}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs of a network, as far as rounding lets them be compared.
+def check_all(
+    candidates: Sequence[Candidate],
+    layers: Sequence[nn.Linear],
+    spikes: Tensor,
+    labels: Tensor | None,
+) -> dict[str, CheckResult]:
+    """Compare each with the oracle of its dynamics: snnTorch's loop, or the explicit one.
 
-    Attributes
+    Parameters
     ----------
-    why
-        What rounding does not explain; empty when it explains everything.
-    flips
-        Spikes that are the first to differ in their train.
-    membrane
-        Largest relative difference of membranes up to there.
-    intact
-        ``[B, N]``, output trains that no flip reached.
+    candidates
+        Built on ``layers``.
+    layers
+        First weights.
+    spikes
+        ``[T, B, F]``.
+    labels
+        ``[B]``, or none: see `benchmarks.candidates.Candidate.gradients`.
     """
+    snntorch = Oracle(SnnTorchLoop(layers), spikes, labels)
+    checks = {}
+    for candidate in candidates:
+        dynamics = getattr(candidate, "dynamics", Dynamics())
+        oracle = (
+            Oracle(ExplicitLoop(layers, dynamics), spikes, labels)
+            if dynamics.deviation
+            else snntorch
+        )
+        checks[candidate.name] = oracle.check(candidate)
+    return checks
 
-    why: str
-    flips: int
-    membrane: float
-    intact: Tensor
 
-    def verdict(self, why: str = "", loss: float = 0.0, gradient: float = 0.0) -> Verdict:
-        """Return the verdict, with a reason of its own or that of this comparison."""
-        share = float(self.intact.float().mean())
-        return Verdict(self.why or why, self.flips, share, self.membrane, loss, gradient)
-
-
-def compare_runs(found: Trace, expected: Trace) -> Comparison:
+def compare_runs(found: Trace, expected: Trace) -> tuple[CheckResult, Tensor]:
     """Compare the spikes and membranes of every layer, each up to the first flip.
 
     Parameters
@@ -163,7 +175,10 @@ def compare_runs(found: Trace, expected: Trace) -> Comparison:
 
     Returns
     -------
-    Comparison
+    result : CheckResult
+        Without loss and gradient, which are left to compare.
+    untouched : Tensor
+        ``[B, N]``, output trains that no flip reached.
     """
     shapes = [spikes.shape for spikes, _ in expected]
     if [spikes.shape for spikes, _ in found] != shapes:
@@ -178,13 +193,13 @@ def compare_runs(found: Trace, expected: Trace) -> Comparison:
         for t in range(steps):
             scale = torch.maximum(scale, exact[t].abs())
             comparable = whole & same_below[t].unsqueeze(-1)
-            differs = spikes[t] != right[t]
-            first = comparable & differs
+            flipped = spikes[t] != right[t]
+            first = comparable & flipped
             flips += int(first.sum())
             error = torch.maximum(error, _largest((membrane[t] - exact[t]) / scale, comparable))
             distance = torch.maximum(distance, _largest((exact[t] - THRESHOLD) / scale, first))
-            whole &= ~differs
-            same_here[t] = ~differs.any(-1)
+            whole &= ~flipped
+            same_here[t] = ~flipped.any(-1)
         whole &= same_below[-1].unsqueeze(-1)
         same_below &= torch.cumprod(same_here.int(), 0).bool()
     why = ""
@@ -192,7 +207,8 @@ def compare_runs(found: Trace, expected: Trace) -> Comparison:
         why = f"a membrane differs by {float(error):.1e} of its size"
     elif not float(distance) <= MEMBRANE:
         why = f"a spike differs though its membrane is {float(distance):.1e} from the threshold"
-    return Comparison(why, flips, float(error), whole)
+    share = float(whole.float().mean())
+    return CheckResult(why, flips, share_compared=share, membrane=float(error)), whole
 
 
 def _largest(values: Tensor, chosen: Tensor) -> Tensor:

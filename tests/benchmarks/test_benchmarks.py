@@ -15,27 +15,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+import spikemnist
 from benchmarks import (
     __main__,
+    candidates,
     commands,
-    contestants,
     growth,
     memory,
+    peers,
     pictures,
     report,
     stdp,
     tutorial,
 )
+from benchmarks.candidates import STAGES, Ours, SnnTorchLoop
+from benchmarks.machine import describe_machine
 from benchmarks.plan import Plan
-from spikemnist.benchmark import (
-    STAGES,
-    Ours,
-    SnnTorchLoop,
-    Workload,
-    describe_machine,
-    first_weights,
-    timing,
-)
+from benchmarks.workload import Workload, first_weights
+from spikemnist.cli import timing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -62,12 +59,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("results") / "results.json"
     with pytest.MonkeyPatch.context() as patch:
         only = "snnTorch, hoisted"
-        patch.setattr(contestants, "PEERS", {only: contestants.PEERS[only]})
-        contestants.peers.cache_clear()
+        patch.setattr(peers, "PEERS", {only: peers.PEERS[only]})
+        peers.installed.cache_clear()
         patch.setattr(timing, "processor_share", lambda: 1.0)
         patch.setattr(timing, "WIDEST", float("inf"))
         found = __main__.run(TINY, ("networks", "layers", "fit"), {}, file)
-    contestants.peers.cache_clear()
+    peers.installed.cache_clear()
     return found
 
 
@@ -87,8 +84,8 @@ def test_the_plan_crosses_at_its_base_point() -> None:
 def test_everyone_has_every_stage(results: dict[str, Any]) -> None:
     assert len(results["networks"]) == 2 * 4
     for network in results["networks"]:
-        assert list(network["contestants"]) == [*_ours(), "snnTorch", "snnTorch, hoisted"]
-        for found in network["contestants"].values():
+        assert list(network["candidates"]) == [*_ours(), "snnTorch", "snnTorch, hoisted"]
+        for found in network["candidates"].values():
             assert found["check"]["why"] == ""
             assert list(found["stages"]) == list(STAGES)
             for stage in found["stages"].values():
@@ -135,7 +132,7 @@ def first_line(page: str, start: str) -> str:
 
 
 def _ours() -> list[str]:
-    return [name for name in contestants.names() if name.startswith(contestants.OURS)]
+    return [name for name in candidates.names() if name.startswith(candidates.OURS)]
 
 
 def test_who_fails_the_check_has_no_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +140,12 @@ def test_who_fails_the_check_has_no_speed(tmp_path: Path, monkeypatch: pytest.Mo
         def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
             return [(1 - fired, membrane) for fired, membrane in super().trace(spikes)]
 
-    monkeypatch.setattr(contestants, "Ours", Unlike)
+    monkeypatch.setattr(candidates, "Ours", Unlike)
     plan = Plan(**{**TINY.__dict__, "codes": ("rate",), "hidden": (24,), "num_steps": (4,)})
     found = __main__.run(plan, ("networks",), {}, tmp_path / "results.json")
-    everyone = found["networks"][0]["contestants"]
-    assert everyone["spikemnist auto"]["stages"] == {}
-    assert set(everyone["snnTorch"]["stages"]) == set(STAGES)
+    network = found["networks"][0]
+    assert network["candidates"]["spikemnist auto"]["stages"] == {}
+    assert set(network["candidates"]["snnTorch"]["stages"]) == set(STAGES)
     page = report.page(found, [])
     row = first_line(page, "| spikemnist reference |")
     assert row.split("|")[2:-1] == [" – "] * len(STAGES)
@@ -169,7 +166,7 @@ def test_examples_hold(module: ModuleType) -> None:
 
 
 def test_growth_is_fitted_along_each_sweep(results: dict[str, Any]) -> None:
-    sweeps = {(s["code"], s["axis"], s["contestant"]): s for s in results["growth"]}
+    sweeps = {(s["code"], s["axis"], s["candidate"]): s for s in results["growth"]}
     assert len(sweeps) == 2 * 3 * (len(_ours()) + 2)
     sweep = sweeps["direct", "num_steps", "snnTorch"]
     assert sweep["sizes"] == [4, 8]
@@ -182,16 +179,18 @@ def test_the_page_says_what_was_found(results: dict[str, Any]) -> None:
     assert results["runs"]["networks"]["machine"]["processor"] in page
     assert "![growth](growth.png)" in page
     network = results["networks"][0]
-    everyone = network["contestants"]
-    step = everyone["spikemnist auto"]["stages"]["training step"]["median"]
-    peers = {name: everyone[name]["stages"]["training step"]["median"] for name in everyone}
-    fastest = min(("snnTorch", "snnTorch, hoisted"), key=peers.__getitem__)
+    medians = {
+        name: found["stages"]["training step"]["median"]
+        for name, found in network["candidates"].items()
+    }
+    step = medians["spikemnist auto"]
+    fastest = min(("snnTorch", "snnTorch, hoisted"), key=medians.__getitem__)
     row = first_line(page, "| rate, 784-24-10, T=4, batch 8 |")
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[2] == report.milliseconds(step)
-    assert cells[3] == f"{report.milliseconds(peers[fastest])} ({fastest})"
-    assert cells[4] == f"{peers[fastest] / step:.1f}"
-    assert cells[5] == f"{peers['snnTorch'] / step:.1f}"
+    assert cells[3] == f"{report.milliseconds(medians[fastest])} ({fastest})"
+    assert cells[4] == f"{medians[fastest] / step:.1f}"
+    assert cells[5] == f"{medians['snnTorch'] / step:.1f}"
     updates = network["work"]["neuron_updates"] / step
     assert f"| {report.scaled(updates)} |" in page
     assert "One epoch of `fit`" in page
@@ -201,7 +200,7 @@ def test_the_page_says_what_was_found(results: dict[str, Any]) -> None:
 def test_a_busy_machine_has_no_ratio_on_the_page(results: dict[str, Any]) -> None:
     busy = copy.deepcopy(results)
     reason = "other programs took 60 % of the processors"
-    ours = busy["networks"][0]["contestants"]["spikemnist auto"]["stages"]
+    ours = busy["networks"][0]["candidates"]["spikemnist auto"]["stages"]
     ours["training step"]["busy"] = busy["fit"][0]["steps"]["busy"] = reason
     page = report.page(busy, [])
     rows = [
@@ -212,9 +211,7 @@ def test_a_busy_machine_has_no_ratio_on_the_page(results: dict[str, Any]) -> Non
     assert first_line(page, "| rate, 784-24-10, T=4, batch 8, 64 images").endswith("| busy |")
     assert f"of which there is no ratio; the first time {reason}." in page
     assert "The machine was busy" not in report.page(results, [])
-    sweeps = {
-        (s["code"], s["axis"], s["contestant"]): s for s in growth.fit(busy["networks"], TINY)
-    }
+    sweeps = {(s["code"], s["axis"], s["candidate"]): s for s in growth.fit(busy["networks"], TINY)}
     assert ("rate", "hidden", "spikemnist auto") not in sweeps  # one point of two is left
     assert len(sweeps["rate", "hidden", "snnTorch"]["sizes"]) == 2
 
@@ -253,7 +250,7 @@ def test_pictures_show_the_figures(results: dict[str, Any], tmp_path: Path) -> N
     (sweep,) = (
         s
         for s in results["growth"]
-        if (s["code"], s["axis"], s["contestant"]) == ("rate", "num_steps", "spikemnist auto")
+        if (s["code"], s["axis"], s["candidate"]) == ("rate", "num_steps", "spikemnist auto")
     )
     line = ax.get_lines()[0]
     assert line.get_xdata().tolist() == sweep["sizes"]
@@ -267,16 +264,16 @@ def _base() -> dict[str, Any]:
     return {"code": "rate", "hidden": 24, "num_steps": 4, "batch": 8}
 
 
-def test_each_contestant_looks_different() -> None:
-    looks = [pictures.look(name) for name in ("spikemnist auto", "snnTorch", *contestants.PEERS)]
+def test_each_candidate_looks_different() -> None:
+    looks = [pictures.look(name) for name in ("spikemnist auto", "snnTorch", *peers.PEERS)]
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 7
 
 
 def test_a_memory_figure_covers_what_the_step_must_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contestants, "names", lambda: ["snnTorch", "Spyx"])
+    monkeypatch.setattr(candidates, "names", lambda: ["snnTorch", "Spyx"])
     measured = memory.measure(Workload(hidden=16, num_steps=25, batch=256))
     assert (measured["hidden"], measured["batch"]) == (16, 256)
-    found = measured["contestants"]["snnTorch"]
+    found = measured["candidates"]["snnTorch"]
     if sys.platform == "linux":
         spikes = 4 * 25 * 256 * 784  # bytes of the encoded batch in float32, about 20 MB
         assert spikes < found["bytes"] < 20 * spikes
@@ -284,7 +281,7 @@ def test_a_memory_figure_covers_what_the_step_must_hold(monkeypatch: pytest.Monk
         assert found["bytes"] >= 0
     else:
         assert "Windows" in found["why"]
-    assert measured["contestants"]["Spyx"]["why"]  # and no process was started for it
+    assert measured["candidates"]["Spyx"]["why"]  # and no process was started for it
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
@@ -293,12 +290,12 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_memory_is_in_page_and_picture(results: dict[str, Any]) -> None:
-    everyone = {
+    added = {
         "spikemnist auto": {"why": "", "bytes": 10 * 2**20, "backend": "event_driven"},
         "snnTorch": {"why": "", "bytes": 45 * 2**20, "backend": ""},
         "Spyx": {"why": "cannot be told"},
     }
-    weighed = [{**_base(), "contestants": everyone}]
+    weighed = [{**_base(), "candidates": added}]
     page = report.page({**results, "memory": weighed}, [])
     assert "| spikemnist auto (event_driven) | 10 | 4.5 |" in page
     assert "- Spyx, memory: cannot be told." in page
@@ -361,7 +358,7 @@ def test_a_command_prints_utf8_whatever_the_system_prints(monkeypatch: pytest.Mo
 
 
 def test_the_page_of_accuracies() -> None:
-    machine = {**describe_machine(()), "processor": "abacus"}
+    machine = {**describe_machine(), "processor": "abacus"}
     said = ("assigned 90.00%, proportional 91.00%", "assigned 91.00%, proportional 92.00%")
     measured = list[dict[str, Any]]()
     for seed, (vote, seconds) in enumerate(zip(said, (9.0, 11.0), strict=True)):
@@ -380,8 +377,8 @@ def test_the_tutorials_network_is_compared_through_accelerate() -> None:
     found = tutorial.measure(TINY)
     assert found["network"] == str(TINY.base)
     for way in ("accelerate(network)", "snnTorch"):
-        assert found["contestants"][way]["check"]["why"] == ""
-        assert set(found["contestants"][way]["stages"]) == set(STAGES)
+        assert found["candidates"][way]["check"]["why"] == ""
+        assert set(found["candidates"][way]["stages"]) == set(STAGES)
     page = "\n".join(report.tutorial([found]))
     assert "Spikes that differ from snnTorch's, by rounding:" in page
 
@@ -392,7 +389,7 @@ def test_the_tutorials_network_stepped_is_the_oracle() -> None:
     for layer in layers:
         layer.weight.data.mul_(3)
     stepped = tutorial.Stepped(layers, workload)
-    found = stepped.trace(stepped.lay_out(batch.spikes))
+    found = stepped.trace(stepped.prepare_input(batch.spikes))
     right = SnnTorchLoop(layers).trace(batch.spikes.float())
     for (fired, membrane), (expected, exact) in zip(found, right, strict=True):
         assert float(expected.sum()) > 0
@@ -419,3 +416,12 @@ def test_from_the_command_line_to_the_files(
     (tmp_path / "new" / "results.md").unlink()
     __main__.main(["--draw", "--out", str(tmp_path / "new")])
     assert (tmp_path / "new" / "results.md").read_text(encoding="utf-8") == page
+
+
+def test_the_package_knows_no_benchmark() -> None:
+    """Nothing of `benchmarks` is in the wheel."""
+    source = Path(spikemnist.__file__).parent
+    assert not (source / "benchmark").exists()
+    imports = re.compile(r"^\s*(?:from|import) benchmarks\b", re.M)
+    files = source.rglob("*.py")
+    assert [file for file in files if imports.search(file.read_text(encoding="utf-8"))] == []

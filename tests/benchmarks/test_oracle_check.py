@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from spikemnist.benchmark import Oracle, Ours, SnnTorchLoop, Workload, first_weights, our_backends
-from spikemnist.benchmark.networks import plain_leaky
-from spikemnist.benchmark.oracle import MEMBRANE, compare_runs
+from benchmarks.candidates import Ours, SnnTorchLoop, our_backends, plain_leaky
+from benchmarks.oracle import MEMBRANE, Oracle, compare_runs
+from benchmarks.workload import Workload, first_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +71,10 @@ def test_the_oracle_fires_in_both_layers(oracle: Oracle) -> None:
 def test_ours_passes_on_every_backend(
     oracle: Oracle, layers: list[nn.Linear], backend: str
 ) -> None:
-    verdict = oracle.check(Ours(layers, backend, WORKLOAD))
-    assert verdict.passed, verdict.why
-    assert verdict.intact > 0.5
-    assert max(verdict.membrane, verdict.loss, verdict.gradient) < 1e-4
+    check = oracle.check(Ours(layers, backend, WORKLOAD))
+    assert check.passed, check.why
+    assert check.share_compared > 0.5
+    assert max(check.membrane, check.loss, check.gradient) < 1e-4
 
 
 @pytest.mark.parametrize("backend", our_backends())
@@ -83,8 +83,8 @@ def test_ours_passes_on_a_single_layer_with_dense_input(backend: str) -> None:
     inputs = 4 * torch.rand(12, 3, 20, generator=torch.Generator().manual_seed(0))
     oracle = Oracle(SnnTorchLoop(layers), inputs, None)
     assert float(oracle.trace[0][0].mean()) > 0.01
-    verdict = oracle.check(Ours(layers, backend))
-    assert verdict.passed, verdict.why
+    check = oracle.check(Ours(layers, backend))
+    assert check.passed, check.why
 
 
 def test_another_decay_fails(oracle: Oracle, layers: list[nn.Linear]) -> None:
@@ -128,9 +128,9 @@ def test_a_flip_far_from_the_threshold_fails(oracle: Oracle, layers: list[nn.Lin
         t, b, n = torch.nonzero((membrane - 1).abs() > 0.3)[0].tolist()
         spikes[t, b, n] = 1 - spikes[t, b, n]
 
-    verdict = oracle.check(Wrong(layers, flip))
-    assert "a spike differs though its membrane is" in verdict.why
-    assert not verdict.passed
+    check = oracle.check(Wrong(layers, flip))
+    assert "a spike differs though its membrane is" in check.why
+    assert not check.passed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -149,8 +149,8 @@ def test_who_raises_is_out_with_the_message(oracle: Oracle, layers: list[nn.Line
 
 
 def test_other_shapes_are_named(oracle: Oracle, layers: list[nn.Linear]) -> None:
-    verdict = oracle.check(Wrong(layers, lambda trace: trace.pop()))
-    assert "expected spikes of the shapes" in verdict.why
+    check = oracle.check(Wrong(layers, lambda trace: trace.pop()))
+    assert "expected spikes of the shapes" in check.why
 
 
 def run(membranes: list[list[float]]) -> tuple[Tensor, Tensor]:
@@ -165,24 +165,24 @@ NEAR = MEMBRANE / 2
 def test_after_a_flip_by_rounding_a_train_may_go_its_own_way() -> None:
     right = run([[0.5, 1 + NEAR, 0.2, 1.5], [0.1, 0.2, 0.3, 0.4]])
     other = run([[0.5, 1 - NEAR, 1.2, 0.5], [0.1, 0.2, 0.3, 0.4]])
-    found = compare_runs([other], [right])
+    found, untouched = compare_runs([other], [right])
     assert (found.why, found.flips) == ("", 1)
-    assert found.intact.tolist() == [[False, True]]
+    assert untouched.tolist() == [[False, True]]
 
 
 def test_before_its_flip_a_train_may_not() -> None:
     right = run([[0.5, 1 + NEAR]])
     other = run([[0.6, 1 - NEAR]])
-    assert "a membrane differs by 1.0e-01" in compare_runs([other], [right]).why
+    assert "a membrane differs by 1.0e-01" in compare_runs([other], [right])[0].why
 
 
 def test_layers_above_a_flip_are_compared_up_to_it() -> None:
     below = [run([[0.5, 1 + NEAR, 0.2]]), run([[0.5, 1 - NEAR, 0.2]])]
     same_until_then = [run([[0.3, 0.4, 0.5]]), run([[0.3, 1.4, 1.5]])]
-    found = compare_runs([below[1], same_until_then[1]], [below[0], same_until_then[0]])
-    assert (found.why, found.flips, found.intact.tolist()) == ("", 1, [[False]])
+    found, untouched = compare_runs([below[1], same_until_then[1]], [below[0], same_until_then[0]])
+    assert (found.why, found.flips, untouched.tolist()) == ("", 1, [[False]])
     earlier = [run([[0.3, 0.4, 0.5]]), run([[0.9, 0.4, 0.5]])]
-    found = compare_runs([below[1], earlier[1]], [below[0], earlier[0]])
+    found, untouched = compare_runs([below[1], earlier[1]], [below[0], earlier[0]])
     assert "a membrane differs by 6.0e-01" in found.why
 
 
@@ -195,8 +195,8 @@ def test_a_flip_touches_its_own_sample_only() -> None:
         [((membrane > 1).float(), membrane) for membrane in pair]
         for pair in ((other, moved), (right, above))
     ]
-    found = compare_runs(*traces)
-    assert (found.why, found.intact.tolist()) == ("", [[True], [False]])
+    found, untouched = compare_runs(*traces)
+    assert (found.why, untouched.tolist()) == ("", [[True], [False]])
 
 
 def test_nothing_left_to_compare_is_no_pass(layers: list[nn.Linear]) -> None:
@@ -209,6 +209,6 @@ def test_nothing_left_to_compare_is_no_pass(layers: list[nn.Linear]) -> None:
     def flip(trace: Trace) -> None:
         trace[0][1][0, 0, 0], trace[0][0][0, 0, 0] = 1 - NEAR, 0.0
 
-    verdict = oracle.check(Wrong(layers, flip))
-    assert (verdict.passed, verdict.flips) == (False, 1)
-    assert "every sample holds a flip" in verdict.why
+    check = oracle.check(Wrong(layers, flip))
+    assert (check.passed, check.flips) == (False, 1)
+    assert "every sample holds a flip" in check.why

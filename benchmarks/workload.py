@@ -86,7 +86,7 @@ class Workload:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What every contestant is given.
+    """What every candidate is given.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Batch:
 
 
 def first_weights(sizes: Sequence[int]) -> list[nn.Linear]:
-    """Return the layers that every contestant starts from, as `torch.nn.Linear` draws them."""
+    """Return the layers that every candidate starts from, as `torch.nn.Linear` draws them."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
@@ -114,7 +114,7 @@ def trained_weights(workload: Workload) -> list[nn.Linear]:
     """Return the layers after 20 training steps, the same for every batch size of the workload.
 
     Before them, a network that is fed with one spike for each pixel hardly fires at all, and
-    would let those look too good who work only where a spike is.
+    would flatter an implementation that works only where a spike is.
     """
     return _trained(replace(workload, batch=TRAINING_BATCH))
 

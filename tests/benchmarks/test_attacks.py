@@ -14,7 +14,7 @@ from benchmarks.attacks.__main__ import main
 from benchmarks.attacks.damage import damage
 from benchmarks.attacks.registry import ATTACKS, MODULES
 from spikemnist.models import LeakyMLP
-from tests.benchmark import planted_attacks
+from tests.benchmarks import planted_attacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,327 @@
+"""Who takes part: the interface of a candidate, this package on each of its backends, and snnTorch.
+
+The peers that are installed join them.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+import snntorch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks import peers
+from benchmarks.workload import BETA
+from spikemnist import ops
+from spikemnist.cli.bench import snntorch_spikes
+from spikemnist.models import LeakyMLP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from benchmarks.workload import Workload
+
+STAGES = ("encode", "forward", "inference", "forward+backward", "training step")
+"""What is timed. Encoding, inference and the training step begin with pixels; the other two are
+given their spikes."""
+
+OURS = "spikemnist "
+"""How the names of this package's own candidates begin."""
+
+LEARNING_RATE = 1e-5
+"""Adam does all its work, yet the weights, and with them the spikes, stay what was checked."""
+
+
+class Candidate(Protocol):
+    """A network of leaky neurons, its encoder and its optimiser.
+
+    Attributes
+    ----------
+    name
+        In tables and pictures.
+    deviation
+        In what it does not compute the same as `snntorch.Leaky`; empty when it does.
+    backend
+        Of this package, that ran; empty for the others, and before the first `trace`.
+    """
+
+    name: str
+    deviation: str
+    backend: str
+
+    def prepare_input(self, spikes: Tensor) -> Any:
+        """Return spikes ``[T, B, F]`` in the layout that its own encoder would have given them."""
+
+    def encode(self, pixels: Any) -> Any:
+        """Turn float pixels ``[B, F]`` into its spikes."""
+
+    def forward(self, spikes: Any) -> object:
+        """Return class scores, the mean of the output membranes, and keep nothing else."""
+
+    def backward(self, spikes: Any, labels: Any) -> object:
+        """Run forward, take the cross-entropy of the scores, and the gradient of all weights."""
+
+    def step(self, pixels: Any, labels: Any) -> object:
+        """Encode, run forward and backward, and let fused Adam change the weights."""
+
+    def trace(self, spikes: Any) -> list[tuple[Tensor, Tensor]]:
+        """Return each layer's spikes and the membranes that decided them, ``[T, B, N]`` both."""
+
+    def gradients(
+        self, spikes: Any, labels: Tensor | None, weights: Tensor
+    ) -> tuple[float, list[Tensor]]:
+        """Return a loss and its gradient with respect to each layer's weight and bias.
+
+        Parameters
+        ----------
+        spikes
+            As `prepare_input` returns them.
+        labels
+            ``[B]``: the loss is the cross-entropy of the scores, averaged with ``weights``
+            ``[B]``. Without labels it is the sum of the output spikes, weighted by ``weights``
+            ``[B, N]``.
+        weights
+            Zero for what must not count.
+        """
+
+
+class TorchCandidate(ABC):
+    """A network of torch modules; a subclass says how it encodes and how it runs.
+
+    Parameters
+    ----------
+    module
+        Holds the parameters.
+    layers
+        The `torch.nn.Linear` in front of each layer of neurons.
+    """
+
+    name: str
+    deviation = ""
+    backend = ""
+
+    def __init__(self, module: nn.Module, layers: Sequence[nn.Linear]) -> None:
+        self.module = module
+        self.layers = layers
+        self.optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Turn float pixels ``[B, F]`` into its spikes."""
+
+    @abstractmethod
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the mean output membrane, ``[B, C]``."""
+
+    @abstractmethod
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the output spikes, in the layout of the spikes that came."""
+
+    @abstractmethod
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each layer's spikes and the membranes that decided them, ``[T, B, N]`` both."""
+
+    def prepare_input(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as float32, ``[T, B, F]``."""
+        return spikes.float()
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return the scores without a graph."""
+        with torch.no_grad():
+            return self.scores(spikes)
+
+    def backward(self, spikes: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss; the gradients are in the parameters."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(self.scores(spikes), labels)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a training step."""
+        loss = self.backward(self.encode(pixels), labels)
+        self.optimizer.step()
+        return loss
+
+    def gradients(
+        self, spikes: Tensor, labels: Tensor | None, weights: Tensor
+    ) -> tuple[float, list[Tensor]]:
+        """Return a loss and its gradients; see `Candidate.gradients`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if labels is None:
+            loss = (self.time_first(self.fired(spikes)) * weights).sum()
+        else:
+            losses = functional.cross_entropy(self.scores(spikes), labels, reduction="none")
+            loss = (losses * weights).sum() / weights.sum()
+        torch.autograd.backward(loss)
+        found = [p.grad for layer in self.layers for p in (layer.weight, layer.bias)]
+        return loss.item(), [torch.zeros(()) if grad is None else grad.clone() for grad in found]
+
+    def time_first(self, signal: Tensor) -> Tensor:
+        """Return a signal in its own layout as ``[T, B, ...]``."""
+        return signal
+
+
+class Ours(TorchCandidate):
+    """`spikemnist.models.LeakyMLP` on one backend, fed with compact spikes.
+
+    Parameters
+    ----------
+    layers
+        First weights, which are copied.
+    backend
+        As `LeakyMLP` takes it.
+    workload
+        Says how pixels are encoded; none for a layer that is given its input.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Linear], backend: str, workload: Workload | None = None
+    ) -> None:
+        widths = [layer.out_features for layer in layers]
+        self.model = LeakyMLP(
+            layers[0].in_features,
+            widths[:-1],
+            widths[-1],
+            beta=BETA,
+            backend=backend,  # type: ignore[arg-type]
+        )
+        for ours, given in zip(self.model.layers, layers, strict=True):
+            ours.linear.load_state_dict(given.state_dict())
+        super().__init__(self.model, [layer.linear for layer in self.model.layers])
+        self.name = f"spikemnist {backend}"
+        self._encoder = workload.encoder(torch.uint8) if workload else None
+        self._generator = torch.Generator().manual_seed(0)
+
+    def prepare_input(self, spikes: Tensor) -> Tensor:
+        """Return the spikes as they are: any dtype will do."""
+        return spikes
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return compact spikes."""
+        assert self._encoder is not None  # pixels belong to a workload
+        return self._encoder(pixels, generator=self._generator)
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the scores of the Record."""
+        scores: Tensor = self.model(spikes).scores
+        return scores
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the spikes of the Record."""
+        fired: Tensor = self.model(spikes).spikes
+        return fired
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return what ``record="all"`` shows, when the run that is timed gave the same output."""
+        with torch.no_grad():
+            everything, timed = self.model(spikes, record="all"), self.model(spikes)
+        self.backend = timed.backend
+        if not torch.equal(everything.membrane, timed.membrane):
+            raise RuntimeError("record='all' and record='output' ended with other membranes")
+        return [(layer.spikes, layer.membrane) for layer in everything.layers]
+
+
+class SnnTorchLoop(TorchCandidate):
+    """The network as snnTorch's tutorials write it: every layer, one timestep after the other.
+
+    Its `trace` is the oracle.
+    """
+
+    name = "snnTorch"
+
+    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+        module = nn.ModuleDict(
+            {
+                "linear": nn.ModuleList(copy_of(layer) for layer in layers),
+                "leaky": nn.ModuleList(plain_leaky() for _ in layers),
+            }
+        )
+        super().__init__(module, list(module["linear"]))  # type: ignore[call-overload]
+        self._neurons = list(module["leaky"])  # type: ignore[call-overload]
+        self._workload = workload
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return what `snntorch.spikegen` makes of the pixels."""
+        assert self._workload is not None  # pixels belong to a workload
+        return snntorch_spikes(pixels, self._workload.code, self._workload.num_steps)
+
+    def scores(self, spikes: Tensor) -> Tensor:
+        """Return the mean output membrane."""
+        return torch.stack([step[-1][1] for step in self._steps(spikes)]).mean(0)
+
+    def fired(self, spikes: Tensor) -> Tensor:
+        """Return the output spikes."""
+        return torch.stack([step[-1][0] for step in self._steps(spikes)])
+
+    def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return every layer's spikes and membranes."""
+        with torch.no_grad():
+            by_layer = zip(*self._steps(spikes), strict=True)
+            return [
+                (torch.stack([spk for spk, _ in steps]), torch.stack([mem for _, mem in steps]))
+                for steps in by_layer
+            ]
+
+    def _steps(self, spikes: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """Yield the spikes and membranes of each layer, step by step."""
+        membranes = [torch.zeros(0) for _ in self.layers]
+        for signal in spikes:
+            seen = []
+            for index, (linear, leaky) in enumerate(zip(self.layers, self._neurons, strict=True)):
+                signal, membranes[index] = leaky(linear(signal), membranes[index])
+                seen.append((signal, membranes[index]))
+            yield seen
+
+
+def our_backends() -> list[str]:
+    """Return the backends to measure: ``"auto"``, and each that does not just step snnTorch."""
+    return ["auto", *(name for name in ops.BACKENDS if name not in ("auto", "snntorch"))]
+
+
+def plain_leaky() -> snntorch.Leaky:
+    """Return a neuron that snnTorch's global list does not keep alive."""
+    leaky = snntorch.Leaky(beta=BETA)
+    snntorch.SpikingNeuron.instances.remove(leaky)
+    return leaky
+
+
+def copy_of(layer: nn.Linear, scale: float = 1.0) -> nn.Linear:
+    """Return a layer of its own with the same weights, times a factor."""
+    copy = nn.Linear(layer.in_features, layer.out_features)
+    with torch.no_grad():
+        copy.weight.copy_(scale * layer.weight)
+        copy.bias.copy_(scale * layer.bias)
+    return copy
+
+
+def names() -> list[str]:
+    """Return the names of all candidates, ours first, then snnTorch, then its peers."""
+    return [*(OURS + backend for backend in our_backends()), SnnTorchLoop.name, *peers.installed()]
+
+
+def build(name: str, layers: Sequence[nn.Linear], workload: Workload | None = None) -> Candidate:
+    """Return a candidate with copies of the layers' weights.
+
+    Parameters
+    ----------
+    name
+        One of `names`.
+    layers
+        First weights.
+    workload
+        Says how pixels are encoded; none for a layer that is given its input.
+    """
+    if name.startswith(OURS):
+        return Ours(layers, name.removeprefix(OURS), workload)
+    if name == SnnTorchLoop.name:
+        return SnnTorchLoop(layers, workload)
+    candidate: Candidate = peers.installed()[name](layers, workload)
+    return candidate
