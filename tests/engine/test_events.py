@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spikemnist.kernels import events
+from spikemnist.kernels.tiles import blocks_of
 from tests.engine.stacks import spikes
 from tests.strategies import SEEDS
 
@@ -48,7 +49,7 @@ def packed(raster: Tensor) -> Tensor:
 def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) -> None:
     words = packed(raster.to(dtype))
     steps, batch, features = raster.shape
-    assert words.shape == (batch, steps, events.words_of(features))
+    assert words.shape == (batch, steps, blocks_of(features))
     bits = words[..., None] >> torch.arange(64) & 1
     assert torch.equal(bits.flatten(2)[..., :features].transpose(0, 1), raster.long())
     assert not bits.flatten(2)[..., features:].any()

@@ -20,8 +20,9 @@ import torch
 from spikemnist.kernels import memory
 from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
 from spikemnist.kernels.compiler import inlined, kernel, routine
-from spikemnist.kernels.registers import WIDTH, blocks_of
+from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.tiles import blocks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

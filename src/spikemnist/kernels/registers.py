@@ -132,11 +132,6 @@ def call(builder: Any, name: str, *vectors: Any) -> Any:
     return builder.call(function, vectors)
 
 
-def blocks_of(neurons: int) -> int:
-    """Return how many blocks hold that many neurons: so many words are a timestep's spikes."""
-    return -(-neurons // WIDTH)
-
-
 def at(table: Array, index: int) -> Array:
     """Return row ``index`` of a table ``[rows, WIDTH]``.
 

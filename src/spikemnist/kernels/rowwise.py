@@ -199,13 +199,13 @@ def results(
     """
     if len(formulas) == 1:
         return _emit(formulas[0], builder, rows)
-    after = builder.append_basic_block("chosen")
+    after = builder.append_basic_block("after")
     blocks = [builder.append_basic_block("choice") for _ in formulas]
-    switch = builder.switch(which, blocks[-1])
+    cases = builder.switch(which, blocks[-1])
     found = []
     for code, (formula, block) in enumerate(zip(formulas, blocks, strict=True)):
         if block is not blocks[-1]:
-            switch.add_case(ir.Constant(which.type, code), block)
+            cases.add_case(ir.Constant(which.type, code), block)
         builder.position_at_end(block)
         found.append(_emit(formula, builder, rows))
         builder.branch(after)

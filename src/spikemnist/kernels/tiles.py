@@ -14,7 +14,7 @@ import numpy as np
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import kernel, routine
-from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, blocks_of, clear
+from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import transpose_block
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Array = NDArray[Any]
+
+
+def blocks_of(neurons: int) -> int:
+    """Return how many blocks hold that many neurons: so many words are a timestep's spikes."""
+    return -(-neurons // WIDTH)
 
 
 tiles_of = blocks_of
