@@ -128,12 +128,6 @@ def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     return operation
 
 
-@rowwise
-def add(left: Any, right: Any) -> Any:
-    """Return the sum of two rows."""
-    return left + right
-
-
 def traced(operation: Callable[..., None], trace: Callable[..., None]) -> Callable[..., None]:
     """Give an operation its code in kernels: ``trace(context, builder, kinds, values)``."""
     lowered(operation)(trace)
@@ -228,3 +222,9 @@ def _emit(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
         result = formula(*(Vector(builder, value) for value in part))
         found.append(result if isinstance(result, tuple) else (result,))
     return [[one.value for one in row] for row in zip(*found, strict=True)]
+
+
+@rowwise
+def add(left: Any, right: Any) -> Any:
+    """Return the sum of two rows."""
+    return left + right
