@@ -56,7 +56,7 @@ def lowered(
         given = ", ".join("*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters)
         # Numba compares the parameters of both with those of the function.
         source = f"lambda {taken}: lambda {taken}: primitive({given})"
-        overload(function)(eval(source, {"primitive": primitive}))
+        overload(function)(eval(source, {"primitive": primitive, "__name__": __name__}))
 
     def register(code: Code) -> Code:
         @lower_builtin(Template.key, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
