@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spikemnist.kernels import events
+from spikemnist.kernels.tiles import blocks_of
 from tests.engine.stacks import spikes
 from tests.strategies import SEEDS
 
@@ -48,7 +49,7 @@ def packed(raster: Tensor) -> Tensor:
 def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) -> None:
     words = packed(raster.to(dtype))
     steps, batch, features = raster.shape
-    assert words.shape == (batch, steps, events.words_of(features))
+    assert words.shape == (batch, steps, blocks_of(features))
     bits = words[..., None] >> torch.arange(64) & 1
     assert torch.equal(bits.flatten(2)[..., :features].transpose(0, 1), raster.long())
     assert not bits.flatten(2)[..., features:].any()
@@ -145,7 +146,7 @@ def test_other_numbers_are_no_spikes(features: int, dtype: torch.dtype, number: 
 
 @given(st.integers(0, 2**31), st.integers(1, 1 << 17))
 def test_indices_take_as_many_bits_as_they_need(size: int, below: int) -> None:
-    array = events._indices(size % 1000, below)
+    array = events._empty_indices(size % 1000, below)
     assert len(array) == size % 1000
     assert np.iinfo(array.dtype).max >= below
     assert array.itemsize == (2 if below < 1 << 16 else 4)

@@ -117,7 +117,7 @@ def kernel_lines(file: Path) -> Iterator[int]:
     replaced = {
         call.args[0].id
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "overload"
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "lowered"
         if isinstance(call.args[0], ast.Name)
     }
     for function in functions:

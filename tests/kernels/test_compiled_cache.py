@@ -357,4 +357,4 @@ def test_only_what_numba_refuses_to_cache_is_compiled_without(
 
     monkeypatch.setattr(numba, "njit", njit)
     with pytest.raises(RuntimeError, match="something is broken"):
-        compiler.kernel(lambda ticket, units: None)
+        compiler.kernel(lambda queue, units: None)

@@ -82,7 +82,7 @@ def test_workers_of_a_data_loader(how: str, threads: str, tmp_path: Path) -> Non
 FORK = """
 import os, sys, torch
 from spikemnist import ops
-from spikemnist.kernels import openmp, threads
+from spikemnist.kernels import openmp, scheduler
 
 generator = torch.Generator().manual_seed(0)
 fed = (torch.rand(25, 8, 3000, generator=generator) < 0.3).to(torch.uint8)
@@ -111,7 +111,7 @@ def check(generations):
             for _ in range(3):
                 for found, wanted in zip(run(), expected, strict=True):
                     assert found.numpy().tobytes() == wanted.numpy().tobytes()
-            assert threads._pool[1], "the work was too little for two threads"
+            assert scheduler._pool[1], "the work was too little for two threads"
             if generations > 1:
                 check(generations - 1)
             os._exit(0)

@@ -20,11 +20,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spikemnist
-from spikemnist.kernels import openmp, threads
+from spikemnist.kernels import openmp, scheduler
 from spikemnist.kernels.compiler import kernel
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import GRAIN, parallel
-from spikemnist.kernels.tickets import FORK, NUMBER, TAKEN, next_unit, own_lane, tickets
+from spikemnist.kernels.scheduler import (
+    FORK,
+    GRAIN,
+    NUMBER,
+    TAKEN,
+    borrowed,
+    by_team,
+    next_unit,
+    parallel,
+    work_queues,
+    worker_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +42,19 @@ pytestmark = pytest.mark.usefixtures("threads")
 
 
 @kernel
-def _visit(ticket, units, visits, rounds):
-    if by_team(ticket):
+def _visit(queue, units, visits, rounds):
+    if by_team(queue):
         return
     visits = borrowed(visits)
-    unit = next_unit(ticket)
+    unit = next_unit(queue)
     while unit < units:
         for _ in range(rounds):
             visits[unit] += 1
-        unit = next_unit(ticket)
+        unit = next_unit(queue)
 
 
 class Interpreted:
-    """A kernel in Python that passes for a compiled one, of which a ticket is atomic."""
+    """A kernel in Python that passes for a compiled one, of which a queue is atomic."""
 
     def __init__(self, work: Callable[[int], object]) -> None:
         self.py_func = work
@@ -53,20 +62,20 @@ class Interpreted:
         self.lock = threading.Lock()
         self.overloads: dict[str, str] = {}
 
-    def __call__(self, ticket: np.ndarray, units: int) -> None:
-        self.calls.append((ticket[FORK], ticket[1], threading.current_thread().name))
-        while (unit := self.take(ticket)) < units:
+    def __call__(self, queue: np.ndarray, units: int) -> None:
+        self.calls.append((queue[FORK], queue[1], threading.current_thread().name))
+        while (unit := self.take(queue)) < units:
             self.py_func(unit)
 
-    def take(self, ticket: np.ndarray) -> int:
+    def take(self, queue: np.ndarray) -> int:
         with self.lock:
-            return take_next(ticket)
+            return take_next(queue)
 
 
 @numba.njit
-def take_next(ticket):
+def take_next(queue):
     """Call a piece of kernels, which Python cannot."""
-    return next_unit(ticket)
+    return next_unit(queue)
 
 
 @pytest.fixture
@@ -80,8 +89,8 @@ def team(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in torch's own threads, however crowded the machine is."""
     if openmp.team_addresses() == openmp.NO_TEAM:
         pytest.skip("torch's threads are to be had where it brings the only GNU OpenMP runtime")
-    monkeypatch.setattr(threads, "STALL", math.inf)
-    monkeypatch.setattr(threads, "_crowded_until", 0.0)
+    monkeypatch.setattr(scheduler, "STALL", math.inf)
+    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
 
 
 @pytest.fixture(params=["team", "pooled"])
@@ -108,15 +117,15 @@ class Pair(NamedTuple):
 
 
 @kernel
-def _copy(ticket, units, pair):
-    if by_team(ticket):
+def _copy(queue, units, pair):
+    if by_team(queue):
         return
     pair = borrowed(pair)
-    unit = next_unit(ticket)
+    unit = next_unit(queue)
     while unit < units:
         source, target = pair.rows[0][unit], pair.rows[1][unit]
         target[:] = pair.number * source
-        unit = next_unit(ticket)
+        unit = next_unit(queue)
 
 
 @pytest.mark.usefixtures("where")
@@ -163,13 +172,13 @@ def test_as_many_threads_work_as_torch_has(count: int, units: int, used: int) ->
 
 
 def test_what_is_not_compiled_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where compilation is switched off a ticket is not atomic: two could take the same unit."""
+    """Where compilation is switched off a queue is not atomic: two could take the same unit."""
     monkeypatch.setattr(openmp, "team_addresses", lambda: (1, 0))
     torch.set_num_threads(8)
     calls = []
     parallel(lambda *arguments: calls.append(arguments), 100)
-    ((ticket, units),) = calls
-    assert ticket.tolist() == tickets(1, 100)[0].tolist()
+    ((queue, units),) = calls
+    assert queue.tolist() == work_queues(1, 100)[0].tolist()
     assert units == 100
 
 
@@ -262,10 +271,10 @@ def test_nobody_waits_for_helpers_that_are_busy_elsewhere() -> None:
 
 @pytest.mark.usefixtures("pooled")
 def test_helpers_that_never_began_keep_no_array_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_pool", threads._NO_POOL)
+    monkeypatch.setattr(scheduler, "_pool", scheduler._NO_POOL)
     torch.set_num_threads(2)
     busy = threading.Event()
-    blocker = threads._pool_of(1).submit(busy.wait)  # and so the helper waits in the queue
+    blocker = scheduler._pool_of(1).submit(busy.wait)  # and so the helper waits in the queue
     try:
         visits = np.zeros(100, np.int64)
         gone = weakref.ref(visits)
@@ -280,14 +289,14 @@ def test_helpers_that_never_began_keep_no_array_alive(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("pooled")
 def test_there_is_one_pool_which_grows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_pool", threads._NO_POOL)
+    monkeypatch.setattr(scheduler, "_pool", scheduler._NO_POOL)
     others = threading.active_count()
     for count in (2, 5, 3, 5, 2):
         torch.set_num_threads(count)
         visits = np.zeros(100, np.int64)
         parallel(_visit, 100, visits, 100)
         assert (visits == 100).all()
-    assert threads._pool[0] == 4
+    assert scheduler._pool[0] == 4
     deadline = time.monotonic() + 30
     while threading.active_count() > others + 4 and time.monotonic() < deadline:
         time.sleep(0.01)  # threads of the former pool end
@@ -301,8 +310,8 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
     torch.set_num_threads(2)
     now = [100.0]
     monkeypatch.setattr(openmp, "team_addresses", lambda: (1234, 0))
-    monkeypatch.setattr(threads, "_crowded_until", 0.0)
-    monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
+    monkeypatch.setattr(scheduler.time, "perf_counter", lambda: now[0])
 
     def forks(seconds: float, *, compiles: bool = False) -> set[int]:
         def work(unit: int) -> None:
@@ -316,37 +325,37 @@ def test_on_a_crowded_machine_the_team_is_left_alone_for_a_while(
 
     assert forks(0.0) == {1234}
     assert forks(60.0, compiles=True) == {1234}
-    assert forks(threads.STALL) == {1234}  # waited for longer than the work explains
+    assert forks(scheduler.STALL) == {1234}  # waited for longer than the work explains
     assert forks(0.0) == {0}
-    now[0] += threads.RETRY / 2
+    now[0] += scheduler.RETRY / 2
     assert forks(0.0) == {0}
-    now[0] += threads.RETRY
+    now[0] += scheduler.RETRY
     assert forks(0.0) == {1234}
 
 
 def test_one_thread_takes_the_units_in_their_order() -> None:
-    (ticket,) = tickets(1, 4)
-    assert [take_next(ticket) for _ in range(6)] == [0, 1, 2, 3, 4, 4]
+    (queue,) = work_queues(1, 4)
+    assert [take_next(queue) for _ in range(6)] == [0, 1, 2, 3, 4, 4]
 
 
 def test_a_thread_takes_what_is_its_own_and_then_helps_the_next() -> None:
-    first, second, third = tickets(3, 8)
-    assert [take_next(ticket) for ticket in (third, first, third, second)] == [5, 0, 6, 2]
+    first, second, third = work_queues(3, 8)
+    assert [take_next(queue) for queue in (third, first, third, second)] == [5, 0, 6, 2]
     assert [take_next(third) for _ in range(6)] == [7, 1, 3, 4, 8, 8]
     assert take_next(first) == take_next(second) == 8
 
 
 @given(st.integers(1, 70), st.integers(0, 200), st.data())
-def test_every_unit_is_taken_once(lanes: int, units: int, data: st.DataObject) -> None:
-    table = tickets(lanes, units)
-    order = data.draw(st.lists(st.integers(0, lanes - 1), min_size=units, max_size=units))
-    assert sorted(take_next(table[lane]) for lane in order) == list(range(units))
-    assert all(take_next(ticket) == units for ticket in table)
+def test_every_unit_is_taken_once(workers: int, units: int, data: st.DataObject) -> None:
+    table = work_queues(workers, units)
+    order = data.draw(st.lists(st.integers(0, workers - 1), min_size=units, max_size=units))
+    assert sorted(take_next(table[worker]) for worker in order) == list(range(units))
+    assert all(take_next(queue) == units for queue in table)
 
 
 def test_what_threads_write_is_no_neighbour_of_what_others_use() -> None:
     """A cache line that one core writes, of 128 bytes at most, is lost to the others."""
-    table = tickets(3, 8)
+    table = work_queues(3, 8)
     addresses = np.arange(table.size).reshape(table.shape) * table.itemsize
     written, read = addresses[:, TAKEN], addresses[:, : NUMBER + 1]
     assert np.diff(written).min() >= 128
@@ -354,11 +363,11 @@ def test_what_threads_write_is_no_neighbour_of_what_others_use() -> None:
 
 
 @kernel
-def _enter(ticket, units, entered):
-    if by_team(ticket):
+def _enter(queue, units, entered):
+    if by_team(queue):
         return
     entered = borrowed(entered)
-    entered[own_lane(ticket)] += 1
+    entered[worker_number(queue)] += 1
 
 
 @pytest.mark.usefixtures("team")
@@ -400,5 +409,5 @@ def test_every_kernel_begins_with_the_team_and_borrows() -> None:
     assert len(kernels) > 10
     for function in kernels:
         first, second, *_ = function.body[1 if ast.get_docstring(function) else 0 :]
-        assert ast.unparse(first) == "if by_team(ticket):\n    return", function.name
+        assert ast.unparse(first) == "if by_team(queue):\n    return", function.name
         assert " = borrowed(" in ast.unparse(second), function.name

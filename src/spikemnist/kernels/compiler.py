@@ -124,7 +124,7 @@ def inlined(function: Function) -> Function:
 
 
 def routine(function: Function) -> Function:
-    """Compile a piece that a kernel calls now and then, for a tile or a sample, only once.
+    """Compile a piece that a kernel calls now and then, for a neuron block or a sample, only once.
 
     The optimiser sees one function however many places call it: kernels are compiled sooner.
     """
@@ -134,10 +134,10 @@ def routine(function: Function) -> Function:
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile ``function(ticket, units, *arguments)``, a function of NumPy arrays.
+    """Compile ``function(queue, units, *arguments)``, a function of NumPy arrays.
 
-    It begins with `teams.by_team`, takes what it does by `tickets.next_unit`, and runs without
-    the interpreter's lock.
+    It begins with `scheduler.by_team`, takes its units of work by `scheduler.next_unit`, and runs
+    without the interpreter's lock.
 
     The machine code is cached on disk, see `cache`. Where no folder can be written, as with a
     read-only installation and no home, each process compiles anew and all else is the same.

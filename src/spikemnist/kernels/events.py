@@ -1,4 +1,4 @@
-"""Spikes as events: one bit for each neuron and timestep, and the lists that kernels walk along.
+"""Packed spikes, one bit for each neuron and timestep, and the lists that kernels walk along.
 
 Between layers a spike is a bit: word ``w`` of ``words[b, t]`` holds the neurons 64 w .. 64 w + 63
 of sample ``b`` at timestep ``t``. Kernels read them in one of two orders:
@@ -21,9 +21,8 @@ from spikemnist.kernels import memory
 from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.tiles import blocks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
 ONE = np.uint64(1)
 
 
-def words_of(features: int) -> int:
-    """Return how many words hold one timestep of that many neurons."""
-    return -(-features // WIDTH)
+words_of = blocks_of
 
 
 class ByTimestep(NamedTuple):
@@ -79,7 +76,7 @@ GROUP_STEPS = 200
 
 
 def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
-    """Pack spikes ``[T, B, F]`` into words ``[B, T, W]``, and count those of each sample.
+    """Pack spikes ``[T, B, F]`` as ``[B, T, W]``, and count those of each sample.
 
     Returns None when some are not 0 or 1.
     """
@@ -88,32 +85,24 @@ def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
         spikes = spikes.view(torch.uint8)
     elif spikes.dtype not in (torch.uint8, torch.float32, torch.float64):
         spikes = spikes.to(torch.float32)
-    words = memory.empty((batch, steps, words_of(features)), torch.int64)
+    words = memory.empty((batch, steps, blocks_of(features)), torch.int64)
     counts, analog = np.empty(batch, np.int64), np.zeros(1, np.bool_)
-    dense = spikes.detach().contiguous().numpy()
-    binary = np.array([0, 1], dense.dtype)
-    arguments = (dense, binary, words.numpy().view(np.uint64), counts, analog)
-    parallel(_pack, batch, *arguments, work=dense.nbytes // 8)
+    dense, bits = spikes.detach().contiguous().numpy(), words.numpy().view(np.uint64)
+    parallel(_pack, batch, dense, bits, counts, analog, work=dense.nbytes // 8)
     return None if analog[0] else (words, counts)
 
 
 @kernel
 def _pack(
-    ticket: Array,
-    units: int,
-    spikes: Array,
-    binary: Array,
-    words: Array,
-    counts: Array,
-    analog: Array,
+    queue: Array, units: int, spikes: Array, words: Array, counts: Array, analog: Array
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
-    spikes, binary, words, counts, analog = borrowed((spikes, binary, words, counts, analog))
+    spikes, words, counts, analog = borrowed((spikes, words, counts, analog))
     steps, features = spikes.shape[0], spikes.shape[2]
     whole = features // WIDTH
-    zero, one = binary
-    b = next_unit(ticket)
+    zero, one = spikes.dtype.type(0), spikes.dtype.type(1)
+    b = next_unit(queue)
     while b < units:
         total = 0
         for t in range(steps):
@@ -135,11 +124,11 @@ def _pack(
                 words[b, t, whole] = rest
                 total += count_bits(rest)
         counts[b] = total
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
-    """Return the spikes ``[T, B, F]`` of words ``[B, T, W]``."""
+    """Return the spikes ``[T, B, F]`` of packed ones ``[B, T, W]``."""
     batch, steps, _ = words.shape
     spikes = memory.empty((steps, batch, features), dtype)
     parallel(
@@ -149,12 +138,12 @@ def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
 
 
 @kernel
-def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
-    if by_team(ticket):
+def _unpack(queue: Array, units: int, words: Array, spikes: Array) -> None:
+    if by_team(queue):
         return
     words, spikes = borrowed((words, spikes))
     features = spikes.shape[2]
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         for t in range(spikes.shape[0]):
             row = spikes[t, b]
@@ -162,7 +151,7 @@ def _unpack(ticket: Array, units: int, words: Array, spikes: Array) -> None:
                 word = words[b, t, w]
                 for j in range(min(WIDTH, features - w * WIDTH)):
                     row[w * WIDTH + j] = (word >> np.uint64(j)) & ONE
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 def count(words: Tensor) -> Array:
@@ -173,18 +162,18 @@ def count(words: Tensor) -> Array:
 
 
 @kernel
-def _count(ticket: Array, units: int, words: Array, counts: Array) -> None:
-    if by_team(ticket):
+def _count(queue: Array, units: int, words: Array, counts: Array) -> None:
+    if by_team(queue):
         return
     words, counts = borrowed((words, counts))
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         total = 0
         for t in range(words.shape[1]):
             for w in range(words.shape[2]):
                 total += count_bits(words[b, t, w])
         counts[b] = total
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
@@ -193,7 +182,7 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     starts, room = np.empty((batch, steps + 1), np.int64), counts + SPILL
     ends = room.cumsum()
     starts[:, 0] = ends - room
-    neurons = _indices(int(ends[-1]) if batch else 0, width * WIDTH)
+    neurons = _empty_indices(int(ends[-1]) if batch else 0, width * WIDTH)
     bits, work = words.numpy().view(np.uint64), 3 * (words.numel() + len(neurons)) // 2
     parallel(_by_timestep, batch, bits, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
@@ -205,12 +194,12 @@ def no_events() -> ByTimestep:
 
 
 @kernel
-def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
-    if by_team(ticket):
+def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
+    if by_team(queue):
         return
     words, neurons, starts = borrowed((words, neurons, starts))
     active = np.empty(words.shape[2], np.int64)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         position = starts[b, 0]
         for t in range(words.shape[1]):
@@ -230,7 +219,7 @@ def _by_timestep(ticket: Array, units: int, words: Array, neurons: Array, starts
                     position += SPILL + 1
                 position = end
             starts[b, t + 1] = position
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:
@@ -248,13 +237,14 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
         active = _active(bits, group * steps)
     groups = np.zeros(len(active) + 1, np.int64)
     np.cumsum(active, out=groups[1:])
-    neurons = _indices(int(groups[-1]), width * WIDTH)
+    neurons = _empty_indices(int(groups[-1]), width * WIDTH)
     starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
-    patterns = _indices(spikes, bursts_of(group * steps, burst) << burst)
+    patterns = _empty_indices(spikes, bursts_of(group * steps, burst) << burst)
     first = (np.cumsum(counts) - counts)[::group]
-    arguments = (bits, group * steps, first, burst, groups, neurons, starts, patterns)
-    parallel(_by_neuron, len(active), *arguments, work=10 * bits.size + len(patterns))
-    return ByNeuron(groups, neurons, starts, patterns, burst, group)
+    listed = ByNeuron(groups, neurons, starts, patterns, burst, group)
+    work = 10 * bits.size + len(patterns)
+    parallel(_by_neuron, len(active), bits, group * steps, first, listed, work=work)
+    return listed
 
 
 def _active(words: Array, rows: int) -> Array:
@@ -281,40 +271,30 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 
 
 @kernel
-def _count_active(ticket: Array, units: int, words: Array, rows: int, active: Array) -> None:
-    if by_team(ticket):
+def _count_active(queue: Array, units: int, words: Array, rows: int, active: Array) -> None:
+    if by_team(queue):
         return
     words, active = borrowed((words, active))
-    g = next_unit(ticket)
+    g = next_unit(queue)
     while g < units:
         here, total = words[g * rows : (g + 1) * rows], 0
         for w in range(words.shape[1]):
             total += count_bits(_any(here, w))
         active[g] = total
-        g = next_unit(ticket)
+        g = next_unit(queue)
 
 
 @kernel
 def _by_neuron(
-    ticket: Array,
-    units: int,
-    words: Array,
-    rows: int,
-    first: Array,
-    burst: int,
-    groups: Array,
-    neurons: Array,
-    starts: Array,
-    patterns: Array,
+    queue: Array, units: int, words: Array, rows: int, first: Array, listed: ByNeuron
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
-    words, first, groups, neurons, starts, patterns = borrowed(
-        (words, first, groups, neurons, starts, patterns)
-    )
+    words, first, listed = borrowed((words, first, listed))
+    groups, neurons, starts, patterns, burst, _ = listed
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
-    g = next_unit(ticket)
+    g = next_unit(queue)
     while g < units:
         here = words[g * rows : (g + 1) * rows]
         position, event = groups[g], first[g]
@@ -332,7 +312,7 @@ def _by_neuron(
                     event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
                 position += 1
                 starts[position + g] = event
-        g = next_unit(ticket)
+        g = next_unit(queue)
 
 
 @inlined
@@ -383,8 +363,8 @@ def _any(words: Array, w: int) -> Any:
     return fired
 
 
-def _indices(size: int, below: int) -> Array:
-    """Return room for ``size`` indices up to ``below`` in the narrowest type that holds them."""
+def _empty_indices(size: int, below: int) -> Array:
+    """Return ``size`` uninitialised indices, of the narrowest type that goes up to ``below``."""
     dtype = torch.uint16 if below < 1 << 16 else torch.int32
     array: Array = memory.empty((max(size, 1),), dtype).numpy()
     return array[:size]

@@ -3,7 +3,7 @@
 Where torch runs its own operators on GNU's OpenMP, as on Linux, its threads go on spinning for
 some milliseconds after each operator, and would fight with threads of ours for the same cores.
 Kernels ask the same runtime for the same team instead; nothing is loaded. Elsewhere, and in a
-process that was forked, whose team did not come along, `threads` has its own.
+process that was forked, whose team did not come along, `scheduler` has its own.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """Rows of numbers in vector registers: what LLVM code of ours is made of.
 
-A *row* is `WIDTH` numbers, one for each neuron of a tile, and starts on a multiple of 64 bytes.
+A *row* is `WIDTH` numbers, one for each neuron of a block, and starts on a multiple of 64 bytes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
+
+from spikemnist.kernels.intrinsics import lowered
+from spikemnist.kernels.intrinsics import numbers_of as numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 WIDTH = 64
-"""Neurons of a tile: as many as a machine word has bits, so a row of spikes is one word."""
+"""Neurons of a block: as many as a machine word has bits, so packed spikes of a row are one."""
 
 VECTOR_BYTES = 64
 """Bytes of the widest vector register; LLVM splits it where the processor's are narrower."""
@@ -31,42 +33,18 @@ INDEX = cgutils.intp_t
 BYTE = ir.IntType(8)
 
 
-class Numbers(NamedTuple):
-    """The numbers of an array, one after the other, in LLVM code.
-
-    Addresses and loads name the type of a number: pointers of newer LLVM do not know it.
-    """
-
-    builder: Any
-    kind: Any
-    first: Any
-
-    def load(self, index: Any) -> Any:
-        """Return a number."""
-        return self.builder.load(self.behind(index).first, typ=self.kind)
-
-    def behind(self, index: Any) -> Numbers:
-        """Return the numbers from ``index`` on."""
-        address = self.builder.gep(self.first, [index], inbounds=True, source_etype=self.kind)
-        return self._replace(first=address)
-
-
-def numbers_of(context: Any, builder: Any, kind: Any, value: Any) -> Numbers:
-    """Return the numbers of an array."""
-    first = make_array(kind)(context, builder, value).data
-    return Numbers(builder, context.get_data_type(kind.dtype), first)
-
-
 class Rows:
     """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`.
 
-    Or over the first ``width`` numbers of each row.
+    Or over the first ``width`` numbers of each row, or as vectors of so many ``lanes``.
     """
 
-    def __init__(self, context: Any, builder: Any, dtype: Any, width: int = WIDTH) -> None:
+    def __init__(
+        self, context: Any, builder: Any, dtype: Any, width: int = WIDTH, lanes: int = 0
+    ) -> None:
         self.context, self.builder = context, builder
         self.size = dtype.bitwidth // 8
-        lanes = VECTOR_BYTES // self.size
+        lanes = lanes or VECTOR_BYTES // self.size
         self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
         self.count = width // lanes
 
@@ -114,17 +92,6 @@ class Rows:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self.builder.shuffle_vector(first, first, lanes)
 
-    def multiply_add(self, left: Any, right: Any, addend: Any) -> Any:
-        """Return ``left * right + addend``, rounded once where the processor can."""
-        kind = self.vector
-        element = "f32" if self.size == 4 else "f64"
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(kind, [kind] * 3),
-            f"llvm.fmuladd.v{kind.count}{element}",
-        )
-        return self.builder.call(function, [left, right, addend])
-
     def add(self, left: list[Any], right: list[Any]) -> list[Any]:
         """Return the sum of two rows."""
         return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
@@ -153,6 +120,18 @@ class Rows:
         return carried
 
 
+def call(builder: Any, name: str, *vectors: Any) -> Any:
+    """Emit a call of an LLVM function of vectors, such as ``exp``."""
+    kind = vectors[0].type
+    element = "f32" if kind.element == ir.FloatType() else "f64"
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(kind, [kind] * len(vectors)),
+        f"llvm.{name}.v{kind.count}{element}",
+    )
+    return builder.call(function, vectors)
+
+
 def at(table: Array, index: int) -> Array:
     """Return row ``index`` of a table ``[rows, WIDTH]``.
 
@@ -168,25 +147,14 @@ def clear(row: Array) -> None:
     row[:] = 0
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _at_code(typing: Any, table: Any, index: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, table.dtype)
-        row = rows.of_table(rows.address(table, arguments[0]), arguments[1])
-        return builder.bitcast(row, context.get_value_type(table.dtype).as_pointer())
-
-    return types.CPointer(table.dtype)(table, types.intp), code
+@lowered(at, lambda table, index: types.CPointer(table.dtype)(table, types.intp))
+def _at(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    rows = Rows(context, builder, kinds[0].dtype)
+    row = rows.of_table(rows.address(kinds[0], values[0]), values[1])
+    return builder.bitcast(row, context.get_value_type(kinds[0].dtype).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _clear_code(typing: Any, row: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, row.dtype)
-        rows.store(rows.zeros(), rows.address(row, arguments[0]))
-        return context.get_dummy_value()
-
-    return types.void(row), code
-
-
-overload(at)(lambda table, index: lambda table, index: _at_code(table, index))
-overload(clear)(lambda row: lambda row: _clear_code(row))
+@lowered(clear)
+def _clear(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[0].dtype)
+    rows.store(rows.zeros(), rows.address(kinds[0], values[0]))

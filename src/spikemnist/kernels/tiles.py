@@ -1,9 +1,9 @@
-"""The memory layout of kernels: neurons in tiles of `WIDTH`, padded to whole tiles.
+"""The memory layout of kernels: neurons in blocks of `WIDTH`, padded to whole blocks.
 
-A tile of weights ``[F, WIDTH]`` is what one input spike adds a row of; it is contiguous, so that
+A block of weights ``[F, WIDTH]`` is what one input spike adds a row of; it is contiguous, so that
 a sample's rows stay in the first-level cache for all of its timesteps.
 
-Shapes: ``N`` neurons, ``F`` input features, ``M`` tiles.
+Shapes: ``N`` neurons, ``F`` input features, ``M`` blocks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import numpy as np
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import transpose_block
 
 if TYPE_CHECKING:
@@ -30,9 +28,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def tiles_of(neurons: int) -> int:
-    """Return how many tiles hold that many neurons."""
+def blocks_of(neurons: int) -> int:
+    """Return how many blocks hold that many neurons: so many words are a timestep's spikes."""
     return -(-neurons // WIDTH)
+
+
+tiles_of = blocks_of
 
 
 def tile_parameters(
@@ -42,89 +43,84 @@ def tile_parameters(
 
     They are rows of one tensor, which is aligned as `aligned_rows` are.
     """
-    tiled = memory.empty((len(values), tiles_of(neurons), WIDTH), dtype).numpy()
-    for row, (value, padding) in zip(tiled.reshape(len(values), -1), values, strict=True):
-        row[:neurons] = value
-        if neurons < len(row):
-            row[neurons:] = padding
-    return list(tiled)
+    blocks = memory.empty((len(values), blocks_of(neurons), WIDTH), dtype).numpy()
+    for row, (value, padding) in zip(blocks.reshape(len(values), -1), values, strict=True):
+        row[:neurons], row[neurons:] = value, padding
+    return list(blocks)
 
 
 def numbers_of(parameter: Tensor) -> Array | float:
     """Return a parameter as NumPy takes it: one number is not worth an array."""
-    if parameter.dim() == 0:
-        return parameter.item()
-    array: Array = parameter.detach().numpy()
-    return array
+    return parameter.item() if parameter.dim() == 0 else parameter.detach().numpy()
 
 
 def tile_weights(weight: Tensor) -> Array:
     """Return ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, zero where it is padded."""
     neurons, features = weight.shape
-    tiled = memory.empty((tiles_of(neurons), features, WIDTH), weight.dtype).numpy()
+    blocks = memory.empty((blocks_of(neurons), features, WIDTH), weight.dtype).numpy()
     dense = weight.detach().contiguous().numpy()
-    parallel(_tile_weights, len(tiled), dense, tiled, work=dense.size // 4)
-    return tiled
+    parallel(_tile_weights, len(blocks), dense, blocks, work=dense.size // 4)
+    return blocks
 
 
-def untile_weights(tiled: Array, neurons: int) -> Array:
-    """Return ``[N, F]``, a copy, of the tiles ``[M, F, WIDTH]`` that `tile_weights` made."""
-    dense: Array = tiled.transpose(0, 2, 1).reshape(-1, tiled.shape[1])[:neurons].copy()
+def untile_weights(blocks: Array, neurons: int) -> Array:
+    """Return ``[N, F]``, a copy, of the blocks ``[M, F, WIDTH]`` that `tile_weights` made."""
+    dense: Array = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:neurons].copy()
     return dense
 
 
 @kernel
-def _tile_weights(ticket: Array, units: int, weight: Array, tiled: Array) -> None:
-    if by_team(ticket):
+def _tile_weights(queue: Array, units: int, weight: Array, blocks: Array) -> None:
+    if by_team(queue):
         return
-    weight, tiled = borrowed((weight, tiled))
-    m = next_unit(ticket)
+    weight, blocks = borrowed((weight, blocks))
+    m = next_unit(queue)
     while m < units:
-        load_tile(tiled[m], weight, m)
-        m = next_unit(ticket)
+        load_tile(blocks[m], weight, m)
+        m = next_unit(queue)
 
 
 @routine
 def room_for_tile(weight: Array, like: Array) -> Array:
-    """Return scratch for a tile of weights ``[N, F]``, and a row of zeros behind it; or none."""
+    """Return scratch for a block of weights ``[N, F]``, and a row of zeros behind it; or none."""
     features = weight.shape[1]
-    tile = aligned_rows(features + 1 if len(weight) else 0, like)
+    block = aligned_rows(features + 1 if len(weight) else 0, like)
     if len(weight):
-        clear(at(tile, features))
-    return tile
+        clear(at(block, features))
+    return block
 
 
 @routine
-def load_tile(tile: Array, weight: Array, m: int) -> None:
-    """Set ``[F, WIDTH]`` to tile m of a weight matrix ``[N, F]``, zero where it is padded."""
+def load_tile(block: Array, weight: Array, m: int) -> None:
+    """Set ``[F, WIDTH]`` to block m of a weight matrix ``[N, F]``, zero where it is padded."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     if len(here) < WIDTH:
         for f in range(weight.shape[1]):
-            clear(at(tile, f))
-    transpose(tile, here)
+            clear(at(block, f))
+    transpose(block, here)
 
 
-def untile(tiled: Tensor, neurons: int) -> Tensor:
-    """Return ``[T, B, N]`` of tiles ``[B, M, T, WIDTH]``."""
-    batch, _, steps, _ = tiled.shape
-    rows = memory.empty((steps, batch, neurons), tiled.dtype)
-    parallel(_untile, batch, tiled.numpy(), rows.numpy(), work=rows.numel() // 8)
+def untile(blocks: Tensor, neurons: int) -> Tensor:
+    """Return ``[T, B, N]`` of blocks ``[B, M, T, WIDTH]``."""
+    batch, _, steps, _ = blocks.shape
+    rows = memory.empty((steps, batch, neurons), blocks.dtype)
+    parallel(_untile, batch, blocks.numpy(), rows.numpy(), work=rows.numel() // 8)
     return rows
 
 
 @kernel
-def _untile(ticket: Array, units: int, tiled: Array, rows: Array) -> None:
-    if by_team(ticket):
+def _untile(queue: Array, units: int, blocks: Array, rows: Array) -> None:
+    if by_team(queue):
         return
-    tiled, rows = borrowed((tiled, rows))
+    blocks, rows = borrowed((blocks, rows))
     neurons = rows.shape[2]
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
-        for m in range(tiled.shape[1]):
-            for t in range(tiled.shape[2]):
+        for m in range(blocks.shape[1]):
+            for t in range(blocks.shape[2]):
                 for j in range(min(WIDTH, neurons - m * WIDTH)):
-                    rows[t, b, m * WIDTH + j] = tiled[b, m, t, j]
-        b = next_unit(ticket)
+                    rows[t, b, m * WIDTH + j] = blocks[b, m, t, j]
+        b = next_unit(queue)
 
 
 @routine
@@ -153,7 +149,7 @@ def aligned_rows(rows: int, like: Array) -> Array:
 
 @routine
 def add_part(row: Array, values: Array, m: int) -> None:
-    """Add what belongs to tile m of the numbers of a layer, one for each neuron, to a row."""
+    """Add what belongs to block m of the numbers of a layer, one for each neuron, to a row."""
     here = min(WIDTH, len(values) - m * WIDTH)
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
@@ -162,7 +158,7 @@ def add_part(row: Array, values: Array, m: int) -> None:
 
 @routine
 def put_part(values: Array, m: int, row: Array) -> None:
-    """Write a row to what belongs to tile m of the numbers of a layer, one for each neuron."""
+    """Write a row to what belongs to block m of the numbers of a layer, one for each neuron."""
     here = min(WIDTH, len(values) - m * WIDTH)
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
@@ -171,6 +167,6 @@ def put_part(values: Array, m: int, row: Array) -> None:
 
 @routine
 def put_tile(weight: Array, m: int, gradient: Array) -> None:
-    """Write the gradient of a tile, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
+    """Write the gradient of a block, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     transpose(here, gradient)

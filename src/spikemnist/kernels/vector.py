@@ -7,16 +7,17 @@ becomes AVX-512, AVX2 or NEON as the processor has it. A *row* is explained in `
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, Rows, numbers_of
+from spikemnist.kernels.intrinsics import lowered, numbers_of
+from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, Rows, call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,11 +79,13 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
     return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
-def _tree(rows: Any, terms: list[list[Any]]) -> list[Any]:
-    """Return the sum of rows, in pairs."""
+def _sum(rows: Any, row: Any, position: Any, sums: list[Any]) -> list[Any]:
+    """Add the `UNROLL` rows from a position on to a row of sums, and first in pairs."""
+    places = (rows.builder.add(position, ir.Constant(INDEX, i)) for i in range(UNROLL))
+    terms = [row(place) for place in places]
     while len(terms) > 1:
         terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
-    return terms[0]
+    return rows.add(sums, terms[0])  # type: ignore[no-any-return]
 
 
 def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: Any) -> list[Any]:
@@ -94,195 +97,128 @@ def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: 
         index = builder.select(builder.icmp_signed("<", position, end), index, zero)
         return rows.load(rows.of_table(base, index))  # type: ignore[no-any-return]
 
-    def several(position: Any, sums: list[Any]) -> list[Any]:
-        terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
-        return rows.add(sums, _tree(rows, terms))  # type: ignore[no-any-return]
-
-    return rows.loop(begin, end, UNROLL, rows.zeros(), several)  # type: ignore[no-any-return]
+    return rows.loop(begin, end, UNROLL, rows.zeros(), partial(_sum, rows, row))  # type: ignore[no-any-return]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum_rows_code(
-    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any, zero: Any
-) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, table.dtype)
-        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
-        rows.store(sum_of_rows(rows, base, index_data, *arguments[3:]), target)
-        return context.get_dummy_value()
-
-    return types.void(out, table, indices, types.intp, types.intp, types.intp), code
+def _take_indices(first: Any, second: Any, indices: Any, *numbers: Any) -> Any:
+    return types.void(first, second, indices, *[types.intp] * len(numbers))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_rows_code(
-    typing: Any, out: Any, table: Any, indices: Any, start: Any, stop: Any, shift: Any
-) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, table.dtype)
-        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
-
-        def row(position: Any) -> list[Any]:
-            index = builder.add(_index(builder, index_data, position), arguments[5])
-            return rows.load(rows.of_table(base, index))
-
-        def several(position: Any, sums: list[Any]) -> list[Any]:
-            terms = [row(builder.add(position, ir.Constant(INDEX, i))) for i in range(UNROLL)]
-            return rows.add(sums, _tree(rows, terms))
-
-        begin, end = arguments[3:5]
-        whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
-        middle = builder.add(begin, whole)
-        sums = rows.loop(begin, middle, UNROLL, rows.load(target), several)
-        sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, row(at)))
-        rows.store(sums, target)
-        return context.get_dummy_value()
-
-    return types.void(out, table, indices, types.intp, types.intp, types.intp), code
+@lowered(sum_rows, _take_indices)
+def _sum_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
+    indices = numbers_of(context, builder, kinds[2], values[2])
+    rows.store(sum_of_rows(rows, base, indices, *values[3:]), target)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _scatter_row_code(
-    typing: Any, table: Any, row: Any, indices: Any, start: Any, stop: Any, shift: Any
-) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, table.dtype)
-        base, source = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        index_data = numbers_of(context, builder, signature.args[2], arguments[2])
-        values = rows.load(source)
+@lowered(add_rows, _take_indices)
+def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
+    indices = numbers_of(context, builder, kinds[2], values[2])
+    begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
 
-        def body(position: Any, _: list[Any]) -> list[Any]:
-            index = builder.add(_index(builder, index_data, position), arguments[5])
-            target = rows.of_table(base, index)
-            rows.store(rows.add(rows.load(target), values), target)
-            return []
+    def row(position: Any) -> list[Any]:
+        index = builder.add(_index(builder, indices, position), shift)
+        return rows.load(rows.of_table(base, index))
 
-        rows.loop(arguments[3], arguments[4], 1, [], body)
-        return context.get_dummy_value()
-
-    return types.void(table, row, indices, types.intp, types.intp, types.intp), code
+    whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
+    middle = builder.add(begin, whole)
+    sums = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
+    sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, row(at)))
+    rows.store(sums, target)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _transpose_block_code(typing: Any, out: Any, source: Any, row: Any, column: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, source.dtype)
-        side, corner = rows.vector.count, arguments[2:]
-        to = _block_rows(context, builder, out, arguments[0], corner[::-1], side)
-        from_ = _block_rows(context, builder, source, arguments[1], corner, side)
-        block = [
-            builder.load(_as(builder, row, rows.vector), align=rows.size, typ=rows.vector)
-            for row in from_
-        ]
-        # At distance d the rows i and i + d exchange the lanes in which they differ: after all
-        # powers of two, row and lane have changed places.
-        distance = 1
-        while distance < side:
-            for i in range(side):
-                if i & distance == 0:
-                    block[i], block[i + distance] = _exchange(
-                        builder, block[i], block[i + distance], side, distance
-                    )
-            distance *= 2
-        for value, row in zip(block, to, strict=True):
-            builder.store(value, _as(builder, row, rows.vector), align=rows.size)
-        return context.get_dummy_value()
+@lowered(scatter_row, _take_indices)
+def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[0].dtype)
+    base, source = (rows.address(kinds[i], values[i]) for i in (0, 1))
+    indices = numbers_of(context, builder, kinds[2], values[2])
+    begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
+    row = rows.load(source)
 
-    return types.void(out, source, types.intp, types.intp), code
+    def body(position: Any, _: list[Any]) -> list[Any]:
+        index = builder.add(_index(builder, indices, position), shift)
+        target = rows.of_table(base, index)
+        rows.store(rows.add(rows.load(target), row), target)
+        return []
+
+    rows.loop(begin, end, 1, [], body)
 
 
-def _as(builder: Any, address: Any, vector: Any) -> Any:
-    return builder.bitcast(address, vector.as_pointer())
+@lowered(weigh_rows, lambda *kinds: types.void(*kinds[:3], types.intp, types.intp))
+def _weigh_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
+    numbers = numbers_of(context, builder, kinds[2], values[2])
+    shape = make_array(kinds[2])(context, builder, values[2]).shape
+    steps, batch, count = cgutils.unpack_tuple(builder, shape)
+    last, begins = builder.sub(steps, ir.Constant(INDEX, 1)), []
+    for i in range(TOGETHER):
+        step = builder.add(values[3], ir.Constant(INDEX, i))
+        step = builder.select(builder.icmp_signed("<", step, last), step, last)
+        place = builder.add(builder.mul(step, batch), values[4])
+        begins.append(numbers.behind(builder.mul(place, count)))
+
+    def body(position: Any, sums: list[Any]) -> list[Any]:
+        terms, new = rows.load(rows.of_table(base, position)), []
+        for i, begin in enumerate(begins):
+            factor = rows.splat(begin.load(position))
+            row = sums[i * rows.count : (i + 1) * rows.count]
+            # Each is rounded once where the processor can.
+            pairs = zip(terms, row, strict=True)
+            new += [call(builder, "fmuladd", factor, *pair) for pair in pairs]
+        return new
+
+    sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros() * TOGETHER, body)
+    for i in range(TOGETHER):
+        to = rows.of_table(target, ir.Constant(INDEX, i))
+        rows.store(sums[i * rows.count : (i + 1) * rows.count], to)
 
 
-def _block_rows(
-    context: Any, builder: Any, kind: Any, value: Any, corner: Any, count: int
-) -> list[Any]:
+@lowered(transpose_block, lambda *kinds: types.void(*kinds[:2], types.intp, types.intp))
+def _transpose_block(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+    rows = Rows(context, builder, kinds[1].dtype)
+    side, corner = rows.vector.count, values[2:]
+    to = _block_rows(rows, kinds[0], values[0], corner[::-1])
+    block = [
+        builder.load(row, align=rows.size, typ=rows.vector)
+        for row in _block_rows(rows, kinds[1], values[1], corner)
+    ]
+    # At distance d the rows i and i + d exchange the lanes in which they differ: after all
+    # powers of two, row and lane have changed places.
+    distance = 1
+    while distance < side:
+        for i in range(side):
+            if i & distance == 0:
+                pair = block[i], block[i + distance]
+                block[i], block[i + distance] = _exchange(builder, *pair, distance)
+        distance *= 2
+    for value, row in zip(block, to, strict=True):
+        builder.store(value, row, align=rows.size)
+
+
+def _block_rows(rows: Rows, kind: Any, value: Any, corner: Any) -> list[Any]:
     """Return the addresses at which the rows of a block of a matrix begin."""
-    array = make_array(kind)(context, builder, value)
+    builder = rows.builder
+    array = make_array(kind)(rows.context, builder, value)
     stride, across = cgutils.unpack_tuple(builder, array.strides)
     base = builder.bitcast(array.data, BYTE.as_pointer())
     for index, distance in zip(corner, (stride, across), strict=True):
         offset = builder.mul(index, distance)
         base = builder.gep(base, [offset], inbounds=True, source_etype=BYTE)
-    offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(count)]
-    return [builder.gep(base, [offset], inbounds=True, source_etype=BYTE) for offset in offsets]
+    offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(rows.vector.count)]
+    places = [builder.gep(base, [offset], inbounds=True, source_etype=BYTE) for offset in offsets]
+    return [builder.bitcast(place, rows.vector.as_pointer()) for place in places]
 
 
-def _exchange(builder: Any, low: Any, high: Any, side: int, distance: int) -> tuple[Any, Any]:
-    index = ir.VectorType(ir.IntType(32), side)
-    lanes = range(side)
+def _exchange(builder: Any, low: Any, high: Any, distance: int) -> tuple[Any, Any]:
+    side = low.type.count
+    index, lanes = ir.VectorType(ir.IntType(32), side), range(side)
     to_low = [lane if lane & distance == 0 else side + lane - distance for lane in lanes]
     to_high = [lane + distance if lane & distance == 0 else side + lane for lane in lanes]
     first, second = (
         builder.shuffle_vector(low, high, ir.Constant(index, order)) for order in (to_low, to_high)
     )
     return first, second
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _weigh_rows_code(typing: Any, out: Any, table: Any, weights: Any, t: Any, b: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows = Rows(context, builder, table.dtype)
-        target, base = (rows.address(signature.args[i], arguments[i]) for i in (0, 1))
-        weight = make_array(weights)(context, builder, arguments[2])
-        numbers = numbers_of(context, builder, weights, arguments[2])
-        steps, batch, count = cgutils.unpack_tuple(builder, weight.shape)
-        last, begins = builder.sub(steps, ir.Constant(INDEX, 1)), []
-        for i in range(TOGETHER):
-            step = builder.add(arguments[3], ir.Constant(INDEX, i))
-            step = builder.select(builder.icmp_signed("<", step, last), step, last)
-            place = builder.add(builder.mul(step, batch), arguments[4])
-            begins.append(numbers.behind(builder.mul(place, count)))
-
-        def body(position: Any, sums: list[Any]) -> list[Any]:
-            terms, new = rows.load(rows.of_table(base, position)), []
-            for i, begin in enumerate(begins):
-                lanes = rows.splat(begin.load(position))
-                row = sums[i * rows.count : (i + 1) * rows.count]
-                pairs = zip(terms, row, strict=True)
-                new += [rows.multiply_add(lanes, *pair) for pair in pairs]
-            return new
-
-        sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros() * TOGETHER, body)
-        for i in range(TOGETHER):
-            to = rows.of_table(target, ir.Constant(INDEX, i))
-            rows.store(sums[i * rows.count : (i + 1) * rows.count], to)
-        return context.get_dummy_value()
-
-    return types.void(out, table, weights, types.intp, types.intp), code
-
-
-overload(sum_rows)(
-    lambda out, table, indices, start, stop, zero: (
-        lambda out, table, indices, start, stop, zero: _sum_rows_code(
-            out, table, indices, start, stop, zero
-        )
-    )
-)
-overload(add_rows)(
-    lambda out, table, indices, start, stop, shift=0: (
-        lambda out, table, indices, start, stop, shift=0: _add_rows_code(
-            out, table, indices, start, stop, shift
-        )
-    )
-)
-overload(scatter_row)(
-    lambda table, row, indices, start, stop, shift=0: (
-        lambda table, row, indices, start, stop, shift=0: _scatter_row_code(
-            table, row, indices, start, stop, shift
-        )
-    )
-)
-overload(weigh_rows)(
-    lambda out, table, weights, t, b: (
-        lambda out, table, weights, t, b: _weigh_rows_code(out, table, weights, t, b)
-    )
-)
-overload(transpose_block)(
-    lambda out, source, row, column: (
-        lambda out, source, row, column: _transpose_block_code(out, source, row, column)
-    )
-)

@@ -1,0 +1,95 @@
+"""How a Python function gets LLVM code of its own in kernels."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numba import types
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import lower_builtin, overload
+from numba.np.arrayobj import make_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Code = Callable[[Any, Any, Any, Any], Any]
+
+
+def lowered(
+    function: Callable[..., Any],
+    signature: Callable[..., Any] = types.void,
+    *,
+    inline: bool = False,
+) -> Callable[[Code], Code]:
+    """Give a function its code in kernels; elsewhere it runs as the Python that it is.
+
+    Parameters
+    ----------
+    function : callable
+        Its arguments are those of the code.
+    signature : callable, default types.void
+        Returns the signature for the types of the arguments.
+    inline : bool, default False
+        Emit the code right into the caller, in place of a function that LLVM may inline.
+
+    Returns
+    -------
+    callable
+        Decorator of ``code(context, builder, kinds, values)``: it emits instructions for
+        arguments of these types, and returns the value of the result, or None for void.
+    """
+
+    def primitive() -> None:
+        """Stand for the code in what Numba compiles."""
+
+    class Template(AbstractTemplate):  # type: ignore[misc]
+        key = function if inline else primitive
+
+        def generic(self, kinds: Any, _: Any) -> Any:
+            return signature(*kinds)
+
+    infer_global(Template.key, types.Function(Template))
+    if not inline:
+        parameters = inspect.signature(function).parameters.values()
+        taken = ", ".join(str(one.replace(annotation=one.empty)) for one in parameters)
+        given = ", ".join("*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters)
+        # Numba compares the parameters of both with those of the function.
+        source = f"lambda {taken}: lambda {taken}: primitive({given})"
+        overload(function)(eval(source, {"primitive": primitive, "__name__": __name__}))
+
+    def register(code: Code) -> Code:
+        @lower_builtin(Template.key, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
+        def emit(context: Any, builder: Any, typed: Any, values: Any) -> Any:
+            result = code(context, builder, typed.args, values)
+            return context.get_dummy_value() if result is None else result
+
+        return code
+
+    return register
+
+
+class Numbers(NamedTuple):
+    """The numbers of an array, one after the other, in LLVM code.
+
+    Addresses and loads name the type of a number: pointers of newer LLVM do not know it.
+    """
+
+    builder: Any
+    kind: Any
+    first: Any
+
+    def load(self, index: Any) -> Any:
+        """Return a number."""
+        return self.builder.load(self.behind(index).first, typ=self.kind)
+
+    def behind(self, index: Any) -> Numbers:
+        """Return the numbers from ``index`` on."""
+        address = self.builder.gep(self.first, [index], inbounds=True, source_etype=self.kind)
+        return self._replace(first=address)
+
+
+def numbers_of(context: Any, builder: Any, kind: Any, value: Any) -> Numbers:
+    """Return the numbers of an array."""
+    first = make_array(kind)(context, builder, value).data
+    return Numbers(builder, context.get_data_type(kind.dtype), first)

@@ -1,0 +1,310 @@
+"""How kernels share work among threads, here called *workers*.
+
+A kernel runs once in each worker. Its units of work are numbered and cut into runs of neighbours,
+one for each worker, which takes those of its own run in their order and then steals what others
+have left. So a worker that falls behind leaves its units to the others; and where none does, it
+works on what the last kernel left in the cache of its core, and so do torch's own operators, whose
+first thread has the first part as well. A unit owns what it writes: the result does not depend on
+who does it or on how many workers there are.
+
+The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
+interpreter's lock. An OpenMP team waits for each of its threads, also for one that found nothing
+to do because another program had its core; Python's need not have begun at all. So while the
+machine is crowded the team is left alone. No second OpenMP runtime is loaded, and neither torch's
+nor Numba's thread settings are touched.
+
+A *work queue* is a row of a table with one row a worker::
+
+    0        number of the worker
+    1        workers
+    2        units
+    3, 4     the addresses that `openmp.team_addresses` gives, until a team of that many threads has
+             been formed, or 0 where there is to be none
+    TAKEN    units of the worker's run that have been taken
+
+All threads of a team hold the first row, and the runtime tells them their number; others hold
+their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+
+from spikemnist.kernels import openmp
+from spikemnist.kernels.compiler import inlined
+from spikemnist.kernels.intrinsics import lowered, numbers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+GRAIN = 1 << 16
+"""Operations, of about a nanosecond each, for which another thread is not worth waking."""
+
+STALL = 2e-3
+"""Seconds beyond a generous estimate of the work that a team takes only on a crowded machine."""
+
+RETRY = 0.5
+"""Seconds after which the team is tried again."""
+
+FORK, NUMBER = 3, 4
+
+# A cache line has 8 numbers, on Apple's processors 16, wherever it begins: what is written shares
+# none with anything else.
+TAKEN, ROW = 24, 48
+
+_crowded_until = 0.0
+
+_NO_POOL: tuple[int, ThreadPoolExecutor | None] = 0, None
+_pool = _NO_POOL
+"""How many threads the pool has, and the pool."""
+
+
+def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int = GRAIN) -> None:
+    """Run a kernel over ``units`` units of work in at most ``torch.get_num_threads()`` threads.
+
+    Parameters
+    ----------
+    kernel, units, arguments
+        The call.
+    work
+        About how many operations the units take together; little of it is done right here.
+
+    Returns when all of the work is done, also when the kernel raises.
+    """
+    threads = torch.get_num_threads()
+    interpreted = not hasattr(kernel, "py_func")  # and then a queue is not atomic
+    alone = threads == 1 or units < 2 or work < GRAIN or interpreted
+    crowded = time.perf_counter() < _crowded_until
+    team = openmp.NO_TEAM if alone or crowded else openmp.team_addresses()
+    if alone:
+        kernel(work_queues(1, units)[0], units, *arguments)
+    elif team != openmp.NO_TEAM:
+        _in_team(kernel, work, work_queues(threads, units, *team)[0], units, *arguments)
+    else:
+        _in_pool(kernel, work_queues(min(threads, units), units), units, *arguments)
+
+
+def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
+    global _crowded_until
+    compiled: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
+    known, started = len(compiled), time.perf_counter()
+    # All of the team: a smaller one would make the runtime end the other threads.
+    kernel(*arguments)
+    ended = time.perf_counter()
+    # A call that had to compile the kernel, or to load it, tells nothing about the machine.
+    if len(compiled) == known and ended - started > STALL + 10e-9 * work:
+        _crowded_until = ended + RETRY
+
+
+def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> None:
+    pool, held = _pool_of(len(queues) - 1), [arguments]
+
+    def help_out(queue: Array) -> None:
+        kernel(queue, *held[0])
+
+    futures = [pool.submit(help_out, queue) for queue in queues[1:]]
+    try:
+        kernel(queues[0], *arguments)
+    finally:
+        # Whoever has not begun by now would find no unit left.
+        started = [future for future in futures if not future.cancel()]
+        failures = [future.exception() for future in started]
+        # What was cancelled waits in the pool's queue, and must not keep buffers alive there.
+        held.clear()
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+def _pool_of(helpers: int) -> ThreadPoolExecutor:
+    """Return a pool of at least so many threads.
+
+    A larger one takes the place of the former, whose threads end as soon as no call uses it.
+    """
+    global _pool
+    size, pool = _pool
+    if pool is None or size < helpers:
+        pool = ThreadPoolExecutor(helpers, "spikemnist")
+        _pool = helpers, pool
+    return pool
+
+
+def _forget_pool() -> None:
+    """Begin anew in a forked child, such as a DataLoader's worker: no thread came along."""
+    global _pool
+    _pool = _NO_POOL
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def work_queues(workers: int, units: int, fork: int = 0, number: int = 0) -> Array:
+    """Return a table of work queues, none of whose units has been taken."""
+    table: Array = _full_queues(workers, units, fork, number).copy()
+    return table
+
+
+@functools.lru_cache(maxsize=256)
+def _full_queues(workers: int, units: int, fork: int, number: int) -> Array:
+    table = np.zeros((workers, ROW), np.int64)
+    table[:, 0] = range(workers)
+    table[:, 1:5] = workers, units, fork, number
+    return table
+
+
+@inlined
+def next_unit(queue: Array) -> Any:
+    """Take the next unit, which no other worker gets; the number of units when none is left."""
+    workers, units, own = queue[1], queue[2], worker_number(queue)
+    for step in range(workers):
+        worker = (own + step) % workers
+        unit = units * worker // workers + take(queue, worker)
+        if unit < units * (worker + 1) // workers:
+            return unit
+    return units
+
+
+def worker_number(queue: Array) -> Any:
+    """Return the number of this worker."""
+    return queue[0]
+
+
+def take(queue: Array, worker: int) -> Any:
+    """Take the next number of a worker's run; no other worker gets the same one."""
+    table = queue.base
+    assert table is not None
+    table[worker, TAKEN] += 1
+    return table[worker, TAKEN] - 1
+
+
+def by_team(queue: Array) -> Any:
+    """Let a team do all of the kernel that begins with this; tell whether one did.
+
+    The queue says so. Each thread of the team calls the kernel with the same arguments, and there
+    the answer is no. Where nothing is compiled there are no teams.
+    """
+    return False
+
+
+def borrowed(arguments: tuple[Any, ...]) -> Any:
+    """Return the arguments of a kernel as arrays that nobody counts references to.
+
+    The caller of a kernel keeps them. In compiled code each view of an array, and each look into a
+    tuple of them, would otherwise count with an atomic addition, and threads that count at the
+    same place wait for each other.
+    """
+    return arguments
+
+
+_LONG = ir.IntType(64)
+_BYTES = ir.IntType(8).as_pointer()
+_BODY = ir.FunctionType(ir.VoidType(), [_BYTES])
+_START = ir.FunctionType(
+    ir.VoidType(), [_BODY.as_pointer(), _BYTES, ir.IntType(32), ir.IntType(32)]
+)
+_NUMBER = ir.FunctionType(ir.IntType(32), [])
+
+
+@lowered(worker_number, types.int64)
+def _worker_number(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    queue = numbers_of(context, builder, kinds[0], values[0])
+    address = queue.load(ir.Constant(_LONG, NUMBER))
+    row, before = queue.load(ir.Constant(_LONG, 0)), builder.block
+    with builder.if_then(builder.icmp_unsigned("!=", address, ir.Constant(_LONG, 0))):
+        function = builder.inttoptr(address, _NUMBER.as_pointer())
+        number, inside = builder.zext(builder.call(function, []), _LONG), builder.block
+    worker = builder.phi(_LONG)
+    worker.add_incoming(row, before)
+    worker.add_incoming(number, inside)
+    return worker
+
+
+@lowered(take, lambda queue, worker: types.int64(queue, types.int64))
+def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    queue = numbers_of(context, builder, kinds[0], values[0])
+    rows = builder.sub(values[1], queue.load(ir.Constant(_LONG, 0)))
+    place = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
+    return builder.atomic_rmw("add", queue.behind(place).first, ir.Constant(_LONG, 1), "monotonic")
+
+
+@lowered(by_team, types.boolean, inline=True)
+def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    """Emit the code of `by_team`: right into the kernel, to know which one it is.
+
+    So a kernel goes through the compiler once, where a function that calls it alone or in a team
+    would take two more copies of it along.
+    """
+    queue = numbers_of(context, builder, kinds[0], values[0])
+    workers, fork = (queue.behind(ir.Constant(_LONG, i)) for i in (1, FORK))
+    address, nobody = fork.load(ir.Constant(_LONG, 0)), ir.Constant(_LONG, 0)
+    shared = builder.icmp_unsigned("!=", address, nobody)
+    with builder.if_then(shared):
+        builder.store(nobody, fork.first)
+        body, packed = _call_of(builder)
+        function = builder.inttoptr(address, _START.as_pointer())
+        count = builder.trunc(workers.load(ir.Constant(_LONG, 0)), ir.IntType(32))
+        flags = ir.Constant(ir.IntType(32), 0)
+        builder.call(function, [body, builder.bitcast(packed, _BYTES), count, flags])
+    return shared
+
+
+def _call_of(builder: Any) -> tuple[Any, Any]:
+    """Return a C function that calls the kernel in which the builder is, and what it takes.
+
+    The threads have the place for what the kernel returns in common: that is always nothing.
+    """
+    kernel = builder.function
+    with builder.goto_entry_block():
+        packed = builder.alloca(ir.ArrayType(_LONG, len(kernel.args)))
+    for argument, place in _places(builder, packed, kernel.args):
+        builder.store(argument, place)
+    body = ir.Function(builder.module, _BODY, f"{kernel.name}.by_team")
+    body.linkage = "internal"
+    inside = ir.IRBuilder(body.append_basic_block("entry"))
+    places = _places(inside, body.args[0], kernel.args)
+    # Kernels raise nothing: there would be nobody to catch it.
+    inside.call(kernel, [inside.load(place, typ=argument.type) for argument, place in places])
+    inside.ret_void()
+    return body, packed
+
+
+def _places(builder: Any, packed: Any, arguments: Any) -> list[tuple[Any, Any]]:
+    """Return each argument of a kernel, at most a word, and the address of its word."""
+    words = builder.bitcast(packed, _LONG.as_pointer())
+    numbers = [ir.Constant(_LONG, i) for i in range(len(arguments))]
+    places = [builder.gep(words, [i], inbounds=True, source_etype=_LONG) for i in numbers]
+    return [
+        (argument, builder.bitcast(place, argument.type.as_pointer()))
+        for argument, place in zip(arguments, places, strict=True)
+    ]
+
+
+@lowered(borrowed, lambda arguments: arguments(arguments))
+def _borrowed(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    value = values[0]
+    for place in _owners(context, kinds[0]):
+        value = builder.insert_value(value, ir.Constant(_BYTES, None), place)
+    return value
+
+
+def _owners(context: Any, kind: Any) -> Iterator[list[int]]:
+    """Find where in a tuple of arrays is what counts their references."""
+    if isinstance(kind, types.Array):
+        yield [context.data_model_manager[kind].get_field_position("meminfo")]
+    elif isinstance(kind, types.BaseTuple):
+        for index, part in enumerate(kind):
+            yield from ([index, *place] for place in _owners(context, part))
