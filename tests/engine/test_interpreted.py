@@ -27,8 +27,8 @@ KERNELS = [
     *(PACKAGE / "kernels" / f"{name}.py" for name in ("bits", "events", "registers", "rowwise")),
     *(PACKAGE / "kernels" / f"{name}.py" for name in ("tiles", "vector")),
     PACKAGE / "encoding/kernels.py",
-    PACKAGE / "plasticity/competition.py",
-    PACKAGE / "plasticity/winners.py",
+    PACKAGE / "plasticity/competitive_kernels.py",
+    PACKAGE / "plasticity/conv_kernels.py",
 ]
 ENGINE = "engine/"
 SUBSET = (
