@@ -206,14 +206,8 @@ def _check_integer(name: str, value: object, least: int) -> None:
 def _check_number(name: str, value: Any, least: float | None, or_none: str = "") -> None:
     real = isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
     if not real or value < (least or 0) or (value == 0 and least is None):
-        kind = (
-            "finite"
-            if least
-            else "positive and finite"
-            if least is None
-            else "at least 0 and finite"
-        )
-        raise ValueError(f"{name} must be {or_none}{kind}; got {value!r}")
+        kinds: dict[float | None, str] = {None: "positive and ", 0: "at least 0 and "}
+        raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
 
 
 def difference_of_two(scores: Array) -> Array:
