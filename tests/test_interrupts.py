@@ -19,7 +19,8 @@ from spikemnist.cli import info
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, learning, network
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, training_loop
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from spikemnist.training import evaluate, fit
 from spikemnist.training.checkpoint import load_checkpoint
 
@@ -156,10 +157,10 @@ def pressing_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> N
 
 
 def test_stdp_ends_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    pressing_before(monkeypatch, network.Layer, "learn")
+    pressing_before(monkeypatch, CompetitiveLayer, "learn")
     stopped = learn(stdp(passes=2))
     assert stopped.interrupted_
-    assert stopped.n_images_seen_ == learning.BLOCK
+    assert stopped.n_images_seen_ == training_loop.BLOCK
 
 
 @pytest.mark.parametrize("method", ["_encode", "_batches"])

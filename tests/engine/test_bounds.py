@@ -22,9 +22,8 @@ from spikemnist.encoding.spikes import Ramp
 from spikemnist.models import LeakyMLP
 from spikemnist.ops.layer import LayerParams
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.plasticity.contest import Features
-from spikemnist.plasticity.homeostasis import pace
-from spikemnist.plasticity.network import build
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer
+from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.engine.stacks import stack
 
 if TYPE_CHECKING:
@@ -191,7 +190,8 @@ def test_encoders_write_within_their_timesteps() -> None:
 
 def test_competing_neurons() -> None:
     weights, theta = torch.zeros(4, 9).numpy(), torch.zeros(4).numpy()
-    layer = build(STDPClassifier(), weights, theta, pace(STDPClassifier()))
+    parameters = STDPClassifier(theta_plus=0.05, learning_rate=0.01).get_params()
+    layer = CompetitiveLayer(parameters, weights, theta)
     with pytest.raises(ValueError, match=r"images must be \[B, 9\]"):
         layer.respond(torch.zeros(1, 10), 0)
     with pytest.raises(ValueError, match=r"weights must be \[N, F\]"):
@@ -202,10 +202,11 @@ def test_competing_neurons() -> None:
 
 def test_convolutional_features() -> None:
     weights = torch.zeros(4, 2, 3, 3).numpy()
-    features = Features(ConvSTDPClassifier(), weights, (8, 8))
+    parameters = ConvSTDPClassifier().get_params()
+    features = ConvFeatures(parameters, weights, (8, 8))
     with pytest.raises(ValueError, match=r"spikes must be \[T, B, 128\]"):
         features.see(torch.zeros(2, 1, 129))
     with pytest.raises(ValueError, match="images of at least K x K pixels"):
-        Features(ConvSTDPClassifier(), weights, (2, 8))
+        ConvFeatures(parameters, weights, (2, 8))
     with pytest.raises(TypeError, match="must be float32"):
-        Features(ConvSTDPClassifier(), weights.astype(float), (8, 8))
+        ConvFeatures(parameters, weights.astype(float), (8, 8))

@@ -27,9 +27,8 @@ KERNELS = [
     *(PACKAGE / "kernels" / f"{name}.py" for name in ("bits", "events", "registers", "rowwise")),
     *(PACKAGE / "kernels" / f"{name}.py" for name in ("tiles", "vector")),
     PACKAGE / "encoding/kernels.py",
-    PACKAGE / "plasticity/competition.py",
-    PACKAGE / "plasticity/rule_kernels.py",
-    PACKAGE / "plasticity/winners.py",
+    PACKAGE / "plasticity/competitive_kernels.py",
+    PACKAGE / "plasticity/conv_kernels.py",
 ]
 ENGINE = "engine/"
 SUBSET = (
@@ -45,8 +44,6 @@ SUBSET = (
     f"{ENGINE}test_pooled.py::test_the_kernel_is_pooling_and_leaky_neurons",
     "plasticity/test_competition.py::test_the_layer_does_what_its_equations_say",
     "plasticity/test_conv_stdp.py::test_features_do_what_their_description_says",
-    "plasticity/test_rules.py::test_pairs_are_the_same_event_by_event",
-    "plasticity/test_rules.py::test_the_postsynaptic_rule_is_the_same_event_by_event",
     "encoding/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
     "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",

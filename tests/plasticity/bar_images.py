@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spikemnist.plasticity import STDPClassifier, learning, network, passes
+from spikemnist.plasticity import STDPClassifier, training_loop
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer
+from spikemnist.plasticity.training_loop import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,15 +89,15 @@ def digest(classifier: STDPClassifier) -> str:
 
 def after(blocks: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Do something while block number ``blocks``, counted from 1, is taken note of."""
-    add, count = learning.Progress.add, [0]
+    add, count = Progress.add, [0]
 
-    def counting(progress: learning.Progress, *arguments: Any) -> None:
+    def counting(progress: Progress, *arguments: Any) -> None:
         count[0] += 1
         if count[0] == blocks:
             act()
         add(progress, *arguments)
 
-    monkeypatch.setattr(learning.Progress, "add", counting)
+    monkeypatch.setattr(Progress, "add", counting)
 
 
 def press() -> None:
@@ -129,9 +131,9 @@ def stop(file: str, event: str, count: str) -> None:
         sys.stdin.read()
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(passes, "SAVED_EVERY", 100)
+        monkeypatch.setattr(training_loop, "SAVED_EVERY", 100)
         if event == "block":
             after(int(count), monkeypatch, wait)
         else:
-            monkeypatch.setattr(network.Layer, "respond", lambda *arguments: wait())
+            monkeypatch.setattr(CompetitiveLayer, "respond", lambda *arguments: wait())
         twice().fit(IMAGES, LABELS, checkpoint=file, progress=False)

@@ -14,9 +14,9 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikemnist.plasticity import STDPClassifier, network
-from spikemnist.plasticity.homeostasis import pace
-from spikemnist.plasticity.network import Layer
+from spikemnist.plasticity import STDPClassifier
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
+from spikemnist.plasticity.training_loop import pace
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
 
@@ -49,13 +49,16 @@ def small(features: int, **options: Any) -> STDPClassifier:
     return STDPClassifier(**{**defaults, **options})
 
 
-def begin(parameters: STDPClassifier, features: int) -> tuple[Layer, Stepped]:
+def begin(parameters: STDPClassifier, features: int) -> tuple[CompetitiveLayer, Stepped]:
     """Return a layer and the same in double precision, before they have learned anything."""
-    weights = network.first_weights(parameters, features)
-    theta = np.linspace(0, 2, len(weights), dtype=np.float32)
-    return network.build(parameters, weights, theta, pace(parameters)), Stepped(
-        parameters, weights, theta
-    )
+    layer = new_layer(with_steps(parameters), features)
+    layer.set(layer.weights, np.linspace(0, 2, layer.size, dtype=np.float32))
+    return layer, Stepped(parameters, layer.weights, layer.theta)
+
+
+def with_steps(parameters: STDPClassifier) -> dict[str, Any]:
+    """Return parameters by name, with the default steps of a long training."""
+    return {**parameters.get_params(), **pace(parameters.get_params())._asdict()}
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -65,7 +68,7 @@ def images_of(seed: int, batch: int, features: int, dtype: torch.dtype = torch.u
     return grey.to(torch.uint8) if dtype == torch.uint8 else grey.to(dtype) / 255
 
 
-def expect_equal(layer: Layer, stepped: Stepped) -> None:
+def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
     """Compare what was learned.
 
     Weights take some hundred single-precision operations with numbers to 10. A theta below 16 is
@@ -174,11 +177,11 @@ def test_responding_changes_nothing() -> None:
     layer, _ = begin(small(16, min_spikes=3), 16)
     images = images_of(0, 9, 16)
     layer.learn(images, 0, 0)
-    before = [part.copy() for part in layer.neurons]
+    before = [part.copy() for part in layer.neurons[2:]]
     first = layer.respond(images, 1)
     assert first.any()
     assert np.array_equal(layer.respond(images, 1), first)
-    assert all(map(np.array_equal, before, layer.neurons))
+    assert all(map(np.array_equal, before, layer.neurons[2:]))
 
 
 def test_what_the_layer_shows_is_a_copy() -> None:
@@ -217,15 +220,17 @@ class Spy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[int, int, bool]] = []
-        events = Layer._events
+        events = CompetitiveLayer._events
 
-        def watched(layer: Layer, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> Any:
+        def watched(
+            layer: CompetitiveLayer, images: Tensor, seed: int, numbers: Tensor, attempt: int
+        ) -> Any:
             listed = events(layer, images, seed, numbers, attempt)
             lit = listed.starts[:, -1] > listed.starts[:, 0]
             self.shown += zip(numbers.tolist(), [attempt] * len(images), lit, strict=True)
             return listed
 
-        monkeypatch.setattr(Layer, "_events", watched)
+        monkeypatch.setattr(CompetitiveLayer, "_events", watched)
 
     def attempts(self, number: int) -> list[int]:
         """Return the attempts at which an image had any spikes."""
@@ -331,12 +336,12 @@ def test_inhibition_is_felt_a_timestep_later() -> None:
     """Two neurons of the same weights fire together: neither is in time to stop the other."""
     parameters = small(4, n_neurons=2, max_rate=1000.0, inhibition=1000.0)
     weights = np.full((2, 4), 3.0, np.float32)
-    layer = network.build(parameters, weights, np.zeros(2, np.float32), pace(parameters))
+    layer = CompetitiveLayer(with_steps(parameters), weights, np.zeros(2, np.float32))
     white = torch.ones(1, 4)
     both = layer.respond(white, 0)
     assert both[0, 0] == both[0, 1] > 0
     # Input of 7 mV in each timestep reaches a threshold 3 mV higher later, which is too late.
-    apart = network.build(parameters, weights, np.array([0, 3], np.float32), pace(parameters))
+    apart = CompetitiveLayer(with_steps(parameters), weights, np.array([0, 3], np.float32))
     first, second = apart.respond(white, 0)[0]
     assert first > 0
     assert second == 0

@@ -17,8 +17,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.plasticity.contest import Features
-from spikemnist.plasticity.convolutional import contrast
+from spikemnist.plasticity.conv_classifier import contrast
+from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS
 from tests.plasticity.stepped_features import SteppedFeatures
 from tests.strategies import SEEDS
@@ -73,7 +73,8 @@ def test_features_do_what_their_description_says(
     # Each input fires once at most, as latencies do.
     times = random.integers(0, 2 * steps, (4, 2, 5, 4))
     spikes = (times == np.arange(steps)[:, None, None, None, None]).astype(np.uint8)
-    ours, stepped = Features(parameters, weights, (5, 4)), SteppedFeatures(parameters, weights)
+    ours = ConvFeatures(parameters.get_params(), weights, (5, 4))
+    stepped = SteppedFeatures(parameters, weights)
     given_spikes = torch.from_numpy(spikes.reshape(steps, 4, -1))
     for b in range(4):
         stepped.learn(spikes[:, b])
@@ -177,8 +178,8 @@ def test_before_a_fit_there_is_nothing_to_ask(name: str) -> None:
     [
         ({"n_features": 0}, "n_features must be a whole number from 1; got 0"),
         ({"inhibition_radius": -1}, "inhibition_radius must be a whole number from 0"),
-        ({"threshold": 0.0}, "threshold must be a positive number"),
-        ({"lr": float("nan")}, "lr must be a positive number"),
+        ({"threshold": 0.0}, "threshold must be positive"),
+        ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),
         ({"num_steps": 256}, "num_steps must be at most 255"),
         ({"max_learning_rate": 0.001}, "max_learning_rate must lie between learning_rate and 1"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier, load_digits
-from spikemnist.plasticity.homeostasis import pace, warn_of_idle
+from spikemnist.plasticity.training_loop import Pace, pace, warn_of_idle
 from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, small
 
 if TYPE_CHECKING:
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 COUNTS = st.integers(1, 10**6)
 
 
+def steps(classifier: STDPClassifier, images: int) -> Pace:
+    return pace(classifier.get_params(), images)
+
+
 @given(COUNTS, COUNTS, COUNTS)
 def test_fewer_images_and_more_neurons_call_for_longer_steps(
     neurons: int, images: int, more: int
 ) -> None:
-    few = pace(STDPClassifier(neurons), images)
-    many = pace(STDPClassifier(neurons), images + more)
+    few = steps(STDPClassifier(neurons), images)
+    many = steps(STDPClassifier(neurons), images + more)
     assert few.theta_plus >= many.theta_plus > 0
     assert few.learning_rate >= many.learning_rate > 0
-    wide = pace(STDPClassifier(neurons + more), images)
+    wide = steps(STDPClassifier(neurons + more), images)
     assert wide.theta_plus > few.theta_plus
     assert wide.learning_rate == few.learning_rate
 
@@ -36,33 +40,33 @@ def test_fewer_images_and_more_neurons_call_for_longer_steps(
 @pytest.mark.parametrize("images", [20_000, 60_000, 300_000])
 @pytest.mark.parametrize("neurons", [100, 400, 1600, 6400])
 def test_a_long_training_keeps_its_steps_bit_for_bit(neurons: int, images: int) -> None:
-    found = pace(STDPClassifier(neurons), images)
+    found = steps(STDPClassifier(neurons), images)
     assert np.float32(found.theta_plus) == np.float32(0.05 / 400 * neurons)
     assert found.learning_rate == 0.005
 
 
 def test_the_docstring_has_the_equation() -> None:
-    found = pace(STDPClassifier(400), 5000)
+    found = steps(STDPClassifier(400), 5000)
     assert found.theta_plus == pytest.approx(0.05 * 20000 / 5000)
     assert found.learning_rate == pytest.approx(0.005 * 20000 / 5000)
-    assert pace(STDPClassifier(400), 10) == pace(STDPClassifier(400), 1000)
+    assert steps(STDPClassifier(400), 10) == steps(STDPClassifier(400), 1000)
     assert "20000" in (STDPClassifier.__doc__ or "")
 
 
 @given(COUNTS)
 def test_given_values_are_kept(images: int) -> None:
     given_values = STDPClassifier(theta_plus=0.3, learning_rate=0.04)
-    assert pace(given_values, images) == (0.3, 0.04)
+    assert steps(given_values, images) == (0.3, 0.04)
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")
 def test_passes_count_as_images_and_partial_fit_does_not_count() -> None:
     unset = {"theta_plus": None, "learning_rate": None}
     twice = small(passes=2, **unset).fit(OTHERS.repeat(4, 0), ANSWERS.repeat(4), progress=False)
-    assert (twice.theta_plus_, twice.learning_rate_) == pace(twice, 1600)
+    assert (twice.theta_plus_, twice.learning_rate_) == steps(twice, 1600)
     assert twice.get_params()["theta_plus"] is None
     piece = small(**unset).partial_fit(OTHERS, ANSWERS)
-    assert (piece.theta_plus_, piece.learning_rate_) == pace(piece, 60_000)
+    assert (piece.theta_plus_, piece.learning_rate_) == steps(piece, 60_000)
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")
@@ -70,7 +74,7 @@ def test_a_saved_classifier_goes_on_at_its_pace(tmp_path: Path) -> None:
     classifier = small(theta_plus=None, learning_rate=None).fit(IMAGES, LABELS, progress=False)
     file = classifier.save(tmp_path / "classifier.safetensors")
     loaded = STDPClassifier.load(file)
-    assert loaded.theta_plus_ == classifier.theta_plus_ == pace(classifier, 400).theta_plus
+    assert loaded.theta_plus_ == classifier.theta_plus_ == steps(classifier, 400).theta_plus
     for each in (classifier, loaded):
         each.partial_fit(OTHERS, ANSWERS)
     assert same(classifier, loaded)

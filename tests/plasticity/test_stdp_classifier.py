@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from spikemnist.kernels import compiler
-from spikemnist.plasticity import STDPClassifier, assign_classes, learning
+from spikemnist.plasticity import STDPClassifier, assign_classes, training_loop
+from spikemnist.plasticity.training_loop import Progress
 from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
@@ -252,7 +253,7 @@ def test_the_history_has_a_row_for_each_window_but_the_first(
     history = fitted.accuracy_history_
     assert history[:, 0].tolist() == [128, 192, 256, 320, 384]
     assert ((history[:, 1] > 0.5) & (history[:, 1] <= 1)).all()
-    monkeypatch.setattr(learning, "WINDOWS", 4)
+    monkeypatch.setattr(training_loop, "WINDOWS", 4)
     coarse = small().fit(IMAGES, LABELS, progress=False).accuracy_history_
     assert coarse[:, 0].tolist() == [256, 384]
     several = twice(passes=3).fit(IMAGES, LABELS, progress=False).accuracy_history_
@@ -263,13 +264,13 @@ def test_the_history_has_a_row_for_each_window_but_the_first(
 
 @pytest.mark.parametrize(("total", "window"), [(16, 1), (5000, 312), (60_000, 2000), (None, 2000)])
 def test_few_images_make_short_windows(total: int | None, window: int) -> None:
-    assert learning.Progress(2, 2, "assigned", total).window == window
+    assert Progress(2, 2, "assigned", total).window == window
 
 
 def test_a_window_is_judged_by_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """By as many as hold ``WINDOW`` images, which are taken note of however short they are."""
-    monkeypatch.setattr(learning, "WINDOW", 4)
-    progress = learning.Progress(2, 2, "assigned", 32)
+    monkeypatch.setattr(training_loop, "WINDOW", 4)
+    progress = Progress(2, 2, "assigned", 32)
     assert progress.window == 2
     first, second = np.array([[3, 0]]), np.array([[0, 3]])
     for counts, label in ((first, 0), (second, 1), (second, 1), (second, 1), (second, 1)):
@@ -277,7 +278,7 @@ def test_a_window_is_judged_by_those_before(monkeypatch: pytest.MonkeyPatch) -> 
     assert progress.history == [(4, 0.0), (6, 1.0), (8, 1.0), (10, 1.0)]
     assert progress.recent.images.tolist() == [0, 4]  # the oldest are forgotten
     arrays, numbers = progress.state()
-    again = learning.Progress(2, 2, "assigned")
+    again = Progress(2, 2, "assigned")
     again.restore(arrays, numbers)
     for each in (progress, again):
         each.add(first.repeat(2, 0), np.array([0, 0]))
@@ -286,8 +287,8 @@ def test_a_window_is_judged_by_those_before(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_window_is_judged_by_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "WINDOW", 4)
-    progress = learning.Progress(2, 2, "assigned")
+    monkeypatch.setattr(training_loop, "WINDOW", 4)
+    progress = Progress(2, 2, "assigned")
     first, second = np.array([[3, 0]]), np.array([[0, 3]])
     progress.add(np.repeat(first, 2, 0), np.array([0, 0]))
     progress.add(np.repeat(second, 2, 0), np.array([1, 1]))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spikemnist.plasticity import STDPClassifier
-from spikemnist.plasticity.checks import NotFittedError
+from spikemnist.plasticity._estimator import NotFittedError
 from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
@@ -80,19 +80,19 @@ PARAMETERS = [
     ("random_state", 1 << 63, "random_state must be a whole number"),
     ("n_neurons", 0, "n_neurons must be a whole number from 1; got 0"),
     ("passes", 0, "passes must be a whole number from 1; got 0"),
-    *((name, 0.0, f"{name} must be positive; got 0.0") for name in POSITIVE),
-    *((name, -1.0, f"{name} must not be negative; got -1.0") for name in NOT_NEGATIVE),
+    *((name, 0.0, f"{name} must be positive and finite; got 0.0") for name in POSITIVE),
+    *((name, -1.0, f"{name} must be at least 0 and finite; got -1.0") for name in NOT_NEGATIVE),
     *(
-        (name, value, f"{name} must be a finite number; got {value!r}")
+        (name, value, f"{name} must be .*finite; got {value!r}")
         for name in (*POSITIVE, *NOT_NEGATIVE, *POTENTIALS)
         for value in (math.nan, math.inf, "1.0", None)
     ),
     *(
-        ("theta_plus", value, "theta_plus must be None or at least 0; got")
+        ("theta_plus", value, "theta_plus must be None or at least 0 and finite; got")
         for value in (-0.1, math.nan, math.inf, "0.1")
     ),
     *(
-        ("learning_rate", value, "learning_rate must be None or positive; got")
+        ("learning_rate", value, "learning_rate must be None or positive and finite; got")
         for value in (0.0, -0.1, math.nan, math.inf, "0.1")
     ),
     ("duration", 0.4, "duration must be at least a timestep of 1.0 ms; got 0.4"),

@@ -13,7 +13,8 @@ import pytest
 import safetensors.numpy
 
 from spikemnist import _tensor_files
-from spikemnist.plasticity import STDPClassifier, files, learning, network, passes
+from spikemnist.plasticity import STDPClassifier, files, training_loop
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from tests.plasticity.bar_images import (
     ANSWERS,
     IMAGES,
@@ -72,13 +73,13 @@ def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(
 def test_an_interrupt_while_neurons_are_assigned_keeps_what_was_learned(
     undisturbed: STDPClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    respond = network.Layer.respond
+    respond = CompetitiveLayer.respond
 
-    def pressing(layer: network.Layer, *arguments: Any) -> np.ndarray:
+    def pressing(layer: CompetitiveLayer, *arguments: Any) -> np.ndarray:
         press()
         return respond(layer, *arguments)
 
-    monkeypatch.setattr(network.Layer, "respond", pressing)
+    monkeypatch.setattr(CompetitiveLayer, "respond", pressing)
     stopped = twice().fit(IMAGES, LABELS, progress=False)
     monkeypatch.undo()
     assert stopped.interrupted_
@@ -157,12 +158,12 @@ def test_resuming_a_finished_run_changes_nothing(
 def test_the_history_survives_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "WINDOW", 100)
+    monkeypatch.setattr(training_loop, "WINDOW", 100)
     whole = twice().fit(IMAGES, LABELS, progress=False)
     assert whole.accuracy_history_.shape == (11, 2)
     with monkeypatch.context() as here:
         after(6, here, lambda: (_ for _ in ()).throw(ConnectionError()))
-        here.setattr(passes, "SAVED_EVERY", 64)
+        here.setattr(training_loop, "SAVED_EVERY", 64)
         with pytest.raises(ConnectionError):
             twice().fit(IMAGES, LABELS, checkpoint=tmp_path / "c", progress=False)
     resumed = twice().fit(IMAGES, LABELS, checkpoint=tmp_path / "c", resume=True, progress=False)
@@ -251,7 +252,7 @@ def test_what_is_loaded_elsewhere_predicts_the_same(tmp_path: Path, fitted: STDP
 def test_what_is_loaded_goes_on_to_the_same_bits(
     tmp_path: Path, fitted: STDPClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "WINDOW", 150)
+    monkeypatch.setattr(training_loop, "WINDOW", 150)
     begun = small().fit(IMAGES, LABELS, progress=False)
     loaded = STDPClassifier.load(begun.save(str(tmp_path / "classifier.safetensors")))
     for classifier in (begun, loaded):

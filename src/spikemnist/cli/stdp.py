@@ -14,7 +14,7 @@ from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.options import Evaluate, Plot, Stdp
 from spikemnist.cli.wording import command_line, count, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.plasticity.checks import check_convolution, check_parameters
+from spikemnist.plasticity._estimator import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,7 +153,7 @@ def _classifier(command: Stdp) -> Classifier:
                 "with --features"
             )
     features = ConvSTDPClassifier(command.features, random_state=command.seed)
-    check_convolution(features)
+    check_parameters(features)
     return features
 
 

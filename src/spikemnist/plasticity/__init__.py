@@ -1,9 +1,8 @@
 """Local learning: spike-timing-dependent plasticity, and a classifier that learns by it."""
 
-from spikemnist.plasticity.assignment import assign_classes, class_scores
+from spikemnist.plasticity.assignment import STDPEvaluation, assign_classes, class_scores
 from spikemnist.plasticity.classifier import STDPClassifier
-from spikemnist.plasticity.convolutional import ConvSTDPClassifier
-from spikemnist.plasticity.evaluation import STDPEvaluation
+from spikemnist.plasticity.conv_classifier import ConvSTDPClassifier
 from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_window
 
 __all__ = [

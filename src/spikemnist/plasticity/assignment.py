@@ -1,10 +1,12 @@
-"""From spikes of neurons that know no classes to classes.
+"""Assign neurons to classes, let their spikes vote, and evaluate the votes.
 
 Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -57,17 +59,11 @@ class Responses:
         np.add.at(self.spikes, labels, counts)
         np.add.at(self.images, labels, 1)
 
-    def __iadd__(self, other: Responses) -> Responses:
-        """Add the images of others."""
-        self.spikes += other.spikes
-        self.images += other.images
-        return self
-
-    def __isub__(self, other: Responses) -> Responses:
-        """Take away images that were added."""
-        self.spikes -= other.spikes
-        self.images -= other.images
-        return self
+    def __add__(self, other: Responses) -> Responses:
+        """Return the sums over the images of both."""
+        both = Responses(*self.spikes.shape)
+        both.spikes, both.images = self.spikes + other.spikes, self.images + other.images
+        return both
 
     @property
     def mean(self) -> Array:
@@ -149,3 +145,79 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     # Not a matrix product, whose roundings depend on how many images there are: votes may be even.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores
+
+
+@dataclass(frozen=True, eq=False)
+class STDPEvaluation:
+    """Figures of a classifier on labelled images; `spikemnist.viz.confusion` draws them.
+
+    Attributes
+    ----------
+    accuracy
+        Share of images whose predicted class is the label.
+    confusion
+        ``[C, C]``, int64: row = label, column = prediction.
+    votes
+        The accuracy of each way to vote, by name: see `spikemnist.plasticity.class_scores`; of
+        convolutional features, that of their readout.
+    spikes_per_image
+        Mean number of spikes of all neurons for an image; of convolutional features, in how many
+        cells one of them appears.
+    silent
+        Share of images for which there was none.
+    samples
+        How many images were judged.
+    seconds
+        Wall-clock time, encoding included.
+
+    Examples
+    --------
+    >>> from spikemnist import STDPClassifier, load_digits
+    >>> train, test = load_digits()
+    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images[:50], train.labels[:50])
+    >>> found = classifier.evaluate(test.images[:30], test.labels[:30])
+    >>> found.samples, found.confusion.shape, sorted(found.votes)
+    (30, (10, 10), ['assigned', 'proportional'])
+    """
+
+    accuracy: float
+    confusion: Array
+    votes: dict[str, float]
+    spikes_per_image: float
+    silent: float
+    samples: int
+    seconds: float
+
+
+def evaluate_scores(
+    scores: Mapping[str, Array], voting: str, encoded: Array, spikes: Array, started: float
+) -> STDPEvaluation:
+    """Return the figures of scores of classes beside labels.
+
+    Parameters
+    ----------
+    scores
+        ``[B, C]`` of each way to vote.
+    voting
+        The one that decides.
+    encoded
+        Number of the class of each image, ``[B]``.
+    spikes
+        How many each image has caused, ``[B]``.
+    started
+        When the work began, by `time.perf_counter`.
+    """
+    predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
+    classes = scores[voting].shape[1]
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (encoded, predicted[voting]), 1)
+    votes = {name: float((found == encoded).mean()) for name, found in predicted.items()}
+    return STDPEvaluation(
+        accuracy=votes[voting],
+        confusion=confusion,
+        votes=votes,
+        spikes_per_image=float(spikes.mean()),
+        silent=float((spikes == 0).mean()),
+        samples=len(encoded),
+        seconds=time.perf_counter() - started,
+    )

@@ -5,40 +5,49 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
+import time
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 
 from spikemnist import _tensor_files
 from spikemnist._interrupt import interruptible
-from spikemnist.plasticity import files
-from spikemnist.plasticity.checks import (
+from spikemnist.encoding import splitmix
+from spikemnist.plasticity import files, training_loop
+from spikemnist.plasticity._estimator import (
+    Estimator,
     check_images,
     check_labels,
-    check_numba,
     check_parameters,
-    check_size,
+    difference_of_two,
     encode_labels,
 )
-from spikemnist.plasticity.homeostasis import Pace, pace, warn_of_idle
-from spikemnist.plasticity.learned import LEARNING, RESPONDING, Learned
-from spikemnist.plasticity.learning import BEFORE, NOW, Progress, learn_blocks
-from spikemnist.plasticity.passes import Run
+from spikemnist.plasticity.assignment import (
+    VOTINGS,
+    Responses,
+    assign_classes,
+    class_scores,
+    evaluate_scores,
+)
+from spikemnist.plasticity.training_loop import Pace, Progress, TrainingLoop, pace
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
-    from spikemnist.plasticity.assignment import Voting
-    from spikemnist.plasticity.network import Layer
+    from spikemnist.plasticity.assignment import STDPEvaluation, Voting
+    from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 
     Array = NDArray[Any]
 
 
 @dataclass(eq=False)
-class STDPClassifier(Learned):
+class STDPClassifier(Estimator):
     r"""Digits learned without labels by spike-timing-dependent plasticity.
 
     Images become Poisson spikes, which excite neurons with adaptive thresholds. A neuron that
@@ -52,30 +61,30 @@ class STDPClassifier(Learned):
 
     Parameters
     ----------
-    n_neurons
+    n_neurons : int, default 400
         ``N``.
-    passes
+    passes : int, default 1
         How often `fit` shows all the images, each time in another order.
-    duration, timestep
+    duration, timestep : float, default 350.0 and 1.0
         Of a presentation, in ms.
-    rest
+    rest : float, default 150.0
         Time after an image, in ms, in which everything but the thresholds returns to rest.
-    max_rate
+    max_rate : float, default 63.75
         Of a pixel of 1, in Hz.
-    min_spikes, rate_step
+    min_spikes, rate_step : int and float, default 5 and 32.0
         An image for which the neurons fire less often than this is presented again, its rates
         ``rate_step`` Hz times its pixels higher.
-    tau_membrane
+    tau_membrane : float, default 100.0
         Time constant of the membrane, in ms.
-    rest_potential, reset_potential, threshold
+    rest_potential, reset_potential, threshold : float, default -65.0, -65.0 and -52.0
         In mV.
-    refractory
+    refractory : float, default 5.0
         Time after a spike in which a neuron does not fire, in ms.
-    excitatory_potential, inhibitory_potential
+    excitatory_potential, inhibitory_potential : float, default 0.0 and -100.0
         Reversal potentials, in mV.
-    tau_excitation, tau_inhibition
+    tau_excitation, tau_inhibition : float, default 1.0 and 2.0
         Time constants of the conductances, in ms.
-    inhibition
+    inhibition : float, default 50.0
         Conductance, in units of the leak, that a spike adds in all other neurons.
     theta_plus : float, default None
         Step of the threshold at a spike, in mV. None follows the number of neurons and of images
@@ -87,20 +96,20 @@ class STDPClassifier(Learned):
 
         with ``B`` between 1,000 and 20,000; it is 20,000 in `partial_fit`, which does not know how
         many images will follow.
-    tau_theta
+    tau_theta : float, default 1e7
         Time constant with which thresholds fall, in ms.
     learning_rate : float, default None
         :math:`\eta`. None follows the number of images, ``B`` as above:
         :math:`\eta = 0.005 \cdot 20000 / B`.
-    target_trace, weight_dependence
+    target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
-    tau_trace
+    tau_trace : float, default 20.0
         Time constant of the traces, in ms.
-    max_weight, total_weight
+    max_weight, total_weight : float, default 1.0 and 78.4
         :math:`w_{max}`, and the sum of the weights of a neuron.
-    voting
+    voting : str, default "proportional"
         How spikes vote for a class: see `class_scores`.
-    random_state
+    random_state : int, default 0
         Seed of the first weights, of the order of the images and of all spikes.
 
     Attributes
@@ -178,6 +187,13 @@ class STDPClassifier(Learned):
     voting: Voting = "proportional"
     random_state: int = 0
 
+    _least: ClassVar[Mapping[str, float]] = {
+        **dict.fromkeys(("min_spikes", "random_state", "rest", "rate_step", "refractory"), 0),
+        **dict.fromkeys(("inhibition", "theta_plus", "target_trace", "weight_dependence"), 0),
+        **dict.fromkeys(("rest_potential", "reset_potential", "threshold"), -np.inf),
+        **dict.fromkeys(("excitatory_potential", "inhibitory_potential"), -np.inf),
+    }
+
     def fit(
         self,
         images: ArrayLike,
@@ -226,27 +242,22 @@ class STDPClassifier(Learned):
         classes, encoded = check_labels(labels, len(pixels))
         file = files.new_or_resumed(checkpoint, resume=resume)
         total = self.passes * len(pixels)
-        layer, estimates = self._new(pixels.shape[1], len(classes), pace(self, total), total)
-        run = Run(
-            layer,
-            estimates,
-            pixels,
-            encoded,
-            {**self.plain_params(), **layer.pace._asdict()},
-            (self._seed(LEARNING), self._seed(RESPONDING)),
-        )
+        layer = self._new_layer(pixels.shape[1], pace(self.get_params(), total))
+        estimates = Progress(len(classes), self.n_neurons, self.voting, total)
+        loop = TrainingLoop(layer, estimates, pixels, encoded, self._seeds)
         with interruptible() as interruption:
             if file and resume:
-                run.restore(file)
+                loop.restore(file)
             elif file:
-                run.save(file)  # a run killed at once can be resumed as well
+                loop.save(file)  # a run killed at once can be resumed as well
             self._begin(layer, estimates, classes)
-            run.learn(file, interruption, progress=progress)
-            responses = run.respond(interruption, progress=progress)
+            loop.learn_passes(file, interruption, show_bar=progress)
+            responses = loop.respond(interruption, show_bar=progress)
         self.interrupted_ = interruption.asked()
-        self._responses = responses or self._progress.recent
+        self._responses = responses or estimates.recent
         reach = self.excitatory_potential - self.threshold
-        warn_of_idle(self._responses.spikes.sum(0), layer.theta, self.theta_plus_, reach)
+        spikes = self._responses.spikes.sum(0)
+        training_loop.warn_of_idle(spikes, layer.theta, self.theta_plus_, reach)
         return self
 
     def partial_fit(
@@ -275,19 +286,121 @@ class STDPClassifier(Learned):
         fitted = hasattr(self, "_layer")
         pixels = check_images(images)
         if fitted:
-            check_size(self, pixels)
+            self._check_size(pixels)
             known = self.classes_
         else:
             known, _ = check_labels(labels if classes is None else classes, None)
         encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
             # How many images will follow is not known.
-            self._begin(*self._new(pixels.shape[1], len(known), pace(self)), known)
-        order, seed = np.arange(len(pixels)), self._seed(LEARNING)
-        for _ in learn_blocks(self._layer, self._progress, pixels, encoded, order, seed):
-            pass
+            layer = self._new_layer(pixels.shape[1], pace(self.get_params()))
+            self._begin(layer, Progress(len(known), self.n_neurons, self.voting), known)
+        loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
+        for block in torch.split(torch.arange(len(pixels)), training_loop.BLOCK):
+            loop.learn(block)
         self._responses = self._progress.recent
         return self
+
+    def count_spikes(self, images: ArrayLike) -> Array:
+        """Return how often each neuron fires for images.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, as `fit` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            int32 ``[B, N]``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before `fit`.
+        """
+        layer = self._fitted_layer()
+        parts = torch.split(self._check_size(check_images(images)), training_loop.RESPONDING)
+        return np.concatenate([layer.respond(part, self._seeds[1]) for part in parts])
+
+    def decision_function(self, images: ArrayLike) -> Array:
+        """Return the votes for each class: see `class_scores`.
+
+        Parameters
+        ----------
+        images
+            As `count_spikes` takes them.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 ``[B, C]``; of two classes, the votes for the second less those for the first,
+            ``[B]``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before `fit`.
+        """
+        return difference_of_two(
+            class_scores(self.count_spikes(images), self.responses_, self.voting)
+        )
+
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
+        """Return accuracy, confusion matrix and spikes.
+
+        Parameters
+        ----------
+        images, labels
+            ``[B, ...]`` and ``[B]``, as `fit` takes them.
+
+        Returns
+        -------
+        STDPEvaluation
+            What `spikemnist.viz.confusion` draws.
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and before `fit`.
+        """
+        started = time.perf_counter()
+        counts = self.count_spikes(images)
+        encoded = encode_labels(labels, len(counts), self.classes_)
+        scores = {name: class_scores(counts, self.responses_, name) for name in sorted(VOTINGS)}
+        return evaluate_scores(scores, self.voting, encoded, counts.sum(1), started)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write parameters, weights, thresholds and assignments to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path
+            The file, usually ``*.safetensors``.
+
+        Returns
+        -------
+        pathlib.Path
+            ``path``.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, and when a weight or threshold is NaN or infinite.
+        OSError
+            When the file cannot be written.
+        """
+        layer = self._fitted_layer()
+        arrays, numbers = self._progress.state()
+        arrays |= self._responses.state("responses")
+        arrays |= {"weights": layer.weights, "theta": layer.theta}
+        metadata = {
+            "parameters": self.plain_params(),
+            "classes": self.classes_.tolist(),
+            "pace": {name: layer.parameters[name] for name in Pace._fields},
+            "progress": numbers,
+        }
+        return files.write(path, files.CLASSIFIER, arrays, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> STDPClassifier:
@@ -320,27 +433,99 @@ class STDPClassifier(Learned):
         with _tensor_files.described(path, files.CLASSIFIER):
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
-            check_numba(loaded)
-            classes, names = files.classes_of(metadata["classes"]), (BEFORE, NOW, "responses")
-            arrays = files.layer_arrays(tensors, loaded.n_neurons, len(classes), names)
-            from spikemnist.plasticity import network  # which loads Numba
+            loaded._check_numba()
+            from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 
-            found = Pace(**metadata.get("pace", pace(loaded)._asdict()))
-            check_parameters(replace(loaded, **found._asdict()))
-            layer = network.build(loaded, arrays["weights"], arrays["theta"], found)
-            progress = Progress(len(classes), loaded.n_neurons, loaded.voting)
-            loaded._begin(layer, progress, classes)
+            classes, names = files.classes_of(metadata["classes"]), (*files.WINDOWS, "responses")
+            arrays = files.layer_arrays(tensors, loaded.n_neurons, len(classes), names)
+            steps = Pace(**metadata.get("pace", pace(loaded.get_params())._asdict()))
+            check_parameters(replace(loaded, **steps._asdict()))
+            parameters = {**loaded.get_params(), **steps._asdict()}
+            layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
+            loaded._begin(layer, Progress(len(classes), loaded.n_neurons, loaded.voting), classes)
             loaded._progress.restore(arrays, metadata["progress"])
             loaded._responses.restore("responses", arrays)
         return loaded
 
-    def _new(
-        self, features: int, num_classes: int, pace: Pace, total: int | None = None
-    ) -> tuple[Layer, Progress]:
-        """Return neurons that have learned nothing, and that this is so."""
-        check_numba(self)
-        from spikemnist.plasticity import network  # which loads Numba
+    @property
+    def weights_(self) -> Array:
+        """Weights, float32 ``[N, F]``."""
+        return self._fitted_layer().weights
 
-        weights = network.first_weights(self, features)
-        layer = network.build(self, weights, np.zeros(self.n_neurons, np.float32), pace)
-        return layer, Progress(num_classes, self.n_neurons, self.voting, total)
+    @property
+    def theta_(self) -> Array:
+        """Adaptation of the thresholds in mV, float32 ``[N]``."""
+        return self._fitted_layer().theta
+
+    @property
+    def theta_plus_(self) -> float:
+        """Step of the threshold at a spike with which it learned, in mV."""
+        return float(self._fitted_layer().parameters["theta_plus"])
+
+    @property
+    def learning_rate_(self) -> float:
+        """Learning rate with which it learned."""
+        return float(self._fitted_layer().parameters["learning_rate"])
+
+    @property
+    def responses_(self) -> Array:
+        """Spikes of each neuron for an image of each class, float64 ``[C, N]``."""
+        self._fitted_layer()
+        return self._responses.mean
+
+    @property
+    def assignments_(self) -> Array:
+        """Position in ``classes_`` of the class of each neuron, -1 if it never fired, ``[N]``."""
+        return assign_classes(self.responses_)
+
+    @property
+    def accuracy_history_(self) -> Array:
+        """Images seen and the running accuracy there, float64 ``[W, 2]`` of W windows."""
+        self._fitted_layer()
+        return np.array(self._progress.history, np.float64).reshape(-1, 2)
+
+    @property
+    def n_images_seen_(self) -> int:
+        """How many images have been learned from, those of all passes."""
+        self._fitted_layer()
+        return self._progress.seen
+
+    def _begin(self, layer: CompetitiveLayer, progress: Progress, classes: Array) -> None:
+        self._layer, self._progress, self.classes_ = layer, progress, classes
+        self.n_features_in_ = layer.features
+        self._responses = Responses(len(classes), self.n_neurons)
+
+    def _new_layer(self, features: int, steps: Pace) -> CompetitiveLayer:
+        """Return neurons that have learned nothing."""
+        self._check_numba()
+        from spikemnist.plasticity.competitive_layer import new_layer  # which loads Numba
+
+        return new_layer({**self.plain_params(), **steps._asdict()}, features)
+
+    def _fitted_layer(self) -> CompetitiveLayer:
+        layer: CompetitiveLayer = self._fitted("_layer")
+        return layer
+
+    @property
+    def _seeds(self) -> tuple[int, int]:
+        """Of learning and of responding."""
+        seed = int(self.random_state)
+        return splitmix.word(seed, 0), splitmix.word(seed, 1)
+
+    def _check_combinations(self) -> None:
+        if round(self.duration / self.timestep) < 1:
+            raise ValueError(
+                f"duration must be at least a timestep of {self.timestep} ms; got {self.duration}"
+            )
+        if self.max_rate * self.timestep > 1000:
+            raise ValueError(
+                f"max_rate must be at most one spike per timestep of {self.timestep} ms; "
+                f"got {self.max_rate} Hz"
+            )
+        if self.threshold <= self.reset_potential:
+            raise ValueError(
+                f"threshold must lie above reset_potential, {self.reset_potential} mV; "
+                f"got {self.threshold}"
+            )
+        if self.voting not in VOTINGS:
+            raise ValueError(f"voting must be one of {', '.join(VOTINGS)}; got {self.voting!r}")

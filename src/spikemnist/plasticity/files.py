@@ -11,7 +11,6 @@ import torch
 
 from spikemnist import _tensor_files
 from spikemnist._tensor_files import Format, check_tensors
-from spikemnist.plasticity.learning import BEFORE
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +20,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Array = NDArray[Any]
+
+BEFORE, NOW = WINDOWS = "before", "now"
+"""Names of the responses in the windows before, and in the window at hand."""
+
+COUNTS = (".spikes", ".images", "wins")
+"""Ends of the names of arrays that hold whole numbers, int64; the others are float32."""
 
 _AGAIN = "Copy it again from where it is sound, or fit the classifier again"
 CLASSIFIER = Format(
@@ -65,47 +70,25 @@ def layer_arrays(
     ValueError
         When one has another name, shape or dtype.
     """
-    weights = tensors.get("weights")
+    weights, before = tensors.get("weights"), tensors.get(f"{BEFORE}.spikes")
     features = weights.shape[-1] if weights is not None and weights.dim() else 0
-    expected = {"weights": _like(torch.float32, neurons, features)}
-    expected["theta"] = _like(torch.float32, neurons)
+    # Files of version 0.1.0 hold one window before, without an axis of windows.
+    windows = before.shape[:1] if before is not None and before.dim() == 3 else ()
+    shapes: dict[str, tuple[int, ...]] = {"weights": (neurons, features), "theta": (neurons,)}
     for name in responses:
-        windows = _windows(tensors) if name == BEFORE else ()
-        expected[f"{name}.spikes"] = _like(torch.int64, *windows, classes, neurons)
-        expected[f"{name}.images"] = _like(torch.int64, *windows, classes)
-    return _arrays(tensors, expected)
+        axis = windows if name == BEFORE else ()
+        shapes |= {f"{name}.spikes": (*axis, classes, neurons), f"{name}.images": (*axis, classes)}
+    return checked_arrays(tensors, shapes)
 
 
-def _windows(tensors: Mapping[str, Tensor]) -> Sequence[int]:
-    """Return the windows that lie before, as a shape: files of version 0.1.0 hold one."""
-    spikes = tensors.get(f"{BEFORE}.spikes")
-    return spikes.shape[:1] if spikes is not None and spikes.dim() == 3 else ()
-
-
-def feature_arrays(
-    tensors: Mapping[str, Tensor], weights: Sequence[int], cells: int, classes: int
+def checked_arrays(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
-    """Return the arrays of features with ``weights`` of a shape, and of their readout.
-
-    Raises
-    ------
-    ValueError
-        When one has another name, shape or dtype.
-    """
-    expected = {
-        "weights": _like(torch.float32, *weights),
-        "wins": _like(torch.int64, weights[0]),
-        "readout.weight": _like(torch.float32, classes, cells * weights[0]),
-        "readout.bias": _like(torch.float32, classes),
-    }
-    return _arrays(tensors, expected)
-
-
-def _like(dtype: torch.dtype, *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def _arrays(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Return tensors as arrays; raise a ValueError for another name, shape or dtype."""
+    expected = {}
+    for name, shape in shapes.items():
+        dtype = torch.int64 if name.endswith(COUNTS) else torch.float32
+        expected[name] = torch.empty(shape, dtype=dtype, device="meta")
     check_tensors(tensors, expected)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 

@@ -24,19 +24,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
-
-from spikemnist.plasticity.rule import Rule, apply, decay, is_nearest, worth
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Traces = Literal["all", "nearest"]
 """Whether a spike pairs with all spikes before it or with the nearest, which sets a trace to 1."""
-
-Backend = Literal["auto", "reference", "event_driven"]
 
 
 def pair_stdp(
@@ -53,7 +50,6 @@ def pair_stdp(
     w_max: float = 1.0,
     traces: Traces = "all",
     timestep: float = 1.0,
-    backend: Backend = "auto",
 ) -> Tensor:
     r"""Change weights by the timing of pairs of spikes.
 
@@ -63,25 +59,22 @@ def pair_stdp(
 
     Parameters
     ----------
-    pre, post
-        Spikes ``[T, B, I]`` and ``[T, B, J]``, any dtype.
-    weight
+    pre, post : torch.Tensor
+        Spikes ``[T, B, I]`` and ``[T, B, J]``, any dtype, on any device.
+    weight : torch.Tensor
         ``[J, I]``, floating, between the bounds; not changed.
-    a_plus, a_minus
+    a_plus, a_minus : float, default 0.01 and 0.0105
         :math:`A_+` and :math:`A_-`.
-    tau_plus, tau_minus
+    tau_plus, tau_minus : float, default 20.0
         Time constants of the traces, in ms.
-    weight_dependence
+    weight_dependence : float, default 0.0
         :math:`\mu`.
-    w_min, w_max
+    w_min, w_max : float, default 0.0 and 1.0
         Bounds of the weights.
-    traces
+    traces : str, default "all"
         Whether a spike pairs with ``"all"`` spikes before it or with the ``"nearest"``.
-    timestep
-        In ms.
-    backend
-        ``"reference"`` goes through the timesteps in plain torch, on any device; ``"event_driven"``
-        works only where a spike is, on the CPU; ``"auto"`` takes that one where it can serve.
+    timestep : float, default 1.0
+        Duration of a timestep, in ms.
 
     Returns
     -------
@@ -113,17 +106,17 @@ def pair_stdp(
     >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
     (0.00607, 0.00607)
     """
-    rule = Rule(
+    rule = _Rule(
         a_plus=a_plus,
         a_minus=a_minus,
-        decay_plus=decay(tau_plus, timestep),
-        decay_minus=decay(tau_minus, timestep),
+        decay_plus=_decay(tau_plus, timestep),
+        decay_minus=_decay(tau_minus, timestep),
         weight_dependence=weight_dependence,
         w_min=w_min,
         w_max=w_max,
-        nearest=is_nearest(traces),
+        nearest=_is_nearest(traces),
     )
-    return apply(rule, pre, post, weight, None, backend)
+    return _apply(rule, pre, post, weight)
 
 
 def post_stdp(
@@ -139,27 +132,25 @@ def post_stdp(
     w_max: float = 1.0,
     traces: Traces = "all",
     timestep: float = 1.0,
-    backend: Backend = "auto",
 ) -> Tensor:
     r"""Change weights when a postsynaptic neuron fires, as Diehl and Cook do.
 
     .. math:: w \leftarrow w + \eta \sum_b S^{post}_{tb} (x_{tb} - x_{tar}) (w_{max} - w)^\mu
 
     so that inputs which fired lately become stronger and all others weaker. The trace includes the
-    presynaptic spikes of the same timestep: they may have caused the postsynaptic one. Only
-    postsynaptic spikes, which are few, cost work.
+    presynaptic spikes of the same timestep: they may have caused the postsynaptic one.
 
     Parameters
     ----------
-    pre, post, weight
+    pre, post, weight : torch.Tensor
         As `pair_stdp` takes them.
-    learning_rate, target_trace
+    learning_rate, target_trace : float, default 0.005 and 0.3
         :math:`\eta` and :math:`x_{tar}`.
-    tau_trace
+    tau_trace : float, default 20.0
         Time constant of the trace, in ms.
-    weight_dependence
+    weight_dependence : float, default 1.0
         :math:`\mu`.
-    w_min, w_max, traces, timestep, backend
+    w_min, w_max, traces, timestep
         As `pair_stdp` takes them.
 
     Returns
@@ -185,19 +176,19 @@ def post_stdp(
     >>> post_stdp(pre, post, torch.full((1, 2), 0.5), learning_rate=0.1)
     tensor([[0.5350, 0.4850]])
     """
-    rule = Rule(
+    rule = _Rule(
         a_plus=learning_rate,
         a_minus=0.0,
-        decay_plus=decay(tau_trace, timestep),
+        decay_plus=_decay(tau_trace, timestep),
         decay_minus=0.0,
         weight_dependence=weight_dependence,
         w_min=w_min,
         w_max=w_max,
         target=target_trace,
-        nearest=is_nearest(traces),
+        nearest=_is_nearest(traces),
         at_once=True,
     )
-    return apply(rule, pre, post, weight, None, backend)
+    return _apply(rule, pre, post, weight)
 
 
 def reward_stdp(
@@ -215,7 +206,6 @@ def reward_stdp(
     w_max: float = 1.0,
     traces: Traces = "all",
     timestep: float = 1.0,
-    backend: Backend = "auto",
 ) -> Tensor:
     r"""Change weights by pairs of spikes that a reward follows.
 
@@ -226,19 +216,19 @@ def reward_stdp(
         e_t &= e^{-\Delta t / \tau_e} e_{t-1} + \Delta w_t \\
         w &\leftarrow w + \sum_{t, b} r_{tb}\, e_{tb}
 
-    A change at timestep s is thus worth :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`
-    times what it is, and that is how it is computed, without a trace for each weight. The weights
-    are brought between their bounds at the end.
+    A change at timestep s is thus multiplied by the discounted reward
+    :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`, and so computed without a trace for
+    each weight. The weights are clamped to their bounds at the end.
 
     Parameters
     ----------
-    pre, post, weight
+    pre, post, weight : torch.Tensor
         As `pair_stdp` takes them.
-    reward
+    reward : torch.Tensor
         ``[T]`` or ``[T, B]``; negative for a punishment.
-    tau_eligibility
+    tau_eligibility : float, default 100.0
         :math:`\tau_e`, in ms.
-    a_plus, a_minus, tau_plus, tau_minus, w_min, w_max, traces, timestep, backend
+    a_plus, a_minus, tau_plus, tau_minus, w_min, w_max, traces, timestep
         As `pair_stdp` takes them.
 
     Returns
@@ -266,18 +256,18 @@ def reward_stdp(
     >>> round(change.item(), 5), round(2 * math.exp(-10 / 100) * 0.01 * math.exp(-10 / 20), 5)
     (0.01098, 0.01098)
     """
-    rule = Rule(
+    rule = _Rule(
         a_plus=a_plus,
         a_minus=a_minus,
-        decay_plus=decay(tau_plus, timestep),
-        decay_minus=decay(tau_minus, timestep),
+        decay_plus=_decay(tau_plus, timestep),
+        decay_minus=_decay(tau_minus, timestep),
         weight_dependence=0.0,
         w_min=w_min,
         w_max=w_max,
-        nearest=is_nearest(traces),
+        nearest=_is_nearest(traces),
     )
-    gain = worth(reward, pre, decay(tau_eligibility, timestep), weight.dtype)
-    return apply(rule, pre, post, weight, gain, backend)
+    gain = _discounted(reward, pre, _decay(tau_eligibility, timestep), weight.dtype)
+    return _apply(rule, pre, post, weight, gain)
 
 
 def stdp_window(
@@ -297,10 +287,10 @@ def stdp_window(
 
     Parameters
     ----------
-    lag
+    lag : torch.Tensor
         Time of the postsynaptic spike less that of the presynaptic one, in ms, ``[...]`` of any
         shape, floating.
-    a_plus, a_minus, tau_plus, tau_minus
+    a_plus, a_minus, tau_plus, tau_minus : float
         As `pair_stdp` takes them.
 
     Returns
@@ -316,3 +306,112 @@ def stdp_window(
     """
     stronger, weaker = a_plus * (-lag / tau_plus).exp(), -a_minus * (lag / tau_minus).exp()
     return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
+
+
+class _Rule(NamedTuple):
+    """The constants of a rule; ``target`` is subtracted from the presynaptic trace.
+
+    With ``at_once``, a postsynaptic spike also sees the presynaptic spikes of its timestep.
+    """
+
+    a_plus: float
+    a_minus: float
+    decay_plus: float
+    decay_minus: float
+    weight_dependence: float
+    w_min: float
+    w_max: float
+    target: float = 0.0
+    nearest: bool = False
+    at_once: bool = False
+
+
+def _apply(
+    rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor, gain: Tensor | None = None
+) -> Tensor:
+    """Return the new weights ``[J, I]``.
+
+    Parameters
+    ----------
+    rule, pre, post, weight
+        As `pair_stdp` takes them.
+    gain : torch.Tensor, default None
+        Factor of the changes of each timestep, ``[T, B]``. With it, the weights are clamped to
+        their bounds only at the end; without it, after each change.
+    """
+    _check(rule, pre, post, weight)
+    pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach()
+    x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
+    for t in range(len(pre)):
+        factor = 1.0 if gain is None else gain[t][:, None]
+        x, y = rule.decay_plus * x, rule.decay_minus * y
+        x_now, y_now = (_after(trace, spikes[t], rule) for trace, spikes in ((x, pre), (y, post)))
+        headroom = (weight - rule.w_min) ** rule.weight_dependence
+        weight = weight - rule.a_minus * headroom * ((y * factor).T @ pre[t])
+        if gain is None:
+            weight = weight.clamp(rule.w_min, rule.w_max)
+        headroom = (rule.w_max - weight) ** rule.weight_dependence
+        seen = (x_now if rule.at_once else x) - rule.target
+        weight = weight + rule.a_plus * headroom * ((post[t] * factor).T @ seen)
+        if gain is None:
+            weight = weight.clamp(rule.w_min, rule.w_max)
+        x, y = x_now, y_now
+    return weight.clamp(rule.w_min, rule.w_max)
+
+
+def _after(trace: Tensor, spikes: Tensor, rule: _Rule) -> Tensor:
+    """Return a trace after the spikes of a timestep."""
+    return torch.where(spikes != 0, spikes, trace) if rule.nearest else trace + spikes
+
+
+def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
+    if pre.dim() != 3 or post.dim() != 3 or pre.shape[:2] != post.shape[:2]:
+        raise ValueError(
+            "pre must be [T, B, I] and post [T, B, J] with the same T and B; "
+            f"got {tuple(pre.shape)} and {tuple(post.shape)}"
+        )
+    if weight.shape != (post.shape[2], pre.shape[2]) or not weight.is_floating_point():
+        raise ValueError(
+            f"weight must be floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]; "
+            f"got {weight.dtype} of shape {tuple(weight.shape)}"
+        )
+    if not rule.w_min < rule.w_max:
+        raise ValueError(f"w_min must be less than w_max; got {rule.w_min} and {rule.w_max}")
+    if not bool(((weight >= rule.w_min) & (weight <= rule.w_max)).all()):  # NaN is not
+        raise ValueError(
+            f"weights must lie between w_min {rule.w_min} and w_max {rule.w_max}; "
+            f"got {float(weight.min())} to {float(weight.max())}"
+        )
+    if not rule.weight_dependence >= 0:
+        raise ValueError(f"weight_dependence must be at least 0; got {rule.weight_dependence}")
+
+
+def _decay(tau: float, timestep: float) -> float:
+    """Return what is left of a trace after a timestep, both in ms."""
+    if not (tau > 0 and timestep > 0):
+        raise ValueError(
+            f"time constants and the timestep must be positive; got {tau} and {timestep} ms"
+        )
+    return math.exp(-timestep / tau)
+
+
+def _is_nearest(traces: str) -> bool:
+    """Return whether a spike pairs with the nearest one alone."""
+    if traces not in ("all", "nearest"):
+        raise ValueError(f"traces must be 'all' or 'nearest'; got {traces!r}")
+    return traces == "nearest"
+
+
+def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) -> Tensor:
+    """Return the sum of the rewards from each timestep on, discounted by their lag, ``[T, B]``."""
+    steps, batch = pre.shape[:2]
+    if reward.shape not in ((steps,), (steps, batch)):
+        raise ValueError(
+            f"reward must be [T] or [T, B] = [{steps}, {batch}]; got {tuple(reward.shape)}"
+        )
+    each = reward.detach().to(dtype)
+    each = (each[:, None] if each.dim() == 1 else each).expand(steps, batch)
+    values, later = torch.empty_like(each), each.new_zeros(batch)
+    for t in range(steps - 1, -1, -1):
+        values[t] = later = each[t] + left * later
+    return values

@@ -16,8 +16,8 @@ there or below for the refractory time, the threshold rises, and the inhibition 
 others does. The membrane takes the conductances at the end of the step (backward Euler), so that it
 lies between the reversal potentials however strong the inhibition is.
 
-Only spikes cost work: input spikes add a row of weights to a tile of neurons, and only neurons that
-fired learn, press on the others and are normalised.
+Input spikes add a row of weights to a tile of neurons, and only neurons that fired learn, inhibit
+the others and are normalised.
 
 Shapes: ``T`` timesteps, ``B`` images, ``F`` input features, ``M`` tiles of neurons.
 """
@@ -45,60 +45,56 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Physics(NamedTuple):
-    """What all neurons have in common, in single precision; potentials in mV.
+class Constants(NamedTuple):
+    """Constants of all neurons, in single precision, named as parameters of `STDPClassifier`.
 
     ``step`` is the timestep over the membrane's time constant, the decays are those of a timestep,
-    and ``refractory`` counts timesteps.
+    that of theta over a presentation, and ``refractory_steps`` counts timesteps.
     """
 
     step: Any
-    rest: Any
-    reset: Any
+    rest_potential: Any
+    reset_potential: Any
     threshold: Any
-    excitatory: Any
-    inhibitory: Any
+    excitatory_potential: Any
+    inhibitory_potential: Any
     decay_excitation: Any
     decay_inhibition: Any
     inhibition: Any
-    refractory: Any
-
-
-class Plasticity(NamedTuple):
-    """How weights and thresholds change: see `spikemnist.plasticity.STDPClassifier`."""
-
-    rate: Any
-    target: Any
-    exponent: Any
-    largest: Any
-    total: Any
-    trace_decay: Any
+    refractory_steps: Any
+    learning_rate: Any
+    target_trace: Any
+    weight_dependence: Any
+    max_weight: Any
+    total_weight: Any
+    decay_trace: Any
     theta_plus: Any
-    theta_decay: Any
+    decay_theta: Any
 
 
 class Neurons(NamedTuple):
-    """What each neuron has.
+    """A layer of neurons.
 
     ``weights`` ``[M, F + 1, WIDTH]`` with a last row of zeros; ``theta`` ``[M, WIDTH]``, infinite
-    for a padded neuron, which so never fires; and ``threshold``, which is always what all neurons
-    have in common plus theta.
+    for a padded neuron, which so never fires; and ``threshold``, always the common threshold plus
+    theta.
     """
 
+    constants: Constants
+    min_spikes: int
     weights: Array
     theta: Array
     threshold: Array
 
 
 class Scratch(NamedTuple):
-    """What a presentation begins anew: rows ``[M, WIDTH]``, and ``trace`` ``[F]`` of the input."""
+    """State of a presentation: rows ``[M, WIDTH]``, a row of input, and neurons that fired."""
 
     membrane: Array
     excitation: Array
     inhibition: Array
     blocked: Array
     inflow: Array
-    trace: Array
     fired: Array
 
 
@@ -130,61 +126,45 @@ def _integrate(
 
 
 @rowwise
-def _press(inhibition: Any, amount: Any) -> Any:
-    return inhibition + amount
+def _add(row: Any, amount: Any) -> Any:
+    return row + amount
 
 
 @kernel
 def learn(
-    ticket: Array,
-    units: int,
-    physics: Physics,
-    plasticity: Plasticity,
-    neurons: Neurons,
-    events: ByTimestep,
-    least: int,
-    counts: Array,
-    done: Array,
+    ticket: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array, done: Array
 ) -> None:
     """Learn from the images behind ``done[0]``, one after the other, in one unit of work.
 
-    Fills ``counts`` ``[B, M * WIDTH]`` and moves ``done`` on. Behind an image that made fewer than
-    ``least`` spikes it stops: somebody has to present it again, more strongly.
+    Fills ``counts`` ``[B, M * WIDTH]`` and moves ``done`` on. It stops behind an image that made
+    fewer than ``min_spikes`` spikes, which the caller presents again at higher rates.
     """
     if by_team(ticket):
         return
-    physics, plasticity, neurons, events, counts, done = borrowed(
-        (physics, plasticity, neurons, events, counts, done)
-    )
+    neurons, events, counts, done = borrowed((neurons, events, counts, done))
     scratch = _scratch(neurons)
+    trace = np.empty(neurons.weights.shape[1] - 1, neurons.weights.dtype)
     while next_unit(ticket) < units:
         enough = True
         while enough and done[0] < len(counts):
-            here = counts[done[0]]
-            spikes = _present(physics, plasticity, neurons, scratch, events, done[0], here)
-            _normalise(neurons, here, plasticity.total)
-            _forget(physics, neurons, plasticity.theta_decay)
+            row = counts[done[0]]
+            spikes = _present(neurons, trace, scratch, events, done[0], row)
+            _normalise(neurons, row)
+            _decay_thresholds(neurons)
             done[0] += 1
-            enough = spikes >= least
+            enough = spikes >= neurons.min_spikes
 
 
 @kernel
-def respond(
-    ticket: Array,
-    units: int,
-    physics: Physics,
-    neurons: Neurons,
-    events: ByTimestep,
-    counts: Array,
-) -> None:
+def respond(ticket: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array) -> None:
     """Present an image in each unit of work, and change nothing."""
     if by_team(ticket):
         return
-    physics, neurons, events, counts = borrowed((physics, neurons, events, counts))
+    neurons, events, counts = borrowed((neurons, events, counts))
     scratch = _scratch(neurons)
     b = next_unit(ticket)
     while b < units:
-        _present(physics, None, neurons, scratch, events, b, counts[b])
+        _present(neurons, None, scratch, events, b, counts[b])
         b = next_unit(ticket)
 
 
@@ -197,16 +177,14 @@ def _scratch(neurons: Neurons) -> Scratch:
         aligned_rows(tiles, like),
         aligned_rows(tiles, like),
         aligned_rows(1, like),
-        np.empty(neurons.weights.shape[1] - 1, like.dtype),
         np.empty(tiles * WIDTH, np.int64),
     )
 
 
 @inlined
 def _present(
-    physics: Physics,
-    plasticity: Plasticity | None,
     neurons: Neurons,
+    trace: Array | None,
     scratch: Scratch,
     events: ByTimestep,
     b: int,
@@ -214,43 +192,43 @@ def _present(
 ) -> int:
     """Present image b to neurons at rest; fill ``counts`` and return their sum.
 
-    Without plasticity nothing is learned: which branch there is depends on the type alone.
+    ``trace`` ``[F]`` is room for the traces of the input. Without it nothing is learned: the
+    compiler drops a branch by the type of an argument.
     """
-    features, trace = len(scratch.trace), scratch.trace
-    scratch.membrane[:] = physics.rest
+    constants = neurons.constants
+    scratch.membrane[:] = constants.rest_potential
     scratch.excitation[:] = 0
     scratch.inhibition[:] = 0
     scratch.blocked[:] = 0
-    trace[:] = 0
     counts[:] = 0
+    if trace is not None:
+        trace[:] = 0
     total = 0
     for t in range(events.starts.shape[1] - 1):
         begin, end = events.starts[b, t], events.starts[b, t + 1]
-        if plasticity is not None:
-            for f in range(features):
-                trace[f] *= plasticity.trace_decay
+        if trace is not None:
+            for f in range(len(trace)):
+                trace[f] *= constants.decay_trace
             for event in range(begin, end):
                 trace[events.neurons[event]] += 1
-        fired = _step(physics, neurons, scratch, events, begin, end)
+        fired = _step(neurons, scratch, events, begin, end)
         for i in range(fired):
             n = scratch.fired[i]
-            scratch.membrane[n // WIDTH, n % WIDTH] = physics.reset
-            scratch.blocked[n // WIDTH, n % WIDTH] = physics.refractory
+            scratch.membrane[n // WIDTH, n % WIDTH] = constants.reset_potential
+            scratch.blocked[n // WIDTH, n % WIDTH] = constants.refractory_steps
             counts[n] += 1
-            if plasticity is not None:
-                _learn(physics, plasticity, neurons, n, trace)
+            if trace is not None:
+                _learn(neurons, n, trace)
         if fired:
-            _inhibit(scratch, fired, physics.inhibition)
+            _inhibit(scratch, fired, constants.inhibition)
         total += fired
     return total
 
 
 @inlined
-def _step(
-    physics: Physics, neurons: Neurons, scratch: Scratch, events: ByTimestep, begin: int, end: int
-) -> int:
-    """Run all neurons for a timestep; list those that fired and return how many they are."""
-    inflow, fired = at(scratch.inflow, 0), 0
+def _step(neurons: Neurons, scratch: Scratch, events: ByTimestep, begin: int, end: int) -> int:
+    """Run all neurons for a timestep; list those that fired and return their number."""
+    constants, inflow, fired = neurons.constants, at(scratch.inflow, 0), 0
     for m in range(len(neurons.theta)):
         table = neurons.weights[m]
         sum_rows(inflow, table, events.neurons, begin, end, len(table) - 1)
@@ -266,13 +244,13 @@ def _step(
             inhibition,
             blocked,
             inflow,
-            physics.step,
-            physics.rest,
-            physics.excitatory,
-            physics.inhibitory,
-            physics.reset,
-            physics.decay_excitation,
-            physics.decay_inhibition,
+            constants.step,
+            constants.rest_potential,
+            constants.excitatory_potential,
+            constants.inhibitory_potential,
+            constants.reset_potential,
+            constants.decay_excitation,
+            constants.decay_inhibition,
         )
         word = above(membrane, at(neurons.threshold, m))
         while word != 0:
@@ -290,34 +268,32 @@ def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
         pressure += strength  # a product with an integer would be one in double precision
     for m in range(len(scratch.inhibition)):
         row = at(scratch.inhibition, m)
-        _press(row, row, pressure)
+        _add(row, row, pressure)
     for i in range(fired):
         n = scratch.fired[i]
         scratch.inhibition[n // WIDTH, n % WIDTH] -= strength
 
 
 @inlined
-def _learn(
-    physics: Physics, plasticity: Plasticity, neurons: Neurons, n: int, trace: Array
-) -> None:
+def _learn(neurons: Neurons, n: int, trace: Array) -> None:
     """Change the weights of a neuron that fired, and raise its threshold."""
     m, j = n // WIDTH, n % WIDTH
-    weights = neurons.weights[m]
-    rate, target, largest = plasticity.rate, plasticity.target, plasticity.largest
+    constants, weights = neurons.constants, neurons.weights[m]
+    largest = constants.max_weight
     for f in range(len(trace)):
         weight = weights[f, j]
-        room = largest - weight
-        if plasticity.exponent != 1:
+        headroom = largest - weight
+        if constants.weight_dependence != 1:
             # Scaling to the total may have brought it above the largest: no root of less than 0.
-            room = max(room, room - room) ** plasticity.exponent
-        weight += rate * (trace[f] - target) * room
+            headroom = max(headroom, headroom - headroom) ** constants.weight_dependence
+        weight += constants.learning_rate * (trace[f] - constants.target_trace) * headroom
         weights[f, j] = min(max(weight, largest - largest), largest)
-    neurons.theta[m, j] += plasticity.theta_plus
-    neurons.threshold[m, j] = physics.threshold + neurons.theta[m, j]
+    neurons.theta[m, j] += constants.theta_plus
+    neurons.threshold[m, j] = constants.threshold + neurons.theta[m, j]
 
 
 @inlined
-def _normalise(neurons: Neurons, counts: Array, total: Any) -> None:
+def _normalise(neurons: Neurons, counts: Array) -> None:
     """Scale the weights of each neuron that fired, and so learned, to their total."""
     for n in range(len(counts)):
         if counts[n] > 0:
@@ -326,15 +302,15 @@ def _normalise(neurons: Neurons, counts: Array, total: Any) -> None:
             for f in range(len(weights)):
                 found += weights[f, j]
             if found > 0:
-                factor = total / found
+                factor = neurons.constants.total_weight / found
                 for f in range(len(weights)):
                     weights[f, j] *= factor
 
 
 @inlined
-def _forget(physics: Physics, neurons: Neurons, decay: Any) -> None:
+def _decay_thresholds(neurons: Neurons) -> None:
     """Let the adaptation of the thresholds decay over a presentation."""
     for m in range(len(neurons.theta)):
         for j in range(WIDTH):
-            neurons.theta[m, j] *= decay
-            neurons.threshold[m, j] = physics.threshold + neurons.theta[m, j]
+            neurons.theta[m, j] *= neurons.constants.decay_theta
+            neurons.threshold[m, j] = neurons.constants.threshold + neurons.theta[m, j]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,28 +19,27 @@ from spikemnist import _tensor_files
 from spikemnist._interrupt import interruptible
 from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity import files
-from spikemnist.plasticity.checks import (
-    check_convolution,
+from spikemnist.plasticity._estimator import (
+    Estimator,
     check_images,
     check_labels,
-    check_numba,
-    check_size,
+    check_parameters,
+    difference_of_two,
     encode_labels,
-    not_fitted,
 )
-from spikemnist.plasticity.estimator import Estimator, of_two
-from spikemnist.plasticity.evaluation import judge
+from spikemnist.plasticity.assignment import evaluate_scores
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.plasticity.evaluation import STDPEvaluation
+    from spikemnist.plasticity.assignment import STDPEvaluation
+    from spikemnist.plasticity.conv_kernels import ConvFeatures
 
     Array = NDArray[Any]
 
@@ -96,28 +95,28 @@ class ConvSTDPClassifier(Estimator):
 
     Parameters
     ----------
-    n_features
+    n_features : int, default 64
         ``N``.
-    kernel_size, pool_size
+    kernel_size, pool_size : int, default 5 and 4
         In pixels, and in places of a kernel.
-    num_steps
+    num_steps : int, default 15
         Timesteps of an image.
-    min_contrast
+    min_contrast : float, default 0.05
         Share of the largest contrast of an image below which a pixel does not fire.
-    threshold
+    threshold : float, default 8.0
         Of the neurons; weights lie between 0 and 1.
-    n_winners, inhibition_radius
+    n_winners, inhibition_radius : int, default 5 and 3
         How many neurons learn from an image, and how far from one no other does.
-    feature_images
+    feature_images : int, default 5,000
         Images that the features learn from, at most.
-    learning_rate, max_learning_rate, doubling
+    learning_rate, max_learning_rate, doubling : default 0.004, 0.15 and 500
         :math:`\eta`, which doubles every so many images until it has risen to its largest.
-    depression
+    depression : float, default 0.75
         d.
-    epochs, batch_size, lr
+    epochs, batch_size, lr : default 10, 100 and 0.002
         Of the readout: passes over the images, images of a step, and the peak of Adam's learning
         rate, which rises and falls along one cycle.
-    random_state
+    random_state : int, default 0
         Seed of the first weights and of the order of images.
 
     Attributes
@@ -169,6 +168,8 @@ class ConvSTDPClassifier(Estimator):
     lr: float = 2e-3
     random_state: int = 0
 
+    _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
+
     def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
         """Learn features from images, and the readout from images and labels.
 
@@ -190,10 +191,10 @@ class ConvSTDPClassifier(Estimator):
         ValueError
             For parameters, images or labels that cannot be used.
         """
-        check_convolution(self)
+        check_parameters(self)
         pictures = _pictures(images)
         classes, encoded = check_labels(labels, len(pictures))
-        check_numba(self)
+        self._check_numba()
         self._shape, self.classes_ = self._pixels(pictures.shape[1:]), classes
         self.n_features_in_ = math.prod(self._shape)
         with interruptible() as interruption:
@@ -218,7 +219,7 @@ class ConvSTDPClassifier(Estimator):
             where it does not appear.
         """
         self._fitted_readout()
-        flat = check_size(self, check_images(images))
+        flat = self._check_size(check_images(images))
         return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def decision_function(self, images: ArrayLike) -> Array:
@@ -234,7 +235,7 @@ class ConvSTDPClassifier(Estimator):
         numpy.ndarray
             float32 ``[B, C]``; of two classes, the second less the first, ``[B]``.
         """
-        return of_two(self._scores(self.count_features(images)))
+        return difference_of_two(self._scores(self.count_features(images)))
 
     def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
         """Return accuracy, confusion matrix, and in how many cells features appear.
@@ -260,7 +261,7 @@ class ConvSTDPClassifier(Estimator):
         seen = self.count_features(images)
         encoded = encode_labels(labels, len(seen), self.classes_)
         appear = np.count_nonzero(seen, axis=(1, 2))
-        return judge({"readout": self._scores(seen)}, "readout", encoded, appear, started)
+        return evaluate_scores({"readout": self._scores(seen)}, "readout", encoded, appear, started)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write parameters, features and readout to a safetensors file, atomically.
@@ -317,17 +318,19 @@ class ConvSTDPClassifier(Estimator):
         tensors, metadata = _tensor_files.read(path, files.CONVOLUTIONAL)
         with _tensor_files.described(path, files.CONVOLUTIONAL):
             loaded = cls(**metadata["parameters"])
-            check_convolution(loaded)
+            check_parameters(loaded)
             loaded.classes_ = files.classes_of(metadata["classes"])
             loaded._shape = loaded._pixels(metadata["shape"])
             loaded.n_features_in_ = math.prod(loaded._shape)
-            side, cell = loaded.kernel_size, loaded.pool_size
-            arrays = files.feature_arrays(
-                tensors,
-                (loaded.n_features, CHANNELS, side, side),
-                math.prod(-(-(size - side + 1) // cell) for size in loaded._shape),
-                len(loaded.classes_),
-            )
+            size, side, classes = loaded.n_features, loaded.kernel_size, len(loaded.classes_)
+            cells = math.prod(-(-(s - side + 1) // loaded.pool_size) for s in loaded._shape)
+            shapes = {
+                "weights": (size, CHANNELS, side, side),
+                "wins": (size,),
+                "readout.weight": (classes, cells * size),
+                "readout.bias": (classes,),
+            }
+            arrays = files.checked_arrays(tensors, shapes)
             loaded.weights_, loaded.wins_ = arrays["weights"], arrays["wins"]
             loaded._readout = (
                 torch.from_numpy(arrays["readout.weight"]),
@@ -346,9 +349,7 @@ class ConvSTDPClassifier(Estimator):
         return height, width
 
     def _fitted_readout(self) -> tuple[Tensor, Tensor]:
-        readout: tuple[Tensor, Tensor] | None = vars(self).get("_readout")
-        if readout is None:
-            raise not_fitted(self)
+        readout: tuple[Tensor, Tensor] = self._fitted("_readout")
         return readout
 
     def _scores(self, seen: Array) -> Array:
@@ -357,24 +358,25 @@ class ConvSTDPClassifier(Estimator):
         scores: Array = functional.linear(given, weight, bias).numpy()
         return scores
 
-    def _learn_features(self, pictures: Tensor, interruption: Interruption) -> None:
-        from spikemnist.plasticity import contest  # which loads Numba
+    def _features(self, weights: Array) -> ConvFeatures:
+        from spikemnist.plasticity.conv_kernels import ConvFeatures  # which loads Numba
 
+        return ConvFeatures(self.get_params(), weights, self._shape)
+
+    def _learn_features(self, pictures: Tensor, interruption: Interruption) -> None:
         generator = np.random.default_rng(splitmix.word(int(self.random_state), 0))
         shape = (self.n_features, CHANNELS, self.kernel_size, self.kernel_size)
         first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
-        order = generator.permutation(len(pictures))[: self.feature_images]
-        features = contest.Features(self, first.astype(np.float32), self._shape)
-        for begin in interruption.between(range(0, len(order), BLOCK)):
-            chosen = pictures[torch.from_numpy(order[begin : begin + BLOCK])]
-            features.learn(self._encode(chosen), begin)
+        order = torch.from_numpy(generator.permutation(len(pictures))[: self.feature_images])
+        features, seen = self._features(first.astype(np.float32)), 0
+        for block in interruption.between(torch.split(order, BLOCK)):
+            features.learn(self._encode(pictures[block]), seen)
+            seen += len(block)
         self.weights_, self.wins_ = features.weights, features.wins
 
     def _see(self, pictures: Tensor) -> Iterator[Array]:
         """Yield how early features appear, uint8 ``[B, Q, N]``, block by block of images."""
-        from spikemnist.plasticity import contest
-
-        features = contest.Features(self, self.weights_, self._shape)
+        features = self._features(self.weights_)
         for part in torch.split(pictures, BLOCK):
             yield features.see(self._encode(part))
 
@@ -402,10 +404,22 @@ class ConvSTDPClassifier(Estimator):
         self._readout = weight.detach(), bias.detach()
 
     def _batches(self, images: int) -> Iterator[Tensor]:
+        """Yield the indices of the images of each step of the readout."""
         generator = torch.Generator().manual_seed(splitmix.word(int(self.random_state), 1) >> 1)
         for _ in range(self.epochs):
             order = torch.randperm(images, generator=generator)
             yield from torch.split(order, self.batch_size)
+
+    def _check_combinations(self) -> None:
+        if self.min_contrast >= 1:
+            raise ValueError(f"min_contrast must lie between 0 and 1; got {self.min_contrast}")
+        if self.num_steps > 255:
+            raise ValueError(f"num_steps must be at most 255; got {self.num_steps}")
+        if not self.learning_rate <= self.max_learning_rate <= 1:
+            raise ValueError(
+                "max_learning_rate must lie between learning_rate and 1; "
+                f"got {self.max_learning_rate}"
+            )
 
 
 def _joined(blocks: Iterable[Array]) -> Tensor:

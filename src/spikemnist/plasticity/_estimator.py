@@ -1,0 +1,298 @@
+"""What the two classifiers share: scikit-learn's conventions, and checks of their input.
+
+Shapes: ``B`` images, ``F`` pixels, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from spikemnist.kernels import compiler
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+    from typing_extensions import Self
+
+    Array = NDArray[Any]
+
+
+class NotFittedError(ValueError, AttributeError):
+    """Raised by methods that need a fitted classifier."""
+
+
+class Estimator:
+    """A dataclass whose fields are its parameters.
+
+    Integers are at least 1 and numbers positive unless ``_least`` has another least value, which is
+    allowed. A parameter that is None by default may be None.
+    """
+
+    _least: ClassVar[Mapping[str, float]] = {}
+    n_features_in_: int
+    classes_: Array
+
+    def decision_function(self, images: ArrayLike) -> Array:
+        """Return the scores of each class, ``[B, C]``; of two, their difference, ``[B]``."""
+        raise NotImplementedError
+
+    def _check_combinations(self) -> None:
+        """Raise a ValueError unless the parameters fit each other."""
+        raise NotImplementedError
+
+    def predict(self, images: ArrayLike) -> Array:
+        """Return the class with the highest score for each image.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, as ``fit`` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[B]``, each one of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before ``fit``.
+        """
+        scores = self.decision_function(images)
+        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
+        winners: Array = self.classes_[best]
+        return winners
+
+    def score(self, images: ArrayLike, labels: ArrayLike) -> float:
+        """Return the share of images whose class is predicted.
+
+        Parameters
+        ----------
+        images, labels
+            ``[B, ...]`` and ``[B]``, as ``fit`` takes them.
+
+        Returns
+        -------
+        float
+            The accuracy, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and before ``fit``.
+        """
+        predicted = self.predict(images)
+        return float((predicted == label_array(labels, len(predicted))).mean())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Without effect: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+            What the class is called with to build an estimator like this one.
+        """
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change parameters by name.
+
+        Parameters
+        ----------
+        **parameters
+            New values of some of those that `get_params` returns.
+
+        Returns
+        -------
+        Self
+            The estimator, so that calls can be chained.
+
+        Raises
+        ------
+        ValueError
+            For a name that is none.
+        """
+        known = self.get_params()
+        for name, value in parameters.items():
+            if name not in known:
+                raise ValueError(f"Invalid parameter {name!r}: choose from {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def plain_params(self) -> dict[str, Any]:
+        """Return the parameters as Python's own numbers.
+
+        Returns
+        -------
+        dict
+            What `get_params` returns, with values that JSON knows.
+        """
+        return {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params().items()
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags by which scikit-learn knows a classifier of images."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(poor_score=True),
+            input_tags=InputTags(three_d_array=True, positive_only=True),
+        )
+
+    def _check_numba(self) -> None:
+        if missing := compiler.obstacle():
+            raise ImportError(
+                f"{type(self).__name__} needs {missing}. The rules, such as pair_stdp, do without"
+            )
+
+    def _check_size(self, images: Tensor) -> Tensor:
+        """Return images ``[B, F]`` if they have as many pixels as the fitted ones."""
+        if images.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {images.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input: images of the size that was fitted"
+            )
+        return images
+
+    def _fitted(self, name: str) -> Any:
+        """Return an attribute that `fit` sets; raise NotFittedError, or the one of scikit-learn."""
+        if name in vars(self):
+            return vars(self)[name]
+        message = f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
+        if "sklearn" in sys.modules:
+            from sklearn.exceptions import NotFittedError as TheirError
+
+            raise TheirError(message)
+        raise NotFittedError(message)
+
+
+def check_parameters(estimator: Estimator) -> None:
+    """Raise a ValueError unless the parameters are in their ranges and fit each other."""
+    for field in dataclasses.fields(estimator):  # type: ignore[arg-type]
+        name, value = field.name, getattr(estimator, field.name)
+        least = estimator._least.get(name)
+        if isinstance(field.default, int):
+            _check_integer(name, value, 1 if least is None else int(least))
+        elif isinstance(field.default, float):
+            _check_number(name, value, least)
+        elif field.default is None and value is not None:
+            _check_number(name, value, least, "None or ")
+    estimator._check_combinations()
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int | np.integer) or not least <= value < 1 << 63:
+        raise ValueError(f"{name} must be a whole number from {least}; got {value!r}")
+
+
+def _check_number(name: str, value: Any, least: float | None, or_none: str = "") -> None:
+    real = isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
+    if not real or value < (least or 0) or (value == 0 and least is None):
+        kinds: dict[float | None, str] = {None: "positive and ", 0: "at least 0 and "}
+        raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
+
+
+def difference_of_two(scores: Array) -> Array:
+    """Return scores ``[B, C]``; of two classes, the second less the first, ``[B]``."""
+    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+
+def check_images(images: ArrayLike | Tensor) -> Tensor:
+    """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1]."""
+    tensor = images if isinstance(images, torch.Tensor) else _as_tensor(images)
+    if tensor.dim() < 2:
+        raise ValueError(
+            f"images must be [B, ...], one row for each image; got shape {tuple(tensor.shape)}. "
+            "Reshape your data: images[None] is a batch of one image"
+        )
+    if not len(tensor):
+        raise ValueError("found no images: at least 1 is required, got 0 sample(s)")
+    tensor = tensor.detach().cpu().flatten(1).contiguous()
+    if not tensor.shape[1]:
+        raise ValueError(
+            f"found 0 feature(s) (shape={tuple(tensor.shape)}) while a minimum of 1 is required."
+        )
+    if tensor.dtype != torch.uint8:
+        tensor = tensor.float()
+        if not bool(((tensor >= 0) & (tensor <= 1)).all()):  # NaN is not
+            raise ValueError(
+                "images must be uint8, or floating in [0, 1] without NaN or inf; got values "
+                f"from {float(tensor.min())} to {float(tensor.max())}. Divide by their maximum"
+            )
+    return tensor
+
+
+def _as_tensor(images: ArrayLike) -> Tensor:
+    if hasattr(images, "toarray"):
+        raise TypeError("sparse input is not supported: pass images.toarray()")
+    array = np.asarray(images)
+    if array.dtype.kind == "O":
+        array = array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: images are real; got {array.dtype}")
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"images must be numbers; got an array of dtype {array.dtype}")
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, Array]:
+    """Return the classes, sorted, and the position in them of the label of each image."""
+    found = label_array(labels, images)
+    classes, encoded = np.unique(found, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}"
+        )
+    return classes, encoded.astype(np.int64)
+
+
+def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Array:
+    """Return the position in the known classes of the label of each image."""
+    found = label_array(labels, images)
+    unknown = np.setdiff1d(found, classes)
+    if len(unknown):
+        raise ValueError(
+            f"labels must be among the classes {classes.tolist()}; got {unknown.tolist()}"
+        )
+    return np.searchsorted(classes, found)
+
+
+def label_array(labels: ArrayLike | None, images: int | None) -> Array:
+    """Return labels as an array of whole numbers or strings, one for each image."""
+    if labels is None:
+        raise ValueError(
+            "requires y to be passed, but the target y is None: labels assign neurons to classes"
+        )
+    found = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim != 1 or (images is not None and len(found) != images):
+        raise ValueError(
+            f"labels must have one entry for each of the {images} images; got shape {found.shape}"
+        )
+    if found.dtype.kind == "f":
+        if not np.isfinite(found).all():
+            raise ValueError("labels must not contain NaN or inf")
+        if (found != found.round()).any():
+            raise ValueError("Unknown label type: continuous. Labels are whole numbers or strings")
+    return found

@@ -1,0 +1,189 @@
+"""A competitive layer: neurons that learn from images and respond to them.
+
+Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``M`` tiles of `WIDTH` neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spikemnist.encoding import RateEncoder, splitmix
+from spikemnist.encoding.kernels import bernoulli_words
+from spikemnist.encoding.pixels import code_pixels
+from spikemnist.kernels import events
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tiles import tile_weights, tiles_of, untile_weights
+from spikemnist.plasticity import competitive_kernels
+from spikemnist.plasticity.competitive_kernels import Constants, Neurons
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.kernels.events import ByTimestep
+
+    Array = NDArray[Any]
+
+
+class CompetitiveLayer:
+    """Neurons that compete for images.
+
+    An image that causes fewer than ``min_spikes`` spikes is presented again, its rates
+    ``rate_step`` higher, until no rate can rise.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Those of `STDPClassifier` by name, ``theta_plus`` and ``learning_rate`` as numbers.
+    weights : numpy.ndarray
+        float32 ``[N, F]``.
+    theta : numpy.ndarray
+        Adaptation of the thresholds in mV, float32 ``[N]``.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], weights: Array, theta: Array) -> None:
+        self.parameters = parameters
+        self.num_steps = round(parameters["duration"] / parameters["timestep"])
+        self.attempts = _attempts(parameters)
+        self.set(weights, theta)
+
+    def set(self, weights: Array, theta: Array) -> None:
+        """Give the neurons other weights and adaptations."""
+        _check(weights, theta)
+        self.size, self.features = weights.shape
+        tiles, constants = tiles_of(self.size), _constants(self.parameters)
+        least = int(self.parameters["min_spikes"])
+        tiled = np.zeros((tiles, self.features + 1, WIDTH), np.float32)
+        tiled[:, :-1] = tile_weights(torch.from_numpy(weights))
+        padded = np.full((tiles, WIDTH), np.inf, np.float32)
+        padded.reshape(-1)[: self.size] = theta
+        self.neurons = Neurons(constants, least, tiled, padded, constants.threshold + padded)
+
+    def learn(self, images: Tensor, seed: int, first: int) -> Array:
+        """Learn from images ``[B, F]``, one after the other.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            uint8, or floating in [0, 1].
+        seed, first : int
+            The random numbers of image i are those of number ``first + i`` of the seed.
+
+        Returns
+        -------
+        numpy.ndarray
+            Spikes of each neuron, int32 ``[B, N]``.
+        """
+        numbers = torch.arange(first, first + len(images))
+        counts, done = self._counts(len(images)), np.zeros(1, np.int64)
+        listed = self._events(images, seed, numbers, 0)
+        while done[0] < len(images):
+            self._learn(listed, counts, done)
+            last = slice(int(done[0]) - 1, int(done[0]))
+            for attempt in range(1, self.attempts):
+                if counts[last].sum() >= self.parameters["min_spikes"] or not images[last].any():
+                    break  # enough, or a blank image, which no rate helps
+                alone = self._events(images[last], seed, numbers[last], attempt)
+                self._learn(alone, counts[last], np.zeros(1, np.int64))
+        return counts[:, : self.size]
+
+    def respond(self, images: Tensor, seed: int) -> Array:
+        """Return the spikes of each neuron for images ``[B, F]``, int32 ``[B, N]``.
+
+        An image has the same random numbers whichever others there are.
+        """
+        counts, waiting = self._counts(len(images)), np.arange(len(images))
+        lit = images.bool().any(1).numpy()  # no rate helps a blank image
+        for attempt in range(self.attempts):
+            numbers = torch.zeros(len(waiting), dtype=torch.int64)
+            listed = self._events(images[torch.from_numpy(waiting)], seed, numbers, attempt)
+            found = self._counts(len(waiting))
+            arguments = (self.neurons, listed, found)
+            work = found.size * self.num_steps
+            parallel(competitive_kernels.respond, len(waiting), *arguments, work=work)
+            counts[waiting] = found
+            waiting = waiting[(found.sum(1) < self.parameters["min_spikes"]) & lit[waiting]]
+            if not len(waiting):
+                break
+        return counts[:, : self.size]
+
+    def _learn(self, listed: ByTimestep, counts: Array, done: Array) -> None:
+        # Each image learns with the weights that the one before has left: one unit of work.
+        parallel(competitive_kernels.learn, 1, self.neurons, listed, counts, done)
+
+    def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
+        """List the Poisson spikes of images at an attempt, counted from 0."""
+        if images.dim() != 2 or images.shape[1] != self.features:
+            raise ValueError(
+                f"images must be [B, {self.features}], for as many weights of each neuron; "
+                f"got {tuple(images.shape)}"
+            )
+        rate = self.parameters["max_rate"] + attempt * self.parameters["rate_step"]
+        gain = rate * self.parameters["timestep"] / 1000
+        encoder = RateEncoder(num_steps=self.num_steps, gain=gain)
+        seeds = splitmix.words(seed, numbers * self.attempts + attempt)
+        words = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
+        return events.by_timestep(words, events.count(words))
+
+    def _counts(self, images: int) -> Array:
+        return np.zeros((images, self.neurons.theta.size), np.int32)
+
+    @property
+    def weights(self) -> Array:
+        """float32 ``[N, F]``, a copy."""
+        return untile_weights(self.neurons.weights[:, :-1], self.size)
+
+    @property
+    def theta(self) -> Array:
+        """Adaptation of the thresholds in mV, float32 ``[N]``, a copy."""
+        theta: Array = self.neurons.theta.reshape(-1)[: self.size].copy()
+        return theta
+
+
+def new_layer(parameters: Mapping[str, Any], features: int) -> CompetitiveLayer:
+    """Return a layer that has learned nothing: weights are drawn evenly and scaled to a total."""
+    generator = np.random.default_rng(parameters["random_state"])
+    weights = generator.random((parameters["n_neurons"], features), np.float32)
+    scale = parameters["total_weight"] / weights.sum(1, keepdims=True, dtype=np.float64)
+    theta = np.zeros(len(weights), np.float32)
+    return CompetitiveLayer(parameters, (weights * scale).astype(np.float32), theta)
+
+
+def _constants(parameters: Mapping[str, Any]) -> Constants:
+    step, presentation = parameters["timestep"], parameters["duration"] + parameters["rest"]
+    derived = {
+        "step": step / parameters["tau_membrane"],
+        "decay_excitation": math.exp(-step / parameters["tau_excitation"]),
+        "decay_inhibition": math.exp(-step / parameters["tau_inhibition"]),
+        "decay_trace": math.exp(-step / parameters["tau_trace"]),
+        "decay_theta": math.exp(-presentation / parameters["tau_theta"]),
+        "refractory_steps": round(parameters["refractory"] / step),
+    }
+    numbers = {**parameters, **derived}
+    return Constants(*(np.float32(numbers[name]) for name in Constants._fields))
+
+
+def _attempts(parameters: Mapping[str, Any]) -> int:
+    """Return how often an image is presented at most."""
+    if not parameters["rate_step"] or not parameters["min_spikes"]:
+        return 1
+    certain = 1000 / parameters["timestep"]
+    rising: float = (certain - parameters["max_rate"]) / parameters["rate_step"]
+    return 1 + max(0, math.ceil(rising))
+
+
+def _check(weights: Array, theta: Array) -> None:
+    """Raise an error unless kernels, which do not check bounds, can take these."""
+    if weights.ndim != 2 or not weights.size or theta.shape != weights.shape[:1]:
+        raise ValueError(
+            f"weights must be [N, F] and theta [N]; got {weights.shape} and {theta.shape}"
+        )
+    if weights.dtype != np.float32 or theta.dtype != np.float32:
+        raise TypeError(f"weights and theta must be float32; got {weights.dtype} and {theta.dtype}")

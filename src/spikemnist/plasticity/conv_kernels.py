@@ -1,0 +1,308 @@
+"""Convolutional features that compete, image by image, for the right to learn; with their kernels.
+
+Integrate-and-fire neurons without leak see a square of the input each, with the weights of their
+feature. Where weights are learned, the first neurons to pass the threshold win, the strongest first
+among those of a timestep: a winner silences its feature everywhere, and every feature near it, and
+its weights learn.
+
+Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel, ``P``
+places of a kernel, ``Q`` cells of the pooling, ``M`` tiles of features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from spikemnist.kernels import events
+from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
+from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.registers import WIDTH, at
+from spikemnist.kernels.rowwise import rowwise
+from spikemnist.kernels.teams import borrowed, by_team
+from spikemnist.kernels.threads import parallel
+from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.tiles import aligned_rows, tile_weights, tiles_of, untile_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.kernels.events import ByTimestep
+
+    Array = NDArray[Any]
+
+ONE = np.uint64(1)
+
+
+class Grid(NamedTuple):
+    """Sizes: of the input, of a kernel, of its places, and of a cell of the pooling."""
+
+    channels: int
+    height: int
+    width: int
+    side: int
+    rows: int
+    columns: int
+    cell: int
+
+
+class Contest(NamedTuple):
+    """How many win, how far a winner silences others, and how the learning rate rises."""
+
+    winners: int
+    radius: int
+    rate: Any
+    largest_rate: Any
+    depression: Any
+    doubling: int
+
+
+class Features(NamedTuple):
+    """Features in tiles.
+
+    ``weights`` ``[M, C * K * K, WIDTH]``; ``threshold`` ``[M, WIDTH]``, infinite for padded
+    features; ``wins`` ``[M * WIDTH]`` counts the images that each has learned from.
+    """
+
+    grid: Grid
+    contest: Contest
+    weights: Array
+    threshold: Array
+    wins: Array
+
+
+class ConvFeatures:
+    """Features that learn from spikes ``[T, B, C * H * W]``, and look for themselves in them.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Those of `ConvSTDPClassifier` by name.
+    weights : numpy.ndarray
+        float32 ``[N, C, K, K]``.
+    shape : tuple of int
+        Height and width of an image.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, Any], weights: Array, shape: tuple[int, ...]
+    ) -> None:
+        _check(weights, shape)
+        single, (height, width) = np.float32, shape
+        self.size, channels, side, _ = weights.shape
+        tiled = tile_weights(torch.from_numpy(weights.reshape(self.size, -1))).copy()
+        threshold = np.full((tiles_of(self.size), WIDTH), np.inf, np.float32)
+        threshold.reshape(-1)[: self.size] = parameters["threshold"]
+        rows, columns = height - side + 1, width - side + 1
+        grid = Grid(channels, height, width, side, rows, columns, parameters["pool_size"])
+        contest = Contest(
+            winners=parameters["n_winners"],
+            radius=parameters["inhibition_radius"],
+            rate=single(parameters["learning_rate"]),
+            largest_rate=single(parameters["max_learning_rate"]),
+            depression=single(parameters["depression"]),
+            doubling=parameters["doubling"],
+        )
+        wins = np.zeros(threshold.size, np.int64)
+        self._features = Features(grid, contest, tiled, threshold, wins)
+
+    @property
+    def weights(self) -> Array:
+        """float32 ``[N, C, K, K]``, a copy."""
+        grid = self._features.grid
+        dense = untile_weights(self._features.weights, self.size)
+        return dense.reshape(self.size, grid.channels, grid.side, grid.side)
+
+    @property
+    def wins(self) -> Array:
+        """Images that each feature has learned from, int64 ``[N]``, a copy."""
+        wins: Array = self._features.wins[: self.size].copy()
+        return wins
+
+    def learn(self, spikes: Tensor, seen: int) -> None:
+        """Learn from the images of a block, before which ``seen`` others came."""
+        parallel(learn_features, 1, self._features, self._list(spikes), seen)
+
+    def see(self, spikes: Tensor) -> Array:
+        """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``."""
+        grid, padded = self._features.grid, self._features.wins.size
+        cells = -(-grid.rows // grid.cell) * -(-grid.columns // grid.cell)
+        found = np.empty((spikes.shape[1], cells, padded), np.uint8)
+        arguments = (self._features, self._list(spikes), found)
+        parallel(see_features, len(found), *arguments, work=found.size * len(spikes))
+        seen: Array = found[:, :, : self.size]
+        return seen
+
+    def _list(self, spikes: Tensor) -> ByTimestep:
+        grid = self._features.grid
+        count = grid.channels * grid.height * grid.width
+        if spikes.dim() != 3 or spikes.shape[2] != count:
+            raise ValueError(f"spikes must be [T, B, {count}]; got {tuple(spikes.shape)}")
+        packed = events.pack(spikes)
+        assert packed is not None
+        return events.by_timestep(*packed)
+
+
+def _check(weights: Array, shape: tuple[int, ...]) -> None:
+    """Raise an error unless kernels, which do not check bounds, can take these."""
+    square = weights.ndim == 4 and weights.shape[2] == weights.shape[3] and weights.size
+    if not square or len(shape) != 2 or min(shape) < weights.shape[2]:
+        raise ValueError(
+            "weights must be [N, C, K, K] for images of at least K x K pixels; "
+            f"got {weights.shape} and images of {shape}"
+        )
+    if weights.dtype != np.float32:
+        raise TypeError(f"weights must be float32; got {weights.dtype}")
+
+
+@rowwise
+def _add(left: Any, right: Any) -> Any:
+    return left + right
+
+
+@kernel
+def learn_features(
+    ticket: Array, units: int, features: Features, events: ByTimestep, seen: int
+) -> None:
+    """Learn from images, one after the other, in one unit of work; ``seen`` images came before."""
+    if by_team(ticket):
+        return
+    features, events = borrowed((features, events))
+    grid, contest, potentials = features.grid, features.contest, _potentials(features)
+    arrived = np.empty(grid.channels * grid.height * grid.width, np.bool_)
+    near = np.empty(grid.rows * grid.columns, np.bool_)
+    silenced = np.empty(len(features.weights), np.uint64)
+    while next_unit(ticket) < units:
+        for b in range(len(events.starts)):
+            rate = contest.rate
+            for _ in range((seen + b) // contest.doubling):
+                rate = min(rate + rate, contest.largest_rate)
+            potentials[:], arrived[:], near[:], silenced[:] = 0, False, False, 0
+            won = 0
+            for t in range(events.starts.shape[1] - 1):
+                begin, end = events.starts[b, t], events.starts[b, t + 1]
+                _integrate(features, events.neurons, begin, end, potentials)
+                for event in range(begin, end):
+                    arrived[events.neurons[event]] = True
+                while begin < end and won < contest.winners:
+                    place, feature = _strongest(potentials, features.threshold, near, silenced)
+                    if place < 0:
+                        break
+                    won += 1
+                    features.wins[feature] += 1
+                    _silence(near, silenced, place, feature, grid.columns, contest.radius)
+                    _learn(features, arrived, rate, place, feature)
+                if won == contest.winners:
+                    break
+
+
+@kernel
+def see_features(
+    ticket: Array, units: int, features: Features, events: ByTimestep, earliness: Array
+) -> None:
+    """See how early each feature appears in each cell of an image, in each unit of work.
+
+    Fills ``earliness`` ``[B, Q, M * WIDTH]``: T for the first timestep, 1 for the last one, 0 where
+    the feature does not appear.
+    """
+    if by_team(ticket):
+        return
+    features, events, earliness = borrowed((features, events, earliness))
+    grid, potentials = features.grid, _potentials(features)
+    tiles, places = len(features.weights), grid.rows * grid.columns
+    across = -(-grid.columns // grid.cell)
+    steps = events.starts.shape[1] - 1
+    appeared = np.empty((earliness.shape[1], tiles), np.uint64)
+    b = next_unit(ticket)
+    while b < units:
+        potentials[:], appeared[:] = 0, 0
+        earliness[b] = 0
+        for t in range(steps):
+            begin, end = events.starts[b, t], events.starts[b, t + 1]
+            _integrate(features, events.neurons, begin, end, potentials)
+            for place in range(places if begin < end else 0):
+                y, x = place // grid.columns, place % grid.columns
+                cell = y // grid.cell * across + x // grid.cell
+                for m in range(tiles):
+                    passed = above(at(potentials, m * places + place), at(features.threshold, m))
+                    new = passed & ~appeared[cell, m]
+                    appeared[cell, m] |= new
+                    while new != 0:
+                        earliness[b, cell, m * WIDTH + lowest_bit(new)] = steps - t
+                        new = drop_lowest_bit(new)
+        b = next_unit(ticket)
+
+
+@inlined
+def _potentials(features: Features) -> Array:
+    """Return room for the potentials ``[M * P, WIDTH]``."""
+    places = features.grid.rows * features.grid.columns
+    return aligned_rows(len(features.weights) * places, features.weights)
+
+
+@inlined
+def _integrate(features: Features, spikes: Array, begin: int, end: int, potentials: Array) -> None:
+    """Add the weights of spikes to the potentials of all neurons that see them."""
+    grid = features.grid
+    side, rows, columns = grid.side, grid.rows, grid.columns
+    for event in range(begin, end):
+        pixel = np.int64(spikes[event])
+        channel, inside = pixel // (grid.height * grid.width), pixel % (grid.height * grid.width)
+        y, x = inside // grid.width, inside % grid.width
+        for m in range(len(features.weights)):
+            table = features.weights[m]
+            for dy in range(max(0, y - rows + 1), min(side, y + 1)):
+                for dx in range(max(0, x - columns + 1), min(side, x + 1)):
+                    place = (y - dy) * columns + x - dx
+                    row = at(potentials, m * rows * columns + place)
+                    _add(row, row, at(table, (channel * side + dy) * side + dx))
+
+
+@inlined
+def _strongest(potentials: Array, threshold: Array, near: Array, silenced: Array) -> Any:
+    """Return place and feature of the strongest neuron above its threshold, or -1 and -1."""
+    best, place, feature = threshold[0, 0] - threshold[0, 0], -1, -1
+    for p in range(len(near)):
+        if not near[p]:
+            for m in range(len(threshold)):
+                row = m * len(near) + p
+                word = above(at(potentials, row), at(threshold, m)) & ~silenced[m]
+                while word != 0:
+                    j = lowest_bit(word)
+                    word = drop_lowest_bit(word)
+                    if potentials[row, j] > best:
+                        best, place, feature = potentials[row, j], p, m * WIDTH + j
+    return place, feature
+
+
+@inlined
+def _silence(
+    near: Array, silenced: Array, place: int, feature: int, columns: int, radius: int
+) -> None:
+    silenced[feature // WIDTH] |= ONE << np.uint64(feature % WIDTH)
+    y, x = place // columns, place % columns
+    for p in range(len(near)):
+        if abs(p // columns - y) <= radius and abs(p % columns - x) <= radius:
+            near[p] = True
+
+
+@inlined
+def _learn(features: Features, arrived: Array, rate: Any, place: int, feature: int) -> None:
+    """Change the weights of a winner: stronger where a spike has arrived, else weaker."""
+    grid = features.grid
+    y, x = place // grid.columns, place % grid.columns
+    table, j = features.weights[feature // WIDTH], feature % WIDTH
+    for channel in range(grid.channels):
+        for dy in range(grid.side):
+            for dx in range(grid.side):
+                r = (channel * grid.side + dy) * grid.side + dx
+                weight = table[r, j]
+                change = rate * weight * (1 - weight)
+                if not arrived[(channel * grid.height + y + dy) * grid.width + x + dx]:
+                    change = -features.contest.depression * change
+                table[r, j] = weight + change
