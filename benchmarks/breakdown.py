@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from spikemnist.data import load_digits, load_mnist
 from spikemnist.encoding import LatencyEncoder, RateEncoder
-from spikemnist.kernels import threads
+from spikemnist.kernels import scheduler
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 CODES = {"rate": RateEncoder, "latency": LatencyEncoder}
 USERS = (
     "spikemnist.encoding.kernels",
-    "spikemnist.kernels.events",
+    "spikemnist.kernels.spike_lists",
     "spikemnist.engine.gradients",
-    "spikemnist.engine.layers",
+    "spikemnist.engine.layer",
     "spikemnist.engine.separable",
-    "spikemnist.kernels.tiles",
+    "spikemnist.kernels.blocks",
 )
 
 
@@ -65,7 +65,7 @@ def measure(step: Callable[[], None], repeats: int) -> tuple[dict[str, float], f
 
     def timed(kernel: Any, units: int, *arguments: Any, **options: Any) -> None:
         started = time.perf_counter()
-        threads.parallel(kernel, units, *arguments, **options)
+        scheduler.parallel(kernel, units, *arguments, **options)
         current[f"{kernel.__name__.strip('_')}, {units} units"] += time.perf_counter() - started
 
     whole = []

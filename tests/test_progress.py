@@ -126,10 +126,10 @@ def test_a_command_announces_it_without_a_bar(capsys: pytest.CaptureFixture[str]
 COMPILE = """
 import torch
 from spikemnist._progress import compilation_announced
-from spikemnist.kernels import events
+from spikemnist.kernels import spike_lists
 with compilation_announced():
     for dtype in (torch.float32, torch.float64):
-        events.pack(torch.ones(3, 2, 70, dtype=dtype))
+        spike_lists.pack(torch.ones(3, 2, 70, dtype=dtype))
 """
 
 

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.encoding import RateEncoder
-from spikemnist.encoding.kernels import BITS, bernoulli_words
+from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
-from spikemnist.kernels.events import count
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.spike_lists import count
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def seeds_of(seed: int, batch: int) -> Tensor:
 
 def unpacked(words: Tensor, features: int) -> np.ndarray:
     """Return bits as bool ``[T, B, F]``; those behind the last pixel have to be 0."""
-    bits = words.numpy().view(np.uint64)[..., None] >> np.arange(BITS, dtype=np.uint64) & 1
-    dense = bits.astype(bool).reshape(*words.shape[:2], words.shape[2] * BITS)
+    bits = words.numpy().view(np.uint64)[..., None] >> np.arange(WIDTH, dtype=np.uint64) & 1
+    dense = bits.astype(bool).reshape(*words.shape[:2], words.shape[2] * WIDTH)
     assert not dense[..., features:].any()
     return dense[..., :features].transpose(1, 0, 2)
 
@@ -68,7 +69,7 @@ def test_bits_are_the_spikes_of_each_image_alone(
     images, seeds = images_of(seed, batch, features, dtype, lit), seeds_of(seed, batch)
     words = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
     counts = count(words)
-    assert words.shape == (batch, num_steps, -(-features // BITS))
+    assert words.shape == (batch, num_steps, -(-features // WIDTH))
     assert words.dtype == torch.int64
     assert counts.dtype == np.int64
     found = unpacked(words, features)

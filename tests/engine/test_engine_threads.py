@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from spikemnist.kernels import openmp, threads
+from spikemnist.kernels import openmp, scheduler
 from spikemnist.models import LeakyMLP
 from tests.engine.stacks import answer, by_engine, loss_weights, stack
 
@@ -52,8 +52,8 @@ def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         monkeypatch.setattr(openmp, "team_addresses", lambda: openmp.NO_TEAM)
     elif openmp.team_addresses() == openmp.NO_TEAM:
         pytest.skip("torch's threads are to be had where it brings the only GNU OpenMP runtime")
-    monkeypatch.setattr(threads, "STALL", math.inf)
-    monkeypatch.setattr(threads, "_crowded_until", 0.0)
+    monkeypatch.setattr(scheduler, "STALL", math.inf)
+    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
     return str(request.param)
 
 

@@ -24,15 +24,18 @@ TESTS = Path(__file__).parents[1]
 PACKAGE = Path(spikemnist.__file__).parent
 KERNELS = [
     *sorted((PACKAGE / "engine").glob("*.py")),
-    *(PACKAGE / "kernels" / f"{name}.py" for name in ("bits", "events", "registers", "rowwise")),
-    *(PACKAGE / "kernels" / f"{name}.py" for name in ("tiles", "vector")),
+    *(
+        PACKAGE / "kernels" / f"{name}.py"
+        for name in ("bits", "blocks", "elementwise", "registers")
+    ),
+    *(PACKAGE / "kernels" / f"{name}.py" for name in ("scheduler", "spike_lists", "vector")),
     PACKAGE / "encoding/kernels.py",
     PACKAGE / "plasticity/competitive_kernels.py",
     PACKAGE / "plasticity/conv_kernels.py",
 ]
 ENGINE = "engine/"
 SUBSET = (
-    f"{ENGINE}test_events.py",
+    "kernels/test_spike_lists.py",
     f"{ENGINE}test_engine_oracle.py::test_any_stack",
     f"{ENGINE}test_engine_oracle.py::test_every_reset_with_every_surrogate",
     f"{ENGINE}test_engine_inputs.py::test_an_input_constant_in_time",
@@ -119,5 +122,6 @@ def kernel_lines(file: Path) -> Iterator[int]:
     }
     for function in functions:
         decorators = {ast.unparse(one) for one in function.decorator_list}
-        if function.name in replaced or decorators & {"kernel", "inlined", "routine", "rowwise"}:
+        compiled = {"kernel", "inlined", "routine", "elementwise"}
+        if function.name in replaced or decorators & compiled:
             yield from range(function.body[0].lineno, function.end_lineno + 1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from spikemnist import engine, ops
-from spikemnist.kernels import memory, openmp, threads
+from spikemnist.kernels import memory, openmp, scheduler
 from spikemnist.ops.layer import LayerParams
 from tests.strategies import SEEDS
 
@@ -193,8 +193,8 @@ def test_any_number_of_threads_gives_the_same_bits(
 ) -> None:
     if where == "pool":
         monkeypatch.setattr(openmp, "team_addresses", lambda: openmp.NO_TEAM)
-    monkeypatch.setattr(threads, "STALL", math.inf)
-    monkeypatch.setattr(threads, "_crowded_until", 0.0)
+    monkeypatch.setattr(scheduler, "STALL", math.inf)
+    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
     given = problem(shape=(16, 12, 24, 24), dtype=torch.float32, each=True, initial=True)
     results = []
     before = torch.get_num_threads()

@@ -20,10 +20,11 @@ PACKAGE = Path(spikemnist.__file__).parent
 # One kernel of two, so that compiling takes a second: what is cached, and how often it was found.
 USE = """
 import torch
-from spikemnist.kernels import events
+from spikemnist.kernels import spike_lists
 for dtype in (torch.float32,):
-    words, _ = events.pack(torch.ones(3, 2, 70, dtype=dtype))
-print(words.tolist(), sum(events._pack.stats.cache_hits.values()), events._pack.stats.cache_path)
+    words, _ = spike_lists.pack(torch.ones(3, 2, 70, dtype=dtype))
+stats = spike_lists._pack.stats
+print(words.tolist(), sum(stats.cache_hits.values()), stats.cache_path)
 """
 
 
@@ -71,7 +72,7 @@ def test_where_nothing_can_be_written_all_works_without_a_cache(
     (copy / "spikemnist" / "__pycache__").touch()
     nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
     environment = {**nowhere, "NUMBA_CACHE_DIR": None, "PYTHONPATH": str(copy)}
-    printed = run(f"{USE}\nprint(events.__file__)", environment)
+    printed = run(f"{USE}\nprint(spike_lists.__file__)", environment)
     *result, place = printed
     assert Path(place).is_relative_to(copy)
     assert words(result) == expected
@@ -99,8 +100,8 @@ def test_two_processes_compile_at_once_and_a_third_finds_it(
 # Puts off saving until another process is about to save as well.
 TOGETHER = """
 import os, pathlib, time
-from spikemnist.kernels import events
-files = events._pack._cache._cache_file
+from spikemnist.kernels import spike_lists
+files = spike_lists._pack._cache._cache_file
 def save(key, data, save=files.save, folder=pathlib.Path(os.environ["NUMBA_CACHE_DIR"])):
     (folder / f"{os.getpid()}.ready").touch()
     while len(list(folder.glob("*.ready"))) < 2:
@@ -251,7 +252,7 @@ def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:
 
 def test_what_a_kernel_is_made_of_follows_imports() -> None:
     found = cache.imported("spikemnist.engine.forward")
-    pieces = ("kernels.bits", "kernels.registers", "kernels.tiles", "kernels.compiler")
+    pieces = ("kernels.bits", "kernels.registers", "kernels.blocks", "kernels.compiler")
     assert {f"spikemnist.{name}" for name in (*pieces, "engine.membranes")} <= found
     assert not {name for name in found if name.split(".")[1:2] in (["models"], ["plasticity"])}
 

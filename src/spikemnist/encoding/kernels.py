@@ -16,10 +16,10 @@ import torch
 from spikemnist.encoding import splitmix
 from spikemnist.encoding.pixels import Coded
 from spikemnist.kernels import memory
+from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.registers import WIDTH
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +35,6 @@ NATIVE = (torch.uint8, torch.bool, torch.float32)
 """What kernels write by themselves. Other dtypes are made of bytes."""
 
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-
-BITS = 64
-"""Of a word."""
 
 _word = inlined(splitmix.word)
 
@@ -67,7 +64,7 @@ def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> Tensor:
         int64 ``[B, T, W]``: bit j of word w is the spike of pixel 64 w + j.
     """
     batch, features = bounds.levels.shape
-    words = memory.empty((batch, num_steps, -(-features // BITS)), torch.int64)
+    words = memory.empty((batch, num_steps, blocks_of(features)), torch.int64)
     table = None if bounds.table is None else bounds.table.numpy()
     arguments = (bounds.levels.numpy(), table, seeds.numpy().view(np.uint64))
     bits = words.numpy().view(np.uint64)
@@ -107,16 +104,16 @@ def _write(
 
 @kernel
 def _bernoulli(
-    ticket: Array, units: int, levels: Array, table: Any, spikes: Array, seed: Any, first: int
+    queue: Array, units: int, levels: Array, table: Any, spikes: Array, seed: Any, first: int
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
     pairs = (steps + 1) // 2
     pixels = np.empty(features, np.int64)
     bounds, words = np.empty(features, np.uint64), np.empty(features, np.uint64)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         _silence(spikes, b)
         lit = 0
@@ -135,71 +132,71 @@ def _bernoulli(
                 row = spikes[2 * k + 1, b]
                 for i in range(lit):
                     row[pixels[i]] = (words[i] >> HALF) < bounds[i]
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @kernel
 def _bernoulli_words(
-    ticket: Array, units: int, levels: Array, table: Any, seeds: Array, words: Array
+    queue: Array, units: int, levels: Array, table: Any, seeds: Array, words: Array
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
     levels, table, seeds, words = borrowed((levels, table, seeds, words))
     steps, width, features = words.shape[1], words.shape[2], levels.shape[1]
     pairs = (steps + 1) // 2
     pixels, ends = np.empty(features, np.int64), np.empty(width, np.int64)
     bounds = np.empty(features, np.uint64)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         lit = 0
         for f in range(features):
             # Written in any case and kept if it is lit: no branch to mispredict.
             pixels[lit], bounds[lit] = f, np.uint64(_number(levels, table, b, f))
             lit += bounds[lit] > 0
-            ends[f // BITS] = lit
+            ends[f // WIDTH] = lit
         for k in range(pairs):
             begin = 0
             for w in range(width):
                 even, odd = np.uint64(0), np.uint64(0)
                 for i in range(begin, ends[w]):
                     word = np.uint64(_word(seeds[b], np.uint64(pixels[i] * pairs + k)))
-                    place = np.uint64(pixels[i] % BITS)
+                    place = np.uint64(pixels[i] % WIDTH)
                     even |= np.uint64((word & LOW) < bounds[i]) << place
                     odd |= np.uint64((word >> HALF) < bounds[i]) << place
                 begin = ends[w]
                 words[b, 2 * k, w] = even
                 if 2 * k + 1 < steps:
                     words[b, 2 * k + 1, w] = odd
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @kernel
-def _once(ticket: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
-    if by_team(ticket):
+def _once(queue: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
+    if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         _silence(spikes, b)
         for f in range(features):
             time = int(_number(levels, table, b, f))
             if 0 <= time < steps:
                 spikes[time, b, f] = 1
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @kernel
 def _once_on(
-    ticket: Array, units: int, pixels: Array, table: None, spikes: Array, ramp: Array, outside: Any
+    queue: Array, units: int, pixels: Array, table: None, spikes: Array, ramp: Array, outside: Any
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
     pixels, spikes, ramp, outside = borrowed((pixels, spikes, ramp, outside))
     slope, latest, first, silent_below = ramp[0], ramp[1], ramp[2], ramp[3]
     zero, one = np.float32(0), np.float32(1)
     lit = np.empty(spikes.shape[2], np.int64)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         _silence(spikes, b)
         row, number, inside = pixels[b], 0, True
@@ -214,7 +211,7 @@ def _once_on(
         for i in range(number):
             time = np.rint(min((row[lit[i]] - one) * slope, latest) + first)
             spikes[np.int64(time), b, lit[i]] = 1
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @inlined

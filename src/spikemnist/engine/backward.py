@@ -23,25 +23,23 @@ from spikemnist.engine.forward import Drive, Neurons, load_initial, scan
 from spikemnist.engine.membranes import SUBTRACT, ZERO
 from spikemnist.engine.slopes import back_through_time, through_spikes
 from spikemnist.engine.weight_gradient import (
-    add,
     add_by_neuron,
     add_by_timestep,
     single,
     tabulate,
 )
-from spikemnist.kernels.compiler import inlined, kernel, routine
-from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.rowwise import rowwise, where
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import (
+from spikemnist.kernels.blocks import (
     add_part,
     aligned_rows,
-    load_tile,
+    load_block,
     put_part,
-    put_tile,
-    room_for_tile,
+    scratch_block,
+    store_block,
 )
+from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.elementwise import add, elementwise, where
+from spikemnist.kernels.registers import WIDTH, at, clear
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 from spikemnist.kernels.vector import TOGETHER, weigh_rows
 
 if TYPE_CHECKING:
@@ -114,24 +112,24 @@ class Outgoing(NamedTuple):
     adjoint: Array
 
 
-@rowwise
+@elementwise
 def _times(row: Any, factor: Any) -> Any:
     return row * factor
 
 
-@rowwise
+@elementwise
 def _subtract(left: Any, right: Any) -> Any:
     return left - right
 
 
-@rowwise
+@elementwise
 def step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
     """Return the adjoint, its sum over time, and what it hands to the timestep before."""
     delta = carried + through
     return delta, total + delta, beta * delta
 
 
-@rowwise
+@elementwise
 def step_back_to_zero(
     total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
 ) -> Any:
@@ -140,24 +138,24 @@ def step_back_to_zero(
     return delta, total + delta, where(before > threshold, 0, beta * delta)
 
 
-@rowwise
+@elementwise
 def _of_beta(total: Any, delta: Any, before: Any) -> Any:
     return total + delta * before
 
 
-@rowwise
+@elementwise
 def _of_beta_unless_fired(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
     return total + delta * where(before > threshold, 0, before)
 
 
-@rowwise
+@elementwise
 def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
     return total - where(before > threshold, delta, 0)
 
 
 @kernel
 def run_backward(
-    ticket: Array,
+    queue: Array,
     units: int,
     neurons: Neurons,
     slope: Slope,
@@ -170,7 +168,7 @@ def run_backward(
 
     The slices are the same for any number of threads, and their sums are added in their order.
     """
-    if by_team(ticket):
+    if by_team(queue):
         return
     neurons, slope, past, incoming, events, outgoing = borrowed(
         (neurons, slope, past, incoming, events, outgoing)
@@ -182,7 +180,7 @@ def run_backward(
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
-    weights = room_for_tile(past.drive.weights, neurons.beta)
+    weights = scratch_block(past.drive.weights, neurons.beta)
     places = np.empty(steps, np.int64)
     for t in range(steps):
         places[t] = single(t, burst)
@@ -190,10 +188,10 @@ def run_backward(
     whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
     weighed = sliced or len(whole) > 0
-    unit = next_unit(ticket)
+    unit = next_unit(queue)
     while unit < units:
         m, part = unit // slices, unit % slices
-        load_tile(weights, past.drive.weights, m)
+        load_block(weights, past.drive.weights, m)
         gradient = outgoing.slices[part, m] if sliced else whole
         for row in range(len(gradient)):
             clear(at(gradient, row))
@@ -217,11 +215,11 @@ def run_backward(
                 tabulate(delta, (end - begin) * steps, burst)
                 add_by_neuron(events.by_neuron, g, delta, gradient)
         if len(whole):
-            put_tile(outgoing.weight, m, whole)
+            store_block(outgoing.weight, m, whole)
         for row in range(len(sums)):
             for j in range(WIDTH):
                 outgoing.sums[part, row, m, j] = sums[row, j]
-        unit = next_unit(ticket)
+        unit = next_unit(queue)
 
 
 @inlined

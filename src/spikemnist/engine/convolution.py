@@ -19,13 +19,11 @@ import torch
 from torch.nn import functional
 
 from spikemnist.engine.bounds import check_convolution, check_unchanged, forms_of
-from spikemnist.kernels import events, memory
+from spikemnist.kernels import memory, spike_lists
+from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import add_part, aligned_rows, put_part, tiles_of
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import add_rows, scatter_row
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ def convolve(
     check_convolution(spikes, weight, bias, stride, padding)
     outputs = len(weight)
     # Where more than half of a tile would be added for nothing, nobody lists the spikes.
-    fills = outputs >= (tiles_of(outputs) - 0.5) * WIDTH
+    fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
     listed = _list(spikes) if fills else None
     if listed is None:
         return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)
@@ -97,12 +95,12 @@ def convolve(
     return out
 
 
-def _list(spikes: Tensor) -> events.ByTimestep | None:
+def _list(spikes: Tensor) -> spike_lists.ByTimestep | None:
     """List the spikes of each image, or return None where some are none or they are too many."""
-    packed = events.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
+    packed = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
     if packed is None or packed[1].sum() > DENSE_FROM * spikes.numel():
         return None
-    return events.by_timestep(*packed)
+    return spike_lists.by_timestep(*packed)
 
 
 class _Convolved(torch.autograd.Function):
@@ -113,7 +111,7 @@ class _Convolved(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         geometry: Geometry,
-        listed: events.ByTimestep,
+        listed: spike_lists.ByTimestep,
     ) -> Tensor:
         images, _, *size = spikes.shape
         outputs, _, *reach = weight.shape
@@ -149,12 +147,12 @@ class _Convolved(torch.autograd.Function):
 
 
 def _of_weight(
-    gradient: Tensor, weight: Tensor, geometry: Geometry, listed: events.ByTimestep
+    gradient: Tensor, weight: Tensor, geometry: Geometry, listed: spike_lists.ByTimestep
 ) -> Tensor:
     arrived = gradient.movedim(1, 3).contiguous()
     outputs, channels, *reach = weight.shape
     slices = max(1, min(SLICES, len(arrived)))
-    shape = (slices, tiles_of(outputs), reach[0], reach[1] * channels, WIDTH)
+    shape = (slices, blocks_of(outputs), reach[0], reach[1] * channels, WIDTH)
     parts = memory.empty(shape, weight.dtype)
     work = 2 * _work(listed, reach, outputs)
     parallel(
@@ -170,14 +168,14 @@ def _of_weight(
     return total.permute(0, 4, 3, 1, 2).flatten(0, 1)[:outputs]
 
 
-def _work(listed: events.ByTimestep, reach: list[int], outputs: int) -> int:
+def _work(listed: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int:
     return len(listed.neurons) * reach[0] * reach[1] * outputs // 16
 
 
 def _lay_out(weight: Tensor) -> Tensor:
     """Return weights in rows, ``[P, K, L * C, WIDTH]``; those of no channel are zero."""
     outputs, channels, *reach = weight.shape
-    count = tiles_of(outputs)
+    count = blocks_of(outputs)
     tiles = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
     if count * WIDTH > outputs:
         tiles.zero_()
@@ -190,21 +188,21 @@ def _lay_out(weight: Tensor) -> Tensor:
 
 @kernel
 def run_convolution(
-    ticket: Array,
+    queue: Array,
     units: int,
-    listed: events.ByTimestep,
+    listed: spike_lists.ByTimestep,
     geometry: Geometry,
     weights: Array,
     bias: Array,
     out: Array,
 ) -> None:
     """Convolve one image in each unit of work."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     listed, weights, bias, out = borrowed((listed, weights, bias, out))
     _, rows, columns, _ = out.shape
     image = aligned_rows(rows * columns, weights)
-    n = next_unit(ticket)
+    n = next_unit(queue)
     while n < units:
         for tile in range(len(weights)):
             for pixel in range(rows * columns):
@@ -214,25 +212,25 @@ def run_convolution(
             for y in range(rows):
                 for x in range(columns):
                     put_part(out[n, y, x], tile, at(image, y * columns + x))
-        n = next_unit(ticket)
+        n = next_unit(queue)
 
 
 @kernel
 def run_convolution_backward(
-    ticket: Array,
+    queue: Array,
     units: int,
-    listed: events.ByTimestep,
+    listed: spike_lists.ByTimestep,
     geometry: Geometry,
     gradient: Array,
     parts: Array,
 ) -> None:
     """Sum the gradient of the weights over a part of the images in each unit of work."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     listed, gradient, parts = borrowed((listed, gradient, parts))
     images, rows, columns, _ = gradient.shape
     image, run = aligned_rows(rows * columns, parts), -(-images // units)
-    part = next_unit(ticket)
+    part = next_unit(queue)
     while part < units:
         for tile in range(parts.shape[1]):
             of_weights = parts[part, tile]
@@ -245,12 +243,12 @@ def run_convolution_backward(
                         clear(row)
                         add_part(row, gradient[n, y, x], tile)
                 _meet(listed, n, geometry, image, of_weights, (rows, columns), False)
-        part = next_unit(ticket)
+        part = next_unit(queue)
 
 
 @inlined
 def _meet(
-    listed: events.ByTimestep,
+    listed: spike_lists.ByTimestep,
     n: int,
     geometry: Geometry,
     image: Array,
@@ -285,7 +283,7 @@ def _meet(
 
 
 @routine
-def _starts(listed: events.ByTimestep, n: int, geometry: Geometry) -> Array:
+def _starts(listed: spike_lists.ByTimestep, n: int, geometry: Geometry) -> Array:
     """Return where the spikes of each pixel begin, int64 ``[H * W + 1]``."""
     pixels = geometry.height * geometry.width
     starts = np.empty(pixels + 1, np.int64)

@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist.engine.membranes import FEW, run_on_events, run_on_events_of_few, step
 from spikemnist.kernels.bits import above, count_bits
+from spikemnist.kernels.blocks import add_part, aligned_rows, load_block, put_part, scratch_block
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import at, clear
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import (
-    add_part,
-    aligned_rows,
-    load_tile,
-    put_part,
-    room_for_tile,
-)
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,22 +70,22 @@ class Trace(NamedTuple):
 
 @kernel
 def run_forward(
-    ticket: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
+    queue: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
 ) -> None:
     """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     neurons, drive, trace = borrowed((neurons, drive, trace))
     _, batch, steps = trace.words.shape
     chunks = -(-batch // chunk)
-    weights, loaded = room_for_tile(drive.weights, neurons.beta), -1
+    weights, loaded = scratch_block(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = at(scratch, 0), at(scratch, 1)
-    unit = next_unit(ticket)
+    unit = next_unit(queue)
     while unit < units:
         m = unit // chunks
         if m != loaded:
-            load_tile(weights, drive.weights, m)
+            load_block(weights, drive.weights, m)
             loaded = m
         begin = (unit % chunks) * chunk
         for b in range(begin, min(begin + chunk, batch)):
@@ -106,22 +99,22 @@ def run_forward(
             trace.counts[m, b] = fired
             if len(trace.final):
                 put_part(trace.final[b], m, at(membrane, steps - 1))
-        unit = next_unit(ticket)
+        unit = next_unit(queue)
 
 
 @kernel
-def lay_out_by_sample(ticket: Array, units: int, of_tiles: Array, words: Array) -> None:
+def lay_out_by_sample(queue: Array, units: int, of_tiles: Array, words: Array) -> None:
     """Set the words ``[B, T, M]`` to those of the tiles ``[M, B, T]``."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     of_tiles, words = borrowed((of_tiles, words))
     tiles, _, steps = of_tiles.shape
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         for t in range(steps):
             for m in range(tiles):
                 words[b, t, m] = of_tiles[m, b, t]
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @routine

@@ -25,10 +25,10 @@ from spikemnist.engine.layer import (
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
 from spikemnist.engine.weight_gradient import Events, sum_slices
-from spikemnist.kernels import events, memory
+from spikemnist.kernels import memory, spike_lists
+from spikemnist.kernels.blocks import weight_blocks
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tiles import tile_weights
+from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _incoming(
         adjoint = above.adjoint
         profile = profile if above.profile is None else above.profile
         if above.weight is not None and len(above.weight) <= NARROW:
-            weights = tile_weights(above.weight.T)
+            weights = weight_blocks(above.weight.T)
         elif above.weight is not None:
             adjoint = product(adjoint, above.weight)
     return Incoming(
@@ -226,19 +226,19 @@ def _events(
     received: LayerInput, drive: Drive, batch: int, tiles: int, slices: int, *, sparse: bool
 ) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    by_timestep = events.no_events()
-    by_neuron = events.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
+    by_timestep = spike_lists.no_events()
+    by_neuron = spike_lists.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
     direct = tiles <= DIRECT_UP_TO
     if sparse:
         assert received.words is not None
         assert received.counts is not None
         if direct and drive.starts.shape[1] > 1:
-            by_timestep = events.ByTimestep(drive.neurons, drive.starts)
+            by_timestep = spike_lists.ByTimestep(drive.neurons, drive.starts)
         elif direct:
-            by_timestep = events.by_timestep(received.words, received.counts)
+            by_timestep = spike_lists.by_timestep(received.words, received.counts)
         else:
             # A slice ends where it would without a weight gradient, in no middle of a group.
-            by_neuron = events.by_neuron(received.words, received.counts, grouped=slices == 1)
+            by_neuron = spike_lists.by_neuron(received.words, received.counts, grouped=slices == 1)
     return Events(by_timestep, by_neuron, direct)
 
 

@@ -19,10 +19,10 @@ from spikemnist.engine.forward import (
     run_forward,
 )
 from spikemnist.engine.membranes import RESETS
-from spikemnist.kernels import events, memory
+from spikemnist.kernels import memory, spike_lists
+from spikemnist.kernels.blocks import blocks_of, parameter_blocks, parameter_values
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tiles import numbers_of, tile_parameters, tiles_of
+from spikemnist.kernels.scheduler import parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def forward(
     """
     steps, batch = shape
     size, dtype = layer_size(received, layer), layer.beta.dtype
-    tiles = tiles_of(size)
+    tiles = blocks_of(size)
     neurons, drive = prepare(received, layer, steps, size)
     of_tiles = memory.empty((tiles, batch, steps), torch.int64)
     membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
@@ -92,7 +92,7 @@ def forward(
     if not again:
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
         if tiles > DIRECT_UP_TO:
-            drive = drive._replace(**events.no_events()._asdict())
+            drive = drive._replace(**spike_lists.no_events()._asdict())
     return PackedOutput(
         _by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive)
     )
@@ -117,9 +117,9 @@ def layer_size(received: LayerInput, layer: LayerParams) -> int:
 
 def prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
     """Bring a layer and its input into the form that kernels take."""
-    bias = 0.0 if layer.bias is None else numbers_of(layer.bias)
-    values = [(clamped(layer.beta), 0.0), (numbers_of(layer.threshold), np.inf), (bias, 0.0)]
-    tiled_beta, threshold, tiled_bias = tile_parameters(values, size, layer.beta.dtype)
+    bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
+    values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
+    tiled_beta, threshold, tiled_bias = parameter_blocks(values, size, layer.beta.dtype)
     neurons = Neurons(tiled_beta, threshold, RESETS[layer.reset_mechanism])
     return Prepared(neurons, _drive(received, layer, steps, tiled_bias))
 
@@ -127,14 +127,14 @@ def prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> 
 def _drive(received: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
-    by_timestep = events.no_events()
+    by_timestep = spike_lists.no_events()
     if layer.weight is None:
         current = scaled(received.to_dense(dtype).detach(), received.scale).contiguous().numpy()
     elif received.is_sparse(steps):
         assert received.words is not None
         assert received.counts is not None
         weights = array_of(scaled(layer.weight, received.scale), 2, dtype)
-        by_timestep = events.by_timestep(received.words, received.counts)
+        by_timestep = spike_lists.by_timestep(received.words, received.counts)
     else:
         dense = received.to_dense(dtype).detach()
         current = product(dense, scaled(layer.weight, received.scale).T).numpy()
@@ -156,7 +156,7 @@ def scaled(tensor: Tensor, scale: float) -> Tensor:
 
 def clamped(beta: Tensor) -> Array | float:
     """Return beta as neurons have it, within 0 and 1."""
-    numbers = numbers_of(beta)
+    numbers = parameter_values(beta)
     return min(max(numbers, 0.0), 1.0) if isinstance(numbers, float) else numbers.clip(0, 1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikemnist.kernels import events
+from spikemnist.kernels import spike_lists
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ class LayerInput(NamedTuple):
         if self.dense is not None:
             return self.dense
         assert self.words is not None
-        return events.unpack(self.words, self.features, dtype)
+        return spike_lists.unpack(self.words, self.features, dtype)
 
 
 def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
     """Return a network's input ``[T, B, F]`` as packed spikes if it is 0 and 1, else dense."""
-    packed = None if is_constant(spikes) else events.pack(spikes)
+    packed = None if is_constant(spikes) else spike_lists.pack(spikes)
     if packed is None:
         return dense_input(spikes, dtype)
     return packed_input(spikes.shape[2], *packed)
@@ -77,7 +77,7 @@ def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
 def dropped_input(features: int, words: Tensor, kept: Tensor, probability: float) -> LayerInput:
     """Return the packed spikes that dropout has kept as an input."""
     words = words & kept
-    dropped = packed_input(features, words, events.count(words))
+    dropped = packed_input(features, words, spike_lists.count(words))
     return dropped._replace(kept=kept, scale=1 / (1 - probability))
 
 

@@ -11,8 +11,9 @@ from llvmlite import ir
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.bits import above, word_of
-from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, numbers_of
-from spikemnist.kernels.rowwise import chosen, load, results, traced, where
+from spikemnist.kernels.elementwise import load, results, switch, where
+from spikemnist.kernels.intrinsics import lowered, numbers_of
+from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows
 from spikemnist.kernels.vector import sum_of_rows
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _FORMULAS = (_subtract, _zero, _integrate)
 FEW = 16
 """Neurons up to which only the first part of a row is worked at."""
 
-step = chosen(_FORMULAS)
+step = switch(_FORMULAS)
 """``step(reset, out, before, inflow, bias, beta, threshold)`` writes a row of membranes, which the
 row ``before`` becomes in a timestep."""
 
@@ -81,7 +82,8 @@ def _running(width: int) -> Callable[..., None]:
     def trace(context: Any, builder: Any, kinds: Any, values: Any) -> None:
         _trace(width, context, builder, kinds, values)
 
-    return traced(run, trace)
+    lowered(run)(trace)
+    return run
 
 
 def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> None:

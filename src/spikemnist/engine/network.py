@@ -15,8 +15,8 @@ from spikemnist.engine import gradients, layer, pooled
 from spikemnist.engine.bounds import check_layers, check_unchanged, forms_of
 from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
 from spikemnist.engine.layer_input import dense_input, dropped_input, pack_input, packed_input
-from spikemnist.kernels import events
-from spikemnist.kernels.tiles import untile
+from spikemnist.kernels import spike_lists
+from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
 from spikemnist.ops.reference import through_clamp
 
@@ -210,14 +210,14 @@ def _unpacked(
     if not record:
         return None, None
     assert did.membrane is not None
-    return events.unpack(did.words, size, dtype), untile(did.membrane, size)
+    return spike_lists.unpack(did.words, size, dtype), join_blocks(did.membrane, size)
 
 
 def _pass_on(did: PackedOutput, size: int, mask: Tensor | None, dropout: float) -> LayerInput:
     """Return the spikes of a layer as the input of the next one, less those that are dropped."""
     if mask is None:
         return packed_input(size, did.words, did.counts)
-    kept = events.pack(mask)
+    kept = spike_lists.pack(mask)
     assert kept is not None
     return dropped_input(size, did.words, kept[0], dropout)
 

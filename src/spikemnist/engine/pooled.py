@@ -31,12 +31,10 @@ from spikemnist.engine.membranes import RESETS, ZERO, step
 from spikemnist.engine.slopes import slope_of, through_spikes
 from spikemnist.engine.windows import pool, spread
 from spikemnist.kernels import memory
+from spikemnist.kernels.blocks import aligned_rows, blocks_of, parameter_blocks, parameter_values
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import aligned_rows, numbers_of, tile_parameters, tiles_of
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
@@ -189,7 +187,7 @@ class _Pooled(torch.autograd.Function):
         dtype, learned = membrane.dtype, needs_beta or needs_threshold
         current = memory.empty(shape if needs_current else (0,) * 5, dtype)
         of_initial = memory.empty((batch, count) if needs_initial else (0, 0), dtype)
-        rows = tiles_of(count)
+        rows = blocks_of(count)
         sums = memory.empty((batch, 2 if learned else 0, rows, WIDTH), dtype)
         gradients = Gradients(
             nothing(3, dtype) if of_spikes is None else _flat(of_spikes.to(dtype)),
@@ -229,14 +227,14 @@ def _flat(signal: Tensor) -> Array:
 
 
 def _neurons(beta: Tensor, threshold: Tensor, count: int, reset: int) -> Neurons:
-    values = [(clamped(beta), 0.0), (numbers_of(threshold), np.inf)]
-    tiled_beta, tiled_threshold = tile_parameters(values, count, beta.dtype)
+    values = [(clamped(beta), 0.0), (parameter_values(threshold), np.inf)]
+    tiled_beta, tiled_threshold = parameter_blocks(values, count, beta.dtype)
     return Neurons(tiled_beta, tiled_threshold, reset)
 
 
 @kernel
 def run_pooled_forward(
-    ticket: Array,
+    queue: Array,
     units: int,
     current: Array,
     size: int,
@@ -245,7 +243,7 @@ def run_pooled_forward(
     trace: Trace,
 ) -> None:
     """Run the neurons of one sample in each unit of work."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     current, neurons, initial, trace = borrowed((current, neurons, initial, trace))
     steps, _, count = trace.spikes.shape
@@ -255,7 +253,7 @@ def run_pooled_forward(
     clear(at(bias, 0))
     for row in range(rows):
         clear(at(inflow, row))
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         _load(membrane, initial, b, count)
         for t in range(steps):
@@ -269,12 +267,12 @@ def run_pooled_forward(
                 )
                 step(neurons.reset, now, now, at(inflow, row), at(bias, 0), beta, threshold)
             _store(trace, t, b, membrane, neurons.threshold)
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @kernel
 def run_pooled_backward(
-    ticket: Array,
+    queue: Array,
     units: int,
     size: int,
     neurons: Neurons,
@@ -284,7 +282,7 @@ def run_pooled_backward(
     gradients: Gradients,
 ) -> None:
     """Differentiate the neurons of one sample in each unit of work."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     neurons, slope, initial, trace, gradients = borrowed(
         (neurons, slope, initial, trace, gradients)
@@ -295,7 +293,7 @@ def run_pooled_backward(
     through, total = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
     now, before = aligned_rows(rows, neurons.beta), aligned_rows(rows, neurons.beta)
     on_spikes, on_membrane = len(gradients.spikes) > 0, len(gradients.membrane) > 0
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         for row in range(rows):
             clear(at(carried, row))
@@ -336,7 +334,7 @@ def run_pooled_backward(
             flat = carried.reshape(rows * WIDTH)
             for n in range(count):
                 gradients.initial[b, n] = flat[n]
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @routine

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist.kernels.bits import add_where
+from spikemnist.kernels.bits import add_at_set_bits
+from spikemnist.kernels.blocks import aligned_rows, put_part
 from spikemnist.kernels.compiler import kernel
+from spikemnist.kernels.elementwise import elementwise
 from spikemnist.kernels.registers import at, clear
-from spikemnist.kernels.rowwise import rowwise
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import aligned_rows, put_part
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,31 +69,31 @@ def weigh_spikes(adjoint: Separable, words: Array, weight: Array) -> None:
     parallel(_weigh_spikes, words.shape[2], words, *adjoint, weight, work=work)
 
 
-@rowwise
+@elementwise
 def _add_times(total: Any, row: Any, factor: Any) -> Any:
     return total + row * factor
 
 
 @kernel
 def _weigh_spikes(
-    ticket: Array, units: int, words: Array, profile: Array, amplitude: Array, weight: Array
+    queue: Array, units: int, words: Array, profile: Array, amplitude: Array, weight: Array
 ) -> None:
-    if by_team(ticket):
+    if by_team(queue):
         return
     words, profile, amplitude, weight = borrowed((words, profile, amplitude, weight))
     batch, steps, _ = words.shape
     counts, sums = aligned_rows(1, profile), aligned_rows(len(weight), profile)
     count = at(counts, 0)
-    m = next_unit(ticket)
+    m = next_unit(queue)
     while m < units:
         for c in range(len(weight)):
             clear(at(sums, c))
         for b in range(batch):
             clear(count)
             for t in range(steps):
-                add_where(count, words[b, t, m], profile[t])
+                add_at_set_bits(count, words[b, t, m], profile[t])
             for c in range(len(weight)):
                 _add_times(at(sums, c), at(sums, c), count, amplitude[b, c])
         for c in range(len(weight)):
             put_part(weight[c], m, at(sums, c))
-        m = next_unit(ticket)
+        m = next_unit(queue)

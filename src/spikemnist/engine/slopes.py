@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spikemnist.kernels.rowwise import backwards, chosen, exp, where
+from spikemnist.kernels.elementwise import exp, reverse_scan, switch, where
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -140,11 +140,11 @@ def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
-through_spikes = chosen(_FORMULAS)
+through_spikes = switch(_FORMULAS)
 """``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
 gradients of the spikes by the surrogate derivative."""
 
-back_through_time = backwards([_step_back(formula) for formula in _FORMULAS])
+back_through_time = reverse_scan([_step_back(formula) for formula in _FORMULAS])
 """``back_through_time(kind, steps, delta, places, carried, total, membrane, profile, amplitude,
 beta, threshold, first, second)`` writes all of a layer's adjoint to ``delta[places]``, where what
 comes to its spikes is ``profile[t] * amplitude`` and there is nothing else."""

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from spikemnist.kernels.blocks import store_block
 from spikemnist.kernels.compiler import inlined, kernel, routine
-from spikemnist.kernels.events import BURST
+from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import at
-from spikemnist.kernels.rowwise import rowwise
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import put_tile
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
+from spikemnist.kernels.spike_lists import BURST
 from spikemnist.kernels.vector import add_rows, scatter_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.kernels.events import ByNeuron, ByTimestep
+    from spikemnist.kernels.spike_lists import ByNeuron, ByTimestep
 
     Array = NDArray[Any]
 
@@ -43,15 +42,9 @@ class Events(NamedTuple):
     direct: bool
 
 
-@rowwise
-def add(left: Any, right: Any) -> Any:
-    """Return the sum of two rows."""
-    return left + right
-
-
 @inlined
 def single(t: int, burst: int) -> int:
-    """Return the pattern of one spike at timestep t: see `events.ByNeuron`."""
+    """Return the pattern of one spike at timestep t: see `spike_lists.ByNeuron`."""
     if burst == 1:
         return 2 * t + 1
     return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
@@ -88,16 +81,16 @@ def add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> No
 
 
 @kernel
-def sum_slices(ticket: Array, units: int, slices: Array, weight: Array) -> None:
+def sum_slices(queue: Array, units: int, slices: Array, weight: Array) -> None:
     """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     slices, weight = borrowed((slices, weight))
-    m = next_unit(ticket)
+    m = next_unit(queue)
     while m < units:
         total = slices[0, m]
         for part in range(1, len(slices)):
             for row in range(len(total)):
                 add(at(total, row), at(total, row), at(slices[part, m], row))
-        put_tile(weight, m, total)
-        m = next_unit(ticket)
+        store_block(weight, m, total)
+        m = next_unit(queue)

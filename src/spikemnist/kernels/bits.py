@@ -12,9 +12,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from spikemnist.kernels.elementwise import load
 from spikemnist.kernels.intrinsics import lowered
 from spikemnist.kernels.registers import WIDTH, Rows
-from spikemnist.kernels.rowwise import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def equal(row: Array, value: Any) -> Any:
     return _word(row == value)
 
 
-def add_where(row: Array, word: Any, value: Any) -> None:
+def add_at_set_bits(row: Array, word: Any, value: Any) -> None:
     """Add a number to those of a row whose bit is set."""
     bits = np.unpackbits(np.array([word], np.uint64).view(np.uint8), bitorder="little")
     row[bits > 0] += value
@@ -81,8 +81,8 @@ lowered(above, types.uint64)(partial(_compare, ">"))
 lowered(equal, lambda row, value: types.uint64(row, row.dtype))(partial(_compare, "=="))
 
 
-@lowered(add_where)
-def _add_where(context: Any, builder: Any, kinds: Any, values: Any) -> None:
+@lowered(add_at_set_bits)
+def _add_at_set_bits(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[0].dtype)
     address, number = rows.address(kinds[0], values[0]), rows.splat(values[2])
     lanes = rows.vector.count

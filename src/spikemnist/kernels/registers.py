@@ -13,7 +13,6 @@ from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.intrinsics import lowered
-from spikemnist.kernels.intrinsics import numbers_of as numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

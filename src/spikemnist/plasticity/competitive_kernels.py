@@ -29,18 +29,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
+from spikemnist.kernels.blocks import aligned_rows
 from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at
-from spikemnist.kernels.rowwise import rowwise, where
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import aligned_rows
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 from spikemnist.kernels.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.kernels.events import ByTimestep
+    from spikemnist.kernels.spike_lists import ByTimestep
 
     Array = NDArray[Any]
 
@@ -98,7 +97,7 @@ class Scratch(NamedTuple):
     fired: Array
 
 
-@rowwise
+@elementwise
 def _integrate(
     membrane: Any,
     excitation: Any,
@@ -125,26 +124,21 @@ def _integrate(
     )
 
 
-@rowwise
-def _add(row: Any, amount: Any) -> Any:
-    return row + amount
-
-
 @kernel
 def learn(
-    ticket: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array, done: Array
+    queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array, done: Array
 ) -> None:
     """Learn from the images behind ``done[0]``, one after the other, in one unit of work.
 
     Fills ``counts`` ``[B, M * WIDTH]`` and moves ``done`` on. It stops behind an image that made
     fewer than ``min_spikes`` spikes, which the caller presents again at higher rates.
     """
-    if by_team(ticket):
+    if by_team(queue):
         return
     neurons, events, counts, done = borrowed((neurons, events, counts, done))
     scratch = _scratch(neurons)
     trace = np.empty(neurons.weights.shape[1] - 1, neurons.weights.dtype)
-    while next_unit(ticket) < units:
+    while next_unit(queue) < units:
         enough = True
         while enough and done[0] < len(counts):
             row = counts[done[0]]
@@ -156,16 +150,16 @@ def learn(
 
 
 @kernel
-def respond(ticket: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array) -> None:
+def respond(queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array) -> None:
     """Present an image in each unit of work, and change nothing."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     neurons, events, counts = borrowed((neurons, events, counts))
     scratch = _scratch(neurons)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         _present(neurons, None, scratch, events, b, counts[b])
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @inlined
@@ -268,7 +262,7 @@ def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
         pressure += strength  # a product with an integer would be one in double precision
     for m in range(len(scratch.inhibition)):
         row = at(scratch.inhibition, m)
-        _add(row, row, pressure)
+        add(row, row, pressure)
     for i in range(fired):
         n = scratch.fired[i]
         scratch.inhibition[n // WIDTH, n % WIDTH] -= strength

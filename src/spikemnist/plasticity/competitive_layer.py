@@ -14,10 +14,10 @@ import torch
 from spikemnist.encoding import RateEncoder, splitmix
 from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.kernels import events
+from spikemnist.kernels import spike_lists
+from spikemnist.kernels.blocks import blocks_of, join_weight_blocks, weight_blocks
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tiles import tile_weights, tiles_of, untile_weights
+from spikemnist.kernels.scheduler import parallel
 from spikemnist.plasticity import competitive_kernels
 from spikemnist.plasticity.competitive_kernels import Constants, Neurons
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.kernels.events import ByTimestep
+    from spikemnist.kernels.spike_lists import ByTimestep
 
     Array = NDArray[Any]
 
@@ -58,10 +58,10 @@ class CompetitiveLayer:
         """Give the neurons other weights and adaptations."""
         _check(weights, theta)
         self.size, self.features = weights.shape
-        tiles, constants = tiles_of(self.size), _constants(self.parameters)
+        tiles, constants = blocks_of(self.size), _constants(self.parameters)
         least = int(self.parameters["min_spikes"])
         tiled = np.zeros((tiles, self.features + 1, WIDTH), np.float32)
-        tiled[:, :-1] = tile_weights(torch.from_numpy(weights))
+        tiled[:, :-1] = weight_blocks(torch.from_numpy(weights))
         padded = np.full((tiles, WIDTH), np.inf, np.float32)
         padded.reshape(-1)[: self.size] = theta
         self.neurons = Neurons(constants, least, tiled, padded, constants.threshold + padded)
@@ -130,7 +130,7 @@ class CompetitiveLayer:
         encoder = RateEncoder(num_steps=self.num_steps, gain=gain)
         seeds = splitmix.words(seed, numbers * self.attempts + attempt)
         words = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
-        return events.by_timestep(words, events.count(words))
+        return spike_lists.by_timestep(words, spike_lists.count(words))
 
     def _counts(self, images: int) -> Array:
         return np.zeros((images, self.neurons.theta.size), np.int32)
@@ -138,7 +138,7 @@ class CompetitiveLayer:
     @property
     def weights(self) -> Array:
         """float32 ``[N, F]``, a copy."""
-        return untile_weights(self.neurons.weights[:, :-1], self.size)
+        return join_weight_blocks(self.neurons.weights[:, :-1], self.size)
 
     @property
     def theta(self) -> Array:

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.kernels import events
+from spikemnist.kernels import spike_lists
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
+from spikemnist.kernels.blocks import aligned_rows, blocks_of, join_weight_blocks, weight_blocks
 from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import WIDTH, at
-from spikemnist.kernels.rowwise import rowwise
-from spikemnist.kernels.teams import borrowed, by_team
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
-from spikemnist.kernels.tiles import aligned_rows, tile_weights, tiles_of, untile_weights
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.kernels.events import ByTimestep
+    from spikemnist.kernels.spike_lists import ByTimestep
 
     Array = NDArray[Any]
 
@@ -95,8 +93,8 @@ class ConvFeatures:
         _check(weights, shape)
         single, (height, width) = np.float32, shape
         self.size, channels, side, _ = weights.shape
-        tiled = tile_weights(torch.from_numpy(weights.reshape(self.size, -1))).copy()
-        threshold = np.full((tiles_of(self.size), WIDTH), np.inf, np.float32)
+        tiled = weight_blocks(torch.from_numpy(weights.reshape(self.size, -1))).copy()
+        threshold = np.full((blocks_of(self.size), WIDTH), np.inf, np.float32)
         threshold.reshape(-1)[: self.size] = parameters["threshold"]
         rows, columns = height - side + 1, width - side + 1
         grid = Grid(channels, height, width, side, rows, columns, parameters["pool_size"])
@@ -115,7 +113,7 @@ class ConvFeatures:
     def weights(self) -> Array:
         """float32 ``[N, C, K, K]``, a copy."""
         grid = self._features.grid
-        dense = untile_weights(self._features.weights, self.size)
+        dense = join_weight_blocks(self._features.weights, self.size)
         return dense.reshape(self.size, grid.channels, grid.side, grid.side)
 
     @property
@@ -143,9 +141,9 @@ class ConvFeatures:
         count = grid.channels * grid.height * grid.width
         if spikes.dim() != 3 or spikes.shape[2] != count:
             raise ValueError(f"spikes must be [T, B, {count}]; got {tuple(spikes.shape)}")
-        packed = events.pack(spikes)
+        packed = spike_lists.pack(spikes)
         assert packed is not None
-        return events.by_timestep(*packed)
+        return spike_lists.by_timestep(*packed)
 
 
 def _check(weights: Array, shape: tuple[int, ...]) -> None:
@@ -160,24 +158,19 @@ def _check(weights: Array, shape: tuple[int, ...]) -> None:
         raise TypeError(f"weights must be float32; got {weights.dtype}")
 
 
-@rowwise
-def _add(left: Any, right: Any) -> Any:
-    return left + right
-
-
 @kernel
 def learn_features(
-    ticket: Array, units: int, features: Features, events: ByTimestep, seen: int
+    queue: Array, units: int, features: Features, events: ByTimestep, seen: int
 ) -> None:
     """Learn from images, one after the other, in one unit of work; ``seen`` images came before."""
-    if by_team(ticket):
+    if by_team(queue):
         return
     features, events = borrowed((features, events))
     grid, contest, potentials = features.grid, features.contest, _potentials(features)
     arrived = np.empty(grid.channels * grid.height * grid.width, np.bool_)
     near = np.empty(grid.rows * grid.columns, np.bool_)
     silenced = np.empty(len(features.weights), np.uint64)
-    while next_unit(ticket) < units:
+    while next_unit(queue) < units:
         for b in range(len(events.starts)):
             rate = contest.rate
             for _ in range((seen + b) // contest.doubling):
@@ -203,14 +196,14 @@ def learn_features(
 
 @kernel
 def see_features(
-    ticket: Array, units: int, features: Features, events: ByTimestep, earliness: Array
+    queue: Array, units: int, features: Features, events: ByTimestep, earliness: Array
 ) -> None:
     """See how early each feature appears in each cell of an image, in each unit of work.
 
     Fills ``earliness`` ``[B, Q, M * WIDTH]``: T for the first timestep, 1 for the last one, 0 where
     the feature does not appear.
     """
-    if by_team(ticket):
+    if by_team(queue):
         return
     features, events, earliness = borrowed((features, events, earliness))
     grid, potentials = features.grid, _potentials(features)
@@ -218,7 +211,7 @@ def see_features(
     across = -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
     appeared = np.empty((earliness.shape[1], tiles), np.uint64)
-    b = next_unit(ticket)
+    b = next_unit(queue)
     while b < units:
         potentials[:], appeared[:] = 0, 0
         earliness[b] = 0
@@ -235,7 +228,7 @@ def see_features(
                     while new != 0:
                         earliness[b, cell, m * WIDTH + lowest_bit(new)] = steps - t
                         new = drop_lowest_bit(new)
-        b = next_unit(ticket)
+        b = next_unit(queue)
 
 
 @inlined
@@ -260,7 +253,7 @@ def _integrate(features: Features, spikes: Array, begin: int, end: int, potentia
                 for dx in range(max(0, x - columns + 1), min(side, x + 1)):
                     place = (y - dy) * columns + x - dx
                     row = at(potentials, m * rows * columns + place)
-                    _add(row, row, at(table, (channel * side + dy) * side + dx))
+                    add(row, row, at(table, (channel * side + dy) * side + dx))
 
 
 @inlined

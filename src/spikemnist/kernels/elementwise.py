@@ -1,6 +1,6 @@
 """Arithmetic on rows that is written once, for NumPy and for vector registers.
 
-`rowwise` turns a formula over numbers into an operation on rows of `WIDTH` of them. Where
+`elementwise` turns a formula over numbers into an operation on rows of `WIDTH` of them. Where
 compilation is switched off the formula runs on NumPy arrays; in kernels it is lowered once, with
 `Vector` in the place of arrays, into straight LLVM code without loops, aliasing checks or calls.
 """
@@ -82,7 +82,7 @@ def exp(x: Any) -> Any:
     )
 
 
-def rowwise(formula: Callable[..., Any]) -> Callable[..., None]:
+def elementwise(formula: Callable[..., Any]) -> Callable[..., None]:
     """Return ``operation(out, *arguments)`` that writes the formula of the arguments to a row.
 
     Arguments are rows or numbers. Where the formula returns several results, as many rows to
@@ -96,8 +96,8 @@ def rowwise(formula: Callable[..., Any]) -> Callable[..., None]:
     return operation
 
 
-def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
-    """Return ``operation(which, out, *arguments)``: `rowwise` with one of several formulas."""
+def switch(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+    """Return ``operation(which, out, *arguments)``: `elementwise` with one of several formulas."""
 
     def operation(which: int, *arguments: Any) -> None:
         _interpret(formulas[which], arguments)
@@ -109,7 +109,7 @@ def chosen(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     return operation
 
 
-def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+def reverse_scan(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     """Return an operation that goes back in time with two rows that stay in registers.
 
     It is ``operation(which, steps, out, places, carried, total, rows, factors, *constants)``. With
@@ -125,12 +125,6 @@ def backwards(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
             out[places[t]], carried[:], total[:] = result
 
     lowered(operation)(partial(_scan_back, formulas))
-    return operation
-
-
-def traced(operation: Callable[..., None], trace: Callable[..., None]) -> Callable[..., None]:
-    """Give an operation its code in kernels: ``trace(context, builder, kinds, values)``."""
-    lowered(operation)(trace)
     return operation
 
 
@@ -224,7 +218,7 @@ def _emit(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
     return [[one.value for one in row] for row in zip(*found, strict=True)]
 
 
-@rowwise
+@elementwise
 def add(left: Any, right: Any) -> Any:
     """Return the sum of two rows."""
     return left + right

@@ -14,8 +14,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spikemnist.kernels import events
-from spikemnist.kernels.tiles import blocks_of
+from spikemnist.kernels import spike_lists
+from spikemnist.kernels.blocks import blocks_of
 from tests.engine.stacks import spikes
 from tests.strategies import SEEDS
 
@@ -38,10 +38,10 @@ def rasters(draw: st.DrawFn) -> Tensor:
 
 
 def packed(raster: Tensor) -> Tensor:
-    found = events.pack(raster)
+    found = spike_lists.pack(raster)
     assert found is not None
     words, counts = found
-    assert counts.tolist() == events.count(words).tolist()
+    assert counts.tolist() == spike_lists.count(words).tolist()
     return words
 
 
@@ -57,14 +57,14 @@ def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) ->
 
 @given(rasters(), st.sampled_from([torch.float32, torch.float64]))
 def test_unpacking_gives_the_spikes_back(raster: Tensor, dtype: torch.dtype) -> None:
-    unpacked = events.unpack(packed(raster), raster.shape[2], dtype)
+    unpacked = spike_lists.unpack(packed(raster), raster.shape[2], dtype)
     assert unpacked.dtype == dtype
     assert torch.equal(unpacked, raster.to(dtype))
 
 
 @given(rasters())
 def test_counts(raster: Tensor) -> None:
-    counts = events.count(packed(raster))
+    counts = spike_lists.count(packed(raster))
     assert counts.dtype == np.int64
     assert counts.tolist() == raster.sum((0, 2)).tolist()
 
@@ -72,8 +72,8 @@ def test_counts(raster: Tensor) -> None:
 @given(rasters())
 def test_events_by_timestep(raster: Tensor) -> None:
     words = packed(raster)
-    listed = events.by_timestep(words, events.count(words))
-    assert len(listed.neurons) == raster.sum() + events.SPILL * raster.shape[1]
+    listed = spike_lists.by_timestep(words, spike_lists.count(words))
+    assert len(listed.neurons) == raster.sum() + spike_lists.SPILL * raster.shape[1]
     for b in range(raster.shape[1]):
         for t in range(raster.shape[0]):
             neurons = listed.neurons[listed.starts[b, t] : listed.starts[b, t + 1]]
@@ -87,7 +87,7 @@ def test_events_by_timestep(raster: Tensor) -> None:
 @example(spikes(7, 100, 70, density=0.02))
 def test_events_by_neuron(raster: Tensor) -> None:
     words = packed(raster)
-    listed = events.by_neuron(words, events.count(words))
+    listed = spike_lists.by_neuron(words, spike_lists.count(words))
     batch = raster.shape[1]
     for g, begin in enumerate(range(0, batch, listed.group)):
         # The timesteps of a group's samples, one sample after the other.
@@ -104,7 +104,7 @@ def test_events_by_neuron(raster: Tensor) -> None:
 
 
 def of_pattern(pattern: int, burst: int) -> list[int]:
-    """Return the timesteps that a pattern tells of: see `events.ByNeuron`."""
+    """Return the timesteps that a pattern tells of: see `spike_lists.ByNeuron`."""
     first = (pattern >> burst) * burst
     return [first + bit for bit in range(burst) if pattern >> bit & 1]
 
@@ -112,16 +112,16 @@ def of_pattern(pattern: int, burst: int) -> list[int]:
 def test_bursts_are_tabulated_where_that_saves_additions() -> None:
     def burst(density: float) -> int:
         words = packed(spikes(64, 4, 200, density=density))
-        return events.by_neuron(words, events.count(words)).burst
+        return spike_lists.by_neuron(words, spike_lists.count(words)).burst
 
     assert burst(0.01) == 1
-    assert burst(0.6) == events.BURST > 1
+    assert burst(0.6) == spike_lists.BURST > 1
 
 
 @pytest.mark.parametrize(("steps", "batch", "group"), [(25, 128, 8), (25, 3, 3), (300, 4, 1)])
 def test_sparse_samples_are_grouped(steps: int, batch: int, group: int) -> None:
     words = packed(spikes(steps, batch, 100, density=0.01))
-    assert events.by_neuron(words, events.count(words)).group == group
+    assert spike_lists.by_neuron(words, spike_lists.count(words)).group == group
 
 
 OTHERS = [
@@ -141,12 +141,12 @@ def test_other_numbers_are_no_spikes(features: int, dtype: torch.dtype, number: 
     for t, b, f in ((0, 0, 0), (6, 2, features - 1), (3, 1, min(63, features - 1))):
         raster = spikes(7, 3, features, dtype=dtype)
         raster[t, b, f] = number
-        assert events.pack(raster) is None
+        assert spike_lists.pack(raster) is None
 
 
 @given(st.integers(0, 2**31), st.integers(1, 1 << 17))
 def test_indices_take_as_many_bits_as_they_need(size: int, below: int) -> None:
-    array = events._empty_indices(size % 1000, below)
+    array = spike_lists._empty_indices(size % 1000, below)
     assert len(array) == size % 1000
     assert np.iinfo(array.dtype).max >= below
     assert array.itemsize == (2 if below < 1 << 16 else 4)

@@ -33,10 +33,7 @@ def blocks_of(neurons: int) -> int:
     return -(-neurons // WIDTH)
 
 
-tiles_of = blocks_of
-
-
-def tile_parameters(
+def parameter_blocks(
     values: Sequence[tuple[Array | float, float]], neurons: int, dtype: torch.dtype
 ) -> list[Array]:
     """Return ``[M, WIDTH]`` for each pair of values, for all neurons or one for each, and padding.
@@ -49,39 +46,39 @@ def tile_parameters(
     return list(blocks)
 
 
-def numbers_of(parameter: Tensor) -> Array | float:
+def parameter_values(parameter: Tensor) -> Array | float:
     """Return a parameter as NumPy takes it: one number is not worth an array."""
     return parameter.item() if parameter.dim() == 0 else parameter.detach().numpy()
 
 
-def tile_weights(weight: Tensor) -> Array:
+def weight_blocks(weight: Tensor) -> Array:
     """Return ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, zero where it is padded."""
     neurons, features = weight.shape
     blocks = memory.empty((blocks_of(neurons), features, WIDTH), weight.dtype).numpy()
     dense = weight.detach().contiguous().numpy()
-    parallel(_tile_weights, len(blocks), dense, blocks, work=dense.size // 4)
+    parallel(_weight_blocks, len(blocks), dense, blocks, work=dense.size // 4)
     return blocks
 
 
-def untile_weights(blocks: Array, neurons: int) -> Array:
-    """Return ``[N, F]``, a copy, of the blocks ``[M, F, WIDTH]`` that `tile_weights` made."""
+def join_weight_blocks(blocks: Array, neurons: int) -> Array:
+    """Return ``[N, F]``, a copy, of the blocks ``[M, F, WIDTH]`` that `weight_blocks` made."""
     dense: Array = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:neurons].copy()
     return dense
 
 
 @kernel
-def _tile_weights(queue: Array, units: int, weight: Array, blocks: Array) -> None:
+def _weight_blocks(queue: Array, units: int, weight: Array, blocks: Array) -> None:
     if by_team(queue):
         return
     weight, blocks = borrowed((weight, blocks))
     m = next_unit(queue)
     while m < units:
-        load_tile(blocks[m], weight, m)
+        load_block(blocks[m], weight, m)
         m = next_unit(queue)
 
 
 @routine
-def room_for_tile(weight: Array, like: Array) -> Array:
+def scratch_block(weight: Array, like: Array) -> Array:
     """Return scratch for a block of weights ``[N, F]``, and a row of zeros behind it; or none."""
     features = weight.shape[1]
     block = aligned_rows(features + 1 if len(weight) else 0, like)
@@ -91,7 +88,7 @@ def room_for_tile(weight: Array, like: Array) -> Array:
 
 
 @routine
-def load_tile(block: Array, weight: Array, m: int) -> None:
+def load_block(block: Array, weight: Array, m: int) -> None:
     """Set ``[F, WIDTH]`` to block m of a weight matrix ``[N, F]``, zero where it is padded."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     if len(here) < WIDTH:
@@ -100,16 +97,16 @@ def load_tile(block: Array, weight: Array, m: int) -> None:
     transpose(block, here)
 
 
-def untile(blocks: Tensor, neurons: int) -> Tensor:
+def join_blocks(blocks: Tensor, neurons: int) -> Tensor:
     """Return ``[T, B, N]`` of blocks ``[B, M, T, WIDTH]``."""
     batch, _, steps, _ = blocks.shape
     rows = memory.empty((steps, batch, neurons), blocks.dtype)
-    parallel(_untile, batch, blocks.numpy(), rows.numpy(), work=rows.numel() // 8)
+    parallel(_join_blocks, batch, blocks.numpy(), rows.numpy(), work=rows.numel() // 8)
     return rows
 
 
 @kernel
-def _untile(queue: Array, units: int, blocks: Array, rows: Array) -> None:
+def _join_blocks(queue: Array, units: int, blocks: Array, rows: Array) -> None:
     if by_team(queue):
         return
     blocks, rows = borrowed((blocks, rows))
@@ -166,7 +163,7 @@ def put_part(values: Array, m: int, row: Array) -> None:
 
 
 @routine
-def put_tile(weight: Array, m: int, gradient: Array) -> None:
+def store_block(weight: Array, m: int, gradient: Array) -> None:
     """Write the gradient of a block, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     transpose(here, gradient)

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from spikemnist import ops
 from spikemnist.engine.slopes import back_through_time, slope_of, through_spikes
-from spikemnist.kernels import bits, tiles, vector
+from spikemnist.kernels import bits, blocks, vector
 from spikemnist.kernels.compiler import kernel
+from spikemnist.kernels.elementwise import elementwise, exp, where
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.rowwise import exp, rowwise, where
-from spikemnist.kernels.threads import parallel
-from spikemnist.kernels.tickets import next_unit
+from spikemnist.kernels.scheduler import next_unit, parallel
 from tests.strategies import SEEDS
 
 Array = np.ndarray[Any, Any]
@@ -28,45 +27,45 @@ FLOATS = [np.float32, np.float64]
 
 
 @kernel
-def _sum_rows(ticket, units, out, table, indices, start, stop):
-    if next_unit(ticket) < units:
+def _sum_rows(queue, units, out, table, indices, start, stop):
+    if next_unit(queue) < units:
         vector.sum_rows(out, table, indices, start, stop, len(table) - 1)
 
 
 @kernel
-def _add_rows(ticket, units, out, table, indices, start, stop):
-    if next_unit(ticket) < units:
+def _add_rows(queue, units, out, table, indices, start, stop):
+    if next_unit(queue) < units:
         vector.add_rows(out, table, indices, start, stop)
 
 
 @kernel
-def _scatter_row(ticket, units, table, row, indices, start, stop):
-    if next_unit(ticket) < units:
+def _scatter_row(queue, units, table, row, indices, start, stop):
+    if next_unit(queue) < units:
         vector.scatter_row(table, row, indices, start, stop)
 
 
 @kernel
-def _weigh_rows(ticket, units, out, table, weights, t, b):
-    if next_unit(ticket) < units:
+def _weigh_rows(queue, units, out, table, weights, t, b):
+    if next_unit(queue) < units:
         vector.weigh_rows(out, table, weights, t, b)
 
 
 @kernel
-def _compare(ticket, units, words, row, bound, value):
-    if next_unit(ticket) < units:
+def _compare(queue, units, words, row, bound, value):
+    if next_unit(queue) < units:
         words[0] = bits.above(row, bound)
         words[1] = bits.equal(row, value)
 
 
 @kernel
-def _add_where(ticket, units, row, word, value):
-    if next_unit(ticket) < units:
-        bits.add_where(row, word[0], value)
+def _add_where(queue, units, row, word, value):
+    if next_unit(queue) < units:
+        bits.add_at_set_bits(row, word[0], value)
 
 
 @kernel
-def _bits(ticket, units, word, found):
-    if next_unit(ticket) < units:
+def _bits(queue, units, word, found):
+    if next_unit(queue) < units:
         found[0] = bits.lowest_bit(word[0])
         found[1] = bits.count_bits(word[0])
         found[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
@@ -74,10 +73,10 @@ def _bits(ticket, units, word, found):
 
 
 @kernel
-def _addresses(ticket, units, like, found):
-    if next_unit(ticket) < units:
+def _addresses(queue, units, like, found):
+    if next_unit(queue) < units:
         for rows in range(len(found)):
-            scratch = tiles.aligned_rows(rows + 1, like)
+            scratch = blocks.aligned_rows(rows + 1, like)
             found[rows] = scratch.ctypes.data
             for row in range(rows + 1):
                 clear(at(scratch, row))
@@ -85,8 +84,8 @@ def _addresses(ticket, units, like, found):
 
 
 @kernel
-def _rows_at(ticket, units, table, out):
-    if next_unit(ticket) < units:
+def _rows_at(queue, units, table, out):
+    if next_unit(queue) < units:
         for row in range(len(table)):
             vector.add_rows(at(out, row), table, np.array([row]), 0, 1)
         clear(at(out, 1))
@@ -202,26 +201,26 @@ SIDES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 130]
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_in_tiles(neurons: int, features: int, dtype: torch.dtype) -> None:
     weight = torch.randn(neurons, features, dtype=dtype)
-    tiled = torch.from_numpy(tiles.tile_weights(weight))
-    padded = torch.zeros(tiles.tiles_of(neurons) * WIDTH, features, dtype=dtype)
+    tiled = torch.from_numpy(blocks.weight_blocks(weight))
+    padded = torch.zeros(blocks.blocks_of(neurons) * WIDTH, features, dtype=dtype)
     padded[:neurons] = weight
     assert torch.equal(tiled, padded.view(-1, WIDTH, features).transpose(1, 2))
     strided = weight.T.contiguous().T
-    assert np.array_equal(tiles.tile_weights(strided), tiled.numpy())
+    assert np.array_equal(blocks.weight_blocks(strided), tiled.numpy())
 
 
 @pytest.mark.parametrize("neurons", [1, 63, 64, 65, 130])
 def test_parameters_in_tiles(neurons: int) -> None:
     values = torch.randn(neurons)
     given = [(values, 5.0), (torch.tensor(0.5), float("inf")), (0.25, 0.0)]
-    tiled = tiles.tile_parameters(given, neurons, torch.float32)
+    tiled = blocks.parameter_blocks(given, neurons, torch.float32)
     for array, first, padding in zip(tiled, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True):
-        assert array.shape == (tiles.tiles_of(neurons), WIDTH)
+        assert array.shape == (blocks.blocks_of(neurons), WIDTH)
         assert np.array_equal(array.ravel()[:neurons], np.broadcast_to(first, neurons))
         assert np.array_equal(array.ravel()[neurons:], np.full(-neurons % WIDTH, padding))
 
 
-@rowwise
+@elementwise
 def _arithmetic(x: Any, y: Any, c: Any) -> Any:
     return (
         x + y - c * x,
@@ -233,8 +232,8 @@ def _arithmetic(x: Any, y: Any, c: Any) -> Any:
 
 
 @kernel
-def _formula(ticket, units, out, x, y, c):
-    if next_unit(ticket) < units:
+def _formula(queue, units, out, x, y, c):
+    if next_unit(queue) < units:
         _arithmetic(out[0], out[1], out[2], out[3], out[4], x, y, c)
 
 
@@ -258,8 +257,8 @@ SURROGATES = [
 
 
 @kernel
-def _slope(ticket, units, row, membrane, threshold, kind, first, second):
-    if next_unit(ticket) < units:
+def _slope(queue, units, row, membrane, threshold, kind, first, second):
+    if next_unit(queue) < units:
         through_spikes(kind, row, row, membrane, threshold, first, second)
 
 
@@ -287,8 +286,8 @@ def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype
 
 
 @kernel
-def _back(ticket, units, kind, delta, places, carried, total, membrane, profile, rows, numbers):
-    if next_unit(ticket) < units:
+def _back(queue, units, kind, delta, places, carried, total, membrane, profile, rows, numbers):
+    if next_unit(queue) < units:
         amplitude, beta, threshold = at(rows, 0), at(rows, 1), at(rows, 2)
         first, second = numbers
         back_through_time(

@@ -19,10 +19,10 @@ import torch
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
+from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
-from spikemnist.kernels.tiles import blocks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 ONE = np.uint64(1)
-
-
-words_of = blocks_of
 
 
 class ByTimestep(NamedTuple):

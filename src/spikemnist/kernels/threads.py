@@ -1,3 +1,0 @@
-"""Names that moved to `scheduler`."""
-
-from spikemnist.kernels.scheduler import parallel as parallel
