@@ -157,6 +157,53 @@ def is_allowed(arrow: Arrow, package: str) -> bool:
     return outside is None or first in outside or first in sys.stdlib_module_names
 
 
+def circles(root: Path) -> list[list[str]]:
+    """Return the files of each circle of imports, those for the type checker included.
+
+    The package's own file and its version are left out: the one imports rooms on request, the other
+    is data.
+    """
+    files = {module_name(root, file): file for file in root.rglob("*.py")}
+    arrows = {
+        name: {
+            found
+            for node, _ in imports(ast.parse(file.read_text(encoding="utf-8")))
+            for target in targets(node, (root.name, *file.relative_to(root).parent.parts))
+            for found in (target if target in files else target.rpartition(".")[0],)
+            if found in files and found != name and target.rpartition(".")[2] not in EVERYWHERE
+        }
+        for name, file in files.items()
+        if name != root.name
+    }
+    return [sorted(each) for each in strongly_connected(arrows) if len(each) > 1]
+
+
+def module_name(root: Path, file: Path) -> str:
+    parts = file.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def strongly_connected(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """Return the sets of names that reach one another."""
+
+    def reached(name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for following in arrows.get(waiting.pop(), set()) - found:
+                found.add(following)
+                waiting.append(following)
+        return found
+
+    reach = {name: reached(name) for name in arrows}
+    groups: list[set[str]] = []
+    for name in arrows:
+        group = {name, *(other for other in reach[name] if name in reach.get(other, set()))}
+        if group not in groups:
+            groups.append(group)
+    return groups
+
+
 def plant(root: Path, files: dict[str, str]) -> list[Arrow]:
     """Write a small package at ``root`` and read its imports."""
     for name, text in files.items():
@@ -168,6 +215,25 @@ def plant(root: Path, files: dict[str, str]) -> list[Arrow]:
 
 def test_no_arrow_runs_backwards() -> None:
     assert forbidden(read_arrows(SOURCE)) == []
+
+
+def test_there_is_no_circle_between_files() -> None:
+    assert circles(SOURCE) == []
+
+
+def test_a_circle_is_found_wherever_its_imports_are(tmp_path: Path) -> None:
+    plant(
+        tmp_path / "spikemnist",
+        {
+            "__init__.py": "from spikemnist import ops\n__version__ = '1'\n",
+            "ops/a.py": "def f():\n    from spikemnist.ops import b\n",
+            "ops/b.py": "import typing\nif typing.TYPE_CHECKING:\n    from .c import C\n",
+            "ops/c.py": "from spikemnist.ops.a import f\nfrom spikemnist import __version__\n",
+            "ops/d.py": "from spikemnist.ops.c import C\n",
+        },
+    )
+    names = ["spikemnist.ops.a", "spikemnist.ops.b", "spikemnist.ops.c"]
+    assert circles(tmp_path / "spikemnist") == [names]
 
 
 def test_every_room_has_its_rule() -> None:

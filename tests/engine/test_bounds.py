@@ -18,7 +18,7 @@ from torch import nn
 
 from spikemnist import engine, ops
 from spikemnist.encoding.kernels import once_on
-from spikemnist.encoding.spikes import Ramp
+from spikemnist.encoding.pixels import Ramp
 from spikemnist.models import LeakyMLP
 from spikemnist.ops.layer import LayerParams
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier

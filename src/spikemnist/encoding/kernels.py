@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.encoding.spikes import Ramp
+    from spikemnist.encoding.pixels import Ramp
 
     Array = NDArray[Any]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from spikemnist.encoding.pixels import by_sample, code_pixels
+from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_first_spike_time,
@@ -20,7 +20,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
-from spikemnist.encoding.spikes import Ramp, has_kernels, once, once_on, timesteps
+from spikemnist.encoding.spikes import has_kernels, once, once_on, timesteps
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,6 +24,18 @@ class PixelCode(Protocol):
         ...
 
 
+class Ramp(NamedTuple):
+    """The timestep ``min((x - 1) * slope, latest) + first`` of a pixel x, to the nearest.
+
+    One below ``silent_below`` has none.
+    """
+
+    slope: float
+    latest: float
+    first: float
+    silent_below: float
+
+
 class Coded(NamedTuple):
     """A number for each pixel: ``levels``, or ``table[levels]`` where there is a table.
 

@@ -7,7 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,22 +17,10 @@ from spikemnist.kernels import compiler
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.encoding.pixels import Coded
+    from spikemnist.encoding.pixels import Coded, Ramp
 
 RANGE = 1 << 32
 """The random numbers of a spike are whole, from 0 to below this."""
-
-
-class Ramp(NamedTuple):
-    """The timestep ``min((x - 1) * slope, latest) + first`` of a pixel x, to the nearest.
-
-    One below ``silent_below`` has none.
-    """
-
-    slope: float
-    latest: float
-    first: float
-    silent_below: float
 
 
 def bernoulli(
