@@ -36,9 +36,12 @@ def accelerate(
     ----------
     network
         A `torch.nn.Sequential`, nested ones included, of `torch.nn.Flatten`, `torch.nn.Linear`,
-        `torch.nn.Conv2d`, `torch.nn.MaxPool2d`, `torch.nn.AvgPool2d`, their adaptive forms,
-        `torch.nn.Dropout`, `torch.nn.Identity` and `snntorch.Leaky`, the last module of all. It
-        makes no difference whether the neurons have ``init_hidden`` and ``output`` set.
+        `torch.nn.Conv2d`, `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.MaxPool2d`,
+        `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`, `torch.nn.Identity` and
+        `snntorch.Leaky`, the last module of all. It makes no difference whether the neurons have
+        ``init_hidden`` and ``output`` set. In training, batch normalisation takes its statistics
+        over all timesteps of a batch, where snnTorch's loop takes those of each timestep. Hooks on
+        the modules fire, on the reference backend.
     readout
         How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
     backend

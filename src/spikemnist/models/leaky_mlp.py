@@ -57,7 +57,8 @@ class LeakyMLP(SpikingNetwork):
         `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
     dropout
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep; a seed draws the same masks on every backend.
+        at each timestep; a seed draws the same masks on the backends ``"reference"`` and
+        ``"event_driven"``.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
