@@ -150,7 +150,7 @@ def test_only_what_is_asked_for_is_computed() -> None:
         problem(outputs=12),
         problem(outputs=65),
     ],
-    ids=["dense", "few channels", "a channel more than a tile"],
+    ids=["dense", "few channels", "a channel more than a block"],
 )
 def test_the_dense_product_does_what_it_does_better(given: Problem) -> None:
     with mock.patch.object(convolution, "_Convolved", None):

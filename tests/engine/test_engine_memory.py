@@ -251,7 +251,7 @@ def tensor_sizes() -> list[int]:
 def test_a_graph_keeps_bits_and_at_most_one_dense_tensor_a_layer(ledger: Ledger) -> None:
     model = network()
     record = model(spikes(T, B, F, density=0.3, dtype=torch.uint8))
-    # Membranes in tiles of 64 neurons, and 5, 4 and 1 words for input, hidden and output; and two
+    # Membranes in blocks of 64 neurons, and 5, 4 and 1 words for input, hidden and output; and two
     # bytes for each hidden spike, which the output layer has listed.
     listed = 2 * int(record.spike_counts[0].sum())
     rounding = 1.125  # the pool's sizes

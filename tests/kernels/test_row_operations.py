@@ -1,6 +1,6 @@
 """The row operations that kernels are made of: compiled code against what NumPy says.
 
-Shapes: ``N`` neurons, ``F`` input features, ``M`` tiles; a row has 64 numbers.
+Shapes: ``N`` neurons, ``F`` input features, ``M`` blocks; a row has 64 numbers.
 """
 
 from __future__ import annotations
@@ -199,22 +199,24 @@ SIDES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 130]
 @pytest.mark.parametrize("neurons", SIDES)
 @pytest.mark.parametrize("features", SIDES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_weights_in_tiles(neurons: int, features: int, dtype: torch.dtype) -> None:
+def test_weights_in_blocks(neurons: int, features: int, dtype: torch.dtype) -> None:
     weight = torch.randn(neurons, features, dtype=dtype)
-    tiled = torch.from_numpy(blocks.weight_blocks(weight))
+    laid_out = torch.from_numpy(blocks.weight_blocks(weight))
     padded = torch.zeros(blocks.blocks_of(neurons) * WIDTH, features, dtype=dtype)
     padded[:neurons] = weight
-    assert torch.equal(tiled, padded.view(-1, WIDTH, features).transpose(1, 2))
+    assert torch.equal(laid_out, padded.view(-1, WIDTH, features).transpose(1, 2))
     strided = weight.T.contiguous().T
-    assert np.array_equal(blocks.weight_blocks(strided), tiled.numpy())
+    assert np.array_equal(blocks.weight_blocks(strided), laid_out.numpy())
 
 
 @pytest.mark.parametrize("neurons", [1, 63, 64, 65, 130])
-def test_parameters_in_tiles(neurons: int) -> None:
+def test_parameters_in_blocks(neurons: int) -> None:
     values = torch.randn(neurons)
     given = [(values, 5.0), (torch.tensor(0.5), float("inf")), (0.25, 0.0)]
-    tiled = blocks.parameter_blocks(given, neurons, torch.float32)
-    for array, first, padding in zip(tiled, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True):
+    laid_out = blocks.parameter_blocks(given, neurons, torch.float32)
+    for array, first, padding in zip(
+        laid_out, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True
+    ):
         assert array.shape == (blocks.blocks_of(neurons), WIDTH)
         assert np.array_equal(array.ravel()[:neurons], np.broadcast_to(first, neurons))
         assert np.array_equal(array.ravel()[neurons:], np.full(-neurons % WIDTH, padding))

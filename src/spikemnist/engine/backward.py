@@ -5,11 +5,11 @@ The adjoint runs backwards in time,
 .. math:: \delta_t = \frac{\partial L}{\partial U_t}
           + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t} + \beta k_t \delta_{t+1}
 
-with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one tile
+with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one block
 of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
-to the weight gradient of the tile: see `weight_gradient`.
+to the weight gradient of the block: see `weight_gradient`.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles,
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks,
 ``C`` neurons of the layer above.
 """
 
@@ -164,7 +164,7 @@ def run_backward(
     events: Events,
     outgoing: Outgoing,
 ) -> None:
-    """Differentiate one tile for one slice of the batch in each unit of work.
+    """Differentiate one block for one slice of the batch in each unit of work.
 
     The slices are the same for any number of threads, and their sums are added in their order.
     """

@@ -7,7 +7,7 @@ rows of weights of a run are added to that pixel; backward, the pixel's gradient
 What a spike itself would gain is a dense product, which stays with torch.
 
 Shapes: ``N`` images, ``C`` channels in and ``O`` out, ``H`` and ``W`` pixels in and ``Y`` and ``X``
-out, kernels of ``K`` by ``L``; ``P`` tiles of `WIDTH` channels out.
+out, kernels of ``K`` by ``L``; ``P`` blocks of `WIDTH` channels out.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def convolve(
     """
     check_convolution(spikes, weight, bias, stride, padding)
     outputs = len(weight)
-    # Where more than half of a tile would be added for nothing, nobody lists the spikes.
+    # Where more than half of a block would be added for nothing, nobody lists the spikes.
     fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
     listed = _list(spikes) if fills else None
     if listed is None:
@@ -119,8 +119,8 @@ class _Convolved(torch.autograd.Function):
         rows, columns = (n // s + 1 for n, s in zip(free, geometry.stride, strict=True))
         out = memory.empty((images, rows, columns, outputs), weight.dtype)
         begin = weight.new_zeros(outputs) if bias is None else bias.detach().contiguous()
-        tiles = _lay_out(weight)
-        arguments = (listed, geometry, tiles.numpy(), begin.numpy(), out.numpy())
+        blocks = _lay_out(weight)
+        arguments = (listed, geometry, blocks.numpy(), begin.numpy(), out.numpy())
         parallel(run_convolution, images, *arguments, work=_work(listed, reach, outputs))
         ctx.forms = forms_of((spikes, weight))
         ctx.save_for_backward(spikes, weight)
@@ -176,14 +176,14 @@ def _lay_out(weight: Tensor) -> Tensor:
     """Return weights in rows, ``[P, K, L * C, WIDTH]``; those of no channel are zero."""
     outputs, channels, *reach = weight.shape
     count = blocks_of(outputs)
-    tiles = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
+    blocks = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
     if count * WIDTH > outputs:
-        tiles.zero_()
-    rows = tiles.view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
-    for tile in range(count):
-        part = weight.detach()[tile * WIDTH : (tile + 1) * WIDTH]
-        rows[tile, : len(part)] = part
-    return tiles
+        blocks.zero_()
+    rows = blocks.view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
+    for block in range(count):
+        part = weight.detach()[block * WIDTH : (block + 1) * WIDTH]
+        rows[block, : len(part)] = part
+    return blocks
 
 
 @kernel
@@ -204,14 +204,14 @@ def run_convolution(
     image = aligned_rows(rows * columns, weights)
     n = next_unit(queue)
     while n < units:
-        for tile in range(len(weights)):
+        for block in range(len(weights)):
             for pixel in range(rows * columns):
                 clear(at(image, pixel))
-                add_part(at(image, pixel), bias, tile)
-            _meet(listed, n, geometry, image, weights[tile], (rows, columns), True)
+                add_part(at(image, pixel), bias, block)
+            _meet(listed, n, geometry, image, weights[block], (rows, columns), True)
             for y in range(rows):
                 for x in range(columns):
-                    put_part(out[n, y, x], tile, at(image, y * columns + x))
+                    put_part(out[n, y, x], block, at(image, y * columns + x))
         n = next_unit(queue)
 
 
@@ -232,8 +232,8 @@ def run_convolution_backward(
     image, run = aligned_rows(rows * columns, parts), -(-images // units)
     part = next_unit(queue)
     while part < units:
-        for tile in range(parts.shape[1]):
-            of_weights = parts[part, tile]
+        for block in range(parts.shape[1]):
+            of_weights = parts[part, block]
             for k in range(len(of_weights)):
                 of_weights[k] = 0
             for n in range(part * run, min((part + 1) * run, images)):
@@ -241,7 +241,7 @@ def run_convolution_backward(
                     for x in range(columns):
                         row = at(image, y * columns + x)
                         clear(row)
-                        add_part(row, gradient[n, y, x], tile)
+                        add_part(row, gradient[n, y, x], block)
                 _meet(listed, n, geometry, image, of_weights, (rows, columns), False)
         part = next_unit(queue)
 

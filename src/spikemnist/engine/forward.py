@@ -1,11 +1,11 @@
 r"""A layer of leaky neurons forward in time, fused with the sums that drive it.
 
-For each tile of neurons, whose weights are laid out anew first, and each sample: the input current
-of a timestep is a sum of rows of the tile (or a row of a current that a matrix product made), the
+For each block of neurons, whose weights are laid out anew first, and each sample: the input current
+of a timestep is a sum of rows of the block (or a row of a current that a matrix product made), the
 membrane follows at once, while both are in the first-level cache, and what leaves is one bit for
 each neuron.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` tiles.
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Neurons(NamedTuple):
-    """What leaky neurons are: tiles ``[M, WIDTH]`` and the code of the reset mechanism.
+    """What leaky neurons are: blocks ``[M, WIDTH]`` and the code of the reset mechanism.
 
     A padded neuron has an infinite threshold: it never fires.
     """
@@ -55,7 +55,7 @@ class Drive(NamedTuple):
 class Trace(NamedTuple):
     """What they did: ``words`` ``[M, B, T]``, and how many spikes these are, ``[M, B]``.
 
-    Threads work at different tiles. Were a timestep's words of all tiles side by side, the cores
+    Threads work at different blocks. Were a timestep's words of all blocks side by side, the cores
     would write to the same cache lines, and wait for one another at every word.
 
     What else is asked for, else of length 0: ``membrane`` ``[B, M, T, WIDTH]``, ``final``
@@ -72,7 +72,7 @@ class Trace(NamedTuple):
 def run_forward(
     queue: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
 ) -> None:
-    """Run one tile for ``chunk`` samples in each unit of work; a tile's units are consecutive."""
+    """Run one block for ``chunk`` samples in each unit of work; a block's units are consecutive."""
     if by_team(queue):
         return
     neurons, drive, trace = borrowed((neurons, drive, trace))
@@ -103,23 +103,23 @@ def run_forward(
 
 
 @kernel
-def lay_out_by_sample(queue: Array, units: int, of_tiles: Array, words: Array) -> None:
-    """Set the words ``[B, T, M]`` to those of the tiles ``[M, B, T]``."""
+def lay_out_by_sample(queue: Array, units: int, of_blocks: Array, words: Array) -> None:
+    """Set the words ``[B, T, M]`` to those of the blocks ``[M, B, T]``."""
     if by_team(queue):
         return
-    of_tiles, words = borrowed((of_tiles, words))
-    tiles, _, steps = of_tiles.shape
+    of_blocks, words = borrowed((of_blocks, words))
+    blocks, _, steps = of_blocks.shape
     b = next_unit(queue)
     while b < units:
         for t in range(steps):
-            for m in range(tiles):
-                words[b, t, m] = of_tiles[m, b, t]
+            for m in range(blocks):
+                words[b, t, m] = of_blocks[m, b, t]
         b = next_unit(queue)
 
 
 @routine
 def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
-    """Set row ``out`` to the membranes of tile m of sample b before the first timestep."""
+    """Set row ``out`` to the membranes of block m of sample b before the first timestep."""
     clear(out)
     if len(initial):
         add_part(out, initial[b], m)
@@ -137,7 +137,7 @@ def scan(
     membrane: Array,
     words: Array,
 ) -> None:
-    """Run tile m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
+    """Run block m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
 
     Fills ``membrane`` ``[T, WIDTH]`` and the words.
     """

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 NARROW = 64
-"""Neurons up to which a layer's adjoint is weighed tile by tile in the backward kernel below it."""
+"""Neurons up to which the backward kernel of the layer below weighs the adjoint block by block."""
 
 
 class Needs(NamedTuple):
@@ -60,7 +60,7 @@ class Needs(NamedTuple):
 
 
 class LayerRun(NamedTuple):
-    """One layer as the forward pass has run it; its membranes are tiles ``[B, M, T, WIDTH]``."""
+    """One layer as the forward pass has run it; its membranes are blocks ``[B, M, T, WIDTH]``."""
 
     received: LayerInput
     membrane: Tensor | None
@@ -113,7 +113,7 @@ def backward(
     assert membrane is not None
     if above is None and _is_separable(received, layer, loss, needs):
         return _backward_separable(received, layer, loss, needs)
-    batch, tiles, steps, _ = membrane.shape
+    batch, blocks, steps, _ = membrane.shape
     size, dtype = layer_size(received, layer), layer.beta.dtype
     again = not run.recorded and received.recomputes(steps)
     sparse = needs.weight and received.is_sparse(steps)
@@ -122,20 +122,20 @@ def backward(
     adjoint = None
     if needs.input or dense_weight:
         adjoint = memory.empty((1 if constant and not needs.input else steps, batch, size), dtype)
-    # Few tiles are worked at for several slices of the batch, so that no thread goes without.
-    slices = max(1, min(8 // tiles, batch))
+    # Few blocks are worked at for several slices of the batch, so that no thread goes without.
+    slices = max(1, min(8 // blocks, batch))
     weight = memory.empty((size, received.features), dtype) if sparse else None
     features = received.features if sparse and slices > 1 else 0
-    parts = memory.empty((slices, tiles, features, WIDTH), dtype).numpy()
-    sums = memory.empty((slices, 3 if needs.beta or needs.threshold else 1, tiles, WIDTH), dtype)
+    parts = memory.empty((slices, blocks, features, WIDTH), dtype).numpy()
+    sums = memory.empty((slices, 3 if needs.beta or needs.threshold else 1, blocks, WIDTH), dtype)
     initial = memory.empty((batch, size), dtype) if needs.initial else None
     number = parts.dtype.type
     neurons, drive = run.prepared
     kind, first, second = slope_of(layer.spike_grad)
-    listed = _events(received, drive, batch, tiles, slices, sparse=sparse)
+    listed = _events(received, drive, batch, blocks, slices, sparse=sparse)
     parallel(
         run_backward,
-        tiles * slices,
+        blocks * slices,
         neurons,
         Slope(kind, number(first), number(second)),
         Past(membrane.numpy(), drive, again),
@@ -148,10 +148,10 @@ def backward(
             array_of(initial, 2, dtype),
             array_of(adjoint, 3, dtype),
         ),
-        work=batch * steps * tiles * 20 + received.total * tiles,
+        work=batch * steps * blocks * 20 + received.total * blocks,
     )
     if weight is not None and slices > 1:
-        parallel(sum_slices, tiles, parts, weight.numpy(), work=parts.size // 16)
+        parallel(sum_slices, blocks, parts, weight.numpy(), work=parts.size // 16)
     if dense_weight:
         weight = _dense_weight(received, adjoint)
     if weight is not None and received.scale != 1:
@@ -223,12 +223,12 @@ def _incoming(
 
 
 def _events(
-    received: LayerInput, drive: Drive, batch: int, tiles: int, slices: int, *, sparse: bool
+    received: LayerInput, drive: Drive, batch: int, blocks: int, slices: int, *, sparse: bool
 ) -> Events:
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
     by_timestep = spike_lists.no_events()
     by_neuron = spike_lists.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
-    direct = tiles <= DIRECT_UP_TO
+    direct = blocks <= DIRECT_UP_TO
     if sparse:
         assert received.words is not None
         assert received.counts is not None

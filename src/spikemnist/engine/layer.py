@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DIRECT_UP_TO = 2
-"""Tiles up to which the weight gradient takes events by timestep: see `Events`."""
+"""Blocks up to which the weight gradient takes events by timestep: see `Events`."""
 
 
 class Prepared(NamedTuple):
@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
 class PackedOutput(NamedTuple):
     """Packed spikes ``words`` ``[B, T, M]`` of a layer, their ``counts`` ``[B]`` and membranes.
 
-    ``membrane`` ``[B, M, T, WIDTH]`` is in tiles, ``final`` ``[B, N]``; each may be None.
+    ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` ``[B, N]``; each may be None.
     ``prepared`` is as much of the layer's preparation as the backward pass uses.
     """
 
@@ -74,38 +74,38 @@ def forward(
     """
     steps, batch = shape
     size, dtype = layer_size(received, layer), layer.beta.dtype
-    tiles = blocks_of(size)
+    blocks = blocks_of(size)
     neurons, drive = prepare(received, layer, steps, size)
-    of_tiles = memory.empty((tiles, batch, steps), torch.int64)
-    membrane = memory.empty((batch, tiles, steps, WIDTH), dtype) if keep or record else None
+    of_blocks = memory.empty((blocks, batch, steps), torch.int64)
+    membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if keep or record else None
     again = not record and received.recomputes(steps)
     last = memory.empty((batch, size), dtype) if final else None
     written = None if again else membrane
-    bits, counts = of_tiles.numpy().view(np.uint64), np.empty((tiles, batch), np.int64)
+    bits, counts = of_blocks.numpy().view(np.uint64), np.empty((blocks, batch), np.int64)
     trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
-    # As long as possible, since each thread lays out the weights of a tile that it works at, and
+    # As long as possible, since each thread lays out the weights of a block that it works at, and
     # short enough that the threads end at the same time.
-    chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // tiles)))
-    units = tiles * -(-batch // chunk)
-    work = batch * steps * tiles * 10 + len(drive.neurons) * tiles + drive.weights.size // 4
+    chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
+    units = blocks * -(-batch // chunk)
+    work = batch * steps * blocks * 10 + len(drive.neurons) * blocks + drive.weights.size // 4
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     if not again:
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
-        if tiles > DIRECT_UP_TO:
+        if blocks > DIRECT_UP_TO:
             drive = drive._replace(**spike_lists.no_events()._asdict())
     return PackedOutput(
-        _by_sample(of_tiles), counts.sum(0), membrane, last, Prepared(neurons, drive)
+        _by_sample(of_blocks), counts.sum(0), membrane, last, Prepared(neurons, drive)
     )
 
 
-def _by_sample(of_tiles: Tensor) -> Tensor:
+def _by_sample(of_blocks: Tensor) -> Tensor:
     """Return the words ``[B, T, M]`` of those that a kernel wrote, ``[M, B, T]``."""
-    tiles, batch, steps = of_tiles.shape
-    if tiles == 1:
-        return of_tiles.view(batch, steps, 1)
-    words = memory.empty((batch, steps, tiles), torch.int64)
+    blocks, batch, steps = of_blocks.shape
+    if blocks == 1:
+        return of_blocks.view(batch, steps, 1)
+    words = memory.empty((batch, steps, blocks), torch.int64)
     # Shared out, so that a sample's words go to the core that lists its events next.
-    bits = (each.numpy().view(np.uint64) for each in (of_tiles, words))
+    bits = (each.numpy().view(np.uint64) for each in (of_blocks, words))
     parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
     return words
 
@@ -119,9 +119,9 @@ def prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> 
     """Bring a layer and its input into the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
     values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
-    tiled_beta, threshold, tiled_bias = parameter_blocks(values, size, layer.beta.dtype)
-    neurons = Neurons(tiled_beta, threshold, RESETS[layer.reset_mechanism])
-    return Prepared(neurons, _drive(received, layer, steps, tiled_bias))
+    beta_blocks, threshold, bias_blocks = parameter_blocks(values, size, layer.beta.dtype)
+    neurons = Neurons(beta_blocks, threshold, RESETS[layer.reset_mechanism])
+    return Prepared(neurons, _drive(received, layer, steps, bias_blocks))
 
 
 def _drive(received: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:

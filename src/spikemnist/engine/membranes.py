@@ -1,6 +1,6 @@
-"""The membranes of a tile of leaky neurons: one timestep, or all of them in vector registers.
+"""The membranes of a block of leaky neurons: one timestep, or all of them in vector registers.
 
-Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neuron of the tile.
+Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neuron of the block.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
     indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
-    membrane, tile = (rows.address(kinds[i], values[i]) for i in (1, 3))
+    membrane, block = (rows.address(kinds[i], values[i]) for i in (1, 3))
     neuron = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
     features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
@@ -99,7 +99,7 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
 
     def body(t: Any, before: list[Any]) -> list[Any]:
         begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
-        inflow = sum_of_rows(rows, tile, indices, begin, end, zero)
+        inflow = sum_of_rows(rows, block, indices, begin, end, zero)
         (now,) = results(_FORMULAS, reset, builder, [before, inflow, *neuron])
         silent = all_of_row.zeros()[rows.count :]
         all_of_row.store([*now, *silent], rows.of_table(membrane, t))
@@ -114,4 +114,4 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
 
 
 run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
-"""See `_running`: for a tile of neurons, and for one with at most `FEW`."""
+"""See `_running`: for a block of neurons, and for one with at most `FEW`."""

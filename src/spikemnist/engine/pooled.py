@@ -228,8 +228,8 @@ def _flat(signal: Tensor) -> Array:
 
 def _neurons(beta: Tensor, threshold: Tensor, count: int, reset: int) -> Neurons:
     values = [(clamped(beta), 0.0), (parameter_values(threshold), np.inf)]
-    tiled_beta, tiled_threshold = parameter_blocks(values, count, beta.dtype)
-    return Neurons(tiled_beta, tiled_threshold, reset)
+    beta_blocks, threshold_blocks = parameter_blocks(values, count, beta.dtype)
+    return Neurons(beta_blocks, threshold_blocks, reset)
 
 
 @kernel

@@ -10,7 +10,7 @@ whatever its neurons did. So its weight gradient needs no more than a weighted c
 input neuron's spikes, and the layer below it weighs :math:`g` once for all timesteps.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the layer, ``F`` features of its input,
-``M`` tiles of them.
+``M`` blocks of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""The weight gradient of a layer, one tile of neurons at a time, spike by spike.
+r"""The weight gradient of a layer, one block of neurons at a time, spike by spike.
 
 The adjoint of a sample is added while its ``[T, WIDTH]`` numbers are in the first-level cache,
 input neuron by input neuron: the row of one input neuron is loaded and stored once for all
@@ -7,7 +7,7 @@ the sums of all combinations of a few timesteps are tabulated first, and a neuro
 each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On economical construction
 of the transitive closure of an oriented graph*, 1970).
 
-Shapes: ``T`` timesteps, ``F`` input features, ``M`` tiles, ``S`` slices of the batch.
+Shapes: ``T`` timesteps, ``F`` input features, ``M`` blocks, ``S`` slices of the batch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Events(NamedTuple):
     """The input's events, in the order in which their rows are added to the weight gradient.
 
-    ``direct`` takes them by timestep, which few tiles are better off with than with making the
+    ``direct`` takes them by timestep, which few blocks are better off with than with making the
     other list first.
     """
 
@@ -82,7 +82,7 @@ def add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> No
 
 @kernel
 def sum_slices(queue: Array, units: int, slices: Array, weight: Array) -> None:
-    """Add the slices of a tile's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
+    """Add the slices of a block's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
     if by_team(queue):
         return
     slices, weight = borrowed((slices, weight))

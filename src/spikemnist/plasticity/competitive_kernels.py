@@ -16,10 +16,10 @@ there or below for the refractory time, the threshold rises, and the inhibition 
 others does. The membrane takes the conductances at the end of the step (backward Euler), so that it
 lies between the reversal potentials however strong the inhibition is.
 
-Input spikes add a row of weights to a tile of neurons, and only neurons that fired learn, inhibit
+Input spikes add a row of weights to a block of neurons, and only neurons that fired learn, inhibit
 the others and are normalised.
 
-Shapes: ``T`` timesteps, ``B`` images, ``F`` input features, ``M`` tiles of neurons.
+Shapes: ``T`` timesteps, ``B`` images, ``F`` input features, ``M`` blocks of neurons.
 """
 
 from __future__ import annotations
@@ -164,14 +164,14 @@ def respond(queue: Array, units: int, neurons: Neurons, events: ByTimestep, coun
 
 @inlined
 def _scratch(neurons: Neurons) -> Scratch:
-    tiles, like = len(neurons.theta), neurons.theta
+    blocks, like = len(neurons.theta), neurons.theta
     return Scratch(
-        aligned_rows(tiles, like),
-        aligned_rows(tiles, like),
-        aligned_rows(tiles, like),
-        aligned_rows(tiles, like),
+        aligned_rows(blocks, like),
+        aligned_rows(blocks, like),
+        aligned_rows(blocks, like),
+        aligned_rows(blocks, like),
         aligned_rows(1, like),
-        np.empty(tiles * WIDTH, np.int64),
+        np.empty(blocks * WIDTH, np.int64),
     )
 
 

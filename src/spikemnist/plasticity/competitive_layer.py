@@ -1,6 +1,6 @@
 """A competitive layer: neurons that learn from images and respond to them.
 
-Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``M`` tiles of `WIDTH` neurons.
+Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``M`` blocks of `WIDTH` neurons.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class CompetitiveLayer:
         """Give the neurons other weights and adaptations."""
         _check(weights, theta)
         self.size, self.features = weights.shape
-        tiles, constants = blocks_of(self.size), _constants(self.parameters)
+        blocks, constants = blocks_of(self.size), _constants(self.parameters)
         least = int(self.parameters["min_spikes"])
-        tiled = np.zeros((tiles, self.features + 1, WIDTH), np.float32)
-        tiled[:, :-1] = weight_blocks(torch.from_numpy(weights))
-        padded = np.full((tiles, WIDTH), np.inf, np.float32)
+        laid_out = np.zeros((blocks, self.features + 1, WIDTH), np.float32)
+        laid_out[:, :-1] = weight_blocks(torch.from_numpy(weights))
+        padded = np.full((blocks, WIDTH), np.inf, np.float32)
         padded.reshape(-1)[: self.size] = theta
-        self.neurons = Neurons(constants, least, tiled, padded, constants.threshold + padded)
+        self.neurons = Neurons(constants, least, laid_out, padded, constants.threshold + padded)
 
     def learn(self, images: Tensor, seed: int, first: int) -> Array:
         """Learn from images ``[B, F]``, one after the other.

@@ -6,7 +6,7 @@ among those of a timestep: a winner silences its feature everywhere, and every f
 its weights learn.
 
 Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel, ``P``
-places of a kernel, ``Q`` cells of the pooling, ``M`` tiles of features.
+places of a kernel, ``Q`` cells of the pooling, ``M`` blocks of features.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Contest(NamedTuple):
 
 
 class Features(NamedTuple):
-    """Features in tiles.
+    """Features in blocks.
 
     ``weights`` ``[M, C * K * K, WIDTH]``; ``threshold`` ``[M, WIDTH]``, infinite for padded
     features; ``wins`` ``[M * WIDTH]`` counts the images that each has learned from.
@@ -93,7 +93,7 @@ class ConvFeatures:
         _check(weights, shape)
         single, (height, width) = np.float32, shape
         self.size, channels, side, _ = weights.shape
-        tiled = weight_blocks(torch.from_numpy(weights.reshape(self.size, -1))).copy()
+        laid_out = weight_blocks(torch.from_numpy(weights.reshape(self.size, -1))).copy()
         threshold = np.full((blocks_of(self.size), WIDTH), np.inf, np.float32)
         threshold.reshape(-1)[: self.size] = parameters["threshold"]
         rows, columns = height - side + 1, width - side + 1
@@ -107,7 +107,7 @@ class ConvFeatures:
             doubling=parameters["doubling"],
         )
         wins = np.zeros(threshold.size, np.int64)
-        self._features = Features(grid, contest, tiled, threshold, wins)
+        self._features = Features(grid, contest, laid_out, threshold, wins)
 
     @property
     def weights(self) -> Array:
@@ -207,10 +207,10 @@ def see_features(
         return
     features, events, earliness = borrowed((features, events, earliness))
     grid, potentials = features.grid, _potentials(features)
-    tiles, places = len(features.weights), grid.rows * grid.columns
+    blocks, places = len(features.weights), grid.rows * grid.columns
     across = -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
-    appeared = np.empty((earliness.shape[1], tiles), np.uint64)
+    appeared = np.empty((earliness.shape[1], blocks), np.uint64)
     b = next_unit(queue)
     while b < units:
         potentials[:], appeared[:] = 0, 0
@@ -221,7 +221,7 @@ def see_features(
             for place in range(places if begin < end else 0):
                 y, x = place // grid.columns, place % grid.columns
                 cell = y // grid.cell * across + x // grid.cell
-                for m in range(tiles):
+                for m in range(blocks):
                     passed = above(at(potentials, m * places + place), at(features.threshold, m))
                     new = passed & ~appeared[cell, m]
                     appeared[cell, m] |= new
