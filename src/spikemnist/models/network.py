@@ -192,7 +192,7 @@ class SpikingNetwork(nn.Module):
             places = chain(*((*layer.modules, (layer.path, layer.leaky)) for layer in layers))
             return finite_backend(self.backend, backend, places)
         normalised = any(
-            isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+            isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
             for layer in layers
             for _, module in layer.modules
         )

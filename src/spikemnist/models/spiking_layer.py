@@ -273,7 +273,7 @@ def reset_of(leaky: Any) -> str | None:
 
 def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
     """Refuse a sample that a module would take for something else, or not at all."""
-    if isinstance(module, nn.Linear | nn.Conv2d):
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
         _check_bias(path, module)
     if isinstance(module, nn.Linear) and tuple(shape) != (module.weight.shape[1],):
         raise ValueError(
