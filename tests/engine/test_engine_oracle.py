@@ -78,7 +78,7 @@ def stacks(draw: st.DrawFn, numbers: str, surrogates: Sequence[ops.Surrogate]) -
             threshold=draw(st.sampled_from([None, 1.0])),
             reset_mechanism=draw(st.sampled_from(ops.RESET_MECHANISMS)),
             spike_grad=draw(st.sampled_from(surrogates)),
-            dropout=draw(st.sampled_from([0.0, 0.0, 0.5])),
+            dropout=draw(st.sampled_from([0.0, 0.0, 0.5])) if index else 0.0,
         )
         for index, (features, neurons) in enumerate(itertools.pairwise(sizes))
     ]

@@ -81,8 +81,9 @@ def test_workers_of_a_data_loader(how: str, threads: str, tmp_path: Path) -> Non
 # own operators would hang in it, in threads that are not there: so it is left with small ones only.
 FORK = """
 import os, sys, torch
-from spikemnist import ops
+from spikemnist import engine, ops
 from spikemnist.kernels import openmp, scheduler
+from spikemnist.ops.layer import LayerParams
 
 generator = torch.Generator().manual_seed(0)
 fed = (torch.rand(25, 8, 3000, generator=generator) < 0.3).to(torch.uint8)

@@ -66,7 +66,7 @@ def assert_equals_the_loop(network: nn.Sequential, spikes: Tensor, backend: str)
     with torch.no_grad():
         layers = stepped(twin, spikes)
         record = accelerate(network, backend=backend)(spikes, record="all")
-    assert record.backend == backend
+    assert record.backend == ("reference" if backend == "auto" else backend)
     for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
         assert torch.equal(layer.spikes, fired)
         torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
@@ -119,7 +119,7 @@ def own_surrogate(x: Tensor) -> Tensor:
     return (x > 0).to(x.dtype) + (bump - bump.detach())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_surrogate_of_ones_own(network: str, backend: str) -> None:
     assert_equals_the_loop(
@@ -127,7 +127,7 @@ def test_a_surrogate_of_ones_own(network: str, backend: str) -> None:
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 @pytest.mark.parametrize("network", ["two layers", "convolutions"])
 def test_one_surrogate_of_ones_own_among_others(network: str, backend: str) -> None:
     made = NETWORKS[network](**LEARN)
@@ -135,7 +135,7 @@ def test_one_surrogate_of_ones_own_among_others(network: str, backend: str) -> N
     assert_equals_the_loop(made, images(), backend)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 def test_surrogates_disabled(backend: str) -> None:
     """No gradient passes a spike, and the membranes have theirs."""
     made = mlp(196, 9, 4, surrogate_disable=True)
