@@ -139,7 +139,13 @@ class LeakyConvNet(SpikingNetwork):
         self.layers = layers
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them."""
+        """List the layers: modules without memory, and the neurons behind them.
+
+        Returns
+        -------
+        list of SpikingLayer
+            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+        """
         return read_layers(self.network)
 
     @property

@@ -125,7 +125,13 @@ class LeakyMLP(SpikingNetwork):
         self.dropout = nn.Dropout(dropout)
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them."""
+        """List the layers: modules without memory, and the neurons behind them.
+
+        Returns
+        -------
+        list of SpikingLayer
+            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+        """
         layers = []
         for index, layer in enumerate(self.layers):
             dropped = (("dropout", self.dropout),) if index else ()
