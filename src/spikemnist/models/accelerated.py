@@ -65,6 +65,7 @@ def accelerate(
     Examples
     --------
     >>> import snntorch
+    >>> import torch
     >>> network = nn.Sequential(
     ...     nn.Flatten(),
     ...     nn.Linear(784, 100),
