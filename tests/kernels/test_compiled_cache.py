@@ -257,6 +257,21 @@ def test_what_a_kernel_is_made_of_follows_imports() -> None:
     assert not {name for name in found if name.split(".")[1:2] in (["models"], ["plasticity"])}
 
 
+ORDER = """
+from spikemnist.kernels import cache
+found = []
+code = "def f(x): return x in {'some', 'words', 'in', 'any', 'order'}"
+cache._collect(compile(code, "file", "exec"), found, set())
+print(cache._digest(found))
+"""
+
+
+def test_sets_have_one_digest_in_every_process() -> None:
+    """Python orders them by hashes that differ from process to process."""
+    seeds = ({"PYTHONHASHSEED": str(seed)} for seed in range(3))
+    assert len({run(ORDER, environment)[-1] for environment in seeds}) == 1
+
+
 CLASS = """
 class Row:
     \"""A row.\"""

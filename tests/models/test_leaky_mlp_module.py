@@ -178,6 +178,19 @@ def test_a_backend_that_calls_no_layer_refuses_hooks_on_it(backend: str, message
         model(spikes())
 
 
+@pytest.mark.parametrize("hooked_layer", [False, True])
+def test_hooks_on_dropout_fire_in_training_and_change_no_mask(hooked_layer: bool) -> None:
+    model, seen = make(dropout=0.5, backend="reference").train(), []
+    torch.manual_seed(3)
+    expected = model(spikes()).membrane
+    model.dropout.register_forward_hook(lambda *_: seen.append(1))
+    if hooked_layer:
+        model.layers[1].register_forward_hook(lambda *_: None)
+    torch.manual_seed(3)
+    assert torch.equal(model(spikes()).membrane, expected)
+    assert len(seen) == len(model.layers) - 1
+
+
 @pytest.mark.parametrize("place", ["linear", "leaky"])
 @pytest.mark.parametrize("hooked_layer", [False, True])
 def test_hooks_inside_a_layer_fire(place: str, hooked_layer: bool) -> None:

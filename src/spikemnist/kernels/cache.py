@@ -186,6 +186,8 @@ def _collect(code: CodeType, parts: list[bytes], names: set[str]) -> None:
     for constant in constants:
         if isinstance(constant, CodeType):
             _collect(constant, parts, names)
+        elif isinstance(constant, frozenset):  # whose order differs from process to process
+            parts.append(repr(sorted(map(repr, constant))).encode())
         else:
             parts.append(repr(constant).encode())
 

@@ -11,7 +11,6 @@ import torch
 
 from spikemnist import ops
 from spikemnist.models.neuron import is_hooked, own_membranes, step_neurons, step_once
-from spikemnist.models.spiking_layer import drop_out
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def _run_reference(
         neurons = layer.shape_behind(spikes.shape[2:])
         layer.check_state(initial, (spikes.shape[1], *neurons))
         layer.params(neurons, dtype, initial)  # raises where they do not fit
-        fired, membrane = layer.owner(drop_out(spikes.flatten(2), layer.dropout), initial)
+        fired, membrane = layer.owner(layer.entered(spikes), initial)
         return _output(fired, membrane)
     current = layer.current(spikes, dtype)
     shape = current.shape[2:]

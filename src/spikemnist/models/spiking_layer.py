@@ -22,6 +22,7 @@ from spikemnist.ops.layer import LARGEST_WINDOW, LayerParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeGuard
 
     from torch import Tensor
 
@@ -98,7 +99,7 @@ class SpikingLayer:
     @property
     def dropout(self) -> float:
         """Probability with which an input is dropped now: 0 unless training."""
-        active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]
+        active = [m.p for m in self._entrance if _is_plain_dropout(m) and m.training]
         return 1 - math.prod([1 - p for p in active])
 
     @property
@@ -144,10 +145,17 @@ class SpikingLayer:
         if self.dropout:  # of the entrance, with one mask
             folded = drop_out(folded, self.dropout)
             count = len(self._entrance)
-            kept = [each for each in modules[:count] if not isinstance(each[1], nn.Dropout)]
+            kept = [each for each in modules[:count] if not _is_plain_dropout(each[1])]
             modules = (*kept, *modules[count:])
         current = self._pass(folded, modules, convolve=convolve)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
+
+    def entered(self, signal: Tensor) -> Tensor:
+        """Return the input ``[T, B, F]`` behind the modules before the weights, dropout applied."""
+        constant = is_constant(signal) and not self.is_random
+        steps = signal[:1] if constant else signal
+        passed = self._pass(steps.flatten(0, 1), self.modules[: len(self._entrance)])
+        return passed.reshape(*steps.shape[:2], -1).expand(len(signal), -1, -1)
 
     def _pass(
         self,
@@ -159,7 +167,7 @@ class SpikingLayer:
     ) -> Tensor:
         for path, module in modules:
             check_input(path, module, signal.shape[1:])
-            if isinstance(module, nn.Dropout) and not is_hooked(module):
+            if _is_plain_dropout(module):
                 # Never in place, whatever the module says: the signal belongs to somebody else.
                 signal = drop_out(signal, module.p if module.training and drop else 0.0)
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
@@ -298,6 +306,11 @@ def _check_bias(path: str, module: nn.Linear | nn.Conv2d) -> None:
         raise ValueError(
             f"bias of {path} must have the shape {tuple(expected)}; got {tuple(module.bias.shape)}"
         )
+
+
+def _is_plain_dropout(module: nn.Module) -> TypeGuard[nn.Dropout]:
+    """Return whether a module is dropout that need not be called, for it has no hooks."""
+    return isinstance(module, nn.Dropout) and not is_hooked(module)
 
 
 def _is_plain(module: nn.Conv2d) -> bool:
