@@ -75,7 +75,7 @@ def forward(
     steps, batch = shape
     size, dtype = layer_size(received, layer), layer.beta.dtype
     blocks = blocks_of(size)
-    neurons, drive = prepare(received, layer, steps, size)
+    neurons, drive = _prepare(received, layer, steps, size)
     of_blocks = memory.empty((blocks, batch, steps), torch.int64)
     membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if keep or record else None
     again = not record and received.recomputes(steps)
@@ -115,7 +115,7 @@ def layer_size(received: LayerInput, layer: LayerParams) -> int:
     return received.features if layer.weight is None else len(layer.weight)
 
 
-def prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
+def _prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
     """Bring a layer and its input into the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
     values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]

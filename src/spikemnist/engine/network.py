@@ -113,7 +113,7 @@ def run(
 
 
 class Setting(NamedTuple):
-    """What a call of the network is about, beside the tensors that may need a gradient."""
+    """The arguments of a call that need no gradient; a mask is 1 where dropout keeps a spike."""
 
     layers: Sequence[LayerParams]
     masks: Sequence[Tensor | None]

@@ -27,22 +27,6 @@ from spikemnist.ops.surrogate import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KINDS: dict[type[Surrogate], int] = {
-    kind: code
-    for code, kind in enumerate(
-        (
-            ATan,
-            FastSigmoid,
-            SparseFastSigmoid,
-            Sigmoid,
-            StraightThrough,
-            Triangular,
-            Heaviside,
-            SpikeRateEscape,
-        )
-    )
-}
-
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
@@ -51,7 +35,7 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
             f"the fused kernels know the surrogates {', '.join(SURROGATES)}; got {surrogate!r}. "
             "Use backend='reference', which takes any"
         )
-    code = KINDS[type(surrogate)]  # type: ignore[index]
+    code = _CODES[type(surrogate)]  # type: ignore[index]
     if isinstance(surrogate, ATan):
         return code, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
     if isinstance(surrogate, SparseFastSigmoid):
@@ -106,17 +90,18 @@ def _spike_rate_escape(gradient: Any, membrane: Any, threshold: Any, beta: Any, 
     return gradient * (slope * exp(-(beta * abs(membrane - threshold - 1))))
 
 
-_FORMULAS = (
-    _atan,
-    _fast_sigmoid,
-    _sparse_fast_sigmoid,
-    _sigmoid,
-    _straight_through,
-    _triangular,
-    _heaviside,
-    _spike_rate_escape,
-)
-"""In the order of `KINDS`."""
+_FORMULAS: dict[type[Surrogate], Callable[..., Any]] = {
+    ATan: _atan,
+    FastSigmoid: _fast_sigmoid,
+    SparseFastSigmoid: _sparse_fast_sigmoid,
+    Sigmoid: _sigmoid,
+    StraightThrough: _straight_through,
+    Triangular: _triangular,
+    Heaviside: _heaviside,
+    SpikeRateEscape: _spike_rate_escape,
+}
+_CODES = {kind: code for code, kind in enumerate(_FORMULAS)}
+"""The place of a formula, by which kernels choose it."""
 
 
 def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,11 +125,11 @@ def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
-through_spikes = switch(_FORMULAS)
+through_spikes = switch(tuple(_FORMULAS.values()))
 """``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
 gradients of the spikes by the surrogate derivative."""
 
-back_through_time = reverse_scan([_step_back(formula) for formula in _FORMULAS])
+back_through_time = reverse_scan([_step_back(formula) for formula in _FORMULAS.values()])
 """``back_through_time(kind, steps, delta, places, carried, total, membrane, profile, amplitude,
 beta, threshold, first, second)`` writes all of a layer's adjoint to ``delta[places]``, where what
 comes to its spikes is ``profile[t] * amplitude`` and there is nothing else."""
