@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
-from spikemnist.models import READOUTS, LeakyMLP
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,3 +89,27 @@ def test_a_training_step_is_captured(readout: str, reset_mechanism: str) -> None
 @needs_compiler
 def test_a_training_step_is_compiled() -> None:
     assert_compiled_equals_eager("inductor", 2)
+
+
+class Scores(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        return self.model(spikes).scores
+
+
+@pytest.mark.parametrize("network", ["dense", "convolutional"])
+def test_an_export_holds_the_reference(network: str) -> None:
+    if network == "dense":
+        model, shape = LeakyMLP(60, (50,), 5), (14, 40, 60)
+    else:
+        model, shape = LeakyConvNet("4C3-P2-5", (1, 10, 10)), (14, 40, 1, 10, 10)
+    spikes = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    program = torch.export.export(Scores(model), (spikes,))
+    model.backend = "reference"
+    torch.testing.assert_close(program.module()(spikes), model(spikes).scores)
+    model.backend = "event_driven"
+    with pytest.raises(ValueError, match=r"torch\.export cannot trace its kernels"):
+        torch.export.export(Scores(model), (spikes,))

@@ -92,7 +92,7 @@ def _obstacle(spikes: Tensor | None, weight: Tensor | None) -> str | None:
     """Return why the event-driven engine cannot run with such spikes and weights, or None."""
     traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
     if traced or torch.compiler.is_compiling():
-        return "torch cannot trace its kernels, as torch.compile, torch.export and torch.func do"
+        return "torch.compile and torch.export cannot trace its kernels"
     if weight is not None and (unfit := _unfit(weight)):
         return unfit
     missing = compiler.obstacle()
