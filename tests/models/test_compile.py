@@ -107,9 +107,9 @@ def test_an_export_holds_the_reference(network: str) -> None:
     else:
         model, shape = LeakyConvNet("4C3-P2-5", (1, 10, 10)), (14, 40, 1, 10, 10)
     spikes = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.3).float()
-    program = torch.export.export(Scores(model), (spikes,))
+    program = torch.export.export(Scores(model), (spikes,), strict=False)
     model.backend = "reference"
     torch.testing.assert_close(program.module()(spikes), model(spikes).scores)
     model.backend = "event_driven"
     with pytest.raises(ValueError, match=r"torch\.export cannot trace its kernels"):
-        torch.export.export(Scores(model), (spikes,))
+        torch.export.export(Scores(model), (spikes,), strict=False)

@@ -170,6 +170,8 @@ class SpikingLayer:
             if _is_plain_dropout(module):
                 # Never in place, whatever the module says: the signal belongs to somebody else.
                 signal = drop_out(signal, module.p if module.training and drop else 0.0)
+            elif isinstance(module, nn.Flatten) and not is_hooked(module):
+                signal = signal.flatten(1)  # `LeakyMLP` has no such module for torch.export to find
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
                 signal = convolve(signal, module.weight, module.bias, module.stride, module.padding)
             else:  # layers of one network may differ in their dtype
