@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "encoding.Encoder",
         "encoding.describe_encoder",
         "encoding.get_encoder",
+        "encoding.protocol.compacted",
     },
     "plasticity": {
         "kernels",

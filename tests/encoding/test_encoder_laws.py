@@ -24,6 +24,7 @@ from spikemnist.encoding import (
     RankOrderEncoder,
     RateEncoder,
 )
+from spikemnist.encoding.protocol import compacted
 from tests.encoding.encoder_cases import SPIKE_DTYPES
 from tests.strategies import SEEDS, pixels
 
@@ -161,6 +162,14 @@ def test_an_encoder_is_its_configuration(encoder: Any) -> None:
     assert replace(encoder, num_steps=70) != encoder
     with pytest.raises(FrozenInstanceError):
         encoder.num_steps = 3
+
+
+@pytest.mark.parametrize("encoder", ALL, ids=repr)
+def test_an_encoder_says_whether_its_spikes_fit_a_byte(encoder: Any) -> None:
+    images = torch.linspace(0, 1, 12).view(3, 4)
+    compact = compacted(encoder)
+    assert (encode(compact, images).dtype == torch.uint8) == (encoder != DIRECT)
+    assert torch.equal(encode(compact, images).float(), encode(encoder, images).float())
 
 
 @pytest.mark.parametrize("kind", KINDS)

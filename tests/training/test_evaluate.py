@@ -6,6 +6,8 @@ Shapes: ``T`` timesteps, ``C`` classes.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch import nn
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Record
 from spikemnist.models.readout import scores
-from spikemnist.training import evaluate
+from spikemnist.training import Regularized, TargetRate, cross_entropy, evaluate, fit
 from tests.training.small_runs import RANDOM, digits, new_model
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -264,6 +266,52 @@ def test_compact_spikes_give_the_same_figures():
         figures = evaluate(network(), digits(40), encoder=compact)
         assert figures.loss == wanted.loss
         assert figures.spikes_per_sample == wanted.spikes_per_sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """An encoder of somebody else, which tells what dtypes it was asked for."""
+
+    num_steps: int = 4
+    dtype: torch.dtype = torch.float32
+    asked: list[torch.dtype] = field(default_factory=list)
+    binary: ClassVar = True
+
+    def __call__(self, images, *, generator=None):
+        self.asked.append(self.dtype)
+        return (images > 99).expand(self.num_steps, *images.shape).to(self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graded(Plugin):
+    binary: ClassVar = False
+
+
+def seen(encoder, model, **options):
+    """Return the dtypes that `fit` with a validation set and `evaluate` ask an encoder for."""
+    fit(model, digits(20), encoder=encoder, epochs=1, validation=0.5, **options)
+    evaluate(model, digits(20), encoder=encoder, **options)
+    assert len(encoder.asked) == 3
+    return set(encoder.asked)
+
+
+def test_binary_spikes_take_a_byte_each_where_only_the_network_reads_them():
+    everything = Regularized(cross_entropy, [TargetRate(0.1)])
+    assert seen(Plugin(), network()) == {torch.uint8}
+    assert seen(Plugin(), network(), loss=everything) == {torch.float32}
+    assert seen(Graded(), network()) == {torch.float32}
+    assert seen(Plugin(), Wrapped(network())) == {torch.float32}
+
+
+class Wrapped(torch.nn.Module):
+    """A module of somebody else."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, spikes):
+        return self.inner(spikes)
 
 
 def test_random_spikes_do_not_depend_on_what_was_drawn_before():

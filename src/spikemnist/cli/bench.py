@@ -21,6 +21,7 @@ from spikemnist.cli import timing
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
+from spikemnist.encoding.protocol import compacted
 from spikemnist.models import LeakyMLP
 from spikemnist.training import fit
 
@@ -97,8 +98,7 @@ class Network:
         self.sizes = {"code": code, "hidden": hidden, "num_steps": NUM_STEPS, "batch": BATCH}
         train, _ = load_digits()
         pixels, self.labels = train.images[:BATCH].flatten(1) / 255, train.labels[:BATCH]
-        dtype = "float32" if code == "direct" else "uint8"
-        encoder = get_encoder(code, num_steps=NUM_STEPS, dtype=dtype)
+        encoder = compacted(get_encoder(code, num_steps=NUM_STEPS))
         self.spikes = encoder(pixels, generator=torch.Generator().manual_seed(0))
         with torch.random.fork_rng([]):
             torch.manual_seed(0)

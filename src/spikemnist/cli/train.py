@@ -31,17 +31,13 @@ if TYPE_CHECKING:
 
 SCHEDULE = "one_cycle"
 
-BINARY = ("burst", "delta", "events", "latency", "phase", "population", "rank_order", "rate")
-"""Encoders of zeros and ones alone, which a byte holds as well as a float."""
-
 
 def run(command: Train) -> int:
     """Train, test, draw and tell."""
     started = time.perf_counter()
     _check_data(command)
-    compact = {"dtype": torch.uint8} if command.encoder in BINARY else {}
     with request("--encoder"):
-        encoder = get_encoder(command.encoder, num_steps=command.num_steps, **compact)
+        encoder = get_encoder(command.encoder, num_steps=command.num_steps)
         shape = _shape(command, encoder)
     model = _model(command, shape)
     with request("--device"):

@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -71,6 +71,8 @@ class BurstEncoder:
             [1., 0., 0., 1., 0., 0., 0., 0., 0.],
             [1., 1., 1., 0., 0., 0., 0., 0., 0.]])
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     max_spikes: int = 4

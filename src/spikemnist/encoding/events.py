@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` and ``W`` of the senso
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 
@@ -81,6 +81,8 @@ class EventEncoder:
     >>> spikes[:, 0].nonzero().tolist()  # timestep, channel, row, column
     [[0, 1, 1, 0], [1, 1, 1, 1], [2, 0, 1, 2]]
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     by: Literal["time", "count"] = "time"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 
@@ -88,6 +88,8 @@ class LatencyEncoder:
     >>> encoder(torch.tensor([[0.0, 0.02, 0.5, 1.0]])).sum(0)
     tensor([[0., 1., 1., 1.]])
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     tau: float = 1.0

@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -75,6 +75,8 @@ class PhaseEncoder:
     >>> encoder.decode(spikes)
     tensor([[0.0000, 0.4000, 1.0000]])
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     num_phases: int = 8

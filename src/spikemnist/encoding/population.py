@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -85,6 +85,8 @@ class PopulationEncoder:
     >>> encoder.decode(spikes).round(decimals=1)
     tensor([[0.0000, 0.5000, 1.0000]])
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     num_fields: int = 8

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -22,7 +23,9 @@ class Encoder(Protocol):
     An encoder is its configuration: calling it changes nothing in it, and the same images and
     the same generator state give the same spikes. Any object with these two members is one;
     nothing needs to be inherited. A frozen dataclass that is registered with
-    `register_encoder` can also be written into run folders and model files.
+    `register_encoder` can also be written into run folders and model files. One that has a field
+    ``dtype`` and the class attribute ``binary = True`` makes zeros and ones alone, in any dtype;
+    `spikemnist.training.fit` and `spikemnist.training.evaluate` then ask it for bytes.
 
     Attributes
     ----------
@@ -104,6 +107,15 @@ def intensities(images: Tensor) -> Tensor:
 def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
     """Return whether a parameter is an integer in a range, which a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def compacted(encoder: Encoder) -> Encoder:
+    """Return an encoder that makes the same spikes in a byte each, where it says that it can."""
+    plain: Any = encoder
+    if getattr(plain, "binary", False) and "dtype" in getattr(plain, "__dataclass_fields__", ()):
+        plain = dataclasses.replace(plain, dtype=torch.uint8)
+    compact: Encoder = plain
+    return compact
 
 
 def check_num_steps(num_steps: int) -> None:

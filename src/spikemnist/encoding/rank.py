@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -61,6 +61,8 @@ class RankOrderEncoder:
             [0., 0., 0., 0., 0.],
             [0., 0., 0., 1., 0.]])
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     threshold: float = 0.0

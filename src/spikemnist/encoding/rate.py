@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -89,6 +89,8 @@ class RateEncoder:
     >>> spikes.shape, spikes.mean(0).round(decimals=1)
     (torch.Size([1000, 1, 3]), tensor([[0.0000, 0.5000, 1.0000]]))
     """
+
+    binary: ClassVar = True
 
     num_steps: int
     gain: float = 1.0

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist.encoding import Encoder, get_encoder
+from spikemnist.encoding.protocol import compacted
 from spikemnist.models import Record
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.training.losses import model_options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from spikemnist.training.losses import Loss
 
 
 NUM_STEPS = 8
@@ -40,6 +45,16 @@ def as_encoder(encoder: Encoder | str) -> Encoder:
             f"get_encoder('rate', num_steps=25) returns; got {encoder!r}"
         )
     return encoder
+
+
+def compact_for(model: nn.Module, encoder: Encoder, loss: Loss) -> Encoder:
+    """Return the encoder with spikes of a byte each, where nobody but the network reads them.
+
+    A module of one's own may want numbers, and a loss on the record of all layers sees the input.
+    """
+    if not isinstance(model, SpikingNetwork) or model_options(loss):
+        return encoder
+    return compacted(encoder)
 
 
 def check_output(record: object, labels: Tensor) -> None:

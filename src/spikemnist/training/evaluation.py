@@ -17,7 +17,7 @@ from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensors import not_finite
 from spikemnist.models.readout import running_predictions
-from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
+from spikemnist.training.checks import as_encoder, check_output, compact_for, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
@@ -188,6 +188,7 @@ def evaluate_feed(
     """Measure a model on data that are on its device already: see `evaluate`."""
     started = time.perf_counter()
     tally = _Tally()
+    encoder = compact_for(model, encoder, loss)
     with (
         evaluating(model, seed, feed.device) as generator,
         progress_bar(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spikemnist._interrupt import interruptible
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.checks import as_encoder, parameter_dtype
+from spikemnist.training.checks import as_encoder, compact_for, parameter_dtype
 from spikemnist.training.devices import select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.losses import cross_entropy
@@ -171,7 +171,7 @@ def fit(
         validation=None
         if held_out is None
         else make_feed(held_out, batch_size, target, "validation"),
-        encoder=encoder,
+        encoder=compact_for(model, encoder, loss),
         optimizer=make_optimizer(optimizer, model, settings.lr),
         settings=settings,
         description=description,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,8 @@ class Run:
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
             for images, labels in interruption.between(batches):
                 self._set_lr(epoch, monitor.batches)
-                spikes = self.encoder(images, generator=generator)
-                self._step(spikes, labels, epoch, monitor)
+                # No name for the spikes here: it would keep them while the next ones are made.
+                self._step(self.encoder(images, generator=generator), labels, epoch, monitor)
                 bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
                 bar.set_postfix_str(
                     f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
@@ -190,7 +191,10 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
-        check_settings(checkpoint.settings, self.description, path)
+        found, wanted = dict(checkpoint.settings), self.description
+        if "dtype=torch.uint8" in wanted["encoder"]:  # 0.1.0 wrote down which dtype was asked for
+            found["encoder"] = re.sub(r"dtype=torch\.\w+", "dtype=torch.uint8", found["encoder"])
+        check_settings(found, wanted, path)
         restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
         self.best = checkpoint.best

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from spikemnist.data import EventDataset, ImageDataset
+from spikemnist.encoding.protocol import compacted
 from spikemnist.training.checks import parameter_dtype
 from spikemnist.training.feed import as_dataset
 from spikemnist.training.losses import cross_entropy
@@ -20,6 +21,7 @@ from spikemnist.training.schedules import get_schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spikemnist.encoding import Encoder
     from spikemnist.training.losses import Loss
     from spikemnist.training.optimizers import OptimizerFactory
     from spikemnist.training.schedules import Schedule
@@ -61,12 +63,13 @@ class Settings:
 
 
 def describe_run(
-    model: nn.Module, train: Any, validation: Any, encoder: object, settings: Settings
+    model: nn.Module, train: Any, validation: Any, encoder: Encoder, settings: Settings
 ) -> dict[str, Any]:
     """Return what a run was asked to do as numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data are told apart by their
-    content, as far as they are tensors.
+    content, as far as they are tensors. The dtype of spikes that are zeros and ones changes
+    nothing.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ def describe_run(
         **_describe_model(model),
         "train": _describe_data(train),
         "validation": _describe_data(validation),
-        "encoder": _describe(encoder),
+        "encoder": _describe(compacted(encoder)),
         **{
             field.name: _describe(getattr(settings, field.name))
             for field in dataclasses.fields(settings)
