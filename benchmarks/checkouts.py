@@ -1,0 +1,189 @@
+"""Compare the speed of two checkouts: each in a process of its own, a few calls at a time in turn.
+
+``python -m benchmarks.checkouts OLD NEW``, on a machine that does nothing else. A shared machine
+changes its speed from second to second, so that two runs one after the other say little about a
+few percent. Here both processes stay, and blocks of calls go back and forth between them: a ratio
+is the median over pairs of neighbouring blocks, and of several pairs of processes, since where a
+process finds its memory makes a difference of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BLOCK = 0.06
+"""Seconds of a block of calls."""
+
+ROWS = (
+    "rate 784-1000-10",
+    "latency 784-1000-10",
+    "rate 784-128-10",
+    "rate conv",
+    "spike count, rate 784-1000-10",
+    "learned beta, latency 784-1000-10",
+    "batch 1, latency 784-1000-10",
+)
+"""Batch 128 and 25 timesteps; the convolutional network has 64 and 8."""
+
+
+class Process:
+    """A process that imports spikemnist from a checkout and times what it is asked for."""
+
+    def __init__(self, checkout: Path, cache: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+        environment["NUMBA_CACHE_DIR"] = str(cache)
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", __file__, "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=cache,
+            text=True,
+        )
+
+    def ask(self, *question: Any) -> Any:
+        """Send a question and return the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(question), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the process of {question} ended with {self._process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+def compare(
+    old: Path, new: Path, *, rows: list[str], pairs: int, processes: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Return for each row and stage the milliseconds of a call, old and new, in each pair."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with TemporaryDirectory() as folder:
+        caches = [Path(folder, name) for name in ("old", "new")]
+        for cache in caches:
+            cache.mkdir()
+        for _ in range(processes):
+            both = [Process(*pair) for pair in zip((old, new), caches, strict=True)]
+            for row in rows:
+                for stage in ("training step", "inference"):
+                    calls = int(min(process.ask(row, stage, 0) for process in both))
+                    for turn in range(pairs):
+                        order = both if turn % 2 == 0 else both[::-1]
+                        times = [process.ask(row, stage, calls) for process in order]
+                        left, right = times if turn % 2 == 0 else times[::-1]
+                        found.setdefault(f"{row}, {stage}", []).append((left, right))
+            for process in both:
+                process.close()
+    return found
+
+
+def table(found: dict[str, list[tuple[float, float]]]) -> str:
+    """Return Markdown with the medians, and the median and the quartiles of the ratios."""
+    lines = ["| row | old, ms | new, ms | new / old | quartiles |", "|---|---|---|---|---|"]
+    for row, pairs in found.items():
+        old, new = (median(side) for side in zip(*pairs, strict=True))
+        ratios = sorted(b / a for a, b in pairs)
+        low, high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
+        middle = median(ratios)
+        lines.append(f"| {row} | {old:.3f} | {new:.3f} | {middle:.3f} | {low:.3f}-{high:.3f} |")
+    return "\n".join(lines)
+
+
+def serve() -> None:
+    """Answer questions: the milliseconds of a call, or how many calls fill a block."""
+    stages = dict[str, dict[str, "Callable[[], None]"]]()
+    for line in sys.stdin:
+        row, stage, calls = json.loads(line)
+        if row not in stages:
+            stages = {row: _stages(row)}
+        run = stages[row][stage]
+        if not calls:
+            for _ in range(5):
+                run()
+            started = time.perf_counter()
+            run()
+            print(max(1, int(BLOCK / (time.perf_counter() - started))), flush=True)
+            continue
+        times = []
+        for _ in range(calls):
+            started = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - started)
+        print(1e3 * median(times), flush=True)
+
+
+def _stages(row: str) -> dict[str, Callable[[], None]]:
+    import torch
+
+    from spikemnist.data import load_digits
+    from spikemnist.encoding import LatencyEncoder, RateEncoder
+    from spikemnist.models import LeakyConvNet, LeakyMLP
+
+    torch.manual_seed(0)
+    train, _ = load_digits()
+    batch = 1 if "batch 1" in row else 64 if "conv" in row else 128
+    images, labels = train.images[:batch].float() / 255, train.labels[:batch]
+    steps = 8 if "conv" in row else 25
+    encoder = LatencyEncoder(num_steps=steps) if "latency" in row else RateEncoder(num_steps=steps)
+    options = {
+        "hidden": 128 if "784-128-10" in row else 1000,
+        "learn_beta": "learned beta" in row,
+        "readout": "spike_count" if "spike count" in row else "mean_membrane",
+    }
+    model: Any = LeakyConvNet() if "conv" in row else LeakyMLP(**options)  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(model.parameters())
+    generator = torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        model.train()
+        optimizer.zero_grad()
+        scores = model(encoder(images, generator=generator)).scores
+        torch.autograd.backward(torch.nn.functional.cross_entropy(scores, labels))
+        optimizer.step()
+
+    def infer() -> None:
+        model.eval()
+        with torch.inference_mode():
+            model(encoder(images, generator=generator))
+
+    return {"training step": step, "inference": infer}
+
+
+def main() -> None:
+    """Compare two checkouts and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.checkouts", description=__doc__)
+    add = parser.add_argument
+    add("old", type=Path, nargs="?", help="folder of a checkout")
+    add("new", type=Path, nargs="?", help="folder of another one")
+    add("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help="some of the rows")
+    add("--pairs", type=int, default=16, help="pairs of blocks of a row and a pair of processes")
+    add("--processes", type=int, default=4, help="pairs of processes")
+    add("--serve", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+    elif given.old is None or given.new is None:
+        parser.error("expected the folders of two checkouts")
+    else:
+        sides = given.old.resolve(), given.new.resolve()
+        found = compare(*sides, rows=given.rows, pairs=given.pairs, processes=given.processes)
+        print(table(found))
+
+
+if __name__ == "__main__":
+    main()
