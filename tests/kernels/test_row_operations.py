@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spikemnist import ops
-from spikemnist.engine.slopes import back_through_time, slope_of, through_spikes
+from spikemnist.engine.slopes import slope_of, through_spikes
 from spikemnist.kernels import bits, blocks, vector
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise, exp, where
@@ -285,48 +285,3 @@ def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype
     np.testing.assert_allclose(
         row, expected, rtol=roundings * np.finfo(dtype).eps, atol=float(smallest)
     )
-
-
-@kernel
-def _back(queue, units, kind, delta, places, carried, total, membrane, profile, rows, numbers):
-    if next_unit(queue) < units:
-        amplitude, beta, threshold = at(rows, 0), at(rows, 1), at(rows, 2)
-        first, second = numbers
-        back_through_time(
-            kind,
-            len(membrane),
-            delta,
-            places,
-            carried,
-            total,
-            membrane,
-            profile,
-            amplitude,
-            beta,
-            threshold,
-            first,
-            second,
-        )
-
-
-@pytest.mark.parametrize("surrogate", list(ops.SURROGATES))
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_back_through_time_is_one_step_after_the_other(surrogate: str, dtype: type) -> None:
-    """Places leave rows between them alone; the roundings are those of single operations."""
-    random = np.random.default_rng(0)
-    kind, *numbers = slope_of(ops.get_surrogate(surrogate))
-    membrane, rows = (random.normal(size=(count, WIDTH)).astype(dtype) for count in (9, 3))
-    profile, places = random.normal(size=9).astype(dtype), 2 * np.arange(9) + 1
-    carried, total = (random.normal(size=WIDTH).astype(dtype) for _ in range(2))
-    delta = np.full((19, WIDTH), 7, dtype)
-    expected, back, summed = delta.copy(), carried.copy(), total.copy()
-    for t in reversed(range(9)):
-        through = rows[0] * profile[t]
-        parallel(_slope, 1, through, membrane[t], rows[2], kind, *map(dtype, numbers))
-        expected[places[t]] = back + through
-        back, summed = rows[1] * expected[places[t]], summed + expected[places[t]]
-    given = (delta, places, carried, total, membrane, profile, rows, tuple(map(dtype, numbers)))
-    parallel(_back, 1, kind, *given)
-    assert np.array_equal(delta, expected)
-    assert np.array_equal(carried, back)
-    assert np.array_equal(total, summed)

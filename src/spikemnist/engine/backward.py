@@ -21,7 +21,7 @@ import numpy as np
 
 from spikemnist.engine.forward import Drive, Neurons, load_initial, scan
 from spikemnist.engine.membranes import SUBTRACT, ZERO
-from spikemnist.engine.slopes import back_through_time, through_spikes
+from spikemnist.engine.slopes import through_spikes
 from spikemnist.engine.weight_gradient import (
     add_by_neuron,
     add_by_timestep,
@@ -259,11 +259,6 @@ def _adjoint(
         add_part(amplitude, incoming.above[0, b], m)
     if len(incoming.final):
         add_part(carried, incoming.final[b], m)
-    if separable and reset != ZERO and not (kept or from_loss or on_membrane or parameters):
-        neuron = beta, threshold, first, second
-        rows = delta, places, carried, total, membrane
-        back_through_time(kind, steps, *rows, profile, amplitude, *neuron)
-        return
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start
         among = 1 if separable else t % TOGETHER

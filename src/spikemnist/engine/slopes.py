@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spikemnist.kernels.elementwise import exp, reverse_scan, switch, where
+from spikemnist.kernels.elementwise import exp, switch, where
 from spikemnist.ops.surrogate import (
     SURROGATES,
     ATan,
@@ -104,32 +104,6 @@ _CODES = {kind: code for code, kind in enumerate(_FORMULAS)}
 """The place of a formula, by which kernels choose it."""
 
 
-def _step_back(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what a layer's adjoint does in a timestep, where a factor is all that differs."""
-
-    def step(
-        carried: Any,
-        total: Any,
-        membrane: Any,
-        factor: Any,
-        amplitude: Any,
-        beta: Any,
-        threshold: Any,
-        first: Any,
-        second: Any,
-    ) -> Any:
-        through = formula(amplitude * factor, membrane, threshold, first, second)
-        delta = carried + through
-        return delta, beta * delta, total + delta
-
-    return step
-
-
 through_spikes = switch(tuple(_FORMULAS.values()))
 """``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
 gradients of the spikes by the surrogate derivative."""
-
-back_through_time = reverse_scan([_step_back(formula) for formula in _FORMULAS.values()])
-"""``back_through_time(kind, steps, delta, places, carried, total, membrane, profile, amplitude,
-beta, threshold, first, second)`` writes all of a layer's adjoint to ``delta[places]``, where what
-comes to its spikes is ``profile[t] * amplitude`` and there is nothing else."""

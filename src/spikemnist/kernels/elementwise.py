@@ -14,8 +14,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import INDEX, Rows, call
+from spikemnist.kernels.intrinsics import lowered
+from spikemnist.kernels.registers import Rows, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,25 +109,6 @@ def switch(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
     return operation
 
 
-def reverse_scan(formulas: Sequence[Callable[..., Any]]) -> Callable[..., None]:
-    """Return an operation that goes back in time with two rows that stay in registers.
-
-    It is ``operation(which, steps, out, places, carried, total, rows, factors, *constants)``. With
-    one of several formulas, and from the last timestep to the first, it sets the row
-    ``out[places[t]]`` and the rows ``carried`` and ``total`` to
-    ``formula(carried, total, rows[t], factors[t], *constants)``.
-    """
-
-    def operation(which: int, steps: int, *arguments: Any) -> None:
-        out, places, carried, total, rows, factors, *constants = arguments
-        for t in reversed(range(steps)):
-            result = formulas[which](carried, total, rows[t], factors[t], *constants)
-            out[places[t]], carried[:], total[:] = result
-
-    lowered(operation)(partial(_scan_back, formulas))
-    return operation
-
-
 def _interpret(formula: Callable[..., Any], arguments: Sequence[Any]) -> None:
     inputs = formula.__code__.co_argcount
     outputs = arguments[:-inputs]
@@ -145,29 +126,6 @@ def _write_row(
     found = results(formulas, which, builder, loaded)
     for kind, value, result in zip(kinds, values, found, strict=False):
         rows.store(result, rows.address(kind, value))
-
-
-def _scan_back(formulas: Any, context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    which, steps = values[:2]
-    rows = Rows(context, builder, kinds[2].dtype)
-    places, factors = (numbers_of(context, builder, kinds[i], values[i]) for i in (3, 7))
-    out, carried, total, table = (rows.address(kinds[i], values[i]) for i in (2, 4, 5, 6))
-    constants = [load(rows, *one) for one in zip(kinds[8:], values[8:], strict=True)]
-    last = builder.sub(steps, ir.Constant(INDEX, 1))
-
-    def body(index: Any, states: list[Any]) -> list[Any]:
-        t = builder.sub(last, index)
-        place, factor = places.load(t), factors.load(t)
-        now = rows.load(rows.of_table(table, t)), [rows.splat(factor)] * rows.count
-        given = [states[: rows.count], states[rows.count :], *now, *constants]
-        result, *after = results(formulas, which, builder, given)
-        rows.store(result, rows.of_table(out, place))
-        return [*after[0], *after[1]]
-
-    states = [*rows.load(carried), *rows.load(total)]
-    states = rows.loop(ir.Constant(INDEX, 0), steps, 1, states, body)
-    rows.store(states[: rows.count], carried)
-    rows.store(states[rows.count :], total)
 
 
 def load(rows: Rows, kind: Any, value: Any) -> list[Any]:
