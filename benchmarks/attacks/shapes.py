@@ -172,18 +172,16 @@ def changed_afterwards() -> Found:
     return None
 
 
-def run_pixels() -> Found:
-    """Run neurons with pixels on a current that does not fit."""
-    steps, batch, channels = (choose([1, 2, 3, 5]) for _ in range(3))
-    height, width, size = (choose([1, 2, 3, 4, 7]) for _ in range(3))
-    count = channels * (height // size) * (width // size)
-    current = torch.randn(steps, batch, channels, height, width).requires_grad_()
-    neurons = replace(layer(max(count, 1), None, batch), bias=None, dropout=0.0, pool=size)
+def run_current() -> Found:
+    """Run neurons without weights on a current that does not fit."""
+    steps, batch, count = (choose([1, 2, 3, 5]) for _ in range(3))
+    current = torch.randn(steps, batch, count).requires_grad_()
+    neurons = replace(layer(count, None, batch), bias=None, dropout=0.0)
     if random.random() < 0.5:
         current = misfit(current)
     else:
         neurons = mangled(neurons)
-    (output,) = engine.run([neurons], current, num_steps=steps)
+    (output,) = engine.run([neurons], current)
     backward(output.spikes, output.membrane)
     return None
 
@@ -296,7 +294,7 @@ Found = tuple[Tensor, Callable[[], Tensor]] | None
 """What was computed, and how plain torch computes it; None where there is nothing to compare."""
 
 FUNCTIONS: tuple[Callable[[], Found], ...] = (
-    *(run_dense, run_linear, run_leaky, run_pixels, convolve, changed_afterwards),
+    *(run_dense, run_linear, run_leaky, run_current, convolve, changed_afterwards),
 )
 NETWORKS: tuple[Callable[[], Any], ...] = (mlp, convolutional, accelerated)
 

@@ -44,7 +44,6 @@ SUBSET = (
     f"{ENGINE}test_convolution.py::test_it_is_torchs_convolution",
     f"{ENGINE}test_separable.py::test_the_same_gradient_written_out",
     f"{ENGINE}test_separable.py::test_behind_dropout",
-    f"{ENGINE}test_pooled.py::test_the_kernel_is_pooling_and_leaky_neurons",
     "plasticity/test_competition.py::test_the_layer_does_what_its_equations_say",
     "plasticity/test_conv_stdp.py::test_features_do_what_their_description_says",
     "encoding/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",

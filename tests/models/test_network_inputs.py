@@ -110,6 +110,6 @@ def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None
         engine.run([layer(**options)], torch.ones(3, 2, 4))
 
 
-def test_what_is_recorded_is_one_of_two_words() -> None:
-    with pytest.raises(ValueError, match="record must be 'output' or 'all'; got 'x'"):
+def test_what_is_recorded_is_one_of_three_words() -> None:
+    with pytest.raises(ValueError, match="record must be 'spikes', 'output' or 'all'; got 'x'"):
         engine.run([layer()], torch.ones(3, 2, 4), record="x")

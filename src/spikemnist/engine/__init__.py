@@ -5,7 +5,7 @@ the convolution before neurons with pixels. Behind them, in the order in which d
 validates shapes, dtypes and devices; `layer_input` is what a layer receives; `layer` and
 `gradients` give the kernels of one layer what they need, `network` those of all; `forward`,
 `backward` with `weight_gradient`, and `separable` are the kernels, built of `membranes` and
-`slopes`; `pooled` with `windows` pools a current and runs the neurons behind it.
+`slopes`.
 """
 
 from spikemnist.engine.convolution import convolve

@@ -14,7 +14,6 @@ import torch
 from spikemnist._tensors import check_tensor
 from spikemnist.engine.slopes import slope_of
 from spikemnist.ops.dynamics import check_reset
-from spikemnist.ops.layer import LARGEST_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,28 +83,6 @@ def check_stack(batch: int, features: int, layers: Sequence[LayerParams]) -> Non
         _check("beta", layer.beta, dtype, *one_or_each, like="beta")
         _check("threshold", layer.threshold, dtype, *one_or_each, like="beta")
         _check("initial", layer.initial, dtype, (batch, features), like="beta")
-
-
-def check_pooled(current: Tensor, layer: LayerParams, num_steps: int) -> int:
-    """Return the side of the windows of a layer with pixels; raise unless it fits its current."""
-    check_tensor(current, "current", "[T, B, C, H, W]")
-    size = layer.pool or 0
-    if current.dim() != 5 or len(current) not in (1, num_steps) or num_steps < 1:
-        raise ValueError(
-            f"current must be [T, B, C, H, W] with {num_steps} timesteps, or one for all of them; "
-            f"got {tuple(current.shape)}"
-        )
-    if not 1 <= size <= LARGEST_WINDOW or layer.weight is not None:
-        raise ValueError(
-            f"pool must lie in 1..{LARGEST_WINDOW}, and the layer have no weights; got {layer.pool}"
-        )
-    _, batch, channels, height, width = current.shape
-    count = channels * (height // size) * (width // size)
-    check_stack(batch, count, [layer])
-    check_reset(layer.reset_mechanism)
-    slope_of(layer.spike_grad)
-    _check("current", current, layer.beta.dtype, like="beta")
-    return size
 
 
 def check_convolution(

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.engine import gradients, layer, pooled
+from spikemnist.engine import gradients, layer
 from spikemnist.engine.bounds import check_layers, check_unchanged, forms_of
 from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
 from spikemnist.engine.layer_input import dense_input, dropped_input, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
-from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
+from spikemnist.ops.layer import LayerOutput, LayerParams
 from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def run(
     layers: Sequence[LayerParams],
     spikes: Tensor,
     *,
-    num_steps: int | None = None,
     record: str = "output",
     final: bool = False,
 ) -> list[LayerOutput]:
@@ -52,16 +51,12 @@ def run(
     Parameters
     ----------
     layers : sequence of LayerParams
-        At least one; surrogates must be named ones, the dtype float32 or float64. A layer with
-        pixels (``pool``) is alone.
+        At least one; surrogates must be named ones, the dtype float32 or float64.
     spikes : torch.Tensor
-        ``[T, B, F]``, any dtype, on the CPU; for a layer with pixels its current,
-        ``[T, B, C, H, W]``, or ``[1, B, C, H, W]`` when it is the same at every timestep.
-    num_steps : int, default None
-        ``T``, for a current that is the same at every timestep.
+        ``[T, B, F]``, any dtype, on the CPU; the current of a first layer without weights.
     record : str, default "output"
-        ``"output"`` keeps spikes and membranes of the last layer, ``"all"`` those of every one;
-        ``"spikes"`` needs no membranes of a layer with pixels.
+        ``"output"`` keeps spikes and membranes of the last layer, ``"spikes"`` its spikes alone,
+        ``"all"`` spikes and membranes of every layer.
     final : bool, default False
         Whether the membranes after the last timestep are returned.
 
@@ -85,20 +80,18 @@ def run(
     has no effect while its input is silent, where a matrix product would make NaN of it.
     """
     if record not in ("spikes", "output", "all"):
-        raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
-    if layers and layers[0].pool is not None:
-        (only,) = layers
-        wanted = final or record != "spikes"
-        steps = len(spikes) if num_steps is None else num_steps
-        fired, membrane = pooled.run(only, spikes, steps, membranes=wanted)
-        last = membrane[-1] if final and membrane is not None else None
-        shape = tuple(fired.shape[2:])
-        return [LayerOutput(fired, membrane, count_spikes(fired), last, shape)]
+        raise ValueError(f"record must be 'spikes', 'output' or 'all'; got {record!r}")
     check_layers(spikes, layers)
     tensors = [tensor for each in layers for tensor in each.tensors]
     learns = any(x is not None and x.requires_grad for x in (spikes, *tensors))
-    recorded = [record == "all"] * (len(layers) - 1) + [True]
-    setting = Setting(layers, _masks(spikes, layers), recorded, final)
+    ends, everything = [False] * (len(layers) - 1) + [True], record == "all"
+    setting = Setting(
+        layers=layers,
+        masks=_masks(spikes, layers),
+        spikes=[everything or end for end in ends],
+        membranes=[everything or (end and record == "output") for end in ends],
+        final=final,
+    )
     if learns and torch.is_grad_enabled():
         *flat, counts = _Network.apply(setting, spikes, *tensors)  # type: ignore[no-untyped-call]
     else:
@@ -113,11 +106,15 @@ def run(
 
 
 class Setting(NamedTuple):
-    """The arguments of a call that need no gradient; a mask is 1 where dropout keeps a spike."""
+    """The arguments of a call that need no gradient.
+
+    A mask is 1 where dropout keeps a spike; ``spikes`` and ``membranes`` of which layers come out.
+    """
 
     layers: Sequence[LayerParams]
     masks: Sequence[Tensor | None]
-    record: Sequence[bool]
+    spikes: Sequence[bool]
+    membranes: Sequence[bool]
     final: bool
 
 
@@ -142,24 +139,27 @@ class _Network(torch.autograd.Function):
     def forward(
         ctx: Any, setting: Setting, spikes: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        layers, masks, record, final = setting
+        layers, masks = setting.layers, setting.masks
         dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
         # A current is not made of spikes: there is nothing to pack.
         received = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
         saved = [spikes if received.words is None else None, *tensors]
         for index, each in enumerate(layers):
+            recorded = setting.membranes[index]
             did = layer.forward(
-                received, each, shape, keep=ctx is not None, record=record[index], final=final
+                received, each, shape, keep=ctx is not None, record=recorded, final=setting.final
             )
             size = layer.layer_size(received, each)
-            flat += [*_unpacked(did, size, dtype, record=record[index]), did.final]
+            fired = spike_lists.unpack(did.words, size, dtype) if setting.spikes[index] else None
+            membrane = did.membrane if recorded else None
+            flat += [fired, None if membrane is None else join_blocks(membrane, size), did.final]
             counts.append(did.counts)
             if ctx is not None:
                 saved += [received.words, received.kept, did.membrane]
                 # What is saved is let go after the backward pass, and what is small stays.
                 small = received._replace(words=None, kept=None, dense=None)
-                runs.append(LayerRun(small, None, did.prepared, record[index]))
+                runs.append(LayerRun(small, None, did.prepared, recorded))
             if index + 1 < len(layers):
                 received = _pass_on(did, size, masks[index + 1], layers[index + 1].dropout)
         if ctx is not None:
@@ -201,16 +201,6 @@ class _Network(torch.autograd.Function):
                     got.adjoint, each.weight, got.profile, received.kept, received.scale
                 )
         return None, _of_input(above) if needs_input else None, *found_gradients
-
-
-def _unpacked(
-    did: PackedOutput, size: int, dtype: torch.dtype, *, record: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return spikes and membranes ``[T, B, N]`` where they are recorded."""
-    if not record:
-        return None, None
-    assert did.membrane is not None
-    return spike_lists.unpack(did.words, size, dtype), join_blocks(did.membrane, size)
 
 
 def _pass_on(did: PackedOutput, size: int, mask: Tensor | None, dropout: float) -> LayerInput:

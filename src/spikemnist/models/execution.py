@@ -106,15 +106,14 @@ def run(
     final = state is not None
     for group in _groups(layers):
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
+        last = len(outputs) + len(group) == len(layers)
+        wanted = record if record == "all" or last else "spikes"
         if first.linear is None:
-            last = len(outputs) == len(layers) - 1
-            wanted = record if record == "all" or last else "spikes"
-            current = first.current(spikes, dtype, engine.convolve)
-            outputs.append(_run_pixels(first, current, len(spikes), membranes[0], dtype, wanted))
+            outputs.append(_run_pixels(first, spikes, membranes[0], dtype, wanted))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
-            outputs += engine.run(params, signal, record=record, final=final)
-        spikes = _there(outputs[-1].spikes) if len(outputs) < len(layers) else spikes
+            outputs += engine.run(params, signal, record=wanted, final=final)
+        spikes = spikes if last else _there(outputs[-1].spikes)
     return outputs
 
 
@@ -154,27 +153,24 @@ def _dense(
 
 
 def _run_pixels(
-    layer: SpikingLayer,
-    current: Tensor,
-    steps: int,
-    initial: Tensor | None,
-    dtype: torch.dtype,
-    record: str,
+    layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype, record: str
 ) -> LayerOutput:
-    """Run the neurons behind a convolution on the engine, its pooling included."""
+    """Run the neurons behind a convolution on the engine.
+
+    Channels come last in memory, as the convolution leaves them, and neurons are numbered so.
+    """
     from spikemnist import engine
 
-    size, shape = layer.window, tuple(current.shape[2:])
-    if len(shape) != 3:  # pixels without channels; or what is no picture, as channels of one pixel
-        current = current.unsqueeze(2) if size > 1 else current.flatten(2)[..., None, None]
-    if size > 1:
-        shape = (*shape[:-2], *(side // size for side in shape[-2:]))
+    current = layer.current(spikes, dtype, engine.convolve)
+    shape = tuple(current.shape[2:])
     layer.check_state(initial, (current.shape[1], *shape))
-    params = layer.params(shape, dtype, initial, pool=size)
-    final = initial is not None
-    (output,) = engine.run([params], current, num_steps=steps, record=record, final=final)
+    params = layer.params(shape, dtype, initial, channels_last=True)
+    signal = current.movedim(2, -1)
+    lying = signal.shape[2:]
+    signal = signal.flatten(2).expand(len(spikes), -1, -1)
+    (output,) = engine.run([params], signal, record=record, final=initial is not None)
     fired, membrane, last = (
-        None if tensor is None else tensor.reshape(*tensor.shape[:leading], *shape)
+        None if tensor is None else tensor.view(*tensor.shape[:-1], *lying).movedim(-1, leading)
         for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))
     )
     return LayerOutput(fired, membrane, output.counts, last, shape)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from spikemnist import ops
 from spikemnist.models.neuron import is_hooked
 from spikemnist.ops.dynamics import is_constant
-from spikemnist.ops.layer import LARGEST_WINDOW, LayerParams
+from spikemnist.ops.layer import LayerParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,20 +83,6 @@ class SpikingLayer:
         return last
 
     @property
-    def window(self) -> int:
-        """Side of the windows of a last maximum pooling that the engine can do; else 1.
-
-        Windows that overlap, or are padded, are left to torch.
-        """
-        last = self.modules[-1][1] if self.modules else None
-        if not isinstance(last, nn.MaxPool2d) or last.ceil_mode:
-            return 1
-        sizes = {*_pair(last.kernel_size), *_pair(last.stride)}
-        plain = _pair(last.padding) == (0, 0) and _pair(last.dilation) == (1, 1)
-        fits = len(sizes) == 1 and plain and max(sizes) <= LARGEST_WINDOW
-        return sizes.pop() if fits else 1
-
-    @property
     def dropout(self) -> float:
         """Probability with which an input is dropped now: 0 unless training."""
         active = [m.p for m in self._entrance if _is_plain_dropout(m) and m.training]
@@ -131,17 +117,14 @@ class SpikingLayer:
         """Return the current of all timesteps, folded into the batch on the way, ``[T, B, ...]``.
 
         The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
-        unless dropout makes the timesteps differ. With ``convolve``, the engine's convolution, the
-        pooling that `window` tells of is left to do as well.
+        unless dropout makes the timesteps differ. ``convolve`` is the engine's convolution.
         """
         constant = is_constant(signal) and not self.is_random
         steps = signal[:1] if constant else signal
         folded = steps.flatten(0, 1).to(dtype)
         modules = self.modules
-        if convolve is not None:
-            modules = modules if self.window == 1 else modules[:-1]
-            if folded.dim() == 4:  # as the engine's convolution and pooling are fastest
-                folded = folded.to(memory_format=torch.channels_last)
+        if convolve is not None and folded.dim() == 4:  # as the CPU is fastest with
+            folded = folded.to(memory_format=torch.channels_last)
         if self.dropout:  # of the entrance, with one mask
             folded = drop_out(folded, self.dropout)
             count = len(self._entrance)
@@ -187,28 +170,34 @@ class SpikingLayer:
         *,
         linear: nn.Linear | None = None,
         dropout: float = 0.0,
-        pool: int | None = None,
+        channels_last: bool = False,
     ) -> LayerParams:
-        """Return the parameters for neurons of a ``shape``, that of one sample."""
+        """Return the parameters for neurons of a ``shape``, that of one sample.
+
+        Neurons are numbered in the order of their axes, or of ``[H, W, C]`` for ``channels_last``.
+        """
+        if initial is not None:
+            initial = _numbered(initial, channels_last=channels_last).to(dtype)
         return LayerParams(
             weight=None if linear is None else linear.weight,
             bias=None if linear is None else linear.bias,
-            beta=self._for_neurons("beta", shape, dtype),
-            threshold=self._for_neurons("threshold", shape, dtype),
+            beta=self._for_neurons("beta", shape, dtype, channels_last),
+            threshold=self._for_neurons("threshold", shape, dtype, channels_last),
             reset_mechanism=self.reset_mechanism,
             spike_grad=ops.get_surrogate(self.leaky.spike_grad),
-            initial=None if initial is None else initial.flatten(1).to(dtype),
+            initial=initial,
             dropout=dropout,
-            pool=pool,
         )
 
-    def _for_neurons(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    def _for_neurons(
+        self, name: str, shape: Sequence[int], dtype: torch.dtype, channels_last: bool
+    ) -> Tensor:
         """Return a parameter of the neurons as a scalar, or for each of them, ``[N]``."""
         value: Tensor = getattr(self.leaky, name).to(dtype)
         if not value.dim() or value.shape == tuple(shape[-1:]) == tuple(shape):
             return value
         try:
-            return value.broadcast_to((1, *shape)).flatten()
+            return _numbered(value.broadcast_to((1, *shape)), channels_last=channels_last)[0]
         except RuntimeError:
             raise ValueError(
                 f"{name} of {self.path} must be a number or broadcast against its neurons, "
@@ -254,6 +243,11 @@ def neuron_shapes(
             for module in training:
                 module.training = True
     return shapes
+
+
+def _numbered(values: Tensor, *, channels_last: bool) -> Tensor:
+    """Return values ``[B, ...]`` of neurons as ``[B, N]``."""
+    return (values.movedim(1, -1) if channels_last else values).flatten(1)
 
 
 def drop_out(signal: Tensor, probability: float) -> Tensor:
@@ -319,7 +313,3 @@ def _is_plain(module: nn.Conv2d) -> bool:
     """Return whether the engine's convolution knows all options of a module."""
     known = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
     return known and not isinstance(module.padding, str)
-
-
-def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:
-    return (sizes, sizes) if isinstance(sizes, int) else sizes

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-LARGEST_WINDOW = 15
-"""Side of a pooling window up to which a place in it fits a byte."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerParams:
@@ -40,10 +37,6 @@ class LayerParams:
     dropout : float, default 0.0
         Probability with which an input spike is dropped, drawn anew at each timestep from torch's
         global generator, as `torch.nn.Dropout` does for an input ``[T, B, F]``.
-    pool : int, default None
-        For neurons with pixels, whose input is a current ``[T, B, C, H, W]``: the side of the
-        windows, which do not overlap, whose maxima the neurons integrate; 1 pools nothing.
-        ``N`` is then the number of all neurons of a sample.
 
     Examples
     --------
@@ -67,7 +60,6 @@ class LayerParams:
     spike_grad: Callable[[Tensor], Tensor]
     initial: Tensor | None = None
     dropout: float = 0.0
-    pool: int | None = None
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
