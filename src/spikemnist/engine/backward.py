@@ -24,7 +24,6 @@ from spikemnist.engine.membranes import SUBTRACT, ZERO
 from spikemnist.engine.slopes import through_spikes
 from spikemnist.engine.weight_gradient import (
     add_by_neuron,
-    add_by_timestep,
     single,
     tabulate,
 )
@@ -45,7 +44,7 @@ from spikemnist.kernels.vector import TOGETHER, weigh_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.engine.weight_gradient import Events
+    from spikemnist.kernels.spike_lists import ByNeuron
 
     Array = NDArray[Any]
 
@@ -161,7 +160,7 @@ def run_backward(
     slope: Slope,
     past: Past,
     incoming: Incoming,
-    events: Events,
+    events: ByNeuron,
     outgoing: Outgoing,
 ) -> None:
     """Differentiate one block for one slice of the batch in each unit of work.
@@ -174,7 +173,7 @@ def run_backward(
         (neurons, slope, past, incoming, events, outgoing)
     )
     batch, _, steps, _ = past.membrane.shape
-    slices, burst, group = outgoing.sums.shape[0], events.by_neuron.burst, events.by_neuron.group
+    slices, burst, group = outgoing.sums.shape[0], events.burst, events.group
     groups = -(-batch // group)
     membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
@@ -209,11 +208,9 @@ def run_backward(
                 own = delta[2 * (b - begin) * steps :]
                 _adjoint(neurons, slope, rows, incoming, b, m, places, own, scratch, sums)
                 _hand_out(outgoing, b, m, places, own, scratch)
-                if weighed and events.direct:
-                    add_by_timestep(events.by_timestep, b, places, own, gradient)
-            if weighed and not events.direct:
+            if weighed:
                 tabulate(delta, (end - begin) * steps, burst)
-                add_by_neuron(events.by_neuron, g, delta, gradient)
+                add_by_neuron(events, g, delta, gradient)
         if len(whole):
             store_block(outgoing.weight, m, whole)
         for row in range(len(sums)):

@@ -14,7 +14,6 @@ import torch
 from spikemnist.engine import separable
 from spikemnist.engine.backward import Incoming, Outgoing, Past, Slope, run_backward
 from spikemnist.engine.layer import (
-    DIRECT_UP_TO,
     array_of,
     clamped,
     layer_size,
@@ -24,7 +23,7 @@ from spikemnist.engine.layer import (
 )
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
-from spikemnist.engine.weight_gradient import Events, sum_slices
+from spikemnist.engine.weight_gradient import sum_slices
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import weight_blocks
 from spikemnist.kernels.registers import WIDTH
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.engine.forward import Drive
     from spikemnist.engine.layer import Prepared
     from spikemnist.engine.layer_input import LayerInput
     from spikemnist.ops.layer import LayerParams
@@ -132,7 +130,12 @@ def backward(
     number = parts.dtype.type
     neurons, drive = run.prepared
     kind, first, second = slope_of(layer.spike_grad)
-    listed = _events(received, drive, batch, blocks, slices, sparse=sparse)
+    # A slice ends where it would without a weight gradient, in no middle of a group.
+    listed = spike_lists.no_patterns(batch)
+    if sparse:
+        assert received.words is not None
+        assert received.counts is not None
+        listed = spike_lists.by_neuron(received.words, received.counts, grouped=slices == 1)
     parallel(
         run_backward,
         blocks * slices,
@@ -220,26 +223,6 @@ def _incoming(
         kept,
         weights.dtype.type(scale),
     )
-
-
-def _events(
-    received: LayerInput, drive: Drive, batch: int, blocks: int, slices: int, *, sparse: bool
-) -> Events:
-    nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    by_timestep = spike_lists.no_events()
-    by_neuron = spike_lists.ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
-    direct = blocks <= DIRECT_UP_TO
-    if sparse:
-        assert received.words is not None
-        assert received.counts is not None
-        if direct and drive.starts.shape[1] > 1:
-            by_timestep = spike_lists.ByTimestep(drive.neurons, drive.starts)
-        elif direct:
-            by_timestep = spike_lists.by_timestep(received.words, received.counts)
-        else:
-            # A slice ends where it would without a weight gradient, in no middle of a group.
-            by_neuron = spike_lists.by_neuron(received.words, received.counts, grouped=slices == 1)
-    return Events(by_timestep, by_neuron, direct)
 
 
 def _dense_weight(received: LayerInput, adjoint: Tensor | None) -> Tensor:

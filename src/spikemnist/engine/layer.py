@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-DIRECT_UP_TO = 2
-"""Blocks up to which the weight gradient takes events by timestep: see `Events`."""
-
 
 class Prepared(NamedTuple):
     """A layer's neurons and what drives them, as kernels take them."""
@@ -90,9 +87,8 @@ def forward(
     work = batch * steps * blocks * 10 + len(drive.neurons) * blocks + drive.weights.size // 4
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     if not again:
-        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype))
-        if blocks > DIRECT_UP_TO:
-            drive = drive._replace(**spike_lists.no_events()._asdict())
+        unused = spike_lists.no_events()._asdict()
+        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype), **unused)
     return PackedOutput(
         _by_sample(of_blocks), counts.sum(0), membrane, last, Prepared(neurons, drive)
     )

@@ -12,7 +12,7 @@ Shapes: ``T`` timesteps, ``F`` input features, ``M`` blocks, ``S`` slices of the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from spikemnist.kernels.blocks import store_block
 from spikemnist.kernels.compiler import inlined, kernel, routine
@@ -20,26 +20,14 @@ from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import at
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 from spikemnist.kernels.spike_lists import BURST
-from spikemnist.kernels.vector import add_rows, scatter_row
+from spikemnist.kernels.vector import add_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.kernels.spike_lists import ByNeuron, ByTimestep
+    from spikemnist.kernels.spike_lists import ByNeuron
 
     Array = NDArray[Any]
-
-
-class Events(NamedTuple):
-    """The input's events, in the order in which their rows are added to the weight gradient.
-
-    ``direct`` takes them by timestep, which few blocks are better off with than with making the
-    other list first.
-    """
-
-    by_timestep: ByTimestep
-    by_neuron: ByNeuron
-    direct: bool
 
 
 @inlined
@@ -60,16 +48,6 @@ def tabulate(delta: Array, steps: int, burst: int) -> None:
             if lowest != pattern:
                 fewer, one = at(delta, base + pattern - lowest), at(delta, base + lowest)
                 add(at(delta, base + pattern), fewer, one)
-
-
-@inlined
-def add_by_timestep(
-    events: ByTimestep, b: int, places: Array, delta: Array, gradient: Array
-) -> None:
-    """Add the rows of sample b to ``gradient`` ``[F, WIDTH]``, timestep by timestep."""
-    for t in range(events.starts.shape[1] - 1):
-        start, stop = events.starts[b, t], events.starts[b, t + 1]
-        scatter_row(gradient, at(delta, places[t]), events.neurons, start, stop)
 
 
 @inlined

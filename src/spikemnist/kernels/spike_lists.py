@@ -244,6 +244,12 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
     return listed
 
 
+def no_patterns(batch: int) -> ByNeuron:
+    """Return a list of nothing, each of the samples a group."""
+    nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
+    return ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
+
+
 def _active(words: Array, rows: int) -> Array:
     """Return how many neurons fired at all in each group of that many rows."""
     active = np.empty(-(-len(words) // rows), np.int64)
