@@ -135,10 +135,10 @@ def measure_energy(
 class _Tally:
     """Counts over the batches."""
 
-    def __init__(self, stages: Sequence[SpikingLayer]) -> None:
-        self.stages = stages
+    def __init__(self, layers: Sequence[SpikingLayer]) -> None:
+        self.layers = layers
         self.known: dict[tuple[nn.Module, torch.Size], Fans] = {}
-        self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in stages]
+        self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
         self.per_sample: dict[str, list[Tensor]] = {
             name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
         }
@@ -146,7 +146,7 @@ class _Tally:
 
     def add(self, record: Record, labels: Tensor) -> None:
         self.sizes = record.sizes
-        counts = count(self.stages, record, self.known)
+        counts = count(self.layers, record, self.known)
         for sums, counted in zip(self.sums, counts, strict=True):
             for name, values in counted._asdict().items():
                 sums[name] += float(values.sum())
@@ -165,12 +165,12 @@ class _Tally:
                 name,
                 neurons,
                 neurons * steps,
-                weights=count_weights(stage),
-                zero_weights=count_weights(stage, zeros=True),
+                weights=count_weights(layer),
+                zero_weights=count_weights(layer, zeros=True),
                 **{kind: total / samples for kind, total in sums.items()},
             )
-            for (name, neurons), sums, stage in zip(
-                self.sizes.items(), self.sums, self.stages, strict=True
+            for (name, neurons), sums, layer in zip(
+                self.sizes.items(), self.sums, self.layers, strict=True
             )
         ]
         return {"layers": tuple(layers), "samples": samples, "num_steps": steps, **kept}

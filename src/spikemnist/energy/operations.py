@@ -52,7 +52,7 @@ class Fans(NamedTuple):
 
 
 def count(
-    stages: Sequence[SpikingLayer],
+    layers: Sequence[SpikingLayer],
     record: Record,
     known: dict[tuple[nn.Module, torch.Size], Fans] | None = None,
 ) -> list[Counts]:
@@ -60,7 +60,7 @@ def count(
 
     Parameters
     ----------
-    stages
+    layers
         The layers of the model, which is in evaluation mode.
     record
         Of a batch, made with ``record="all"``.
@@ -70,26 +70,26 @@ def count(
     known = {} if known is None else known
     assert record.input is not None
     found, signal = [], record.input
-    for stage, layer in zip(stages, record.layers, strict=True):
-        macs, acs, dense, seen = _synapses(stage, signal.to(layer.membrane.dtype), known)
-        changed = (layer.membrane.diff(dim=0) != 0).flatten(2).sum(2)
-        first = changed.new_full((1, changed.shape[1]), layer.membrane[0, 0].numel())
-        spikes = torch.count_nonzero(layer.spikes.flatten(2), 2)
+    for layer, did in zip(layers, record.layers, strict=True):
+        macs, acs, dense, seen = _synapses(layer, signal.to(did.membrane.dtype), known)
+        changed = (did.membrane.diff(dim=0) != 0).flatten(2).sum(2)
+        first = changed.new_full((1, changed.shape[1]), did.membrane[0, 0].numel())
+        spikes = torch.count_nonzero(did.spikes.flatten(2), 2)
         found.append(
             Counts(macs, acs, dense, _cpu(torch.cat((first, changed))), _cpu(spikes), seen)
         )
-        signal = layer.spikes
+        signal = did.spikes
     return found
 
 
 def _synapses(
-    stage: SpikingLayer, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
+    layer: SpikingLayer, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
     steps, batch = signal.shape[:2]
     macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
     seen = torch.zeros(batch, dtype=torch.float64)
-    modules = [module for _, module in stage.modules]
+    modules = [module for _, module in layer.modules]
     last = max((i for i, module in enumerate(modules) if is_weighted(module)), default=-1)
     signal = signal.flatten(0, 1)
     for i, module in enumerate(modules[: last + 1]):
@@ -110,9 +110,9 @@ def _synapses(
     return macs, acs, dense, seen
 
 
-def count_weights(stage: SpikingLayer, *, zeros: bool = False) -> int:
+def count_weights(layer: SpikingLayer, *, zeros: bool = False) -> int:
     """Return how many weights a layer has, or how many of them are zero."""
-    weights: list[Tensor] = [m.weight for _, m in stage.modules if is_weighted(m)]  # type: ignore
+    weights: list[Tensor] = [m.weight for _, m in layer.modules if is_weighted(m)]  # type: ignore
     return sum(int((weight == 0).sum()) if zeros else weight.numel() for weight in weights)
 
 
