@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from spikemnist import _tensor_files
+from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.encoding import splitmix
 from spikemnist.plasticity import files, training_loop
@@ -240,7 +241,7 @@ class STDPClassifier(Estimator):
         check_parameters(self)
         pixels = check_images(images)
         classes, encoded = check_labels(labels, len(pixels))
-        file = files.new_or_resumed(checkpoint, resume=resume)
+        file = new_or_resumed(checkpoint, resume=resume)
         total = self.passes * len(pixels)
         layer = self._new_layer(pixels.shape[1], pace(self.get_params(), total))
         estimates = Progress(len(classes), self.n_neurons, self.voting, total)

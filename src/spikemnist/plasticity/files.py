@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from spikemnist._tensor_files import Format, check_tensors
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -101,20 +101,6 @@ def classes_of(stored: object) -> Array:
     if not np.array_equal(np.unique(found), found):
         raise ValueError("classes must be sorted, each of them once")
     return found
-
-
-def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
-    """Return the file of a checkpoint, which must not be there unless it is resumed."""
-    if path is None:
-        if resume:
-            raise ValueError("resume=True needs the checkpoint= file to resume from")
-        return None
-    file = Path(path)
-    if file.exists() and not resume:
-        raise FileExistsError(
-            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
-        )
-    return file
 
 
 def fingerprint(images: Tensor, labels: Array) -> list[int]:

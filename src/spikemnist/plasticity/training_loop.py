@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from spikemnist import _tensor_files
+from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
-from spikemnist._settings import check_settings
 from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import Responses, class_scores
 from spikemnist.plasticity.files import BEFORE, NOW

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.checks import as_encoder, compact_for, parameter_dtype
@@ -18,6 +18,7 @@ from spikemnist.training.settings import Settings, describe_run
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     import torch
     from torch import nn
@@ -160,7 +161,7 @@ def fit(
     )
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
-    file = _checkpoint_file(checkpoint, resume=resume)
+    file = new_or_resumed(checkpoint, resume=resume)
     target = select_device(device, dtype=parameter_dtype(model))
     kept, held_out = _hold_out(train, validation, seed)
     description = describe_run(model, train, validation, encoder, settings) if file else {}
@@ -227,16 +228,3 @@ def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[
             "iterable cannot be split, so pass the validation data themselves"
         )
     return dataset.split(validation, seed)
-
-
-def _checkpoint_file(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
-    if checkpoint is None:
-        if resume:
-            raise ValueError("resume=True needs the checkpoint= file to resume from")
-        return None
-    file = Path(checkpoint)
-    if file.exists() and not resume:
-        raise FileExistsError(
-            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
-        )
-    return file

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
-from spikemnist._settings import check_settings
 from spikemnist.training.checkpoint import Checkpoint, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History

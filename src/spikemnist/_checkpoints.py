@@ -1,12 +1,27 @@
-"""Compare the settings of a run with those that its checkpoint was written with."""
+"""What all that can be resumed asks of a checkpoint: a new file, or one of the same run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
-    from pathlib import Path
+
+
+def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
+    """Return the file of a checkpoint, which must not be there unless it is resumed."""
+    if path is None:
+        if resume:
+            raise ValueError("resume=True needs the checkpoint= file to resume from")
+        return None
+    file = Path(path)
+    if file.exists() and not resume:
+        raise FileExistsError(
+            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
+        )
+    return file
 
 
 def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
