@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED = 5
-INTERRUPTS = 20
+INTERRUPTS = 10
 """For each kind of training: a thousand take minutes."""
 
 FOREVER = 10**6

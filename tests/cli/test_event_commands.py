@@ -27,6 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
 def test_train_evaluate_and_plot(root: Path, tmp_path: Path) -> None:
     words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16, "--stabilize")
     trained = spikemnist("train", *words, "--drop-events", 0.1, "--out", "run", cwd=tmp_path)
@@ -101,6 +102,7 @@ def test_no_data_and_an_index_too_far(
     assert "--index must lie in 0..19; got 20" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
 def test_a_recording_without_events_can_be_looked_at(tmp_path: Path) -> None:
     files = digits(20)
     files["0/00001.bin"] = to_bytes(np.empty(0, EVENT))
