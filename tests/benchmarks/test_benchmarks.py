@@ -271,6 +271,7 @@ def test_each_candidate_looks_different() -> None:
 
 def test_a_memory_figure_covers_what_the_step_must_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "names", lambda: ["snnTorch", "Spyx"])
+    monkeypatch.setattr(memory, "trained_weights", lambda given: first_weights(given.sizes))
     measured = memory.measure(Workload(hidden=16, num_steps=25, batch=256))
     assert (measured["hidden"], measured["batch"]) == (16, 256)
     found = measured["candidates"]["snnTorch"]
