@@ -108,7 +108,7 @@ def test_neurons_that_share_the_work_are_not_named(spikes: list[int]) -> None:
 def test_the_value_in_the_warning_mends_what_it_warns_of() -> None:
     """And few images make a curve. That the default steps learn them is an example of the class."""
     train, test = load_digits()
-    images, labels = train.images, train.labels
+    images, labels = train.images[:3000], train.labels[:3000]
     slow = STDPClassifier(n_neurons=100, theta_plus=0.0125, learning_rate=0.005)
     with pytest.warns(UserWarning, match="try theta_plus=") as caught:
         slow.fit(images, labels, progress=False)
