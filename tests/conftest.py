@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 ROOT = str(Path(__file__).resolve().parent.parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
 
+# Workers of pytest-xdist share the processors; threads that wait for another worker's would spin.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    torch.set_num_threads(max(1, torch.get_num_threads() // WORKERS))
+    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
+
 # The same examples each time, so that a red suite is red for everyone. To look for new ones:
 # pytest --hypothesis-profile=search
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)

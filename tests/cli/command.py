@@ -1,22 +1,19 @@
-"""Run the command line as people do: in a process of its own."""
+"""Run the command line as people do: in this process, or in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from conftest import hide_gpus
+from spikemnist.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-# No GPU, which `environment` cannot hide on a Mac.
-ON_A_MAC = (
-    "import runpy, torch; torch.backends.mps.is_available = lambda: False; "
-    "runpy.run_module('spikemnist', run_name='__main__', alter_sys=True)"
-)
-COMMAND = ["-c", ON_A_MAC] if sys.platform == "darwin" else ["-m", "spikemnist"]
 
 
 def environment() -> dict[str, str]:
@@ -25,19 +22,25 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONUTF8": "1", "COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def spikemnist(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run ``spikemnist`` with ``words`` and check its exit code."""
-    result = subprocess.run(
-        [sys.executable, *COMMAND, *map(str, words)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-        check=False,
-    )
-    assert result.returncode == code, result.stdout + result.stderr
+class Said(NamedTuple):
+    stdout: str
+    stderr: str
+
+
+def spikemnist(*words: object, cwd: Path, code: int = 0) -> Said:
+    """Run ``spikemnist`` with ``words`` in this process and check its exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        hide_gpus(patch)
+        patch.chdir(cwd)
+        patch.delenv("SPIKEMNIST_DATA", raising=False)
+        patch.setenv("COLUMNS", "80")
+        returned = main([*map(str, words)])
+    assert returned == code, out.getvalue() + err.getvalue()
     # Whether a kernel is in the cache yet is not what these tests are about.
-    lines = result.stderr.splitlines(keepends=True)
-    result.stderr = "".join(line for line in lines if "compiling kernels" not in line)
-    return result
+    lines = err.getvalue().splitlines(keepends=True)
+    return Said(out.getvalue(), "".join(line for line in lines if "compiling kernels" not in line))

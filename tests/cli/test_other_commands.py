@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ def test_evaluate_counts_the_energy(run: Path, capsys: pytest.CaptureFixture[str
     assert re.search(rf"0\.9 +{energy.early_exit(0.9).accuracy:.2%} ", told)
     for word in ("ANN, zeros skipped", "4.6 pJ a MAC", "ISSCC 2014", "12.5 pJ a byte of 1MB"):
         assert word in told
+    assert "do not fit" not in told
     for words, message in (
         (
             ("--energy", "--technology", "3nm"),
@@ -77,12 +79,9 @@ def test_evaluate_counts_the_energy(run: Path, capsys: pytest.CaptureFixture[str
 def test_a_memory_that_is_too_small_is_remarked_on(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = {}
-    for memory in ("32KB", "1MB"):
-        assert main(["evaluate", str(run), "--energy", "--memory", memory]) == 0
-        told[memory] = capsys.readouterr().out
-    assert "bytes of this network do not fit into 32KB: a larger memory costs more" in told["32KB"]
-    assert "do not fit" not in told["1MB"]
+    assert main(["evaluate", str(run), "--energy", "--memory", "32KB"]) == 0
+    told = capsys.readouterr().out
+    assert "bytes of this network do not fit into 32KB: a larger memory costs more" in told
 
 
 def test_evaluate_takes_a_model_file_and_another_backend(
@@ -138,8 +137,14 @@ def test_the_input_is_drawn_as_the_image_is(given: tuple[int, ...], shape: tuple
     assert input_shape(torch.zeros(5, 1, *given), image) == shape
 
 
-def test_plot_draws_the_chosen_image(run: Path, tmp_path: Path) -> None:
-    result = spikemnist("plot", run, "--index", 7, "--out", tmp_path / "pictures", cwd=tmp_path)
+def test_plot_draws_the_chosen_image_of_other_data(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
+        if file.name.endswith(".gz"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    words = ("--data", "fashion_mnist", "--root", tmp_path, "--device", "cpu", "--index", 7)
+    result = spikemnist("plot", run, *words, "--out", "pictures", cwd=tmp_path)
     written = {Path(line).name for line in result.stdout.splitlines()}
     assert written == {
         "encoding-7.png",
@@ -162,7 +167,7 @@ def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
     model, encoder = evaluate_command.load(run / "model.safetensors")
     shown = pictures.Shown(*sources.sample(load_digits()[1], 0), 0)
     drawn = pictures.draw_sample(tmp_path, model, encoder, shown, seed=0)
-    for number, path in enumerate(drawn, 1):
+    for number, path in enumerate(islice(drawn, 3), 1):
         assert path.exists()
         assert len(list(tmp_path.iterdir())) == number
 
@@ -182,18 +187,9 @@ def test_membranes_and_spikes_of_a_decision_are_in_the_same_order(run: Path) -> 
         assert sorted(heights, key=heights.__getitem__) == list(reversed(range(10)))
 
 
-def test_plot_takes_other_data_and_a_device(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_plot_names_a_device_that_is_not_there(
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "FashionMNIST" / "raw"
-    folder.mkdir(parents=True)
-    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
-        if file.name.endswith(".gz"):
-            (folder / file.name).write_bytes(file.read_bytes())
-    out = tmp_path / "pictures"
-    words = ["plot", str(run), "--data", "fashion_mnist", "--root", str(tmp_path)]
-    assert main([*words, "--device", "cpu", "--out", str(out)]) == 0
-    assert len(list(out.iterdir())) == 8
     assert main(["plot", str(run), "--device", "cuda:99"]) == 2
     assert "--device: " in capsys.readouterr().err
 
@@ -208,12 +204,6 @@ def test_encode_replaces_no_picture_by_default(
     printed = capsys.readouterr().out
     assert printed.endswith("written  encoding-2.png\n")
     assert "of digits, an 8\n" in printed
-
-
-def test_a_misspelt_backend_of_matplotlib_is_no_obstacle(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "spikemnist", "encode", "--out", "code.png"]
-    env = {**environment(), "MPLBACKEND": "foo"}
-    subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
 
 
 def test_a_file_in_place_of_the_data_folder(
@@ -259,12 +249,6 @@ def test_the_full_sets_are_read_from_the_root(
     monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
     assert main(["info"]) == 0
     assert f"in {tmp_path / folder / 'raw'}" in capsys.readouterr().out
-
-
-def test_help_is_quick_to_load_and_names_every_command(tmp_path: Path) -> None:
-    out = spikemnist("--help", cwd=tmp_path).stdout
-    for command in ("train", "evaluate", "encode", "plot", "info"):
-        assert command in out
 
 
 def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
@@ -323,7 +307,11 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("plot nowhere", "is no run folder"),
         ("encode --index 1000", "--index must lie in 0..999; got 1000"),
         ("encode --out digit.bmp", "--out must end in"),
-        ("encode --encoder morse", "unknown encoder 'morse'"),
+        (
+            "encode --encoder morse",
+            "--encoder: unknown encoder 'morse': known are burst, delta, direct, events, latency, "
+            "phase, population, rank_order, rate",
+        ),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
         ("encode --compare --index -1", "--index must be a whole number from 0; got -1"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
@@ -363,12 +351,16 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
 
 
 def test_a_wrong_request_as_a_process(tmp_path: Path) -> None:
-    result = spikemnist("train", "--encoder", "morse", cwd=tmp_path, code=2)
-    assert result.stdout == ""
-    assert result.stderr.splitlines() == [
-        "spikemnist: error: --encoder: unknown encoder 'morse': known are burst, delta, direct, "
-        "events, latency, phase, population, rank_order, rate"
-    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "spikemnist", "train", "--epochs", "0"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    message = "--epochs must be a whole number from 1 to 1,000,000; got 0"
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"spikemnist: error: {message}\n"
 
 
 def test_a_failure_is_one_line_and_exit_code_1(
@@ -391,7 +383,8 @@ def test_a_run_killed_before_its_configuration_can_be_started_again(
     left = folder / ".spikemnist-0123abcd.json"
     left.write_text("{", encoding="utf-8")
     os.utime(left, (0, 0))
-    words = ["train", "--hidden", "8", "--epochs", "1", "--out", str(folder)]
+    words = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000"]
+    words += ["--out", str(folder)]
     assert main([*words, "--resume"]) == 2
     assert "is no run folder" in capsys.readouterr().err
     assert main(words) == 0
@@ -399,12 +392,12 @@ def test_a_run_killed_before_its_configuration_can_be_started_again(
     assert not left.exists()
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+def test_debug_lets_the_error_through(tmp_path: Path) -> None:
+    """Python shows the traceback and ends with exit code 1."""
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"no model")
-    result = spikemnist("evaluate", file, "--debug", cwd=tmp_path, code=1)
-    assert "Traceback" in result.stderr
-    assert "is damaged" in result.stderr
+    with pytest.raises(ValueError, match="is damaged"):
+        main(["evaluate", str(file), "--debug"])
 
 
 def test_a_diverging_run_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -504,6 +497,7 @@ def test_an_encoder_that_cannot_be_made_is_a_failure_with_the_file(
     assert f"{file} names an encoder that cannot be made: " in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
 def test_warnings_are_one_line(tmp_path: Path) -> None:
     # One timestep and two neurons of first weights: too few spikes for them to fire.
     words = ("--num-steps", 1, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)

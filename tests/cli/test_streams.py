@@ -15,7 +15,7 @@ from tests.cli.command import environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-TRAIN = ["train", "--hidden", "8", "--epochs", "1", "--out"]
+TRAIN = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000", "--out"]
 
 
 def test_training_without_an_error_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,8 @@ def test_training_without_an_error_stream(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its shell does not close streams")
-def test_training_with_all_streams_closed(tmp_path: Path) -> None:
+def test_training_with_all_streams_closed_and_a_misspelt_backend(tmp_path: Path) -> None:
+    """Of Matplotlib, which takes it from the environment when it is imported."""
     done = subprocess.run(
         [
             "sh",
@@ -39,7 +40,7 @@ def test_training_with_all_streams_closed(tmp_path: Path) -> None:
             "r",
         ],
         cwd=tmp_path,
-        env=environment(),
+        env={**environment(), "MPLBACKEND": "foo"},
         timeout=120,
         check=False,
     )

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from spikemnist.plasticity import STDPClassifier, training_loop
-from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from spikemnist.plasticity.training_loop import Progress
 
 if TYPE_CHECKING:
@@ -123,8 +122,8 @@ def python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def stop(file: str, event: str, count: str) -> None:
-    """Say "here" at an event of a fit that saves often, and go no further: for `KILLS`."""
+def stop(file: str, block: str) -> None:
+    """Say "here" in a block of a fit that saves often, and go no further: for `KILLS`."""
 
     def wait() -> None:
         print("here", flush=True)
@@ -132,8 +131,5 @@ def stop(file: str, event: str, count: str) -> None:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(training_loop, "SAVED_EVERY", 100)
-        if event == "block":
-            after(int(count), monkeypatch, wait)
-        else:
-            monkeypatch.setattr(CompetitiveLayer, "respond", lambda *arguments: wait())
+        after(int(block), monkeypatch, wait)
         twice().fit(IMAGES, LABELS, checkpoint=file, progress=False)

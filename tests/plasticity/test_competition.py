@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spikemnist.plasticity import STDPClassifier
@@ -102,6 +102,7 @@ def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
     ),
     st.integers(0, 2),
 )
+@settings(max_examples=20)
 def test_the_layer_does_what_its_equations_say(
     seed: int,
     size: int,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -312,10 +310,3 @@ def test_where_there_is_no_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(compiler, "obstacle", lambda: "Numba, which is not installed")
     with pytest.raises(ImportError, match="STDPClassifier needs Numba, which is not installed"):
         small().fit(IMAGES, LABELS, progress=False)
-
-
-def test_numba_is_loaded_by_the_first_fit() -> None:
-    """Not by whoever looks at the rules, or at what is on disk."""
-    code = "import sys, spikemnist.plasticity; print('numba' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert said.stdout.strip() == b"False"

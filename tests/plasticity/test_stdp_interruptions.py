@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,37 +112,60 @@ def test_another_thread_can_fit(fitted: STDPClassifier) -> None:
     assert same(classifier, fitted)
 
 
-# What had been saved by then: nothing but the beginning, 320, 400 and 656 images, and everything.
+# The block, and what had been saved by then: nothing but the beginning, 320, 400 and 656 images.
 KILLS = {
-    "first block": ("block", "1", 0),
-    "first pass": ("block", "6", 320),
-    "between the passes": ("block", "8", 400),
-    "second pass": ("block", "12", 656),
-    "assigning": ("respond", "1", 800),
+    "first block": (1, 0),
+    "first pass": (6, 320),
+    "between the passes": (8, 400),
+    "second pass": (12, 656),
 }
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Checkpoints of runs that were killed, by when; they run together to save time."""
+    """What a kill leaves behind: checkpoints of a run as they were at some moments, by when."""
     root = tmp_path_factory.mktemp("killed")
-    found = {moment: root / f"{moment}.safetensors" for moment in KILLS}
-    processes = [python(STOP, found[moment], *KILLS[moment][:2]) for moment in KILLS]
-    for process in processes:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        process.kill()
-        process.communicate()
-        assert line == "here\n", f"the run ended early: {line!r}"
+    found = {moment: root / f"{moment}.safetensors" for moment in (*KILLS, "assigning")}
+    respond = CompetitiveLayer.respond
+
+    def keep(moment: str) -> None:
+        shutil.copy(root / "run.safetensors", found[moment])
+
+    def assign(*arguments: Any) -> np.ndarray:
+        keep("assigning")
+        return respond(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_loop, "SAVED_EVERY", 100)
+        for moment, (block, _) in KILLS.items():
+            after(block, patch, partial(keep, moment))
+        patch.setattr(CompetitiveLayer, "respond", assign)
+        twice().fit(IMAGES, LABELS, checkpoint=root / "run.safetensors", progress=False)
     return found
 
 
-@pytest.mark.parametrize("moment", KILLS)
+def test_a_process_that_is_killed_leaves_that_behind(
+    tmp_path: Path, killed: dict[str, Path]
+) -> None:
+    file = tmp_path / "run.safetensors"
+    process = python(STOP, file, str(KILLS["second pass"][0]))
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert line == "here\n", f"the run ended early: {line!r}"
+    assert file.read_bytes() == killed["second pass"].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("moment", "seen"),
+    [*((moment, seen) for moment, (_, seen) in KILLS.items()), ("assigning", 800)],
+)
 def test_a_killed_run_resumes_to_the_same_bits(
-    moment: str, killed: dict[str, Path], undisturbed: STDPClassifier
+    moment: str, seen: int, killed: dict[str, Path], undisturbed: STDPClassifier
 ) -> None:
     _, metadata = _tensor_files.read(killed[moment], files.CHECKPOINT)
-    assert metadata["progress"]["seen"] == KILLS[moment][2]
+    assert metadata["progress"]["seen"] == seen
     resumed = twice().fit(IMAGES, LABELS, checkpoint=killed[moment], resume=True, progress=False)
     assert same(resumed, undisturbed)
     assert digest(resumed) == digest(undisturbed)
