@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,10 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy, fit
-from tests.training.small_runs import digits, new_model
+from tests.training.small_runs import PROCESSES, digits, new_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +35,8 @@ class Shifted(Dataset[tuple["Tensor", int]]):
     """Digits as torchvision makes them, a little rotated and shifted, ``[1, 28, 28]``."""
 
     def __init__(self, samples: int) -> None:
+        from torchvision import transforms
+
         self.digits = digits(samples)
         self.change = transforms.Compose(
             [transforms.ToTensor(), transforms.RandomAffine(10, translate=(0.1, 0.1))]
@@ -109,8 +109,7 @@ def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> N
 
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=one_of_two, args=(rank, tmp_path)) for rank in range(2)]
+    processes = [PROCESSES.Process(target=one_of_two, args=(rank, tmp_path)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
