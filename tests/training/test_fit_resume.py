@@ -72,6 +72,7 @@ def killed(tmp_path_factory):
     moments = {**KILLS, "first checkpoint": ("write", 1)}
     processes = {name: start(root / name, *moment) for name, moment in moments.items()}
     for name, (process, pipe) in processes.items():
+        assert pipe.poll(120), "the run hangs"
         assert pipe.recv() == "here"
         if name == "some time":
             time.sleep(0.02)
@@ -118,6 +119,7 @@ def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, und
 )
 def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, undisturbed):
     process, pipe = start(tmp_path, "interrupt", 2 * BATCHES + 2)
+    assert pipe.poll(120), "the run hangs"
     assert pipe.recv() == "here"
     # The batch never ends, so it takes a second Ctrl-C to stop it.
     os.kill(process.pid, signal.SIGINT)
