@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -18,19 +19,6 @@ from tests.data.idx_files import FILES
 PACKAGE = Path(spikemnist.__file__).parent
 EMBEDDED = PACKAGE / "data" / "embedded"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_digits.py"
-
-
-def run(code, **environment):
-    # Unmeasured by coverage, which would look for the sources of the zip file later.
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=inherited | environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    ).stdout
 
 
 def test_sizes_types_and_classes():
@@ -77,30 +65,36 @@ def test_loading_is_quick():
     assert min(seconds) < 0.1
 
 
-def test_nothing_heavy_is_imported():
-    code = """
+USE = """
 import sys
-from spikemnist.data import load_digits
-load_digits()
+import spikemnist.data
+train, test = spikemnist.data.load_digits()
+print(spikemnist.data.__file__, len(train), len(test))
 print(sorted({"torchvision", "matplotlib", "numba", "snntorch", "scipy"} & set(sys.modules)))
 """
-    assert run(code).strip() == "[]"
 
 
-def test_digits_load_from_a_zip_file(tmp_path):
+def test_digits_load_from_a_zip_file_and_nothing_heavy_is_imported(tmp_path):
     archive = tmp_path / "package.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in PACKAGE.rglob("*"):
             if path.suffix in (".py", ".gz"):
                 file.write(path, Path("spikemnist") / path.relative_to(PACKAGE))
-    code = """
-import spikemnist.data
-train, test = spikemnist.data.load_digits()
-print(spikemnist.data.__file__, len(train), len(test))
-"""
-    place, train, test = run(code, PYTHONPATH=str(archive)).split()
+    # Unmeasured by coverage, which would look for the sources of the zip file later.
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-c", USE],
+        env={**inherited, "PYTHONPATH": str(archive)},
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    loaded, heavy = done.stdout.splitlines()
+    place, train, test = loaded.split()
     assert place.startswith(str(archive))
     assert (train, test) == ("5000", "1000")
+    assert heavy == "[]"
 
 
 def test_the_licence_lies_beside_the_files():
@@ -117,17 +111,15 @@ def test_the_files_are_small():
 
 
 def test_the_script_makes_what_is_shipped(mnist_root, tmp_path):
-    for out in ("once", "again"):
-        subprocess.run(
-            [sys.executable, str(SCRIPT), str(mnist_root), "--out", str(tmp_path / out)],
-            check=True,
-            capture_output=True,
-        )
+    script = runpy.run_path(str(SCRIPT))
+    script["main"]([str(mnist_root), "--out", str(tmp_path)])
     for name in FILES:
-        once, again = ((tmp_path / out / f"{name}.gz").read_bytes() for out in ("once", "again"))
-        assert once == again
+        made = (tmp_path / f"{name}.gz").read_bytes()
+        content = gzip.decompress(made)
         # Unpacked, because another zlib may pack the same bytes in another way.
-        assert gzip.decompress(once) == gzip.decompress((EMBEDDED / f"{name}.gz").read_bytes())
+        assert content == gzip.decompress((EMBEDDED / f"{name}.gz").read_bytes())
+        assert script["pack"](content) == made
+        assert made[3:8] == bytes(5)  # neither a file name nor a time
 
 
 def test_digits_are_images_of_the_official_splits(mnist_root):

@@ -143,7 +143,7 @@ def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
     images = torch.tensor([[0.25, 0.4, 0.7, 1.0]])
     membrane = torch.zeros(1, 4, dtype=torch.float64)
     reached = torch.full((1, 4), -1.0, dtype=torch.float64)
-    step = 1e-3
+    step = 1e-2
     for tick in range(round(100 / step)):
         membrane += step / encoder.tau * (images - membrane)
         reached[(membrane >= encoder.threshold) & (reached < 0)] = tick * step

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from spikemnist import ops
@@ -103,6 +103,7 @@ def compare(given: StackOfLayers, outputs: Sequence[str] = OUTPUTS) -> Answer:
     return found
 
 
+@settings(max_examples=15)  # it runs without compilation as well
 @given(stacks("any", SURROGATES))
 @example(stack((130, 65, 70, 3), steps=70, spike_grad="fast_sigmoid", record="all", final=True))
 @example(stack((64, 257, 64), steps=64, density=0.9, initial=True, reset_mechanism="zero"))

@@ -8,61 +8,62 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import numba
+import numpy as np
 import pytest
+import torch
 
 import spikemnist
 from spikemnist.kernels import cache, compiler
 from tests.kernels.processes import PATIENCE, lines, run, start
 
+Array = np.ndarray[Any, Any]
 PACKAGE = Path(spikemnist.__file__).parent
 
-# One kernel of two, so that compiling takes a second: what is cached, and how often it was found.
-USE = """
-import torch
-from spikemnist.kernels import spike_lists
-for dtype in (torch.float32,):
-    words, _ = spike_lists.pack(torch.ones(3, 2, 70, dtype=dtype))
-stats = spike_lists._pack.stats
-print(words.tolist(), sum(stats.cache_hits.values()), stats.cache_path)
+# A small kernel with a piece of another file, which needs no torch: a process takes a second.
+SMALL = """
+from spikemnist.kernels.bits import count_bits
+from spikemnist.kernels.compiler import kernel
+@kernel
+def add_bits(queue, units, numbers, word):
+    numbers += count_bits(word[0])
 """
+# What is cached, and how often it was found.
+USE = """
+import numpy as np
+from spikemnist.kernels import small
+for dtype in (np.float32,):
+    numbers = np.ones(2, dtype)
+    small.add_bits(np.zeros(1, np.int64), 1, numbers, np.array([7], np.uint64))
+stats = small.add_bits.stats
+print(numbers.tolist(), sum(stats.cache_hits.values()), stats.cache_path)
+"""
+FOUND = "[4.0, 4.0]"
 
 
-def words(printed: list[str]) -> str:
-    return printed[-1].rpartition("]")[0]
+def result(line: str) -> str:
+    return line.rpartition("]")[0] + "]"
 
 
-def hits(printed: list[str]) -> int:
-    return int(printed[-1].rpartition("]")[2].split()[0])
-
-
-@pytest.fixture(scope="module")
-def compiled_at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """Return a cache that two processes filled at once, and what they printed."""
-    folder = tmp_path_factory.mktemp("cache")
-    both = [start("-c", USE, environment={"NUMBA_CACHE_DIR": str(folder)}) for _ in range(2)]
-    return folder, [printed[-1] for printed in map(lines, both)]
-
-
-@pytest.fixture(scope="module")
-def expected(compiled_at_once: tuple[Path, list[str]]) -> str:
-    return words(compiled_at_once[1])
+def hits(line: str) -> int:
+    return int(line.rpartition("]")[2].split()[0])
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return the folder of a copy of the package, on which nothing is cached yet."""
+    """Return the folder of a copy of the package with a kernel that is not cached yet."""
     ignored = shutil.ignore_patterns("__pycache__", "viz", "cli", "embedded")
     shutil.copytree(PACKAGE, tmp_path / "copy" / "spikemnist", ignore=ignored)
+    (tmp_path / "copy/spikemnist/kernels/small.py").write_text(SMALL, encoding="utf-8")
     return tmp_path / "copy"
 
 
 @pytest.mark.skipif(
     sys.platform == "win32", reason="Windows does not ask HOME for the cache folder"
 )
-def test_where_nothing_can_be_written_all_works_without_a_cache(
-    copy: Path, tmp_path: Path, expected: str
-) -> None:
+def test_where_nothing_can_be_written_all_works_without_a_cache(copy: Path, tmp_path: Path) -> None:
     """Below a file there are no folders, whatever the rights of who runs the tests."""
     file = tmp_path / "file"
     file.touch()
@@ -72,85 +73,92 @@ def test_where_nothing_can_be_written_all_works_without_a_cache(
     (copy / "spikemnist" / "__pycache__").touch()
     nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
     environment = {**nowhere, "NUMBA_CACHE_DIR": None, "PYTHONPATH": str(copy)}
-    printed = run(f"{USE}\nprint(spike_lists.__file__)", environment)
-    *result, place = printed
+    line, place = run(f"{USE}\nprint(small.__file__)", environment)
     assert Path(place).is_relative_to(copy)
-    assert words(result) == expected
-    assert result[-1].endswith(" 0 None")
+    assert result(line) == FOUND
+    assert line.endswith(" 0 None")
     assert not list(copy.rglob("*.nb*"))
-
-
-def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path: Path, expected: str) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    assert words(run(USE, {"NUMBA_CACHE_DIR": str(file / "cache")})) == expected
-
-
-def test_two_processes_compile_at_once_and_a_third_finds_it(
-    compiled_at_once: tuple[Path, list[str]],
-) -> None:
-    folder, printed = compiled_at_once
-    third = run(USE, {"NUMBA_CACHE_DIR": str(folder)})
-    # 64 bits, and 6 more, at 3 timesteps of 2 samples.
-    assert {words([line]) for line in [*printed, *third]} == {f"{[[[-1, 63]] * 3] * 2}"[:-1]}
-    assert hits(third) == 1
-    assert str(folder) in third[-1]
 
 
 # Puts off saving until another process is about to save as well.
 TOGETHER = """
-import os, pathlib, time
-from spikemnist.kernels import spike_lists
-files = spike_lists._pack._cache._cache_file
+import itertools, os, pathlib, time
+from spikemnist.kernels import small
+files, counter = small.add_bits._cache._cache_file, itertools.count()
 def save(key, data, save=files.save, folder=pathlib.Path(os.environ["NUMBA_CACHE_DIR"])):
-    (folder / f"{os.getpid()}.ready").touch()
-    while len(list(folder.glob("*.ready"))) < 2:
+    number = next(counter)
+    (folder / f"{os.getpid()}.{number}").touch()
+    while len(list(folder.glob(f"*.{number}"))) < 2:
         time.sleep(1e-4)
     save(key, data)
 files.save = save
 """
 
 
-def test_two_processes_compile_for_different_types_at_once(tmp_path: Path, expected: str) -> None:
-    """Each finds its own afterwards, where Numba would give both the same file."""
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    first, second, both = (
-        USE.replace("torch.float32,", types)
-        for types in ("torch.float32,", "torch.float64,", "torch.float32, torch.float64")
+def test_two_processes_compile_at_once_and_a_third_finds_it(copy: Path, tmp_path: Path) -> None:
+    """For the same types and then for others, where Numba would give both the same file."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    environment = {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(copy)}
+    first, second, all_types = (
+        USE.replace("np.float32,", types)
+        for types in (
+            "np.float32, np.float64",
+            "np.float32, np.int64",
+            "np.int64, np.float64, np.float32",
+        )
     )
     at_once = [start("-c", TOGETHER + code, environment=environment) for code in (first, second)]
-    assert [words(lines(process)) for process in at_once] == [expected] * 2
-    third = run(both, environment)
-    assert words(third) == expected
-    assert hits(third) == 2
-    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+    assert [result(*lines(process)) for process in at_once] == [FOUND, "[4, 4]"]
+    (third,) = run(all_types, environment)
+    assert result(third) == FOUND
+    assert hits(third) == 3
+    assert str(folder) in third
+    assert len(list(folder.rglob("*.nbc"))) == 3
+
+
+# Uses the kernel, and again after each change, as a new process would.
+VERSIONS = f"""
+import os, sys
+from pathlib import Path
+def use():
+    for name in [name for name in sys.modules if name.partition(".")[0] == "spikemnist"]:
+        del sys.modules[name]
+    exec({USE!r}, {{}})
+use()
+piece, other, *texts = sys.argv[1:]
+times = os.stat(piece)
+Path(other).write_text(Path(other).read_text(encoding="utf-8") + "UNUSED = 1\\n", encoding="utf-8")
+for text in texts:
+    Path(piece).write_text(text, encoding="utf-8")
+    os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
+    print(*(file.name for file in Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")))
+    use()
+"""
 
 
 def test_a_kernel_is_compiled_anew_when_its_code_changes_and_not_its_words(
-    copy: Path, tmp_path: Path, expected: str
+    copy: Path, tmp_path: Path
 ) -> None:
     """A new version of the package may be as old, by the clock of its files, as the one before."""
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(copy)}
-    assert [hits(run(USE, environment)) for _ in range(2)] == [0, 1]
-    (before,) = tmp_path.rglob("*.nbc")
     piece, other = (copy / "spikemnist" / name for name in ("kernels/bits.py", "models/record.py"))
-    text, times = piece.read_text(encoding="utf-8"), piece.stat()
-    other.write_text(other.read_text(encoding="utf-8") + "UNUSED = 1\n", encoding="utf-8")
+    text = piece.read_text(encoding="utf-8")
     words_changed = "# a comment\n" + re.sub('"""(?=[A-Z])', '"""Briefly: ', text)
-    for changed, found in ((words_changed, 1), (text + "UNUSED = 1\n", 0)):
-        piece.write_text(changed, encoding="utf-8")
-        os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
-        printed = run(USE, environment)
-        assert words(printed) == expected
-        assert hits(printed) == found
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(copy)}
+    changes = (words_changed, text + "UNUSED = 1\n")
+    printed = lines(start("-c", VERSIONS, piece, other, *changes, environment=environment))
+    first, before, second, same, third = printed
+    assert [result(line) for line in (first, second, third)] == [FOUND] * 3
+    assert [hits(line) for line in (first, second, third)] == [0, 1, 0]
     (after,) = tmp_path.rglob("*.nbc")
-    assert after.name != before.name, "that of the old version would never be read again"
+    assert before == same
+    assert after.name != before, "that of the old version would never be read again"
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[cache.Files, Path]:
     """Return the files of a kernel, and the one that was saved."""
-    files = cache.Files(str(tmp_path), words)
+    files = cache.Files(str(tmp_path), result)
     files.save("float32", ["compiled", 1.5])
     (file,) = tmp_path.glob("*.nbc")
     return files, file
@@ -200,18 +208,38 @@ def test_what_cannot_be_read_although_it_is_whole_is_compiled_anew(
     assert saved[0].load("float32") is None
 
 
-def test_damaged_kernels_are_compiled_anew_and_overwritten(
-    compiled_at_once: tuple[Path, list[str]], tmp_path: Path, expected: str
+def _double(queue: Array, units: int, numbers: Array) -> None:
+    numbers *= 2
+
+
+def doubled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[float]]:
+    """Use a kernel as a new process does, which has compiled nothing; return it, too."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    kernel, numbers = compiler.kernel(_double), np.ones(2)
+    kernel(np.zeros(1, np.int64), 1, numbers)
+    return kernel.stats, numbers.tolist()
+
+
+def test_a_cache_folder_that_cannot_be_made_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "cache"
-    shutil.copytree(compiled_at_once[0], folder)
-    environment = {"NUMBA_CACHE_DIR": str(folder)}
-    (file,) = folder.rglob("*.nbc")
-    file.write_bytes(b"")
-    for found in (0, 1):
-        printed = run(USE, environment)
-        assert words(printed) == expected
-        assert hits(printed) == found
+    file = tmp_path / "file"
+    file.touch()
+    stats, numbers = doubled(file / "cache", monkeypatch)
+    assert numbers == [2, 2]
+    assert stats.cache_path != str(file / "cache")
+
+
+def test_damaged_kernels_are_compiled_anew_and_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for found in (0, 1, 0, 1):
+        stats, numbers = doubled(tmp_path, monkeypatch)
+        assert numbers == [2, 2]
+        assert sum(stats.cache_hits.values()) == found
+        (file,) = tmp_path.rglob("*.nbc")
+        if found:
+            file.write_bytes(b"")
 
 
 @pytest.fixture
@@ -228,7 +256,7 @@ def test_the_users_cache_folder_is_the_second_choice(
 ) -> None:
     """A path beside the source may be too long."""
     monkeypatch.setattr(cache, "user_cache", lambda: tmp_path / "home")
-    files = cache.Files(str(no_home / "folder"), words)
+    files = cache.Files(str(no_home / "folder"), result)
     files.save("float32", [1, 2])
     assert files.load("float32") == [1, 2]
     (file,) = tmp_path.rglob("*.nbc")
@@ -240,11 +268,11 @@ def test_a_process_without_a_home_has_no_second_choice(monkeypatch: pytest.Monke
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(cache, "user_cache", fail)
-    assert cache.Files("folder", words)._folders == [Path("folder")]
+    assert cache.Files("folder", result)._folders == [Path("folder")]
 
 
 def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:
-    files = cache.Files(str(no_home / "folder"), words)
+    files = cache.Files(str(no_home / "folder"), result)
     with pytest.warns(RuntimeWarning, match=r"could not be cached \(.*NUMBA_CACHE_DIR"):
         files.save("float32", [1, 2])
     assert files.load("float32") is None
@@ -315,7 +343,8 @@ images = torch.linspace(0, 1, 4 * 784).view(4, 28, 28)
 spikes = RateEncoder(num_steps=25)(images, generator=torch.Generator().manual_seed(0))
 torch.manual_seed(0)
 record = LeakyMLP(hidden=(32,))(spikes)
-print(record.backend, select_backend("auto"), int(spikes.sum()), float(record.membrane.sum()))
+total = float(record.membrane.detach().sum())
+print(record.backend, select_backend("auto"), int(spikes.sum()), total)
 for model in (LeakyMLP, lambda **options: LeakyMLP(**options)(spikes)):
     try:
         model(hidden=(32,), backend="event_driven")
@@ -324,7 +353,7 @@ for model in (LeakyMLP, lambda **options: LeakyMLP(**options)(spikes)):
 """
 
 
-def test_without_numba_all_but_the_engine_works() -> None:
+def test_without_numba_all_but_the_engine_works(capsys: pytest.CaptureFixture[str]) -> None:
     first, *refusals = run(WITHOUT_NUMBA)
     running, automatic, fired, total = first.split()
     assert (running, automatic) == ("reference", "reference")
@@ -333,8 +362,9 @@ def test_without_numba_all_but_the_engine_works() -> None:
         assert "backend='event_driven' cannot run here" in message
         assert "need Numba, which is not installed (pip install numba)" in message
     assert compiler.is_available()
-    with_numba = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
-    (line,) = run(with_numba)
+    with torch.random.fork_rng(devices=[]):
+        exec(WITHOUT_NUMBA.replace("sys.modules |=", "unused ="), {})
+    (line,) = capsys.readouterr().out.splitlines()
     assert line.split()[:3] == ["event_driven", "event_driven", fired]
     # The same spikes, so that the membranes differ by rounding alone.
     assert float(line.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
@@ -364,7 +394,6 @@ def test_only_what_numba_refuses_to_cache_is_compiled_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another error is an error."""
-    import numba
 
     def njit(**options: object) -> object:
         if options.get("cache"):

@@ -120,22 +120,3 @@ assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 def test_no_second_runtime_and_nobody_elses_threads() -> None:
     """Nor has Numba loaded its threading layer."""
     assert run(TOUCH_NOTHING) == ["Numba has not started a thread; event_driven"]
-
-
-TEAM_IN_A_FORK = """
-import os, torch
-from spikemnist.kernels import openmp
-
-before = openmp.team_addresses()
-if (child := os.fork()) == 0:
-    os._exit(0 if openmp.team_addresses() == openmp.NO_TEAM else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert openmp.team_addresses() == before
-print("forked")
-"""
-
-
-@linux
-def test_a_forked_process_does_without_the_team() -> None:
-    """Of the threads that the runtime believes in, none came along."""
-    assert run(TEAM_IN_A_FORK) == ["forked"]

@@ -257,9 +257,9 @@ def test_pruned_and_parametrized_weights() -> None:
 def test_a_compiled_model_is_the_same(backend: Any) -> None:
     network = mlp(196, 9, 4, **PICKLED)
     model = accelerate(network, backend=backend)
-    expected = gradients(network, lambda: model(images()).scores.square().sum())
+    spikes = images(2)
+    expected = gradients(network, lambda: model(spikes).scores.square().sum())
     torch.compiler.reset()
-    spikes = images()
     compiled = torch.compile(lambda: model(spikes).scores.square().sum(), backend="aot_eager")
     if backend == "event_driven":
         with pytest.raises(ValueError, match="cannot trace its kernels"):

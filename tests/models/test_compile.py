@@ -28,6 +28,9 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, COMPILERS)), reason=f"needs a C++ compiler: {' or '.join(COMPILERS)}"
 )
 
+# Inductor neither starts processes that compile nor tries out what the processor can do.
+OPTIONS: dict[str, Any] = {"inductor": {"compile_threads": 1, "cpp.vec_isa_ok": False}}
+
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -46,7 +49,9 @@ def train(
     def loss() -> Tensor:
         return functional.cross_entropy(model(spikes).scores, labels)
 
-    run: Any = loss if backend is None else torch.compile(loss, backend=backend)
+    run: Any = loss
+    if backend is not None:
+        run = torch.compile(loss, backend=backend, options=OPTIONS.get(backend))
     losses = []
     for _ in range(3):
         optimizer.zero_grad()

@@ -257,14 +257,16 @@ def test_it_comes_back_from_a_file(tmp_path: Path, name: str, more: dict[str, An
     assert torch.equal(again.eval()(images).membrane, model(images).membrane)
 
 
-@pytest.mark.parametrize("backend", TOGETHER)
-@pytest.mark.parametrize("encoder", [DirectEncoder(num_steps=4), LatencyEncoder(num_steps=6)])
+@pytest.mark.parametrize(
+    ("encoder", "backend"),
+    list(zip([DirectEncoder(num_steps=4), LatencyEncoder(num_steps=4)], TOGETHER, strict=False)),
+)
 def test_it_learns_digits(encoder: Any, backend: str) -> None:
     train, test = load_digits()
     torch.manual_seed(0)
     model = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
-    settings = {"encoder": encoder, "epochs": 4, "lr": 0.02, "batch_size": 64, "device": "cpu"}
-    fit(model, train[:3000], schedule="one_cycle", progress=False, **settings)
+    settings = {"encoder": encoder, "epochs": 4, "lr": 0.02, "batch_size": 32, "device": "cpu"}
+    fit(model, train[:1000], schedule="one_cycle", progress=False, **settings)
     figures = evaluate(model, test, encoder=encoder, device="cpu")
     assert figures.accuracy > 0.9
     assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]

@@ -133,10 +133,10 @@ def test_nothing_but_its_owner_keeps_a_model_alive(neurons: list[object]) -> Non
     other = snntorch.Leaky(beta=0.9)
     listed = list(neurons)
     alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-    for index in range(1000):
+    for index in range(100):
         model = LeakyMLP(2, (2,), 2, backend=BACKENDS[index % 2])
         alive.update([model, *(layer.leaky for layer in model.layers)])
-        if index % 100 < 2:
+        if index % 10 < 2:
             model(torch.ones(2, 1, 2)).scores.sum().backward()
             alive.add(copy.deepcopy(model))
     assert len(neurons) == len(listed)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 RANDOM = RateEncoder(num_steps=5)
 BATCHES = 5  # of an epoch of `run`: 160 training samples
+
+PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+"""They share what a server has imported, where one can be forked."""
+# The last is what torch's optimisers import.
+PROCESSES.set_forkserver_preload([__name__, "spikemnist.encoding.kernels", "torch._dynamo"])
 
 
 def digits(samples: int = 200) -> ImageDataset:

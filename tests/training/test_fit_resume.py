@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,8 +18,10 @@ from spikemnist.encoding import RateEncoder
 from spikemnist.models import LeakyMLP
 from spikemnist.training import fit
 from spikemnist.training.checkpoint import load_checkpoint, save_checkpoint
+from tests.training import stoppable_run
 from tests.training.small_runs import (
     BATCHES,
+    PROCESSES,
     RANDOM,
     digits,
     new_model,
@@ -31,7 +31,6 @@ from tests.training.small_runs import (
     weights,
 )
 
-SCRIPT = Path(__file__).with_name("stoppable_run.py")
 KILLS = {
     "first batch": ("batch", 1),
     "first epoch": ("batch", BATCHES - 1),
@@ -45,23 +44,17 @@ KILLS = {
 
 def start(folder, event, count):
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), str(torch.get_num_threads()), event, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-
-
-def wait_until_there(process):
-    line = process.stdout.readline()
-    assert line == "here\n", f"the run ended early: {line!r}"
+    pipe, theirs = PROCESSES.Pipe()
+    moment = (folder, torch.get_num_threads(), event, count)
+    process = PROCESSES.Process(target=stoppable_run.main, args=(*moment, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return process, pipe
 
 
 def kill(process):
     process.kill()
-    process.communicate()
+    process.join()
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +71,9 @@ def killed(tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     moments = {**KILLS, "first checkpoint": ("write", 1)}
     processes = {name: start(root / name, *moment) for name, moment in moments.items()}
-    for name, process in processes.items():
-        wait_until_there(process)
+    for name, (process, pipe) in processes.items():
+        assert pipe.poll(120), "the run hangs"
+        assert pipe.recv() == "here"
         if name == "some time":
             time.sleep(0.02)
         kill(process)
@@ -124,16 +118,18 @@ def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, und
     sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process without its console"
 )
 def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, undisturbed):
-    process = start(tmp_path, "interrupt", 2 * BATCHES + 2)
-    wait_until_there(process)
+    process, pipe = start(tmp_path, "interrupt", 2 * BATCHES + 2)
+    assert pipe.poll(120), "the run hangs"
+    assert pipe.recv() == "here"
     # The batch never ends, so it takes a second Ctrl-C to stop it.
-    process.send_signal(signal.SIGINT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=0.5)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert json.loads(said) == {"interrupted": True, "epochs": 2}
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=0.5)
+    assert process.is_alive()
+    os.kill(process.pid, signal.SIGINT)
+    assert pipe.poll(60)
+    assert pipe.recv() == {"interrupted": True, "epochs": 2}
+    process.join(60)
+    assert process.exitcode == 0
     model = new_model(dropout=0.1)
     history = run(tmp_path, model, resume=True)
     expect_same_run(tmp_path, model, history, undisturbed)

@@ -11,7 +11,6 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy, fit
@@ -37,6 +36,8 @@ class Shifted(Dataset[tuple["Tensor", int]]):
     """Digits as torchvision makes them, a little rotated and shifted, ``[1, 28, 28]``."""
 
     def __init__(self, samples: int) -> None:
+        from torchvision import transforms
+
         self.digits = digits(samples)
         self.change = transforms.Compose(
             [transforms.ToTensor(), transforms.RandomAffine(10, translate=(0.1, 0.1))]
@@ -110,7 +111,9 @@ def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> N
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=one_of_two, args=(rank, tmp_path)) for rank in range(2)]
+    processes = [
+        context.Process(target=one_of_two, args=(rank, tmp_path), daemon=True) for rank in range(2)
+    ]
     for process in processes:
         process.start()
     for process in processes:
