@@ -85,6 +85,15 @@ def _is_ours() -> bool:
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def _press() -> None:
+    """Send SIGINT to the main thread, so that a system call that it waits in ends as well."""
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(signal.SIGINT)
+    else:
+        signal.pthread_kill(main, signal.SIGINT)
+
+
 @contextlib.contextmanager
 def repeated() -> Iterator[None]:
     """Press Ctrl-C again, a moment later, when Python has discarded a KeyboardInterrupt.
@@ -98,7 +107,7 @@ def repeated() -> Iterator[None]:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             former(unraisable)
             return
-        timer = threading.Timer(MOMENT, signal.raise_signal, [signal.SIGINT])
+        timer = threading.Timer(MOMENT, _press)
         timer.daemon = True
         timers.append(timer)
         timer.start()
