@@ -100,7 +100,6 @@ def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
         {"learn_beta": True, "learn_threshold": True},
         *({"readout": readout} for readout in READOUTS),
     ],
-    ids=str,
 )
 def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
     assert_comes_back(make(**options), path)

@@ -191,7 +191,6 @@ def custom(x: Tensor, grad: Tensor, spikes: Tensor) -> Tensor:
         torch.sigmoid,
         torch.nn.Sigmoid(),
     ],
-    ids=str,
 )
 def test_other_callables_stay_what_they_are(function: Any) -> None:
     assert get_surrogate(function) is function
