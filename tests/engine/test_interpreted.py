@@ -69,7 +69,7 @@ def test_without_compilation_the_kernels_do_the_same(tmp_path: Path) -> None:
     measure = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}"]
     chosen = [str(TESTS / name) for name in SUBSET]
     run = subprocess.run(
-        [sys.executable, "-m", *measure, "-m", "pytest", "-qx", "-k", ASIDE, *chosen],
+        [sys.executable, "-m", *measure, "-m", "pytest", "-qx", "-n", "0", "-k", ASIDE, *chosen],
         env=environment(),
         cwd=TESTS.parent,
         capture_output=True,
