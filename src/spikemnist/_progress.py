@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-COMPILING = "compiling kernels for this machine ({})"
-ONCE = "once: later starts take them from the cache"
+COMPILING = "compiling kernels, {}"
+ONCE = "once: about 15 s"
 EACH_TIME = (
-    "at each start: no folder can be written to cache them; NUMBA_CACHE_DIR names another one"
+    "at each start, about 15 s: no folder can be written to cache them; NUMBA_CACHE_DIR names "
+    "another one"
 )
 
 _noticed = False
