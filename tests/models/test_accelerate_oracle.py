@@ -245,6 +245,32 @@ def test_integer_parameters_of_the_neurons(backend: str) -> None:
     assert_equals_the_loop(network, spikes, backend)
 
 
+def test_neurons_of_each_pixel_start_where_their_state_is() -> None:
+    """Channels come last in the engine's memory, and first in a state and in parameters."""
+    random = torch.Generator().manual_seed(0)
+    shape = (3, 2, 5)
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 2),
+        nn.MaxPool2d(2),
+        neuron(beta=torch.rand(shape), threshold=torch.rand(3, 1, 1) + 0.1, **LEARN),
+        nn.Flatten(),
+        nn.Linear(30, 4),
+        neuron(output=True),
+    ).double()
+    given = (torch.rand(6, 2, 1, 5, 11, generator=random) < 0.4).double()
+    state = [torch.rand(2, *each, generator=random).double() for each in (shape, (4,))]
+    found = []
+    for backend in ("reference", "event_driven"):
+        leaves = [each.clone().requires_grad_() for each in state]
+        record = accelerate(network, backend=backend)(given, record="all", state=leaves)
+        membranes = [each.membrane for each in record.layers]
+        total = loss(record.spikes, record.membrane) + membranes[0].square().sum()
+        wanted = [*network.parameters(), *leaves]
+        found.append([*membranes, *record.state, *torch.autograd.grad(total, wanted)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_module_that_comes_twice(backend: str) -> None:
     """Weights in two places; the neurons are others each time."""
