@@ -12,6 +12,7 @@ damaged or written by others is not unpickled, and the kernel is compiled anew.
 from __future__ import annotations
 
 import contextlib
+import dis
 import functools
 import hashlib
 import importlib.util
@@ -170,19 +171,22 @@ def _ours() -> frozenset[str]:
 def _collect(code: CodeType, parts: list[bytes], names: set[str]) -> None:
     """Add all that compiled Python says but docstrings and line numbers, and the names in it."""
     names.update(code.co_names)
-    parts.append(code.co_code)
     parts.append(repr((code.co_name, code.co_names, code.co_varnames, code.co_freevars)).encode())
-    constants = list(code.co_consts)
     if code.co_flags & CO_OPTIMIZED:
+        parts.append(code.co_code)
+        constants = list(code.co_consts)
         # A function has its docstring or None first, and since Python 3.14 says which it has.
         if constants and (sys.version_info < (3, 14) or code.co_flags & HAS_DOCSTRING):
             del constants[0]
-    elif "__doc__" in code.co_names:
-        texts = [constant for constant in constants if isinstance(constant, str)]
-        # The first text of a class is its name; and Python 3.13 keeps the number of its line.
-        constants.remove(texts["__qualname__" in code.co_names])
-    if "__firstlineno__" in code.co_names:
-        constants.remove(code.co_firstlineno)
+    else:
+        # A module or a class, whose code numbers its constants, the docstring among them, and
+        # since Python 3.13 the line of a class: equal ones share a number.
+        said = list(dis.get_instructions(code))
+        constants = []
+        for one, after in zip(said, [*said[1:], None], strict=True):
+            if after is None or after.argval not in ("__doc__", "__firstlineno__"):
+                parts.append(one.opname.encode())
+                constants.append(one.argval)
     for constant in constants:
         if isinstance(constant, CodeType):
             _collect(constant, parts, names)
