@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SEED = 5
 INTERRUPTS = 10
 """For each kind of training: a thousand take minutes."""

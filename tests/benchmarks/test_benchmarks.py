@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 TINY = Plan(
     base=Workload(hidden=24, num_steps=4, batch=8),
     hidden=(12, 24),

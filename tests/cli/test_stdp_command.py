@@ -20,6 +20,8 @@ from spikemnist.cli import main
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.cli.command import environment, spikemnist
 
+pytestmark = pytest.mark.slow
+
 PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", "thresholds"}
 
 

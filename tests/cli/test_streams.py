@@ -15,6 +15,8 @@ from tests.cli.command import environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000", "--out"]
 
 

@@ -21,6 +21,8 @@ from spikemnist import __version__
 from spikemnist.models import load_model, model_metadata
 from tests.cli.command import environment, spikemnist
 
+pytestmark = pytest.mark.slow
+
 FILES = {"config.json", "metrics.csv", "model.safetensors", "checkpoint.pt"}
 PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}
 

@@ -17,6 +17,8 @@ from spikemnist.data import load_fashion_mnist, load_mnist
 from spikemnist.data.archive import cache_folder
 from tests.data.idx_files import FILES, encode, small_set, write_set
 
+pytestmark = pytest.mark.slow
+
 SMALL = small_set()
 PACKED = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in SMALL.items()}
 

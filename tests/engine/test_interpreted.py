@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import coverage
+import pytest
 
 import spikemnist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 PACKAGE = Path(spikemnist.__file__).parent

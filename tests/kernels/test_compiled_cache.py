@@ -19,6 +19,8 @@ import spikemnist
 from spikemnist.kernels import cache, compiler
 from tests.kernels.processes import PATIENCE, lines, run, start
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray[Any, Any]
 PACKAGE = Path(spikemnist.__file__).parent
 

@@ -12,6 +12,8 @@ from tests.kernels.processes import lines, start
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # macOS's own libraries, which torch is built on there, do not survive a fork; Windows has none.
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="no fork on Windows, no safe one on macOS"

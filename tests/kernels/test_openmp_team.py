@@ -13,6 +13,8 @@ from tests.kernels.processes import run
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's libraries")
 
 

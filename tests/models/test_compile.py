@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Dynamo and Inductor call what Python and torch themselves have deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 COMPILERS = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
 needs_compiler = pytest.mark.skipif(

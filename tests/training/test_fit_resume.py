@@ -31,6 +31,8 @@ from tests.training.small_runs import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 KILLS = {
     "first batch": ("batch", 1),
     "first epoch": ("batch", BATCHES - 1),
