@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 COMPILING = "compiling kernels, {}"
-ONCE = "once: about 15 s"
+ONCE = "once: up to 20 s"
 EACH_TIME = (
-    "at each start, about 15 s: no folder can be written to cache them; NUMBA_CACHE_DIR names "
+    "at each start, up to 20 s: no folder can be written to cache them; NUMBA_CACHE_DIR names "
     "another one"
 )
 
