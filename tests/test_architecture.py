@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "_checkpoints",
         "_tensor_files",
     },
-    "energy": {"models", "training", "encoding.Encoder"},
+    "energy": {"models", "training", "encoding.Encoder", "encoding.protocol.compacted"},
     "viz": {"models.readout", "models.record"},
     "cli": {
         "data",

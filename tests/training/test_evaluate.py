@@ -275,7 +275,7 @@ class Plugin:
     num_steps: int = 4
     dtype: torch.dtype = torch.float32
     asked: list[torch.dtype] = field(default_factory=list)
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     def __call__(self, images, *, generator=None):
         self.asked.append(self.dtype)
@@ -284,7 +284,7 @@ class Plugin:
 
 @dataclass(frozen=True, kw_only=True)
 class Graded(Plugin):
-    binary: ClassVar = False
+    binary: ClassVar[bool] = False
 
 
 def seen(encoder, model, **options):

@@ -72,7 +72,7 @@ class BurstEncoder:
             [1., 1., 1., 0., 0., 0., 0., 0., 0.]])
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     max_spikes: int = 4

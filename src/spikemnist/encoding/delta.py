@@ -62,7 +62,7 @@ class DeltaEncoder:
     (tensor([[0., 1., 4.]]), tensor([[0.0000, 0.3750, 1.0000]]))
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     threshold: float = 0.1

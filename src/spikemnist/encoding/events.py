@@ -82,7 +82,7 @@ class EventEncoder:
     [[0, 1, 1, 0], [1, 1, 1, 1], [2, 0, 1, 2]]
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     by: Literal["time", "count"] = "time"

@@ -89,7 +89,7 @@ class LatencyEncoder:
     tensor([[0., 1., 1., 1.]])
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     tau: float = 1.0

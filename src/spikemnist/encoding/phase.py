@@ -76,7 +76,7 @@ class PhaseEncoder:
     tensor([[0.0000, 0.4000, 1.0000]])
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     num_phases: int = 8

@@ -86,7 +86,7 @@ class PopulationEncoder:
     tensor([[0.0000, 0.5000, 1.0000]])
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     num_fields: int = 8

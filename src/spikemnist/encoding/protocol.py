@@ -111,11 +111,11 @@ def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
 
 def compacted(encoder: Encoder) -> Encoder:
     """Return an encoder that makes the same spikes in a byte each, where it says that it can."""
-    plain: Any = encoder
-    if getattr(plain, "binary", False) and "dtype" in getattr(plain, "__dataclass_fields__", ()):
-        plain = dataclasses.replace(plain, dtype=torch.uint8)
-    compact: Encoder = plain
-    return compact
+    fields: Any = getattr(encoder, "__dataclass_fields__", ())
+    if not getattr(encoder, "binary", False) or "dtype" not in fields:
+        return encoder
+    compact: Any = dataclasses.replace(encoder, dtype=torch.uint8)  # type: ignore[type-var]
+    return compact  # type: ignore[no-any-return]
 
 
 def check_num_steps(num_steps: int) -> None:

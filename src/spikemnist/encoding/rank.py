@@ -62,7 +62,7 @@ class RankOrderEncoder:
             [0., 0., 0., 1., 0.]])
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     threshold: float = 0.0

@@ -90,7 +90,7 @@ class RateEncoder:
     (torch.Size([1000, 1, 3]), tensor([[0.0000, 0.5000, 1.0000]]))
     """
 
-    binary: ClassVar = True
+    binary: ClassVar[bool] = True
 
     num_steps: int
     gain: float = 1.0

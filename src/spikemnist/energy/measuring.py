@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spikemnist.encoding.protocol import compacted
 from spikemnist.energy.figures import Energy, LayerFigures, check_estimate
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.energy.technology import TECHNOLOGIES, Technology
@@ -105,7 +106,7 @@ def measure_energy(
     (True, 73048)
     """
     check_estimate(technology, memory, ann_density)
-    encoder = as_encoder(encoder)
+    encoder = compacted(as_encoder(encoder))
     if not hasattr(model, "spiking_layers"):
         raise TypeError(
             "measure_energy takes a LeakyMLP, a LeakyConvNet or what accelerate() returns; got "

@@ -122,17 +122,17 @@ def _subtract(left: Any, right: Any) -> Any:
 
 
 @elementwise
-def step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
+def _step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
     """Return the adjoint, its sum over time, and what it hands to the timestep before."""
     delta = carried + through
     return delta, total + delta, beta * delta
 
 
 @elementwise
-def step_back_to_zero(
+def _step_back_to_zero(
     total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
 ) -> Any:
-    """Do what `step_back` does, where a spike has reset the membrane to zero."""
+    """Do what `_step_back` does, where a spike has reset the membrane to zero."""
     delta = carried + through
     return delta, total + delta, where(before > threshold, 0, beta * delta)
 
@@ -282,15 +282,17 @@ def _adjoint(
             add_part(carried, incoming.membrane[t, b], m)
         if parameters:
             add(now, carried, through)
-            add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
+            _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
         if reset == ZERO:
-            step_back_to_zero(now, total, carried, total, carried, through, beta, before, threshold)
+            _step_back_to_zero(
+                now, total, carried, total, carried, through, beta, before, threshold
+            )
         else:
-            step_back(now, total, carried, total, carried, through, beta)
+            _step_back(now, total, carried, total, carried, through, beta)
 
 
 @inlined
-def add_parameters(
+def _add_parameters(
     reset: int,
     delta: Array,
     through: Array,

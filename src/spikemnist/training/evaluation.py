@@ -159,7 +159,7 @@ def evaluate(
         figures = evaluate_feed(
             model,
             feed,
-            encoder,
+            compact_for(model, encoder, loss),
             seed=seed,
             loss=loss,
             interruption=interruption,
@@ -188,7 +188,6 @@ def evaluate_feed(
     """Measure a model on data that are on its device already: see `evaluate`."""
     started = time.perf_counter()
     tally = _Tally()
-    encoder = compact_for(model, encoder, loss)
     with (
         evaluating(model, seed, feed.device) as generator,
         progress_bar(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from spikemnist.training.monitor import (
 from spikemnist.training.resuming import restore
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
+from spikemnist.training.settings import read_description
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
 if TYPE_CHECKING:
@@ -191,10 +191,8 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
-        found, wanted = dict(checkpoint.settings), self.description
-        if "dtype=torch.uint8" in wanted["encoder"]:  # 0.1.0 wrote down which dtype was asked for
-            found["encoder"] = re.sub(r"dtype=torch\.\w+", "dtype=torch.uint8", found["encoder"])
-        check_settings(found, wanted, path)
+        found = read_description(checkpoint.settings, self.encoder)
+        check_settings(found, self.description, path)
         restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
         self.best = checkpoint.best

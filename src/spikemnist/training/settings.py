@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from spikemnist.training.losses import cross_entropy
 from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from spikemnist.encoding import Encoder
@@ -90,6 +93,18 @@ def describe_run(
             for field in dataclasses.fields(settings)
         },
     }
+
+
+def read_description(written: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
+    """Return what a checkpoint says, as `describe_run` would say it of this run's encoder.
+
+    0.1.0 wrote down in which dtype spikes of zeros and ones were asked for.
+    """
+    description = dict(written)
+    if getattr(encoder, "binary", False):
+        said = str(description["encoder"])
+        description["encoder"] = re.sub(r"dtype=torch\.\w+", "dtype=torch.uint8", said)
+    return description
 
 
 def _describe_model(model: nn.Module) -> dict[str, object]:
