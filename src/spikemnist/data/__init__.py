@@ -1,9 +1,17 @@
 """Data on disk to tensors: digits that come with the package, MNIST, Fashion-MNIST, N-MNIST.
 
-Nothing here knows what a spike is. Each loader returns two datasets, train and test:
-`ImageDataset`, held in memory, or `EventDataset`, whose recordings are read when a batch is made.
+Augmentations change training images at random. Nothing here knows what a spike is. Each loader
+returns two datasets, train and test: `ImageDataset`, held in memory, or `EventDataset`, whose
+recordings are read when a batch is made.
 """
 
+from spikemnist.data.augmentation import (
+    Augmentation,
+    Compose,
+    ElasticDeformation,
+    RandomAffine,
+    RandomErasing,
+)
 from spikemnist.data.dataset import ImageDataset
 from spikemnist.data.digits import load_digits
 from spikemnist.data.event_batch import EVENT, EventBatch
@@ -14,12 +22,17 @@ from spikemnist.data.nmnist import load_nmnist
 
 __all__ = [
     "EVENT",
+    "Augmentation",
+    "Compose",
     "Crop",
     "DropEvents",
+    "ElasticDeformation",
     "EventBatch",
     "EventDataset",
     "FirstSaccade",
     "ImageDataset",
+    "RandomAffine",
+    "RandomErasing",
     "Stabilize",
     "load_digits",
     "load_fashion_mnist",

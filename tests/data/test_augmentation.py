@@ -1,0 +1,199 @@
+"""Augmentations. Shapes: ``B`` batch, ``H`` and ``W`` pixels of an image."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import affine
+
+from spikemnist.data import (
+    Augmentation,
+    Compose,
+    ElasticDeformation,
+    RandomAffine,
+    RandomErasing,
+    load_digits,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EACH = [
+    RandomAffine(),
+    ElasticDeformation(),
+    RandomErasing(probability=1.0),
+    Compose([RandomAffine(degrees=30), ElasticDeformation(displacement=2.0), RandomErasing()]),
+]
+STILL = [
+    RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=0),
+    ElasticDeformation(displacement=0),
+    RandomErasing(probability=0),
+]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    return load_digits()[0].images[:40]
+
+
+@given(
+    degrees=st.floats(0, 180),
+    translate=st.floats(0, 1),
+    scale=st.tuples(st.floats(0.3, 1), st.floats(1, 3)),
+    shear=st.floats(0, 60),
+    shape=st.tuples(st.integers(1, 3), st.integers(2, 11), st.integers(2, 11)),
+    seed=st.integers(0, 99),
+)
+def test_an_affine_transform_is_torchvisions(
+    degrees: float,
+    translate: float,
+    scale: tuple[float, float],
+    shear: float,
+    shape: tuple[int, int, int],
+    seed: int,
+) -> None:
+    """Whose shear has the other sign."""
+    images = torch.rand(2, *shape, generator=seeded(seed))
+    augment = RandomAffine(degrees=degrees, translate=translate, scale=scale, shear=shear)
+    found = augment(images, generator=seeded(seed))
+    angles, slants, factors, right, down = torch.rand(5, 2, generator=seeded(seed)).double() * 2 - 1
+    low, high = scale
+    for b in range(2):
+        expected = affine(
+            images[b].double(),
+            float(angles[b]) * degrees,
+            [translate * float(right[b]) * shape[2], translate * float(down[b]) * shape[1]],
+            (low + high) / 2 + (high - low) / 2 * float(factors[b]),
+            [-shear * float(slants[b]), 0.0],
+            InterpolationMode.BILINEAR,
+        )
+        # A pixel samples at a place that float32 rounds by some 1e-6 pixels at |place| < 100.
+        torch.testing.assert_close(found[b].double(), expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("augment", EACH, ids=lambda each: type(each).__name__)
+def test_the_same_generator_gives_the_same_images(augment: Augmentation, digits: Tensor) -> None:
+    kept = digits.clone()
+    first, again = augment(digits, generator=seeded(3)), augment(digits, generator=seeded(3))
+    assert isinstance(augment, Augmentation)
+    assert torch.equal(digits, kept)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, augment(digits, generator=seeded(4)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        assert torch.equal(first, augment(digits))
+
+
+@pytest.mark.parametrize("augment", EACH, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("axes", [(), (2,), (3, 2)])
+def test_shape_and_dtype_stay(
+    augment: Augmentation, dtype: torch.dtype, axes: tuple[int, ...], digits: Tensor
+) -> None:
+    images = digits.view(40, *[1] * len(axes), 28, 28).expand(40, *axes, 28, 28)
+    images = images if dtype == torch.uint8 else (images / 255).to(dtype)
+    found = augment(images, generator=seeded())
+    assert (found.shape, found.dtype, found.device) == (images.shape, dtype, images.device)
+    if dtype.is_floating_point:
+        assert 0 <= found.min() <= found.max() <= 1
+    if axes:  # all channels of an image move together
+        flat = found.view(40, -1, 28, 28)
+        assert torch.equal(flat, flat[:, :1].expand_as(flat))
+
+
+@pytest.mark.parametrize("augment", STILL, ids=lambda each: type(each).__name__)
+def test_at_its_least_it_changes_nothing(augment: Augmentation, digits: Tensor) -> None:
+    assert torch.equal(augment(digits, generator=seeded()), digits)
+
+
+def test_images_differ_among_each_other(digits: Tensor) -> None:
+    same = digits[:1].expand(30, -1, -1)
+    for augment in EACH:
+        assert len(augment(same, generator=seeded()).unique(dim=0)) > 20  # black takes black away
+
+
+@given(
+    displacement=st.floats(0.1, 2),
+    sigma=st.floats(1, 30),
+    height=st.integers(3, 40),
+    width=st.integers(3, 40),
+)
+def test_elastic_shifts_have_the_size_that_was_asked_for(
+    displacement: float, sigma: float, height: int, width: int
+) -> None:
+    """Read off an image whose values say where they come from, and that is far from its edges."""
+    edge = math.ceil(6 * displacement)
+    augment = ElasticDeformation(displacement=displacement, sigma=sigma)
+    rows = torch.arange(height + 2 * edge).double().view(-1, 1).expand(-1, width + 2 * edge)
+    columns = torch.arange(width + 2 * edge).double().expand(height + 2 * edge, -1)
+    images = torch.stack((columns, rows)).expand(400, -1, -1, -1)
+    moved = augment(images, generator=seeded()) - images
+    inside = moved[..., edge : edge + height, edge : edge + width]
+    # 400 images with one free number for an axis at the least: a standard error of some 4 %.
+    rms = inside.square().mean((0, 2, 3)).sqrt()
+    assert rms.tolist() == pytest.approx([displacement, displacement], rel=0.2)
+    assert inside.mean().abs() < displacement / 4
+
+
+@given(
+    probability=st.floats(0, 1),
+    size=st.tuples(st.floats(0.1, 0.5), st.floats(0.5, 1)),
+    height=st.integers(4, 20),
+    width=st.integers(4, 20),
+)
+def test_what_is_erased_is_a_rectangle_inside(
+    probability: float, size: tuple[float, float], height: int, width: int
+) -> None:
+    augment = RandomErasing(probability=probability, size=size)
+    black = augment(torch.ones(200, height, width), generator=seeded()) == 0
+    erased = black.flatten(1).any(1)
+    # Five standard errors of a share.
+    assert abs(float(erased.float().mean()) - probability) < 5 * math.sqrt(0.25 / 200)
+    for rectangle in black[erased]:
+        rows, columns = rectangle.any(1).sum(), rectangle.any(0).sum()
+        assert rectangle.sum() == rows * columns
+        assert rows - 0.5 <= size[1] * height
+        assert rows + 0.5 >= size[0] * height
+        assert columns - 0.5 <= size[1] * width
+        assert columns + 0.5 >= size[0] * width
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomAffine(degrees=-1), "degrees must be at least 0 and at most 180; got -1"),
+        (lambda: RandomAffine(degrees=math.nan), "degrees must be at least 0"),
+        (lambda: RandomAffine(translate=2), "translate must be at least 0 and at most 1; got 2"),
+        (lambda: RandomAffine(shear=90), "shear must be at least 0 and at most 89; got 90"),
+        (lambda: RandomAffine(scale=(0, 1)), "scale must be two factors"),
+        (lambda: RandomAffine(scale=(2, 1)), "scale must be two factors"),
+        (lambda: ElasticDeformation(sigma=0), "sigma must be positive and finite; got 0"),
+        (lambda: ElasticDeformation(displacement=math.inf), "displacement must be at least 0"),
+        (lambda: RandomErasing(probability=1.1), "probability must be at least 0 and at most 1"),
+        (lambda: RandomErasing(size=(0.5, 2)), "size must be two shares"),
+        (lambda: Compose([]), "Compose needs an augmentation"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("augment", EACH[:3], ids=lambda each: type(each).__name__)
+def test_other_things_than_images_are_refused(augment: Any) -> None:
+    with pytest.raises(TypeError, match=r"images is a ndarray; expected a torch.Tensor"):
+        augment(torch.zeros(2, 28, 28).numpy())
+    with pytest.raises(ValueError, match=r"images must be \[B, ..., H, W\]; got shape \(2, 784\)"):
+        augment(torch.zeros(2, 784))
+    with pytest.raises(ValueError, match=r"images must be uint8 or floating; got torch\.int64"):
+        augment(torch.zeros(2, 28, 28, dtype=torch.int64))
