@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikemnist._progress import progress_bar
-from spikemnist.data.event_batch import EVENT
+from spikemnist.data.events import EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from spikemnist.data.event_batch import Events
-    from spikemnist.data.events import Recordings
+    from spikemnist.data.events import Events, Recordings
 
 BYTES = 5
 """Of an event."""
