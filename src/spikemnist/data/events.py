@@ -5,7 +5,7 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -278,14 +278,8 @@ class EventDataset:
         if isinstance(resolved, int):
             resolved %= len(self)
             return self._read(resolved, 0)[0], self.labels[resolved]
-        chosen = torch.arange(len(self))[resolved]
-        return EventDataset(
-            _Chosen(self.recordings, chosen),
-            self.labels[resolved],
-            self.sensor,
-            self.classes,
-            self.transforms,
-        )
+        chosen = _Chosen(self.recordings, torch.arange(len(self))[resolved])
+        return replace(self, recordings=chosen, labels=self.labels[resolved])
 
     def transformed(self, *transforms: Transform) -> EventDataset:
         """Return the set with more done to each recording, when it is read.
@@ -311,13 +305,7 @@ class EventDataset:
         >>> data.transformed(Crop(2, 2))
         EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False))
         """
-        return EventDataset(
-            self.recordings,
-            self.labels,
-            self.sensor,
-            self.classes,
-            (*self.transforms, *transforms),
-        )
+        return replace(self, transforms=(*self.transforms, *transforms))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:
         """Hold out a share of the recordings, the same share of every class.
