@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
-from spikemnist.training.checkpoint import Checkpoint, save_checkpoint
+from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
@@ -19,7 +19,6 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
-from spikemnist.training.resuming import restore
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.settings import read_description
