@@ -323,8 +323,28 @@ class Regularized:
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
 
+def check_output(record: object, labels: Tensor) -> None:
+    """Raise unless a model's output is a `Record` with a class for each of ``labels``."""
+    if not isinstance(record, Record):
+        raise TypeError(
+            "the model must return a spikemnist.models.Record, as LeakyMLP does; "
+            f"got {type(record).__name__}"
+        )
+    classes = record.scores.shape[1]
+    if labels.dim() != 1 or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape [B]; got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    low, high = (int(bound) for bound in labels.aminmax())  # no batch is empty: see Feed
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"labels must lie in 0..{classes - 1} for a model of {classes} classes; "
+            f"got {low}..{high}"
+        )
+
+
 def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
-    """Call a loss, and check what it returns.
+    """Call a loss, and check what it gets and what it returns.
 
     Parameters
     ----------
@@ -342,11 +362,14 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
 
     Raises
     ------
+    TypeError, ValueError
+        As `check_output` does.
     TypeError
         When the loss takes tensors in place of a record, or returns no tensor.
     ValueError
         When it returns several numbers, or a tensor without a graph.
     """
+    check_output(record, labels)
     try:
         value = loss(record, labels)
     except (TypeError, AttributeError) as error:
