@@ -75,8 +75,8 @@ def codes(
             _draw_raster(raster, values)
             _draw_counts(counts, values)
         else:
-            for ax in (raster, counts):
-                ax.set_axis_off()
+            raster.set_axis_off()
+            counts.set_axis_off()
             _style.note(raster, "a current, not spikes")
     for column in (1, 2):
         lowest = [row[column] for row in rows if row[column].axison][-1:]
@@ -87,14 +87,13 @@ def codes(
 
 def _draw_picture(ax: Axes, name: str, decoded: Tensor | None, sample: int) -> None:
     ax.set_ylabel(name, fontsize=9)
-    ax.set_xticks([])
-    ax.set_yticks([])
     if decoded is None:
+        ax.set(xticks=[], yticks=[])
         _style.note(ax, "not\nread back")
         ax.spines[:].set_visible(False)
         return
     (picture,) = to_numpy(frames(decoded[sample][None], None))
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    _style.pixels(ax, picture, cmap="gray", vmin=0, vmax=1)
 
 
 def _draw_raster(ax: Axes, values: Array) -> None:

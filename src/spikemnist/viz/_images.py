@@ -5,7 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,7 +79,8 @@ def encoding(
     above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
     panels = list(above.subplots(1, 2 if original is None else 3, squeeze=False)[0])
     if original is not None:
-        _show(panels.pop(0), original, "image", 0.0, max(float(original.max()), 1e-6))
+        grey = {"cmap": "gray", "vmin": 0.0, "vmax": max(float(original.max()), 1e-6)}
+        _show(panels.pop(0), original, "image", **grey)
     _draw_sum(panels[0], values)
     _draw_first_spike(panels[1], values)
     _draw_frames(below, values)
@@ -95,22 +96,17 @@ def _original(image: Tensor, shape: tuple[int, ...]) -> Array:
     return to_numpy(image.reshape(shape))
 
 
-def _show(ax: Axes, picture: Array, title: str, low: float, high: float) -> None:
-    ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    _bare(ax, title)
-
-
-def _bare(ax: Axes, title: str) -> None:
-    ax.set_xticks([])
-    ax.set_yticks([])
+def _show(ax: Axes, values: Array, title: str, **look: Any) -> AxesImage:
     ax.set_title(title, fontsize=9)
+    return _style.pixels(ax, values, **look)
 
 
 def _draw_sum(ax: Axes, values: Array) -> None:
     binary = bool(np.isin(values, (0.0, 1.0)).all())
-    picture = ax.imshow(values.sum(0), cmap="viridis", interpolation="nearest")
-    picture.set_clim(min(float(values.sum(0).min()), 0.0), max(float(values.sum(0).max()), 1.0))
-    _bare(ax, f"spikes in {len(values)} timesteps" if binary else "sum over time")
+    total = values.sum(0)
+    title = f"spikes in {len(values)} timesteps" if binary else "sum over time"
+    picture = _show(ax, total, title, cmap="viridis")
+    picture.set_clim(min(float(total.min()), 0.0), max(float(total.max()), 1.0))
     _colour_bar(picture, "spikes" if binary else "input", whole=binary)
 
 
@@ -118,10 +114,8 @@ def _draw_first_spike(ax: Axes, values: Array) -> None:
     fired = (values != 0).any(0)
     first = np.ma.masked_array((values != 0).argmax(0), mask=~fired)
     ax.set_facecolor(_style.PALE)  # shows where nothing fired
-    picture = ax.imshow(
-        first, cmap="viridis_r", vmin=0, vmax=max(len(values) - 1, 1), interpolation="nearest"
-    )
-    _bare(ax, "first spike (grey: none)")
+    colours = {"cmap": "viridis_r", "vmin": 0, "vmax": max(len(values) - 1, 1)}
+    picture = _show(ax, first, "first spike (grey: none)", **colours)
     _colour_bar(picture, "timestep", whole=True)
 
 
@@ -135,8 +129,7 @@ def _colour_bar(picture: AxesImage, label: str, *, whole: bool) -> None:
 
 
 def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
-    chosen = np.unique(np.linspace(0, len(values) - 1, _MOST_FRAMES).round().astype(int))
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    chosen = _style.evenly_chosen(len(values), _MOST_FRAMES)
     panels = figure.subplots(1, len(chosen), squeeze=False)[0]
     for ax, step in zip(panels, chosen, strict=True):
-        _show(ax, values[step], f"t = {step}", low, high)
+        _show(ax, values[step], f"t = {step}", **_style.grey_levels(values))
