@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
 from spikemnist.viz._samples import chosen_neurons, layer_sample, require_record, which
@@ -94,10 +94,8 @@ def membrane(
     _draw_rows(ax, spikes, traces, thresholds, offsets)
     _style.time_axis(ax, len(traces))
     _draw_scale(ax, height, len(traces))
-    ax.set_ylim(0.0, height)
-    ax.yaxis.set_major_locator(FixedLocator([float(y) for y in (edges[1:] + edges[:-1]) / 2]))
-    ax.yaxis.set_major_formatter(FixedFormatter([str(i) for i in shown]))
-    ax.set_ylabel(f"{chosen.name} neuron: membrane potential")
+    ax.set(ylim=(0.0, height), ylabel=f"{chosen.name} neuron: membrane potential")
+    ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(i) for i in shown])
     _style.open_frame(ax)
     _style.set_title(ax, f"{chosen.name}{which(record.spikes, sample)}")
     _style.legend_above(ax)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.image import AxesImage
 
 # Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white.
 BLACK = "#000000"
@@ -86,6 +87,24 @@ def open_frame(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def pixels(ax: Axes, values: npt.NDArray[Any], **look: Any) -> AxesImage:
+    """Draw values ``[H, W]`` as an image without ticks; ``look`` is handed to ``imshow``."""
+    ax.set(xticks=[], yticks=[])
+    return ax.imshow(values, interpolation="nearest", **look)
+
+
+def grey_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the look of pictures in grey whose values lie in the range of ``values`` and 0."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    return {"cmap": "gray", "vmin": low, "vmax": high}
+
+
+def evenly_chosen(count: int, most: int) -> list[int]:
+    """Return at most ``most`` of ``count`` places, the first and the last among them."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+    return places
+
+
 def integer_ticks(axis: Axis, count: int = 10) -> None:
     """Put ticks at whole numbers only, at most about ``count`` of them."""
     axis.set_major_locator(MaxNLocator(nbins=count, integer=True, min_n_ticks=1))
@@ -94,8 +113,7 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
 
 def time_axis(ax: Axes, steps: int) -> None:
     """Make x the timesteps 0 .. ``steps`` - 1."""
-    ax.set_xlim(-0.5, steps - 0.5)
-    ax.set_xlabel("timestep")
+    ax.set(xlim=(-0.5, steps - 0.5), xlabel="timestep")
     integer_ticks(ax.xaxis)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from spikemnist.viz._samples import Array
 
@@ -148,12 +149,12 @@ def _draw_grid(ax: Axes, grid: Array) -> None:
     finite = grid[np.isfinite(grid)]
     limit = float(np.abs(finite).max()) if finite.any() else 1.0
     signed = bool((finite < 0).any())
-    image = ax.imshow(
-        np.ma.masked_invalid(grid),
-        cmap="RdBu_r" if signed else "Blues",
-        vmin=-limit if signed else 0,
-        vmax=limit,
-        interpolation="nearest",
-    )
+    show_weights(ax, grid, "RdBu_r" if signed else "Blues", -limit if signed else 0, limit)
+
+
+def show_weights(ax: Axes, grid: Array, colours: str, low: float, high: float) -> AxesImage:
+    """Show a picture of fields, NaN between them, and what its colours mean."""
+    image = ax.imshow(grid, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
+    return image
