@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.data import load_digits
+from spikemnist.data import RandomAffine, load_digits
 from spikemnist.encoding import RateEncoder
 from spikemnist.models import LeakyMLP
 from spikemnist.training import cross_entropy, csv_logger, fit
@@ -59,7 +59,7 @@ def watched(record: Record, labels: torch.Tensor) -> torch.Tensor:
 
 
 def run(folder: Path, model: LeakyMLP, **changes: Any) -> History:
-    """A run with everything that has a state: random spikes, dropout, momentum, a best epoch."""
+    """A run with all that has a state: augmentation, random spikes, momentum, averages, a best."""
     settings: dict[str, Any] = {
         "encoder": RANDOM,
         "validation": 0.2,
@@ -68,6 +68,9 @@ def run(folder: Path, model: LeakyMLP, **changes: Any) -> History:
         "lr": 5e-3,
         "schedule": "cosine",
         "clip_norm": 1.0,
+        "augment": RandomAffine(),
+        "weight_decay": 1e-3,
+        "ema": 0.9,
         "loss": watched,
         "seed": 7,
         "checkpoint": folder / "checkpoint.pt",

@@ -94,6 +94,8 @@ def expect_same_run(folder, model, history, undisturbed):
     assert same(a.model, b.model)
     assert same(a.optimizer, b.optimizer)
     assert same(a.best, b.best)
+    assert same(a.average, b.average)
+    assert a.averaged_steps == b.averaged_steps
     assert a.settings == b.settings
 
 

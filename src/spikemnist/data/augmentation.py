@@ -112,7 +112,20 @@ class RandomAffine:
         object.__setattr__(self, "scale", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images: see `Augmentation`."""
+        """Change images.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
+            Source of the random numbers; torch's global one of the CPU when ``None``.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape, dtype and device.
+        """
         batch, size = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
         angle, slant = (numbers[:2].T * torch.tensor([self.degrees, self.shear])).deg2rad().T
@@ -179,7 +192,20 @@ class ElasticDeformation:
             raise ValueError(f"sigma must be positive and finite; got {self.sigma}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images: see `Augmentation`."""
+        """Change images.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
+            Source of the random numbers; torch's global one of the CPU when ``None``.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape, dtype and device.
+        """
         batch, (height, width) = _batch_and_size(images)
         rows, columns = self._weights(height), self._weights(width)
         knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
@@ -242,7 +268,20 @@ class RandomErasing:
         object.__setattr__(self, "size", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images: see `Augmentation`."""
+        """Change images.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
+            Source of the random numbers; torch's global one of the CPU when ``None``.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape, dtype and device.
+        """
         batch, shape = _batch_and_size(images)
         numbers = _uniform((5, batch), generator)
         chosen = numbers[0] < self.probability
@@ -287,7 +326,20 @@ class Compose:
         object.__setattr__(self, "augmentations", tuple(self.augmentations))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images: see `Augmentation`."""
+        """Change images.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
+            Source of the random numbers; torch's global one of the CPU when ``None``.
+
+        Returns
+        -------
+        torch.Tensor
+            Same shape, dtype and device.
+        """
         for augmentation in self.augmentations:
             images = augmentation(images, generator=generator)
         return images

@@ -8,6 +8,7 @@ from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.losses import (
     L1Spikes,
     Regularized,
+    SmoothedCrossEntropy,
     SnnTorchLoss,
     SpikeTimeCrossEntropy,
     SpikeTimeMSE,
@@ -22,6 +23,7 @@ __all__ = [
     "History",
     "L1Spikes",
     "Regularized",
+    "SmoothedCrossEntropy",
     "SnnTorchLoss",
     "SpikeTimeCrossEntropy",
     "SpikeTimeMSE",

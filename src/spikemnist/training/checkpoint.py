@@ -64,6 +64,10 @@ class Checkpoint:
         Of the finished epochs.
     best
         State dict of the best epoch by validation loss; ``None`` without validation.
+    average
+        The moving average of the weights; ``None`` where there is none.
+    averaged_steps
+        How many steps are in it.
     """
 
     settings: dict[str, Any]
@@ -71,6 +75,8 @@ class Checkpoint:
     optimizer: dict[str, Any]
     history: History
     best: Weights | None
+    average: Weights | None = None
+    averaged_steps: int = 0
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -81,7 +87,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     OSError
         When it cannot be written.
     """
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "settings": checkpoint.settings,
         "model": checkpoint.model,
@@ -89,6 +95,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "history": dataclasses.asdict(checkpoint.history),
         "best": checkpoint.best,
     }
+    if checkpoint.average is not None:
+        content["average"] = checkpoint.average
+        content["averaged_steps"] = checkpoint.averaged_steps
     file = io.BytesIO()
     torch.save(content, file)
     archive = bytearray(file.getbuffer())
@@ -177,13 +186,17 @@ def _check_archive(data: bytes, path: Path) -> None:
 
 def _from_content(content: Any) -> Checkpoint:
     names = ("format", "settings", "model", "optimizer", "history", "best")
-    if not isinstance(content, dict) or {*content} != {*names}:
+    optional = {"average", "averaged_steps"}
+    if not isinstance(content, dict) or {*content} - optional != {*names}:
         raise ValueError(f"it does not hold {', '.join(names)} and nothing else")
     if not isinstance(content["format"], str) or content["format"] != FORMAT:
         raise ValueError(f"it has format {content['format']!r}; this version reads {FORMAT!r}")
     for name in names[1:]:
         if not isinstance(content[name], dict) and not (name == "best" and content[name] is None):
             raise ValueError(f"its entry {name} is no dictionary")
+    average, steps = content.get("average"), content.get("averaged_steps", 0)
+    if not isinstance(average, dict | None) or type(steps) is not int:
+        raise ValueError("its entry average does not hold weights and a number of steps")
     if not all(map(_is_plain, content["settings"].values())):
         raise ValueError("its entry settings holds more than plain values")
     return Checkpoint(
@@ -192,6 +205,8 @@ def _from_content(content: Any) -> Checkpoint:
         optimizer=content["optimizer"],
         history=_history(content["history"]),
         best=content["best"],
+        average=average,
+        averaged_steps=steps,
     )
 
 
@@ -231,7 +246,9 @@ def restore(
         When it does not fit them, or a weight is NaN or infinite. The model stays as it was.
     """
     try:
-        for weights in (checkpoint.model, checkpoint.best):
+        if (checkpoint.average is None) != (checkpoint.settings.get("ema") is None):
+            raise ValueError("the average of its weights is missing, or there should be none")
+        for weights in (checkpoint.model, checkpoint.best, checkpoint.average):
             if weights is not None:
                 _check_weights(weights, model)
         optimizer.load_state_dict(_checked_state(checkpoint.optimizer, optimizer))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
+from spikemnist.data import EventDataset
+from spikemnist.training.average import average_of
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, as_encoder, compact_for, make_feed
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from spikemnist._interrupt import Interruption
+    from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.feed import Data
@@ -47,6 +50,9 @@ def fit(
     clip_norm: float | None = None,
     truncate: int | None = None,
     patience: int | None = None,
+    augment: Augmentation | None = None,
+    weight_decay: float | None = None,
+    ema: float | None = None,
     device: str | torch.device = "auto",
     seed: int = 0,
     callbacks: Sequence[Callback] = (),
@@ -96,11 +102,22 @@ def fit(
         `spikemnist.training.steps.backpropagate_truncated`.
     patience
         Epochs without a lower validation loss after which the run stops early.
+    augment
+        Changes the training images of each batch at random, before they are encoded:
+        `spikemnist.data.RandomAffine`, for example, or any `spikemnist.data.Augmentation`. Images
+        alone; validation images stay as they are. Its random numbers are drawn on the CPU, so the
+        images are the same on every device, within rounding.
+    weight_decay
+        See `spikemnist.training.optimizers.make_optimizer`.
+    ema
+        Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
+        the last thousand steps or so. Validation, callbacks and the model that `fit` leaves have
+        the averaged weights.
     device
         See `select_device`.
     seed
-        Of the order of the samples, the encoder and dropout; not of the model's first weights,
-        which are there already.
+        Of the order of the samples, augmentation, the encoder and dropout; not of the model's first
+        weights, which are there already.
     callbacks
         Called as ``callback(history, model)`` after each epoch, and once more for the last
         finished one when a run is resumed: the kill may have come before its callbacks.
@@ -156,12 +173,20 @@ def fit(
         clip_norm=clip_norm,
         truncate=truncate,
         patience=patience,
+        augment=augment,
+        weight_decay=weight_decay,
+        ema=ema,
         seed=seed,
     )
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     file = new_or_resumed(checkpoint, resume=resume)
     target = select_device(device, dtype=parameter_dtype(model))
+    if augment is not None and isinstance(train, EventDataset):
+        raise ValueError(
+            "augment changes images, and train holds recordings of an event camera: give those a "
+            "transform, such as spikemnist.data.DropEvents, with train.transformed()"
+        )
     kept, held_out = _hold_out(train, validation, seed)
     description = describe_run(model, train, validation, encoder, settings) if file else {}
     model.to(target)
@@ -172,9 +197,10 @@ def fit(
         if held_out is None
         else make_feed(held_out, batch_size, target, "validation"),
         encoder=compact_for(model, encoder, loss),
-        optimizer=make_optimizer(optimizer, model, settings.lr),
+        optimizer=make_optimizer(optimizer, model, settings.lr, weight_decay),
         settings=settings,
         description=description,
+        average=None if ema is None else average_of(model, ema),
     )
     with interruptible() as interruption:
         if file is not None and resume:
@@ -209,12 +235,13 @@ def _train(
         if file is not None and not len(run.history):
             file.unlink(missing_ok=True)  # or it would stand in the way of the corrected call
         raise
-    run.keep_best()
+    run.keep_weights()
 
 
 def _call(callbacks: Sequence[Callback], run: Run) -> None:
-    for callback in callbacks:
-        callback(run.history, run.model)
+    with run.averaged():
+        for callback in callbacks:
+            callback(run.history, run.model)
 
 
 def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:

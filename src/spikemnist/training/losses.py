@@ -66,6 +66,60 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class SmoothedCrossEntropy:
+    r"""Cross-entropy of the softmax of the class scores with smoothed labels, mean over the batch.
+
+    .. math:: L = -\frac1B \sum_b \sum_c \Big((1 - \epsilon) [c = y_b] + \frac{\epsilon}{C}\Big)
+              \ln \frac{e^{s_{b, c}}}{\sum_{c'} e^{s_{b, c'}}}
+
+    Parameters
+    ----------
+    smoothing : float, default 0.1
+        :math:`\epsilon`, in [0, 1): the probability that is shared out among all classes.
+
+    Raises
+    ------
+    ValueError
+        For a smoothing out of its range.
+
+    Notes
+    -----
+    Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, *Rethinking the Inception architecture for computer
+    vision*, CVPR 2016.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record, labels = LeakyMLP(hidden=(20,))(torch.zeros(5, 2, 784)), torch.tensor([3, 7])
+    >>> bool(SmoothedCrossEntropy(0.0)(record, labels) == cross_entropy(record, labels))
+    True
+    """
+
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing must be at least 0 and below 1; got {self.smoothing}")
+
+    def __call__(self, record: Record, labels: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        record
+            What the model returned for B samples.
+        labels
+            ``[B]``, int64.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
+        return functional.cross_entropy(record.scores, labels, label_smoothing=self.smoothing)
+
+
+@dataclass(frozen=True)
 class SpikeTimeCrossEntropy:
     r"""Cross-entropy of which class fires first, mean over the batch.
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
@@ -25,14 +29,16 @@ from spikemnist.training.settings import read_description
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import torch
-    from torch import Tensor, nn
+    from torch import nn
     from tqdm import tqdm
 
     from spikemnist._interrupt import Interruption
+    from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
+    from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
     from spikemnist.training.settings import Settings
@@ -54,6 +60,7 @@ class Run:
     description: dict[str, Any]
     history: History = field(default_factory=History)
     best: Weights | None = None
+    average: MovingAverage | None = None
 
     @property
     def finished(self) -> bool:
@@ -78,9 +85,12 @@ class Run:
         monitor = EpochMonitor()
         self.model.train()
         with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
+            drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
             for images, labels in interruption.between(batches):
                 self._set_lr(epoch, monitor.batches)
+                if self.settings.augment is not None:
+                    images = _augmented(self.settings.augment, images, drawing)
                 # No name for the spikes here: it would keep them while the next ones are made.
                 self._step(self.encoder(images, generator=generator), labels, epoch, monitor)
                 bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
@@ -127,6 +137,8 @@ class Run:
         # NaN shows in the gradient alone, which must not reach the weights.
         check(gradient_norm(self.model, clip=self.settings.clip_norm), what="gradient")
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
         monitor.add(record, labels, number)
 
     def _close_epoch(
@@ -135,14 +147,15 @@ class Run:
         history = self.history
         figures = None
         if self.validation is not None:
-            figures = evaluate_feed(
-                self.model,
-                self.validation,
-                self.encoder,
-                seed=derive_seed(self.settings.seed, epoch, 2),
-                loss=self.settings.loss,
-                interruption=interruption,
-            )
+            with self.averaged():
+                figures = evaluate_feed(
+                    self.model,
+                    self.validation,
+                    self.encoder,
+                    seed=derive_seed(self.settings.seed, epoch, 2),
+                    loss=self.settings.loss,
+                    interruption=interruption,
+                )
             check_validation(figures.loss, epoch=epoch, lr=self._lr)
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
@@ -161,17 +174,27 @@ class Run:
             return
         if figures.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
-            self.best = copy.deepcopy(self.model.state_dict())
+            with self.averaged():
+                self.best = copy.deepcopy(self.model.state_dict())
         elif (
             self.settings.patience is not None
             and epoch - (history.best_epoch or 0) >= self.settings.patience
         ):
             history.stopped_early = True
 
-    def keep_best(self) -> None:
-        """Give the model the weights of its best epoch, where a validation set told which."""
+    def averaged(self) -> AbstractContextManager[None]:
+        """Give the model the average of its weights for a while, where there is one."""
+        return nullcontext() if self.average is None else self.average.applied(self.model)
+
+    def keep_weights(self) -> None:
+        """Give the model the weights of its best epoch, where a validation set told which one.
+
+        Else the average, where there is one.
+        """
         if self.best is not None:
             self.model.load_state_dict(self.best)
+        elif self.average is not None:
+            self.average.give_to(self.model)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
@@ -182,6 +205,8 @@ class Run:
                 optimizer=self.optimizer.state_dict(),
                 history=self.history,
                 best=self.best,
+                average=None if self.average is None else self.average.weights,
+                averaged_steps=0 if self.average is None else self.average.steps,
             ),
             path,
         )
@@ -193,3 +218,17 @@ class Run:
         restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
         self.best = checkpoint.best
+        if self.average is not None and checkpoint.average is not None:
+            self.average.restore(checkpoint.average, checkpoint.averaged_steps)
+
+
+def _augmented(augment: Augmentation, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the images that an augmentation makes of a batch, as many as there were."""
+    changed = augment(images, generator=generator)
+    if isinstance(changed, Tensor) and len(changed) == len(images):
+        return changed
+    found = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+    raise ValueError(
+        f"augment must return as many images as it gets, a tensor {tuple(images.shape)}; got "
+        f"{found}"
+    )

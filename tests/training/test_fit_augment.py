@@ -1,0 +1,182 @@
+"""`fit` with augmented images, averaged weights, weight decay and smoothed labels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from spikemnist.data import EventBatch, RandomAffine
+from spikemnist.encoding import DirectEncoder
+from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate, fit
+from spikemnist.training.average import average_of
+from spikemnist.training.checkpoint import load_checkpoint, save_checkpoint
+from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
+from tests.training.small_runs import RANDOM, digits, new_model, run, same, weights
+
+DIRECT = DirectEncoder(num_steps=3)
+
+
+class Spy:
+    """An augmentation that keeps what it was given and what it made of it."""
+
+    def __init__(self) -> None:
+        self.given, self.made, self.devices = [], [], set()
+
+    def __call__(self, images, *, generator=None):
+        self.devices.add(generator.device.type)
+        self.given.append(images.clone())
+        self.made.append(RandomAffine()(images, generator=generator))
+        return self.made[-1]
+
+
+def trained(**options):
+    model = new_model()
+    history = fit(model, digits(), **{"encoder": RANDOM, "epochs": 2, "batch_size": 32, **options})
+    return model, history
+
+
+def test_training_images_alone_are_augmented_anew_in_each_epoch():
+    spy, again = Spy(), Spy()
+    trained(augment=spy, validation=0.2)
+    trained(augment=again, validation=0.2)
+    assert [len(images) for images in spy.given] == 2 * [32] * 5
+    assert spy.devices == {"cpu"}
+    assert all(map(torch.equal, spy.made, again.made))
+    kept, _ = digits().split(0.2, 0)
+    for epoch in (spy.given[:5], spy.given[5:]):
+        assert sorted(map(tuple, torch.cat(epoch).flatten(1).tolist())) == sorted(
+            map(tuple, kept.images.flatten(1).tolist())
+        )
+    assert not torch.equal(torch.cat(spy.made[:5]).sum(0), torch.cat(spy.made[5:]).sum(0))
+
+
+def test_an_augmentation_that_changes_nothing_changes_nothing():
+    """Its random numbers are no others': neither the order, nor the spikes, nor dropout."""
+    still = RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=0)
+    plain, _ = trained()
+    augmented, _ = trained(augment=still)
+    assert same(weights(plain), weights(augmented))
+    changed, _ = trained(augment=RandomAffine())
+    assert not same(weights(plain), weights(changed))
+
+
+def test_an_augmentation_of_other_images_is_refused():
+    with pytest.raises(ValueError, match=r"augment must return as many images .* \(32, 28, 28\)"):
+        trained(augment=lambda images, generator: images[:3])
+    with pytest.raises(TypeError, match="augment must be an augmentation such as"):
+        trained(augment="affine")
+
+
+def test_recordings_are_not_augmented():
+    class Recordings:
+        def __iter__(self):
+            nothing = torch.zeros(0, dtype=torch.int64)
+            starts = torch.zeros(3, dtype=torch.int64)
+            batch = EventBatch(nothing, nothing, nothing, nothing.bool(), starts, (34, 34))
+            return iter([(batch, torch.zeros(2, dtype=torch.int64))])
+
+    with pytest.raises((TypeError, ValueError), match="images"):
+        fit(new_model(), Recordings(), encoder="events", augment=RandomAffine())
+
+
+@given(decay=st.floats(0, 0.9999), numbers=st.lists(st.floats(-9, 9), min_size=1, max_size=30))
+def test_the_average_is_the_equation(decay, numbers):
+    layer = torch.nn.Linear(1, 1, bias=False).double()
+    layer.register_buffer("count", torch.tensor(0))
+    layer.weight.data.fill_(5.0)
+    average, expected = average_of(layer, decay), 5.0
+    for step, number in enumerate(numbers, 1):
+        layer.weight.data.fill_(number)
+        layer.count += 1
+        average.update(layer)
+        share = min(decay, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * number
+    assert average.weights["weight"].item() == pytest.approx(expected, abs=1e-9)
+    assert average.weights["count"].item() == average.steps == len(numbers)
+    with average.applied(layer):
+        assert layer.weight.item() == average.weights["weight"].item()
+    assert layer.weight.item() == numbers[-1]
+
+
+def test_the_model_ends_with_the_average(tmp_path):
+    model, history = trained(ema=0.9, checkpoint=tmp_path / "checkpoint.pt")
+    checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert checkpoint.averaged_steps == 2 * 7
+    assert same(checkpoint.average, weights(model))
+    plain, same_history = trained()
+    assert same(checkpoint.model, weights(plain))
+    assert not same(checkpoint.average, weights(plain))
+    assert history.to_csv() == same_history.to_csv()
+
+
+def test_the_average_is_what_is_validated_and_what_callbacks_see():
+    held_out = digits()[:40]
+    seen = []
+
+    def look(history, model):
+        seen.append(evaluate(model, held_out, encoder=DIRECT, device="cpu").accuracy)
+
+    model, history = trained(encoder=DIRECT, ema=0.99, validation=held_out, callbacks=[look])
+    assert seen == [row.validation_accuracy for row in history.epochs]
+    best = evaluate(model, held_out, encoder=DIRECT, device="cpu").accuracy
+    assert best == seen[history.best_epoch - 1]
+
+
+def test_a_checkpoint_without_its_average_is_refused(tmp_path):
+
+    file = tmp_path / "checkpoint.pt"
+    run(tmp_path, new_model(), epochs=1)
+    checkpoint = load_checkpoint(file)
+    assert isinstance(checkpoint.average, dict)
+    checkpoint.average = None
+    save_checkpoint(checkpoint, file)
+    with pytest.raises(ValueError, match="the average of its weights is missing"):
+        run(tmp_path, new_model(), epochs=1, resume=True)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_alone_decay(name):
+    """At a gradient of zero nothing but the decay moves a parameter."""
+    model = new_model(learn_beta=True, learn_threshold=True)
+    before = weights(model)
+    optimizer = make_optimizer(name, model, lr=0.1, weight_decay=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for key, value in weights(model).items():
+        assert torch.equal(value, before[key]) != key.endswith("weight")
+    if name == "adamw":
+        key = "layers.0.linear.weight"
+        torch.testing.assert_close(weights(model)[key], before[key] * (1 - 0.1 * 0.5))
+
+
+def test_a_factory_gets_the_decay_as_well():
+    optimizer = make_optimizer(torch.optim.RMSprop, new_model(), lr=0.1, weight_decay=0.5)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.0]
+
+
+@given(smoothing=st.floats(0, 0.99))
+def test_smoothed_labels_are_a_mixture(smoothing):
+    model = new_model()
+    record, labels = model(torch.rand(4, 6, 784)), torch.tensor([0, 1, 2, 3, 4, 9])
+    uniform = -functional.log_softmax(record.scores, 1).mean()
+    expected = (1 - smoothing) * cross_entropy(record, labels) + smoothing * uniform
+    torch.testing.assert_close(SmoothedCrossEntropy(smoothing)(record, labels), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ema": 1.0}, r"ema must be at least 0 and below 1; got 1\.0"),
+        ({"ema": float("nan")}, "ema must be at least 0 and below 1; got nan"),
+        ({"weight_decay": -1.0}, r"weight_decay must be at least 0 and finite; got -1\.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        trained(**options)
+    with pytest.raises(ValueError, match="smoothing must be at least 0 and below 1; got 1"):
+        SmoothedCrossEntropy(1)
