@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +21,31 @@ from spikemnist.data import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
+    from spikemnist.cli.options import Evaluate, Plot
     from spikemnist.data import EventDataset, ImageDataset
 
     Dataset = ImageDataset | EventDataset
 
 IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images or events of a batch of one, its label, and its place in the data set."""
+
+    samples: Any
+    label: int
+    index: int
+
+    @property
+    def image(self) -> Tensor | None:
+        """The image, where it is one."""
+        return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
 
 
 def load(
@@ -63,6 +82,19 @@ def _load(
     return load_digits()
 
 
+def test_set(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[str, Dataset]:
+    """Return name and samples of the test set asked for, or else of the run.
+
+    Its options, ``stored``, say what is done to recordings before they are encoded as well; a model
+    file alone has none.
+    """
+    data = command.data or stored.get("data", "digits")
+    check_root(data, command.root)
+    root = command.root if command.data or command.root else stored.get("root")
+    changes = {name: stored.get(name, False) for name in ("first_saccade", "stabilize")}
+    return data, load(data, root, **changes)[1]
+
+
 def check_root(data: str, root: Path | None) -> None:
     """Refuse a folder for data that are in the package.
 
@@ -85,8 +117,8 @@ def blank(data: str) -> Any:
     return torch.zeros((1, *IMAGE), dtype=torch.uint8)
 
 
-def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
-    """Return a batch of one sample, and its label.
+def sample(dataset: Dataset, index: int) -> Sample:
+    """Return one sample of a data set.
 
     Raises
     ------
@@ -96,7 +128,7 @@ def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
     if not 0 <= index < len(dataset):
         raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
     samples, labels = next(dataset[index : index + 1].batches(1))
-    return samples, int(labels)
+    return Sample(samples, int(labels), index)
 
 
 def noun(data: str) -> str:
