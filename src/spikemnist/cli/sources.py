@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     Dataset = ImageDataset | EventDataset
 
 IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
+LOADERS: dict[str, Any] = {
+    "digits": lambda _: load_digits(),
+    "mnist": load_mnist,
+    "fashion_mnist": load_fashion_mnist,
+    "nmnist": load_nmnist,
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,10 @@ def load(
     WrongRequest
         When one of them is empty.
     """
-    train, test = _load(data, root, first_saccade=first_saccade, stabilize=stabilize)
+    train, test = LOADERS[data](root)
+    if data == "nmnist":
+        changes: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
+        train, test = train.transformed(*changes), test.transformed(*changes)
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise WrongRequest(
@@ -66,20 +75,6 @@ def load(
                 f"{root or 'the usual folders'}"
             )
     return train, test
-
-
-def _load(
-    data: str, root: Path | None, *, first_saccade: bool, stabilize: bool
-) -> tuple[Dataset, Dataset]:
-    if data == "nmnist":
-        chosen: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
-        train, test = load_nmnist(root)
-        return train.transformed(*chosen), test.transformed(*chosen)
-    if data == "mnist":
-        return load_mnist(root)
-    if data == "fashion_mnist":
-        return load_fashion_mnist(root)
-    return load_digits()
 
 
 def test_set(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[str, Dataset]:
