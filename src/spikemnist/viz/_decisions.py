@@ -217,21 +217,16 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: i
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(
-        ax,
-        scores[-1],
-        len(scores),
-        {i: _roles(i, predicted, label, ", ") for i in range(scores.shape[1])},
-    )
+    _label_ends(ax, scores, predicted, label)
 
 
-def _label_ends(ax: Axes, ends: Array, steps: int, roles: dict[int, str]) -> None:
+def _label_ends(ax: Axes, scores: Array, predicted: int, label: int | None) -> None:
     """Write the class beside the end of each curve, apart from one another."""
-    for index, height in enumerate(_style.label_heights(ax, ends)):
-        role = roles.get(index, "")
+    for index, height in enumerate(_style.label_heights(ax, scores[-1])):
+        role = _roles(index, predicted, label, ", ")
         ax.annotate(
             f"{index} ({role})" if role else f"{index}",
-            xy=(steps - 1, float(ends[index])),
+            xy=(len(scores) - 1, float(scores[-1, index])),
             xytext=(1.02, height),
             textcoords=("axes fraction", "data"),
             va="center",
