@@ -122,10 +122,10 @@ def spike_counts(
 def count_axes(ax: Axes, counts: Array, label: str, *, room: float) -> None:
     """Make x the classes and y the number of spikes, up to ``room`` times the highest."""
     top = room * max(float(counts.max()), 1.0)
-    ax.set(xlim=(-0.6, len(counts) - 0.4), ylim=(0.0, top), xlabel="class", ylabel=label)
+    limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
+    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
     _style.integer_ticks(ax.xaxis, 20)
     _style.integer_ticks(ax.yaxis, 6)
-    _style.open_frame(ax)
 
 
 def _roles(index: int, predicted: int, label: int | None, separator: str) -> str:
@@ -189,8 +189,7 @@ def decision(
     if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
-    ax.set_ylabel(_SCORE_LABELS.get(record.readout, record.readout))
-    _style.open_frame(ax)
+    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(record.readout, record.readout))
     _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
     _style.set_title(ax, f"predicted class {predicted}{truth}{which(record.spikes, sample)}")
