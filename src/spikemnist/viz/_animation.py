@@ -154,8 +154,7 @@ def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
     ax.autoscale_view()
     ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow
     _style.time_axis(ax, len(membrane))
-    ax.set_ylabel("membrane potential")
-    _style.open_frame(ax)
+    _style.open_frame(ax, ylabel="membrane potential")
     return lines
 
 

@@ -122,10 +122,10 @@ def spike_counts(
 def count_axes(ax: Axes, counts: Array, label: str, *, room: float) -> None:
     """Make x the classes and y the number of spikes, up to ``room`` times the highest."""
     top = room * max(float(counts.max()), 1.0)
-    ax.set(xlim=(-0.6, len(counts) - 0.4), ylim=(0.0, top), xlabel="class", ylabel=label)
+    limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
+    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
     _style.integer_ticks(ax.xaxis, 20)
     _style.integer_ticks(ax.yaxis, 6)
-    _style.open_frame(ax)
 
 
 def _roles(index: int, predicted: int, label: int | None, separator: str) -> str:
@@ -189,8 +189,7 @@ def decision(
     if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
-    ax.set_ylabel(_SCORE_LABELS.get(record.readout, record.readout))
-    _style.open_frame(ax)
+    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(record.readout, record.readout))
     _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
     _style.set_title(ax, f"predicted class {predicted}{truth}{which(record.spikes, sample)}")
@@ -217,21 +216,16 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: i
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(
-        ax,
-        scores[-1],
-        len(scores),
-        {i: _roles(i, predicted, label, ", ") for i in range(scores.shape[1])},
-    )
+    _label_ends(ax, scores, predicted, label)
 
 
-def _label_ends(ax: Axes, ends: Array, steps: int, roles: dict[int, str]) -> None:
+def _label_ends(ax: Axes, scores: Array, predicted: int, label: int | None) -> None:
     """Write the class beside the end of each curve, apart from one another."""
-    for index, height in enumerate(_style.label_heights(ax, ends)):
-        role = roles.get(index, "")
+    for index, height in enumerate(_style.label_heights(ax, scores[-1])):
+        role = _roles(index, predicted, label, ", ")
         ax.annotate(
             f"{index} ({role})" if role else f"{index}",
-            xy=(steps - 1, float(ends[index])),
+            xy=(len(scores) - 1, float(scores[-1, index])),
             xytext=(1.02, height),
             textcoords=("axes fraction", "data"),
             va="center",

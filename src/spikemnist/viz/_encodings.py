@@ -193,9 +193,9 @@ def codes(
             counts.set_axis_off()
             _style.note(raster, "a current, not spikes")
     for column in (1, 2):
-        lowest = [row[column] for row in rows if row[column].axison][-1:]
-        for ax in lowest:
-            ax.set_xlabel("timestep")
+        over_others = [row[column] for row in rows if row[column].axison][:-1]
+        for ax in over_others:
+            ax.set_xlabel("")
     return figure
 
 
@@ -214,7 +214,6 @@ def _draw_raster(ax: Axes, values: Array) -> None:
     steps, inputs = np.nonzero(values)
     ax.scatter(steps, inputs, s=0.6, marker="s", linewidths=0, color=_style.BLUE)
     _style.time_axis(ax, len(values))
-    ax.set_xlabel("")
     ax.set_ylim(values.shape[1] - 0.5, -0.5)  # the first row of the image is above
     ax.set_ylabel("input", fontsize=_style.SMALL)
     _style.integer_ticks(ax.yaxis, 3)
@@ -224,7 +223,6 @@ def _draw_counts(ax: Axes, values: Array) -> None:
     fired = (values != 0).sum(1)
     ax.bar(np.arange(len(values)), fired, width=0.8, color=_style.GREY)
     _style.time_axis(ax, len(values))
-    ax.set_xlabel("")
     ax.set_ylabel("spikes", fontsize=_style.SMALL)
     _style.integer_ticks(ax.yaxis, 3)
     ax.set_title(f"{int(fired.sum())} spikes", fontsize=_style.SMALL, loc="right")

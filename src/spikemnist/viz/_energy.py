@@ -59,8 +59,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
     ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
-    ax.set(xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
-    _style.open_frame(ax)
+    _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
     ax.legend(
         loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
     )

@@ -68,10 +68,8 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
         ax.fill_between(lags[side], changes[side], color=colour, alpha=0.15, linewidth=0)
     ax.axhline(0, color=_style.GREY, linewidth=0.8)
     ax.axvline(0, color=_style.GREY, linewidth=0.8)
-    ax.set(
-        xlabel="postsynaptic spike after the presynaptic one (ms)", ylabel="change of the weight"
-    )
-    _style.open_frame(ax)
+    label = "postsynaptic spike after the presynaptic one (ms)"
+    _style.open_frame(ax, xlabel=label, ylabel="change of the weight")
     _style.legend_above(ax, columns=2)
     return ax
 
@@ -115,9 +113,8 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     bars = ax.bar(range(len(names)), counts, color=colours)
     ax.bar_label(bars, fontsize=_style.SMALL, padding=1)
     ax.set_xticks(range(len(names)), names)
-    ax.set(xlabel="class that a neuron responds to most", ylabel="neurons")
+    _style.open_frame(ax, xlabel="class that a neuron responds to most", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.open_frame(ax)
     _style.set_title(ax, f"{len(assigned):,} neurons by class")
     return ax
 
@@ -154,9 +151,8 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
     ax = _style.axes_or_new(ax, 6.0, 3.4)
     ax.hist(theta, bins=min(40, max(5, len(theta) // 5)), color=_style.BLUE)
     ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5)
-    ax.set(xlabel="adaptation of the threshold (mV)", ylabel="neurons")
+    _style.open_frame(ax, xlabel="adaptation of the threshold (mV)", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.open_frame(ax)
     _style.set_title(ax, f"mean {theta.mean():.1f} mV, standard deviation {theta.std():.1f} mV")
     return ax
 
@@ -197,9 +193,8 @@ def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
     else:
         _style.note(ax, "too few images for an estimate")
     ax.set_xlim(left=0)
-    ax.set(ylim=(0, 1), xlabel="images learned from", ylabel="running accuracy")
+    _style.open_frame(ax, ylim=(0, 1), xlabel="images learned from", ylabel="running accuracy")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _style.open_frame(ax)
     return ax
 
 

@@ -82,8 +82,9 @@ def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
     ax.set_title(text, loc="left", fontsize=10, pad=pad)
 
 
-def open_frame(ax: Axes) -> None:
-    """Remove the top and right border."""
+def open_frame(ax: Axes, **properties: Any) -> None:
+    """Remove the top and right border; set properties of the Axes, such as labels and limits."""
+    ax.set(**properties)
     ax.spines[["top", "right"]].set_visible(False)
 
 

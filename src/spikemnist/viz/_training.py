@@ -108,9 +108,9 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
             label=f"best epoch ({history.best_epoch})",
         )
     margin = max(0.5, 0.03 * len(epochs))
-    ax.set(xlim=(epochs[0] - margin, epochs[-1] + margin), xlabel="epoch", ylabel=name)
+    limits = epochs[0] - margin, epochs[-1] + margin
+    _style.open_frame(ax, xlim=limits, xlabel="epoch", ylabel=name)
     _style.integer_ticks(ax.xaxis)
-    _style.open_frame(ax)
     _style.legend_above(ax)
 
 
