@@ -14,7 +14,7 @@ import pytest
 
 from spikemnist import LatencyEncoder, LeakyMLP, _progress, evaluate, load_digits
 from spikemnist._progress import compilation_announced, progress_bar
-from spikemnist.data import download, recordings
+from spikemnist.data import download, nmnist
 from spikemnist.kernels import compiler
 from spikemnist.training import evaluation
 
@@ -177,7 +177,7 @@ def fetch(folder: Path) -> None:
 def check(folder: Path) -> None:
     (folder / "Test.zip").write_bytes(bytes(100_000))
     with pytest.raises(ValueError, match="is not the official archive"):
-        recordings.check_archive(folder / "Test.zip")
+        nmnist.check_archive(folder / "Test.zip")
 
 
 def judge(folder: Path) -> None:
@@ -186,7 +186,7 @@ def judge(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("room", "call", "amount"),
-    [(download, fetch, 100_000), (recordings, check, 100_000), (evaluation, judge, 1)],
+    [(download, fetch, 100_000), (nmnist, check, 100_000), (evaluation, judge, 1)],
 )
 def test_long_calls_show_a_bar_after_two_seconds(
     room: ModuleType, call: Any, amount: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

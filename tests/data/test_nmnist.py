@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from spikemnist.data import FirstSaccade, load_nmnist, recordings
-from spikemnist.data.recordings import decode_recording
+from spikemnist.data import FirstSaccade, load_nmnist, nmnist
+from spikemnist.data.nmnist import decode_recording
 from tests.event_recordings import digits, pack_split, random_events, to_bytes, write_split
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 def official(monkeypatch: pytest.MonkeyPatch, *archives: Path) -> None:
     """Take these archives for the official ones."""
     known = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in archives}
-    monkeypatch.setattr(recordings, "MD5", known)
+    monkeypatch.setattr(nmnist, "MD5", known)
 
 
 def all_events(data: EventDataset) -> list[list[tuple]]:

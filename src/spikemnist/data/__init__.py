@@ -5,11 +5,9 @@ Nothing here knows what a spike is. Each loader returns two datasets, train and 
 """
 
 from spikemnist.data.dataset import ImageDataset
-from spikemnist.data.digits import load_digits
-from spikemnist.data.event_batch import EVENT, EventBatch
 from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Stabilize
-from spikemnist.data.events import EventDataset
-from spikemnist.data.mnist import load_fashion_mnist, load_mnist
+from spikemnist.data.events import EVENT, EventBatch, EventDataset
+from spikemnist.data.mnist import load_digits, load_fashion_mnist, load_mnist
 from spikemnist.data.nmnist import load_nmnist
 
 __all__ = [

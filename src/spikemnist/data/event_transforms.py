@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from spikemnist.data.event_batch import Events
+    from spikemnist.data.events import Events
 
     Sensor = tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from their IDX files.
+"""MNIST and Fashion-MNIST from their IDX files, and the digits that come with the package.
 
 Shapes: ``N`` samples.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from spikemnist.data.archive import locate
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.data.sources import Source
+
+
+def load_digits() -> tuple[ImageDataset, ImageDataset]:
+    """Load a class-balanced subset of MNIST that is part of the package.
+
+    500 training and 100 test images of each digit, chosen evenly over the official training and
+    test sets, in an order in which each ten consecutive images, counted from the first, show
+    each digit once.
+
+    Returns
+    -------
+    train, test : ImageDataset
+        ``images`` uint8 ``[5000, 28, 28]`` and ``[1000, 28, 28]``, ``labels`` int64.
+
+    Notes
+    -----
+    The images are under CC BY-SA 3.0, by Yann LeCun, Corinna Cortes and Christopher J.C.
+    Burges: see ``LICENSE.txt`` beside them. ``scripts/make_digits.py`` of the source
+    distribution chose them.
+
+    Examples
+    --------
+    >>> train, test = load_digits()
+    >>> train
+    ImageDataset(5000 images [28, 28], torch.uint8, cpu, 10 classes)
+    >>> test.labels.bincount().tolist()
+    [100, 100, 100, 100, 100, 100, 100, 100, 100, 100]
+    """
+    return _embedded("train"), _embedded("t10k")
 
 
 def load_mnist(
@@ -110,6 +140,18 @@ def load_fashion_mnist(
     FileNotFoundError: Fashion-MNIST needs the four files train-images-idx3-ubyte, ...
     """
     return _load(FASHION_MNIST, root, download)
+
+
+def _embedded(split: str) -> ImageDataset:
+    # A traversable, not a path: the package may lie in a zip file.
+    folder = resources.files("spikemnist.data") / "embedded"
+
+    def read(kind: str, dims: int) -> Tensor:
+        name = f"{split}-{kind}-idx{dims}-ubyte.gz"
+        data = unpack((folder / name).read_bytes(), name=f"the embedded {name}")
+        return decode_idx(data, dims=dims, name=f"the embedded {split} {kind}")
+
+    return ImageDataset(read("images", 3), read("labels", 1), MNIST.classes)
 
 
 @dataclass(frozen=True, eq=False)

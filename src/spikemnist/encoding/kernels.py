@@ -78,7 +78,19 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
 
 
 def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
-    """Compute `spikemnist.encoding.spikes.once_on`."""
+    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, or None.
+
+    That is the answer where pixels lie outside of [0, 1].
+
+    Parameters
+    ----------
+    ramp
+        Tells the timesteps.
+    pixels
+        ``[B, F]``, float32.
+    num_steps, dtype
+        As `LatencyEncoder` has them.
+    """
     numbers, outside = np.array(ramp, np.float32), np.zeros(1, np.bool_)
     slope, latest, first, _ = numbers
     last = np.rint(latest + first)

@@ -20,7 +20,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.registry import register_encoder
-from spikemnist.encoding.spikes import has_kernels, once, once_on, timesteps
+from spikemnist.encoding.spikes import has_kernels, once, timesteps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,9 +179,11 @@ class LatencyEncoder:
         options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
         spikes = None
         if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
+            from spikemnist.encoding import kernels  # which loads Numba
+
             # One look at each pixel, where plain torch takes nine. There is no answer for pixels
             # out of range, of which the other way complains.
-            spikes = once_on(self._ramp(), by_sample(images.detach()), **options)
+            spikes = kernels.once_on(self._ramp(), by_sample(images.detach()), **options)
         if spikes is None:
             spikes = once(code_pixels(self, images), **options)
         return spikes.view(self.num_steps, *images.shape)

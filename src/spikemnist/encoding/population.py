@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.pixels import Coded
+from spikemnist.encoding.pixels import Coded, by_sample
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_num_steps,
@@ -128,9 +128,7 @@ class PopulationEncoder:
             ``[T, B, M, ...]``, zeros and ones of the dtype asked for.
         """
         times = self._times(intensities(images).detach().float())
-        features = times.shape[:1].numel(), times.shape[1:].numel()
-        coded = Coded(times.reshape(features).contiguous(), None)
-        spikes = once(coded, num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(Coded(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *times.shape)
 
     def _times(self, x: Tensor) -> Tensor:

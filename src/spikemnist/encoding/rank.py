@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.pixels import Coded
+from spikemnist.encoding.pixels import Coded, by_sample
 from spikemnist.encoding.protocol import check_dtype, check_num_steps, intensities
 from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import once
@@ -89,12 +89,11 @@ class RankOrderEncoder:
         torch.Tensor
             ``[T, *images.shape]``, zeros and ones of the dtype asked for.
         """
-        x = intensities(images).detach().float()
-        x = x.reshape(x.shape[:1].numel(), x.shape[1:].numel()).contiguous()
+        x = by_sample(intensities(images).detach().float())
         lit = x > self.threshold
         # Sorted from the darkest, a pixel's place from behind is how many are brighter.
         brighter = x.shape[1] - torch.searchsorted(x.sort(dim=1).values, x, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()
-        spikes = once(Coded(times, None), num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(Coded(times), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *images.shape)

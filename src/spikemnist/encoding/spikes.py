@@ -17,7 +17,7 @@ from spikemnist.kernels import compiler
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.encoding.pixels import Coded, Ramp
+    from spikemnist.encoding.pixels import Coded
 
 RANGE = 1 << 32
 """The random numbers of a spike are whole, from 0 to below this."""
@@ -95,25 +95,6 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     of_pixel = times.numbers().to(torch.int32)
     steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)
     return (of_pixel == steps[:, None, None]).to(dtype)
-
-
-def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
-    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, or None.
-
-    That is the answer where pixels lie outside of [0, 1].
-
-    Parameters
-    ----------
-    ramp
-        Tells the timesteps.
-    pixels
-        ``[B, F]``, of which `has_kernels` is true, float32.
-    num_steps, dtype
-        As `LatencyEncoder` has them.
-    """
-    from spikemnist.encoding import kernels
-
-    return kernels.once_on(ramp, pixels, num_steps=num_steps, dtype=dtype)
 
 
 def timesteps(num_steps: int, pixels: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from spikemnist.energy.figures import Energy, LayerFigures, check_estimate
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.energy.technology import TECHNOLOGIES, Technology
 from spikemnist.models.readout import running_predictions, running_scores
-from spikemnist.training.checks import as_encoder, check_output, parameter_dtype
-from spikemnist.training.devices import select_device
+from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import evaluating
-from spikemnist.training.feed import make_feed
+from spikemnist.training.feed import as_encoder, make_feed
+from spikemnist.training.losses import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the two classifiers share: scikit-learn's conventions, and checks of their input.
+"""What the two classifiers share: scikit-learn's conventions, files, and checks of their input.
 
 Shapes: ``B`` images, ``F`` pixels, ``C`` classes.
 """
@@ -8,19 +8,28 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
+from spikemnist import _tensor_files
 from spikemnist.kernels import compiler
+from spikemnist.plasticity import files
+from spikemnist.plasticity.assignment import evaluate_scores
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
     from typing_extensions import Self
+
+    from spikemnist._tensor_files import Format
+    from spikemnist.plasticity.assignment import STDPEvaluation
 
     Array = NDArray[Any]
 
@@ -37,16 +46,47 @@ class Estimator:
     """
 
     _least: ClassVar[Mapping[str, float]] = {}
+    _format: ClassVar[Format]
     n_features_in_: int
     classes_: Array
-
-    def decision_function(self, images: ArrayLike) -> Array:
-        """Return the scores of each class, ``[B, C]``; of two, their difference, ``[B]``."""
-        raise NotImplementedError
 
     def _check_combinations(self) -> None:
         """Raise a ValueError unless the parameters fit each other."""
         raise NotImplementedError
+
+    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
+        """Return scores ``[B, C]`` by way to vote, the way that decides, and spikes ``[B]``."""
+        raise NotImplementedError
+
+    def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return arrays and plain values from which `_restore` rebuilds what was fitted."""
+        raise NotImplementedError
+
+    def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Become what `_contents` described."""
+        raise NotImplementedError
+
+    def decision_function(self, images: ArrayLike) -> Array:
+        """Return the scores of each class: the votes of spikes, or those of the readout.
+
+        Parameters
+        ----------
+        images
+            ``[B, ...]``, as ``fit`` takes them, of the size that was fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[B, C]``, float64 of an `STDPClassifier` and float32 of a `ConvSTDPClassifier`; of
+            two classes, the scores of the second less those of the first, ``[B]``.
+
+        Raises
+        ------
+        ValueError
+            For images that cannot be used, and before ``fit``.
+        """
+        scores, voting, _ = self._votes(images)
+        return _difference_of_two(scores[voting])
 
     def predict(self, images: ArrayLike) -> Array:
         """Return the class with the highest score for each image.
@@ -90,7 +130,89 @@ class Estimator:
             For images or labels that cannot be used, and before ``fit``.
         """
         predicted = self.predict(images)
-        return float((predicted == label_array(labels, len(predicted))).mean())
+        return float((predicted == _label_array(labels, len(predicted))).mean())
+
+    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
+        """Return accuracy, confusion matrix and spikes.
+
+        Parameters
+        ----------
+        images, labels
+            ``[B, ...]`` and ``[B]``, as ``fit`` takes them; each label is one of ``classes_``.
+
+        Returns
+        -------
+        STDPEvaluation
+            What `spikemnist.viz.confusion` draws. The spikes of a `ConvSTDPClassifier` are the
+            cells in which features appear.
+
+        Raises
+        ------
+        ValueError
+            For images or labels that cannot be used, and before ``fit``.
+        """
+        started = time.perf_counter()
+        scores, voting, spikes = self._votes(images)
+        encoded = encode_labels(labels, len(spikes), self.classes_)
+        return evaluate_scores(scores, voting, encoded, spikes, started)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write parameters and what was learned to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path
+            The file, usually ``*.safetensors``.
+
+        Returns
+        -------
+        pathlib.Path
+            ``path``.
+
+        Raises
+        ------
+        ValueError
+            Before ``fit``, and when a number is NaN or infinite.
+        OSError
+            When the file cannot be written.
+        """
+        arrays, metadata = self._contents()
+        common = {"parameters": self.plain_params(), "classes": self.classes_.tolist()}
+        return files.write(path, self._format, arrays, common | metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the classifier that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Self
+            It predicts the same.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When it is damaged, holds no such classifier, or NaN or infinity.
+
+        Warns
+        -----
+        UserWarning
+            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
+            be noticed.
+        """
+        tensors, metadata = _tensor_files.read(path, cls._format)
+        with _tensor_files.described(path, cls._format):
+            loaded = cls(**metadata["parameters"])
+            check_parameters(loaded)
+            loaded._restore(tensors, metadata)
+        return loaded
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -210,7 +332,7 @@ def _check_number(name: str, value: Any, least: float | None, or_none: str = "")
         raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
 
 
-def difference_of_two(scores: Array) -> Array:
+def _difference_of_two(scores: Array) -> Array:
     """Return scores ``[B, C]``; of two classes, the second less the first, ``[B]``."""
     return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
@@ -257,7 +379,7 @@ def _as_tensor(images: ArrayLike) -> Tensor:
 
 def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, Array]:
     """Return the classes, sorted, and the position in them of the label of each image."""
-    found = label_array(labels, images)
+    found = _label_array(labels, images)
     classes, encoded = np.unique(found, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
@@ -268,7 +390,7 @@ def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, A
 
 def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Array:
     """Return the position in the known classes of the label of each image."""
-    found = label_array(labels, images)
+    found = _label_array(labels, images)
     unknown = np.setdiff1d(found, classes)
     if len(unknown):
         raise ValueError(
@@ -277,7 +399,7 @@ def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Arra
     return np.searchsorted(classes, found)
 
 
-def label_array(labels: ArrayLike | None, images: int | None) -> Array:
+def _label_array(labels: ArrayLike | None, images: int | None) -> Array:
     """Return labels as an array of whole numbers or strings, one for each image."""
     if labels is None:
         raise ValueError(

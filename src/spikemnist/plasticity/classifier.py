@@ -5,14 +5,12 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-import time
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
-from spikemnist import _tensor_files
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.encoding import splitmix
@@ -22,7 +20,6 @@ from spikemnist.plasticity._estimator import (
     check_images,
     check_labels,
     check_parameters,
-    difference_of_two,
     encode_labels,
 )
 from spikemnist.plasticity.assignment import (
@@ -30,18 +27,17 @@ from spikemnist.plasticity.assignment import (
     Responses,
     assign_classes,
     class_scores,
-    evaluate_scores,
 )
 from spikemnist.plasticity.training_loop import Pace, Progress, TrainingLoop, pace
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
 
-    from spikemnist.plasticity.assignment import STDPEvaluation, Voting
+    from spikemnist.plasticity.assignment import Voting
     from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 
     Array = NDArray[Any]
@@ -188,6 +184,7 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: int = 0
 
+    _format: ClassVar = files.CLASSIFIER
     _least: ClassVar[Mapping[str, float]] = {
         **dict.fromkeys(("min_spikes", "random_state", "rest", "rate_step", "refractory"), 0),
         **dict.fromkeys(("inhibition", "theta_plus", "target_trace", "weight_dependence"), 0),
@@ -324,130 +321,6 @@ class STDPClassifier(Estimator):
         parts = torch.split(self._check_size(check_images(images)), training_loop.RESPONDING)
         return np.concatenate([layer.respond(part, self._seeds[1]) for part in parts])
 
-    def decision_function(self, images: ArrayLike) -> Array:
-        """Return the votes for each class: see `class_scores`.
-
-        Parameters
-        ----------
-        images
-            As `count_spikes` takes them.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64 ``[B, C]``; of two classes, the votes for the second less those for the first,
-            ``[B]``.
-
-        Raises
-        ------
-        ValueError
-            For images that cannot be used, and before `fit`.
-        """
-        return difference_of_two(
-            class_scores(self.count_spikes(images), self.responses_, self.voting)
-        )
-
-    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
-        """Return accuracy, confusion matrix and spikes.
-
-        Parameters
-        ----------
-        images, labels
-            ``[B, ...]`` and ``[B]``, as `fit` takes them.
-
-        Returns
-        -------
-        STDPEvaluation
-            What `spikemnist.viz.confusion` draws.
-
-        Raises
-        ------
-        ValueError
-            For images or labels that cannot be used, and before `fit`.
-        """
-        started = time.perf_counter()
-        counts = self.count_spikes(images)
-        encoded = encode_labels(labels, len(counts), self.classes_)
-        scores = {name: class_scores(counts, self.responses_, name) for name in sorted(VOTINGS)}
-        return evaluate_scores(scores, self.voting, encoded, counts.sum(1), started)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write parameters, weights, thresholds and assignments to a safetensors file, atomically.
-
-        Parameters
-        ----------
-        path
-            The file, usually ``*.safetensors``.
-
-        Returns
-        -------
-        pathlib.Path
-            ``path``.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`, and when a weight or threshold is NaN or infinite.
-        OSError
-            When the file cannot be written.
-        """
-        layer = self._fitted_layer()
-        arrays, numbers = self._progress.state()
-        arrays |= self._responses.state("responses")
-        arrays |= {"weights": layer.weights, "theta": layer.theta}
-        metadata = {
-            "parameters": self.plain_params(),
-            "classes": self.classes_.tolist(),
-            "pace": {name: layer.parameters[name] for name in Pace._fields},
-            "progress": numbers,
-        }
-        return files.write(path, files.CLASSIFIER, arrays, metadata)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> STDPClassifier:
-        """Read the classifier that `save` wrote.
-
-        Parameters
-        ----------
-        path
-            The file.
-
-        Returns
-        -------
-        STDPClassifier
-            It predicts the same.
-
-        Raises
-        ------
-        FileNotFoundError
-            When there is no such file.
-        ValueError
-            When it is damaged, holds no such classifier, or NaN or infinity.
-
-        Warns
-        -----
-        UserWarning
-            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
-            be noticed.
-        """
-        tensors, metadata = _tensor_files.read(path, files.CLASSIFIER)
-        with _tensor_files.described(path, files.CLASSIFIER):
-            loaded = cls(**metadata["parameters"])
-            check_parameters(loaded)
-            loaded._check_numba()
-            from spikemnist.plasticity.competitive_layer import CompetitiveLayer
-
-            classes, names = files.classes_of(metadata["classes"]), (*files.WINDOWS, "responses")
-            arrays = files.layer_arrays(tensors, loaded.n_neurons, len(classes), names)
-            steps = Pace(**metadata.get("pace", pace(loaded.get_params())._asdict()))
-            check_parameters(replace(loaded, **steps._asdict()))
-            parameters = {**loaded.get_params(), **steps._asdict()}
-            layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
-            loaded._begin(layer, Progress(len(classes), loaded.n_neurons, loaded.voting), classes)
-            loaded._progress.restore(arrays, metadata["progress"])
-            loaded._responses.restore("responses", arrays)
-        return loaded
-
     @property
     def weights_(self) -> Array:
         """Weights, float32 ``[N, F]``."""
@@ -490,6 +363,33 @@ class STDPClassifier(Estimator):
         """How many images have been learned from, those of all passes."""
         self._fitted_layer()
         return self._progress.seen
+
+    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
+        counts, responses = self.count_spikes(images), self.responses_
+        scores = {name: class_scores(counts, responses, name) for name in sorted(VOTINGS)}
+        return scores, self.voting, counts.sum(1)
+
+    def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        layer = self._fitted_layer()
+        arrays, numbers = self._progress.state()
+        arrays |= self._responses.state("responses")
+        arrays |= {"weights": layer.weights, "theta": layer.theta}
+        steps = {name: layer.parameters[name] for name in Pace._fields}
+        return arrays, {"pace": steps, "progress": numbers}
+
+    def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        self._check_numba()
+        from spikemnist.plasticity.competitive_layer import CompetitiveLayer
+
+        classes, names = files.classes_of(metadata["classes"]), (*files.WINDOWS, "responses")
+        arrays = files.layer_arrays(tensors, self.n_neurons, len(classes), names)
+        steps = Pace(**metadata.get("pace", pace(self.get_params())._asdict()))._asdict()
+        check_parameters(replace(self, **steps))
+        parameters = {**self.get_params(), **steps}
+        layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
+        self._begin(layer, Progress(len(classes), self.n_neurons, self.voting), classes)
+        self._progress.restore(arrays, metadata["progress"])
+        self._responses.restore("responses", arrays)
 
     def _begin(self, layer: CompetitiveLayer, progress: Progress, classes: Array) -> None:
         self._layer, self._progress, self.classes_ = layer, progress, classes

@@ -98,29 +98,34 @@ class Scratch(NamedTuple):
 
 
 @elementwise
+def _excite(excitation: Any, inflow: Any, decay: Any) -> Any:
+    """Return the excitatory conductance after a timestep."""
+    return decay * excitation + inflow
+
+
+@elementwise
 def _integrate(
     membrane: Any,
     excitation: Any,
     inhibition: Any,
-    blocked: Any,
-    inflow: Any,
     step: Any,
     rest: Any,
     excitatory: Any,
     inhibitory: Any,
-    reset: Any,
-    decay_excitation: Any,
-    decay_inhibition: Any,
 ) -> Any:
-    drawn = decay_excitation * excitation + inflow
-    numerator = membrane + step * (rest + (drawn * excitatory + inhibition * inhibitory))
-    now = numerator / (1 + step * (1 + (drawn + inhibition)))
-    held = where(now > reset, reset, now)
+    """Return the membrane that the conductances draw to their potentials."""
+    drive = rest + (excitation * excitatory + inhibition * inhibitory)
+    return (membrane + step * drive) / (1 + step * (1 + (excitation + inhibition)))
+
+
+@elementwise
+def _refract(membrane: Any, blocked: Any, inhibition: Any, reset: Any, decay: Any) -> Any:
+    """Hold a refractory membrane, count its time, and let the inhibition decay."""
+    held = where(membrane > reset, reset, membrane)
     return (
-        where(blocked > 0, held, now),
-        drawn,
-        decay_inhibition * inhibition,
+        where(blocked > 0, held, membrane),
         where(blocked > 0, blocked - 1, blocked),
+        decay * inhibition,
     )
 
 
@@ -228,24 +233,19 @@ def _step(neurons: Neurons, scratch: Scratch, events: ByTimestep, begin: int, en
         sum_rows(inflow, table, events.neurons, begin, end, len(table) - 1)
         membrane, excitation = at(scratch.membrane, m), at(scratch.excitation, m)
         inhibition, blocked = at(scratch.inhibition, m), at(scratch.blocked, m)
+        _excite(excitation, excitation, inflow, constants.decay_excitation)
         _integrate(
             membrane,
-            excitation,
-            inhibition,
-            blocked,
             membrane,
             excitation,
             inhibition,
-            blocked,
-            inflow,
             constants.step,
             constants.rest_potential,
             constants.excitatory_potential,
             constants.inhibitory_potential,
-            constants.reset_potential,
-            constants.decay_excitation,
-            constants.decay_inhibition,
         )
+        state = membrane, blocked, inhibition
+        _refract(*state, *state, constants.reset_potential, constants.decay_inhibition)
         word = above(membrane, at(neurons.threshold, m))
         while word != 0:
             scratch.fired[fired] = m * WIDTH + lowest_bit(word)

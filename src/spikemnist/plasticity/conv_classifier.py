@@ -7,7 +7,6 @@ kernel, ``Q`` cells of the pooling.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from spikemnist import _tensor_files
 from spikemnist._interrupt import interruptible
 from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity import files
@@ -24,21 +22,15 @@ from spikemnist.plasticity._estimator import (
     check_images,
     check_labels,
     check_parameters,
-    difference_of_two,
-    encode_labels,
 )
-from spikemnist.plasticity.assignment import evaluate_scores
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.plasticity.assignment import STDPEvaluation
     from spikemnist.plasticity.conv_kernels import ConvFeatures
 
     Array = NDArray[Any]
@@ -168,6 +160,7 @@ class ConvSTDPClassifier(Estimator):
     lr: float = 2e-3
     random_state: int = 0
 
+    _format: ClassVar = files.CONVOLUTIONAL
     _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
 
     def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
@@ -222,122 +215,6 @@ class ConvSTDPClassifier(Estimator):
         flat = self._check_size(check_images(images))
         return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
-    def decision_function(self, images: ArrayLike) -> Array:
-        """Return the scores of each class.
-
-        Parameters
-        ----------
-        images
-            As `count_features` takes them.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 ``[B, C]``; of two classes, the second less the first, ``[B]``.
-        """
-        return difference_of_two(self._scores(self.count_features(images)))
-
-    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
-        """Return accuracy, confusion matrix, and in how many cells features appear.
-
-        Parameters
-        ----------
-        images
-            As `count_features` takes them.
-        labels
-            ``[B]``, each one of `classes_`.
-
-        Returns
-        -------
-        STDPEvaluation
-            What `spikemnist.viz.confusion` draws.
-
-        Raises
-        ------
-        ValueError
-            For images or labels that do not fit, or before `fit`.
-        """
-        started = time.perf_counter()
-        seen = self.count_features(images)
-        encoded = encode_labels(labels, len(seen), self.classes_)
-        appear = np.count_nonzero(seen, axis=(1, 2))
-        return evaluate_scores({"readout": self._scores(seen)}, "readout", encoded, appear, started)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write parameters, features and readout to a safetensors file, atomically.
-
-        Parameters
-        ----------
-        path
-            The file, usually ``*.safetensors``.
-
-        Returns
-        -------
-        pathlib.Path
-        """
-        weight, bias = self._fitted_readout()
-        arrays = {
-            "weights": self.weights_,
-            "wins": self.wins_,
-            "readout.weight": weight.numpy(),
-            "readout.bias": bias.numpy(),
-        }
-        metadata = {
-            "parameters": self.plain_params(),
-            "classes": self.classes_.tolist(),
-            "shape": list(self._shape),
-        }
-        return files.write(path, files.CONVOLUTIONAL, arrays, metadata)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ConvSTDPClassifier:
-        """Return the classifier that `save` wrote.
-
-        Parameters
-        ----------
-        path
-            The file.
-
-        Returns
-        -------
-        ConvSTDPClassifier
-
-        Raises
-        ------
-        FileNotFoundError
-            When there is no such file.
-        ValueError
-            When it is damaged, holds no such classifier, or NaN or infinity.
-
-        Warns
-        -----
-        UserWarning
-            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
-            be noticed.
-        """
-        tensors, metadata = _tensor_files.read(path, files.CONVOLUTIONAL)
-        with _tensor_files.described(path, files.CONVOLUTIONAL):
-            loaded = cls(**metadata["parameters"])
-            check_parameters(loaded)
-            loaded.classes_ = files.classes_of(metadata["classes"])
-            loaded._shape = loaded._pixels(metadata["shape"])
-            loaded.n_features_in_ = math.prod(loaded._shape)
-            size, side, classes = loaded.n_features, loaded.kernel_size, len(loaded.classes_)
-            cells = math.prod(-(-(s - side + 1) // loaded.pool_size) for s in loaded._shape)
-            shapes = {
-                "weights": (size, CHANNELS, side, side),
-                "wins": (size,),
-                "readout.weight": (classes, cells * size),
-                "readout.bias": (classes,),
-            }
-            arrays = files.checked_arrays(tensors, shapes)
-            loaded.weights_, loaded.wins_ = arrays["weights"], arrays["wins"]
-            loaded._readout = (
-                torch.from_numpy(arrays["readout.weight"]),
-                torch.from_numpy(arrays["readout.bias"]),
-            )
-        return loaded
-
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return height and width of images if the kernel fits into them."""
         height, width = shape
@@ -352,11 +229,40 @@ class ConvSTDPClassifier(Estimator):
         readout: tuple[Tensor, Tensor] = self._fitted("_readout")
         return readout
 
-    def _scores(self, seen: Array) -> Array:
-        weight, bias = self._fitted_readout()
+    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
+        seen = self.count_features(images)
         given = torch.from_numpy(seen).flatten(1).float() / self.num_steps
-        scores: Array = functional.linear(given, weight, bias).numpy()
-        return scores
+        scores = functional.linear(given, *self._fitted_readout()).numpy()
+        return {"readout": scores}, "readout", np.count_nonzero(seen, axis=(1, 2))
+
+    def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        weight, bias = self._fitted_readout()
+        arrays = {
+            "weights": self.weights_,
+            "wins": self.wins_,
+            "readout.weight": weight.numpy(),
+            "readout.bias": bias.numpy(),
+        }
+        return arrays, {"shape": list(self._shape)}
+
+    def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        self.classes_ = files.classes_of(metadata["classes"])
+        self._shape = self._pixels(metadata["shape"])
+        self.n_features_in_ = math.prod(self._shape)
+        size, side, classes = self.n_features, self.kernel_size, len(self.classes_)
+        cells = math.prod(-(-(s - side + 1) // self.pool_size) for s in self._shape)
+        shapes = {
+            "weights": (size, CHANNELS, side, side),
+            "wins": (size,),
+            "readout.weight": (classes, cells * size),
+            "readout.bias": (classes,),
+        }
+        arrays = files.checked_arrays(tensors, shapes)
+        self.weights_, self.wins_ = arrays["weights"], arrays["wins"]
+        self._readout = (
+            torch.from_numpy(arrays["readout.weight"]),
+            torch.from_numpy(arrays["readout.bias"]),
+        )
 
     def _features(self, weights: Array) -> ConvFeatures:
         from spikemnist.plasticity.conv_kernels import ConvFeatures  # which loads Numba

@@ -6,13 +6,14 @@ from spikemnist.training.evaluation import Evaluation, evaluate
 from spikemnist.training.fitting import fit
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.losses import (
+    L1Spikes,
     Regularized,
     SnnTorchLoss,
     SpikeTimeCrossEntropy,
     SpikeTimeMSE,
+    TargetRate,
     cross_entropy,
 )
-from spikemnist.training.penalties import L1Spikes, TargetRate
 
 __all__ = [
     "Callback",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def available_devices() -> tuple[str, ...]:
@@ -63,6 +68,11 @@ def select_device(
     if chosen.type == "mps" and dtype == torch.float64:
         raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
     return chosen
+
+
+def parameter_dtype(model: nn.Module) -> torch.dtype:
+    """Return the dtype that a model computes with."""
+    return next((p.dtype for p in model.parameters()), torch.float32)
 
 
 def _absent(device: object, present: tuple[str, ...]) -> str:

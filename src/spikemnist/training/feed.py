@@ -1,4 +1,4 @@
-"""One way to feed a network, whatever holds the data.
+"""One way to feed a network, whatever holds the data and whatever makes spikes of them.
 
 Shapes: ``B`` batch.
 """
@@ -13,9 +13,16 @@ import numpy as np
 from torch import Tensor
 
 from spikemnist.data import EventBatch, EventDataset, ImageDataset
+from spikemnist.encoding import Encoder, get_encoder
+from spikemnist.encoding.protocol import compacted
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.training.losses import model_options
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+    from spikemnist.training.losses import Loss
 
 Samples = Tensor | EventBatch
 """What an encoder takes: images ``[B, ...]``, or the events of B recordings."""
@@ -23,6 +30,9 @@ Dataset = ImageDataset | EventDataset
 Batches = Iterable[tuple[Samples, Tensor]]
 Data = Dataset | tuple[Tensor, Tensor] | Batches
 """A dataset of ours, a pair of tensors (images, labels), or any iterable of such batches."""
+
+NUM_STEPS = 8
+"""Timesteps of an encoder that is named, as on the command line."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +127,38 @@ def _pair(batch: object) -> tuple[Samples, Tensor]:
     if not len(samples):
         raise ValueError("a batch holds no sample: leave empty batches out")
     return samples, labels
+
+
+def as_encoder(encoder: Encoder | str) -> Encoder:
+    """Return an encoder, or the one of a name.
+
+    Parameters
+    ----------
+    encoder : Encoder or str
+        An encoder, or one of `spikemnist.encoding.available_encoders`, built with 8 timesteps.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        For an unknown name.
+    """
+    if isinstance(encoder, str):
+        return get_encoder(encoder, num_steps=NUM_STEPS)
+    if not isinstance(encoder, Encoder) or isinstance(encoder, type):
+        raise TypeError(
+            "encoder must be an Encoder such as LatencyEncoder(num_steps=8), or what "
+            f"get_encoder('rate', num_steps=25) returns; got {encoder!r}"
+        )
+    return encoder
+
+
+def compact_for(model: nn.Module, encoder: Encoder, loss: Loss) -> Encoder:
+    """Return the encoder with spikes of a byte each, where nobody but the network reads them.
+
+    A module of one's own may want numbers, and a loss on the record of all layers sees the input.
+    """
+    if not isinstance(model, SpikingNetwork) or model_options(loss):
+        return encoder
+    return compacted(encoder)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.checks import as_encoder, compact_for, parameter_dtype
-from spikemnist.training.devices import select_device
-from spikemnist.training.feed import Dataset, as_dataset, make_feed
+from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.feed import Dataset, as_dataset, as_encoder, compact_for, make_feed
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run

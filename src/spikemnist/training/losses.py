@@ -1,6 +1,6 @@
-"""From a Record and the labels to one number.
+"""From a Record and the labels to one number, and what spikes cost beside it.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes, ``N`` neurons of a layer, ``L`` layers.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch.nn import functional
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.training.penalties import Penalty
 
 Loss = Callable[[Record, "Tensor"], "Tensor"]
+Penalty = Callable[[Record], "Tensor"]
+
+Layers = Literal["hidden", "all"]
 
 
 def cross_entropy(record: Record, labels: Tensor) -> Tensor:
@@ -265,6 +267,123 @@ class SnnTorchLoss:
 
 
 @dataclass(frozen=True)
+class L1Spikes:
+    r"""The mean number of spikes for a sample, which is what synaptic operations go with.
+
+    .. math:: P = \lambda \frac1B \sum_{l, t, b, n} S^l_{t, b, n}
+
+    Parameters
+    ----------
+    strength
+        :math:`\lambda`, 0 or more.
+    layers
+        ``"hidden"`` leaves the output layer out, ``"all"`` counts it.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range, and for a record without such layers.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,), threshold=0.1)(torch.ones(5, 2, 784), record="all")
+    >>> spikes = record.spike_counts[0].float().mean()
+    >>> bool(L1Spikes(0.5)(record) == 0.5 * spikes)
+    True
+    """
+
+    strength: float
+    layers: Layers = "hidden"
+
+    def __post_init__(self) -> None:
+        _check_penalty(self)
+
+    def __call__(self, record: Record) -> Tensor:
+        """Compute the penalty.
+
+        Parameters
+        ----------
+        record
+            With every layer, whose spikes are ``[T, B, N]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+
+        Raises
+        ------
+        ValueError
+            For a record without such layers.
+        """
+        spikes = [fired.sum() for fired in _spikes_of(record, self.layers)]
+        return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
+
+
+@dataclass(frozen=True)
+class TargetRate:
+    r"""The mean square distance of the neurons' firing rates from the rate that they should have.
+
+    .. math:: P = \lambda \sum_l \frac1{N_l} \sum_n (r^l_n - r^*)^2,
+              \qquad r^l_n = \frac1{TB} \sum_{t, b} S^l_{t, b, n}
+
+    It wakes silent neurons and calms those that fire all the time.
+
+    Parameters
+    ----------
+    rate
+        :math:`r^*`, spikes of a neuron in a timestep, in [0, 1].
+    strength
+        :math:`\lambda`, 0 or more.
+    layers
+        ``"hidden"`` leaves the output layer out, ``"all"`` counts it.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range, and for a record without such layers.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> record = LeakyMLP(hidden=(20,))(torch.zeros(5, 2, 784), record="all")
+    >>> bool(TargetRate(0.05)(record) > 0)
+    True
+    """
+
+    rate: float
+    strength: float = 1.0
+    layers: Layers = "hidden"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"rate must lie in [0, 1], spikes in a timestep; got {self.rate}")
+        _check_penalty(self)
+
+    def __call__(self, record: Record) -> Tensor:
+        """Compute the penalty.
+
+        Parameters
+        ----------
+        record
+            With every layer, whose spikes are ``[T, B, N]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+
+        Raises
+        ------
+        ValueError
+            For a record without such layers.
+        """
+        rates = [fired.mean((0, 1)) for fired in _spikes_of(record, self.layers)]
+        return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
+
+
+@dataclass(frozen=True)
 class Regularized:
     r"""A loss, and what the spikes of all layers cost beside it.
 
@@ -323,8 +442,47 @@ class Regularized:
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
 
+def _check_penalty(penalty: L1Spikes | TargetRate) -> None:
+    if not 0 <= penalty.strength < math.inf:
+        raise ValueError(f"strength must be 0 or more and finite; got {penalty.strength}")
+    if penalty.layers not in get_args(Layers):
+        raise ValueError(f"layers must be 'hidden' or 'all'; got {penalty.layers!r}")
+
+
+def _spikes_of(record: Record, layers: str) -> list[Tensor]:
+    if not record.layers:
+        raise ValueError(
+            "a penalty needs every layer, and this record has the output layer alone: call the "
+            "model with record='all', or give fit the loss Regularized(loss, [penalty])"
+        )
+    chosen = record.layers[:-1] if layers == "hidden" else record.layers
+    if not chosen:
+        raise ValueError("the network has no hidden layer: use layers='all'")
+    return [layer.spikes for layer in chosen]
+
+
+def check_output(record: object, labels: Tensor) -> None:
+    """Raise unless a model's output is a `Record` with a class for each of ``labels``."""
+    if not isinstance(record, Record):
+        raise TypeError(
+            "the model must return a spikemnist.models.Record, as LeakyMLP does; "
+            f"got {type(record).__name__}"
+        )
+    classes = record.scores.shape[1]
+    if labels.dim() != 1 or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape [B]; got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    low, high = (int(bound) for bound in labels.aminmax())  # no batch is empty: see Feed
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"labels must lie in 0..{classes - 1} for a model of {classes} classes; "
+            f"got {low}..{high}"
+        )
+
+
 def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
-    """Call a loss, and check what it returns.
+    """Call a loss, and check what it gets and what it returns.
 
     Parameters
     ----------
@@ -342,11 +500,14 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
 
     Raises
     ------
+    TypeError, ValueError
+        As `check_output` does.
     TypeError
         When the loss takes tensors in place of a record, or returns no tensor.
     ValueError
         When it returns several numbers, or a tensor without a graph.
     """
+    check_output(record, labels)
     try:
         value = loss(record, labels)
     except (TypeError, AttributeError) as error:

@@ -82,27 +82,20 @@ class EpochMonitor:
 
 
 def check_finite(
-    what: str,
-    value: Tensor,
-    model: nn.Module,
-    spikes: Tensor,
-    *,
-    epoch: int,
-    batch: int,
-    lr: float,
+    value: Tensor, *, what: str = "loss", model: nn.Module, spikes: Tensor, place: str, lr: float
 ) -> float:
     """Return a loss or a norm as a number; one that is none stops the run with its likely cause.
 
     Parameters
     ----------
-    what
-        ``"loss"`` or ``"gradient"``.
     value
         A scalar.
+    what
+        ``"loss"`` or ``"gradient"``.
     model, spikes
         Where to look for the cause.
-    epoch, batch
-        Counted from 1.
+    place
+        The epoch and the batch, counted from 1.
     lr
         The learning rate of this batch.
 
@@ -115,7 +108,7 @@ def check_finite(
     if math.isfinite(number):
         return number
     raise FloatingPointError(
-        f"the {what} became {number} in epoch {epoch}, batch {batch}. Likely cause: "
+        f"the {what} became {number} in {place}. Likely cause: "
         f"{_likely_cause(model, spikes, lr)}. The last checkpoint, if any, is kept"
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
-from spikemnist.training.checkpoint import Checkpoint, save_checkpoint
+from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
@@ -19,7 +19,6 @@ from spikemnist.training.monitor import (
     check_validation,
     check_weights,
 )
-from spikemnist.training.resuming import restore
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.settings import read_description
@@ -94,9 +93,15 @@ class Run:
                 f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
-        check_weights(self.model, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
+        check_weights(self.model, epoch=epoch, lr=self._lr)
         monitor.warn()
         self._close_epoch(epoch, monitor, time.perf_counter() - started, interruption)
+
+    @property
+    def _lr(self) -> float:
+        """The learning rate of the last batch."""
+        lr: float = self.optimizer.param_groups[0]["lr"]
+        return lr
 
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
@@ -106,29 +111,21 @@ class Run:
             group["lr"] = self.settings.lr * factor
 
     def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
+        place = f"epoch {epoch}, batch {monitor.batches + 1}"
         check = functools.partial(
-            check_finite,
-            model=self.model,
-            spikes=spikes,
-            epoch=epoch,
-            batch=monitor.batches + 1,
-            lr=self.optimizer.param_groups[0]["lr"],
+            check_finite, model=self.model, spikes=spikes, place=place, lr=self._lr
         )
-
-        def check_loss(value: Tensor) -> float:
-            return check("loss", value)
-
         loss = self.settings.loss
         self.optimizer.zero_grad(set_to_none=True)
         if self.settings.truncate is None:
-            record, number = backpropagate(self.model, spikes, labels, loss, check_loss)
+            record, number = backpropagate(self.model, spikes, labels, loss, check)
         else:
             record, number = backpropagate_truncated(
-                self.model, spikes, labels, loss, check_loss, truncate=self.settings.truncate
+                self.model, spikes, labels, loss, check, truncate=self.settings.truncate
             )
         # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
         # NaN shows in the gradient alone, which must not reach the weights.
-        check("gradient", gradient_norm(self.model, clip=self.settings.clip_norm))
+        check(gradient_norm(self.model, clip=self.settings.clip_norm), what="gradient")
         self.optimizer.step()
         monitor.add(record, labels, number)
 
@@ -146,7 +143,7 @@ class Run:
                 loss=self.settings.loss,
                 interruption=interruption,
             )
-            check_validation(figures.loss, epoch=epoch, lr=self.optimizer.param_groups[0]["lr"])
+            check_validation(figures.loss, epoch=epoch, lr=self._lr)
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
         history.epochs.append(
@@ -156,7 +153,7 @@ class Run:
                 accuracy=monitor.accuracy,
                 validation_loss=figures.loss if figures else None,
                 validation_accuracy=figures.accuracy if figures else None,
-                lr=self.optimizer.param_groups[0]["lr"],
+                lr=self._lr,
                 spikes_per_sample=monitor.spikes_per_sample,
             )
         )

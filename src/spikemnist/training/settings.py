@@ -14,7 +14,7 @@ from torch import nn
 
 from spikemnist.data import EventDataset, ImageDataset
 from spikemnist.encoding.protocol import compacted
-from spikemnist.training.checks import parameter_dtype
+from spikemnist.training.devices import parameter_dtype
 from spikemnist.training.feed import as_dataset
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.schedules import get_schedule

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.models.readout import scores
-from spikemnist.training.checks import check_output
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ def backpropagate(
     loss : float
     """
     record: Record = model(spikes, **model_options(loss))
-    check_output(record, labels)
     value = compute_loss(loss, record, labels)
     number = check(value)
     torch.autograd.backward(value)
@@ -100,7 +98,6 @@ def backpropagate_truncated(
     records = []
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
-        check_output(record, labels)
         value = compute_loss(loss, record, labels)
         check(value)
         torch.autograd.backward(value * (len(chunk) / len(spikes)))
