@@ -265,10 +265,10 @@ def test_it_learns_digits(encoder: Any, backend: str) -> None:
     train, test = load_digits()
     torch.manual_seed(0)
     model = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
-    settings = {"encoder": encoder, "epochs": 4, "lr": 0.02, "batch_size": 32, "device": "cpu"}
-    fit(model, train[:1000], schedule="one_cycle", progress=False, **settings)
+    settings = {"encoder": encoder, "epochs": 3, "lr": 0.02, "batch_size": 16, "device": "cpu"}
+    fit(model, train[:600], schedule="one_cycle", progress=False, **settings)
     figures = evaluate(model, test, encoder=encoder, device="cpu")
-    assert figures.accuracy > 0.9
+    assert figures.accuracy > 0.85
     assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
 
 
