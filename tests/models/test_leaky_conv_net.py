@@ -232,8 +232,9 @@ def test_a_normalised_network_is_stepped_once_it_is_trained() -> None:
         accelerated.train()(images)
 
 
-def test_dropout_drops_spikes_while_training_alone() -> None:
-    model, images = make(dropout=0.5), spikes()
+@pytest.mark.parametrize("name", ["dropout", "input_dropout"])
+def test_dropout_drops_spikes_while_training_alone(name: str) -> None:
+    model, images = make(**{name: 0.5}), spikes()
     first, second = model(images), model(images)
     assert not torch.equal(first.membrane, second.membrane)
     assert torch.equal(model.eval()(images).membrane, model(images).membrane)
@@ -244,7 +245,9 @@ def test_dropout_drops_spikes_while_training_alone() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("more", [{}, {"batch_norm": True, "dropout": 0.25}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"batch_norm": True, "dropout": 0.25}, {"input_dropout": 0.25}], ids=str
+)
 def test_it_comes_back_from_a_file(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
     model, images = make(**OPTIONS[name], **more), spikes()
     model(images)  # moves the running statistics

@@ -185,6 +185,7 @@ def test_a_call_that_does_not_fit_is_named(call: dict[str, Any], message: str) -
         ({"spike_grad": "relu"}, "spike_grad must be one of atan, .*; got 'relu'"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\); got -0.1"),
+        ({"input_dropout": 1.0}, r"input_dropout must lie in \[0, 1\); got 1.0"),
         ({"dropout": math.nan}, r"dropout must lie in \[0, 1\); got nan"),
         ({"readout": "softmax"}, "mean_membrane, max_membrane, spike_count, first_spike; got 'so"),
         ({"backend": "numba"}, "one of auto, reference, event_driven, snntorch; got 'numba'"),
@@ -247,6 +248,22 @@ def test_dropout_drops_hidden_spikes_while_training(backend: str) -> None:
     for layer in trained.layers:
         assert set(layer.spikes.unique().tolist()) <= {0.0, 1.0}
     assert same(model.eval()(spikes()), expected)
+
+
+def test_dropout_of_the_input_is_that_of_its_spikes() -> None:
+    found = []
+    for backend in ("reference", "event_driven"):
+        model = make(backend=backend, input_dropout=0.5).double()
+        torch.manual_seed(1)
+        record = model(spikes().double(), record="all")
+        record.scores.square().sum().backward()
+        found.append([record.scores, *(parameter.grad for parameter in model.parameters())])
+        assert torch.equal(record.input, spikes().double())
+        plain = make(backend=backend).double()
+        assert not torch.equal(record.scores, plain(spikes().double()).scores)
+        assert same(model.eval()(spikes().double()), plain(spikes().double()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
 def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:

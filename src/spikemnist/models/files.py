@@ -37,7 +37,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("hidden", "in_shape", "beta", "threshold"), list),
     **dict.fromkeys(("layers", "reset_mechanism", "readout", "backend"), str),
     **dict.fromkeys(("batch_norm", "learn_beta", "learn_threshold"), bool),
-    "dropout": float,
+    **dict.fromkeys(("dropout", "input_dropout"), float),
     "spike_grad": dict,
 }
 """Of the entries of a configuration."""

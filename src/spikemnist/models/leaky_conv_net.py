@@ -74,6 +74,8 @@ class LeakyConvNet(SpikingNetwork):
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep; a seed draws the same masks on the backends ``"reference"`` and
         ``"event_driven"``.
+    input_dropout
+        Probability, in [0, 1), with which an input is dropped while training, likewise.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
@@ -110,10 +112,11 @@ class LeakyConvNet(SpikingNetwork):
         learn_beta: bool = False,
         learn_threshold: bool = False,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         readout: ReadoutName = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
-        check_choices(reset_mechanism, dropout)
+        check_choices(reset_mechanism, dropout, input_dropout)
         super().__init__(readout=readout, backend=backend)
         described = parse_layers(layers, in_shape, batch_norm=batch_norm)
         widths = [width for _, width in described]
@@ -122,8 +125,8 @@ class LeakyConvNet(SpikingNetwork):
         for (weights, _), layer_beta, layer_threshold in zip(
             described, betas_of(beta, widths), thresholds_of(threshold, widths), strict=True
         ):
-            if modules and dropout:
-                modules.append(nn.Dropout(dropout))
+            if probability := dropout if modules else input_dropout:
+                modules.append(nn.Dropout(probability))
             dense = isinstance(weights[-1], nn.Linear)
             leaky = new_leaky(
                 _for_channels(layer_beta, dense=dense),
@@ -152,7 +155,9 @@ class LeakyConvNet(SpikingNetwork):
     def config(self) -> dict[str, object]:
         """The arguments that build a model like this one, read off its modules."""
         neurons = [layer.leaky for layer in self.spiking_layers()]
-        dropouts = [m.p for m in self.network.modules() if isinstance(m, nn.Dropout)]
+        first, *others = self.network
+        dropouts = [module.p for module in others if isinstance(module, nn.Dropout)]
+        of_input = first.p if isinstance(first, nn.Dropout) else 0.0
         return {
             "layers": self.layers,
             "in_shape": list(self.in_shape),
@@ -164,6 +169,8 @@ class LeakyConvNet(SpikingNetwork):
             "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
             "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
             "dropout": dropouts[0] if dropouts else 0.0,
+            # Where it is 0, files and checkpoints are those of 0.1.0, which had none.
+            **({"input_dropout": of_input} if of_input else {}),
             "readout": self.readout,
             "backend": self.backend,
         }

@@ -59,6 +59,8 @@ class LeakyMLP(SpikingNetwork):
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep; a seed draws the same masks on the backends ``"reference"`` and
         ``"event_driven"``.
+    input_dropout
+        Probability, in [0, 1), with which an input is dropped while training, likewise.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
         `spikemnist.models.readout.scores`.
@@ -95,6 +97,7 @@ class LeakyMLP(SpikingNetwork):
         learn_beta: bool = False,
         learn_threshold: bool = False,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         readout: ReadoutName = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
@@ -103,7 +106,7 @@ class LeakyMLP(SpikingNetwork):
         hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         sizes = [in_features, *hidden, out_features]
         _check_sizes(in_features, hidden, out_features)
-        check_choices(reset_mechanism, dropout)
+        check_choices(reset_mechanism, dropout, input_dropout)
         surrogate = ops.get_surrogate(spike_grad)
         betas, thresholds = betas_of(beta, sizes[1:]), thresholds_of(threshold, sizes[1:])
         self.layers = nn.ModuleList(  # type: ignore[assignment]
@@ -123,6 +126,7 @@ class LeakyMLP(SpikingNetwork):
             )
         )
         self.dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(input_dropout)
 
     def spiking_layers(self) -> list[SpikingLayer]:
         """List the layers: modules without memory, and the neurons behind them.
@@ -134,9 +138,13 @@ class LeakyMLP(SpikingNetwork):
         """
         layers = []
         for index, layer in enumerate(self.layers):
-            dropped = (("dropout", self.dropout),) if index else ()
+            name = "dropout" if index else "input_dropout"
             place = f"layers[{index}]"
-            modules = (*dropped, ("flatten", _FLATTEN), (f"{place}.linear", layer.linear))
+            modules = (
+                (name, getattr(self, name)),
+                ("flatten", _FLATTEN),
+                (f"{place}.linear", layer.linear),
+            )
             layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, modules, layer))
         return layers
 
@@ -156,6 +164,8 @@ class LeakyMLP(SpikingNetwork):
             "learn_beta": isinstance(first.leaky.beta, nn.Parameter),
             "learn_threshold": isinstance(first.leaky.threshold, nn.Parameter),
             "dropout": self.dropout.p,
+            # Where it is 0, files and checkpoints are those of 0.1.0, which had none.
+            **({"input_dropout": self.input_dropout.p} if self.input_dropout.p else {}),
             "readout": self.readout,
             "backend": self.backend,
         }

@@ -17,11 +17,12 @@ PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
 """A number for all layers, or one entry for each: a number, or one number for each neuron."""
 
 
-def check_choices(reset_mechanism: str, dropout: float) -> None:
+def check_choices(reset_mechanism: str, dropout: float, input_dropout: float) -> None:
     """Raise a `ValueError` that says what these may be."""
     check_reset(reset_mechanism)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1); got {dropout}")
+    for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
+        if not 0 <= probability < 1:
+            raise ValueError(f"{name} must lie in [0, 1); got {probability}")
 
 
 def betas_of(beta: PerLayer, widths: Sequence[int]) -> list[Tensor]:
