@@ -70,7 +70,7 @@ def interruptible() -> Iterator[Interruption]:
     Only the main thread can handle signals. A handler that somebody has set stays.
     """
     interruption = Interruption()
-    if not _is_ours():
+    if not can_handle():
         yield interruption
         return
     signal.signal(signal.SIGINT, interruption.handle)
@@ -80,7 +80,8 @@ def interruptible() -> Iterator[Interruption]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _is_ours() -> bool:
+def can_handle() -> bool:
+    """Return whether this is the main thread, and nobody else handles Ctrl-C."""
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -165,8 +165,8 @@ def test_plot_draws_the_chosen_image_of_other_data(run: Path, tmp_path: Path) ->
 
 def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
     model, encoder = evaluate_command.load(run / "model.safetensors")
-    shown = pictures.Shown(*sources.sample(load_digits()[1], 0), 0)
-    drawn = pictures.draw_sample(tmp_path, model, encoder, shown, seed=0)
+    sample = sources.sample(load_digits()[1], 0)
+    drawn = pictures.draw_sample(tmp_path, model, encoder, sample, seed=0)
     for number, path in enumerate(islice(drawn, 3), 1):
         assert path.exists()
         assert len(list(tmp_path.iterdir())) == number
@@ -174,8 +174,8 @@ def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
 
 def test_membranes_and_spikes_of_a_decision_are_in_the_same_order(run: Path) -> None:
     model, encoder = evaluate_command.load(run / "model.safetensors")
-    shown = pictures.Shown(*sources.sample(load_digits()[1], 0), 0)
-    figure = pictures.decision(pictures.watch(model, encoder, shown, seed=0), shown.label)
+    sample = sources.sample(load_digits()[1], 0)
+    figure = pictures.decision(pictures.watch(model, encoder, sample, seed=0), sample.label)
     figure.draw_without_rendering()
     for axes in figure.axes[:2]:
         ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)

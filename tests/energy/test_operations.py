@@ -72,7 +72,7 @@ def test_operations_are_those_of_the_definition(name: str, spikes: Tensor) -> No
         spikes = spikes.unsqueeze(2)
     with torch.no_grad():
         record = model(spikes, record="all")
-        found = count(model.spiking_layers(), record)
+        found = count(model.spiking_layers(), record, {})
         expected = torch.zeros(3, len(found), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
             active = (signal != 0).float()
@@ -94,9 +94,9 @@ def test_samples_are_counted_by_themselves(name: str) -> None:
     model = NETWORKS[name]
     spikes = (torch.rand(3, 5, 1, *IMAGE, generator=torch.Generator().manual_seed(0)) < 0.3).float()
     with torch.no_grad():
-        together = count(model.spiking_layers(), model(spikes, record="all"))
+        together = count(model.spiking_layers(), model(spikes, record="all"), {})
         for b in range(5):
-            alone = count(model.spiking_layers(), model(spikes[:, b : b + 1], record="all"))
+            alone = count(model.spiking_layers(), model(spikes[:, b : b + 1], record="all"), {})
             for one, all_ in zip(alone, together, strict=True):
                 for field in ("macs", "acs", "dense", "updates", "spikes"):
                     assert torch.equal(getattr(one, field)[:, 0], getattr(all_, field)[:, b])
@@ -109,7 +109,9 @@ def test_inputs_are_seen_once() -> None:
     image[..., 2, 3] = 1
     reached = float((model.layers[0].linear.weight[:, 15] != 0).sum())
     with torch.no_grad():
-        (first, *_) = count(model.spiking_layers(), model(image.expand(7, 1, *IMAGE), record="all"))
+        (first, *_) = count(
+            model.spiking_layers(), model(image.expand(7, 1, *IMAGE), record="all"), {}
+        )
     assert float(first.seen) == reached
     assert float(first.acs.sum()) == 7 * reached
 
@@ -123,7 +125,7 @@ def test_large_layers_are_counted_exactly(width: int) -> None:
     with torch.no_grad():
         model = LeakyMLP(width, (), width - 1)
         model.layers[0].linear.weight.fill_(1)
-        (counts,) = count(model.spiking_layers(), model(spikes, record="all"))
+        (counts,) = count(model.spiking_layers(), model(spikes, record="all"), {})
     assert float(counts.acs.sum()) == width * (width - 1)
 
 

@@ -19,8 +19,12 @@ from spikemnist.cli.errors import (
     WrongRequest,
     is_out_of_memory,
 )
-from spikemnist.cli.startup import heed_interrupts, sign_of_life
-from spikemnist.cli.streams import discard_output, usable_streams
+from spikemnist.cli.process import (
+    discard_output,
+    heed_interrupts,
+    sign_of_life,
+    usable_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

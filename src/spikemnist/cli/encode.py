@@ -32,15 +32,15 @@ def run(command: Encode) -> int:
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
         encoder(sources.blank(command.data))
     _, test = sources.load(command.data, command.root)
-    shown = pictures.Shown(*sources.sample(test, command.index), command.index)
-    spikes = encoder(shown.samples, generator=torch.Generator().manual_seed(command.seed))
-    _write(spikes, shown.image, out)
+    sample = sources.sample(test, command.index)
+    spikes = encoder(sample.samples, generator=torch.Generator().manual_seed(command.seed))
+    _write(spikes, sample.image, out)
     fired = int(torch.count_nonzero(spikes))
-    what = "events" if shown.image is None else "image"
+    what = "events" if sample.image is None else "image"
     noun = sources.noun(command.data)
     print(
         f"{what:<9}test {noun} {command.index} of {command.data}, "
-        f"{with_article(test.classes[shown.label])}\n"
+        f"{with_article(test.classes[sample.label])}\n"
         f"encoder  {encoder}\n"
         f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
         f"all opportunities\n"
@@ -57,7 +57,7 @@ def _compare(command: Encode) -> int:
     if command.data == "nmnist":
         raise WrongRequest("--compare is about images, and nmnist has events: choose other --data")
     _, test = sources.load(command.data, command.root)
-    image, label = sources.sample(test, command.index)
+    sample = sources.sample(test, command.index)
     rows, trains, decoded = [], {}, {}
     for name in available_encoders():
         if name == "events":
@@ -68,15 +68,16 @@ def _compare(command: Encode) -> int:
             rows.append(f"{name:<12}{error}")
             continue
         generator = torch.Generator().manual_seed(command.seed)
-        trains[name] = encoder(image, generator=generator)
-        found = measure_code(encoder, image, generator=generator.manual_seed(command.seed))
+        trains[name] = encoder(sample.samples, generator=generator)
+        generator.manual_seed(command.seed)
+        found = measure_code(encoder, sample.samples, generator=generator)
         rows.append(f"{name:<12}{_figures(found)}")
         if hasattr(encoder, "decode"):
             decoded[name] = encoder.decode(trains[name])
     pictures.save(viz.codes(trains, decoded=decoded), out)
     print(
         f"image    test image {command.index} of {command.data}, "
-        f"{with_article(test.classes[label])}, {count(command.num_steps, 'timestep')}\n\n"
+        f"{with_article(test.classes[sample.label])}, {count(command.num_steps, 'timestep')}\n\n"
         f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
         + "\n".join(rows)
         + "\n\nerror: root mean square of what is read back, pixels in [0, 1]\n"

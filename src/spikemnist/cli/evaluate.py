@@ -17,8 +17,7 @@ from spikemnist.training import evaluate, select_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spikemnist.cli.options import Evaluate, Plot
-    from spikemnist.cli.sources import Dataset
+    from spikemnist.cli.options import Evaluate
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
     from spikemnist.training import Evaluation
@@ -36,7 +35,8 @@ def run(command: Evaluate) -> int:
         with request("--backend"):
             select_backend(command.backend)
     file = model_file(command.run)
-    data, test = test_set(command)
+    stored = runs.read_config(command.run) if command.run.is_dir() else {}
+    data, test = sources.test_set(command, stored)
     model, encoder = load(file)
     if command.backend is not None:
         model.backend = command.backend
@@ -61,15 +61,6 @@ def run(command: Evaluate) -> int:
         )
         print(f"\n{table(energy, sources.noun(data))}")
     return 0
-
-
-def test_set(command: Evaluate | Plot) -> tuple[str, Dataset]:
-    """Return name and samples of the test set of the run, or of the one asked for."""
-    stored = runs.read_config(command.run) if command.run.is_dir() else {}
-    data = command.data or stored.get("data", "digits")
-    sources.check_root(data, command.root)
-    root = command.root if command.data or command.root else stored.get("root")
-    return data, sources.load(data, root, **runs.event_options(stored, data))[1]
 
 
 def model_file(run: Path) -> Path:

@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that a wrong number is refused at once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spikemnist.cli.errors import WrongRequest
@@ -77,11 +77,7 @@ def sizes_of(command: Any) -> str:
     unused = {"layers" if getattr(command, "model", "") == "mlp" else "hidden"}
     if getattr(command, "features", None) is not None:
         unused.add("neurons")
-    given = {
-        name: getattr(command, name)
-        for name in SIZES
-        if name in {field.name for field in fields(command)} - unused
-    }
+    given = {name: getattr(command, name, None) for name in SIZES if name not in unused}
     words = [
         f"{flag(name)} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
         for name, value in given.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -19,57 +18,44 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import Tensor
 
+    from spikemnist.cli.sources import Sample
     from spikemnist.encoding import Encoder
     from spikemnist.models import Record
     from spikemnist.models.files import Model
     from spikemnist.training import Evaluation, History
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A sample to look at: images or events of a batch of one, its label, and its place."""
-
-    samples: Any
-    label: int
-    index: int
-
-    @property
-    def image(self) -> Tensor | None:
-        """The image, where it is one."""
-        return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
-
-
 def draw_training(
     folder: Path,
     model: Model,
     encoder: Encoder,
-    shown: Shown,
+    sample: Sample,
     history: History,
     figures: Evaluation,
 ) -> list[Path]:
     """Draw how a training went and what the network does with a test sample."""
-    record = watch(model, encoder, shown, seed=0)
+    record = watch(model, encoder, sample, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
         save(viz.confusion(figures), folder / "confusion.png"),
-        save(encoding(record, shown.image), folder / "encoding.png"),
-        save(decision(record, shown.label), folder / "decision.png"),
+        save(encoding(record, sample.image), folder / "encoding.png"),
+        save(decision(record, sample.label), folder / "decision.png"),
     ]
 
 
 def draw_sample(
-    folder: Path, model: Model, encoder: Encoder, shown: Shown, seed: int
+    folder: Path, model: Model, encoder: Encoder, sample: Sample, seed: int
 ) -> Iterator[Path]:
     """Draw everything that happens to a test sample, and the first layer's weights.
 
     Yields the path of each picture as soon as it is written.
     """
-    record = watch(model, encoder, shown, seed=seed)
-    label, index = shown.label, shown.index
-    shape = input_shape(record, shown.image)
-    if shown.image is None:
-        yield from draw_events(folder, shown)
-    yield save(encoding(record, shown.image), folder / f"encoding-{index}.png")
+    record = watch(model, encoder, sample, seed=seed)
+    label, index = sample.label, sample.index
+    shape = input_shape(record, sample.image)
+    if sample.image is None:
+        yield from draw_events(folder, sample)
+    yield save(encoding(record, sample.image), folder / f"encoding-{index}.png")
     yield save(decision(record, label), folder / f"decision-{index}.png")
     yield save(viz.raster(record, layer=0), folder / f"raster-{index}.png")
     yield save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
@@ -79,10 +65,10 @@ def draw_sample(
     yield save_animation(animation, folder / f"animation-{index}.gif")
 
 
-def draw_events(folder: Path, shown: Shown) -> Iterator[Path]:
+def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
     """Draw the events of a recording, where it has any."""
-    events, name = shown.samples.recording(0), f"events-{shown.index}"
-    sensor: Any = {"sensor": shown.samples.sensor}
+    events, name = sample.samples.recording(0), f"events-{sample.index}"
+    sensor: Any = {"sensor": sample.samples.sensor}
     if not len(events):
         return
     yield save(viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png")
@@ -90,11 +76,11 @@ def draw_events(folder: Path, shown: Shown) -> Iterator[Path]:
     yield save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
-def watch(model: Model, encoder: Encoder, shown: Shown, *, seed: int) -> Record:
+def watch(model: Model, encoder: Encoder, sample: Sample, *, seed: int) -> Record:
     """Run a sample through the network, recording everything."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    spikes = encoder(shown.samples, generator=generator).to(device)
+    spikes = encoder(sample.samples, generator=generator).to(device)
     model.eval()
     with torch.no_grad():
         record: Record = model(spikes, record="all")

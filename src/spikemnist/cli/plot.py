@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spikemnist import viz
 from spikemnist.cli import pictures, runs, sources, stdp
 from spikemnist.cli.errors import request
-from spikemnist.cli.evaluate import load, model_file, test_set
+from spikemnist.cli.evaluate import load, model_file
 from spikemnist.energy import measure_energy
 from spikemnist.training import select_device
 
@@ -19,15 +19,15 @@ def run(command: Plot) -> int:
     """Draw what the network of a run does with one test image."""
     if runs.is_stdp(command.run):
         return stdp.plot(command)
-    runs.read_config(command.run)  # a model file alone is no run
+    stored = runs.read_config(command.run)
     with request("--device"):
         device = select_device(command.device)
-    _, test = test_set(command)
+    _, test = sources.test_set(command, stored)
     model, encoder = load(model_file(command.run))
     model.to(device)
-    shown = pictures.Shown(*sources.sample(test, command.index), command.index)
+    sample = sources.sample(test, command.index)
     folder = command.out or command.run
-    for path in pictures.draw_sample(folder, model, encoder, shown, command.seed):
+    for path in pictures.draw_sample(folder, model, encoder, sample, command.seed):
         print(path, flush=True)  # one after the other, as a sign of life
     energy = measure_energy(model, test, encoder=encoder, device=device, seed=command.seed)
     print(pictures.save(viz.energy(energy), folder / "energy.png"))

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Stdp, Train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 Run = Train | Stdp
 """The commands that leave a run folder behind."""
@@ -135,7 +136,7 @@ def check_resumed(command: Run) -> Path:
     assert command.out is not None  # `resumed` saw to it
     stored = _stored(dataclasses.replace(command, **read_config(command.out, type(command))))
     differences = [
-        f"--{name.replace('_', '-')} was {stored[name]}, is {value}"
+        f"{flag(name)} was {stored[name]}, is {value}"
         for name, value in _stored(command).items()
         if stored[name] != value
     ]
@@ -211,12 +212,6 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _name(kind: type[Run]) -> str:
     return kind.__name__.lower()
-
-
-def event_options(config: Mapping[str, Any], data: str) -> dict[str, bool]:
-    """Return what a run does to recordings of an event camera before they are encoded."""
-    names = ("first_saccade", "stabilize") if data == "nmnist" else ()
-    return {name: config.get(name, False) for name in names}
 
 
 def _stored(command: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +21,37 @@ from spikemnist.data import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
+    from spikemnist.cli.options import Evaluate, Plot
     from spikemnist.data import EventDataset, ImageDataset
 
     Dataset = ImageDataset | EventDataset
 
 IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
+LOADERS: dict[str, Any] = {
+    "digits": lambda _: load_digits(),
+    "mnist": load_mnist,
+    "fashion_mnist": load_fashion_mnist,
+    "nmnist": load_nmnist,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images or events of a batch of one, its label, and its place in the data set."""
+
+    samples: Any
+    label: int
+    index: int
+
+    @property
+    def image(self) -> Tensor | None:
+        """The image, where it is one."""
+        return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
 
 
 def load(
@@ -39,7 +64,10 @@ def load(
     WrongRequest
         When one of them is empty.
     """
-    train, test = _load(data, root, first_saccade=first_saccade, stabilize=stabilize)
+    train, test = LOADERS[data](root)
+    if data == "nmnist":
+        changes: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
+        train, test = train.transformed(*changes), test.transformed(*changes)
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise WrongRequest(
@@ -49,18 +77,17 @@ def load(
     return train, test
 
 
-def _load(
-    data: str, root: Path | None, *, first_saccade: bool, stabilize: bool
-) -> tuple[Dataset, Dataset]:
-    if data == "nmnist":
-        chosen: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
-        train, test = load_nmnist(root)
-        return train.transformed(*chosen), test.transformed(*chosen)
-    if data == "mnist":
-        return load_mnist(root)
-    if data == "fashion_mnist":
-        return load_fashion_mnist(root)
-    return load_digits()
+def test_set(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[str, Dataset]:
+    """Return name and samples of the test set asked for, or else of the run.
+
+    Its options, ``stored``, say what is done to recordings before they are encoded as well; a model
+    file alone has none.
+    """
+    data = command.data or stored.get("data", "digits")
+    check_root(data, command.root)
+    root = command.root if command.data or command.root else stored.get("root")
+    changes = {name: stored.get(name, False) for name in ("first_saccade", "stabilize")}
+    return data, load(data, root, **changes)[1]
 
 
 def check_root(data: str, root: Path | None) -> None:
@@ -85,8 +112,8 @@ def blank(data: str) -> Any:
     return torch.zeros((1, *IMAGE), dtype=torch.uint8)
 
 
-def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
-    """Return a batch of one sample, and its label.
+def sample(dataset: Dataset, index: int) -> Sample:
+    """Return one sample of a data set.
 
     Raises
     ------
@@ -96,7 +123,7 @@ def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
     if not 0 <= index < len(dataset):
         raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
     samples, labels = next(dataset[index : index + 1].batches(1))
-    return samples, int(labels)
+    return Sample(samples, int(labels), index)
 
 
 def noun(data: str) -> str:

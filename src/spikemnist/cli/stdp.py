@@ -11,15 +11,16 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
+from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Evaluate, Plot, Stdp
-from spikemnist.cli.wording import command_line, count, written
+from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity._estimator import check_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from spikemnist.cli.sources import Dataset
     from spikemnist.plasticity import STDPEvaluation
 
     Classifier = STDPClassifier | ConvSTDPClassifier
@@ -31,15 +32,15 @@ OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 def run(command: Stdp) -> int:
     """Learn, test, draw and tell."""
     started = time.perf_counter()
+    if command.data == "nmnist":
+        raise WrongRequest("--data nmnist has no images: choose digits, mnist or fashion_mnist")
     with request():
-        if command.data == "nmnist":
-            raise ValueError("--data nmnist has no images: choose digits, mnist or fashion_mnist")
         classifier = _classifier(command)
     if command.resume:
         runs.check_resumed(command)
     else:
         sources.check_root(command.data, command.root)
-    train, test = _images(command.data, command.root)
+    train, test = map(_images, sources.load(command.data, command.root))
     files = [runs.MODEL, runs.CONFIG]
     with runs.run_folder(command) as folder:
         if isinstance(classifier, ConvSTDPClassifier):
@@ -50,7 +51,9 @@ def run(command: Stdp) -> int:
             classifier.fit(*train, checkpoint=checkpoint, resume=resume)
             metrics_written = _write_metrics(classifier, folder / runs.METRICS)
             if classifier.interrupted_:
-                return _tell_how_to_continue(classifier, command.passes * len(train[0]), folder)
+                images = count(command.passes * len(train[0]), "image")
+                print(to_continue("stdp", folder, f"{classifier.n_images_seen_:,} of {images}"))
+                return INTERRUPTED
             files += [runs.METRICS] * metrics_written + [runs.STDP_CHECKPOINT]
         classifier.save(folder / runs.MODEL)
     learned = time.perf_counter() - started
@@ -68,63 +71,58 @@ def run(command: Stdp) -> int:
 
 def evaluate(command: Evaluate) -> int:
     """Test what a run of ``spikemnist stdp`` has learned."""
-    with request():
-        if command.energy or command.technology != Evaluate.technology or command.memory:
-            raise ValueError(
-                f"{command.run} is a run of `spikemnist stdp`, and energy is counted for the "
-                "layers of `spikemnist train` only: neurons that inhibit one another do other "
-                "operations. Leave --energy, --technology and --memory out; spikes per image are "
-                "printed without them"
-            )
-        if command.backend or command.device not in ("auto", "cpu"):
-            raise ValueError(
-                f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU in one "
-                "way only: leave --backend and --device out"
-            )
-    stored = runs.read_config(command.run, Stdp)
-    classifier = _learned(command.run, stored)
-    _tell(classifier.evaluate(*_test_images(command, stored)), classifier)
+    if command.energy or command.technology != Evaluate.technology or command.memory:
+        raise WrongRequest(
+            f"{command.run} is a run of `spikemnist stdp`, and energy is counted for the layers of "
+            "`spikemnist train` only: neurons that inhibit one another do other operations. Leave "
+            "--energy, --technology and --memory out; spikes per image are printed without them"
+        )
+    if command.backend or command.device not in ("auto", "cpu"):
+        raise WrongRequest(
+            f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU in one way "
+            "only: leave --backend and --device out"
+        )
+    _tell(*_tested(command))
     return 0
 
 
 def plot(command: Plot) -> int:
     """Draw again what a run of ``spikemnist stdp`` has learned."""
-    with request():
-        for name in ("index", "seed"):
-            if getattr(command, name) != getattr(Plot, name):
-                raise ValueError(
-                    f"{command.run} is a run of `spikemnist stdp`, whose pictures show all images: "
-                    f"leave --{name} out"
-                )
-        if command.device not in ("auto", "cpu"):
-            raise ValueError(
-                f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU: leave "
-                "--device out"
+    for name in ("index", "seed"):
+        if getattr(command, name) != getattr(Plot, name):
+            raise WrongRequest(
+                f"{command.run} is a run of `spikemnist stdp`, whose pictures show all images: "
+                f"leave --{name} out"
             )
-    stored = runs.read_config(command.run, Stdp)
-    classifier = _learned(command.run, stored)
-    figures = classifier.evaluate(*_test_images(command, stored))
+    if command.device not in ("auto", "cpu"):
+        raise WrongRequest(
+            f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU: leave "
+            "--device out"
+        )
+    figures, classifier = _tested(command)
     for path in _draw(classifier, figures, command.out or command.run):
         print(path)
     return 0
 
 
-def _learned(folder: Path, stored: Mapping[str, Any]) -> Classifier:
-    """Return what a finished run has learned.
+def _tested(command: Evaluate | Plot) -> tuple[STDPEvaluation, Classifier]:
+    """Test what a finished run has learned; return it as well.
 
     Raises
     ------
     WrongRequest
         When the run has not ended.
     """
-    file = folder / runs.MODEL
+    stored, file = runs.read_config(command.run, Stdp), command.run / runs.MODEL
     if not file.is_file():
         raise WrongRequest(
-            f"{folder} has no {runs.MODEL}, as the run has not ended: continue with "
-            f"`{command_line('spikemnist', 'stdp', '--resume', '--out', folder)}`"
+            f"{command.run} has no {runs.MODEL}, as the run has not ended: continue with "
+            f"`{command_line('spikemnist', 'stdp', '--resume', '--out', command.run)}`"
         )
     kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
-    return kind.load(file)
+    classifier: Classifier = kind.load(file)
+    _, test = sources.test_set(command, stored)
+    return classifier.evaluate(*_images(test)), classifier
 
 
 def _classifier(command: Stdp) -> Classifier:
@@ -135,6 +133,7 @@ def _classifier(command: Stdp) -> Classifier:
     ValueError
         For options that cannot be used, alone or together.
     """
+    classifier: Classifier
     if command.features is None:
         classifier = STDPClassifier(
             command.neurons,
@@ -143,39 +142,20 @@ def _classifier(command: Stdp) -> Classifier:
             voting=command.voting,
             random_state=command.seed,
         )
-        check_parameters(classifier)
-        return classifier
-    usual = Stdp()
-    for name in OF_NEURONS:
-        if getattr(command, name) != getattr(usual, name):
-            raise ValueError(
-                f"--{name.replace('_', '-')} is of neurons that see whole images: leave it out "
-                "with --features"
-            )
-    features = ConvSTDPClassifier(command.features, random_state=command.seed)
-    check_parameters(features)
-    return features
+    else:
+        for name in OF_NEURONS:
+            if getattr(command, name) != getattr(Stdp, name):
+                raise ValueError(
+                    f"{flag(name)} is of neurons that see whole images: leave it out with "
+                    "--features"
+                )
+        classifier = ConvSTDPClassifier(command.features, random_state=command.seed)
+    check_parameters(classifier)
+    return classifier
 
 
-def _tell_how_to_continue(classifier: STDPClassifier, images: int, folder: Path) -> int:
-    print(
-        f"interrupted after {classifier.n_images_seen_:,} of {count(images, 'image')}, which are "
-        "saved\ncontinue with  " + command_line("spikemnist", "stdp", "--resume", "--out", folder)
-    )
-    return INTERRUPTED
-
-
-def _images(data: str, root: Path | None) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    train, test = sources.load(data, root)
-    return (train.images, train.labels), (test.images, test.labels)  # type: ignore[union-attr]
-
-
-def _test_images(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the test set of the run, or of the one asked for."""
-    data = command.data or stored["data"]
-    sources.check_root(data, command.root)
-    root = command.root if command.data or command.root else stored["root"]
-    return _images(data, root)[1]
+def _images(dataset: Dataset) -> tuple[Any, Any]:
+    return dataset.images, dataset.labels  # type: ignore[union-attr]
 
 
 def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:

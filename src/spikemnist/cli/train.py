@@ -10,7 +10,7 @@ import torch
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
-from spikemnist.cli.wording import command_line, count, written
+from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.data import DropEvents, EventDataset
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
@@ -48,16 +48,13 @@ def run(command: Train) -> int:
     with runs.run_folder(command) as folder:
         history = _fit(command, model, train, encoder, device, folder)
     if history.interrupted:
-        print(
-            f"interrupted after {len(history)} of {count(command.epochs, 'epoch')}, which are "
-            "saved\ncontinue with  "
-            + command_line("spikemnist", "train", "--resume", "--out", folder)
-        )
+        epochs = count(command.epochs, "epoch")
+        print(to_continue("train", folder, f"{len(history)} of {epochs}"))
         return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
     figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
-    shown = pictures.Shown(*sources.sample(test, 0), 0)
-    drawn = pictures.draw_training(folder, model, encoder, shown, history, figures)
+    sample = sources.sample(test, 0)
+    drawn = pictures.draw_training(folder, model, encoder, sample, history, figures)
     _tell(command, folder, history, figures, drawn, time.perf_counter() - started)
     return 0
 

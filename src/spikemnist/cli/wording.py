@@ -37,6 +37,12 @@ def command_line(*words: str | Path) -> str:
     return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
 
 
+def to_continue(command: str, folder: Path, done: str) -> str:
+    """Return lines that say how far an interrupted run has come, and how it goes on."""
+    words = command_line("spikemnist", command, "--resume", "--out", folder)
+    return f"interrupted after {done}, which are saved\ncontinue with  {words}"
+
+
 def written(folder: Path, files: Iterable[str], pictures: Iterable[Path]) -> str:
     """Return lines that name a run folder and what was written to it."""
     rows = [str(folder), ", ".join(files), ", ".join(path.name for path in pictures)]

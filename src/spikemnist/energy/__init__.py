@@ -3,9 +3,16 @@
 `measure_energy` runs a network over labelled data once and counts from its Records.
 """
 
-from spikemnist.energy.figures import EarlyExit, Energy, Estimate, LayerFigures
+from spikemnist.energy.figures import (
+    MEMORIES,
+    TECHNOLOGIES,
+    EarlyExit,
+    Energy,
+    Estimate,
+    LayerFigures,
+    Technology,
+)
 from spikemnist.energy.measuring import measure_energy
-from spikemnist.energy.technology import MEMORIES, TECHNOLOGIES, Technology
 
 __all__ = [
     "MEMORIES",

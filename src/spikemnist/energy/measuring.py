@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist.encoding.protocol import compacted
-from spikemnist.energy.figures import Energy, LayerFigures, check_estimate
+from spikemnist.energy.figures import MEMORIES, TECHNOLOGIES, Energy, LayerFigures, Technology
 from spikemnist.energy.operations import Counts, count, count_weights
-from spikemnist.energy.technology import TECHNOLOGIES, Technology
 from spikemnist.models.readout import running_predictions, running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import evaluating
@@ -22,10 +21,10 @@ from spikemnist.training.losses import check_output
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from spikemnist.encoding import Encoder
-    from spikemnist.energy.operations import Fans
+    from spikemnist.energy.operations import Synapses
     from spikemnist.models import Record
     from spikemnist.models.network import SpikingNetwork
     from spikemnist.models.spiking_layer import SpikingLayer
@@ -105,7 +104,7 @@ def measure_energy(
     >>> energy.total.dense == 8 * (784 * 20 + 20 * 10), round(energy.ann_dense.synapses)
     (True, 73048)
     """
-    check_estimate(technology, memory, ann_density)
+    _check_estimate(technology, memory, ann_density)
     encoder = compacted(as_encoder(encoder))
     if not hasattr(model, "spiking_layers"):
         raise TypeError(
@@ -133,12 +132,25 @@ def measure_energy(
     )
 
 
+def _check_estimate(technology: str | Technology, memory: str | None, ann_density: float) -> None:
+    """Raise a `ValueError` for a choice that there is not."""
+    if not isinstance(technology, Technology) and technology not in list(TECHNOLOGIES):
+        raise ValueError(
+            f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
+            f"{technology!r}"
+        )
+    if memory is not None and memory not in MEMORIES:
+        raise ValueError(f"memory must be None or one of {', '.join(MEMORIES)}; got {memory!r}")
+    if not 0 <= ann_density <= 1:
+        raise ValueError(f"ann_density must lie in [0, 1]; got {ann_density}")
+
+
 class _Tally:
     """Counts over the batches."""
 
     def __init__(self, layers: Sequence[SpikingLayer]) -> None:
         self.layers = layers
-        self.known: dict[tuple[nn.Module, torch.Size], Fans] = {}
+        self.fans: dict[Synapses, tuple[Tensor, float]] = {}
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
         self.per_sample: dict[str, list[Tensor]] = {
             name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
@@ -147,7 +159,7 @@ class _Tally:
 
     def add(self, record: Record, labels: Tensor) -> None:
         self.sizes = record.sizes
-        counts = count(self.layers, record, self.known)
+        counts = count(self.layers, record, self.fans)
         for sums, counted in zip(self.sums, counts, strict=True):
             for name, values in counted._asdict().items():
                 sums[name] += float(values.sum())

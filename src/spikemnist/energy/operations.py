@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from spikemnist.models import Record
     from spikemnist.models.spiking_layer import SpikingLayer
 
+    Synapses = tuple[nn.Module, torch.Size]
+    """A module and the shape of its input."""
+
 EXACT = 1 << 24
 """Whole numbers below this add up exactly in single precision."""
 
@@ -44,17 +47,10 @@ class Counts(NamedTuple):
     seen: Tensor
 
 
-class Fans(NamedTuple):
-    """How many operations each input of a layer causes, and how many all of them could."""
-
-    reached: Tensor
-    dense: float
-
-
 def count(
     layers: Sequence[SpikingLayer],
     record: Record,
-    known: dict[tuple[nn.Module, torch.Size], Fans] | None = None,
+    fans: dict[Synapses, tuple[Tensor, float]],
 ) -> list[Counts]:
     """Count the operations of each layer.
 
@@ -64,14 +60,14 @@ def count(
         The layers of the model, which is in evaluation mode.
     record
         Of a batch, made with ``record="all"``.
-    known
-        What was found of weights, and will be; they stay the same from batch to batch.
+    fans
+        How many operations each input of a module causes, and how many all of them could: what was
+        found, and will be. Weights stay the same from batch to batch.
     """
-    known = {} if known is None else known
     assert record.input is not None
     found, signal = [], record.input
     for layer, did in zip(layers, record.layers, strict=True):
-        macs, acs, dense, seen = _synapses(layer, signal.to(did.membrane.dtype), known)
+        macs, acs, dense, seen = _synapses(layer, signal.to(did.membrane.dtype), fans)
         changed = (did.membrane.diff(dim=0) != 0).flatten(2).sum(2)
         first = changed.new_full((1, changed.shape[1]), did.membrane[0, 0].numel())
         spikes = torch.count_nonzero(did.spikes.flatten(2), 2)
@@ -83,7 +79,7 @@ def count(
 
 
 def _synapses(
-    layer: SpikingLayer, signal: Tensor, known: dict[tuple[nn.Module, torch.Size], Fans]
+    layer: SpikingLayer, signal: Tensor, fans: dict[Synapses, tuple[Tensor, float]]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
     steps, batch = signal.shape[:2]
@@ -96,9 +92,9 @@ def _synapses(
         if is_weighted(module):
             inputs = signal.reshape(steps, batch, *signal.shape[1:])
             place = module, signal.shape[1:]
-            if place not in known:
-                known[place] = Fans(fan_out(*place), float(fan_out(*place, zeros=True).sum()))
-            reached, whole = known[place]
+            if place not in fans:
+                fans[place] = fan_out(*place), float(fan_out(*place, zeros=True).sum())
+            reached, whole = fans[place]
             operations = _weigh(inputs != 0, reached)
             spiking = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
             acs += torch.where(spiking, operations, 0)

@@ -12,11 +12,10 @@ In a notebook, run ``%matplotlib inline`` once and end a cell with the figure.
 """
 
 from spikemnist.viz._animation import animate
-from spikemnist.viz._codes import codes
 from spikemnist.viz._decisions import decision, spike_counts
+from spikemnist.viz._encodings import codes, encoding
 from spikemnist.viz._energy import energy
 from spikemnist.viz._events import animate_events, event_frames, event_scatter
-from spikemnist.viz._images import encoding
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._plasticity import (
     animate_receptive_fields,

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 
 from spikemnist.viz import _style
-from spikemnist.viz._decisions import running_decision
+from spikemnist.viz._decisions import count_axes, running_decision
 from spikemnist.viz._samples import (
     class_label,
     frames,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
     from torch import Tensor
@@ -103,10 +102,12 @@ class _Scene:
         self.truth = "" if label is None else f" (true class {label})"
         self.membrane = to_numpy(one_sample(record.membrane, sample, "membrane"))
         self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
-        self.leader = running_decision(record, sample).leader
+        _, self.leader = running_decision(record, sample)
         self.figure: Figure = _style.new_figure(8.0, 4.8)
         places = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.35))
-        self.picture = _draw_input(self.figure.add_subplot(places[:, 0]), values)
+        window = self.figure.add_subplot(places[:, 0])
+        window.set_title("input", fontsize=10)
+        self.picture = _style.pixels(window, values[0], **_style.grey_levels(values))
         self.curves = self.figure.add_subplot(places[0, 1])
         self.lines = _draw_membranes(self.curves, self.membrane)
         self.names = _name_lines(self.curves, len(self.lines), label)
@@ -138,15 +139,6 @@ class _Scene:
         return self.artists()
 
 
-def _draw_input(ax: Axes, values: Array) -> AxesImage:
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
-    picture = ax.imshow(values[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.set_title("input", fontsize=10)
-    return picture
-
-
 def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
     lines = [
         ax.plot(
@@ -162,8 +154,7 @@ def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
     ax.autoscale_view()
     ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow
     _style.time_axis(ax, len(membrane))
-    ax.set_ylabel("membrane potential")
-    _style.open_frame(ax)
+    _style.open_frame(ax, ylabel="membrane potential")
     return lines
 
 
@@ -182,17 +173,9 @@ def _name_lines(ax: Axes, classes: int, label: int | None) -> list[Text]:
 
 
 def _draw_counts(ax: Axes, counts: Array, label: int | None) -> BarContainer:
-    classes = counts.shape[1]
-    bars = ax.bar(
-        np.arange(classes), counts[-1], width=0.75, color=_style.PALE, edgecolor=_style.BLUE
-    )
+    places = np.arange(counts.shape[1])
+    bars = ax.bar(places, counts[-1], width=0.75, color=_style.PALE, edgecolor=_style.BLUE)
     if label is not None:
         bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
-    ax.set_xlim(-0.6, classes - 0.4)
-    ax.set_ylim(0.0, 1.05 * max(float(counts[-1].max()), 1.0))
-    ax.set_xlabel("class")
-    ax.set_ylabel("spikes so far")
-    _style.integer_ticks(ax.xaxis, 20)
-    _style.integer_ticks(ax.yaxis, 6)
-    _style.open_frame(ax)
+    count_axes(ax, counts[-1], "spikes so far", room=1.05)
     return bars

@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,16 +30,11 @@ _SCORE_LABELS = {
 _NARROW = 0.02  # share of the strip below which a number does not fit
 
 
-@dataclass(frozen=True, eq=False)
-class RunningDecision:
-    """One sample's ``scores`` ``[T, C]`` after each timestep, and the ``leader`` ``[T]``."""
+def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Return the scores ``[T, C]`` and the leading class ``[T]`` after each timestep.
 
-    scores: Array
-    leader: npt.NDArray[np.int64]
-
-
-def running_decision(record: Record, sample: int) -> RunningDecision:
-    """Return what the record's readout would have answered after each timestep."""
+    They are what the record's readout would have answered for that sample.
+    """
     # Imported here, because drawing a History must not load the models.
     from spikemnist.models.readout import running_mean, running_scores
     from spikemnist.models.record import decide
@@ -49,7 +43,7 @@ def running_decision(record: Record, sample: int) -> RunningDecision:
     membrane = one_sample(record.membrane, sample, "membrane").detach().cpu().float().unsqueeze(1)
     scores = running_scores(record.readout, spikes, membrane)
     leader = decide(scores, running_mean(membrane))
-    return RunningDecision(to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy())
+    return to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy()
 
 
 def spike_counts(
@@ -120,19 +114,18 @@ def spike_counts(
             va="bottom",
             fontsize=_style.SMALL,
         )
-    _dress_counts(ax, counts)
+    count_axes(ax, counts, "spikes in all timesteps", room=1.25)  # for the words above a bar
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {record.readout})")
     return ax
 
 
-def _dress_counts(ax: Axes, counts: Array) -> None:
-    ax.set_xlim(-0.6, len(counts) - 0.4)
-    ax.set_ylim(0.0, 1.25 * max(float(counts.max()), 1.0))  # room for the words above a bar
-    ax.set_xlabel("class")
-    ax.set_ylabel("spikes in all timesteps")
+def count_axes(ax: Axes, counts: Array, label: str, *, room: float) -> None:
+    """Make x the classes and y the number of spikes, up to ``room`` times the highest."""
+    top = room * max(float(counts.max()), 1.0)
+    limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
+    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
     _style.integer_ticks(ax.xaxis, 20)
     _style.integer_ticks(ax.yaxis, 6)
-    _style.open_frame(ax)
 
 
 def _roles(index: int, predicted: int, label: int | None, separator: str) -> str:
@@ -187,18 +180,17 @@ def decision(
     ('mean membrane potential so far', 10)
     """
     record = require_record(record)
-    running = running_decision(record, sample)
-    steps, classes = running.scores.shape
+    scores, leader = running_decision(record, sample)
+    steps, classes = scores.shape
     label = class_label(label, classes)
     predicted = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, 7.0, 4.2)
-    _draw_scores(ax, running.scores, record.readout, predicted, label)
+    _draw_scores(ax, scores, record.readout, predicted, label)
     if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
-    ax.set_ylabel(_SCORE_LABELS.get(record.readout, record.readout))
-    _style.open_frame(ax)
-    _draw_leaders(ax, running.leader)
+    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(record.readout, record.readout))
+    _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
     _style.set_title(ax, f"predicted class {predicted}{truth}{which(record.spikes, sample)}")
     return ax
@@ -224,21 +216,16 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: i
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(
-        ax,
-        scores[-1],
-        len(scores),
-        {i: _roles(i, predicted, label, ", ") for i in range(scores.shape[1])},
-    )
+    _label_ends(ax, scores, predicted, label)
 
 
-def _label_ends(ax: Axes, ends: Array, steps: int, roles: dict[int, str]) -> None:
+def _label_ends(ax: Axes, scores: Array, predicted: int, label: int | None) -> None:
     """Write the class beside the end of each curve, apart from one another."""
-    for index, height in enumerate(_style.label_heights(ax, ends)):
-        role = roles.get(index, "")
+    for index, height in enumerate(_style.label_heights(ax, scores[-1])):
+        role = _roles(index, predicted, label, ", ")
         ax.annotate(
             f"{index} ({role})" if role else f"{index}",
-            xy=(steps - 1, float(ends[index])),
+            xy=(len(scores) - 1, float(scores[-1, index])),
             xytext=(1.02, height),
             textcoords=("axes fraction", "data"),
             va="center",

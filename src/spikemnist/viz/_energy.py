@@ -59,9 +59,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
     ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
-    ax.set_xlabel("energy per sample [nJ]")
-    ax.set_ylabel("accuracy [%]")
-    _style.open_frame(ax)
+    _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
     ax.legend(
         loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
     )
@@ -74,7 +72,7 @@ def _draw_curves(ax: Axes, measured: Any) -> None:
     right = 100 * measured.accuracy_per_step.numpy()
     ax.margins(y=0.1)  # room for the numbers of the lowest points
     ax.plot(spent, right, color=_style.BLUE, marker="o", label="all samples stop after a timestep")
-    for step in _labelled(len(spent)):
+    for step in _style.evenly_chosen(len(spent), 10):
         ax.annotate(
             f"{step + 1}", (spent[step], right[step]), (6, -6), textcoords="offset points",
             ha="left", va="top", fontsize=_style.SMALL, color=_style.BLUE,
@@ -107,9 +105,3 @@ def _plain(value: float, _: object) -> str:
     ('2,000', '', '0.5')
     """
     return f"{value:,.10g}" if f"{value:e}"[0] in "125" else ""
-
-
-def _labelled(steps: int) -> list[int]:
-    """Return at most ten timesteps, the first and the last among them."""
-    chosen = np.unique(np.linspace(0, steps - 1, 10).round().astype(int))
-    return [int(step) for step in chosen]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-    from matplotlib.image import AxesImage
 
     Events = npt.NDArray[np.void]
     Array = npt.NDArray[Any]
@@ -88,9 +87,9 @@ def event_frames(
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat[num_frames:]:
         panel.set_axis_off()
-    reach = max(float(np.abs(sums).max()), 1.0)
+    colours = _colours(sums)
     for ax, frame, begin, end in zip(panels.flat, sums, edges[:-1], edges[1:], strict=False):
-        picture = _show(ax, frame, reach)
+        picture = _style.pixels(ax, frame, **colours)
         ax.set_title(_span(begin, end), fontsize=9)
     bar = figure.colorbar(picture, ax=panels, fraction=0.04, pad=0.02)
     bar.set_label("brighter − darker events")
@@ -145,8 +144,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
         space.scatter(time[one], x, y, s=2, color=colour, label=name, depthshade=False)
     height, width = sensor
     space.set(xlabel="time [ms]", ylabel="column", zlabel="row")
-    space.set_ylim(-0.5, width - 0.5)
-    space.set_zlim(height - 0.5, -0.5)  # rows count from above
+    space.set(ylim=(-0.5, width - 0.5), zlim=(height - 0.5, -0.5))  # rows count from above
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         _style.integer_ticks(axis, 6 if axis is space.xaxis else 4)
         axis.labelpad = 8
@@ -198,7 +196,7 @@ def animate_events(
     sums, edges = _sums(events, sensor, num_frames)
     figure = _style.new_figure(4.0, 4.2)
     ax = figure.add_subplot()
-    picture = _show(ax, sums[-1], max(float(np.abs(sums).max()), 1.0))
+    picture = _style.pixels(ax, sums[-1], **_colours(sums))
     title = ax.set_title(_span(edges[-2], edges[-1]), fontsize=10)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -243,11 +241,10 @@ def _checked(events: Any, sensor: tuple[int, int]) -> Events:
     return result
 
 
-def _show(ax: Axes, frame: Array, reach: float) -> AxesImage:
-    picture = ax.imshow(frame, cmap=_COLOURS, vmin=-reach, vmax=reach, interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    return picture
+def _colours(sums: Array) -> dict[str, Any]:
+    """Return the look of frames: white is zero, red as strong as blue."""
+    reach = max(float(np.abs(sums).max()), 1.0)
+    return {"cmap": _COLOURS, "vmin": -reach, "vmax": reach}
 
 
 def _span(begin: float, end: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
 from spikemnist.viz._samples import chosen_neurons, layer_sample, require_record, which
@@ -93,12 +93,10 @@ def membrane(
         ax.axhspan(float(bottom), float(top), color=_style.BAND, linewidth=0.0, zorder=0)
     _draw_rows(ax, spikes, traces, thresholds, offsets)
     _style.time_axis(ax, len(traces))
-    _draw_scale(ax, height, len(traces))
-    ax.set_ylim(0.0, height)
-    ax.yaxis.set_major_locator(FixedLocator([float(y) for y in (edges[1:] + edges[:-1]) / 2]))
-    ax.yaxis.set_major_formatter(FixedFormatter([str(i) for i in shown]))
-    ax.set_ylabel(f"{chosen.name} neuron: membrane potential")
-    _style.open_frame(ax)
+    _draw_scale(ax, height)
+    label = f"{chosen.name} neuron: membrane potential"
+    _style.open_frame(ax, ylim=(0.0, height), ylabel=label)
+    ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(i) for i in shown])
     _style.set_title(ax, f"{chosen.name}{which(record.spikes, sample)}")
     _style.legend_above(ax)
     return ax
@@ -167,7 +165,7 @@ def _threshold_label(thresholds: Array) -> str:
     return f"threshold ({low:.3g})" if low == high else f"threshold ({low:.3g} to {high:.3g})"
 
 
-def _draw_scale(ax: Axes, height: float, steps: int) -> None:
+def _draw_scale(ax: Axes, height: float) -> None:
     """Draw a bar of a round length at the right: the scale of all bands."""
     ticks = [tick for tick in MaxNLocator(nbins=6).tick_values(0.0, height) if tick > 0]
     length = float(ticks[0])

@@ -12,7 +12,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
-from spikemnist.viz._weights import lay_out
+from spikemnist.viz._weights import lay_out, show_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,9 +68,8 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
         ax.fill_between(lags[side], changes[side], color=colour, alpha=0.15, linewidth=0)
     ax.axhline(0, color=_style.GREY, linewidth=0.8)
     ax.axvline(0, color=_style.GREY, linewidth=0.8)
-    ax.set_xlabel("postsynaptic spike after the presynaptic one (ms)")
-    ax.set_ylabel("change of the weight")
-    _style.open_frame(ax)
+    label = "postsynaptic spike after the presynaptic one (ms)"
+    _style.open_frame(ax, xlabel=label, ylabel="change of the weight")
     _style.legend_above(ax, columns=2)
     return ax
 
@@ -114,10 +113,8 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     bars = ax.bar(range(len(names)), counts, color=colours)
     ax.bar_label(bars, fontsize=_style.SMALL, padding=1)
     ax.set_xticks(range(len(names)), names)
-    ax.set_xlabel("class that a neuron responds to most")
-    ax.set_ylabel("neurons")
+    _style.open_frame(ax, xlabel="class that a neuron responds to most", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.open_frame(ax)
     _style.set_title(ax, f"{len(assigned):,} neurons by class")
     return ax
 
@@ -154,10 +151,8 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
     ax = _style.axes_or_new(ax, 6.0, 3.4)
     ax.hist(theta, bins=min(40, max(5, len(theta) // 5)), color=_style.BLUE)
     ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5)
-    ax.set_xlabel("adaptation of the threshold (mV)")
-    ax.set_ylabel("neurons")
+    _style.open_frame(ax, xlabel="adaptation of the threshold (mV)", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.open_frame(ax)
     _style.set_title(ax, f"mean {theta.mean():.1f} mV, standard deviation {theta.std():.1f} mV")
     return ax
 
@@ -198,11 +193,8 @@ def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
     else:
         _style.note(ax, "too few images for an estimate")
     ax.set_xlim(left=0)
-    ax.set_ylim(0, 1)
+    _style.open_frame(ax, ylim=(0, 1), xlabel="images learned from", ylabel="running accuracy")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_xlabel("images learned from")
-    ax.set_ylabel("running accuracy")
-    _style.open_frame(ax)
     return ax
 
 
@@ -258,9 +250,7 @@ def animate_receptive_fields(
     figure = _style.new_figure(5.4, 5.6)
     ax = figure.add_subplot()
     limit = max(float(np.nanmax(np.abs(frame))) for frame in frames) or 1.0
-    picture = ax.imshow(frames[0], cmap="Blues", vmin=0, vmax=limit, interpolation="nearest")
-    ax.set_axis_off()
-    figure.colorbar(picture, ax=ax, label="weight", shrink=0.8)
+    picture = show_weights(ax, frames[0], "Blues", 0, limit)
     _style.set_title(ax, named[0])
 
     def draw(index: int) -> Iterable[Artist]:

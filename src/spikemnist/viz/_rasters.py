@@ -78,10 +78,8 @@ def raster(
         _style.note(ax, "no spikes")
     _mark(ax, time, neuron, neurons)
     _style.time_axis(ax, steps)
-    ax.set_ylim(-0.5, neurons - 0.5)
-    ax.set_ylabel(f"{name} neuron".strip())
+    _style.open_frame(ax, ylim=(-0.5, neurons - 0.5), ylabel=f"{name} neuron".strip())
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
-    _style.open_frame(ax)
     active = len(np.unique(neuron))
     batch = record_or_spikes if isinstance(record_or_spikes, Tensor) else record_or_spikes.spikes
     _style.set_title(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.image import AxesImage
 
 # Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white.
 BLACK = "#000000"
@@ -81,9 +82,28 @@ def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
     ax.set_title(text, loc="left", fontsize=10, pad=pad)
 
 
-def open_frame(ax: Axes) -> None:
-    """Remove the top and right border."""
+def open_frame(ax: Axes, **properties: Any) -> None:
+    """Remove the top and right border; set properties of the Axes, such as labels and limits."""
+    ax.set(**properties)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def pixels(ax: Axes, values: npt.NDArray[Any], **look: Any) -> AxesImage:
+    """Draw values ``[H, W]`` as an image without ticks; ``look`` is handed to ``imshow``."""
+    ax.set(xticks=[], yticks=[])
+    return ax.imshow(values, interpolation="nearest", **look)
+
+
+def grey_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the look of pictures in grey whose values lie in the range of ``values`` and 0."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    return {"cmap": "gray", "vmin": low, "vmax": high}
+
+
+def evenly_chosen(count: int, most: int) -> list[int]:
+    """Return at most ``most`` of ``count`` places, the first and the last among them."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+    return places
 
 
 def integer_ticks(axis: Axis, count: int = 10) -> None:
@@ -94,8 +114,7 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
 
 def time_axis(ax: Axes, steps: int) -> None:
     """Make x the timesteps 0 .. ``steps`` - 1."""
-    ax.set_xlim(-0.5, steps - 0.5)
-    ax.set_xlabel("timestep")
+    ax.set(xlim=(-0.5, steps - 0.5), xlabel="timestep")
     integer_ticks(ax.xaxis)
 
 

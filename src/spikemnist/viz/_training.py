@@ -108,11 +108,9 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
             label=f"best epoch ({history.best_epoch})",
         )
     margin = max(0.5, 0.03 * len(epochs))
-    ax.set_xlim(epochs[0] - margin, epochs[-1] + margin)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(name)
+    limits = epochs[0] - margin, epochs[-1] + margin
+    _style.open_frame(ax, xlim=limits, xlabel="epoch", ylabel=name)
     _style.integer_ticks(ax.xaxis)
-    _style.open_frame(ax)
     _style.legend_above(ax)
 
 
@@ -157,8 +155,7 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
         _write_counts(ax, image, counts, share)
     bar = _style.root_figure(ax).colorbar(image, ax=ax, format=PercentFormatter(1.0))
     bar.set_label("share of the class's samples")
-    ax.set_xlabel("predicted class")
-    ax.set_ylabel("true class")
+    ax.set(xlabel="predicted class", ylabel="true class")
     _style.integer_ticks(ax.xaxis, 20)
     _style.integer_ticks(ax.yaxis, 20)
     _style.set_title(ax, f"accuracy {evaluation.accuracy:.2%} on {evaluation.samples:,} samples")

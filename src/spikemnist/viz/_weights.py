@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from spikemnist.viz._samples import Array
 
@@ -78,13 +79,10 @@ def receptive_fields(
     if weight.ndim == 4:
         channels, height, width = weight.shape[1:]
         image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
-    height, width = image_shape
-    shown, columns, grid = lay_out(weight, image_shape, neurons)
+    shown, corners, grid = lay_out(weight, image_shape, neurons)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
     _draw_grid(ax, grid)
-    for neuron, (top, left) in zip(
-        shown, _corners(len(shown), columns, height, width), strict=True
-    ):
+    for neuron, (top, left) in zip(shown, corners, strict=True):
         ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
     _style.set_title(ax, f"input weights of {len(shown)} of {len(weight):,} {kind}", pad=16.0)
     return _style.root_figure(ax)
@@ -117,8 +115,8 @@ def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[in
 
 def lay_out(
     weight: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None
-) -> tuple[list[int], int, Array]:
-    """Return which neurons are shown, in how many columns, and a picture of their fields."""
+) -> tuple[list[int], list[tuple[int, int]], Array]:
+    """Return which neurons are shown, the corners of their fields, and a picture of these."""
     height, width = image_shape
     if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
         raise ValueError(
@@ -130,13 +128,13 @@ def lay_out(
     else:
         shown = chosen_neurons(neurons, len(weight))
     columns = math.ceil(math.sqrt(len(shown) * height / width))
-    return shown, columns, _mosaic(weight[shown].reshape(-1, height, width), columns)
+    corners = _corners(len(shown), columns, height, width)
+    return shown, corners, _mosaic(weight[shown].reshape(-1, height, width), corners)
 
 
-def _mosaic(fields: Array, columns: int) -> Array:
+def _mosaic(fields: Array, corners: list[tuple[int, int]]) -> Array:
     """Lay fields ``[K, H, W]`` out in one picture, NaN between them."""
-    count, height, width = fields.shape
-    corners = _corners(count, columns, height, width)
+    _, height, width = fields.shape
     bottom, right = max(top for top, _ in corners), max(left for _, left in corners)
     grid = np.full((bottom + height, right + width), np.nan, dtype=np.float32)
     for field, (top, left) in zip(fields, corners, strict=True):
@@ -148,12 +146,12 @@ def _draw_grid(ax: Axes, grid: Array) -> None:
     finite = grid[np.isfinite(grid)]
     limit = float(np.abs(finite).max()) if finite.any() else 1.0
     signed = bool((finite < 0).any())
-    image = ax.imshow(
-        np.ma.masked_invalid(grid),
-        cmap="RdBu_r" if signed else "Blues",
-        vmin=-limit if signed else 0,
-        vmax=limit,
-        interpolation="nearest",
-    )
+    show_weights(ax, grid, "RdBu_r" if signed else "Blues", -limit if signed else 0, limit)
+
+
+def show_weights(ax: Axes, grid: Array, colours: str, low: float, high: float) -> AxesImage:
+    """Show a picture of fields, NaN between them, and what its colours mean."""
+    image = ax.imshow(grid, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
+    return image

@@ -1,0 +1,229 @@
+"""What encoders made of an image: one code over time, and several side by side.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist.viz import _style
+from spikemnist.viz._samples import frames, input_sample, to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+    from torch import Tensor
+
+    from spikemnist.models.record import Record
+    from spikemnist.viz._samples import Array
+
+_MOST_FRAMES = 12
+_ROW_INCHES = 1.45
+
+
+def encoding(
+    spikes_or_record: Tensor | Record,
+    *,
+    sample: int = 0,
+    image: Tensor | None = None,
+    image_shape: tuple[int, int] | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw what an encoder made of an image: how often and how early each pixel fired, and when.
+
+    Above: the image, when given; the sum over all timesteps; the timestep of each pixel's first
+    spike. Below: the input at up to twelve timesteps, evenly chosen.
+
+    Parameters
+    ----------
+    spikes_or_record
+        Spikes ``[T, B, ...]``, or a Record made with ``record="all"``.
+    sample
+        Which sample of the batch.
+    image
+        The image before encoding, of the same number of pixels.
+    image_shape
+        Height and width, for flat inputs that are not square.
+    figure
+        Where to draw: an empty Figure or SubFigure; a new one by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure drawn into.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    TypeError
+        When the first argument is neither a Record nor a tensor.
+    ValueError
+        When the Record holds no input, or the shapes are not those of a picture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> figure = viz.encoding(torch.rand(5, 1, 784).round())
+    >>> [panel.get_title() for panel in figure.axes[-5:]]
+    ['t = 0', 't = 1', 't = 2', 't = 3', 't = 4']
+    """
+    values = to_numpy(frames(input_sample(spikes_or_record, sample), image_shape))
+    original = None if image is None else _original(image, values.shape[1:])
+    if figure is None:
+        figure = _style.new_figure(8.0, 4.0)
+    above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
+    panels = list(above.subplots(1, 2 if original is None else 3, squeeze=False)[0])
+    if original is not None:
+        grey = {"cmap": "gray", "vmin": 0.0, "vmax": max(float(original.max()), 1e-6)}
+        _show(panels.pop(0), original, "image", **grey)
+    _draw_sum(panels[0], values)
+    _draw_first_spike(panels[1], values)
+    _draw_frames(below, values)
+    return _style.root_figure(panels[0])
+
+
+def _original(image: Tensor, shape: tuple[int, ...]) -> Array:
+    if image.numel() != shape[0] * shape[1]:
+        raise ValueError(
+            f"image must be the one image that was encoded, {shape[0]} x {shape[1]} pixels; "
+            f"got shape {tuple(image.shape)}"
+        )
+    return to_numpy(image.reshape(shape))
+
+
+def _show(ax: Axes, values: Array, title: str, **look: Any) -> AxesImage:
+    ax.set_title(title, fontsize=9)
+    return _style.pixels(ax, values, **look)
+
+
+def _draw_sum(ax: Axes, values: Array) -> None:
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    total = values.sum(0)
+    title = f"spikes in {len(values)} timesteps" if binary else "sum over time"
+    picture = _show(ax, total, title, cmap="viridis")
+    picture.set_clim(min(float(total.min()), 0.0), max(float(total.max()), 1.0))
+    _colour_bar(picture, "spikes" if binary else "input", whole=binary)
+
+
+def _draw_first_spike(ax: Axes, values: Array) -> None:
+    fired = (values != 0).any(0)
+    first = np.ma.masked_array((values != 0).argmax(0), mask=~fired)
+    ax.set_facecolor(_style.PALE)  # shows where nothing fired
+    colours = {"cmap": "viridis_r", "vmin": 0, "vmax": max(len(values) - 1, 1)}
+    picture = _show(ax, first, "first spike (grey: none)", **colours)
+    _colour_bar(picture, "timestep", whole=True)
+
+
+def _colour_bar(picture: AxesImage, label: str, *, whole: bool) -> None:
+    """Put a colour bar as high as the picture at its right; ``whole`` numbers only, if asked."""
+    ax = picture.axes
+    bar = _style.root_figure(ax).colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
+    bar.set_label(label)
+    if whole:
+        _style.integer_ticks(bar.ax.yaxis, 6)
+
+
+def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
+    chosen = _style.evenly_chosen(len(values), _MOST_FRAMES)
+    panels = figure.subplots(1, len(chosen), squeeze=False)[0]
+    for ax, step in zip(panels, chosen, strict=True):
+        _show(ax, values[step], f"t = {step}", **_style.grey_levels(values))
+
+
+def codes(
+    spikes: Mapping[str, Tensor],
+    *,
+    decoded: Mapping[str, Tensor] | None = None,
+    sample: int = 0,
+) -> Figure:
+    """Draw what several encoders made of one image, a row for each.
+
+    From the left: what can be read back of the image; which inputs fired when, a dot for each
+    spike; the number of spikes at each timestep. A code that hands out currents has the picture
+    alone.
+
+    Parameters
+    ----------
+    spikes
+        By the name of the code, ``[T, B, ...]``.
+    decoded
+        By the name of the code, what was read back, ``[B, H, W]`` or a flat square; a code that
+        is missing has no picture.
+    sample
+        Which sample of the batch.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        For no codes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import viz
+    >>> figure = viz.codes({"rate": torch.rand(5, 1, 28, 28).round()})
+    >>> figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()
+    ('timestep', 'input')
+    """
+    if not spikes:
+        raise ValueError("expected the spikes of at least one code; got none")
+    figure = _style.new_figure(8.0, 0.5 + _ROW_INCHES * len(spikes))
+    rows = figure.subplots(len(spikes), 3, squeeze=False, width_ratios=(1.0, 3.0, 2.0))
+    pictures = decoded or {}
+    for (name, trains), (picture, raster, counts) in zip(spikes.items(), rows, strict=True):
+        values = to_numpy(input_sample(trains, sample)).reshape(len(trains), -1)
+        _draw_picture(picture, name, pictures.get(name), sample)
+        if np.isin(values, (0.0, 1.0)).all():
+            _draw_raster(raster, values)
+            _draw_counts(counts, values)
+        else:
+            raster.set_axis_off()
+            counts.set_axis_off()
+            _style.note(raster, "a current, not spikes")
+    for column in (1, 2):
+        over_others = [row[column] for row in rows if row[column].axison][:-1]
+        for ax in over_others:
+            ax.set_xlabel("")
+    return figure
+
+
+def _draw_picture(ax: Axes, name: str, decoded: Tensor | None, sample: int) -> None:
+    ax.set_ylabel(name, fontsize=9)
+    if decoded is None:
+        ax.set(xticks=[], yticks=[])
+        _style.note(ax, "not\nread back")
+        ax.spines[:].set_visible(False)
+        return
+    (picture,) = to_numpy(frames(decoded[sample][None], None))
+    _style.pixels(ax, picture, cmap="gray", vmin=0, vmax=1)
+
+
+def _draw_raster(ax: Axes, values: Array) -> None:
+    steps, inputs = np.nonzero(values)
+    ax.scatter(steps, inputs, s=0.6, marker="s", linewidths=0, color=_style.BLUE)
+    _style.time_axis(ax, len(values))
+    ax.set_ylim(values.shape[1] - 0.5, -0.5)  # the first row of the image is above
+    ax.set_ylabel("input", fontsize=_style.SMALL)
+    _style.integer_ticks(ax.yaxis, 3)
+
+
+def _draw_counts(ax: Axes, values: Array) -> None:
+    fired = (values != 0).sum(1)
+    ax.bar(np.arange(len(values)), fired, width=0.8, color=_style.GREY)
+    _style.time_axis(ax, len(values))
+    ax.set_ylabel("spikes", fontsize=_style.SMALL)
+    _style.integer_ticks(ax.yaxis, 3)
+    ax.set_title(f"{int(fired.sum())} spikes", fontsize=_style.SMALL, loc="right")
+    _style.open_frame(ax)
