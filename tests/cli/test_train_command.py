@@ -18,7 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from spikemnist import __version__
+from spikemnist.cli import main
 from spikemnist.models import load_model, model_metadata
+from spikemnist.training.checkpoint import load_checkpoint
 from tests.cli.command import environment, spikemnist
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,61 @@ def test_the_same_seed_gives_the_same_files(run: Path, tmp_path: Path) -> None:
     spikemnist("train", *words, cwd=tmp_path)
     for name in ("metrics.csv", "model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
+    neuron = ("--beta", 0.8, "--threshold", 0.7, "--reset", "zero", "--spike-grad", "sigmoid")
+    neuron += ("--learn-beta", "--learn-threshold", "--readout", "spike_count")
+    learning = ("--label-smoothing", 0.1, "--optimizer", "adamw", "--schedule", "cosine")
+    learning += ("--weight-decay", 0.01, "--augment", "affine", "erase", "--dropout", 0.1)
+    learning += ("--input-dropout", 0.2, "--ema", 0.9, "--validation", 0.1, "--patience", 1)
+    words = (*neuron, *learning, "--hidden", 20, "--epochs", 3, "--lr", 0.001, "--out", "run")
+    result = spikemnist("train", *words, cwd=tmp_path)
+    assert re.search(r"after epoch \d, the best by validation, of \d epoch", result.stdout)
+    assert re.search(r"accuracy [\d.]+%  validation [\d.]+%  [\d.]+ s\n", result.stderr)
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert checkpoint.average is not None
+    wanted = {
+        "model.reset_mechanism": "zero",
+        "model.spike_grad": "Sigmoid(slope=25.0)",
+        "model.dropout": 0.1,
+        "model.input_dropout": 0.2,
+        "model.readout": "spike_count",
+        "loss": "SmoothedCrossEntropy(smoothing=0.1)",
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "weight_decay": 0.01,
+        "ema": 0.9,
+        "validation": 0.1,
+        "patience": 1,
+    }
+    assert wanted.items() <= checkpoint.settings.items()
+    assert str(checkpoint.settings["augment"]).count("Random") == 2
+    leaky = load_model(tmp_path / "run" / "model.safetensors").layers[0].leaky
+    assert 0.7 < leaky.beta.item() < 0.9
+    assert 0.6 < leaky.threshold.item() < 0.8
+    assert isinstance(leaky.threshold, torch.nn.Parameter)
+    again = spikemnist("train", "--resume", "--out", "run", cwd=tmp_path)
+    assert again.stdout.splitlines()[0] == result.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--augment", "affine", "--data", "nmnist"), "--augment changes images; recordings"),
+        (("--label-smoothing", "0.1", "--loss", "spike_time_mse"), "--label-smoothing needs"),
+        (("--patience", "3"), "--patience needs --validation, for example --validation 0.1"),
+        (("--beta", "1.5"), "--beta must be a number from 0 to 1; got 1.5"),
+        (("--weight-decay", "-1"), "--weight-decay must be a finite number from 0; got -1"),
+        (("--augment", "flip"), "--augment must be"),
+        (("--stabilize",), "--first-saccade, --stabilize and --drop-events need --data nmnist"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rows", [0, 2])

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import fields
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from spikemnist import __version__
-from spikemnist.cli import limits, main, options, parser, wording
+from spikemnist.cli import limits, main, options, parser, train, wording
 from spikemnist.encoding import available_encoders, registry
 from spikemnist.energy import MEMORIES, TECHNOLOGIES
-from spikemnist.ops import BACKENDS
+from spikemnist.models import READOUTS
+from spikemnist.ops import BACKENDS, RESET_MECHANISMS, SURROGATES
+from spikemnist.training.optimizers import OPTIMIZERS
+from spikemnist.training.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 
@@ -39,7 +42,7 @@ def test_the_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str])
     assert main([command, "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert not re.search(r"None|True|False|\bSTR\b|\bINT\b|\bFLOAT\b", printed)
-    names = [field.name for field in fields(parser.COMMANDS[command]) if field.name != "run"]
+    names = [name for name in types_of(parser.COMMANDS[command]) if name != "run"]
     for name in names:
         assert re.search(rf" {limits.flag(name)} ", printed)
     assert printed.count("(default: ") == len(names)
@@ -56,6 +59,14 @@ def test_names_in_the_help_are_those_of_the_library() -> None:
     }
     assert set(options.ENCODERS) == ours
     assert set(get_args(options.BackendName)) == set(BACKENDS)
+    choices = types_of(options.Train)
+    assert get_args(choices["spike_grad"]) == tuple(sorted(SURROGATES))
+    assert get_args(choices["readout"]) == READOUTS
+    assert get_args(choices["reset"]) == RESET_MECHANISMS
+    assert set(get_args(choices["loss"])) == set(train.LOSSES)
+    assert set(get_args(choices["optimizer"])) == set(OPTIMIZERS)
+    assert set(get_args(choices["schedule"])) == set(SCHEDULES)
+    assert set(get_args(get_args(choices["augment"])[0])) == set(train.AUGMENTATIONS)
     assert set(get_args(options.Technology)) == set(TECHNOLOGIES)
     assert set(get_args(options.Memory)) == set(MEMORIES)
 
@@ -64,19 +75,27 @@ def test_names_in_the_help_are_those_of_the_library() -> None:
 def test_the_page_has_every_option(command: str) -> None:
     sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (section,) = (text for text in sections if text.startswith(f"{command}\n"))
-    for field in fields(parser.COMMANDS[command]):
-        if field.name not in ("run", "debug"):
-            assert f"| `{limits.flag(field.name)}` |" in section
+    for name in types_of(parser.COMMANDS[command]):
+        if name not in ("run", "debug"):
+            assert re.search(rf"^\| [^|]*`{limits.flag(name)}`[^|]* \|", section, re.MULTILINE)
 
 
 def test_every_number_has_limits() -> None:
     for kind in parser.COMMANDS.values():
         numbers = {
-            field.name
-            for field in fields(kind)
-            if re.search(r"\b(int|float)\b", str(field.type)) and "bool" not in str(field.type)
+            name
+            for name, type_ in types_of(kind).items()
+            if re.search(r"\b(int|float)\b", str(type_)) and "bool" not in str(type_)
         }
         assert numbers == set(limits.limits_of(kind))
+
+
+def types_of(kind: Any) -> dict[str, Any]:
+    """Return the types of a command's options, those of its groups among them."""
+    found: dict[str, Any] = {}
+    for name, type_ in get_type_hints(kind).items():
+        found |= types_of(type_) if is_dataclass(type_) else {name: type_}
+    return found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that a wrong number is refused at once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spikemnist.cli.errors import WrongRequest
@@ -34,6 +34,8 @@ INDEX = Limits("a whole number from 0", lambda n: n >= 0)
 SEED = whole(0, 2**63 - 1)
 POSITIVE = Limits("a positive, finite number", lambda x: 0 < x < math.inf)
 MILLIVOLTS = Limits("a number from 0 to 1,000", lambda x: 0 <= x <= 1000)
+SHARE = Limits("a number from 0 to 1", lambda x: 0 <= x <= 1)
+NOT_NEGATIVE = Limits("a finite number from 0", lambda x: 0 <= x < math.inf)
 PROBABILITY = Limits("a probability in [0, 1)", lambda x: 0 <= x < 1)
 
 
@@ -43,14 +45,15 @@ def flag(name: str) -> str:
 
 
 def limits_of(kind: type) -> dict[str, Limits]:
-    """Return the limits of a command's options, by the name of the field."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {
-        name: part
-        for name, hint in hints.items()
-        for part in getattr(hint, "__metadata__", ())
-        if isinstance(part, Limits)
-    }
+    """Return the limits of a command's options, those of its groups among them, by their names."""
+    found: dict[str, Limits] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            found |= limits_of(hint)
+        for part in getattr(hint, "__metadata__", ()):
+            if isinstance(part, Limits):
+                found[name] = part
+    return found
 
 
 def check_numbers(command: Any) -> None:
@@ -61,8 +64,13 @@ def check_numbers(command: Any) -> None:
     WrongRequest
         Naming the option, its limits and the number.
     """
-    for name, limits in limits_of(type(command)).items():
-        value = getattr(command, name)
+    limited = limits_of(type(command))
+    for name, value in vars(command).items():
+        if is_dataclass(value):
+            check_numbers(value)
+        if name not in limited:
+            continue
+        limits = limited[name]
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not limits.contains(number):
                 raise WrongRequest(f"{flag(name)} must be {limits.description}; got {number}")

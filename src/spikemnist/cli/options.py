@@ -13,9 +13,11 @@ from spikemnist.cli.limits import (
     COUNT,
     INDEX,
     MILLIVOLTS,
+    NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
     SEED,
+    SHARE,
     STEPS,
 )
 
@@ -23,6 +25,17 @@ DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
 BackendName = Literal["auto", "event_driven", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
+
+SurrogateName = Literal[
+    "atan",
+    "fast_sigmoid",
+    "heaviside",
+    "sigmoid",
+    "sparse_fast_sigmoid",
+    "spike_rate_escape",
+    "straight_through",
+    "triangular",
+]
 
 ENCODERS = (
     "burst",
@@ -52,7 +65,7 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
     """
 
     def default(shown: str) -> str:
-        return f"(default: {({'None': absent, 'False': 'off'}).get(shown, shown)})"
+        return f"(default: {({'None': absent, '': absent, 'False': 'off'}).get(shown, shown)})"
 
     return arg(help=text, metavar=value, help_behavior_hint=default)
 
@@ -95,6 +108,96 @@ class Source(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Neuron:
+    """Leaky neurons, and how class scores are read from the last ones."""
+
+    beta: Annotated[float, SHARE, option("decay of a membrane per timestep", "BETA")] = 0.95
+    threshold: Annotated[float, POSITIVE, option("firing threshold", "THRESHOLD")] = 1.0
+    reset: Annotated[
+        Literal["subtract", "zero", "none"],
+        option("effect of a spike on its membrane: minus the threshold, to zero, or none"),
+    ] = "subtract"
+    spike_grad: Annotated[SurrogateName, option("surrogate gradient of a spike")] = "atan"
+    learn_beta: Annotated[bool, option("beta as a parameter that is trained")] = False
+    learn_threshold: Annotated[bool, option("threshold as a parameter that is trained")] = False
+    readout: Annotated[
+        Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"],
+        option("class scores from the last neurons"),
+    ] = "mean_membrane"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """Loss, optimiser, and remedies for learning by heart."""
+
+    loss: Annotated[
+        Literal["cross_entropy", "spike_time_cross_entropy", "spike_time_mse"],
+        option("loss: on the class scores, or on the times of the first output spikes"),
+    ] = "cross_entropy"
+    label_smoothing: Annotated[
+        float, PROBABILITY, option("share of a label that all classes get, for cross_entropy", "P")
+    ] = 0.0
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"], option("optimiser; sgd has a momentum of 0.9")
+    ] = "adam"
+    schedule: Annotated[
+        Literal["one_cycle", "cosine", "constant"],
+        option("course of the learning rate. one_cycle: up in the first 30 %, then down to zero"),
+    ] = "one_cycle"
+    weight_decay: Annotated[
+        float | None,
+        NOT_NEGATIVE,
+        option("decay of weights, not of biases", "DECAY", absent="the one of the optimiser"),
+    ] = None
+    augment: Annotated[
+        tuple[Literal["affine", "elastic", "erase"], ...],
+        option(
+            "random changes of the training images, anew in each epoch. affine: rotated, shifted, "
+            "scaled, sheared. elastic: bent. erase: with a black rectangle",
+            "{affine,elastic,erase} [...]",
+        ),
+    ] = ()
+    dropout: Annotated[
+        float, PROBABILITY, option("probability with which a hidden spike is dropped", "P")
+    ] = 0.0
+    input_dropout: Annotated[
+        float, PROBABILITY, option("probability with which an input is dropped", "P")
+    ] = 0.0
+    ema: Annotated[
+        float | None,
+        PROBABILITY,
+        option("decay per step of a moving average of the weights, such as 0.999", "DECAY"),
+    ] = None
+    validation: Annotated[
+        float | None,
+        PROBABILITY,
+        option("share of the training images held out, by which the best epoch is chosen", "P"),
+    ] = None
+    patience: Annotated[
+        int | None,
+        COUNT,
+        option("epochs without a lower validation loss after which the training ends", "N"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recordings:
+    """Recordings of an event camera, with --data nmnist."""
+
+    first_saccade: Annotated[
+        bool, option("first saccade of each recording, without the others")
+    ] = False
+    stabilize: Annotated[bool, option("recordings without the movement of the camera")] = False
+    drop_events: Annotated[
+        float,
+        PROBABILITY,
+        option(
+            "probability with which an event is left out in training, drawn anew in each epoch", "P"
+        ),
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train(Source):
     """Train a spiking network, test it, and draw what it does."""
 
@@ -115,21 +218,6 @@ class Train(Source):
         ),
     ] = "latency"
     num_steps: Annotated[int, STEPS, option("timesteps for each image", "N")] = 8
-    first_saccade: Annotated[
-        bool, option("first saccade of each recording of nmnist, without the others")
-    ] = False
-    stabilize: Annotated[
-        bool, option("recordings of nmnist without the movement of the camera")
-    ] = False
-    drop_events: Annotated[
-        float,
-        PROBABILITY,
-        option(
-            "probability with which an event of nmnist is left out in training, drawn anew in each "
-            "epoch",
-            "P",
-        ),
-    ] = 0.0
     model: Annotated[
         Literal["mlp", "conv"],
         option(
@@ -153,9 +241,7 @@ class Train(Source):
     )
     epochs: Annotated[int, COUNT, option("passes over the training images", "N")] = 10
     batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
-    lr: Annotated[
-        float, POSITIVE, option("peak learning rate, which rises and falls along one cycle", "LR")
-    ] = 1e-2
+    lr: Annotated[float, POSITIVE, option("peak learning rate", "LR")] = 1e-2
     device: Device = "auto"
     backend: Annotated[BackendName, option(BACKEND)] = "auto"
     seed: Annotated[
@@ -163,6 +249,9 @@ class Train(Source):
     ] = 0
     out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
     resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
+    neuron: Neuron = Neuron()
+    learning: Learning = Learning()
+    recordings: Recordings = Recordings()
 
 
 @dataclass(frozen=True, kw_only=True)

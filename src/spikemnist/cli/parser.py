@@ -91,7 +91,11 @@ def _read(kind: object, words: list[str], default: Command | None) -> Command:
                 prog="spikemnist",
                 description=DESCRIPTION,
                 args=words,
-                config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+                config=(
+                    tyro.conf.OmitSubcommandPrefixes,
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.FlagCreatePairsOff,
+                ),
                 **given,
             )
     except SystemExit as exit_:

@@ -23,7 +23,7 @@ from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Stdp, Train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Run = Train | Stdp
 """The commands that leave a run folder behind."""
@@ -35,8 +35,9 @@ STDP_CHECKPOINT = "checkpoint.safetensors"
 # A recipe is stored as what it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug")
 
-_SINCE_0_1_0 = ("model", "layers", "batch_norm", "first_saccade", "stabilize", "drop_events")
-"""Options that are as by default in run folders that know nothing of them."""
+_OF_0_1_0 = {"data", "root", "encoder", "num_steps", "hidden", "epochs", "batch_size", "lr"}
+_OF_0_1_0 |= {"device", "backend", "seed"}
+"""Options that every run folder has; the others are as by default where it lacks them."""
 
 
 @contextlib.contextmanager
@@ -122,7 +123,7 @@ def resumed(command: Run) -> Run:
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
     kind = type(command)
-    return kind(**read_config(command.out, kind))
+    return _command(kind, read_config(command.out, kind))  # type: ignore[no-any-return]
 
 
 def check_resumed(command: Run) -> Path:
@@ -134,7 +135,8 @@ def check_resumed(command: Run) -> Path:
         Naming each option that differs.
     """
     assert command.out is not None  # `resumed` saw to it
-    stored = _stored(dataclasses.replace(command, **read_config(command.out, type(command))))
+    kind = type(command)
+    stored = _stored(_command(kind, read_config(command.out, kind)))
     differences = [
         f"{flag(name)} was {stored[name]}, is {value}"
         for name, value in _stored(command).items()
@@ -159,19 +161,36 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
     found = stored.get("command", _name(Train))
     if found != wanted:
         raise WrongRequest(f"{folder} is a run of `spikemnist {found}`, not of `{wanted}`")
-    config = {}
-    for name, type_ in get_type_hints(kind).items():
+    config: dict[str, Any] = {}
+    for name, type_ in _types(kind).items():
         if name in _NOT_STORED:
             continue
         if name not in stored:
             raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
         if not _fits(stored[name], type_):
             raise WrongRequest(f"{folder / CONFIG} is damaged: {name} is {stored[name]!r}")
-        config[name] = stored[name]
-    if "hidden" in config:
-        config["hidden"] = tuple(config["hidden"])
+        value = stored[name]
+        config[name] = tuple(value) if isinstance(value, list) else value
     config["root"] = None if config["root"] is None else Path(config["root"])
     return config
+
+
+def _types(kind: Any) -> dict[str, Any]:
+    """Return the types of a command's options, those of its groups among them."""
+    found: dict[str, Any] = {}
+    for name, type_ in get_type_hints(kind).items():
+        found |= _types(type_) if dataclasses.is_dataclass(type_) else {name: type_}
+    return found
+
+
+def _command(kind: Any, config: Mapping[str, Any]) -> Any:
+    """Return the command, or the group of options, that has these ones."""
+    given = {
+        name: _command(type_, config) if dataclasses.is_dataclass(type_) else config[name]
+        for name, type_ in get_type_hints(kind).items()
+        if dataclasses.is_dataclass(type_) or name in config
+    }
+    return kind(**given)
 
 
 def _fits(value: object, type_: Any) -> bool:
@@ -207,7 +226,8 @@ def _read(folder: Path) -> dict[str, Any]:
         raise WrongRequest(f"{file} is damaged: it is no JSON ({error})") from error
     if not isinstance(stored, dict):
         raise WrongRequest(f"{file} is damaged: it holds no options")
-    return {**{name: getattr(Train(), name) for name in _SINCE_0_1_0}, **stored}
+    later = {name: value for name, value in _stored(Train()).items() if name not in _OF_0_1_0}
+    return {**later, **stored}
 
 
 def _name(kind: type[Run]) -> str:
@@ -215,11 +235,14 @@ def _name(kind: type[Run]) -> str:
 
 
 def _stored(command: Run) -> dict[str, Any]:
-    options = dataclasses.asdict(command)
+    options: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(command).items():
+        options |= value if isinstance(value, dict) else {name: value}
     for name in _NOT_STORED:
         options.pop(name, None)
-    if isinstance(command, Train):
-        options["hidden"] = list(command.hidden)
+    options = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in options.items()
+    }
     options["root"] = None if command.root is None else str(command.root.resolve())
     return options
 

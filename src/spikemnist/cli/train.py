@@ -10,32 +10,61 @@ import torch
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
+from spikemnist.cli.options import Recordings
 from spikemnist.cli.wording import command_line, count, to_continue, written
-from spikemnist.data import DropEvents, EventDataset
+from spikemnist.data import (
+    Compose,
+    DropEvents,
+    ElasticDeformation,
+    EventDataset,
+    RandomAffine,
+    RandomErasing,
+)
 from spikemnist.encoding import describe_encoder, get_encoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
-from spikemnist.training import Evaluation, csv_logger, evaluate, fit, select_device
+from spikemnist.training import (
+    Evaluation,
+    SmoothedCrossEntropy,
+    SpikeTimeCrossEntropy,
+    SpikeTimeMSE,
+    cross_entropy,
+    csv_logger,
+    evaluate,
+    fit,
+    select_device,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from spikemnist.cli.options import Train
+    from spikemnist.cli.options import Learning, Train
     from spikemnist.cli.sources import Dataset
+    from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
-    from spikemnist.training import History
+    from spikemnist.training import EpochMetrics, History
     from spikemnist.training.callbacks import Callback
+    from spikemnist.training.losses import Loss
 
-SCHEDULE = "one_cycle"
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "spike_time_cross_entropy": SpikeTimeCrossEntropy(),
+    "spike_time_mse": SpikeTimeMSE(),
+}
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "affine": RandomAffine(),
+    "elastic": ElasticDeformation(),
+    "erase": RandomErasing(),
+}
 
 
 def run(command: Train) -> int:
     """Train, test, draw and tell."""
     started = time.perf_counter()
-    _check_data(command)
+    _check(command)
     with request("--encoder"):
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
         shape = _shape(command, encoder)
@@ -67,7 +96,7 @@ def _fit(
     device: torch.device,
     folder: Path,
 ) -> History:
-    saved = (folder / runs.CHECKPOINT).exists()
+    saved, learning = (folder / runs.CHECKPOINT).exists(), command.learning
     log = csv_logger(folder / runs.METRICS)
     if command.resume and not saved:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
@@ -78,7 +107,14 @@ def _fit(
         epochs=command.epochs,
         batch_size=command.batch_size,
         lr=command.lr,
-        schedule=SCHEDULE,
+        validation=learning.validation,
+        optimizer=learning.optimizer,
+        schedule=learning.schedule,
+        loss=_loss(learning),
+        patience=learning.patience,
+        augment=_augmentation(learning),
+        weight_decay=learning.weight_decay,
+        ema=learning.ema,
         device=device,
         seed=command.seed,
         callbacks=[log, *_log(command)],
@@ -89,6 +125,17 @@ def _fit(
     return history
 
 
+def _loss(learning: Learning) -> Loss:
+    if learning.label_smoothing:
+        return SmoothedCrossEntropy(learning.label_smoothing)
+    return LOSSES[learning.loss]
+
+
+def _augmentation(learning: Learning) -> Augmentation | None:
+    chosen = [AUGMENTATIONS[name] for name in learning.augment]
+    return Compose(chosen) if chosen else None
+
+
 def _log(command: Train) -> list[Callback]:
     """Return a callback that writes a line for each epoch, where no bar shows them."""
 
@@ -96,7 +143,7 @@ def _log(command: Train) -> list[Callback]:
         row = history.epochs[-1]
         print(
             f"epoch {row.epoch}/{command.epochs}  loss {row.loss:.4f}  accuracy "
-            f"{row.accuracy:.2%}  {history.seconds[-1]:.1f} s",
+            f"{row.accuracy:.2%}  {_validated(row)}{history.seconds[-1]:.1f} s",
             file=sys.stderr,
             flush=True,
         )
@@ -104,19 +151,31 @@ def _log(command: Train) -> list[Callback]:
     return [] if sys.stderr.isatty() else [write]
 
 
+def _validated(row: EpochMetrics) -> str:
+    accuracy = row.validation_accuracy
+    return "" if accuracy is None else f"validation {accuracy:.2%}  "
+
+
 def _data(command: Train) -> tuple[Dataset, Dataset]:
-    events = {"first_saccade": command.first_saccade, "stabilize": command.stabilize}
-    train, test = sources.load(command.data, command.root, **events)
-    if command.drop_events and isinstance(train, EventDataset):
-        train = train.transformed(DropEvents(command.drop_events))
+    events = command.recordings
+    changes = {"first_saccade": events.first_saccade, "stabilize": events.stabilize}
+    train, test = sources.load(command.data, command.root, **changes)
+    if events.drop_events and isinstance(train, EventDataset):
+        train = train.transformed(DropEvents(events.drop_events))
     return train, test
 
 
-def _check_data(command: Train) -> None:
-    """Refuse options that have nothing to do with the data."""
-    given = command.first_saccade or command.stabilize or command.drop_events
-    if given and command.data != "nmnist":
+def _check(command: Train) -> None:
+    """Refuse options that have nothing to do with the data, or with each other."""
+    learning = command.learning
+    if command.recordings != Recordings() and command.data != "nmnist":
         raise WrongRequest("--first-saccade, --stabilize and --drop-events need --data nmnist")
+    if learning.augment and command.data == "nmnist":
+        raise WrongRequest("--augment changes images; recordings of nmnist have --drop-events")
+    if learning.label_smoothing and learning.loss != "cross_entropy":
+        raise WrongRequest(f"--label-smoothing needs --loss cross_entropy; got {learning.loss}")
+    if learning.patience and not learning.validation:
+        raise WrongRequest("--patience needs --validation, for example --validation 0.1")
     if not command.resume:
         sources.check_root(command.data, command.root)
 
@@ -133,24 +192,39 @@ def _shape(command: Train, encoder: Encoder) -> torch.Size:
 
 
 def _model(command: Train, shape: torch.Size) -> Model:
-    backend: Any = command.backend
     with request("--backend"):
-        select_backend(backend)
+        select_backend(command.backend)
+    neuron, learning = command.neuron, command.learning
+    options: dict[str, Any] = {
+        "beta": neuron.beta,
+        "threshold": neuron.threshold,
+        "reset_mechanism": neuron.reset,
+        "spike_grad": neuron.spike_grad,
+        "learn_beta": neuron.learn_beta,
+        "learn_threshold": neuron.learn_threshold,
+        "readout": neuron.readout,
+        "dropout": learning.dropout,
+        "input_dropout": learning.input_dropout,
+        "backend": command.backend,
+    }
     with torch.random.fork_rng([]):
         torch.manual_seed(command.seed)
         if command.model == "mlp":
-            return LeakyMLP(shape.numel(), command.hidden, backend=backend)
+            return LeakyMLP(shape.numel(), command.hidden, **options)
         picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
         with request("--layers"):
-            model = LeakyConvNet(
-                command.layers, picture, batch_norm=command.batch_norm, backend=backend
-            )
+            model = LeakyConvNet(command.layers, picture, batch_norm=command.batch_norm, **options)
             if (outputs := model.sizes["output"]) != sources.CLASSES:
                 raise ValueError(
                     f"--layers must end in {sources.CLASSES}, a neuron for each class; got "
                     f"{outputs} in {command.layers}"
                 )
     return model
+
+
+def _which(history: History) -> str:
+    best = history.best_epoch
+    return "after the last" if best is None else f"after epoch {best}, the best by validation,"
 
 
 def _tell(
@@ -167,7 +241,7 @@ def _tell(
     files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
     print(
         f"test accuracy     {figures.accuracy:.2%} of {count(figures.samples, noun)}, "
-        f"after the last of {count(len(history), 'epoch')}\n"
+        f"{_which(history)} of {count(len(history), 'epoch')}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"
