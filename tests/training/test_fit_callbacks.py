@@ -124,6 +124,7 @@ class Terminal(io.StringIO):
 
 
 def shown(monkeypatch, stream, train=None, **settings):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow bar is cut where the batches are quick
     monkeypatch.setattr(sys, "stderr", stream)
     data = digits(60) if train is None else train
     settings = {"epochs": 2, "batch_size": 20, **settings}
