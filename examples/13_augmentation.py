@@ -2,8 +2,8 @@
 Training images that are never the same twice
 =============================================
 
-A digit that is a little tilted, shifted or bent is the same digit. A network that sees each training
-image anew in every epoch has to learn that, and cannot learn the images by heart.
+A digit that is a little tilted, shifted or bent is the same digit. A network that sees each
+training image anew in every epoch has to learn that, and cannot learn the images by heart.
 """
 
 import torch

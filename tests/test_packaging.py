@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import GenericAlias
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -20,6 +20,7 @@ from spikemnist.cli import options
 from spikemnist.cli.info import TRIED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -187,16 +188,25 @@ def test_the_docs_name_every_option_and_its_default() -> None:
     rows = [
         (command.__name__.lower(), f"| `--{field.name.replace('_', '-')}` | {shown(field.default)}")
         for command in get_args(options.Command)
-        for field in dataclasses.fields(command)
+        for field in options_of(command)
         if field.default is not dataclasses.MISSING and field.name != "debug"
     ]
     assert len(rows) > 20
     assert [(name, row) for name, row in rows if row not in sections[name]] == []
 
 
+def options_of(command: Any) -> Iterator[dataclasses.Field[Any]]:
+    """Yield the options of a command, those of its groups among them."""
+    for field in dataclasses.fields(command):
+        if dataclasses.is_dataclass(field.default):
+            yield from options_of(field.default)
+        else:
+            yield field
+
+
 def shown(default: object) -> str:
     """Return the cell of an option's default, as the page writes it."""
-    if default is None:
+    if default is None or default == ():
         return "|"
     if default is False:
         return "off |"

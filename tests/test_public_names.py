@@ -57,6 +57,7 @@ NAMES = {
         "load_fashion_mnist",
         "load_mnist",
         "load_nmnist",
+        "prepare_image",
     ],
     "encoding": [
         "BurstEncoder",

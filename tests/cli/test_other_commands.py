@@ -175,7 +175,7 @@ def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
 def test_membranes_and_spikes_of_a_decision_are_in_the_same_order(run: Path) -> None:
     model, encoder = evaluate_command.load(run / "model.safetensors")
     sample = sources.sample(load_digits()[1], 0)
-    figure = pictures.decision(pictures.watch(model, encoder, sample, seed=0), sample.label)
+    figure = pictures.decision(pictures.watch(model, encoder, sample.samples, seed=0), sample.label)
     figure.draw_without_rendering()
     for axes in figure.axes[:2]:
         ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
@@ -266,7 +266,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ("fit", "unknown command 'fit': commands are train, stdp, evaluate,"),
-        ("predict", "; did you mean evaluate?"),
+        ("classify", "; did you mean predict?"),
         ("trian", "; did you mean train?"),
         ("--data mnist train", "--data stands before the command"),
         ("train --model mpl", "--model must be conv or mlp; got mpl"),

@@ -320,6 +320,34 @@ class Evaluate(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Predict(Common):
+    """Say which digit is in a picture of your own, and draw how the network decides."""
+
+    run: Annotated[Positional[Path], arg(help="run folder, or model file", metavar="RUN")]
+    pictures: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(
+            help="png, jpg or another file that Pillow reads",
+            metavar="PICTURE [PICTURE ...]",
+            help_behavior_hint="(required)",
+        ),
+    ]
+    invert: Annotated[
+        Literal["auto", "yes", "no"],
+        option(
+            "strokes darker than their paper. auto: by the edge of the picture, which is taken for "
+            "paper"
+        ),
+    ] = "auto"
+    gif: Annotated[bool, option("animation as well")] = False
+    seed: CodeSeed = 0
+    out: Annotated[
+        Path,
+        option("folder of the pictures; old ones are replaced", "PATH"),
+    ] = Path()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encode(Source):
     """Turn one image, or recording, of the test set into spikes, and draw or store them."""
 
@@ -378,7 +406,7 @@ class Bench(Common):
     ] = None
 
 
-Command = Train | Stdp | Evaluate | Encode | Plot | Info | Bench
+Command = Train | Stdp | Evaluate | Predict | Encode | Plot | Info | Bench
 
 # Settings that go together: recipes by their name, and what else data and models begin with.
 

@@ -32,8 +32,8 @@ DESCRIPTION = """Spiking neural networks on MNIST-like data.
 """
 
 OTHER_NAMES = {
-    "predict": "evaluate",
-    "classify": "evaluate",
+    "classify": "predict",
+    "recognize": "predict",
     "test": "evaluate",
     "fit": "train",
     "learn": "train",

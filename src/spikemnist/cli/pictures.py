@@ -34,7 +34,7 @@ def draw_training(
     figures: Evaluation,
 ) -> list[Path]:
     """Draw how a training went and what the network does with a test sample."""
-    record = watch(model, encoder, sample, seed=0)
+    record = watch(model, encoder, sample.samples, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
         save(viz.confusion(figures), folder / "confusion.png"),
@@ -50,7 +50,7 @@ def draw_sample(
 
     Yields the path of each picture as soon as it is written.
     """
-    record = watch(model, encoder, sample, seed=seed)
+    record = watch(model, encoder, sample.samples, seed=seed)
     label, index = sample.label, sample.index
     shape = input_shape(record, sample.image)
     if sample.image is None:
@@ -76,11 +76,11 @@ def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
     yield save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
-def watch(model: Model, encoder: Encoder, sample: Sample, *, seed: int) -> Record:
-    """Run a sample through the network, recording everything."""
+def watch(model: Model, encoder: Encoder, samples: Any, *, seed: int) -> Record:
+    """Run a batch of images or events through the network, recording everything."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    spikes = encoder(sample.samples, generator=generator).to(device)
+    spikes = encoder(samples, generator=generator).to(device)
     model.eval()
     with torch.no_grad():
         record: Record = model(spikes, record="all")
@@ -107,10 +107,18 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
     return shape[:-1].numel(), shape[-1]
 
 
-def decision(record: Record, label: int) -> Figure:
-    """Draw output membranes, output spikes and the running decision above one another."""
-    figure = Figure(figsize=(7, 10), layout="constrained")
-    membrane, raster, decision = figure.subplots(3, 1, height_ratios=(4, 2, 3.5))
+def decision(record: Record, label: int | None = None, *, image: Tensor | None = None) -> Figure:
+    """Draw output membranes, output spikes and the running decision above one another.
+
+    Above them stands the image, where one is given.
+    """
+    images = [] if image is None else [image]
+    heights = [*(2.5 for _ in images), 4, 2, 3.5]
+    figure = Figure(figsize=(7, sum(heights) + 0.5), layout="constrained")
+    *above, membrane, raster, decision = figure.subplots(len(heights), 1, height_ratios=heights)
+    for ax, seen in zip(above, images, strict=True):
+        ax.imshow(seen.numpy(), cmap="gray", vmin=0, vmax=255)
+        ax.set(xticks=[], yticks=[], title="what the network sees")
     viz.membrane(record, ax=membrane)
     viz.raster(record, ax=raster)
     raster.invert_yaxis()  # neuron 0 on top, as among the membranes

@@ -17,6 +17,7 @@ from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Sta
 from spikemnist.data.events import EVENT, EventBatch, EventDataset
 from spikemnist.data.mnist import load_digits, load_fashion_mnist, load_mnist
 from spikemnist.data.nmnist import load_nmnist
+from spikemnist.data.picture import prepare_image
 
 __all__ = [
     "EVENT",
@@ -36,4 +37,5 @@ __all__ = [
     "load_fashion_mnist",
     "load_mnist",
     "load_nmnist",
+    "prepare_image",
 ]

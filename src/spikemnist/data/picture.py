@@ -1,0 +1,266 @@
+r"""A picture of one's own as an image of MNIST: 28 x 28 pixels, light strokes on black.
+
+MNIST's digits were scaled into a box of 20 x 20 pixels, with their proportions, and put into 28 x
+28 pixels with their centre of mass in the middle (LeCun, Bottou, Bengio, Haffner, *Gradient-based
+learning applied to document recognition*, Proceedings of the IEEE, 1998). Before that, a picture
+loses what MNIST has not: colours, transparency, paper that is not evenly lit.
+
+Shapes: ``H`` and ``W`` pixels of a picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+    Grey = NDArray[np.float64]
+
+SIZE, BOX = 28, 20
+"""Pixels of an image and of the box around a digit, on a side."""
+
+LARGEST_SIDE, LARGEST_AREA = 20_000, 100_000_000
+"""Pixels that a picture may have: more are a mistake, or an attack on the memory."""
+
+ANALYSED = 200
+"""Pixels of the longer side, to which a larger picture is reduced before anything is looked at."""
+
+EDGE = 0.9
+"""Distance from the middle, as a share, from which on a picture should be nothing but paper."""
+
+FAINTEST = 0.15
+"""Part of the full contrast below which a pixel counts as paper."""
+
+
+class Prepared(NamedTuple):
+    """An image as MNIST has them, and what was done to the picture.
+
+    ``inverted`` tells whether its strokes were darker than its paper; ``size`` is its height and
+    width in pixels.
+    """
+
+    image: Tensor
+    inverted: bool
+    size: tuple[int, int]
+
+
+def prepare_image(
+    picture: str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor,
+    *,
+    invert: bool | None = None,
+) -> Tensor:
+    """Turn a picture of a digit into an image as MNIST has them.
+
+    Transparency is laid over paper that its strokes stand out from; colours become grey; the light
+    on the paper is evened out; the strokes become light on black, are cropped, scaled into a box of
+    20 x 20 pixels and centred by their mass.
+
+    Parameters
+    ----------
+    picture : path, PIL.Image.Image, numpy.ndarray or torch.Tensor
+        A file of any format that Pillow reads, of which the first frame counts; or ``[H, W]``,
+        ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or floating in [0, 1].
+    invert : bool, default None
+        Whether strokes are darker than the paper; ``None`` looks at the edge of the picture, which
+        should be paper.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8 ``[28, 28]``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    TypeError
+        When the picture is none of these things.
+    ValueError
+        When the file is no picture, it has too many pixels, an array has another shape or other
+        values, or there is nothing to see: all pixels are alike.
+
+    Examples
+    --------
+    >>> paper = np.full((120, 90), 230, np.uint8)
+    >>> paper[30:100, 40:50] = 20  # a one, in dark ink
+    >>> image = prepare_image(paper)
+    >>> image.shape, image.dtype, int(image[14, 14]), int(image[0, 0])
+    (torch.Size([28, 28]), torch.uint8, 255, 0)
+    """
+    return prepare(picture, invert=invert).image
+
+
+def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
+    """Do what `prepare_image` does; tell whether strokes were dark, and how large the picture was.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        As there.
+    """
+    grey, size = _grey(_open(picture))
+    inverted = _is_dark_on_light(grey) if invert is None else invert
+    strokes = _strokes(1 - grey if inverted else grey)
+    return Prepared(torch.from_numpy(_centred(strokes)), inverted, size)
+
+
+def _open(picture: Any) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(picture, (torch.Tensor, np.ndarray)):
+        return _from_array(np.asarray(picture.cpu() if torch.is_tensor(picture) else picture))
+    if isinstance(picture, Image.Image):
+        return _upright(picture)
+    if not isinstance(picture, (str, Path)) and not hasattr(picture, "__fspath__"):
+        raise TypeError(
+            f"picture is a {type(picture).__name__}; expected a file, a PIL.Image.Image, or an "
+            "array [H, W]"
+        )
+    file = Path(picture)
+    if not file.is_file():
+        raise FileNotFoundError(f"no picture at {file}")
+    try:
+        opened = Image.open(file)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} is no picture that Pillow can read: {error}") from error
+    with opened:
+        return _upright(opened)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Return a copy of a picture, turned as its file says; its pixels are read here."""
+    from PIL import ImageOps
+
+    width, height = picture.size
+    if max(width, height) > LARGEST_SIDE or width * height > LARGEST_AREA:
+        raise ValueError(
+            f"the picture has {width} x {height} pixels; at most {LARGEST_SIDE:,} on a side and "
+            f"{LARGEST_AREA:,} in all: make it smaller"
+        )
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError) as error:  # cut off, or damaged
+        raise ValueError(f"the picture is damaged: {error}") from error
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    from PIL import Image
+
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"picture must be [H, W], [H, W, 3] or [H, W, 4]; got shape {tuple(array.shape)}"
+        )
+    if not array.size:
+        raise ValueError(f"picture has no pixel: its shape is {tuple(array.shape)}")
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
+            raise ValueError(
+                f"a floating picture must lie in [0, 1]; got values in [{array.min():g}, "
+                f"{array.max():g}]"
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        array = array * np.uint8(255)
+    elif array.dtype != np.uint8:
+        raise ValueError(f"picture must be uint8 or floating in [0, 1]; got {array.dtype}")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
+    """Return grey values in [0, 1] of a picture that is reduced where it is large, and its size."""
+    size = picture.height, picture.width
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
+        values = np.asarray(picture, np.float64)
+        span = float(np.ptp(values))
+        if not np.isfinite(span):
+            raise ValueError("the picture has pixels that are infinite or not a number")
+        picture = _from_array((values - values.min()) / (span or 1.0))
+    picture = picture.convert("RGBA")
+    scale = ANALYSED / max(size)
+    if scale < 1:
+        reduced = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
+        picture = picture.resize(reduced, resample=4)  # each pixel the mean of an area
+    light, alpha = (np.asarray(picture.convert(mode), np.float64) / 255 for mode in ("L", "RGBA"))
+    opaque = alpha[..., 3]
+    visible = float((light * opaque).sum()) / max(float(opaque.sum()), 1e-9)
+    paper = 0.0 if visible > 0.5 else 1.0
+    return light * opaque + paper * (1 - opaque), size
+
+
+def _is_dark_on_light(grey: Grey) -> bool:
+    """Return whether the edge of a picture, which is paper, is lighter than its middle grey."""
+    edge = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    return bool(np.median(edge) > (grey.min() + grey.max()) / 2)
+
+
+def _strokes(grey: Grey) -> Grey:
+    """Return light strokes on black: 0 is paper, 1 the full contrast.
+
+    Raises
+    ------
+    ValueError
+        When all pixels are alike.
+    """
+    height, width = grey.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1).reshape(-1, 6)
+    edge = (np.maximum(abs(x), abs(y)) > EDGE).ravel()
+    values = grey.ravel()
+    # The light on the paper: a plane through its edge, then a surface through all of the paper.
+    light = _light(values, terms[:, :3], edge, among=edge)
+    light = _light(values, terms, _is_paper(values - light, edge), among=np.ones_like(edge))
+    above = (values - light).clip(0, None)
+    contrast = float(np.quantile(above[above >= 0.5 * above.max()], 0.5)) if above.any() else 0.0
+    if contrast < 0.05:
+        raise ValueError("there is nothing to see in the picture: all its pixels are alike")
+    strokes = ((above / contrast - FAINTEST) / (1 - FAINTEST)).clip(0, 1)
+    return strokes.reshape(height, width)
+
+
+def _light(values: Grey, terms: Grey, paper: NDArray[np.bool_], among: NDArray[np.bool_]) -> Grey:
+    """Return a sum of terms that fits the paper, which is found anew among some of the pixels."""
+    light = np.full_like(values, np.median(values[paper]))
+    for _ in range(6):
+        if paper.sum() <= 2 * terms.shape[1]:
+            break
+        light = terms @ np.linalg.lstsq(terms[paper], values[paper], rcond=None)[0]
+        paper = _is_paper(values - light, paper) & among
+    return light
+
+
+def _is_paper(above: Grey, paper: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels are no lighter than paper, by how much those vary that are paper."""
+    median = np.median(above[paper])
+    spread = 1.4826 * np.median(np.abs(above[paper] - median))
+    return np.asarray(above < median + 3 * spread + 0.02)
+
+
+def _centred(strokes: Grey) -> NDArray[np.uint8]:
+    """Crop, scale into the box, and put the centre of mass into the middle of the image."""
+    from PIL import Image
+
+    rows, columns = (np.flatnonzero(strokes.max(axis) > FAINTEST) for axis in (1, 0))
+    cropped = strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = BOX / max(cropped.shape)
+    height, width = (max(1, round(side * scale)) for side in cropped.shape)
+    whole = Image.fromarray(cropped.astype(np.float32))
+    fitted = np.asarray(whole.resize((width, height), Image.Resampling.LANCZOS), np.float64)
+    fitted = fitted.clip(0, None) / fitted.max()
+    image = np.zeros((SIZE, SIZE))
+    place = []
+    for axis, side in ((1, height), (0, width)):
+        mass = fitted.sum(axis)
+        # The middle of pixel 14, as in MNIST, whose centres of mass lie there within half a pixel.
+        centre = float((mass * (np.arange(side) + 0.5)).sum() / mass.sum())
+        place.append(min(max(round(SIZE / 2 + 0.5 - centre), 0), SIZE - side))
+    image[place[0] : place[0] + height, place[1] : place[1] + width] = fitted
+    return np.rint(image * 255).astype(np.uint8)

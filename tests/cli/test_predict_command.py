@@ -1,0 +1,125 @@
+"""``spikemnist predict``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from spikemnist.cli import main
+from spikemnist.data import load_digits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIGITS = load_digits()[1]
+
+
+def picture(folder: Path, index: int, name: str, *, inverted: bool = False) -> Path:
+    pixels = DIGITS.images[index].numpy()
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    Image.fromarray(255 - pixels if inverted else pixels).resize((280, 280)).save(file)
+    return file
+
+
+def test_it_says_what_it_sees_and_draws_it(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [picture(tmp_path, 0, "one.png"), picture(tmp_path, 1, "two.jpg", inverted=True)]
+    files.append(picture(tmp_path / "other", 2, "one.png"))
+    out = tmp_path / "out"
+    words = ["predict", str(run), *map(str, files), "--gif", "--out", str(out)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    answers = re.findall(
+        r"\.(?:png|jpg): (\d)   margin ([01]\.\d\d), second choice (\d)\n"
+        r"  picture   280 x 280 pixels, strokes (dark on light|light on dark), as it seems\n"
+        r"  spikes    hidden 1 \d+, output \d+\n"
+        r"  decided   after timestep (\d) of 8 timesteps\n"
+        r"  written   .*-decision\.png, .*\.gif\n",
+        said,
+    )
+    assert len(answers) == 3
+    assert [paper for _, _, _, paper, _ in answers] == [
+        "light on dark",
+        "dark on light",
+        "light on dark",
+    ]
+    assert sum(int(a[0]) == int(y) for a, y in zip(answers, DIGITS.labels, strict=False)) >= 2
+    names = {
+        f"{stem}{end}" for stem in ("one", "two", "one-2") for end in ("-decision.png", ".gif")
+    }
+    assert {file.name for file in out.iterdir()} == names
+    with Image.open(out / "one.gif") as animation:
+        assert animation.n_frames == 8
+    assert main(words) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_invert_decides(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = picture(tmp_path, 0, "one.png")
+    words = ["predict", str(run), str(file), "--out", str(tmp_path)]
+    assert main([*words, "--invert", "yes"]) == 0
+    assert "strokes dark on light, as asked for\n" in capsys.readouterr().out
+    assert main([*words, "--invert", "no"]) == 0
+    assert "strokes light on dark, as asked for\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.png", None, "no picture at"),
+        ("text.png", b"no picture", "is no picture that Pillow can read"),
+        ("empty.png", b"", "is no picture that Pillow can read"),
+    ],
+)
+def test_what_is_no_picture_is_named_before_anything_is_written(
+    run: Path,
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good, bad = picture(tmp_path, 0, "one.png"), tmp_path / name
+    if content is not None:
+        bad.write_bytes(content)
+    out = tmp_path / "out"
+    assert main(["predict", str(run), str(good), str(bad), "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert name in said.err
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+    assert not out.exists()
+
+
+def test_a_picture_without_anything_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "white.png"
+    Image.new("RGB", (90, 90), "white").save(file)
+    assert main(["predict", str(run), str(file)]) == 2
+    assert f"{file}: there is nothing to see in the picture" in capsys.readouterr().err
+
+
+def test_words_that_lack_something(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict"]) == 2
+    assert "predict needs RUN: run folder" in capsys.readouterr().err
+    assert main(["predict", str(run)]) == 2
+    assert "PICTURE" in capsys.readouterr().err
+
+
+def test_a_model_file_serves_as_well(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(run / "model.safetensors", tmp_path / "model.safetensors")
+    file = picture(tmp_path, 0, "one.png")
+    words = ["predict", str(tmp_path / "model.safetensors"), str(file), "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert (tmp_path / "one-decision.png").exists()
+    assert "margin" in capsys.readouterr().out
