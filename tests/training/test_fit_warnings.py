@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
+from spikemnist.ops import SparseFastSigmoid
 from spikemnist.training import fit
 from tests.training.small_runs import digits, new_model
 
@@ -42,6 +43,53 @@ def test_a_silent_layer():
     assert messages(model) == [f"layer 'hidden 2' {SILENT}"]
     model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout="spike_count")
     assert messages(model) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
+
+
+@pytest.mark.parametrize(
+    ("spike_grad", "wakes"),
+    [
+        ("atan", True),
+        ("straight_through", True),
+        ("triangular", True),
+        ("heaviside", False),
+        (SparseFastSigmoid(cutoff=-0.2), True),
+        (SparseFastSigmoid(cutoff=0.2), False),
+        (lambda x: x.sigmoid(), True),  # whose gradient nobody can tell
+    ],
+)
+def test_a_surrogate_that_can_never_wake_a_silent_layer(spike_grad, wakes):
+    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 0.1], spike_grad=spike_grad)
+    (message,) = messages(model)
+    assert message.startswith(f"layer 'hidden 2' {SILENT}")
+    assert ("Training cannot wake it: " in message) != wakes
+    assert message.endswith("choose another spike_grad") != wakes
+
+
+def test_a_beta_that_leaves_its_range():
+    model = new_model(learn_beta=True)
+    assert messages(model) == []
+    with torch.no_grad():
+        model.layers[1].leaky.beta.fill_(1.01)
+    (message,) = messages(model)
+    assert message.startswith("beta of layers[1].leaky has left [0, 1], where the neurons keep it")
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_images_that_are_learned_by_heart(seen):
+    """Labels by chance, of images that are validated, or of others."""
+    labels = torch.arange(400) % 10
+    images = torch.rand(400, 28, 28, generator=torch.Generator().manual_seed(0))
+    train, other = (images[:200], labels[:200]), (images[200:], labels[200:])
+    settings = {"epochs": 30, "batch_size": 32, "lr": 0.003, "validation": train if seen else other}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(new_model(hidden=(64,)), train, encoder=DIRECT, **settings)
+    found = [str(warning.message) for warning in caught]
+    if seen:
+        assert found == []
+    else:
+        (message,) = found
+        assert "the network learns the images by heart. Remedies are augment=" in message
 
 
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])

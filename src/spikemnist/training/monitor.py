@@ -9,15 +9,24 @@ import math
 import warnings
 from typing import TYPE_CHECKING
 
+import torch
+
 from spikemnist._tensors import not_finite
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.ops import Surrogate, get_surrogate
 
 if TYPE_CHECKING:
+    import snntorch
     from torch import Tensor, nn
 
     from spikemnist.models import Record
+    from spikemnist.training.history import EpochMetrics
 
 SATURATED = 0.95
 """Share of all possible spikes from which on a layer counts as saturated."""
+
+GAP = 0.05
+"""Part of the accuracy by which that of training may lie above that of validation."""
 
 
 class EpochMonitor:
@@ -60,17 +69,20 @@ class EpochMonitor:
         """Mean number of spikes for one sample, all layers together."""
         return sum(self._spikes.values()) / self.samples
 
-    def warn(self) -> None:
+    def warn(self, model: nn.Module) -> None:
         """Warn of layers that said nothing, or nothing but spikes, in the whole epoch.
 
         A silent output layer is none to warn of where the readout reads its membranes.
         The stack level points the warning at the caller of `spikemnist.training.fit`.
         """
+        listed = model.spiking_layers() if isinstance(model, SpikingNetwork) else []
+        layers = dict(zip(self._spikes, listed, strict=False))
         for name, count in self._spikes.items():
             if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
+                hint = _never_wakes(layers[name].leaky) if name in layers else ""
                 warnings.warn(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
-                    "beta, or feed it more spikes",
+                    f"beta, or feed it more spikes{hint}",
                     stacklevel=5,
                 )
             elif count > SATURATED * self._possible[name]:
@@ -79,6 +91,44 @@ class EpochMonitor:
                     "epoch: raise its threshold, lower beta, or feed it fewer spikes",
                     stacklevel=5,
                 )
+        for layer in listed:
+            beta = layer.leaky.beta
+            if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
+                warnings.warn(
+                    f"beta of {layer.path} has left [0, 1], where the neurons keep it and its "
+                    "gradient ends: lower lr, or begin with a beta further inside",
+                    stacklevel=5,
+                )
+
+
+def _never_wakes(leaky: snntorch.Leaky) -> str:
+    """Return a remark on a surrogate that has no gradient anywhere below the threshold."""
+    surrogate = get_surrogate(leaky.spike_grad)
+    if not isinstance(surrogate, Surrogate):
+        return ""
+    farthest = math.log10(max(float(leaky.threshold.detach().max()), 1.0))
+    below = -torch.logspace(-3, farthest, 200)
+    if bool(surrogate.derivative_(below).any()):
+        return ""
+    return (
+        f". Training cannot wake it: {surrogate} has no gradient below the threshold; choose "
+        "another spike_grad"
+    )
+
+
+def warn_of_overfitting(row: EpochMetrics, samples: int) -> None:
+    """Warn where the training accuracy has run away from that of so many validation samples."""
+    found = row.validation_accuracy
+    if found is None:
+        return
+    error = math.sqrt(found * (1 - found) / samples)
+    if row.accuracy - found > GAP + 3 * error:
+        warnings.warn(
+            f"training accuracy {row.accuracy:.1%}, validation accuracy {found:.1%}: the network "
+            "learns the images by heart. Remedies are augment=, dropout, weight_decay=, fewer "
+            "epochs or more images",
+            stacklevel=6,
+        )
 
 
 def check_finite(

@@ -22,6 +22,7 @@ from spikemnist.training.monitor import (
     check_finite,
     check_validation,
     check_weights,
+    warn_of_overfitting,
 )
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
@@ -104,7 +105,7 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.model, epoch=epoch, lr=self._lr)
-        monitor.warn()
+        monitor.warn(self.model)
         self._close_epoch(epoch, monitor, time.perf_counter() - started, interruption)
 
     @property
@@ -181,6 +182,8 @@ class Run:
             and epoch - (history.best_epoch or 0) >= self.settings.patience
         ):
             history.stopped_early = True
+        if self.finished:
+            warn_of_overfitting(history.epochs[-1], figures.samples)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Give the model the average of its weights for a while, where there is one."""
