@@ -14,6 +14,7 @@ from spikemnist.cli.limits import (
     INDEX,
     MILLIVOLTS,
     NOT_NEGATIVE,
+    PART,
     POSITIVE,
     PROBABILITY,
     SEED,
@@ -170,7 +171,7 @@ class Learning:
     ] = None
     validation: Annotated[
         float | None,
-        PROBABILITY,
+        PART,
         option("share of the training images held out, by which the best epoch is chosen", "P"),
     ] = None
     patience: Annotated[
