@@ -11,6 +11,8 @@ from PIL import Image
 
 from spikemnist.cli import main
 from spikemnist.data import load_digits
+from spikemnist.encoding import EventEncoder, describe_encoder
+from spikemnist.models import LeakyMLP, save_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +34,7 @@ def test_it_says_what_it_sees_and_draws_it(
     files = [picture(tmp_path, 0, "one.png"), picture(tmp_path, 1, "two.jpg", inverted=True)]
     files.append(picture(tmp_path / "other", 2, "one.png"))
     out = tmp_path / "out"
-    words = ["predict", str(run), *map(str, files), "--gif", "--out", str(out)]
+    words = ["predict", str(run), *map(str, files), "--out", str(out)]
     assert main(words) == 0
     said = capsys.readouterr().out
     answers = re.findall(
@@ -40,7 +42,7 @@ def test_it_says_what_it_sees_and_draws_it(
         r"  picture   280 x 280 pixels, strokes (dark on light|light on dark), as it seems\n"
         r"  spikes    hidden 1 \d+, output \d+\n"
         r"  decided   after timestep (\d) of 8 timesteps\n"
-        r"  written   .*-decision\.png, .*\.gif\n",
+        r"  written   .*-decision\.png\n",
         said,
     )
     assert len(answers) == 3
@@ -50,14 +52,27 @@ def test_it_says_what_it_sees_and_draws_it(
         "light on dark",
     ]
     assert sum(int(a[0]) == int(y) for a, y in zip(answers, DIGITS.labels, strict=False)) >= 2
-    names = {
-        f"{stem}{end}" for stem in ("one", "two", "one-2") for end in ("-decision.png", ".gif")
-    }
+    names = {f"{stem}-decision.png" for stem in ("one", "two", "one-2")}
     assert {file.name for file in out.iterdir()} == names
+    assert main([*words[:3], "--gif", *words[-2:]]) == 0
+    again = capsys.readouterr().out
+    assert said.startswith(again.splitlines()[0])
+    assert again.endswith("one-decision.png, " + str(out / "one.gif") + "\n")
     with Image.open(out / "one.gif") as animation:
         assert animation.n_frames == 8
-    assert main(words) == 0
-    assert capsys.readouterr().out == said
+
+
+def test_runs_that_take_no_picture_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = picture(tmp_path, 0, "one.png")
+    (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
+    assert main(["predict", str(tmp_path), str(file)]) == 2
+    assert "holds what STDP has learned" in capsys.readouterr().err
+    events = describe_encoder(EventEncoder(num_steps=4))
+    model = save_model(LeakyMLP(hidden=(4,)), tmp_path / "events.safetensors", encoder=events)
+    assert main(["predict", str(model), str(file)]) == 2
+    assert "takes recordings of an event camera, and no pictures" in capsys.readouterr().err
 
 
 def test_invert_decides(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
