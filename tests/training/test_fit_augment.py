@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from spikemnist.data import EventBatch, RandomAffine
 from spikemnist.encoding import DirectEncoder
+from spikemnist.models import LeakyConvNet
 from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate, fit
 from spikemnist.training.average import average_of
 from spikemnist.training.checkpoint import load_checkpoint, save_checkpoint
@@ -151,6 +152,19 @@ def test_weights_alone_decay(name):
     if name == "adamw":
         key = "layers.0.linear.weight"
         torch.testing.assert_close(weights(model)[key], before[key] * (1 - 0.1 * 0.5))
+
+
+def test_channels_of_neurons_do_not_decay():
+    model = LeakyConvNet(
+        "2C3-P2-3", (1, 6, 6), beta=[[0.5, 0.6], 0.7], learn_beta=True, batch_norm=True
+    )
+    optimizer = make_optimizer("adamw", model, lr=0.1, weight_decay=0.5)
+    decaying, others = (group["params"] for group in optimizer.param_groups)
+    linears = [
+        m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)
+    ]
+    assert list(map(id, decaying)) == list(map(id, linears))
+    assert len(decaying) + len(others) == len(list(model.parameters()))
 
 
 def test_a_factory_gets_the_decay_as_well():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import snntorch
 import torch
 from torch import nn
 
@@ -34,35 +35,42 @@ def make_optimizer(
         Its trainable parameters are optimised.
     lr
         Learning rate.
-    weight_decay
-        Of weights alone, the parameters with two axes or more: biases, beta, thresholds and the
-        scales of batch normalisation have none. ``"adamw"`` decays weights by themselves, the other
-        optimisers add the decay to the gradient. ``None`` leaves the optimiser's own default.
+    weight_decay : float, default None
+        Decay of the weights of layers: biases, beta, thresholds and the scales of batch
+        normalisation have none. ``"adamw"`` takes it off the weights, the other optimisers add it
+        to the gradient. ``None`` leaves the optimiser's own default, for all parameters.
 
     Raises
     ------
     ValueError
         For an unknown name, or a model without trainable parameters.
     """
-    parameters: list[Any] = [p for p in model.parameters() if p.requires_grad]
-    device = parameters[0].device.type if parameters else ""
+    parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no trainable parameters")
-    if weight_decay is not None:
-        weights = [p for p in parameters if p.dim() >= 2]
-        others = [p for p in parameters if p.dim() < 2]
-        parameters = [
-            {"params": group, "weight_decay": decay}
-            for group, decay in ((weights, weight_decay), (others, 0.0))
-            if group
-        ]
+    groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):
-        return optimizer(parameters, lr=lr)
+        return optimizer(groups, lr=lr)
     if optimizer not in OPTIMIZERS:
         raise ValueError(
             f"optimizer must be one of {', '.join(OPTIMIZERS)} or a factory; got {optimizer!r}"
         )
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
-    if device in ("cpu", "cuda"):
+    if parameters[0].device.type in ("cpu", "cuda"):
         options["fused"] = True  # one pass over the parameters instead of ten
-    return OPTIMIZERS[optimizer](parameters, lr=lr, **options)  # type: ignore[call-arg]
+    return OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[arg-type,call-arg]
+
+
+def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Return weights, which decay, and all other parameters."""
+    # Behind a convolution, beta and threshold have as many axes as an image.
+    of_neurons = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, snntorch.SpikingNeuron)
+        for parameter in module.parameters(recurse=False)
+    }
+    weights = [p for p in parameters if p.dim() >= 2 and id(p) not in of_neurons]
+    others = [p for p in parameters if p.dim() < 2 or id(p) in of_neurons]
+    groups = ((weights, decay), (others, 0.0))
+    return [{"params": group, "weight_decay": each} for group, each in groups if group]
