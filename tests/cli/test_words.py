@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import get_args
 
 import pytest
 
@@ -42,7 +41,11 @@ def test_the_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str])
     assert main([command, "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert not re.search(r"None|True|False|\bSTR\b|\bINT\b|\bFLOAT\b", printed)
-    names = [name for name in types_of(parser.COMMANDS[command]) if name not in ("run", "pictures")]
+    names = [
+        name
+        for name in limits.types_of(parser.COMMANDS[command])
+        if name not in ("run", "pictures")
+    ]
     for name in names:
         assert re.search(rf" {limits.flag(name)} ", printed)
     assert printed.count("(default: ") == len(names)
@@ -59,7 +62,7 @@ def test_names_in_the_help_are_those_of_the_library() -> None:
     }
     assert set(options.ENCODERS) == ours
     assert set(get_args(options.BackendName)) == set(BACKENDS)
-    choices = types_of(options.Train)
+    choices = limits.types_of(options.Train)
     assert get_args(choices["spike_grad"]) == tuple(sorted(SURROGATES))
     assert get_args(choices["readout"]) == READOUTS
     assert get_args(choices["reset"]) == RESET_MECHANISMS
@@ -75,7 +78,7 @@ def test_names_in_the_help_are_those_of_the_library() -> None:
 def test_the_page_has_every_option(command: str) -> None:
     sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (section,) = (text for text in sections if text.startswith(f"{command}\n"))
-    for name in types_of(parser.COMMANDS[command]):
+    for name in limits.types_of(parser.COMMANDS[command]):
         if name not in ("run", "pictures", "debug"):
             assert f"| `{limits.flag(name)}` |" in section
 
@@ -84,18 +87,10 @@ def test_every_number_has_limits() -> None:
     for kind in parser.COMMANDS.values():
         numbers = {
             name
-            for name, type_ in types_of(kind).items()
+            for name, type_ in limits.types_of(kind).items()
             if re.search(r"\b(int|float)\b", str(type_)) and "bool" not in str(type_)
         }
         assert numbers == set(limits.limits_of(kind))
-
-
-def types_of(kind: Any) -> dict[str, Any]:
-    """Return the types of a command's options, those of its groups among them."""
-    found: dict[str, Any] = {}
-    for name, type_ in get_type_hints(kind).items():
-        found |= types_of(type_) if is_dataclass(type_) else {name: type_}
-    return found
 
 
 @pytest.mark.parametrize(

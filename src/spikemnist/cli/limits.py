@@ -45,16 +45,31 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def limits_of(kind: type) -> dict[str, Limits]:
-    """Return the limits of a command's options, those of its groups among them, by their names."""
-    found: dict[str, Limits] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if isinstance(hint, type) and is_dataclass(hint):
-            found |= limits_of(hint)
-        for part in getattr(hint, "__metadata__", ()):
-            if isinstance(part, Limits):
-                found[name] = part
+def types_of(kind: Any, *, include_extras: bool = False) -> dict[str, Any]:
+    """Return the types of a command's options, those of its groups among them, by their names."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=include_extras).items():
+        group = is_dataclass(hint)
+        found |= types_of(hint, include_extras=include_extras) if group else {name: hint}
     return found
+
+
+def values_of(command: Any) -> dict[str, Any]:
+    """Return the options of a command, those of its groups among them, by their names."""
+    found: dict[str, Any] = {}
+    for name, value in vars(command).items():
+        found |= vars(value) if is_dataclass(value) else {name: value}
+    return found
+
+
+def limits_of(kind: Any) -> dict[str, Limits]:
+    """Return the limits of a command's options, by their names."""
+    return {
+        name: part
+        for name, hint in types_of(kind, include_extras=True).items()
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, Limits)
+    }
 
 
 def check_numbers(command: Any) -> None:
@@ -65,13 +80,9 @@ def check_numbers(command: Any) -> None:
     WrongRequest
         Naming the option, its limits and the number.
     """
-    limited = limits_of(type(command))
-    for name, value in vars(command).items():
-        if is_dataclass(value):
-            check_numbers(value)
-        if name not in limited:
-            continue
-        limits = limited[name]
+    values = values_of(command)
+    for name, limits in limits_of(type(command)).items():
+        value = values[name]
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not limits.contains(number):
                 raise WrongRequest(f"{flag(name)} must be {limits.description}; got {number}")

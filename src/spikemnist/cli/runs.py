@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.limits import flag
+from spikemnist.cli.limits import flag, types_of, values_of
 from spikemnist.cli.options import Stdp, Train
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
     if found != wanted:
         raise WrongRequest(f"{folder} is a run of `spikemnist {found}`, not of `{wanted}`")
     config: dict[str, Any] = {}
-    for name, type_ in _types(kind).items():
+    for name, type_ in types_of(kind).items():
         if name in _NOT_STORED:
             continue
         if name not in stored:
@@ -173,14 +173,6 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
         config[name] = tuple(value) if isinstance(value, list) else value
     config["root"] = None if config["root"] is None else Path(config["root"])
     return config
-
-
-def _types(kind: Any) -> dict[str, Any]:
-    """Return the types of a command's options, those of its groups among them."""
-    found: dict[str, Any] = {}
-    for name, type_ in get_type_hints(kind).items():
-        found |= _types(type_) if dataclasses.is_dataclass(type_) else {name: type_}
-    return found
 
 
 def _command(kind: Any, config: Mapping[str, Any]) -> Any:
@@ -235,13 +227,10 @@ def _name(kind: type[Run]) -> str:
 
 
 def _stored(command: Run) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(command).items():
-        options |= value if isinstance(value, dict) else {name: value}
-    for name in _NOT_STORED:
-        options.pop(name, None)
     options = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in options.items()
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values_of(command).items()
+        if name not in _NOT_STORED
     }
     options["root"] = None if command.root is None else str(command.root.resolve())
     return options

@@ -58,7 +58,7 @@ def make_optimizer(
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
     if parameters[0].device.type in ("cpu", "cuda"):
         options["fused"] = True  # one pass over the parameters instead of ten
-    return OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[arg-type,call-arg]
+    return OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
 
 
 def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
