@@ -128,7 +128,8 @@ class RandomAffine:
         """
         batch, size = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
-        angle, slant = (numbers[:2].T * torch.tensor([self.degrees, self.shear])).deg2rad().T
+        angle = (numbers[0] * self.degrees).deg2rad()
+        slant = (numbers[1] * self.shear).deg2rad()
         low, high = self.scale
         scale = (low + high) / 2 + (high - low) / 2 * numbers[2]
         # The transform of the other direction: where an output pixel comes from. The grid counts

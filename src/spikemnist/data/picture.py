@@ -177,6 +177,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
     """Return grey values in [0, 1] of a picture that is reduced where it is large, and its size."""
+    from PIL import Image
+
     size = picture.height, picture.width
     if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
         values = np.asarray(picture, np.float64)
@@ -188,9 +190,9 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
     scale = ANALYSED / max(size)
     if scale < 1:
         reduced = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
-        picture = picture.resize(reduced, resample=4)  # each pixel the mean of an area
-    light, alpha = (np.asarray(picture.convert(mode), np.float64) / 255 for mode in ("L", "RGBA"))
-    opaque = alpha[..., 3]
+        picture = picture.resize(reduced, Image.Resampling.BOX)  # each pixel the mean of an area
+    grey, alpha = picture.convert("L"), picture.getchannel("A")
+    light, opaque = (np.asarray(each, np.float64) / 255 for each in (grey, alpha))
     visible = float((light * opaque).sum()) / max(float(opaque.sum()), 1e-9)
     paper = 0.0 if visible > 0.5 else 1.0
     return light * opaque + paper * (1 - opaque), size

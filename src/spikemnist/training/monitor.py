@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spikemnist.models import Record
-    from spikemnist.training.history import EpochMetrics
+    from spikemnist.training.evaluation import Evaluation
 
 SATURATED = 0.95
 """Share of all possible spikes from which on a layer counts as saturated."""
@@ -116,15 +116,13 @@ def _never_wakes(leaky: snntorch.Leaky) -> str:
     )
 
 
-def warn_of_overfitting(row: EpochMetrics, samples: int) -> None:
-    """Warn where the training accuracy has run away from that of so many validation samples."""
-    found = row.validation_accuracy
-    if found is None:
-        return
-    error = math.sqrt(found * (1 - found) / samples)
-    if row.accuracy - found > GAP + 3 * error:
+def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
+    """Warn where the training accuracy has run away from that of the validation samples."""
+    found = figures.accuracy
+    error = math.sqrt(found * (1 - found) / figures.samples)
+    if accuracy - found > GAP + 3 * error:
         warnings.warn(
-            f"training accuracy {row.accuracy:.1%}, validation accuracy {found:.1%}: the network "
+            f"training accuracy {accuracy:.1%}, validation accuracy {found:.1%}: the network "
             "learns the images by heart. Remedies are augment=, dropout, weight_decay=, fewer "
             "epochs or more images",
             stacklevel=6,

@@ -183,7 +183,7 @@ class Run:
         ):
             history.stopped_early = True
         if self.finished:
-            warn_of_overfitting(history.epochs[-1], figures.samples)
+            warn_of_overfitting(monitor.accuracy, figures)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Give the model the average of its weights for a while, where there is one."""
