@@ -74,7 +74,7 @@ class LeakyConvNet(SpikingNetwork):
         Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
         at each timestep; a seed draws the same masks on the backends ``"reference"`` and
         ``"event_driven"``.
-    input_dropout
+    input_dropout : float, default 0.0
         Probability, in [0, 1), with which an input is dropped while training, likewise.
     readout
         ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see

@@ -102,17 +102,16 @@ def fit(
         `spikemnist.training.steps.backpropagate_truncated`.
     patience
         Epochs without a lower validation loss after which the run stops early.
-    augment
-        Changes the training images of each batch at random, before they are encoded:
-        `spikemnist.data.RandomAffine`, for example, or any `spikemnist.data.Augmentation`. Images
-        alone; validation images stay as they are. Its random numbers are drawn on the CPU, so the
-        images are the same on every device, within rounding.
-    weight_decay
+    augment : spikemnist.data.Augmentation, default None
+        Changes the training images of each batch at random, before they are encoded, such as
+        `spikemnist.data.RandomAffine`. Validation images stay as they are. The random numbers are
+        drawn on the CPU, so the images are the same on every device, within rounding.
+    weight_decay : float, default None
         See `spikemnist.training.optimizers.make_optimizer`.
-    ema
+    ema : float, default None
         Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
-        the last thousand steps or so. Validation, callbacks and the model that `fit` leaves have
-        the averaged weights.
+        about the last thousand steps. Validation and callbacks see the average, and the model
+        ends with it.
     device
         See `select_device`.
     seed
