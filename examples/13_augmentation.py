@@ -33,12 +33,13 @@ figure.savefig("augmentation.png", dpi=120)
 # %%
 # Two networks that differ in nothing else. The augmented images are harder, so the loss in training
 # stays higher. On images that neither network has seen, it is the other way round.
-encoder, settings = LatencyEncoder(num_steps=8), {"epochs": 20, "lr": 0.01, "schedule": "one_cycle"}
+encoder = LatencyEncoder(num_steps=8)
+settings = {"epochs": 20, "lr": 0.01, "schedule": "one_cycle", "progress": False}
 for name in ("images", "Compose"):
     torch.manual_seed(0)
     model = LeakyMLP(hidden=(256,))
     augment = None if name == "images" else rows[name]
-    history = fit(model, train, encoder=encoder, augment=augment, progress=False, **settings)
+    history = fit(model, train, encoder=encoder, augment=augment, **settings)
     figures = evaluate(model, test, encoder=encoder)
     last = history.epochs[-1]
     print(f"{name:8s} training {last.accuracy:6.2%}   test {figures.accuracy:6.2%}")
