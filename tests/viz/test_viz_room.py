@@ -19,6 +19,7 @@ from spikemnist.models import LeakyMLP
 from spikemnist.plasticity import STDPClassifier, stdp_window
 from spikemnist.training.evaluation import Evaluation
 from spikemnist.training.history import EpochMetrics, History
+from spikemnist.training.robustness import Robustness
 from tests.event_recordings import random_events
 from tests.viz.viz_records import make_record
 
@@ -33,6 +34,7 @@ WEIGHTS = torch.rand(9, 784)
 CLASSIFIER = STDPClassifier(10, duration=50.0, max_rate=200.0, min_spikes=0, theta_plus=0.5).fit(
     torch.rand(64, 16), torch.arange(64) % 2, progress=False
 )
+ROBUSTNESS = Robustness(0.98, {"shift": {1: 0.97, 2: 0.9}}, 1000)
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
 
 
@@ -53,6 +55,7 @@ def draw_all(record, folder=None):
         "confusion": viz.confusion(make_evaluation(torch.eye(4).long())),
         "receptive_fields": viz.receptive_fields(torch.randn(5, 784)),
         "energy": viz.energy(ENERGY),
+        "robustness": viz.robustness({"mlp": ROBUSTNESS}),
         "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
         "event_scatter": viz.event_scatter(EVENTS, sensor=(34, 34)),
         "stdp_window": viz.stdp_window(LAGS, stdp_window(LAGS)),

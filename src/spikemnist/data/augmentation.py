@@ -126,22 +126,16 @@ class RandomAffine:
         torch.Tensor
             Same shape, dtype and device.
         """
-        batch, size = _batch_and_size(images)
+        batch, _ = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
-        angle = (numbers[0] * self.degrees).deg2rad()
-        slant = (numbers[1] * self.shear).deg2rad()
         low, high = self.scale
-        scale = (low + high) / 2 + (high - low) / 2 * numbers[2]
-        # The transform of the other direction: where an output pixel comes from. The grid counts
-        # from -1 to 1 along each axis, x before y.
-        cos, sin, tan = angle.cos() / scale, angle.sin() / scale, slant.tan()
-        matrix = torch.stack((cos + tan * sin, sin - tan * cos, -sin, cos)).view(2, 2, batch)
-        aspect = torch.tensor([[1, size[0] / size[1]], [size[1] / size[0], 1]])
-        matrix = matrix.movedim(2, 0) * aspect
-        shift = matrix @ (-2 * self.translate * numbers[3:]).T.unsqueeze(2)
-        theta = torch.cat((matrix, shift), 2).to(images.device)
-        grid = functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
-        return _sampled(images, grid)
+        return affine(
+            images,
+            angle=(numbers[0] * self.degrees).deg2rad(),
+            slant=(numbers[1] * self.shear).deg2rad(),
+            scale=(low + high) / 2 + (high - low) / 2 * numbers[2],
+            shift=numbers[3:] * self.translate,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +338,25 @@ class Compose:
         for augmentation in self.augmentations:
             images = augmentation(images, generator=generator)
         return images
+
+
+def affine(images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Rotate, shear, scale and shift images ``[B, ..., H, W]``: see `RandomAffine`.
+
+    Angle and slant ``[B]`` are in radians; the shift ``[2, B]``, along x and y, is a share of the
+    size of the image. All are on the CPU.
+    """
+    batch, size = _batch_and_size(images)
+    # The transform of the other direction: where an output pixel comes from. The grid counts
+    # from -1 to 1 along each axis, x before y.
+    cos, sin, tan = angle.cos() / scale, angle.sin() / scale, slant.tan()
+    matrix = torch.stack((cos + tan * sin, sin - tan * cos, -sin, cos)).view(2, 2, batch)
+    aspect = torch.tensor([[1, size[0] / size[1]], [size[1] / size[0], 1]])
+    matrix = matrix.movedim(2, 0) * aspect
+    moved = matrix @ (-2 * shift).T.unsqueeze(2)
+    theta = torch.cat((matrix, moved), 2).to(images.device)
+    grid = functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
+    return _sampled(images, grid)
 
 
 def _check_range(name: str, value: float, most: float = math.inf) -> None:

@@ -15,6 +15,7 @@ from spikemnist.training.losses import (
     TargetRate,
     cross_entropy,
 )
+from spikemnist.training.robustness import Robustness, measure_robustness
 
 __all__ = [
     "Callback",
@@ -23,6 +24,7 @@ __all__ = [
     "History",
     "L1Spikes",
     "Regularized",
+    "Robustness",
     "SmoothedCrossEntropy",
     "SnnTorchLoss",
     "SpikeTimeCrossEntropy",
@@ -33,6 +35,7 @@ __all__ = [
     "csv_logger",
     "evaluate",
     "fit",
+    "measure_robustness",
     "select_device",
     "tensorboard",
 ]

@@ -25,6 +25,7 @@ from spikemnist.viz._plasticity import (
     thresholds,
 )
 from spikemnist.viz._rasters import raster
+from spikemnist.viz._robustness import robustness
 from spikemnist.viz._training import confusion, training_curves
 from spikemnist.viz._weights import receptive_fields
 
@@ -43,6 +44,7 @@ __all__ = [
     "membrane",
     "raster",
     "receptive_fields",
+    "robustness",
     "running_accuracy",
     "spike_counts",
     "stdp_window",

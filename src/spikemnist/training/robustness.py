@@ -1,0 +1,228 @@
+"""Accuracy of a trained network on images and spikes that are disturbed.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist._interrupt import interruptible
+from spikemnist._progress import progress_bar
+from spikemnist.data.augmentation import affine
+from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.evaluation import evaluate_feed
+from spikemnist.training.feed import as_encoder, compact_for, make_feed
+from spikemnist.training.losses import cross_entropy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.training.evaluation import Evaluation
+    from spikemnist.training.feed import Data
+
+    Change = Callable[[Tensor, float, torch.Generator], Tensor]
+
+LEVELS: dict[str, tuple[float, ...]] = {
+    "noise": (0.1, 0.2, 0.3, 0.4, 0.5),
+    "shift": (1, 2, 3, 4, 5),
+    "rotation": (10, 20, 30, 45, 60),
+    "dropped spikes": (0.1, 0.25, 0.5, 0.75, 0.9),
+}
+"""What is tried of each disturbance, from weak to strong."""
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Accuracies of a network under disturbances.
+
+    Attributes
+    ----------
+    undisturbed : float
+        Accuracy on the samples as they are.
+    accuracy : dict of str to dict of float to float
+        For each disturbance, the accuracy at each of its levels. ``"noise"``: standard deviation
+        of what is added to intensities in [0, 1]. ``"shift"``: pixels. ``"rotation"``: degrees.
+        ``"dropped spikes"``: probability with which an input spike is left out.
+    samples : int
+        How many samples were judged at each level.
+
+    Examples
+    --------
+    >>> found = Robustness(0.98, {"shift": {1: 0.97, 2: 0.90}}, 1000)
+    >>> found.accuracy["shift"][2]
+    0.9
+    """
+
+    undisturbed: float
+    accuracy: dict[str, dict[float, float]]
+    samples: int
+
+
+def measure_robustness(
+    model: nn.Module,
+    data: Data,
+    *,
+    encoder: Encoder | str,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> Robustness:
+    r"""Measure the accuracy of a model on disturbed images and spikes.
+
+    Each disturbance is tried alone, at five levels :math:`\ell`, drawn anew for each sample:
+
+    ==================  ===========================================================================
+    ``noise``           Gaussian noise of standard deviation :math:`\ell` on intensities in [0, 1],
+                        clipped there: 0.1 to 0.5
+    ``shift``           :math:`\ell` pixels in a random direction, interpolated: 1 to 5
+    ``rotation``        :math:`\ell` degrees to the left or to the right: 10 to 60
+    ``dropped spikes``  each input spike left out with probability :math:`\ell`: 0.1 to 0.9; with
+                        the direct code, the input of a pixel at a timestep
+    ==================  ===========================================================================
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
+    data : ImageDataset, tuple of torch.Tensor, or iterable of such tuples
+        Images ``[B, H, W]``, uint8 or floating in [0, 1], and labels ``[B]``.
+    encoder : Encoder or str
+        The encoder that the model was trained with.
+    batch_size : int, default 256
+        For datasets and tensors.
+    device : str or torch.device, default "auto"
+        See `select_device`; the model stays there.
+    seed : int, default 0
+        Of the disturbances, and of encoders that draw random numbers.
+    progress : bool, default True
+        Show a bar after two seconds, if standard error is a terminal.
+
+    Returns
+    -------
+    Robustness
+
+    Raises
+    ------
+    TypeError
+        When ``data`` or ``encoder`` is of the wrong kind, and for recordings of an event camera,
+        which have no intensities.
+    ValueError
+        When there is no sample, or labels and classes do not fit.
+    KeyboardInterrupt
+        After the batch during which Ctrl-C was pressed.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits
+    >>> _, test = load_digits()
+    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
+    >>> found = measure_robustness(model, test[:50], encoder=encoder)
+    >>> list(found.accuracy["rotation"])
+    [10, 20, 30, 45, 60]
+    """
+    encoder = as_encoder(encoder)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
+    target = select_device(device, dtype=parameter_dtype(model))
+    model.to(target)
+    feed = make_feed(data, batch_size, target, "data")
+    compact = compact_for(model, encoder, cross_entropy)
+    trials = [(name, level) for name, levels in LEVELS.items() for level in levels]
+    accuracy: dict[str, dict[float, float]] = {name: {} for name in LEVELS}
+    with (
+        interruptible() as interruption,
+        progress_bar(
+            progress=progress,
+            total=1 + len(trials),
+            desc="disturbing",
+            unit="level",
+            delay=2.0,
+            leave=False,
+        ) as bar,
+    ):
+
+        def judge(encoder: Encoder) -> Evaluation:
+            found = evaluate_feed(
+                model, feed, encoder, seed=seed, loss=cross_entropy, interruption=interruption
+            )
+            bar.update()
+            return found
+
+        plain = judge(compact)
+        for name, level in trials:
+            accuracy[name][level] = judge(_Disturbed(compact, name, level)).accuracy
+    interruption.check()
+    return Robustness(plain.accuracy, accuracy, plain.samples)
+
+
+@dataclass(frozen=True)
+class _Disturbed:
+    """An encoder whose images, or whose spikes, are disturbed."""
+
+    encoder: Encoder
+    disturbance: str
+    level: float
+
+    @property
+    def num_steps(self) -> int:
+        return self.encoder.num_steps
+
+    def __call__(self, images: Any, /, *, generator: torch.Generator | None = None) -> Tensor:
+        assert generator is not None  # an evaluation has one
+        if not isinstance(images, torch.Tensor):
+            raise TypeError(
+                "robustness is measured on images in tensors; got a batch of "
+                f"{type(images).__name__}"
+            )
+        change = OF_IMAGES.get(self.disturbance)
+        if change is not None:
+            return self.encoder(change(images, self.level, generator), generator=generator)
+        return drop(self.encoder(images, generator=generator), self.level, generator)
+
+
+def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise to images, and clip them to the range that they had."""
+    most = 255 if images.dtype == torch.uint8 else 1
+    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    noisy = (images + noise * (level * most)).clamp_(0, most)
+    return (noisy.round_() if most == 255 else noisy).to(images.dtype)
+
+
+def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """Shift each image by so many pixels in a direction of its own."""
+    towards = _uniform(len(images), generator) * (2 * math.pi)
+    height, width = images.shape[-2:]
+    still = torch.zeros(len(images))
+    share = torch.stack((towards.cos() / width, towards.sin() / height)) * level
+    return affine(images, angle=still, slant=still, scale=still + 1, shift=share)
+
+
+def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """Rotate each image by so many degrees, to the left or to the right."""
+    side = (_uniform(len(images), generator) < 0.5) * 2.0 - 1
+    still = torch.zeros(2, len(images))
+    angle = side * math.radians(level)
+    return affine(images, angle=angle, slant=still[0], scale=still[0] + 1, shift=still)
+
+
+def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """Leave out each spike with the same probability."""
+    kept = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
+    return spikes * kept
+
+
+OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}
+"""Disturbances of images; the one that is not among them is of spikes."""
+
+
+def _uniform(count: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=generator, device=generator.device).cpu()

@@ -1,0 +1,81 @@
+"""How accuracy falls when images and spikes are disturbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import PercentFormatter
+
+from spikemnist.viz import _style
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+
+    from spikemnist.training import Robustness
+
+UNITS = {
+    "noise": "standard deviation of the noise",
+    "shift": "shift (pixels)",
+    "rotation": "rotation (degrees)",
+    "dropped spikes": "probability of a dropped spike",
+}
+_MARKERS = "osD^vPX"
+
+
+def robustness(found: Mapping[str, Robustness]) -> Figure:
+    """Draw the accuracy of networks against the strength of each disturbance.
+
+    Level 0 is the accuracy without a disturbance.
+
+    Parameters
+    ----------
+    found : mapping of str to Robustness
+        What `spikemnist.training.measure_robustness` returned, by the names of the networks.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each disturbance, a line for each network.
+
+    Raises
+    ------
+    ValueError
+        When there is no network.
+
+    Examples
+    --------
+    >>> from spikemnist import viz
+    >>> from spikemnist.training import Robustness
+    >>> found = {"mlp": Robustness(0.98, {"shift": {1: 0.97, 2: 0.90}}, 1000)}
+    >>> [panel.get_xlabel() for panel in viz.robustness(found).axes]
+    ['shift (pixels)']
+    """
+    if not found:
+        raise ValueError("there is nothing to draw: found holds no network")
+    names = list(next(iter(found.values())).accuracy)
+    rows = -(-len(names) // 2)
+    figure = _style.new_figure(8.0 if len(names) > 1 else 4.5, 3.0 * rows + 0.4)
+    panels = figure.subplots(rows, min(len(names), 2), squeeze=False, sharey=True).flat
+    for panel, name in zip(panels, names, strict=False):
+        for number, (network, measured) in enumerate(found.items()):
+            levels = {0: measured.undisturbed, **measured.accuracy[name]}
+            panel.plot(
+                list(levels),
+                list(levels.values()),
+                color=_style.class_colour(number),
+                linestyle=_style.class_dashes(number),
+                marker=_MARKERS[number % len(_MARKERS)],
+                markersize=4.5,
+                linewidth=1.6,
+                label=network,
+            )
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.grid(axis="y", color=_style.PALE, linewidth=0.8)
+        _style.open_frame(panel, xlabel=UNITS[name], ylim=(0, 1.02))
+    for row in range(rows):
+        figure.axes[2 * row].set_ylabel("accuracy")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
+    return figure

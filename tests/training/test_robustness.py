@@ -1,0 +1,115 @@
+"""What noise, shift, rotation and dropped spikes do to images, and to an accuracy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist.data import EventBatch, load_digits
+from spikemnist.encoding import EventEncoder, LatencyEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.training import evaluate, fit, measure_robustness
+from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
+from tests.event_recordings import random_events
+
+DIGITS = load_digits()[1]
+ENCODER = LatencyEncoder(num_steps=4)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def centre(images: torch.Tensor) -> torch.Tensor:
+    """Return the centre of mass of each image, ``[B, 2]``, row before column."""
+    mass = images.double()
+    whole = mass.sum((1, 2))
+    rows = (mass.sum(2) * torch.arange(mass.shape[1])).sum(1) / whole
+    columns = (mass.sum(1) * torch.arange(mass.shape[2])).sum(1) / whole
+    return torch.stack((rows, columns), 1)
+
+
+@given(st.floats(0, 8), st.integers(0, 2**32))
+def test_a_shift_moves_each_image_so_many_pixels(level: float, seed: int) -> None:
+    images = torch.zeros(6, 30, 24)
+    images[:, 13:17, 10:14] = 1.0
+    moved = centre(shift(images, level, generator(seed))) - centre(images)
+    torch.testing.assert_close(
+        moved.norm(dim=1), torch.full((6,), level).double(), atol=1e-4, rtol=0
+    )
+    assert level < 0.1 or len(moved.round(decimals=2).unique(dim=0)) > 1
+
+
+def test_a_rotation_goes_either_way() -> None:
+    images = DIGITS.images[:40]
+    turned = rotate(images, 90, generator())
+    left, right = (torch.rot90(images, k, (1, 2)) for k in (1, -1))
+    is_left, is_right = ((turned == other).flatten(1).all(1) for other in (left, right))
+    assert bool((is_left ^ is_right).all())
+    assert 5 < int(is_left.sum()) < 35
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_noise_has_the_spread_it_should_and_stays_in_range(dtype: torch.dtype) -> None:
+    most = 255 if dtype == torch.uint8 else 1
+    grey = torch.full((50, 28, 28), 0.5 * most).to(dtype)
+    noisy = add_noise(grey, 0.1, generator())
+    assert noisy.dtype == dtype
+    spread = (noisy.double() - grey.double()).std() / most
+    # The standard error of a spread of n numbers is 1 / sqrt(2 n) of it: 0.36 %.
+    assert abs(float(spread) / 0.1 - 1) < 4 * 0.0036
+    strong = add_noise(grey, 5.0, generator())
+    assert float(strong.min()) == 0
+    assert float(strong.max()) == most
+
+
+def test_spikes_are_dropped_one_by_one() -> None:
+    spikes = torch.ones(8, 100, 784, dtype=torch.uint8)
+    kept = drop(spikes, 0.25, generator())
+    assert kept.dtype == torch.uint8
+    # Of n spikes a share of sqrt(p (1 - p) / n) is the standard error: 0.00055.
+    assert abs(float(kept.double().mean()) - 0.75) < 4 * 0.00055
+    assert torch.equal(drop(spikes, 0.0, generator()), spikes)
+    assert int(drop(spikes, 1.0, generator()).sum()) == 0
+
+
+def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
+    train, test = load_digits()
+    model = LeakyMLP(hidden=(60,))
+    fit(model, train[:2000], encoder=ENCODER, epochs=2, lr=0.01, progress=False)
+    model.train()
+    found = measure_robustness(model, test, encoder=ENCODER)
+    assert model.training
+    assert found.undisturbed == evaluate(model, test, encoder=ENCODER).accuracy
+    assert found.samples == len(test)
+    for name, accuracy in found.accuracy.items():
+        assert tuple(accuracy) == LEVELS[name]
+        first, *_, last = accuracy.values()
+        # Four standard errors of a difference between shares of 1,000 images.
+        assert last < first - 0.1
+        assert first < found.undisturbed + 0.06
+    few = [measure_robustness(model, test[:50], encoder=ENCODER, seed=seed) for seed in (0, 0, 1)]
+    assert few[0] == few[1] != few[2]
+
+
+def test_images_of_any_kind_are_taken() -> None:
+    model, (images, labels) = LeakyConvNet("2C3-P2-10"), (DIGITS.images[:20], DIGITS.labels[:20])
+    whole = measure_robustness(model, (images, labels), encoder="direct")
+    batches = [(images[:10] / 255, labels[:10]), (images[10:] / 255, labels[10:])]
+    parts = measure_robustness(model, batches, encoder="direct")
+    assert whole.undisturbed == parts.undisturbed
+    assert parts.samples == 20
+
+
+def test_what_has_no_intensities_is_refused() -> None:
+    events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
+    model, batches = LeakyMLP(2 * 34 * 34, (4,)), [(events, torch.tensor([1, 2]))]
+    encoder = EventEncoder(num_steps=4)
+    with pytest.raises(TypeError, match="on images in tensors; got a batch of EventBatch"):
+        measure_robustness(model, batches, encoder=encoder)
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
+        measure_robustness(model, DIGITS, encoder=ENCODER, batch_size=0)
+    with pytest.raises(TypeError, match="encoder must be an Encoder"):
+        measure_robustness(model, DIGITS, encoder=3)  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from spikemnist import viz
+from spikemnist.training import Robustness
+from tests.viz.viz_records import line
+
+MEASURED = {
+    "mlp": Robustness(0.98, {"noise": {0.1: 0.97, 0.2: 0.9}, "shift": {1: 0.8, 2: 0.4}}, 1000),
+    "conv": Robustness(0.99, {"noise": {0.1: 0.98, 0.2: 0.95}, "shift": {1: 0.9, 2: 0.7}}, 1000),
+}
+
+
+def test_a_panel_for_each_disturbance_and_a_line_for_each_network():
+    figure = viz.robustness(MEASURED)
+    panels = dict(zip(("noise", "shift"), figure.axes, strict=True))
+    for name, panel in panels.items():
+        assert len(panel.lines) == 2
+        for network, found in MEASURED.items():
+            drawn = line(panel, network)
+            assert drawn.get_xdata().tolist() == [0, *found.accuracy[name]]
+            assert drawn.get_ydata().tolist() == [found.undisturbed, *found.accuracy[name].values()]
+    styles = {(each.get_color(), each.get_linestyle()) for each in figure.axes[0].lines}
+    assert len(styles) == 2
+    assert panels["shift"].get_xlabel() == "shift (pixels)"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["mlp", "conv"]
+
+
+def test_one_disturbance_is_one_panel():
+    alone = {"mlp": Robustness(0.98, {"rotation": {10: 0.9}}, 10)}
+    assert len(viz.robustness(alone).axes) == 1
+    with pytest.raises(ValueError, match="holds no network"):
+        viz.robustness({})
