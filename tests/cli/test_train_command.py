@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from safetensors.torch import load_file
 
 from spikemnist import __version__
 from spikemnist.cli import main
+from spikemnist.cli.options import RECIPES, Train
+from spikemnist.cli.parser import parse
 from spikemnist.models import load_model, model_metadata
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.cli.command import environment, spikemnist
@@ -70,7 +73,16 @@ def test_the_same_seed_gives_the_same_files(run: Path, tmp_path: Path) -> None:
 def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
     neuron = ("--beta", 0.8, "--threshold", 0.7, "--reset", "zero", "--spike-grad", "sigmoid")
     neuron += ("--learn-beta", "--learn-threshold", "--readout", "spike_count")
-    learning = ("--label-smoothing", 0.1, "--optimizer", "adamw", "--schedule", "cosine")
+    learning = (
+        "--spike-penalty",
+        1e-4,
+        "--label-smoothing",
+        0.1,
+        "--optimizer",
+        "adamw",
+        "--schedule",
+        "cosine",
+    )
     learning += ("--weight-decay", 0.01, "--augment", "affine", "erase", "--dropout", 0.1)
     learning += ("--input-dropout", 0.2, "--ema", 0.9, "--validation", 0.1, "--patience", 1)
     words = (*neuron, *learning, "--hidden", 20, "--epochs", 3, "--lr", 0.001, "--out", "run")
@@ -85,7 +97,8 @@ def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
         "model.dropout": 0.1,
         "model.input_dropout": 0.2,
         "model.readout": "spike_count",
-        "loss": "SmoothedCrossEntropy(smoothing=0.1)",
+        "loss": "Regularized(loss=SmoothedCrossEntropy(smoothing=0.1), "
+        "penalties=(L1Spikes(strength=0.0001, layers=hidden)))",
         "optimizer": "adamw",
         "schedule": "cosine",
         "weight_decay": 0.01,
@@ -113,6 +126,8 @@ def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
         (("--validation", "0"), "--validation must be a number between 0 and 1; got 0"),
         (("--weight-decay", "-1"), "--weight-decay must be a finite number from 0; got -1"),
         (("--augment", "flip"), "--augment must be"),
+        (("--recipe", "fast", "--model", "conv"), "--recipe fast is of --model mlp; got conv"),
+        (("--recipe", "accurate", "--data", "nmnist"), "--recipe accurate has settings for images"),
         (("--stabilize",), "--first-saccade, --stabilize and --drop-events need --data nmnist"),
     ],
 )
@@ -121,6 +136,28 @@ def test_options_that_do_not_fit_are_refused(
 ) -> None:
     assert main(["train", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [(name, model) for name, models in RECIPES.items() for model in models]
+)
+def test_a_recipe_is_one_word_and_options_beside_it_come_first(name: str, model: str) -> None:
+    words = ["train", "--recipe", name, "--model", model]
+    assert parse(words) == replace(RECIPES[name][model], recipe=name)
+    command = parse([*words, "--epochs", "2", "--augment", "erase", "--data", "fashion_mnist"])
+    assert isinstance(command, Train)
+    assert (command.epochs, command.learning.augment) == (2, ("erase",))
+    assert (command.hidden, command.layers, command.lr) == (
+        RECIPES[name][model].hidden,
+        RECIPES[name][model].layers,
+        RECIPES[name][model].lr,
+    )
+
+
+def test_a_recipe_runs(tmp_path: Path) -> None:
+    said = spikemnist("train", "--recipe", "sparse", "--epochs", 1, "--out", "run", cwd=tmp_path)
+    assert "of 1,000 images, after the last of 1 epoch" in said.stdout
+    assert load_model(tmp_path / "run" / "model.safetensors").readout == "first_spike"
 
 
 @pytest.mark.parametrize("rows", [0, 2])

@@ -25,6 +25,8 @@ from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
 from spikemnist.ops import select_backend
 from spikemnist.training import (
     Evaluation,
+    L1Spikes,
+    Regularized,
     SmoothedCrossEntropy,
     SpikeTimeCrossEntropy,
     SpikeTimeMSE,
@@ -126,9 +128,11 @@ def _fit(
 
 
 def _loss(learning: Learning) -> Loss:
+    loss = LOSSES[learning.loss]
     if learning.label_smoothing:
-        return SmoothedCrossEntropy(learning.label_smoothing)
-    return LOSSES[learning.loss]
+        loss = SmoothedCrossEntropy(learning.label_smoothing)
+    penalty = learning.spike_penalty
+    return Regularized(loss, [L1Spikes(penalty)]) if penalty else loss
 
 
 def _augmentation(learning: Learning) -> Augmentation | None:
