@@ -57,6 +57,9 @@ class Plan:
     stdp_blocks: int = 10
     commands: tuple[str, ...] = (
         "spikemnist train --recipe fast --data mnist",
+        "spikemnist train --recipe sparse --data mnist",
+        "spikemnist train --recipe accurate --data mnist",
+        "spikemnist train --recipe accurate --data mnist --model conv",
         "spikemnist train --model conv --data mnist",
         "spikemnist stdp --data mnist --neurons 100",
         "spikemnist stdp --data mnist --neurons 400",

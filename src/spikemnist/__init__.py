@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
     from spikemnist.energy import measure_energy
-    from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+    from spikemnist.models import (
+        LeakyConvNet,
+        LeakyMLP,
+        accelerate,
+        load_model,
+        load_pretrained,
+        save_model,
+    )
     from spikemnist.plasticity import STDPClassifier
     from spikemnist.training import evaluate, fit
 
@@ -47,6 +54,7 @@ __all__ = [
     "load_mnist",
     "load_model",
     "load_nmnist",
+    "load_pretrained",
     "measure_energy",
     "models",
     "ops",
@@ -61,7 +69,14 @@ _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
     "energy": ("measure_energy",),
-    "models": ("LeakyConvNet", "LeakyMLP", "accelerate", "load_model", "save_model"),
+    "models": (
+        "LeakyConvNet",
+        "LeakyMLP",
+        "accelerate",
+        "load_model",
+        "load_pretrained",
+        "save_model",
+    ),
     "plasticity": ("STDPClassifier",),
     "training": ("evaluate", "fit"),
 }

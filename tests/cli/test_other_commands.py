@@ -18,8 +18,7 @@ import torch
 from PIL import Image
 
 from spikemnist import __version__
-from spikemnist.cli import evaluate as evaluate_command
-from spikemnist.cli import main, pictures, sources
+from spikemnist.cli import main, networks, pictures, sources
 from spikemnist.cli.pictures import input_shape
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
@@ -164,7 +163,8 @@ def test_plot_draws_the_chosen_image_of_other_data(run: Path, tmp_path: Path) ->
 
 
 def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
-    model, encoder = evaluate_command.load(run / "model.safetensors")
+    network = networks.find(run)
+    model, encoder = network.model, network.encoder
     sample = sources.sample(load_digits()[1], 0)
     drawn = pictures.draw_sample(tmp_path, model, encoder, sample, seed=0)
     for number, path in enumerate(islice(drawn, 3), 1):
@@ -173,7 +173,8 @@ def test_pictures_come_one_by_one(run: Path, tmp_path: Path) -> None:
 
 
 def test_membranes_and_spikes_of_a_decision_are_in_the_same_order(run: Path) -> None:
-    model, encoder = evaluate_command.load(run / "model.safetensors")
+    network = networks.find(run)
+    model, encoder = network.model, network.encoder
     sample = sources.sample(load_digits()[1], 0)
     figure = pictures.decision(pictures.watch(model, encoder, sample.samples, seed=0), sample.label)
     figure.draw_without_rendering()
@@ -302,9 +303,9 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("train --resume", "--resume needs --out"),
         ("train --resume --out nowhere", "is no run folder"),
         ("train --out file.txt", "exists already and is never overwritten"),
-        ("evaluate", "spikemnist evaluate needs RUN: run folder, or model file"),
+        ("evaluate", "spikemnist evaluate needs RUN: run folder, model file, or pretrained:NAME"),
         ("evaluate nowhere", "no model at nowhere"),
-        ("plot nowhere", "is no run folder"),
+        ("plot nowhere", "no model at nowhere"),
         ("encode --index 1000", "--index must lie in 0..999; got 1000"),
         ("encode --out digit.bmp", "--out must end in"),
         (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +15,8 @@ from spikemnist.cli.wording import count, with_article
 from spikemnist.encoding import CodeMeasure, available_encoders, get_encoder, measure_code
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from spikemnist.cli.options import Encode
@@ -94,12 +94,10 @@ def _out(command: Encode) -> Path:
     WrongRequest
         For a file of another format.
     """
-    if command.out is not None:
-        if command.out.suffix not in (".png", ".pdf", ".svg", ".npy"):
-            raise WrongRequest(f"--out must end in .png, .pdf, .svg or .npy; got {command.out}")
-        return command.out
-    names = (f"encoding-{n}.png" if n > 1 else "encoding.png" for n in itertools.count(1))
-    return next(path for path in map(Path, names) if not path.exists())
+    if command.out is None:
+        return pictures.unused("encoding.png")
+    pictures.check_format(command.out, ".npy")
+    return command.out
 
 
 def _figures(found: CodeMeasure) -> str:

@@ -5,41 +5,72 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spikemnist.cli import runs, sources, stdp
+from spikemnist import viz
+from spikemnist.cli import networks, pictures, runs, sources, stdp
 from spikemnist.cli.energy_table import table
 from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.encoding import get_encoder
+from spikemnist.cli.options import TRAINED
 from spikemnist.energy import measure_energy
-from spikemnist.models import load_model, model_metadata
 from spikemnist.ops import select_backend
-from spikemnist.training import evaluate, select_device
+from spikemnist.training import evaluate, measure_robustness, select_device
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.cli.options import Evaluate
-    from spikemnist.encoding import Encoder
-    from spikemnist.models.files import Model
-    from spikemnist.training import Evaluation
+    from spikemnist.training import Evaluation, Robustness
 
 
 def run(command: Evaluate) -> int:
-    """Test a model on the test set of its run, or on another one."""
-    if runs.is_stdp(command.run):
-        return stdp.evaluate(command)
+    """Test each model on the test set of its run, or on another one."""
+    _check(command)
+    found: dict[str, Robustness] = {}
+    for number, each in enumerate(command.runs):
+        if len(command.runs) > 1:
+            print(f"{'' if number == 0 else chr(10)}{each}")
+        if runs.is_stdp(each):
+            stdp.evaluate(command, each)
+        elif (robustness := _evaluate(command, each)) is not None:
+            found[str(each)] = robustness
+    if found:
+        out = command.out or pictures.unused("robustness.png")
+        pictures.save(viz.robustness(found), out)
+        print(f"\nwritten           {out}")
+    return 0
+
+
+def _check(command: Evaluate) -> None:
+    if not command.runs:
+        raise WrongRequest(f"spikemnist evaluate needs RUN: {TRAINED}")
+    for each in command.runs:
+        if runs.is_stdp(each):
+            stdp.check(command, each)
     if not command.energy and (command.memory or command.technology != "45nm-fp32"):
         raise WrongRequest("--technology and --memory need --energy")
+    if command.out is not None and not command.robustness:
+        raise WrongRequest("--out is the picture of --robustness: add it, or leave --out out")
+    if command.out is not None:
+        pictures.check_format(command.out)
     with request("--device"):
-        device = select_device(command.device)
+        select_device(command.device)
     if command.backend is not None:
         with request("--backend"):
             select_backend(command.backend)
-    file = model_file(command.run)
-    stored = runs.read_config(command.run) if command.run.is_dir() else {}
-    data, test = sources.test_set(command, stored)
-    model, encoder = load(file)
+
+
+def _evaluate(command: Evaluate, run: Path) -> Robustness | None:
+    """Test a network, print what is asked for, and return its robustness where that is."""
+    network = networks.find(run)
+    model, encoder = network.model, network.encoder
+    data, test = sources.test_set(command, network.options)
+    if command.robustness and data == "nmnist":
+        raise WrongRequest(
+            "--robustness disturbs images, and nmnist has recordings: leave it out, or choose "
+            "other --data"
+        )
     if command.backend is not None:
         model.backend = command.backend
+    device = select_device(command.device)
     figures = evaluate(
         model,
         test,
@@ -60,33 +91,18 @@ def run(command: Evaluate) -> int:
             seed=command.seed,
         )
         print(f"\n{table(energy, sources.noun(data))}")
-    return 0
-
-
-def model_file(run: Path) -> Path:
-    """Return the model file of a run folder, or the file itself.
-
-    Raises
-    ------
-    WrongRequest
-        When there is none.
-    """
-    file = run / runs.MODEL if run.is_dir() else run
-    if not file.is_file():
-        raise WrongRequest(f"no model at {file}: give a run folder or a model file")
-    return file
-
-
-def load(file: Path) -> tuple[Model, Encoder]:
-    """Return a stored model and the encoder that it was trained with."""
-    stored = model_metadata(file)["encoder"]
-    if stored is None:
-        raise ValueError(f"{file} does not say which encoder the model was trained with")
-    try:
-        encoder = get_encoder(**stored)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} names an encoder that cannot be made: {error}") from error
-    return load_model(file), encoder
+    if not command.robustness:
+        return None
+    robustness = measure_robustness(
+        model,
+        test,
+        encoder=encoder,
+        batch_size=command.batch_size,
+        device=device,
+        seed=command.seed,
+    )
+    print(f"\n{_accuracies(robustness)}", flush=True)
+    return robustness
 
 
 def _tell(data: str, figures: Evaluation) -> None:
@@ -101,5 +117,16 @@ def _tell(data: str, figures: Evaluation) -> None:
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the {noun}s\n"
         f"after each step   {per_step}\n"
-        f"time              {figures.seconds:.2f} s, backend {figures.backend}"
+        f"time              {figures.seconds:.2f} s, backend {figures.backend}",
+        flush=True,
     )
+
+
+def _accuracies(found: Robustness) -> str:
+    """Return a row for each disturbance, levels above accuracies."""
+    rows = []
+    for name, accuracy in found.accuracy.items():
+        shares = "".join(f"{share:>9.2%}" for share in accuracy.values())
+        rows.append(f"{name:<18}" + "".join(f"{level:>9g}" for level in accuracy))
+        rows.append(f"{'  accuracy':<18}{shares}")
+    return "\n".join(rows)

@@ -80,6 +80,7 @@ DATA = (
 BACKEND = "way in which the timesteps are run"
 ROOT = "folder of the data files"
 RUN = "run folder; a folder that holds something is refused"
+TRAINED = "run folder, model file, or pretrained:NAME"
 
 # Options of several commands.
 TestSet = Annotated[
@@ -299,9 +300,16 @@ class Stdp(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Common):
-    """Test a trained network, or what STDP has learned."""
+    """Test trained networks, or what STDP has learned."""
 
-    run: Annotated[Positional[Path], arg(help="run folder, or model file", metavar="RUN")]
+    runs: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(
+            help=TRAINED,
+            metavar="RUN [RUN ...]",
+            help_behavior_hint="(required)",
+        ),
+    ]
     data: TestSet = None
     root: TestRoot = None
     batch_size: Annotated[int, COUNT, option("images in a step", "N")] = 256
@@ -323,13 +331,28 @@ class Evaluate(Common):
             absent="accesses are free",
         ),
     ] = None
+    robustness: Annotated[
+        bool,
+        option(
+            "accuracy under noise, shift, rotation and dropped spikes as well, and a picture of "
+            "it, of all networks beside each other"
+        ),
+    ] = False
+    out: Annotated[
+        Path | None,
+        option(
+            "picture (png, pdf, svg), for --robustness; an old file is replaced",
+            "FILE",
+            absent="robustness.png, or the next free robustness-2.png",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Common):
     """Say which digit is in a picture of your own, and draw how the network decides."""
 
-    run: Annotated[Positional[Path], arg(help="run folder, or model file", metavar="RUN")]
+    run: Annotated[Positional[Path], arg(help=TRAINED, metavar="RUN")]
     pictures: Annotated[
         Positional[tuple[Path, ...]],
         arg(
@@ -385,14 +408,14 @@ class Encode(Source):
 class Plot(Common):
     """Draw what a trained network does with one image of its test set, or what STDP has learned."""
 
-    run: Annotated[Positional[Path], arg(help="run folder", metavar="RUN")]
+    run: Annotated[Positional[Path], arg(help=TRAINED, metavar="RUN")]
     data: TestSet = None
     root: TestRoot = None
     index: Index = 0
     device: Device = "auto"
     seed: CodeSeed = 0
     out: Annotated[
-        Path | None, option("folder of the pictures", "PATH", absent="the run folder")
+        Path | None, option("folder of the pictures", "PATH", absent="the run folder, or NAME")
     ] = None
 
 
@@ -429,11 +452,11 @@ RECIPES = {
         ),
         "conv": Train(
             model="conv",
-            layers="32C5-AP2-64C5-AP2-10",
+            layers="32C5-P2-64C5-P2-10",
             encoder="direct",
             num_steps=4,
             batch_norm=True,
-            epochs=60,
+            epochs=40,
             batch_size=128,
             learning=Learning(augment=("affine",)),
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -9,10 +11,10 @@ from matplotlib.figure import Figure
 
 from spikemnist import viz
 from spikemnist._atomic import write_atomically
+from spikemnist.cli.errors import WrongRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
@@ -124,6 +126,26 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
     raster.invert_yaxis()  # neuron 0 on top, as among the membranes
     viz.decision(record, label=label, ax=decision)
     return figure
+
+
+def check_format(out: Path, *others: str) -> None:
+    """Refuse a file that is neither a picture nor of other kinds that a command writes.
+
+    Raises
+    ------
+    WrongRequest
+        With the kinds that there are.
+    """
+    kinds = (".png", ".pdf", ".svg", *others)
+    if out.suffix not in kinds:
+        raise WrongRequest(f"--out must end in {', '.join(kinds[:-1])} or {kinds[-1]}; got {out}")
+
+
+def unused(name: str) -> Path:
+    """Return a file in the current folder that is not there yet, with a number where needed."""
+    first = Path(name)
+    others = (first.with_name(f"{first.stem}-{n}{first.suffix}") for n in itertools.count(2))
+    return next(path for path in itertools.chain([first], others) if not path.exists())
 
 
 def save(drawing: Figure | Axes, path: Path) -> Path:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spikemnist import viz
-from spikemnist.cli import pictures, runs, sources, stdp
+from spikemnist.cli import networks, pictures, runs, sources, stdp
 from spikemnist.cli.errors import request
-from spikemnist.cli.evaluate import load, model_file
 from spikemnist.energy import measure_energy
 from spikemnist.training import select_device
 
@@ -19,14 +18,13 @@ def run(command: Plot) -> int:
     """Draw what the network of a run does with one test image."""
     if runs.is_stdp(command.run):
         return stdp.plot(command)
-    stored = runs.read_config(command.run)
     with request("--device"):
         device = select_device(command.device)
-    _, test = sources.test_set(command, stored)
-    model, encoder = load(model_file(command.run))
-    model.to(device)
+    network = networks.find(command.run)
+    model, encoder = network.model.to(device), network.encoder
+    _, test = sources.test_set(command, network.options)
     sample = sources.sample(test, command.index)
-    folder = command.out or command.run
+    folder = command.out or network.folder
     for path in pictures.draw_sample(folder, model, encoder, sample, command.seed):
         print(path, flush=True)  # one after the other, as a sign of life
     energy = measure_energy(model, test, encoder=encoder, device=device, seed=command.seed)

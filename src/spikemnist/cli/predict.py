@@ -6,9 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
-from spikemnist.cli import pictures, runs
+from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.cli.evaluate import load, model_file
 from spikemnist.cli.wording import count
 from spikemnist.data.picture import Prepared, prepare
 from spikemnist.data.sources import FASHION_MNIST
@@ -34,15 +33,15 @@ def run(command: Predict) -> int:
     if not command.pictures:
         raise WrongRequest("spikemnist predict needs PICTURE: a file such as digit.png")
     prepared = [_prepared(picture, command) for picture in command.pictures]
-    model, encoder = load(model_file(command.run))
-    if isinstance(encoder, EventEncoder):
+    network = networks.find(command.run)
+    if isinstance(network.encoder, EventEncoder):
         raise WrongRequest(f"{command.run} takes recordings of an event camera, and no pictures")
     command.out.mkdir(parents=True, exist_ok=True)
-    stored = runs.read_config(command.run) if command.run.is_dir() else {}
-    names = FASHION_MNIST.classes if stored.get("data") == "fashion_mnist" else ()
+    names = FASHION_MNIST.classes if network.options.get("data") == "fashion_mnist" else ()
     stems = _stems(command.pictures)
     for picture, found, stem in zip(command.pictures, prepared, stems, strict=True):
-        record = pictures.watch(model, encoder, found.image.unsqueeze(0), seed=command.seed)
+        image = found.image.unsqueeze(0)
+        record = pictures.watch(network.model, network.encoder, image, seed=command.seed)
         print(_answer(picture, found, record, names, invert=command.invert), flush=True)
         drawing = pictures.decision(record, image=found.image)
         written = [pictures.save(drawing, command.out / f"{stem}-decision.png")]

@@ -69,21 +69,35 @@ def run(command: Stdp) -> int:
     return 0
 
 
-def evaluate(command: Evaluate) -> int:
-    """Test what a run of ``spikemnist stdp`` has learned."""
+def check(command: Evaluate, run: Path) -> None:
+    """Refuse options that mean nothing to a run of ``spikemnist stdp``.
+
+    Raises
+    ------
+    WrongRequest
+        With why, and what to leave out.
+    """
+    if command.robustness:
+        raise WrongRequest(
+            f"{run} is a run of `spikemnist stdp`, and robustness is measured of networks of "
+            "`spikemnist train` only: leave --robustness out"
+        )
     if command.energy or command.technology != Evaluate.technology or command.memory:
         raise WrongRequest(
-            f"{command.run} is a run of `spikemnist stdp`, and energy is counted for the layers of "
+            f"{run} is a run of `spikemnist stdp`, and energy is counted for the layers of "
             "`spikemnist train` only: neurons that inhibit one another do other operations. Leave "
             "--energy, --technology and --memory out; spikes per image are printed without them"
         )
     if command.backend or command.device not in ("auto", "cpu"):
         raise WrongRequest(
-            f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU in one way "
+            f"{run} is a run of `spikemnist stdp`, which computes on the CPU in one way "
             "only: leave --backend and --device out"
         )
-    _tell(*_tested(command))
-    return 0
+
+
+def evaluate(command: Evaluate, run: Path) -> None:
+    """Test what a run of ``spikemnist stdp`` has learned."""
+    _tell(*_tested(command, run))
 
 
 def plot(command: Plot) -> int:
@@ -99,13 +113,13 @@ def plot(command: Plot) -> int:
             f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU: leave "
             "--device out"
         )
-    figures, classifier = _tested(command)
+    figures, classifier = _tested(command, command.run)
     for path in _draw(classifier, figures, command.out or command.run):
         print(path)
     return 0
 
 
-def _tested(command: Evaluate | Plot) -> tuple[STDPEvaluation, Classifier]:
+def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classifier]:
     """Test what a finished run has learned; return it as well.
 
     Raises
@@ -113,11 +127,11 @@ def _tested(command: Evaluate | Plot) -> tuple[STDPEvaluation, Classifier]:
     WrongRequest
         When the run has not ended.
     """
-    stored, file = runs.read_config(command.run, Stdp), command.run / runs.MODEL
+    stored, file = runs.read_config(run, Stdp), run / runs.MODEL
     if not file.is_file():
         raise WrongRequest(
-            f"{command.run} has no {runs.MODEL}, as the run has not ended: continue with "
-            f"`{command_line('spikemnist', 'stdp', '--resume', '--out', command.run)}`"
+            f"{run} has no {runs.MODEL}, as the run has not ended: continue with "
+            f"`{command_line('spikemnist', 'stdp', '--resume', '--out', run)}`"
         )
     kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
     classifier: Classifier = kind.load(file)

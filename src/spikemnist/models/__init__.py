@@ -4,6 +4,7 @@ from spikemnist.models.accelerated import Accelerated, accelerate
 from spikemnist.models.files import load_model, model_metadata, save_model
 from spikemnist.models.leaky_conv_net import LeakyConvNet
 from spikemnist.models.leaky_mlp import LeakyMLP
+from spikemnist.models.pretrained import available_pretrained, load_pretrained
 from spikemnist.models.readout import READOUTS, first_spike_times, running_scores
 from spikemnist.models.record import LayerRecord, Record, decide
 
@@ -15,9 +16,11 @@ __all__ = [
     "LeakyMLP",
     "Record",
     "accelerate",
+    "available_pretrained",
     "decide",
     "first_spike_times",
     "load_model",
+    "load_pretrained",
     "model_metadata",
     "running_scores",
     "save_model",

@@ -1,0 +1,229 @@
+"""Train the networks that come with the package, measure them, and write their cards.
+
+    python scripts/make_pretrained.py mnist-mlp mnist-conv    train, measure, write files and page
+    python scripts/make_pretrained.py                         write the page alone, from the cards
+
+Each network is trained by its command with three seeds, and the one of seed 0 is kept, whatever it
+is worth. Runs are below --runs; those that have ended are not trained again, and one that was
+stopped goes on. MNIST is looked for as `spikemnist train` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import snntorch
+import torch
+
+from spikemnist import __version__, viz
+from spikemnist.data import load_mnist
+from spikemnist.encoding import get_encoder
+from spikemnist.energy import measure_energy
+from spikemnist.models import load_model, model_metadata
+from spikemnist.training import Robustness, evaluate, measure_robustness
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "src" / "spikemnist" / "models" / "weights"
+PAGE = ROOT / "docs" / "pretrained.md"
+PICTURE = ROOT / "docs" / "pretrained-robustness.png"
+
+Card = dict[str, Any]
+
+SEEDS = (0, 1, 2)
+COMMANDS = {
+    "mnist-conv": "spikemnist train --data mnist --model conv --epochs 20 --batch-size 128 "
+    "--augment affine",
+    "mnist-mlp": "spikemnist train --data mnist --hidden 128 --epochs 45 --batch-size 128 "
+    "--augment affine",
+    "mnist-sparse": "spikemnist train --data mnist --recipe sparse",
+}
+"""What trains each network, with ``--seed`` and ``--out`` beside it."""
+
+SUMMARIES = {
+    "mnist-conv": "The most accurate one, and the smallest: two convolutions, batch norm, pooling.",
+    "mnist-mlp": "A small multilayer network, for a first look and for small devices.",
+    "mnist-sparse": "Few spikes: one for each lit pixel, and the first output spike decides.",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(COMMANDS)}")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "pretrained")
+    options = parser.parse_args()
+    for name in options.names:
+        folders = [train(name, seed, options.runs) for seed in SEEDS]
+        file = weights(name)
+        file.write_bytes((folders[0] / "model.safetensors").read_bytes())
+        card = measure(name, folders)
+        file.with_suffix(".json").write_text(f"{json.dumps(card, indent=2)}\n", encoding="utf-8")
+    cards = read_cards()
+    PAGE.write_text(page(cards), encoding="utf-8")
+    robustness = {card["name"]: as_robustness(card) for card in cards}
+    viz.robustness(robustness).savefig(PICTURE, dpi=120)
+    return 0
+
+
+def weights(name: str) -> Path:
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def read_cards() -> list[Card]:
+    files = sorted(WEIGHTS.glob("*.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def train(name: str, seed: int, runs: Path) -> Path:
+    """Run the command of a network with a seed, and return the run folder."""
+    folder = runs / f"{name}-{seed}"
+    if not (folder / "model.safetensors").exists():
+        words = [*shlex.split(COMMANDS[name])[1:], "--seed", str(seed), "--out", str(folder)]
+        if (folder / "config.json").exists():
+            words = ["train", "--resume", "--out", str(folder)]
+        subprocess.run([sys.executable, "-m", "spikemnist", *words], check=True)
+    return folder
+
+
+def measure(name: str, folders: list[Path]) -> Card:
+    """Return what there is to say of a network: all but the accuracies is of the file that is kept.
+
+    Operations and spikes are of an image, energies in nJ.
+    """
+    _, test = load_mnist()
+    accuracies = []
+    for folder in folders:
+        file = folder / "model.safetensors"
+        encoder = get_encoder(**model_metadata(file)["encoder"])
+        accuracies.append(evaluate(load_model(file), test, encoder=encoder).accuracy)
+    file = weights(name)
+    model, metadata = load_model(file), model_metadata(file)
+    encoder = get_encoder(**metadata["encoder"])
+    figures = evaluate(model, test, encoder=encoder)
+    energy = measure_energy(model, test, encoder=encoder)
+    robustness = measure_robustness(model, test, encoder=encoder)
+    total = energy.total
+    return {
+        "name": name,
+        "command": f"{COMMANDS[name]} --seed {SEEDS[0]}",
+        "accuracy": figures.accuracy,
+        "samples": figures.samples,
+        "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
+        "encoder": metadata["encoder"],
+        "sizes": model.sizes,
+        "parameters": energy.parameters,
+        "bytes": file.stat().st_size,
+        "spikes": figures.spikes_per_sample,
+        "operations": {
+            "acs": total.acs,
+            "macs": total.macs,
+            "ann_macs": total.dense / energy.num_steps,
+        },
+        "energy": {
+            "snn": energy.snn.total / 1000,
+            "ann_dense": energy.ann_dense.total / 1000,
+            "ann_skipping": energy.ann_skipping.total / 1000,
+        },
+        "robustness": robustness.accuracy,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": commit(),
+        "versions": {
+            "spikemnist": __version__,
+            "torch": torch.__version__,
+            "snntorch": snntorch.__version__,
+        },
+    }
+
+
+def commit() -> str:
+    words = ["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def as_robustness(card: Card) -> Robustness:
+    accuracy = {
+        name: {float(level): share for level, share in shares.items()}
+        for name, shares in card["robustness"].items()
+    }
+    return Robustness(card["accuracy"], accuracy, card["samples"])
+
+
+def page(cards: list[Card]) -> str:
+    """Return the page of the documentation, made of the cards."""
+    return "\n\n".join([HEAD, *map(card_text, cards), FOOT]) + "\n"
+
+
+def card_text(card: Card) -> str:
+    spikes = ", ".join(f"{name} {count:.1f}" for name, count in card["spikes"].items())
+    encoder = card["encoder"]
+    sizes = ", ".join(f"{name} {neurons:,}" for name, neurons in card["sizes"].items())
+    shares = [100 * share for share in card["accuracies"].values()]
+    seeds = ", ".join(f"{share:.2f}" for share in shares)
+    operations, energy = card["operations"], card["energy"]
+    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
+    rows = {
+        "Accuracy": f"{card['accuracy']:.2%} of the {card['samples']:,} test images of MNIST, "
+        f"standard error {standard_error(card):.2%}",
+        "Seeds 0, 1, 2": f"{seeds} %, mean {statistics.mean(shares):.2f} %; seed 0 is the one here",
+        "Code": f"{encoder['name']}, {encoder['num_steps']} timesteps",
+        "Neurons": f"{sizes}; {card['parameters']:,} parameters, {card['bytes'] / 1024:.0f} KiB",
+        "Spikes per image": spikes,
+        "Operations per image": f"{operations['acs']:,.0f} additions, {operations['macs']:,.0f} "
+        f"multiplications; an ANN of these layers: {operations['ann_macs']:,.0f} multiplications",
+        "Energy per image": f"{energy['snn']:,.1f} nJ; {energy['ann_dense']:,.1f} nJ for the ANN, "
+        f"{energy['ann_skipping']:,.1f} nJ where it skips zeros",
+        "Command": f"`{card['command']}`",
+        "Made": f"{card['date']}, at commit {card['commit']}; {versions}",
+    }
+    table = "\n".join(f"| {name} | {text} |" for name, text in rows.items())
+    return f"## {card['name']}\n\n{SUMMARIES[card['name']]}\n\n| | |\n|---|---|\n{table}"
+
+
+def standard_error(card: Card) -> float:
+    return math.sqrt(card["accuracy"] * (1 - card["accuracy"]) / card["samples"])
+
+
+HEAD = """# Pretrained networks
+
+<!-- Written by `python scripts/make_pretrained.py`, from the cards beside the weights. -->
+
+Networks that come with the package, trained on MNIST. From Python:
+
+```python
+from spikemnist.models import available_pretrained, load_pretrained
+
+model, encoder = load_pretrained("mnist-conv")
+```
+
+On the command line, `pretrained:NAME` stands for a run in every command that takes one:
+
+```bash
+spikemnist predict pretrained:mnist-conv digit.png
+spikemnist evaluate pretrained:mnist-mlp pretrained:mnist-conv --robustness
+spikemnist plot pretrained:mnist-sparse
+```
+
+The accuracy is that after the last epoch, and settings were chosen on training images that were
+held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. One
+thread of torch did the training: the sums of its convolutions depend on their number."""
+
+FOOT = """## Under disturbances
+
+Accuracy on the 10,000 test images of MNIST, disturbed as
+{func}`~spikemnist.training.measure_robustness` says; level 0 is undisturbed.
+
+```{image} pretrained-robustness.png
+:alt: Accuracy of the pretrained networks against noise, shift, rotation and dropped spikes
+```"""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

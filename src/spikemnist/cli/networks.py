@@ -1,0 +1,73 @@
+"""Trained networks by what a command is given: a run folder, a model file, or a pretrained one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikemnist.cli import runs
+from spikemnist.cli.errors import WrongRequest
+from spikemnist.encoding import get_encoder
+from spikemnist.models import available_pretrained, load_model, load_pretrained, model_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models.files import Model
+
+PRETRAINED = "pretrained:"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network.
+
+    Attributes
+    ----------
+    model, encoder
+        It, and what makes spikes for it.
+    options
+        What it was trained with; none are known of a model file alone.
+    folder
+        Where pictures of it go.
+    """
+
+    model: Model
+    encoder: Encoder
+    options: Mapping[str, Any]
+    folder: Path
+
+
+def find(run: Path) -> Network:
+    """Return the network of a run folder or a model file, or ``pretrained:NAME``.
+
+    Raises
+    ------
+    WrongRequest
+        When there is none.
+    ValueError
+        When the file is damaged, or does not name an encoder that can be made.
+    """
+    if str(run).startswith(PRETRAINED):
+        name = str(run).removeprefix(PRETRAINED)
+        if name not in available_pretrained():
+            known = ", ".join(PRETRAINED + each for each in available_pretrained())
+            raise WrongRequest(f"no pretrained network {name!r}: there are {known}")
+        return Network(*load_pretrained(name), options={}, folder=Path(name))
+    is_folder = run.is_dir()
+    file = run / runs.MODEL if is_folder else run
+    if not file.is_file():
+        raise WrongRequest(
+            f"no model at {file}: give a run folder, a model file, or {PRETRAINED}NAME"
+        )
+    options = runs.read_config(run) if is_folder else {}
+    stored = model_metadata(file)["encoder"]
+    if stored is None:
+        raise ValueError(f"{file} does not say which encoder the model was trained with")
+    try:
+        encoder = get_encoder(**stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} names an encoder that cannot be made: {error}") from error
+    return Network(load_model(file), encoder, options, file.parent)

@@ -1,0 +1,76 @@
+"""Networks that come with the package: their files, their cards, and the page made of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spikemnist.data import load_digits
+from spikemnist.encoding import describe_encoder
+from spikemnist.models import available_pretrained, load_model, load_pretrained
+from spikemnist.training import evaluate
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "src" / "spikemnist" / "models" / "weights"
+NAMES = available_pretrained()
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "make_pretrained", ROOT / "scripts" / "make_pretrained.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def cards(script: ModuleType) -> dict[str, dict[str, Any]]:
+    return {card["name"]: card for card in script.read_cards()}
+
+
+def test_each_has_a_card_and_a_command(
+    cards: dict[str, dict[str, Any]], script: ModuleType
+) -> None:
+    assert set(NAMES) == set(cards) == set(script.COMMANDS) == set(script.SUMMARIES)
+    assert {"mnist-mlp", "mnist-conv", "mnist-sparse"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_is_that_of_the_file(name: str, cards: dict[str, dict[str, Any]]) -> None:
+    card, (model, encoder) = cards[name], load_pretrained(name)
+    assert card["encoder"] == describe_encoder(encoder)
+    assert card["sizes"] == model.sizes
+    assert card["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert card["bytes"] == (WEIGHTS / f"{name}.safetensors").stat().st_size
+    assert load_model(WEIGHTS / f"{name}.safetensors").config == model.config
+    assert card["accuracies"]["0"] == card["accuracy"]
+    _, digits = load_digits()
+    figures = evaluate(model, digits, encoder=encoder)
+    # The digits are drawn from the 10,000 of the card: four standard errors of such a draw.
+    error = math.sqrt(card["accuracy"] * (1 - card["accuracy"]) / len(digits))
+    assert abs(figures.accuracy - card["accuracy"]) < 4 * error
+    for layer, spikes in card["spikes"].items():
+        assert figures.spikes_per_sample[layer] == pytest.approx(spikes, rel=0.05)
+
+
+def test_the_page_is_made_of_the_cards(script: ModuleType) -> None:
+    page = (ROOT / "docs" / "pretrained.md").read_text(encoding="utf-8")
+    assert page == script.page(script.read_cards())
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"name must be one of mnist-conv, .*; got 'resnet'"):
+        load_pretrained("resnet")
+    with pytest.raises(ValueError, match=r"got '\.\./x'"):
+        load_pretrained("../x")
