@@ -448,7 +448,9 @@ RECIPES = {
             epochs=60,
             batch_size=128,
             lr=3e-3,
-            learning=Learning(augment=("affine",)),
+            learning=Learning(
+                label_smoothing=0.1, augment=("affine",), dropout=0.1, input_dropout=0.2
+            ),
         ),
         "conv": Train(
             model="conv",
