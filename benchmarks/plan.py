@@ -59,6 +59,7 @@ class Plan:
         "spikemnist train --recipe fast --data mnist",
         "spikemnist train --recipe sparse --data mnist",
         "spikemnist train --recipe accurate --data mnist",
+        "spikemnist train --recipe accurate --data mnist --augment",
         "spikemnist train --recipe accurate --data mnist --model conv",
         "spikemnist train --model conv --data mnist",
         "spikemnist stdp --data mnist --neurons 100",

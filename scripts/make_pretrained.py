@@ -25,10 +25,10 @@ import snntorch
 import torch
 
 from spikemnist import __version__, viz
+from spikemnist.cli.networks import find
 from spikemnist.data import load_mnist
-from spikemnist.encoding import get_encoder
+from spikemnist.encoding import describe_encoder
 from spikemnist.energy import measure_energy
-from spikemnist.models import load_model, model_metadata
 from spikemnist.training import Robustness, evaluate, measure_robustness
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(COMMANDS)}")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "pretrained")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(COMMANDS):
+        parser.error(f"no network {', '.join(unknown)}: there are {', '.join(COMMANDS)}")
     for name in options.names:
         folders = [train(name, seed, options.runs) for seed in SEEDS]
         file = weights(name)
@@ -94,20 +96,14 @@ def train(name: str, seed: int, runs: Path) -> Path:
 
 
 def measure(name: str, folders: list[Path]) -> Card:
-    """Return what there is to say of a network: all but the accuracies is of the file that is kept.
+    """Return what there is to say of a network: all but the accuracies is of the first run.
 
     Operations and spikes are of an image, energies in nJ.
     """
     _, test = load_mnist()
-    accuracies = []
-    for folder in folders:
-        file = folder / "model.safetensors"
-        encoder = get_encoder(**model_metadata(file)["encoder"])
-        accuracies.append(evaluate(load_model(file), test, encoder=encoder).accuracy)
-    file = weights(name)
-    model, metadata = load_model(file), model_metadata(file)
-    encoder = get_encoder(**metadata["encoder"])
-    figures = evaluate(model, test, encoder=encoder)
+    trained = [find(folder) for folder in folders]
+    found = [evaluate(each.model, test, encoder=each.encoder) for each in trained]
+    model, encoder, figures = trained[0].model, trained[0].encoder, found[0]
     energy = measure_energy(model, test, encoder=encoder)
     robustness = measure_robustness(model, test, encoder=encoder)
     total = energy.total
@@ -116,11 +112,11 @@ def measure(name: str, folders: list[Path]) -> Card:
         "command": f"{COMMANDS[name]} --seed {SEEDS[0]}",
         "accuracy": figures.accuracy,
         "samples": figures.samples,
-        "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
-        "encoder": metadata["encoder"],
+        "accuracies": {str(seed): each.accuracy for seed, each in zip(SEEDS, found, strict=True)},
+        "encoder": describe_encoder(encoder),
         "sizes": model.sizes,
         "parameters": energy.parameters,
-        "bytes": file.stat().st_size,
+        "bytes": weights(name).stat().st_size,
         "spikes": figures.spikes_per_sample,
         "operations": {
             "acs": total.acs,
@@ -212,8 +208,9 @@ spikemnist plot pretrained:mnist-sparse
 ```
 
 The accuracy is that after the last epoch, and settings were chosen on training images that were
-held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. One
-thread of torch did the training: the sums of its convolutions depend on their number."""
+held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. The
+networks were trained with one thread: the sums of torch's convolutions depend on the number of
+threads."""
 
 FOOT = """## Under disturbances
 

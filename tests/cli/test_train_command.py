@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 
 from spikemnist import __version__
 from spikemnist.cli import main
-from spikemnist.cli.options import RECIPES, Train
+from spikemnist.cli.options import Train
 from spikemnist.cli.parser import parse
+from spikemnist.cli.recipes import RECIPES
 from spikemnist.models import load_model, model_metadata
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.cli.command import environment, spikemnist

@@ -77,6 +77,7 @@ def test_spikes_are_dropped_one_by_one() -> None:
 
 def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
     train, test = load_digits()
+    torch.manual_seed(0)
     model = LeakyMLP(hidden=(60,))
     fit(model, train[:2000], encoder=ENCODER, epochs=2, lr=0.01, progress=False)
     model.train()

@@ -31,5 +31,9 @@ def test_a_panel_for_each_disturbance_and_a_line_for_each_network():
 def test_one_disturbance_is_one_panel():
     alone = {"mlp": Robustness(0.98, {"rotation": {10: 0.9}}, 10)}
     assert len(viz.robustness(alone).axes) == 1
+    three = {
+        "mlp": Robustness(0.98, {name: {1: 0.9} for name in ("noise", "shift", "rotation")}, 9)
+    }
+    assert len(viz.robustness(three).axes) == 3
     with pytest.raises(ValueError, match="holds no network"):
         viz.robustness({})

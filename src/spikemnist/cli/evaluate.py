@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs, sources, stdp
@@ -27,7 +27,7 @@ def run(command: Evaluate) -> int:
     found: dict[str, Robustness] = {}
     for number, each in enumerate(command.runs):
         if len(command.runs) > 1:
-            print(f"{'' if number == 0 else chr(10)}{each}")
+            print("\n" * (number > 0) + str(each))
         if runs.is_stdp(each):
             stdp.evaluate(command, each)
         elif (robustness := _evaluate(command, each)) is not None:
@@ -70,37 +70,18 @@ def _evaluate(command: Evaluate, run: Path) -> Robustness | None:
         )
     if command.backend is not None:
         model.backend = command.backend
-    device = select_device(command.device)
-    figures = evaluate(
-        model,
-        test,
-        encoder=encoder,
-        batch_size=command.batch_size,
-        device=device,
-        seed=command.seed,
-    )
-    _tell(data, figures)
+    common: dict[str, Any] = {
+        "encoder": encoder,
+        "device": select_device(command.device),
+        "seed": command.seed,
+    }
+    _tell(data, evaluate(model, test, batch_size=command.batch_size, **common))
     if command.energy:
-        energy = measure_energy(
-            model,
-            test,
-            encoder=encoder,
-            technology=command.technology,
-            memory=command.memory,
-            device=device,
-            seed=command.seed,
-        )
-        print(f"\n{table(energy, sources.noun(data))}")
+        costs: dict[str, Any] = {"technology": command.technology, "memory": command.memory}
+        print(f"\n{table(measure_energy(model, test, **costs, **common), sources.noun(data))}")
     if not command.robustness:
         return None
-    robustness = measure_robustness(
-        model,
-        test,
-        encoder=encoder,
-        batch_size=command.batch_size,
-        device=device,
-        seed=command.seed,
-    )
+    robustness = measure_robustness(model, test, batch_size=command.batch_size, **common)
     print(f"\n{_accuracies(robustness)}", flush=True)
     return robustness
 

@@ -1,15 +1,14 @@
-"""What can be asked on the command line: one dataclass for each command, and recipes.
+"""What can be asked on the command line: one dataclass for each command.
 
 Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.limits import (
     COUNT,
     INDEX,
@@ -436,80 +435,3 @@ class Bench(Common):
 
 
 Command = Train | Stdp | Evaluate | Predict | Encode | Plot | Info | Bench
-
-# Settings that go together: recipes by their name, and what else data and models begin with.
-
-# Chosen on 10,000 training images of MNIST that were held back.
-RECIPES = {
-    "fast": {"mlp": Train(num_steps=6, hidden=(800,), epochs=3, batch_size=128)},
-    "accurate": {
-        "mlp": Train(
-            hidden=(800, 800),
-            epochs=60,
-            batch_size=128,
-            lr=3e-3,
-            learning=Learning(
-                label_smoothing=0.1, augment=("affine",), dropout=0.1, input_dropout=0.2
-            ),
-        ),
-        "conv": Train(
-            model="conv",
-            layers="32C5-P2-64C5-P2-10",
-            encoder="direct",
-            num_steps=4,
-            batch_norm=True,
-            epochs=40,
-            batch_size=128,
-            learning=Learning(augment=("affine",)),
-        ),
-    },
-    "sparse": {
-        "mlp": Train(
-            num_steps=16,
-            hidden=(200,),
-            epochs=45,
-            batch_size=128,
-            neuron=Neuron(readout="first_spike"),
-            learning=Learning(spike_penalty=1.5e-4, augment=("affine",)),
-        ),
-    },
-}
-
-IMAGES = {
-    "mlp": Train(),
-    "conv": Train(
-        model="conv",
-        encoder="direct",
-        num_steps=4,
-        batch_norm=True,
-        epochs=6,
-        batch_size=64,
-        lr=0.01,
-    ),
-}
-
-EVENTS = {
-    "mlp": Train(data="nmnist", encoder="events", num_steps=10, epochs=20, batch_size=32, lr=0.01),
-}
-EVENTS["conv"] = replace(EVENTS["mlp"], model="conv", batch_norm=True)
-
-
-def defaults_of(command: Train | Encode) -> Train | Encode:
-    """Return the settings that a command begins with where no others are given."""
-    of_events = command.data == "nmnist"
-    if isinstance(command, Train):
-        if command.recipe:
-            return _recipe(command.recipe, command.model, of_events=of_events)
-        return (EVENTS if of_events else IMAGES)[command.model]
-    return Encode(encoder="events") if of_events else Encode()
-
-
-def _recipe(name: str, model: str, *, of_events: bool) -> Train:
-    if of_events:
-        raise WrongRequest(
-            f"--recipe {name} has settings for images, and nmnist has recordings: leave it out"
-        )
-    models = RECIPES[name]
-    if model not in models:
-        raise WrongRequest(f"--recipe {name} is of --model {' or '.join(models)}; got {model}")
-    return models[model]

@@ -15,6 +15,7 @@ from spikemnist import __version__
 from spikemnist.cli import options
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.limits import check_numbers, flag, limits_of
+from spikemnist.cli.recipes import defaults_of
 from spikemnist.cli.runs import resumed
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _defaults(command: Command) -> Command | None:
     if isinstance(command, options.Train | options.Stdp) and command.resume:
         return resumed(command)
     if isinstance(command, options.Train | options.Encode):
-        default = options.defaults_of(command)
+        default = defaults_of(command)
         return None if default == type(command)() else default
     return None
 

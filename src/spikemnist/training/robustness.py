@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist.data.augmentation import affine
-from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.evaluation import evaluate_feed
-from spikemnist.training.feed import as_encoder, compact_for, make_feed
+from spikemnist.training.evaluation import evaluate
+from spikemnist.training.feed import as_encoder, compact_for
 from spikemnist.training.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
-    from spikemnist.training.evaluation import Evaluation
     from spikemnist.training.feed import Data
 
     Change = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -120,6 +117,11 @@ def measure_robustness(
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
+    Warns
+    -----
+    UserWarning
+        When a parameter holds NaN or infinity: the figures then mean nothing.
+
     Examples
     --------
     >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits
@@ -130,37 +132,25 @@ def measure_robustness(
     [10, 20, 30, 45, 60]
     """
     encoder = as_encoder(encoder)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
-    target = select_device(device, dtype=parameter_dtype(model))
-    model.to(target)
-    feed = make_feed(data, batch_size, target, "data")
-    compact = compact_for(model, encoder, cross_entropy)
+    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "seed": seed}
     trials = [(name, level) for name, levels in LEVELS.items() for level in levels]
     accuracy: dict[str, dict[float, float]] = {name: {} for name in LEVELS}
-    with (
-        interruptible() as interruption,
-        progress_bar(
-            progress=progress,
-            total=1 + len(trials),
-            desc="disturbing",
-            unit="level",
-            delay=2.0,
-            leave=False,
-        ) as bar,
-    ):
-
-        def judge(encoder: Encoder) -> Evaluation:
-            found = evaluate_feed(
-                model, feed, encoder, seed=seed, loss=cross_entropy, interruption=interruption
-            )
-            bar.update()
-            return found
-
-        plain = judge(compact)
+    with progress_bar(
+        progress=progress,
+        total=1 + len(trials),
+        desc="disturbing",
+        unit="level",
+        delay=2.0,
+        leave=False,
+    ) as bar:
+        plain = evaluate(model, data, encoder=encoder, progress=False, **options)
+        bar.update()
+        compact = compact_for(model, encoder, cross_entropy)
         for name, level in trials:
-            accuracy[name][level] = judge(_Disturbed(compact, name, level)).accuracy
-    interruption.check()
+            disturbed = _Disturbed(compact, name, level)
+            found = evaluate(model, data, encoder=disturbed, progress=False, **options)
+            accuracy[name][level] = found.accuracy
+            bar.update()
     return Robustness(plain.accuracy, accuracy, plain.samples)
 
 

@@ -58,6 +58,8 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     rows = -(-len(names) // 2)
     figure = _style.new_figure(8.0 if len(names) > 1 else 4.5, 3.0 * rows + 0.4)
     panels = figure.subplots(rows, min(len(names), 2), squeeze=False, sharey=True).flat
+    for spare in panels[len(names) :]:
+        spare.remove()
     for panel, name in zip(panels, names, strict=False):
         for number, (network, measured) in enumerate(found.items()):
             levels = {0: measured.undisturbed, **measured.accuracy[name]}
