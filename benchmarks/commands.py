@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import describe_machine
-from benchmarks.report import NOTHING, machine, table
+from benchmarks.report import BUSY, NOTHING, machine, table
+from spikemnist.cli.timing import others_took
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%(?: of ([\d,]+))?")
+STAT = Path("/proc/stat")
+"""Where Linux counts what its processors did."""
 VOTINGS = ("assigned", "proportional")
 VOTES = re.compile(rf"({'|'.join(VOTINGS)}) ([\d.]+)%")
 
@@ -46,7 +50,8 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Both, the seconds, what the command printed, and on which machine.
+        Both, the seconds, what the command printed, on which machine, and whether other programs
+        ran beside it.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
     words = whole if sys.platform == "win32" else shlex.split(whole)
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, others = time.perf_counter(), _work_of_others()
         done = subprocess.run(
             words,
             cwd=folder,
@@ -69,10 +74,24 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
             check=False,
         )
         seconds = time.perf_counter() - started
+        others = (_work_of_others() - others) / (seconds * (os.cpu_count() or 1))
     if done.returncode:
         raise RuntimeError(f"{whole!r} ended with {done.returncode}: {done.stderr[-500:]}")
     found = {"command": command, "seed": seed, "seconds": seconds, "printed": done.stdout}
-    return {**found, "machine": machine}
+    return {**found, "busy": others_took(min(machine["share"], 1 - others)), "machine": machine}
+
+
+def _work_of_others() -> float:
+    """Return the processor seconds that Linux has spent on all but the children of this process.
+
+    Zero elsewhere, where the look at the load before a command must do.
+    """
+    if not STAT.exists():
+        return 0.0
+    user, nice, system, _, _, *interrupts = map(int, STAT.read_text().splitlines()[0].split()[1:9])
+    ticks = user + nice + system + sum(interrupts)  # of a virtual machine, with what it was refused
+    own = os.times()
+    return ticks / os.sysconf("SC_CLK_TCK") - own.children_user - own.children_system
 
 
 def accuracy(found: dict[str, Any]) -> float:
@@ -102,7 +121,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         "with `--seed` 0, 1 and 2 where there are three accuracies, and reads what it prints: the "
         "share of right answers on the test set, after training on the whole training set. The "
         "standard error of a share p of n images is √(p(1-p)/n). Seconds are from the start of the "
-        "process to its end, pictures included: the median."
+        "process to its end, pictures included: the median of the runs with nothing beside them."
     )
     yield "{doc}`../benchmarks` has the speeds; {doc}`../guide/local-learning` what STDP does."
     by_command = {one["command"]: list[dict[str, Any]]() for one in measured}
@@ -123,13 +142,14 @@ def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
     images = next(iter(ACCURACY.findall(here[0]["printed"])), ("", ""))[1]
     mean = statistics.mean(shares)
     count = int(images.replace(",", "")) if images else 0
+    quiet = [one["seconds"] for one in here if not one.get("busy")]
     return [
         f"`{command}`",
         images or NOTHING,
         ", ".join(f"{share:.2f}" for share in shares),
         f"{mean:.2f}",
         f"{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else NOTHING,
-        f"{statistics.median(one['seconds'] for one in here):.0f}",
+        f"{statistics.median(quiet):.0f}" if quiet else BUSY,
     ]
 
 

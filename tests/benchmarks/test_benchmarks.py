@@ -7,6 +7,7 @@ import doctest
 import json
 import math
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -377,6 +378,18 @@ def test_the_page_of_accuracies() -> None:
     assert page.count("\nabacus, ") == 1
     again = commands.merge(measured, {**measured[1], "printed": "test accuracy 50.00% of 100"})
     assert [commands.accuracy(one) for one in again] == [91.0, 50.0]
+    one_busy = [measured[0], {**measured[1], "busy": "other programs took 60 %"}]
+    assert "| 2.79 | 9 |" in "\n\n".join(commands.lines(one_busy))
+    all_busy = [{**one, "busy": "other programs took 60 %"} for one in measured]
+    assert "| 2.79 | busy |" in "\n\n".join(commands.lines(all_busy))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the load before it must do")
+def test_other_programs_beside_a_command_are_noticed() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as beside:
+        found = commands.measure((f"{sys.executable} -c 'import time; time.sleep(2)'", 0))
+        beside.kill()
+    assert found["busy"].startswith("other programs took")
 
 
 def test_the_tutorials_network_is_compared_through_accelerate() -> None:
