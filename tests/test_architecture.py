@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         "_tensor_files",
     },
     "energy": {"models", "training", "encoding.Encoder", "encoding.protocol.compacted"},
+    "export": {"models", "encoding", "data", "_atomic"},
     "viz": {"models.readout", "models.record"},
     "cli": {
         "data",
@@ -75,6 +76,7 @@ ALLOWED: dict[str, set[str]] = {
         "training",
         "energy",
         "plasticity",
+        "export",
         "viz",
         "_atomic",
         "_interrupt",

@@ -1,0 +1,1 @@
+"""A trained network out of Python: NIR, ONNX, C, and a web page."""

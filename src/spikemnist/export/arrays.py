@@ -1,0 +1,318 @@
+r"""A trained network as plain arrays: what every format writes down, and what one reads.
+
+Batch normalisation stands behind a convolution and before the neurons, so that in evaluation it is
+part of the weights:
+
+.. math:: w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} w, \qquad
+          b' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (b - \mu) + \beta
+
+Shapes: ``N`` neurons of a dense layer, ``F`` its inputs; ``O`` and ``C`` channels behind and before
+a convolution, ``K`` its kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from spikemnist.models import LeakyConvNet, LeakyMLP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.models.spiking_layer import SpikingLayer
+
+    Floats = NDArray[np.float32]
+
+IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
+"""Modules that do nothing to numbers outside of training."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerArrays:
+    """Weights, pooling and neurons of a layer, in this order.
+
+    Attributes
+    ----------
+    weight : numpy.ndarray
+        float32 ``[N, F]`` of a dense layer, ``[O, C, K, K]`` of a convolution.
+    bias : numpy.ndarray
+        float32 ``[N]`` or ``[O]``.
+    stride, padding : int
+        Of a convolution.
+    pooling : str or None
+        ``"max"`` or ``"average"``: of the weighed input, before the neurons.
+    pool : int
+        Side of the square that is pooled, and its stride; 1 without pooling.
+    beta, threshold : numpy.ndarray
+        float32 ``[N]``, or for each channel ``[O]``; beta in [0, 1].
+    reset : str
+        ``"subtract"``, ``"zero"`` or ``"none"``.
+    in_shape, weighed_shape, shape : tuple of int
+        Of a sample at a timestep: before the weights, behind them, and of the neurons.
+    """
+
+    weight: Floats
+    bias: Floats
+    stride: int = 1
+    padding: int = 0
+    pooling: Literal["max", "average"] | None = None
+    pool: int = 1
+    beta: Floats
+    threshold: Floats
+    reset: str
+    in_shape: tuple[int, ...]
+    weighed_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is a dense layer, and no convolution."""
+        return self.weight.ndim == 2
+
+    @property
+    def by_input(self) -> Floats:
+        """Weights in the order in which events read them, ``[I, K, K, O]``, channels last.
+
+        A dense layer is a convolution of one pixel with a kernel of one pixel; its inputs are
+        those of a convolution in the order of ``[H, W, C]``.
+        """
+        weight = self.weight
+        if self.is_dense and len(self.in_shape) == 3:
+            weight = weight.reshape(-1, *self.in_shape).transpose(0, 2, 3, 1)
+        if self.is_dense:
+            weight = weight.reshape(len(weight), -1, 1, 1)
+        return np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
+
+    def from_input(self, weight: Floats) -> Floats:
+        """Return weights of the order of `by_input` in that of ``weight``."""
+        weight = weight.transpose(3, 0, 1, 2)
+        if self.is_dense and len(self.in_shape) == 3:
+            channels, height, width = self.in_shape
+            weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(weight.reshape(self.weight.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkArrays:
+    """The layers of a network, from input to output, and the readout of the last one."""
+
+    layers: tuple[LayerArrays, ...]
+    readout: str
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Shape of a sample at a timestep."""
+        return self.layers[0].in_shape
+
+
+def weigh(
+    weight: Floats, bias: Floats, shape: tuple[int, ...], stride: int = 1, padding: int = 0
+) -> LayerArrays:
+    """Return a layer with weights, for samples of a shape, whose neurons are still to come."""
+    if weight.ndim == 2:
+        shape = shape if math.prod(shape) == weight.shape[1] else (weight.shape[1],)
+        behind: tuple[int, ...] = (len(weight),)
+    else:
+        sides = (side + 2 * padding - weight.shape[2] for side in shape[1:])
+        behind = (len(weight), *(side // stride + 1 for side in sides))
+    return LayerArrays(
+        weight=weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        beta=np.zeros(len(weight), np.float32),
+        threshold=np.ones(len(weight), np.float32),
+        reset="none",
+        in_shape=shape,
+        weighed_shape=behind,
+        shape=behind,
+    )
+
+
+def pool(layer: LayerArrays, kind: Literal["max", "average"], side: int) -> LayerArrays:
+    """Return a layer that pools squares of what its weights make."""
+    channels, *sides = layer.weighed_shape
+    shape = (channels, *(each // side for each in sides))
+    return replace(layer, pooling=kind, pool=side, shape=shape)
+
+
+def read_arrays(model: SpikingNetwork, in_shape: tuple[int, ...] = ()) -> NetworkArrays:
+    """Read a network as it is in evaluation.
+
+    Parameters
+    ----------
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        A network of layers that are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or
+        without batch normalisation and pooling behind it, and `snntorch.Leaky` neurons.
+    in_shape : tuple of int, default ()
+        Shape of a sample, where the model does not know it.
+
+    Returns
+    -------
+    NetworkArrays
+        Copies, so that training goes on without changing them.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is built of other modules, with its place.
+    """
+    shape = tuple(in_shape or getattr(model, "in_shape", ()))
+    layers = []
+    for layer in model.spiking_layers():
+        layers.append(_read_layer(layer, shape))
+        shape = layers[-1].shape
+    return NetworkArrays(tuple(layers), model.readout)
+
+
+def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
+    modules = [(path, m) for path, m in layer.modules if not isinstance(m, IGNORED)]
+    if not modules or not isinstance(modules[0][1], (nn.Linear, nn.Conv2d)):
+        found = type(modules[0][1]).__name__ if modules else "nothing"
+        raise ValueError(
+            f"the layer of {layer.path} begins with {found}; only layers that begin with "
+            "nn.Linear or nn.Conv2d are exported"
+        )
+    (path, weights), *others = modules
+    arrays = _weigh(path, weights, shape)
+    for path, module in others:
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and arrays.pooling is None:
+            arrays = _fold(arrays, path, module)
+        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and arrays.pooling is None:
+            arrays = _pool(arrays, path, module)
+        else:
+            raise ValueError(
+                f"{path} is a {type(module).__name__}; behind the weights of a layer, batch "
+                "normalisation and then one pooling are exported, and nothing else"
+            )
+    return replace(
+        arrays,
+        beta=_for_channels(layer, "beta", arrays.shape).clip(0, 1),
+        threshold=_for_channels(layer, "threshold", arrays.shape),
+        reset=layer.reset_mechanism,
+    )
+
+
+def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
+    """Return a layer with weights alone."""
+    assert isinstance(module, (nn.Linear, nn.Conv2d))
+    weight = _array(module.weight)
+    bias = np.zeros(len(weight), np.float32) if module.bias is None else _array(module.bias)
+    if isinstance(module, nn.Linear):
+        return weigh(weight, bias, shape)
+    if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+        raise ValueError(f"{path} has groups, dilation or padding_mode, which is not exported")
+    if len(shape) != 3:
+        raise ValueError(
+            f"{path} needs the shape of a sample, (channels, height, width): give in_shape"
+        )
+    square(path, "kernel_size", module.kernel_size)
+    stride = square(path, "stride", module.stride)
+    return weigh(weight, bias, shape, stride, square(path, "padding", module.padding))
+
+
+def _fold(arrays: LayerArrays, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> LayerArrays:
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError(f"{path} keeps no running statistics, so it cannot be part of the weights")
+    mean, variance = _array(norm.running_mean, np.float64), _array(norm.running_var, np.float64)
+    scale = 1 / np.sqrt(variance + norm.eps)
+    shift = -mean * scale
+    if norm.affine:
+        gain = _array(norm.weight, np.float64)
+        scale, shift = gain * scale, gain * shift + _array(norm.bias, np.float64)
+    weight = arrays.weight * scale.reshape(-1, *[1] * (arrays.weight.ndim - 1))
+    bias = arrays.bias * scale + shift
+    return replace(arrays, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+
+
+def _pool(layer: LayerArrays, path: str, module: nn.MaxPool2d | nn.AvgPool2d) -> LayerArrays:
+    side = square(path, "kernel_size", module.kernel_size)
+    plain = (
+        square(path, "stride", module.stride) == side
+        and not square(path, "padding", module.padding)
+        and not module.ceil_mode
+        and getattr(module, "dilation", 1) in (1, (1, 1))
+        and getattr(module, "divisor_override", None) is None
+    )
+    if not plain:
+        raise ValueError(f"{path} must pool squares side by side, without padding, to be exported")
+    return pool(layer, "max" if isinstance(module, nn.MaxPool2d) else "average", side)
+
+
+def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Floats:
+    """Return beta or threshold of each dense neuron or channel."""
+    value = getattr(layer.leaky, name).detach().cpu().float()
+    whole = value.broadcast_to(shape).numpy()
+    each = whole.reshape(shape[0], -1)
+    if (each != each[:, :1]).any():
+        raise ValueError(
+            f"{name} of {layer.path} differs within a channel; one for each channel is exported"
+        )
+    return np.ascontiguousarray(each[:, 0])
+
+
+def square(path: str, name: str, value: Any) -> int:
+    """Return a size that is the same along height and width; raise a `ValueError` otherwise."""
+    sizes = set(np.ravel(value).tolist())
+    if len(sizes) != 1 or not all(isinstance(size, int) for size in sizes):
+        raise ValueError(f"{name} of {path} must be the same along height and width; got {value}")
+    return int(sizes.pop())
+
+
+def _array(tensor: torch.Tensor, dtype: type[np.floating] = np.float32) -> NDArray[np.floating]:
+    return np.array(tensor.detach().cpu().numpy(), dtype)
+
+
+def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
+    """Return a model that runs these layers, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        When the layers reset in different ways.
+    """
+    resets = {layer.reset for layer in network.layers}
+    if len(resets) > 1:
+        raise ValueError(f"layers reset in different ways, {sorted(resets)}; a model has one")
+    options: dict[str, Any] = {
+        "beta": [_short(layer.beta) for layer in network.layers],
+        "threshold": [_short(layer.threshold) for layer in network.layers],
+        "reset_mechanism": resets.pop(),
+        "readout": network.readout,
+    }
+    model: LeakyMLP | LeakyConvNet
+    if all(layer.is_dense for layer in network.layers):
+        *hidden, classes = (len(layer.weight) for layer in network.layers)
+        model = LeakyMLP(network.layers[0].weight.shape[1], hidden, classes, **options)
+    else:
+        notation = "-".join(map(_notation, network.layers))
+        model = LeakyConvNet(notation, network.in_shape, **options)
+    for place, layer in zip(model.spiking_layers(), network.layers, strict=True):
+        (weights,) = (m for _, m in place.modules if isinstance(m, (nn.Linear, nn.Conv2d)))
+        assert weights.bias is not None
+        weights.weight.data.copy_(torch.from_numpy(layer.weight))
+        weights.bias.data.copy_(torch.from_numpy(layer.bias))
+    return model.eval()
+
+
+def _short(values: Floats) -> float | list[float]:
+    """Return one number where all are the same."""
+    numbers: list[float] = values.tolist()
+    return numbers[0] if len(set(numbers)) == 1 else numbers
+
+
+def _notation(layer: LayerArrays) -> str:
+    """Return a layer as `LeakyConvNet` names it."""
+    if layer.is_dense:
+        return str(len(layer.weight))
+    stride = f"s{layer.stride}" if layer.stride > 1 else ""
+    padding = f"p{layer.padding}" if layer.padding else ""
+    pooling = {None: "", "max": f"-P{layer.pool}", "average": f"-AP{layer.pool}"}[layer.pooling]
+    return f"{len(layer.weight)}C{layer.weight.shape[2]}{stride}{padding}{pooling}"

@@ -1,0 +1,67 @@
+"""What an encoder makes of each grey value: a table in place of its code.
+
+An encoder that looks at each pixel by itself, and draws nothing at random, is known as soon as the
+spikes of all 256 grey values are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spikemnist.encoding import (
+    BurstEncoder,
+    DirectEncoder,
+    LatencyEncoder,
+    PhaseEncoder,
+    RateEncoder,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spikemnist.encoding import Encoder
+
+BY_PIXEL = (BurstEncoder, DirectEncoder, LatencyEncoder, PhaseEncoder)
+"""Encoders that look at each pixel by itself, without random numbers."""
+
+
+def codebook(encoder: Encoder) -> NDArray[np.float32]:
+    """Return the input of the network at each timestep, for each grey value.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        ``"latency"``, ``"direct"``, ``"phase"``, ``"burst"``, or ``"rate"`` with
+        ``deterministic=True``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``[T, 256]``: spikes, or currents of a direct code.
+
+    Raises
+    ------
+    ValueError
+        For another encoder.
+
+    Examples
+    --------
+    >>> table = codebook(LatencyEncoder(num_steps=4))
+    >>> table.shape, table[:, 255].tolist(), table[:, 0].tolist()
+    ((4, 256), [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
+    """
+    if isinstance(encoder, RateEncoder) and not encoder.deterministic:
+        raise ValueError(
+            "RateEncoder draws random numbers, so it has no table of grey values; with "
+            "deterministic=True, which spaces the spikes evenly, it has one"
+        )
+    if not isinstance(encoder, (*BY_PIXEL, RateEncoder)):
+        raise ValueError(
+            f"{type(encoder).__name__} has no table of grey values; latency, direct, phase and "
+            "burst codes have one. Export the network without an encoder, and hand it spikes"
+        )
+    greys = torch.arange(256, dtype=torch.uint8).view(256, 1)  # each is an image of its own
+    return np.array(encoder(greys)[:, :, 0].float().numpy())

@@ -1,0 +1,54 @@
+"""Whether a network that was exported fires the spikes of the one it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spikemnist import load_digits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Record
+    from spikemnist.models.network import SpikingNetwork
+
+DIGITS = load_digits()[1][:200]
+CLOSE = 1e-4
+"""Largest distance between membrane and threshold that rounding explains. A current is a sum of up
+to 784 weights below 1, rounded in another order, 784 * 2**-24 = 5e-5, and membranes add it up."""
+
+
+def watch(model: SpikingNetwork, encoder: Encoder) -> Record:
+    """Return what a model does with the digits."""
+    with torch.no_grad():
+        return model.eval()(encoder(DIGITS.images), record="all")
+
+
+def samples_that_differ(record: Record, replayed: Sequence[NDArray[np.generic]]) -> int:
+    """Return how many samples fire other spikes, after a check that rounding explains each.
+
+    Parameters
+    ----------
+    record
+        Made with ``record="all"``.
+    replayed
+        Spikes of each layer, ``[T, B, ...]``.
+    """
+    steps, samples = record.spikes.shape[:2]
+    differs = np.zeros(samples, bool)
+    for t in range(steps):  # what comes after the first difference of a sample follows from it
+        for layer, spikes in zip(record.layers, replayed, strict=True):
+            ours = layer.spikes[t].detach().numpy()
+            assert ours.shape == spikes[t].shape
+            other = (ours != spikes[t]).reshape(samples, -1)
+            far = (layer.membrane[t] - layer.threshold).abs().detach().reshape(samples, -1).numpy()
+            new = other.any(1) & ~differs
+            assert (far[new][other[new]] < CLOSE).all()
+            differs |= new
+    return int(differs.sum())

@@ -1,0 +1,133 @@
+"""Networks as plain arrays."""
+
+from __future__ import annotations
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from spikemnist import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.export.arrays import build_model, read_arrays
+
+CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
+
+
+def normalised(model: LeakyConvNet) -> LeakyConvNet:
+    """Return a model whose batch normalisations have seen something."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                assert tensor is not None
+                tensor.data.uniform_(-0.5, 0.5)
+            assert module.running_var is not None
+            module.running_var.uniform_(0.2, 2)
+    return model.eval()
+
+
+@given(
+    layers=st.sampled_from(CONVOLUTIONS),
+    batch_norm=st.booleans(),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    readout=st.sampled_from(["mean_membrane", "first_spike"]),
+    seed=st.integers(0, 99),
+)
+def test_a_network_is_built_again_of_its_arrays(
+    layers: str, batch_norm: bool, reset: str, readout: str, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    options = {"reset_mechanism": reset, "readout": readout, "beta": 0.8, "threshold": 0.3}
+    model = normalised(LeakyConvNet(layers, batch_norm=batch_norm, **options))
+    again = build_model(read_arrays(model))
+    spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
+    with torch.no_grad():
+        # In double precision no membrane comes within rounding of its threshold.
+        ours, theirs = (each.double()(spikes, record="all") for each in (model, again))
+    if not batch_norm:
+        assert ours.scores.equal(theirs.scores)
+    for one, other in zip(ours.layers, theirs.layers, strict=True):
+        near = (one.membrane - one.threshold).abs().min() < 1e-5
+        if near:  # folded weights are rounded to single precision
+            break
+        assert one.spikes.equal(other.spikes)
+        torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-4, atol=1e-5)
+    assert again.readout == readout
+
+
+def test_beta_and_threshold_of_each_neuron_and_channel_are_kept() -> None:
+    model = LeakyConvNet(
+        "3C5-4-2", beta=[[0.1, 0.2, 0.3], 0.5, 0.6], threshold=[1, [1, 2, 3, 4], 2]
+    )
+    first, second, last = read_arrays(model).layers
+    assert first.beta.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert second.threshold.tolist() == [1, 2, 3, 4]
+    assert last.beta.tolist() == pytest.approx([0.6, 0.6])
+    assert build_model(read_arrays(model)).config["beta"] == model.config["beta"]
+
+
+def test_weights_come_back_from_the_order_of_events() -> None:
+    for layer in read_arrays(LeakyConvNet("3C5-P2-4C3-7-10")).layers:
+        assert (layer.from_input(layer.by_input) == layer.weight).all()
+
+
+def test_arrays_are_copies() -> None:
+    model = LeakyMLP(4, (3,), 2)
+    arrays = read_arrays(model)
+    before = arrays.layers[0].weight.copy()
+    model.layers[0].linear.weight.data.zero_()
+    assert (arrays.layers[0].weight == before).all()
+
+
+def test_a_snntorch_network_is_read_as_well() -> None:
+    network = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 6, bias=False),
+        snntorch.Leaky(beta=1.5, init_hidden=True),
+        nn.Linear(6, 10),
+        snntorch.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+    first, _ = read_arrays(accelerate(network)).layers
+    assert first.bias.tolist() == [0] * 6
+    assert first.beta.tolist() == [1] * 6  # snnTorch clamps it
+
+
+LEAKY = {"beta": 0.9, "init_hidden": True}
+
+
+@pytest.mark.parametrize(
+    ("modules", "complaint"),
+    [
+        ([nn.MaxPool2d(2), nn.Conv2d(1, 2, 3)], "begins with MaxPool2d"),
+        ([nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.AvgPool2d(2)], "is a AvgPool2d"),
+        ([nn.Conv2d(1, 2, 3), nn.MaxPool2d(3, 2)], "pool squares side by side"),
+        ([nn.Conv2d(1, 2, (3, 5))], "must be the same along height and width"),
+        ([nn.Conv2d(1, 2, 3, dilation=2)], "groups, dilation or padding_mode"),
+        ([nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)], "running statistics"),
+    ],
+)
+def test_other_layers_are_refused_by_name(modules: list[nn.Module], complaint: str) -> None:
+    output = [nn.Flatten(), nn.LazyLinear(10), snntorch.Leaky(**LEAKY, output=True)]
+    network = nn.Sequential(*modules, snntorch.Leaky(**LEAKY), *output)
+    network[:-4](torch.zeros(1, 1, 28, 28))
+    network[-2] = nn.Linear(4, 10)
+    with pytest.raises(ValueError, match=complaint):
+        read_arrays(accelerate(network), (1, 28, 28))
+
+
+def test_a_convolution_needs_the_shape_of_a_sample() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 28), snntorch.Leaky(**LEAKY), nn.Flatten(), nn.Linear(2, 2)
+    )
+    network.append(snntorch.Leaky(**LEAKY, output=True))
+    with pytest.raises(ValueError, match="needs the shape of a sample"):
+        read_arrays(accelerate(network))
+    assert read_arrays(accelerate(network), (1, 28, 28)).in_shape == (1, 28, 28)
+
+
+def test_a_beta_within_a_channel_is_refused() -> None:
+    model = LeakyConvNet("2C5-10")
+    model.network[1].beta = torch.rand(2, 24, 24)
+    with pytest.raises(ValueError, match=r"beta of .* differs within a channel"):
+        read_arrays(model)
