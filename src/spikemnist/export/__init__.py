@@ -1,1 +1,5 @@
 """A trained network out of Python: NIR, ONNX, C, and a web page."""
+
+from spikemnist.export.nir_graph import from_nir, to_nir
+
+__all__ = ["from_nir", "to_nir"]

@@ -1,0 +1,324 @@
+r"""Networks in the Neuromorphic Intermediate Representation (NIR), to and fro.
+
+A neuron of NIR is a differential equation, :math:`\tau \dot v = v_{leak} - v + R I`, that is reset
+to a voltage when it fires. Euler's method with a timestep :math:`dt` makes of it
+
+.. math:: v_t = \Bigl(1 - \frac{dt}{\tau}\Bigr) v_{t-1} + \frac{R\,dt}{\tau} I_t
+
+which is `snntorch.Leaky` with :math:`\tau = dt / (1 - \beta)` and :math:`R = \tau / dt`.
+
+J. E. Pedersen et al., *Neuromorphic intermediate representation: a unified instruction set for
+interoperable brain-inspired computing*, Nature Communications, 2024.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist import __version__
+from spikemnist._atomic import write_atomically
+from spikemnist.export.arrays import (
+    LayerArrays,
+    NetworkArrays,
+    build_model,
+    pool,
+    read_arrays,
+    square,
+    weigh,
+)
+from spikemnist.export.extra import require
+
+if TYPE_CHECKING:
+    import os
+
+    import nir
+    from numpy.typing import NDArray
+
+    from spikemnist.models import LeakyConvNet, LeakyMLP
+    from spikemnist.models.network import SpikingNetwork
+
+TIMESTEP = 1e-4
+"""Seconds of a timestep where a graph does not say it: what snnTorch assumes."""
+KEY = "spikemnist"
+"""Of the graph's metadata, under which is what NIR cannot say, as JSON."""
+
+
+def to_nir(
+    model: SpikingNetwork,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dt: float = TIMESTEP,
+) -> nir.NIRGraph:
+    r"""Turn a network into a graph of NIR.
+
+    Neurons get :math:`\tau = dt / (1 - \beta)`, :math:`R = \tau / dt` and a threshold, one of each
+    for every neuron; with :math:`\beta = 1` they become ``IF`` nodes with :math:`R = 1 / dt`. Batch
+    normalisation is folded into the convolution. A reset to zero is what NIR means. Reset by
+    subtraction, none, and the readout are in the graph's metadata, which other tools do not read.
+
+    Parameters
+    ----------
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        Dense or convolutional, with average pooling or none.
+    path : path, default None
+        File to write as well, HDF5; the usual suffix is ``.nir``.
+    dt : float, default 1e-4
+        Seconds of a timestep. A tool that integrates with another one decays otherwise.
+
+    Returns
+    -------
+    nir.NIRGraph
+        From ``input`` to ``output``, for a sample without a batch.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the package nir: ``pip install "spikemnist[export]"``.
+    ValueError
+        For a network with maximum pooling, for which NIR has no node, and for a layer in which beta
+        is 1 for some neurons only.
+
+    Warns
+    -----
+    UserWarning
+        For a reset that is not to zero, which other tools will take for one.
+
+    Examples
+    --------
+    >>> from spikemnist import LeakyMLP
+    >>> graph = to_nir(LeakyMLP(hidden=(20,), reset_mechanism="zero"))
+    >>> list(graph.nodes)
+    ['input', 'linear_1', 'neurons_1', 'linear_2', 'neurons_2', 'output']
+    >>> float(graph.nodes["neurons_1"].tau[0]).__round__(6)
+    0.002
+    """
+    nir = require("nir", "NIR")
+    if not 0 < dt < float("inf"):
+        raise ValueError(f"dt must be a positive number of seconds; got {dt}")
+    arrays = read_arrays(model)
+    nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(arrays.in_shape)})}
+    for number, layer in enumerate(arrays.layers, 1):
+        nodes |= {f"{name}_{number}": node for name, node in _nodes(nir, layer, dt, number)}
+    nodes["output"] = nir.Output({"output": np.array(arrays.layers[-1].shape)})
+    resets = [layer.reset for layer in arrays.layers]
+    if set(resets) != {"zero"}:
+        warnings.warn(
+            f"the neurons reset by {resets[0]!r}, which NIR cannot say: it is in the metadata, "
+            "which from_nir reads. Other tools will reset to zero and fire other spikes; train "
+            "with reset_mechanism='zero' for them",
+            UserWarning,
+            stacklevel=2,
+        )
+    names = list(nodes)
+    said = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
+    graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), metadata={KEY: json.dumps(said)})
+    if path is not None:
+        # HDF5 would lock the file itself, which is locked already.
+        content = io.BytesIO()
+        nir.write(content, graph)
+        write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
+    return graph
+
+
+def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[str, Any]]:
+    """Return the nodes of a layer by their kind, in order."""
+    found = []
+    if layer.is_dense:
+        if number > 1 and len(layer.in_shape) > 1:
+            shape = {"input": np.array(layer.in_shape)}
+            found.append(("flatten", nir.Flatten(shape, start_dim=0, end_dim=-1)))
+        found.append(("linear", nir.Affine(layer.weight, layer.bias)))
+    else:
+        convolution = nir.Conv2d(
+            input_shape=layer.in_shape[1:],
+            weight=layer.weight,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=1,
+            groups=1,
+            bias=layer.bias,
+        )
+        found.append(("conv", convolution))
+    if layer.pooling == "max":
+        raise ValueError(
+            f"layer {number} has maximum pooling, for which NIR has no node: build and train the "
+            "network with average pooling, AP2 in place of P2"
+        )
+    if layer.pooling:
+        sides = np.array([layer.pool, layer.pool])
+        found.append(("pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)))
+    return [*found, ("neurons", _neurons(nir, layer, dt, number))]
+
+
+def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
+    beta, threshold = (
+        np.array(np.broadcast_to(each.reshape(-1, *[1] * (len(layer.shape) - 1)), layer.shape))
+        for each in (layer.beta.astype(np.float64), layer.threshold)
+    )
+    if (beta == 1).all():
+        return nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
+    if (beta == 1).any():
+        raise ValueError(
+            f"beta is 1 for some neurons of layer {number} and below for others, which no single "
+            "node of NIR can say: use a beta just below 1"
+        )
+    tau = np.divide(dt, 1 - beta)
+    # They reset to 0: older versions of nir know no other voltage, newer ones begin with it.
+    return nir.LIF(tau=tau, r=tau / dt, v_leak=np.zeros_like(tau), v_threshold=threshold)
+
+
+def from_nir(
+    graph: nir.NIRGraph | str | os.PathLike[str], *, dt: float | None = None
+) -> LeakyMLP | LeakyConvNet:
+    """Build the network that a graph of NIR describes.
+
+    Parameters
+    ----------
+    graph : nir.NIRGraph or path
+        A chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each with ``AvgPool2d`` or
+        ``SumPool2d`` behind it or none, and then ``LIF`` or ``IF`` neurons. Sum pooling becomes
+        average pooling of larger weights, and a resistance becomes part of the weights.
+    dt : float, default None
+        Seconds of a timestep. None takes what `to_nir` wrote, or 1e-4, which snnTorch assumes.
+
+    Returns
+    -------
+    LeakyMLP or LeakyConvNet
+        With reset to zero and the readout ``"spike_count"``, unless `to_nir` wrote otherwise.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the package nir: ``pip install "spikemnist[export]"``.
+    ValueError
+        For any other graph, with the name of the node that does not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import LeakyMLP
+    >>> model = LeakyMLP(hidden=(20,), reset_mechanism="zero", readout="spike_count")
+    >>> again = from_nir(to_nir(model))
+    >>> spikes = (torch.rand(8, 2, 784) < 0.1).float()
+    >>> model(spikes).spikes.equal(again(spikes).spikes)
+    True
+    """
+    nir = require("nir", "NIR")
+    if not isinstance(graph, nir.NIRGraph):
+        file = Path(graph)
+        if not file.is_file():
+            raise FileNotFoundError(f"no file at {file}")
+        try:
+            graph = nir.read(file)
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(f"{file} is no graph of NIR: {error}") from error
+    said = _metadata(graph)
+    layers = _read_layers(nir, graph, said.get("dt", TIMESTEP) if dt is None else dt)
+    resets = said.get("reset", ["zero"] * len(layers))
+    layers = [replace(layer, reset=each) for layer, each in zip(layers, resets, strict=True)]
+    return build_model(NetworkArrays(tuple(layers), said.get("readout", "spike_count")))
+
+
+def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
+    """Return what `to_nir` wrote beside the nodes, or nothing."""
+    said = graph.metadata.get(KEY, "{}")
+    found: dict[str, Any] = json.loads(said.decode() if isinstance(said, bytes) else said)
+    return found
+
+
+def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
+    layers: list[LayerArrays] = []
+    open_layer: LayerArrays | None = None
+    shape: tuple[int, ...] = ()
+    for name, node in _chain(graph):
+        if isinstance(node, nir.Input):
+            shape = tuple(map(int, node.input_type["input"]))
+        elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and open_layer is None:
+            open_layer = _weights(nir, name, node, shape)
+        elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and open_layer is not None:
+            open_layer = _pooled(nir, name, node, open_layer)
+        elif isinstance(node, (nir.LIF, nir.IF)) and open_layer is not None:
+            layers.append(_with_neurons(nir, name, node, open_layer, dt))
+            open_layer, shape = None, layers[-1].shape
+        elif not isinstance(node, (nir.Flatten, nir.Output)):
+            raise ValueError(
+                f"{name} is a {type(node).__name__} node where none is expected: a layer is "
+                "Affine, Linear or Conv2d, then AvgPool2d or SumPool2d or neither, then LIF or IF"
+            )
+    if open_layer is not None or not layers:
+        raise ValueError("the graph does not end in neurons, LIF or IF")
+    return layers
+
+
+def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
+    """Return the nodes of a graph in the order in which a signal passes them."""
+    following = dict(graph.edges)
+    inputs = list(graph.inputs)
+    if len(following) != len(graph.edges) or len(inputs) != 1:
+        raise ValueError("the graph branches, and only a chain from one input is a network here")
+    names = inputs
+    while names[-1] in following and len(names) <= len(graph.nodes):
+        names.append(following[names[-1]])
+    if len(names) != len(graph.nodes):
+        raise ValueError("the graph has nodes beside the chain from its input, or a circle")
+    return [(name, graph.nodes[name]) for name in names]
+
+
+def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> LayerArrays:
+    weight = np.asarray(node.weight, np.float32)
+    bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), np.float32)
+    if not isinstance(node, nir.Conv2d):
+        return weigh(weight, bias, shape)
+    if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
+        raise ValueError(f"{name} has groups, dilation or padding by name, which is not read")
+    square(name, "the kernel", weight.shape[2:])
+    stride = square(name, "stride", node.stride)
+    return weigh(weight, bias, shape, stride, square(name, "padding", node.padding))
+
+
+def _pooled(nir: Any, name: str, node: Any, layer: LayerArrays) -> LayerArrays:
+    side = square(name, "kernel_size", node.kernel_size)
+    if square(name, "stride", node.stride) != side or np.any(node.padding):
+        raise ValueError(f"{name} must pool squares side by side, without padding")
+    if isinstance(node, nir.SumPool2d):
+        scale = np.float32(side * side)
+        layer = replace(layer, weight=layer.weight * scale, bias=layer.bias * scale)
+    return pool(layer, "average", side)
+
+
+def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float) -> LayerArrays:
+    """Return a layer with neurons, whose resistance becomes part of the weights."""
+    if np.any(getattr(node, "v_reset", 0)) or np.any(getattr(node, "v_leak", 0)):
+        raise ValueError(f"{name} rests at or resets to another voltage than 0, which is not read")
+    decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)
+    gain = np.asarray(node.r) * (decay if isinstance(node, nir.LIF) else dt)
+    beta, gain, threshold = (
+        _for_channels(name, np.broadcast_to(each, layer.shape))
+        for each in (1 - decay, gain, node.v_threshold)
+    )
+    if (beta < 0).any():
+        raise ValueError(f"{name} has a time constant below the timestep of {dt:g} s: give dt")
+    gain = gain.round(9)  # 1 again, where it was written as tau / dt
+    weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    return replace(
+        layer,
+        weight=weight.astype(np.float32),
+        bias=(layer.bias * gain).astype(np.float32),
+        beta=beta.astype(np.float32),
+        threshold=threshold.astype(np.float32),
+    )
+
+
+def _for_channels(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    each = values.reshape(len(values), -1)
+    if (each != each[:, :1]).any():
+        raise ValueError(f"the neurons of {name} differ within a channel, which is not read")
+    return each[:, 0]
