@@ -1,0 +1,268 @@
+"""Networks in ONNX, with the loop over time as a ``Scan``.
+
+The weights of a layer see all timesteps at once, folded into the batch; a ``Scan`` then takes its
+neurons from one timestep to the next. So the number of timesteps and the batch are free, and a
+matrix product is as large as it can be.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikemnist import __version__
+from spikemnist._atomic import write_atomically
+from spikemnist.export.arrays import LayerArrays, read_arrays
+from spikemnist.export.codebook import codebook
+from spikemnist.export.extra import require
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models.network import SpikingNetwork
+
+OPSET, IR_VERSION = 17, 8
+"""Of 2022, so that runtimes of many ages read the file."""
+
+
+def to_onnx(
+    model: SpikingNetwork,
+    path: str | os.PathLike[str],
+    *,
+    encoder: Encoder | None = None,
+    num_steps: int | None = None,
+) -> Path:
+    """Write a network as an ONNX file.
+
+    Parameters
+    ----------
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        Taken as it is in evaluation.
+    path : path
+        File to write; the usual suffix is ``.onnx``.
+    encoder : Encoder, default None
+        Put into the file as a table of grey values, so that its input are images, uint8
+        ``[B, height, width]`` under the name ``images``. None takes the input of the network,
+        float32 ``[T, B, ...]`` under the name ``input``.
+    num_steps : int, default None
+        Number of timesteps to insist on; None leaves it to whoever runs the file. An encoder has
+        its own.
+
+    Returns
+    -------
+    pathlib.Path
+        ``path``. Its outputs are ``scores`` ``[B, C]``, ``predictions`` ``[B]``, and spikes and
+        membrane of each layer, ``[T, B, ...]``: ``hidden_1_spikes``, ``output_membrane`` and so on.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the package onnx: ``pip install "spikemnist[export]"``.
+    ValueError
+        For an encoder that has no table of grey values, for one with another number of timesteps
+        than ``num_steps``, and for a layer that is not exported.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikemnist import LatencyEncoder, LeakyMLP
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = to_onnx(LeakyMLP(hidden=(20,)), f"{folder}/model.onnx")
+    ...     60_000 < file.stat().st_size < 70_000
+    True
+    """
+    onnx = require("onnx", "ONNX")
+    arrays = read_arrays(model)
+    steps = num_steps
+    if encoder is not None:
+        steps = encoder.num_steps
+        if num_steps not in (None, steps):
+            raise ValueError(f"num_steps is {num_steps}, and the encoder has {steps} timesteps")
+    graph = _Graph(onnx)
+    axes: list[int | str] = [steps or "T", "B"]
+    constant = False
+    if encoder is None:
+        signal = graph.input("input", np.float32, [*axes, *arrays.in_shape])
+    else:
+        table = codebook(encoder)
+        constant = not np.ptp(table, axis=0).any()  # then its weights see one timestep
+        signal = _encode(graph, table[:1] if constant else table, arrays.in_shape)
+    names = [*(f"hidden_{n}" for n in range(1, len(arrays.layers))), "output"]
+    for name, layer in zip(names, arrays.layers, strict=True):
+        current = _weigh(graph, name, layer, signal)
+        if constant:
+            times = graph.shape("timesteps", steps or 1, *[1] * (1 + len(layer.shape)))
+            current, constant = graph.node("Expand", [current, times], f"{name}_currents"), False
+        signal, membrane = _integrate(graph, name, layer, current)
+        for value in (signal, membrane):
+            graph.output(value, [*axes, *layer.shape])
+    _read_out(graph, arrays.readout, signal, membrane)
+    graph.output("scores", ["B", *arrays.layers[-1].shape])
+    graph.output("predictions", ["B"], np.int64)
+    content = graph.finish()
+    return write_atomically(path, lambda file: file.write_bytes(content))
+
+
+class _Graph:
+    """A graph under construction: nodes in their order, and what they read and give."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx, self.helper = onnx, onnx.helper
+        self.nodes: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+        self.arrays: dict[str, Any] = {}
+
+    def _value(self, name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
+        kind = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.helper.make_tensor_value_info(name, kind, shape)
+
+    def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> str:
+        self.inputs.append(self._value(name, dtype, shape))
+        return name
+
+    def output(self, name: str, shape: Sequence[int | str], dtype: Any = np.float32) -> None:
+        self.outputs.append(self._value(name, dtype, shape))
+
+    def array(self, name: str, values: NDArray[Any]) -> str:
+        """Add a constant; one of the same name is the same."""
+        self.arrays[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def shape(self, name: str, *sizes: int) -> str:
+        return self.array(name, np.array(sizes, np.int64))
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **options: Any) -> str:
+        self.nodes.append(self.helper.make_node(kind, list(inputs), [output], output, **options))
+        return output
+
+    def scan(self, body: _Graph, state: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Add a loop over the first axis, from a state on."""
+        found = self.helper.make_node(
+            "Scan",
+            [state, *inputs],
+            [f"{outputs[0]}_final", *outputs],
+            outputs[0],
+            num_scan_inputs=len(inputs),
+            body=self.helper.make_graph(body.nodes, "timestep", body.inputs, body.outputs),
+        )
+        self.nodes.append(found)
+
+    def finish(self) -> bytes:
+        graph = self.helper.make_graph(
+            self.nodes, "spikemnist", self.inputs, self.outputs, list(self.arrays.values())
+        )
+        model = self.helper.make_model(
+            graph,
+            ir_version=IR_VERSION,
+            opset_imports=[self.helper.make_opsetid("", OPSET)],
+            producer_name="spikemnist",
+            producer_version=__version__,
+        )
+        self.onnx.checker.check_model(model, full_check=True)
+        content: bytes = model.SerializeToString()
+        return content
+
+
+def _encode(graph: _Graph, table: NDArray[np.float32], in_shape: tuple[int, ...]) -> str:
+    """Look images up in a table of grey values; return the input of the network."""
+    side = math.isqrt(math.prod(in_shape))
+    if side * side != math.prod(in_shape):
+        raise ValueError(f"an encoder takes square images; the network takes {in_shape}")
+    images = graph.input("images", np.uint8, ["B", side, side])
+    greys = graph.node("Cast", [images], "greys", to=graph.onnx.TensorProto.INT32)
+    found = graph.node("Gather", [graph.array("grey_values", table), greys], "encoded", axis=1)
+    return graph.node("Reshape", [found, graph.shape("in_shape", 0, 0, *in_shape)], "input")
+
+
+def _weigh(graph: _Graph, name: str, layer: LayerArrays, signal: str) -> str:
+    """Return the current ``[T, B, ...]``, all timesteps in one product."""
+    lead = graph.node("Shape", [signal], f"{name}_lead", start=0, end=2)
+    folded = graph.shape(f"{name}_folded_shape", -1, *layer.in_shape)
+    if layer.is_dense:
+        folded = graph.shape(f"{name}_folded_shape", -1, math.prod(layer.in_shape))
+    found = graph.node("Reshape", [signal, folded], f"{name}_folded")
+    weights = [graph.array(f"{name}_{part}", getattr(layer, part)) for part in ("weight", "bias")]
+    if layer.is_dense:
+        found = graph.node("Gemm", [found, *weights], f"{name}_weighed", transB=1)
+    else:
+        space = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
+        found = graph.node("Conv", [found, *weights], f"{name}_weighed", **space)
+    if layer.pooling:
+        kind = {"max": "MaxPool", "average": "AveragePool"}[layer.pooling]
+        sides = [layer.pool] * 2
+        found = graph.node(kind, [found], f"{name}_pooled", kernel_shape=sides, strides=sides)
+    behind = graph.shape(f"{name}_shape", *layer.shape)
+    shape = graph.node("Concat", [lead, behind], f"{name}_unfolded_shape", axis=0)
+    return graph.node("Reshape", [found, shape], f"{name}_current")
+
+
+def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tuple[str, str]:
+    """Run neurons over all timesteps; return their spikes and membranes, ``[T, B, ...]``."""
+    along = (-1, *[1] * (len(layer.shape) - 1))
+    beta, threshold = (
+        graph.array(f"{name}_{part}", getattr(layer, part).reshape(along))
+        for part in ("beta", "threshold")
+    )
+    rest = graph.node("Shape", [current], f"{name}_rest_shape", start=1)
+    rest = graph.node("ConstantOfShape", [rest], f"{name}_rest")
+    step = _Graph(graph.onnx)
+    shape: list[int | str] = ["B", *layer.shape]
+    before = step.input("before", np.float32, shape)
+    inflow = step.input("inflow", np.float32, shape)
+    if layer.reset != "none":
+        step.node("Greater", [before, threshold], "above_before")
+        fired = step.node("Cast", ["above_before"], "fired", to=graph.onnx.TensorProto.FLOAT)
+    if layer.reset == "zero":
+        before = step.node("Sub", [before, step.node("Mul", [before, fired], "lost")], "kept")
+    total = step.node("Add", [step.node("Mul", [before, beta], "decayed"), inflow], "total")
+    if layer.reset == "subtract":
+        total = step.node("Sub", [total, step.node("Mul", [fired, threshold], "taken")], "left")
+    membrane = step.node("Identity", [total], "membrane")
+    step.node("Greater", [membrane, threshold], "above")
+    step.node("Cast", ["above"], "spikes", to=graph.onnx.TensorProto.FLOAT)
+    step.node("Identity", [membrane], "after")
+    for value in ("after", "spikes", "membrane"):
+        step.output(value, shape)
+    spikes, membranes = f"{name}_spikes", f"{name}_membrane"
+    graph.scan(step, rest, [current], [spikes, membranes])
+    return spikes, membranes
+
+
+def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
+    """Make ``scores`` of the last layer, as `spikemnist.models.readout.scores` says."""
+    over_time = {"keepdims": 0}
+    if readout == "mean_membrane":
+        graph.node("ReduceMean", [membrane], "scores", axes=[0], **over_time)
+    elif readout == "max_membrane":
+        graph.node("ReduceMax", [membrane], "scores", axes=[0], **over_time)
+    elif readout == "spike_count":
+        graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", **over_time)
+    else:  # a silent neuron counts as one that fires just after the window
+        first = graph.node("ArgMax", [spikes], "first_index", axis=0, **over_time)
+        end = graph.node("Shape", [spikes], "window", start=0, end=1)
+        any_spike = graph.node("ReduceMax", [spikes], "any_spike", axes=[0], **over_time)
+        fired = graph.node("Cast", [any_spike], "fired", to=graph.onnx.TensorProto.BOOL)
+        time = graph.node("Where", [fired, first, end], "first_time")
+        time = graph.node("Cast", [time], "first_spike_time", to=graph.onnx.TensorProto.FLOAT)
+        graph.node("Neg", [time], "scores")
+    _decide(graph, membrane)
+
+
+def _decide(graph: _Graph, membrane: str) -> None:
+    """Make ``predictions`` of ``scores``: a tie goes to the highest mean membrane."""
+    best = graph.node("ReduceMax", ["scores"], "best", axes=[-1], keepdims=1)
+    leading = graph.node("Equal", ["scores", best], "leading")
+    mean = graph.node("ReduceMean", [membrane], "mean_membrane", axes=[0], keepdims=0)
+    never = graph.array("never", np.array(-np.inf, np.float32))
+    candidates = graph.node("Where", [leading, mean, never], "candidates")
+    graph.node("ArgMax", [candidates], "predictions", axis=-1, keepdims=0)

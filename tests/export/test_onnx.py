@@ -1,0 +1,130 @@
+"""ONNX, run by onnxruntime."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist import (
+    DirectEncoder,
+    LatencyEncoder,
+    LeakyConvNet,
+    LeakyMLP,
+    RateEncoder,
+    load_pretrained,
+)
+from spikemnist.encoding import RankOrderEncoder
+from spikemnist.export import to_onnx
+from spikemnist.models import READOUTS, available_pretrained
+from tests.export.replay import DIGITS, samples_that_differ, watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(file: Path, **inputs: Any) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))
+
+
+def spikes_of(found: dict[str, Any]) -> list[Any]:
+    return [value for name, value in found.items() if name.endswith("_spikes")]
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
+    model, encoder = load_pretrained(name)
+    record = watch(model, encoder)
+    assert record.input is not None
+    with_encoder = to_onnx(model, tmp_path / "images.onnx", encoder=encoder)
+    found = run(with_encoder, images=DIGITS.images.numpy())
+    assert samples_that_differ(record, spikes_of(found)) <= 2
+    assert (found["predictions"] != record.predictions.numpy()).sum() <= 1
+    spikes = record.input.float().contiguous()
+    if name != "mnist-conv":
+        spikes = spikes.flatten(2)
+    without = run(to_onnx(model, tmp_path / "spikes.onnx"), input=spikes.numpy())
+    for key, value in found.items():
+        assert (without[key] == value).all()
+
+
+@given(
+    layers=st.sampled_from(["12", "", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10"]),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    readout=st.sampled_from(READOUTS),
+    steps=st.integers(1, 6),
+    batch=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_scores_are_those_of_the_model(
+    tmp_path_factory: pytest.TempPathFactory,
+    layers: str,
+    reset: str,
+    readout: str,
+    steps: int,
+    batch: int,
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    options = {"reset_mechanism": reset, "readout": readout, "threshold": 0.4, "beta": 0.9}
+    model = (
+        LeakyConvNet(layers, **options)
+        if "C" in layers
+        else LeakyMLP(784, tuple(map(int, filter(None, [layers]))), 10, **options)
+    )
+    spikes = (torch.rand(steps, batch, 1, 28, 28) < 0.2).float()
+    spikes = spikes if "C" in layers else spikes.flatten(2)
+    file = to_onnx(model, tmp_path_factory.mktemp("onnx") / "model.onnx")
+    found = run(file, input=spikes.numpy())
+    with torch.no_grad():
+        record = model.eval()(spikes, record="all")
+    if samples_that_differ(record, spikes_of(found)) == 0:
+        assert found["scores"] == pytest.approx(record.scores.numpy(), abs=1e-4)
+        assert found["output_membrane"] == pytest.approx(record.membrane.numpy(), abs=1e-4)
+        top = record.scores.topk(2).values
+        clear = ((top[:, 0] == top[:, 1]) | (top[:, 0] - top[:, 1] > 1e-3)).numpy()
+        assert (found["predictions"] == record.predictions.numpy())[clear].all()
+
+
+def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) -> None:
+    file = to_onnx(LeakyMLP(hidden=(20,)), tmp_path / "model.onnx")
+    kinds = [node.op_type for node in onnx.load(file).graph.node]
+    assert kinds.count("Scan") == kinds.count("Gemm") == 2
+    fixed = to_onnx(LeakyMLP(hidden=(20,)), tmp_path / "fixed.onnx", num_steps=5)
+    assert run(fixed, input=torch.zeros(5, 2, 784).numpy())["scores"].shape == (2, 10)
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+        run(fixed, input=torch.zeros(6, 2, 784).numpy())
+
+
+def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
+    model, encoder = LeakyMLP(hidden=(20,)), DirectEncoder(num_steps=7)
+    file = to_onnx(model, tmp_path / "model.onnx", encoder=encoder)
+    tables = {one.name: one.dims for one in onnx.load(file).graph.initializer}
+    assert tables["grey_values"] == [1, 256]
+    found = run(file, images=DIGITS.images[:3].numpy())
+    record = watch(model, encoder)
+    assert found["output_membrane"] == pytest.approx(record.membrane[:, :3].numpy(), abs=1e-4)
+
+
+def test_wrong_wishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, file = LeakyMLP(hidden=(20,)), tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match="num_steps is 3, and the encoder has 8 timesteps"):
+        to_onnx(model, file, encoder=LatencyEncoder(num_steps=8), num_steps=3)
+    with pytest.raises(ValueError, match=r"draws random numbers.*deterministic=True"):
+        to_onnx(model, file, encoder=RateEncoder(num_steps=8))
+    with pytest.raises(ValueError, match="RankOrderEncoder has no table of grey values"):
+        to_onnx(model, file, encoder=RankOrderEncoder(num_steps=8))
+    with pytest.raises(ValueError, match=r"takes square images; the network takes \(10,\)"):
+        to_onnx(LeakyMLP(10, (3,), 2), file, encoder=LatencyEncoder(num_steps=8))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "spikemnist\[export\]"'):
+        to_onnx(model, file)
+    assert not list(tmp_path.iterdir())
