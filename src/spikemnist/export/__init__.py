@@ -1,6 +1,7 @@
 """A trained network out of Python: NIR, ONNX, C, and a web page."""
 
+from spikemnist.export.c_source import to_c
 from spikemnist.export.nir_graph import from_nir, to_nir
 from spikemnist.export.onnx_graph import to_onnx
 
-__all__ = ["from_nir", "to_nir", "to_onnx"]
+__all__ = ["from_nir", "to_c", "to_nir", "to_onnx"]

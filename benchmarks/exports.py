@@ -1,0 +1,254 @@
+"""Exported networks beside the ones they come from: spikes, answers, bytes, milliseconds.
+
+Spikes are compared on the first test images, answers on all of them. What is timed takes images one
+by one, as a device would.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from benchmarks import nir_readers
+from benchmarks.machine import describe_machine
+from benchmarks.report import BUSY, NOTHING, machine, table
+from spikemnist.cli import timing
+from spikemnist.data import load_mnist
+from spikemnist.encoding import DirectEncoder
+from spikemnist.export import to_c, to_onnx
+from spikemnist.export.arrays import read_arrays
+from spikemnist.models import load_pretrained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models.network import SpikingNetwork
+
+    Spikes = list[NDArray[Any]]
+    """Of each layer, ``[T, B, ...]``."""
+    Replayed = tuple[Spikes, NDArray[Any]]
+    """Spikes and answers."""
+
+REPLAYED = 1000
+"""Images whose spikes are compared."""
+TIMED = 500
+"""Images of a timed call."""
+BATCH = 250
+REPLAY = Path(__file__).with_name("replay.c")
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Export a pretrained network in every format that runs here, and run it.
+
+    Returns
+    -------
+    dict
+        ``network``, ``images``, and ``formats``, with a row for each.
+    """
+    model, encoder = load_pretrained(name)
+    test = load_mnist()[1]
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        ours = Ours(model.eval(), encoder)
+        ways = [ours, *(way(model, encoder, Path(folder)) for way in WAYS)]
+        spikes, answers = ours.replay(test.images[:REPLAYED])[0], ours.answers(test.images)
+        jobs = {way.name: way.job(test.images[:TIMED]) for way in ways}
+        timed = timing.time_in_turn(jobs, repeats=9)
+        rows = []
+        for way in ways:
+            found, few = way.replay(test.images[:REPLAYED])
+            all_answers = way.answers(test.images)
+            rows.append(
+                {
+                    "format": way.name,
+                    "bytes": way.size,
+                    "memory": way.memory,
+                    "differ": _differing(spikes, found),
+                    "answers": int((few != answers[:REPLAYED]).sum()),
+                    "accuracy": float((all_answers == test.labels.numpy()).mean()),
+                    "timing": timed[way.name],
+                }
+            )
+    return {"network": name, "images": len(test), "formats": rows, "machine": describe_machine()}
+
+
+def _differing(spikes: Spikes, others: Spikes) -> int:
+    """Return how many images fire other spikes."""
+    found = np.zeros(len(spikes[0][0]), bool)
+    for one, other in zip(spikes, others, strict=True):
+        found |= (one != other.reshape(one.shape)).any((0, *range(2, one.ndim)))
+    return int(found.sum())
+
+
+class Ours:
+    """The model itself, on images one by one where it is timed."""
+
+    name = "spikemnist"
+    size = memory = 0
+
+    def __init__(self, model: SpikingNetwork, encoder: Encoder) -> None:
+        self.model, self.encoder = model, encoder
+
+    def replay(self, images: Tensor) -> Replayed:
+        records = [
+            self.model(self.encoder(part), record="all") for part in torch.split(images, BATCH)
+        ]
+        spikes = [
+            np.concatenate([record.layers[i].spikes.numpy() for record in records], 1)
+            for i in range(len(records[0].layers))
+        ]
+        return spikes, torch.cat([record.predictions for record in records]).numpy()
+
+    def answers(self, images: Tensor) -> NDArray[Any]:
+        parts = torch.split(images, BATCH)
+        return torch.cat([self.model(self.encoder(part)).predictions for part in parts]).numpy()
+
+    def job(self, images: Tensor) -> Callable[[], object]:
+        return lambda: [self.model(self.encoder(one)).predictions for one in torch.split(images, 1)]
+
+
+class Onnx:
+    """ONNX in onnxruntime, on as many threads as torch has."""
+
+    name = "ONNX"
+    memory = 0
+
+    def __init__(self, model: SpikingNetwork, encoder: Encoder, folder: Path) -> None:
+        import onnxruntime
+
+        file = to_onnx(model, folder / "model.onnx", encoder=encoder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(str(file), options)
+        self.size = file.stat().st_size
+
+    def replay(self, images: Tensor) -> Replayed:
+        names = [each.name for each in self.session.get_outputs()]
+        found = dict(zip(names, self.session.run(None, {"images": images.numpy()}), strict=True))
+        return [found[name] for name in names if name.endswith("_spikes")], found["predictions"]
+
+    def answers(self, images: Tensor) -> NDArray[Any]:
+        found: list[Any] = self.session.run(["predictions"], {"images": images.numpy()})
+        return np.asarray(found[0])
+
+    def job(self, images: Tensor) -> Callable[[], object]:
+        each = [{"images": one.numpy()} for one in torch.split(images, 1)]
+        return lambda: [self.session.run(["predictions"], one) for one in each]
+
+
+class C:
+    """C99, compiled with -O2, on one thread."""
+
+    weights: Literal["float32", "int8"] = "float32"
+
+    def __init__(self, model: SpikingNetwork, encoder: Encoder, folder: Path) -> None:
+        self.name = f"C, {self.weights}"
+        self.encoder = encoder
+        self.shapes = [
+            layer.shape if len(layer.shape) == 1 else (*layer.shape[1:], layer.shape[0])
+            for layer in read_arrays(model).layers
+        ]
+        to_c(model, folder / self.weights, encoder=encoder, weights=self.weights)
+        readme = (folder / self.weights / "README.md").read_text(encoding="utf-8")
+        sizes = re.findall(r"\| ([\d,]+) \|$", readme, re.M)
+        self.size, self.memory = (int(size.replace(",", "")) for size in sizes)
+        self.program = folder / self.weights / "replay"
+        compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
+        sources = (REPLAY, folder / self.weights / "network.c")
+        options = ("-std=c99", "-O2", f"-I{folder / self.weights}", f"-DSTEPS={encoder.num_steps}")
+        subprocess.run([compiler, *options, *sources, "-o", self.program], check=True)
+
+    def _run(self, data: NDArray[Any], *words: str) -> list[str]:
+        done = subprocess.run([self.program, *words], input=data.tobytes(), capture_output=True)
+        done.check_returncode()
+        return done.stdout.decode().splitlines()
+
+    def replay(self, images: Tensor) -> Replayed:
+        grey = isinstance(self.encoder, DirectEncoder)
+        steps = self.encoder.num_steps
+        signal = images.expand(steps, *images.shape) if grey else self.encoder(images)
+        lines = self._run(signal.movedim(0, 1).to(torch.uint8).contiguous().numpy())
+        return from_lines(lines, steps, self.shapes), np.array(
+            [int(line.partition(">")[2].split()[0]) for line in lines]
+        )
+
+    def answers(self, images: Tensor) -> NDArray[Any]:
+        return np.array([int(line.split()[0]) for line in self._run(images.numpy(), "classify")])
+
+    def job(self, images: Tensor) -> Callable[[], object]:
+        return lambda: self._run(images.numpy(), "classify")
+
+
+class WholeNumbers(C):
+    """The same in whole numbers."""
+
+    weights = "int8"
+
+
+def from_lines(lines: Sequence[str], steps: int, shapes: Sequence[tuple[int, ...]]) -> Spikes:
+    """Return spikes ``[T, B, ...]`` from what `replay.c` printed of neurons, channels last.
+
+    Those of a convolution come back as ``[T, B, C, H, W]``.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    found = [np.zeros((steps, len(lines), size), np.float32) for size in sizes]
+    for sample, line in enumerate(lines):
+        parts = line.partition(">")[0].split("|")[1:]
+        for i, part in enumerate(parts):
+            t, layer = divmod(i, len(shapes))
+            found[layer][t, sample, [int(word) for word in part.split()]] = 1
+    return [channels_first(spikes, shape) for spikes, shape in zip(found, shapes, strict=True)]
+
+
+def channels_first(spikes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return spikes ``[T, B, H * W * C]`` of a shape ``(H, W, C)`` as ``[T, B, C, H, W]``."""
+    return np.moveaxis(spikes.reshape(*spikes.shape[:2], *shape), -1, 2)
+
+
+WAYS = (Onnx, C, WholeNumbers)
+
+
+def lines(measured: Sequence[dict[str, Any]], read: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the page, part by part, with what others read."""
+    yield "# Exported networks"
+    yield (
+        "Written by `python -m benchmarks --sections export`. Pretrained networks in other "
+        f"formats: how many of the first {REPLAYED:,} test images of MNIST fire other spikes "
+        "anywhere in the network, because a membrane lies within rounding of its threshold, or, "
+        "with int8, because weights are rounded; how many of them are answered otherwise; the "
+        f"accuracy on all; and the time of an image, one after the other, median over rounds of "
+        f"{TIMED}. C runs on one thread, the others on those of torch."
+    )
+    yield "{doc}`../howto/export` says what the formats are."
+    header = ("", "Other spikes", "Other answers", "Accuracy, %", "Bytes", "RAM", "ms an image")
+    for found in measured:
+        yield f"## {found['network']}"
+        yield table(header, [_cells(row) for row in found["formats"]])
+    yield from nir_readers.lines(read)
+    yield from dict.fromkeys(machine(found["machine"]) for found in measured)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    timed = row["timing"]
+    return [
+        row["format"],
+        str(row["differ"]),
+        str(row["answers"]),
+        f"{100 * row['accuracy']:.2f}",
+        f"{row['bytes']:,}" if row["bytes"] else NOTHING,
+        f"{row['memory']:,}" if row["memory"] else NOTHING,
+        BUSY if timed["busy"] else timing.milliseconds(timed["median"] / TIMED),
+    ]

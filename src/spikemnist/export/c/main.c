@@ -1,0 +1,36 @@
+/* Reads an image, a binary PGM file of @WIDTH@ x @HEIGHT@ grey values, and says which class it is:
+ *
+ *     cc -std=c99 -O2 main.c network.c -o classify && ./classify digit.pgm
+ */
+#include "network.h"
+
+#include <stdio.h>
+
+int main(int count, char **arguments)
+{
+    static uint8_t image[NETWORK_INPUTS];
+    int width, height, largest, layer;
+    FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
+
+    if (file == NULL) {
+        fprintf(stderr, "usage: %s FILE.pgm, a file that can be read\n", arguments[0]);
+        return 2;
+    }
+    if (fscanf(file, "P5 %d %d %d", &width, &height, &largest) != 3 || fgetc(file) == EOF
+        || width != @WIDTH@ || height != @HEIGHT@ || largest != 255
+        || fread(image, 1, NETWORK_INPUTS, file) != NETWORK_INPUTS) {
+        fprintf(stderr, "%s is no binary PGM file of @WIDTH@ x @HEIGHT@ grey values\n",
+                arguments[1]);
+        fclose(file);
+        return 1;
+    }
+    fclose(file);
+    printf("class %d\n", network_classify(image));
+    for (layer = 0; layer < NETWORK_LAYERS; layer++) {
+        const uint16_t *neurons;
+        printf("layer %d: %d spikes at the last timestep\n", layer,
+               network_spikes(layer, &neurons));
+    }
+    printf("%lu weights were added\n", (unsigned long)network_operations());
+    return 0;
+}

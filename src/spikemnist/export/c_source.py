@@ -1,0 +1,292 @@
+r"""Networks as C99: one header and one source, for microcontrollers and for people who read.
+
+With ``int8`` weights all numbers are whole. A weight is a multiple of :math:`s_n`, a scale of
+neuron or channel :math:`n`; its membrane, bias and threshold are multiples of a fraction of
+:math:`s_n`. So a neuron computes in units of its own, and nothing is ever multiplied by a scale.
+
+Shapes: ``I`` inputs or channels before a layer, ``O`` neurons or channels behind it, ``K`` kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spikemnist import __version__
+from spikemnist._atomic import write_atomically
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_arrays
+from spikemnist.export.codebook import codebook
+from spikemnist.models import READOUTS
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models.network import SpikingNetwork
+
+FILES = ("network.h", "network.c", "main.c", "README.md")
+ONE = 65536
+"""A decay of 1, in whole numbers."""
+UNIT = 256
+"""Parts of :math:`s_n` that a membrane is counted in, lest its decay be rounded off."""
+LARGEST = 2**28
+"""Threshold in these parts, which leaves room for membranes of 32 bits."""
+MOST = 65535
+"""Inputs or neurons of a layer: their numbers have 16 bits."""
+ARITHMETIC = {
+    "float32": (
+        "All numbers are single precision. A membrane within rounding of its threshold may fire "
+        "here and not in Python, or the other way round: sums are made in another order."
+    ),
+    "int8": (
+        "All numbers are whole. A weight is a multiple of the largest weight of its neuron or "
+        f"channel over 127, its unit, and a membrane of 1/{UNIT} of this unit (1/255 where the "
+        f"input is grey). A membrane decays by a whole number of 1/{ONE}, rounded towards 0. The "
+        "units come from the weights alone: no data was used to set them."
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """Numbers of a layer as C reads them, weights ``[I, K, K, O]`` and the others ``[O]``."""
+
+    weight: NDArray[Any]
+    bias: NDArray[Any]
+    beta: NDArray[Any]
+    threshold: NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in (self.weight, self.bias, self.beta, self.threshold))
+
+
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """What is written: a network, its tables, and the code of grey values, ``[T, 256]``."""
+
+    network: NetworkArrays
+    tables: tuple[_Tables, ...]
+    code: NDArray[np.float32] | None
+    weights: str
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the input is grey values, and no spikes."""
+        return _is_grey(self.code)
+
+
+def to_c(
+    model: SpikingNetwork,
+    folder: str | os.PathLike[str],
+    *,
+    encoder: Encoder | None = None,
+    weights: Literal["float32", "int8"] = "float32",
+) -> Path:
+    r"""Write a network as C99.
+
+    Parameters
+    ----------
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        Taken as it is in evaluation.
+    folder : path
+        Gets ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the sizes;
+        older files of these names are replaced.
+    encoder : Encoder, default None
+        Put into the source as a table of grey values, for ``network_classify``. Without it the
+        network takes spikes alone, and there is no ``main.c``.
+    weights : str, default "float32"
+        ``"int8"`` computes with whole numbers from end to end. Its scales come from the weights
+        alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`, and the largest
+        of them for all outputs, whose membranes are compared.
+
+    Returns
+    -------
+    pathlib.Path
+        ``folder``.
+
+    Raises
+    ------
+    ValueError
+        For other weights, an encoder that has no table of grey values, a layer that is not exported
+        or that has more than 65,535 inputs or neurons.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikemnist import LatencyEncoder, LeakyMLP
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = to_c(LeakyMLP(hidden=(20,)), place, encoder=LatencyEncoder(num_steps=8))
+    ...     sorted(file.name for file in folder.iterdir())
+    ['README.md', 'main.c', 'network.c', 'network.h']
+    """
+    if weights not in ("float32", "int8"):
+        raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
+    network = read_arrays(model)
+    for layer in network.layers:
+        numbers = math.prod(layer.in_shape), math.prod(layer.shape)
+        if max(numbers) > MOST:
+            raise ValueError(
+                f"a layer of {numbers[0]:,} inputs and {numbers[1]:,} neurons has more of them "
+                f"than 16 bits can number, {MOST:,}"
+            )
+    code = None if encoder is None else codebook(encoder)
+    tables = [_Tables(x.by_input, x.bias, x.beta, x.threshold) for x in network.layers]
+    if weights == "int8":
+        last = len(tables) - 1
+        tables = [
+            _quantised(each, layer, is_grey=i == 0 and _is_grey(code), is_output=i == last)
+            for i, (each, layer) in enumerate(zip(tables, network.layers, strict=True))
+        ]
+    program = _Program(network, tuple(tables), code, weights)
+    words = {
+        "VERSION": __version__,
+        "DEFINES": _defines(program),
+        "TABLES": _source(program),
+        **_readme(program),
+    }
+    folder = Path(folder)
+    for name in FILES:
+        if name != "main.c" or code is not None:
+            _write(folder / name, words)
+    return folder
+
+
+def _is_grey(code: NDArray[np.float32] | None) -> bool:
+    return code is not None and not bool(np.isin(code, (0, 1)).all())
+
+
+def _write(file: Path, words: dict[str, str]) -> None:
+    """Write the file of the same name in ``c``, with words in their places."""
+    text = (resources.files(__package__) / "c" / file.name).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def _quantised(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
+    largest = np.abs(tables.weight.astype(np.float64)).max((0, 1, 2))
+    scale = (largest.max() if is_output else largest) / 127
+    # Grey values are whole numbers of 1/255; what pools by an average is left a sum.
+    parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
+    scale = np.maximum(scale, tables.threshold.astype(np.float64) * parts / LARGEST)
+    scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
+
+    def whole(values: NDArray[Any], unit: NDArray[Any] | float, kind: type = np.int32) -> Any:
+        limit = np.iinfo(kind).max // (1 if kind is np.int8 else 2)
+        return (values / unit).round().clip(-limit, limit).astype(kind)
+
+    unit = scale / parts
+    return _Tables(
+        whole(tables.weight, scale, np.int8),
+        whole(tables.bias, unit),
+        whole(tables.beta, 1 / ONE),
+        whole(tables.threshold, unit),
+    )
+
+
+def _defines(program: _Program) -> str:
+    layers, steps = program.network.layers, 0 if program.code is None else len(program.code)
+    values = {
+        "LAYERS": len(layers),
+        "INPUTS": math.prod(layers[0].in_shape),
+        "CLASSES": layers[-1].shape[0],
+        "STEPS": steps,
+        "GREY": int(program.is_grey),
+        "INTEGER": int(program.weights == "int8"),
+        "ONE": ONE,
+        "UNIT": UNIT,
+        "FIRST_UNIT": 1 if program.is_grey else UNIT,
+        **{name.upper(): number for number, name in enumerate(READOUTS)},
+        "READOUT": READOUTS.index(program.network.readout),
+    }
+    return "\n".join(f"#define NETWORK_{name} {value}" for name, value in values.items())
+
+
+def _source(program: _Program) -> str:
+    """Return the tables and the memory, and the layers that point to them."""
+    layers, parts = program.network.layers, []
+    if program.code is not None and not program.is_grey:
+        # Bit g % 8 of byte g / 8: whether grey value g has a spike.
+        bits = np.packbits(program.code.astype(bool), axis=1, bitorder="little")
+        parts.append(_array("uint8_t code", bits))
+    for i, each in enumerate(program.tables):
+        parts += [
+            _array(f"weight_t weight_{i}", each.weight),
+            _array(f"number_t bias_{i}", each.bias),
+            _array(f"number_t beta_{i}", each.beta),
+            _array(f"number_t threshold_{i}", each.threshold),
+        ]
+    parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
+    if len(layers) > 1:  # of all layers but the first, whose input may be repeated
+        parts.append(f"static number_t current[{_shared(layers)}];")
+    for i, layer in enumerate(layers):
+        neurons = math.prod(layer.shape)
+        parts.append(f"static number_t membrane_{i}[{neurons}];")
+        parts.append(f"static uint16_t spikes_{i}[{neurons}];")
+    entries = (_entry(i, *pair) for i, pair in enumerate(zip(layers, program.tables, strict=True)))
+    listed = ",\n".join(entries)
+    return "\n".join([*parts, f"static const struct layer layers[] = {{\n{listed}\n}};"])
+
+
+def _shared(layers: Sequence[LayerArrays]) -> int:
+    """Return how many currents the layers behind the first have at most."""
+    return max((math.prod(layer.weighed_shape) for layer in layers[1:]), default=0)
+
+
+def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
+    """Return a layer as C initialises it, in the order of ``struct layer``."""
+    inputs, kernel, _, channels = tables.weight.shape
+    height, width = (1, 1) if layer.is_dense else layer.in_shape[1:]
+    behind, out = ((*shape[1:], 1, 1)[:2] for shape in (layer.weighed_shape, layer.shape))
+    pooling = f"POOL_{(layer.pooling or 'none').upper()}"
+    words = [height, width, inputs, kernel, layer.stride, layer.padding, *behind, pooling]
+    words += [layer.pool, *out, channels, f"RESET_{layer.reset.upper()}"]
+    words += [f"{name}_{number}" for name in ("weight", "bias", "beta", "threshold")]
+    words += ["current" if number else "current_0", f"membrane_{number}", f"spikes_{number}"]
+    return f"    {{{', '.join(map(str, words))}}}"
+
+
+def _array(declared: str, values: NDArray[Any]) -> str:
+    """Return a constant array, its type and name as declared."""
+    flat = values.reshape(-1)
+    if flat.dtype == np.float32:
+        words = [f"{np.format_float_scientific(x, trim='-')}f" for x in flat]
+    else:
+        words = list(map(str, flat.tolist()))
+    rows = (", ".join(words[i : i + 16]) for i in range(0, len(words), 16))
+    text = ",\n    ".join(rows)
+    return f"static const {declared}[] = {{\n    {text}\n}};"
+
+
+def _readme(program: _Program) -> dict[str, str]:
+    """Return what the README and the example say of a network."""
+    layers, code = program.network.layers, program.code
+    inputs = math.prod(layers[0].in_shape)
+    constant = sum(each.nbytes for each in program.tables)
+    constant += 0 if code is None or program.is_grey else 32 * len(code)
+    numbers = math.prod(layers[0].weighed_shape) + _shared(layers)
+    neurons = sum(math.prod(layer.shape) for layer in layers)
+    sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in layers))))
+    takes = "spikes alone" if code is None else f"images, in {len(code)} timesteps"
+    side = math.isqrt(inputs)
+    height, width = layers[0].in_shape[1:] or (side, inputs // side)
+    return {
+        "NETWORK": (
+            f"Neurons {sizes}, weights in {program.weights}, readout {program.network.readout}; "
+            f"takes {takes}."
+        ),
+        "CONSTANT": f"{constant:,}",
+        "MEMORY": f"{4 * numbers + 6 * neurons + 2 * inputs:,}",
+        "ARITHMETIC": ARITHMETIC[program.weights],
+        "WIDTH": str(width),
+        "HEIGHT": str(height),
+    }

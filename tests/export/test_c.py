@@ -1,0 +1,181 @@
+"""C99, compiled with every warning an error and run under the sanitizers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.exports import REPLAY, from_lines
+from spikemnist import (
+    DirectEncoder,
+    LatencyEncoder,
+    LeakyConvNet,
+    LeakyMLP,
+    load_pretrained,
+    measure_energy,
+)
+from spikemnist.export import to_c
+from spikemnist.models import READOUTS, Record, available_pretrained
+from tests.export.replay import DIGITS, samples_that_differ, watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="no compiler is there by these names"),
+]
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)] or ["cc"]
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def compile_c(folder: Path, *options: str, compiler: str = COMPILERS[0]) -> Path:
+    program = folder / "program"
+    words = [compiler, *STRICT, *options, f"-I{folder}", REPLAY, folder / "network.c"]
+    subprocess.run([*map(str, words), "-o", str(program)], check=True)
+    return program
+
+
+def run(program: Path, data: NDArray[np.uint8], *words: str) -> list[str]:
+    done = subprocess.run([program, *words], input=data.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().splitlines()
+
+
+def spikes_of(lines: list[str], record: Record) -> list[NDArray[np.float32]]:
+    """Return the spikes of each layer, ``[T, B, ...]``, from what the program printed."""
+    shapes = [layer.spikes.shape[2:] for layer in record.layers]
+    return from_lines(lines, len(record.spikes), [(*s[1:], s[0]) for s in shapes])
+
+
+def steps_of(record: Record) -> NDArray[np.uint8]:
+    """Return the input of a network timestep by timestep for each sample, channels last."""
+    assert record.input is not None
+    signal = record.input.movedim(0, 1)
+    signal = signal.movedim(2, -1) if signal.dim() == 5 else signal
+    return signal.to(torch.uint8).numpy()
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("name", available_pretrained())
+def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
+    model, encoder = load_pretrained(name)
+    record = watch(model, encoder)
+    steps = len(record.spikes)
+    to_c(model, tmp_path, encoder=encoder)
+    program = compile_c(tmp_path, *SANITIZED, f"-DSTEPS={steps}", compiler=compiler)
+    images = DIGITS.images.numpy()
+    grey = isinstance(encoder, DirectEncoder)
+    signal = np.repeat(images[:, None], steps, 1) if grey else steps_of(record)
+    lines = run(program, signal)
+    assert samples_that_differ(record, spikes_of(lines, record)) <= 2
+    classes = [int(line.partition(">")[2].split()[0]) for line in lines]
+    assert (np.array(classes) != record.predictions.numpy()).sum() <= 1
+    at_once = run(program, images, "classify")
+    assert [int(line.split()[0]) for line in at_once] == classes
+    energy = measure_energy(model, DIGITS, encoder=encoder)
+    counted = np.mean([int(line.split()[-1]) for line in lines])
+    assert counted == pytest.approx(energy.total.acs + energy.total.macs, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_whole_numbers_answer_as_well(name: str, tmp_path: Path) -> None:
+    model, encoder = load_pretrained(name)
+    record = watch(model, encoder)
+    to_c(model, tmp_path, encoder=encoder, weights="int8")
+    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1")
+    lines = run(program, DIGITS.images.numpy(), "classify")
+    answers = np.array([int(line.split()[0]) for line in lines])
+    assert (answers != record.predictions.numpy()).sum() <= 2
+    text = (tmp_path / "network.c").read_text(encoding="utf-8")
+    assert not re.search(r"\b\d+(\.\d*)?e[-+]?\d+f", text)  # no fraction in any table
+
+
+@settings(max_examples=12)
+@given(
+    layers=st.sampled_from(["12", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10", "2C4s3p2-10"]),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    readout=st.sampled_from(READOUTS),
+    seed=st.integers(0, 99),
+)
+def test_spikes_and_decisions_are_those_of_the_model(
+    tmp_path_factory: pytest.TempPathFactory, layers: str, reset: str, readout: str, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("network")
+    torch.manual_seed(seed)
+    options = {"reset_mechanism": reset, "readout": readout, "threshold": 0.4, "beta": 0.9}
+    convolves = "C" in layers
+    model = LeakyConvNet(layers, **options) if convolves else LeakyMLP(784, (12,), **options)
+    spikes = (torch.rand(5, 4, 1, 28, 28) < 0.2).float()
+    with torch.no_grad():
+        record = model.eval()(spikes, record="all")
+    to_c(model, folder)
+    program = compile_c(folder, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(i)=(0)")
+    lines = run(program, steps_of(record))
+    if samples_that_differ(record, spikes_of(lines, record)) == 0:
+        scores = record.scores.sort().values
+        for line, ours, (*_, second, first) in zip(lines, record.predictions, scores, strict=True):
+            if readout in ("spike_count", "first_spike") or first - second > 1e-3:
+                assert int(line.partition(">")[2].split()[0]) == int(ours)
+
+
+def test_the_example_reads_an_image(tmp_path: Path) -> None:
+    model, encoder = load_pretrained("mnist-mlp")
+    folder = to_c(model, tmp_path / "new" / "folder", encoder=encoder, weights="int8")
+    words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
+    subprocess.run(words, cwd=folder, check=True)
+    image = DIGITS.images[0].numpy().tobytes()
+    (folder / "digit.pgm").write_bytes(b"P5\n28 28\n255\n" + image)
+    (folder / "short.pgm").write_bytes(b"P5\n28 28\n255\n" + image[:-1])
+
+    def classify(*files: str) -> tuple[int, str]:
+        words = [str(folder / "classify"), *files]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = classify("digit.pgm")
+    assert code == 0
+    assert said.startswith(f"class {int(DIGITS.labels[0])}\nlayer 0: ")
+    assert classify("short.pgm")[0] == 1
+    assert "is no binary PGM file" in classify("short.pgm")[1]
+    assert classify("elsewhere.pgm")[0] == classify()[0] == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name their sections otherwise")
+def test_the_readme_gives_the_sizes_that_the_compiler_makes(tmp_path: Path) -> None:
+    model, encoder = load_pretrained("mnist-conv")
+    to_c(model, tmp_path, encoder=encoder)
+    subprocess.run([COMPILERS[0], "-std=c99", "-c", "network.c"], cwd=tmp_path, check=True)
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    tables, memory = (int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) \|\n", readme))
+    printed = subprocess.check_output(["size", "-A", "network.o"], cwd=tmp_path, text=True)
+    sizes = {name: int(size) for name, size in re.findall(r"^(\.\S+) +(\d+)", printed, re.M)}
+    constant = sum(size for name, size in sizes.items() if name.startswith((".rodata", ".data")))
+    assert tables <= constant < tables + 1000  # and the pointers to them
+    assert memory <= sizes[".bss"] < memory + 1000  # and what the decision is made of
+
+
+def test_without_an_encoder_it_takes_spikes_alone(tmp_path: Path) -> None:
+    folder = to_c(LeakyMLP(4, (3,), 2), tmp_path)
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "network.c", "network.h"]
+    assert "#define NETWORK_STEPS 0" in (folder / "network.h").read_text(encoding="utf-8")
+
+
+def test_wrong_wishes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
+        to_c(LeakyMLP(), tmp_path, weights="int4")
+    with pytest.raises(ValueError, match=r"70,000 inputs and 3 neurons .* 16 bits can number"):
+        to_c(LeakyMLP(70_000, (3,)), tmp_path, encoder=LatencyEncoder(num_steps=3))
+    assert not list(tmp_path.iterdir())
