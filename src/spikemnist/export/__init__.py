@@ -3,5 +3,6 @@
 from spikemnist.export.c_source import to_c
 from spikemnist.export.nir_graph import from_nir, to_nir
 from spikemnist.export.onnx_graph import to_onnx
+from spikemnist.export.web_page import to_html
 
-__all__ = ["from_nir", "to_c", "to_nir", "to_onnx"]
+__all__ = ["from_nir", "to_c", "to_html", "to_nir", "to_onnx"]

@@ -1,0 +1,287 @@
+"""The page on which one draws a digit, in a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from spikemnist import DirectEncoder, LatencyEncoder, LeakyConvNet, LeakyMLP, load_pretrained
+from spikemnist.export import to_html
+from spikemnist.models import available_pretrained
+from tests.export.replay import DIGITS, samples_that_differ, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from spikemnist.models import Record
+
+REPLAY = """images => {
+  const { network, runNetwork, runningScores, decide, fromTable } = spikemnist;
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return images.map((image) => {
+    const run = runNetwork(network.layers, fromTable(bytes(image), network.table));
+    const scores = runningScores(run.layers.at(-1), network.readout);
+    return { spikes: run.layers.map((layer) => layer.spikes), decision: decide(scores.at(-1)) };
+  });
+}"""
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
+    """Open a page; nothing may go wrong in it, and no request may leave it."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    assert said == []
+    assert {url.partition("?")[0] for url in asked if not url.startswith("data:")} == {
+        file.as_uri()
+    }
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    made = {}
+    for name in available_pretrained():
+        model, encoder = load_pretrained(name)
+        made[name] = to_html(model, folder / f"{name}.html", encoder=encoder)
+    return made
+
+
+def spikes_of(replayed: list[dict[str, Any]], record: Record) -> list[np.ndarray]:
+    """Return the spikes of each layer, ``[T, B, ...]``, from the numbers of neurons."""
+    found = []
+    for i, layer in enumerate(record.layers):
+        shape = layer.spikes.shape[2:]
+        spikes = np.zeros((len(record.spikes), len(replayed), layer.spikes[0, 0].numel()))
+        for sample, did in enumerate(replayed):
+            for t, neurons in enumerate(did["spikes"][i]):
+                spikes[t, sample, neurons] = 1
+        last = spikes.reshape(*spikes.shape[:2], *shape[1:], shape[0])
+        found.append(np.moveaxis(last, -1, 2))  # the page has channels last
+    return found
+
+
+def replay(page: Page, record: Record) -> list[dict[str, Any]]:
+    images = [base64.b64encode(image.numpy().tobytes()).decode() for image in DIGITS.images]
+    found: list[dict[str, Any]] = page.evaluate(REPLAY, images)
+    assert samples_that_differ(record, spikes_of(found, record)) <= 2
+    return found
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_digits_are_replayed(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    record = watch(*load_pretrained(name))
+    with opened(browser, pages[name]) as page:
+        decisions = [did["decision"] for did in replay(page, record)]
+    assert (np.array(decisions) != record.predictions.numpy()).sum() <= 1
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane", "spike_count", "first_spike"])
+def test_every_reset_and_readout(
+    browser: Browser, tmp_path: Path, reset: str, readout: str
+) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"reset_mechanism": reset, "readout": readout, "threshold": 0.3}
+    code = LatencyEncoder(num_steps=6)
+    for model in (
+        LeakyMLP(hidden=(30, 20), **options),
+        LeakyConvNet("4C5s2p1-AP2-6C3-10", **options),
+        LeakyConvNet("4C5-P2-8-10", **options),
+    ):
+        record = watch(model, code)
+        file = to_html(model, tmp_path / "page.html", encoder=code)
+        with opened(browser, file) as page:
+            decisions = np.array([did["decision"] for did in replay(page, record)])
+        assert (decisions != record.predictions.numpy()).sum() <= 2
+
+
+def test_codes_are_those_of_python(browser: Browser, pages: dict[str, Path]) -> None:
+    greys = torch.arange(256, dtype=torch.uint8).view(1, 256)
+    script = "steps => spikemnist[{name}](Uint8Array.from({{length: 256}}, (_, i) => i), steps)"
+    with opened(browser, pages["mnist-mlp"]) as page:
+        for steps in (1, 2, 3, 8, 13, 25, 40):
+            table = LatencyEncoder(num_steps=steps)(greys)[:, 0]
+            found = page.evaluate(script.format(name=json.dumps("latency")), steps)
+            assert [row["events"] for row in found] == [
+                row.nonzero().flatten().tolist() for row in table
+            ]
+            values = DirectEncoder(num_steps=steps)(greys)[:, 0]
+            found = page.evaluate(script.format(name=json.dumps("direct")), steps)
+            assert [row["amounts"] for row in found] == values[:, 1:].tolist()
+        means = page.evaluate(
+            "() => { const { rate, seeded } = spikemnist;"
+            " const input = rate(new Uint8Array(4000).fill(64), 50, seeded(1));"
+            " return input.map(({ events }) => events.length / 4000); }"
+        )
+    assert np.mean(means) == pytest.approx(64 / 255, abs=0.004)  # three standard errors
+
+
+def draw(page: Page, strokes: list[list[tuple[float, float]]]) -> None:
+    box = page.locator("#paper").bounding_box()
+    assert box is not None
+    for stroke in strokes:
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=6)
+        page.mouse.up()
+
+
+SEVEN = [[(0.28, 0.2), (0.72, 0.2), (0.6, 0.45), (0.46, 0.85)]]
+ONE = [[(0.5, 0.15), (0.5, 0.85)]]
+FOUR = [[(0.35, 0.15), (0.3, 0.5), (0.7, 0.5)], [(0.65, 0.15), (0.62, 0.88)]]
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp", "mnist-conv"])
+def test_a_drawn_digit_is_recognised(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    with opened(browser, pages[name], reduced_motion="reduce") as page:
+        for digit, strokes in ((7, SEVEN), (1, ONE), (4, FOUR)):
+            page.click("#clear")
+            assert page.inner_text("#digit").startswith("?")
+            draw(page, strokes)
+            assert page.inner_text("#digit").startswith(f"{digit}\n")
+            image = np.array(page.evaluate("Array.from(spikemnist.state.image)")).reshape(28, 28)
+            rows, columns = np.nonzero(image > 40)
+            assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
+
+
+def test_time_goes_by_hand_and_by_itself(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["mnist-mlp"]) as page:
+        assert page.is_disabled("#play")
+        page.click("#examples button >> nth=3")
+        page.wait_for_function("!spikemnist.state.playing && spikemnist.state.now === 7")
+        assert page.inner_text("#now") == "8 of 8"
+        page.click("#back")
+        page.click("#back")
+        assert page.inner_text("#now") == "6 of 8"
+        page.focus("#slider")
+        page.keyboard.press("Home")
+        assert page.inner_text("#now") == "1 of 8"
+        assert page.inner_text("#digit").endswith("after timestep 1")
+        page.keyboard.press("ArrowRight")
+        page.click("#forward")
+        assert page.inner_text("#now") == "3 of 8"
+        page.select_option("#speed", "60")
+        page.click("#play")
+        assert page.inner_text("#play") == "Pause"
+        page.wait_for_function("spikemnist.state.now === 7")
+
+
+def test_who_wants_no_motion_gets_none(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["mnist-mlp"], reduced_motion="reduce") as page:
+        page.click("#examples button >> nth=0")
+        assert page.evaluate("spikemnist.state.now") == 7
+        assert not page.evaluate("spikemnist.state.playing")
+
+
+def test_switches_silence_and_saturate(browser: Browser, pages: dict[str, Path]) -> None:
+    set_range = (
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
+    )
+    with opened(browser, pages["mnist-mlp"], reduced_motion="reduce") as page:
+        page.click("#examples button >> nth=5")
+        trained = page.inner_text("#counter")
+        assert "as it was trained" in page.inner_text("#effect")
+        fired = "spikemnist.state.run.layers[0].spikes.flat().length"
+        before = page.evaluate(fired)
+        page.locator("#threshold").evaluate(set_range, 3)
+        assert page.inner_text("#threshold-value") == "8.00"
+        assert "Not as it was trained" in page.inner_text("#effect")
+        assert page.evaluate(fired) < before / 2
+        page.locator("#threshold").evaluate(set_range, -2)
+        many = page.evaluate(fired)
+        assert many > before
+        page.locator("#beta").evaluate(set_range, 0)
+        assert page.evaluate(fired) != many
+        page.locator("#steps").evaluate(set_range, 20)
+        assert page.inner_text("#now") == "20 of 20"
+        page.select_option("#code", "rate")
+        page.select_option("#code", "direct")
+        assert "each is a current" in page.inner_text("#input-note")
+        page.click("#restore")
+        # All but the milliseconds.
+        assert page.inner_text("#counter").split("Time")[0] == trained.split("Time")[0]
+        page.locator("#noise").evaluate(set_range, 0.5)
+        assert page.inner_text("#counter").split("Time")[0] != trained.split("Time")[0]
+
+
+def test_the_eraser_takes_strokes_and_spikes(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["mnist-mlp"], reduced_motion="reduce") as page:
+        draw(page, SEVEN)
+        page.click("#erase")
+        assert page.get_attribute("#erase", "aria-pressed") == "true"
+        ink = "spikemnist.state.image.reduce((sum, grey) => sum + grey, 0)"
+        before = page.evaluate(ink)
+        draw(page, [[(0.28, 0.2), (0.6, 0.2)]])
+        assert page.evaluate(ink) != before
+        box = page.locator("#image").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.up()
+        assert page.evaluate("spikemnist.state.erased.size") == 9
+        assert "took the spikes of 9 pixels" in page.inner_text("#effect")
+
+
+def test_a_neuron_is_chosen_by_keyboard_and_pointer(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["mnist-mlp"], reduced_motion="reduce") as page:
+        page.click("#examples button >> nth=2")
+        page.focus("#raster-0")
+        for _ in range(5):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        assert page.inner_text("#neuron-note").startswith("Neuron 3 of layer 1. Its 784 weights")
+        box = page.locator("#raster-0").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 50, box["y"] + box["height"] * 0.5)
+        assert page.evaluate("spikemnist.state.neuron.number") in (63, 64, 65)
+
+
+def test_every_control_has_a_name(browser: Browser, pages: dict[str, Path]) -> None:
+    nameless = """() => [...document.querySelectorAll('button, input, select, canvas[id]')]
+      .filter((one) => !one.getAttribute('aria-label') && !one.textContent.trim())
+      .filter((one) => !one.labels?.length).map((one) => one.id)"""
+    with opened(browser, pages["mnist-conv"]) as page:
+        assert page.evaluate(nameless) == []
+        page.click("#examples button >> nth=2")
+        assert page.evaluate(nameless) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_fits_the_window(
+    browser: Browser, pages: dict[str, Path], screenshots: Path | None, width: int, scheme: Any
+) -> None:
+    size: Any = {"width": width, "height": 900}
+    options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    with opened(browser, pages["mnist-mlp"], viewport=size, **options) as page:
+        page.click("#examples button >> nth=3")
+        page.focus("#raster-0")
+        page.keyboard.press("PageDown")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if screenshots is not None:
+            page.screenshot(path=screenshots / f"digit-{width}-{scheme}.png", full_page=True)
+        page.goto(f"{pages['mnist-mlp'].as_uri()}?small")
+        assert not page.is_visible("#hidden")
+        assert page.is_visible("#paper")

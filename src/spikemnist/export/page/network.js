@@ -1,0 +1,153 @@
+// A spiking network of leaky neurons, event-driven: work is done only where a spike is.
+//
+// A layer: { weight [I][K][K][O], bias, beta, threshold [O], kernel, stride, padding, inShape [H, W, I],
+// weighedShape, shape [H, W, O], pooling, pool, reset }. A dense layer is a convolution of one pixel
+// with a kernel of one pixel. Arrays are float32, so that every sum is rounded as Python rounds it.
+
+export const round = Math.fround;
+
+/** Add one input to the currents that it reaches; return how many weights were added. */
+function addInput(layer, event, amount, current) {
+  const [, inWidth, inChannels] = layer.inShape;
+  const [height, width, channels] = layer.weighedShape;
+  const channel = event % inChannels;
+  const x = (Math.floor(event / inChannels) % inWidth) + layer.padding;
+  const y = Math.floor(event / inChannels / inWidth) + layer.padding;
+  let operations = 0;
+  for (let row = 0; row < layer.kernel; row++) {
+    const down = (y - row) / layer.stride;
+    if (!Number.isInteger(down) || down < 0 || down >= height) continue;
+    for (let column = 0; column < layer.kernel; column++) {
+      const right = (x - column) / layer.stride;
+      if (!Number.isInteger(right) || right < 0 || right >= width) continue;
+      let from = ((channel * layer.kernel + row) * layer.kernel + column) * channels;
+      let to = (down * width + right) * channels;
+      const end = to + channels;
+      if (amount === 1) while (to < end) current[to++] += layer.weight[from++];
+      else while (to < end) current[to++] += round(amount * layer.weight[from++]);
+      operations += channels;
+    }
+  }
+  return operations;
+}
+
+/** Return the current of each neuron: what its weights received, pooled where the layer pools. */
+function pool(layer, weighed) {
+  if (!layer.pooling) return weighed;
+  const [height, width, channels] = layer.shape;
+  const row = layer.weighedShape[1] * channels;
+  const side = layer.pool;
+  const pooled = new Float32Array(height * width * channels);
+  for (let y = 0, to = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let channel = 0; channel < channels; channel++, to++) {
+        const from = y * side * row + x * side * channels + channel;
+        let found = weighed[from];
+        for (let i = 0; i < side * side; i++) {
+          const next = weighed[from + Math.floor(i / side) * row + (i % side) * channels];
+          if (layer.pooling === "max") found = Math.max(found, next);
+          else if (i) found = round(found + next);
+        }
+        pooled[to] = layer.pooling === "max" ? found : found / (side * side);
+      }
+  return pooled;
+}
+
+/** Move the neurons on by one timestep; return the numbers of those that fire. */
+function integrate(layer, current, before, membrane, change) {
+  const channels = layer.beta.length;
+  const spikes = [];
+  for (let n = 0; n < membrane.length; n++) {
+    const channel = n % channels;
+    const threshold = round(layer.threshold[channel] * change.threshold);
+    const beta = change.beta === null ? layer.beta[channel] : round(change.beta);
+    const fired = before[n] > threshold;
+    let value = layer.reset === "zero" && fired ? 0 : before[n];
+    value = round(round(beta * value) + round(current[n] + layer.bias[channel]));
+    if (layer.reset === "subtract" && fired) value = round(value - threshold);
+    membrane[n] = value;
+    if (value > threshold) spikes.push(n);
+  }
+  return spikes;
+}
+
+/**
+ * Run all layers over all timesteps.
+ *
+ * `input[t]` is { events: [numbers], amounts: [numbers] or null }; `change` is { beta: a number or
+ * null, threshold: a factor }. Returns, for each layer, `spikes[t]` (numbers of neurons) and
+ * `membranes[t]` (Float32Array), and the weights that were added.
+ */
+export function runNetwork(layers, input, change = { beta: null, threshold: 1 }) {
+  let operations = 0;
+  const record = layers.map((layer) => {
+    const size = layer.shape.reduce((a, b) => a * b);
+    return { spikes: [], membranes: [], rest: new Float32Array(size) };
+  });
+  for (const { events, amounts } of input) {
+    let incoming = events;
+    layers.forEach((layer, index) => {
+      const did = record[index];
+      const weighed = new Float32Array(layer.weighedShape.reduce((a, b) => a * b));
+      incoming.forEach((event, i) => {
+        operations += addInput(layer, event, index || !amounts ? 1 : amounts[i], weighed);
+      });
+      const membrane = new Float32Array(did.rest.length);
+      const before = did.membranes.at(-1) ?? did.rest;
+      incoming = integrate(layer, pool(layer, weighed), before, membrane, change);
+      did.spikes.push(incoming);
+      did.membranes.push(membrane);
+    });
+  }
+  return { layers: record, operations };
+}
+
+/** Return the scores of the classes after each timestep. */
+export function runningScores(output, readout) {
+  const classes = output.membranes[0].length;
+  const sum = new Array(classes).fill(0);
+  const count = new Array(classes).fill(0);
+  const first = new Array(classes).fill(null);
+  const most = new Array(classes).fill(-Infinity);
+  return output.membranes.map((membrane, t) => {
+    membrane.forEach((value, i) => {
+      sum[i] += value;
+      most[i] = Math.max(most[i], value);
+    });
+    for (const neuron of output.spikes[t]) {
+      count[neuron] += 1;
+      first[neuron] ??= t;
+    }
+    const mean = sum.map((value) => value / (t + 1));
+    const scores = {
+      mean_membrane: mean,
+      max_membrane: [...most],
+      spike_count: [...count],
+      first_spike: first.map((time) => -(time ?? t + 1)),
+    }[readout];
+    return { scores, mean };
+  });
+}
+
+/** Return the class with the highest score; a tie goes to the highest mean membrane. */
+export function decide({ scores, mean }) {
+  const best = Math.max(...scores);
+  const leading = scores.map((score, i) => (score === best ? mean[i] : -Infinity));
+  return leading.indexOf(Math.max(...leading));
+}
+
+/** Return the timestep, from 1, after which the decision no longer changes. */
+export function settled(decisions) {
+  let last = decisions.length - 1;
+  while (last > 0 && decisions[last - 1] === decisions.at(-1)) last -= 1;
+  return last + 1;
+}
+
+/** Return how many multiplications the same layers take without spikes. */
+export function denseOperations(layers) {
+  const size = (shape) => shape.reduce((a, b) => a * b);
+  return layers.reduce(
+    (sum, layer) => sum + size(layer.weighedShape) * layer.kernel ** 2 * layer.inShape[2],
+    0,
+  );
+}

@@ -1,0 +1,238 @@
+"""Networks as a web page: one file, on which one draws a digit and sees it spike.
+
+The page is made of the files in ``page``: a template, a style sheet, and modules of plain
+JavaScript, which are joined. It asks for nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from dataclasses import replace
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spikemnist import __version__
+from spikemnist._atomic import write_atomically
+from spikemnist.data import load_digits
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.export.arrays import build_model, read_arrays
+from spikemnist.export.codebook import codebook
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.export.arrays import LayerArrays, NetworkArrays
+    from spikemnist.models.network import SpikingNetwork
+
+MODULES = (
+    *("network.js", "encoders.js", "picture.js", "plots.js"),
+    *("state.js", "views.js", "app.js"),
+)
+"""In the order in which they are joined: each reads only those before it."""
+CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
+LARGEST = 1_000_000
+"""Bytes of weights in single precision, above which they are stored in 8 bits."""
+PIXELS = 28 * 28
+EXAMPLES, TRIED = 20, 200
+
+
+def to_html(
+    model: SpikingNetwork,
+    path: str | os.PathLike[str],
+    *,
+    encoder: Encoder,
+    classes: Sequence[str] = (),
+) -> Path:
+    """Write a web page on which one draws a digit and sees the network spike.
+
+    Parameters
+    ----------
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        A network for images of 28 x 28 pixels, with ten classes or fewer, taken as it is in
+        evaluation.
+    path : path
+        File to write, usually ``.html``. It needs nothing else, and asks for nothing.
+    encoder : Encoder
+        ``"latency"``, ``"rate"`` or ``"direct"``: those that the page can change.
+    classes : sequence of str, default ()
+        Names of the classes; digits without them.
+
+    Returns
+    -------
+    pathlib.Path
+        ``path``. Weights are in single precision; those of a network with more than 250,000 of them
+        are in 8 bits with a scale for each neuron, where 198 of 200 test digits at least are
+        answered alike.
+
+    Raises
+    ------
+    ValueError
+        For another encoder, a random rate code with options, another size of images, and a layer
+        that is not exported.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikemnist import load_pretrained
+    >>> model, encoder = load_pretrained("mnist-conv")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = to_html(model, f"{folder}/digits.html", encoder=encoder)
+    ...     100_000 < page.stat().st_size < 500_000
+    True
+    """
+    _check_code(encoder)
+    network = read_arrays(model)
+    number = network.layers[-1].shape[0]
+    if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
+        raise ValueError(
+            "the page is for 28 x 28 pixels, hidden neurons and at most 10 classes; got input "
+            f"{network.in_shape}, {len(network.layers)} layers and {number} classes"
+        )
+    names = list(classes) or [str(i) for i in range(number)]
+    if len(names) != number:
+        raise ValueError(f"classes must have {number} names; got {len(names)}")
+    # No text in it can end the element that holds it.
+    stored = json.dumps(_contents(network, encoder, names), separators=(",", ":"))
+    words = {
+        "VERSION": __version__,
+        "STYLE": _read("style.css"),
+        "SCRIPT": "\n".join(map(_joined, MODULES)),
+        "NETWORK": stored.replace("<", "\\u003c"),
+    }
+    text = re.sub("@([A-Z]+)@", lambda found: words[found[1]], _read("page.html"))
+    return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def _check_code(encoder: Encoder) -> None:
+    """Refuse an encoder that the page does not know."""
+    if type(encoder) not in CODES:
+        raise ValueError(
+            f"the page knows latency, rate and direct codes; got {type(encoder).__name__}"
+        )
+    if isinstance(encoder, RateEncoder) and not encoder.deterministic:
+        plain = RateEncoder(num_steps=encoder.num_steps, dtype=encoder.dtype)
+        if encoder != plain:
+            raise ValueError(f"the page knows the random rate code without options; got {encoder}")
+
+
+def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dict[str, Any]:
+    """Return what the page reads: network, code and examples, as JSON knows them."""
+    code = CODES[type(encoder)]
+    is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
+    layers, precision = _choose_precision(network, encoder)
+    shapes = (network.in_shape, *(layer.shape for layer in network.layers))
+    sizes = "-".join(str(math.prod(shape)) for shape in shapes)
+    return {
+        "about": (
+            f"A spiking network of leaky neurons, {sizes}, {precision}. What you draw is turned "
+            f"into spikes in {encoder.num_steps} timesteps ({code} code); the network answers at "
+            "every stroke."
+        ),
+        "code": code,
+        "steps": encoder.num_steps,
+        "table": None if is_random else codebook(encoder).tolist(),
+        "readout": network.readout,
+        "classes": names,
+        "layers": layers,
+        "examples": _examples(),
+    }
+
+
+def _read(name: str) -> str:
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+
+
+def _joined(name: str) -> str:
+    """Return a module as a part of one script: its imports are above, its exports are there."""
+    text = re.sub(r"^import [^;]*;\n", "", _read(name), flags=re.M)
+    return re.sub(r"^export ", "", text, flags=re.M)
+
+
+def _choose_precision(network: NetworkArrays, encoder: Encoder) -> tuple[list[dict[str, Any]], str]:
+    """Return the layers as the page stores them, and in which precision."""
+    if sum(layer.weight.nbytes for layer in network.layers) > LARGEST:
+        small = [_in_bytes(layer.by_input) for layer in network.layers]
+        alike = _answered_alike(network, small, encoder)
+        if alike >= 0.99 * TRIED:
+            stored = [
+                _stored(layer, whole, scale)
+                for layer, (whole, scale) in zip(network.layers, small, strict=True)
+            ]
+            return stored, f"weights in 8 bits ({alike} of {TRIED} test digits are answered alike)"
+    return [_stored(layer, layer.by_input) for layer in network.layers], "in single precision"
+
+
+def _in_bytes(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return weights ``[..., O]`` as whole numbers up to 127, and a scale for each neuron."""
+    largest = np.abs(weight).max((0, 1, 2))
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return (weight / scale).round().astype(np.int8), scale
+
+
+def _answered_alike(
+    network: NetworkArrays,
+    small: Sequence[tuple[NDArray[np.int8], NDArray[np.float32]]],
+    encoder: Encoder,
+) -> int:
+    """Return how many test digits two precisions of the weights answer alike."""
+    rounded = tuple(
+        replace(layer, weight=layer.from_input(whole * scale))
+        for layer, (whole, scale) in zip(network.layers, small, strict=True)
+    )
+    spikes = encoder(load_digits()[1].images[:TRIED], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = (
+            build_model(each)(spikes).predictions
+            for each in (network, replace(network, layers=rounded))
+        )
+    return int((one == other).sum())
+
+
+def _stored(
+    layer: LayerArrays, weight: NDArray[Any], scale: NDArray[np.float32] | None = None
+) -> dict[str, Any]:
+    """Return a layer as JSON; shapes are ``[height, width, channels]``."""
+
+    def last(shape: tuple[int, ...]) -> list[int]:
+        return [*shape[1:], shape[0]] if len(shape) == 3 else [1, 1, shape[0]]
+
+    return {
+        "weight": _base64(weight),
+        "scale": None if scale is None else _base64(scale),
+        "bias": _base64(layer.bias),
+        "beta": _base64(layer.beta),
+        "threshold": _base64(layer.threshold),
+        "kernel": weight.shape[1],
+        "stride": layer.stride,
+        "padding": layer.padding,
+        "inShape": [1, 1, weight.shape[0]] if layer.is_dense else last(layer.in_shape),
+        "weighedShape": last(layer.weighed_shape),
+        "shape": last(layer.shape),
+        "pooling": layer.pooling,
+        "pool": layer.pool,
+        "reset": layer.reset,
+    }
+
+
+def _base64(array: NDArray[Any]) -> str:
+    little = array.astype(array.dtype.newbyteorder("<"))
+    return base64.b64encode(little.tobytes()).decode("ascii")
+
+
+def _examples() -> list[dict[str, Any]]:
+    """Return test digits, each class twice."""
+    test = load_digits()[1][:EXAMPLES]
+    pairs = zip(test.images.numpy(), test.labels.tolist(), strict=True)
+    found = [{"label": label, "image": _base64(image)} for image, label in pairs]
+    return sorted(found, key=lambda example: (found.index(example) // 10, example["label"]))

@@ -1,0 +1,108 @@
+"""The page, as a file; `docs/tests` opens it in a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from spikemnist import DirectEncoder, LatencyEncoder, LeakyMLP, RateEncoder, load_pretrained
+from spikemnist.encoding import BurstEncoder
+from spikemnist.export import to_html
+from spikemnist.models import available_pretrained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CODE = LatencyEncoder(num_steps=8)
+
+
+def stored(page: Path) -> dict[str, Any]:
+    text = page.read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="network">(.*?)</script>', text)
+    network: dict[str, Any] = json.loads(found)
+    return network
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_it_is_one_file_that_asks_for_nothing(name: str, tmp_path: Path) -> None:
+    model, encoder = load_pretrained(name)
+    page = to_html(model, tmp_path / "page.html", encoder=encoder)
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    assert "http" not in text
+    assert not re.search(r"^(import|export) ", text, re.M)
+    assert "@" not in re.sub(r"@media|<script.*?</script>", "", text, flags=re.S)
+    assert len(text) < 1_500_000
+    network = stored(page)
+    assert len(network["examples"]) == 20
+    assert [one["label"] for one in network["examples"]] == [*range(10), *range(10)]
+    assert np.shape(network["table"]) == (encoder.num_steps, 256)
+
+
+def test_a_large_network_is_stored_in_bytes_where_it_answers_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LeakyMLP(hidden=(1000,))
+    page = to_html(model, tmp_path / "page.html", encoder=CODE)
+    assert page.stat().st_size < 1_500_000
+    network = stored(page)
+    assert "weights in 8 bits" in network["about"]
+    first = network["layers"][0]
+    whole = np.frombuffer(base64.b64decode(first["weight"]), np.int8).reshape(784, 1000)
+    scale = np.frombuffer(base64.b64decode(first["scale"]), np.float32)
+    weight = model.layers[0].linear.weight.detach().numpy().T
+    assert np.abs(whole * scale - weight).max() <= scale.max() / 2 * 1.001
+
+
+def test_weights_that_bytes_cannot_hold_stay_in_single_precision(tmp_path: Path) -> None:
+    model, encoder = load_pretrained("mnist-mlp")
+    wide = LeakyMLP(hidden=(400,))
+    with torch.no_grad():
+        for mine, other in zip(wide.parameters(), model.parameters(), strict=True):
+            mine.zero_()
+            mine[tuple(map(slice, other.shape))] = other
+        # One weight of a neuron hides all others in the steps of its scale.
+        wide.layers[0].linear.weight[:, 0] = 1e4
+    page = to_html(wide, tmp_path / "page.html", encoder=encoder)
+    assert "in single precision" in stored(page)["about"]
+    assert stored(page)["layers"][0]["scale"] is None
+
+
+def test_names_of_classes_cannot_end_the_script(tmp_path: Path) -> None:
+    names = ["</script><b>", *"123456789"]
+    page = to_html(LeakyMLP(hidden=(4,)), tmp_path / "p.html", encoder=CODE, classes=names)
+    assert stored(page)["classes"] == names
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "complaint"),
+    [
+        (LeakyMLP(hidden=(4,)), {"encoder": BurstEncoder(num_steps=8)}, "got BurstEncoder"),
+        (LeakyMLP(hidden=(4,)), {"encoder": RateEncoder(num_steps=8, gain=0.5)}, "without options"),
+        (LeakyMLP(100, (4,)), {"encoder": CODE}, r"28 x 28 pixels.*got input \(100,\)"),
+        (LeakyMLP(hidden=(4,), out_features=11), {"encoder": CODE}, "2 layers and 11 classes"),
+        (LeakyMLP(hidden=()), {"encoder": CODE}, "1 layers and 10 classes"),
+        (LeakyMLP(hidden=(4,)), {"encoder": CODE, "classes": ["a"]}, "must have 10 names; got 1"),
+    ],
+)
+def test_other_networks_are_refused(
+    tmp_path: Path, model: LeakyMLP, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        to_html(model, tmp_path / "page.html", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_code_that_the_page_knows(tmp_path: Path) -> None:
+    model = LeakyMLP(hidden=(4,))
+    even = RateEncoder(num_steps=4, gain=0.5, deterministic=True)
+    random = RateEncoder(num_steps=4)
+    for encoder in (CODE, DirectEncoder(num_steps=4), even, random):
+        network = stored(to_html(model, tmp_path / "page.html", encoder=encoder))
+        assert (network["table"] is None) == (encoder is random)
+        assert network["steps"] == encoder.num_steps
