@@ -23,10 +23,12 @@ from benchmarks import (
     candidates,
     commands,
     convolution,
+    exports,
     growth,
     layer,
     memory,
     networks,
+    nir_readers,
     report,
     stdp,
     training,
@@ -36,15 +38,26 @@ from benchmarks.machine import describe_machine
 from benchmarks.plan import QUICK, Plan
 from benchmarks.workload import CODES
 from spikemnist._atomic import write_atomically
+from spikemnist.models import available_pretrained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-SECTIONS = ("networks", "layers", "memory", "convolution", "tutorial", "fit", "stdp")
+SECTIONS = (
+    "networks",
+    "layers",
+    "memory",
+    "convolution",
+    "tutorial",
+    "fit",
+    "stdp",
+    "export",
+    "nir",
+)
 COMMANDS = "commands"
 """A section that takes long, and is measured only when it is asked for."""
 
-JSON, PAGE, ACCURACIES = "results.json", "results.md", "accuracies.md"
+JSON, PAGE, ACCURACIES, EXPORT = "results.json", "results.md", "accuracies.md", "export.md"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     pages = {PAGE: report.page(results, drawn)}
     if results[COMMANDS]:
         pages[ACCURACIES] = "\n\n".join(commands.lines(results[COMMANDS])) + "\n"
+    if results["export"] or results["nir"]:
+        pages[EXPORT] = "\n\n".join(exports.lines(results["export"], results["nir"])) + "\n"
     for name, text in pages.items():
         (options.out / name).write_text(text, encoding="utf-8")
     print(*(options.out / name for name in (JSON, *pages, *drawn)), sep="\n")
@@ -126,6 +141,8 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
         "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
         "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
         "stdp": (stdp.measure, stdp.points(plan)),
+        "export": (exports.measure, available_pretrained()),
+        "nir": (nir_readers.measure, nir_readers.networks().items() if section == "nir" else ()),
     }
     measure, items = measures[section]
     return [(measure, item) for item in items]
