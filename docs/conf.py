@@ -117,7 +117,9 @@ sphinx_gallery_conf = {
     "image_scrapers": ("gallery_pictures.take",),
     "capture_repr": (),
 }
-ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "viz"]
+ROOMS = [
+    *("data", "encoding", "ops", "models", "training", "energy", "export", "plasticity", "viz")
+]
 
 
 def check_public_names(app: Sphinx, env: BuildEnvironment) -> None:
@@ -138,6 +140,14 @@ def take_notebook(app: Sphinx) -> None:
         shutil.copyfile(notebook, folder / notebook.name)
 
 
+def write_digit_page(app: Sphinx, error: Exception | None) -> None:
+    """Put a page on which one draws a digit beside the others."""
+    if error is None and app.builder.name == "html":
+        model, encoder = spikemnist.load_pretrained("mnist-mlp")
+        spikemnist.export.to_html(model, Path(app.outdir) / "digit-page.html", encoder=encoder)
+
+
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", take_notebook, priority=100)
     app.connect("env-check-consistency", check_public_names)
+    app.connect("build-finished", write_digit_page)

@@ -88,6 +88,7 @@ NAMES = {
         "Technology",
         "measure_energy",
     ],
+    "export": ["from_nir", "to_c", "to_html", "to_nir", "to_onnx"],
     "ops": [
         "BACKENDS",
         "RESET_MECHANISMS",

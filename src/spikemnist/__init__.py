@@ -6,7 +6,8 @@ The data flows one way::
 
 Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
 (whose dynamics live in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
-`spikemnist.viz`; `spikemnist.plasticity` learns without gradients. The names that people use first
+`spikemnist.viz`; `spikemnist.export` takes a trained network out of Python, and
+`spikemnist.plasticity` learns without gradients. The names that people use first
 can be imported from here; each loads its subpackage when it is first used, so that
 ``import spikemnist`` alone loads none.
 """
@@ -17,7 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikemnist import data, encoding, energy, models, ops, plasticity, training, viz
+    from spikemnist import data, encoding, energy, export, models, ops, plasticity, training, viz
     from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
     from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
     from spikemnist.energy import measure_energy
@@ -47,6 +48,7 @@ __all__ = [
     "encoding",
     "energy",
     "evaluate",
+    "export",
     "fit",
     "get_encoder",
     "load_digits",
@@ -64,7 +66,17 @@ __all__ = [
     "viz",
 ]
 
-_ROOMS = ("data", "encoding", "energy", "models", "ops", "plasticity", "training", "viz")
+_ROOMS = (
+    "data",
+    "encoding",
+    "energy",
+    "export",
+    "models",
+    "ops",
+    "plasticity",
+    "training",
+    "viz",
+)
 _FROM = {
     "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
     "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),

@@ -419,6 +419,31 @@ class Plot(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export(Common):
+    """Write a trained network for a browser, other simulators, ONNX runtimes or a C compiler."""
+
+    run: Annotated[Positional[Path], arg(help=TRAINED, metavar="RUN")]
+    to: Annotated[
+        Literal["html", "nir", "onnx", "c"],
+        option(
+            "format. html: a page on which one draws a digit. nir: the Neuromorphic Intermediate "
+            "Representation. onnx: ONNX, the code of the images included. c: a folder of C99"
+        ),
+    ] = "html"
+    weights: Annotated[
+        Literal["float32", "int8"], option("precision, for --to c; int8 has whole numbers alone")
+    ] = "float32"
+    out: Annotated[
+        Path | None,
+        option(
+            "file, or folder of c; an old one is replaced",
+            "PATH",
+            absent="NAME.html, NAME.nir, NAME.onnx or NAME-c, or the next free NAME-2.html",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Info(Common):
     """Print versions, devices, backends and data found, for bug reports."""
 
@@ -434,4 +459,4 @@ class Bench(Common):
     ] = None
 
 
-Command = Train | Stdp | Evaluate | Predict | Encode | Plot | Info | Bench
+Command = Train | Stdp | Evaluate | Predict | Encode | Plot | Export | Info | Bench

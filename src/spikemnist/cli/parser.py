@@ -42,6 +42,7 @@ OTHER_NAMES = {
     "show": "plot",
     "version": "info",
     "benchmark": "bench",
+    "convert": "export",
 }
 """What people call a command that has another name here."""
 

@@ -251,5 +251,12 @@ def _tell(
         f"backend {figures.backend}\n"
         f"{written(folder, files, drawn)}"
         f"try next          {command_line('spikemnist', 'plot', folder)}\n"
-        f"                  spikemnist train{more}"
+        f"                  spikemnist train{more}{_drawn_on(command, folder)}"
     )
+
+
+def _drawn_on(command: Train, folder: Path) -> str:
+    """Return the line that makes a page on which one draws, where the network can have one."""
+    if command.encoder not in ("latency", "rate", "direct"):
+        return ""
+    return f"\n                  {command_line('spikemnist', 'export', folder)}"

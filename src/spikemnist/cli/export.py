@@ -1,0 +1,65 @@
+"""``spikemnist export``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spikemnist.cli import networks, pictures, runs
+from spikemnist.cli.errors import WrongRequest, request
+from spikemnist.cli.wording import command_line
+from spikemnist.data.sources import FASHION_MNIST
+from spikemnist.export import to_c, to_html, to_nir, to_onnx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.cli.networks import Network
+    from spikemnist.cli.options import Export
+
+NAMES = {"html": "{}.html", "nir": "{}.nir", "onnx": "{}.onnx", "c": "{}-c"}
+
+
+def run(command: Export) -> int:
+    """Write a network in another format, and say how to go on with it."""
+    if runs.is_stdp(command.run):
+        raise WrongRequest(
+            f"{command.run} holds what STDP has learned: export takes a network of `train`"
+        )
+    if command.weights != "float32" and command.to != "c":
+        raise WrongRequest(f"--weights {command.weights} is for --to c; got --to {command.to}")
+    network = networks.find(command.run)
+    name = NAMES[command.to].format(network.folder.resolve().name)
+    out = command.out or pictures.unused(name)
+    with request(f"--to {command.to}"):
+        print(f"written           {_write(command, network, out)}")
+    print(f"try next          {_next(command, out)}")
+    return 0
+
+
+def _write(command: Export, network: Network, out: Path) -> str:
+    """Write a file or a folder; return its name and size."""
+    model: Any = network.model
+    options: dict[str, Any] = {"encoder": network.encoder}
+    if command.to == "html":
+        fashion = network.options.get("data") == "fashion_mnist"
+        to_html(model, out, classes=FASHION_MNIST.classes if fashion else (), **options)
+    elif command.to == "nir":
+        to_nir(model, out)
+    elif command.to == "onnx":
+        to_onnx(model, out, **options)
+    else:
+        to_c(model, out, weights=command.weights, **options)
+    files = sorted(out.iterdir()) if out.is_dir() else [out]
+    return f"{out} ({sum(file.stat().st_size for file in files):,} bytes)"
+
+
+def _next(command: Export, out: Path) -> str:
+    """Return what to do with what was written."""
+    if command.to == "html":
+        return f"open {out} in a browser"
+    if command.to == "nir":
+        return f'nir.read("{out}") in Python'
+    if command.to == "onnx":
+        return f'onnxruntime.InferenceSession("{out}") in Python'
+    files = (out / "main.c", out / "network.c")
+    return command_line("cc", "-std=c99", "-O2", *files, "-o", "classify")
