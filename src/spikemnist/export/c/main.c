@@ -28,7 +28,7 @@ int main(int count, char **arguments)
     printf("class %d\n", network_classify(image));
     for (layer = 0; layer < NETWORK_LAYERS; layer++) {
         const uint16_t *neurons;
-        printf("layer %d: %d spikes at the last timestep\n", layer,
+        printf("layer %d: spikes at the last timestep: %d\n", layer,
                network_spikes(layer, &neurons));
     }
     printf("%lu weights were added\n", (unsigned long)network_operations());
