@@ -43,10 +43,10 @@ RECIPES = {
         ),
         "conv": replace(
             IMAGES["conv"],
-            layers="32C5-P2-64C5-P2-256-10",
-            epochs=30,
+            layers="32C5-P2-64C5-P2-10",
+            epochs=40,
             batch_size=128,
-            learning=Learning(augment=("affine",), dropout=0.1),
+            learning=Learning(augment=("affine",)),
         ),
     },
     "sparse": {
