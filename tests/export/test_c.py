@@ -157,12 +157,14 @@ def test_the_example_reads_an_image(tmp_path: Path) -> None:
 def test_the_readme_gives_the_sizes_that_the_compiler_makes(tmp_path: Path) -> None:
     model, encoder = load_pretrained("mnist-conv")
     to_c(model, tmp_path, encoder=encoder)
-    subprocess.run([COMPILERS[0], "-std=c99", "-c", "network.c"], cwd=tmp_path, check=True)
+    words = [COMPILERS[0], "-std=c99", "-Os", "-c", "network.c"]
+    subprocess.run(words, cwd=tmp_path, check=True)
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     tables, memory = (int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) \|\n", readme))
     printed = subprocess.check_output(["size", "-A", "network.o"], cwd=tmp_path, text=True)
     sizes = {name: int(size) for name, size in re.findall(r"^(\.\S+) +(\d+)", printed, re.M)}
     constant = sum(size for name, size in sizes.items() if name.startswith((".rodata", ".data")))
+    assert sum(size for name, size in sizes.items() if name.startswith(".text")) < 3000
     assert tables <= constant < tables + 1000  # and the pointers to them
     assert memory <= sizes[".bss"] < memory + 1000  # and what the decision is made of
 
