@@ -176,25 +176,25 @@ void network_reset(void)
     steps = 0;
 }
 
-void network_step(const uint8_t *input)
+/* Runs all layers for one timestep on so many events; grey values, where the input has them, are in
+ * `image`. A negative count repeats the currents of the first layer. */
+static void advance(int count, const uint8_t *image)
 {
     const uint16_t *incoming = events;
-    int i, j, count = 0;
+    int i, j;
 
-    for (i = 0; input != NULL && i < NETWORK_INPUTS; i++)
-        if (input[i])
-            events[count++] = (uint16_t)i;
+    (void)image; /* which spikes alone do without */
     for (i = 0; i < NETWORK_LAYERS; i++) {
         const struct layer *layer = layers + i;
-        if (i > 0 || input != NULL)
+        if (count >= 0)
             memset(layer->current, 0,
                    sizeof *layer->current
                        * (size_t)(layer->height * layer->width * layer->channels));
         for (j = 0; j < count; j++) {
 #if NETWORK_GREY && NETWORK_INTEGER
-            add(layer, incoming[j], i == 0 ? input[incoming[j]] : 1);
+            add(layer, incoming[j], i == 0 ? image[incoming[j]] : 1);
 #elif NETWORK_GREY
-            add(layer, incoming[j], i == 0 ? input[incoming[j]] / 255.0f : 1);
+            add(layer, incoming[j], i == 0 ? image[incoming[j]] / 255.0f : 1);
 #else
             add(layer, incoming[j], 1);
 #endif
@@ -204,6 +204,16 @@ void network_step(const uint8_t *input)
     }
     look_at_outputs();
     steps++;
+}
+
+void network_step(const uint8_t *input)
+{
+    int i, count = 0;
+
+    for (i = 0; input != NULL && i < NETWORK_INPUTS; i++)
+        if (input[i])
+            events[count++] = (uint16_t)i;
+    advance(input == NULL ? -1 : count, input);
 }
 
 int network_decision(void)
@@ -256,11 +266,11 @@ int network_classify(const uint8_t *image)
 #if NETWORK_GREY
         network_step(t == 0 ? image : NULL);
 #else
-        uint8_t input[NETWORK_INPUTS];
-        int i;
+        int i, count = 0;
         for (i = 0; i < NETWORK_INPUTS; i++)
-            input[i] = code[32 * t + image[i] / 8] >> image[i] % 8 & 1;
-        network_step(input);
+            if (code[32 * t + image[i] / 8] >> image[i] % 8 & 1)
+                events[count++] = (uint16_t)i;
+        advance(count, NULL);
 #endif
     }
     return network_decision();
