@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import snntorch
 import torch
@@ -11,6 +13,9 @@ from torch import nn
 
 from spikemnist import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.export.arrays import build_model, read_arrays
+
+if TYPE_CHECKING:
+    from spikemnist.models import Accelerated
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
 
@@ -96,6 +101,13 @@ def test_a_snntorch_network_is_read_as_well() -> None:
 LEAKY = {"beta": 0.9, "init_hidden": True}
 
 
+def of_pictures(network: nn.Sequential) -> Accelerated:
+    """Return a network that knows the shape of its samples."""
+    model = accelerate(network)
+    model.in_shape = (1, 28, 28)
+    return model
+
+
 @pytest.mark.parametrize(
     ("modules", "complaint"),
     [
@@ -113,7 +125,7 @@ def test_other_layers_are_refused_by_name(modules: list[nn.Module], complaint: s
     network[:-4](torch.zeros(1, 1, 28, 28))
     network[-2] = nn.Linear(4, 10)
     with pytest.raises(ValueError, match=complaint):
-        read_arrays(accelerate(network), (1, 28, 28))
+        read_arrays(of_pictures(network))
 
 
 def test_a_convolution_needs_the_shape_of_a_sample() -> None:
@@ -123,7 +135,7 @@ def test_a_convolution_needs_the_shape_of_a_sample() -> None:
     network.append(snntorch.Leaky(**LEAKY, output=True))
     with pytest.raises(ValueError, match="needs the shape of a sample"):
         read_arrays(accelerate(network))
-    assert read_arrays(accelerate(network), (1, 28, 28)).in_shape == (1, 28, 28)
+    assert read_arrays(of_pictures(network)).in_shape == (1, 28, 28)
 
 
 def test_a_beta_within_a_channel_is_refused() -> None:

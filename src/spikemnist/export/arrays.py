@@ -143,16 +143,15 @@ def pool(layer: LayerArrays, kind: Literal["max", "average"], side: int) -> Laye
     return replace(layer, pooling=kind, pool=side, shape=shape)
 
 
-def read_arrays(model: SpikingNetwork, in_shape: tuple[int, ...] = ()) -> NetworkArrays:
+def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     """Read a network as it is in evaluation.
 
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
         A network of layers that are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or
-        without batch normalisation and pooling behind it, and `snntorch.Leaky` neurons.
-    in_shape : tuple of int, default ()
-        Shape of a sample, where the model does not know it.
+        without batch normalisation and pooling behind it, and `snntorch.Leaky` neurons. One that
+        convolves has ``in_shape``, the shape of a sample; it is set where the model lacks it.
 
     Returns
     -------
@@ -164,7 +163,7 @@ def read_arrays(model: SpikingNetwork, in_shape: tuple[int, ...] = ()) -> Networ
     ValueError
         For a layer that is built of other modules, with its place.
     """
-    shape = tuple(in_shape or getattr(model, "in_shape", ()))
+    shape = tuple(getattr(model, "in_shape", ()))
     layers = []
     for layer in model.spiking_layers():
         layers.append(_read_layer(layer, shape))
@@ -211,7 +210,8 @@ def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
         raise ValueError(f"{path} has groups, dilation or padding_mode, which is not exported")
     if len(shape) != 3:
         raise ValueError(
-            f"{path} needs the shape of a sample, (channels, height, width): give in_shape"
+            f"{path} needs the shape of a sample, (channels, height, width): set it on the model, "
+            "for example model.in_shape = (1, 28, 28)"
         )
     square(path, "kernel_size", module.kernel_size)
     stride = square(path, "stride", module.stride)

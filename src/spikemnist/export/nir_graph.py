@@ -306,7 +306,7 @@ def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float)
     )
     if (beta < 0).any():
         raise ValueError(f"{name} has a time constant below the timestep of {dt:g} s: give dt")
-    gain = gain.round(9)  # 1 again, where it was written as tau / dt
+    gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return replace(
         layer,
