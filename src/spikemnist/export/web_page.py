@@ -232,7 +232,8 @@ def _base64(array: NDArray[Any]) -> str:
 
 def _examples() -> list[dict[str, Any]]:
     """Return test digits, each class twice."""
-    test = load_digits()[1][:EXAMPLES]
-    pairs = zip(test.images.numpy(), test.labels.tolist(), strict=True)
-    found = [{"label": label, "image": _base64(image)} for image, label in pairs]
-    return sorted(found, key=lambda example: (found.index(example) // 10, example["label"]))
+    test = load_digits()[1]
+    labels = test.labels.tolist()
+    # Each ten digits that follow one another show each class once.
+    order = sorted(range(EXAMPLES), key=lambda i: (i // 10, labels[i]))
+    return [{"label": labels[i], "image": _base64(test.images[i].numpy())} for i in order]
