@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
@@ -20,6 +21,8 @@ from spikemnist.data import (
     RandomErasing,
     load_digits,
 )
+
+from spikemnist.data import augmentation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +68,8 @@ def test_an_affine_transform_is_torchvisions(
     """Whose shear has the other sign."""
     images = torch.rand(2, *shape, generator=seeded(seed))
     augment = RandomAffine(degrees=degrees, translate=translate, scale=scale, shear=shear)
-    found = augment(images, generator=seeded(seed))
+    places = augment.places(images, seeded(seed))
+    found = functional.grid_sample(images, places, align_corners=False)
     angles, slants, factors, right, down = torch.rand(5, 2, generator=seeded(seed)).double() * 2 - 1
     low, high = scale
     for b in range(2):
@@ -131,18 +135,49 @@ def test_images_differ_among_each_other(digits: Tensor) -> None:
 def test_elastic_shifts_have_the_size_that_was_asked_for(
     displacement: float, sigma: float, height: int, width: int
 ) -> None:
-    """Read off an image whose values say where they come from, and that is far from its edges."""
-    edge = math.ceil(6 * displacement)
     augment = ElasticDeformation(displacement=displacement, sigma=sigma)
-    rows = torch.arange(height + 2 * edge).double().view(-1, 1).expand(-1, width + 2 * edge)
-    columns = torch.arange(width + 2 * edge).double().expand(height + 2 * edge, -1)
-    images = torch.stack((columns, rows)).expand(400, -1, -1, -1)
-    moved = augment(images, generator=seeded()) - images
-    inside = moved[..., edge : edge + height, edge : edge + width]
+    images = torch.zeros(400, height, width)
+    still = ElasticDeformation(displacement=0).places(images[:1], seeded())
+    shifts = (augment.places(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
     # 400 images with one free number for an axis at the least: a standard error of some 4 %.
-    rms = inside.square().mean((0, 2, 3)).sqrt()
+    rms = shifts.square().mean((0, 1, 2)).sqrt()
     assert rms.tolist() == pytest.approx([displacement, displacement], rel=0.2)
-    assert inside.mean().abs() < displacement / 4
+    assert shifts.mean().abs() < displacement / 4
+
+
+@given(seed=st.integers(0, 999), size=st.integers(6, 30))
+def test_two_changes_are_joined_into_one(seed: int, size: int) -> None:
+    images = torch.zeros(3, size, size)
+    matrices = [
+        torch.eye(2, 3) + 0.2 * torch.randn(3, 2, 3, generator=seeded(seed + i)) for i in range(2)
+    ]
+    first, second = (
+        functional.affine_grid(matrix, [3, 1, size, size], align_corners=False)
+        for matrix in matrices
+    )
+    joined = augmentation._joined(first, second)
+    ones = torch.cat((second, torch.ones(3, size, size, 1)), 3)
+    expected = torch.einsum("bij,bhwj->bhwi", matrices[0], ones)
+    inside = (second.abs() <= 1 - 1 / size).all(3)
+    torch.testing.assert_close(joined[inside], expected[inside], rtol=0, atol=1e-5)
+    assert images.shape[1:] == joined.shape[1:3]
+
+
+def test_a_change_after_another_does_not_blur_again(digits: Tensor) -> None:
+    once = RandomAffine()(digits, generator=seeded())
+    twice = Compose([RandomAffine(), STILL[1]])(digits, generator=seeded())
+    assert (once.int() - twice.int()).abs().max() <= 1
+    both = Compose([RandomAffine(), ElasticDeformation()])
+    bright = [(each > 200).float().mean() for each in (digits, both(digits, generator=seeded()))]
+    assert bright[1] > 0.85 * bright[0]
+
+
+def test_pixels_stay_in_their_range(digits: Tensor) -> None:
+    """Cubic interpolation goes beyond the values that it passes through."""
+    floats = RandomAffine()(digits / 255, generator=seeded())
+    assert 0 <= floats.min() <= floats.max() <= 1
+    whole = RandomAffine()(digits, generator=seeded())
+    assert (whole - 255 * floats).abs().max() <= 0.51
 
 
 @given(

@@ -67,8 +67,8 @@ class RandomAffine:
         p' = s \begin{pmatrix} \cos\varphi & -\sin\varphi \\ \sin\varphi & \cos\varphi
         \end{pmatrix} \begin{pmatrix} 1 & \tan\psi \\ 0 & 1 \end{pmatrix} p + t
 
-    with numbers drawn uniformly for each image. Between pixels the image is interpolated
-    bilinearly; beyond its edges it is black.
+    with numbers drawn uniformly for each image. Between pixels the image is interpolated by cubic
+    polynomials, which keep strokes as sharp as they were; beyond its edges it is black.
 
     Parameters
     ----------
@@ -126,10 +126,14 @@ class RandomAffine:
         torch.Tensor
             Same shape, dtype and device.
         """
+        return sample(images, self.places(images, generator))
+
+    def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
         batch, _ = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
         low, high = self.scale
-        return affine(
+        return affine_places(
             images,
             angle=(numbers[0] * self.degrees).deg2rad(),
             slant=(numbers[1] * self.shear).deg2rad(),
@@ -201,15 +205,17 @@ class ElasticDeformation:
         torch.Tensor
             Same shape, dtype and device.
         """
+        return sample(images, self.places(images, generator))
+
+    def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
         rows, columns = self._weights(height), self._weights(width)
         knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
         # In units of the grid, which is 2 wide; the field of x comes first.
         factors = torch.tensor([2 / width, 2 / height]) * (self.displacement * math.sqrt(3))
         field = (rows @ (knots * factors.view(2, 1, 1, 1)) @ columns.T).to(images.device)
-        still = torch.eye(2, 3, device=images.device).unsqueeze(0)
-        grid = functional.affine_grid(still, [1, 1, height, width], align_corners=False)
-        return _sampled(images, grid + field.movedim(0, -1))
+        return _still(height, width, images.device) + field.movedim(0, -1)
 
     def _weights(self, size: int) -> Tensor:
         """Return the weights ``[size, knots]`` of an axis, the squares of a row adding up to 1."""
@@ -296,6 +302,9 @@ class RandomErasing:
 class Compose:
     """Several augmentations, one after the other.
 
+    Those that move pixels, `RandomAffine` and `ElasticDeformation`, are joined where they follow one
+    another, so that an image is interpolated once: each time would blur it more.
+
     Parameters
     ----------
     augmentations : sequence of Augmentation
@@ -335,16 +344,26 @@ class Compose:
         torch.Tensor
             Same shape, dtype and device.
         """
+        places: Tensor | None = None
         for augmentation in self.augmentations:
+            if isinstance(augmentation, (RandomAffine, ElasticDeformation)):
+                following = augmentation.places(images, generator)
+                places = following if places is None else _joined(places, following)
+                continue
+            if places is not None:
+                images, places = sample(images, places), None
             images = augmentation(images, generator=generator)
-        return images
+        return images if places is None else sample(images, places)
 
 
-def affine(images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Rotate, shear, scale and shift images ``[B, ..., H, W]``: see `RandomAffine`.
+def affine_places(
+    images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift: Tensor
+) -> Tensor:
+    """Return where pixels come from when images are rotated, sheared, scaled and shifted.
 
-    Angle and slant ``[B]`` are in radians; the shift ``[2, B]``, along x and y, is a share of the
-    size of the image. All are on the CPU.
+    See `RandomAffine` for the transform and `sample` for the places. Angle and slant ``[B]`` are in
+    radians; the shift ``[2, B]``, along x and y, is a share of the size of the image. All are on
+    the CPU.
     """
     batch, size = _batch_and_size(images)
     # The transform of the other direction: where an output pixel comes from. The grid counts
@@ -355,8 +374,39 @@ def affine(images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift
     matrix = matrix.movedim(2, 0) * aspect
     moved = matrix @ (-2 * shift).T.unsqueeze(2)
     theta = torch.cat((matrix, moved), 2).to(images.device)
-    grid = functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
-    return _sampled(images, grid)
+    return functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
+
+
+def sample(images: Tensor, places: Tensor) -> Tensor:
+    """Return each image ``[B, ..., H, W]`` as it is at other places.
+
+    The places ``[B, H, W, 2]`` count from -1 to 1 along x and y, from edge to edge.
+    """
+    device = images.device
+    if device.type == "mps":  # which has no cubic interpolation
+        images, places = images.cpu(), places.cpu()
+    channels = images.reshape(len(images), -1, *images.shape[-2:]).to(places.dtype)
+    found = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
+    found = found.view(images.shape)
+    if images.dtype == torch.uint8:
+        return found.round_().clamp_(0, 255).to(images.dtype).to(device)
+    return found.clamp_(0, 1).to(images.dtype).to(device)
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Return the places of one change of images that does what two do, one after the other."""
+    shifts = first - _still(first.shape[1], first.shape[2], first.device)
+    # Where the second change looks, between pixels, and beyond the edge as at the edge.
+    there = functional.grid_sample(
+        shifts.movedim(-1, 1), second, padding_mode="border", align_corners=False
+    )
+    return second + there.movedim(1, -1)
+
+
+def _still(height: int, width: int, device: torch.device) -> Tensor:
+    """Return the places of pixels that stay where they are, ``[1, H, W, 2]``."""
+    identity = torch.eye(2, 3, device=device).unsqueeze(0)
+    return functional.affine_grid(identity, [1, 1, height, width], align_corners=False)
 
 
 def _check_range(name: str, value: float, most: float = math.inf) -> None:
@@ -379,12 +429,3 @@ def _uniform(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Draw numbers in [0, 1) on the device of the generator, and return them on the CPU."""
     device = "cpu" if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=device).cpu()
-
-
-def _sampled(images: Tensor, grid: Tensor) -> Tensor:
-    """Return each image at the places of its grid ``[B, H, W, 2]``, in the dtype it has."""
-    channels = images.reshape(len(images), -1, *images.shape[-2:]).to(grid.dtype)
-    found = functional.grid_sample(channels, grid, align_corners=False).view(images.shape)
-    return (
-        found.round_().to(images.dtype) if images.dtype == torch.uint8 else found.to(images.dtype)
-    )

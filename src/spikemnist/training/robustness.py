@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._progress import progress_bar
-from spikemnist.data.augmentation import affine
+from spikemnist.data.augmentation import affine_places, sample
 from spikemnist.training.evaluation import evaluate
 from spikemnist.training.feed import as_encoder, compact_for
 from spikemnist.training.losses import cross_entropy
@@ -193,7 +193,8 @@ def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
     still = torch.zeros(len(images))
     share = torch.stack((towards.cos() / width, towards.sin() / height)) * level
-    return affine(images, angle=still, slant=still, scale=still + 1, shift=share)
+    places = affine_places(images, angle=still, slant=still, scale=still + 1, shift=share)
+    return sample(images, places)
 
 
 def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
@@ -201,7 +202,8 @@ def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     side = (_uniform(len(images), generator) < 0.5) * 2.0 - 1
     still = torch.zeros(2, len(images))
     angle = side * math.radians(level)
-    return affine(images, angle=angle, slant=still[0], scale=still[0] + 1, shift=still)
+    places = affine_places(images, angle=angle, slant=still[0], scale=still[0] + 1, shift=still)
+    return sample(images, places)
 
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
