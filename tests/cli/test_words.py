@@ -12,6 +12,7 @@ import pytest
 
 from spikemnist import __version__
 from spikemnist.cli import limits, main, options, parser, train, wording
+from spikemnist.cli.recipes import RECIPES
 from spikemnist.encoding import available_encoders, registry
 from spikemnist.energy import MEMORIES, TECHNOLOGIES
 from spikemnist.models import READOUTS
@@ -52,6 +53,25 @@ def test_the_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str])
     if "--encoder" in printed:
         for encoder in options.ENCODERS:
             assert encoder in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs"),
+    [
+        ("train", options.Train().epochs),
+        ("train --recipe accurate", RECIPES["accurate"]["mlp"].epochs),
+        ("train --model conv --recipe accurate", RECIPES["accurate"]["conv"].epochs),
+        ("train --resume", options.Train().epochs),
+    ],
+)
+def test_the_help_has_the_defaults_that_go_with_other_options(
+    words: str, epochs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words.split(), "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: spikemnist train [-h]")
+    assert f"passes over the training images (default: {epochs})" in printed
+    assert "Train a spiking network" in printed
 
 
 def test_names_in_the_help_are_those_of_the_library() -> None:

@@ -7,7 +7,7 @@ import difflib
 import io
 import os
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 import tyro
 
@@ -31,6 +31,8 @@ DESCRIPTION = """Spiking neural networks on MNIST-like data.
 
 `spikemnist --version` prints the version.
 """
+
+HELP = {"-h", "--help"}
 
 OTHER_NAMES = {
     "classify": "predict",
@@ -62,7 +64,9 @@ def parse(words: list[str]) -> Command:
         raise SystemExit(0)
     words = words or ["--help"]
     _check_command(words[0])
-    command = _read(options.Command, words, None)
+    if words[0] in COMMANDS and not HELP.isdisjoint(words):
+        _print_help(words)
+    command = _read(options.Command, words)
     # What the run was started with, or the settings that go with recipe, data and model, take the
     # place of the defaults, so that only options given now differ.
     default = _defaults(command)
@@ -72,9 +76,21 @@ def parse(words: list[str]) -> Command:
     return command
 
 
+def _print_help(words: list[str]) -> NoReturn:
+    """Print the help of a command, with the defaults that go with the options given beside it."""
+    default = None
+    with contextlib.suppress(WrongRequest):
+        default = _defaults(_read(options.Command, [word for word in words if word not in HELP]))
+    if default is None:
+        _read(options.Command, words)
+    else:
+        _read(type(default), words[1:], default)
+    raise SystemExit(0)
+
+
 def _check_command(word: str) -> None:
     known = ", ".join(COMMANDS)
-    if word in COMMANDS or word in ("-h", "--help"):
+    if word in COMMANDS or word in HELP:
         return
     if word.startswith("-"):
         raise WrongRequest(f"{word} stands before the command: give one of {known} first")
@@ -83,15 +99,17 @@ def _check_command(word: str) -> None:
     raise WrongRequest(f"unknown command {word!r}: commands are {known}{hint}")
 
 
-def _read(kind: object, words: list[str], default: Command | None) -> Command:
+def _read(kind: object, words: list[str], default: Command | None = None) -> Command:
+    """Return what the words ask for; ``default`` is a command with the options not given."""
     complaint = io.StringIO()
     given = {} if default is None else {"default": default}
+    name = "" if default is None else f" {type(default).__name__.lower()}"
     try:
         with contextlib.redirect_stderr(complaint), _wide_lines(words):
             return tyro.cli(  # type: ignore[call-overload,no-any-return]
                 kind,
-                prog="spikemnist",
-                description=DESCRIPTION,
+                prog=f"spikemnist{name}",
+                description=DESCRIPTION if default is None else type(default).__doc__,
                 args=words,
                 config=(
                     tyro.conf.OmitSubcommandPrefixes,
@@ -110,7 +128,7 @@ def _read(kind: object, words: list[str], default: Command | None) -> Command:
 def _wide_lines(words: list[str]) -> Iterator[None]:
     """Keep the parser from breaking the lines of a complaint, which may hold long paths."""
     before = os.environ.get("COLUMNS")
-    if {"-h", "--help"} & set(words):
+    if not HELP.isdisjoint(words):
         yield
         return
     os.environ["COLUMNS"] = "100000"
