@@ -19,10 +19,9 @@ from spikemnist.data import (
     ElasticDeformation,
     RandomAffine,
     RandomErasing,
+    augmentation,
     load_digits,
 )
-
-from spikemnist.data import augmentation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -302,8 +302,8 @@ class RandomErasing:
 class Compose:
     """Several augmentations, one after the other.
 
-    Those that move pixels, `RandomAffine` and `ElasticDeformation`, are joined where they follow one
-    another, so that an image is interpolated once: each time would blur it more.
+    Where `RandomAffine` and `ElasticDeformation` follow one another, their shifts are joined, and
+    the image is interpolated once: each interpolation blurs it.
 
     Parameters
     ----------
