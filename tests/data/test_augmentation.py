@@ -67,7 +67,7 @@ def test_an_affine_transform_is_torchvisions(
     """Whose shear has the other sign."""
     images = torch.rand(2, *shape, generator=seeded(seed))
     augment = RandomAffine(degrees=degrees, translate=translate, scale=scale, shear=shear)
-    places = augment.places(images, seeded(seed))
+    places = augment._places(images, seeded(seed))
     found = functional.grid_sample(images, places, align_corners=False)
     angles, slants, factors, right, down = torch.rand(5, 2, generator=seeded(seed)).double() * 2 - 1
     low, high = scale
@@ -136,8 +136,8 @@ def test_elastic_shifts_have_the_size_that_was_asked_for(
 ) -> None:
     augment = ElasticDeformation(displacement=displacement, sigma=sigma)
     images = torch.zeros(400, height, width)
-    still = ElasticDeformation(displacement=0).places(images[:1], seeded())
-    shifts = (augment.places(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
+    still = ElasticDeformation(displacement=0)._places(images[:1], seeded())
+    shifts = (augment._places(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
     # 400 images with one free number for an axis at the least: a standard error of some 4 %.
     rms = shifts.square().mean((0, 1, 2)).sqrt()
     assert rms.tolist() == pytest.approx([displacement, displacement], rel=0.2)

@@ -126,9 +126,9 @@ class RandomAffine:
         torch.Tensor
             Same shape, dtype and device.
         """
-        return sample(images, self.places(images, generator))
+        return sample(images, self._places(images, generator))
 
-    def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
         batch, _ = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
@@ -205,9 +205,9 @@ class ElasticDeformation:
         torch.Tensor
             Same shape, dtype and device.
         """
-        return sample(images, self.places(images, generator))
+        return sample(images, self._places(images, generator))
 
-    def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
         rows, columns = self._weights(height), self._weights(width)
@@ -347,7 +347,7 @@ class Compose:
         places: Tensor | None = None
         for augmentation in self.augmentations:
             if isinstance(augmentation, (RandomAffine, ElasticDeformation)):
-                following = augmentation.places(images, generator)
+                following = augmentation._places(images, generator)
                 places = following if places is None else _joined(places, following)
                 continue
             if places is not None:
