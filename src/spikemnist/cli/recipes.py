@@ -37,9 +37,7 @@ RECIPES = {
             epochs=60,
             batch_size=128,
             lr=3e-3,
-            learning=Learning(
-                label_smoothing=0.1, augment=("affine",), dropout=0.1, input_dropout=0.2
-            ),
+            learning=Learning(augment=("affine", "elastic")),
         ),
         "conv": replace(
             IMAGES["conv"],
