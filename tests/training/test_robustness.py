@@ -33,11 +33,14 @@ def centre(images: torch.Tensor) -> torch.Tensor:
 
 @given(st.floats(0, 8), st.integers(0, 2**32))
 def test_a_shift_moves_each_image_so_many_pixels(level: float, seed: int) -> None:
-    images = torch.zeros(6, 30, 24)
-    images[:, 13:17, 10:14] = 1.0
+    rows, columns = torch.arange(40).view(-1, 1), torch.arange(36)
+    blob = torch.exp(-((rows - 20) ** 2 + (columns - 17) ** 2) / 18)
+    images = blob.expand(6, -1, -1)
     moved = centre(shift(images, level, generator(seed))) - centre(images)
+    # The cubic that torch takes, with a slope of -0.75, moves a centre of mass by up to
+    # f (1 - f) (1 - 2 f) / 2 <= 0.048 pixels too far along each axis, f the fraction of the shift.
     torch.testing.assert_close(
-        moved.norm(dim=1), torch.full((6,), level).double(), atol=1e-4, rtol=0
+        moved.norm(dim=1), torch.full((6,), level).double(), atol=0.072, rtol=0
     )
     assert level < 0.1 or len(moved.round(decimals=2).unique(dim=0)) > 1
 
