@@ -32,11 +32,13 @@ ALLOWED: dict[str, set[str]] = {
     "_tensors": set(),
     "ops": {"kernels.compiler", "_tensors"},
     "engine": {"ops", "kernels", "_tensors"},
+    "fused": {"ops"},
     "encoding": {"kernels", "_tensors"},
     "data": {"_atomic", "_folders", "_progress", "_tensors"},
     "models": {
         "ops",
         "engine",
+        "fused",
         "_tensor_files",
         "_tensors",
         "encoding.Encoder",

@@ -5,6 +5,9 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from __future__ import annotations
 
+import importlib.util
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from spikemnist import ops
+from spikemnist.ops import backends
 from tests.strategies import SEEDS
 
 
@@ -55,8 +59,36 @@ def test_one_timestep_is_not_taken_for_a_constant() -> None:
 
 
 @pytest.mark.parametrize("asked", ops.BACKENDS)
-def test_the_backend_that_runs(asked: str) -> None:
+def test_the_backend_that_runs(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "MISSING", dict.fromkeys(backends.MISSING, lambda: None))
     assert ops.select_backend(asked) == ("event_driven" if asked == "auto" else asked)
+
+
+@pytest.mark.parametrize(("device", "runs"), [("cuda", "triton"), ("mps", "reference")])
+def test_the_backend_of_a_gpu(device: str, runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for weights there: `auto` does not take what was not seen to run."""
+    monkeypatch.setattr(backends, "MISSING", dict.fromkeys(backends.MISSING, lambda: None))
+    spikes = torch.zeros(2, 1, 3)
+    weight = SimpleNamespace(
+        device=SimpleNamespace(type=device), dtype=torch.float32, shape=torch.Size((4, 3))
+    )
+    weight.dim = lambda: 2
+    assert ops.select_backend("auto", spikes, weight) == runs
+    for named in ("triton", "metal"):
+        if {"triton": "cuda", "metal": "mps"}[named] == device:
+            assert ops.select_backend(named, spikes, weight) == named
+        else:
+            with pytest.raises(ValueError, match=f"and the model is on {device}"):
+                ops.select_backend(named, spikes, weight)
+
+
+def test_a_backend_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="need Triton, which comes with torch for CUDA on Linux"):
+        ops.select_backend("triton")
+    monkeypatch.delattr(torch.mps, "compile_shader")
+    with pytest.raises(ValueError, match=r"need torch\.mps\.compile_shader"):
+        ops.select_backend("metal")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +154,6 @@ def test_the_engine_does_not_serve_autocast() -> None:
 
 
 def test_an_unknown_backend_lists_the_known() -> None:
-    expected = "one of auto, reference, event_driven, snntorch; got 'cuda'"
+    expected = "one of auto, reference, event_driven, triton, metal, snntorch; got 'cuda'"
     with pytest.raises(ValueError, match=expected):
         ops.select_backend("cuda")

@@ -23,7 +23,7 @@ from spikemnist.cli.limits import (
 )
 
 DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
-BackendName = Literal["auto", "event_driven", "reference", "snntorch"]
+BackendName = Literal["auto", "event_driven", "triton", "metal", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
 
@@ -315,7 +315,11 @@ class Evaluate(Common):
     device: Device = "auto"
     backend: Annotated[
         BackendName | None,
-        option(BACKEND, "{auto,event_driven,reference,snntorch}", absent="the one of the model"),
+        option(
+            BACKEND,
+            "{auto,event_driven,triton,metal,reference,snntorch}",
+            absent="the one of the model",
+        ),
     ] = None
     seed: CodeSeed = 0
     energy: Annotated[

@@ -1,10 +1,11 @@
-"""Who runs the layers: the engine, the reference in plain torch, or snnTorch timestep by timestep.
+"""Who runs the layers: kernels of the CPU or of a GPU, plain torch, or snnTorch step by step.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ from spikemnist.models.neuron import is_hooked, own_membranes, step_neurons, ste
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from torch import Tensor, nn
 
@@ -25,13 +26,16 @@ State = list["Tensor | None"]
 """A membrane ``[B, ...]`` for each layer to start from; None for rest."""
 
 
-def obstacle(layers: Sequence[SpikingLayer], hooked: Collection[nn.Module]) -> str | None:
-    """Return why the engine cannot run layers of which some modules have hooks, or None."""
+def obstacle(
+    layers: Sequence[SpikingLayer], hooked: Collection[nn.Module], backend: str
+) -> str | None:
+    """Return why compiled kernels cannot run layers of which some modules have hooks, or None."""
     for layer in layers:
         if not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad)):
             return f"its kernels do not know the surrogate of {layer.path}"
+        called = set() if backend == "event_driven" else {module for _, module in layer.modules}
         for path, module in _called(layer, "reference") if hooked else ():
-            if module in hooked:
+            if module in hooked and module not in called:
                 return f"{path} has hooks or a forward of its own, which its kernels do not call"
     return None
 
@@ -80,7 +84,7 @@ def run(
     dtype : torch.dtype
         That of the parameters.
     backend : str
-        ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
+        One of `spikemnist.ops.BACKENDS`, and not ``"auto"``.
     record : str
         ``"output"`` or ``"all"``.
     state : sequence of torch.Tensor or None
@@ -95,9 +99,11 @@ def run(
         return _step(layers, spikes, dtype, state)
     initial: State = [None] * len(layers) if state is None else list(state)
     outputs: list[LayerOutput] = []
-    if backend == "reference":
+    if backend != "event_driven":
         for layer, membrane in zip(layers, initial, strict=True):
-            outputs.append(_run_reference(layer, spikes, membrane, dtype))
+            needed = record == "all" or state is not None or layer is layers[-1]
+            scan = partial(_scan, backend, needed)
+            outputs.append(_run_layer(layer, spikes, membrane, dtype, scan))
             spikes = _there(outputs[-1].spikes)
         return outputs
     # Loads the compiler, which the package alone must not.
@@ -176,10 +182,14 @@ def _run_pixels(
     return LayerOutput(fired, membrane, output.counts, last, shape)
 
 
-def _run_reference(
-    layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype
+def _run_layer(
+    layer: SpikingLayer,
+    spikes: Tensor,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+    scan: Callable[[Tensor, LayerParams], tuple[Tensor, Tensor | None]],
 ) -> LayerOutput:
-    """Run one layer in plain torch, and call its modules, so that their hooks fire."""
+    """Call the modules of one layer, so that their hooks fire, and scan its neurons."""
     if layer.owner is not None and is_hooked(layer.owner):
         neurons = layer.shape_behind(spikes.shape[2:])
         layer.check_state(initial, (spikes.shape[1], *neurons))
@@ -192,17 +202,28 @@ def _run_reference(
     current = current.expand(len(spikes), *current.shape[1:])
     if is_hooked(layer.leaky):
         return _output(*step_neurons(layer.leaky, current, initial))
-    params = layer.params(shape, current.dtype, initial)
-    fired, membrane = ops.leaky(
-        current.flatten(2),
-        params.beta,
-        params.threshold,
-        reset_mechanism=params.reset_mechanism,
-        spike_grad=params.spike_grad,
-        initial=params.initial,
-    )
+    params = layer.params(shape, torch.promote_types(current.dtype, torch.float32), initial)
+    fired, membrane = scan(current.flatten(2), params)
     whole = (*current.shape[:2], *shape)
-    return _output(fired.reshape(whole), membrane.reshape(whole))
+    return _output(fired.reshape(whole), None if membrane is None else membrane.reshape(whole))
+
+
+def _scan(
+    backend: str, membrane: bool, current: Tensor, layer: LayerParams
+) -> tuple[Tensor, Tensor | None]:
+    """Return spikes ``[T, B, N]``, and membranes, which kernels of a GPU write where needed."""
+    if backend != "reference":
+        from spikemnist import fused
+
+        return fused.run(backend, current, layer, membrane=membrane)
+    return ops.leaky(
+        current,
+        layer.beta,
+        layer.threshold,
+        reset_mechanism=layer.reset_mechanism,
+        spike_grad=layer.spike_grad,
+        initial=layer.initial,
+    )
 
 
 def _step(
@@ -227,8 +248,9 @@ def _step(
     return [_output(*map(torch.stack, zip(*done, strict=True))) for done in steps]
 
 
-def _output(fired: Tensor, membrane: Tensor) -> LayerOutput:
-    return LayerOutput(fired, membrane, count_spikes(fired), membrane[-1], tuple(fired.shape[2:]))
+def _output(fired: Tensor, membrane: Tensor | None) -> LayerOutput:
+    final = None if membrane is None else membrane[-1]
+    return LayerOutput(fired, membrane, count_spikes(fired), final, tuple(fired.shape[2:]))
 
 
 def _there(tensor: Tensor | None) -> Tensor:

@@ -21,6 +21,7 @@ from spikemnist.models.neuron import is_hooked
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.spiking_layer import neuron_shapes
+from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,10 +124,10 @@ class SpikingNetwork(nn.Module):
         TypeError
             When the input is no tensor.
         ValueError
-            When the input or the state does not fit the network; when ``backend="event_driven"``
-            cannot serve, as for a module with hooks; for a parameter that is infinite or not a
-            number, outside of training with that backend; and when ``backend="snntorch"`` would
-            train batch normalisation one timestep after the other.
+            When the input or the state does not fit the network; when a ``backend`` of
+            compiled kernels cannot serve, as for neurons with hooks; for a parameter that is
+            infinite or not a number, outside of training with ``backend="event_driven"``; and when
+            ``backend="snntorch"`` would train batch normalisation one timestep after the other.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
@@ -178,11 +179,11 @@ class SpikingNetwork(nn.Module):
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
         hooked = [each for each in self.modules() if each is not self and is_hooked(each)]
-        if backend == "event_driven":
-            reason = execution.obstacle(layers, hooked)
-            if reason and self.backend == "event_driven":
+        if backend in COMPILED:
+            reason = execution.obstacle(layers, hooked, backend)
+            if reason and self.backend == backend:
                 raise ValueError(
-                    f"backend='event_driven' cannot run this network: {reason}. "
+                    f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
             backend = "reference" if reason else backend

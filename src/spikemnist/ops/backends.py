@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -10,11 +12,22 @@ from spikemnist.kernels import compiler
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-Backend = Literal["auto", "reference", "event_driven", "snntorch"]
+Backend = Literal["auto", "reference", "event_driven", "triton", "metal", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """How the T steps are run."""
+
+COMPILED: dict[str, tuple[str, tuple[torch.dtype, ...]]] = {
+    "event_driven": ("cpu", (torch.float32, torch.float64)),
+    "triton": ("cuda", (torch.float32, torch.float64, torch.bfloat16, torch.float16)),
+    "metal": ("mps", (torch.float32, torch.bfloat16, torch.float16)),
+}
+"""Backends of compiled kernels: the type of device and the dtypes that each is made for."""
+
+TITLES = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
 
 FEW_STEPS = 12
 """Timesteps below which the reference's loop over them can be the faster one."""
@@ -38,22 +51,25 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         ``"reference"`` runs each layer over all timesteps in plain torch, on any device;
         ``"event_driven"`` runs them in compiled kernels that work only where a spike is, on the
         CPU, in float32 and float64;
+        ``"triton"`` runs each layer in one kernel on CUDA, and ``"metal"`` on Apple's GPU, in
+        float32, bfloat16 and float16, ``"triton"`` in float64 as well;
         ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle;
-        ``"auto"`` takes the event-driven engine where it can serve and is the faster one, else
-        the reference.
+        ``"auto"`` takes the event-driven engine on the CPU where it can serve and is the faster
+        one, ``"triton"`` on CUDA where it can serve, else the reference.
     spikes, weight
         The input, ``[T, B, ...]``, and the first weights of the network, ``[N, F]`` or of a
-        convolution ``[N, C, H, W]``; when left out, the answer is about one in float32 on the CPU.
+        convolution ``[N, C, H, W]``; when left out, the answer is about weights that the backend
+        serves, on the CPU for ``"auto"``.
 
     Returns
     -------
     str
-        ``"reference"``, ``"event_driven"`` or ``"snntorch"``.
+        One of `BACKENDS`, and not ``"auto"``.
 
     Raises
     ------
     ValueError
-        For an unknown backend, and when the event-driven engine is asked for by name and cannot
+        For an unknown backend, and when one of compiled kernels is asked for by name and cannot
         serve; the message says why.
 
     Examples
@@ -63,16 +79,17 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
-    if backend not in ("auto", "event_driven"):
+    if backend in ("reference", "snntorch"):
         return backend
-    if backend == "auto" and _is_small(spikes, weight):
-        return "reference"
-    obstacle = _obstacle(spikes, weight)
     if backend == "auto":
-        return "reference" if obstacle else "event_driven"
-    if obstacle is None:
-        return "event_driven"
-    raise ValueError(f"backend='event_driven' cannot run here: {obstacle}. Use backend='auto'")
+        on_cuda = weight is not None and weight.device.type == "cuda"
+        compiled = "triton" if on_cuda else "event_driven"
+        if not on_cuda and _is_small(spikes, weight):
+            return "reference"
+        return "reference" if _obstacle(compiled, spikes, weight) else compiled
+    if obstacle := _obstacle(backend, spikes, weight):
+        raise ValueError(f"backend={backend!r} cannot run here: {obstacle}. Use backend='auto'")
+    return backend
 
 
 def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
@@ -88,23 +105,51 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     return steps < FEW_STEPS and updates < few
 
 
-def _obstacle(spikes: Tensor | None, weight: Tensor | None) -> str | None:
-    """Return why the event-driven engine cannot run with such spikes and weights, or None."""
+def _obstacle(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str | None:
+    """Return why compiled kernels cannot run with such spikes and weights, or None."""
     traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
     if traced or torch.compiler.is_compiling():
         return "torch.compile and torch.export cannot trace its kernels"
-    if weight is not None and (unfit := _unfit(weight)):
+    if weight is not None and (unfit := _unfit(backend, weight)):
         return unfit
-    missing = compiler.obstacle()
+    missing = MISSING[backend]()
     return missing and f"its kernels need {missing}"
 
 
-def _unfit(weight: Tensor) -> str | None:
-    """Return why the event-driven engine does not serve such weights, or None."""
-    if weight.device.type != "cpu":
-        return f"it runs on the CPU, and the model is on {weight.device.type}"
-    if weight.dtype not in (torch.float32, torch.float64):
-        return f"it computes in float32 and float64, and the model is in {weight.dtype}"
-    if torch.is_autocast_enabled("cpu"):
+def _unfit(backend: str, weight: Tensor) -> str | None:
+    """Return why compiled kernels do not serve such weights, or None."""
+    device, dtypes = COMPILED[backend]
+    if weight.device.type != device and not (backend == "triton" and _is_interpreted()):
+        return f"it runs on {TITLES[device]}, and the model is on {weight.device.type}"
+    if weight.dtype not in dtypes:
+        names = [str(dtype).removeprefix("torch.") for dtype in dtypes]
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"it computes in {listed}, and the model is in {weight.dtype}"
+    if backend == "event_driven" and torch.is_autocast_enabled("cpu"):
         return f"it computes in {weight.dtype}, and autocast asks for another precision"
     return None
+
+
+def _is_interpreted() -> bool:
+    """Return whether Triton runs its kernels in NumPy, for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _missing_for_triton() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "Triton, which comes with torch for CUDA on Linux"
+    return None
+
+
+def _missing_for_metal() -> str | None:
+    if not hasattr(torch.mps, "compile_shader"):
+        return "torch.mps.compile_shader"
+    return None
+
+
+MISSING: dict[str, Callable[[], str | None]] = {
+    "event_driven": compiler.obstacle,
+    "triton": _missing_for_triton,
+    "metal": _missing_for_metal,
+}
+"""What is not installed that kernels need."""

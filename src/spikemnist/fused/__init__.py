@@ -1,0 +1,56 @@
+"""The dynamics on CUDA and on Apple's GPU: all timesteps of a layer in one kernel each way.
+
+The kernels compute as `spikemnist.ops.leaky` does, operation by operation. They are imported with
+the first call, and Triton with them.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from spikemnist.fused.scan import Kernels, Neurons, scan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spikemnist.ops.layer import LayerParams
+    from spikemnist.ops.surrogate import Surrogate
+
+__all__ = ["run"]
+
+
+def run(
+    backend: str, current: Tensor, layer: LayerParams, *, membrane: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Run the neurons of a layer on the kernels of a backend.
+
+    Parameters
+    ----------
+    backend : str
+        ``"triton"`` or ``"metal"``.
+    current : torch.Tensor
+        ``[T, B, N]``, floating, on the device of the backend.
+    layer : LayerParams
+        Its surrogate is a named one; its weights are not used.
+    membrane : bool, default True
+        Whether to return membranes.
+
+    Returns
+    -------
+    spikes : torch.Tensor
+        ``[T, B, N]``, zeros and ones in the dtype of the current.
+    membrane : torch.Tensor or None
+        ``[T, B, N]``, float64 for a float64 current, float32 for all others.
+    """
+    kernels = cast(Kernels, import_module(f"spikemnist.fused.{backend}_scan"))
+    neurons = Neurons(
+        layer.beta,
+        layer.threshold,
+        layer.initial,
+        layer.reset_mechanism,
+        cast("Surrogate", layer.spike_grad),
+    )
+    return scan(current, neurons, kernels, membrane=membrane)

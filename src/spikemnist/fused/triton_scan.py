@@ -1,0 +1,83 @@
+"""The kernels of `triton_kernels`, launched on the device of their tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import triton
+import triton.language as tl
+
+from spikemnist.fused import triton_kernels
+from spikemnist.fused.scan import surrogate_constants
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spikemnist.fused.scan import Gradients, Neurons
+
+BLOCK = 256
+"""Neurons of a program."""
+
+
+def forward(current: Tensor, neurons: Neurons, spikes: Tensor, membrane: Tensor | None) -> None:
+    """Write spikes, and membranes unless None: see `spikemnist.fused.scan.Kernels`."""
+    size = current[0].numel()
+    with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
+        triton_kernels.forward_kernel[(triton.cdiv(size, BLOCK),)](
+            current,
+            neurons.beta,
+            neurons.threshold,
+            neurons.initial,
+            spikes,
+            membrane,
+            len(current),
+            current.stride(0),
+            size,
+            current.shape[-1],
+            **_constants(neurons, current.dtype),
+        )
+
+
+def backward(
+    grad_spikes: Tensor | None,
+    grad_membrane: Tensor | None,
+    membrane: Tensor,
+    neurons: Neurons,
+    gradients: Gradients,
+) -> None:
+    """Write gradients: see `spikemnist.fused.scan.Kernels`."""
+    size = membrane[0].numel()
+    name, first, second = surrogate_constants(neurons.spike_grad)
+    with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
+        triton_kernels.backward_kernel[(triton.cdiv(size, BLOCK),)](
+            grad_spikes,
+            grad_membrane,
+            membrane,
+            neurons.beta,
+            neurons.threshold,
+            neurons.initial,
+            gradients.current,
+            gradients.initial,
+            gradients.beta,
+            gradients.threshold,
+            len(membrane),
+            size,
+            membrane.shape[-1],
+            SURROGATE=name,
+            FIRST=first,
+            SECOND=second,
+            **_constants(neurons, membrane.dtype),
+        )
+
+
+def _constants(neurons: Neurons, dtype: torch.dtype) -> dict[str, Any]:
+    return {
+        "EACH_BETA": neurons.beta.dim() > 0,
+        "EACH_THRESHOLD": neurons.threshold.dim() > 0,
+        "RESET": neurons.reset_mechanism,
+        "NUMBER": tl.float64 if dtype == torch.float64 else tl.float32,
+        "BLOCK": BLOCK,
+        # Products and sums round one by one, as the reference does: the same spikes.
+        "enable_fp_fusion": False,
+    }

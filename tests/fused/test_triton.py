@@ -1,0 +1,235 @@
+"""Kernels of Triton: interpreted by NumPy and compared with the reference, and compiled for CUDA.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist import DirectEncoder, LeakyConvNet, LeakyMLP, fit, fused, load_digits, ops
+from tests.fused.fused_leaky import DOUBLE, SINGLE, fused_leaky, layer_of
+from tests.ops.oracle import answer, assert_same, our_leaky
+from tests.strategies import leaky_problem, leaky_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.strategies import LeakyProblem
+
+pytest.importorskip("triton", reason="needs Triton: pip install triton")
+
+triton_leaky = partial(fused_leaky, "triton")
+EXPONENTIAL = ("sigmoid", "spike_rate_escape")
+"""Surrogates of an exponential function, which NumPy and torch round differently."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interpreted() -> Iterator[None]:
+    """Have NumPy run the kernels: Triton reads the variable when their module is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        yield
+
+
+@given(leaky_problems())
+def test_any_problem(problem: LeakyProblem) -> None:
+    assert_same(answer(triton_leaky, problem), answer(our_leaky, problem), tolerance=DOUBLE)
+
+
+@given(leaky_problems())
+def test_any_problem_in_single_precision(problem: LeakyProblem) -> None:
+    single = problem.to(torch.float32)
+    found, expected = answer(triton_leaky, single), answer(our_leaky, single)
+    assert_same(found, expected, tolerance=SINGLE)
+    if problem.spike_grad not in EXPONENTIAL:
+        # To the bit, but for beta: the reference's sum over time fuses products and sums.
+        for name in ("current", "threshold", "initial"):
+            if found.gradients.get(name) is not None:
+                torch.testing.assert_close(
+                    found.gradients[name], expected.gradients[name], rtol=0, atol=0
+                )
+
+
+@pytest.mark.parametrize("loss_on", [("spikes",), ("membrane",)])
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+def test_a_loss_on_one_of_the_two(reset_mechanism: str, loss_on: tuple[str, ...]) -> None:
+    problem = leaky_problem((6, 2, 300), reset_mechanism=reset_mechanism).to(torch.float32)
+    found, expected = answer(triton_leaky, problem, loss_on), answer(our_leaky, problem, loss_on)
+    assert_same(found, expected, tolerance=SINGLE)
+
+
+@given(leaky_problems(), st.sampled_from([torch.bfloat16, torch.float16]))
+def test_half_precision_has_membranes_in_single(problem: LeakyProblem, dtype: torch.dtype) -> None:
+    half = problem.to(dtype)
+    found = answer(triton_leaky, half)
+    expected = answer(our_leaky, half.to(torch.float32))
+    assert found.spikes.dtype == dtype
+    assert torch.equal(found.spikes.float(), expected.spikes)
+    assert torch.equal(found.membrane, expected.membrane)
+    for name, value in found.gradients.items():
+        assert value is None or value.dtype == dtype, name
+
+
+@pytest.mark.parametrize("surrogate", sorted(ops.SURROGATES))
+def test_no_surrogate_has_a_gradient_of_zero_everywhere(surrogate: str) -> None:
+    current = torch.randn(5, 2, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = layer_of(64, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
+    fused.run("triton", current, layer)[0].sum().backward()
+    assert current.grad is not None
+    assert current.grad.count_nonzero() > 20
+
+
+def _wide(surrogate: str) -> dict[str, float]:
+    """Return parameters with which a surrogate reaches membranes near the threshold."""
+    return {"cutoff": -1.0} if surrogate == "sparse_fast_sigmoid" else {}
+
+
+def test_a_constant_current_is_read_once_a_timestep() -> None:
+    once = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
+    constant, repeated = once.expand(9, 3, 40), once.expand(9, 3, 40).contiguous()
+    layer = layer_of(40)
+    for found, expected in zip(
+        fused.run("triton", constant, layer), fused.run("triton", repeated, layer), strict=True
+    ):
+        assert found is not None
+        assert expected is not None
+        assert torch.equal(found, expected)
+
+
+def test_membranes_on_demand() -> None:
+    current = torch.randn(4, 2, 30)
+    spikes, membrane = fused.run("triton", current, layer_of(30), membrane=False)
+    assert membrane is None
+    assert torch.equal(spikes, fused.run("triton", current, layer_of(30))[0])
+
+
+def test_membranes_that_are_not_a_number_stay_so() -> None:
+    current = torch.full((3, 1, 2), torch.nan)
+    spikes, membrane = fused.run("triton", current, layer_of(2))
+    assert membrane is not None
+    assert membrane.isnan().all()
+    assert not spikes.any()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda backend: LeakyMLP(784, (30,), backend=backend, learn_threshold=True, dropout=0.1),
+        lambda backend: LeakyConvNet("2C5-P2-3C5-P2-10", batch_norm=True, backend=backend),
+    ],
+)
+def test_a_network_learns_what_it_learns_on_the_reference(
+    build: Callable[[str], torch.nn.Module],
+) -> None:
+    train, _ = load_digits()
+    trained = []
+    for backend in ("triton", "reference"):
+        torch.manual_seed(0)
+        model = build(backend)
+        encoder = DirectEncoder(num_steps=4)
+        fit(model, train[:100], encoder=encoder, epochs=1, batch_size=50, progress=False)
+        with torch.no_grad():
+            assert model(torch.rand(3, 2, 1, 28, 28).flatten(-3)).backend == backend
+        trained.append(model.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=0, atol=0)
+
+
+def test_hidden_membranes_are_returned_when_asked_for() -> None:
+    model = LeakyMLP(20, (30, 10), backend="triton")
+    spikes = torch.rand(4, 2, 20) < 0.5
+    with torch.no_grad():
+        everything = model(spikes, record="all", state=model.initial_state(2))
+        output = model(spikes)
+    assert torch.equal(output.membrane, everything.membrane)
+    assert everything.state is not None
+    for layer, last in zip(everything.layers, everything.state, strict=True):
+        assert torch.equal(layer.membrane[-1], last)
+
+
+def test_hooks_on_neurons_are_refused() -> None:
+    model = LeakyMLP(20, (30,), backend="triton")
+    model.spiking_layers()[0].leaky.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=r"cannot run this network: .* has hooks"):
+        model(torch.rand(4, 2, 20))
+
+
+COMPILE = """
+import json
+import os
+import re
+
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from spikemnist.fused import triton_kernels as kernels
+from spikemnist.ops import SURROGATES
+
+HALF = ("current", "spikes", "grad_spikes", "grad_current")
+
+
+def signature(kernel, half):
+    def kind(name):
+        if name.isupper():
+            return "constexpr"
+        if name in ("steps", "step_stride", "size", "neurons"):
+            return "i32"
+        return "*fp16" if half and name in HALF else "*fp32"
+    return {name: kind(name) for name in kernel.arg_names}
+
+
+for capability in (80, 90):
+    both = [(kernels.forward_kernel, [None]), (kernels.backward_kernel, SURROGATES)]
+    for kernel, surrogates in both:
+        for surrogate in surrogates:
+            constants = dict(
+                EACH_BETA=True, EACH_THRESHOLD=False, RESET="zero", NUMBER=tl.float32, BLOCK=256
+            )
+            if surrogate:
+                constants.update(SURROGATE=surrogate, FIRST=2.0, SECOND=1.0)
+            source = ASTSource(kernel, signature(kernel, surrogate == "atan"), constants)
+            compiled = triton.compile(
+                source, GPUTarget("cuda", capability, 32), {"enable_fp_fusion": False}
+            )
+            text = compiled.asm["ptx"]
+            print(json.dumps({
+                "target": re.search(r"\\.target (\\w+)", text)[1],
+                "fused": len(re.findall(r"\\bfma\\.rn\\.f32", text)),
+                "atomic": len(re.findall(r"\\b(atom|red)\\.", text)),
+                "cubin": len(compiled.asm["cubin"]),
+                "surrogate": surrogate,
+            }))
+"""
+
+
+def test_the_kernels_compile_for_cuda(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In a process of its own, in which nothing is interpreted, without a driver."""
+    folder = tmp_path_factory.mktemp("compiled")
+    script = folder / "compile.py"  # Triton reads the source of functions from files
+    script.write_text(textwrap.dedent(COMPILE), encoding="utf-8")
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
+    printed = subprocess.run(
+        [sys.executable, script], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert len(found) == 2 * (1 + len(ops.SURROGATES))
+    assert {each["target"][:5] for each in found} == {"sm_80", "sm_90"}
+    for each in found:
+        assert each["cubin"] > 1000
+        assert each["atomic"] == 0
+        if each["surrogate"] not in EXPONENTIAL:
+            assert each["fused"] == 0
