@@ -223,7 +223,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         f"torch {torch.__version__}",
         "snntorch 1",
         "cpu",
-        "reference, event_driven, snntorch",
+        "reference, event_driven, triton, metal, snntorch",
         "burst, delta, direct, events, latency, phase, population, rank_order, rate",
         "digits (in the package), MNIST",
     ):
@@ -296,8 +296,8 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("train --model conv --encoder population", "conv needs a picture at each timestep"),
         ("train --encoder latncy", "did you mean 'latency'?"),
         (
-            "train --backend triton",
-            "--backend must be auto, event_driven, reference or",
+            "train --backend numba",
+            "--backend must be auto, event_driven, metal, reference, snntorch or triton",
         ),
         ("train --device cuda:99", "is not available; this machine has"),
         ("train --resume", "--resume needs --out"),

@@ -138,5 +138,5 @@ def test_kernels_pass_on_their_arguments_in_order() -> None:
 @pytest.mark.skipif(sys.platform == "darwin", reason="a Mac can have the device")
 def test_a_model_that_is_not_on_the_device_is_refused() -> None:
     model = LeakyMLP(20, (10,), backend="metal")
-    with pytest.raises(ValueError, match="it runs on mps, and the model is on cpu"):
+    with pytest.raises(ValueError, match="it runs on MPS, and the model is on cpu"):
         model(torch.rand(3, 2, 20))

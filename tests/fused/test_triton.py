@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import DirectEncoder, LeakyConvNet, LeakyMLP, fit, fused, load_digits, ops
+from spikemnist.ops import backends
 from tests.fused.fused_leaky import DOUBLE, SINGLE, fused_leaky, layer_of
 from tests.ops.oracle import answer, assert_same, our_leaky
 from tests.strategies import leaky_problem, leaky_problems
@@ -164,6 +165,26 @@ def test_hooks_on_neurons_are_refused() -> None:
     model.spiking_layers()[0].leaky.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match=r"cannot run this network: .* has hooks"):
         model(torch.rand(4, 2, 20))
+
+
+def test_kernels_that_fail_leave_the_work_to_the_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from spikemnist.fused import triton_scan
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(triton_scan, "backward", fail)
+    monkeypatch.setattr(backends, "_preferred", lambda weight: "triton")
+    fused.obstacle.cache_clear()
+    model = LeakyMLP(20, (30,))
+    with pytest.warns(RuntimeWarning, match=r"Failed to find C compiler.: plain torch runs"):
+        assert model(torch.rand(4, 2, 20)).backend == "reference"
+    model.backend = "triton"
+    with pytest.raises(ValueError, match=r"its kernels fail on cpu .RuntimeError: Failed to find"):
+        model(torch.rand(4, 2, 20))
+    fused.obstacle.cache_clear()
 
 
 COMPILE = """

@@ -49,19 +49,26 @@ def run(command: Info) -> int:
         f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
         f"{_inexact()}"
         f"backends    {backends}\n"
-        f"            {_engine()}\n"
+        f"            {_backends()}"
         f"encoders    {', '.join(available_encoders())}\n"
         f"data        {_data()}"
     )
     return 0
 
 
-def _engine() -> str:
-    try:
-        select_backend("event_driven")
-    except ValueError as error:
-        return f"auto takes reference: {error}"
-    return "auto takes event_driven on the CPU, else reference"
+def _backends() -> str:
+    """Say which backend runs by itself on each device, and what is missing for those of kernels."""
+    taken, missing = [], []
+    for backend, device in (("event_driven", "the CPU"), ("triton", "CUDA")):
+        try:
+            select_backend(backend)
+        except ValueError as error:
+            if device == "the CPU" or torch.cuda.is_available():
+                missing.append(f"            {error}\n")
+        else:
+            taken.append(f"{backend} on {device}, ")
+    ask = "" if not torch.backends.mps.is_available() else "; --backend metal is to be asked for"
+    return f"auto takes {''.join(taken)}else reference{ask}\n{''.join(missing)}"
 
 
 def _inexact() -> str:

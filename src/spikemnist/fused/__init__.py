@@ -8,18 +8,52 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 
 from __future__ import annotations
 
+import functools
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+import torch
+
 from spikemnist.fused.scan import Kernels, Neurons, scan
+from spikemnist.ops.layer import LayerParams
+from spikemnist.ops.surrogate import ATan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.ops.layer import LayerParams
     from spikemnist.ops.surrogate import Surrogate
 
-__all__ = ["run"]
+__all__ = ["obstacle", "run"]
+
+
+@functools.cache
+def obstacle(backend: str, device: torch.device) -> str | None:
+    """Return why the kernels of a backend fail on a device, or None: one neuron is tried.
+
+    Warns
+    -----
+    RuntimeWarning
+        The first time, when they fail: Triton may find no compiler of C, for example.
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        one = torch.ones((), device=device)
+        layer = LayerParams(
+            beta=one, threshold=one, reset_mechanism="zero", spike_grad=ATan(alpha=2.0)
+        )
+        try:
+            spikes, _ = run(backend, one.view(1, 1, 1).requires_grad_(), layer)
+            torch.autograd.backward(spikes.sum())
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            warnings.warn(
+                f"the kernels of backend={backend!r} fail on {device} ({reason}): plain torch runs "
+                "in their place, and is slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return f"its kernels fail on {device} ({reason})"
+    return None
 
 
 def run(

@@ -27,7 +27,10 @@ State = list["Tensor | None"]
 
 
 def obstacle(
-    layers: Sequence[SpikingLayer], hooked: Collection[nn.Module], backend: str
+    layers: Sequence[SpikingLayer],
+    hooked: Collection[nn.Module],
+    backend: str,
+    device: torch.device,
 ) -> str | None:
     """Return why compiled kernels cannot run layers of which some modules have hooks, or None."""
     for layer in layers:
@@ -37,7 +40,11 @@ def obstacle(
         for path, module in _called(layer, "reference") if hooked else ():
             if module in hooked and module not in called:
                 return f"{path} has hooks or a forward of its own, which its kernels do not call"
-    return None
+    if backend == "event_driven":
+        return None
+    from spikemnist import fused
+
+    return fused.obstacle(backend, device)
 
 
 def check_hooks(

@@ -180,7 +180,7 @@ class SpikingNetwork(nn.Module):
         backend = ops.select_backend(self.backend, spikes, like)
         hooked = [each for each in self.modules() if each is not self and is_hooked(each)]
         if backend in COMPILED:
-            reason = execution.obstacle(layers, hooked, backend)
+            reason = execution.obstacle(layers, hooked, backend, like.device)
             if reason and self.backend == backend:
                 raise ValueError(
                     f"backend={backend!r} cannot run this network: {reason}. "

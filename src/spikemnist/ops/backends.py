@@ -82,14 +82,18 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     if backend in ("reference", "snntorch"):
         return backend
     if backend == "auto":
-        on_cuda = weight is not None and weight.device.type == "cuda"
-        compiled = "triton" if on_cuda else "event_driven"
-        if not on_cuda and _is_small(spikes, weight):
+        preferred = _preferred(weight)
+        if preferred == "event_driven" and _is_small(spikes, weight):
             return "reference"
-        return "reference" if _obstacle(compiled, spikes, weight) else compiled
+        return "reference" if _obstacle(preferred, spikes, weight) else preferred
     if obstacle := _obstacle(backend, spikes, weight):
         raise ValueError(f"backend={backend!r} cannot run here: {obstacle}. Use backend='auto'")
     return backend
+
+
+def _preferred(weight: Tensor | None) -> str:
+    """Return the kernels for the device of weights; not ``"metal"``, which was not seen to run."""
+    return "triton" if weight is not None and weight.device.type == "cuda" else "event_driven"
 
 
 def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
