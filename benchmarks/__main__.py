@@ -24,6 +24,7 @@ from benchmarks import (
     commands,
     convolution,
     exports,
+    gpu,
     growth,
     layer,
     memory,
@@ -54,8 +55,8 @@ SECTIONS = (
     "export",
     "nir",
 )
-COMMANDS = "commands"
-"""A section that takes long, and is measured only when it is asked for."""
+COMMANDS, GPU = "commands", "gpu"
+"""Sections that take long or need a GPU, and are measured only when they are asked for."""
 
 JSON, PAGE, ACCURACIES, EXPORT = "results.json", "results.md", "accuracies.md", "export.md"
 
@@ -81,6 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages[ACCURACIES] = "\n\n".join(commands.lines(results[COMMANDS])) + "\n"
     if results["export"] or results["nir"]:
         pages[EXPORT] = "\n\n".join(exports.lines(results["export"], results["nir"])) + "\n"
+    if results.get(GPU):
+        pages[f"{GPU}.md"] = "\n\n".join(gpu.lines(results[GPU])) + "\n"
     for name, text in pages.items():
         (options.out / name).write_text(text, encoding="utf-8")
     print(*(options.out / name for name in (JSON, *pages, *drawn)), sep="\n")
@@ -142,6 +145,7 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
         "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
         "stdp": (stdp.measure, stdp.points(plan)),
         "export": (exports.measure, available_pretrained()),
+        GPU: (gpu.measure, gpu.sizes() if section == GPU else ()),
         "nir": (nir_readers.measure, nir_readers.networks().items() if section == "nir" else ()),
     }
     measure, items = measures[section]
@@ -192,7 +196,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("benchmark"), help="folder for results and pictures")
     add("--quick", action="store_true", help="small networks: does everything run?")
     add("--whole-grid", action="store_true", help="every combination instead of sweeps; hours")
-    everything = (*SECTIONS, COMMANDS)
+    everything = (*SECTIONS, COMMANDS, GPU)
     add("--sections", nargs="+", choices=everything, default=SECTIONS, help="what to measure")
     add("--codes", nargs="+", choices=CODES, default=CODES, help="in which codes")
     add("--repeats", type=int, help="timed calls of each stage of each candidate")

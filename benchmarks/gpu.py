@@ -1,0 +1,264 @@
+"""A training step and inference on a GPU: this package's kernels, plain torch, and others.
+
+    python -m benchmarks --sections gpu
+
+Networks 784-H-10 with rate-coded input that is on the device already.
+
+Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import snntorch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.machine import describe_machine
+from benchmarks.report import BUSY, NOTHING, machine, table
+from benchmarks.workload import BETA, CLASSES, PIXELS
+from spikemnist.cli import timing
+from spikemnist.models import LeakyMLP
+from spikemnist.training import available_devices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    Scores = Callable[[Tensor], Tensor]
+    Size = tuple[int, int, int]
+    """H, T and B."""
+
+Build = Callable[[LeakyMLP, torch.device], tuple[nn.Module, "Scores"]]
+Candidates = dict[str, Build]
+
+HIDDEN, STEPS, BATCHES = (128, 1000, 4096), (8, 25, 100), (128, 512, 4096)
+STAGES = ("training step", "inference")
+DENSITY = 0.13
+"""Share of the inputs that are spikes, as in rate-coded MNIST."""
+
+
+def sizes() -> list[Size]:
+    """Return each network and batch; end the program where there is no GPU."""
+    if device().type == "cpu":
+        raise SystemExit("--sections gpu needs a GPU, and torch finds neither CUDA nor MPS here")
+    return list(itertools.product(HIDDEN, STEPS, BATCHES))
+
+
+def device() -> torch.device:
+    """Return the first device of the machine."""
+    return torch.device(available_devices()[0])
+
+
+def measure(size: Size, *, on: torch.device | None = None, repeats: int = 30) -> dict[str, Any]:
+    """Time each candidate on a network, in turn.
+
+    Returns
+    -------
+    dict
+        The size, the machine, and for each candidate the backend that ran and its timings, or the
+        reason why there are none.
+    """
+    hidden, steps, batch = size
+    where = device() if on is None else on
+    torch.manual_seed(0)
+    spikes = (torch.rand(steps, batch, PIXELS) < DENSITY).float().to(where)
+    labels = torch.randint(CLASSES, (batch,)).to(where)
+    weights = LeakyMLP(PIXELS, (hidden,), beta=BETA).to(where)
+    jobs: dict[str, dict[str, Callable[[], object]]] = {stage: {} for stage in STAGES}
+    found: dict[str, dict[str, Any]] = {}
+    for name, build in candidates().items():
+        try:
+            module, scores = build(weights, where)
+            job = _jobs(module, scores, spikes, labels)
+            for call in job.values():
+                call()  # compiles
+        except Exception as error:  # no memory, no compiler: the table says so
+            found[name] = {"failed": f"{type(error).__name__}: {str(error)[:200]}"}
+            continue
+        found[name] = {"stages": {}}
+        for stage, call in job.items():
+            jobs[stage][name] = call
+    for stage, calls in jobs.items():
+        for name, timed in timing.time_in_turn(calls, repeats=repeats, budget=20).items():
+            found[name]["stages"][stage] = timed
+    title = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+    return {
+        **dict(zip(("hidden", "num_steps", "batch"), size, strict=True)),
+        "device": title,
+        "machine": describe_machine(),
+        "candidates": found,
+    }
+
+
+def _jobs(
+    module: nn.Module, scores: Scores, spikes: Tensor, labels: Tensor
+) -> dict[str, Callable[[], object]]:
+    """Return a training step and an inference that end when the device has done its work."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-5)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(scores(spikes), labels)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        return float(loss)
+
+    def inference() -> object:
+        with torch.no_grad():
+            return int(scores(spikes).argmax(1)[0])
+
+    return {"training step": step, "inference": inference}
+
+
+def candidates() -> Candidates:
+    """Return who takes part, by the name in the table."""
+    found = {
+        "spikemnist auto": _ours("auto"),
+        "spikemnist metal": _ours("metal"),
+        "spikemnist reference": _ours("reference"),
+        "snnTorch's loop": _snntorch_loop,
+        "torch.compile of the plain loop": _compiled_loop,
+    }
+    if importlib.util.find_spec("spikingjelly"):
+        found["SpikingJelly, Triton"] = _spikingjelly
+    return found
+
+
+def _ours(backend: Any) -> Build:
+    def build(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
+        model = LeakyMLP(
+            PIXELS, weights.layers[0].linear.out_features, beta=BETA, backend=backend
+        ).to(where)
+        model.load_state_dict(weights.state_dict())
+        return model, lambda spikes: model(spikes).scores
+
+    return build
+
+
+def _linears(weights: LeakyMLP, where: torch.device) -> nn.ModuleList:
+    copies = nn.ModuleList()
+    for layer in weights.layers:
+        copy = nn.Linear(layer.linear.in_features, layer.linear.out_features)
+        copy.load_state_dict(layer.linear.state_dict())
+        copies.append(copy)
+    return copies.to(where)
+
+
+def _snntorch_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
+    linears = _linears(weights, where)
+    neurons: Any = nn.ModuleList(snntorch.Leaky(beta=BETA) for _ in linears).to(where)
+    for _ in linears:  # of its global list
+        snntorch.SpikingNeuron.instances.pop()
+
+    def scores(spikes: Tensor) -> Tensor:
+        states = [neuron.init_leaky().to(where) for neuron in neurons]
+        total = torch.zeros((), device=where)
+        for signal in spikes:
+            for i, (linear, neuron) in enumerate(zip(linears, neurons, strict=True)):
+                signal, states[i] = neuron(linear(signal), states[i])
+            total = total + states[-1]
+        return total / len(spikes)
+
+    return linears, scores
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        derivative: Tensor = 1 / (1 + (torch.pi * x).square())
+        return grad * derivative
+
+
+def _compiled_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
+    linears = _linears(weights, where)
+
+    def neurons(current: Tensor) -> tuple[Tensor, Tensor]:
+        membrane = torch.zeros_like(current[0])
+        fired = torch.zeros_like(current[0])
+        spikes, membranes = [], []
+        for inflow in current:
+            membrane = BETA * membrane + inflow - fired.detach()
+            fired = _Spike.apply(membrane - 1)  # type: ignore[no-untyped-call]
+            spikes.append(fired)
+            membranes.append(membrane)
+        return torch.stack(spikes), torch.stack(membranes)
+
+    compiled = torch.compile(neurons)
+
+    def scores(spikes: Tensor) -> Tensor:
+        hidden, _ = compiled(linears[0](spikes))
+        _, membrane = compiled(linears[1](hidden))
+        return membrane.mean(0)
+
+    return linears, scores
+
+
+def _spikingjelly(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
+    from spikingjelly.activation_based import functional as states
+    from spikingjelly.activation_based import neuron, surrogate
+
+    linears = _linears(weights, where)
+    nodes: Any = nn.ModuleList(
+        neuron.LIFNode(
+            tau=1 / (1 - BETA),
+            decay_input=False,
+            v_reset=None,
+            surrogate_function=surrogate.ATan(alpha=2.0),
+            detach_reset=True,
+            step_mode="m",
+            backend="triton" if where.type == "cuda" else "torch",
+            store_v_seq=True,
+        )
+        for _ in linears
+    ).to(where)
+
+    def scores(spikes: Tensor) -> Tensor:
+        states.reset_net(nodes)
+        hidden = nodes[0](linears[0](spikes))
+        nodes[1](linears[1](hidden))
+        mean: Tensor = nodes[1].v_seq.mean(0)
+        return mean
+
+    return linears, scores
+
+
+def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the page of a GPU, part by part."""
+    yield "# On a GPU"
+    yield (
+        "Written by `python -m benchmarks --sections gpu`: milliseconds, the median of calls in "
+        "turn, from the input on the device to the loss or answer on the CPU. Networks 784-H-10, "
+        f"{DENSITY:.0%} of the inputs spikes."
+    )
+    names = list(dict.fromkeys(name for row in measured for name in row["candidates"]))
+    for stage in STAGES:
+        yield f"## {stage.capitalize()}"
+        rows = [
+            [
+                *map(str, (row["device"], row["hidden"], row["num_steps"], row["batch"])),
+                *(_cell(row["candidates"].get(name, {}), stage) for name in names),
+            ]
+            for row in measured
+        ]
+        yield table(["Device", "H", "T", "B", *names], rows)
+    yield from dict.fromkeys(machine(row["machine"]) for row in measured)
+
+
+def _cell(found: dict[str, Any], stage: str) -> str:
+    if "stages" not in found:
+        return NOTHING
+    timed = found["stages"][stage]
+    return BUSY if timed["busy"] else timing.milliseconds(timed["median"])
