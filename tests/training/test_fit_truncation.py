@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_a_loop_over_chunks(truncate, readout):
     spikes, labels = batch()
     model = network(readout=readout)
     wanted = by_hand(network(readout=readout), spikes, labels, truncate)
-    backpropagate_truncated(model, spikes, labels, cross_entropy, number, truncate=truncate)
+    backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=truncate)
     found = gradients(model)
     assert found.keys() == wanted.keys()
     for name, gradient in found.items():
@@ -81,7 +81,7 @@ def test_a_chunk_resets_after_the_spikes_of_the_chunk_before(reset_mechanism):
     spikes, labels = batch()
     model, other = (network(reset_mechanism=reset_mechanism) for _ in range(2))
     wanted = by_hand(other, spikes, labels, 2)
-    backpropagate_truncated(model, spikes, labels, cross_entropy, number, truncate=2)
+    backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=2)
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
 
@@ -92,9 +92,9 @@ def test_one_chunk_is_no_truncation_bit_for_bit(truncate, readout):
     """The same operations in the same order: the weight of the only chunk is T/T = 1."""
     spikes, labels = batch(torch.float32)
     model, other = (new_model(readout=readout, learn_beta=True) for _ in range(2))
-    whole, loss = backpropagate(model, spikes, labels, cross_entropy, number)
+    whole, loss = backpropagate(model, spikes, labels, cross_entropy)
     record, same_loss = backpropagate_truncated(
-        other, spikes, labels, cross_entropy, number, truncate=truncate
+        other, spikes, labels, cross_entropy, truncate=truncate
     )
     assert same_loss == loss
     assert same(gradients(other), gradients(model))
@@ -117,9 +117,7 @@ def test_the_record_is_that_of_the_whole_window(truncate, readout):
     spikes, labels = batch()
     model = network(readout=readout)
     wanted = model(spikes)
-    record, loss = backpropagate_truncated(
-        model, spikes, labels, cross_entropy, number, truncate=truncate
-    )
+    record, loss = backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=truncate)
     assert torch.equal(record.spikes, wanted.spikes)
     torch.testing.assert_close(record.membrane, wanted.membrane)
     torch.testing.assert_close(record.scores, wanted.scores)
@@ -134,8 +132,8 @@ def test_the_record_is_that_of_the_whole_window(truncate, readout):
 def test_truncation_changes_the_gradient():
     spikes, labels = batch()
     models = [network() for _ in range(2)]
-    backpropagate(models[0], spikes, labels, cross_entropy, number)
-    backpropagate_truncated(models[1], spikes, labels, cross_entropy, number, truncate=1)
+    backpropagate(models[0], spikes, labels, cross_entropy)
+    backpropagate_truncated(models[1], spikes, labels, cross_entropy, truncate=1)
     assert not same(gradients(models[0]), gradients(models[1]))
 
 
@@ -158,7 +156,7 @@ def numbers_held(steps, truncate):
     spikes = DirectEncoder(num_steps=steps)(digits(6).images).contiguous()
     with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
         backpropagate_truncated(
-            new_model(), spikes, digits(6).labels, cross_entropy, number, truncate=truncate
+            new_model(), spikes, digits(6).labels, cross_entropy, truncate=truncate
         )
     return Held.peak
 

@@ -16,6 +16,8 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops import Surrogate, get_surrogate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import snntorch
     from torch import Tensor, nn
 
@@ -27,6 +29,23 @@ SATURATED = 0.95
 
 GAP = 0.05
 """Part of the accuracy by which that of training may lie above that of validation."""
+
+
+def batch_sums(record: Record, labels: Tensor, loss: Tensor) -> Tensor:
+    """Return sums over a batch: of the loss, of right predictions, of the spikes of each layer.
+
+    One tensor, on the device of the record, so that one read brings all of them to the CPU. In
+    float64, or in float32 on MPS, which has none.
+    """
+    exact = torch.float32 if loss.device.type == "mps" else torch.float64
+    correct = (record.predictions == labels).sum()
+    return torch.cat(
+        [
+            (loss.to(exact) * len(labels)).view(1),
+            correct.to(exact).view(1),
+            record.spike_counts.sum(1).to(exact),
+        ]
+    )
 
 
 class EpochMonitor:
@@ -41,17 +60,17 @@ class EpochMonitor:
         self._possible: dict[str, int] = {}
         self._readout = ""
 
-    def add(self, record: Record, labels: Tensor, loss: float) -> None:
-        """Count one batch."""
+    def add(self, record: Record, samples: int, sums: Sequence[float]) -> None:
+        """Count one batch, of which the record may hold a part: see `batch_sums`."""
+        loss, correct, *fired = sums
         self.batches += 1
         self._readout = record.readout
-        self.samples += len(labels)
-        self._loss += loss * len(labels)
-        self._correct += int((record.predictions == labels).sum())
-        fired = record.spike_counts.sum(1).tolist()
+        self.samples += samples
+        self._loss += loss
+        self._correct += round(correct)
         for (name, neurons), count in zip(record.sizes.items(), fired, strict=True):
-            opportunities = neurons * len(record.spikes) * len(labels)
-            self._spikes[name] = self._spikes.get(name, 0) + count
+            opportunities = neurons * len(record.spikes) * samples
+            self._spikes[name] = self._spikes.get(name, 0) + round(count)
             self._possible[name] = self._possible.get(name, 0) + opportunities
 
     @property
@@ -130,16 +149,14 @@ def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
 
 
 def check_finite(
-    value: Tensor, *, what: str = "loss", model: nn.Module, spikes: Tensor, place: str, lr: float
-) -> float:
-    """Return a loss or a norm as a number; one that is none stops the run with its likely cause.
+    number: float, what: str, *, model: nn.Module, spikes: Tensor, place: str, lr: float
+) -> None:
+    """Stop a run whose loss or gradient is no number, and name the likely cause.
 
     Parameters
     ----------
-    value
-        A scalar.
-    what
-        ``"loss"`` or ``"gradient"``.
+    number, what
+        The ``"loss"``, or the norm of the ``"gradient"``.
     model, spikes
         Where to look for the cause.
     place
@@ -152,9 +169,8 @@ def check_finite(
     FloatingPointError
         When the value is NaN or infinite.
     """
-    number = float(value.detach())
     if math.isfinite(number):
-        return number
+        return
     raise FloatingPointError(
         f"the {what} became {number} in {place}. Likely cause: "
         f"{_likely_cause(model, spikes, lr)}. The last checkpoint, if any, is kept"

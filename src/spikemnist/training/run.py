@@ -19,6 +19,7 @@ from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
     EpochMonitor,
+    batch_sums,
     check_finite,
     check_validation,
     check_weights,
@@ -126,21 +127,26 @@ class Run:
         check = functools.partial(
             check_finite, model=self.model, spikes=spikes, place=place, lr=self._lr
         )
-        loss = self.settings.loss
+        loss, samples = self.settings.loss, len(labels)
         self.optimizer.zero_grad(set_to_none=True)
         if self.settings.truncate is None:
-            record, number = backpropagate(self.model, spikes, labels, loss, check)
+            record, value = backpropagate(self.model, spikes, labels, loss)
         else:
-            record, number = backpropagate_truncated(
-                self.model, spikes, labels, loss, check, truncate=self.settings.truncate
+            record, value = backpropagate_truncated(
+                self.model, spikes, labels, loss, truncate=self.settings.truncate
             )
+        sums = batch_sums(record, labels, value)
+        norm = gradient_norm(self.model, clip=self.settings.clip_norm)
+        # All that is to be known of a step in one read: a GPU waits for each.
+        length, *numbers = torch.cat([norm.to(sums).view(1), sums]).tolist()
+        check(numbers[0] / samples, "loss")
         # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
         # NaN shows in the gradient alone, which must not reach the weights.
-        check(gradient_norm(self.model, clip=self.settings.clip_norm), what="gradient")
+        check(length, "gradient")
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        monitor.add(record, labels, number)
+        monitor.add(record, samples, numbers)
 
     def _close_epoch(
         self, epoch: int, monitor: EpochMonitor, seconds: float, interruption: Interruption

@@ -14,7 +14,7 @@ from spikemnist.models.readout import scores
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def backpropagate(
-    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, check: Callable[[Tensor], float]
-) -> tuple[Record, float]:
+    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Record, Tensor]:
     """Run the model over the whole window and add the loss's gradient to the parameters'.
 
     Parameters
@@ -37,19 +37,17 @@ def backpropagate(
         ``[B]``.
     loss
         From record and labels to a scalar.
-    check
-        Turns the loss into a number, or raises when it is none, before any gradient is taken.
 
     Returns
     -------
     record : spikemnist.models.Record
-    loss : float
+    loss : torch.Tensor
+        A scalar, detached.
     """
     record: Record = model(spikes, **model_options(loss))
     value = compute_loss(loss, record, labels)
-    number = check(value)
     torch.autograd.backward(value)
-    return record, number
+    return record, value.detach()
 
 
 def backpropagate_truncated(
@@ -57,10 +55,9 @@ def backpropagate_truncated(
     spikes: Tensor,
     labels: Tensor,
     loss: Loss,
-    check: Callable[[Tensor], float],
     *,
     truncate: int,
-) -> tuple[Record, float]:
+) -> tuple[Record, Tensor]:
     r"""Like `backpropagate`, but no gradient crosses the borders of chunks of timesteps.
 
     Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes that the chunk
@@ -72,7 +69,7 @@ def backpropagate_truncated(
     ----------
     model
         Takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
-    spikes, labels, loss, check
+    spikes, labels, loss
         As in `backpropagate`.
     truncate
         Timesteps of a chunk.
@@ -81,8 +78,8 @@ def backpropagate_truncated(
     -------
     record : spikemnist.models.Record
         Of the whole window, detached.
-    loss : float
-        Of the whole window.
+    loss : torch.Tensor
+        Of the whole window, a scalar.
 
     Raises
     ------
@@ -99,12 +96,11 @@ def backpropagate_truncated(
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         value = compute_loss(loss, record, labels)
-        check(value)
         torch.autograd.backward(value * (len(chunk) / len(spikes)))
         state = tuple(membrane.detach() for membrane in record.state)
         records.append(record)
     whole = _join(records)
-    return whole, check(compute_loss(loss, whole, labels))
+    return whole, compute_loss(loss, whole, labels)
 
 
 def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
