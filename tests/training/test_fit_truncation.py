@@ -31,10 +31,6 @@ def batch(dtype=torch.float64):
     return spikes.to(dtype), digits(6).labels
 
 
-def number(loss):
-    return float(loss.detach())
-
-
 def gradients(model):
     """Of every parameter; a threshold that nothing depends on has none, which is zero."""
     return {
