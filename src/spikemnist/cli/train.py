@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,10 @@ from spikemnist.training import (
     fit,
     select_device,
 )
+from spikemnist.training.processes import joined
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from spikemnist.training import EpochMetrics, History
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.losses import Loss
+    from spikemnist.training.processes import Processes
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
@@ -76,18 +80,31 @@ def run(command: Train) -> int:
     if command.resume:
         runs.check_resumed(command)
     train, test = _data(command)
-    with runs.run_folder(command) as folder:
-        history = _fit(command, model, train, encoder, device, folder)
-    if history.interrupted:
+    with joined() as processes:
+        with _folder(command, processes) as folder:
+            history = _fit(command, model, train, encoder, device, folder, processes)
+        if history.interrupted:
+            figures = None
+        else:
+            figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
+        if not processes.is_first:
+            return INTERRUPTED if history.interrupted else 0
+    if figures is None:
         epochs = count(command.epochs, "epoch")
         print(to_continue("train", folder, f"{len(history)} of {epochs}"))
         return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
-    figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
     sample = sources.sample(test, 0)
     drawn = pictures.draw_training(folder, model, encoder, sample, history, figures)
     _tell(command, folder, history, figures, drawn, time.perf_counter() - started)
     return 0
+
+
+@contextlib.contextmanager
+def _folder(command: Train, processes: Processes) -> Iterator[Path]:
+    """Give each process the run folder that the first one makes."""
+    with contextlib.ExitStack() as stack:
+        yield processes.first(lambda: stack.enter_context(runs.run_folder(command)))
 
 
 def _fit(
@@ -97,10 +114,12 @@ def _fit(
     encoder: Encoder,
     device: torch.device,
     folder: Path,
+    processes: Processes,
 ) -> History:
     saved, learning = (folder / runs.CHECKPOINT).exists(), command.learning
     log = csv_logger(folder / runs.METRICS)
-    if command.resume and not saved:
+    callbacks = [log, *_log(command)] if processes.is_first else []
+    if command.resume and not saved and processes.is_first:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
         model,
@@ -119,11 +138,12 @@ def _fit(
         ema=learning.ema,
         device=device,
         seed=command.seed,
-        callbacks=[log, *_log(command)],
+        callbacks=callbacks,
         checkpoint=folder / runs.CHECKPOINT,
         resume=command.resume and saved,
     )
-    log(history, model)
+    if processes.is_first:
+        log(history, model)
     return history
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,7 +37,8 @@ def select_device(
     Parameters
     ----------
     device
-        ``"auto"`` takes CUDA, then MPS, then the CPU; any other value names one.
+        ``"auto"`` takes CUDA, then MPS, then the CPU; any other value names one. Of processes that
+        ``torchrun`` has started, each takes a CUDA device of its own.
     dtype
         What will be computed with: MPS has no float64, so ``"auto"`` passes it over then.
 
@@ -56,8 +58,12 @@ def select_device(
     """
     present = available_devices()
     if device == "auto":
-        usable = [name for name in present if name != "mps" or dtype != torch.float64]
-        return torch.device(usable[0])
+        cuda = [name for name in present if name.startswith("cuda")]
+        if cuda:
+            return torch.device(cuda[int(os.environ.get("LOCAL_RANK", "0")) % len(cuda)])
+        # MPS has neither float64 nor messages between processes.
+        with_mps = dtype != torch.float64 and int(os.environ.get("WORLD_SIZE", "1")) == 1
+        return torch.device(present[0] if with_mps else "cpu")
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:

@@ -20,6 +20,7 @@ from spikemnist.models.readout import running_predictions
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import as_encoder, compact_for, make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
+from spikemnist.training.processes import current
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from spikemnist.models import Record
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
+    from spikemnist.training.processes import Processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,9 @@ def evaluate(
     progress: bool = True,
 ) -> Evaluation:
     """Measure a model on labelled data.
+
+    In a process group of `torch.distributed`, called in each of its processes with the same
+    arguments, the batches are shared out.
 
     Parameters
     ----------
@@ -162,6 +167,7 @@ def evaluate(
             seed=seed,
             loss=loss,
             interruption=interruption,
+            processes=current(),
             progress=progress,
         )
     interruption.check()
@@ -182,15 +188,20 @@ def evaluate_feed(
     seed: int,
     loss: Loss,
     interruption: Interruption,
+    processes: Processes,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure a model on data that are on its device already: see `evaluate`."""
+    """Measure a model on data that are on its device already: see `evaluate`.
+
+    Each process measures every so-many-th batch, and makes the spikes of all of them, so that
+    random numbers are those of one process.
+    """
     started = time.perf_counter()
     tally = _Tally()
     with (
         evaluating(model, seed, feed.device) as generator,
         progress_bar(
-            progress=progress,
+            progress=progress and processes.is_first,
             total=feed.num_batches,
             desc="testing",
             unit="batch",
@@ -198,12 +209,17 @@ def evaluate_feed(
             leave=False,
         ) as bar,
     ):
-        for images, labels in interruption.between(feed.batches()):
+        batches = processes.between(feed.batches(), interruption)
+        for index, (images, labels) in enumerate(batches):
             spikes = encoder(images, generator=generator)
-            record = model(spikes, **model_options(loss))
-            tally.add(spikes, record, labels, float(compute_loss(loss, record, labels)))
+            if index % processes.size == processes.rank:
+                record = model(spikes, **model_options(loss))
+                tally.add(spikes, record, labels, float(compute_loss(loss, record, labels)))
             bar.update()
-    return tally.evaluation(time.perf_counter() - started)
+    whole = _Tally()
+    for part in processes.gather(tally):
+        whole.merge(part)
+    return whole.evaluation(time.perf_counter() - started)
 
 
 @contextmanager
@@ -249,10 +265,22 @@ class _Tally:
         cells = torch.bincount(labels * classes + record.predictions, minlength=classes**2)
         correct = (running_predictions(record) == labels).sum(1).cpu()
         cells = cells.view(classes, classes).cpu()
-        self.confusion = cells if self.confusion is None else self.confusion + cells
-        self.correct_per_step = (
-            correct if self.correct_per_step is None else self.correct_per_step + correct
-        )
+        self.confusion = _plus(self.confusion, cells)
+        self.correct_per_step = _plus(self.correct_per_step, correct)
+
+    def merge(self, other: _Tally) -> None:
+        """Add the sums of another tally."""
+        if other.confusion is None or other.correct_per_step is None:
+            return
+        self.samples += other.samples
+        self.loss += other.loss
+        self.silent += other.silent
+        self.tied += other.tied
+        self.backend = other.backend
+        for name, count in other.spikes.items():
+            self.spikes[name] = self.spikes.get(name, 0) + count
+        self.confusion = _plus(self.confusion, other.confusion)
+        self.correct_per_step = _plus(self.correct_per_step, other.correct_per_step)
 
     def evaluation(self, seconds: float) -> Evaluation:
         if self.confusion is None or self.correct_per_step is None or not self.samples:
@@ -269,3 +297,7 @@ class _Tally:
             backend=self.backend,
             seconds=seconds,
         )
+
+
+def _plus(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total + part

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.data import EventDataset
+from spikemnist.training import processes
 from spikemnist.training.average import average_of
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.devices import parameter_dtype, select_device
@@ -66,6 +67,9 @@ def fit(
     same number of threads. The engine's kernels give the same bits for any number of threads; the
     convolutions, matrix products and batch normalisations that torch computes need not. A run that
     was killed and resumed has the weights of one that was not.
+
+    In a process group of `torch.distributed`, called in each of its processes with the same
+    arguments, each process takes its share of every batch; the first one writes the checkpoint.
 
     Parameters
     ----------
@@ -179,7 +183,8 @@ def fit(
     )
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
-    file = new_or_resumed(checkpoint, resume=resume)
+    together = processes.current()
+    file = together.first(lambda: new_or_resumed(checkpoint, resume=resume))
     target = select_device(device, dtype=parameter_dtype(model))
     if augment is not None and isinstance(train, EventDataset):
         raise ValueError(
@@ -189,6 +194,7 @@ def fit(
     kept, held_out = _hold_out(train, validation, seed)
     description = describe_run(model, train, validation, encoder, settings) if file else {}
     model.to(target)
+    together.give_weights(model)
     run = Run(
         model=model,
         feed=make_feed(kept, batch_size, target, "train"),
@@ -200,6 +206,7 @@ def fit(
         settings=settings,
         description=description,
         average=None if ema is None else average_of(model, ema),
+        processes=together,
     )
     with interruptible() as interruption:
         if file is not None and resume:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
+from spikemnist.training import processes
 from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
+    from spikemnist.training.processes import Processes
     from spikemnist.training.settings import Settings
 
 
@@ -63,6 +65,7 @@ class Run:
     history: History = field(default_factory=History)
     best: Weights | None = None
     average: MovingAverage | None = None
+    processes: Processes = field(default_factory=processes.current)
 
     @property
     def finished(self) -> bool:
@@ -73,7 +76,7 @@ class Run:
         """Return a progress bar over the batches of all epochs, silent unless on a terminal."""
         batches = self.feed.num_batches
         return progress_bar(
-            progress=progress,
+            progress=progress and self.processes.is_first,
             total=None if batches is None else batches * self.settings.epochs,
             initial=0 if batches is None else batches * len(self.history),
             unit="batch",
@@ -86,10 +89,13 @@ class Run:
         started = time.perf_counter()
         monitor = EpochMonitor()
         self.model.train()
-        with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
+        with (
+            seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator,
+            self.processes.whole_batches(self.model),
+        ):
             drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
-            for images, labels in interruption.between(batches):
+            for images, labels in self.processes.between(batches, interruption):
                 self._set_lr(epoch, monitor.batches)
                 if self.settings.augment is not None:
                     images = _augmented(self.settings.augment, images, drawing)
@@ -106,7 +112,8 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.model, epoch=epoch, lr=self._lr)
-        monitor.warn(self.model)
+        if self.processes.is_first:
+            monitor.warn(self.model)
         self._close_epoch(epoch, monitor, time.perf_counter() - started, interruption)
 
     @property
@@ -127,15 +134,19 @@ class Run:
         check = functools.partial(
             check_finite, model=self.model, spikes=spikes, place=place, lr=self._lr
         )
-        loss, samples = self.settings.loss, len(labels)
+        samples, truncate = len(labels), self.settings.truncate
+        mine = self.processes.share(spikes, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        if self.settings.truncate is None:
-            record, value = backpropagate(self.model, spikes, labels, loss)
-        else:
-            record, value = backpropagate_truncated(
-                self.model, spikes, labels, loss, truncate=self.settings.truncate
+        learn = backpropagate
+        if truncate is not None:
+            learn = functools.partial(backpropagate_truncated, truncate=truncate)
+        masks = derive_seed(self.settings.seed, epoch, 4, monitor.batches)
+        with self.processes.own_masks(masks, spikes.device):
+            record, value = learn(
+                self.model, mine.spikes, mine.labels, self.settings.loss, share=mine.of_mean
             )
-        sums = batch_sums(record, labels, value)
+        self.processes.add_gradients(self.model)
+        sums = self.processes.add(batch_sums(record, mine.labels, value) * mine.of_sum)
         norm = gradient_norm(self.model, clip=self.settings.clip_norm)
         # All that is to be known of a step in one read: a GPU waits for each.
         length, *numbers = torch.cat([norm.to(sums).view(1), sums]).tolist()
@@ -162,6 +173,7 @@ class Run:
                     seed=derive_seed(self.settings.seed, epoch, 2),
                     loss=self.settings.loss,
                     interruption=interruption,
+                    processes=self.processes,
                 )
             check_validation(figures.loss, epoch=epoch, lr=self._lr)
         previous = history.column("validation_loss")
@@ -206,19 +218,17 @@ class Run:
             self.average.give_to(self.model)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        save_checkpoint(
-            Checkpoint(
-                settings=self.description,
-                model=self.model.state_dict(),
-                optimizer=self.optimizer.state_dict(),
-                history=self.history,
-                best=self.best,
-                average=None if self.average is None else self.average.weights,
-                averaged_steps=0 if self.average is None else self.average.steps,
-            ),
-            path,
+        """Have the first process write a checkpoint."""
+        checkpoint = Checkpoint(
+            settings=self.description,
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            history=self.history,
+            best=self.best,
+            average=None if self.average is None else self.average.weights,
+            averaged_steps=0 if self.average is None else self.average.steps,
         )
+        self.processes.first(lambda: save_checkpoint(checkpoint, path))
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def backpropagate(
-    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss
+    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, *, share: float = 1.0
 ) -> tuple[Record, Tensor]:
     """Run the model over the whole window and add the loss's gradient to the parameters'.
 
@@ -37,6 +37,8 @@ def backpropagate(
         ``[B]``.
     loss
         From record and labels to a scalar.
+    share : float, default 1.0
+        Factor of the gradient: the share of the batch that these samples are.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def backpropagate(
     """
     record: Record = model(spikes, **model_options(loss))
     value = compute_loss(loss, record, labels)
-    torch.autograd.backward(value)
+    torch.autograd.backward(value * share)
     return record, value.detach()
 
 
@@ -57,6 +59,7 @@ def backpropagate_truncated(
     loss: Loss,
     *,
     truncate: int,
+    share: float = 1.0,
 ) -> tuple[Record, Tensor]:
     r"""Like `backpropagate`, but no gradient crosses the borders of chunks of timesteps.
 
@@ -69,7 +72,7 @@ def backpropagate_truncated(
     ----------
     model
         Takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
-    spikes, labels, loss
+    spikes, labels, loss, share
         As in `backpropagate`.
     truncate
         Timesteps of a chunk.
@@ -96,7 +99,7 @@ def backpropagate_truncated(
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         value = compute_loss(loss, record, labels)
-        torch.autograd.backward(value * (len(chunk) / len(spikes)))
+        torch.autograd.backward(value * (share * len(chunk) / len(spikes)))
         state = tuple(membrane.detach() for membrane in record.state)
         records.append(record)
     whole = _join(records)

@@ -1,0 +1,207 @@
+"""Several processes that train one model, by `torch.distributed`.
+
+Each process has the whole model and the whole data. It takes its share of every batch behind the
+encoder, so that the random numbers of encoder and augmentation belong to a sample, whoever computes
+it. Gradients and figures are added up over the processes.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import torch
+from torch import distributed
+
+from spikemnist.models.normalization import WHOLE
+from spikemnist.training.seeds import seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor, nn
+
+    from spikemnist._interrupt import Interruption
+
+    Answer = TypeVar("Answer")
+    Step = TypeVar("Step")
+
+
+class Share(NamedTuple):
+    """What one process computes of a batch.
+
+    Attributes
+    ----------
+    spikes : torch.Tensor
+        ``[T, B, ...]``, of its samples.
+    labels : torch.Tensor
+        ``[B]``.
+    of_mean, of_sum : float
+        Factors with which its means and its sums enter those of the batch.
+    """
+
+    spikes: Tensor
+    labels: Tensor
+    of_mean: float
+    of_sum: float
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The process group of `torch.distributed`; one process alone where there is none.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process, from 0.
+    size : int
+        Number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, spikes: Tensor, labels: Tensor) -> Share:
+        """Return the share of this process in a batch ``[T, B, ...]``.
+
+        Of a batch with fewer samples than processes each computes all, and counts for its part.
+        """
+        samples = len(labels)
+        if self.size == 1 or samples < self.size:
+            return Share(spikes, labels, 1 / self.size, 1 / self.size)
+        begin, end = (samples * rank // self.size for rank in (self.rank, self.rank + 1))
+        return Share(spikes[:, begin:end], labels[begin:end], (end - begin) / samples, 1.0)
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Replace each gradient by the sum over the processes, in one message."""
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
+            same = [gradient for gradient in gradients if gradient.dtype == dtype]
+            flat = self.add(torch.cat([gradient.flatten() for gradient in same]))
+            parts = torch.split(flat, [gradient.numel() for gradient in same])
+            for gradient, part in zip(same, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def add(self, numbers: Tensor) -> Tensor:
+        """Return the sum over the processes of tensors of one shape."""
+        if self.size > 1:
+            with _talk():
+                distributed.all_reduce(numbers)
+        return numbers
+
+    def gather(self, value: Answer) -> list[Answer]:
+        """Return a value of each process, in the order of their ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with _talk():
+            distributed.all_gather_object(values, value)
+        return values
+
+    def first(self, work: Callable[[], Answer]) -> Answer:
+        """Have the first process do some work, and give each the answer.
+
+        Raises
+        ------
+        RuntimeError
+            In the others, when the work fails in the first.
+        """
+        if self.size == 1:
+            return work()
+        answer: list[Any] = [None, ""]
+        try:
+            if self.is_first:
+                answer[0] = work()
+        except Exception as error:
+            answer[1] = f"{type(error).__name__}: {error}"
+            raise
+        finally:  # or the others would wait for it
+            with _talk():
+                distributed.broadcast_object_list(answer)
+        if answer[1]:
+            raise RuntimeError(f"process 0 failed: {answer[1]}")
+        found: Answer = answer[0]
+        return found
+
+    def between(self, steps: Iterable[Step], interruption: Interruption) -> Iterator[Step]:
+        """Yield the steps of a loop, until Ctrl-C was pressed in one of the processes."""
+        for step in steps:
+            if self.size == 1:
+                interruption.check()
+            elif any(self.gather(interruption.asked())):
+                raise KeyboardInterrupt
+            yield step
+
+    def give_weights(self, model: nn.Module) -> None:
+        """Give each process the parameters and buffers that the first one has."""
+        if self.size > 1:
+            with torch.no_grad(), _talk():
+                for tensor in (*model.parameters(), *model.buffers()):
+                    distributed.broadcast(tensor, 0)
+
+    @contextlib.contextmanager
+    def own_masks(self, seed: int, device: torch.device) -> Iterator[None]:
+        """Have each process draw other masks of dropout, from torch's global numbers."""
+        if self.size == 1:
+            yield
+        else:
+            with seeded(seed + self.rank, device):
+                yield
+
+    @contextlib.contextmanager
+    def whole_batches(self, model: nn.Module) -> Iterator[None]:
+        """Have batch normalisation see the samples of all processes while training."""
+        normalising = [] if self.size == 1 else [m for m in model.modules() if type(m) in WHOLE]
+        kinds = [type(module) for module in normalising]
+        for module in normalising:
+            module.__class__ = WHOLE[type(module)]
+        try:
+            yield
+        finally:
+            for module, kind in zip(normalising, kinds, strict=True):
+                module.__class__ = kind
+
+
+def current() -> Processes:
+    """Return the processes that this one is of."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return Processes()
+    return Processes(distributed.get_rank(), distributed.get_world_size())
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` has started, if it has."""
+    started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
+    if started:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group()  # gloo for the CPU, NCCL for CUDA
+    try:
+        yield current()
+    finally:
+        if started:
+            distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _talk() -> Iterator[None]:
+    """Say what it means when the other processes do not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeError(
+            "another process of this training has ended: resume the run from its last checkpoint, "
+            f"if it has one ({' '.join(str(error).split())[:200]})"
+        ) from error

@@ -1,0 +1,221 @@
+"""`fit` and `evaluate` in several processes: as in one, but for rounding; killed and resumed.
+
+The processes talk over gloo on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import distributed
+
+from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.training import evaluate
+from spikemnist.training.processes import Processes
+from tests.training.small_runs import PROCESSES, RANDOM, digits, new_model, on_batch, run, weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not distributed.is_available(), reason="no torch.distributed in this torch"),
+    pytest.mark.skipif(sys.platform == "win32", reason="gloo finds no address on some runners"),
+]
+
+SECONDS = 120
+
+
+def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
+    if kind == "mlp":
+        return new_model().double()
+    torch.manual_seed(0)
+    model = LeakyConvNet("3C5-P2-4C5-P2-10", batch_norm=True, threshold=0.3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            # Before batch normalisation a bias has a gradient of rounding errors alone, of which
+            # Adam makes whole steps.
+            module.bias = None
+    return model.double()
+
+
+def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict[str, Any]) -> None:
+    """Train as one of several processes, and keep what came of it."""
+    torch.set_num_threads(1)
+    if size > 1:
+        address = f"tcp://127.0.0.1:{port}"
+        distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
+    kill = changes.pop("kill", None)  # rank, batch, and whether by Ctrl-C
+    if kill and kill[0] == rank:
+        batches = iter(range(10**6))
+        on_batch.append(lambda: _end(kill[2]) if next(batches) == kill[1] else None)
+    model = model_of(kind)
+    if rank:  # whose first weights do not matter
+        torch.nn.init.ones_(next(model.parameters()))
+    history = run(folder, model, **changes)
+    figures = evaluate(model, digits(70), encoder=RANDOM, batch_size=16, progress=False)
+    found = (weights(model), history.to_csv(), vars(history), figures)
+    torch.save(found, folder / f"{size}-{rank}.pt")
+    if size > 1:
+        distributed.destroy_process_group()
+
+
+def _end(by_interrupt: bool) -> None:
+    os.kill(os.getpid(), signal.SIGINT if by_interrupt else signal.SIGKILL)
+
+
+def together(folder: Path, size: int, kind: str = "mlp", **changes: Any) -> list[int]:
+    """Train in so many processes and return their exit codes."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        PROCESSES.Process(target=work, args=(rank, size, port, folder, kind, changes), daemon=True)
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    deadline = time.monotonic() + SECONDS
+    for process in processes:
+        process.join(max(0, deadline - time.monotonic()))
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert None not in codes, "a process hangs"
+    return codes
+
+
+def result(folder: Path, size: int, rank: int = 0) -> Any:
+    return torch.load(folder / f"{size}-{rank}.pt", weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What comes of one process, by the kind of the network."""
+    found = {}
+    for kind in ("mlp", "conv"):
+        folder = tmp_path_factory.mktemp(kind)
+        assert together(folder, 1, kind) == [0]
+        found[kind] = result(folder, 1)
+    return found
+
+
+def assert_same_weights(found: Any, expected: Any) -> None:
+    for name, value in expected[0].items():
+        assert torch.equal(found[0][name], value), name
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    """Assert the same run but for rounding: of sums in float64, over 20 steps of Adam."""
+    for name, value in expected[0].items():
+        torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-9, msg=name)
+    for line, other in zip(found[1].splitlines()[1:], expected[1].splitlines()[1:], strict=True):
+        mine, theirs = ([float(each or 0) for each in row.split(",")] for row in (line, other))
+        assert mine == pytest.approx(theirs, rel=1e-9)
+    assert found[3].loss == pytest.approx(expected[3].loss, rel=1e-9)
+    assert found[3].accuracy == expected[3].accuracy
+    assert found[3].spikes_per_sample == expected[3].spikes_per_sample
+    assert torch.equal(found[3].confusion, expected[3].confusion)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "mlp"), (3, "conv")])
+def test_several_processes_train_as_one_does(
+    size: int, kind: str, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    assert together(tmp_path, size, kind) == [0] * size
+    assert_close(result(tmp_path, size), alone[kind])
+    for rank in range(1, size):
+        assert_same_weights(result(tmp_path, size), result(tmp_path, size, rank))
+
+
+def test_as_many_processes_give_the_same_bits_again(tmp_path: Path) -> None:
+    for name in ("first", "again"):
+        assert together(tmp_path / name, 2, "conv", epochs=2) == [0, 0]
+    assert_same_weights(result(tmp_path / "first", 2), result(tmp_path / "again", 2))
+
+
+@pytest.mark.parametrize(("rank", "batch", "kind"), [(0, 7, "mlp"), (2, 13, "conv")])
+def test_a_killed_process_ends_the_others_and_the_run_resumes(
+    rank: int, batch: int, kind: str, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    codes = together(tmp_path, 3, kind, kill=(rank, batch, False))
+    assert codes[rank] == -signal.SIGKILL
+    assert 0 not in codes
+    assert time.monotonic() - started < SECONDS / 2
+    # On with another number of processes.
+    assert together(tmp_path, 2, kind, resume=True) == [0, 0]
+    assert_close(result(tmp_path, 2), alone[kind])
+
+
+def test_ctrl_c_in_one_process_ends_all_after_the_same_batch(tmp_path: Path) -> None:
+    assert together(tmp_path / "run", 2, "mlp", kill=(1, 7, True)) == [0, 0]
+    for rank in range(2):
+        found = result(tmp_path / "run", 2, rank)[2]
+        assert found["interrupted"]
+        assert len(found["epochs"]) == 1
+    assert_same_weights(*(result(tmp_path / "run", 2, rank) for rank in range(2)))
+
+
+def test_a_run_that_is_there_already_is_refused_in_all(tmp_path: Path) -> None:
+    assert together(tmp_path / "run", 2, epochs=1) == [0, 0]
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    assert together(tmp_path / "run", 2, epochs=1) == [1, 1]
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_batches_smaller_than_the_number_of_processes(tmp_path: Path) -> None:
+    """160 samples in batches of 53 leave one of a single sample."""
+    assert together(tmp_path / "one", 1, batch_size=53) == [0]
+    assert together(tmp_path / "three", 3, batch_size=53) == [0] * 3
+    assert_close(result(tmp_path / "three", 3), result(tmp_path / "one", 1))
+
+
+def test_shares_are_the_whole_batch() -> None:
+    spikes, labels = torch.arange(14).view(1, 7, 2), torch.arange(7)
+    parts = [Processes(rank, 3).share(spikes, labels) for rank in range(3)]
+    assert torch.equal(torch.cat([part.labels for part in parts]), labels)
+    assert torch.equal(torch.cat([part.spikes for part in parts], 1), spikes)
+    assert sum(part.of_mean for part in parts) == pytest.approx(1)
+
+
+def test_torchrun(tmp_path: Path) -> None:
+    def train(count: int, out: str, *more: str) -> str:
+        words = ["train", "--epochs", "1", "--hidden", "30", "--batch-size", "600", "--out", out]
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        done = subprocess.run(
+            [sys.executable, *launch, "-m", "spikemnist", *words, *more],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    printed = train(2, "two")
+    assert printed.count("test accuracy") == 1
+    assert {file.name for file in (tmp_path / "two").iterdir()} >= {
+        "checkpoint.pt",
+        "config.json",
+        "metrics.csv",
+        "model.safetensors",
+        "decision.png",
+    }
+    one = re.search(r"test accuracy +([\d.]+)%", train(1, "one"))
+    two = re.search(r"test accuracy +([\d.]+)%", printed)
+    assert one is not None
+    assert two is not None
+    # In float32, where a sum that rounds differently moves a membrane over its threshold.
+    assert float(two[1]) == pytest.approx(float(one[1]), abs=3)
