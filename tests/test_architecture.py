@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "data",
         "ops",
         "_atomic",
+        "_folders",
         "_interrupt",
         "_progress",
         "_checkpoints",

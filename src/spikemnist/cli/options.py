@@ -89,7 +89,11 @@ TestSet = Annotated[
 TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="the one of the run")]
 Index = Annotated[int, INDEX, option("place of the image in the test set, from 0", "N")]
 Device = Annotated[
-    str, option("device of PyTorch; auto takes CUDA, then MPS, then the CPU", "DEVICE")
+    str,
+    option(
+        "device of PyTorch; auto takes CUDA, then MPS, then the CPU; fastest times train on each",
+        "DEVICE",
+    ),
 ]
 CodeSeed = Annotated[int, SEED, option("seed of an encoder that draws random numbers", "N")]
 

@@ -76,7 +76,7 @@ def run(command: Train) -> int:
         shape = _shape(command, encoder)
     model = _model(command, shape)
     with request("--device"):
-        device = select_device(command.device)
+        device = select_device(command.device, model=model, encoder=encoder)
     if command.resume:
         runs.check_resumed(command)
     train, test = _data(command)

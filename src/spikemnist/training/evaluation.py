@@ -156,7 +156,7 @@ def evaluate(
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     if bad := not_finite(dict(model.named_parameters()) | _constants(model)):
         warnings.warn(f"{bad} holds NaN or infinity: these figures mean nothing", stacklevel=2)
-    target = select_device(device, dtype=parameter_dtype(model))
+    target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=encoder)
     model.to(target)
     feed = make_feed(data, batch_size, target, "data")
     with interruptible() as interruption:
