@@ -66,6 +66,26 @@ def test_a_table_with_quartiles_throughput_ratio_and_backend(
     assert max(map(len, printed.splitlines()[2:])) <= 100
 
 
+def test_a_row_for_each_device(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second CPU, by a name of its own, stands in for a GPU."""
+    monkeypatch.setattr(bench, "other_devices", lambda: ("cpu:0",))
+    assert main(["bench", "--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^    on cpu:0 .*\d k/s$", printed, re.M)) == len(bench.STAGES)
+
+
+def test_a_device_with_other_scores_has_no_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "other_devices", lambda: ("cpu:0",))
+    network = bench.Network("rate", 20)
+    with torch.no_grad():
+        network.moved["cpu:0"].layers[1].linear.bias += 1
+    assert network.measure(5)["why"] == "not shown: scores on cpu:0 differ in 8 of 8 samples"
+
+
 def test_a_busy_machine_has_no_ratio(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

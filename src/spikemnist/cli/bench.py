@@ -23,7 +23,7 @@ from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
 from spikemnist.encoding.protocol import compacted
 from spikemnist.models import LeakyMLP
-from spikemnist.training import fit
+from spikemnist.training import available_devices, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.cli.options import Bench
+    from spikemnist.encoding import Encoder
 
     Job = Callable[[], Tensor]
 
@@ -79,6 +80,11 @@ def run(command: Bench) -> int:
     return 0
 
 
+def other_devices() -> tuple[str, ...]:
+    """Return the devices of this machine but the CPU."""
+    return available_devices()[:-1]
+
+
 class Network:
     """The network 784-``hidden``-10, run by this package and by snnTorch with the same weights.
 
@@ -112,14 +118,30 @@ class Network:
                 self.theirs, lambda: self.theirs(snntorch_spikes(pixels, code, NUM_STEPS))[1]
             ),
         }
+        self.moved = {name: copy.deepcopy(self.ours).to(name) for name in other_devices()}
+        for name, model in self.moved.items():
+            self.jobs[name] = self._jobs_on(name, model, encoder, pixels.to(name))
 
-    def _jobs(self, module: nn.Module, scores: Job) -> dict[str, Job]:
+    def _jobs_on(
+        self, name: str, model: LeakyMLP, encoder: Encoder, pixels: Tensor
+    ) -> dict[str, Job]:
+        """Return what each stage calls on another device than the CPU."""
+        jobs = self._jobs(model, lambda: model(encoder(pixels)).scores, self.labels.to(name))
+
+        def ended(job: Job) -> Job:
+            # A device works on after a call has returned: each ends with a number on the CPU.
+            return lambda: job().flatten()[:1].cpu()
+
+        return {stage: ended(job) for stage, job in jobs.items()}
+
+    def _jobs(self, module: nn.Module, scores: Job, labels: Tensor | None = None) -> dict[str, Job]:
         """Return what each stage calls."""
+        labels = self.labels if labels is None else labels
         optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
         def step() -> Tensor:
             optimizer.zero_grad(set_to_none=True)
-            loss = cross_entropy(scores(), self.labels)
+            loss = cross_entropy(scores(), labels)
             torch.autograd.backward(loss)
             optimizer.step()
             return loss.detach()
@@ -165,6 +187,12 @@ class Network:
         others = BATCH - int(same.sum())
         if others > FLIPPED * BATCH:
             return f"spikes or scores differ in {others} of {BATCH} samples", record.backend
+        for name, model in self.moved.items():
+            found = model(self.spikes.to(name)).scores.detach().cpu()
+            far = (found - record.scores).abs() > ROUNDING * record.scores.abs().max()
+            others = int(far.any(-1).sum())
+            if others > FLIPPED * BATCH:
+                return f"scores on {name} differ in {others} of {BATCH} samples", record.backend
         ours, theirs = (
             torch.autograd.grad(
                 cross_entropy(scores[same], self.labels[same]), list(module.parameters())
@@ -228,6 +256,9 @@ def _lines(network: dict[str, Any]) -> Iterator[str]:
         speed = f"{1e-3 * batch * steps / ours['median']:7.0f} k/s"
         times = "busy" if ratio is None else f"{ratio:.1f}"
         yield f"  {stage:14}{_cell(ours):>24}{speed}{_cell(theirs):>22}{times:>8}"
+        for device in found.keys() - {"spikemnist", "snnTorch", "ratio", "why"}:
+            speed = f"{1e-3 * batch * steps / found[device]['median']:7.0f} k/s"
+            yield f"    on {device:9}{_cell(found[device]):>24}{speed}"
 
 
 def _cell(timed: timing.Timing) -> str:

@@ -39,7 +39,8 @@ UNTIMED, TIMED = 2, 5
 def fastest_device(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -> str:
     """Return the device on which a training step takes the least time.
 
-    Standard error gets a line with what was found. The answer is kept in the user's cache folder, for this machine, network and encoder.
+    Standard error gets a line with what was found. The answer is kept in the user's cache folder,
+    for this machine, network and encoder.
 
     Parameters
     ----------
