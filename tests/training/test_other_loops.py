@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +21,6 @@ from tests.training.small_runs import digits, new_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -195,3 +197,29 @@ def test_optuna_prunes_a_trial_in_a_callback() -> None:
     study.optimize(objective, n_trials=2)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert study.best_params == {"lr": 1e-2}
+
+
+@pytest.mark.parametrize(
+    ("library", "program"),
+    [
+        ("lightning", "lightning_trainer"),
+        ("accelerate", "accelerate_loop"),
+        ("optuna", "optuna_sweep"),
+        ("ray", "ray_sweep"),
+    ],
+)
+def test_a_program_of_the_docs(library: str, program: str, tmp_path: Path) -> None:
+    pytest.importorskip(library, reason=f"needs {library}: pip install {library}")
+    file = Path(__file__).parents[2] / "docs" / "howto" / "code" / f"{program}.py"
+    done = subprocess.run(
+        [sys.executable, file],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    accuracy = re.search(r"accuracy ([\d.]+)%", done.stdout)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 70
