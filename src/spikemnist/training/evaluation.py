@@ -214,10 +214,10 @@ def evaluate_feed(
             spikes = encoder(images, generator=generator)
             if index % processes.size == processes.rank:
                 record = model(spikes, **model_options(loss))
-                tally.add(spikes, record, labels, float(compute_loss(loss, record, labels)))
+                tally.add(spikes, record, labels, compute_loss(loss, record, labels))
             bar.update()
     whole = _Tally()
-    for part in processes.gather(tally):
+    for part in processes.gather(tally.read()):
         whole.merge(part)
     return whole.evaluation(time.perf_counter() - started)
 
@@ -239,65 +239,76 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
 
 
 class _Tally:
-    """Sums over the batches of an evaluation."""
+    """Sums over the batches of an evaluation, on their device until `read` brings them here.
+
+    Of silent samples, ties, and spikes of the input and each layer; of pairs of label and
+    prediction; of right answers at each timestep. And the loss and the size of each batch.
+    """
 
     def __init__(self) -> None:
+        self.losses: list[tuple[Tensor, int]] = []
         self.samples = 0
-        self.loss = 0.0
-        self.silent = 0
-        self.tied = 0
-        self.spikes: dict[str, int] = {}
-        self.confusion: Tensor | None = None
-        self.correct_per_step: Tensor | None = None
+        self.names: tuple[str, ...] = ()
         self.backend = ""
+        self.sums: tuple[Tensor, ...] = ()
 
-    def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: float) -> None:
+    def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> None:
+        """Count a batch; nothing here waits for the device."""
         self.samples += len(labels)
-        self.loss += loss * len(labels)
-        self.backend = record.backend
-        self.silent += int((record.spikes.sum(0) == 0).all(-1).sum())
+        self.names, self.backend = ("input", *record.sizes), record.backend
         leaders = record.scores == record.scores.amax(-1, keepdim=True)
-        self.tied += int((leaders.sum(-1) > 1).sum())
-        fired = [int(torch.count_nonzero(spikes)), *record.spike_counts.sum(1).tolist()]
-        for name, count in zip(("input", *record.sizes), fired, strict=True):
-            self.spikes[name] = self.spikes.get(name, 0) + count
-        classes = record.scores.shape[1]
-        cells = torch.bincount(labels * classes + record.predictions, minlength=classes**2)
-        correct = (running_predictions(record) == labels).sum(1).cpu()
-        cells = cells.view(classes, classes).cpu()
-        self.confusion = _plus(self.confusion, cells)
-        self.correct_per_step = _plus(self.correct_per_step, correct)
+        counts = [
+            (record.spikes.sum(0) == 0).all(-1).sum(),
+            (leaders.sum(-1) > 1).sum(),
+            torch.count_nonzero(spikes),
+            *record.spike_counts.sum(1),
+        ]
+        classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
+        hits = (record.predictions == classes).float()
+        self.losses.append((loss.detach(), len(labels)))
+        self._plus(
+            (
+                torch.stack(counts),
+                torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
+                (running_predictions(record) == labels).sum(1),
+            )
+        )
+
+    def read(self) -> _Tally:
+        """Bring the sums to the CPU."""
+        self.sums = tuple(part.cpu() for part in self.sums)
+        if self.losses:
+            losses, sizes = zip(*self.losses, strict=True)
+            self.losses = list(zip(torch.stack(losses).cpu(), sizes, strict=True))
+        return self
 
     def merge(self, other: _Tally) -> None:
-        """Add the sums of another tally."""
-        if other.confusion is None or other.correct_per_step is None:
-            return
+        """Add the sums of another tally, of any batches or none."""
         self.samples += other.samples
-        self.loss += other.loss
-        self.silent += other.silent
-        self.tied += other.tied
-        self.backend = other.backend
-        for name, count in other.spikes.items():
-            self.spikes[name] = self.spikes.get(name, 0) + count
-        self.confusion = _plus(self.confusion, other.confusion)
-        self.correct_per_step = _plus(self.correct_per_step, other.correct_per_step)
+        self.losses += other.losses
+        self.names, self.backend = other.names or self.names, other.backend or self.backend
+        self._plus(other.sums)
+
+    def _plus(self, parts: tuple[Tensor, ...]) -> None:
+        if self.sums and parts:
+            parts = tuple(a + b for a, b in zip(self.sums, parts, strict=True))
+        self.sums = parts or self.sums
 
     def evaluation(self, seconds: float) -> Evaluation:
-        if self.confusion is None or self.correct_per_step is None or not self.samples:
+        if not self.samples:
             raise ValueError("there is no sample to evaluate")
+        counts, confusion, correct = self.sums
+        loss = sum(float(mean) * size for mean, size in self.losses)
+        silent, tied, *spikes = (count / self.samples for count in counts.tolist())
         return Evaluation(
-            accuracy=int(self.confusion.trace()) / self.samples,
-            loss=self.loss / self.samples,
-            confusion=self.confusion,
-            spikes_per_sample={name: n / self.samples for name, n in self.spikes.items()},
-            silent=self.silent / self.samples,
-            tied=self.tied / self.samples,
-            accuracy_per_step=self.correct_per_step / self.samples,
+            accuracy=int(confusion.trace()) / self.samples,
+            loss=loss / self.samples,
+            confusion=confusion,
+            spikes_per_sample=dict(zip(self.names, spikes, strict=True)),
+            silent=silent,
+            tied=tied,
+            accuracy_per_step=correct / self.samples,
             samples=self.samples,
             backend=self.backend,
             seconds=seconds,
         )
-
-
-def _plus(total: Tensor | None, part: Tensor) -> Tensor:
-    return part if total is None else total + part

@@ -27,25 +27,31 @@ if TYPE_CHECKING:
 SATURATED = 0.95
 """Share of all possible spikes from which on a layer counts as saturated."""
 
+SPLIT = 16
+"""Bits of the low part of a count."""
+
 GAP = 0.05
 """Part of the accuracy by which that of training may lie above that of validation."""
 
 
-def batch_sums(record: Record, labels: Tensor, loss: Tensor) -> Tensor:
-    """Return sums over a batch: of the loss, of right predictions, of the spikes of each layer.
+def batch_figures(record: Record, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch, and counts: of right predictions, of the spikes of each layer.
 
-    One tensor, on the device of the record, so that one read brings all of them to the CPU. In
-    float64, or in float32 on MPS, which has none.
+    One tensor each, on the device of the record: to be read together.
     """
-    exact = torch.float32 if loss.device.type == "mps" else torch.float64
     correct = (record.predictions == labels).sum()
-    return torch.cat(
-        [
-            (loss.to(exact) * len(labels)).view(1),
-            correct.to(exact).view(1),
-            record.spike_counts.sum(1).to(exact),
-        ]
-    )
+    return loss.view(1), torch.cat([correct.view(1), record.spike_counts.sum(1)])
+
+
+def in_floats(counts: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return whole numbers as two floating ones each, high and low part: float32 holds 24 bits."""
+    return torch.cat([counts >> SPLIT, counts & (1 << SPLIT) - 1]).to(dtype)
+
+
+def from_floats(numbers: Sequence[float]) -> list[int]:
+    """Return the whole numbers that were made floating."""
+    high, low = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    return [round(a * (1 << SPLIT) + b) for a, b in zip(high, low, strict=True)]
 
 
 class EpochMonitor:
@@ -60,17 +66,17 @@ class EpochMonitor:
         self._possible: dict[str, int] = {}
         self._readout = ""
 
-    def add(self, record: Record, samples: int, sums: Sequence[float]) -> None:
-        """Count one batch, of which the record may hold a part: see `batch_sums`."""
-        loss, correct, *fired = sums
+    def add(self, record: Record, samples: int, loss: float, counts: Sequence[int]) -> None:
+        """Count one batch, of which the record may hold a part: see `batch_figures`."""
+        correct, *fired = counts
         self.batches += 1
         self._readout = record.readout
         self.samples += samples
-        self._loss += loss
-        self._correct += round(correct)
+        self._loss += loss * samples
+        self._correct += correct
         for (name, neurons), count in zip(record.sizes.items(), fired, strict=True):
             opportunities = neurons * len(record.spikes) * samples
-            self._spikes[name] = self._spikes.get(name, 0) + round(count)
+            self._spikes[name] = self._spikes.get(name, 0) + count
             self._possible[name] = self._possible.get(name, 0) + opportunities
 
     @property

@@ -20,10 +20,12 @@ from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
     EpochMonitor,
-    batch_sums,
+    batch_figures,
     check_finite,
     check_validation,
     check_weights,
+    from_floats,
+    in_floats,
     warn_of_overfitting,
 )
 from spikemnist.training.schedules import lr_factor
@@ -146,18 +148,21 @@ class Run:
                 self.model, mine.spikes, mine.labels, self.settings.loss, share=mine.of_mean
             )
         self.processes.add_gradients(self.model)
-        sums = self.processes.add(batch_sums(record, mine.labels, value) * mine.of_sum)
+        mean, counts = batch_figures(record, mine.labels, value)
+        exact = torch.promote_types(mean.dtype, torch.float32)
+        parts = [mean.to(exact) * mine.of_mean, in_floats(counts, exact) * mine.of_sum]
+        figures = self.processes.add(torch.cat(parts))
         norm = gradient_norm(self.model, clip=self.settings.clip_norm)
         # All that is to be known of a step in one read: a GPU waits for each.
-        length, *numbers = torch.cat([norm.to(sums).view(1), sums]).tolist()
-        check(numbers[0] / samples, "loss")
+        length, number, *numbers = torch.cat([norm.to(exact).view(1), figures]).tolist()
+        check(number, "loss")
         # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
         # NaN shows in the gradient alone, which must not reach the weights.
         check(length, "gradient")
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        monitor.add(record, samples, numbers)
+        monitor.add(record, samples, number, from_floats(numbers))
 
     def _close_epoch(
         self, epoch: int, monitor: EpochMonitor, seconds: float, interruption: Interruption
