@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from benchmarks import peers
 from benchmarks.workload import BETA
-from spikemnist import ops
 from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.models import LeakyMLP
 
@@ -282,7 +281,7 @@ class SnnTorchLoop(TorchCandidate):
 
 
 def our_backends() -> list[str]:
-    """Return the backends to measure: ``"auto"``, and each that does not just step snnTorch."""
+    """Return the backends to measure: ``"auto"``, and those that compute on the CPU."""
     return ["auto", "reference", "event_driven"]
 
 
