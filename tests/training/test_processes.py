@@ -33,6 +33,8 @@ pytestmark = [
 ]
 
 SECONDS = 120
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
+"""A runner may not find its own host by name."""
 
 
 def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
@@ -51,6 +53,7 @@ def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
 def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict[str, Any]) -> None:
     """Train as one of several processes, and keep what came of it."""
     torch.set_num_threads(1)
+    os.environ.update(LOOPBACK)
     if size > 1:
         address = f"tcp://127.0.0.1:{port}"
         distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
@@ -196,6 +199,7 @@ def test_torchrun(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, *launch, "-m", "spikemnist", *words, *more],
             cwd=tmp_path,
+            env={**os.environ, **LOOPBACK},
             capture_output=True,
             text=True,
             check=False,
