@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from spikemnist.fused.scan import Kernels, Neurons, scan
+from spikemnist.fused.scan import Kernels, scan
 from spikemnist.ops.layer import LayerParams
 from spikemnist.ops.surrogate import ATan
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from spikemnist.ops.surrogate import Surrogate
 
 __all__ = ["obstacle", "run"]
 
@@ -80,11 +78,4 @@ def run(
         ``[T, B, N]``, float64 for a float64 current, float32 for all others.
     """
     kernels = cast(Kernels, import_module(f"spikemnist.fused.{backend}_scan"))
-    neurons = Neurons(
-        layer.beta,
-        layer.threshold,
-        layer.initial,
-        layer.reset_mechanism,
-        cast("Surrogate", layer.spike_grad),
-    )
-    return scan(current, neurons, kernels, membrane=membrane)
+    return scan(kernels, current, layer, membrane=membrane)

@@ -18,7 +18,8 @@ from spikemnist.ops import RESET_MECHANISMS, SURROGATES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.fused.scan import Gradients, Neurons
+    from spikemnist.fused.scan import Gradients
+    from spikemnist.ops.layer import LayerParams
 
 NUMBERS = {torch.float32: "float", torch.float16: "half", torch.bfloat16: "bfloat"}
 
@@ -61,10 +62,10 @@ kernel void backward(
 """
 
 
-def forward(current: Tensor, neurons: Neurons, spikes: Tensor, membrane: Tensor | None) -> None:
+def forward(current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None) -> None:
     """Write spikes, and membranes unless None: see `spikemnist.fused.scan.Kernels`."""
     size = current[0].numel()
-    beta, threshold, initial = _in_float(neurons)
+    beta, threshold, initial = _in_float(layer)
     _library(current.dtype).forward(
         current,
         beta,
@@ -80,7 +81,7 @@ def forward(current: Tensor, neurons: Neurons, spikes: Tensor, membrane: Tensor 
         threshold.dim(),
         initial is not None,
         membrane is not None,
-        RESET_MECHANISMS.index(neurons.reset_mechanism),
+        RESET_MECHANISMS.index(layer.reset_mechanism),
         threads=size,
     )
 
@@ -89,13 +90,13 @@ def backward(
     grad_spikes: Tensor | None,
     grad_membrane: Tensor | None,
     membrane: Tensor,
-    neurons: Neurons,
+    layer: LayerParams,
     gradients: Gradients,
 ) -> None:
     """Write gradients: see `spikemnist.fused.scan.Kernels`."""
     size = membrane[0].numel()
-    beta, threshold, initial = _in_float(neurons)
-    name, first, second = surrogate_constants(neurons.spike_grad)
+    beta, threshold, initial = _in_float(layer)
+    name, first, second = surrogate_constants(layer.spike_grad)
     _library(gradients.current.dtype).backward(
         _or(grad_spikes, gradients.current),
         _or(grad_membrane, membrane),
@@ -118,7 +119,7 @@ def backward(
         gradients.initial is not None,
         gradients.beta is not None,
         gradients.threshold is not None,
-        RESET_MECHANISMS.index(neurons.reset_mechanism),
+        RESET_MECHANISMS.index(layer.reset_mechanism),
         list(SURROGATES).index(name),
         first,
         second,
@@ -137,11 +138,11 @@ def _library(dtype: torch.dtype) -> Any:
     return torch.mps.compile_shader(source(NUMBERS[dtype]))
 
 
-def _in_float(neurons: Neurons) -> tuple[Tensor, Tensor, Tensor | None]:
-    initial = neurons.initial
+def _in_float(layer: LayerParams) -> tuple[Tensor, Tensor, Tensor | None]:
+    initial = layer.initial
     return (
-        neurons.beta.float(),
-        neurons.threshold.float(),
+        layer.beta.float(),
+        layer.threshold.float(),
         None if initial is None else initial.float(),
     )
 

@@ -6,38 +6,20 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 
 from spikemnist.ops.reference import through_clamp
+from spikemnist.ops.surrogate import ATan, Surrogate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from spikemnist.ops.surrogate import Surrogate
-
-
-class Neurons(NamedTuple):
-    """What kernels know of the neurons of a layer.
-
-    Attributes
-    ----------
-    beta, threshold : torch.Tensor
-        Scalars or ``[N]``, contiguous.
-    initial : torch.Tensor or None
-        Membrane ``[B, N]`` before the first timestep, contiguous; zero when None.
-    reset_mechanism : str
-        ``"subtract"``, ``"zero"`` or ``"none"``.
-    spike_grad : Surrogate
-        A named surrogate gradient.
-    """
-
-    beta: Tensor
-    threshold: Tensor
-    initial: Tensor | None
-    reset_mechanism: str
-    spike_grad: Surrogate
+    from spikemnist.ops.layer import LayerParams
 
 
 class Gradients(NamedTuple):
@@ -61,11 +43,12 @@ class Kernels(Protocol):
     """The kernels of a device: a module with these two functions."""
 
     def forward(
-        self, current: Tensor, neurons: Neurons, spikes: Tensor, membrane: Tensor | None
+        self, current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None
     ) -> None:
         """Write spikes ``[T, B, N]``, and membranes unless None.
 
-        A timestep of the current is contiguous, and so are they, or their stride along T is 0.
+        Each timestep of the current is contiguous; the stride along T may be 0. The tensors of the
+        layer are contiguous.
         """
         ...
 
@@ -74,7 +57,7 @@ class Kernels(Protocol):
         grad_spikes: Tensor | None,
         grad_membrane: Tensor | None,
         membrane: Tensor,
-        neurons: Neurons,
+        layer: LayerParams,
         gradients: Gradients,
     ) -> None:
         """Write gradients; those of spikes and membranes are contiguous."""
@@ -82,51 +65,38 @@ class Kernels(Protocol):
 
 
 def scan(
-    current: Tensor, neurons: Neurons, kernels: Kernels, *, membrane: bool = True
+    kernels: Kernels, current: Tensor, layer: LayerParams, *, membrane: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Run a layer of leaky neurons over all timesteps: see `spikemnist.ops.leaky`.
-
-    Parameters
-    ----------
-    current : torch.Tensor
-        ``[T, B, N]``, floating, of a dtype that the device has.
-    neurons : Neurons
-        On the device of the current; its tensors need not be contiguous.
-    kernels : Kernels
-        Kernels of that device.
-    membrane : bool, default True
-        Whether to return membranes.
-
-    Returns
-    -------
-    spikes : torch.Tensor
-        ``[T, B, N]``, zeros and ones in the dtype of the current.
-    membrane : torch.Tensor or None
-        ``[T, B, N]``, float64 for a float64 current, float32 for all others.
-    """
-    initial = neurons.initial
-    neurons = neurons._replace(
-        beta=neurons.beta.contiguous(),
-        threshold=neurons.threshold.contiguous(),
+    """Run the neurons of a layer over all timesteps: see `spikemnist.fused.run`."""
+    initial = layer.initial
+    layer = replace(
+        layer,
+        weight=None,
+        bias=None,
+        beta=layer.beta.contiguous(),
+        threshold=layer.threshold.contiguous(),
         initial=None if initial is None else initial.contiguous(),
     )
     if not current[0].is_contiguous() or current.stride(0) not in (0, current[0].numel()):
         current = current.contiguous()
-    inputs = (current, neurons.beta, neurons.threshold, neurons.initial)
-    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in inputs):
-        return _forward(current, neurons, kernels, membrane=membrane)
-    spikes, membranes = _Scan.apply(kernels, current, *neurons)  # type: ignore[no-untyped-call]
+    inputs = [each for each in (current, *layer.tensors) if each is not None]
+    if not torch.is_grad_enabled() or not any(each.requires_grad for each in inputs):
+        return _forward(kernels, current, layer, membrane=membrane)
+    spikes, membranes = _Scan.apply(  # type: ignore[no-untyped-call]
+        kernels, layer, current, layer.beta, layer.threshold, layer.initial
+    )
     return spikes, membranes if membrane else None
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Kernels, current: Tensor, *neurons: Any) -> Any:
-        beta, threshold, initial, *rest = neurons
-        spikes, membrane = _forward(current, Neurons(*neurons), kernels, membrane=True)
+    def forward(
+        ctx: Any, kernels: Kernels, layer: LayerParams, current: Tensor, *tensors: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        spikes, membrane = _forward(kernels, current, layer, membrane=True)
         # Without the spikes: a neuron has fired where its membrane is above the threshold.
-        ctx.save_for_backward(membrane, beta, threshold, initial)
-        ctx.kernels, ctx.rest, ctx.dtype = kernels, rest, current.dtype
+        ctx.save_for_backward(membrane, *tensors)
+        ctx.kernels, ctx.layer, ctx.dtype = kernels, layer, current.dtype
         ctx.set_materialize_grads(False)
         return spikes, membrane
 
@@ -136,12 +106,10 @@ class _Scan(torch.autograd.Function):
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         if grad_spikes is None and grad_membrane is None:
-            return (None,) * 7
+            return (None,) * 6
         membrane, beta, threshold, initial = ctx.saved_tensors
-        # A layer that only its neurons learn from still carries the gradient of its current.
         of_beta, of_threshold, of_initial = (
-            torch.empty_like(membrane[0]) if needed else None
-            for needed in ctx.needs_input_grad[2:5]
+            torch.empty_like(membrane[0]) if needed else None for needed in ctx.needs_input_grad[3:]
         )
         of_current = torch.empty(membrane.shape, dtype=ctx.dtype, device=membrane.device)
         if membrane.numel():
@@ -149,7 +117,7 @@ class _Scan(torch.autograd.Function):
                 None if grad_spikes is None else grad_spikes.contiguous(),
                 None if grad_membrane is None else grad_membrane.contiguous(),
                 membrane,
-                Neurons(beta, threshold, initial, *ctx.rest),
+                replace(ctx.layer, beta=beta, threshold=threshold, initial=initial),
                 Gradients(of_current, of_initial, of_beta, of_threshold),
             )
         if of_beta is not None:
@@ -158,24 +126,24 @@ class _Scan(torch.autograd.Function):
             of_threshold = of_threshold.sum_to_size(threshold.shape).to(threshold.dtype)
         if of_initial is not None:
             of_initial = of_initial.to(initial.dtype)
-        return None, of_current, of_beta, of_threshold, of_initial, None, None
+        return None, None, of_current, of_beta, of_threshold, of_initial
 
 
 def _forward(
-    current: Tensor, neurons: Neurons, kernels: Kernels, *, membrane: bool
+    kernels: Kernels, current: Tensor, layer: LayerParams, *, membrane: bool
 ) -> tuple[Tensor, Tensor | None]:
     spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
     number = torch.promote_types(current.dtype, torch.float32)
     membranes = torch.empty_like(spikes, dtype=number) if membrane else None
     if spikes.numel():
-        kernels.forward(current, neurons, spikes, membranes)
+        kernels.forward(current, layer, spikes, membranes)
     return spikes, membranes
 
 
-def surrogate_constants(surrogate: Surrogate) -> tuple[str, float, float]:
-    """Return the name of a surrogate, and the two numbers that its derivative is made of."""
-    parameters = {**vars(surrogate)}
-    if surrogate.name == "atan":
-        return surrogate.name, math.pi / 2 * parameters["alpha"], parameters["alpha"] / 2
-    first, second = (*parameters.values(), 0.0, 0.0)[:2]
+def surrogate_constants(surrogate: Callable[[Tensor], Tensor]) -> tuple[str, float, float]:
+    """Return the name of a named surrogate, and the two numbers that its derivative is made of."""
+    assert isinstance(surrogate, Surrogate)  # `execution.obstacle` lets no other pass
+    if isinstance(surrogate, ATan):
+        return surrogate.name, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
+    first, second = (*vars(surrogate).values(), 0.0, 0.0)[:2]
     return surrogate.name, first, second

@@ -14,28 +14,29 @@ from spikemnist.fused.scan import surrogate_constants
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.fused.scan import Gradients, Neurons
+    from spikemnist.fused.scan import Gradients
+    from spikemnist.ops.layer import LayerParams
 
 BLOCK = 256
 """Neurons of a program."""
 
 
-def forward(current: Tensor, neurons: Neurons, spikes: Tensor, membrane: Tensor | None) -> None:
+def forward(current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None) -> None:
     """Write spikes, and membranes unless None: see `spikemnist.fused.scan.Kernels`."""
     size = current[0].numel()
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         triton_kernels.forward_kernel[(triton.cdiv(size, BLOCK),)](
             current,
-            neurons.beta,
-            neurons.threshold,
-            neurons.initial,
+            layer.beta,
+            layer.threshold,
+            layer.initial,
             spikes,
             membrane,
             len(current),
             current.stride(0),
             size,
             current.shape[-1],
-            **_constants(neurons, current.dtype),
+            **_constants(layer, current.dtype),
         )
 
 
@@ -43,20 +44,20 @@ def backward(
     grad_spikes: Tensor | None,
     grad_membrane: Tensor | None,
     membrane: Tensor,
-    neurons: Neurons,
+    layer: LayerParams,
     gradients: Gradients,
 ) -> None:
     """Write gradients: see `spikemnist.fused.scan.Kernels`."""
     size = membrane[0].numel()
-    name, first, second = surrogate_constants(neurons.spike_grad)
+    name, first, second = surrogate_constants(layer.spike_grad)
     with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
         triton_kernels.backward_kernel[(triton.cdiv(size, BLOCK),)](
             grad_spikes,
             grad_membrane,
             membrane,
-            neurons.beta,
-            neurons.threshold,
-            neurons.initial,
+            layer.beta,
+            layer.threshold,
+            layer.initial,
             gradients.current,
             gradients.initial,
             gradients.beta,
@@ -67,15 +68,15 @@ def backward(
             SURROGATE=name,
             FIRST=first,
             SECOND=second,
-            **_constants(neurons, membrane.dtype),
+            **_constants(layer, membrane.dtype),
         )
 
 
-def _constants(neurons: Neurons, dtype: torch.dtype) -> dict[str, Any]:
+def _constants(layer: LayerParams, dtype: torch.dtype) -> dict[str, Any]:
     return {
-        "EACH_BETA": neurons.beta.dim() > 0,
-        "EACH_THRESHOLD": neurons.threshold.dim() > 0,
-        "RESET": neurons.reset_mechanism,
+        "EACH_BETA": layer.beta.dim() > 0,
+        "EACH_THRESHOLD": layer.threshold.dim() > 0,
+        "RESET": layer.reset_mechanism,
         "NUMBER": tl.float64 if dtype == torch.float64 else tl.float32,
         "BLOCK": BLOCK,
         # Products and sums round one by one, as the reference does: the same spikes.
