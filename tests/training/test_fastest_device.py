@@ -84,6 +84,18 @@ def test_one_device_needs_no_timing(timed: list[str], monkeypatch: pytest.Monkey
     assert not timed
 
 
+def test_it_takes_images_alone() -> None:
+    with pytest.raises(ValueError, match=r"on images of 28 x 28 pixels \(.*\): name a device"):
+        fastest.seconds_of_step(LeakyMLP(20, (8,)), ENCODER, "cpu")
+
+
+def test_it_times_one_process(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"under torchrun, take 'auto'"):
+        fastest_of(LeakyMLP(hidden=(8,)))
+    assert not timed
+
+
 def test_it_needs_something_to_time() -> None:
     with pytest.raises(ValueError, match=r"device='fastest' needs model= and encoder="):
         select_device("fastest")

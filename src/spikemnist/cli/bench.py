@@ -164,6 +164,7 @@ class Network:
             both timings and their ratio, or why there is none.
         """
         result: dict[str, Any] = {**self.sizes, "backend": "", "why": "", "stages": {}}
+        result["devices"] = list(self.moved)
         if budget <= 0:
             return {**result, "why": "not measured: no time was left for it"}
         deadline = time.perf_counter() + budget
@@ -256,7 +257,7 @@ def _lines(network: dict[str, Any]) -> Iterator[str]:
         speed = f"{1e-3 * batch * steps / ours['median']:7.0f} k/s"
         times = "busy" if ratio is None else f"{ratio:.1f}"
         yield f"  {stage:14}{_cell(ours):>24}{speed}{_cell(theirs):>22}{times:>8}"
-        for device in found.keys() - {"spikemnist", "snnTorch", "ratio", "why"}:
+        for device in network["devices"]:
             speed = f"{1e-3 * batch * steps / found[device]['median']:7.0f} k/s"
             yield f"    on {device:9}{_cell(found[device]):>24}{speed}"
 

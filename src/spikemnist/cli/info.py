@@ -67,8 +67,8 @@ def _backends() -> str:
                 missing.append(f"            {error}\n")
         else:
             taken.append(f"{backend} on {device}, ")
-    ask = "" if not torch.backends.mps.is_available() else "; --backend metal is to be asked for"
-    return f"auto takes {''.join(taken)}else reference{ask}\n{''.join(missing)}"
+    other = "; try --backend metal on MPS" if torch.backends.mps.is_available() else ""
+    return f"auto takes {''.join(taken)}else reference{other}\n{''.join(missing)}"
 
 
 def _inexact() -> str:

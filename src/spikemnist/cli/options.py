@@ -88,13 +88,9 @@ TestSet = Annotated[
 ]
 TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="the one of the run")]
 Index = Annotated[int, INDEX, option("place of the image in the test set, from 0", "N")]
-Device = Annotated[
-    str,
-    option(
-        "device of PyTorch; auto takes CUDA, then MPS, then the CPU; fastest times train on each",
-        "DEVICE",
-    ),
-]
+DEVICE = "device of PyTorch; auto takes CUDA, then MPS, then the CPU"
+Device = Annotated[str, option(DEVICE, "DEVICE")]
+TrainDevice = Annotated[str, option(f"{DEVICE}; fastest times a training step on each", "DEVICE")]
 CodeSeed = Annotated[int, SEED, option("seed of an encoder that draws random numbers", "N")]
 
 
@@ -252,7 +248,7 @@ class Train(Source):
     epochs: Annotated[int, COUNT, option("passes over the training images", "N")] = 10
     batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
     lr: Annotated[float, POSITIVE, option("peak learning rate", "LR")] = 1e-2
-    device: Device = "auto"
+    device: TrainDevice = "auto"
     backend: Annotated[BackendName, option(BACKEND)] = "auto"
     seed: Annotated[
         int, SEED, option("seed of the weights, the order of the images and the encoder", "N")

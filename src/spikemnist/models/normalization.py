@@ -1,7 +1,7 @@
 """Batch normalisation of a batch that several processes share.
 
 A subclass that a module is given for as long as it trains: see
-`spikemnist.training.processes.Processes.whole_batches`.
+`spikemnist.training.processes.Processes.synchronized_batch_norm`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Sum(torch.autograd.Function):
         return _added(grad)
 
 
-class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over the samples of all processes.
 
     `torch.nn.SyncBatchNorm` is for CUDA alone.
@@ -65,17 +65,17 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance, part)
 
 
-class WholeBatchNorm1d(WholeBatchNorm, nn.BatchNorm1d):
+class SynchronizedBatchNorm1d(SynchronizedBatchNorm, nn.BatchNorm1d):
     """Of features."""
 
 
-class WholeBatchNorm2d(WholeBatchNorm, nn.BatchNorm2d):
+class SynchronizedBatchNorm2d(SynchronizedBatchNorm, nn.BatchNorm2d):
     """Of channels."""
 
 
-WHOLE: dict[type[nn.Module], type[nn.Module]] = {
-    nn.BatchNorm1d: WholeBatchNorm1d,
-    nn.BatchNorm2d: WholeBatchNorm2d,
+SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SynchronizedBatchNorm1d,
+    nn.BatchNorm2d: SynchronizedBatchNorm2d,
 }
 
 

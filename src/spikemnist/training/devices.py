@@ -63,7 +63,7 @@ def select_device(
     ------
     ValueError
         For a device that this machine lacks, listing those it has, and for float64 on MPS;
-        for ``"fastest"`` without model and encoder.
+        for ``"fastest"`` without model and encoder, or under ``torchrun``.
 
     Examples
     --------
@@ -74,6 +74,8 @@ def select_device(
     if device == "fastest":
         if model is None or encoder is None:
             raise ValueError("device='fastest' needs model= and encoder=, which it times")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("device='fastest' times one process: under torchrun, take 'auto'")
         usable = [name for name in present if name != "mps" or dtype != torch.float64]
         return torch.device(fastest_device(model, encoder, usable))
     if device == "auto":

@@ -71,7 +71,13 @@ def fastest_device(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -
 
 
 def seconds_of_step(model: nn.Module, encoder: Encoder, device: str) -> float:
-    """Return the median time of a training step of 128 random images; infinite where it fails."""
+    """Return the median time of a training step of 128 random images; infinite where it fails.
+
+    Raises
+    ------
+    ValueError
+        When encoder or network take no such images.
+    """
     where = torch.device(device)
     random = torch.Generator().manual_seed(0)
     images = torch.rand(BATCH, 28, 28, generator=random).to(where)
@@ -91,6 +97,10 @@ def seconds_of_step(model: nn.Module, encoder: Encoder, device: str) -> float:
                 seconds.append(time.perf_counter() - started)
     except (RuntimeError, NotImplementedError):  # no memory there, or an operator that is missing
         return float("inf")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"device='fastest' times a step on images of 28 x 28 pixels ({error}): name a device"
+        ) from error
     return statistics.median(seconds[UNTIMED:])
 
 

@@ -185,8 +185,8 @@ def fit(
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     together = processes.current()
     file = together.first(lambda: new_or_resumed(checkpoint, resume=resume))
-    fast = compact_for(model, encoder, loss)
-    target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=fast)
+    compact = compact_for(model, encoder, loss)
+    target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=compact)
     if augment is not None and isinstance(train, EventDataset):
         raise ValueError(
             "augment changes images, and train holds recordings of an event camera: give those a "
@@ -202,7 +202,7 @@ def fit(
         validation=None
         if held_out is None
         else make_feed(held_out, batch_size, target, "validation"),
-        encoder=fast,
+        encoder=compact,
         optimizer=make_optimizer(optimizer, model, settings.lr, weight_decay),
         settings=settings,
         description=description,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import distributed
 
-from spikemnist.models.normalization import WHOLE
+from spikemnist.models.normalization import SYNCHRONIZED
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -160,12 +160,14 @@ class Processes:
                 yield
 
     @contextlib.contextmanager
-    def whole_batches(self, model: nn.Module) -> Iterator[None]:
+    def synchronized_batch_norm(self, model: nn.Module) -> Iterator[None]:
         """Have batch normalisation see the samples of all processes while training."""
-        normalising = [] if self.size == 1 else [m for m in model.modules() if type(m) in WHOLE]
+        normalising = (
+            [] if self.size == 1 else [m for m in model.modules() if type(m) in SYNCHRONIZED]
+        )
         kinds = [type(module) for module in normalising]
         for module in normalising:
-            module.__class__ = WHOLE[type(module)]
+            module.__class__ = SYNCHRONIZED[type(module)]
         try:
             yield
         finally:

@@ -93,7 +93,7 @@ class Run:
         self.model.train()
         with (
             seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator,
-            self.processes.whole_batches(self.model),
+            self.processes.synchronized_batch_norm(self.model),
         ):
             drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
