@@ -58,16 +58,21 @@ def test_one_timestep_is_not_taken_for_a_constant() -> None:
     assert ops.linear(spikes, weight).tolist() == [[[3.0] * 4] * 2]
 
 
+def install_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kernels in backends.COMPILED.items():
+        monkeypatch.setitem(backends.COMPILED, name, kernels._replace(missing=lambda: None))
+
+
 @pytest.mark.parametrize("asked", ops.BACKENDS)
 def test_the_backend_that_runs(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "MISSING", dict.fromkeys(backends.MISSING, lambda: None))
+    install_everything(monkeypatch)
     assert ops.select_backend(asked) == ("event_driven" if asked == "auto" else asked)
 
 
 @pytest.mark.parametrize(("device", "runs"), [("cuda", "triton"), ("mps", "reference")])
 def test_the_backend_of_a_gpu(device: str, runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a stand-in for weights there: `auto` does not take what was not seen to run."""
-    monkeypatch.setattr(backends, "MISSING", dict.fromkeys(backends.MISSING, lambda: None))
+    install_everything(monkeypatch)
     spikes = torch.zeros(2, 1, 3)
     weight = SimpleNamespace(
         device=SimpleNamespace(type=device), dtype=torch.float32, shape=torch.Size((4, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 Backend = Literal["auto", "reference", "event_driven", "triton", "metal", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """How the T steps are run."""
-
-COMPILED: dict[str, tuple[str, tuple[torch.dtype, ...]]] = {
-    "event_driven": ("cpu", (torch.float32, torch.float64)),
-    "triton": ("cuda", (torch.float32, torch.float64, torch.bfloat16, torch.float16)),
-    "metal": ("mps", (torch.float32, torch.bfloat16, torch.float16)),
-}
-"""Backends of compiled kernels: the type of device and the dtypes that each is made for."""
-
-TITLES = {"cpu": "the CPU", "cuda": "CUDA", "mps": "MPS"}
 
 FEW_STEPS = 12
 """Timesteps below which the reference's loop over them can be the faster one."""
@@ -116,17 +107,17 @@ def _obstacle(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str
         return "torch.compile and torch.export cannot trace its kernels"
     if weight is not None and (unfit := _unfit(backend, weight)):
         return unfit
-    missing = MISSING[backend]()
+    missing = COMPILED[backend].missing()
     return missing and f"its kernels need {missing}"
 
 
 def _unfit(backend: str, weight: Tensor) -> str | None:
     """Return why compiled kernels do not serve such weights, or None."""
-    device, dtypes = COMPILED[backend]
-    if weight.device.type != device and not (backend == "triton" and _is_interpreted()):
-        return f"it runs on {TITLES[device]}, and the model is on {weight.device.type}"
-    if weight.dtype not in dtypes:
-        names = [str(dtype).removeprefix("torch.") for dtype in dtypes]
+    kernels = COMPILED[backend]
+    if weight.device.type != kernels.device and not (backend == "triton" and _is_interpreted()):
+        return f"it runs on {kernels.title}, and the model is on {weight.device.type}"
+    if weight.dtype not in kernels.dtypes:
+        names = [str(dtype).removeprefix("torch.") for dtype in kernels.dtypes]
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
         return f"it computes in {listed}, and the model is in {weight.dtype}"
     if backend == "event_driven" and torch.is_autocast_enabled("cpu"):
@@ -151,9 +142,29 @@ def _missing_for_metal() -> str | None:
     return None
 
 
-MISSING: dict[str, Callable[[], str | None]] = {
-    "event_driven": compiler.obstacle,
-    "triton": _missing_for_triton,
-    "metal": _missing_for_metal,
+class Compiled(NamedTuple):
+    """Kernels of a backend.
+
+    Attributes
+    ----------
+    device, title : str
+        Type of the device that they run on, and what messages call it.
+    dtypes : tuple of torch.dtype
+        What they compute in.
+    missing : callable
+        Returns what is not installed that they need, or None.
+    """
+
+    device: str
+    title: str
+    dtypes: tuple[torch.dtype, ...]
+    missing: Callable[[], str | None]
+
+
+HALF = (torch.bfloat16, torch.float16)
+COMPILED = {
+    "event_driven": Compiled("cpu", "the CPU", (torch.float32, torch.float64), compiler.obstacle),
+    "triton": Compiled("cuda", "CUDA", (torch.float32, torch.float64, *HALF), _missing_for_triton),
+    "metal": Compiled("mps", "MPS", (torch.float32, *HALF), _missing_for_metal),
 }
-"""What is not installed that kernels need."""
+"""Backends of compiled kernels."""
