@@ -18,7 +18,7 @@ import torch
 from torch import distributed
 
 from spikemnist.models.normalization import SYNCHRONIZED
-from spikemnist.training.seeds import seeded
+from spikemnist.training.seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -151,12 +151,12 @@ class Processes:
                     distributed.broadcast(tensor, 0)
 
     @contextlib.contextmanager
-    def own_masks(self, seed: int, device: torch.device) -> Iterator[None]:
+    def own_masks(self, device: torch.device, seed: int, *path: int) -> Iterator[None]:
         """Have each process draw other masks of dropout, from torch's global numbers."""
         if self.size == 1:
             yield
         else:
-            with seeded(seed + self.rank, device):
+            with seeded(derive_seed(seed, *path, self.rank), device):
                 yield
 
     @contextlib.contextmanager

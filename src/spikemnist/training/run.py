@@ -142,8 +142,8 @@ class Run:
         learn = backpropagate
         if truncate is not None:
             learn = functools.partial(backpropagate_truncated, truncate=truncate)
-        masks = derive_seed(self.settings.seed, epoch, 4, monitor.batches)
-        with self.processes.own_masks(masks, spikes.device):
+        path = (self.settings.seed, epoch, 4, monitor.batches)
+        with self.processes.own_masks(spikes.device, *path):
             record, value = learn(
                 self.model, mine.spikes, mine.labels, self.settings.loss, share=mine.of_mean
             )
