@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -210,21 +211,12 @@ class ElasticDeformation:
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
-        rows, columns = self._weights(height), self._weights(width)
+        rows, columns = _knot_weights(height, self.sigma), _knot_weights(width, self.sigma)
         knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
         # In units of the grid, which is 2 wide; the field of x comes first.
         factors = torch.tensor([2 / width, 2 / height]) * (self.displacement * math.sqrt(3))
         field = (rows @ (knots * factors.view(2, 1, 1, 1)) @ columns.T).to(images.device)
-        return _still(height, width, images.device) + field.movedim(0, -1)
-
-    def _weights(self, size: int) -> Tensor:
-        """Return the weights ``[size, knots]`` of an axis, the squares of a row adding up to 1."""
-        # Two knots beyond each edge: fields there are made of as many as elsewhere.
-        inside = math.ceil((size - 1) / self.sigma) + 1
-        spacing = (size - 1) / max(inside - 1, 1)
-        knots = (torch.arange(-2, inside + 2) * spacing).unsqueeze(0)
-        distance = (torch.arange(size).unsqueeze(1) - knots) / self.sigma
-        return functional.normalize(torch.exp(-0.5 * distance.square()), dim=1)
+        return field.movedim(0, -1).add_(_still(height, width, images.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,6 +399,17 @@ def _still(height: int, width: int, device: torch.device) -> Tensor:
     """Return the places of pixels that stay where they are, ``[1, H, W, 2]``."""
     identity = torch.eye(2, 3, device=device).unsqueeze(0)
     return functional.affine_grid(identity, [1, 1, height, width], align_corners=False)
+
+
+@lru_cache(maxsize=8)
+def _knot_weights(size: int, sigma: float) -> Tensor:
+    """Return the weights ``[size, knots]`` of an axis, the squares of a row adding up to 1."""
+    # Two knots beyond each edge: fields there are made of as many as elsewhere.
+    inside = math.ceil((size - 1) / sigma) + 1
+    spacing = (size - 1) / max(inside - 1, 1)
+    knots = (torch.arange(-2, inside + 2) * spacing).unsqueeze(0)
+    distance = (torch.arange(size).unsqueeze(1) - knots) / sigma
+    return functional.normalize(torch.exp(-0.5 * distance.square()), dim=1)
 
 
 def _check_range(name: str, value: float, most: float = math.inf) -> None:
