@@ -12,12 +12,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikemnist.engine.membranes import FEW, run_on_events, run_on_events_of_few, step
+from spikemnist.engine.membranes import (
+    FEW,
+    in_registers,
+    run_on_events,
+    run_on_events_of_few,
+    step,
+)
 from spikemnist.kernels.bits import above, count_bits
 from spikemnist.kernels.blocks import add_part, aligned_rows, load_block, put_part, scratch_block
 from spikemnist.kernels.compiler import kernel, routine
-from spikemnist.kernels.registers import at, clear
+from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
+from spikemnist.kernels.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,17 +152,21 @@ def scan(
     beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
     # Taken out of the loop by hand: the compiler cannot know that they stay the same.
     reset, current, before = neurons.reset, drive.current, start
-    if len(weights):
-        indices, starts = drive.neurons, drive.starts[b]
+    driven, few = len(weights) > 0, drive.weights.shape[0] <= FEW
+    indices, starts = drive.neurons, drive.starts[b if driven else 0]
+    if driven and in_registers(weights, FEW if few else WIDTH):
         given = words, membrane, start, weights, indices, starts, bias, beta, threshold
-        if drive.weights.shape[0] <= FEW:
+        if few:
             run_on_events_of_few(reset, *given)
         else:
             run_on_events(reset, *given)
         return
     for t in range(len(words)):
-        clear(inflow)
-        add_part(inflow, current[min(t, len(current) - 1), b], m)
+        if driven:
+            sum_rows(inflow, weights, indices, starts[t], starts[t + 1], len(weights) - 1)
+        else:
+            clear(inflow)
+            add_part(inflow, current[min(t, len(current) - 1), b], m)
         now = at(membrane, t)
         step(reset, now, before, inflow, bias, beta, threshold)
         words[t] = above(now, threshold)

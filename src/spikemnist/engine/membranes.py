@@ -5,15 +5,17 @@ Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neu
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
+from numba import types
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.bits import above, word_of
-from spikemnist.kernels.elementwise import load, results, switch, where
+from spikemnist.kernels.elementwise import choose, results, switch, where
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows
+from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, WIDTH, Rows
 from spikemnist.kernels.vector import sum_of_rows
 
 if TYPE_CHECKING:
@@ -91,8 +93,9 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
     indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
-    membrane, block = (rows.address(kinds[i], values[i]) for i in (1, 3))
-    neuron = [load(rows, *one) for one in zip(kinds[6:], values[6:], strict=True)]
+    membrane, start, block = (rows.address(kinds[i], values[i]) for i in (1, 2, 3))
+    pairs = zip(kinds[6:], values[6:], strict=True)
+    neuron = [rows.load(rows.address(*pair)) for pair in pairs]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
     features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
     zero = builder.sub(features, one)
@@ -100,7 +103,12 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     def body(t: Any, before: list[Any]) -> list[Any]:
         begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, block, indices, begin, end, zero)
-        (now,) = results(_FORMULAS, reset, builder, [before, inflow, *neuron])
+        given = list(zip(before, inflow, *neuron, strict=True))
+
+        def advance(formula: Callable[..., Any]) -> list[Any]:
+            return [results(formula, builder, part)[0] for part in given]
+
+        now = choose(builder, reset, [partial(advance, formula) for formula in _FORMULAS])
         silent = all_of_row.zeros()[rows.count :]
         all_of_row.store([*now, *silent], rows.of_table(membrane, t))
         place = builder.mul(t, builder.extract_value(words.strides, 0))
@@ -110,8 +118,26 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
         builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
         return now
 
-    rows.loop(ir.Constant(INDEX, 0), count, 1, load(rows, kinds[2], values[2]), body)
+    rows.loop(ir.Constant(INDEX, 0), count, 1, rows.load(start), body)
 
 
 run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
 """See `_running`: for a block of neurons, and for one with at most `FEW`."""
+
+
+def in_registers(weights: Array, width: int) -> Any:
+    """Return whether the registers hold so many neurons through all timesteps.
+
+    They do if what flows in, the membranes and the three rows of a neuron leave a quarter free.
+    """
+    return 5 * weights.itemsize * width <= _ROOM
+
+
+_ROOM = PROCESSOR.registers * PROCESSOR.vector_bytes * 3 // 4
+
+
+@lowered(in_registers, lambda weights, width: types.boolean(weights, types.intp))
+def _in_registers(_: Any, builder: Any, kinds: Any, values: Any) -> Any:
+    # An array only knows at run time how large its numbers are: then both ways would be compiled.
+    each = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
+    return builder.icmp_signed("<=", builder.mul(values[1], each), ir.Constant(INDEX, _ROOM))

@@ -12,9 +12,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from spikemnist.kernels.elementwise import load
+from spikemnist.kernels.elementwise import source_of
 from spikemnist.kernels.intrinsics import lowered
-from spikemnist.kernels.registers import WIDTH, Rows
+from spikemnist.kernels.registers import PROCESSOR, WIDTH, Rows, splat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,20 +61,44 @@ def _word(bits: Array) -> Any:
 def word_of(builder: Any, parts: list[Any]) -> Any:
     """Emit the code that puts vectors of bits together, the lowest first."""
     long, word = ir.IntType(WIDTH), ir.Constant(ir.IntType(WIDTH), 0)
+    if not PROCESSOR.gathers_signs:
+        parts = _in_bytes(builder, parts)
     for index, part in enumerate(parts):
-        lanes = part.type.count
-        bits = builder.zext(builder.bitcast(part, ir.IntType(lanes)), long)
-        word = builder.or_(word, builder.shl(bits, ir.Constant(long, index * lanes)))
+        width = part.type.count * part.type.element.width
+        bits = builder.zext(builder.bitcast(part, ir.IntType(width)), long)
+        word = builder.or_(word, builder.shl(bits, ir.Constant(long, index * width)))
     return word
+
+
+def _in_bytes(builder: Any, parts: list[Any]) -> list[Any]:
+    """Emit the code that packs bits eight to a byte, as the sum of their powers of two."""
+    while len(parts) > 1:
+        order = _lanes(range(2 * parts[0].type.count))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [builder.shuffle_vector(*pair, order) for pair in pairs]
+    (bits,) = parts
+    lanes = bits.type.count
+    wide, powers = ir.VectorType(ir.IntType(8), lanes), [1 << i % 8 for i in range(lanes)]
+    sums = builder.and_(builder.sext(bits, wide), ir.Constant(wide, powers))
+    for _ in range(3):
+        halves = (_lanes(range(first, lanes, 2)) for first in (0, 1))
+        sums = builder.add(*(builder.shuffle_vector(sums, sums, half) for half in halves))
+        lanes //= 2
+    return [sums]
+
+
+def _lanes(order: range) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
 
 
 def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     """Emit the code that compares a row with another, or with a number, into a word."""
-    rows = Rows(context, builder, kinds[0].dtype, lanes=WIDTH)
-    (left,), (right,) = (load(rows, *one) for one in zip(kinds, values, strict=True))
-    floating = isinstance(kinds[0].dtype, types.Float)
-    compare = builder.fcmp_ordered if floating else builder.icmp_unsigned
-    return builder.bitcast(compare(operator, left, right), ir.IntType(WIDTH))
+    dtype = kinds[0].dtype
+    room = PROCESSOR.registers // 2 * PROCESSOR.vector_bytes // (dtype.bitwidth // 8)
+    rows = Rows(context, builder, dtype, lanes=min(WIDTH, room))
+    compare = builder.fcmp_ordered if isinstance(dtype, types.Float) else builder.icmp_unsigned
+    left, right = (source_of(rows, *one) for one in zip(kinds, values, strict=True))
+    return word_of(builder, [compare(operator, left(i), right(i)) for i in range(rows.count)])
 
 
 lowered(above, types.uint64)(partial(_compare, ">"))
@@ -85,14 +109,15 @@ lowered(equal, lambda row, value: types.uint64(row, row.dtype))(partial(_compare
 def _add_at_set_bits(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[0].dtype)
     address, number = rows.address(kinds[0], values[0]), rows.splat(values[2])
-    lanes = rows.vector.count
-    bits = builder.bitcast(values[1], ir.VectorType(ir.IntType(1), WIDTH))
-    parts = []
+    lanes, wide = rows.vector.count, ir.IntType(8 * rows.size)
+    of_lane = ir.Constant(ir.VectorType(wide, lanes), [1 << lane for lane in range(lanes)])
+    nothing = ir.Constant(of_lane.type, [0] * lanes)
     for part, zero in enumerate(rows.zeros()):
-        order = [part * lanes + lane for lane in range(lanes)]
-        index = ir.Constant(ir.VectorType(ir.IntType(32), lanes), order)
-        parts.append(builder.select(builder.shuffle_vector(bits, bits, index), number, zero))
-    rows.store(rows.add(rows.load(address), parts), address)
+        shifted = builder.lshr(values[1], ir.Constant(values[1].type, part * lanes))
+        here = builder.trunc(shifted, wide) if rows.size < 8 else shifted
+        bits = builder.and_(splat(builder, here, lanes), of_lane)
+        chosen = builder.select(builder.icmp_unsigned("!=", bits, nothing), number, zero)
+        rows.store_part(builder.fadd(rows.load_part(address, part), chosen), address, part)
 
 
 @lowered(lowest_bit, lambda word: types.int64(types.uint64))

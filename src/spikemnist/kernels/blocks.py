@@ -14,7 +14,7 @@ import numpy as np
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import kernel, routine
-from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
+from spikemnist.kernels.registers import PROCESSOR, WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import transpose_block
 
@@ -124,7 +124,7 @@ def _join_blocks(queue: Array, units: int, blocks: Array, rows: Array) -> None:
 def transpose(out: Array, source: Array) -> None:
     """Set a matrix to the transpose of another, as far as both go."""
     rows, columns = min(len(source), out.shape[1]), min(source.shape[1], len(out))
-    side = VECTOR_BYTES // source.itemsize
+    side = PROCESSOR.vector_bytes // source.itemsize
     if rows < side or columns < side:
         for row in range(rows):
             for column in range(columns):

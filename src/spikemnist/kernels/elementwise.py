@@ -122,58 +122,61 @@ def _write_row(
 ) -> None:
     inputs = formulas[0].__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
-    loaded = [load(rows, *one) for one in zip(kinds[-inputs:], values[-inputs:], strict=True)]
-    found = results(formulas, which, builder, loaded)
-    for kind, value, result in zip(kinds, values, found, strict=False):
-        rows.store(result, rows.address(kind, value))
+    given = list(zip(kinds, values, strict=True))
+    targets = [rows.address(*one) for one in given[:-inputs]]
+    sources = [source_of(rows, *one) for one in given[-inputs:]]
+    together = rows.vectors(inputs)
+
+    def write(formula: Callable[..., Any]) -> list[Any]:
+        for first in range(0, rows.count, together):
+            parts = range(first, min(first + together, rows.count))
+            loaded = [[source(part) for source in sources] for part in parts]
+            found = [results(formula, builder, values) for values in loaded]
+            for part, values in zip(parts, found, strict=True):
+                for target, value in zip(targets, values, strict=True):
+                    rows.store_part(value, target, part)
+        return []
+
+    choose(builder, which, [partial(write, formula) for formula in formulas])
 
 
-def load(rows: Rows, kind: Any, value: Any) -> list[Any]:
-    """Return a row, or a number in all places of one."""
+def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
+    """Return the function that emits a vector of a row, or a vector of one number."""
     if isinstance(kind, (types.Array, types.CPointer)):
-        return rows.load(rows.address(kind, value))
-    return [rows.splat(value)] * rows.count
+        return rows.source(rows.address(kind, value))
+    number = rows.splat(value)
+    return lambda _: number
 
 
-def results(
-    formulas: Sequence[Callable[..., Any]], which: Any, builder: Any, rows: list[list[Any]]
-) -> list[list[Any]]:
-    """Emit one of several formulas of rows, all of them with a choice; return the rows it makes.
+def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) -> list[Any]:
+    """Emit a formula of vectors; return the vectors that it makes."""
+    found = formula(*(Vector(builder, value) for value in values))
+    return [one.value for one in (found if isinstance(found, tuple) else (found,))]
+
+
+def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
+    """Emit pieces of code and a choice among them; return the vectors of the chosen one.
 
     The choice is made anew at each place: a branch that always goes the same way costs next to
     nothing, where a loop for each formula would go through the compiler once for each.
     """
-    if len(formulas) == 1:
-        return _emit(formulas[0], builder, rows)
+    if len(pieces) == 1:
+        return pieces[0]()
     after = builder.append_basic_block("after")
-    blocks = [builder.append_basic_block("choice") for _ in formulas]
-    cases = builder.switch(which, blocks[-1])
-    found = []
-    for code, (formula, block) in enumerate(zip(formulas, blocks, strict=True)):
+    blocks = [builder.append_basic_block("choice") for _ in pieces]
+    cases, found = builder.switch(which, blocks[-1]), []
+    for code, (emit, block) in enumerate(zip(pieces, blocks, strict=True)):
         if block is not blocks[-1]:
             cases.add_case(ir.Constant(which.type, code), block)
         builder.position_at_end(block)
-        found.append(_emit(formula, builder, rows))
+        found.append(emit())
         builder.branch(after)
     builder.position_at_end(after)
-
-    def one_of(values: Sequence[Any]) -> Any:
-        phi = builder.phi(values[0].type)
-        for value, block in zip(values, blocks, strict=True):
+    merged = [builder.phi(value.type) for value in found[0]]
+    for values, block in zip(found, blocks, strict=True):
+        for phi, value in zip(merged, values, strict=True):
             phi.add_incoming(value, block)
-        return phi
-
-    return [
-        [one_of(values) for values in zip(*row, strict=True)] for row in zip(*found, strict=True)
-    ]
-
-
-def _emit(formula: Any, builder: Any, rows: list[list[Any]]) -> list[list[Any]]:
-    found = []
-    for part in zip(*rows, strict=True):
-        result = formula(*(Vector(builder, value) for value in part))
-        found.append(result if isinstance(result, tuple) else (result,))
-    return [[one.value for one in row] for row in zip(*found, strict=True)]
+    return merged
 
 
 @elementwise

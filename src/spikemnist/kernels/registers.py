@@ -5,17 +5,20 @@ A *row* is `WIDTH` numbers, one for each neuron of a block, and starts on a mult
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.intrinsics import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -24,8 +27,41 @@ if TYPE_CHECKING:
 WIDTH = 64
 """Neurons of a block: as many as a machine word has bits, so packed spikes of a row are one."""
 
-VECTOR_BYTES = 64
-"""Bytes of the widest vector register; LLVM splits it where the processor's are narrower."""
+
+class Processor(NamedTuple):
+    """Vector registers of a processor.
+
+    Attributes
+    ----------
+    vector_bytes : int
+        Bytes of a register.
+    registers : int
+        Number of registers.
+    gathers_signs : bool
+        Whether an instruction collects the results of a comparison as bits.
+    """
+
+    vector_bytes: int
+    registers: int
+    gathers_signs: bool
+
+    @classmethod
+    def of(cls, triple: str, features: str) -> Processor:
+        """Return the registers of LLVM's target with such features, as in ``+avx2,-avx512f``."""
+        machine, on = triple.partition("-")[0], features.split(",")
+        if machine in ("aarch64", "arm64"):
+            return cls(16, 32, gathers_signs=False)
+        if machine not in ("x86_64", "i686"):
+            return cls(16, 16, gathers_signs=False)
+        if "+avx512f" in on:
+            return cls(64, 32, gathers_signs=True)
+        return cls(32 if "+avx" in on or "+avx2" in on else 16, 16, gathers_signs=True)
+
+
+_TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()
+
+PROCESSOR = Processor.of(_TRIPLE, _FEATURES)
+"""The processor that kernels are compiled for."""
 
 INDEX = cgutils.intp_t
 
@@ -33,19 +69,42 @@ BYTE = ir.IntType(8)
 
 
 class Rows:
-    """LLVM code over the rows of arrays, as vectors of at most `VECTOR_BYTES`.
+    """LLVM code over the rows of arrays, as vectors of the processor's size.
 
-    Or over the first ``width`` numbers of each row, or as vectors of so many ``lanes``.
+    Or over a strip of each row: ``width`` numbers that begin ``offset`` bytes behind its first one;
+    or as vectors of so many ``lanes``, which LLVM divides.
     """
 
     def __init__(
-        self, context: Any, builder: Any, dtype: Any, width: int = WIDTH, lanes: int = 0
+        self,
+        context: Any,
+        builder: Any,
+        dtype: Any,
+        width: int = WIDTH,
+        offset: Any = None,
+        lanes: int = 0,
     ) -> None:
-        self.context, self.builder = context, builder
-        self.size = dtype.bitwidth // 8
-        lanes = lanes or VECTOR_BYTES // self.size
+        self.context, self.builder, self.dtype = context, builder, dtype
+        self.size, self.offset = dtype.bitwidth // 8, offset
+        lanes = lanes or PROCESSOR.vector_bytes // self.size
         self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
         self.count = width // lanes
+
+    def vectors(self, rows: int) -> int:
+        """Return how many vectors of so many rows the registers hold; a quarter is left to work."""
+        return max(1, min(self.count, PROCESSOR.registers * 3 // 4 // rows))
+
+    @contextmanager
+    def strips(self, rows: int) -> Iterator[Rows]:
+        """Emit a loop over strips of the rows, ``rows`` of which fit into half of the registers."""
+        width, lanes = self.count * self.vector.count, self.vector.count
+        strip = max(1, min(self.count, PROCESSOR.registers // 2 // rows)) * lanes
+        if strip == width:
+            yield self
+            return
+        with cgutils.for_range(self.builder, ir.Constant(INDEX, width // strip)) as loop:
+            offset = self.builder.mul(loop.index, ir.Constant(INDEX, strip * self.size))
+            yield Rows(self.context, self.builder, self.dtype, strip, offset)
 
     def address(self, kind: Any, value: Any) -> Any:
         """Return the address of the first number of an array, or of a row that `at` returned."""
@@ -58,25 +117,36 @@ class Rows:
         offset = self.builder.mul(index, ir.Constant(INDEX, WIDTH * self.size))
         return self.builder.gep(table, [offset], inbounds=True, source_etype=BYTE)
 
-    def _parts(self, row: Any) -> list[Any]:
-        step = self.vector.count * self.size
-        places = [ir.Constant(INDEX, part * step) for part in range(self.count)]
-        parts = [
-            self.builder.gep(row, [place], inbounds=True, source_etype=BYTE) for place in places
-        ]
-        return [self.builder.bitcast(part, self.vector.as_pointer()) for part in parts]
+    def _part(self, row: Any, part: int) -> Any:
+        """Return the address of a vector of a row."""
+        place = ir.Constant(INDEX, part * self.vector.count * self.size)
+        if self.offset is not None:
+            place = self.builder.add(self.offset, place)
+        address = self.builder.gep(row, [place], inbounds=True, source_etype=BYTE)
+        return self.builder.bitcast(address, self.vector.as_pointer())
+
+    # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
+
+    def load_part(self, row: Any, part: int) -> Any:
+        """Return a vector of a row."""
+        return self.builder.load(self._part(row, part), align=self.size, typ=self.vector)
+
+    def store_part(self, value: Any, row: Any, part: int) -> None:
+        """Write a vector of a row."""
+        self.builder.store(value, self._part(row, part), align=self.size)
 
     def load(self, row: Any) -> list[Any]:
         """Return a row as vectors."""
-        # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
-        return [
-            self.builder.load(part, align=self.size, typ=self.vector) for part in self._parts(row)
-        ]
+        return [self.load_part(row, part) for part in range(self.count)]
+
+    def source(self, row: Any) -> Callable[[int], Any]:
+        """Return the function that emits the code to load a vector of a row."""
+        return partial(self.load_part, row)
 
     def store(self, values: list[Any], row: Any) -> None:
         """Write a row."""
-        for value, part in zip(values, self._parts(row), strict=True):
-            self.builder.store(value, part, align=self.size)
+        for part, value in enumerate(values):
+            self.store_part(value, row, part)
 
     def zeros(self) -> list[Any]:
         """Return a row of zeros."""
@@ -85,11 +155,7 @@ class Rows:
 
     def splat(self, number: Any) -> Any:
         """Return a vector with the same number in all lanes."""
-        first = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
-        )
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        return self.builder.shuffle_vector(first, first, lanes)
+        return splat(self.builder, number, self.vector.count)
 
     def add(self, left: list[Any], right: list[Any]) -> list[Any]:
         """Return the sum of two rows."""
@@ -117,6 +183,14 @@ class Rows:
         builder.branch(head)
         builder.position_at_end(after)
         return carried
+
+
+def splat(builder: Any, number: Any, lanes: int) -> Any:
+    """Emit the code that puts a number into all lanes of a vector."""
+    empty = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    first = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+    return builder.shuffle_vector(first, first, order)
 
 
 def call(builder: Any, name: str, *vectors: Any) -> Any:

@@ -105,12 +105,14 @@ def _pack(
         for t in range(steps):
             row = spikes[t, b]
             for w in range(whole):
-                part = row[w * WIDTH : (w + 1) * WIDTH]
-                ones = equal(part, one)
-                if ones | equal(part, zero) != ~np.uint64(0):
-                    analog[0] = True
+                ones = equal(row[w * WIDTH : (w + 1) * WIDTH], one)
                 words[b, t, w] = ones
                 total += count_bits(ones)
+            # In a loop of its own: both comparisons at once need more registers than there are.
+            for w in range(whole):
+                zeros = equal(row[w * WIDTH : (w + 1) * WIDTH], zero)
+                if words[b, t, w] | zeros != ~np.uint64(0):
+                    analog[0] = True
             if whole < words.shape[2]:
                 rest = np.uint64(0)
                 for f in range(whole * WIDTH, features):

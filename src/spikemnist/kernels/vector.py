@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, Rows, call
+from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, Rows, call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,9 +67,9 @@ def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None
 def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
     """Set a block of a matrix to the transpose of that of another, which begins at row and column.
 
-    It has as many rows as there are numbers in a row of `VECTOR_BYTES`.
+    It has as many rows as a vector register has numbers.
     """
-    side = VECTOR_BYTES // source.itemsize
+    side = PROCESSOR.vector_bytes // source.itemsize
     block = source[row : row + side, column : column + side]
     out[column : column + side, row : row + side] = block.T
 
@@ -81,21 +81,26 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
 
 def _sum(rows: Any, row: Any, position: Any, sums: list[Any]) -> list[Any]:
     """Add the `UNROLL` rows from a position on to a row of sums, and first in pairs."""
-    places = (rows.builder.add(position, ir.Constant(INDEX, i)) for i in range(UNROLL))
-    terms = [row(place) for place in places]
-    while len(terms) > 1:
-        terms = [rows.add(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
-    return rows.add(sums, terms[0])  # type: ignore[no-any-return]
+    builder = rows.builder
+    places = (builder.add(position, ir.Constant(INDEX, i)) for i in range(UNROLL))
+    new, addresses = [], [row(place) for place in places]
+    # One vector of the row after the other: few registers hold what is not added yet.
+    for part, total in enumerate(sums):
+        terms = [rows.load_part(address, part) for address in addresses]
+        while len(terms) > 1:
+            terms = [builder.fadd(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
+        new.append(builder.fadd(total, terms[0]))
+    return new
 
 
 def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: Any) -> list[Any]:
     """Emit the code of `sum_rows` for addresses; return the sum, in registers."""
     builder = rows.builder
 
-    def row(position: Any) -> list[Any]:
+    def row(position: Any) -> Any:
         index = _index(builder, indices, position)
         index = builder.select(builder.icmp_signed("<", position, end), index, zero)
-        return rows.load(rows.of_table(base, index))  # type: ignore[no-any-return]
+        return rows.of_table(base, index)
 
     return rows.loop(begin, end, UNROLL, rows.zeros(), partial(_sum, rows, row))  # type: ignore[no-any-return]
 
@@ -109,7 +114,8 @@ def _sum_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[1].dtype)
     target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
     indices = numbers_of(context, builder, kinds[2], values[2])
-    rows.store(sum_of_rows(rows, base, indices, *values[3:]), target)
+    with rows.strips(1) as strip:
+        strip.store(sum_of_rows(strip, base, indices, *values[3:]), target)
 
 
 @lowered(add_rows, _take_indices)
@@ -119,15 +125,18 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     indices = numbers_of(context, builder, kinds[2], values[2])
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
 
-    def row(position: Any) -> list[Any]:
+    def row(position: Any) -> Any:
         index = builder.add(_index(builder, indices, position), shift)
-        return rows.load(rows.of_table(base, index))
+        return rows.of_table(base, index)
 
     whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
     middle = builder.add(begin, whole)
-    sums = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
-    sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, row(at)))
-    rows.store(sums, target)
+    with rows.strips(1) as strip:
+        sums = strip.loop(begin, middle, UNROLL, strip.load(target), partial(_sum, strip, row))
+        sums = strip.loop(
+            middle, end, 1, sums, lambda at, sums: strip.add(sums, strip.load(row(at)))
+        )
+        strip.store(sums, target)
 
 
 @lowered(scatter_row, _take_indices)
@@ -136,15 +145,16 @@ def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     base, source = (rows.address(kinds[i], values[i]) for i in (0, 1))
     indices = numbers_of(context, builder, kinds[2], values[2])
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
-    row = rows.load(source)
+    with rows.strips(1) as strip:
+        row = strip.load(source)
 
-    def body(position: Any, _: list[Any]) -> list[Any]:
-        index = builder.add(_index(builder, indices, position), shift)
-        target = rows.of_table(base, index)
-        rows.store(rows.add(rows.load(target), row), target)
-        return []
+        def body(position: Any, _: list[Any]) -> list[Any]:
+            index = builder.add(_index(builder, indices, position), shift)
+            target = rows.of_table(base, index)
+            strip.store(strip.add(strip.load(target), row), target)
+            return []
 
-    rows.loop(begin, end, 1, [], body)
+        strip.loop(begin, end, 1, [], body)
 
 
 @lowered(weigh_rows, lambda *kinds: types.void(*kinds[:3], types.intp, types.intp))
@@ -161,20 +171,21 @@ def _weigh_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
         place = builder.add(builder.mul(step, batch), values[4])
         begins.append(numbers.behind(builder.mul(place, count)))
 
-    def body(position: Any, sums: list[Any]) -> list[Any]:
-        terms, new = rows.load(rows.of_table(base, position)), []
-        for i, begin in enumerate(begins):
-            factor = rows.splat(begin.load(position))
-            row = sums[i * rows.count : (i + 1) * rows.count]
-            # Each is rounded once where the processor can.
-            pairs = zip(terms, row, strict=True)
-            new += [call(builder, "fmuladd", factor, *pair) for pair in pairs]
-        return new
+    with rows.strips(TOGETHER) as strip:
+        of_step = [slice(i * strip.count, (i + 1) * strip.count) for i in range(TOGETHER)]
 
-    sums = rows.loop(ir.Constant(INDEX, 0), count, 1, rows.zeros() * TOGETHER, body)
-    for i in range(TOGETHER):
-        to = rows.of_table(target, ir.Constant(INDEX, i))
-        rows.store(sums[i * rows.count : (i + 1) * rows.count], to)
+        def body(position: Any, sums: list[Any]) -> list[Any]:
+            terms, new = strip.load(rows.of_table(base, position)), []
+            for begin, part in zip(begins, of_step, strict=True):
+                factor = rows.splat(begin.load(position))
+                # Each is rounded once where the processor can.
+                pairs = zip(terms, sums[part], strict=True)
+                new += [call(builder, "fmuladd", factor, *pair) for pair in pairs]
+            return new
+
+        sums = strip.loop(ir.Constant(INDEX, 0), count, 1, strip.zeros() * TOGETHER, body)
+        for i, part in enumerate(of_step):
+            strip.store(sums[part], rows.of_table(target, ir.Constant(INDEX, i)))
 
 
 @lowered(transpose_block, lambda *kinds: types.void(*kinds[:2], types.intp, types.intp))
