@@ -26,6 +26,7 @@ from spikemnist.kernels.scheduler import (
     FORK,
     GRAIN,
     NUMBER,
+    POOL_GRAIN,
     TAKEN,
     borrowed,
     by_team,
@@ -101,7 +102,7 @@ def where(request: pytest.FixtureRequest) -> None:
 @pytest.mark.usefixtures("where")
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 @pytest.mark.parametrize("units", [0, 1, 2, 3, 1000])
-@pytest.mark.parametrize("work", [0, GRAIN - 1, GRAIN])
+@pytest.mark.parametrize("work", [0, GRAIN - 1, GRAIN, POOL_GRAIN])
 def test_each_unit_is_done_once(count: int, units: int, work: int) -> None:
     torch.set_num_threads(count)
     visits = np.zeros(max(units, 1), np.int64)
@@ -145,13 +146,24 @@ def test_what_a_kernel_borrows_it_leaves_to_its_owner() -> None:
 
 @pytest.mark.usefixtures("pooled")
 @pytest.mark.parametrize(
-    ("count", "units", "work"), [(1, 100, GRAIN), (8, 1, GRAIN), (8, 0, GRAIN), (8, 100, GRAIN - 1)]
+    ("count", "units", "work"),
+    [(1, 100, POOL_GRAIN), (8, 1, POOL_GRAIN), (8, 0, POOL_GRAIN), (8, 100, POOL_GRAIN - 1)],
 )
 def test_little_work_is_done_right_here(count: int, units: int, work: int) -> None:
     torch.set_num_threads(count)
     found = Interpreted(lambda unit: None)
     parallel(found, units, work=work)
     assert found.calls == [(0, 1, threading.current_thread().name)]
+
+
+def test_less_work_is_worth_a_team(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(2)
+    monkeypatch.setattr(openmp, "team_addresses", lambda: (1234, 0))
+    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
+    for work, fork in ((GRAIN - 1, 0), (GRAIN, 1234)):
+        found = Interpreted(lambda unit: None)
+        parallel(found, 2, work=work)
+        assert {called for called, _, _ in found.calls} == {fork}
 
 
 @pytest.mark.usefixtures("pooled")

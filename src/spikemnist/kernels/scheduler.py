@@ -50,8 +50,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-GRAIN = 1 << 16
-"""Operations, of about a nanosecond each, for which another thread is not worth waking."""
+GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
+"""Operations, of about a nanosecond each, below which another thread of torch's team, and of the
+pool, is not worth waking. `benchmarks.grain` measures both."""
 
 STALL = 2e-3
 """Seconds beyond a generous estimate of the work that a team takes only on a crowded machine."""
@@ -72,7 +73,9 @@ _pool = _NO_POOL
 """How many threads the pool has, and the pool."""
 
 
-def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int = GRAIN) -> None:
+def parallel(
+    kernel: Callable[..., None], units: int, *arguments: Any, work: int = POOL_GRAIN
+) -> None:
     """Run a kernel over ``units`` units of work in at most ``torch.get_num_threads()`` threads.
 
     Parameters
@@ -89,7 +92,7 @@ def parallel(kernel: Callable[..., None], units: int, *arguments: Any, work: int
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
     crowded = time.perf_counter() < _crowded_until
     team = openmp.NO_TEAM if alone or crowded else openmp.team_addresses()
-    if alone:
+    if alone or (team == openmp.NO_TEAM and work < POOL_GRAIN):
         kernel(work_queues(1, units)[0], units, *arguments)
     elif team != openmp.NO_TEAM:
         _in_team(kernel, work, work_queues(threads, units, *team)[0], units, *arguments)
