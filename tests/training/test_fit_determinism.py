@@ -154,7 +154,7 @@ def test_devices_that_are_not_used_are_not_seeded(monkeypatch):
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
     """With the calls of a device that need not be there."""
-    calls, generator = [], torch.Generator
+    calls = []
 
     def note(name, result=None):
         return lambda *arguments: (calls.append((name, *map(str, arguments))), result)[1]
@@ -163,16 +163,16 @@ def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
         for module in (torch.cuda, torch.mps):
             monkeypatch.setattr(module, name, note(f"{module.__name__}.{name}", "state"))
     monkeypatch.setattr(torch.cuda, "device", lambda d: nullcontext(calls.append(("use", str(d)))))
-    monkeypatch.setattr(torch, "Generator", lambda device: generator())
     before, cudnn = torch.get_rng_state(), torch.backends.cudnn
     monkeypatch.setattr(cudnn, "benchmark", True)
-    with seeded(3, torch.device(device)):
+    with seeded(3, torch.device(device)) as generator:
         drawn = torch.rand(4)
+        assert generator.device.type == "cpu"
         same = device != "mps"
         assert (cudnn.deterministic, cudnn.benchmark) == (same, not same)
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(drawn, torch.rand(4, generator=generator().manual_seed(3)))
+    assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(3)))
     if device == "mps":
         expected = [("get_rng_state",), ("manual_seed", "3"), ("set_rng_state", "state")]
         assert calls == [(f"torch.mps.{name}", *rest) for name, *rest in expected]

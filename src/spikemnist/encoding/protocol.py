@@ -54,7 +54,8 @@ class Encoder(Protocol):
             ``[B, ...]``, uint8 or floating in [0, 1]; an `EventEncoder` takes the events of B
             recordings in their place.
         generator
-            Source of all randomness, where there is any.
+            Source of all randomness, where there is any. It may be of another device than the
+            images: `spikemnist.fit` and `spikemnist.evaluate` give one of the CPU.
 
         Returns
         -------

@@ -32,9 +32,10 @@ def derive_seed(seed: int, *path: int) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Seed torch's global random numbers for a while, and give a generator on ``device``.
+    """Seed torch's global random numbers for a while, and give a generator on the CPU.
 
     Dropout and a DataLoader's sampler draw from the global ones; the caller's state is put back.
+    Encoders draw from the generator: the same numbers on every device, and none is waited for.
     On CUDA, convolutions take algorithms that give the same bits each time.
     """
     with (
@@ -44,7 +45,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
         mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
         try:
             _seed_global(seed, device)
-            yield torch.Generator(device).manual_seed(derive_seed(seed, 0))
+            yield torch.Generator().manual_seed(derive_seed(seed, 0))
         finally:
             if mps_state is not None:
                 torch.mps.set_rng_state(mps_state)
