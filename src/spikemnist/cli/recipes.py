@@ -41,10 +41,12 @@ RECIPES = {
         ),
         "conv": replace(
             IMAGES["conv"],
-            layers="32C5-P2-64C5-P2-10",
+            layers="32C5-P2-64C3-64C3-P2-128C3-10",
+            num_steps=2,
             epochs=40,
             batch_size=128,
-            learning=Learning(augment=("affine",)),
+            lr=3e-3,
+            learning=Learning(label_smoothing=0.1, augment=("affine",)),
         ),
     },
     "sparse": {
