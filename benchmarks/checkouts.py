@@ -6,6 +6,12 @@ few percent. Here both processes stay, and blocks of calls go back and forth bet
 is the median over pairs of neighbouring blocks, of the fastest call in each, and over several pairs
 of processes, since where a process finds its memory makes a difference of its own.
 `OMP_NUM_THREADS=1` makes the figures quieter still.
+
+``--new-environment`` sets variables for the second one. So one checkout can be compared with itself
+as on a processor without AVX-512::
+
+    python -m benchmarks.checkouts . . --new-environment NUMBA_CPU_NAME=haswell \
+        NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt,+sse4.2
 """
 
 from __future__ import annotations
@@ -42,8 +48,8 @@ ROWS = (
 class Process:
     """A process that imports spikemnist from a checkout and times what it is asked for."""
 
-    def __init__(self, checkout: Path, cache: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    def __init__(self, checkout: Path, cache: Path, variables: dict[str, str]) -> None:
+        environment = {**os.environ, **variables, "PYTHONPATH": str(checkout / "src")}
         environment["NUMBA_CACHE_DIR"] = str(cache)
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, "--serve"],
@@ -70,16 +76,26 @@ class Process:
 
 
 def compare(
-    old: Path, new: Path, *, rows: list[str], pairs: int, processes: int
+    old: Path,
+    new: Path,
+    variables: dict[str, str],
+    *,
+    rows: list[str],
+    pairs: int,
+    processes: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return for each row and stage the milliseconds of the fastest calls, old and new."""
+    """Return for each row and stage the milliseconds of the fastest calls, old and new.
+
+    The variables are set for the new one.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     with TemporaryDirectory() as folder:
         caches = [Path(folder, name) for name in ("old", "new")]
         for cache in caches:
             cache.mkdir()
         for _ in range(processes):
-            both = [Process(*pair) for pair in zip((old, new), caches, strict=True)]
+            sides = zip((old, new), caches, ({}, variables), strict=True)
+            both = [Process(*side) for side in sides]
             for row in rows:
                 for stage in ("training step", "inference"):
                     calls = int(min(process.ask(row, stage, 0) for process in both))
@@ -174,6 +190,7 @@ def main() -> None:
     add("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help="some of the rows")
     add("--pairs", type=int, default=16, help="pairs of blocks of a row and a pair of processes")
     add("--processes", type=int, default=4, help="pairs of processes")
+    add("--new-environment", nargs="+", default=[], metavar="NAME=VALUE", help="for the second")
     add("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -182,7 +199,9 @@ def main() -> None:
         parser.error("expected the folders of two checkouts")
     else:
         sides = given.old.resolve(), given.new.resolve()
-        found = compare(*sides, rows=given.rows, pairs=given.pairs, processes=given.processes)
+        variables = dict(one.split("=", 1) for one in given.new_environment)
+        sizes = {"pairs": given.pairs, "processes": given.processes}
+        found = compare(*sides, variables, rows=given.rows, **sizes)
         print(table(found))
 
 
