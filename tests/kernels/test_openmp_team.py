@@ -1,4 +1,4 @@
-"""Torch's own threads: found where there is the one runtime that is known, else done without."""
+"""Torch's own threads: found where there is one runtime with the interface, else done without."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_without_a_list_of_libraries_there_is_no_team(
         ["/opt/libomp.so"],
         ["/opt/libgomp.so.1", "/opt/libomp.so"],
         ["/opt/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"],
-        [str(openmp.OWN[0] / "libiomp5.so"), "/usr/lib/libgomp.so.1"],
+        [str(openmp.OWN[0] / "libiomp5-lost.so"), "/usr/lib/libgomp.so.1"],
         ["/opt/libgomp.so.1 (deleted)"],
     ],
 )
-def test_none_or_another_or_a_second_runtime_is_no_team(
+def test_none_or_a_lost_or_a_second_runtime_is_no_team(
     libraries: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     maps = tmp_path / "maps"
@@ -56,6 +56,22 @@ def test_the_folder_in_which_wheels_for_arm_keep_it_is_torchs_own() -> None:
     entries = [f"7f00-7f01 r-xp 00000000 08:01 123    {path}" for path in (own, "/opt/libomp.so")]
     assert openmp._library("\n".join(entries)) == own
     assert openmp.OWN[1].parent == openmp.OWN[0].parent.parent
+
+
+@pytest.mark.parametrize("name", ["libgomp.so.1", "libomp.so", "libiomp5.so"])
+def test_the_only_runtime_is_torchs(name: str) -> None:
+    entries = ["7f00-7f01 r-xp 00000000 08:01 123    /opt/" + file for file in (name, "libm.so.6")]
+    assert openmp._library("\n".join(entries)) == f"/opt/{name}"
+
+
+@linux
+def test_a_runtime_without_the_interface_is_no_team(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other, maps = tmp_path / "libomp.so", tmp_path / "maps"
+    other.symlink_to(openmp.OWN[0] / "libc10.so")  # a library, and no runtime
+    maps.write_text(f"7f00-7f01 r-xp 00000000 08:01 123    {other}", encoding="utf-8")
+    assert addresses(monkeypatch, maps) == openmp.NO_TEAM
 
 
 @linux

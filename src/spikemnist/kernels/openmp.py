@@ -1,9 +1,10 @@
 """The threads that torch already has, for kernels as well.
 
-Where torch runs its own operators on GNU's OpenMP, as on Linux, its threads go on spinning for
-some milliseconds after each operator, and would fight with threads of ours for the same cores.
-Kernels ask the same runtime for the same team instead; nothing is loaded. Elsewhere, and in a
-process that was forked, whose team did not come along, `scheduler` has its own.
+Where torch runs its own operators on an OpenMP runtime, the threads of its team go on spinning for
+some milliseconds after each operator, and would compete with other threads for the same cores. On
+Linux, kernels ask the same runtime for the same team instead; nothing is loaded. GNU's runtime has
+the interface for that, and LLVM's and Intel's have it as well. Elsewhere, and in a process that was
+forked, whose team did not come along, `scheduler` has its own threads.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ def team_addresses() -> tuple[int, int]:
         maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
         runtime = _library(maps)
         return NO_TEAM if runtime is None else _addresses(ctypes.CDLL(runtime))
-    except (OSError, UnicodeError):  # no list, as outside Linux, or a library that is gone by now
+    # No list, as outside Linux; a library that is gone by now; or one without the interface.
+    except (OSError, UnicodeError, AttributeError):
         return NO_TEAM
 
 
 def _library(maps: str) -> str | None:
-    """Return the path of GNU's runtime, if it is the one that torch uses."""
+    """Return the path of the runtime that torch uses, if there is no doubt."""
     paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
     names = ("libgomp", "libomp", "libiomp")
     found = {path for path in paths if Path(path).name.startswith(names)}
     runtimes = {path for path in found if Path(path).parent in OWN} or found
-    runtime = runtimes.pop() if len(runtimes) == 1 else ""
-    return runtime if Path(runtime).name.startswith("libgomp") else None
+    return runtimes.pop() if len(runtimes) == 1 else None
 
 
 def _addresses(library: ctypes.CDLL) -> tuple[int, int]:
