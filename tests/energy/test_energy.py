@@ -193,3 +193,11 @@ def test_other_mistakes() -> None:
 def test_a_single_class_is_always_clear() -> None:
     energy = measure_energy(LeakyMLP(36, (), 1), (IMAGES, 0 * LABELS), encoder=ENCODER)
     assert energy.early_exit(1).steps == 1
+
+
+def test_it_shows_its_figures() -> None:
+    head, counts, ann, last = repr(ENERGY).splitlines()
+    assert head.startswith(f"Energy per sample, of {ENERGY.samples} samples and ")
+    assert counts.endswith(f": {ENERGY.snn.total / 1000:,.1f} nJ")
+    assert f"{ENERGY.ann_dense.total / 1000:,.1f} nJ" in ann
+    assert last == f"  accuracy {ENERGY.accuracy:.2%}"

@@ -282,3 +282,19 @@ def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:
     # deviation is sqrt(1/3 / 500) = 0.0258, that of the mean of 400 steps 0.0013.
     assert membrane.mean().item() == pytest.approx(1, abs=6 * 0.0013)
     assert membrane.std().item() == pytest.approx(0.0258, rel=0.25)
+
+
+def test_it_shows_its_neurons_and_what_they_did() -> None:
+    model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
+    shown = repr(model).splitlines()
+    assert shown[1] == "  readout='mean_membrane', backend='auto', parameters=125"
+    assert shown[2] == (
+        "  Leaky(beta=0.9, threshold=1 (learned), reset_mechanism='subtract', "
+        "spike_grad=Triangular(threshold=1.0))"
+    )
+    assert repr(model(torch.zeros(4, 2, 20))).splitlines() == [
+        "Record of 2 samples and 4 timesteps, by the backend reference",
+        "  hidden 1: 5 neurons, 0.0 spikes per sample",
+        "  output: 3 neurons, 0.0 spikes per sample",
+        "  scores by the readout mean_membrane",
+    ]

@@ -330,3 +330,12 @@ def test_parameters_that_are_not_finite_are_warned_of(name, bad):
     with pytest.warns(UserWarning, match=f"layers.0.{name} holds NaN or infinity") as said:
         evaluate(model, digits(20), encoder=LATENCY)
     assert len(said) == 1
+
+
+def test_it_shows_its_figures() -> None:
+    found = evaluate(new_model(), digits(20), encoder=DirectEncoder(num_steps=2))
+    first, figures, spikes, last = repr(found).splitlines()
+    assert first == f"Evaluation of 20 samples, by the backend {found.backend}"
+    assert figures == f"  accuracy {found.accuracy:.2%}, loss {found.loss:.4f}"
+    assert spikes.startswith("  spikes per sample: input ")
+    assert last.endswith(" s")

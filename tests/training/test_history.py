@@ -98,3 +98,27 @@ def test_the_file_is_the_table_on_every_system(tmp_path):
     history.save_csv(str(file))
     assert file.read_bytes() == history.to_csv().encode()
     assert [path.name for path in file.parent.iterdir()] == ["metrics.csv"]
+
+
+def rows(count: int) -> list[EpochMetrics]:
+    return [
+        EpochMetrics(i, 1 / i, 1 - 0.5 / i, None, None, 1e-3, 40.0) for i in range(1, count + 1)
+    ]
+
+
+def test_it_shows_the_columns_that_were_measured() -> None:
+    assert repr(History(rows(2), seconds=[1.0, 2.5])).splitlines() == [
+        "History of 2 epochs, 3.5 s",
+        "  epoch    loss  accuracy     lr  spikes per sample",
+        "      1  1.0000    50.00%  0.001               40.0",
+        "      2  0.5000    75.00%  0.001               40.0",
+    ]
+    validated = EpochMetrics(1, 0.5, 0.8, 0.4, 0.88, 1e-3, 40.0)
+    assert "validation accuracy" in repr(History([validated]))
+    assert repr(History()) == "History of 0 epochs, 0.0 s"
+
+
+def test_it_shows_both_ends_of_a_long_run() -> None:
+    shown = [line.split()[0] for line in repr(History(rows(100))).splitlines()[2:]]
+    assert shown == ["1", "2", "3", "4", "5", "...", "96", "97", "98", "99", "100"]
+    assert History(rows(100))._repr_html_().count("<tr>") == 101

@@ -232,6 +232,19 @@ class Energy:
     acs: Tensor
     spikes: Tensor
 
+    def __repr__(self) -> str:
+        total = self.total
+        snn, dense, skipping = (
+            f"{each.total / 1000:,.1f} nJ" for each in (self.snn, self.ann_dense, self.ann_skipping)
+        )
+        return (
+            f"Energy per sample, of {self.samples:,} samples and {self.num_steps} timesteps\n"
+            f"  {total.spikes:,.1f} spikes, {total.acs:,.0f} additions, "
+            f"{total.macs:,.0f} multiplications: {snn}\n"
+            f"  an ANN of these layers: {dense}, where it skips zeros {skipping}\n"
+            f"  accuracy {self.accuracy:.2%}"
+        )
+
     @property
     def total(self) -> LayerFigures:
         """All layers together."""

@@ -17,7 +17,7 @@ from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
 from spikemnist.models.finite import finite_backend
 from spikemnist.models.inputs import on_device_of
-from spikemnist.models.neuron import is_hooked
+from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.spiking_layer import neuron_shapes
@@ -61,6 +61,13 @@ class SpikingNetwork(nn.Module):
             From the input to the output, as `spikemnist.energy.measure_energy` counts them.
         """
         raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """Return the readout, the backend, the parameters, and each kind of neurons once."""
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        neurons = dict.fromkeys(describe(layer.leaky) for layer in self.spiking_layers())
+        head = f"readout={self.readout!r}, backend={self.backend!r}, parameters={parameters:,}"
+        return "\n".join([head, *neurons])
 
     @property
     def sizes(self) -> dict[str, int]:

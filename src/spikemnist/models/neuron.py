@@ -97,6 +97,21 @@ class LeakyLayer(nn.Module):
         )
 
 
+def describe(leaky: snntorch.Leaky) -> str:
+    """Return beta, threshold, reset and surrogate of neurons in a line."""
+    reset, surrogate = leaky.reset_mechanism, leaky.spike_grad
+    named = isinstance(surrogate, ops.Surrogate)
+    name = surrogate if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
+    numbers = (f"{each}={_shown(getattr(leaky, each))}" for each in ("beta", "threshold"))
+    return f"Leaky({', '.join(numbers)}, reset_mechanism={reset!r}, spike_grad={name})"
+
+
+def _shown(parameter: Tensor) -> str:
+    low, high = (f"{float(end):.4g}" for end in parameter.detach().aminmax())
+    learned = " (learned)" if parameter.requires_grad else ""
+    return (low if low == high else f"{low} to {high}") + learned
+
+
 def is_hooked(module: nn.Module) -> bool:
     """Return whether calling a module does more than its class says."""
     return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)

@@ -98,6 +98,16 @@ class Record:
     input: Tensor | None = None
     state: tuple[Tensor, ...] | None = None
 
+    def __repr__(self) -> str:
+        steps, batch = self.spikes.shape[:2]
+        counts = self.spike_counts.double().mean(1).tolist()
+        layers = [
+            f"{name}: {neurons:,} neurons, {count:.1f} spikes per sample"
+            for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
+        ]
+        head = f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}"
+        return "\n  ".join([head, *layers, f"scores by the readout {self.readout}"])
+
     @property
     def predictions(self) -> Tensor:
         """Decided class of each sample, ``[B]``, int64 (see `decide`)."""

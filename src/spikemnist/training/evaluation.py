@@ -85,6 +85,15 @@ class Evaluation:
     backend: str
     seconds: float
 
+    def __repr__(self) -> str:
+        spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
+        return (
+            f"Evaluation of {self.samples:,} samples, by the backend {self.backend}\n"
+            f"  accuracy {self.accuracy:.2%}, loss {self.loss:.4f}\n"
+            f"  spikes per sample: {spikes}\n"
+            f"  silent {self.silent:.1%}, tied {self.tied:.1%}, {self.seconds:.1f} s"
+        )
+
 
 def evaluate(
     model: nn.Module,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,20 @@ class EpochMetrics:
     spikes_per_sample: float
 
 
+FORMATS = {
+    "loss": "{:.4f}",
+    "accuracy": "{:.2%}",
+    "validation_loss": "{:.4f}",
+    "validation_accuracy": "{:.2%}",
+    "lr": "{:.2g}",
+    "spikes_per_sample": "{:,.1f}",
+}
+"""The metrics that a `History` shows, and how."""
+
+ENDS = 5
+"""Epochs that a long `History` shows at each end."""
+
+
 @dataclass
 class History:
     """The record of a training run.
@@ -82,6 +97,35 @@ class History:
 
     def __len__(self) -> int:
         return len(self.epochs)
+
+    def __repr__(self) -> str:
+        head = f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
+        if not self.epochs:
+            return head
+        shown = self._table()
+        # The names, and the first and last epochs of a long run.
+        if len(shown) > 2 * ENDS + 1:
+            shown[ENDS + 1 : -ENDS] = [["..."] + [""] * (len(shown[0]) - 1)]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        lines = ("  ".join(map(str.rjust, row, widths)).rstrip() for row in shown)
+        return "\n  ".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        names, *rows = self._table()
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+    def _table(self) -> list[list[str]]:
+        """Return the names of the columns that were measured, and a row for each epoch."""
+        columns = {"epoch": [str(row.epoch) for row in self.epochs]}
+        for name, form in FORMATS.items():
+            values = self.column(name)
+            if not all(map(math.isnan, values)):
+                columns[name.replace("_", " ")] = [form.format(value) for value in values]
+        return [list(columns), *map(list, zip(*columns.values(), strict=True))]
 
     def column(self, name: str) -> list[float]:
         """Return one metric over the epochs.
