@@ -1,4 +1,4 @@
-"""Networks of `snntorch.Leaky` neurons, what they record, and how they are saved."""
+"""Networks of `snntorch.Leaky` neurons, their records and their files."""
 
 from spikemnist.models.accelerated import Accelerated, accelerate
 from spikemnist.models.files import load_model, model_metadata, save_model

@@ -1,4 +1,4 @@
-"""A snnTorch network of one's own, run over all timesteps at once.
+"""Run a user's snnTorch network over all timesteps at once.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer, ``C``
 classes, ``L`` layers.
@@ -28,27 +28,27 @@ def accelerate(
     readout: ReadoutName = "mean_membrane",
     backend: ops.Backend = "auto",
 ) -> Accelerated:
-    """Run a snnTorch network over all timesteps at once, instead of one by one.
+    """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
 
-    The parameters stay those of ``network``: train either, and both have learned.
+    The result shares its parameters with ``network``: training either one trains both.
 
     Parameters
     ----------
-    network
-        A `torch.nn.Sequential`, nested ones included, of `torch.nn.Flatten`, `torch.nn.Linear`,
+    network : torch.nn.Module
+        A `torch.nn.Sequential`, possibly nested, of `torch.nn.Flatten`, `torch.nn.Linear`,
         `torch.nn.Conv2d`, `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.MaxPool2d`,
         `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`, `torch.nn.Identity` and
-        `snntorch.Leaky`, the last module of all. It makes no difference whether the neurons have
-        ``init_hidden`` and ``output`` set. In training, batch normalisation takes its statistics
-        over all timesteps of a batch, where snnTorch's loop takes those of each timestep. Hooks on
-        the modules fire, on the reference backend.
-    readout
-        How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
-    backend
-        How the T steps are run: see `spikemnist.ops.select_backend`; ``"snntorch"`` steps
-        ``network`` itself. A seed draws the same masks of `torch.nn.Dropout` on the backends
-        ``"reference"`` and ``"event_driven"``; ``"snntorch"`` draws those of snnTorch's loop,
-        timestep by timestep.
+        `snntorch.Leaky`, which must come last. The options ``init_hidden`` and ``output`` of the
+        neurons make no difference. In training, batch normalisation takes its statistics over all
+        timesteps of a batch, whereas snnTorch's loop takes them for each timestep. Hooks on the
+        modules fire on the reference backend.
+    readout : str, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.readout.scores`.
+    backend : str, default "auto"
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        ``network`` itself. For a given seed, the backends ``"reference"`` and ``"event_driven"``
+        draw the same masks of `torch.nn.Dropout`; ``"snntorch"`` draws the masks of snnTorch's
+        loop, timestep by timestep.
 
     Returns
     -------
@@ -58,9 +58,10 @@ def accelerate(
     Raises
     ------
     TypeError
-        For a module that cannot be run; the message names its place in the network.
+        If a module is not supported. The message names its place in the network.
     ValueError
-        For an option that cannot, such as ``inhibition=True``; likewise.
+        If a module has an unsupported option, such as ``inhibition=True``. The message names its
+        place as well.
 
     Examples
     --------
@@ -81,23 +82,23 @@ def accelerate(
 
 
 class Accelerated(SpikingNetwork):
-    """What `accelerate` makes of a network.
+    """A snnTorch network that runs all timesteps at once, as `accelerate` returns it.
 
-    A call takes spikes to a `Record`. It starts with membranes at rest, or the ``state`` it is
-    given, and leaves those inside the network's neurons as they are. The network is read anew in
-    each call, so that changes to it count.
+    A call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
+    and does not change the membranes stored in the network's neurons. Each call reads the network
+    again, so changes to it take effect.
 
     Attributes
     ----------
-    network
-        The network, with its parameters.
-    readout, backend
-        As `accelerate` takes them.
+    network : torch.nn.Module
+        The wrapped network, which holds the parameters.
+    readout, backend : str
+        As in `accelerate`.
 
     Raises
     ------
     TypeError, ValueError
-        As `accelerate` does.
+        As in `accelerate`.
 
     Examples
     --------
@@ -115,20 +116,20 @@ class Accelerated(SpikingNetwork):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of neurons of each layer, by the name that `Record` gives it.
+        """Number of neurons of each layer, by its name in `Record`.
 
-        Those behind a convolution depend on the size of the input, and are a `ValueError` here;
-        `Record.sizes` has them.
+        After a convolution the number depends on the size of the input: this property then raises a
+        `ValueError`, and `Record.sizes` has the numbers.
         """
         return super().sizes
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them.
+        """Return the layers, each made of memoryless modules and the neurons after them.
 
         Returns
         -------
         list of SpikingLayer
-            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+            Layers from input to output, as `spikemnist.energy.measure_energy` counts them.
         """
         return read_layers(self.network)
 

@@ -1,4 +1,4 @@
-"""Who runs the layers: kernels of the CPU or of a GPU, plain torch, or snnTorch step by step.
+"""Run layers on a backend: kernels of the CPU or of a GPU, plain torch, or snnTorch step by step.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spikemnist.ops.layer import LayerParams
 
 State = list["Tensor | None"]
-"""A membrane ``[B, ...]`` for each layer to start from; None for rest."""
+"""Initial membrane ``[B, ...]`` of each layer; None for rest."""
 
 
 def obstacle(
@@ -32,7 +32,7 @@ def obstacle(
     backend: str,
     device: torch.device,
 ) -> str | None:
-    """Return why compiled kernels cannot run layers of which some modules have hooks, or None."""
+    """Return the reason why compiled kernels cannot run layers with ``hooked`` modules, or None."""
     for layer in layers:
         if not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad)):
             return f"its kernels do not know the surrogate of {layer.path}"
@@ -53,7 +53,7 @@ def check_hooks(
     hooked: Collection[nn.Module],
     backend: str,
 ) -> None:
-    """Raise a `ValueError` where hooks would never fire: on a module that nobody calls."""
+    """Raise a `ValueError` if a module has hooks but the backend never calls it."""
     called = {module for layer in layers for _, module in _called(layer, backend)}
     for name, module in model.named_modules():
         if module in hooked and module not in called:
@@ -80,27 +80,27 @@ def run(
     record: str,
     state: Sequence[Tensor] | None,
 ) -> list[LayerOutput]:
-    """Run layers over all timesteps, each on the spikes of the one before.
+    """Run layers over all timesteps, each on the spikes of the previous layer.
 
     Parameters
     ----------
     layers : sequence of SpikingLayer
-        At least one.
+        Layers of the network, at least one.
     spikes : torch.Tensor
-        ``[T, B, ...]``.
+        Input of the first layer, ``[T, B, ...]``.
     dtype : torch.dtype
-        That of the parameters.
+        Dtype of the parameters.
     backend : str
-        One of `spikemnist.ops.BACKENDS`, and not ``"auto"``.
+        One of `spikemnist.ops.BACKENDS`, but not ``"auto"``.
     record : str
-        ``"output"`` or ``"all"``.
+        Layers to record: ``"output"`` or ``"all"``.
     state : sequence of torch.Tensor or None
-        Membranes ``[B, ...]`` to start from, one for each layer; at rest when None.
+        Initial membranes ``[B, ...]``, one for each layer; at rest when None.
 
     Returns
     -------
     list of LayerOutput
-        Neurons have the shape of their current.
+        One output for each layer. Its neurons have the shape of their input current.
     """
     if backend == "snntorch":
         return _step(layers, spikes, dtype, state)
@@ -113,7 +113,7 @@ def run(
             outputs.append(_run_layer(layer, spikes, membrane, dtype, scan))
             spikes = _there(outputs[-1].spikes)
         return outputs
-    # Loads the compiler, which the package alone must not.
+    # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
 
     final = state is not None
@@ -131,7 +131,10 @@ def run(
 
 
 def _groups(layers: Sequence[SpikingLayer]) -> list[list[SpikingLayer]]:
-    """Put each layer that takes packed spikes behind the one that sends them."""
+    """Group consecutive dense layers that exchange packed spikes.
+
+    One call of the engine runs a group. Any other layer is a group by itself.
+    """
     groups: list[list[SpikingLayer]] = []
     for layer in layers:
         sent = groups and groups[-1][0].linear is not None
@@ -147,8 +150,8 @@ def _dense(
 ) -> tuple[Tensor, list[LayerParams]]:
     """Return the input ``[T, B, F]`` of a group of dense layers, and their parameters.
 
-    The first one has no weights left where dropout has made its input no spikes: its input is then
-    the current.
+    Dropout on the input of the first layer scales it, so that it is no longer binary. This layer
+    then gets no weights, and its input is the current.
     """
     first, shape = group[0], tuple(spikes.shape[2:])
     linears = [layer.linear for layer in group]
@@ -168,9 +171,9 @@ def _dense(
 def _run_pixels(
     layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype, record: str
 ) -> LayerOutput:
-    """Run the neurons behind a convolution on the engine.
+    """Run the neurons after a convolution on the engine.
 
-    Channels come last in memory, as the convolution leaves them, and neurons are numbered so.
+    The convolution returns channels-last memory, and the neurons are numbered in this order.
     """
     from spikemnist import engine
 
@@ -200,7 +203,7 @@ def _run_layer(
     if layer.owner is not None and is_hooked(layer.owner):
         neurons = layer.shape_behind(spikes.shape[2:])
         layer.check_state(initial, (spikes.shape[1], *neurons))
-        layer.params(neurons, dtype, initial)  # raises where they do not fit
+        layer.params(neurons, dtype, initial)  # raises if the parameters do not fit
         fired, membrane = layer.owner(layer.entered(spikes), initial)
         return _output(fired, membrane)
     current = layer.current(spikes, dtype)
@@ -218,7 +221,7 @@ def _run_layer(
 def _scan(
     backend: str, membrane: bool, current: Tensor, layer: LayerParams
 ) -> tuple[Tensor, Tensor | None]:
-    """Return spikes ``[T, B, N]``, and membranes, which kernels of a GPU write where needed."""
+    """Return spikes ``[T, B, N]`` and membranes; GPU kernels skip membranes that are not needed."""
     if backend != "reference":
         from spikemnist import fused
 
@@ -239,11 +242,11 @@ def _step(
     dtype: torch.dtype,
     state: Sequence[Tensor] | None,
 ) -> list[LayerOutput]:
-    """Step the modules themselves, one timestep after the other: the oracle."""
+    """Step the modules of snnTorch, one timestep after the other: the oracle of all backends."""
     steps: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
     with own_membranes([layer.leaky for layer in layers]):
         for index, layer in enumerate(layers):
-            # snnTorch starts a membrane of another shape than the current at rest.
+            # snnTorch zeroes a membrane of another shape than the current: empty starts at rest.
             layer.leaky.mem = spikes.new_empty(0) if state is None else state[index]
         for step in spikes:
             signal = step.to(dtype)

@@ -1,7 +1,7 @@
-"""Models on disk: safetensors with JSON metadata and a digest. Loading runs no code.
+"""Model files: safetensors with JSON metadata and a digest. Loading runs no code.
 
-The metadata names the class, its configuration, the encoder that it was trained with and the
-version that wrote the file.
+The metadata names the class, its configuration, the encoder used in training and the version of
+the package that wrote the file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("dropout", "input_dropout"), float),
     "spike_grad": dict,
 }
-"""Of the entries of a configuration."""
+"""Types of the entries of a configuration."""
 
 
 def save_model(
@@ -53,13 +53,13 @@ def save_model(
 
     Parameters
     ----------
-    model
-        A `LeakyMLP` or a `LeakyConvNet`.
-    path
-        The file, usually ``*.safetensors``; its folder is made when it is missing.
-    encoder
-        The encoder that the model was trained with, as `spikemnist.encoding.describe_encoder`
-        puts it, so that a reader knows how to feed the model.
+    model : LeakyMLP or LeakyConvNet
+        Model to save.
+    path : str or os.PathLike
+        File to write, usually ``*.safetensors``. A missing folder is created.
+    encoder : mapping, default None
+        Encoder that the model was trained with, as `spikemnist.encoding.describe_encoder` returns
+        it. It tells a reader of the file how to feed the model.
 
     Returns
     -------
@@ -69,12 +69,12 @@ def save_model(
     Raises
     ------
     TypeError
-        For a model of another class.
+        If the model is of another class.
     ValueError
-        For a surrogate gradient that is a function of one's own, as code cannot be stored, and for
-        a parameter that holds NaN or infinity.
+        If the surrogate gradient is a custom function, because code cannot be stored, or if a
+        parameter holds NaN or infinity.
     OSError
-        When the file cannot be written.
+        If the file cannot be written.
 
     Examples
     --------
@@ -96,12 +96,12 @@ def save_model(
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """Rebuild the model that `save_model` wrote, on the CPU.
+    """Load a model that `save_model` wrote, on the CPU.
 
     Parameters
     ----------
-    path
-        The file.
+    path : str or os.PathLike
+        File to read.
 
     Returns
     -------
@@ -110,15 +110,15 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     ValueError
-        When the file is damaged, is no spikemnist model, holds NaN or infinity, or its tensors do
-        not fit its configuration; the message names what is wrong.
+        If the file is damaged, is not a spikemnist model, holds NaN or infinity, or its tensors do
+        not fit its configuration. The message names the problem.
 
     Warns
     -----
     UserWarning
-        When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot be
+        If the file is of version 0.1.0, which stored no digest: damage to its numbers cannot be
         noticed.
 
     Examples
@@ -144,12 +144,12 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what `save_model` wrote beside the weights.
+    """Read the metadata that `save_model` wrote with the weights.
 
     Parameters
     ----------
-    path
-        The file.
+    path : str or os.PathLike
+        File to read.
 
     Returns
     -------
@@ -159,15 +159,15 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     ValueError
-        When it is damaged, no spikemnist model of a known format and class, or holds NaN or
-        infinity.
+        If the file is damaged, is not a spikemnist model of a known format and class, or holds NaN
+        or infinity.
 
     Warns
     -----
     UserWarning
-        When it is of version 0.1.0: see `load_model`.
+        If the file is of version 0.1.0: see `load_model`.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def _check_types(config: Mapping[str, Any]) -> None:
 def _check_sizes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Raise unless the weights have the configured shapes.
 
-    Before the model is built, which would take as much memory as the configuration asks for.
+    This runs before the model is built: a damaged configuration could ask for any amount of memory.
     """
     if "layers" in config:
         with torch.device("meta"):
@@ -221,14 +221,14 @@ def _check_sizes(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> No
     else:
         sizes = [config["in_features"], *config["hidden"], config["out_features"]]
         wanted = list(zip(sizes[1:], sizes[:-1], strict=True))
-    # Linear layers and convolutions; decays and thresholds have 0, 1 or 3 dimensions.
+    # Weights have 2 or 4 dimensions; decays and thresholds have 0, 1 or 3.
     found = [tuple(x.shape) for x in tensors.values() if x.dim() in (2, 4)]
     if sorted(found, key=str) != sorted(wanted, key=str):
         raise ValueError(f"weights have the shapes {found}; expected {wanted}")
 
 
 def _check_fit(tensors: Mapping[str, Tensor], model: Model) -> None:
-    """Raise unless these are the tensors of the model, of any floating dtype for each layer."""
+    """Raise unless the tensors fit the model. Each layer may have any floating dtype."""
     expected = {
         name: tensor.to(tensors[name].dtype)
         if name in tensors and tensor.is_floating_point() and tensors[name].is_floating_point()
@@ -263,8 +263,8 @@ def _from_json(config: Mapping[str, Any]) -> dict[str, Any]:
     rebuilt = {**config, "spike_grad": ops.SURROGATES[options.pop("name")](**options)}
     for name, start in (("beta", 0.5), ("threshold", 1.0)):
         if config[f"learn_{name}"]:
-            # The optimiser may have left the range that a start must lie in; what it learned is
-            # among the tensors, and only the shape matters here.
+            # Learned values may lie outside the range of initial values. The tensors hold them,
+            # so only the shape matters here.
             rebuilt[name] = [
                 [start] * len(entry) if isinstance(entry, list) else start for entry in config[name]
             ]

@@ -1,7 +1,7 @@
-"""Whether the parameters of a model are finite, looked at once for each version of them.
+"""Check that the parameters of a model are finite, once for each version of a tensor.
 
-A kernel that works only where a spike is does not come across the weights of silent inputs. What is
-infinite or not a number among them would stay hidden, which in a matrix product it does not.
+An event-driven kernel skips the weights of silent inputs. An infinite weight or NaN among them
+would stay hidden, whereas a matrix product would show it.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 _READ = ("weight", "bias", "beta", "threshold", "running_mean", "running_var")
-"""What a call reads of a module."""
+"""Parameters and buffers of a module that a call reads."""
 
 _MANY = 4096
-"""Tensors that are remembered before those that are gone are forgotten."""
+"""Number of known tensors at which entries of deleted tensors are removed."""
 
 _known: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
-"""Finite tensors by their identity: where their memory was, and in which version."""
+"""Finite tensors by ``id``: weak reference, address of the memory, and version."""
 
 
 def finite_backend(asked: str, backend: str, modules: Iterable[tuple[str, nn.Module]]) -> str:
-    """Return the backend that shows what is infinite or not a number in the parameters.
+    """Return the backend to use: the reference in place of the engine if a parameter is not finite.
 
     Parameters
     ----------
-    asked, backend
-        What the model is set to, and what `spikemnist.ops.select_backend` made of it.
-    modules
-        Modules and their places in the model.
+    asked, backend : str
+        Backend set on the model, and the one that `spikemnist.ops.select_backend` chose for it.
+    modules : iterable of (str, torch.nn.Module)
+        Modules with their places in the model.
 
     Returns
     -------
     str
-        ``"reference"`` in place of the event-driven engine where a parameter is not finite.
+        ``"reference"`` in place of ``"event_driven"`` if a parameter is not finite, else
+        ``backend``.
 
     Raises
     ------
     ValueError
-        When that engine was asked for by name.
+        If a parameter is not finite and the event-driven engine was requested by name.
     """
     if backend != "event_driven" or torch.compiler.is_compiling():
         return backend
@@ -72,7 +73,7 @@ def _first_not_finite(modules: Iterable[tuple[str, nn.Module]]) -> str | None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    if tensor.is_inference():  # without a version
+    if tensor.is_inference():  # has no version counter
         return _look(tensor)
     state = tensor.data_ptr(), tensor._version
     known = _known.get(id(tensor))

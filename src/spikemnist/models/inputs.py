@@ -1,4 +1,4 @@
-"""What goes into a network: spikes of the right shape, or an error with the likely remedy.
+"""Validate the spikes that enter a network. Errors suggest the likely remedy.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
-    """Raise unless spikes are ``[T, B, ...]`` of samples of a size.
+    """Raise unless spikes have the shape ``[T, B, ...]`` with samples of the expected size.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
     sample : sequence of int
         Shape of a sample at one timestep, ``(F,)`` or ``(C, H, W)``.
     name : str
-        Argument of the network that says it, ``"in_features"`` or ``"in_shape"``.
+        Argument of the network that sets this shape, ``"in_features"`` or ``"in_shape"``.
 
     Raises
     ------
     TypeError
-        When ``spikes`` is no tensor.
+        If ``spikes`` is not a tensor.
     ValueError
-        When the shape does not fit.
+        If the shape does not fit.
     """
     check_tensor(spikes, "spikes", "[T, B, ...]")
     size = math.prod(sample)
@@ -48,10 +48,10 @@ def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
 
 
 def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
-    """Return an input ``[T, ...]`` on the device of the weights, where `fit` leaves a model."""
+    """Move an input ``[T, ...]`` to the device of the weights, where `fit` leaves a model."""
     if signal.device == weight.device:
         return signal
-    # MPS has no float64.
+    # Floating inputs take the dtype of the weights, as MPS has no float64.
     dtype = weight.dtype if signal.is_floating_point() else signal.dtype
     if is_constant(signal):
         return signal[:1].to(weight.device, dtype).expand_as(signal)
@@ -59,7 +59,7 @@ def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
 
 
 def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
-    """Return what a shape that does not fit was probably meant to be."""
+    """Return a hint at the likely mistake behind a wrong shape, or an empty string."""
     if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
         return ". One sample needs a batch axis: encode image[None], or pass spikes[:, None]"
     side = math.isqrt(size)

@@ -1,4 +1,4 @@
-"""Convolutions before leaky integrate-and-fire neurons, and a dense head.
+"""A convolutional network of leaky integrate-and-fire neurons with a dense head.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` pixels.
 """
@@ -37,56 +37,57 @@ _TOKEN = re.compile(
 class LeakyConvNet(SpikingNetwork):
     r"""Convolutional and dense layers of `snntorch.Leaky` neurons with a readout.
 
-    ``layers`` is the notation of the literature: ``12C5`` is a convolution with 12 channels and
-    kernels of 5 x 5 pixels, ``P2`` maximum pooling and ``AP2`` average pooling over 2 x 2 pixels,
-    and a number alone a dense layer. ``12C5s2p1`` has stride 2 and padding 1. Neurons stand behind
-    each layer of weights, after its normalisation and its pooling, and integrate what comes out as
-    `spikemnist.ops.leaky` states; the last dense layer has one for each class.
+    ``layers`` uses the notation of the literature: ``12C5`` is a convolution with 12 channels and
+    kernels of 5 x 5 pixels, ``P2`` is maximum and ``AP2`` average pooling over 2 x 2 pixels, and a
+    plain number is a dense layer. ``12C5s2p1`` has stride 2 and padding 1. Neurons follow each
+    layer of weights, after its normalisation and pooling, and integrate its output as in
+    `spikemnist.ops.leaky`. The last dense layer has one neuron for each class.
 
-    All timesteps of a layer are computed at once: they are folded into the batch, for batch
-    normalisation as well. An input that is the same at every timestep, as `DirectEncoder` makes
-    it, goes through the first convolution once.
+    A layer computes all timesteps at once, folded into the batch, also for batch normalisation. An
+    input that is the same at every timestep, as from `DirectEncoder`, passes the first convolution
+    only once.
 
     Parameters
     ----------
-    layers
-        From the input to the classes. The default is the network of snnTorch's sixth tutorial.
-    in_shape
-        ``(C, H, W)`` of a timestep of a sample: ``(1, 28, 28)`` for MNIST, ``(2, 34, 34)`` for
-        N-MNIST. The input may have any shape of as many numbers, such as ``[T, B, 28, 28]``.
-    batch_norm
-        Whether `torch.nn.BatchNorm2d` stands behind each convolution. Its statistics are those of
-        all timesteps of a batch together.
-    beta
-        Decay of the membrane per timestep, in [0, 1]. A number for all, or a sequence with one
-        entry for each layer of neurons: a number, or one for each channel or dense neuron.
-    threshold
-        Firing threshold, above 0, likewise.
-    reset_mechanism
-        ``"subtract"``, ``"zero"`` or ``"none"``: see `spikemnist.ops.leaky`.
-    spike_grad
+    layers : str, default "12C5-P2-64C5-P2-10"
+        Layers from the input to the classes. The default is the network of snnTorch's sixth
+        tutorial.
+    in_shape : sequence of int, default (1, 28, 28)
+        Shape ``(C, H, W)`` of a sample at one timestep: ``(1, 28, 28)`` for MNIST, ``(2, 34, 34)``
+        for N-MNIST. The input may have any other shape with as many numbers per sample, such as
+        ``[T, B, 28, 28]``.
+    batch_norm : bool, default False
+        Whether `torch.nn.BatchNorm2d` follows each convolution. Its statistics are taken over all
+        timesteps of a batch together.
+    beta : float, torch.Tensor or sequence, default 0.95
+        Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
+        one entry for each layer of neurons: a number, or one for each channel or dense neuron.
+    threshold : float, torch.Tensor or sequence, default 1.0
+        Firing threshold, above 0, in the same form as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Reset after a spike: ``"subtract"``, ``"zero"`` or ``"none"``, see `spikemnist.ops.leaky`.
+    spike_grad : str or callable, default "atan"
         Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
-        any callable with a gradient of its own.
-    learn_beta, learn_threshold
-        Whether the optimiser changes them. A beta of exactly 0 or 1 has the gradient of
-        `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
-    dropout
-        Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep; a seed draws the same masks on the backends ``"reference"`` and
-        ``"event_driven"``.
+        any callable with its own gradient.
+    learn_beta, learn_threshold : bool, default False
+        Whether beta or threshold is trained. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` at its bounds, which is zero since torch 2.15: start inside the interval.
+    dropout : float, default 0.0
+        Probability, in [0, 1), of dropping a hidden spike in training, drawn anew at each timestep.
+        For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.
     input_dropout : float, default 0.0
-        Probability, in [0, 1), with which an input is dropped while training, likewise.
-    readout
-        ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
-        `spikemnist.models.readout.scores`.
-    backend
-        How the T steps are run: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps the
-        modules one timestep after the other, and cannot train with ``batch_norm``.
+        The same probability for an input.
+    readout : str, default "mean_membrane"
+        Readout that computes the class scores: ``"mean_membrane"``, ``"max_membrane"``,
+        ``"spike_count"`` or ``"first_spike"``, see `spikemnist.models.readout.scores`.
+    backend : str, default "auto"
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        the modules one timestep after the other, and cannot train with ``batch_norm``.
 
     Raises
     ------
     ValueError
-        For any argument out of its range, and for layers that leave no pixel.
+        If an argument is out of its range, or if ``layers`` leaves no pixel.
 
     Examples
     --------
@@ -142,18 +143,18 @@ class LeakyConvNet(SpikingNetwork):
         self.layers = layers
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them.
+        """Return the layers, each made of memoryless modules and the neurons after them.
 
         Returns
         -------
         list of SpikingLayer
-            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+            Layers from input to output, as `spikemnist.energy.measure_energy` counts them.
         """
         return read_layers(self.network)
 
     @property
     def config(self) -> dict[str, object]:
-        """The arguments that build a model like this one, read off its modules."""
+        """Arguments that build a model like this one, read from its modules."""
         neurons = [layer.leaky for layer in self.spiking_layers()]
         first, *others = self.network
         dropouts = [module.p for module in others if isinstance(module, nn.Dropout)]
@@ -169,7 +170,7 @@ class LeakyConvNet(SpikingNetwork):
             "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
             "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
             "dropout": dropouts[0] if dropouts else 0.0,
-            # Where it is 0, files and checkpoints are those of 0.1.0, which had none.
+            # Left out when 0, as in the files and checkpoints of 0.1.0, which lacked this option.
             **({"input_dropout": of_input} if of_input else {}),
             "readout": self.readout,
             "backend": self.backend,
@@ -186,7 +187,7 @@ class LeakyConvNet(SpikingNetwork):
 def parse_layers(
     layers: str, in_shape: Sequence[int], *, batch_norm: bool
 ) -> list[tuple[list[nn.Module], int]]:
-    """Return what stands before the neurons of each layer, and its channels or dense neurons."""
+    """Return the modules before the neurons of each layer, and its channels or dense neurons."""
     if len(in_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in in_shape):
         raise ValueError(
             f"in_shape must be (channels, height, width), positive integers; got {in_shape!r}"
@@ -216,7 +217,7 @@ def _add(
     *,
     batch_norm: bool,
 ) -> None:
-    """Add a layer that takes input of that shape."""
+    """Add one layer or pooling of the notation, for an input of this shape, to ``stages``."""
     if match["pooling"]:
         if not stages:
             raise ValueError(f"layers={layers!r} must begin with weights, not with pooling")
@@ -255,11 +256,11 @@ def _shape_behind(shape: tuple[int, ...], match: re.Match[str], layers: str) -> 
 
 
 def _for_channels(values: Tensor, *, dense: bool) -> Tensor:
-    """Return one number for each channel so that it broadcasts against ``[C, H, W]``."""
+    """Reshape the numbers of channels to broadcast against ``[C, H, W]``."""
     return values if dense or not values.dim() else values.view(-1, 1, 1)
 
 
 def _numbers(values: Tensor) -> float | list[float]:
-    """Return a number, or those of the channels or neurons in a list."""
+    """Return a scalar as a number, and the values of channels or neurons as a list."""
     numbers: float | list[float] = values.flatten().tolist() if values.dim() else values.item()
     return numbers

@@ -31,46 +31,46 @@ _FLATTEN = nn.Flatten()
 class LeakyMLP(SpikingNetwork):
     r"""Fully connected layers of `snntorch.Leaky` neurons with a readout.
 
-    Layer :math:`l` integrates :math:`I^l_t = W^l S^{l-1}_t + b^l` as `spikemnist.ops.leaky`
-    states; the readout makes the class scores of the output layer's spikes and membranes.
+    Layer :math:`l` integrates :math:`I^l_t = W^l S^{l-1}_t + b^l` as in `spikemnist.ops.leaky`. The
+    readout computes the class scores from the spikes and membranes of the output layer.
 
     Parameters
     ----------
-    in_features
-        Inputs per sample, ``F``; the default is an image of 28 x 28 pixels.
-    hidden
-        Neurons of each hidden layer; a number for one hidden layer, empty for none.
-    out_features
-        Classes, ``C``.
-    beta
-        Decay of the membrane per timestep, in [0, 1]. A number for all, or a sequence with one
-        entry for each layer, the output layer included: a number, or one number for each neuron.
-    threshold
-        Firing threshold, above 0, likewise.
-    reset_mechanism
-        ``"subtract"``, ``"zero"`` or ``"none"``: see `spikemnist.ops.leaky`.
-    spike_grad
+    in_features : int, default 784
+        Number of inputs per sample, ``F``. The default is an image of 28 x 28 pixels.
+    hidden : int or sequence of int, default (1000,)
+        Number of neurons of each hidden layer. A single number makes one hidden layer, an empty
+        sequence none.
+    out_features : int, default 10
+        Number of classes, ``C``.
+    beta : float, torch.Tensor or sequence, default 0.95
+        Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
+        one entry for each layer, output layer included: a number, or one number for each neuron.
+    threshold : float, torch.Tensor or sequence, default 1.0
+        Firing threshold, above 0, in the same form as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Reset after a spike: ``"subtract"``, ``"zero"`` or ``"none"``, see `spikemnist.ops.leaky`.
+    spike_grad : str or callable, default "atan"
         Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
-        any callable with a gradient of its own.
-    learn_beta, learn_threshold
-        Whether the optimiser changes them. A beta of exactly 0 or 1 has the gradient of
-        `torch.clamp` on its bounds: none since torch 2.15. Begin inside.
-    dropout
-        Probability, in [0, 1), with which a hidden spike is dropped while training, drawn anew
-        at each timestep; a seed draws the same masks on the backends ``"reference"`` and
-        ``"event_driven"``.
+        any callable with its own gradient.
+    learn_beta, learn_threshold : bool, default False
+        Whether beta or threshold is trained. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` at its bounds, which is zero since torch 2.15: start inside the interval.
+    dropout : float, default 0.0
+        Probability, in [0, 1), of dropping a hidden spike in training, drawn anew at each timestep.
+        For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.
     input_dropout : float, default 0.0
-        Probability, in [0, 1), with which an input is dropped while training, likewise.
-    readout
-        ``"mean_membrane"``, ``"max_membrane"``, ``"spike_count"`` or ``"first_spike"``: see
-        `spikemnist.models.readout.scores`.
-    backend
-        How the T steps are run: see `spikemnist.ops.select_backend`.
+        The same probability for an input.
+    readout : str, default "mean_membrane"
+        Readout that computes the class scores: ``"mean_membrane"``, ``"max_membrane"``,
+        ``"spike_count"`` or ``"first_spike"``, see `spikemnist.models.readout.scores`.
+    backend : str, default "auto"
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
 
     Raises
     ------
     ValueError
-        For any argument out of its range.
+        If an argument is out of its range.
 
     Examples
     --------
@@ -129,12 +129,12 @@ class LeakyMLP(SpikingNetwork):
         self.input_dropout = nn.Dropout(input_dropout)
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them.
+        """Return the layers, each made of memoryless modules and the neurons after them.
 
         Returns
         -------
         list of SpikingLayer
-            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+            Layers from input to output, as `spikemnist.energy.measure_energy` counts them.
         """
         layers = []
         for index, layer in enumerate(self.layers):
@@ -150,7 +150,7 @@ class LeakyMLP(SpikingNetwork):
 
     @property
     def config(self) -> dict[str, object]:
-        """The arguments that build a model like this one, read off its modules."""
+        """Arguments that build a model like this one, read from its modules."""
         first = self.layers[0]
         *hidden, out_features = self.sizes.values()
         return {
@@ -164,7 +164,7 @@ class LeakyMLP(SpikingNetwork):
             "learn_beta": isinstance(first.leaky.beta, nn.Parameter),
             "learn_threshold": isinstance(first.leaky.threshold, nn.Parameter),
             "dropout": self.dropout.p,
-            # Where it is 0, files and checkpoints are those of 0.1.0, which had none.
+            # Left out when 0, as in the files and checkpoints of 0.1.0, which lacked this option.
             **({"input_dropout": self.input_dropout.p} if self.input_dropout.p else {}),
             "readout": self.readout,
             "backend": self.backend,

@@ -1,4 +1,4 @@
-"""A network of leaky neurons that runs all timesteps at once and records what its layers did.
+"""Base class of networks of leaky neurons, which runs all timesteps at once and records the layers.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
 """
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 class SpikingNetwork(nn.Module):
-    """The base of `LeakyMLP`, `LeakyConvNet` and what `accelerate` returns.
+    """Base class of `LeakyMLP`, `LeakyConvNet` and `Accelerated`.
 
-    Its subclasses differ in how they are built, not in how they run: each lists its layers.
+    Subclasses build and list their layers; this class runs them.
 
     Attributes
     ----------
     readout : str
-        How class scores come out of the last neurons: see `spikemnist.models.readout.scores`.
+        Readout that computes the class scores: see `spikemnist.models.readout.scores`.
     backend : str
-        How the T steps are run: see `spikemnist.ops.select_backend`.
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
     """
 
     def __init__(self, *, readout: ReadoutName, backend: ops.Backend) -> None:
@@ -53,12 +53,12 @@ class SpikingNetwork(nn.Module):
         self.backend = backend
 
     def spiking_layers(self) -> list[SpikingLayer]:
-        """List the layers: modules without memory, and the neurons behind them.
+        """Return the layers, each made of memoryless modules and the neurons after them.
 
         Returns
         -------
         list of SpikingLayer
-            From the input to the output, as `spikemnist.energy.measure_energy` counts them.
+            Layers from input to output, as `spikemnist.energy.measure_energy` counts them.
         """
         raise NotImplementedError
 
@@ -71,32 +71,32 @@ class SpikingNetwork(nn.Module):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of neurons of each layer, by the name that `Record` gives it."""
+        """Number of neurons of each layer, by its name in `Record`."""
         return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
         """Return membranes at rest.
 
-        Given to a call as ``state``, they make it hand back the membranes that it ended with.
+        A call that receives them as ``state`` also returns the membranes after its last timestep.
 
         Parameters
         ----------
         batch_size : int
-            ``B``.
+            Number of samples, ``B``.
         sample_shape : int
-            Shape of one sample at one timestep, such as ``1, 28, 28``; may be left out where the
+            Shape of one sample at one timestep, such as ``1, 28, 28``. It may be left out if the
             network knows it.
 
         Returns
         -------
         tuple of torch.Tensor
-            Zeros, one tensor for each layer: ``[B, C, H, W]`` behind a convolution, ``[B, N]`` of
+            Zeros, one tensor for each layer: ``[B, C, H, W]`` after a convolution, ``[B, N]`` in
             dense layers.
 
         Raises
         ------
         ValueError
-            When the shape is needed and left out.
+            If the shape is needed and left out.
         """
         like = self._like()
         return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
@@ -113,27 +113,28 @@ class SpikingNetwork(nn.Module):
         Parameters
         ----------
         spikes : torch.Tensor
-            ``[T, B, ...]`` with the input of the first layer for each sample and timestep, any
-            dtype, on any device: they are moved to that of the weights.
+            Input of the first layer for each sample and timestep, ``[T, B, ...]``, of any dtype and
+            on any device. It is moved to the device of the weights.
         record : str, default "output"
-            ``"output"`` keeps the output layer, ``"all"`` every layer and the input.
+            Layers to record: ``"output"`` keeps the output layer, ``"all"`` every layer and the
+            input.
         state : sequence of torch.Tensor, default None
             Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
-            Nothing is remembered between calls otherwise.
+            Nothing else carries over from one call to the next.
 
         Returns
         -------
         Record
-            Its scores are ``[B, C]``.
+            Record of the call, with scores ``[B, C]``.
 
         Raises
         ------
         TypeError
-            When the input is no tensor.
+            If the input is not a tensor.
         ValueError
-            When the input or the state does not fit the network; when a ``backend`` of
-            compiled kernels cannot serve, as for neurons with hooks; for a parameter that is
-            infinite or not a number, outside of training with ``backend="event_driven"``; and when
+            If the input or the state does not fit the network; if a ``backend`` of compiled kernels
+            cannot run it, for example because its neurons have hooks; if, outside of training, a
+            parameter is infinite or NaN with ``backend="event_driven"``; or if
             ``backend="snntorch"`` would train batch normalisation one timestep after the other.
         """
         if record not in ("output", "all"):
@@ -174,7 +175,7 @@ class SpikingNetwork(nn.Module):
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:
-        """Return the input as the first layer takes it, or raise an error."""
+        """Return the input in the shape of the first layer, or raise an error."""
         check_tensor(spikes, "spikes", "[T, B, ...]")
         if spikes.dim() < 3 or len(spikes) < 1:
             raise ValueError(
@@ -212,13 +213,13 @@ class SpikingNetwork(nn.Module):
         return backend
 
     def _like(self) -> Tensor:
-        """Return a tensor of the dtype and on the device that the network computes with."""
-        # A snntorch.Leaky has a floating buffer in any case, its membrane.
+        """Return a tensor that has the dtype and the device of the computation."""
+        # There always is one: the membrane of a snntorch.Leaky is a floating buffer.
         tensors = chain(self.parameters(), self.buffers())
         return next(tensor for tensor in tensors if tensor.is_floating_point())
 
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        """Return the shape of the neurons of each layer; ``()`` is that which is known."""
+        """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
         return neuron_shapes(self.spiking_layers(), sample_shape, self._like())
 
 

@@ -1,4 +1,4 @@
-"""A weight layer and its leaky neurons, the piece that models are built of.
+"""Leaky neurons, and a dense layer with its neurons: the building blocks of models.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 """
@@ -32,9 +32,9 @@ def new_leaky(
     learn_beta: bool,
     learn_threshold: bool,
 ) -> snntorch.Leaky:
-    """Return a `snntorch.Leaky` that nothing but its owner keeps alive.
+    """Return a `snntorch.Leaky` that snnTorch does not keep alive.
 
-    snnTorch appends every neuron to a global list, from which it never takes it away.
+    snnTorch appends every neuron to a global list and never removes it.
     """
     leaky = snntorch.Leaky(
         beta=beta,
@@ -50,16 +50,16 @@ def new_leaky(
 
 
 class LeakyLayer(nn.Module):
-    """`torch.nn.Linear` followed by `snntorch.Leaky`, the piece that `LeakyMLP` is built of.
+    """`torch.nn.Linear` followed by `snntorch.Leaky`, the building block of `LeakyMLP`.
 
-    The reference backend calls it where it has hooks.
+    The reference backend calls it if it has hooks.
 
     Parameters
     ----------
     linear : torch.nn.Linear
-        The weights, from ``F`` to ``N``.
+        Weights from ``F`` inputs to ``N`` neurons.
     leaky : snntorch.Leaky
-        The neurons, which own beta, threshold, reset mechanism and surrogate.
+        Neurons with beta, threshold, reset mechanism and surrogate gradient.
     """
 
     def __init__(self, linear: nn.Linear, leaky: snntorch.Leaky) -> None:
@@ -73,9 +73,9 @@ class LeakyLayer(nn.Module):
         Parameters
         ----------
         spikes : torch.Tensor
-            ``[T, B, F]``.
+            Input of the layer, ``[T, B, F]``.
         initial : torch.Tensor, default None
-            ``[B, N]``, the membrane to start from; zero when None.
+            Membrane to start from, ``[B, N]``; zero when None.
 
         Returns
         -------
@@ -113,7 +113,7 @@ def _shown(parameter: Tensor) -> str:
 
 
 def is_hooked(module: nn.Module) -> bool:
-    """Return whether calling a module does more than its class says."""
+    """Return whether a module has hooks or a ``forward`` of its own, set on the instance."""
     return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)
 
 
@@ -131,16 +131,16 @@ def step_neurons(
 
 
 def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
-    """Call neurons for one timestep; return their spikes and the membranes in the module."""
+    """Call neurons for one timestep; return their spikes and their membranes."""
     output = leaky(current)
-    # snnTorch's surrogates return float32, whatever the membrane is, and promote it.
+    # snnTorch's surrogates return float32 for any dtype of the membrane, and promote it.
     fired = (output[0] if isinstance(output, tuple) else output).to(current.dtype)
     return fired, leaky.mem.to(current.dtype)
 
 
 @contextmanager
 def own_membranes(neurons: Sequence[snntorch.Leaky]) -> Iterator[None]:
-    """Give the neurons back their membranes, which a call must not change."""
+    """Restore the membranes of the neurons on exit, as a call must not change them."""
     kept = [(leaky.mem, getattr(leaky, "reset", None)) for leaky in neurons]
     try:
         yield

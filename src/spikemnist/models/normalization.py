@@ -1,6 +1,6 @@
-"""Batch normalisation of a batch that several processes share.
+"""Batch normalisation of a batch that is split over several processes.
 
-A subclass that a module is given for as long as it trains: see
+A module takes one of these classes while it trains: see
 `spikemnist.training.processes.Processes.synchronized_batch_norm`.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes; its gradient is the sum of theirs."""
+    """Sum over the processes. Its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, numbers: Tensor) -> Tensor:
@@ -30,11 +30,11 @@ class _Sum(torch.autograd.Function):
 class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over the samples of all processes.
 
-    `torch.nn.SyncBatchNorm` is for CUDA alone.
+    `torch.nn.SyncBatchNorm` runs on CUDA only.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as its base calls it
-        """Normalise this process's samples ``[B, C, ...]`` by mean and variance of all."""
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - named as in its base
+        """Normalise this process's samples ``[B, C, ...]`` by the mean and variance of all."""
         if not self.training:
             return super().forward(input)
         axes = [0, *range(2, input.dim())]
@@ -66,11 +66,11 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class SynchronizedBatchNorm1d(SynchronizedBatchNorm, nn.BatchNorm1d):
-    """Of features."""
+    """Synchronised normalisation of features."""
 
 
 class SynchronizedBatchNorm2d(SynchronizedBatchNorm, nn.BatchNorm2d):
-    """Of channels."""
+    """Synchronised normalisation of channels."""
 
 
 SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {

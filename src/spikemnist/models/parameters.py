@@ -1,4 +1,4 @@
-"""What the arguments of a model may be, and one tensor for each layer of those that are numbers."""
+"""Validate the arguments of a model, and expand beta and threshold to one tensor for each layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
-"""A number for all layers, or one entry for each: a number, or one number for each neuron."""
+"""One number for all layers, or an entry for each: a number, or one number for each neuron."""
 
 
 def check_choices(reset_mechanism: str, dropout: float, input_dropout: float) -> None:
-    """Raise a `ValueError` that says what these may be."""
+    """Raise a `ValueError` unless the reset mechanism and both probabilities are valid."""
     check_reset(reset_mechanism)
     for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
         if not 0 <= probability < 1:
@@ -26,12 +26,12 @@ def check_choices(reset_mechanism: str, dropout: float, input_dropout: float) ->
 
 
 def betas_of(beta: PerLayer, widths: Sequence[int]) -> list[Tensor]:
-    """Return the decays of each layer, a scalar or one number for each neuron or channel."""
+    """Return the decay of each layer: a scalar or one number for each neuron or channel."""
     return _per_layer("beta", beta, widths, lambda x: (x >= 0) & (x <= 1), "[0, 1]")
 
 
 def thresholds_of(threshold: PerLayer, widths: Sequence[int]) -> list[Tensor]:
-    """Return the firing thresholds of each layer, likewise."""
+    """Return the firing threshold of each layer, in the same form."""
     return _per_layer("threshold", threshold, widths, lambda x: (x > 0) & x.isfinite(), "(0, inf)")
 
 
@@ -63,6 +63,6 @@ def _per_layer(
 
 
 def _tensor(entry: object) -> Tensor:
-    # A copy: the neurons must not share memory with what the caller passed in.
+    # A copy: the neurons must not share memory with the caller's tensor.
     values = entry.tolist() if isinstance(entry, torch.Tensor) else entry
     return torch.tensor(values, dtype=torch.get_default_dtype())

@@ -1,7 +1,7 @@
-"""Networks that come with the package, trained on MNIST.
+"""Networks trained on MNIST that come with the package.
 
-Each is a model file in ``weights``, beside a card: a JSON object with what was measured of it.
-`scripts/make_pretrained.py` makes both.
+Each is a model file in ``weights`` beside a card, a JSON object with its measured figures.
+`scripts/make_pretrained.py` writes both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _SUFFIX = ".safetensors"
 
 
 def available_pretrained() -> tuple[str, ...]:
-    """List the networks that `load_pretrained` knows.
+    """List the pretrained networks.
 
     Returns
     -------
     tuple of str
-        Their names, sorted.
+        Names for `load_pretrained`, sorted.
 
     Examples
     --------
@@ -37,25 +37,25 @@ def available_pretrained() -> tuple[str, ...]:
 
 
 def load_pretrained(name: str) -> tuple[Model, Encoder]:
-    """Load a network that comes with the package, and the encoder that makes spikes for it.
+    """Load a pretrained network and the encoder that makes spikes for it.
 
     Parameters
     ----------
     name : str
-        One of `available_pretrained`. The page *Pretrained networks* of the documentation says
-        how good each is, and how it was trained.
+        One of `available_pretrained`. The page *Pretrained networks* of the documentation has the
+        accuracy and the training of each.
 
     Returns
     -------
     model : LeakyMLP or LeakyConvNet
-        On the CPU.
+        The network, on the CPU.
     encoder : Encoder
-        The one that the model was trained with.
+        The encoder that the model was trained with.
 
     Raises
     ------
     ValueError
-        For another name.
+        If the name is unknown.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""From output spikes and membranes to class scores.
+"""Compute class scores from output spikes and membranes.
 
-The readout belongs to the model, so that loss, prediction and saved file cannot disagree.
+The readout belongs to the model, so that loss, prediction and saved file always agree.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
@@ -36,27 +36,27 @@ def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     ``first_spike``     :math:`-\sum_t \prod_{t' \le t} (1 - S_{t'})`
     ==================  ==========================================================
 
-    The last one is minus the time of the first spike; a neuron that stays silent counts as one
-    that fires just after the window, at :math:`T`. Written as a sum of products it is exact for
-    binary spikes and has a gradient: one spike more at :math:`t` moves the first spike forward to
-    :math:`t`, also for a silent neuron.
+    The last one is minus the time of the first spike. A silent neuron counts as firing just after
+    the window, at :math:`T`. The sum of products is exact for binary spikes and has a gradient: one
+    spike more at :math:`t` brings the first spike forward to :math:`t`, also for a silent neuron.
 
     Parameters
     ----------
-    readout
+    readout : str
         One of the names above.
-    spikes, membrane
-        ``[T, B, C]``, of the output layer.
+    spikes, membrane : torch.Tensor
+        Spikes and membranes of the output layer, ``[T, B, C]`` each.
 
     Returns
     -------
     torch.Tensor
-        ``[B, C]``, the dtype of ``membrane``; the higher the score, the likelier the class.
+        Scores ``[B, C]``, in the dtype of the membranes or spikes that they are made of. A higher
+        score means a likelier class.
 
     Raises
     ------
     ValueError
-        For an unknown readout.
+        If the readout is unknown.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     """
     check_readout(readout)
     if readout == "mean_membrane":
-        # Not mean: its gradient is written out for each timestep, where that of a sum is a view.
+        # Not mean, which writes its gradient for each timestep; the gradient of a sum is a view.
         return membrane.sum(0) / len(membrane)
     if readout == "max_membrane":
         return membrane.amax(0)
@@ -79,22 +79,22 @@ def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
 
 
 def first_spike_times(spikes: Tensor) -> Tensor:
-    r"""Return the timestep at which each neuron fires for the first time, ``T`` if it never does.
+    r"""Return the timestep of the first spike of each neuron, ``T`` if it never fires.
 
     .. math:: t = \sum_{t'} \prod_{t'' \le t'} (1 - S_{t''})
 
-    For binary spikes the gradient is exact: :math:`-\partial t / \partial S_{t'}` is by how many
-    timesteps a spike at :math:`t'`, or one less, would move the first spike.
+    For binary spikes the gradient is exact: :math:`-\partial t / \partial S_{t'}` is the number of
+    timesteps by which adding or removing a spike at :math:`t'` would move the first spike.
 
     Parameters
     ----------
-    spikes
-        ``[T, ...]``, floating, zeros and ones.
+    spikes : torch.Tensor
+        Spikes ``[T, ...]``, floating, zeros and ones.
 
     Returns
     -------
     torch.Tensor
-        ``[...]``, the dtype of ``spikes``.
+        Times ``[...]``, in the dtype of ``spikes``.
 
     Examples
     --------
@@ -106,22 +106,24 @@ def first_spike_times(spikes: Tensor) -> Tensor:
 
 
 def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
-    """Return what `scores` would say after each timestep.
+    """Return the class scores after each timestep.
 
     Parameters
     ----------
-    readout, spikes, membrane
+    readout : str
         As in `scores`.
+    spikes, membrane : torch.Tensor
+        ``[T, B, C]`` each, as in `scores`.
 
     Returns
     -------
     torch.Tensor
-        ``[T, B, C]``; the last step equals `scores` up to rounding.
+        Scores ``[T, B, C]``. The last timestep equals `scores` up to rounding.
 
     Raises
     ------
     ValueError
-        For an unknown readout.
+        If the readout is unknown.
 
     Examples
     --------
@@ -143,9 +145,9 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
 
 
 def running_predictions(record: Record) -> Tensor:
-    """Return the class that a record decides for after each timestep, ``[T, B]``, int64.
+    """Return the predicted class after each timestep, ``[T, B]``, int64.
 
-    The last step is `Record.predictions`, also where two classes lie within rounding.
+    The last timestep equals `Record.predictions`, even if two scores differ by rounding alone.
     """
     running = running_scores(record.readout, record.spikes, record.membrane)
     decided = decide(running, running_mean(record.membrane))
@@ -153,7 +155,7 @@ def running_predictions(record: Record) -> Tensor:
 
 
 def running_mean(values: Tensor) -> Tensor:
-    """Return the mean of ``values`` ``[T, ...]`` over the first step, two steps, and so on."""
+    """Return the mean of ``values`` ``[T, ...]`` up to each timestep."""
     steps = torch.arange(1, len(values) + 1, device=values.device, dtype=values.dtype)
     return _running(add, values) / steps.view(-1, *[1] * (values.dim() - 1))
 
@@ -171,7 +173,7 @@ def _not_yet_fired(spikes: Tensor) -> Tensor:
 def _running(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
     """Combine ``values`` ``[T, ...]`` from the first timestep up to each.
 
-    Not cumsum, nor cumprod, whose gradient is made of it: on CUDA it is refused under
-    `torch.use_deterministic_algorithms`. Nor cummax, which MPS lacks in older versions of torch.
+    No function of torch serves: `torch.use_deterministic_algorithms` refuses cumsum on CUDA, and
+    with it the gradient of cumprod; MPS lacks cummax in older versions of torch.
     """
     return torch.stack(list(accumulate(values.unbind(), operation)))

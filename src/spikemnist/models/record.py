@@ -1,4 +1,4 @@
-"""What a network did: the one thing that training, energy figures and plots read.
+"""The record of a run of a network, which training, energy figures and plots read.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
 """
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LayerRecord:
-    """One layer of leaky neurons over all timesteps.
+    """Record of one layer of leaky neurons over all timesteps.
 
     Attributes
     ----------
-    name
+    name : str
         ``"hidden 1"``, ``"hidden 2"``, ..., ``"output"``.
-    spikes
-        ``[T, B, N]``, zeros and ones.
-    membrane
-        ``[T, B, N]``, the membrane potential that was compared with the threshold: after
-        integration, before the reset.
-    threshold
-        The firing threshold, a scalar or one for each neuron, detached.
+    spikes : torch.Tensor
+        Spikes ``[T, B, N]``, zeros and ones.
+    membrane : torch.Tensor
+        Membrane potential ``[T, B, N]`` that was compared with the threshold: after integration,
+        before the reset.
+    threshold : torch.Tensor
+        Firing threshold, a scalar or one number for each neuron, detached.
 
     Examples
     --------
@@ -51,31 +51,31 @@ class LayerRecord:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a model returns for a batch of spike trains.
+    """Result of a model for a batch of spike trains.
 
     Attributes
     ----------
-    spikes
-        ``[T, B, C]``, spikes of the output layer.
-    membrane
-        ``[T, B, C]``, membranes of the output layer.
-    scores
-        ``[B, C]``, what the model's readout makes of the two; differentiable.
-    spike_counts
-        ``[L, B]``, how often each layer fired for each sample; int64, detached.
-    readout
+    spikes : torch.Tensor
+        Spikes of the output layer, ``[T, B, C]``.
+    membrane : torch.Tensor
+        Membranes of the output layer, ``[T, B, C]``.
+    scores : torch.Tensor
+        Class scores ``[B, C]`` that the readout makes of the two; differentiable.
+    spike_counts : torch.Tensor
+        Number of spikes of each layer for each sample, ``[L, B]``, int64, detached.
+    readout : str
         Name of the readout that made the scores.
-    backend
+    backend : str
         Name of the backend that ran.
-    sizes
+    sizes : mapping of str to int
         Number of neurons of each layer by name, in the order of ``spike_counts``.
-    layers
-        Every layer, the output layer last, when recorded with ``record="all"``; else empty.
-    input
-        The spikes that went in, ``[T, B, ...]``, when recorded with ``record="all"``.
-    state
-        Membranes of every layer after the last timestep, when the model was given a ``state``
-        to start from; to be passed to the next call.
+    layers : tuple of LayerRecord
+        Every layer, the output layer last, if recorded with ``record="all"``; else empty.
+    input : torch.Tensor or None
+        Input spikes ``[T, B, ...]``, if recorded with ``record="all"``.
+    state : tuple of torch.Tensor or None
+        Membranes of every layer after the last timestep, if the model was given a ``state`` to
+        start from. They can be passed to the next call.
 
     Examples
     --------
@@ -110,32 +110,32 @@ class Record:
 
     @property
     def predictions(self) -> Tensor:
-        """Decided class of each sample, ``[B]``, int64 (see `decide`)."""
+        """Predicted class of each sample, ``[B]``, int64 (see `decide`)."""
         return decide(self.scores, self.membrane.mean(0))
 
 
 def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     """Return the class with the highest score; a tie goes to the highest mean membrane.
 
-    A silent output ties all classes. The class that came closest to firing then wins, rather
-    than class 0, which a plain argmax would answer.
+    All classes tie if no output neuron fires. The class that came closest to firing then wins,
+    whereas a plain argmax would return class 0.
 
     Parameters
     ----------
-    scores
-        ``[..., C]``.
-    membrane
-        ``[..., C]``, mean membrane of the output neurons.
+    scores : torch.Tensor
+        Class scores ``[..., C]``.
+    membrane : torch.Tensor
+        Mean membranes of the output neurons, ``[..., C]``.
 
     Returns
     -------
     torch.Tensor
-        ``[...]``, int64.
+        Classes ``[...]``, int64.
 
     Raises
     ------
     TypeError
-        When scores or membranes are no tensor.
+        If scores or membranes are not a tensor.
 
     Examples
     --------

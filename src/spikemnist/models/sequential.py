@@ -1,4 +1,4 @@
-"""Read an `nn.Sequential` as spiking layers, and refuse by its place what cannot be run.
+"""Split an `nn.Sequential` into spiking layers. Errors name the place of an unsupported module.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -28,19 +28,19 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def read_layers(network: nn.Module) -> list[SpikingLayer]:
-    """Split a network behind each of its `snntorch.Leaky`.
+    """Split a network after each `snntorch.Leaky`.
 
     Parameters
     ----------
     network : torch.nn.Sequential
-        Modules of the kinds in `MEMORYLESS` and `snntorch.Leaky`.
+        Network of `snntorch.Leaky` and of modules of the kinds in `MEMORYLESS`.
 
     Raises
     ------
     TypeError
-        For a module that cannot be run, with its place in the network.
+        If a module is not supported. The message names its place in the network.
     ValueError
-        For one with an option that cannot, and for a network that does not end in neurons.
+        If a module has an unsupported option, or if the network does not end in neurons.
     """
     if not _is(network, nn.Sequential):
         raise TypeError(
@@ -71,7 +71,7 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
 
 def _flat(sequential: nn.Sequential, path: str) -> Iterator[Module]:
     """Yield the modules of nested `torch.nn.Sequential`, in order."""
-    # Not named_children, which leaves out a module that comes a second time.
+    # Not named_children, which skips the second occurrence of a module.
     for name, module in zip(sequential._modules, sequential, strict=True):
         place = f"{path}{_step(name)}"
         if _is(module, nn.Sequential):
@@ -85,7 +85,7 @@ def _step(name: str) -> str:
 
 
 def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
-    """Return whether a module does what one of the classes does; a subclass may do otherwise."""
+    """Return whether a module is one of these classes, or a subclass with the same ``forward``."""
     return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
 
 
@@ -113,7 +113,7 @@ def _advice(module: nn.Module) -> str:
 
 
 def _check_neuron(path: str, leaky: Any) -> None:
-    """Refuse the options that give a neuron other dynamics than `spikemnist.ops.leaky` has."""
+    """Refuse the options that make the dynamics differ from `spikemnist.ops.leaky`."""
     factor = leaky.graded_spikes_factor
     known = not factor.is_meta and not torch.compiler.is_compiling()
     refused = {

@@ -1,4 +1,4 @@
-"""A layer of a network: modules without memory, and the leaky neurons behind them.
+"""A layer of a network: memoryless modules and the leaky neurons after them.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 """
@@ -42,18 +42,18 @@ MEMORYLESS = (
     nn.AdaptiveMaxPool2d,
     nn.AdaptiveAvgPool2d,
 )
-"""Modules that a timestep passes through without leaving a trace for the next one."""
+"""Modules that keep no state between timesteps."""
 
 RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
-"""snnTorch's names of the functions that perform a reset."""
+"""Reset mechanisms by the name of the snnTorch function that performs them."""
 
 Module = tuple[str, nn.Module]
 """A module and its place in the network, such as ``network[3]``."""
 
 
-@dataclass(frozen=True, eq=False)  # the compiler of torch 2.7 hashes one half made
+@dataclass(frozen=True, eq=False)  # not eq: torch 2.7's compiler hashes an unfinished one
 class SpikingLayer:
-    """Modules without memory, and the leaky neurons that integrate their output.
+    """Memoryless modules and the leaky neurons that integrate their output.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class SpikingLayer:
     modules : tuple of (str, torch.nn.Module)
         The modules before them, in order, with their places.
     owner : LeakyLayer, default None
-        A module that holds both, whose hooks fire when the reference backend calls it.
+        Module that contains both. The reference backend calls it if it has hooks.
     """
 
     path: str
@@ -74,7 +74,10 @@ class SpikingLayer:
 
     @property
     def linear(self) -> nn.Linear | None:
-        """The `torch.nn.Linear`, if no other module computes, so that packed spikes reach it."""
+        """The `torch.nn.Linear`, if it comes last, after modules in `PASSED_BY` only; else None.
+
+        The engine then feeds it packed spikes directly.
+        """
         if not self.modules:
             return None
         *before, last = (module for _, module in self.modules)
@@ -84,28 +87,28 @@ class SpikingLayer:
 
     @property
     def dropout(self) -> float:
-        """Probability with which an input is dropped now: 0 unless training."""
+        """Current probability of dropping an input: 0 outside training."""
         active = [m.p for m in self._entrance if _is_plain_dropout(m) and m.training]
         return 1 - math.prod([1 - p for p in active])
 
     @property
     def is_random(self) -> bool:
-        """Whether some dropout of the layer is active now."""
+        """Whether a dropout of the layer is active now."""
         return any(isinstance(m, nn.Dropout) and m.p and m.training for _, m in self.modules)
 
     @property
     def _entrance(self) -> list[nn.Module]:
-        """The modules before the first one that changes numbers, dropout aside."""
+        """The modules before the first one that changes values other than by dropout."""
         modules = (module for _, module in self.modules)
         return list(itertools.takewhile(lambda m: isinstance(m, PASSED_BY), modules))
 
     @property
     def reset_mechanism(self) -> str:
-        """The reset that snnTorch performs, which it takes from the name once and for all."""
+        """The reset that snnTorch performs, which it fixes when the neurons are built."""
         return reset_of(self.leaky) or str(self.leaky.reset_mechanism)
 
     def __call__(self, signal: Tensor, *, drop: bool = True) -> Tensor:
-        """Return the current ``[B, ...]`` that a signal ``[B, ...]`` drives the neurons with."""
+        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``."""
         return self._pass(signal, self.modules, drop=drop)
 
     def current(
@@ -114,7 +117,7 @@ class SpikingLayer:
         dtype: torch.dtype,
         convolve: Callable[..., Tensor] | None = None,
     ) -> Tensor:
-        """Return the current of all timesteps, folded into the batch on the way, ``[T, B, ...]``.
+        """Return the current of all timesteps, ``[T, B, ...]``, computed in one batch.
 
         The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
         unless dropout makes the timesteps differ. ``convolve`` is the engine's convolution.
@@ -123,9 +126,9 @@ class SpikingLayer:
         steps = signal[:1] if constant else signal
         folded = steps.flatten(0, 1).to(dtype)
         modules = self.modules
-        if convolve is not None and folded.dim() == 4:  # as the CPU is fastest with
+        if convolve is not None and folded.dim() == 4:  # the fastest layout on the CPU
             folded = folded.to(memory_format=torch.channels_last)
-        if self.dropout:  # of the entrance, with one mask
+        if self.dropout:  # before the weights, with one mask
             folded = drop_out(folded, self.dropout)
             count = len(self._entrance)
             kept = [each for each in modules[:count] if not _is_plain_dropout(each[1])]
@@ -134,7 +137,7 @@ class SpikingLayer:
         return current.reshape(*steps.shape[:2], *current.shape[1:])
 
     def entered(self, signal: Tensor) -> Tensor:
-        """Return the input ``[T, B, F]`` behind the modules before the weights, dropout applied."""
+        """Return the input ``[T, B, F]`` of the weights, after dropout and flattening."""
         constant = is_constant(signal) and not self.is_random
         steps = signal[:1] if constant else signal
         passed = self._pass(steps.flatten(0, 1), self.modules[: len(self._entrance)])
@@ -151,10 +154,10 @@ class SpikingLayer:
         for path, module in modules:
             check_input(path, module, signal.shape[1:])
             if _is_plain_dropout(module):
-                # Never in place, whatever the module says: the signal belongs to somebody else.
+                # Never in place, even if the module is set so: the signal belongs to the caller.
                 signal = drop_out(signal, module.p if module.training and drop else 0.0)
             elif isinstance(module, nn.Flatten) and not is_hooked(module):
-                signal = signal.flatten(1)  # `LeakyMLP` has no such module for torch.export to find
+                signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
                 signal = convolve(signal, module.weight, module.bias, module.stride, module.padding)
             else:  # layers of one network may differ in their dtype
@@ -172,7 +175,7 @@ class SpikingLayer:
         dropout: float = 0.0,
         channels_last: bool = False,
     ) -> LayerParams:
-        """Return the parameters for neurons of a ``shape``, that of one sample.
+        """Return the parameters of the layer for neurons of a ``shape``, without batch.
 
         Neurons are numbered in the order of their axes, or of ``[H, W, C]`` for ``channels_last``.
         """
@@ -192,7 +195,7 @@ class SpikingLayer:
     def _for_neurons(
         self, name: str, shape: Sequence[int], dtype: torch.dtype, channels_last: bool
     ) -> Tensor:
-        """Return a parameter of the neurons as a scalar, or for each of them, ``[N]``."""
+        """Return a parameter of the neurons as a scalar, or one number for each, ``[N]``."""
         value: Tensor = getattr(self.leaky, name).to(dtype)
         if not value.dim() or value.shape == tuple(shape[-1:]) == tuple(shape):
             return value
@@ -213,7 +216,7 @@ class SpikingLayer:
             )
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape of the neurons of a layer that has `linear`; raise unless it fits."""
+        """Return the neurons' shape in a layer with `linear`; raise if the input does not fit."""
         if any(isinstance(module, nn.Flatten) for _, module in self.modules):
             shape = (math.prod(shape),)
         path, _ = self.modules[-1]
@@ -227,13 +230,13 @@ def neuron_shapes(
 ) -> list[tuple[int, ...]]:
     """Return the shape of the neurons of each layer, for one sample at one timestep.
 
-    ``like`` is a tensor of the dtype and on the device of the parameters.
+    ``like`` is a tensor that has the dtype and the device of the parameters.
     """
     shapes = []
     signal = like.new_zeros(1, *sample_shape)
     training = [m for layer in layers for _, m in layer.modules if m.training]
     with torch.no_grad():
-        for module in training:  # else batch normalisation would learn from zeros
+        for module in training:  # or batch normalisation would learn from zeros
             module.training = False
         try:
             for layer in layers:
@@ -246,14 +249,14 @@ def neuron_shapes(
 
 
 def _numbered(values: Tensor, *, channels_last: bool) -> Tensor:
-    """Return values ``[B, ...]`` of neurons as ``[B, N]``."""
+    """Flatten neuron values ``[B, ...]`` to ``[B, N]``."""
     return (values.movedim(1, -1) if channels_last else values).flatten(1)
 
 
 def drop_out(signal: Tensor, probability: float) -> Tensor:
     """Apply dropout with the mask that `torch.nn.Dropout` draws for a contiguous tensor.
 
-    Torch draws it in the order of memory, which differs between backends where there are channels.
+    Torch draws in the order of memory, which differs between backends for tensors with channels.
     """
     if not probability or signal.is_contiguous():
         return functional.dropout(signal, probability)
@@ -267,7 +270,7 @@ def has_resets() -> bool:
 
 
 def reset_of(leaky: Any) -> str | None:
-    """Return the reset that a neuron performs, or None when it is none of snnTorch's."""
+    """Return the reset that a neuron performs, or None if it is not one of snnTorch's."""
     function = getattr(leaky.state_function, "__func__", None)
     for name, mechanism in RESETS.items():
         if function is not None and function is getattr(snntorch.Leaky, name, None):
@@ -276,7 +279,7 @@ def reset_of(leaky: Any) -> str | None:
 
 
 def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
-    """Refuse a sample that a module would take for something else, or not at all."""
+    """Raise a `ValueError` if a module would reject or misread samples of this shape."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         _check_bias(path, module)
     if isinstance(module, nn.Linear) and tuple(shape) != (module.weight.shape[1],):
@@ -305,11 +308,11 @@ def _check_bias(path: str, module: nn.Linear | nn.Conv2d) -> None:
 
 
 def _is_plain_dropout(module: nn.Module) -> TypeGuard[nn.Dropout]:
-    """Return whether a module is dropout that need not be called, for it has no hooks."""
+    """Return whether a module is dropout without hooks, which need not be called."""
     return isinstance(module, nn.Dropout) and not is_hooked(module)
 
 
 def _is_plain(module: nn.Conv2d) -> bool:
-    """Return whether the engine's convolution knows all options of a module."""
+    """Return whether the engine's convolution supports all options of a module."""
     known = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
     return known and not isinstance(module.padding, str)

@@ -2,7 +2,7 @@ r"""A moving average of the weights.
 
 .. math:: \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, \frac{1 + t}{10 + t})
 
-after step t. The first weights, which are random, are soon forgotten, also in a short run.
+after step t. The random initial weights soon lose their influence, even in a short run.
 
 Polyak, Juditsky, *Acceleration of stochastic approximation by averaging*, SIAM Journal on Control
 and Optimization 30, 1992.
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class MovingAverage:
-    """The average of what a model's state dict holds.
+    """Moving average of a model's state dict.
 
     Attributes
     ----------
     decay : float
         :math:`d`, in [0, 1).
     weights : dict of str to torch.Tensor
-        Averages of floating tensors; the others are the model's latest.
+        Averages of floating tensors; other tensors hold the latest values of the model.
     steps : int
-        How many steps are in it.
+        Number of steps in the average.
     """
 
     decay: float
@@ -41,7 +41,7 @@ class MovingAverage:
     steps: int = 0
 
     def update(self, model: nn.Module) -> None:
-        """Take the weights after a step into the average."""
+        """Add the weights after a step to the average."""
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         latest = _tensors(model)
@@ -53,14 +53,14 @@ class MovingAverage:
             self.weights[name].copy_(latest[name])
 
     def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Continue from an average that was saved."""
+        """Continue from a saved average."""
         for name, tensor in self.weights.items():
             tensor.copy_(weights[name])
         self.steps = steps
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """Give the model the average for a while."""
+        """Load the average into the model for the duration of the context."""
         tensors = _tensors(model)
         latest = {name: tensor.clone() for name, tensor in tensors.items()}
         try:
@@ -71,7 +71,7 @@ class MovingAverage:
                 tensor.copy_(latest[name])
 
     def give_to(self, model: nn.Module) -> None:
-        """Give the model the average for good."""
+        """Load the average into the model for good."""
         for name, tensor in _tensors(model).items():
             tensor.copy_(self.weights[name])
 

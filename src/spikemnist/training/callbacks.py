@@ -1,4 +1,4 @@
-"""What else may happen after each epoch."""
+"""Callbacks that run after each epoch."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     import os
 
 Callback = Callable[[History, nn.Module], object]
-"""Called with the history so far and the model, after the epoch's checkpoint was written."""
+"""Function of the history so far and the model, called after the checkpoint of an epoch."""
 
 
 def csv_logger(path: str | os.PathLike[str]) -> Callback:
-    """Return a callback that keeps the table of metrics in a CSV file.
+    """Return a callback that writes the table of metrics to a CSV file.
 
     Parameters
     ----------
-    path
-        The file, usually ``metrics.csv``; it is replaced atomically after each epoch.
+    path : str or os.PathLike
+        File to write, usually ``metrics.csv``. It is replaced atomically after each epoch.
 
     Returns
     -------
     callable
-        Called as ``callback(history, model)``, for the ``callbacks`` of `fit`.
+        Callback ``callback(history, model)``, for the ``callbacks`` of `fit`.
 
     Raises
     ------
     OSError
-        When called and the file cannot be written, save for want of permission.
+        If the callback cannot write the file, except for lack of permission.
 
     Warns
     -----
     UserWarning
-        When the file may not be replaced, as on Windows while a spreadsheet has it open; the
-        training goes on.
+        If the file may not be replaced, as on Windows while a spreadsheet has it open. The
+        training continues.
 
     Examples
     --------
@@ -67,22 +67,22 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
 
 
 def tensorboard(folder: str | os.PathLike[str]) -> Callback:
-    """Return a callback that writes the metrics where TensorBoard reads them.
+    """Return a callback that writes the metrics as a TensorBoard log.
 
     Parameters
     ----------
-    folder
-        The log folder.
+    folder : str or os.PathLike
+        Folder of the log.
 
     Returns
     -------
     callable
-        Called as ``callback(history, model)``, for the ``callbacks`` of `fit`.
+        Callback ``callback(history, model)``, for the ``callbacks`` of `fit`.
 
     Raises
     ------
     ModuleNotFoundError
-        When the package ``tensorboard`` is not installed.
+        If the package ``tensorboard`` is not installed.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""Resume checkpoints: everything that the rest of a run depends on, in one atomic file.
+"""Checkpoints: the whole state of a run in one file, from which the run can be resumed.
 
-They are written, read, and given back to a model and its optimiser.
+This module writes checkpoints atomically, reads them, and restores a model and its optimiser.
 
-A file is what `torch.save` writes, a zip archive, and its comment is the SHA-256 of all that comes
-before.
+A file is the zip archive that `torch.save` writes, with the SHA-256 of all preceding bytes as its
+comment.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ REMEDY = "Delete it to start at the first epoch"
 _COMMENT = b"sha256="
 _DIGITS = 64
 _BEGIN, _END, _END_SIZE = b"PK\3\4", b"PK\5\6", 22
-"""How a zip archive and its last record begin, and the size of that before the comment."""
+"""First bytes of a zip archive and of its end record; size of this record without comment."""
 
 _STATES: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.SGD: {"momentum_buffer"},
 }
-"""What optimisers remember of each parameter: a tensor of its shape, or a number."""
+"""State of an optimiser for each parameter: tensors of the shape of the parameter, or scalars."""
 
 Weights = dict[str, "Tensor"]
 
@@ -51,23 +51,23 @@ Weights = dict[str, "Tensor"]
 class Checkpoint:
     """The state of a run between two epochs.
 
-    Random numbers need no place in it: every epoch seeds its own from the run's seed and the
-    epoch's number.
+    It holds no random state: every epoch seeds its own generators from the seed of the run and the
+    number of the epoch.
 
     Attributes
     ----------
-    settings
-        What the run was asked to do; plain values.
-    model, optimizer
-        Their state dicts.
-    history
-        Of the finished epochs.
-    best
+    settings : dict
+        Settings of the run, as plain values.
+    model, optimizer : dict
+        State dicts of model and optimiser.
+    history : History
+        History of the finished epochs.
+    best : dict or None
         State dict of the best epoch by validation loss; ``None`` without validation.
-    average
-        The moving average of the weights; ``None`` where there is none.
-    averaged_steps
-        How many steps are in it.
+    average : dict or None
+        Moving average of the weights; ``None`` if there is none.
+    averaged_steps : int
+        Number of steps in the average.
     """
 
     settings: dict[str, Any]
@@ -80,12 +80,12 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``checkpoint`` to ``path``: afterwards the file is the old one or the new one.
+    """Write a checkpoint to a file, atomically.
 
     Raises
     ------
     OSError
-        When it cannot be written.
+        If the file cannot be written.
     """
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -101,38 +101,38 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     file = io.BytesIO()
     torch.save(content, file)
     archive = bytearray(file.getbuffer())
-    # The last two bytes are the length of its comment, 0 so far.
+    # The last two bytes are the length of the archive's comment, 0 so far.
     archive[-2:] = (len(_COMMENT) + _DIGITS).to_bytes(2, "little")
     archive += _COMMENT + hashlib.sha256(archive).hexdigest().encode()
     write_atomically(path, lambda new: new.write_bytes(archive))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote; no code in the file is run.
+    """Read a checkpoint that `save_checkpoint` wrote, without running code in the file.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     ValueError
-        When it is damaged or no checkpoint of spikemnist.
+        If the file is damaged, or is not a checkpoint of spikemnist.
 
     Warns
     -----
     UserWarning
-        When the file is of version 0.1.0, which stored no digest.
+        If the file is of version 0.1.0, which stored no digest.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint to resume from at {path}")
-    data = path.read_bytes()  # what cannot be read raises here, not as damage
+    data = path.read_bytes()  # an unreadable file raises OSError, not damage
     signed = _has_digest(data, path)
     if not signed:
         _check_archive(data, path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of pickles, then refuses them
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # its message advises to load the file whatever it holds
+    except Exception as error:  # replaced: torch's message advises unsafe loading
         raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}") from error
     try:
         checkpoint = _from_content(content)
@@ -142,18 +142,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         warnings.warn(
             f"{path} has no digest of its contents, like all files of version 0.1.0: the checksums "
             "of its tensors are right, the rest was not checked. The next epoch's will have one",
-            stacklevel=1,  # here, so that Python shows it once for each file
+            stacklevel=1,  # this line, so that Python shows it once for each file
         )
     return checkpoint
 
 
 def _has_digest(data: bytes, path: Path) -> bool:
-    """Return whether a file has a digest, which is then right.
+    """Return whether a file has a digest, and verify it.
 
     Raises
     ------
     ValueError
-        When it is wrong or cut off, or the file is no archive.
+        If the digest is wrong or cut off, or the file is not an archive.
     """
     before, comment = data[: -len(_COMMENT) - _DIGITS], data[-len(_COMMENT) - _DIGITS :]
     if before and comment.startswith(_COMMENT):
@@ -171,14 +171,14 @@ def _has_digest(data: bytes, path: Path) -> bool:
 
 
 def _check_archive(data: bytes, path: Path) -> None:
-    """Raise unless the checksums of a zip archive are right: `torch.load` looks at none."""
+    """Verify the checksums of a zip archive, which `torch.load` ignores."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             packed = any(entry.compress_type for entry in archive.infolist())
             bad = None if packed else archive.testzip()
     except Exception as error:  # a damaged archive may raise anything
         raise ValueError(f"{path} is damaged: its archive cannot be read. {REMEDY}") from error
-    if packed:  # perhaps to more bytes than there is memory; torch packs nothing
+    if packed:  # unpacking might exhaust the memory; torch never compresses
         raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
     if bad is not None:
         raise ValueError(f"{path} is damaged: the checksum of {bad} is wrong. {REMEDY}")
@@ -238,12 +238,12 @@ def _is_plain(value: object) -> bool:
 def restore(
     checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
 ) -> None:
-    """Give model and optimiser the state in a checkpoint.
+    """Load the state of a checkpoint into a model and its optimiser.
 
     Raises
     ------
     ValueError
-        When it does not fit them, or a weight is NaN or infinite. The model stays as it was.
+        If the state does not fit them, or a weight is NaN or infinite. The model stays unchanged.
     """
     try:
         if (checkpoint.average is None) != (checkpoint.settings.get("ema") is None):
@@ -253,7 +253,7 @@ def restore(
                 _check_weights(weights, model)
         optimizer.load_state_dict(_checked_state(checkpoint.optimizer, optimizer))
         model.load_state_dict(checkpoint.model)
-    except Exception as error:  # an optimiser of one's own may raise anything
+    except Exception as error:  # a custom optimiser may raise anything
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path} does not fit the run that it describes: {reason}. {REMEDY}"
@@ -263,7 +263,7 @@ def restore(
 def _check_weights(weights: Weights, model: nn.Module) -> None:
     expected = model.state_dict()
     check_tensors(_tensors(weights), _tensors(expected))
-    if {*weights} != {*expected}:  # beside tensors a module may have a state of its own
+    if {*weights} != {*expected}:  # a module may have state other than tensors
         raise ValueError(f"{sorted({*weights} ^ {*expected})} is missing or unknown")
     learned = {name: weights[name] for name, _ in model.named_parameters()}
     if bad := not_finite(learned):
@@ -275,7 +275,7 @@ def _tensors(state: Mapping[str, Any]) -> Weights:
 
 
 def _checked_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the state for an optimiser, with the options that a later torch has added to it."""
+    """Return the state for an optimiser, completed by the options that a later torch has added."""
     usual = optimizer.state_dict()["param_groups"]
     groups, states = state.get("param_groups"), state.get("state")
     if (

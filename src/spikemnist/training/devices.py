@@ -1,4 +1,4 @@
-"""Where tensors live: CUDA, Apple's MPS or the CPU, chosen by itself or named."""
+"""Select the device to compute on: CUDA, Apple's MPS or the CPU, automatically or by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def available_devices() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names for `select_device`, the preferred one first and ``"cpu"`` last.
+        Names for `select_device`, in order of preference. The last one is ``"cpu"``.
 
     Examples
     --------
@@ -40,20 +40,19 @@ def select_device(
     model: nn.Module | None = None,
     encoder: Encoder | None = None,
 ) -> torch.device:
-    """Choose where to compute.
+    """Select the device to compute on.
 
     Parameters
     ----------
-    device
-        ``"auto"`` takes CUDA, then MPS, then the CPU; ``"fastest"`` times a few
-        training steps on each, prints a line, and keeps the answer for this machine and network;
-        any other value names one. Of processes that ``torchrun`` has started, each takes a CUDA
-        device of its own.
-    dtype
-        What will be computed with: MPS has no float64, so ``"auto"`` and ``"fastest"`` pass it
-        over then.
+    device : str or torch.device, default "auto"
+        Device to select. ``"auto"`` takes CUDA, then MPS, then the CPU. ``"fastest"`` times a few
+        training steps on each, prints a line, and keeps the answer for this machine and network.
+        Any other value names a device. Processes that ``torchrun`` has started take a CUDA device
+        each.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the computation. ``"auto"`` and ``"fastest"`` skip MPS for float64, which it lacks.
     model, encoder : torch.nn.Module and Encoder, default None
-        What ``"fastest"`` times, on images of 28 x 28 pixels.
+        Model and encoder that ``"fastest"`` times, on images of 28 x 28 pixels.
 
     Returns
     -------
@@ -62,8 +61,8 @@ def select_device(
     Raises
     ------
     ValueError
-        For a device that this machine lacks, listing those it has, and for float64 on MPS;
-        for ``"fastest"`` without model and encoder, or under ``torchrun``.
+        If this machine lacks the device, with a list of its devices; for float64 on MPS; for
+        ``"fastest"`` without model and encoder, or under ``torchrun``.
 
     Examples
     --------
@@ -82,7 +81,7 @@ def select_device(
         cuda = [name for name in present if name.startswith("cuda")]
         if cuda:
             return torch.device(cuda[int(os.environ.get("LOCAL_RANK", "0")) % len(cuda)])
-        # MPS has neither float64 nor messages between processes.
+        # MPS has neither float64 nor communication between processes.
         with_mps = dtype != torch.float64 and int(os.environ.get("WORLD_SIZE", "1")) == 1
         return torch.device(present[0] if with_mps else "cpu")
     try:
@@ -98,7 +97,7 @@ def select_device(
 
 
 def parameter_dtype(model: nn.Module) -> torch.dtype:
-    """Return the dtype that a model computes with."""
+    """Return the dtype of a model's parameters; float32 if it has none."""
     return next((p.dtype for p in model.parameters()), torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is worth: accuracy, confusion, spikes, time to a decision.
+"""Evaluate a trained network: accuracy, confusion, spikes, accuracy after each timestep.
 
 Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 """
@@ -38,31 +38,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Figures of a model on a labelled set.
+    """Metrics of a model on labelled data.
 
     Attributes
     ----------
-    accuracy
+    accuracy : float
         Share of samples whose predicted class is the label.
-    loss
+    loss : float
         Mean loss per sample.
-    confusion
-        ``[C, C]``, int64: row = label, column = prediction.
-    spikes_per_sample
+    confusion : torch.Tensor
+        Confusion matrix ``[C, C]``, int64: row = label, column = prediction.
+    spikes_per_sample : dict of str to float
         Mean number of spikes for one sample, by layer: ``"input"``, ``"hidden 1"``, ...,
         ``"output"``. The input counts non-zero entries, so a direct code counts its lit pixels
         at every timestep.
-    silent
+    silent : float
         Share of samples for which no output neuron fired.
-    tied
-        Share of samples for which two classes or more shared the highest score.
-    accuracy_per_step
-        ``[T]``, the accuracy if the decision were taken after each timestep.
-    samples
-        How many samples were judged.
-    backend
+    tied : float
+        Share of samples for which at least two classes shared the highest score.
+    accuracy_per_step : torch.Tensor
+        Accuracy if the decision were taken after each timestep, ``[T]``.
+    samples : int
+        Number of samples.
+    backend : str
         Name of the backend that ran.
-    seconds
+    seconds : float
         Wall-clock time, encoding included.
 
     Examples
@@ -106,31 +106,31 @@ def evaluate(
     loss: Loss = cross_entropy,
     progress: bool = True,
 ) -> Evaluation:
-    """Measure a model on labelled data.
+    """Evaluate a model on labelled data.
 
-    In a process group of `torch.distributed`, called in each of its processes with the same
-    arguments, the batches are shared out.
+    In a process group of `torch.distributed`, call it in each process with the same arguments: the
+    processes share the batches.
 
     Parameters
     ----------
-    model
+    model : torch.nn.Module
         A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
-    data
+    data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or an iterable of such
         batches.
-    encoder
-        Makes the spikes; the one that the model was trained with. A name stands for the encoder
-        that `fit` makes of it.
-    batch_size
-        For datasets and tensors.
-    device
-        See `select_device`; the model stays there.
-    seed
-        For encoders that draw random numbers.
-    loss
-        From record and labels to the mean loss of the batch.
+    encoder : Encoder or str
+        The encoder that the model was trained with. A name stands for the encoder that `fit` makes
+        of it.
+    batch_size : int, default 256
+        Number of samples per batch, for datasets and tensors.
+    device : str or torch.device, default "auto"
+        Device to compute on: see `select_device`. The model stays there.
+    seed : int, default 0
+        Seed for encoders that draw random numbers.
+    loss : callable, default cross_entropy
+        Function of record and labels that returns the mean loss of the batch.
     progress : bool, default True
-        Show a bar after two seconds, if standard error is a terminal.
+        Whether to show a bar after two seconds, if standard error is a terminal.
 
     Returns
     -------
@@ -139,16 +139,16 @@ def evaluate(
     Raises
     ------
     TypeError
-        When ``data`` or ``encoder`` is of the wrong kind.
+        If ``data`` or ``encoder`` is of the wrong kind.
     ValueError
-        When there is no sample, or labels and classes do not fit.
+        If there is no sample, or labels and classes do not fit.
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
     Warns
     -----
     UserWarning
-        When a parameter holds NaN or infinity: the figures then mean nothing.
+        If a parameter holds NaN or infinity: the metrics are then meaningless.
 
     Examples
     --------
@@ -200,10 +200,10 @@ def evaluate_feed(
     processes: Processes,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure a model on data that are on its device already: see `evaluate`.
+    """Evaluate a model that is on the device of its data already: see `evaluate`.
 
-    Each process measures every so-many-th batch, and makes the spikes of all of them, so that
-    random numbers are those of one process.
+    The processes take turns with the batches. Each encodes every batch, so that an encoder draws
+    the same random numbers as in a single process.
     """
     started = time.perf_counter()
     tally = _Tally()
@@ -233,9 +233,9 @@ def evaluate_feed(
 
 @contextmanager
 def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Put a model into evaluation mode for a while, and give a generator on its device.
+    """Put a model into evaluation mode within the context; yield a seeded generator on the CPU.
 
-    Nothing is kept for a backward pass meanwhile.
+    Inference mode is on, so nothing is kept for a backward pass.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -248,10 +248,11 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
 
 
 class _Tally:
-    """Sums over the batches of an evaluation, on their device until `read` brings them here.
+    """Sums over the batches of an evaluation, on the device until `read` moves them to the CPU.
 
-    Of silent samples, ties, and spikes of the input and each layer; of pairs of label and
-    prediction; of right answers at each timestep. And the loss and the size of each batch.
+    They count silent samples, ties, spikes of the input and of each layer, pairs of label and
+    prediction, and correct predictions at each timestep. The loss and the size of each batch are
+    kept as well.
     """
 
     def __init__(self) -> None:
@@ -262,7 +263,7 @@ class _Tally:
         self.sums: tuple[Tensor, ...] = ()
 
     def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> None:
-        """Count a batch; nothing here waits for the device."""
+        """Count a batch without waiting for the device."""
         self.samples += len(labels)
         self.names, self.backend = ("input", *record.sizes), record.backend
         leaders = record.scores == record.scores.amax(-1, keepdim=True)
@@ -284,7 +285,7 @@ class _Tally:
         )
 
     def read(self) -> _Tally:
-        """Bring the sums to the CPU."""
+        """Move the sums to the CPU."""
         self.sums = tuple(part.cpu() for part in self.sums)
         if self.losses:
             losses, sizes = zip(*self.losses, strict=True)
@@ -292,7 +293,7 @@ class _Tally:
         return self
 
     def merge(self, other: _Tally) -> None:
-        """Add the sums of another tally, of any batches or none."""
+        """Add the sums of another tally, which may be empty."""
         self.samples += other.samples
         self.losses += other.losses
         self.names, self.backend = other.names or self.names, other.backend or self.backend

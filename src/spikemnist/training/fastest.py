@@ -1,4 +1,4 @@
-"""The device on which a network trains fastest, by measurement.
+"""Find the device on which a network trains fastest, by measurement.
 
 Shapes: ``B`` batch.
 """
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 BATCH = 128
 UNTIMED, TIMED = 2, 5
-"""Training steps: those in which kernels are compiled, and those whose median counts."""
+"""Training steps: the first ones, which compile kernels, and the ones whose median counts."""
 
 
 def fastest_device(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -> str:
     """Return the device on which a training step takes the least time.
 
-    Standard error gets a line with what was found. The answer is kept in the user's cache folder,
+    The measured times are printed to standard error. The answer is kept in the user's cache folder,
     for this machine, network and encoder.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Takes images ``[B, 28, 28]`` behind the encoder. It is not changed.
+        Model that takes encoded images ``[B, 28, 28]``. It is not changed.
     encoder : Encoder
-        Of images.
+        Encoder of images.
     devices : sequence of str
-        At least one.
+        Devices to compare, at least one.
 
     Returns
     -------
     str
-        One of them.
+        One of the devices.
     """
     if len(devices) == 1:
         return devices[0]
@@ -71,12 +71,12 @@ def fastest_device(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -
 
 
 def seconds_of_step(model: nn.Module, encoder: Encoder, device: str) -> float:
-    """Return the median time of a training step of 128 random images; infinite where it fails.
+    """Return the median time of a training step of 128 random images; infinite if the step fails.
 
     Raises
     ------
     ValueError
-        When encoder or network take no such images.
+        If the encoder or the network does not take such images.
     """
     where = torch.device(device)
     random = torch.Generator().manual_seed(0)
@@ -95,7 +95,7 @@ def seconds_of_step(model: nn.Module, encoder: Encoder, device: str) -> float:
                 optimizer.step()
                 _read(loss, next(trained.parameters()))
                 seconds.append(time.perf_counter() - started)
-    except (RuntimeError, NotImplementedError):  # no memory there, or an operator that is missing
+    except (RuntimeError, NotImplementedError):  # too little memory, or a missing operator
         return float("inf")
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -105,13 +105,13 @@ def seconds_of_step(model: nn.Module, encoder: Encoder, device: str) -> float:
 
 
 def _read(*tensors: Tensor) -> None:
-    """Wait until a device has computed tensors."""
+    """Wait until a device has computed these tensors."""
     for tensor in tensors:
         tensor.detach().flatten()[:1].cpu()
 
 
 def _file(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -> Path:
-    """Return where the answer is kept: by all that it depends on."""
+    """Return the file of the answer, named by a hash of everything that the answer depends on."""
     names = [torch.cuda.get_device_name(d) if d.startswith("cuda") else d for d in devices]
     parts = (__version__, torch.__version__, platform.node(), platform.processor(), names)
     shapes = [tuple(parameter.shape) for parameter in model.parameters()]
@@ -128,7 +128,7 @@ def _remembered(file: Path, devices: Sequence[str]) -> dict[str, float] | None:
 
 
 def _remember(file: Path, seconds: dict[str, float]) -> None:
-    """Keep an answer; where that fails, the next run measures again."""
+    """Write an answer to its file. If this fails, the next run measures again."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(seconds)

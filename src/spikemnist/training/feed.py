@@ -1,4 +1,4 @@
-"""One way to feed a network, whatever holds the data and whatever makes spikes of them.
+"""Feed a network with batches, for any kind of data and any encoder.
 
 Shapes: ``B`` batch.
 """
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from spikemnist.training.losses import Loss
 
 Samples = Tensor | EventBatch
-"""What an encoder takes: images ``[B, ...]``, or the events of B recordings."""
+"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
 Dataset = ImageDataset | EventDataset
 Batches = Iterable[tuple[Samples, Tensor]]
 Data = Dataset | tuple[Tensor, Tensor] | Batches
-"""A dataset of ours, a pair of tensors (images, labels), or any iterable of such batches."""
+"""A dataset of spikemnist, a pair of tensors (images, labels), or an iterable of such batches."""
 
 NUM_STEPS = 8
-"""Timesteps of an encoder that is named, as on the command line."""
+"""Number of timesteps of an encoder given by name, as on the command line."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Feed:
 
     Attributes
     ----------
-    data
-        A dataset, of images on the device or of events on disk, or an iterable that is read anew
+    data : ImageDataset, EventDataset or iterable
+        Dataset of images on the device or of events on disk, or an iterable that is read again in
         each epoch.
-    batch_size
-        For a dataset; an iterable has its own batches.
-    device
-        Where the batches are wanted.
+    batch_size : int
+        Number of samples per batch of a dataset; an iterable has its own batches.
+    device : torch.device
+        Device of the batches.
     """
 
     data: Dataset | Batches
@@ -56,7 +56,7 @@ class Feed:
 
     @property
     def num_batches(self) -> int | None:
-        """Batches in an epoch; ``None`` when only reading them would tell."""
+        """Number of batches in an epoch; ``None`` if only reading them would tell."""
         if isinstance(self.data, Dataset):
             return -(-len(self.data) // self.batch_size)
         return len(self.data) if isinstance(self.data, Sized) else None
@@ -72,23 +72,23 @@ class Feed:
 
 
 def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> Feed:
-    """Wrap ``data``; images in tensors are moved to ``device`` once, whole.
+    """Wrap ``data`` in a feed; images in tensors are moved to ``device`` once, as a whole.
 
     Parameters
     ----------
-    data
+    data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset, a pair of tensors, or an iterable of batches.
-    batch_size, device
-        Of a `Feed`.
-    name
+    batch_size, device : int and torch.device
+        As in `Feed`.
+    name : str
         Argument of the caller that holds the data, for error messages.
 
     Raises
     ------
     TypeError
-        When ``data`` is none of the three kinds.
+        If ``data`` is of none of the three kinds.
     ValueError
-        When images and labels do not belong together, or there are none.
+        If images and labels do not belong together, or there are none.
     """
     data = as_dataset(data)
     if isinstance(data, Dataset):
@@ -106,7 +106,7 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
 
 def as_dataset(data: Data) -> Dataset | Batches:
     """Return a pair of tensors as a dataset, anything else unchanged."""
-    # Arrays are meant as a pair as well, and the dataset says that it wants tensors.
+    # NumPy arrays too: the dataset then raises an error that asks for tensors.
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, np.ndarray)):
         return ImageDataset(*data)
     return data
@@ -130,7 +130,7 @@ def _pair(batch: object) -> tuple[Samples, Tensor]:
 
 
 def as_encoder(encoder: Encoder | str) -> Encoder:
-    """Return an encoder, or the one of a name.
+    """Return an encoder, built by name if a name is given.
 
     Parameters
     ----------
@@ -140,9 +140,9 @@ def as_encoder(encoder: Encoder | str) -> Encoder:
     Raises
     ------
     TypeError
-        When it is neither.
+        If it is neither.
     ValueError
-        For an unknown name.
+        If the name is unknown.
     """
     if isinstance(encoder, str):
         return get_encoder(encoder, num_steps=NUM_STEPS)
@@ -155,9 +155,9 @@ def as_encoder(encoder: Encoder | str) -> Encoder:
 
 
 def compact_for(model: nn.Module, encoder: Encoder, loss: Loss) -> Encoder:
-    """Return the encoder with spikes of a byte each, where nobody but the network reads them.
+    """Return the encoder with spikes of one byte each, if only the network reads them.
 
-    A module of one's own may want numbers, and a loss on the record of all layers sees the input.
+    A custom module may need other numbers, and a loss on the record of all layers sees the input.
     """
     if not isinstance(model, SpikingNetwork) or model_options(loss):
         return encoder

@@ -66,88 +66,92 @@ def fit(
     The same model, data, settings and seed give the same weights on the same machine with the
     same number of threads. The engine's kernels give the same bits for any number of threads; the
     convolutions, matrix products and batch normalisations that torch computes need not. A run that
-    was killed and resumed has the weights of one that was not.
+    was killed and resumed gives the same weights as an uninterrupted one.
 
-    In a process group of `torch.distributed`, called in each of its processes with the same
-    arguments, each process takes its share of every batch; the first one writes the checkpoint.
+    In a process group of `torch.distributed`, call it in each process with the same arguments. Each
+    process takes its share of every batch, and the first one writes the checkpoint.
 
     Parameters
     ----------
-    model
+    model : torch.nn.Module
         A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
-        Trained in place; it stays on the device.
-    train
-        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of
-        such batches that can be read once per epoch, a DataLoader for example.
-    encoder
-        Makes the spikes of each batch. A name stands for that encoder with 8 timesteps, as on the
-        command line: ``"latency"`` is ``get_encoder("latency", num_steps=8)``.
-    validation
-        Data to select the best epoch by, or the share of ``train`` to hold out for that. The
+        It is trained in place and stays on the device.
+    train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of such
+        batches that can be read once per epoch, such as a DataLoader.
+    encoder : Encoder or str
+        Encoder that makes the spikes of each batch. A name stands for that encoder with 8
+        timesteps, as on the command line: ``"latency"`` is
+        ``get_encoder("latency", num_steps=8)``.
+    validation : ImageDataset, EventDataset, tuple, iterable or float, default None
+        Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
         model then ends with the weights of the epoch with the lowest validation loss. Never pass
         the test set.
-    epochs
-        Passes over the training data.
-    batch_size
-        For datasets and tensors; an iterable has its own batches.
-    lr, optimizer
-        See `spikemnist.training.optimizers.make_optimizer`.
-    schedule
+    epochs : int, default 5
+        Number of passes over the training data.
+    batch_size : int, default 128
+        Number of samples per batch, for datasets and tensors. An iterable has its own batches.
+    lr : float, default 1e-3
+        Learning rate.
+    optimizer : str or callable, default "adam"
+        Optimiser: see `spikemnist.training.optimizers.make_optimizer`.
+    schedule : str or callable, default "constant"
         Factor on the learning rate: ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function
         of the progress in [0, 1].
-    loss
-        From record and labels to the mean loss of the batch, a scalar tensor. A loss of torch
-        takes scores: ``lambda record, labels: F.cross_entropy(record.scores, labels)``. One of
-        snnTorch goes into `SnnTorchLoss`.
-    clip_norm
-        Largest norm of the whole gradient; longer ones are scaled down to it.
-    truncate
-        Timesteps after which the gradient through time is cut: see
+    loss : callable, default cross_entropy
+        Function of record and labels that returns the mean loss of the batch, a scalar tensor. A
+        loss of torch takes scores:
+        ``lambda record, labels: F.cross_entropy(record.scores, labels)``. A loss of snnTorch is
+        wrapped in `SnnTorchLoss`.
+    clip_norm : float, default None
+        Largest norm of the whole gradient. Longer gradients are scaled down to it.
+    truncate : int, default None
+        Number of timesteps after which the gradient through time is cut: see
         `spikemnist.training.steps.backpropagate_truncated`.
-    patience
-        Epochs without a lower validation loss after which the run stops early.
+    patience : int, default None
+        Number of epochs without a lower validation loss after which the run stops early.
     augment : spikemnist.data.Augmentation, default None
-        Changes the training images of each batch at random, before they are encoded, such as
-        `spikemnist.data.RandomAffine`. Validation images stay as they are. The random numbers are
+        Random change of the training images of each batch before they are encoded, such as
+        `spikemnist.data.RandomAffine`. Validation images stay unchanged. The random numbers are
         drawn on the CPU, so the images are the same on every device, within rounding.
     weight_decay : float, default None
-        See `spikemnist.training.optimizers.make_optimizer`.
+        Weight decay: see `spikemnist.training.optimizers.make_optimizer`.
     ema : float, default None
         Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
         about the last thousand steps. Validation and callbacks see the average, and the model
         ends with it.
-    device
-        See `select_device`.
-    seed
-        Of the order of the samples, augmentation, the encoder and dropout; not of the model's first
-        weights, which are there already.
-    callbacks
-        Called as ``callback(history, model)`` after each epoch, and once more for the last
-        finished one when a run is resumed: the kill may have come before its callbacks.
-    checkpoint
+    device : str or torch.device, default "auto"
+        Device to train on: see `select_device`.
+    seed : int, default 0
+        Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
+        weights, which were drawn when the model was built.
+    callbacks : sequence of callable, default ()
+        Functions called as ``callback(history, model)`` after each epoch. A resumed run calls them
+        once more for its last finished epoch, as it may have been killed before they ran.
+    checkpoint : str or os.PathLike, default None
         File to which the whole state of the run is written after each epoch.
-    resume
-        Continue from ``checkpoint`` instead of from the model's present weights.
-    progress
-        Show a bar, if standard error is a terminal.
+    resume : bool, default False
+        Whether to continue from ``checkpoint`` instead of the present weights of the model.
+    progress : bool, default True
+        Whether to show a bar, if standard error is a terminal.
 
     Returns
     -------
     History
-        Ctrl-C ends the run after the batch at hand, with ``history.interrupted`` set; the
-        checkpoint holds the last finished epoch. A second Ctrl-C ends the batch as well.
+        Ctrl-C ends the run after the current batch and sets ``history.interrupted``. The checkpoint
+        holds the last finished epoch. A second Ctrl-C ends the batch as well.
 
     Raises
     ------
     TypeError, ValueError
-        For data, encoder or settings that cannot be used, and for a resume with other settings.
+        If data, encoder or settings cannot be used, or if a run is resumed with other settings.
     FloatingPointError
-        When the loss or a weight becomes NaN or infinite; the last checkpoint stays.
+        If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays.
 
     Warns
     -----
     UserWarning
-        When a layer did not fire, or did nothing else, in a whole epoch.
+        If a layer did not fire, or fired almost all the time, in a whole epoch.
 
     Notes
     -----
@@ -169,7 +173,7 @@ def fit(
     settings = Settings(
         epochs=epochs,
         batch_size=batch_size,
-        lr=float(lr),  # a checkpoint holds plain numbers only, none of NumPy's
+        lr=float(lr),  # a checkpoint holds no NumPy numbers
         optimizer=optimizer,
         schedule=schedule,
         loss=loss,
@@ -213,7 +217,7 @@ def fit(
         if file is not None and resume:
             run.restore(load_checkpoint(file), file)
         elif file is not None:
-            run.save(file)  # so that a run killed in its first epoch can be resumed as well
+            run.save(file)  # so that a run killed in its first epoch can be resumed
         _train(run, file, callbacks, interruption, progress=progress)
     run.history.interrupted = interruption.pressed
     return run.history
@@ -229,7 +233,7 @@ def _train(
 ) -> None:
     try:
         with run.bar(progress=progress) as bar:
-            if len(run.history):  # resumed, and perhaps killed between checkpoint and callbacks
+            if len(run.history):  # resumed: it may have been killed before its callbacks
                 _call(callbacks, run)
             while not run.finished:
                 run.train_epoch(bar, interruption)
@@ -240,7 +244,7 @@ def _train(
         interruption.pressed = True
     except (TypeError, ValueError):
         if file is not None and not len(run.history):
-            file.unlink(missing_ok=True)  # or it would stand in the way of the corrected call
+            file.unlink(missing_ok=True)  # or it would block the corrected call
         raise
     run.keep_weights()
 

@@ -1,4 +1,4 @@
-"""How a training run went, epoch by epoch."""
+"""The history of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One row of `metrics.csv`.
+    """Metrics of one epoch, a row of `metrics.csv`.
 
     Attributes
     ----------
-    epoch
-        Counted from 1.
-    loss, accuracy
-        Mean over the training samples of the epoch, measured while the weights were changing.
-    validation_loss, validation_accuracy
-        After the epoch, on the validation set; ``None`` without one.
-    lr
-        Learning rate of the epoch's last batch.
-    spikes_per_sample
+    epoch : int
+        Number of the epoch, counted from 1.
+    loss, accuracy : float
+        Means over the training samples, measured while the weights were changing.
+    validation_loss, validation_accuracy : float or None
+        Metrics on the validation set after the epoch; ``None`` without one.
+    lr : float
+        Learning rate of the last batch.
+    spikes_per_sample : float
         Mean number of spikes for one training sample, all layers together.
 
     Examples
@@ -67,18 +67,18 @@ class History:
 
     Attributes
     ----------
-    epochs
-        One `EpochMetrics` for each finished epoch.
-    best_epoch
-        The epoch with the lowest validation loss, whose weights the model holds at the end;
-        ``None`` without validation.
-    seconds
-        Wall-clock time of each finished epoch. Kept out of `metrics.csv`, which is the same for
+    epochs : list of EpochMetrics
+        One entry for each finished epoch.
+    best_epoch : int or None
+        Epoch with the lowest validation loss, whose weights the model holds at the end; ``None``
+        without validation.
+    seconds : list of float
+        Wall-clock time of each finished epoch. It is not in `metrics.csv`, which is the same for
         the same seed.
-    stopped_early
+    stopped_early : bool
         Whether the validation loss stopped the run before the last epoch.
-    interrupted
-        Whether Ctrl-C did.
+    interrupted : bool
+        Whether Ctrl-C stopped the run.
 
     Examples
     --------
@@ -128,22 +128,22 @@ class History:
         return [list(columns), *map(list, zip(*columns.values(), strict=True))]
 
     def column(self, name: str) -> list[float]:
-        """Return one metric over the epochs.
+        """Return one metric for all epochs.
 
         Parameters
         ----------
-        name
-            A field of `EpochMetrics`.
+        name : str
+            Name of a field of `EpochMetrics`.
 
         Returns
         -------
         list of float
-            One for each epoch, ``nan`` where it was not measured.
+            One value for each epoch, ``nan`` where it was not measured.
 
         Raises
         ------
         AttributeError
-            When there is an epoch, and no such metric.
+            If there is an epoch, and no such metric.
 
         Examples
         --------
@@ -159,7 +159,7 @@ class History:
         Returns
         -------
         str
-            A line of names, then one for each epoch; every number so that it reads back exactly.
+            A header, then one line for each epoch. Every number reads back exactly.
         """
         text = io.StringIO()
         names = [f.name for f in fields(EpochMetrics)]
@@ -173,13 +173,13 @@ class History:
 
         Parameters
         ----------
-        path
-            The file; its folder is made when it is missing.
+        path : str or os.PathLike
+            File to write. A missing folder is created.
 
         Raises
         ------
         OSError
-            When it cannot be written.
+            If the file cannot be written.
         """
         text = self.to_csv()
         write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))

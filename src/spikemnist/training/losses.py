@@ -1,4 +1,4 @@
-"""From a Record and the labels to one number, and what spikes cost beside it.
+"""Losses of a record and its labels, and penalties on spikes.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes, ``N`` neurons of a layer, ``L`` layers.
 """
@@ -29,26 +29,26 @@ Layers = Literal["hidden", "all"]
 
 
 def cross_entropy(record: Record, labels: Tensor) -> Tensor:
-    r"""Cross-entropy of the softmax of the model's class scores, mean over the batch.
+    r"""Return the cross-entropy of the softmax of the class scores, mean over the batch.
 
     .. math:: L = -\frac1B \sum_b \ln \frac{e^{s_{b, y_b}}}{\sum_c e^{s_{b, c}}}
 
     Parameters
     ----------
-    record
-        What the model returned; ``record.scores`` is ``[B, C]``.
-    labels
-        ``[B]``, int64.
+    record : Record
+        Record from the model, with ``record.scores`` ``[B, C]``.
+    labels : torch.Tensor
+        Labels ``[B]``, int64.
 
     Returns
     -------
     torch.Tensor
-        A scalar.
+        The loss, a scalar.
 
     Raises
     ------
     TypeError
-        When ``record`` is no `Record`, or ``labels`` no tensor.
+        If ``record`` is not a `Record`, or ``labels`` is not a tensor.
 
     Examples
     --------
@@ -75,12 +75,12 @@ class SmoothedCrossEntropy:
     Parameters
     ----------
     smoothing : float, default 0.1
-        :math:`\epsilon`, in [0, 1): the probability that is shared out among all classes.
+        Probability :math:`\epsilon`, in [0, 1), that is shared out among all classes.
 
     Raises
     ------
     ValueError
-        For a smoothing out of its range.
+        If ``smoothing`` is out of its range.
 
     Notes
     -----
@@ -106,39 +106,39 @@ class SmoothedCrossEntropy:
 
         Parameters
         ----------
-        record
-            What the model returned for B samples.
-        labels
-            ``[B]``, int64.
+        record : Record
+            Record of B samples, from the model.
+        labels : torch.Tensor
+            Labels ``[B]``, int64.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The loss, a scalar.
         """
         return functional.cross_entropy(record.scores, labels, label_smoothing=self.smoothing)
 
 
 @dataclass(frozen=True)
 class SpikeTimeCrossEntropy:
-    r"""Cross-entropy of which class fires first, mean over the batch.
+    r"""Cross-entropy of the softmax of the first spike times, mean over the batch.
 
     .. math:: L = -\frac1B \sum_b \ln
               \frac{e^{-t_{b, y_b} / \tau}}{\sum_c e^{-t_{b, c} / \tau}}
 
     with the times of `spikemnist.models.first_spike_times`: a silent neuron counts as one that
-    fires at :math:`T`. It looks at spikes whatever the model's readout is; to go with it the
-    readout ``"first_spike"`` decides for the same class.
+    fires at :math:`T`. The loss reads the spikes, regardless of the readout. The readout
+    ``"first_spike"`` goes with it, as both prefer the class that fires first.
 
     Parameters
     ----------
-    tau
-        Timesteps by which the right class should lead, above 0: the smaller, the sharper.
+    tau : float, default 1.0
+        Number of timesteps by which the right class should lead, above 0. The smaller, the sharper.
 
     Raises
     ------
     ValueError
-        For ``tau`` out of its range.
+        If ``tau`` is out of its range.
 
     Notes
     -----
@@ -164,22 +164,22 @@ class SpikeTimeCrossEntropy:
 
         Parameters
         ----------
-        record
-            What the model returned for B samples.
-        labels
-            ``[B]``, int64.
+        record : Record
+            Record of B samples, from the model.
+        labels : torch.Tensor
+            Labels ``[B]``, int64.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The loss, a scalar.
         """
         return functional.cross_entropy(-first_spike_times(record.spikes) / self.tau, labels)
 
 
 @dataclass(frozen=True)
 class SpikeTimeMSE:
-    r"""Mean square distance of the first spikes from the times at which they should come.
+    r"""Mean squared distance of the first spike times from their targets.
 
     .. math:: L = \frac1{BC} \sum_{b, c}
               \Big(\frac{\max(|t_{b, c} - \hat t_{b, c}| - d, 0)}{T}\Big)^2
@@ -189,22 +189,23 @@ class SpikeTimeMSE:
 
     Parameters
     ----------
-    on
-        The timestep :math:`\hat t` at which the right class should fire, 0 or later.
-    off
-        The timestep for all other classes; ``None`` is :math:`T`: they should not fire at all.
-    tolerance
-        :math:`d`, in timesteps, 0 or more.
+    on : int, default 0
+        Timestep :math:`\hat t` at which the right class should fire, 0 or later.
+    off : int, default None
+        Timestep :math:`\hat t` for all other classes. ``None`` is :math:`T`: they should not fire
+        at all.
+    tolerance : float, default 0.0
+        Tolerance :math:`d` in timesteps, 0 or more.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        If a parameter is out of its range.
 
     Notes
     -----
-    snnTorch's ``mse_temporal_loss`` has this aim, but asks class :math:`c` for the same times
-    whatever the label is, and gives no gradient to a silent neuron.
+    snnTorch's ``mse_temporal_loss`` has the same aim, but its target time of class :math:`c` does
+    not depend on the label, and a silent neuron gets no gradient.
 
     Examples
     --------
@@ -229,20 +230,20 @@ class SpikeTimeMSE:
 
         Parameters
         ----------
-        record
-            What the model returned for B samples.
-        labels
-            ``[B]``, int64.
+        record : Record
+            Record of B samples, from the model.
+        labels : torch.Tensor
+            Labels ``[B]``, int64.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The loss, a scalar.
 
         Raises
         ------
         ValueError
-            When the network has fewer timesteps than ``on`` or ``off`` asks for.
+            If the network has fewer timesteps than ``on`` or ``off``.
         """
         steps = len(record.spikes)
         if max(self.on, self.off or 0) > steps:
@@ -258,23 +259,23 @@ class SpikeTimeMSE:
 
 @dataclass(frozen=True)
 class SnnTorchLoss:
-    """A loss of `snntorch.functional` as a loss of ours.
+    """A loss of `snntorch.functional` in the form that `fit` and `evaluate` take.
 
     Parameters
     ----------
-    function
-        Called with ``[T, B, C]`` and labels ``[B]``, for example
+    function : callable
+        Loss called with ``[T, B, C]`` and labels ``[B]``, for example
         ``snntorch.functional.mse_count_loss()``.
-    of
-        What it takes: the ``"spikes"`` or the ``"membrane"`` of the output layer. Of snnTorch's
-        own those with *membrane* in their name take the membrane.
+    of : str, default "spikes"
+        Signal that the loss takes: the ``"spikes"`` or the ``"membrane"`` of the output layer.
+        snnTorch's losses with *membrane* in their name take the membrane.
 
     Raises
     ------
     TypeError
-        When ``function`` cannot be called, or is a class that was not called yet.
+        If ``function`` cannot be called, or is a class that was not called yet.
     ValueError
-        For another ``of``.
+        If ``of`` has another value.
 
     Examples
     --------
@@ -304,39 +305,39 @@ class SnnTorchLoss:
 
         Parameters
         ----------
-        record
-            What the model returned for B samples.
-        labels
-            ``[B]``, int64.
+        record : Record
+            Record of B samples, from the model.
+        labels : torch.Tensor
+            Labels ``[B]``, int64.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The loss, a scalar.
         """
         signal = record.spikes if self.of == "spikes" else record.membrane
-        # A copy: some of snnTorch's losses write into their targets. One returns shape [1].
+        # A copy, as some of snnTorch's losses write into their targets. One returns shape [1].
         loss: Tensor = self.function(signal, labels.clone())
         return loss.squeeze()
 
 
 @dataclass(frozen=True)
 class L1Spikes:
-    r"""The mean number of spikes for a sample, which is what synaptic operations go with.
+    r"""Penalty on the mean number of spikes for a sample, with which synaptic operations grow.
 
     .. math:: P = \lambda \frac1B \sum_{l, t, b, n} S^l_{t, b, n}
 
     Parameters
     ----------
-    strength
-        :math:`\lambda`, 0 or more.
-    layers
-        ``"hidden"`` leaves the output layer out, ``"all"`` counts it.
+    strength : float
+        Factor :math:`\lambda`, 0 or more.
+    layers : str, default "hidden"
+        Layers that count: ``"hidden"`` leaves the output layer out, ``"all"`` includes it.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range, and for a record without such layers.
+        If a parameter is out of its range, or if a record lacks these layers.
 
     Examples
     --------
@@ -358,18 +359,18 @@ class L1Spikes:
 
         Parameters
         ----------
-        record
-            With every layer, whose spikes are ``[T, B, N]``.
+        record : Record
+            Record of every layer, with spikes ``[T, B, N]``.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The penalty, a scalar.
 
         Raises
         ------
         ValueError
-            For a record without such layers.
+            If the record lacks these layers.
         """
         spikes = [fired.sum() for fired in _spikes_of(record, self.layers)]
         return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
@@ -377,26 +378,26 @@ class L1Spikes:
 
 @dataclass(frozen=True)
 class TargetRate:
-    r"""The mean square distance of the neurons' firing rates from the rate that they should have.
+    r"""Penalty on the mean squared distance of the firing rates from a target rate.
 
     .. math:: P = \lambda \sum_l \frac1{N_l} \sum_n (r^l_n - r^*)^2,
               \qquad r^l_n = \frac1{TB} \sum_{t, b} S^l_{t, b, n}
 
-    It wakes silent neurons and calms those that fire all the time.
+    It wakes silent neurons and calms neurons that fire all the time.
 
     Parameters
     ----------
-    rate
-        :math:`r^*`, spikes of a neuron in a timestep, in [0, 1].
-    strength
-        :math:`\lambda`, 0 or more.
-    layers
-        ``"hidden"`` leaves the output layer out, ``"all"`` counts it.
+    rate : float
+        Target rate :math:`r^*`, in spikes of a neuron per timestep, in [0, 1].
+    strength : float, default 1.0
+        Factor :math:`\lambda`, 0 or more.
+    layers : str, default "hidden"
+        Layers that count: ``"hidden"`` leaves the output layer out, ``"all"`` includes it.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range, and for a record without such layers.
+        If a parameter is out of its range, or if a record lacks these layers.
 
     Examples
     --------
@@ -420,18 +421,18 @@ class TargetRate:
 
         Parameters
         ----------
-        record
-            With every layer, whose spikes are ``[T, B, N]``.
+        record : Record
+            Record of every layer, with spikes ``[T, B, N]``.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The penalty, a scalar.
 
         Raises
         ------
         ValueError
-            For a record without such layers.
+            If the record lacks these layers.
         """
         rates = [fired.mean((0, 1)) for fired in _spikes_of(record, self.layers)]
         return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
@@ -439,27 +440,27 @@ class TargetRate:
 
 @dataclass(frozen=True)
 class Regularized:
-    r"""A loss, and what the spikes of all layers cost beside it.
+    r"""A loss plus penalties on the spikes of all layers.
 
     .. math:: L + \sum_i P_i
 
     Parameters
     ----------
-    loss
-        From record and labels to a scalar.
-    penalties
-        From a record to a scalar, such as `spikemnist.training.L1Spikes` and
+    loss : callable
+        Function of record and labels that returns a scalar.
+    penalties : sequence of callable
+        Functions of a record that return a scalar, such as `spikemnist.training.L1Spikes` and
         `spikemnist.training.TargetRate`.
 
     Attributes
     ----------
-    record
+    record : str
         ``"all"``: `fit` and `evaluate` run the model so that every layer is recorded.
 
     Raises
     ------
     ValueError
-        When there is no penalty.
+        If there is no penalty.
 
     Examples
     --------
@@ -483,15 +484,15 @@ class Regularized:
 
         Parameters
         ----------
-        record
-            What the model returned for B samples.
-        labels
-            ``[B]``, int64.
+        record : Record
+            Record of B samples, from the model.
+        labels : torch.Tensor
+            Labels ``[B]``, int64.
 
         Returns
         -------
         torch.Tensor
-            A scalar.
+            The loss, a scalar.
         """
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
@@ -516,7 +517,7 @@ def _spikes_of(record: Record, layers: str) -> list[Tensor]:
 
 
 def check_output(record: object, labels: Tensor) -> None:
-    """Raise unless a model's output is a `Record` with a class for each of ``labels``."""
+    """Raise unless the output is a `Record`, with a class for each of ``labels``."""
     if not isinstance(record, Record):
         raise TypeError(
             "the model must return a spikemnist.models.Record, as LeakyMLP does; "
@@ -536,30 +537,30 @@ def check_output(record: object, labels: Tensor) -> None:
 
 
 def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
-    """Call a loss, and check what it gets and what it returns.
+    """Call a loss, and validate its arguments and its result.
 
     Parameters
     ----------
-    loss
-        From record and labels to a scalar.
-    record
-        What the model returned for B samples.
-    labels
-        ``[B]``, int64.
+    loss : callable
+        Function of record and labels that returns a scalar.
+    record : Record
+        Record of B samples, from the model.
+    labels : torch.Tensor
+        Labels ``[B]``, int64.
 
     Returns
     -------
     torch.Tensor
-        The loss, one number; with a graph where the record's scores have one.
+        The loss, one number; with a graph if the scores of the record have one.
 
     Raises
     ------
     TypeError, ValueError
-        As `check_output` does.
+        As in `check_output`.
     TypeError
-        When the loss takes tensors in place of a record, or returns no tensor.
+        If the loss takes tensors in place of a record, or returns no tensor.
     ValueError
-        When it returns several numbers, or a tensor without a graph.
+        If it returns several numbers, or a tensor without a graph.
     """
     check_output(record, labels)
     try:
@@ -599,5 +600,5 @@ def _contract(loss: Loss) -> str:
 
 
 def model_options(loss: Loss) -> dict[str, Any]:
-    """Return what a model is called with, beside spikes, so that a loss sees what it looks at."""
+    """Return the arguments, beside spikes, with which a model records all that a loss reads."""
     return {"record": "all"} if getattr(loss, "record", "output") == "all" else {}

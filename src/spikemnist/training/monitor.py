@@ -1,4 +1,4 @@
-"""Running figures of an epoch, and what they warn of.
+"""Running metrics of an epoch, and the warnings and errors that they lead to.
 
 Shapes: ``B`` batch, ``L`` layers.
 """
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from spikemnist.training.evaluation import Evaluation
 
 SATURATED = 0.95
-"""Share of all possible spikes from which on a layer counts as saturated."""
+"""Share of all possible spikes above which a layer counts as saturated."""
 
 SPLIT = 16
-"""Bits of the low part of a count."""
+"""Number of bits in the low part of a count."""
 
 GAP = 0.05
-"""Part of the accuracy by which that of training may lie above that of validation."""
+"""Largest lead of the training accuracy over the validation accuracy without a warning."""
 
 
 def batch_figures(record: Record, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of a batch, and counts: of right predictions, of the spikes of each layer.
+    """Return the loss of a batch, and its counts of correct predictions and of spikes per layer.
 
-    One tensor each, on the device of the record: to be read together.
+    Both tensors are on the device of the record, so that one transfer can read them.
     """
     correct = (record.predictions == labels).sum()
     return loss.view(1), torch.cat([correct.view(1), record.spike_counts.sum(1)])
 
 
 def in_floats(counts: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return whole numbers as two floating ones each, high and low part: float32 holds 24 bits."""
+    """Return integers as two floats each, high and low part, as float32 holds 24 bits."""
     return torch.cat([counts >> SPLIT, counts & (1 << SPLIT) - 1]).to(dtype)
 
 
 def from_floats(numbers: Sequence[float]) -> list[int]:
-    """Return the whole numbers that were made floating."""
+    """Return the integers that `in_floats` split."""
     high, low = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
     return [round(a * (1 << SPLIT) + b) for a, b in zip(high, low, strict=True)]
 
 
 class EpochMonitor:
-    """Sums of what an epoch's batches showed."""
+    """Sums over the batches of an epoch."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -67,7 +67,7 @@ class EpochMonitor:
         self._readout = ""
 
     def add(self, record: Record, samples: int, loss: float, counts: Sequence[int]) -> None:
-        """Count one batch, of which the record may hold a part: see `batch_figures`."""
+        """Add one batch, of which the record may hold a part: see `batch_figures`."""
         correct, *fired = counts
         self.batches += 1
         self._readout = record.readout
@@ -86,7 +86,7 @@ class EpochMonitor:
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions."""
+        """Share of correct predictions."""
         return self._correct / self.samples
 
     @property
@@ -95,10 +95,10 @@ class EpochMonitor:
         return sum(self._spikes.values()) / self.samples
 
     def warn(self, model: nn.Module) -> None:
-        """Warn of layers that said nothing, or nothing but spikes, in the whole epoch.
+        """Warn of layers that were silent or saturated all epoch, and of beta outside [0, 1].
 
-        A silent output layer is none to warn of where the readout reads its membranes.
-        The stack level points the warning at the caller of `spikemnist.training.fit`.
+        A silent output layer is no problem if the readout reads its membranes. The stack level
+        points the warning at the caller of `spikemnist.training.fit`.
         """
         listed = model.spiking_layers() if isinstance(model, SpikingNetwork) else []
         layers = dict(zip(self._spikes, listed, strict=False))
@@ -127,7 +127,7 @@ class EpochMonitor:
 
 
 def _never_wakes(leaky: snntorch.Leaky) -> str:
-    """Return a remark on a surrogate that has no gradient anywhere below the threshold."""
+    """Return a remark if the surrogate has no gradient anywhere below the threshold."""
     surrogate = get_surrogate(leaky.spike_grad)
     if not isinstance(surrogate, Surrogate):
         return ""
@@ -142,7 +142,7 @@ def _never_wakes(leaky: snntorch.Leaky) -> str:
 
 
 def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
-    """Warn where the training accuracy has run away from that of the validation samples."""
+    """Warn if the training accuracy is far above the validation accuracy."""
     found = figures.accuracy
     error = math.sqrt(found * (1 - found) / figures.samples)
     if accuracy - found > GAP + 3 * error:
@@ -157,23 +157,23 @@ def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
 def check_finite(
     number: float, what: str, *, model: nn.Module, spikes: Tensor, place: str, lr: float
 ) -> None:
-    """Stop a run whose loss or gradient is no number, and name the likely cause.
+    """Stop a run whose loss or gradient is not finite, and name the likely cause.
 
     Parameters
     ----------
-    number, what
-        The ``"loss"``, or the norm of the ``"gradient"``.
-    model, spikes
-        Where to look for the cause.
-    place
-        The epoch and the batch, counted from 1.
-    lr
-        The learning rate of this batch.
+    number, what : float and str
+        Value to check and its name: the ``"loss"``, or the norm of the ``"gradient"``.
+    model, spikes : torch.nn.Module and torch.Tensor
+        Model and input in which to look for the cause.
+    place : str
+        Epoch and batch, counted from 1.
+    lr : float
+        Learning rate of this batch.
 
     Raises
     ------
     FloatingPointError
-        When the value is NaN or infinite.
+        If the value is NaN or infinite.
     """
     if math.isfinite(number):
         return
@@ -184,14 +184,14 @@ def check_finite(
 
 
 def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
-    """Stop the run when its last step spoilt the weights, before they are saved.
+    """Stop a run whose last step made a weight NaN or infinite, before the weights are saved.
 
-    A step before that shows in the next batch's loss or gradient.
+    Earlier steps need no check: the loss or the gradient of the next batch shows such a weight.
 
     Raises
     ------
     FloatingPointError
-        When a parameter holds NaN or infinity.
+        If a parameter holds NaN or infinity.
     """
     name = not_finite(dict(model.named_parameters()))
     if name is not None:
@@ -203,12 +203,12 @@ def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
 
 
 def check_validation(loss: float, *, epoch: int, lr: float) -> None:
-    """Stop the run when the validation loss is no number, by which no epoch can be the best.
+    """Stop a run whose validation loss is not finite and so cannot rank the epochs.
 
     Raises
     ------
     FloatingPointError
-        When it is NaN or infinite.
+        If the validation loss is NaN or infinite.
     """
     if not math.isfinite(loss):
         raise FloatingPointError(

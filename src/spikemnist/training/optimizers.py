@@ -28,22 +28,23 @@ def make_optimizer(
 
     Parameters
     ----------
-    optimizer
+    optimizer : str or callable
         ``"adam"``, ``"adamw"``, ``"sgd"`` (with momentum 0.9), or a factory that is called as
         ``factory(parameters, lr=lr)``, such as ``torch.optim.RMSprop``.
-    model
-        Its trainable parameters are optimised.
-    lr
+    model : torch.nn.Module
+        Model whose trainable parameters are optimised.
+    lr : float
         Learning rate.
     weight_decay : float, default None
-        Decay of the weights of layers: biases, beta, thresholds and the scales of batch
-        normalisation have none. ``"adamw"`` takes it off the weights, the other optimisers add it
-        to the gradient. ``None`` leaves the optimiser's own default, for all parameters.
+        Decay of the weights of layers. Biases, beta, thresholds and the scales of batch
+        normalisation do not decay. ``"adamw"`` subtracts the decay from the weights, the other
+        optimisers add it to the gradient. ``None`` leaves the optimiser's own default, for all
+        parameters.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a model without trainable parameters.
+        If the name is unknown, or the model has no trainable parameters.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -62,8 +63,8 @@ def make_optimizer(
 
 
 def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    """Return weights, which decay, and all other parameters."""
-    # Behind a convolution, beta and threshold have as many axes as an image.
+    """Return two parameter groups: weights, which decay, and all other parameters."""
+    # After a convolution, beta and threshold have as many axes as an image.
     of_neurons = {
         id(parameter)
         for module in model.modules()

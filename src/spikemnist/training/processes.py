@@ -1,8 +1,8 @@
-"""Several processes that train one model, by `torch.distributed`.
+"""Train one model in several processes, by `torch.distributed`.
 
-Each process has the whole model and the whole data. It takes its share of every batch behind the
-encoder, so that the random numbers of encoder and augmentation belong to a sample, whoever computes
-it. Gradients and figures are added up over the processes.
+Each process has the whole model and all data. It encodes every batch and then takes its share, so
+that a sample gets the same random numbers for encoding and augmentation in any process. Gradients
+and metrics are summed over the processes.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """What one process computes of a batch.
+    """The part of a batch that one process computes.
 
     Attributes
     ----------
     spikes : torch.Tensor
-        ``[T, B, ...]``, of its samples.
+        Spikes of its samples, ``[T, B, ...]``.
     labels : torch.Tensor
-        ``[B]``.
+        Labels of its samples, ``[B]``.
     of_mean, of_sum : float
-        Factors with which its means and its sums enter those of the batch.
+        Factors with which its means and its sums enter the means and sums of the batch.
     """
 
     spikes: Tensor
@@ -52,7 +52,7 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Processes:
-    """The process group of `torch.distributed`; one process alone where there is none.
+    """The process group of `torch.distributed`, or a single process if there is none.
 
     Attributes
     ----------
@@ -67,13 +67,14 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes files and shows progress."""
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
     def share(self, spikes: Tensor, labels: Tensor) -> Share:
         """Return the share of this process in a batch ``[T, B, ...]``.
 
-        Of a batch with fewer samples than processes each computes all, and counts for its part.
+        If a batch has fewer samples than processes, each process computes all of it, weighted by
+        ``1 / size``.
         """
         samples = len(labels)
         if self.size == 1 or samples < self.size:
@@ -82,7 +83,7 @@ class Processes:
         return Share(spikes[:, begin:end], labels[begin:end], (end - begin) / samples, 1.0)
 
     def add_gradients(self, model: nn.Module) -> None:
-        """Replace each gradient by the sum over the processes, in one message."""
+        """Replace each gradient by its sum over the processes, in one message per dtype."""
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         if self.size == 1 or not gradients:
             return
@@ -94,14 +95,14 @@ class Processes:
                 gradient.copy_(part.view_as(gradient))
 
     def add(self, numbers: Tensor) -> Tensor:
-        """Return the sum over the processes of tensors of one shape."""
+        """Sum a tensor over the processes, in place."""
         if self.size > 1:
             with _talk():
                 distributed.all_reduce(numbers)
         return numbers
 
     def gather(self, value: Answer) -> list[Answer]:
-        """Return a value of each process, in the order of their ranks."""
+        """Return the values of all processes, in the order of their ranks."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -110,12 +111,12 @@ class Processes:
         return values
 
     def first(self, work: Callable[[], Answer]) -> Answer:
-        """Have the first process do some work, and give each the answer.
+        """Run ``work`` in the first process, and return its answer in all.
 
         Raises
         ------
         RuntimeError
-            In the others, when the work fails in the first.
+            In the other processes, if the work fails in the first.
         """
         if self.size == 1:
             return work()
@@ -126,7 +127,7 @@ class Processes:
         except Exception as error:
             answer[1] = f"{type(error).__name__}: {error}"
             raise
-        finally:  # or the others would wait for it
+        finally:  # or the others would wait forever
             with _talk():
                 distributed.broadcast_object_list(answer)
         if answer[1]:
@@ -135,7 +136,7 @@ class Processes:
         return found
 
     def between(self, steps: Iterable[Step], interruption: Interruption) -> Iterator[Step]:
-        """Yield the steps of a loop, until Ctrl-C was pressed in one of the processes."""
+        """Yield the steps of a loop until Ctrl-C is pressed in one of the processes."""
         for step in steps:
             if self.size == 1:
                 interruption.check()
@@ -144,7 +145,7 @@ class Processes:
             yield step
 
     def give_weights(self, model: nn.Module) -> None:
-        """Give each process the parameters and buffers that the first one has."""
+        """Copy the parameters and buffers of the first process to all others."""
         if self.size > 1:
             with torch.no_grad(), _talk():
                 for tensor in (*model.parameters(), *model.buffers()):
@@ -152,7 +153,7 @@ class Processes:
 
     @contextlib.contextmanager
     def own_masks(self, device: torch.device, seed: int, *path: int) -> Iterator[None]:
-        """Have each process draw other masks of dropout, from torch's global numbers."""
+        """Seed torch's global generators so that dropout masks differ between processes."""
         if self.size == 1:
             yield
         else:
@@ -161,7 +162,7 @@ class Processes:
 
     @contextlib.contextmanager
     def synchronized_batch_norm(self, model: nn.Module) -> Iterator[None]:
-        """Have batch normalisation see the samples of all processes while training."""
+        """Normalise over the samples of all processes while training."""
         normalising = (
             [] if self.size == 1 else [m for m in model.modules() if type(m) in SYNCHRONIZED]
         )
@@ -176,7 +177,7 @@ class Processes:
 
 
 def current() -> Processes:
-    """Return the processes that this one is of."""
+    """Return the process group of this process."""
     if not distributed.is_available() or not distributed.is_initialized():
         return Processes()
     return Processes(distributed.get_rank(), distributed.get_world_size())
@@ -184,7 +185,7 @@ def current() -> Processes:
 
 @contextlib.contextmanager
 def joined() -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` has started, if it has."""
+    """Join the processes that ``torchrun`` has started, if any."""
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
     if started:
         if torch.cuda.is_available():
@@ -199,7 +200,7 @@ def joined() -> Iterator[Processes]:
 
 @contextlib.contextmanager
 def _talk() -> Iterator[None]:
-    """Say what it means when the other processes do not answer."""
+    """Explain a communication error: another process has ended."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Accuracy of a trained network on images and spikes that are disturbed.
+"""Accuracy of a trained network on disturbed images and spikes.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` pixels.
 """
@@ -33,7 +33,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "rotation": (10, 20, 30, 45, 60),
     "dropped spikes": (0.1, 0.25, 0.5, 0.75, 0.9),
 }
-"""What is tried of each disturbance, from weak to strong."""
+"""Levels of each disturbance, from weak to strong."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Robustness:
     undisturbed : float
         Accuracy on the samples as they are.
     accuracy : dict of str to dict of float to float
-        For each disturbance, the accuracy at each of its levels. ``"noise"``: standard deviation
-        of what is added to intensities in [0, 1]. ``"shift"``: pixels. ``"rotation"``: degrees.
-        ``"dropped spikes"``: probability with which an input spike is left out.
+        Accuracy at each level of each disturbance. ``"noise"``: standard deviation of the noise on
+        intensities in [0, 1]. ``"shift"``: pixels. ``"rotation"``: degrees. ``"dropped spikes"``:
+        probability of dropping an input spike.
     samples : int
-        How many samples were judged at each level.
+        Number of samples at each level.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def measure_robustness(
 ) -> Robustness:
     r"""Measure the accuracy of a model on disturbed images and spikes.
 
-    Each disturbance is tried alone, at five levels :math:`\ell`, drawn anew for each sample:
+    Each disturbance is applied alone, at five levels :math:`\ell`, drawn anew for each sample:
 
     ==================  ===========================================================================
     ``noise``           Gaussian noise of standard deviation :math:`\ell` on intensities in [0, 1],
@@ -95,13 +95,13 @@ def measure_robustness(
     encoder : Encoder or str
         The encoder that the model was trained with.
     batch_size : int, default 256
-        For datasets and tensors.
+        Number of samples per batch, for datasets and tensors.
     device : str or torch.device, default "auto"
-        See `select_device`; the model stays there.
+        Device to compute on: see `select_device`. The model stays there.
     seed : int, default 0
-        Of the disturbances, and of encoders that draw random numbers.
+        Seed for the disturbances, and for encoders that draw random numbers.
     progress : bool, default True
-        Show a bar after two seconds, if standard error is a terminal.
+        Whether to show a bar after two seconds, if standard error is a terminal.
 
     Returns
     -------
@@ -110,17 +110,17 @@ def measure_robustness(
     Raises
     ------
     TypeError
-        When ``data`` or ``encoder`` is of the wrong kind, and for recordings of an event camera,
-        which have no intensities.
+        If ``data`` or ``encoder`` is of the wrong kind, or if ``data`` holds recordings of an event
+        camera, which have no intensities.
     ValueError
-        When there is no sample, or labels and classes do not fit.
+        If there is no sample, or labels and classes do not fit.
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
     Warns
     -----
     UserWarning
-        When a parameter holds NaN or infinity: the figures then mean nothing.
+        If a parameter holds NaN or infinity: the accuracies are then meaningless.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def measure_robustness(
 
 @dataclass(frozen=True)
 class _Disturbed:
-    """An encoder whose images, or whose spikes, are disturbed."""
+    """An encoder that disturbs its images or its spikes."""
 
     encoder: Encoder
     disturbance: str
@@ -167,7 +167,7 @@ class _Disturbed:
         return self.encoder.num_steps
 
     def __call__(self, images: Any, /, *, generator: torch.Generator | None = None) -> Tensor:
-        assert generator is not None  # an evaluation has one
+        assert generator is not None  # `evaluate` passes one
         if not isinstance(images, torch.Tensor):
             raise TypeError(
                 "robustness is measured on images in tensors; got a batch of "
@@ -180,7 +180,7 @@ class _Disturbed:
 
 
 def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Add Gaussian noise to images, and clip them to the range that they had."""
+    """Add Gaussian noise to images, and clip them to their range."""
     most = 255 if images.dtype == torch.uint8 else 1
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
     noisy = (images + noise * (level * most)).clamp_(0, most)
@@ -188,7 +188,7 @@ def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tenso
 
 
 def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Shift each image by so many pixels in a direction of its own."""
+    """Shift each image by ``level`` pixels in a random direction."""
     towards = _uniform(len(images), generator) * (2 * math.pi)
     height, width = images.shape[-2:]
     still = torch.zeros(len(images))
@@ -198,7 +198,7 @@ def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
 
 def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Rotate each image by so many degrees, to the left or to the right."""
+    """Rotate each image by ``level`` degrees, to the left or to the right."""
     side = (_uniform(len(images), generator) < 0.5) * 2.0 - 1
     still = torch.zeros(2, len(images))
     angle = side * math.radians(level)
@@ -207,13 +207,13 @@ def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    """Leave out each spike with the same probability."""
+    """Drop each spike with probability ``level``."""
     kept = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
     return spikes * kept
 
 
 OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}
-"""Disturbances of images; the one that is not among them is of spikes."""
+"""Disturbances of images. The remaining one disturbs spikes."""
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""A training run between two epochs, and what happens in one."""
+"""The state of a training run, and the training of one epoch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 class Run:
     """Model, optimiser and history of a run.
 
-    ``description`` says in plain values what the run was asked to do, for its checkpoint.
+    ``description`` holds the settings of the run as plain values, for its checkpoint.
     """
 
     model: nn.Module
@@ -101,7 +101,7 @@ class Run:
                 self._set_lr(epoch, monitor.batches)
                 if self.settings.augment is not None:
                     images = _augmented(self.settings.augment, images, drawing)
-                # No name for the spikes here: it would keep them while the next ones are made.
+                # No variable holds the spikes: it would keep them while the next batch is encoded.
                 self._step(self.encoder(images, generator=generator), labels, epoch, monitor)
                 bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
                 bar.set_postfix_str(
@@ -153,11 +153,11 @@ class Run:
         parts = [mean.to(exact) * mine.of_mean, in_floats(counts, exact) * mine.of_sum]
         figures = self.processes.add(torch.cat(parts))
         norm = gradient_norm(self.model, clip=self.settings.clip_norm)
-        # All that is to be known of a step in one read: a GPU waits for each.
+        # All figures of a step are read at once, because each read waits for the GPU.
         length, number, *numbers = torch.cat([norm.to(exact).view(1), figures]).tolist()
         check(number, "loss")
-        # The loss does not always tell: a membrane of NaN never fires, so behind a hidden layer
-        # NaN shows in the gradient alone, which must not reach the weights.
+        # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows
+        # in the gradient only, which must not reach the weights.
         check(length, "gradient")
         self.optimizer.step()
         if self.average is not None:
@@ -209,13 +209,13 @@ class Run:
             warn_of_overfitting(monitor.accuracy, figures)
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Give the model the average of its weights for a while, where there is one."""
+        """Load the average of the weights into the model within the context, if there is one."""
         return nullcontext() if self.average is None else self.average.applied(self.model)
 
     def keep_weights(self) -> None:
-        """Give the model the weights of its best epoch, where a validation set told which one.
+        """Load the weights of the best epoch into the model.
 
-        Else the average, where there is one.
+        Without validation, load the average of the weights, if there is one.
         """
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -247,7 +247,7 @@ class Run:
 
 
 def _augmented(augment: Augmentation, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the images that an augmentation makes of a batch, as many as there were."""
+    """Return the augmented images of a batch; raise unless there are as many as before."""
     changed = augment(images, generator=generator)
     if isinstance(changed, Tensor) and len(changed) == len(images):
         return changed

@@ -1,6 +1,6 @@
-"""Learning-rate schedules: pure functions of how far the training has come.
+"""Learning-rate schedules: pure functions of the progress of the training.
 
-Nothing is remembered, so a resumed run needs nothing to be restored.
+They have no state, so a resumed run has nothing to restore.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def lr_factor(schedule: str | Schedule, progress: float) -> float:
 
     Parameters
     ----------
-    schedule
-        As `get_schedule` takes it.
-    progress
-        Share of the training that is done, in [0, 1].
+    schedule : str or callable
+        Schedule, as in `get_schedule`.
+    progress : float
+        Finished share of the training, in [0, 1].
 
     Raises
     ------
     ValueError
-        When the schedule returns a negative number, an infinite one or NaN.
+        If the schedule returns a negative number, an infinite one or NaN.
 
     Examples
     --------
@@ -83,18 +83,18 @@ def lr_factor(schedule: str | Schedule, progress: float) -> float:
 
 
 def get_schedule(schedule: str | Schedule) -> Schedule:
-    """Return the schedule that a name stands for; a callable is returned unchanged.
+    """Return the schedule of this name; a callable is returned unchanged.
 
     Parameters
     ----------
-    schedule
+    schedule : str or callable
         ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function from progress in [0, 1] to
         the factor on the learning rate.
 
     Raises
     ------
     ValueError
-        For an unknown name.
+        If the name is unknown.
     """
     if callable(schedule):
         return schedule

@@ -1,4 +1,4 @@
-"""Randomness that depends on a seed and on nothing else."""
+"""Random numbers that depend on a seed alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, *path: int) -> int:
-    """Return a seed for a part of a run, unrelated to those of the other parts.
+    """Return a seed for a part of a run, unrelated to the seeds of the other parts.
 
     Parameters
     ----------
-    seed
-        The run's, not negative.
-    *path
-        What the part is: the epoch's number, for example.
+    seed : int
+        Seed of the run, not negative.
+    *path : int
+        Numbers that identify the part, such as the epoch.
 
     Examples
     --------
@@ -32,11 +32,11 @@ def derive_seed(seed: int, *path: int) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Seed torch's global random numbers for a while, and give a generator on the CPU.
+    """Seed torch's global generators within the context, and yield a generator on the CPU.
 
-    Dropout and a DataLoader's sampler draw from the global ones; the caller's state is put back.
-    Encoders draw from the generator: the same numbers on every device, and none is waited for.
-    On CUDA, convolutions take algorithms that give the same bits each time.
+    Dropout and a DataLoader's sampler draw from the global generators, whose state is restored
+    afterwards. Encoders draw from the generator on the CPU: it gives the same numbers on every
+    device, and no device is waited for. On CUDA, convolutions use deterministic algorithms.
     """
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
@@ -63,7 +63,7 @@ def _same_convolutions() -> Iterator[None]:
 
 
 def _seed_global(seed: int, device: torch.device) -> None:
-    # Not torch.manual_seed: it would also reset the devices whose state is not put back.
+    # Not torch.manual_seed, which would also seed devices whose state is not restored.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):

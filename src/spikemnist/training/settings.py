@@ -1,4 +1,4 @@
-"""What a run was asked to do, as plain values that a checkpoint can hold and compare."""
+"""The settings of a run as plain values, which a checkpoint holds and compares."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How `fit` was asked to train: its arguments beside model, data and encoder.
+    """Training arguments of `fit`, without model, data and encoder.
 
     Raises
     ------
     ValueError
-        For a setting out of its range.
+        If a setting is out of its range.
     """
 
     epochs: int
@@ -81,20 +81,19 @@ class Settings:
 def describe_run(
     model: nn.Module, train: Any, validation: Any, encoder: Encoder, settings: Settings
 ) -> dict[str, Any]:
-    """Return what a run was asked to do as numbers, strings, lists of them and ``None``.
+    """Describe a run by numbers, strings, lists of them and ``None``.
 
-    Two runs with equal descriptions compute the same thing. Data are told apart by their
-    content, as far as they are tensors. The dtype of spikes that are zeros and ones changes
-    nothing.
+    Two runs with equal descriptions compute the same thing. Data in tensors are described by their
+    content. The dtype of binary spikes is ignored, as it changes nothing.
 
     Parameters
     ----------
-    model
-        Described by its ``config``, or else by what it prints as.
-    train, validation
-        As `fit` takes them.
-    encoder, settings
-        Everything else.
+    model : torch.nn.Module
+        Model, described by its ``config``, or else by its printed form.
+    train, validation : object
+        Training and validation data, as in `fit`.
+    encoder, settings : Encoder and Settings
+        Encoder and settings of the run.
     """
     return {
         **_describe_model(model),
@@ -109,9 +108,9 @@ def describe_run(
 
 
 def read_description(written: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
-    """Return what a checkpoint says, as `describe_run` would say it of this run's encoder.
+    """Return the description in a checkpoint, as `describe_run` writes it for this encoder.
 
-    0.1.0 wrote down in which dtype spikes of zeros and ones were asked for.
+    Version 0.1.0 also stored the dtype of binary spikes, which is now always uint8.
     """
     description = dict(written)
     if getattr(encoder, "binary", False):
@@ -153,7 +152,7 @@ def _describe_data(data: Any) -> object:
     if data is None or isinstance(data, float):
         return _describe(data)
     data = as_dataset(data)
-    if isinstance(data, EventDataset):  # the recordings themselves are left on disk
+    if isinstance(data, EventDataset):  # the recordings stay on disk
         return f"{data} labels sha256:{_digest(data.labels)}"
     if isinstance(data, ImageDataset):
         shape, dtype = tuple(data.images.shape), data.images.dtype

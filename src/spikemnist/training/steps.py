@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 def backpropagate(
     model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, *, share: float = 1.0
 ) -> tuple[Record, Tensor]:
-    """Run the model over the whole window and add the loss's gradient to the parameters'.
+    """Run the model over the whole window, and add the gradient of the loss to its parameters.
 
     Parameters
     ----------
-    model
-        Returns a `spikemnist.models.Record`.
-    spikes
-        ``[T, B, ...]``.
-    labels
-        ``[B]``.
-    loss
-        From record and labels to a scalar.
+    model : torch.nn.Module
+        Model that returns a `spikemnist.models.Record`.
+    spikes : torch.Tensor
+        Input ``[T, B, ...]``.
+    labels : torch.Tensor
+        Labels ``[B]``.
+    loss : callable
+        Function of record and labels that returns a scalar.
     share : float, default 1.0
-        Factor of the gradient: the share of the batch that these samples are.
+        Factor on the gradient: the share of these samples in the batch.
 
     Returns
     -------
@@ -61,33 +61,33 @@ def backpropagate_truncated(
     truncate: int,
     share: float = 1.0,
 ) -> tuple[Record, Tensor]:
-    r"""Like `backpropagate`, but no gradient crosses the borders of chunks of timesteps.
+    r"""Backpropagate like `backpropagate`, but only within chunks of timesteps.
 
-    Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes that the chunk
-    before ended with, and contributes :math:`\frac{k_i}{T} \nabla L_i`, where :math:`L_i` is the
-    loss of the readout over that chunk alone. Memory grows with the chunk, not with ``T``. With
-    one chunk this is `backpropagate`.
+    Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes at the end of the
+    chunk before, and contributes :math:`\frac{k_i}{T} \nabla L_i`, where :math:`L_i` is the loss of
+    the readout over that chunk alone. Memory grows with the chunk, not with ``T``. With one chunk
+    this is `backpropagate`.
 
     Parameters
     ----------
-    model
-        Takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
+    model : torch.nn.Module
+        Model that takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
     spikes, labels, loss, share
         As in `backpropagate`.
-    truncate
-        Timesteps of a chunk.
+    truncate : int
+        Number of timesteps of a chunk.
 
     Returns
     -------
     record : spikemnist.models.Record
-        Of the whole window, detached.
+        Record of the whole window, detached.
     loss : torch.Tensor
-        Of the whole window, a scalar.
+        Loss of the whole window, a scalar.
 
     Raises
     ------
     TypeError
-        When the model has no ``initial_state``.
+        If the model has no ``initial_state``.
     """
     if not hasattr(model, "initial_state"):
         raise TypeError(
@@ -111,15 +111,15 @@ def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
 
     Parameters
     ----------
-    model
-        After `backpropagate`.
-    clip
-        Largest norm: a longer gradient is scaled down to it, in place.
+    model : torch.nn.Module
+        Model after `backpropagate`.
+    clip : float, default None
+        Largest norm. A longer gradient is scaled down to it, in place.
 
     Returns
     -------
     torch.Tensor
-        A scalar, the norm before any scaling.
+        The norm before any scaling, a scalar.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
     if clip is not None:
@@ -130,7 +130,7 @@ def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
 
 
 def _join(records: Sequence[Record]) -> Record:
-    """Return the record of the whole window, detached."""
+    """Join the records of chunks into one of the whole window, detached."""
     spikes, membrane = _joined(records)
     layers = zip(*(record.layers for record in records), strict=True)
     return replace(
@@ -151,6 +151,6 @@ def _join_layer(parts: Sequence[LayerRecord]) -> LayerRecord:
 
 
 def _joined(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
-    """Return the spikes and the membranes of chunks of time, detached."""
+    """Join the spikes and the membranes of chunks, detached."""
     spikes = torch.cat([part.spikes.detach() for part in parts])
     return spikes, torch.cat([part.membrane.detach() for part in parts])
