@@ -1,6 +1,6 @@
-"""Data on disk to tensors: digits that come with the package, MNIST, Fashion-MNIST, N-MNIST.
+"""Load data as tensors: the digits of this package, MNIST, Fashion-MNIST and N-MNIST.
 
-Augmentations change training images at random. Nothing here knows what a spike is. Each loader
+Augmentations change training images at random. Encoding into spikes is done elsewhere. Each loader
 returns two datasets, train and test: `ImageDataset`, held in memory, or `EventDataset`, whose
 recordings are read when a batch is made.
 """

@@ -1,4 +1,4 @@
-"""Where the four files of a data set lie, and what to say when they lie nowhere."""
+"""Find the four files of a data set, or report where they were looked for."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ VARIABLE = "SPIKEMNIST_DATA"
 def locate(
     source: Source, root: str | os.PathLike[str] | None, *, download: bool
 ) -> dict[str, Path]:
-    """Return the path of each of the four files, ``.gz`` or raw, downloaded if need be.
+    """Return the path of each of the four files, ``.gz`` or raw; download them if absent.
 
-    The first folder that holds all four is taken; files of two folders are never mixed.
+    The first folder that holds all four is used; files from two folders are never mixed.
 
     Raises
     ------
     FileNotFoundError
-        If no folder holds them and ``download`` is false.
+        If no folder holds all four and ``download`` is false.
     OSError
-        If they cannot be downloaded or stored.
+        If files cannot be downloaded or stored.
     """
     for folder in _folders(source, root):
         paths = {name: path for name in FILES if (path := find_file(folder, name)) is not None}
@@ -44,7 +44,7 @@ def locate(
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: each system's place for what can be fetched again.
+    """Return the folder for downloads, the user's cache folder on this system.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def cache_folder() -> Path:
 
 
 def roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """Yield the folders in which data are looked for: the given one, or the usual ones."""
+    """Yield the folders to search: ``root`` if given, else the default folders."""
     if root is not None:
         yield Path(root).expanduser()
         return
@@ -73,8 +73,8 @@ def roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 
 def _folders(source: Source, root: str | os.PathLike[str] | None) -> Iterator[Path]:
-    # The folder with the data set's name goes first: files that lie in the root itself may be
-    # those of another data set, as all of them are called the same.
+    # The folder named after the data set goes first: files in the root itself may belong to
+    # another data set, since all data sets use the same file names.
     for base in roots(root):
         yield base / source.name / "raw"
         yield base

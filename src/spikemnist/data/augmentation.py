@@ -1,10 +1,10 @@
-r"""Random changes of training images that leave their labels as they are.
+r"""Random changes of training images that keep their labels.
 
-An augmentation is its configuration, as an encoder is. It draws its random numbers in one call on
-the device of the generator, and moves them to the images: one generator gives the same images on
+An augmentation, like an encoder, has no state. It draws its random numbers in one call on the
+device of the generator and moves them to the images. So one generator gives the same images on
 every device, within rounding.
 
-Shapes: ``B`` batch, ``H`` and ``W`` pixels of an image.
+Shapes: ``B`` batch, ``H`` height and ``W`` width of an image.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """Changes images at random.
+    """A random change of images.
 
-    An augmentation is its configuration: calling it changes nothing in it, and the same images
-    and the same generator state give the same images. Any callable of this form is one; nothing
-    needs to be inherited. A frozen dataclass is described in full in checkpoints.
+    An augmentation has no state: a call does not change it, and the same images and the same
+    generator state give the same result. Any callable with this signature is an augmentation; no
+    base class is needed. Checkpoints describe a frozen dataclass in full.
 
     Examples
     --------
@@ -40,19 +40,19 @@ class Augmentation(Protocol):
     """
 
     def __call__(self, images: Tensor, /, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images.
+        """Change images at random.
 
         Parameters
         ----------
         images : torch.Tensor
-            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
         generator : torch.Generator, default None
-            Source of all randomness; torch's global one of the CPU when ``None``.
+            Source of all randomness; torch's global CPU generator when ``None``.
 
         Returns
         -------
         torch.Tensor
-            Same shape, dtype and device.
+            Images of the same shape, dtype and device.
         """
         ...
 
@@ -68,15 +68,15 @@ class RandomAffine:
         p' = s \begin{pmatrix} \cos\varphi & -\sin\varphi \\ \sin\varphi & \cos\varphi
         \end{pmatrix} \begin{pmatrix} 1 & \tan\psi \\ 0 & 1 \end{pmatrix} p + t
 
-    with numbers drawn uniformly for each image. Between pixels the image is interpolated by cubic
-    polynomials, which keep strokes as sharp as they were; beyond its edges it is black.
+    with numbers drawn uniformly for each image. The image is interpolated bicubically, which keeps
+    strokes sharp. Beyond its edges it is black.
 
     Parameters
     ----------
     degrees : float, default 10.0
         Largest rotation :math:`|\varphi|`, in degrees.
     translate : float, default 0.05
-        Largest shift :math:`|t|` along each axis, as a share of the size of the image.
+        Largest shift :math:`|t|` along each axis, as a fraction of the image size.
     scale : tuple of float, default (0.9, 1.1)
         Smallest and largest factor :math:`s`.
     shear : float, default 5.0
@@ -85,9 +85,9 @@ class RandomAffine:
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images without two axes of pixels.
+        For a parameter out of range; when called, for images of another shape or dtype.
     TypeError
-        When called with something else than a tensor.
+        When called with anything but a tensor.
 
     Examples
     --------
@@ -113,24 +113,24 @@ class RandomAffine:
         object.__setattr__(self, "scale", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images.
+        """Change images at random.
 
         Parameters
         ----------
         images : torch.Tensor
-            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
         generator : torch.Generator, default None
-            Source of the random numbers; torch's global one of the CPU when ``None``.
+            Source of the random numbers; torch's global CPU generator when ``None``.
 
         Returns
         -------
         torch.Tensor
-            Same shape, dtype and device.
+            Images of the same shape, dtype and device.
         """
         return sample(images, self._places(images, generator))
 
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
+        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, _ = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
         low, high = self.scale
@@ -150,29 +150,29 @@ class ElasticDeformation:
     .. math:: d(p) = \delta \sqrt{3} \sum_k w_k(p)\, u_k, \qquad
               w_k(p) \propto e^{-|p - p_k|^2 / 2 \sigma^2}, \qquad \sum_k w_k(p)^2 = 1
 
-    for each axis, with :math:`u_k` uniform in [-1, 1] at knots :math:`p_k` of a lattice whose
-    spacing is :math:`\sigma` at most. So :math:`\delta` is the root mean square of the shift of
-    every pixel along each axis.
+    for each axis. The :math:`u_k` are uniform in [-1, 1]; the knots :math:`p_k` form a lattice with
+    a spacing of at most :math:`\sigma`. So :math:`\delta` is the root mean square shift of every
+    pixel along each axis.
 
     Parameters
     ----------
     displacement : float, default 1.0
-        :math:`\delta`, in pixels.
+        Root mean square shift :math:`\delta`, in pixels.
     sigma : float, default 4.0
-        :math:`\sigma`, in pixels, above 0: how far shifts are alike.
+        Distance :math:`\sigma` over which shifts are alike, in pixels, above 0.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images without two axes of pixels.
+        For a parameter out of range; when called, for images of another shape or dtype.
     TypeError
-        When called with something else than a tensor.
+        When called with anything but a tensor.
 
     Notes
     -----
     Simard, Steinkraus, Platt, *Best practices for convolutional neural networks applied to visual
-    document analysis*, ICDAR 2003, filter a random number for each pixel; fewer of them, a
-    :math:`\sigma` apart, give fields that look the same in a tenth of the time.
+    document analysis*, ICDAR 2003, filter one random number per pixel. Fewer numbers, a distance
+    :math:`\sigma` apart, give fields that look the same and are faster to compute.
 
     Examples
     --------
@@ -192,28 +192,28 @@ class ElasticDeformation:
             raise ValueError(f"sigma must be positive and finite; got {self.sigma}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images.
+        """Change images at random.
 
         Parameters
         ----------
         images : torch.Tensor
-            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
         generator : torch.Generator, default None
-            Source of the random numbers; torch's global one of the CPU when ``None``.
+            Source of the random numbers; torch's global CPU generator when ``None``.
 
         Returns
         -------
         torch.Tensor
-            Same shape, dtype and device.
+            Images of the same shape, dtype and device.
         """
         return sample(images, self._places(images, generator))
 
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw where each pixel comes from, ``[B, H, W, 2]``: see `sample`."""
+        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
         rows, columns = _knot_weights(height, self.sigma), _knot_weights(width, self.sigma)
         knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
-        # In units of the grid, which is 2 wide; the field of x comes first.
+        # In grid units, in which an image is 2 wide; the field of x comes first.
         factors = torch.tensor([2 / width, 2 / height]) * (self.displacement * math.sqrt(3))
         field = (rows @ (knots * factors.view(2, 1, 1, 1)) @ columns.T).to(images.device)
         return field.movedim(0, -1).add_(_still(height, width, images.device))
@@ -221,22 +221,22 @@ class ElasticDeformation:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing:
-    """Blacken a rectangle of some images, at random.
+    """Blacken a random rectangle in some images.
 
     Parameters
     ----------
     probability : float, default 0.5
-        Share of the images that lose a rectangle, in [0, 1].
+        Probability that an image loses a rectangle, in [0, 1].
     size : tuple of float, default (0.1, 0.4)
-        Smallest and largest side of the rectangle, as a share of that of the image; height and
-        width are drawn uniformly, each by itself, and so is the place, inside of the image.
+        Smallest and largest side of the rectangle, as a fraction of the image side. Height, width
+        and position are drawn independently and uniformly; the rectangle lies inside the image.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images without two axes of pixels.
+        For a parameter out of range; when called, for images of another shape or dtype.
     TypeError
-        When called with something else than a tensor.
+        When called with anything but a tensor.
 
     Notes
     -----
@@ -261,19 +261,19 @@ class RandomErasing:
         object.__setattr__(self, "size", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images.
+        """Change images at random.
 
         Parameters
         ----------
         images : torch.Tensor
-            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
         generator : torch.Generator, default None
-            Source of the random numbers; torch's global one of the CPU when ``None``.
+            Source of the random numbers; torch's global CPU generator when ``None``.
 
         Returns
         -------
         torch.Tensor
-            Same shape, dtype and device.
+            Images of the same shape, dtype and device.
         """
         batch, shape = _batch_and_size(images)
         numbers = _uniform((5, batch), generator)
@@ -292,20 +292,20 @@ class RandomErasing:
 
 @dataclass(frozen=True)
 class Compose:
-    """Several augmentations, one after the other.
+    """Apply several augmentations in order.
 
-    Where `RandomAffine` and `ElasticDeformation` follow one another, their shifts are joined, and
-    the image is interpolated once: each interpolation blurs it.
+    Where `RandomAffine` and `ElasticDeformation` follow one another, their shifts are combined and
+    the image is interpolated only once, since each interpolation blurs it.
 
     Parameters
     ----------
     augmentations : sequence of Augmentation
-        At least one.
+        Augmentations in the order of application, at least one.
 
     Raises
     ------
     ValueError
-        When there is none.
+        If there is none.
 
     Examples
     --------
@@ -322,19 +322,19 @@ class Compose:
         object.__setattr__(self, "augmentations", tuple(self.augmentations))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images.
+        """Change images at random.
 
         Parameters
         ----------
         images : torch.Tensor
-            ``[B, ..., H, W]``, uint8 or floating in [0, 1].
+            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
         generator : torch.Generator, default None
-            Source of the random numbers; torch's global one of the CPU when ``None``.
+            Source of the random numbers; torch's global CPU generator when ``None``.
 
         Returns
         -------
         torch.Tensor
-            Same shape, dtype and device.
+            Images of the same shape, dtype and device.
         """
         places: Tensor | None = None
         for augmentation in self.augmentations:
@@ -351,15 +351,15 @@ class Compose:
 def affine_places(
     images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift: Tensor
 ) -> Tensor:
-    """Return where pixels come from when images are rotated, sheared, scaled and shifted.
+    """Return the source position of each pixel under rotation, shear, scaling and shift.
 
-    See `RandomAffine` for the transform and `sample` for the places. Angle and slant ``[B]`` are in
-    radians; the shift ``[2, B]``, along x and y, is a share of the size of the image. All are on
-    the CPU.
+    See `RandomAffine` for the transform and `sample` for the positions. ``angle`` and ``slant``
+    ``[B]`` are in radians; ``shift`` ``[2, B]``, along x and y, is a fraction of the image size.
+    All are on the CPU.
     """
     batch, size = _batch_and_size(images)
-    # The transform of the other direction: where an output pixel comes from. The grid counts
-    # from -1 to 1 along each axis, x before y.
+    # The inverse transform, from an output pixel to its source. The grid runs from -1 to 1 along
+    # each axis, x before y.
     cos, sin, tan = angle.cos() / scale, angle.sin() / scale, slant.tan()
     matrix = torch.stack((cos + tan * sin, sin - tan * cos, -sin, cos)).view(2, 2, batch)
     aspect = torch.tensor([[1, size[0] / size[1]], [size[1] / size[0], 1]])
@@ -370,12 +370,12 @@ def affine_places(
 
 
 def sample(images: Tensor, places: Tensor) -> Tensor:
-    """Return each image ``[B, ..., H, W]`` as it is at other places.
+    """Resample images ``[B, ..., H, W]`` at the positions ``places``.
 
-    The places ``[B, H, W, 2]`` count from -1 to 1 along x and y, from edge to edge.
+    The positions ``[B, H, W, 2]`` run from -1 to 1 along x and y, from edge to edge.
     """
     device = images.device
-    if device.type == "mps":  # which has no cubic interpolation
+    if device.type == "mps":  # MPS has no bicubic interpolation
         images, places = images.cpu(), places.cpu()
     channels = images.reshape(len(images), -1, *images.shape[-2:]).to(places.dtype)
     found = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
@@ -386,9 +386,9 @@ def sample(images: Tensor, places: Tensor) -> Tensor:
 
 
 def _joined(first: Tensor, second: Tensor) -> Tensor:
-    """Return the places of one change of images that does what two do, one after the other."""
+    """Return the positions of a single change that equals the first followed by the second."""
     shifts = first - _still(first.shape[1], first.shape[2], first.device)
-    # Where the second change looks, between pixels, and beyond the edge as at the edge.
+    # The first shift, interpolated at the positions of the second; constant beyond the edge.
     there = functional.grid_sample(
         shifts.movedim(-1, 1), second, padding_mode="border", align_corners=False
     )
@@ -396,15 +396,15 @@ def _joined(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _still(height: int, width: int, device: torch.device) -> Tensor:
-    """Return the places of pixels that stay where they are, ``[1, H, W, 2]``."""
+    """Return the positions of unmoved pixels, ``[1, H, W, 2]``."""
     identity = torch.eye(2, 3, device=device).unsqueeze(0)
     return functional.affine_grid(identity, [1, 1, height, width], align_corners=False)
 
 
 @lru_cache(maxsize=8)
 def _knot_weights(size: int, sigma: float) -> Tensor:
-    """Return the weights ``[size, knots]`` of an axis, the squares of a row adding up to 1."""
-    # Two knots beyond each edge: fields there are made of as many as elsewhere.
+    """Return the weights ``[size, knots]`` of an axis; the squares of a row sum to 1."""
+    # Two knots beyond each edge, so that the field there sums as many knots as elsewhere.
     inside = math.ceil((size - 1) / sigma) + 1
     spacing = (size - 1) / max(inside - 1, 1)
     knots = (torch.arange(-2, inside + 2) * spacing).unsqueeze(0)
@@ -419,7 +419,7 @@ def _check_range(name: str, value: float, most: float = math.inf) -> None:
 
 
 def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
-    """Return how many images there are, and how many rows and columns they have."""
+    """Check images; return the batch size, and their height and width."""
     check_tensor(images, "images", "[B, ..., H, W]")
     if images.dim() < 3 or not images.numel():
         raise ValueError(f"images must be [B, ..., H, W]; got shape {tuple(images.shape)}")
@@ -429,6 +429,6 @@ def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
 
 
 def _uniform(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
-    """Draw numbers in [0, 1) on the device of the generator, and return them on the CPU."""
+    """Draw numbers in [0, 1) on the device of the generator and return them on the CPU."""
     device = "cpu" if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=device).cpu()

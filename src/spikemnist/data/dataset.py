@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 class ImageDataset:
     """Images with one label each.
 
-    An integer index gives one ``(image, label)`` pair, so the set also drops into a
-    `torch.utils.data.DataLoader`. A slice, a tensor of indices or a boolean mask gives another
-    `ImageDataset`; that of a slice with a positive step shares memory with this one.
+    An integer index gives one ``(image, label)`` pair, so a `torch.utils.data.DataLoader` can also
+    read the dataset. A slice, a tensor of indices or a boolean mask gives another `ImageDataset`.
+    If the index is a slice with a positive step, the two share memory.
 
     Parameters
     ----------
-    images
-        ``[N, ...]``, uint8 (0 to 255) or floating. The loaders of this package give uint8
+    images : torch.Tensor
+        Images ``[N, ...]``, uint8 (0 to 255) or floating. The loaders of this package give uint8
         ``[N, 28, 28]``.
-    labels
-        ``[N]``, integers from 0 on, on the device of ``images``. Kept as int64.
-    classes
-        Name of each label; ``()`` when they have none.
+    labels : torch.Tensor
+        Integer labels ``[N]`` from 0 on, on the device of ``images``. Stored as int64.
+    classes : tuple of str, default ()
+        Name of each label; ``()`` for labels without names.
 
     Raises
     ------
     TypeError
-        If ``images`` or ``labels`` is no tensor, or ``classes`` is one string.
+        If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
     ValueError
-        If lengths, shapes, dtypes or devices do not fit together, or a label is negative or
-        has no name among ``classes``.
+        If lengths, shapes, dtypes or devices do not match, or a label is negative or has no name
+        in ``classes``.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class ImageDataset:
         _check_images(self.images)
         check_labels(self.labels, len(self.images), "images", self.images.device)
         check_classes(self.labels, self.classes)
-        # The dataclass is frozen for its users; int64 and tuple are what they are promised.
+        # The dataclass is frozen, but it promises int64 labels and a tuple of classes.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
 
@@ -103,36 +103,36 @@ class ImageDataset:
         return ImageDataset(images, labels, self.classes)
 
     def to(self, device: torch.device | str) -> ImageDataset:
-        """Return the set on another device.
+        """Return the dataset on another device.
 
         Parameters
         ----------
-        device
-            Where its tensors shall be.
+        device : torch.device or str
+            Target device.
 
         Returns
         -------
         ImageDataset
-            It shares the tensors that are there already.
+            Dataset on that device. It shares tensors that are there already.
         """
         return ImageDataset(self.images.to(device), self.labels.to(device), self.classes)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
-        """Hold out a share of the samples, the same share of every class.
+        """Hold out a fraction of the samples, the same fraction of every class.
 
         Parameters
         ----------
-        fraction
-            Share held out, between 0 and 1 exclusively; ``round(fraction * N)`` samples.
-        seed
-            Which samples are held out. The same seed holds out the same samples on every
-            device; the global random state is neither used nor changed.
+        fraction : float
+            Fraction held out, between 0 and 1 exclusive; ``round(fraction * N)`` samples.
+        seed : int, default 0
+            Seed of the selection. The same seed holds out the same samples on every device; the
+            global random state is neither used nor changed.
 
         Returns
         -------
         kept, held_out : ImageDataset
-            Both in the order of this set. A class of ``n`` samples has ``fraction * n`` of
-            them held out, rounded down or up so that the total is exact.
+            Both parts, in the order of this dataset. From a class of ``n`` samples,
+            ``fraction * n`` are held out, rounded down or up so that the total is exact.
 
         Raises
         ------
@@ -153,25 +153,25 @@ class ImageDataset:
     def batches(
         self, batch_size: int, *, seed: int | None = None, drop_last: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Iterate once over the set in batches.
+        """Iterate once over the dataset in batches.
 
         Parameters
         ----------
-        batch_size
-            Samples in a batch; the last batch has what is left.
-        seed
-            Shuffles the samples; the same seed gives the same order on every device, and the
-            global random state is neither used nor changed. ``None`` keeps the order, and the
-            batches then are views of the set.
-        drop_last
-            Leave out a last batch that is not full.
+        batch_size : int
+            Number of samples in a batch; the last batch may have fewer.
+        seed : int, default None
+            Seed of the shuffling; the same seed gives the same order on every device, and the
+            global random state is neither used nor changed. ``None`` keeps the order; the batches
+            are then views of the dataset.
+        drop_last : bool, default False
+            Whether to leave out a last batch that is not full.
 
         Yields
         ------
         images : torch.Tensor
-            ``[B, ...]``.
+            Images ``[B, ...]``.
         labels : torch.Tensor
-            ``[B]``, int64.
+            Labels ``[B]``, int64.
 
         Raises
         ------

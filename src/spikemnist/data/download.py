@@ -1,4 +1,4 @@
-"""Bring a data set's files from torchvision's mirrors, checked before they are kept."""
+"""Download a data set's files from torchvision's mirrors and check them before storing."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def download_missing(source: Source, folder: Path) -> dict[str, Path]:
-    """Download those of the four files that ``folder`` lacks; return the paths of all four.
+    """Download the files that ``folder`` lacks; return the paths of all four.
 
-    A file appears whole and checked, or not at all.
+    A file is stored complete and checked, or not at all.
 
     Raises
     ------
     ConnectionError
-        If no mirror gives a file with the right content.
+        If no mirror serves a file with the right content.
     OSError
         If ``folder`` cannot be written.
     """
@@ -57,7 +57,7 @@ def download_missing(source: Source, folder: Path) -> dict[str, Path]:
 def _keep(source: Source, name: str, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Tried before the download, which may take minutes.
+        # Test write access before the download, which may take minutes.
         with tempfile.TemporaryFile(dir=folder):
             pass
         data = _fetch(source, name, folder)
@@ -73,7 +73,7 @@ def _keep(source: Source, name: str, folder: Path) -> Path:
 
 
 def _fetch(source: Source, name: str, folder: Path) -> bytes:
-    """Return the ``.gz`` file from the first mirror that has it right."""
+    """Return the ``.gz`` file from the first mirror that serves the right content."""
     failures = []
     for mirror in source.mirrors():
         url = f"{mirror.rstrip('/')}/{name}.gz"
@@ -104,7 +104,7 @@ def _get(url: str) -> bytes:
 
 
 def _read(response: http.client.HTTPResponse, name: str) -> bytes:
-    """Return the body of a response, with a bar where that takes more than two seconds."""
+    """Return the body of a response; show a progress bar after two seconds."""
     size = response.headers.get("Content-Length", "")
     data = bytearray()
     with progress_bar(
@@ -124,7 +124,7 @@ def _read(response: http.client.HTTPResponse, name: str) -> bytes:
 
 
 def _check(source: Source, name: str, data: bytes) -> None:
-    """Refuse wrong content: by what it unpacks to where that is known, else by its own MD5."""
+    """Raise a `ValueError` for wrong content: by the unpacked SHA-256 if known, else the MD5."""
     if known := source.sha256.get(name):
         kind, found = "unpacked SHA-256", hashlib.sha256(unpack(data, name="it")).hexdigest()
     else:

@@ -1,6 +1,6 @@
-"""What is done to recordings of an event camera when they are read.
+"""Transforms of event-camera recordings, applied when a recording is read.
 
-Each is called with events, height and width of their sensor, and a generator, and returns events
+A transform takes events, the height and width of their sensor, and a generator. It returns events
 and sensor.
 
 Shapes: ``E`` events.
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     Sensor = tuple[int, int]
 
 SACCADE = 105_000
-"""Microseconds from the begin of a saccade of N-MNIST to that of the next."""
+"""Microseconds from the start of one saccade of N-MNIST to the start of the next."""
 
 REACH = 3.5
-"""Pixels by which the camera of N-MNIST moves in one saccade: right, and twice as far down."""
+"""Pixels that the picture of N-MNIST moves right in the first saccade; down it is twice as far."""
 
 
 @dataclass(frozen=True)
@@ -41,43 +41,43 @@ class FirstSaccade:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Leave the later events out.
+        """Drop the later events.
 
         Parameters
         ----------
-        events
-            ``[E]``, of dtype `EVENT`.
-        sensor
+        events : numpy.ndarray
+            Events ``[E]``, of dtype `EVENT`.
+        sensor : tuple of int
             Height and width, in pixels.
-        generator
+        generator : numpy.random.Generator
             Not used: nothing is drawn.
 
         Returns
         -------
         events : numpy.ndarray
-            ``[E]``, fewer or as many.
+            Remaining events, ``[E]``.
         sensor : tuple of int
-            The same.
+            Unchanged.
         """
         return events[events["t"] < SACCADE], sensor
 
 
 @dataclass(frozen=True)
 class Stabilize:
-    r"""Take the movement of the camera out of a recording of N-MNIST.
+    r"""Remove the movement of the camera from a recording of N-MNIST.
 
-    In the saccades, of 105 ms each, the picture moves along the sides of a triangle; with
-    :math:`s` the time since the begin of the saccade as a share of it, by
+    In the saccades, of 105 ms each, the picture moves along the sides of a triangle. With :math:`s`
+    the elapsed fraction of a saccade, it has moved by
 
     .. math:: (3.5 s, 7 s), \quad (3.5 + 3.5 s, 7 - 7 s), \quad (7 - 7 s, 0)
 
-    pixels, which are taken off and the rest rounded. Events that then lie beyond the sensor are
-    left out.
+    pixels. This is subtracted from the coordinates, which are then rounded. Events that then lie
+    beyond the sensor are dropped.
 
     Notes
     -----
-    The path is that of Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to
-    Spiking Neuromorphic Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015, and of
+    The path follows Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to
+    Spiking Neuromorphic Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015, and
     the code that comes with the data.
 
     Examples
@@ -92,23 +92,23 @@ class Stabilize:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Move the events back to where they would be seen at rest.
+        """Move the events back to their positions for a camera at rest.
 
         Parameters
         ----------
-        events
-            ``[E]``, of dtype `EVENT`.
-        sensor
+        events : numpy.ndarray
+            Events ``[E]``, of dtype `EVENT`.
+        sensor : tuple of int
             Height and width, in pixels.
-        generator
+        generator : numpy.random.Generator
             Not used: nothing is drawn.
 
         Returns
         -------
         events : numpy.ndarray
-            ``[E]``, fewer or as many.
+            Remaining events, ``[E]``.
         sensor : tuple of int
-            The same.
+            Unchanged.
         """
         saccade = np.clip(events["t"] // SACCADE, 0, 2)
         share = events["t"] / SACCADE - saccade
@@ -126,16 +126,16 @@ class Crop:
 
     Parameters
     ----------
-    height, width
-        Of the window, in pixels.
-    random
-        Whether the window lies anywhere on the sensor, drawn for each recording; else in its
-        middle. Train with random windows and test in the middle.
+    height, width : int
+        Size of the window, in pixels.
+    random : bool, default False
+        Whether the position of the window is drawn anew for each recording; otherwise it is
+        centred. Train with random windows and test with centred ones.
 
     Raises
     ------
     ValueError
-        For a height or a width that is no integer, or below 1.
+        For a height or a width that is not an integer, or below 1.
 
     Examples
     --------
@@ -161,28 +161,28 @@ class Crop:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Leave the events outside the window out.
+        """Drop the events outside the window.
 
         Parameters
         ----------
-        events
-            ``[E]``, of dtype `EVENT`.
-        sensor
+        events : numpy.ndarray
+            Events ``[E]``, of dtype `EVENT`.
+        sensor : tuple of int
             Height and width, in pixels.
-        generator
-            Draws the place of a random window.
+        generator : numpy.random.Generator
+            Draws the position of a random window.
 
         Returns
         -------
         events : numpy.ndarray
-            ``[E]``, fewer or as many, columns and rows counted from the corner of the window.
+            Remaining events ``[E]``, columns and rows counted from the corner of the window.
         sensor : tuple of int
             Height and width of the window.
 
         Raises
         ------
         ValueError
-            When the window is larger than the sensor.
+            If the window is larger than the sensor.
         """
         room = sensor[0] - self.height, sensor[1] - self.width
         if min(room) < 0:
@@ -204,17 +204,17 @@ class Crop:
 
 @dataclass(frozen=True)
 class DropEvents:
-    """Leave out each event with a probability: an augmentation for training.
+    """Drop each event with a given probability, as an augmentation for training.
 
     Parameters
     ----------
-    probability
-        In [0, 1).
+    probability : float
+        Probability that an event is dropped, in [0, 1).
 
     Raises
     ------
     ValueError
-        For a probability beyond its range.
+        For a probability out of range.
 
     Examples
     --------
@@ -234,22 +234,22 @@ class DropEvents:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Leave out some of the events.
+        """Drop some of the events.
 
         Parameters
         ----------
-        events
-            ``[E]``, of dtype `EVENT`.
-        sensor
+        events : numpy.ndarray
+            Events ``[E]``, of dtype `EVENT`.
+        sensor : tuple of int
             Height and width, in pixels.
-        generator
-            Draws which.
+        generator : numpy.random.Generator
+            Draws the dropped events.
 
         Returns
         -------
         events : numpy.ndarray
-            ``[E]``, fewer or as many.
+            Remaining events, ``[E]``.
         sensor : tuple of int
-            The same.
+            Unchanged.
         """
         return events[generator.random(len(events)) >= self.probability], sensor

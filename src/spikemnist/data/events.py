@@ -23,25 +23,26 @@ if TYPE_CHECKING:
     Events = NDArray[np.void]
 
 EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.bool_)])
-"""Of an event: microseconds, column, row, and whether it became brighter."""
+"""Dtype of an event: microseconds, column, row, and whether the pixel became brighter."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EventBatch:
     """Events of several recordings, one after the other.
 
-    What an `spikemnist.encoding.EventEncoder` takes in place of images. Its length is the number
-    of recordings.
+    An `spikemnist.encoding.EventEncoder` takes such a batch in place of images. Its length is the
+    number of recordings.
 
     Attributes
     ----------
     t, x, y, p
-        ``[E]``: microseconds (int64), column, row (int16), and whether it became brighter (bool).
+        ``[E]``: microseconds (int64), column and row (int16), and whether the pixel became
+        brighter (bool).
     starts
-        ``[B + 1]``, int64: the events of recording b are those from ``starts[b]`` to before
-        ``starts[b + 1]``, in the order of their time.
+        ``[B + 1]``, int64. Recording b has the events ``starts[b]`` to ``starts[b + 1] - 1``, in
+        order of time.
     sensor
-        Height and width.
+        Height and width, in pixels.
 
     Examples
     --------
@@ -66,10 +67,10 @@ class EventBatch:
 
         Parameters
         ----------
-        recordings
-            Arrays ``[E]`` of dtype `EVENT`, each in the order of its time.
-        sensor
-            Height and width.
+        recordings : sequence of numpy.ndarray
+            Arrays ``[E]`` of dtype `EVENT`, each in order of time.
+        sensor : tuple of int
+            Height and width, in pixels.
 
         Returns
         -------
@@ -78,8 +79,8 @@ class EventBatch:
         Raises
         ------
         TypeError, ValueError
-            If events have another dtype, lie beyond the sensor, or go back in time; the message
-            names the recording.
+            If events have another dtype, lie beyond the sensor, or are not in order of time; the
+            message names the recording.
         """
         for index, events in enumerate(recordings):
             check_events(events, sensor, f"recording {index} of the batch")
@@ -104,18 +105,18 @@ class EventBatch:
 
         Parameters
         ----------
-        index
-            Which recording, from 0 to B - 1.
+        index : int
+            Index of the recording, from 0 to B - 1.
 
         Returns
         -------
         numpy.ndarray
-            ``[E]``, of dtype `EVENT`: the events of this recording alone.
+            Events ``[E]`` of this recording, of dtype `EVENT`.
 
         Raises
         ------
         IndexError
-            When there is no such recording.
+            If there is no such recording.
         """
         if not 0 <= index < len(self.starts) - 1:
             raise IndexError(f"a batch of {len(self.starts) - 1} has no recording {index}")
@@ -130,8 +131,8 @@ class EventBatch:
 
         Parameters
         ----------
-        device
-            Where its tensors shall be.
+        device : torch.device or str
+            Target device.
 
         Returns
         -------
@@ -142,7 +143,7 @@ class EventBatch:
 
 
 def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
-    """Raise unless these are events of such a sensor, in the order of their time."""
+    """Raise unless ``events`` lie on the sensor and are in order of time."""
     if not isinstance(events, np.ndarray) or events.dtype != EVENT:
         found = events.dtype if isinstance(events, np.ndarray) else type(events).__name__
         raise TypeError(f"{what} is {found}; expected a NumPy array of dtype {EVENT}")
@@ -160,33 +161,33 @@ def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
 
 
 class Recordings(Protocol):
-    """Where events come from: a list of arrays, or anything that reads them when asked."""
+    """A source of events: a list of arrays, or any object that reads them when indexed."""
 
     def __len__(self) -> int:
         """Return the number of recordings."""
         ...
 
     def __getitem__(self, index: int, /) -> Events:
-        """Return the events of a recording, in the order of their time, of dtype `EVENT`."""
+        """Return the events of a recording, of dtype `EVENT`, in order of time."""
         ...
 
 
 @runtime_checkable
 class Files(Protocol):
-    """Recordings that are files, and can name the one that is damaged."""
+    """Recordings in files, whose paths appear in error messages."""
 
     def path(self, index: int, /) -> str:
-        """Return where a recording is."""
+        """Return the path of a recording."""
         ...
 
 
 class Transform(Protocol):
-    """Changes a recording each time that it is read."""
+    """A change of a recording, applied each time it is read."""
 
     def __call__(
         self, events: Events, sensor: tuple[int, int], generator: np.random.Generator, /
     ) -> tuple[Events, tuple[int, int]]:
-        """Return other events, and height and width of the sensor that has recorded them."""
+        """Return the changed events, and the height and width of their sensor."""
         ...
 
 
@@ -194,30 +195,29 @@ class Transform(Protocol):
 class EventDataset:
     """Recordings of an event camera with one label each.
 
-    Events stay where they are until a batch needs them: the set itself holds labels and places.
-    An integer index gives one ``(events, label)`` pair; a slice, a tensor of indices or a boolean
-    mask another set. A `torch.utils.data.DataLoader` of it with ``collate_fn=data.collate`` reads
-    in processes of its own.
+    Events are read only when a batch needs them. An integer index gives one ``(events, label)``
+    pair; a slice, a tensor of indices or a boolean mask gives another dataset. A
+    `torch.utils.data.DataLoader` with ``collate_fn=data.collate`` reads in its worker processes.
 
     Parameters
     ----------
-    recordings
-        Each a NumPy array of dtype `EVENT`: time ``t`` in microseconds, column ``x``, row ``y``,
-        polarity ``p``, true where it became brighter. A list, or anything with a length that
-        reads them when it is indexed.
-    labels
-        ``[N]``, integers from 0 on. Kept as int64.
-    sensor
-        Height and width.
-    classes
-        Name of each label; ``()`` when they have none.
-    transforms
-        What is done to each recording when it is read: see `transformed`.
+    recordings : sequence of numpy.ndarray
+        Arrays of dtype `EVENT`: time ``t`` in microseconds, column ``x``, row ``y``, polarity
+        ``p``, true if the pixel became brighter. A list, or any object with a length that reads
+        them when indexed.
+    labels : torch.Tensor
+        Integer labels ``[N]`` from 0 on. Stored as int64.
+    sensor : tuple of int
+        Height and width, in pixels.
+    classes : tuple of str, default ()
+        Name of each label; ``()`` for labels without names.
+    transforms : tuple of callable, default ()
+        Transforms applied to each recording when it is read: see `transformed`.
 
     Raises
     ------
     TypeError, ValueError
-        If labels, recordings, classes and sensor do not fit together.
+        If labels, recordings, classes and sensor do not match.
 
     Examples
     --------
@@ -248,7 +248,7 @@ class EventDataset:
         height, width = self.sensor
         if height < 1 or width < 1:
             raise ValueError(f"sensor is {self.sensor}; expected height and width of at least 1")
-        # The dataclass is frozen for its users; these types are what they are promised.
+        # The dataclass is frozen, but it promises these types.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "transforms", tuple(self.transforms))
@@ -264,7 +264,7 @@ class EventDataset:
 
     @property
     def seen_sensor(self) -> tuple[int, int]:
-        """Height and width of what is left of the sensor when all transforms are done."""
+        """Height and width of the sensor after all transforms."""
         return self._transform(np.empty(0, EVENT), 0, 0)[1]
 
     @overload
@@ -282,20 +282,20 @@ class EventDataset:
         return replace(self, recordings=chosen, labels=self.labels[resolved])
 
     def transformed(self, *transforms: Transform) -> EventDataset:
-        """Return the set with more done to each recording, when it is read.
+        """Return the dataset with further transforms of each recording.
 
         Parameters
         ----------
-        transforms
-            `FirstSaccade`, `Stabilize`, `Crop`, `DropEvents`, or functions of one's own: each
-            takes events, sensor and a generator, and returns events and sensor. The generator
-            is that of the recording's place in the set and of the seed of `batches`: each epoch
-            of `spikemnist.training.fit` draws anew, and the same numbers in each run.
+        *transforms : callable
+            `FirstSaccade`, `Stabilize`, `Crop`, `DropEvents`, or your own functions: each takes
+            events, sensor and a generator, and returns events and sensor. The generator is seeded
+            with the seed of `batches` and the recording's index in the dataset: each epoch of
+            `spikemnist.training.fit` draws new numbers, and each run draws the same ones.
 
         Returns
         -------
         EventDataset
-            The same recordings; nothing is read yet.
+            Dataset of the same recordings; nothing is read yet.
 
         Examples
         --------
@@ -308,19 +308,19 @@ class EventDataset:
         return replace(self, transforms=(*self.transforms, *transforms))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:
-        """Hold out a share of the recordings, the same share of every class.
+        """Hold out a fraction of the recordings, the same fraction of every class.
 
         Parameters
         ----------
-        fraction
-            Share held out, between 0 and 1 exclusively; ``round(fraction * N)`` recordings.
-        seed
-            Which recordings are held out, as `ImageDataset.split` chooses.
+        fraction : float
+            Fraction held out, between 0 and 1 exclusive; ``round(fraction * N)`` recordings.
+        seed : int, default 0
+            Seed of the selection, as in `ImageDataset.split`.
 
         Returns
         -------
         kept, held_out : EventDataset
-            Both in the order of this set.
+            Both parts, in the order of this dataset.
 
         Raises
         ------
@@ -333,49 +333,49 @@ class EventDataset:
     def batches(
         self, batch_size: int, *, seed: int | None = None, drop_last: bool = False
     ) -> Iterator[tuple[EventBatch, Tensor]]:
-        """Iterate once over the set in batches, each read when it is asked for.
+        """Iterate once over the dataset in batches, each read on demand.
 
         Parameters
         ----------
-        batch_size
-            Recordings in a batch; the last batch has what is left.
-        seed
-            Shuffles the recordings, and is drawn from by transforms. ``None`` keeps the order,
-            and is seed 0 to transforms. The global random state is neither used nor changed.
-        drop_last
-            Leave out a last batch that is not full.
+        batch_size : int
+            Number of recordings in a batch; the last batch may have fewer.
+        seed : int, default None
+            Seed of the shuffling and of the transforms. ``None`` keeps the order and seeds the
+            transforms with 0. The global random state is neither used nor changed.
+        drop_last : bool, default False
+            Whether to leave out a last batch that is not full.
 
         Yields
         ------
         events : EventBatch
         labels : torch.Tensor
-            ``[B]``, int64.
+            Labels ``[B]``, int64.
 
         Raises
         ------
         ValueError
-            If ``batch_size`` is below 1, raised by the call; when a recording is reached that is
-            damaged, or has events beyond the sensor, naming it.
+            If ``batch_size`` is below 1, raised by the call. During iteration, for a recording
+            that is damaged or has events beyond the sensor; the message names it.
         """
         indices = batch_indices(len(self), batch_size, seed=seed, drop_last=drop_last)
         return (self._batch(index, seed or 0) for index in indices)
 
     def collate(self, samples: Sequence[tuple[Events, Tensor]]) -> tuple[EventBatch, Tensor]:
-        """Make a batch of samples of this set: the ``collate_fn`` of a DataLoader.
+        """Make a batch of samples of this dataset: the ``collate_fn`` of a DataLoader.
 
-        A DataLoader indexes the set, and indexing draws what transforms draw with seed 0: the same
-        in each epoch. `batches` draws anew.
+        A DataLoader indexes the dataset. Indexing seeds the transforms with 0, so they draw the
+        same numbers in each epoch; `batches` with a new seed draws new ones.
 
         Parameters
         ----------
-        samples
+        samples : sequence of tuple
             ``B`` pairs of events and label, as indexing gives them.
 
         Returns
         -------
         events : EventBatch
         labels : torch.Tensor
-            ``[B]``, int64.
+            Labels ``[B]``, int64.
         """
         events, labels = zip(*samples, strict=True)
         return EventBatch.gather(events, self.seen_sensor), torch.stack(labels)
@@ -403,7 +403,7 @@ class EventDataset:
 
 @dataclass(frozen=True, eq=False)
 class _Chosen:
-    """Some of the recordings, in another order."""
+    """A selection of recordings, in any order."""
 
     recordings: Recordings
     places: Tensor
@@ -416,7 +416,7 @@ class _Chosen:
 
 
 def _path(recordings: Recordings, index: int) -> str | None:
-    """Return the file of a recording, or None where recordings are not files."""
+    """Return the file of a recording, or None if recordings are not files."""
     if isinstance(recordings, _Chosen):
         return _path(recordings.recordings, int(recordings.places[index]))
     return recordings.path(index) if isinstance(recordings, Files) else None

@@ -24,10 +24,9 @@ _CONTENTS = {0x0801: "labels", 0x0803: "images"}
 
 
 def unpack(data: bytes, *, name: str) -> bytes:
-    """Return what a gzip file holds, or ``data`` itself when it is no gzip file.
+    """Unpack gzip data; return any other data unchanged.
 
-    The content decides, not the file's name: browsers unpack some ``.gz`` files while they keep
-    the name.
+    The content decides, not the file name: browsers unpack some ``.gz`` files but keep the name.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def unpack(data: bytes, *, name: str) -> bytes:
             unpacked = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name} is a damaged or truncated gzip file: {error}") from error
-    if len(unpacked) > LARGEST:  # a gzip file of some MB may unpack to more than there is memory
+    if len(unpacked) > LARGEST:  # a few MB of gzip may unpack to more than fits into memory
         raise ValueError(
             f"{name} unpacks to more than {LARGEST:,} bytes, the size of the largest official file"
         )
@@ -49,27 +48,26 @@ def unpack(data: bytes, *, name: str) -> bytes:
 
 
 def decode_idx(data: bytes, *, dims: int, name: str) -> torch.Tensor:
-    """Read IDX bytes.
+    """Decode IDX bytes into a tensor.
 
     Parameters
     ----------
     data
         The whole file, unpacked.
     dims
-        Number of dimensions expected: 3 for images, 1 for labels.
+        Expected number of dimensions: 3 for images, 1 for labels.
     name
-        How errors call the file.
+        Name of the file in error messages.
 
     Returns
     -------
     torch.Tensor
-        uint8, with ``dims`` dimensions, in memory of its own.
+        uint8 with ``dims`` dimensions, in its own memory.
 
     Raises
     ------
     ValueError
-        If the magic number is another one, or there are fewer or more bytes than the header
-        says.
+        If the magic number or the number of bytes does not match.
 
     Examples
     --------
@@ -89,7 +87,7 @@ def decode_idx(data: bytes, *, dims: int, name: str) -> torch.Tensor:
         )
     if expected == start:  # torch.frombuffer refuses an empty buffer
         return torch.empty(shape, dtype=torch.uint8)
-    # A bytearray, because a tensor over immutable bytes would let its user write to them.
+    # A bytearray, because a tensor over immutable bytes could be written to.
     return torch.frombuffer(bytearray(memoryview(data)[start:]), dtype=torch.uint8).view(shape)
 
 

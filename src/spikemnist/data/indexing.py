@@ -1,4 +1,4 @@
-"""What users index a dataset with, and the order in which its batches come.
+"""Resolve the indices of a dataset and order the samples of its batches.
 
 Shapes: ``B`` samples of a batch.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def generator_of(seed: int) -> torch.Generator:
-    """Return a generator that gives the same numbers whatever the device of the data."""
+    """Return a CPU generator, which gives the same numbers for data on every device."""
     return torch.Generator().manual_seed(operator.index(seed))
 
 
@@ -28,7 +28,7 @@ def batch_indices(
     drop_last: bool,
     device: torch.device | str = "cpu",
 ) -> Iterator[slice | Tensor]:
-    """Return what picks the samples of each batch: slices, or shuffled indices on ``device``.
+    """Return the index of each batch: slices, or shuffled indices on ``device``.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def batch_indices(
 
 
 def resolve_index(index: Any, length: int) -> int | slice | Tensor:
-    """Turn what users index with into an int, a forward slice or an int64 tensor ``[B]``."""
+    """Convert an index to an int, a forward slice or an int64 tensor ``[B]``."""
     if isinstance(index, int) and not isinstance(index, bool):
         return _check_position(index, length)
     if isinstance(index, slice):
@@ -61,7 +61,7 @@ def _as_tensor(index: Any) -> Tensor:
     if isinstance(index, Tensor):
         return index
     try:
-        if isinstance(index, tuple):  # data[3, 4] would else read as data[[3, 4]]
+        if isinstance(index, tuple):  # otherwise data[3, 4] would mean data[[3, 4]]
             raise TypeError("a tuple indexes several dimensions")
         tensor = torch.tensor(index)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -86,7 +86,7 @@ def _resolve_tensor(index: Tensor, length: int) -> int | Tensor:
         raise IndexError(f"index has shape {list(index.shape)}; expected one dimension")
     index = index.long()
     if index.numel():
-        # Out of range on a CUDA device would end the process's use of that device.
+        # An index out of range on a CUDA device would make the device unusable for the process.
         _check_position(int(index.min()), length)
         _check_position(int(index.max()), length)
     return index

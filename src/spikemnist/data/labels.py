@@ -1,4 +1,4 @@
-"""The labels of a dataset: what they may be, and which samples of each class are held out.
+"""Check the labels of a dataset, and hold out samples of each class.
 
 Shapes: ``N`` samples.
 """
@@ -13,7 +13,7 @@ from spikemnist.data.indexing import generator_of
 
 
 def check_labels(labels: Tensor, samples: int, what: str, device: torch.device) -> None:
-    """Raise unless these are class indices ``[N]``, one for each of the samples."""
+    """Raise unless ``labels`` are class indices ``[N]``, one for each sample."""
     check_tensor(labels, "labels", "[N]")
     if labels.ndim != 1:
         raise ValueError(
@@ -33,7 +33,7 @@ def check_labels(labels: Tensor, samples: int, what: str, device: torch.device) 
 
 
 def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
-    """Raise unless each label is at least 0, and has a name where there are names."""
+    """Raise unless each label is at least 0 and, if ``classes`` has names, has one."""
     if isinstance(classes, str):
         raise TypeError(f"classes is the string {classes!r}; expected a tuple with a name each")
     if not labels.numel():
@@ -48,7 +48,7 @@ def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
 
 
 def hold_out(labels: Tensor, fraction: float, seed: int) -> Tensor:
-    """Choose a share of the samples, about the same of each class; a mask ``[N]``.
+    """Return a mask ``[N]`` of a fraction of the samples, about the same in each class.
 
     Raises
     ------
@@ -68,11 +68,11 @@ def hold_out(labels: Tensor, fraction: float, seed: int) -> Tensor:
 
 
 def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> Tensor:
-    """Choose ``total`` of the samples, about ``fraction`` of each class; a mask ``[N]``."""
+    """Return a mask ``[N]`` of ``total`` samples, about ``fraction`` of each class."""
     _, group, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     quotas = fraction * sizes.double()
     take = quotas.floor().long()
-    # Rounding down leaves a few over: they go to the classes that lost most by it.
+    # Rounding down leaves a few samples over: they go to the classes that lost most.
     most_lost_first = (take - quotas).argsort(stable=True)
     take[most_lost_first[: total - int(take.sum())]] += 1
 

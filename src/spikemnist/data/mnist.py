@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from their IDX files, and the digits that come with the package.
+"""Load MNIST and Fashion-MNIST from IDX files, and the digits that come with the package.
 
 Shapes: ``N`` samples.
 """
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 def load_digits() -> tuple[ImageDataset, ImageDataset]:
     """Load a class-balanced subset of MNIST that is part of the package.
 
-    500 training and 100 test images of each digit, chosen evenly over the official training and
-    test sets, in an order in which each ten consecutive images, counted from the first, show
-    each digit once.
+    The subset has 500 training and 100 test images of each digit, chosen evenly over the official
+    training and test sets. Each block of ten images, counted from the first, shows each digit once.
 
     Returns
     -------
@@ -58,17 +57,17 @@ def load_mnist(
 ) -> tuple[ImageDataset, ImageDataset]:
     """Load MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
-    The four IDX files may be raw or ``.gz``, also packed anew. With ``root`` they are looked
-    for in ``root/MNIST/raw``, where torchvision keeps them, and in ``root``; without it, in the
-    folder that the environment variable ``SPIKEMNIST_DATA`` names, laid out in the same two
-    ways, then in the user's cache folder.
+    The four IDX files may be raw or ``.gz``, including recompressed ones. With ``root``, the search
+    covers ``root/MNIST/raw``, where torchvision keeps them, and ``root``. Without it, the search
+    covers the folder in the environment variable ``SPIKEMNIST_DATA``, with the same two layouts,
+    then the user's cache folder.
 
     Parameters
     ----------
-    root
-        Folder with the files; ``None`` looks in the usual places.
-    download
-        Download what is absent, into ``root/MNIST/raw`` or the cache folder.
+    root : path, default None
+        Folder with the files; ``None`` searches the default folders.
+    download : bool, default True
+        Whether to download absent files into ``root/MNIST/raw`` or the cache folder.
 
     Returns
     -------
@@ -80,11 +79,11 @@ def load_mnist(
     FileNotFoundError
         If files are absent and ``download`` is false.
     ConnectionError
-        If they cannot be downloaded.
+        If files cannot be downloaded.
     OSError
-        If they cannot be stored or read.
+        If files cannot be stored or read.
     ValueError
-        If a file is damaged, or is not the official one by its SHA-256.
+        If a file is damaged, or its SHA-256 is not the official one.
 
     Notes
     -----
@@ -106,16 +105,16 @@ def load_fashion_mnist(
 ) -> tuple[ImageDataset, ImageDataset]:
     """Load Fashion-MNIST: 60,000 training and 10,000 test images of clothes.
 
-    Files, folders, arguments and errors are those of `load_mnist`, with ``FashionMNIST`` for
-    ``MNIST``. A download is checked by its MD5; files on disk by their structure, and against
-    being those of MNIST.
+    Files, folders, arguments and errors are as in `load_mnist`, with ``FashionMNIST`` for
+    ``MNIST``. A download is checked by its MD5. Files on disk are checked by their structure, and
+    refused if they are the files of MNIST.
 
     Parameters
     ----------
-    root
-        Folder with the files; ``None`` looks in the usual places.
-    download
-        Download what is absent, into ``root/FashionMNIST/raw`` or the cache folder.
+    root : path, default None
+        Folder with the files; ``None`` searches the default folders.
+    download : bool, default True
+        Whether to download absent files into ``root/FashionMNIST/raw`` or the cache folder.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def load_fashion_mnist(
     Raises
     ------
     FileNotFoundError, ConnectionError, OSError, ValueError
-        As `load_mnist` does.
+        As in `load_mnist`.
 
     Notes
     -----
@@ -143,7 +142,7 @@ def load_fashion_mnist(
 
 
 def _embedded(split: str) -> ImageDataset:
-    # A traversable, not a path: the package may lie in a zip file.
+    # A traversable, not a path: the package may be in a zip file.
     folder = resources.files("spikemnist.data") / "embedded"
 
     def read(kind: str, dims: int) -> Tensor:
@@ -173,7 +172,7 @@ def _load_split(source: Source, paths: dict[str, Path], split: str) -> ImageData
     images = _read(paths, f"{split}-images-idx3-ubyte", dims=3)
     labels = _read(paths, f"{split}-labels-idx1-ubyte", dims=1)
     _check_structure(images, labels, len(source.classes))
-    # After the structure, whose errors say more than that a hash differs.
+    # After the structure: its errors say more than a wrong hash.
     for file in (images, labels):
         _check_content(source, file)
     return ImageDataset(images.values, labels.values, source.classes)
@@ -203,7 +202,7 @@ def _check_structure(images: _File, labels: _File, num_classes: int) -> None:
 
 
 def _check_content(source: Source, file: _File) -> None:
-    """Judge the unpacked bytes, which stay the same when a file is packed anew."""
+    """Check the unpacked bytes, which stay the same when a file is recompressed."""
     expected = source.sha256.get(file.name)
     if file.sha256 == expected:
         return

@@ -1,6 +1,6 @@
-"""N-MNIST: the digits of MNIST before a moving event camera, from its official files.
+"""Load N-MNIST, the digits of MNIST seen by a moving event camera, from its official files.
 
-Folders or archives are listed at once, and their recordings read one by one.
+Folders or archives are listed at once; their recordings are read one by one.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ SENSOR = (34, 34)
 CLASSES = tuple("0123456789")
 SPLITS = ("Train", "Test")
 FOLDERS = ("N-MNIST", "NMNIST", "")
-"""Folders below a root in which the splits are looked for; the empty name is the root itself."""
+"""Folders below a root that are searched for the splits; the empty name is the root itself."""
 SOURCE = "https://data.mendeley.com/datasets/468j46mzdv/1"
 HELD_BACK = 8
-"""Where there are no test recordings, one in so many of the training recordings is one."""
+"""Without test recordings, one in this many training recordings becomes one."""
 
 BYTES = 5
-"""Of an event."""
+"""Bytes of an event in a file."""
 OVERFLOW_ROW = 240
-"""Row of an event that tells of an overflow of the clock."""
+"""Row of an event that marks an overflow of the clock."""
 OVERFLOW = 1 << 13
 """Microseconds that an overflow adds."""
 
@@ -45,7 +45,7 @@ MD5 = {
     "Train.zip": "20959b8e626244a1b502305a9e6e2031",
     "Test.zip": "69ca8762b2fe404d9b9bad1103e97832",
 }
-"""Of the official archives."""
+"""MD5 of the official archives."""
 
 
 def load_nmnist(
@@ -54,42 +54,42 @@ def load_nmnist(
     """Load N-MNIST: 60,000 training and 10,000 test recordings of 34 x 34 pixels.
 
     The splits ``Train`` and ``Test`` may be folders, laid out as ``Train/<digit>/<id>.bin``, or
-    the official archives ``Train.zip`` and ``Test.zip``, which are read in place. They are looked
-    for in ``root/N-MNIST``, ``root/NMNIST`` and ``root``; without a root, in the folder that the
-    environment variable ``SPIKEMNIST_DATA`` names, then in the user's cache folder. Recordings
-    are read when a batch needs them. Nothing is ever downloaded.
+    the official archives ``Train.zip`` and ``Test.zip``, which are read in place. The search covers
+    ``root/N-MNIST``, ``root/NMNIST`` and ``root``; without a root, the folder in the environment
+    variable ``SPIKEMNIST_DATA``, then the user's cache folder. Recordings are read when a batch
+    needs them. Nothing is ever downloaded.
 
     Parameters
     ----------
-    root
-        Folder with the files; ``None`` looks in the usual places.
+    root : path, default None
+        Folder with the files; ``None`` searches the default folders.
 
     Returns
     -------
     train, test : EventDataset
-        Recordings in the order of their ids, those of the images of MNIST, with a sensor of
-        34 x 34 and about 300 ms of events each: three saccades, see `FirstSaccade` and
-        `Stabilize`.
+        Recordings in the order of their ids, which are the ids of the MNIST images. The sensor has
+        34 x 34 pixels. A recording has about 300 ms of events in three saccades: see
+        `FirstSaccade` and `Stabilize`.
 
     Raises
     ------
     FileNotFoundError
-        If there are no training recordings, with where to get them.
+        If there are no training recordings; the message says where to get them.
     ValueError
-        If an archive is not the official one by its MD5; if a folder has files that are no
-        recordings; if there is one recording in all. When a batch reaches it, for a recording
-        that is damaged.
+        If the MD5 of an archive is not the official one, if a folder has files that are not
+        recordings, or if there is only one recording in all. When a batch reaches it, for a damaged
+        recording.
 
     Warns
     -----
     UserWarning
-        When there are no test recordings: one in eight of the training recordings, at least one
-        and those with the highest ids, is then held back as the test set.
+        If there are no test recordings: one in eight training recordings, at least one, is then
+        held back as the test set. The held-back recordings have the highest ids.
 
     Notes
     -----
     An event takes five bytes: column, row, then one bit of polarity and 23 of microseconds. An
-    event in row 240 is no event but tells that the clock has run over: all times from it on are
+    entry in row 240 is not an event but marks an overflow of the clock: all times from it on are
     2**13 microseconds later.
 
     Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to Spiking Neuromorphic
@@ -134,7 +134,7 @@ def find_nmnist(root: str | os.PathLike[str] | None) -> Path:
     Raises
     ------
     FileNotFoundError
-        If there are no training recordings, with where to get them.
+        If there are no training recordings; the message says where to get them.
     """
     for folder in _folders(root):
         if split_in(folder, SPLITS[0]) is not None:
@@ -162,7 +162,7 @@ def open_split(folder: Path, name: str) -> EventDataset | None:
     Raises
     ------
     ValueError
-        If the archive is not the official one, or files are none of recordings.
+        If the archive is not the official one, or a file is not a recording.
     """
     place = split_in(folder, name)
     if place is None:
@@ -187,7 +187,7 @@ def open_split(folder: Path, name: str) -> EventDataset | None:
 
 
 def split_in(folder: Path, name: str) -> Path | None:
-    """Return the folder or the archive of a split, if it is there."""
+    """Return the folder or the archive of a split, or None."""
     unpacked, packed = folder / name, folder / f"{name}.zip"
     if unpacked.is_dir():
         return unpacked
@@ -220,7 +220,7 @@ def check_archive(path: Path) -> None:
 
 
 def _listed(files: Iterable[str], where: Path) -> tuple[list[str], list[int]]:
-    """Return names and digits in the order of the ids; what hides itself is left out."""
+    """Return names and digits in the order of the ids, without hidden files."""
     found = []
     for file in files:
         path = PurePosixPath(file)
@@ -275,7 +275,7 @@ class _Archive:
         return {**vars(self), "_opened": None}
 
     def _archive(self) -> zipfile.ZipFile:
-        # A forked child shares the place in the file with its parent, and would read wrong bytes.
+        # A forked child shares the file position with its parent and would read wrong bytes.
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), zipfile.ZipFile(self.archive)
         return self._opened[1]
@@ -287,7 +287,7 @@ def decode_recording(data: bytes, name: str) -> Events:
     Raises
     ------
     ValueError
-        If it does not end with a whole event.
+        If the last event is incomplete.
     """
     if len(data) % BYTES:
         raise ValueError(

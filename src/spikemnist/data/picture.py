@@ -1,11 +1,11 @@
-r"""A picture of one's own as an image of MNIST: 28 x 28 pixels, light strokes on black.
+r"""Turn any picture of a digit into an image like MNIST's: 28 x 28 pixels, light strokes on black.
 
-MNIST's digits were scaled into a box of 20 x 20 pixels, with their proportions, and put into 28 x
-28 pixels with their centre of mass in the middle (LeCun, Bottou, Bengio, Haffner, *Gradient-based
-learning applied to document recognition*, Proceedings of the IEEE, 1998). Before that, a picture
-loses what MNIST has not: colours, transparency, paper that is not evenly lit.
+MNIST's digits were scaled into a box of 20 x 20 pixels, keeping their proportions, and put into 28
+x 28 pixels with their centre of mass in the middle (LeCun, Bottou, Bengio, Haffner, *Gradient-based
+learning applied to document recognition*, Proceedings of the IEEE, 1998). Before that, this module
+removes colours, transparency and uneven light on the paper, which MNIST does not have.
 
-Shapes: ``H`` and ``W`` pixels of a picture.
+Shapes: ``H`` height and ``W`` width of a picture.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     Grey = NDArray[np.float64]
 
 SIZE, BOX = 28, 20
-"""Pixels of an image and of the box around a digit, on a side."""
+"""Side of an image and of the box around a digit, in pixels."""
 
 LARGEST_SIDE, LARGEST_AREA = 20_000, 100_000_000
-"""Pixels that a picture may have: more are a mistake, or an attack on the memory."""
+"""Most pixels on a side and in all: a larger picture is a mistake or an attack on the memory."""
 
 ANALYSED = 200
-"""Pixels of the longer side, to which a larger picture is reduced before anything is looked at."""
+"""Pixels of the longer side to which a larger picture is reduced before the analysis."""
 
 EDGE = 0.9
-"""Distance from the middle, as a share, from which on a picture should be nothing but paper."""
+"""Relative distance from the middle beyond which a picture should show only paper."""
 
 FAINTEST = 0.15
-"""Part of the full contrast below which a pixel counts as paper."""
+"""Fraction of the full contrast below which a pixel counts as paper."""
 
 
 class Prepared(NamedTuple):
-    """An image as MNIST has them, and what was done to the picture.
+    """An image like MNIST's, and two properties of its picture.
 
-    ``inverted`` tells whether its strokes were darker than its paper; ``size`` is its height and
+    ``inverted`` tells whether the strokes were darker than the paper; ``size`` is the height and
     width in pixels.
     """
 
@@ -58,20 +58,20 @@ def prepare_image(
     *,
     invert: bool | None = None,
 ) -> Tensor:
-    """Turn a picture of a digit into an image as MNIST has them.
+    """Turn a picture of a digit into an image like MNIST's.
 
-    Transparency is laid over paper that its strokes stand out from; colours become grey; the light
-    on the paper is evened out; the strokes become light on black, are cropped, scaled into a box of
-    20 x 20 pixels and centred by their mass.
+    Transparent parts become paper that contrasts with the strokes. Colours become grey, and the
+    light on the paper is evened out. The strokes become light on black; they are cropped, scaled
+    into a box of 20 x 20 pixels and centred by their mass.
 
     Parameters
     ----------
     picture : path, PIL.Image.Image, numpy.ndarray or torch.Tensor
-        A file of any format that Pillow reads, of which the first frame counts; or ``[H, W]``,
-        ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or floating in [0, 1].
+        File in any format that Pillow reads, of which the first frame counts, or an array
+        ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or floating in [0, 1].
     invert : bool, default None
-        Whether strokes are darker than the paper; ``None`` looks at the edge of the picture, which
-        should be paper.
+        Whether strokes are darker than the paper; ``None`` decides by the edge of the picture,
+        which should be paper.
 
     Returns
     -------
@@ -81,11 +81,11 @@ def prepare_image(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     TypeError
-        When the picture is none of these things.
+        If the picture has another type.
     ValueError
-        When the file is no picture, it has too many pixels, an array has another shape or other
+        If the file is not a picture, it has too many pixels, an array has another shape or other
         values, or there is nothing to see: all pixels are alike.
 
     Examples
@@ -100,12 +100,12 @@ def prepare_image(
 
 
 def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
-    """Do what `prepare_image` does; tell whether strokes were dark, and how large the picture was.
+    """Prepare an image as `prepare_image` does; also return properties of the picture.
 
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        As there.
+        As in `prepare_image`.
     """
     grey, size = _grey(_open(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
@@ -137,7 +137,7 @@ def _open(picture: Any) -> Image.Image:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Return a copy of a picture, turned as its file says; its pixels are read here."""
+    """Read the pixels of a picture; return a copy, rotated as its EXIF data says."""
     from PIL import ImageOps
 
     width, height = picture.size
@@ -176,7 +176,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
-    """Return grey values in [0, 1] of a picture that is reduced where it is large, and its size."""
+    """Return the grey values in [0, 1] of a picture, reduced if it is large, and its full size."""
     from PIL import Image
 
     size = picture.height, picture.width
@@ -210,14 +210,14 @@ def _strokes(grey: Grey) -> Grey:
     Raises
     ------
     ValueError
-        When all pixels are alike.
+        If all pixels are alike.
     """
     height, width = grey.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1).reshape(-1, 6)
     edge = (np.maximum(abs(x), abs(y)) > EDGE).ravel()
     values = grey.ravel()
-    # The light on the paper: a plane through its edge, then a surface through all of the paper.
+    # The light on the paper: a plane fitted to the edge, then a quadratic surface to all paper.
     light = _light(values, terms[:, :3], edge, among=edge)
     light = _light(values, terms, _is_paper(values - light, edge), among=np.ones_like(edge))
     above = (values - light).clip(0, None)
@@ -229,7 +229,7 @@ def _strokes(grey: Grey) -> Grey:
 
 
 def _light(values: Grey, terms: Grey, paper: NDArray[np.bool_], among: NDArray[np.bool_]) -> Grey:
-    """Return a sum of terms that fits the paper, which is found anew among some of the pixels."""
+    """Fit a sum of terms to the paper pixels, which are found anew in ``among`` after each fit."""
     light = np.full_like(values, np.median(values[paper]))
     for _ in range(6):
         if paper.sum() <= 2 * terms.shape[1]:
@@ -240,7 +240,7 @@ def _light(values: Grey, terms: Grey, paper: NDArray[np.bool_], among: NDArray[n
 
 
 def _is_paper(above: Grey, paper: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels are no lighter than paper, by how much those vary that are paper."""
+    """Return a mask of pixels that are no lighter than paper, within the spread of paper pixels."""
     median = np.median(above[paper])
     spread = 1.4826 * np.median(np.abs(above[paper] - median))
     return np.asarray(above < median + 3 * spread + 0.02)

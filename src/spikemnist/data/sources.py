@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: their files, what those should hold, and who serves them."""
+"""The files of MNIST and Fashion-MNIST, their checksums and their mirrors."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Source:
     Attributes
     ----------
     name
-        What torchvision calls its class, and the class's folder.
+        Name of torchvision's class and of its folder.
     title
-        What people call it.
+        Name in messages.
     classes
         Name of each label.
     sha256
-        By file, of the unpacked bytes; empty where it is not known.
+        SHA-256 of the unpacked bytes, by file name; empty if unknown.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Source:
         return {name.removesuffix(".gz"): md5 for name, md5 in self._torchvision().resources}
 
     def _torchvision(self) -> Any:
-        # Imported on first use: it is slow to load, and only needed when files are absent.
+        # Imported on first use: it is slow to load, and needed only if files are absent or wrong.
         from torchvision import datasets
 
         return getattr(datasets, self.name)
@@ -76,7 +76,7 @@ FASHION_MNIST = Source(
 
 
 def identify(packed: bytes, sha256: str) -> tuple[Source, str] | None:
-    """Say which official file this is, by its bytes or by the SHA-256 of the unpacked ones."""
+    """Identify an official file by the SHA-256 of its unpacked or the MD5 of its packed bytes."""
     for name, known in MNIST.sha256.items():
         if sha256 == known:
             return MNIST, name
@@ -88,5 +88,5 @@ def identify(packed: bytes, sha256: str) -> tuple[Source, str] | None:
 
 
 def md5_of(data: bytes) -> str:
-    """Return the MD5 in hexadecimal; a checksum here, so it works under FIPS rules too."""
+    """Return the MD5 in hexadecimal, as a mere checksum, which FIPS rules allow."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

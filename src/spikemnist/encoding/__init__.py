@@ -1,4 +1,4 @@
-"""Images, or events, to spike trains ``[B, ...] -> [T, B, ...]``, behind one protocol."""
+"""Encode images or events as spike trains, ``[B, ...] -> [T, B, ...]``, with one protocol."""
 
 from spikemnist.encoding.burst import BurstEncoder
 from spikemnist.encoding.delta import DeltaEncoder

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 LARGEST = 100_000
-"""Of spikes and intervals: the length of the longest burst is searched among them."""
+"""Limit of ``max_spikes`` and the intervals, which bounds the search for the longest burst."""
 
 
 @register_encoder("burst")
 @dataclass(frozen=True, kw_only=True)
 class BurstEncoder:
-    r"""A burst of spikes at the beginning, its length and its intervals told by the pixel.
+    r"""Encode a pixel as a burst from timestep 0; its brightness sets the length and the interval.
 
     .. math::
 
@@ -41,20 +41,20 @@ class BurstEncoder:
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    max_spikes
-        :math:`N_{\max}`, spikes of a pixel of 1.
-    min_interval, max_interval
-        :math:`I_{\min}` and :math:`I_{\max}`, timesteps from one spike of a burst to the next.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    max_spikes : int, default 4
+        Number of spikes :math:`N_{\max}` of a pixel of 1.
+    min_interval, max_interval : int, default 1 and 2
+        Timesteps :math:`I_{\min}` and :math:`I_{\max}` from one spike of a burst to the next.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range, and when the longest burst would not fit the window;
-        when called, for images that are not uint8 or floating in [0, 1].
+        For a parameter out of range, and if the longest burst does not fit the window; when
+        called, for images that are not uint8 or floating in [0, 1].
 
     Notes
     -----
@@ -103,7 +103,7 @@ class BurstEncoder:
 
     @property
     def _latest(self) -> int:
-        """The timestep by which every burst has ended."""
+        """The last timestep with a spike of any burst."""
         # The faintest pixel with n spikes is just brighter than (n - 1) / max_spikes.
         spread = self.max_interval - self.min_interval
         return max(
@@ -116,15 +116,15 @@ class BurstEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         x = intensities(images).detach().float()
         spikes = (x * self.max_spikes).ceil().to(torch.int32)
@@ -134,12 +134,12 @@ class BurstEncoder:
         return ((step % interval == 0) & (step < spikes * interval)).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the middle of what the number of spikes and their interval allow.
+        """Decode images: the middle of the range that number and interval of the spikes allow.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, ...]``.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class BurstEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()
@@ -157,7 +157,7 @@ class BurstEncoder:
         low, high = (number - 1) / self.max_spikes, number / self.max_spikes
         spread = self.max_interval - self.min_interval
         if spread:
-            # The second spike is one interval after the first, which is at the beginning.
+            # The second spike is one interval after the first, which is at timestep 0.
             later = timesteps(self.num_steps, fired[0]) * fired
             interval = torch.where(later > 0, later, self.num_steps).amin(0)
             told = number > 1

@@ -1,4 +1,4 @@
-"""Delta code: a spike whenever the picture is brighter than what the spikes have said so far.
+"""Delta code: a pixel fires while it is brighter than the estimate from its spikes so far.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @register_encoder("delta")
 @dataclass(frozen=True, kw_only=True)
 class DeltaEncoder:
-    r"""A spike for each step of the threshold by which the estimate of a pixel has to rise.
+    r"""Encode a pixel as one spike for each threshold step that its estimate has to rise.
 
     .. math::
 
@@ -29,29 +29,29 @@ class DeltaEncoder:
         \hat x_t &= \hat x_{t-1} + \theta S_t, \qquad \hat x_{-1} = 0
 
     The picture appears out of the dark and stays. So a pixel fires at the first
-    :math:`\min(\lfloor x / \theta \rfloor, T)` timesteps, and its brightness is how long it went
-    on. No spike says that a pixel became darker, since none does.
+    :math:`\min(\lfloor x / \theta \rfloor, T)` timesteps, and the number of spikes tells its
+    brightness. There is no spike for darkening, since no pixel becomes darker.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``. Pixels brighter than ``num_steps * threshold`` look the same.
-    threshold
-        :math:`\theta`, in (0, 1]: the resolution of the code.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    threshold : float, default 0.1
+        Threshold :math:`\theta` in (0, 1], the resolution of the code.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
     -----
     Lichtsteiner, Posch, Delbruck, *A 128 × 128 120 dB 15 μs latency asynchronous temporal
-    contrast vision sensor*, IEEE Journal of Solid-State Circuits, 2008, whose pixels send such
-    events; `snntorch.spikegen.delta` is the same for signals that come as a sequence.
+    contrast vision sensor*, IEEE Journal of Solid-State Circuits, 2008. The pixels of that sensor
+    send such events. `snntorch.spikegen.delta` does the same for signals given as a sequence.
 
     Examples
     --------
@@ -79,26 +79,26 @@ class DeltaEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         rises = (intensities(images).detach().float() / self.threshold).floor()
         return (timesteps(self.num_steps, rises) < rises).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the middle of what the number of spikes allows, 0 for silence.
+        """Decode images: the middle of the range that the number of spikes allows, 0 for silence.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, ...]``.
 
         Returns
         -------
@@ -108,7 +108,7 @@ class DeltaEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         number = spikes.float().sum(0)

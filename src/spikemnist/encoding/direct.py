@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 @register_encoder("direct")
 @dataclass(frozen=True, kw_only=True)
 class DirectEncoder:
-    r"""The pixel as a current that does not change, :math:`I_t = x`.
+    r"""Encode a pixel as a constant current, :math:`I_t = x`.
 
     The first layer of neurons then makes the spikes. The result is a view with stride 0 along
-    time: it takes no more memory than the images, and `spikemnist.ops.linear` weighs it once.
+    time: it takes no more memory than the images, and `spikemnist.ops.linear` multiplies it with
+    the weights only once.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    dtype
-        Floating, of the result.
+    dtype : torch.dtype, default torch.float32
+        Floating dtype of the current.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
@@ -63,25 +64,25 @@ class DirectEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            The current, ``[T, *images.shape]``, with stride 0 along T.
+            Current ``[T, *images.shape]``, with stride 0 along T.
         """
         return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the mean current.
+        """Decode images: the mean current.
 
         Parameters
         ----------
-        spikes
-            The current, ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Current ``[T, B, ...]``.
 
         Returns
         -------
@@ -91,7 +92,7 @@ class DirectEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         return spikes.float().mean(0)

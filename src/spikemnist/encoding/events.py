@@ -1,6 +1,6 @@
-"""Events of a camera to spikes: there are spikes already, to be sorted into timesteps.
+"""Events of a camera as spikes: the events only have to be sorted into timesteps.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` and ``W`` of the sensor.
+Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` height and ``W`` width of the sensor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Events(Protocol):
 @register_encoder("events")
 @dataclass(frozen=True, kw_only=True)
 class EventEncoder:
-    r"""Sort events into timesteps; a pixel with an event in one, or several, fires once in it.
+    r"""Sort events into timesteps; a pixel fires once in each timestep with any of its events.
 
     Event i of n, at the time :math:`t_i`, falls into timestep
 
@@ -44,30 +44,31 @@ class EventEncoder:
         \lfloor T (t_i - t_1) / D \rfloor && \text{by time} \\
         \lfloor T (i - 1) / n \rfloor     && \text{by count}
 
-    where :math:`D` is ``duration``, or that of the recording, :math:`t_n - t_1 + 1`.
+    where :math:`D` is ``duration`` or, without it, the duration :math:`t_n - t_1 + 1` of the
+    recording.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    by
-        ``"time"``: timesteps last equally long. ``"count"``: they have equally many events.
-    duration
-        Microseconds from the first event of a recording that the timesteps cover, when sorted by
-        time; later events are left out. A recording's own duration when ``None``, which asks to
-        know its end before its first spike.
-    polarity
-        ``"channels"``: a channel for pixels that became darker, and one for brighter.
-        ``"merged"``: one for both.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    by : str, default "time"
+        ``"time"``: timesteps of equal duration. ``"count"``: timesteps of equally many events.
+    duration : int, default None
+        Microseconds that the timesteps cover from the first event of a recording, when sorted by
+        time; later events are dropped. ``None`` takes the duration of each recording, so its end
+        must be known before its first spike.
+    polarity : str, default "channels"
+        ``"channels"``: one channel for pixels that became darker, then one for brighter pixels.
+        ``"merged"``: one channel for both.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter out of range.
     TypeError
-        When called with images in place of events.
+        If called with images in place of events.
 
     Examples
     --------
@@ -109,16 +110,16 @@ class EventEncoder:
 
         Parameters
         ----------
-        events
-            Of B recordings, as the batches of an `spikemnist.data.EventDataset` have them.
-        generator
+        events : spikemnist.data.EventBatch
+            Events of B recordings, as in the batches of a `spikemnist.data.EventDataset`.
+        generator : torch.Generator, default None
             Not used: nothing is drawn.
 
         Returns
         -------
         torch.Tensor
-            ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` when polarities are merged; zeros and ones
-            of the dtype asked for.
+            Spikes ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` if polarities are merged; zeros and
+            ones of ``dtype``.
         """
         _check_events(events)
         height, width = events.sensor
@@ -136,7 +137,7 @@ class EventEncoder:
         return spikes
 
     def _steps(self, events: Events, sample: Tensor, counts: Tensor) -> Tensor:
-        """Return the timestep of each event, ``[E]``; T or more for those that are left out."""
+        """Return the timestep of each event, ``[E]``; T or more for dropped events."""
         if self.by == "count":
             order = torch.arange(len(sample), device=sample.device) - events.starts[sample]
             return order * self.num_steps // counts[sample]

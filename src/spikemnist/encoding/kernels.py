@@ -1,7 +1,7 @@
-"""Compiled kernels that write spikes: importing this loads Numba.
+"""Compiled kernels that write spikes. Importing this module loads Numba.
 
-A unit of work is a sample. Whoever takes it first silences all of its timesteps and then writes
-its ones, while they are in the first-level cache.
+A unit of work is one sample. A thread first zeroes all timesteps of its sample and then writes the
+ones, while the sample is in the first-level cache.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 NATIVE = (torch.uint8, torch.bool, torch.float32)
-"""What kernels write by themselves. Other dtypes are made of bytes."""
+"""Dtypes that the kernels write. Spikes of other dtypes are converted from bytes."""
 
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
@@ -47,14 +47,14 @@ def bernoulli(
 
 
 def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> Tensor:
-    """List the spikes of `spikemnist.encoding.spikes.bernoulli` as bits, without their dense form.
+    """Return the spikes of `spikemnist.encoding.spikes.bernoulli` as bits, with no dense copy.
 
     Parameters
     ----------
     bounds
-        As there, for ``B`` images.
+        Probabilities of ``B`` images, as in that function.
     seeds
-        int64 ``[B]``: each image gets the spikes of a batch that has no other one.
+        Seeds int64 ``[B]``. Each image gets its spikes as if it were alone in a batch.
     num_steps
         Number of timesteps, ``T``.
 
@@ -78,18 +78,18 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
 
 
 def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
-    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, or None.
+    """Return spikes ``[T, B, F]``, one for each pixel at its timestep.
 
-    That is the answer where pixels lie outside of [0, 1].
+    The result is None if any pixel lies outside [0, 1].
 
     Parameters
     ----------
     ramp
-        Tells the timesteps.
+        Function from pixels to timesteps.
     pixels
-        ``[B, F]``, float32.
+        Pixels ``[B, F]``, float32.
     num_steps, dtype
-        As `LatencyEncoder` has them.
+        As in `LatencyEncoder`.
     """
     numbers, outside = np.array(ramp, np.float32), np.zeros(1, np.bool_)
     slope, latest, first, _ = numbers
@@ -130,7 +130,7 @@ def _bernoulli(
         _silence(spikes, b)
         lit = 0
         for f in range(features):
-            # Written in any case and kept if it is lit: no branch to mispredict.
+            # Always written, but kept only if lit: there is no branch to mispredict.
             pixels[lit], bounds[lit] = f, np.uint64(_number(levels, table, b, f))
             lit += bounds[lit] > 0
         for k in range(first // 2, pairs):
@@ -162,7 +162,7 @@ def _bernoulli_words(
     while b < units:
         lit = 0
         for f in range(features):
-            # Written in any case and kept if it is lit: no branch to mispredict.
+            # Always written, but kept only if lit: there is no branch to mispredict.
             pixels[lit], bounds[lit] = f, np.uint64(_number(levels, table, b, f))
             lit += bounds[lit] > 0
             ends[f // WIDTH] = lit
@@ -213,10 +213,10 @@ def _once_on(
         _silence(spikes, b)
         row, number, inside = pixels[b], 0, True
         for f in range(len(row)):
-            # Written in any case and kept if it is lit: no branch to mispredict.
+            # Always written, but kept only if lit: there is no branch to mispredict.
             lit[number] = f
             number += row[f] >= silent_below
-            inside &= (row[f] >= zero) & (row[f] <= one)  # written so that NaN is not
+            inside &= (row[f] >= zero) & (row[f] <= one)  # false for NaN
         if not inside:
             outside[0] = True
             number = 0
@@ -234,7 +234,7 @@ def _silence(spikes: Array, b: int) -> None:
 
 @inlined
 def _number(levels: Array, table: Any, b: int, f: int) -> Any:
-    """Return the number of a pixel. Which branch there is depends on the types alone."""
+    """Return the number of a pixel. The argument types alone decide the branch."""
     if table is None:
         return levels[b, f]
     return table[levels[b, f]]

@@ -32,7 +32,7 @@ EPSILON = 1e-7
 @register_encoder("latency")
 @dataclass(frozen=True, kw_only=True)
 class LatencyEncoder:
-    r"""Time to first spike: each pixel fires once, the brighter the earlier.
+    r"""Encode a pixel as the time of its only spike: the brighter, the earlier.
 
     .. math::
 
@@ -41,40 +41,40 @@ class LatencyEncoder:
 
     rounded to the nearest timestep (halves to the even one), for a pixel :math:`x \ge \theta`.
     The logarithm is the time that a leaky membrane with time constant :math:`\tau`, driven by
-    :math:`x`, needs to reach :math:`\theta`. A pixel below the threshold never fires when
-    ``clip`` is set, else it fires when the threshold pixel does.
+    :math:`x`, needs to reach :math:`\theta`. A pixel below the threshold never fires with
+    ``clip``; without it, the pixel fires at the same time as a pixel at the threshold.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    tau
+    tau : float, default 1.0
         Time constant in timesteps; has no effect with ``normalize``.
-    threshold
-        :math:`\theta`, in [0, 1); at least 1e-7 for the log curve.
-    curve
-        ``"linear"`` or ``"log"``.
-    normalize
-        Stretch the code over the window: the latest spike falls on the last timestep. With the
-        linear curve that is the spike of a pixel of 0, with the log curve one at the threshold.
-    clip
+    threshold : float, default 0.01
+        Threshold :math:`\theta` in [0, 1); at least 1e-7 for the log curve.
+    curve : str, default "linear"
+        Formula for the spike time, ``"linear"`` or ``"log"``.
+    normalize : bool, default True
+        Whether to stretch the code over the window. The last timestep then belongs to a pixel of 0
+        with the linear curve, and to a pixel at the threshold with the log curve.
+    clip : bool, default True
         Whether pixels below the threshold stay silent.
-    first_spike_time
-        :math:`t_0`, the timestep at which a pixel of 1 fires with the linear curve.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    first_spike_time : int, default 0
+        Timestep :math:`t_0` at which a pixel of 1 fires with the linear curve.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range, and when the latest spike would fall behind the last
-        timestep; when called, for images that are not uint8 or floating in [0, 1].
+        For a parameter out of range, and if the latest spike would fall after the last timestep;
+        when called, for images that are not uint8 or floating in [0, 1].
 
     Notes
     -----
-    Equals `snntorch.spikegen.latency` where the options coincide, save that the logarithmic code
-    is normalised by the latest time that any pixel can have, not by the latest in the batch: an
-    image has the same spikes in whatever company.
+    Equal to `snntorch.spikegen.latency` for the same options, with one exception: the logarithmic
+    code is normalised by the latest possible spike time, not by the latest in the batch. So an
+    image has the same spikes in any batch.
 
     Thorpe, Delorme, Van Rullen, *Spike-based strategies for rapid processing*, Neural
     Networks, 2001.
@@ -123,17 +123,17 @@ class LatencyEncoder:
             )
 
     def spike_times(self, images: Tensor) -> Tensor:
-        """Return the timestep at which each pixel fires, clipping aside.
+        """Return the timestep at which each pixel fires, without clipping.
 
         Parameters
         ----------
-        images
-            ``[...]``, any shape, uint8 or floating in [0, 1].
+        images : torch.Tensor
+            Images of any shape ``[...]``, uint8 or floating in [0, 1].
 
         Returns
         -------
         torch.Tensor
-            ``[...]``, float32, whole numbers.
+            Timesteps ``[...]``, whole numbers in float32.
 
         Raises
         ------
@@ -166,35 +166,35 @@ class LatencyEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
         spikes = None
         if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
-            from spikemnist.encoding import kernels  # which loads Numba
+            from spikemnist.encoding import kernels  # loads Numba
 
-            # One look at each pixel, where plain torch takes nine. There is no answer for pixels
-            # out of range, of which the other way complains.
+            # One pass over the pixels, where plain torch takes nine. It returns None for pixels
+            # out of range, for which `code_pixels` then raises the error.
             spikes = kernels.once_on(self._ramp(), by_sample(images.detach()), **options)
         if spikes is None:
             spikes = once(code_pixels(self, images), **options)
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the pixels that fire at these times, 0 for those that are silent.
+        """Decode images: the pixels that fire at these times, 0 for silent ones.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, ...]``.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class LatencyEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()
@@ -220,13 +220,13 @@ class LatencyEncoder:
         return torch.where(fired.any(0), x.clamp(self.threshold, 1), 0)
 
     def _pixel_code(self, images: Tensor) -> Tensor:
-        """Return the timestep at which each pixel fires, below 0 where it does not."""
+        """Return the timestep at which each pixel fires, negative if it does not."""
         x = _single(images).detach()
         times = self._times(x)
         return times.masked_fill_(x < self.threshold, -1) if self.clip else times
 
 
 def _single(images: Tensor) -> Tensor:
-    # One precision for all: near the threshold the logarithm magnifies its last bit, and an
-    # image must have the same spikes whatever dtype it comes in.
+    # One precision for all: near the threshold the logarithm magnifies the last bit, and an
+    # image must have the same spikes in any dtype.
     return intensities(images).float()

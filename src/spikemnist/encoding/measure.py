@@ -1,4 +1,4 @@
-"""What a code costs and what it keeps: figures that are the same for all codes."""
+"""Measure the spikes and the information of a code, with the same figures for all codes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder
 
 GREY_NOISE = 1 / (12 * 255**2)
-"""Mean square of what a pixel loses when it becomes one of 256 grey values."""
+"""Mean square error of a pixel rounded to one of 256 grey values."""
 
 
 @dataclass(frozen=True)
 class CodeMeasure:
-    """What a code costs and keeps.
+    """Spikes, error and information of a code.
 
     Attributes
     ----------
     spikes
-        Of an image, on average; ``None`` for a code that hands out currents, not spikes.
+        Mean number of spikes of an image; ``None`` for a code of currents.
     error
-        Root of the mean square by which a pixel that is read back differs, the pixel being in
-        [0, 1]; ``None`` where the encoder has no ``decode``.
+        Root mean square error of decoded pixels, which lie in [0, 1]; ``None`` if the encoder has
+        no ``decode``.
     bits_per_spike
-        What a spike tells of the image: see `measure_code`. ``None`` without spikes or error.
+        Information about the image per spike: see `measure_code`. ``None`` without spikes or error.
 
     Examples
     --------
@@ -51,27 +51,27 @@ class CodeMeasure:
 def measure_code(
     encoder: Encoder, images: Tensor, *, generator: torch.Generator | None = None
 ) -> CodeMeasure:
-    r"""Encode images, read them back, and measure what was lost and what it took.
+    r"""Encode images, decode them, and measure the error and the number of spikes.
 
     .. math::
 
         \text{bits of an image} = \frac{P}{2} \log_2
         \frac{\operatorname{var} x + q}{\operatorname{mse} + q}, \qquad q = \frac{1}{12 \cdot 255^2}
 
-    with P pixels: the information that Gaussian noise of that strength would leave of pixels of
-    that variance (Shannon, *Communication in the presence of noise*, 1949). q is the noise of the
-    256 grey values, so that what is read back exactly has a finite number of bits. That
-    neighbouring pixels resemble each other is not taken into account: the figure compares codes
-    on the same images, and is no more than that.
+    with P pixels: the information that Gaussian noise of this strength would leave in pixels of
+    this variance (Shannon, *Communication in the presence of noise*, 1949). q is the noise of the
+    256 grey values; it keeps the number of bits finite if decoding is exact. The correlation of
+    neighbouring pixels is not taken into account, so the figure serves only to compare codes on
+    the same images.
 
     Parameters
     ----------
-    encoder
-        Any encoder; ``decode(spikes)``, where it has that, returns the images.
-    images
-        ``[B, ...]``, uint8 or floating in [0, 1].
-    generator
-        Of an encoder that draws random numbers.
+    encoder : Encoder
+        Any encoder; its ``decode(spikes)``, if it has one, returns the images.
+    images : torch.Tensor
+        Images ``[B, ...]``, uint8 or floating in [0, 1].
+    generator : torch.Generator, default None
+        Source of the random numbers of the encoder.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def measure_code(
     Raises
     ------
     ValueError
-        For no images.
+        If there are no images.
 
     Examples
     --------

@@ -24,44 +24,44 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_PHASES = 16
-"""Digits up to which a pixel is a whole number that single precision holds with room to spare."""
+"""Most digits; single precision holds whole numbers of this size with room to spare."""
 
 
 @register_encoder("phase")
 @dataclass(frozen=True, kw_only=True)
 class PhaseEncoder:
-    r"""A spike at each phase of an oscillation whose binary digit is one.
+    r"""Encode a pixel as its binary digits: a spike at each phase whose digit is one.
 
     .. math::
 
         q = \operatorname{round}\big(x (2^K - 1)\big) = \sum_{k<K} b_k 2^{K-1-k},
         \qquad S_t = b_{t \bmod K}
 
-    A spike at phase k weighs :math:`2^{-(1 + k)}`: the first says whether a pixel is brighter than
-    the middle, and each later one halves what is still open. After K timesteps everything is said,
-    and the oscillation begins anew.
+    A spike at phase k weighs :math:`2^{-(1 + k)}`: the first tells whether a pixel is brighter than
+    the middle, and each later one halves the remaining range. After K timesteps the code is
+    complete and begins anew.
 
     Parameters
     ----------
-    num_steps
-        Number of timesteps, ``T``; fewer than ``num_phases`` leave the last digits unsaid.
-    num_phases
-        :math:`K`, from 1 to 16. Eight say all of a uint8 pixel.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    num_steps : int
+        Number of timesteps, ``T``; fewer than ``num_phases`` omit the last digits.
+    num_phases : int, default 8
+        Number of phases :math:`K`, from 1 to 16. Eight represent a uint8 pixel exactly.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
     -----
     Kim, Kim, Huh, Lee, Choi, *Deep neural networks with weighted spikes*, Neurocomputing, 2018.
 
-    The neurons behind it must weigh a spike by its phase for the code to be read as a number; to
-    leaky neurons without that, it is a pattern in time like another.
+    Only neurons that weigh a spike by its phase read the code as a number. To other leaky neurons
+    it is just a pattern in time.
 
     Examples
     --------
@@ -95,15 +95,15 @@ class PhaseEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         x = intensities(images).detach().float()
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
@@ -112,12 +112,12 @@ class PhaseEncoder:
         return digits.to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the number that the digits say; those that are missing are zero.
+        """Decode images: the number that the digits form, with zeros for missing digits.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, ...]``.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class PhaseEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         digits = spikes[: self.num_phases].float()

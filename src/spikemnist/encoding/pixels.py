@@ -1,4 +1,4 @@
-"""What a code makes of each pixel, before it is laid out in time.
+"""The number that an encoder computes for each pixel, before it becomes spikes in time.
 
 Shapes: ``B`` batch, ``F`` pixels of an image.
 """
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class PixelCode(Protocol):
-    """An encoder that begins with a function of the pixel. Equal ones have the same function."""
+    """An encoder that starts with a function of each pixel. Equal encoders have equal functions."""
 
     def __hash__(self) -> int: ...
 
     def _pixel_code(self, images: Tensor) -> Tensor:
-        """Return one float32 for each pixel, after checking that these are images."""
+        """Check images and return one float32 for each pixel."""
         ...
 
 
 class Ramp(NamedTuple):
-    """The timestep ``min((x - 1) * slope, latest) + first`` of a pixel x, to the nearest.
+    """The timestep of a pixel x: ``min((x - 1) * slope, latest) + first``, rounded.
 
-    One below ``silent_below`` has none.
+    A pixel below ``silent_below`` has none.
     """
 
     slope: float
@@ -37,24 +37,24 @@ class Ramp(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """A number for each pixel: ``levels``, or ``table[levels]`` where there is a table.
+    """A number for each pixel: ``levels``, or ``table[levels]`` if there is a table.
 
-    A byte has 256 values. Their numbers are computed once, on the CPU, so that bytes have the same
-    spikes on every device, and the images stay bytes.
+    The table has the numbers of the 256 values of a byte. It is computed once, on the CPU, so that
+    uint8 images have the same spikes on every device and stay uint8.
     """
 
     levels: Tensor
     table: Tensor | None = None
 
     def numbers(self) -> Tensor:
-        """Return them as float32 ``[B, F]``, on the device of the images."""
+        """Return the numbers as float32 ``[B, F]``, on the device of the images."""
         if self.table is None:
             return self.levels
         return self.table.to(self.levels.device)[self.levels.long()]
 
 
 def code_pixels(encoder: PixelCode, images: Tensor) -> Coded:
-    """Return what an encoder makes of each pixel of images ``[B, ...]``, as ``[B, F]``."""
+    """Return the numbers ``[B, F]`` of an encoder for the pixels of images ``[B, ...]``."""
     if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
         return Coded(by_sample(images), _table(encoder))
     return Coded(by_sample(encoder._pixel_code(images)))

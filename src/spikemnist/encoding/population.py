@@ -1,4 +1,4 @@
-"""Population code: several neurons for each pixel, each with a brightness that it prefers.
+"""Population code: several neurons for each pixel, each with a preferred brightness.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``M`` receptive fields.
 """
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST_FIELDS = 3
-"""Two lie at the ends, half outside."""
+"""Fewest fields; two lie at the ends, half outside."""
 
 LEVELS = 256
-"""Grey values among which `PopulationEncoder.decode` looks for the most likely one."""
+"""Number of grey values that `PopulationEncoder.decode` compares."""
 
 
 @register_encoder("population")
 @dataclass(frozen=True, kw_only=True)
 class PopulationEncoder:
-    r"""Gaussian receptive fields: the nearer a pixel is to a field's centre, the earlier it fires.
+    r"""Encode a pixel by Gaussian receptive fields: the nearest field fires first.
 
     .. math::
 
@@ -43,28 +43,28 @@ class PopulationEncoder:
         \mu_i = \frac{2 i - 1}{2 (M - 2)}, \qquad \sigma = \frac{1}{\beta (M - 2)} \\
         t_i(x) &= \operatorname{round}\big((1 - r_i(x)) (T - 1)\big)
 
-    for the fields :math:`i = 0 \ldots M - 1`. One whose response lies below the threshold stays
-    silent. A dark pixel has its neurons as well, so that there are many more spikes than in other
-    codes: what is gained is that each pixel speaks, and that neurons behind see classes of
-    brightness apart.
+    for the fields :math:`i = 0 \ldots M - 1`. A field whose response :math:`r_i` is below the
+    threshold stays silent. Dark pixels have their neurons as well, so there are many more spikes
+    than in other codes. In return every pixel fires, and later neurons see ranges of brightness
+    separately.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    num_fields
-        :math:`M`, at least 3.
-    overlap
-        :math:`\beta`: the larger, the narrower are the fields.
-    threshold
-        In (0, 1): the smallest response that fires.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    num_fields : int, default 8
+        Number of fields :math:`M`, at least 3.
+    overlap : float, default 1.5
+        Factor :math:`\beta`: the larger, the narrower the fields.
+    threshold : float, default 0.1
+        Smallest response that fires, in (0, 1).
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
@@ -72,7 +72,7 @@ class PopulationEncoder:
     Bohte, Kok, La Poutré, *Error-backpropagation in temporally encoded networks of spiking
     neurons*, Neurocomputing, 2002.
 
-    The fields are a new axis behind the batch, like the channels of an image: a network takes M
+    The fields are a new axis after the batch, like the channels of an image: a network takes M
     times as many features.
 
     Examples
@@ -117,22 +117,22 @@ class PopulationEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, B, M, ...]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, B, M, ...]``, zeros and ones of ``dtype``.
         """
         times = self._times(intensities(images).detach().float())
         spikes = once(Coded(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *times.shape)
 
     def _times(self, x: Tensor) -> Tensor:
-        """Return when each field fires, ``[B, M, ...]``, below 0 where it does not."""
+        """Return the timestep of each field, ``[B, M, ...]``, negative if it does not fire."""
         spaces = self.num_fields - 2
         fields = torch.arange(self.num_fields, dtype=torch.float32, device=x.device)
         centres = ((2 * fields - 1) / (2 * spaces)).view(-1, *[1] * (x.dim() - 1))
@@ -142,15 +142,15 @@ class PopulationEncoder:
         return torch.where(response < self.threshold, -1, times)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the grey value whose spikes are nearest.
+        """Decode images: the grey value whose spikes are nearest.
 
-        Nearest in the sum of what the times of all fields differ by; a field that is silent
-        counts as one that fires after the last timestep. Of several, their mean.
+        The distance is the sum of the time differences of all fields; a silent field counts as
+        firing after the last timestep. If several grey values are nearest, their mean is taken.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, M, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, M, ...]``.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class PopulationEncoder:
         Raises
         ------
         ValueError
-            For another number of timesteps.
+            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()

@@ -1,4 +1,4 @@
-"""What an encoder is, and the checks that all of ours share.
+"""The protocol of encoders, and checks that the encoders share.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns images into spike trains.
+    """A function from images to spike trains.
 
-    An encoder is its configuration: calling it changes nothing in it, and the same images and
-    the same generator state give the same spikes. Any object with these two members is one;
-    nothing needs to be inherited. A frozen dataclass that is registered with
-    `register_encoder` can also be written into run folders and model files. One that has a field
-    ``dtype`` and the class attribute ``binary = True`` makes zeros and ones alone, in any dtype;
-    `spikemnist.training.fit` and `spikemnist.training.evaluate` then ask it for bytes.
+    An encoder has no state: a call does not change it, and the same images and the same generator
+    state give the same spikes. Any object with these two members is an encoder; no base class is
+    needed. A frozen dataclass that is registered with `register_encoder` can also be written into
+    run folders and model files. If it has a field ``dtype`` and the class attribute
+    ``binary = True``, it makes only zeros and ones, in any dtype; `spikemnist.training.fit` and
+    `spikemnist.training.evaluate` then ask it for uint8.
 
     Attributes
     ----------
@@ -50,39 +50,39 @@ class Encoder(Protocol):
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1]; an `EventEncoder` takes the events of B
-            recordings in their place.
-        generator
-            Source of all randomness, where there is any. It may be of another device than the
-            images: `spikemnist.fit` and `spikemnist.evaluate` give one of the CPU.
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1]; an `EventEncoder` takes the events of
+            B recordings instead.
+        generator : torch.Generator, default None
+            Source of all randomness, if any. It may be on another device than the images:
+            `spikemnist.fit` and `spikemnist.evaluate` pass a CPU generator.
 
         Returns
         -------
         torch.Tensor
-            ``[T, B, ...]``, on the device of the images.
+            Spikes ``[T, B, ...]``, on the device of the images.
         """
         ...
 
 
 def intensities(images: Tensor) -> Tensor:
-    """Return images as floating numbers in [0, 1], after checking that this is what they are.
+    """Check images and return them as floating-point numbers in [0, 1].
 
     Parameters
     ----------
     images
-        Any shape; uint8 in 0..255, or floating in [0, 1].
+        Images of any shape; uint8 in 0..255, or floating in [0, 1].
 
     Returns
     -------
     torch.Tensor
-        float32, or float64 where the images are; half precision is widened, since it cannot
-        hold the small differences that a logarithm looks at.
+        float32, or float64 for float64 images. Half precision is widened, since it cannot hold
+        the small differences that matter to a logarithm.
 
     Raises
     ------
     TypeError
-        When the images are no tensor.
+        If ``images`` is not a tensor.
     ValueError
         For another dtype, for NaN, and for values outside [0, 1].
     """
@@ -106,12 +106,12 @@ def intensities(images: Tensor) -> Tensor:
 
 
 def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
-    """Return whether a parameter is an integer in a range, which a bool is not."""
+    """Return whether a value is an integer in a range; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def compacted(encoder: Encoder) -> Encoder:
-    """Return an encoder that makes the same spikes in a byte each, where it says that it can."""
+    """Return the encoder with uint8 spikes if it is ``binary``, else the encoder itself."""
     fields: Any = getattr(encoder, "__dataclass_fields__", ())
     if not getattr(encoder, "binary", False) or "dtype" not in fields:
         return encoder
@@ -143,7 +143,7 @@ def check_dtype(dtype: torch.dtype, *, floating: bool = False) -> None:
 
 
 def check_spikes(spikes: Tensor, num_steps: int) -> None:
-    """Raise a `ValueError` unless these are spikes of so many timesteps, to be decoded."""
+    """Raise a `ValueError` unless ``spikes`` have ``num_steps`` timesteps and a batch axis."""
     if spikes.dim() < 2 or len(spikes) != num_steps:
         raise ValueError(
             f"expected spikes [T, B, ...] with T = {num_steps} (num_steps); got shape "

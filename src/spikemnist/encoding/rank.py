@@ -1,4 +1,4 @@
-"""Rank order code: who is brighter fires earlier, whatever the light.
+"""Rank order code: brighter pixels fire earlier, in any light.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 @register_encoder("rank_order")
 @dataclass(frozen=True, kw_only=True)
 class RankOrderEncoder:
-    r"""One spike for each lit pixel, in the order of their brightness.
+    r"""Encode each lit pixel as one spike, in order of brightness.
 
     .. math:: t(x) = \left\lfloor T \, \frac{|\{y \text{ lit} : y > x\}|}{|\{y \text{ lit}\}|}
               \right\rfloor
 
-    where y are the pixels of the same image, and those above the threshold are lit. The order is
-    all that the code carries: an image keeps its spikes when its contrast or its gamma changes.
-    Pixels that are equally bright fire together.
+    where y are the pixels of the same image; pixels above the threshold are lit. The code carries
+    only the order: an image keeps its spikes when its contrast or its gamma changes. Equally
+    bright pixels fire together.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    threshold
-        In [0, 1): a pixel that is not brighter stays silent.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    threshold : float, default 0.0
+        Brightness in [0, 1) up to which a pixel stays silent.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
@@ -79,19 +79,19 @@ class RankOrderEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
             Not used: the code is deterministic.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         x = by_sample(intensities(images).detach().float())
         lit = x > self.threshold
-        # Sorted from the darkest, a pixel's place from behind is how many are brighter.
+        # In ascending order, the pixels after the last equal one are the brighter ones.
         brighter = x.shape[1] - torch.searchsorted(x.sort(dim=1).values, x, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @register_encoder("rate")
 @dataclass(frozen=True, kw_only=True)
 class RateEncoder:
-    r"""Spikes as often as a pixel is bright: independent Bernoulli spikes, or evenly spaced ones.
+    r"""Encode brightness as a rate: independent Bernoulli spikes, or evenly spaced ones.
 
     .. math::
 
@@ -37,43 +37,43 @@ class RateEncoder:
         P(S_t = 1) &= p \quad \text{for } t \ge t_0, \text{ else } 0
 
     for a pixel :math:`x \in [0, 1]`. The mean over time converges to the probability; its
-    standard error is :math:`\sqrt{p (1 - p) / T}`. When the code is ``deterministic``,
+    standard error is :math:`\sqrt{p (1 - p) / T}`. With ``deterministic``,
 
     .. math:: S_t = \big\lfloor (t - t_0 + 1) p + \tfrac12 \big\rfloor
               - \big\lfloor (t - t_0) p + \tfrac12 \big\rfloor
 
-    instead, and at each timestep the number of spikes so far is the nearest whole number to
-    what p asks for.
+    instead: after n timesteps from :math:`t_0` on, the number of spikes is the whole number
+    nearest to :math:`n p`.
 
     Parameters
     ----------
-    num_steps
+    num_steps : int
         Number of timesteps, ``T``.
-    gain, offset
-        :math:`g` and :math:`o`. A negative gain needs a positive offset.
-    first_spike_time
-        :math:`t_0`, the first timestep at which spikes are allowed.
-    deterministic
-        Whether spikes are evenly spaced, without chance.
-    dtype
-        Of the spikes; ``torch.uint8`` or ``torch.bool`` where they should be compact.
+    gain, offset : float, default 1.0 and 0.0
+        Gain :math:`g` and offset :math:`o`. A negative gain needs a positive offset.
+    first_spike_time : int, default 0
+        First timestep :math:`t_0` at which spikes are allowed.
+    deterministic : bool, default False
+        Whether spikes are evenly spaced instead of random.
+    dtype : torch.dtype, default torch.float32
+        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range; when called, for images that are not uint8 or floating
+        For a parameter out of range; when called, for images that are not uint8 or floating
         in [0, 1].
 
     Notes
     -----
-    The distribution is that of `snntorch.spikegen.rate`; the random numbers are not. A call draws
-    one seed from the generator. The random number of a spike is a function of that seed, the
-    position of the pixel in the batch and the timestep (SplitMix64 in counter form), so it is
-    computed only where a pixel is lit, and the spikes are the same on every device, for every
-    number of threads, with Numba and without it. Random numbers have 32 bits: a probability is
-    rounded to a multiple of :math:`2^{-32}`, 0 never fires and 1 always does.
+    `snntorch.spikegen.rate` has the same distribution, but other random numbers. A call draws one
+    seed from the generator. The random number of a spike is a function of this seed, the position
+    of the pixel in the batch and the timestep (SplitMix64 in counter form). So it is computed only
+    for lit pixels, and the spikes are the same on every device, for every number of threads, with
+    and without Numba. Random numbers have 32 bits: a probability is rounded to a multiple of
+    :math:`2^{-32}`, 0 never fires and 1 always does.
 
-    The generator may live on another device than the images.
+    The generator may be on another device than the images.
 
     Adrian, Zotterman, *The impulses produced by sensory nerve-endings*, Journal of
     Physiology, 1926.
@@ -104,7 +104,7 @@ class RateEncoder:
         check_first_spike_time(self.first_spike_time, self.num_steps)
         check_dtype(self.dtype)
         largest = torch.finfo(torch.float32).max
-        if not (abs(self.gain) <= largest and abs(self.offset) <= largest):  # nor may they be NaN
+        if not (abs(self.gain) <= largest and abs(self.offset) <= largest):  # rejects NaN too
             raise ValueError(
                 "gain and offset must be finite in single precision; "
                 f"got {self.gain} and {self.offset}"
@@ -120,16 +120,16 @@ class RateEncoder:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8 or floating in [0, 1].
-        generator
-            Source of the seed; torch's global one of the CPU when ``None``. Not used when the
-            code is deterministic.
+        images : torch.Tensor
+            Images ``[B, ...]``, uint8 or floating in [0, 1].
+        generator : torch.Generator, default None
+            Source of the seed; torch's global CPU generator when ``None``. Not used with
+            ``deterministic``.
 
         Returns
         -------
         torch.Tensor
-            ``[T, *images.shape]``, zeros and ones of the dtype asked for.
+            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
         """
         bounds, first = code_pixels(self, images), self.first_spike_time
         if self.deterministic:
@@ -145,12 +145,12 @@ class RateEncoder:
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Read images back: the pixels that have these rates.
+        """Decode images: the pixels that have these rates.
 
         Parameters
         ----------
-        spikes
-            ``[T, B, ...]``.
+        spikes : torch.Tensor
+            Spikes ``[T, B, ...]``.
 
         Returns
         -------
@@ -160,8 +160,8 @@ class RateEncoder:
         Raises
         ------
         ValueError
-            For other numbers of timesteps, and for a gain of 0, with which all pixels look the
-            same.
+            If the number of timesteps is not ``num_steps``, and for a gain of 0, with which all
+            pixels look the same.
         """
         check_spikes(spikes, self.num_steps)
         if self.gain == 0:
@@ -170,9 +170,9 @@ class RateEncoder:
         return ((rate - self.offset) / self.gain).clamp(0, 1)
 
     def _pixel_code(self, images: Tensor) -> Tensor:
-        """Return the probabilities times `RANGE`, whole.
+        """Return the probabilities times `RANGE`, as whole numbers.
 
-        The product is exact in single precision, as with every power of two.
+        The product is exact in single precision, since `RANGE` is a power of two.
         """
         probability = (intensities(images).detach().float() * self.gain).add_(self.offset)
         return probability.clamp_(0, 1).mul_(RANGE).round()

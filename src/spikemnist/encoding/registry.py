@@ -1,4 +1,4 @@
-"""Encoders by name: ours, those that a decorator adds, and those that other packages bring."""
+"""Encoders by name: built-in, registered by a decorator, or provided by other packages."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Factory = TypeVar("Factory", bound="Callable[..., Any]")
 
 
 def register_encoder(name: str) -> Callable[[Factory], Factory]:
-    """Make a class known under ``name``: a decorator.
+    """Return a decorator that registers a class under ``name``.
 
-    A package that is installed but not imported is found through the entry-point group
-    ``spikemnist.encoders`` instead, whose entries name such classes.
+    The classes of a package that is installed but not imported are found through the entry-point
+    group ``spikemnist.encoders`` instead.
 
     Parameters
     ----------
-    name
-        What `get_encoder` and the command line call it.
+    name : str
+        Name for `get_encoder` and the command line.
 
     Returns
     -------
@@ -40,9 +40,9 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
     Raises
     ------
     TypeError
-        For a name that is no string, or empty.
+        For a name that is not a string, or is empty.
     ValueError
-        When another class has the name already.
+        If another class has the name already.
 
     Examples
     --------
@@ -94,9 +94,9 @@ def get_encoder(name: str, **options: Any) -> Encoder:
 
     Parameters
     ----------
-    name
-        One of `available_encoders`.
-    **options
+    name : str
+        Name of the encoder, one of `available_encoders`.
+    **options : Any
         Arguments of its class; ``dtype`` may be a string such as ``"uint8"``.
 
     Returns
@@ -106,7 +106,7 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     Raises
     ------
     ValueError
-        For an unknown name, listing the known ones and the closest.
+        For an unknown name; the message lists the known names and the closest.
     TypeError
         For an option that the encoder does not have.
 
@@ -125,8 +125,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
 
     Parameters
     ----------
-    encoder
-        A dataclass whose class is registered or brought by an entry point.
+    encoder : Encoder
+        Dataclass whose class is registered or provided by an entry point.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     Raises
     ------
     TypeError
-        For an encoder that cannot be described, with what to do about it.
+        For an encoder that cannot be described; the message names the remedy.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     {'name': 'direct', 'num_steps': 4, 'dtype': 'float32'}
     """
     kind = type(encoder)
-    # An installed plug-in is only loaded when the class is none that is known already.
+    # An installed plug-in is loaded only if the class is not among the registered ones.
     known = (*_registered, *available_encoders())
     name = next((name for name in known if _factory(name) is kind), None)
     if name is None or not dataclasses.is_dataclass(encoder):

@@ -1,6 +1,6 @@
-"""Numbers of pixels to spikes: on the CPU in compiled kernels, elsewhere in plain torch.
+"""Turn numbers of pixels into spikes: in compiled kernels on the CPU, elsewhere in plain torch.
 
-Both make the same bits. Plain torch is the one that is easy to read.
+Both make the same bits. The version in plain torch is easy to read.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spikemnist.encoding.pixels import Coded
 
 RANGE = 1 << 32
-"""The random numbers of a spike are whole, from 0 to below this."""
+"""Exclusive upper bound of the random numbers, which are whole numbers from 0."""
 
 
 def bernoulli(
@@ -34,11 +34,11 @@ def bernoulli(
     Parameters
     ----------
     bounds
-        The probabilities times `RANGE`, whole.
+        Probabilities times `RANGE`, whole numbers.
     seed
-        Of `spikemnist.encoding.splitmix`.
+        Seed for `spikemnist.encoding.splitmix`.
     num_steps, first_spike_time, dtype
-        As `RateEncoder` has them.
+        As in `RateEncoder`.
     """
     if has_kernels(bounds.levels):
         from spikemnist.encoding import kernels
@@ -61,14 +61,14 @@ def bernoulli(
 
 
 def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
-    """Return spikes ``[T, B, F]``, bool, at equal distances, with the rate of each pixel.
+    """Return evenly spaced spikes ``[T, B, F]``, bool, with the rate of each pixel.
 
     Parameters
     ----------
     bounds
-        The rates times `RANGE`, whole: the sums of them are exact.
+        Rates times `RANGE`, whole numbers, so that their sums are exact.
     num_steps, first_spike_time
-        As `RateEncoder` has them.
+        As in `RateEncoder`.
     """
     device = bounds.levels.device
     rate = bounds.numbers().to(splitmix.exact_device(device)).long()
@@ -79,14 +79,14 @@ def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
 
 
 def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
-    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none where that is below 0.
+    """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none if it is negative.
 
     Parameters
     ----------
     times
-        The timesteps, whole.
+        Timesteps, whole numbers.
     num_steps, dtype
-        As `LatencyEncoder` has them.
+        As in `LatencyEncoder`.
     """
     if has_kernels(times.levels):
         from spikemnist.encoding import kernels
@@ -98,13 +98,13 @@ def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
 
 
 def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
-    """Return the timesteps, int32 ``[T, 1, ...]``, to be compared with pixels ``[B, ...]``."""
+    """Return the timesteps, int32 ``[T, 1, ...]``, to compare with pixels ``[B, ...]``."""
     steps = torch.arange(num_steps, dtype=torch.int32, device=pixels.device)
     return steps.view(-1, *[1] * pixels.dim())
 
 
 def has_kernels(pixels: Tensor) -> bool:
     """Return whether compiled kernels can make spikes of these pixels."""
-    # torch.compile can trace plain torch, but not kernels of ours.
+    # torch.compile can trace plain torch, but not our kernels.
     compiled = not torch.compiler.is_compiling() and compiler.is_available()
     return compiled and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"

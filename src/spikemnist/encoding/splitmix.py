@@ -1,4 +1,4 @@
-r"""Random numbers without a state: each is a function of a seed and of its index.
+r"""Random numbers without a state: each is a function of a seed and an index.
 
 SplitMix64 in counter form. With all arithmetic modulo :math:`2^{64}`, word i of a seed s is
 
@@ -9,8 +9,8 @@ SplitMix64 in counter form. With all arithmetic modulo :math:`2^{64}`, word i of
     z_3 &= (z_2 \oplus \lfloor z_2 / 2^{27} \rfloor)\, m_2 \\
     w_i &= z_3 \oplus \lfloor z_3 / 2^{31} \rfloor
 
-which is what the generator returns at its call i + 1 after it was seeded with s. Whoever needs
-number i computes that one, in any order, on any device, and nothing for those that nobody needs.
+A generator seeded with s returns this word at its call i + 1. So each word can be computed alone,
+in any order, on any device, and unused words cost nothing.
 
 Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
 """
@@ -31,7 +31,7 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def draw_seed(generator: torch.Generator | None) -> int:
-    """Draw 63 bits from a generator, torch's global one of the CPU when ``None``."""
+    """Draw 63 bits from a generator, torch's global CPU generator when ``None``."""
     device = "cpu" if generator is None else generator.device
     # In three pieces: MPS draws integers of at most 31 bits, whatever their dtype.
     pieces = torch.randint(1 << 21, (3,), generator=generator, device=device).tolist()
@@ -42,8 +42,8 @@ def draw_seed(generator: torch.Generator | None) -> int:
 def word(seed: int, index: int) -> int:
     """Return word ``index`` of a seed, both in 0..2^64 - 1.
 
-    Python's integers do not wrap, so the masks make them. Kernels compile the same lines for
-    unsigned machine words, of which the masks keep all bits.
+    Python's integers do not wrap, so the masks do it. Kernels compile the same lines for unsigned
+    64-bit words, on which the masks have no effect.
     """
     z = (int(seed) + int(index) * GAMMA + GAMMA) & MASK
     z = ((z ^ (z >> 30)) * FIRST) & MASK
@@ -52,7 +52,7 @@ def word(seed: int, index: int) -> int:
 
 
 def words(seed: int, indices: Tensor) -> Tensor:
-    """Return the words of a seed at ``indices``, as int64 of the same 64 bits."""
+    """Return the words of a seed at ``indices``, as int64 with the same 64 bits."""
     # In place: fresh memory at each of the dozen operations would cost more than the arithmetic.
     z = (indices * _signed(GAMMA)).add_(_signed((seed + GAMMA) & MASK))
     z = _fold(z, 30).mul_(_signed(FIRST))
@@ -61,9 +61,9 @@ def words(seed: int, indices: Tensor) -> Tensor:
 
 
 def exact_device(device: torch.device) -> torch.device:
-    """Return the device on which to compute for one on which `words` may be wrong: it, or the CPU.
+    """Return ``device`` if `words` is exact on it, else the CPU.
 
-    The arithmetic of 64-bit integers on MPS is compared with known words, once in a process.
+    The arithmetic of 64-bit integers on MPS is compared with known words, once per process.
     """
     if device.type != "mps" or _knows_words(device):
         return device
@@ -78,10 +78,10 @@ def _knows_words(device: torch.device) -> bool:
 
 
 def _fold(z: Tensor, bits: int) -> Tensor:
-    # A shift of int64 repeats the sign; the mask takes the repetitions away.
+    # A right shift of int64 repeats the sign bit; the mask clears the copies.
     return z.bitwise_xor_((z >> bits).bitwise_and_((1 << (64 - bits)) - 1))
 
 
 def _signed(unsigned: int) -> int:
-    """Return the int64 that has the bits of a word."""
+    """Return the int64 with the bits of a word."""
     return unsigned - ((unsigned >> 63) << 64)

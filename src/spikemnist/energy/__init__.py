@@ -1,6 +1,7 @@
-"""What a spiking network's operations cost, counted as NeuroBench does, beside an ANN's.
+"""Count the operations of a spiking network as NeuroBench does, and estimate their energy.
 
-`measure_energy` runs a network over labelled data once and counts from its Records.
+`measure_energy` runs a network over labelled data once, counts from its Records and compares the
+network with an ANN.
 """
 
 from spikemnist.energy.figures import (

@@ -1,4 +1,4 @@
-"""What an operation costs, the figures of a measurement, and what these amount to in energy.
+"""Energy of single operations, the figures of a measurement, and energy estimates from both.
 
 Shapes: ``T`` timesteps, ``N`` samples.
 """
@@ -19,13 +19,13 @@ class Technology:
     Attributes
     ----------
     name
-        As people call it.
+        Name of the technology.
     mac, ac
-        Picojoules of a multiplication with an addition, and of an addition.
+        Picojoules of a multiply-accumulate (MAC), and of an accumulate (AC).
     word
         Bytes of a number.
     source
-        Where the figures are from.
+        Source of the figures.
 
     Examples
     --------
@@ -58,34 +58,34 @@ TECHNOLOGIES = {
 """Energy of operations by name."""
 
 MEMORIES = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
-"""Picojoules for a byte of memory of a size, from the same source: accesses of 64 bits to a cache,
-and the least that it gives for DRAM."""
+"""Picojoules per byte by memory size, from the same source: accesses of 64 bits to a cache, and its
+lowest figure for DRAM."""
 
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """One layer, all timesteps together; means over the samples.
+    """Figures of one layer, summed over timesteps; means over the samples.
 
     Attributes
     ----------
     name
-        As `spikemnist.models.Record` calls it.
+        Name of the layer, as in `spikemnist.models.Record`.
     neurons, opportunities
-        How many, and how often they may fire for a sample: at each timestep.
+        Number of neurons, and number of times they may fire for a sample: each at each timestep.
     macs, acs
-        Effective operations: of inputs and weights that are not zero. A timestep whose inputs are
-        all -1, 0 or 1 needs additions alone (ACs), another one multiplications as well (MACs).
+        Effective operations, of non-zero inputs and weights. A timestep whose inputs are all -1, 0
+        or 1 needs only additions (ACs); any other timestep also needs multiplications (MACs).
     dense
         Operations of all inputs and weights.
     updates
-        Changes of a membrane: all at the first timestep, then those that differ from before.
+        Membrane updates: all membranes at the first timestep, then the changed ones.
     spikes
         Spikes that the layer fires.
     seen
-        Operations that inputs cause that are not zero at some timestep, each counted once: what an
-        ANN spends that skips zeros, on the first layer.
+        Operations of inputs that are non-zero at any timestep, counted once per input: the cost of
+        the first layer in an ANN that skips zeros.
     weights, zero_weights
-        Of the layer.
+        Number of weights of the layer, and of weights that are zero.
 
     Examples
     --------
@@ -111,28 +111,28 @@ class LayerFigures:
 
     @property
     def connection_sparsity(self) -> float:
-        """Share of the weights that are zero."""
+        """Fraction of the weights that are zero."""
         return self.zero_weights / self.weights
 
     @property
     def activation_sparsity(self) -> float:
-        """Share of neurons and timesteps without a spike."""
+        """Fraction of neurons and timesteps without a spike."""
         return 1 - self.spikes / self.opportunities
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Picojoules for one sample.
+    """Estimated energy of one sample, in picojoules.
 
     Attributes
     ----------
     synapses
-        Effective MACs and ACs.
+        Energy of effective MACs and ACs.
     neurons
-        A MAC for each neuron and timestep, the decay of its membrane.
+        Energy of membrane decay, one MAC for each neuron and timestep.
     memory
-        Reading a weight for each operation, reading and writing a membrane for each neuron and
-        timestep; 0 where no memory was asked for.
+        Energy to read a weight for each operation, and to read and write a membrane for each neuron
+        and timestep; 0 without a memory.
 
     Examples
     --------
@@ -146,26 +146,26 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Sum of the three."""
         return self.synapses + self.neurons + self.memory
 
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """What it means to stop as soon as the decision is clear.
+    """Figures of a network that stops as soon as the decision is clear.
 
     Attributes
     ----------
     margin
-        Least difference of the probabilities of the two leading classes.
+        Smallest difference of the probabilities of the two leading classes at which to stop.
     accuracy
-        Of the decisions at that timestep.
+        Accuracy of the decisions at that timestep.
     steps
         Mean number of timesteps used.
     operations
         Mean effective operations, MACs and ACs.
     energy
-        Picojoules for one sample, with neurons and memory.
+        Mean picojoules for one sample, with neurons and memory.
 
     Examples
     --------
@@ -185,7 +185,7 @@ class EarlyExit:
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """What a network did on labelled data, and what it costs.
+    """Operations and energy of a network on labelled data.
 
     Attributes
     ----------
@@ -194,16 +194,16 @@ class Energy:
     parameters, footprint
         Number of parameters, and bytes of parameters and buffers.
     samples, num_steps
-        Of the measurement.
+        Number of samples and of timesteps.
     technology
-        What operations cost.
+        Energy of single operations.
     memory
         Name of the memory that is counted, one of `MEMORIES`, or None.
     ann_density
-        Share of an ANN's hidden activations that is taken not to be zero.
+        Assumed fraction of an ANN's hidden activations that are non-zero.
     correct, margins
-        ``[T, N]``: whether the decision about a sample would be right after each timestep, and how
-        far its two leading probabilities are apart.
+        ``[T, N]``: whether the decision on a sample would be right after each timestep, and the
+        difference of its two leading probabilities.
     macs, acs, spikes
         ``[T, N]``: operations and spikes of each timestep, all layers together.
 
@@ -247,7 +247,7 @@ class Energy:
 
     @property
     def total(self) -> LayerFigures:
-        """All layers together."""
+        """Figures of all layers together."""
         sums = {
             name: sum(getattr(layer, name) for layer in self.layers)
             for name in LayerFigures.__dataclass_fields__
@@ -257,7 +257,7 @@ class Energy:
 
     @property
     def accuracy(self) -> float:
-        """Share of right decisions after the last timestep."""
+        """Fraction of right decisions after the last timestep."""
         return float(self.correct[-1].double().mean())
 
     @property
@@ -277,34 +277,34 @@ class Energy:
 
     @property
     def snn(self) -> Estimate:
-        """The spiking network."""
+        """Estimate for the spiking network."""
         return self._estimate(self.total.macs, self.total.acs, self.num_steps)
 
     @property
     def ann_dense(self) -> Estimate:
-        """An ANN of the same layers that computes everything once."""
+        """Estimate for an ANN of the same layers that computes everything once."""
         return self._estimate(self.total.dense / self.num_steps, 0, 0)
 
     @property
     def ann_skipping(self) -> Estimate:
-        """The same ANN, when inputs that are zero cost nothing."""
+        """Estimate for the same ANN if zero inputs cost nothing."""
         first, *others = self.layers
         hidden = sum(layer.dense for layer in others) / self.num_steps
         return self._estimate(first.seen + self.ann_density * hidden, 0, 0)
 
     @property
     def energy_per_step(self) -> Tensor:
-        """Picojoules for one sample up to each timestep, ``[T]``."""
+        """Mean picojoules of a sample up to each timestep, ``[T]``."""
         return self._energy_so_far().mean(1)
 
     def early_exit(self, margin: float) -> EarlyExit:
-        """Stop each sample at the first timestep at which two classes are that far apart.
+        """Stop each sample at the first timestep at which it reaches the margin.
 
         Parameters
         ----------
-        margin
-            In [0, 1]: least difference of the two highest probabilities, the softmax of the
-            scores. A sample that never reaches it takes all timesteps.
+        margin : float
+            Smallest difference of the two highest probabilities, in [0, 1]. The probabilities are
+            the softmax of the scores. A sample that never reaches it takes all timesteps.
 
         Returns
         -------
@@ -313,7 +313,7 @@ class Energy:
         Raises
         ------
         ValueError
-            If the margin is beyond its range.
+            If the margin is out of range.
         """
         if not 0 <= margin <= 1:
             raise ValueError(f"margin must lie in [0, 1]; got {margin}")
@@ -340,7 +340,7 @@ class Energy:
         )
 
     def _energy_so_far(self) -> Tensor:
-        """Return picojoules of each sample up to each timestep, ``[T, N]``."""
+        """Return the picojoules of each sample up to each timestep, ``[T, N]``."""
         operations, step = self._estimate(1, 0, 0), self._estimate(0, 1, 0)
         neurons = self._estimate(0, 0, 1).total
         spent: Tensor = operations.total * self.macs + step.total * self.acs + neurons

@@ -1,4 +1,4 @@
-"""One pass over labelled data that counts everything.
+"""Count the operations of a network in one pass over labelled data.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``C`` classes.
 """
@@ -43,39 +43,43 @@ def measure_energy(
     device: str | torch.device = "auto",
     seed: int = 0,
 ) -> Energy:
-    r"""Count what a network does on labelled data, and estimate what that costs.
+    r"""Count the operations of a network on labelled data, and estimate their energy.
 
-    Operations are counted as NeuroBench does, from Records, in one pass; with the numbers
-    :math:`\hat x_t` and :math:`\hat W` that are 1 where an input and a weight are not zero, a
-    layer has :math:`\sum_t \sum \hat W \hat x_t` effective operations. The estimate is
+    Operations are counted as in NeuroBench, from Records, in one pass. Let :math:`\hat x_t` and
+    :math:`\hat W` be 1 for non-zero inputs and weights and 0 for others. A layer then has
+    :math:`\sum_t \sum \hat W \hat x_t` effective operations. The estimate is
 
     .. math:: E = E_{MAC} (n_{MAC} + T N) + E_{AC} \, n_{AC}
 
     for :math:`n` effective operations and :math:`N` neurons, whose membranes decay at each of
-    :math:`T` timesteps. Beside it stand two ANNs of the same layers, which run once: one that
-    multiplies all, one that skips inputs that are zero. **A spike count alone flatters**: a
-    spiking network is the cheaper one only when few of its neurons fire in few timesteps.
+    :math:`T` timesteps. It is compared with two ANNs of the same layers that run once: one
+    multiplies all inputs, the other skips zero inputs. **A spike count alone flatters**: a
+    spiking network is cheaper only if few of its neurons fire in few timesteps.
 
     Parameters
     ----------
-    model
-        A `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or what
-        `spikemnist.models.accelerate` returns.
-    data
-        As `spikemnist.training.evaluate` takes it.
-    encoder
-        Makes the spikes; the one that the model was trained with. A name stands for the encoder
-        that `spikemnist.training.fit` makes of it.
-    technology
-        What an operation costs: a name among `TECHNOLOGIES`, or figures of one's own.
-    memory
-        One of `MEMORIES`, to count a read weight for each operation, and a membrane that is read
-        and written for each neuron and timestep. Nothing is taken to be used twice.
-    ann_density
-        Share of the hidden activations of an ANN that are not zero, which nobody measured here:
-        half of them, as for a ReLU of a symmetric input.
-    batch_size, device, seed
-        As `spikemnist.training.evaluate` takes them.
+    model : LeakyMLP, LeakyConvNet or Accelerated
+        A `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or the result of
+        `spikemnist.models.accelerate`.
+    data : ImageDataset, EventDataset, tuple of torch.Tensor or iterable
+        Labelled data, as for `spikemnist.training.evaluate`.
+    encoder : Encoder or str
+        The encoder that the model was trained with. A name stands for the encoder that
+        `spikemnist.training.fit` makes of it.
+    technology : str or Technology, default "45nm-fp32"
+        Energy of single operations: a name in `TECHNOLOGIES`, or your own figures.
+    memory : str, default None
+        One of `MEMORIES`, to count a weight read for each operation, and a membrane read and
+        written for each neuron and timestep. No reuse is assumed.
+    ann_density : float, default 0.5
+        Fraction of the hidden activations of an ANN that are non-zero. It is assumed, not
+        measured: half of them, as for a ReLU of a symmetric input.
+    batch_size : int, default 128
+        Number of samples in a batch, for datasets and tensors.
+    device : str or torch.device, default "auto"
+        As in `spikemnist.training.evaluate`.
+    seed : int, default 0
+        Seed for encoders that draw random numbers.
 
     Returns
     -------
@@ -84,9 +88,9 @@ def measure_energy(
     Raises
     ------
     TypeError
-        When ``model``, ``data`` or ``encoder`` is of the wrong kind.
+        If ``model``, ``data`` or ``encoder`` is of the wrong kind.
     ValueError
-        For an unknown technology or memory, and when labels and classes do not fit.
+        For an unknown technology or memory, and if labels and classes do not match.
 
     Notes
     -----
@@ -133,7 +137,7 @@ def measure_energy(
 
 
 def _check_estimate(technology: str | Technology, memory: str | None, ann_density: float) -> None:
-    """Raise a `ValueError` for a choice that there is not."""
+    """Raise a `ValueError` for an unknown name or a density out of range."""
     if not isinstance(technology, Technology) and technology not in list(TECHNOLOGIES):
         raise ValueError(
             f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
@@ -146,7 +150,7 @@ def _check_estimate(technology: str | Technology, memory: str | None, ann_densit
 
 
 class _Tally:
-    """Counts over the batches."""
+    """Sums of the counts over the batches."""
 
     def __init__(self, layers: Sequence[SpikingLayer]) -> None:
         self.layers = layers
@@ -190,7 +194,7 @@ class _Tally:
 
 
 def _margins(record: Record) -> Tensor:
-    """Return how far the two highest probabilities are apart after each timestep, ``[T, B]``."""
+    """Return the difference of the two highest probabilities after each timestep, ``[T, B]``."""
     scores = running_scores(record.readout, record.spikes, record.membrane)
     if scores.shape[-1] == 1:
         return torch.ones_like(scores[..., 0])

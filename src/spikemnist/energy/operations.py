@@ -1,10 +1,10 @@
-"""Operations of a batch, counted from what the layers received and did.
+"""Count the operations of a batch from the inputs, membranes and spikes of its layers.
 
-NeuroBench's definitions (J. Yik et al., *The NeuroBench framework for benchmarking neuromorphic
-computing algorithms and systems*, Nature Communications 16:1545, 2025), which it computes with a
-second pass of 0/1 copies of every layer for every timestep. Here a synapse counts how many inputs
-it saw: the number of operations that an input that is not zero causes, its *fan-out*, depends on
-the weights alone.
+The definitions are NeuroBench's (J. Yik et al., *The NeuroBench framework for benchmarking
+neuromorphic computing algorithms and systems*, Nature Communications 16:1545, 2025). NeuroBench
+computes them in a second pass of 0/1 copies of every layer for every timestep. Here each non-zero
+input is weighted by its *fan-out*, the number of operations that it causes, which depends on the
+weights alone.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 """
@@ -32,11 +32,11 @@ EXACT = 1 << 24
 
 
 class Counts(NamedTuple):
-    """What a layer did for each sample of a batch at each timestep, float64 ``[T, B]``.
+    """Counts of a layer for each sample of a batch at each timestep, float64 ``[T, B]``.
 
-    ``macs`` and ``acs`` are operations of weights and inputs that are not zero, ``dense`` those of
-    all, ``updates`` changes of a membrane and ``spikes`` spikes. ``seen`` ``[B]`` are the
-    operations of inputs that are not zero at some timestep.
+    ``macs`` and ``acs`` are operations of non-zero weights and inputs, ``dense`` all operations,
+    ``updates`` changes of a membrane and ``spikes`` spikes. ``seen`` ``[B]`` are the operations of
+    inputs that are non-zero at any timestep, counted once per input.
     """
 
     macs: Tensor
@@ -57,12 +57,12 @@ def count(
     Parameters
     ----------
     layers
-        The layers of the model, which is in evaluation mode.
+        Layers of the model, which is in evaluation mode.
     record
-        Of a batch, made with ``record="all"``.
+        Record of a batch, made with ``record="all"``.
     fans
-        How many operations each input of a module causes, and how many all of them could: what was
-        found, and will be. Weights stay the same from batch to batch.
+        Cache for each module and input shape: the fan-out of each input, and the dense operations
+        of all inputs. Missing entries are added. Weights stay the same from batch to batch.
     """
     assert record.input is not None
     found, signal = [], record.input
@@ -81,7 +81,7 @@ def count(
 def _synapses(
     layer: SpikingLayer, signal: Tensor, fans: dict[Synapses, tuple[Tensor, float]]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return MACs, ACs and dense operations of a layer ``[T, B]``, and those ever seen ``[B]``."""
+    """Return the MACs, ACs and dense operations of a layer, ``[T, B]``, and ``seen``, ``[B]``."""
     steps, batch = signal.shape[:2]
     macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
     seen = torch.zeros(batch, dtype=torch.float64)
@@ -107,7 +107,7 @@ def _synapses(
 
 
 def count_weights(layer: SpikingLayer, *, zeros: bool = False) -> int:
-    """Return how many weights a layer has, or how many of them are zero."""
+    """Return the number of weights of a layer, or of its zero weights."""
     weights: list[Tensor] = [m.weight for _, m in layer.modules if is_weighted(m)]  # type: ignore
     return sum(int((weight == 0).sum()) if zeros else weight.numel() for weight in weights)
 
@@ -118,16 +118,16 @@ def is_weighted(module: nn.Module) -> bool:
 
 
 def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> Tensor:
-    """Return how many operations each input causes when it is not zero, ``[*shape]``.
+    """Return the number of operations that each input causes if it is non-zero, ``[*shape]``.
 
     Parameters
     ----------
     module
-        A `torch.nn.Linear` or `torch.nn.Conv2d`. What padding adds is no input.
+        A `torch.nn.Linear` or `torch.nn.Conv2d`. Padding does not count as input.
     shape
-        Of a sample at one timestep.
+        Shape of a sample at one timestep.
     zeros
-        Whether weights of zero count as well.
+        Whether zero weights count as well.
     """
     assert isinstance(module, (nn.Linear, nn.Conv2d))
     with torch.inference_mode(mode=False), torch.enable_grad():
@@ -135,14 +135,14 @@ def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> 
         weight = (torch.ones_like(weight) if zeros else weight != 0).float()
         if isinstance(module, nn.Linear):
             return weight.sum(0)
-        # A convolution is linear: the derivative of the sum of its outputs is a sum of weights.
+        # A convolution is linear: the gradient of the sum of its outputs is a sum of weights.
         inputs = weight.new_zeros((1, *shape), requires_grad=True)
         total = module._conv_forward(inputs, weight, None).sum()
         return torch.autograd.grad(total, inputs)[0][0]
 
 
 def _weigh(active: Tensor, fan_out: Tensor) -> Tensor:
-    """Return the operations ``[T, B]`` of inputs ``[T, B, ...]`` that are active."""
+    """Return the operations ``[T, B]`` of active inputs ``[T, B, ...]``."""
     flat, weights = active.flatten(2), fan_out.flatten()
     if float(weights.sum()) < EXACT:
         return _cpu(flat.to(weights.dtype) @ weights)

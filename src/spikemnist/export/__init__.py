@@ -1,4 +1,4 @@
-"""A trained network out of Python: NIR, ONNX, C, and a web page."""
+"""Export a trained network to NIR, ONNX, C or a web page; import one from NIR."""
 
 from spikemnist.export.c_source import to_c
 from spikemnist.export.nir_graph import from_nir, to_nir

@@ -1,13 +1,13 @@
-r"""A trained network as plain arrays: what every format writes down, and what one reads.
+r"""A trained network as plain arrays, the common form for writing all formats and reading NIR.
 
-Batch normalisation stands behind a convolution and before the neurons, so that in evaluation it is
-part of the weights:
+Batch normalisation stands between a convolution and the neurons, so in evaluation it is folded into
+the weights:
 
 .. math:: w' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} w, \qquad
           b' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (b - \mu) + \beta
 
-Shapes: ``N`` neurons of a dense layer, ``F`` its inputs; ``O`` and ``C`` channels behind and before
-a convolution, ``K`` its kernel.
+Shapes: ``N`` neurons and ``F`` inputs of a dense layer; ``O`` output channels, ``C`` input channels
+and ``K`` kernel size of a convolution.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
-"""Modules that do nothing to numbers outside of training."""
+"""Modules that change no numbers in evaluation."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,21 +41,21 @@ class LayerArrays:
     Attributes
     ----------
     weight : numpy.ndarray
-        float32 ``[N, F]`` of a dense layer, ``[O, C, K, K]`` of a convolution.
+        float32 ``[N, F]`` for a dense layer, ``[O, C, K, K]`` for a convolution.
     bias : numpy.ndarray
         float32 ``[N]`` or ``[O]``.
     stride, padding : int
-        Of a convolution.
+        Stride and padding of a convolution.
     pooling : str or None
-        ``"max"`` or ``"average"``: of the weighed input, before the neurons.
+        ``"max"`` or ``"average"`` pooling between weights and neurons.
     pool : int
-        Side of the square that is pooled, and its stride; 1 without pooling.
+        Side and stride of the pooled square; 1 without pooling.
     beta, threshold : numpy.ndarray
         float32 ``[N]``, or for each channel ``[O]``; beta in [0, 1].
     reset : str
         ``"subtract"``, ``"zero"`` or ``"none"``.
     in_shape, weighed_shape, shape : tuple of int
-        Of a sample at a timestep: before the weights, behind them, and of the neurons.
+        Shapes of a sample at a timestep: before the weights, after them, and of the neurons.
     """
 
     weight: Floats
@@ -73,15 +73,15 @@ class LayerArrays:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is a dense layer, and no convolution."""
+        """Whether the layer is dense, not a convolution."""
         return self.weight.ndim == 2
 
     @property
     def by_input(self) -> Floats:
         """Weights in the order in which events read them, ``[I, K, K, O]``, channels last.
 
-        A dense layer is a convolution of one pixel with a kernel of one pixel; its inputs are
-        those of a convolution in the order of ``[H, W, C]``.
+        A dense layer counts as a convolution of one pixel with a kernel of one pixel. If its input
+        comes from a convolution, the inputs are in the order ``[H, W, C]``.
         """
         weight = self.weight
         if self.is_dense and len(self.in_shape) == 3:
@@ -91,7 +91,7 @@ class LayerArrays:
         return np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
 
     def from_input(self, weight: Floats) -> Floats:
-        """Return weights of the order of `by_input` in that of ``weight``."""
+        """Convert weights from the order of `by_input` to the order of ``weight``."""
         weight = weight.transpose(3, 0, 1, 2)
         if self.is_dense and len(self.in_shape) == 3:
             channels, height, width = self.in_shape
@@ -101,7 +101,7 @@ class LayerArrays:
 
 @dataclass(frozen=True, eq=False)
 class NetworkArrays:
-    """The layers of a network, from input to output, and the readout of the last one."""
+    """The layers of a network, from input to output, and the readout of the last layer."""
 
     layers: tuple[LayerArrays, ...]
     readout: str
@@ -115,7 +115,7 @@ class NetworkArrays:
 def weigh(
     weight: Floats, bias: Floats, shape: tuple[int, ...], stride: int = 1, padding: int = 0
 ) -> LayerArrays:
-    """Return a layer with weights, for samples of a shape, whose neurons are still to come."""
+    """Return a layer with weights for samples of a shape, and with placeholder neurons."""
     if weight.ndim == 2:
         shape = shape if math.prod(shape) == weight.shape[1] else (weight.shape[1],)
         behind: tuple[int, ...] = (len(weight),)
@@ -137,31 +137,31 @@ def weigh(
 
 
 def pool(layer: LayerArrays, kind: Literal["max", "average"], side: int) -> LayerArrays:
-    """Return a layer that pools squares of what its weights make."""
+    """Return the layer with pooling of squares after its weights."""
     channels, *sides = layer.weighed_shape
     shape = (channels, *(each // side for each in sides))
     return replace(layer, pooling=kind, pool=side, shape=shape)
 
 
 def read_arrays(model: SpikingNetwork) -> NetworkArrays:
-    """Read a network as it is in evaluation.
+    """Read a network as it is in evaluation mode.
 
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
-        A network of layers that are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or
-        without batch normalisation and pooling behind it, and `snntorch.Leaky` neurons. One that
-        convolves has ``in_shape``, the shape of a sample; it is set where the model lacks it.
+        Network whose layers are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or without
+        batch normalisation and pooling, followed by `snntorch.Leaky` neurons. A convolutional
+        network needs ``in_shape``, the shape of a sample; set it if the model lacks it.
 
     Returns
     -------
     NetworkArrays
-        Copies, so that training goes on without changing them.
+        Copies, so that further training does not change them.
 
     Raises
     ------
     ValueError
-        For a layer that is built of other modules, with its place.
+        For a layer of other modules; the message names its place.
     """
     shape = tuple(getattr(model, "in_shape", ()))
     layers = []
@@ -200,7 +200,7 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
 
 
 def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
-    """Return a layer with weights alone."""
+    """Return a layer with the weights of a module."""
     assert isinstance(module, (nn.Linear, nn.Conv2d))
     weight = _array(module.weight)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else _array(module.bias)
@@ -271,12 +271,12 @@ def _array(tensor: torch.Tensor, dtype: type[np.floating] = np.float32) -> NDArr
 
 
 def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
-    """Return a model that runs these layers, in evaluation mode.
+    """Build a model of these layers, in evaluation mode.
 
     Raises
     ------
     ValueError
-        When the layers reset in different ways.
+        If the layers have different reset mechanisms.
     """
     resets = {layer.reset for layer in network.layers}
     if len(resets) > 1:
@@ -303,13 +303,13 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
 
 
 def _short(values: Floats) -> float | list[float]:
-    """Return one number where all are the same."""
+    """Return a single number if all values are equal, else a list."""
     numbers: list[float] = values.tolist()
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def _notation(layer: LayerArrays) -> str:
-    """Return a layer as `LeakyConvNet` names it."""
+    """Return a layer in the notation of `LeakyConvNet`."""
     if layer.is_dense:
         return str(len(layer.weight))
     stride = f"s{layer.stride}" if layer.stride > 1 else ""

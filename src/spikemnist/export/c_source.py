@@ -1,10 +1,10 @@
-r"""Networks as C99: one header and one source, for microcontrollers and for people who read.
+r"""Write networks as C99: one header and one readable source, also for microcontrollers.
 
-With ``int8`` weights all numbers are whole. A weight is a multiple of :math:`s_n`, a scale of
+With ``int8`` weights all numbers are integers. A weight is a multiple of :math:`s_n`, the scale of
 neuron or channel :math:`n`; its membrane, bias and threshold are multiples of a fraction of
-:math:`s_n`. So a neuron computes in units of its own, and nothing is ever multiplied by a scale.
+:math:`s_n`. So each neuron computes in its own unit, and nothing is ever multiplied by a scale.
 
-Shapes: ``I`` inputs or channels before a layer, ``O`` neurons or channels behind it, ``K`` kernel.
+Shapes: ``I`` inputs or input channels, ``O`` neurons or output channels, ``K`` kernel size.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 FILES = ("network.h", "network.c", "main.c", "README.md")
 ONE = 65536
-"""A decay of 1, in whole numbers."""
+"""Integer that stands for a decay of 1."""
 UNIT = 256
-"""Parts of :math:`s_n` that a membrane is counted in, lest its decay be rounded off."""
+"""Parts of :math:`s_n` in which a membrane is counted, so that its decay is not rounded off."""
 LARGEST = 2**28
-"""Threshold in these parts, which leaves room for membranes of 32 bits."""
+"""Largest threshold in these parts, which leaves headroom for membranes of 32 bits."""
 MOST = 65535
-"""Inputs or neurons of a layer: their numbers have 16 bits."""
+"""Most inputs or neurons of a layer: their indices have 16 bits."""
 ARITHMETIC = {
     "float32": (
         "All numbers are single precision. A membrane within rounding of its threshold may fire "
@@ -57,7 +57,7 @@ ARITHMETIC = {
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """Numbers of a layer as C reads them, weights ``[I, K, K, O]`` and the others ``[O]``."""
+    """Numbers of a layer in the order of the C code, weights ``[I, K, K, O]``, others ``[O]``."""
 
     weight: NDArray[Any]
     bias: NDArray[Any]
@@ -71,7 +71,7 @@ class _Tables:
 
 @dataclass(frozen=True, eq=False)
 class _Program:
-    """What is written: a network, its tables, and the code of grey values, ``[T, 256]``."""
+    """The content to write: a network, its tables, and the code of grey values, ``[T, 256]``."""
 
     network: NetworkArrays
     tables: tuple[_Tables, ...]
@@ -80,7 +80,7 @@ class _Program:
 
     @property
     def is_grey(self) -> bool:
-        """Whether the input is grey values, and no spikes."""
+        """Whether the input is grey values, not spikes."""
         return _is_grey(self.code)
 
 
@@ -96,17 +96,17 @@ def to_c(
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
-        Taken as it is in evaluation.
+        Network to write, as it is in evaluation mode.
     folder : path
-        Gets ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the sizes;
-        older files of these names are replaced.
+        Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the
+        sizes. Older files of these names are replaced.
     encoder : Encoder, default None
-        Put into the source as a table of grey values, for ``network_classify``. Without it the
-        network takes spikes alone, and there is no ``main.c``.
+        Encoder to put into the source as a table of grey values, for ``network_classify``. Without
+        it the network takes only spikes, and there is no ``main.c``.
     weights : str, default "float32"
-        ``"int8"`` computes with whole numbers from end to end. Its scales come from the weights
-        alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`, and the largest
-        of them for all outputs, whose membranes are compared.
+        Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
+        the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
+        outputs share the largest of their scales, since their membranes are compared.
 
     Returns
     -------
@@ -116,8 +116,8 @@ def to_c(
     Raises
     ------
     ValueError
-        For other weights, an encoder that has no table of grey values, a layer that is not exported
-        or that has more than 65,535 inputs or neurons.
+        For another type of weights, an encoder without a table of grey values, or a layer that
+        cannot be exported or has more than 65,535 inputs or neurons.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def _is_grey(code: NDArray[np.float32] | None) -> bool:
 
 
 def _write(file: Path, words: dict[str, str]) -> None:
-    """Write the file of the same name in ``c``, with words in their places."""
+    """Write the template of the same name in ``c``, with its placeholders replaced."""
     text = (resources.files(__package__) / "c" / file.name).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
@@ -175,7 +175,7 @@ def _write(file: Path, words: dict[str, str]) -> None:
 def _quantised(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
     largest = np.abs(tables.weight.astype(np.float64)).max((0, 1, 2))
     scale = (largest.max() if is_output else largest) / 127
-    # Grey values are whole numbers of 1/255; what pools by an average is left a sum.
+    # Grey values are multiples of 1/255. Average pooling leaves sums, and the unit is smaller.
     parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
     scale = np.maximum(scale, tables.threshold.astype(np.float64) * parts / LARGEST)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
@@ -212,7 +212,7 @@ def _defines(program: _Program) -> str:
 
 
 def _source(program: _Program) -> str:
-    """Return the tables and the memory, and the layers that point to them."""
+    """Return C code of the tables, the memory, and the layers that point to them."""
     layers, parts = program.network.layers, []
     if program.code is not None and not program.is_grey:
         # Bit g % 8 of byte g / 8: whether grey value g has a spike.
@@ -226,7 +226,7 @@ def _source(program: _Program) -> str:
             _array(f"number_t threshold_{i}", each.threshold),
         ]
     parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
-    if len(layers) > 1:  # of all layers but the first, whose input may be repeated
+    if len(layers) > 1:  # shared by all layers but the first, whose input may be repeated
         parts.append(f"static number_t current[{_shared(layers)}];")
     for i, layer in enumerate(layers):
         neurons = math.prod(layer.shape)
@@ -238,12 +238,12 @@ def _source(program: _Program) -> str:
 
 
 def _shared(layers: Sequence[LayerArrays]) -> int:
-    """Return how many currents the layers behind the first have at most."""
+    """Return the largest number of currents in any layer after the first."""
     return max((math.prod(layer.weighed_shape) for layer in layers[1:]), default=0)
 
 
 def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
-    """Return a layer as C initialises it, in the order of ``struct layer``."""
+    """Return the C initialiser of a layer, in the order of ``struct layer``."""
     inputs, kernel, _, channels = tables.weight.shape
     height, width = (1, 1) if layer.is_dense else layer.in_shape[1:]
     behind, out = ((*shape[1:], 1, 1)[:2] for shape in (layer.weighed_shape, layer.shape))
@@ -256,7 +256,7 @@ def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
 
 
 def _array(declared: str, values: NDArray[Any]) -> str:
-    """Return a constant array, its type and name as declared."""
+    """Return the C code of a constant array with the declared type and name."""
     flat = values.reshape(-1)
     if flat.dtype == np.float32:
         words = [f"{np.format_float_scientific(x, trim='-')}f" for x in flat]
@@ -268,7 +268,7 @@ def _array(declared: str, values: NDArray[Any]) -> str:
 
 
 def _readme(program: _Program) -> dict[str, str]:
-    """Return what the README and the example say of a network."""
+    """Return the placeholders of the README and the example, filled for a network."""
     layers, code = program.network.layers, program.code
     inputs = math.prod(layers[0].in_shape)
     constant = sum(each.nbytes for each in program.tables)

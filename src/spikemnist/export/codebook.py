@@ -1,7 +1,7 @@
-"""What an encoder makes of each grey value: a table in place of its code.
+"""The output of an encoder for each grey value, as a table in place of its code.
 
-An encoder that looks at each pixel by itself, and draws nothing at random, is known as soon as the
-spikes of all 256 grey values are.
+If an encoder treats each pixel alone and draws no random numbers, the spikes of all 256 grey values
+describe it in full.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spikemnist.encoding import Encoder
 
 BY_PIXEL = (BurstEncoder, DirectEncoder, LatencyEncoder, PhaseEncoder)
-"""Encoders that look at each pixel by itself, without random numbers."""
+"""Encoders that treat each pixel alone, without random numbers."""
 
 
 def codebook(encoder: Encoder) -> NDArray[np.float32]:
@@ -34,13 +34,13 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     Parameters
     ----------
     encoder : Encoder
-        ``"latency"``, ``"direct"``, ``"phase"``, ``"burst"``, or ``"rate"`` with
+        Encoder ``"latency"``, ``"direct"``, ``"phase"``, ``"burst"``, or ``"rate"`` with
         ``deterministic=True``.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``[T, 256]``: spikes, or currents of a direct code.
+        Spikes, or currents of a direct code, float32 ``[T, 256]``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Packages that formats need and the library does not: they come with the extra ``export``."""
+"""Packages that only export formats need, installed by the extra ``export``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def require(module: str, format_name: str) -> Any:
     Raises
     ------
     ModuleNotFoundError
-        When it is not installed, with the command that installs it.
+        If it is not installed; the message has the command that installs it.
     """
     try:
         return importlib.import_module(module)

@@ -1,11 +1,11 @@
-r"""Networks in the Neuromorphic Intermediate Representation (NIR), to and fro.
+r"""Write and read networks in the Neuromorphic Intermediate Representation (NIR).
 
-A neuron of NIR is a differential equation, :math:`\tau \dot v = v_{leak} - v + R I`, that is reset
-to a voltage when it fires. Euler's method with a timestep :math:`dt` makes of it
+A neuron of NIR follows the differential equation :math:`\tau \dot v = v_{leak} - v + R I` and is
+reset to a voltage when it fires. Euler's method with a timestep :math:`dt` gives
 
 .. math:: v_t = \Bigl(1 - \frac{dt}{\tau}\Bigr) v_{t-1} + \frac{R\,dt}{\tau} I_t
 
-which is `snntorch.Leaky` with :math:`\tau = dt / (1 - \beta)` and :math:`R = \tau / dt`.
+This is `snntorch.Leaky` with :math:`\tau = dt / (1 - \beta)` and :math:`R = \tau / dt`.
 
 J. E. Pedersen et al., *Neuromorphic intermediate representation: a unified instruction set for
 interoperable brain-inspired computing*, Nature Communications, 2024.
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from spikemnist.models.network import SpikingNetwork
 
 TIMESTEP = 1e-4
-"""Seconds of a timestep where a graph does not say it: what snnTorch assumes."""
+"""Seconds of a timestep if a graph does not name it, as snnTorch assumes."""
 KEY = "spikemnist"
-"""Of the graph's metadata, under which is what NIR cannot say, as JSON."""
+"""Key of the graph's metadata that holds facts beyond NIR, as JSON."""
 
 
 def to_nir(
@@ -57,26 +57,26 @@ def to_nir(
     *,
     dt: float = TIMESTEP,
 ) -> nir.NIRGraph:
-    r"""Turn a network into a graph of NIR.
+    r"""Convert a network to a graph of NIR.
 
-    Neurons get :math:`\tau = dt / (1 - \beta)`, :math:`R = \tau / dt` and a threshold, one of each
-    for every neuron; with :math:`\beta = 1` they become ``IF`` nodes with :math:`R = 1 / dt`. Batch
-    normalisation is folded into the convolution. A reset to zero is what NIR means. Reset by
-    subtraction, none, and the readout are in the graph's metadata, which other tools do not read.
+    Each neuron gets its own :math:`\tau = dt / (1 - \beta)`, :math:`R = \tau / dt` and threshold;
+    with :math:`\beta = 1` neurons become ``IF`` nodes with :math:`R = 1 / dt`. Batch normalisation
+    is folded into the convolution. In NIR neurons reset to zero. Reset by subtraction, no reset,
+    and the readout are stored in the graph's metadata, which other tools do not read.
 
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
-        Dense or convolutional, with average pooling or none.
+        Dense or convolutional network, with average pooling or none.
     path : path, default None
-        File to write as well, HDF5; the usual suffix is ``.nir``.
+        HDF5 file to write as well; the usual suffix is ``.nir``.
     dt : float, default 1e-4
-        Seconds of a timestep. A tool that integrates with another one decays otherwise.
+        Seconds of a timestep. In a tool with another timestep the membranes decay differently.
 
     Returns
     -------
     nir.NIRGraph
-        From ``input`` to ``output``, for a sample without a batch.
+        Graph from ``input`` to ``output``, for a sample without a batch axis.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def to_nir(
     Warns
     -----
     UserWarning
-        For a reset that is not to zero, which other tools will take for one.
+        For any reset but to zero: other tools will read it as a reset to zero.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def to_nir(
     said = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
     graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), metadata={KEY: json.dumps(said)})
     if path is not None:
-        # HDF5 would lock the file itself, which is locked already.
+        # Written in memory: HDF5 would lock the file, which is locked already.
         content = io.BytesIO()
         nir.write(content, graph)
         write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
@@ -129,7 +129,7 @@ def to_nir(
 
 
 def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[str, Any]]:
-    """Return the nodes of a layer by their kind, in order."""
+    """Return the nodes of a layer in order, each with its kind."""
     found = []
     if layer.is_dense:
         if number > 1 and len(layer.in_shape) > 1:
@@ -171,7 +171,7 @@ def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
             "node of NIR can say: use a beta just below 1"
         )
     tau = np.divide(dt, 1 - beta)
-    # They reset to 0: older versions of nir know no other voltage, newer ones begin with it.
+    # They reset to 0, which is the only voltage of older versions of nir and the default of newer.
     return nir.LIF(tau=tau, r=tau / dt, v_leak=np.zeros_like(tau), v_threshold=threshold)
 
 
@@ -183,23 +183,24 @@ def from_nir(
     Parameters
     ----------
     graph : nir.NIRGraph or path
-        A chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each with ``AvgPool2d`` or
-        ``SumPool2d`` behind it or none, and then ``LIF`` or ``IF`` neurons. Sum pooling becomes
-        average pooling of larger weights, and a resistance becomes part of the weights.
+        Chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each followed by ``AvgPool2d``,
+        ``SumPool2d`` or no pooling, and then by ``LIF`` or ``IF`` neurons. Sum pooling becomes
+        average pooling with larger weights, and a resistance is folded into the weights.
     dt : float, default None
-        Seconds of a timestep. None takes what `to_nir` wrote, or 1e-4, which snnTorch assumes.
+        Seconds of a timestep. None takes the value that `to_nir` wrote, or 1e-4 as in snnTorch.
 
     Returns
     -------
     LeakyMLP or LeakyConvNet
-        With reset to zero and the readout ``"spike_count"``, unless `to_nir` wrote otherwise.
+        Network with reset to zero and the readout ``"spike_count"``, unless `to_nir` wrote
+        otherwise.
 
     Raises
     ------
     ModuleNotFoundError
         Without the package nir: ``pip install "spikemnist[export]"``.
     ValueError
-        For any other graph, with the name of the node that does not fit.
+        For any other graph; the message names the node that does not fit.
 
     Examples
     --------
@@ -228,7 +229,7 @@ def from_nir(
 
 
 def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
-    """Return what `to_nir` wrote beside the nodes, or nothing."""
+    """Return the metadata that `to_nir` wrote, or an empty dict."""
     said = graph.metadata.get(KEY, "{}")
     found: dict[str, Any] = json.loads(said.decode() if isinstance(said, bytes) else said)
     return found
@@ -295,7 +296,7 @@ def _pooled(nir: Any, name: str, node: Any, layer: LayerArrays) -> LayerArrays:
 
 
 def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float) -> LayerArrays:
-    """Return a layer with neurons, whose resistance becomes part of the weights."""
+    """Return the layer with neurons, their resistance folded into the weights."""
     if np.any(getattr(node, "v_reset", 0)) or np.any(getattr(node, "v_leak", 0)):
         raise ValueError(f"{name} rests at or resets to another voltage than 0, which is not read")
     decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)

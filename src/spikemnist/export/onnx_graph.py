@@ -1,8 +1,8 @@
-"""Networks in ONNX, with the loop over time as a ``Scan``.
+"""Write networks in ONNX, with the loop over time as a ``Scan``.
 
-The weights of a layer see all timesteps at once, folded into the batch; a ``Scan`` then takes its
-neurons from one timestep to the next. So the number of timesteps and the batch are free, and a
-matrix product is as large as it can be.
+The weights of a layer are applied to all timesteps at once, folded into the batch; a ``Scan`` then
+steps its neurons through time. So the number of timesteps and the batch size are free, and matrix
+products are as large as possible.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spikemnist.models.network import SpikingNetwork
 
 OPSET, IR_VERSION = 17, 8
-"""Of 2022, so that runtimes of many ages read the file."""
+"""Versions of 2022, so that older runtimes can read the file too."""
 
 
 def to_onnx(
@@ -46,30 +46,31 @@ def to_onnx(
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
-        Taken as it is in evaluation.
+        Network to write, as it is in evaluation mode.
     path : path
         File to write; the usual suffix is ``.onnx``.
     encoder : Encoder, default None
-        Put into the file as a table of grey values, so that its input are images, uint8
-        ``[B, height, width]`` under the name ``images``. None takes the input of the network,
+        Encoder to put into the file as a table of grey values. The input is then images, uint8
+        ``[B, height, width]`` under the name ``images``. With None it is the input of the network,
         float32 ``[T, B, ...]`` under the name ``input``.
     num_steps : int, default None
-        Number of timesteps to insist on; None leaves it to whoever runs the file. An encoder has
-        its own.
+        Fixed number of timesteps; None leaves it open until the file is run. An encoder has its
+        own.
 
     Returns
     -------
     pathlib.Path
-        ``path``. Its outputs are ``scores`` ``[B, C]``, ``predictions`` ``[B]``, and spikes and
-        membrane of each layer, ``[T, B, ...]``: ``hidden_1_spikes``, ``output_membrane`` and so on.
+        ``path``. The outputs of the file are ``scores`` ``[B, C]``, ``predictions`` ``[B]``, and
+        spikes and membrane of each layer, ``[T, B, ...]``: ``hidden_1_spikes``,
+        ``output_membrane`` and so on.
 
     Raises
     ------
     ModuleNotFoundError
         Without the package onnx: ``pip install "spikemnist[export]"``.
     ValueError
-        For an encoder that has no table of grey values, for one with another number of timesteps
-        than ``num_steps``, and for a layer that is not exported.
+        For an encoder without a table of grey values, or with another number of timesteps than
+        ``num_steps``, and for a layer that cannot be exported.
 
     Examples
     --------
@@ -94,7 +95,7 @@ def to_onnx(
         signal = graph.input("input", np.float32, [*axes, *arrays.in_shape])
     else:
         table = codebook(encoder)
-        constant = not np.ptp(table, axis=0).any()  # then its weights see one timestep
+        constant = not np.ptp(table, axis=0).any()  # then the first product needs one timestep
         signal = _encode(graph, table[:1] if constant else table, arrays.in_shape)
     names = [*(f"hidden_{n}" for n in range(1, len(arrays.layers))), "output"]
     for name, layer in zip(names, arrays.layers, strict=True):
@@ -113,7 +114,7 @@ def to_onnx(
 
 
 class _Graph:
-    """A graph under construction: nodes in their order, and what they read and give."""
+    """A graph under construction: nodes in order, constants, inputs and outputs."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx, self.helper = onnx, onnx.helper
@@ -134,7 +135,7 @@ class _Graph:
         self.outputs.append(self._value(name, dtype, shape))
 
     def array(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant; one of the same name is the same."""
+        """Add a constant; the same name stands for the same constant."""
         self.arrays[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
@@ -146,7 +147,7 @@ class _Graph:
         return output
 
     def scan(self, body: _Graph, state: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Add a loop over the first axis, from a state on."""
+        """Add a loop over the first axis, starting from a state."""
         found = self.helper.make_node(
             "Scan",
             [state, *inputs],
@@ -239,7 +240,7 @@ def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tu
 
 
 def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
-    """Make ``scores`` of the last layer, as `spikemnist.models.readout.scores` says."""
+    """Compute ``scores`` from the last layer, as `spikemnist.models.readout.scores` does."""
     over_time = {"keepdims": 0}
     if readout == "mean_membrane":
         graph.node("ReduceMean", [membrane], "scores", axes=[0], **over_time)
@@ -247,7 +248,7 @@ def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
         graph.node("ReduceMax", [membrane], "scores", axes=[0], **over_time)
     elif readout == "spike_count":
         graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", **over_time)
-    else:  # a silent neuron counts as one that fires just after the window
+    else:  # a silent neuron counts as firing just after the window
         first = graph.node("ArgMax", [spikes], "first_index", axis=0, **over_time)
         end = graph.node("Shape", [spikes], "window", start=0, end=1)
         any_spike = graph.node("ReduceMax", [spikes], "any_spike", axes=[0], **over_time)
@@ -259,7 +260,7 @@ def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
 
 
 def _decide(graph: _Graph, membrane: str) -> None:
-    """Make ``predictions`` of ``scores``: a tie goes to the highest mean membrane."""
+    """Compute ``predictions`` from ``scores``: a tie goes to the highest mean membrane."""
     best = graph.node("ReduceMax", ["scores"], "best", axes=[-1], keepdims=1)
     leading = graph.node("Equal", ["scores", best], "leading")
     mean = graph.node("ReduceMean", [membrane], "mean_membrane", axes=[0], keepdims=0)

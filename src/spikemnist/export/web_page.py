@@ -1,7 +1,7 @@
-"""Networks as a web page: one file, on which one draws a digit and sees it spike.
+"""Write networks as a web page: one file, on which you draw a digit and see the network spike.
 
 The page is made of the files in ``page``: a template, a style sheet, and modules of plain
-JavaScript, which are joined. It asks for nothing from anywhere.
+JavaScript, which are joined. It loads nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MODULES = (
     *("network.js", "encoders.js", "picture.js", "plots.js"),
     *("state.js", "views.js", "app.js"),
 )
-"""In the order in which they are joined: each reads only those before it."""
+"""Modules in the order in which they are joined: each uses only earlier ones."""
 CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
 LARGEST = 1_000_000
 """Bytes of weights in single precision, above which they are stored in 8 bits."""
@@ -54,32 +54,32 @@ def to_html(
     encoder: Encoder,
     classes: Sequence[str] = (),
 ) -> Path:
-    """Write a web page on which one draws a digit and sees the network spike.
+    """Write a web page on which you draw a digit and see the network spike.
 
     Parameters
     ----------
     model : LeakyMLP, LeakyConvNet or Accelerated
-        A network for images of 28 x 28 pixels, with ten classes or fewer, taken as it is in
-        evaluation.
+        Network for images of 28 x 28 pixels, with ten classes or fewer, as it is in evaluation
+        mode.
     path : path
-        File to write, usually ``.html``. It needs nothing else, and asks for nothing.
+        File to write, usually ``.html``. It needs no other file and loads nothing.
     encoder : Encoder
-        ``"latency"``, ``"rate"`` or ``"direct"``: those that the page can change.
+        Encoder ``"latency"``, ``"rate"`` or ``"direct"``, between which the page can switch.
     classes : sequence of str, default ()
-        Names of the classes; digits without them.
+        Names of the classes; without them, digits.
 
     Returns
     -------
     pathlib.Path
-        ``path``. Weights are in single precision; those of a network with more than 250,000 of them
-        are in 8 bits with a scale for each neuron, where 198 of 200 test digits at least are
-        answered alike.
+        ``path``. Weights are in single precision. More than 250,000 weights are stored in 8 bits
+        with a scale for each neuron, provided that at least 198 of 200 test digits get the same
+        answer.
 
     Raises
     ------
     ValueError
         For another encoder, a random rate code with options, another size of images, and a layer
-        that is not exported.
+        that cannot be exported.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def to_html(
     names = list(classes) or [str(i) for i in range(number)]
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
-    # No text in it can end the element that holds it.
+    # "<" is escaped below, so that no text can end the element that holds it.
     stored = json.dumps(_contents(network, encoder, names), separators=(",", ":"))
     words = {
         "VERSION": __version__,
@@ -115,7 +115,7 @@ def to_html(
 
 
 def _check_code(encoder: Encoder) -> None:
-    """Refuse an encoder that the page does not know."""
+    """Raise a `ValueError` for an encoder that the page does not know."""
     if type(encoder) not in CODES:
         raise ValueError(
             f"the page knows latency, rate and direct codes; got {type(encoder).__name__}"
@@ -127,7 +127,7 @@ def _check_code(encoder: Encoder) -> None:
 
 
 def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dict[str, Any]:
-    """Return what the page reads: network, code and examples, as JSON knows them."""
+    """Return the data of the page, ready for JSON: network, code and examples."""
     code = CODES[type(encoder)]
     is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
     layers, precision = _choose_precision(network, encoder)
@@ -154,13 +154,13 @@ def _read(name: str) -> str:
 
 
 def _joined(name: str) -> str:
-    """Return a module as a part of one script: its imports are above, its exports are there."""
+    """Return a module as a part of one script, without its import and export statements."""
     text = re.sub(r"^import [^;]*;\n", "", _read(name), flags=re.M)
     return re.sub(r"^export ", "", text, flags=re.M)
 
 
 def _choose_precision(network: NetworkArrays, encoder: Encoder) -> tuple[list[dict[str, Any]], str]:
-    """Return the layers as the page stores them, and in which precision."""
+    """Return the layers as the page stores them, and a description of the precision."""
     if sum(layer.weight.nbytes for layer in network.layers) > LARGEST:
         small = [_in_bytes(layer.by_input) for layer in network.layers]
         alike = _answered_alike(network, small, encoder)
@@ -174,7 +174,7 @@ def _choose_precision(network: NetworkArrays, encoder: Encoder) -> tuple[list[di
 
 
 def _in_bytes(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return weights ``[..., O]`` as whole numbers up to 127, and a scale for each neuron."""
+    """Return weights ``[..., O]`` as int8 up to 127, and a scale for each neuron."""
     largest = np.abs(weight).max((0, 1, 2))
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return (weight / scale).round().astype(np.int8), scale
@@ -185,7 +185,7 @@ def _answered_alike(
     small: Sequence[tuple[NDArray[np.int8], NDArray[np.float32]]],
     encoder: Encoder,
 ) -> int:
-    """Return how many test digits two precisions of the weights answer alike."""
+    """Return the number of test digits with the same answer in both precisions."""
     rounded = tuple(
         replace(layer, weight=layer.from_input(whole * scale))
         for layer, (whole, scale) in zip(network.layers, small, strict=True)
@@ -231,9 +231,9 @@ def _base64(array: NDArray[Any]) -> str:
 
 
 def _examples() -> list[dict[str, Any]]:
-    """Return test digits, each class twice."""
+    """Return test digits, two of each class."""
     test = load_digits()[1]
     labels = test.labels.tolist()
-    # Each ten digits that follow one another show each class once.
+    # Each block of ten digits shows each class once.
     order = sorted(range(EXAMPLES), key=lambda i: (i // 10, labels[i]))
     return [{"label": labels[i], "image": _base64(test.images[i].numpy())} for i in order]
