@@ -1,11 +1,10 @@
-"""The event-driven engine: compiled kernels for the CPU that work only where a spike is.
+"""The event-driven engine: compiled kernels for the CPU that do work only for spikes.
 
 Importing it loads Numba. `run` runs layers of leaky neurons, forward and backward; `convolve` is
-the convolution before neurons with pixels. Behind them, in the order in which data passes: `bounds`
-validates shapes, dtypes and devices; `layer_input` is what a layer receives; `layer` and
-`gradients` give the kernels of one layer what they need, `network` those of all; `forward`,
-`backward` with `weight_gradient`, and `separable` are the kernels, built of `membranes` and
-`slopes`.
+the convolution before neurons with pixels. The other modules, in the order in which data passes:
+`bounds` validates shapes, dtypes and devices; `layer_input` is the input of a layer; `layer` and
+`gradients` call the kernels of one layer, `network` all layers; `forward`, `backward` with
+`weight_gradient`, and `separable` are the kernels, built from `membranes` and `slopes`.
 """
 
 from spikemnist.engine.convolution import convolve

@@ -1,13 +1,14 @@
-r"""The gradient of a layer of leaky neurons, fused with the weight gradient that it makes.
+r"""The backward pass of a layer of leaky neurons, fused with its weight gradient.
 
-The adjoint runs backwards in time,
+The adjoint is computed backwards in time,
 
 .. math:: \delta_t = \frac{\partial L}{\partial U_t}
           + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t} + \beta k_t \delta_{t+1}
 
 with :math:`k_t = 1 - S_t` for the reset ``"zero"`` and 1 otherwise, for one sample and one block
-of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache they are added
-to the weight gradient of the block: see `weight_gradient`.
+of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level cache, they are added
+to the weight gradient of the block: see `weight_gradient`. The batch is cut into *slices* if there
+are few blocks; for *groups* of samples and *bursts* of timesteps see `spike_lists.ByNeuron`.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks,
 ``C`` neurons of the layer above.
@@ -50,12 +51,12 @@ if TYPE_CHECKING:
 
 
 CARRIED, START = TOGETHER, TOGETHER + 1
-"""Rows of scratch: what goes back to the timestep before, and the membrane before the first one.
-Before them are those of what comes through the spikes, for the timesteps weighed `TOGETHER`."""
+"""Scratch rows of the gradient for the previous timestep, and of the initial membrane. The rows
+before them hold the gradients through the spikes of the timesteps computed `TOGETHER`."""
 
 
 class Slope(NamedTuple):
-    """The surrogate derivative: see `spikemnist.engine.slopes`."""
+    """Surrogate derivative, as a code and two parameters: see `spikemnist.engine.slopes`."""
 
     kind: int
     first: Any
@@ -63,9 +64,9 @@ class Slope(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What the forward pass did: its membranes ``[B, M, T, WIDTH]``, or how to do it again.
+    """Membranes of the forward pass, ``[B, M, T, WIDTH]``, or the input to compute them again.
 
-    Membranes that take few additions are made again from ``drive`` where they are needed, in the
+    With ``again``, membranes that take few additions are recomputed from ``drive`` in the
     first-level cache, which is faster than writing them to memory and reading them back.
     """
 
@@ -75,14 +76,14 @@ class Past(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """The gradients from above; each may have length 0.
+    """Gradients from the loss and from the layer above; a missing one has length 0.
 
     ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
-    ``above`` ``[T, B, C]`` is the adjoint of a narrow layer above and ``weights`` ``[M, C, WIDTH]``
-    its weights, whose product is the gradient of the spikes; or ``above`` ``[T, B, N]`` is that
-    product, and ``weights`` ``[1, 0, WIDTH]``. Where a ``profile`` ``[T]`` is given, ``above`` has
-    one timestep, which it multiplies: see `separable`. ``kept`` ``[B, T, M]`` are the bits of the
-    spikes that dropout let through, which it multiplied by ``scale``.
+    For a narrow layer above, ``above`` ``[T, B, C]`` is its adjoint and ``weights``
+    ``[M, C, WIDTH]`` its weights; their product is the gradient of the spikes. Otherwise ``above``
+    ``[T, B, N]`` is this product, and ``weights`` is ``[1, 0, WIDTH]``. With a ``profile``
+    ``[T]``, ``above`` has one timestep, to be multiplied by the profile: see `separable`.
+    ``kept`` ``[B, T, M]`` are the bits of the spikes that dropout kept and multiplied by ``scale``.
     """
 
     spikes: Array
@@ -96,12 +97,12 @@ class Incoming(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """The gradients that are wanted; the others have length 0.
+    """Gradients to compute; the others have length 0.
 
-    ``weight`` ``[N, F]``, or where the batch is worked at in several slices ``slices``
-    ``[S, M, F, WIDTH]``, one for each of them; ``sums`` ``[S, 1 or 3, M, WIDTH]`` for the bias
-    alone, or for bias, beta and threshold; ``initial`` ``[B, N]``; ``adjoint`` ``[T, B, N]``, or
-    ``[1, B, N]`` for its sum over time.
+    ``weight`` is ``[N, F]``; if the batch is cut into several slices, ``slices``
+    ``[S, M, F, WIDTH]`` holds one part for each. ``sums`` ``[S, 1 or 3, M, WIDTH]`` is for the bias
+    alone, or for bias, beta and threshold. ``initial`` is ``[B, N]``. ``adjoint`` is ``[T, B, N]``,
+    or ``[1, B, N]`` for its sum over time.
     """
 
     weight: Array
@@ -123,7 +124,7 @@ def _subtract(left: Any, right: Any) -> Any:
 
 @elementwise
 def _step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
-    """Return the adjoint, its sum over time, and what it hands to the timestep before."""
+    """Return the adjoint, its sum over time, and the gradient for the previous timestep."""
     delta = carried + through
     return delta, total + delta, beta * delta
 
@@ -132,7 +133,7 @@ def _step_back(total: Any, carried: Any, through: Any, beta: Any) -> Any:
 def _step_back_to_zero(
     total: Any, carried: Any, through: Any, beta: Any, before: Any, threshold: Any
 ) -> Any:
-    """Do what `_step_back` does, where a spike has reset the membrane to zero."""
+    """Compute `_step_back` for the reset to zero, which blocks the gradient after a spike."""
     delta = carried + through
     return delta, total + delta, where(before > threshold, 0, beta * delta)
 
@@ -165,7 +166,7 @@ def run_backward(
 ) -> None:
     """Differentiate one block for one slice of the batch in each unit of work.
 
-    The slices are the same for any number of threads, and their sums are added in their order.
+    The slices are the same for any number of threads, and their sums are added in a fixed order.
     """
     if by_team(queue):
         return
@@ -183,7 +184,7 @@ def run_backward(
     places = np.empty(steps, np.int64)
     for t in range(steps):
         places[t] = single(t, burst)
-    # A whole gradient stays in the second-level cache until it is done.
+    # The gradient of a block stays in the second-level cache until it is complete.
     whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
     weighed = sliced or len(whole) > 0
@@ -204,7 +205,7 @@ def run_backward(
                     inflow, start = at(scratch, CARRIED), at(scratch, START)
                     scan(neurons, past.drive, weights, b, m, inflow, start, membrane, words)
                 rows = membrane if past.again else past.membrane[b, m]
-                # Groups of several samples have no tables: two rows for each timestep.
+                # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b - begin) * steps :]
                 _adjoint(neurons, slope, rows, incoming, b, m, places, own, scratch, sums)
                 _hand_out(outgoing, b, m, places, own, scratch)
@@ -232,14 +233,14 @@ def _adjoint(
     scratch: Array,
     sums: Array,
 ) -> None:
-    """Fill the rows ``delta[places]`` from those of the membrane.
+    """Compute the adjoint of one sample and block, in the rows ``delta[places]``.
 
-    ``scratch`` holds the initial membrane in its row `START`; `CARRIED` takes the gradient of it.
+    Row `START` of ``scratch`` holds the initial membrane; row `CARRIED` receives its gradient.
     """
     steps = len(membrane)
     beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
     carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
-    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    # Hoisted out of the loop by hand: the compiler cannot know that these do not change.
     narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
     weights, profile = incoming.weights[m if narrow else 0], incoming.profile
     separable = len(profile) > 0
@@ -260,8 +261,8 @@ def _adjoint(
         before = at(membrane, t - 1) if t > 0 else start
         among = 1 if separable else t % TOGETHER
         through = at(scratch, among)
-        # What comes through the spikes: from the layer above, less what dropout took, and from
-        # the loss.
+        # Gradient of the spikes: from the layer above, for spikes that dropout kept, and from the
+        # loss.
         if separable:
             _times(through, amplitude, profile[t])
         elif narrow:
@@ -303,7 +304,7 @@ def _add_parameters(
 ) -> None:
     """Add one timestep to the gradients of beta and threshold.
 
-    A reset is a constant to the gradient, but for the threshold that it subtracts.
+    The gradient treats a reset as a constant, except for the threshold that it subtracts.
     """
     if reset == ZERO:
         _of_beta_unless_fired(of_beta, of_beta, delta, before, threshold)
@@ -316,7 +317,7 @@ def _add_parameters(
 
 @inlined
 def _keep(row: Array, word: np.uint64, scale: Any) -> None:
-    """Apply to a row of gradients what dropout did to the spikes."""
+    """Apply the dropout of the spikes to a row of gradients."""
     for j in range(WIDTH):
         row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
 
@@ -325,9 +326,9 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 def _hand_out(
     outgoing: Outgoing, b: int, m: int, places: Array, delta: Array, scratch: Array
 ) -> None:
-    """Write the gradients that each sample has to itself.
+    """Write the gradients that belong to one sample: the initial membrane and the adjoint.
 
-    Row `CARRIED` of ``scratch`` is that of the initial membrane; the first one is free.
+    Row `CARRIED` of ``scratch`` is the gradient of the initial membrane; row 0 is free.
     """
     carried, total, steps = at(scratch, CARRIED), at(scratch, 0), len(places)
     if len(outgoing.initial):

@@ -1,6 +1,6 @@
 """Validate shapes, dtypes and devices; compiled kernels do not check bounds.
 
-Every way into the engine begins with one of these functions, and so does every backward pass.
+Every entry point of the engine and every backward pass begins with one of these functions.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -48,7 +48,7 @@ def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
 
 
 def check_dtype(dtype: torch.dtype) -> None:
-    """Raise an error unless kernels compute in this dtype."""
+    """Raise an error unless the kernels support this dtype."""
     if dtype not in (torch.float32, torch.float64):
         raise TypeError(f"weights and beta must be float32 or float64; got {dtype}")
 
@@ -65,7 +65,7 @@ def check_spikes(spikes: Tensor) -> None:
 
 
 def check_stack(batch: int, features: int, layers: Sequence[LayerParams]) -> None:
-    """Raise an error unless layers fit an input of that many features, and each other."""
+    """Raise an error unless layers fit an input of this many features, and each other."""
     dtype = layers[0].beta.dtype
     check_dtype(dtype)
     for layer in layers:
@@ -119,7 +119,7 @@ def check_convolution(
 
 
 def forms_of(tensors: Sequence[Tensor | None]) -> list[Form | None]:
-    """Return the forms of tensors that a backward pass will read."""
+    """Return the forms of the tensors that a backward pass will read."""
     return [None if x is None else Form(tuple(x.shape), x.dtype, x.device) for x in tensors]
 
 

@@ -1,10 +1,10 @@
-"""A convolution of spikes: weights are added where a spike is.
+"""Convolution of spikes: each spike adds its weights to the output.
 
-The channels of a pixel lie next to each other in memory, in images and in weights. So the spikes
-that a row of the kernel sees from a pixel of the output are a run in the list of an image's
-spikes, and their weights are in the same order, a constant number of places further: forward, the
-rows of weights of a run are added to that pixel; backward, the pixel's gradient is added to them.
-What a spike itself would gain is a dense product, which stays with torch.
+The channels of a pixel are adjacent in memory, in images and in weights. So the spikes under one
+row of the kernel, for one output pixel, are consecutive in the list of an image's spikes (a *run*),
+and their weight rows have the same order at a constant offset. Forward, the weight rows of a run
+are added to the output pixel. Backward, the pixel's gradient is added to the gradients of these
+rows. The gradient of the spikes is a dense product, which torch computes.
 
 Shapes: ``N`` images, ``C`` channels in and ``O`` out, ``H`` and ``W`` pixels in and ``Y`` and ``X``
 out, kernels of ``K`` by ``L``; ``P`` blocks of `WIDTH` channels out.
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DENSE_FROM = 0.3
-"""Density of the input from which the dense product is the faster one: see the documentation."""
+"""Density of the input above which the dense product is faster: see docs/guide/engine.md."""
 
 SLICES = 16
-"""Parts of the images whose gradients are summed apart, for any number of threads."""
+"""Number of parts of the images with separate sums of gradients, for any number of threads."""
 
 
 class Geometry(NamedTuple):
-    """Of an image and of how a kernel moves over it: rows and columns."""
+    """Size of an image, length of a kernel's rows, and stride and padding as (rows, columns)."""
 
     height: int
     width: int
@@ -57,32 +57,35 @@ def convolve(
     stride: tuple[int, int] = (1, 1),
     padding: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """Convolve images, spike by spike where they are spikes and that is the faster way.
+    """Convolve images: spike by spike if they are sparse spikes, else with torch.
 
     Parameters
     ----------
     spikes : torch.Tensor
-        ``[N, C, H, W]`` on the CPU, any dtype; copied unless the channels are last in memory.
-    weight, bias : torch.Tensor
-        ``[O, C, K, L]`` and ``[O]``, float32 or float64.
-    stride, padding : tuple of int
+        Images ``[N, C, H, W]`` on the CPU, any dtype; copied unless the channels are last in
+        memory.
+    weight : torch.Tensor
+        Kernels ``[O, C, K, L]``, float32 or float64.
+    bias : torch.Tensor, default None
+        Bias ``[O]``, in the dtype of ``weight``.
+    stride, padding : tuple of int, default (1, 1) and (0, 0)
         Rows and columns; padded pixels are silent.
 
     Returns
     -------
     torch.Tensor
-        ``[N, O, Y, X]``, what `torch.nn.functional.conv2d` returns.
+        ``[N, O, Y, X]``, as from `torch.nn.functional.conv2d`.
 
     Raises
     ------
     ValueError
-        When a shape does not fit.
+        If a shape does not fit.
     TypeError
-        When dtypes are mixed, or others than float32 and float64.
+        If dtypes are mixed, or neither float32 nor float64.
     """
     check_convolution(spikes, weight, bias, stride, padding)
     outputs = len(weight)
-    # Where more than half of a block would be added for nothing, nobody lists the spikes.
+    # Spike by spike only if at most half of the last block is padding, which is added in vain.
     fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
     listed = _list(spikes) if fills else None
     if listed is None:
@@ -96,7 +99,7 @@ def convolve(
 
 
 def _list(spikes: Tensor) -> spike_lists.ByTimestep | None:
-    """List the spikes of each image, or return None where some are none or they are too many."""
+    """List the spikes of each image; return None if values are not 0 or 1, or spikes too many."""
     packed = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
     if packed is None or packed[1].sum() > DENSE_FROM * spikes.numel():
         return None
@@ -173,7 +176,7 @@ def _work(listed: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int
 
 
 def _lay_out(weight: Tensor) -> Tensor:
-    """Return weights in rows, ``[P, K, L * C, WIDTH]``; those of no channel are zero."""
+    """Return weights as rows, ``[P, K, L * C, WIDTH]``, zero for padded output channels."""
     outputs, channels, *reach = weight.shape
     count = blocks_of(outputs)
     blocks = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
@@ -224,7 +227,7 @@ def run_convolution_backward(
     gradient: Array,
     parts: Array,
 ) -> None:
-    """Sum the gradient of the weights over a part of the images in each unit of work."""
+    """Sum the gradient of the weights over one part of the images in each unit of work."""
     if by_team(queue):
         return
     listed, gradient, parts = borrowed((listed, gradient, parts))
@@ -256,9 +259,9 @@ def _meet(
     size: tuple[int, int],
     onto: bool,
 ) -> None:
-    """Add the weights that see spikes onto an image ``[Y * X, WIDTH]``, or the image onto them.
+    """Add weight rows at spikes to an output image ``[Y * X, WIDTH]``, or the image to the rows.
 
-    Row after row of the kernel: its weights and the image stay in the first-level cache.
+    The rows of the kernel come one by one, so that weights and image stay in the first-level cache.
     """
     height, width, channels, length, (down, across), (above, beside) = geometry
     starts = _starts(listed, n, geometry)
@@ -270,7 +273,7 @@ def _meet(
                 row = v * width
                 for x in range(size[1]):
                     left = x * across - beside
-                    # Where it looks beyond the image there is silence.
+                    # Pixels beyond the image are silent.
                     first = starts[row + min(max(left, 0), width)]
                     last = starts[row + min(max(left + length, 0), width)]
                     if first < last:
@@ -284,7 +287,7 @@ def _meet(
 
 @routine
 def _starts(listed: spike_lists.ByTimestep, n: int, geometry: Geometry) -> Array:
-    """Return where the spikes of each pixel begin, int64 ``[H * W + 1]``."""
+    """Return the position of each pixel's first spike in the list, int64 ``[H * W + 1]``."""
     pixels = geometry.height * geometry.width
     starts = np.empty(pixels + 1, np.int64)
     position, end = listed.starts[n, 0], listed.starts[n, 1]

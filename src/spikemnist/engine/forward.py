@@ -1,8 +1,8 @@
-r"""A layer of leaky neurons forward in time, fused with the sums that drive it.
+r"""The forward pass of a layer of leaky neurons, fused with the sums of its input currents.
 
-For each block of neurons, whose weights are laid out anew first, and each sample: the input current
-of a timestep is a sum of rows of the block (or a row of a current that a matrix product made), the
-membrane follows at once, while both are in the first-level cache, and what leaves is one bit for
+The weights of a block of neurons are first copied to rows. Then, for each sample, the input current
+of a timestep is a sum of rows of the block (or a row of a current from a matrix product), and the
+membrane is updated at once, while both are in the first-level cache. The output is one bit for
 each neuron.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Neurons(NamedTuple):
-    """What leaky neurons are: blocks ``[M, WIDTH]`` and the code of the reset mechanism.
+    """Beta and threshold in blocks ``[M, WIDTH]``, and the code of the reset mechanism.
 
     A padded neuron has an infinite threshold: it never fires.
     """
@@ -44,11 +44,11 @@ class Neurons(NamedTuple):
 
 
 class Drive(NamedTuple):
-    """What drives them: events times ``weights``, or else a ``current``; and a bias.
+    """Input of the neurons: events times ``weights``, or else a ``current``; and a bias.
 
-    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` are events by timestep. Where there are
-    no weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` when it is constant.
-    ``initial`` is ``[B, N]``, or ``[0, N]`` for membranes at rest.
+    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` list the events by timestep. Without
+    weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` if it is constant.
+    ``initial`` is ``[B, N]``, or of length 0 for membranes at rest.
     """
 
     weights: Array
@@ -60,13 +60,12 @@ class Drive(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What they did: ``words`` ``[M, B, T]``, and how many spikes these are, ``[M, B]``.
+    """Output of the neurons: packed spikes ``words`` ``[M, B, T]`` and their ``counts`` ``[M, B]``.
 
-    Threads work at different blocks. Were a timestep's words of all blocks side by side, the cores
-    would write to the same cache lines, and wait for one another at every word.
+    Threads work on different blocks. If the words of all blocks were adjacent at each timestep, the
+    cores would write to the same cache lines, and wait for one another at every word.
 
-    What else is asked for, else of length 0: ``membrane`` ``[B, M, T, WIDTH]``, ``final``
-    ``[B, N]``.
+    ``membrane`` ``[B, M, T, WIDTH]`` and ``final`` ``[B, N]`` have length 0 unless requested.
     """
 
     words: Array
@@ -111,7 +110,7 @@ def run_forward(
 
 @kernel
 def lay_out_by_sample(queue: Array, units: int, of_blocks: Array, words: Array) -> None:
-    """Set the words ``[B, T, M]`` to those of the blocks ``[M, B, T]``."""
+    """Copy the words of the blocks, ``[M, B, T]``, into the order ``[B, T, M]``."""
     if by_team(queue):
         return
     of_blocks, words = borrowed((of_blocks, words))
@@ -146,11 +145,11 @@ def scan(
 ) -> None:
     """Run block m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
 
-    Fills ``membrane`` ``[T, WIDTH]`` and the words.
+    Fills ``membrane`` ``[T, WIDTH]`` and ``words``.
     """
     bias = at(drive.bias, m)
     beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
-    # Taken out of the loop by hand: the compiler cannot know that they stay the same.
+    # Hoisted out of the loop by hand: the compiler cannot know that these do not change.
     reset, current, before = neurons.reset, drive.current, start
     driven, few = len(weights) > 0, drive.weights.shape[0] <= FEW
     indices, starts = drive.neurons, drive.starts[b if driven else 0]

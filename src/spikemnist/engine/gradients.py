@@ -1,4 +1,4 @@
-"""The gradient of one layer of leaky neurons: which kernel gets what.
+"""Choose and call the backward kernels of one layer of leaky neurons.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input,
 ``C`` neurons of the layer above.
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 NARROW = 64
-"""Neurons up to which the backward kernel of the layer below weighs the adjoint block by block."""
+"""Neurons of a layer up to which its adjoint is multiplied by its weights block by block, in the
+backward kernel of the layer below."""
 
 
 class Needs(NamedTuple):
-    """Which gradients of a layer are needed: of its tensors, and of its input."""
+    """Flags for the gradients that are needed: of a layer's tensors, and of its input."""
 
     weight: bool
     bias: bool
@@ -58,7 +59,7 @@ class Needs(NamedTuple):
 
 
 class LayerRun(NamedTuple):
-    """One layer as the forward pass has run it; its membranes are blocks ``[B, M, T, WIDTH]``."""
+    """Forward pass of one layer; its membranes are in blocks ``[B, M, T, WIDTH]``."""
 
     received: LayerInput
     membrane: Tensor | None
@@ -67,12 +68,12 @@ class LayerRun(NamedTuple):
 
 
 class FromAbove(NamedTuple):
-    """The gradient that a layer gets from the one above it.
+    """Gradient that a layer receives from the layer above.
 
-    ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight`` ``[C, N]``, to be multiplied;
-    or the product itself, ``[T, B, N]``, and None. Where a ``profile`` ``[T]`` is given, the
-    adjoint has one timestep, which it multiplies. Of the spikes that went up, dropout has removed
-    those that are not in ``kept``, and multiplied the others by ``scale``.
+    It is the product of the ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight``
+    ``[C, N]``; or ``adjoint`` is the product, ``[T, B, N]``, and ``weight`` is None. With a
+    ``profile`` ``[T]``, the adjoint has one timestep, to be multiplied by the profile. Dropout has
+    removed the spikes that are not in ``kept``, and multiplied the others by ``scale``.
     """
 
     adjoint: Tensor
@@ -83,7 +84,7 @@ class FromAbove(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
+    """Gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
 
     ``adjoint`` and ``profile`` are for the layer below: see `FromAbove`.
     """
@@ -104,8 +105,8 @@ def backward(
 ) -> Gradients:
     """Differentiate one layer.
 
-    ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and its
-    last membranes, ``[B, N]``.
+    ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and to its
+    final membranes, ``[B, N]``.
     """
     received, membrane = run.received, run.membrane
     assert membrane is not None
@@ -120,7 +121,7 @@ def backward(
     adjoint = None
     if needs.input or dense_weight:
         adjoint = memory.empty((1 if constant and not needs.input else steps, batch, size), dtype)
-    # Few blocks are worked at for several slices of the batch, so that no thread goes without.
+    # With few blocks, the batch is cut into slices, so that every thread has work.
     slices = max(1, min(8 // blocks, batch))
     weight = memory.empty((size, received.features), dtype) if sparse else None
     features = received.features if sparse and slices > 1 else 0
@@ -130,7 +131,8 @@ def backward(
     number = parts.dtype.type
     neurons, drive = run.prepared
     kind, first, second = slope_of(layer.spike_grad)
-    # A slice ends where it would without a weight gradient, in no middle of a group.
+    # Group samples only when the batch is not sliced: the boundaries of slices must be the same
+    # with and without a weight gradient, and must not fall inside a group.
     listed = spike_lists.no_patterns(batch)
     if sparse:
         assert received.words is not None
@@ -166,7 +168,7 @@ def backward(
 def _is_separable(
     received: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
 ) -> bool:
-    """Return whether the adjoint does not depend on what the neurons did: see `separable`."""
+    """Return whether the adjoint does not depend on the neurons' activity: see `separable`."""
     spikes, membrane, final = loss
     return (
         spikes is None

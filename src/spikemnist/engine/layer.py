@@ -1,4 +1,4 @@
-"""One layer of leaky neurons: which kernel gets what.
+"""Choose and call the forward kernels of one layer of leaky neurons.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """A layer's neurons and what drives them, as kernels take them."""
+    """Neurons of a layer and their input, in the form that kernels take."""
 
     neurons: Neurons
     drive: Drive
@@ -44,8 +44,8 @@ class Prepared(NamedTuple):
 class PackedOutput(NamedTuple):
     """Packed spikes ``words`` ``[B, T, M]`` of a layer, their ``counts`` ``[B]`` and membranes.
 
-    ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` ``[B, N]``; each may be None.
-    ``prepared`` is as much of the layer's preparation as the backward pass uses.
+    ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` is ``[B, N]``; each may be None.
+    ``prepared`` is the part of the layer's preparation that the backward pass uses.
     """
 
     words: Tensor
@@ -64,10 +64,10 @@ def forward(
     record: bool,
     final: bool,
 ) -> PackedOutput:
-    """Run one layer for ``shape``, the numbers of timesteps and samples.
+    """Run one layer; ``shape`` is the numbers of timesteps and samples.
 
-    Its membranes are kept where a backward pass or a record needs them; for a backward pass alone
-    the memory may be left unwritten, see `LayerInput.recomputes`.
+    Its membranes are kept if a backward pass or a record needs them. For a backward pass alone,
+    their memory may stay unwritten: see `LayerInput.recomputes`.
     """
     steps, batch = shape
     size, dtype = layer_size(received, layer), layer.beta.dtype
@@ -80,8 +80,8 @@ def forward(
     written = None if again else membrane
     bits, counts = of_blocks.numpy().view(np.uint64), np.empty((blocks, batch), np.int64)
     trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
-    # As long as possible, since each thread lays out the weights of a block that it works at, and
-    # short enough that the threads end at the same time.
+    # As long as possible, since each thread copies the weights of its block first, but short enough
+    # that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
     units = blocks * -(-batch // chunk)
     work = batch * steps * blocks * 10 + len(drive.neurons) * blocks + drive.weights.size // 4
@@ -95,12 +95,12 @@ def forward(
 
 
 def _by_sample(of_blocks: Tensor) -> Tensor:
-    """Return the words ``[B, T, M]`` of those that a kernel wrote, ``[M, B, T]``."""
+    """Return the words that a kernel wrote, ``[M, B, T]``, in the order ``[B, T, M]``."""
     blocks, batch, steps = of_blocks.shape
     if blocks == 1:
         return of_blocks.view(batch, steps, 1)
     words = memory.empty((batch, steps, blocks), torch.int64)
-    # Shared out, so that a sample's words go to the core that lists its events next.
+    # Done in threads, so that a sample's words are on the core that lists its events next.
     bits = (each.numpy().view(np.uint64) for each in (of_blocks, words))
     parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
     return words
@@ -112,7 +112,7 @@ def layer_size(received: LayerInput, layer: LayerParams) -> int:
 
 
 def _prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
-    """Bring a layer and its input into the form that kernels take."""
+    """Convert a layer and its input to the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
     values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
     beta_blocks, threshold, bias_blocks = parameter_blocks(values, size, layer.beta.dtype)
@@ -138,7 +138,7 @@ def _drive(received: LayerInput, layer: LayerParams, steps: int, bias: Array) ->
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:
-    """Return the matrix product of the last axis, ``[T, B, N]``, in memory that is used again."""
+    """Multiply the last axis by a matrix; return ``[T, B, N]``, in memory that is reused."""
     shape = (*dense.shape[:-1], matrix.shape[1])
     out = memory.empty(shape, matrix.dtype)
     torch.mm(dense.flatten(0, 1), matrix.detach(), out=out.view(-1, shape[-1]))
@@ -146,22 +146,22 @@ def product(dense: Tensor, matrix: Tensor) -> Tensor:
 
 
 def scaled(tensor: Tensor, scale: float) -> Tensor:
-    """Return a tensor times what dropout multiplies spikes by."""
+    """Multiply a tensor by dropout's factor for the kept spikes."""
     return tensor if scale == 1 else tensor * scale
 
 
 def clamped(beta: Tensor) -> Array | float:
-    """Return beta as neurons have it, within 0 and 1."""
+    """Return beta clamped to [0, 1], as the neurons use it."""
     numbers = parameter_values(beta)
     return min(max(numbers, 0.0), 1.0) if isinstance(numbers, float) else numbers.clip(0, 1)
 
 
 def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
-    """Return the array of a tensor, or one of length 0 that tells a kernel there is none."""
+    """Return the array of a tensor; for None an array of length 0, which kernels treat as none."""
     if tensor is None:
         return nothing(dims, dtype)
     tensor = tensor.detach()
-    # Asked first: a conversion that has nothing to do takes longer than the rest of it.
+    # Checked first: a conversion that changes nothing takes longer than the rest of the function.
     tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
     array: Array = tensor.contiguous().numpy()
     return array
@@ -169,6 +169,6 @@ def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
 
 @functools.cache
 def nothing(dims: int, dtype: torch.dtype) -> Array:
-    """Return an array of length 0, which tells a kernel that there is none."""
+    """Return an array of length 0, which kernels treat as none."""
     array: Array = memory.empty((0,) * dims, dtype).numpy()
     return array

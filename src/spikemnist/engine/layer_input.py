@@ -1,4 +1,4 @@
-"""What a layer receives: spikes as bits or any numbers, and which of the two is the faster form.
+"""The input of a layer: spikes as bits, or any numbers, and the choice of the faster form.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``W`` words of 64 of them.
 """
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DENSE_FROM = 0.5
-"""Density of the input from which the matrix product is the faster one: see the documentation."""
+"""Density of the input above which the matrix product is faster: see docs/guide/engine.md."""
 
 RECOMPUTE_UP_TO = 16
-"""Input spikes of a sample in a timestep up to which it is faster to compute the membranes again in
-the backward pass than to write and read them: see the documentation."""
+"""Input spikes per sample and timestep up to which it is faster to compute the membranes again in
+the backward pass than to write and read them: see docs/guide/engine.md."""
 
 
 class LayerInput(NamedTuple):
     """Packed spikes ``words`` ``[B, T, W]``, or any numbers ``dense`` ``[T or 1, B, F]``.
 
-    ``counts`` of the spikes of each sample and their ``total`` belong to packed spikes. The dense
-    form of an input that is constant in time has one timestep. Dropout has removed the spikes that
-    are not in ``kept`` ``[B, T, W]``, and multiplies the others by ``scale``.
+    Packed spikes come with the ``counts`` of each sample and their ``total``. A dense input that is
+    constant over time has one timestep. Dropout has removed the spikes that are not in ``kept``
+    ``[B, T, W]``, and multiplies the others by ``scale``.
     """
 
     features: int
@@ -48,7 +48,7 @@ class LayerInput(NamedTuple):
         return self.total <= DENSE_FROM * len(self.words) * steps * self.features
 
     def recomputes(self, steps: int) -> bool:
-        """Return whether the backward pass computes the membranes of the layer again."""
+        """Return whether the backward pass recomputes the membranes of the layer."""
         if self.words is None or not self.is_sparse(steps):
             return False
         return self.total <= RECOMPUTE_UP_TO * len(self.words) * steps
@@ -70,18 +70,18 @@ def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
 
 
 def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
-    """Return packed spikes as an input."""
+    """Return a layer input of packed spikes."""
     return LayerInput(features, words, counts, int(counts.sum()))
 
 
 def dropped_input(features: int, words: Tensor, kept: Tensor, probability: float) -> LayerInput:
-    """Return the packed spikes that dropout has kept as an input."""
+    """Return a layer input of the packed spikes that dropout has kept."""
     words = words & kept
     dropped = packed_input(features, words, spike_lists.count(words))
     return dropped._replace(kept=kept, scale=1 / (1 - probability))
 
 
 def dense_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
-    """Return numbers ``[T, B, F]`` as an input; one timestep when they are constant in time."""
+    """Return a layer input of numbers ``[T, B, F]``, with one timestep if constant over time."""
     dense = spikes[:1] if is_constant(spikes) else spikes
     return LayerInput(spikes.shape[2], dense=dense.to(dtype))

@@ -1,4 +1,4 @@
-"""The membranes of a block of leaky neurons: one timestep, or all of them in vector registers.
+"""Update the membranes of a block of leaky neurons: for one timestep, or for all in registers.
 
 Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neuron of the block.
 """
@@ -45,23 +45,23 @@ def _integrate(before: Any, inflow: Any, bias: Any, beta: Any, _: Any) -> Any:
 
 
 _FORMULAS = (_subtract, _zero, _integrate)
-"""In the order of the codes in `RESETS`."""
+"""Formulas in the order of the codes in `RESETS`."""
 
 FEW = 16
-"""Neurons up to which only the first part of a row is worked at."""
+"""Neurons up to which only the first part of a row is computed."""
 
 step = switch(_FORMULAS)
-"""``step(reset, out, before, inflow, bias, beta, threshold)`` writes a row of membranes, which the
-row ``before`` becomes in a timestep."""
+"""``step(reset, out, before, inflow, bias, beta, threshold)`` writes the row of membranes that
+follows the row ``before`` in time."""
 
 
 def _running(width: int) -> Callable[..., None]:
     """Return ``run(reset, words, membrane, start, weights, indices, starts, *neuron)``.
 
-    It fills the words and the rows ``membrane`` of all timesteps, from the row ``start``; the rows
-    of a neuron are bias, beta and threshold. In timestep t the rows
-    ``weights[indices[starts[t] : starts[t + 1]]]`` flow in. The last of the weights are zeros: see
-    `vector.sum_rows`. Behind the first ``width`` neurons nothing is worked out.
+    It fills ``words`` and the rows of ``membrane`` for all timesteps, from the initial row
+    ``start``. The rows ``neuron`` are bias, beta and threshold. The input of timestep t is the sum
+    of the rows ``weights[indices[starts[t] : starts[t + 1]]]``. The last row of weights is zero:
+    see `vector.sum_rows`. Only the first ``width`` neurons are computed.
     """
 
     def run(
@@ -122,13 +122,13 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
 
 
 run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
-"""See `_running`: for a block of neurons, and for one with at most `FEW`."""
+"""Results of `_running`: for a block of neurons, and for a block with at most `FEW`."""
 
 
 def in_registers(weights: Array, width: int) -> Any:
-    """Return whether the registers hold so many neurons through all timesteps.
+    """Return whether the registers hold ``width`` neurons for all timesteps.
 
-    They do if what flows in, the membranes and the three rows of a neuron leave a quarter free.
+    Input, membrane, bias, beta and threshold of these neurons must leave a quarter free.
     """
     return 5 * weights.itemsize * width <= _ROOM
 
@@ -138,6 +138,6 @@ _ROOM = PROCESSOR.registers * PROCESSOR.vector_bytes * 3 // 4
 
 @lowered(in_registers, lambda weights, width: types.boolean(weights, types.intp))
 def _in_registers(_: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    # An array only knows at run time how large its numbers are: then both ways would be compiled.
+    # From the dtype: `itemsize` is known at run time only, so both branches would be compiled.
     each = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
     return builder.icmp_signed("<=", builder.mul(values[1], each), ir.Constant(INDEX, _ROOM))

@@ -1,4 +1,4 @@
-"""All layers of a network, forward and backward: the function that the engine is entered by.
+"""Run all layers of a network, forward and backward: the entry point of the engine.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer, ``L`` layers.
 """
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from spikemnist.engine.layer_input import LayerInput
 
 TENSORS = 5
-"""Tensors of a layer: see `LayerParams.tensors`."""
+"""Number of tensors of a layer: see `LayerParams.tensors`."""
 
 OUTPUTS = 3
-"""Tensors that come out for a layer: spikes, membranes, final membranes."""
+"""Number of output tensors of a layer: spikes, membranes, final membranes."""
 
 
 def run(
@@ -43,41 +43,41 @@ def run(
     record: str = "output",
     final: bool = False,
 ) -> list[LayerOutput]:
-    """Run layers over all timesteps, each on the spikes of the one before.
+    """Run layers over all timesteps, each on the spikes of the previous one.
 
-    What `spikemnist.ops.linear` and `spikemnist.ops.leaky` do one layer after the other, with
-    spikes travelling between the layers as bits.
+    Equivalent to `spikemnist.ops.linear` and `spikemnist.ops.leaky` layer by layer, but spikes are
+    passed between the layers as bits.
 
     Parameters
     ----------
     layers : sequence of LayerParams
-        At least one; surrogates must be named ones, the dtype float32 or float64.
+        Layers, at least one; surrogates must be named ones, the dtype float32 or float64.
     spikes : torch.Tensor
-        ``[T, B, F]``, any dtype, on the CPU; the current of a first layer without weights.
+        Input ``[T, B, F]``, any dtype, on the CPU; the current of a first layer without weights.
     record : str, default "output"
         ``"output"`` keeps spikes and membranes of the last layer, ``"spikes"`` its spikes alone,
         ``"all"`` spikes and membranes of every layer.
     final : bool, default False
-        Whether the membranes after the last timestep are returned.
+        Whether to return the membranes after the last timestep.
 
     Returns
     -------
     list of LayerOutput
-        One for each layer.
+        Output of each layer.
 
     Raises
     ------
     ValueError
-        When a shape, a surrogate, a reset mechanism or ``record`` does not fit.
+        If a shape, a surrogate, a reset mechanism or ``record`` does not fit.
     TypeError
-        When the spikes are no tensor, or a layer mixes dtypes or has another than float32 and
+        If the spikes are not a tensor, or a layer mixes dtypes or is neither in float32 nor in
         float64.
 
     Notes
     -----
-    Sums over input spikes come in another order than in a matrix product, so a membrane within
+    Input spikes are summed in another order than in a matrix product, so a membrane within
     rounding of the threshold may fire here and not there. A weight that is infinite or not a number
-    has no effect while its input is silent, where a matrix product would make NaN of it.
+    has no effect while its input is silent, whereas a matrix product would give NaN.
     """
     if record not in ("spikes", "output", "all"):
         raise ValueError(f"record must be 'spikes', 'output' or 'all'; got {record!r}")
@@ -106,9 +106,10 @@ def run(
 
 
 class Setting(NamedTuple):
-    """The arguments of a call that need no gradient.
+    """Arguments of a call that need no gradient.
 
-    A mask is 1 where dropout keeps a spike; ``spikes`` and ``membranes`` of which layers come out.
+    A mask is 1 where dropout keeps a spike. ``spikes`` and ``membranes`` flag the layers for which
+    these are returned.
     """
 
     layers: Sequence[LayerParams]
@@ -119,7 +120,7 @@ class Setting(NamedTuple):
 
 
 def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]:
-    """Draw which spikes dropout keeps, with the same numbers as `torch.nn.Dropout`."""
+    """Draw the dropout mask of each layer, with the same numbers as `torch.nn.Dropout`."""
     steps, batch, size = spikes.shape
     masks: list[Tensor | None] = []
     for each in layers:
@@ -133,7 +134,7 @@ def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]
 
 
 class _Network(torch.autograd.Function):
-    """All layers as one operation of torch's autograd; ``ctx`` is None where nothing learns."""
+    """All layers as one autograd operation; ``ctx`` is None if nothing requires a gradient."""
 
     @staticmethod
     def forward(
@@ -141,7 +142,7 @@ class _Network(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         layers, masks = setting.layers, setting.masks
         dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
-        # A current is not made of spikes: there is nothing to pack.
+        # A current does not consist of spikes, so there is nothing to pack.
         received = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
         saved = [spikes if received.words is None else None, *tensors]
@@ -157,7 +158,7 @@ class _Network(torch.autograd.Function):
             counts.append(did.counts)
             if ctx is not None:
                 saved += [received.words, received.kept, did.membrane]
-                # What is saved is let go after the backward pass, and what is small stays.
+                # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = received._replace(words=None, kept=None, dense=None)
                 runs.append(LayerRun(small, None, did.prepared, recorded))
             if index + 1 < len(layers):
@@ -204,7 +205,7 @@ class _Network(torch.autograd.Function):
 
 
 def _pass_on(did: PackedOutput, size: int, mask: Tensor | None, dropout: float) -> LayerInput:
-    """Return the spikes of a layer as the input of the next one, less those that are dropped."""
+    """Return the spikes of a layer, after dropout, as the input of the next one."""
     if mask is None:
         return packed_input(size, did.words, did.counts)
     kept = spike_lists.pack(mask)

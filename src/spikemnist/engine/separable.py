@@ -1,13 +1,14 @@
-r"""The gradient of a layer whose adjoint is a number for each timestep times one for each neuron.
+r"""The gradient of a layer whose adjoint is a number per timestep times a number per neuron.
 
 A loss on the mean of the membranes over time has the same gradient :math:`g` at every timestep.
-Where it looks at nothing else, and the reset is a constant, the adjoint of the layer is
+If it depends on nothing else, and the reset is a constant, the adjoint of the layer is
 
 .. math:: \delta_t = g + \beta \delta_{t+1} = p_t \, g
           \quad\text{with}\quad p_t = \sum_{k=0}^{T-1-t} \beta^k
 
-whatever its neurons did. So its weight gradient needs no more than a weighted count of each
-input neuron's spikes, and the layer below it weighs :math:`g` once for all timesteps.
+independent of the activity of its neurons. So its weight gradient needs only a weighted count of
+each input neuron's spikes, and the layer below multiplies :math:`g` by the weights once for all
+timesteps.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the layer, ``F`` features of its input,
 ``M`` blocks of them.
@@ -42,9 +43,9 @@ class Separable(NamedTuple):
 
 
 def separate(gradient: Tensor, beta: float) -> Separable:
-    """Return the adjoint of a loss on membranes, of which ``gradient`` ``[T, B, C]`` is constant.
+    """Return the adjoint for the ``gradient`` ``[T, B, C]`` of membranes, constant over time.
 
-    ``beta`` is that of all neurons, within 0 and 1.
+    All neurons have the same ``beta``, within [0, 1].
     """
     amplitude = gradient[0].contiguous().numpy()
     return Separable(_profile(beta, len(gradient), amplitude.dtype), amplitude)
@@ -64,7 +65,7 @@ def sum_over_time(adjoint: Separable) -> Array:
 
 
 def weigh_spikes(adjoint: Separable, words: Array, weight: Array) -> None:
-    """Write the gradient of a weight ``[C, F]``, from the spikes ``[B, T, M]`` that came in."""
+    """Write the gradient of the weights ``[C, F]``, from the packed input spikes ``[B, T, M]``."""
     work = words.size * 10 + len(words) * words.shape[2] * len(weight) * 8
     parallel(_weigh_spikes, words.shape[2], words, *adjoint, weight, work=work)
 

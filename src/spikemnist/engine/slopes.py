@@ -1,7 +1,7 @@
 """The surrogate derivatives of `spikemnist.ops.surrogate`, fused into the backward kernel.
 
 Each multiplies a row of gradients, and has up to two parameters. The formulas are explained in
-`spikemnist.ops.surrogate`, and the tests hold both to the same numbers.
+`spikemnist.ops.surrogate`; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _sparse_fast_sigmoid(
 
 
 def _sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:
-    # Even in x: taken on the left, where the exponential does not overflow.
+    # Even in x, so evaluated at -|x|, where the exponential does not overflow.
     decay = exp(-(slope * abs(membrane - threshold)))
     root = 1 + decay
     return gradient * (slope * decay / (root * root))
@@ -101,7 +101,7 @@ _FORMULAS: dict[type[Surrogate], Callable[..., Any]] = {
     SpikeRateEscape: _spike_rate_escape,
 }
 _CODES = {kind: code for code, kind in enumerate(_FORMULAS)}
-"""The place of a formula, by which kernels choose it."""
+"""Position of each formula, by which kernels choose it."""
 
 
 through_spikes = switch(tuple(_FORMULAS.values()))

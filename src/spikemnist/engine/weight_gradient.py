@@ -1,11 +1,11 @@
 r"""The weight gradient of a layer, one block of neurons at a time, spike by spike.
 
 The adjoint of a sample is added while its ``[T, WIDTH]`` numbers are in the first-level cache,
-input neuron by input neuron: the row of one input neuron is loaded and stored once for all
-timesteps at which it fired, of several samples where it fires seldom. Where neurons fire often,
-the sums of all combinations of a few timesteps are tabulated first, and a neuron adds one row for
-each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On economical construction
-of the transitive closure of an oriented graph*, 1970).
+input neuron by input neuron. The row of one input neuron is loaded and stored once for all
+timesteps at which it fired, or once for a *group* of samples if neurons fire rarely. If they fire
+often, the sums of all combinations of a few timesteps (a *burst*) are tabulated first, and a neuron
+adds one row for each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On
+economical construction of the transitive closure of an oriented graph*, 1970).
 
 Shapes: ``T`` timesteps, ``F`` input features, ``M`` blocks, ``S`` slices of the batch.
 """
@@ -35,12 +35,12 @@ def single(t: int, burst: int) -> int:
     """Return the pattern of one spike at timestep t: see `spike_lists.ByNeuron`."""
     if burst == 1:
         return 2 * t + 1
-    return (t // BURST << BURST) + (1 << t % BURST)  # a constant: no division
+    return (t // BURST << BURST) + (1 << t % BURST)  # BURST is a constant: no division
 
 
 @routine
 def tabulate(delta: Array, steps: int, burst: int) -> None:
-    """Fill the rows of several timesteps: each is the sum of two rows with fewer."""
+    """Fill the rows of patterns with several spikes: each is the sum of two rows with fewer."""
     for first in range(0, steps, burst):
         base = first // burst << burst
         for pattern in range(3, 1 << min(burst, steps - first)):
@@ -60,7 +60,7 @@ def add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> No
 
 @kernel
 def sum_slices(queue: Array, units: int, slices: Array, weight: Array) -> None:
-    """Add the slices of a block's gradient ``[S, M, F, WIDTH]`` and write it to ``[N, F]``."""
+    """Add the slices ``[S, M, F, WIDTH]`` of the gradient, and write the sum to ``[N, F]``."""
     if by_team(queue):
         return
     slices, weight = borrowed((slices, weight))

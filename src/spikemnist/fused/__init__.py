@@ -1,7 +1,7 @@
-"""The dynamics on CUDA and on Apple's GPU: all timesteps of a layer in one kernel each way.
+"""The dynamics on CUDA and on Apple's GPU: one forward and one backward kernel for a whole layer.
 
-The kernels compute as `spikemnist.ops.leaky` does, operation by operation. They are imported with
-the first call, and Triton with them.
+The kernels repeat the arithmetic of `spikemnist.ops.leaky` operation by operation. They are
+imported at the first call, and Triton with them.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -27,12 +27,12 @@ __all__ = ["obstacle", "run"]
 
 @functools.cache
 def obstacle(backend: str, device: torch.device) -> str | None:
-    """Return why the kernels of a backend fail on a device, or None: one neuron is tried.
+    """Run one neuron; return why the kernels of a backend fail on a device, or None.
 
     Warns
     -----
     RuntimeWarning
-        The first time, when they fail: Triton may find no compiler of C, for example.
+        The first time that the kernels fail, for example because Triton finds no C compiler.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         one = torch.ones((), device=device)
@@ -62,20 +62,20 @@ def run(
     Parameters
     ----------
     backend : str
-        ``"triton"`` or ``"metal"``.
+        Name of the backend, ``"triton"`` or ``"metal"``.
     current : torch.Tensor
-        ``[T, B, N]``, floating, on the device of the backend.
+        Input current ``[T, B, N]``, floating, on the device of the backend.
     layer : LayerParams
-        Its surrogate is a named one; its weights are not used.
+        Layer with a named surrogate; its weights are not used.
     membrane : bool, default True
         Whether to return membranes.
 
     Returns
     -------
     spikes : torch.Tensor
-        ``[T, B, N]``, zeros and ones in the dtype of the current.
+        Spikes ``[T, B, N]``, zeros and ones in the dtype of the current.
     membrane : torch.Tensor or None
-        ``[T, B, N]``, float64 for a float64 current, float32 for all others.
+        Membranes ``[T, B, N]``, float64 for a float64 current, else float32.
     """
     kernels = cast(Kernels, import_module(f"spikemnist.fused.{backend}_scan"))
     return scan(kernels, current, layer, membrane=membrane)

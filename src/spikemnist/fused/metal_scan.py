@@ -1,7 +1,7 @@
-"""The kernels of ``scan.metal``, on Apple's GPU: compiled by torch the first time, one set a dtype.
+"""Launch the kernels of ``scan.metal`` on Apple's GPU.
 
-No Mac was at hand: the arithmetic of ``scan.metal`` is compared with the reference as C, and the
-text below was not seen to run.
+Torch compiles them at the first call, once for each dtype. They have never been run on a Mac: the
+tests compile them as C++ and compare their arithmetic with the reference.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ kernel void backward(
 
 
 def forward(current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None) -> None:
-    """Write spikes, and membranes unless None: see `spikemnist.fused.scan.Kernels`."""
+    """Write the spikes, and the membranes unless None: see `spikemnist.fused.scan.Kernels`."""
     size = current[0].numel()
     beta, threshold, initial = _in_float(layer)
     _library(current.dtype).forward(
@@ -93,7 +93,7 @@ def backward(
     layer: LayerParams,
     gradients: Gradients,
 ) -> None:
-    """Write gradients: see `spikemnist.fused.scan.Kernels`."""
+    """Write the gradients: see `spikemnist.fused.scan.Kernels`."""
     size = membrane[0].numel()
     beta, threshold, initial = _in_float(layer)
     name, first, second = surrogate_constants(layer.spike_grad)
@@ -128,7 +128,7 @@ def backward(
 
 
 def source(number: str) -> str:
-    """Return the text of both kernels for a type of currents and spikes."""
+    """Return the source of both kernels for one type of currents and spikes."""
     scan = resources.files("spikemnist.fused").joinpath("scan.metal").read_text(encoding="utf-8")
     return HEAD.format(number=number) + scan + KERNELS
 
@@ -148,5 +148,5 @@ def _in_float(layer: LayerParams) -> tuple[Tensor, Tensor, Tensor | None]:
 
 
 def _or(tensor: Tensor | None, other: Tensor) -> Tensor:
-    """Return a tensor, or another where a kernel gets a pointer that it does not follow."""
+    """Return a tensor, or in place of None another one, whose pointer the kernel does not use."""
     return other if tensor is None else tensor

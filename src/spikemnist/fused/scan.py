@@ -1,4 +1,4 @@
-"""The scan of a layer, all timesteps in one kernel: around the two kernels of a device.
+"""Autograd around the two kernels of a device, which scan all timesteps of a layer.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Gradients(NamedTuple):
-    """Where kernels write gradients; None where one is not needed.
+    """Tensors into which kernels write gradients; None for a gradient that is not needed.
 
     Attributes
     ----------
     current : torch.Tensor
         ``[T, B, N]``.
     initial, beta, threshold : torch.Tensor or None
-        ``[B, N]``: beta and threshold of each sample by itself, to be added up in a fixed order.
+        ``[B, N]``: beta and threshold per sample, to be summed in a fixed order.
     """
 
     current: Tensor
@@ -40,12 +40,12 @@ class Gradients(NamedTuple):
 
 
 class Kernels(Protocol):
-    """The kernels of a device: a module with these two functions."""
+    """Kernels of a device: a module with these two functions."""
 
     def forward(
         self, current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None
     ) -> None:
-        """Write spikes ``[T, B, N]``, and membranes unless None.
+        """Write the spikes ``[T, B, N]``, and the membranes unless None.
 
         Each timestep of the current is contiguous; the stride along T may be 0. The tensors of the
         layer are contiguous.
@@ -60,7 +60,7 @@ class Kernels(Protocol):
         layer: LayerParams,
         gradients: Gradients,
     ) -> None:
-        """Write gradients; those of spikes and membranes are contiguous."""
+        """Write the gradients; ``grad_spikes`` and ``grad_membrane`` are contiguous."""
         ...
 
 
@@ -94,7 +94,7 @@ class _Scan(torch.autograd.Function):
         ctx: Any, kernels: Kernels, layer: LayerParams, current: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         spikes, membrane = _forward(kernels, current, layer, membrane=True)
-        # Without the spikes: a neuron has fired where its membrane is above the threshold.
+        # Spikes need not be saved: a neuron has fired where its membrane is above the threshold.
         ctx.save_for_backward(membrane, *tensors)
         ctx.kernels, ctx.layer, ctx.dtype = kernels, layer, current.dtype
         ctx.set_materialize_grads(False)
@@ -141,8 +141,8 @@ def _forward(
 
 
 def surrogate_constants(surrogate: Callable[[Tensor], Tensor]) -> tuple[str, float, float]:
-    """Return the name of a named surrogate, and the two numbers that its derivative is made of."""
-    assert isinstance(surrogate, Surrogate)  # `execution.obstacle` lets no other pass
+    """Return the name of a named surrogate, and the two constants of its derivative."""
+    assert isinstance(surrogate, Surrogate)  # ensured by `execution.obstacle`
     if isinstance(surrogate, ATan):
         return surrogate.name, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
     first, second = (*vars(surrogate).values(), 0.0, 0.0)[:2]

@@ -1,8 +1,8 @@
 """The scan of a layer on CUDA: all timesteps of a neuron in one kernel, its membrane in a register.
 
-Each program takes a block of the ``size = B N`` neurons of a batch through all timesteps. The
-arithmetic is that of `spikemnist.ops.reference`, operation by operation, in float32, or in float64
-where ``NUMBER`` says so.
+Each program runs a block of the ``size = B N`` neurons of a batch through all timesteps. It
+repeats the arithmetic of `spikemnist.ops.reference` operation by operation, in the dtype
+``NUMBER``: float32 or float64.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# The number of timesteps is no constant of the kernel, and not told apart by its divisors: one
-# machine code serves all.
+# Triton must not compile variants for values of these arguments or for their divisors: one machine
+# code serves any number of timesteps.
 _UNSPECIALIZED = ["steps", "step_stride"]
 
 
@@ -33,7 +33,7 @@ def forward_kernel(
     NUMBER: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write spikes ``[T, size]``, and membranes where they are asked for.
+    """Write the spikes ``[T, size]``, and the membranes unless ``membranes`` is None.
 
     ``initial`` may be None; ``step_stride`` is 0 for a constant current.
     """
@@ -91,10 +91,10 @@ def backward_kernel(
     NUMBER: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the gradients of the current ``[T, size]``, and of what else is asked for ``[size]``.
+    """Write the gradients of the current, ``[T, size]``, and the other ones wanted, ``[size]``.
 
-    Each neuron of each sample adds up its own share of the gradients of beta and threshold, in the
-    order of time. Every tensor but membranes, beta, threshold and grad_current may be None.
+    Each neuron of each sample sums its own share of the gradients of beta and threshold, timestep
+    by timestep. Every tensor but membranes, beta, threshold and grad_current may be None.
     """
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < size
@@ -147,7 +147,7 @@ def _parameters(
     EACH_THRESHOLD: tl.constexpr,
     NUMBER: tl.constexpr,
 ):
-    """Return the decay, within [0, 1], and the threshold of each neuron of the block."""
+    """Return the decay, clamped to [0, 1], and the threshold of each neuron of the block."""
     decay = tl.load(beta + neuron, inside, 0) if EACH_BETA else tl.load(beta)
     level = tl.load(threshold + neuron, inside, 0) if EACH_THRESHOLD else tl.load(threshold)
     decay = tl.clamp(decay.to(NUMBER), 0.0, 1.0, propagate_nan=tl.PropagateNan.ALL)
@@ -162,7 +162,7 @@ def _derivative(
     SECOND: tl.constexpr,
     NUMBER: tl.constexpr,
 ):
-    """Return a surrogate's derivative: see `spikemnist.ops.surrogate`."""
+    """Return the derivative of a surrogate: see `spikemnist.ops.surrogate`."""
     first = tl.full(x.shape, FIRST, NUMBER)
     second = tl.full(x.shape, SECOND, NUMBER)
     if SURROGATE == "atan":

@@ -1,4 +1,4 @@
-"""The kernels of `triton_kernels`, launched on the device of their tensors."""
+"""Launch the kernels of `triton_kernels` on the device of their tensors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from spikemnist.ops.layer import LayerParams
 
 BLOCK = 256
-"""Neurons of a program."""
+"""Number of neurons of one Triton program."""
 
 
 def forward(current: Tensor, layer: LayerParams, spikes: Tensor, membrane: Tensor | None) -> None:
-    """Write spikes, and membranes unless None: see `spikemnist.fused.scan.Kernels`."""
+    """Write the spikes, and the membranes unless None: see `spikemnist.fused.scan.Kernels`."""
     size = current[0].numel()
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         triton_kernels.forward_kernel[(triton.cdiv(size, BLOCK),)](
@@ -47,7 +47,7 @@ def backward(
     layer: LayerParams,
     gradients: Gradients,
 ) -> None:
-    """Write gradients: see `spikemnist.fused.scan.Kernels`."""
+    """Write the gradients: see `spikemnist.fused.scan.Kernels`."""
     size = membrane[0].numel()
     name, first, second = surrogate_constants(layer.spike_grad)
     with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
@@ -79,6 +79,6 @@ def _constants(layer: LayerParams, dtype: torch.dtype) -> dict[str, Any]:
         "RESET": layer.reset_mechanism,
         "NUMBER": tl.float64 if dtype == torch.float64 else tl.float32,
         "BLOCK": BLOCK,
-        # Products and sums round one by one, as the reference does: the same spikes.
+        # Products and sums are rounded separately, as in the reference, so the spikes are the same.
         "enable_fp_fusion": False,
     }

@@ -1,6 +1,6 @@
-"""Packed spikes, a word for a neuron block: comparing rows, counting and walking along bits.
+"""Packed spikes, a word for a neuron block: comparing rows, counting and iterating over bits.
 
-As in `vector`, each function is its own meaning, and kernels use the LLVM code below it.
+As in `vector`, each function is written in Python, and kernels use the LLVM code for it instead.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def equal(row: Array, value: Any) -> Any:
 
 
 def add_at_set_bits(row: Array, word: Any, value: Any) -> None:
-    """Add a number to those of a row whose bit is set."""
+    """Add a number to the elements of a row whose bit is set."""
     bits = np.unpackbits(np.array([word], np.uint64).view(np.uint8), bitorder="little")
     row[bits > 0] += value
 
 
 def lowest_bit(word: np.uint64) -> int:
-    """Return the position of the lowest bit that is set; `WIDTH` where there is none."""
+    """Return the position of the lowest bit that is set; `WIDTH` if there is none."""
     return (int(word) & -int(word)).bit_length() - 1 if word else WIDTH
 
 
@@ -50,7 +50,7 @@ def drop_lowest_bit(word: np.uint64) -> np.uint64:
 
 
 def count_bits(word: np.uint64) -> int:
-    """Return how many bits are set."""
+    """Return the number of bits that are set."""
     return int(word).bit_count()
 
 
@@ -59,7 +59,7 @@ def _word(bits: Array) -> Any:
 
 
 def word_of(builder: Any, parts: list[Any]) -> Any:
-    """Emit the code that puts vectors of bits together, the lowest first."""
+    """Emit the code that joins vectors of bits to a word, the lowest first."""
     long, word = ir.IntType(WIDTH), ir.Constant(ir.IntType(WIDTH), 0)
     if not PROCESSOR.gathers_signs:
         parts = _in_bytes(builder, parts)
@@ -92,7 +92,7 @@ def _lanes(order: range) -> Any:
 
 
 def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    """Emit the code that compares a row with another, or with a number, into a word."""
+    """Emit the code that compares a row with another row or a number; return the word."""
     dtype = kinds[0].dtype
     room = PROCESSOR.registers // 2 * PROCESSOR.vector_bytes // (dtype.bitwidth // 8)
     rows = Rows(context, builder, dtype, lanes=min(WIDTH, room))

@@ -1,7 +1,7 @@
 """The memory layout of kernels: neurons in blocks of `WIDTH`, padded to whole blocks.
 
-A block of weights ``[F, WIDTH]`` is what one input spike adds a row of; it is contiguous, so that
-a sample's rows stay in the first-level cache for all of its timesteps.
+A block of weights ``[F, WIDTH]`` has one row per input neuron, which a spike of that neuron adds.
+It is contiguous, so that a sample's rows stay in the first-level cache for all of its timesteps.
 
 Shapes: ``N`` neurons, ``F`` input features, ``M`` blocks.
 """
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
 
 def blocks_of(neurons: int) -> int:
-    """Return how many blocks hold that many neurons: so many words are a timestep's spikes."""
+    """Return the number of blocks of a layer, which is also its words of spikes per timestep."""
     return -(-neurons // WIDTH)
 
 
 def parameter_blocks(
     values: Sequence[tuple[Array | float, float]], neurons: int, dtype: torch.dtype
 ) -> list[Array]:
-    """Return ``[M, WIDTH]`` for each pair of values, for all neurons or one for each, and padding.
+    """Return blocks ``[M, WIDTH]`` for each pair of values and padding.
 
-    They are rows of one tensor, which is aligned as `aligned_rows` are.
+    Values are one number for all neurons, or one for each. The blocks are rows of one tensor, which
+    is aligned like `aligned_rows`.
     """
     blocks = memory.empty((len(values), blocks_of(neurons), WIDTH), dtype).numpy()
     for row, (value, padding) in zip(blocks.reshape(len(values), -1), values, strict=True):
@@ -47,12 +48,12 @@ def parameter_blocks(
 
 
 def parameter_values(parameter: Tensor) -> Array | float:
-    """Return a parameter as NumPy takes it: one number is not worth an array."""
+    """Return a parameter as a NumPy array, or a single number as a float."""
     return parameter.item() if parameter.dim() == 0 else parameter.detach().numpy()
 
 
 def weight_blocks(weight: Tensor) -> Array:
-    """Return ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, zero where it is padded."""
+    """Return the blocks ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, padded with zeros."""
     neurons, features = weight.shape
     blocks = memory.empty((blocks_of(neurons), features, WIDTH), weight.dtype).numpy()
     dense = weight.detach().contiguous().numpy()
@@ -61,7 +62,7 @@ def weight_blocks(weight: Tensor) -> Array:
 
 
 def join_weight_blocks(blocks: Array, neurons: int) -> Array:
-    """Return ``[N, F]``, a copy, of the blocks ``[M, F, WIDTH]`` that `weight_blocks` made."""
+    """Return the matrix ``[N, F]``, a copy, of blocks ``[M, F, WIDTH]`` from `weight_blocks`."""
     dense: Array = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:neurons].copy()
     return dense
 
@@ -79,7 +80,7 @@ def _weight_blocks(queue: Array, units: int, weight: Array, blocks: Array) -> No
 
 @routine
 def scratch_block(weight: Array, like: Array) -> Array:
-    """Return scratch for a block of weights ``[N, F]``, and a row of zeros behind it; or none."""
+    """Return scratch for a block of weights ``[N, F]`` and a row of zeros; empty for N = 0."""
     features = weight.shape[1]
     block = aligned_rows(features + 1 if len(weight) else 0, like)
     if len(weight):
@@ -89,7 +90,7 @@ def scratch_block(weight: Array, like: Array) -> Array:
 
 @routine
 def load_block(block: Array, weight: Array, m: int) -> None:
-    """Set ``[F, WIDTH]`` to block m of a weight matrix ``[N, F]``, zero where it is padded."""
+    """Copy block m of a weight matrix ``[N, F]`` to ``[F, WIDTH]``, padded with zeros."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     if len(here) < WIDTH:
         for f in range(weight.shape[1]):
@@ -98,7 +99,7 @@ def load_block(block: Array, weight: Array, m: int) -> None:
 
 
 def join_blocks(blocks: Tensor, neurons: int) -> Tensor:
-    """Return ``[T, B, N]`` of blocks ``[B, M, T, WIDTH]``."""
+    """Convert blocks ``[B, M, T, WIDTH]`` to ``[T, B, N]``."""
     batch, _, steps, _ = blocks.shape
     rows = memory.empty((steps, batch, neurons), blocks.dtype)
     parallel(_join_blocks, batch, blocks.numpy(), rows.numpy(), work=rows.numel() // 8)
@@ -122,7 +123,7 @@ def _join_blocks(queue: Array, units: int, blocks: Array, rows: Array) -> None:
 
 @routine
 def transpose(out: Array, source: Array) -> None:
-    """Set a matrix to the transpose of another, as far as both go."""
+    """Write the transpose of ``source`` to ``out``, as far as both extend."""
     rows, columns = min(len(source), out.shape[1]), min(source.shape[1], len(out))
     side = PROCESSOR.vector_bytes // source.itemsize
     if rows < side or columns < side:
@@ -130,7 +131,7 @@ def transpose(out: Array, source: Array) -> None:
             for column in range(columns):
                 out[column, row] = source[row, column]
         return
-    # The last blocks begin early enough to end with the matrix: some numbers are copied twice.
+    # The last squares end with the matrix and overlap others: some numbers are copied twice.
     for row in range(0, rows, side):
         for column in range(0, columns, side):
             transpose_block(out, source, min(row, rows - side), min(column, columns - side))
@@ -138,7 +139,7 @@ def transpose(out: Array, source: Array) -> None:
 
 @routine
 def aligned_rows(rows: int, like: Array) -> Array:
-    """Return scratch ``[rows, WIDTH]`` of the dtype of ``like`` that begins on a cache line."""
+    """Return scratch ``[rows, WIDTH]``, in the dtype of ``like``, that begins on a cache line."""
     raw = np.empty(rows * WIDTH + WIDTH, like.dtype)
     skip = (-raw.ctypes.data % 64) // like.itemsize
     return raw[skip : skip + rows * WIDTH].reshape(rows, WIDTH)
@@ -146,7 +147,7 @@ def aligned_rows(rows: int, like: Array) -> Array:
 
 @routine
 def add_part(row: Array, values: Array, m: int) -> None:
-    """Add what belongs to block m of the numbers of a layer, one for each neuron, to a row."""
+    """Add the values of block m, out of one value for each neuron of a layer, to a row."""
     here = min(WIDTH, len(values) - m * WIDTH)
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
@@ -155,7 +156,7 @@ def add_part(row: Array, values: Array, m: int) -> None:
 
 @routine
 def put_part(values: Array, m: int, row: Array) -> None:
-    """Write a row to what belongs to block m of the numbers of a layer, one for each neuron."""
+    """Write a row to the values of block m, out of one value for each neuron of a layer."""
     here = min(WIDTH, len(values) - m * WIDTH)
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
@@ -164,6 +165,6 @@ def put_part(values: Array, m: int, row: Array) -> None:
 
 @routine
 def store_block(weight: Array, m: int, gradient: Array) -> None:
-    """Write the gradient of a block, ``[F, WIDTH]``, to where it belongs in ``[N, F]``."""
+    """Write the gradient of block m, ``[F, WIDTH]``, to its place in ``[N, F]``."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
     transpose(here, gradient)

@@ -1,12 +1,13 @@
-"""The compiled code of kernels on disk: what one process compiled, the next one loads.
+"""Compiled kernels on disk: a process loads the code that an earlier one has compiled.
 
-Numba numbers the files of a function by an index, and compares the time of its source file. So two
-processes that compile a kernel for different types at once both write file number 1, which one of
-them then reads as the other's; and a kernel outlives changes to pieces that lie in other files, as
-they come with a new version of the package. Here the name of a file says all that it was made of:
-the code of its module and of the modules of this package that it imports, without docstrings and
-comments. What is found is right. And its contents carry their own digest: a file that was cut,
-damaged or written by others is not unpickled, and the kernel is compiled anew.
+Numba's own cache numbers the files of a function by an index, and compares the time of its source
+file. So two processes that compile a kernel for different types at once both write file number 1,
+and one of them then loads the other's code. And a cached kernel outlives changes to its pieces in
+other files, as in a new version of the package. Here the name of a file has a digest of all code
+that it was compiled from: its module and the modules of this package that it imports, without
+docstrings and comments. So a file that is found is never outdated. Its content carries a digest as
+well: a file that is truncated, damaged or foreign is not unpickled, and the kernel is compiled
+anew.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).resolve().parent.parent
 
 MAGIC = b"spikemnist kernel\n"
-"""What a file begins with; the digest of the rest follows."""
+"""First bytes of a file; the digest of the rest follows."""
 
 OURS = __name__.partition(".")[0]
 
 HAS_DOCSTRING = 0x4000000
-"""The flag of code objects by this name."""
+"""Flag ``CO_HAS_DOCSTRING`` of code objects."""
 
 
 class Files:
-    """The files of one kernel, as Numba's cache asks for them: one for each set of types."""
+    """Files of one kernel, one for each set of types, with the interface of Numba's cache."""
 
     def __init__(self, folder: str, function: Callable[..., Any]) -> None:
         import numba
@@ -56,13 +57,13 @@ class Files:
         self._stamp = _digest([_made_of(function), numba.__version__.encode()])
 
     def load(self, key: Any) -> Any:
-        """Return what was saved for the types and the processor in ``key``, or None."""
+        """Return the code saved for the types and the processor in ``key``, or None."""
         return next(
             filter(None, (_read(folder / self._file(key)) for folder in self._folders)), None
         )
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep what was compiled, and nothing of other versions of the kernel."""
+        """Save compiled code, and remove other versions of the kernel."""
         from numba.core.serialize import dumps
 
         payload = dumps(data)
@@ -76,7 +77,7 @@ class Files:
                 errors.append(error)
             else:
                 return
-        if self.load(key) is None:  # else another process was faster
+        if self.load(key) is None:  # else another process has saved it
             warnings.warn(
                 f"the compiled kernel could not be cached ({errors[0]}): each process compiles it "
                 "anew. NUMBA_CACHE_DIR names a folder that can be written",
@@ -87,7 +88,7 @@ class Files:
     def _forget_other_versions(self, folder: Path) -> None:
         for file in folder.glob(f"{self._name}.*.nbc"):
             if file.name.split(".")[-3] != self._stamp:
-                with contextlib.suppress(OSError):  # in use, or another process was faster
+                with contextlib.suppress(OSError):  # in use, or removed by another process
                     file.unlink()
 
     def _file(self, key: Any) -> str:
@@ -95,7 +96,7 @@ class Files:
 
 
 def _read(path: Path) -> Any:
-    """Return what a file holds, or None when it is no file as `Files.save` writes it."""
+    """Return the content of a file, or None unless `Files.save` wrote it."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -105,33 +106,34 @@ def _read(path: Path) -> Any:
         return None
     try:
         return pickle.loads(content[begin:])
-    except Exception:  # whole, but by a Python or a Numba that names things otherwise
+    except Exception:  # intact, but from a Python or a Numba with other names
         return None
 
 
 def _user_folder() -> list[Path]:
-    """Return where kernels go that find no place beside their source: a path may be too long.
+    """Return the folder for kernels that cannot be saved beside their source.
 
-    Each installation has its own, so that none takes files of the others for old ones.
+    The path there may be too long, for example. Each installation has its own folder, so that none
+    takes the files of another for old ones.
     """
     try:
         return [user_cache() / "kernels" / _digest([os.fsencode(PACKAGE)])]
-    except RuntimeError:  # there is no home
+    except RuntimeError:  # no home folder
         return []
 
 
 def _made_of(function: Callable[..., Any]) -> bytes:
-    """Return a digest of the code of a function's module, and of all of ours that it imports."""
+    """Return a digest of the code of a function's module and this package's modules it imports."""
     try:
         names = imported(function.__module__)
-    except (ValueError, AttributeError):  # a script, or a loader that has no code to show
+    except (ValueError, AttributeError):  # a script, or a loader that cannot return the code
         own = Path(function.__code__.co_filename).read_bytes()
         return _digest([own, *(_module(name).digest for name in sorted(_ours()))]).encode()
     return _digest(_module(name).digest for name in sorted(names)).encode()
 
 
 def imported(name: str) -> set[str]:
-    """Return the name of a module, and those of this package that it imports, and so on."""
+    """Return the names of a module and, recursively, the modules of this package it imports."""
     found, waiting = set[str](), [name]
     while waiting:
         name = waiting.pop()
@@ -142,7 +144,7 @@ def imported(name: str) -> set[str]:
 
 
 class _Module(NamedTuple):
-    """The digest of a module's code, and the modules of this package that it imports."""
+    """Digest of a module's code, and the modules of this package that it imports."""
 
     digest: bytes
     imports: frozenset[str]
@@ -169,18 +171,19 @@ def _ours() -> frozenset[str]:
 
 
 def _collect(code: CodeType, parts: list[bytes], names: set[str]) -> None:
-    """Add all that compiled Python says but docstrings and line numbers, and the names in it."""
+    """Add the content of a code object, without docstrings and line numbers, and its names."""
     names.update(code.co_names)
     parts.append(repr((code.co_name, code.co_names, code.co_varnames, code.co_freevars)).encode())
     if code.co_flags & CO_OPTIMIZED:
         parts.append(code.co_code)
         constants = list(code.co_consts)
-        # A function has its docstring or None first, and since Python 3.14 says which it has.
+        # The first constant of a function is its docstring or None; since Python 3.14 it is the
+        # docstring only if a flag says so.
         if constants and (sys.version_info < (3, 14) or code.co_flags & HAS_DOCSTRING):
             del constants[0]
     else:
-        # A module or a class, whose code numbers its constants, the docstring among them, and
-        # since Python 3.13 the line of a class: equal ones share a number.
+        # The code of a module or a class numbers its constants, and equal ones share a number. The
+        # docstring is one of them and, since Python 3.13, the line of a class.
         said = list(dis.get_instructions(code))
         constants = []
         for one, after in zip(said, [*said[1:], None], strict=True):
@@ -190,11 +193,11 @@ def _collect(code: CodeType, parts: list[bytes], names: set[str]) -> None:
     for constant in constants:
         if isinstance(constant, CodeType):
             _collect(constant, parts, names)
-        elif isinstance(constant, frozenset):  # whose order differs from process to process
+        elif isinstance(constant, frozenset):  # its order differs between processes
             parts.append(repr(sorted(map(repr, constant))).encode())
         else:
             parts.append(repr(constant).encode())
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]  # short: Windows' paths are
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]  # short, as paths on Windows must be

@@ -1,4 +1,4 @@
-"""How kernels are compiled: by Numba, where it is installed, and cached where that is possible.
+"""Compile kernels with Numba, if it is installed, and cache them if possible.
 
 Numba is imported with the first kernel, never with the package.
 """
@@ -20,25 +20,26 @@ if TYPE_CHECKING:
 
 
 # NumPy's error model: a division by zero is an infinity, not an exception that each loop would
-# have to test for. And C code calls nothing here.
+# have to test for. No wrapper for C, which calls nothing here.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
-# Python calls kernels, and not their pieces: those need no machine code of their own, which took
-# 7 % of a first call. From Python a piece is called by its `py_func`, or the process dies.
+# Python calls kernels, not their pieces, the functions that kernels call. Pieces need no wrapper
+# for Python, which takes time to compile. From Python, call a piece only by its `py_func`: without
+# a wrapper the process dies.
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
 _found: list[str | None] = []
-"""The obstacle, once it was looked for: torch.compile warns of functools.cache."""
+"""Result of `obstacle`, once known; no functools.cache, since torch.compile warns of it."""
 
 
 def obstacle() -> str | None:
-    """Return what is missing to compile kernels here, or None.
+    """Return the requirement that is missing to compile kernels here, or None.
 
     Warns
     -----
     RuntimeWarning
-        The first time, when Numba is installed and cannot be imported: it may not know this NumPy
+        The first time, if Numba is installed but cannot be imported: it may not support this NumPy
         yet.
     """
     if not _found:
@@ -69,9 +70,9 @@ def is_available() -> bool:
 
 
 class Watcher(NamedTuple):
-    """What is called when a kernel begins to be compiled, and when it is.
+    """Callbacks for the start and the end of a kernel's compilation.
 
-    ``began`` is told whether the kernel will be cached.
+    The argument of ``began`` tells whether the kernel will be cached.
     """
 
     began: Callable[[bool], None]
@@ -79,12 +80,12 @@ class Watcher(NamedTuple):
 
 
 _watchers: list[Watcher] = []
-"""The last one is called."""
+"""Only the last one is called."""
 
 
 @contextlib.contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Tell of kernels that are compiled meanwhile."""
+    """Call a watcher for kernels that are compiled inside this context."""
     _watchers.append(watcher)
     try:
         yield
@@ -94,7 +95,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 @functools.cache
 def _listen() -> None:
-    """Hear from Numba of what it compiles."""
+    """Register a listener for Numba's compilations."""
     from numba.core import event
 
     class Compilations(event.Listener):  # type: ignore[misc]
@@ -111,22 +112,22 @@ def _listen() -> None:
 
 
 def _is_kernel(compiled: Any) -> bool:
-    """Return whether it is a kernel of this package, and no piece of one."""
+    """Return whether a function is a kernel of this package, not a piece of one."""
     ours = compiled.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
     return ours and "no_cpython_wrapper" not in compiled.targetoptions
 
 
 def inlined(function: Function) -> Function:
-    """Compile a piece of a kernel into each place that calls it."""
+    """Compile a piece of a kernel inline, at each place that calls it."""
     import numba
 
     return numba.njit(**PIECE, forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def routine(function: Function) -> Function:
-    """Compile a piece that a kernel calls now and then, for a neuron block or a sample, only once.
+    """Compile a piece of a kernel once, for calls per neuron block or sample.
 
-    The optimiser sees one function however many places call it: kernels are compiled sooner.
+    The optimiser sees one function, however many places call it, so kernels compile faster.
     """
     import numba
 
@@ -139,8 +140,8 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     It begins with `scheduler.by_team`, takes its units of work by `scheduler.next_unit`, and runs
     without the interpreter's lock.
 
-    The machine code is cached on disk, see `cache`. Where no folder can be written, as with a
-    read-only installation and no home, each process compiles anew and all else is the same.
+    The machine code is cached on disk: see `cache`. If no folder is writable, as with a read-only
+    installation and no home, each process compiles anew and all else is the same.
     """
     import numba
 

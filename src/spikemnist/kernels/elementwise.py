@@ -1,8 +1,8 @@
 """Arithmetic on rows that is written once, for NumPy and for vector registers.
 
-`elementwise` turns a formula over numbers into an operation on rows of `WIDTH` of them. Where
-compilation is switched off the formula runs on NumPy arrays; in kernels it is lowered once, with
-`Vector` in the place of arrays, into straight LLVM code without loops, aliasing checks or calls.
+`elementwise` turns a formula of numbers into an operation on rows of `WIDTH` numbers. With
+compilation switched off, the formula runs on NumPy arrays. In kernels it is lowered once, with
+`Vector` in place of arrays, to straight LLVM code without loops, aliasing checks or calls.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _operator(name: str, *, swapped: bool = False) -> Callable[[Vector, Any], Vector]:
-    """Return the method of an operator: an instruction, or a comparison such as ``>``."""
+    """Return the method for an operator: an instruction, or a comparison such as ``>``."""
 
     def method(self: Vector, other: Any) -> Vector:
         sides = [other, self] if swapped else [self, other]
@@ -39,13 +39,13 @@ def _operator(name: str, *, swapped: bool = False) -> Callable[[Vector, Any], Ve
 
 
 class Vector:
-    """A vector register while a formula is lowered: operators emit instructions."""
+    """Vector register in a formula that is being lowered: its operators emit instructions."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
     def value_of(self, other: Any) -> Any:
-        """Return the value of a vector, or of one with a number in all lanes."""
+        """Return the value of a vector, or of a number repeated in all lanes."""
         if isinstance(other, Vector):
             return other.value
         return ir.Constant(self.value.type, [float(other)] * self.value.type.count)
@@ -57,7 +57,7 @@ class Vector:
         return self.call("fabs")
 
     def call(self, name: str) -> Vector:
-        """Return an LLVM function of each number."""
+        """Apply an LLVM function to each number."""
         return Vector(self.builder, call(self.builder, name, self.value))
 
     __add__, __radd__ = _operator("fadd"), _operator("fadd", swapped=True)
@@ -83,10 +83,9 @@ def exp(x: Any) -> Any:
 
 
 def elementwise(formula: Callable[..., Any]) -> Callable[..., None]:
-    """Return ``operation(out, *arguments)`` that writes the formula of the arguments to a row.
+    """Return ``operation(out, *arguments)``, which writes a formula of the arguments to a row.
 
-    Arguments are rows or numbers. Where the formula returns several results, as many rows to
-    write come first.
+    Arguments are rows or numbers. A formula with several results takes as many output rows first.
     """
 
     def operation(*arguments: Any) -> None:
@@ -141,7 +140,7 @@ def _write_row(
 
 
 def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
-    """Return the function that emits a vector of a row, or a vector of one number."""
+    """Return the function that emits a vector of a row, or of one repeated number."""
     if isinstance(kind, (types.Array, types.CPointer)):
         return rows.source(rows.address(kind, value))
     number = rows.splat(value)
@@ -149,16 +148,16 @@ def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
 
 
 def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) -> list[Any]:
-    """Emit a formula of vectors; return the vectors that it makes."""
+    """Emit the code of a formula; return the vectors of its results."""
     found = formula(*(Vector(builder, value) for value in values))
     return [one.value for one in (found if isinstance(found, tuple) else (found,))]
 
 
 def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
-    """Emit pieces of code and a choice among them; return the vectors of the chosen one.
+    """Emit pieces of code and a branch to one of them; return the vectors of the chosen piece.
 
-    The choice is made anew at each place: a branch that always goes the same way costs next to
-    nothing, where a loop for each formula would go through the compiler once for each.
+    The branch is taken anew at each place: one that always goes the same way costs next to nothing,
+    whereas a loop for each formula would be compiled separately.
     """
     if len(pieces) == 1:
         return pieces[0]()

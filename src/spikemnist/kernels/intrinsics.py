@@ -1,4 +1,4 @@
-"""How a Python function gets LLVM code of its own in kernels."""
+"""Give Python functions their own LLVM code in kernels."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def lowered(
     *,
     inline: bool = False,
 ) -> Callable[[Code], Code]:
-    """Give a function its code in kernels; elsewhere it runs as the Python that it is.
+    """Give a function its own LLVM code in kernels; elsewhere it runs as plain Python.
 
     Parameters
     ----------
     function : callable
-        Its arguments are those of the code.
+        Python function with the same arguments as the code.
     signature : callable, default types.void
-        Returns the signature for the types of the arguments.
+        Function from the types of the arguments to the signature.
     inline : bool, default False
-        Emit the code right into the caller, in place of a function that LLVM may inline.
+        Whether to emit the code directly into the caller, not a function that LLVM may inline.
 
     Returns
     -------
     callable
-        Decorator of ``code(context, builder, kinds, values)``: it emits instructions for
+        Decorator of ``code(context, builder, kinds, values)``, which emits instructions for
         arguments of these types, and returns the value of the result, or None for void.
     """
 
     def primitive() -> None:
-        """Stand for the code in what Numba compiles."""
+        """Stand in for the code while Numba compiles."""
 
     class Template(AbstractTemplate):  # type: ignore[misc]
         key = function if inline else primitive
@@ -54,7 +54,7 @@ def lowered(
         parameters = inspect.signature(function).parameters.values()
         taken = ", ".join(str(one.replace(annotation=one.empty)) for one in parameters)
         given = ", ".join("*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters)
-        # Numba compares the parameters of both with those of the function.
+        # Numba requires that both have the parameters of the function.
         source = f"lambda {taken}: lambda {taken}: primitive({given})"
         overload(function)(eval(source, {"primitive": primitive, "__name__": __name__}))
 
@@ -70,9 +70,9 @@ def lowered(
 
 
 class Numbers(NamedTuple):
-    """The numbers of an array, one after the other, in LLVM code.
+    """Numbers of an array, one after the other, in LLVM code.
 
-    Addresses and loads name the type of a number: pointers of newer LLVM do not know it.
+    Addresses and loads name the type of a number: pointers of newer LLVM do not have it.
     """
 
     builder: Any
@@ -80,7 +80,7 @@ class Numbers(NamedTuple):
     first: Any
 
     def load(self, index: Any) -> Any:
-        """Return a number."""
+        """Return the number at ``index``."""
         return self.builder.load(self.behind(index).first, typ=self.kind)
 
     def behind(self, index: Any) -> Numbers:

@@ -1,11 +1,11 @@
-"""Where kernels get their memory from.
+"""A pool of buffers for kernels.
 
-A fresh buffer of some megabytes costs a page fault for each of its pages, at every step. So
-buffers come back here when nothing refers to them any more, autograd's graphs included, and the
-next step takes them from here.
+A fresh buffer of some megabytes costs a page fault for each of its pages, at every training step.
+So a buffer returns to the pool when nothing refers to it any more, autograd's graphs included, and
+the next step takes it from there.
 
-No Python code runs when a buffer comes back: Python discards an exception that is raised in the
-callback of a weak reference, and Ctrl-C is one.
+No Python code runs when a buffer returns: Python discards an exception that is raised in the
+callback of a weak reference, and Ctrl-C raises one.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 POOLED_FROM = 1 << 16
-"""Bytes from which a buffer is worth keeping; the allocator keeps smaller ones by itself."""
+"""Smallest buffer to pool, in bytes; the allocator keeps smaller ones by itself."""
 
 POOL_BYTES = 1 << 28
-"""How much memory the pool keeps, lent or idle, or one buffer that is larger; when there would be
-more, it forgets all of it. What it forgets is freed with the tensor that uses it."""
+"""Limit of the pool in bytes, lent and idle, unless a single buffer is larger. To stay below it,
+the pool forgets all buffers. A forgotten buffer is freed with the tensor that uses it."""
 
 
 class _Loan(weakref.ref[Any]):
-    """A weak reference to the view that a tensor uses, and the buffer below it."""
+    """A weak reference to the view that a tensor uses, and the buffer behind the view."""
 
     __slots__ = ("buffer",)
     buffer: Tensor
 
 
-# Single operations of containers take the place of a lock: buffers come back while the garbage
-# collector runs, in any thread, at any line.
+# Single operations of containers take the place of a lock, since a buffer may return during
+# garbage collection, in any thread, at any line.
 _loans: dict[int, _Loan] = {}
-"""All loans that the pool knows, by their `id`."""
+"""All loans of the pool, by their `id`."""
 
 _idle: dict[int, deque[_Loan]] = {}
 """Loans whose view is gone, by the size of the buffer."""
 
-# Two threads that add to it at once may lose one buffer's bytes: the limit need not be exact.
+# Two threads that add to it at once may lose a buffer's bytes; the limit need not be exact.
 _kept_bytes = 0
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised CPU tensor, aligned to 64 bytes, in memory that is used again.
+    """Return an uninitialised CPU tensor, aligned to 64 bytes, in memory that is reused.
 
     Vector loads that straddle two cache lines cost twice as much, hence the alignment.
     """
@@ -63,8 +63,8 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     buffer = _take(idle)
     if buffer is None:
         buffer = _fresh(size)
-    # The tensor keeps this view alive, and only the tensor does. When it is gone the buffer is
-    # free again: `append` is compiled code, in which no signal is handled.
+    # Only the tensor keeps this view alive. When the view is gone, the buffer is free again:
+    # `append` is compiled code, in which no signal is handled.
     view = np.ndarray(shape, _numpy(dtype), buffer.numpy())
     loan = _Loan(view, idle.append)
     loan.buffer = buffer
@@ -78,17 +78,17 @@ def _numpy(dtype: torch.dtype) -> Any:
 
 
 def _rounded(size: int) -> int:
-    """Return the size of the buffer that serves ``size`` bytes.
+    """Return the size of the buffer for ``size`` bytes.
 
-    Sizes that depend on the number of spikes differ a little from step to step: one in eight of
-    the sizes between two powers of two serves them all.
+    Sizes that depend on the number of spikes differ a little from step to step. So they are rounded
+    up to one of eight sizes between two powers of two.
     """
     step = 1 << max(size.bit_length() - 4, 12)
     return -(-size // step) * step
 
 
 def _take(idle: deque[_Loan]) -> Tensor | None:
-    """Return the buffer that came back last, or None."""
+    """Take the buffer that became idle last; return None if there is none."""
     try:
         loan = idle.pop()
     except IndexError:
@@ -98,7 +98,7 @@ def _take(idle: deque[_Loan]) -> Tensor | None:
 
 
 def _fresh(size: int) -> Tensor:
-    """Return a new buffer, for which the pool has room."""
+    """Return a new buffer; forget the others if the pool has no room for it."""
     global _kept_bytes
     _kept_bytes += size
     if _kept_bytes > POOL_BYTES:

@@ -1,10 +1,10 @@
-"""The threads that torch already has, for kernels as well.
+"""Use torch's threads for kernels as well.
 
-Where torch runs its own operators on an OpenMP runtime, the threads of its team go on spinning for
-some milliseconds after each operator, and would compete with other threads for the same cores. On
-Linux, kernels ask the same runtime for the same team instead; nothing is loaded. GNU's runtime has
-the interface for that, and LLVM's and Intel's have it as well. Elsewhere, and in a process that was
-forked, whose team did not come along, `scheduler` has its own threads.
+If torch runs its operators on an OpenMP runtime, its threads keep spinning for some milliseconds
+after each operator, and would compete with other threads for the same cores. On Linux, kernels ask
+the same runtime for the same team of threads; no library is loaded. GNU's, LLVM's and Intel's
+runtimes have the interface for that. Otherwise, and in a forked process, which does not inherit the
+team, `scheduler` has its own threads.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 import torch
 
 MAPS = Path("/proc/self/maps")
-"""Where Linux lists the libraries that a process has loaded."""
+"""File in which Linux lists the libraries that a process has loaded."""
 
 _TORCH = Path(torch.__file__).resolve().parent
 OWN = _TORCH / "lib", _TORCH.with_name("torch.libs")
-"""Where torch keeps the libraries that came with it; the second on aarch64."""
+"""Folders of the libraries that come with torch; the second one on aarch64."""
 
 FORK = "GOMP_parallel"
 """``void (void (*function)(void *), void *data, unsigned threads, unsigned flags)``: calls the
-function in each thread of a team, the caller's among them, and returns when all have returned."""
+function in each thread of a team, including the caller, and returns when all have returned."""
 
 NUMBER = "omp_get_thread_num"
 """``int (void)``: the number of this thread in its team; the caller's is 0."""
@@ -37,11 +37,11 @@ NO_TEAM = 0, 0
 def team_addresses() -> tuple[int, int]:
     """Return the addresses of `FORK` and `NUMBER` in torch's OpenMP runtime, or `NO_TEAM`.
 
-    The one that came with torch is torch's, whatever others there are: scikit-learn brings one as
-    well. Where none came with torch, there must be no doubt which one it uses.
+    A runtime that came with torch is the one it uses, even if there are others: scikit-learn brings
+    one as well. If none came with torch, only one runtime may be loaded.
     """
     try:
-        # A path is bytes, whatever they mean.
+        # A path is any bytes, not always UTF-8.
         maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
         runtime = _library(maps)
         return NO_TEAM if runtime is None else _addresses(ctypes.CDLL(runtime))
@@ -65,7 +65,7 @@ def _addresses(library: ctypes.CDLL) -> tuple[int, int]:
 
 
 def _forget() -> None:
-    """Do without in a forked child: the runtime believes in threads that are not there."""
+    """Use no team in a forked child: the runtime expects threads that do not exist there."""
     globals()["team_addresses"] = lambda: NO_TEAM
 
 

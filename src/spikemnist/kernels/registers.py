@@ -1,6 +1,7 @@
-"""Rows of numbers in vector registers: what LLVM code of ours is made of.
+"""Rows of numbers in vector registers: the basis of this package's LLVM code.
 
 A *row* is `WIDTH` numbers, one for each neuron of a block, and starts on a multiple of 64 bytes.
+A *lane* is the place of one number in a vector register.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 WIDTH = 64
-"""Neurons of a block: as many as a machine word has bits, so packed spikes of a row are one."""
+"""Neurons of a block: as many as a machine word has bits, so one word packs the spikes of a row."""
 
 
 class Processor(NamedTuple):
@@ -47,7 +48,7 @@ class Processor(NamedTuple):
 
     @classmethod
     def of(cls, triple: str, features: str) -> Processor:
-        """Return the registers of LLVM's target with such features, as in ``+avx2,-avx512f``."""
+        """Return the registers of an LLVM target with features such as ``+avx2,-avx512f``."""
         machine, on = triple.partition("-")[0], features.split(",")
         if machine in ("aarch64", "arm64"):
             return cls(16, 32, gathers_signs=False)
@@ -69,10 +70,10 @@ BYTE = ir.IntType(8)
 
 
 class Rows:
-    """LLVM code over the rows of arrays, as vectors of the processor's size.
+    """LLVM code for rows of arrays, as vectors of the processor's size.
 
-    Or over a strip of each row: ``width`` numbers that begin ``offset`` bytes behind its first one;
-    or as vectors of so many ``lanes``, which LLVM divides.
+    The code can be for a *strip* of each row: ``width`` numbers that begin ``offset`` bytes behind
+    the first one. Vectors can have more ``lanes`` than a register; LLVM then divides them.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class Rows:
         self.count = width // lanes
 
     def vectors(self, rows: int) -> int:
-        """Return how many vectors of so many rows the registers hold; a quarter is left to work."""
+        """Return how many vectors of each of ``rows`` fit the registers; a quarter stays free."""
         return max(1, min(self.count, PROCESSOR.registers * 3 // 4 // rows))
 
     @contextmanager
     def strips(self, rows: int) -> Iterator[Rows]:
-        """Emit a loop over strips of the rows, ``rows`` of which fit into half of the registers."""
+        """Emit a loop over strips so short that ``rows`` of them fit into half of the registers."""
         width, lanes = self.count * self.vector.count, self.vector.count
         strip = max(1, min(self.count, PROCESSOR.registers // 2 // rows)) * lanes
         if strip == width:
@@ -125,7 +126,7 @@ class Rows:
         address = self.builder.gep(row, [place], inbounds=True, source_etype=BYTE)
         return self.builder.bitcast(address, self.vector.as_pointer())
 
-    # Only the alignment of an element is promised: a misaligned row is slow, not wrong.
+    # The code promises only the alignment of an element: a misaligned row is slow, not wrong.
 
     def load_part(self, row: Any, part: int) -> Any:
         """Return a vector of a row."""
@@ -164,7 +165,7 @@ class Rows:
     def loop(
         self, begin: Any, end: Any, step: int, values: list[Any], body: Callable[..., list[Any]]
     ) -> list[Any]:
-        """Run ``values = body(index, values)`` for index in begin..end; they stay in registers."""
+        """Emit a loop of ``values = body(index, values)`` over begin..end; values in registers."""
         builder, before = self.builder, self.builder.block
         head, inside, after = (builder.append_basic_block(name) for name in ("head", "in", "out"))
         builder.branch(head)
@@ -208,8 +209,8 @@ def call(builder: Any, name: str, *vectors: Any) -> Any:
 def at(table: Array, index: int) -> Array:
     """Return row ``index`` of a table ``[rows, WIDTH]``.
 
-    A view of an array counts its references with an atomic addition, which costs more than the
-    arithmetic on a row. In compiled code this is an address: the table must outlive it.
+    In compiled code this is a bare address, so the table must outlive it. A view of the array would
+    count its references with an atomic addition, which costs more than the arithmetic on a row.
     """
     row: Array = table[index]
     return row

@@ -1,29 +1,29 @@
-"""How kernels share work among threads, here called *workers*.
+"""Share the work of a kernel among threads, here called *workers*.
 
-A kernel runs once in each worker. Its units of work are numbered and cut into runs of neighbours,
-one for each worker, which takes those of its own run in their order and then steals what others
-have left. So a worker that falls behind leaves its units to the others; and where none does, it
-works on what the last kernel left in the cache of its core, and so do torch's own operators, whose
-first thread has the first part as well. A unit owns what it writes: the result does not depend on
-who does it or on how many workers there are.
+A kernel runs once in each worker. Its *units* of work are numbered and cut into *runs* of
+neighbours, one for each worker. A worker takes the units of its own run in order, then steals units
+that others have left. So others finish the units of a worker that falls behind. If none falls
+behind, each works on data that the last kernel left in the cache of its core. Torch's operators
+share their work in the same order, with the first part on the first thread. Each unit writes memory
+of its own, so the result depends neither on the number of workers nor on which of them runs a unit.
 
-The threads are torch's where they can be had (see `openmp`), else Python's: kernels release the
-interpreter's lock. An OpenMP team waits for each of its threads, also for one that found nothing
-to do because another program had its core; Python's need not have begun at all. So while the
-machine is crowded the team is left alone. No second OpenMP runtime is loaded, and neither torch's
-nor Numba's thread settings are touched.
+The threads are torch's if available (see `openmp`), else Python's: kernels release the
+interpreter's lock. An OpenMP team waits for all its threads, even for one that found nothing to do
+because another program had its core; a Python thread need not have started. So the team is not
+used while the machine is crowded. No second OpenMP runtime is loaded, and neither torch's nor
+Numba's thread settings are changed.
 
-A *work queue* is a row of a table with one row a worker::
+A *work queue* is a row of a table with one row per worker::
 
     0        number of the worker
-    1        workers
-    2        units
-    3, 4     the addresses that `openmp.team_addresses` gives, until a team of that many threads has
-             been formed, or 0 where there is to be none
-    TAKEN    units of the worker's run that have been taken
+    1        number of workers
+    2        number of units
+    3, 4     the addresses from `openmp.team_addresses`, or 0 without a team; 3 is set to 0 once
+             a team of that many threads is formed
+    TAKEN    number of units of the worker's run that have been taken
 
-All threads of a team hold the first row, and the runtime tells them their number; others hold
-their own.
+All threads of a team hold the first row, and the runtime tells them their number; other workers
+hold their own row.
 """
 
 from __future__ import annotations
@@ -51,26 +51,26 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
-"""Operations, of about a nanosecond each, below which another thread of torch's team, and of the
-pool, is not worth waking. `benchmarks.grain` measures both."""
+"""Operations, of about a nanosecond each, below which it does not pay to wake another thread of
+torch's team, and of the pool. `benchmarks.grain` measures both."""
 
 STALL = 2e-3
-"""Seconds beyond a generous estimate of the work that a team takes only on a crowded machine."""
+"""Delay, in seconds beyond a generous estimate of the work, that means a crowded machine."""
 
 RETRY = 0.5
 """Seconds after which the team is tried again."""
 
 FORK, NUMBER = 3, 4
 
-# A cache line has 8 numbers, on Apple's processors 16, wherever it begins: what is written shares
-# none with anything else.
+# A cache line has 8 numbers, on Apple's processors 16. Wherever the lines begin, a counter of taken
+# units shares its line with nothing else.
 TAKEN, ROW = 24, 48
 
 _crowded_until = 0.0
 
 _NO_POOL: tuple[int, ThreadPoolExecutor | None] = 0, None
 _pool = _NO_POOL
-"""How many threads the pool has, and the pool."""
+"""Number of threads of the pool, and the pool."""
 
 
 def parallel(
@@ -78,17 +78,17 @@ def parallel(
 ) -> None:
     """Run a kernel over ``units`` units of work in at most ``torch.get_num_threads()`` threads.
 
+    Returns when all work is done, also when the kernel raises.
+
     Parameters
     ----------
     kernel, units, arguments
-        The call.
+        Kernel, number of units, and the other arguments of the kernel.
     work
-        About how many operations the units take together; little of it is done right here.
-
-    Returns when all of the work is done, also when the kernel raises.
+        Estimated operations of all units together; a small amount runs in the calling thread.
     """
     threads = torch.get_num_threads()
-    interpreted = not hasattr(kernel, "py_func")  # and then a queue is not atomic
+    interpreted = not hasattr(kernel, "py_func")  # then a queue is not atomic
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
     crowded = time.perf_counter() < _crowded_until
     team = openmp.NO_TEAM if alone or crowded else openmp.team_addresses()
@@ -104,10 +104,10 @@ def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
     global _crowded_until
     compiled: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
     known, started = len(compiled), time.perf_counter()
-    # All of the team: a smaller one would make the runtime end the other threads.
+    # The whole team: for a smaller one the runtime would end the other threads.
     kernel(*arguments)
     ended = time.perf_counter()
-    # A call that had to compile the kernel, or to load it, tells nothing about the machine.
+    # The time of a call that compiled or loaded the kernel tells nothing about the machine.
     if len(compiled) == known and ended - started > STALL + 10e-9 * work:
         _crowded_until = ended + RETRY
 
@@ -122,10 +122,10 @@ def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> Non
     try:
         kernel(queues[0], *arguments)
     finally:
-        # Whoever has not begun by now would find no unit left.
+        # A helper that has not begun by now would find no unit left.
         started = [future for future in futures if not future.cancel()]
         failures = [future.exception() for future in started]
-        # What was cancelled waits in the pool's queue, and must not keep buffers alive there.
+        # Cancelled calls wait in the pool's queue, and must not keep buffers alive there.
         held.clear()
     for failure in failures:
         if failure is not None:
@@ -133,9 +133,9 @@ def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> Non
 
 
 def _pool_of(helpers: int) -> ThreadPoolExecutor:
-    """Return a pool of at least so many threads.
+    """Return a pool of at least ``helpers`` threads.
 
-    A larger one takes the place of the former, whose threads end as soon as no call uses it.
+    A larger pool replaces the previous one, whose threads end as soon as no call uses it.
     """
     global _pool
     size, pool = _pool
@@ -146,7 +146,7 @@ def _pool_of(helpers: int) -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    """Begin anew in a forked child, such as a DataLoader's worker: no thread came along."""
+    """Drop the pool in a forked child, such as a DataLoader's worker: it inherits no threads."""
     global _pool
     _pool = _NO_POOL
 
@@ -156,7 +156,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def work_queues(workers: int, units: int, fork: int = 0, number: int = 0) -> Array:
-    """Return a table of work queues, none of whose units has been taken."""
+    """Return a table of work queues, with all units still to be taken."""
     table: Array = _full_queues(workers, units, fork, number).copy()
     return table
 
@@ -171,7 +171,7 @@ def _full_queues(workers: int, units: int, fork: int, number: int) -> Array:
 
 @inlined
 def next_unit(queue: Array) -> Any:
-    """Take the next unit, which no other worker gets; the number of units when none is left."""
+    """Take the next unit, which no other worker gets; return ``units`` if none is left."""
     workers, units, own = queue[1], queue[2], worker_number(queue)
     for step in range(workers):
         worker = (own + step) % workers
@@ -195,20 +195,20 @@ def take(queue: Array, worker: int) -> Any:
 
 
 def by_team(queue: Array) -> Any:
-    """Let a team do all of the kernel that begins with this; tell whether one did.
+    """Run the calling kernel in a team, if its queue asks for one; return whether a team ran it.
 
-    The queue says so. Each thread of the team calls the kernel with the same arguments, and there
-    the answer is no. Where nothing is compiled there are no teams.
+    Each thread of the team calls the kernel with the same arguments, and there the result is False.
+    Without compilation there are no teams.
     """
     return False
 
 
 def borrowed(arguments: tuple[Any, ...]) -> Any:
-    """Return the arguments of a kernel as arrays that nobody counts references to.
+    """Return the arguments of a kernel as arrays without reference counts.
 
-    The caller of a kernel keeps them. In compiled code each view of an array, and each look into a
-    tuple of them, would otherwise count with an atomic addition, and threads that count at the
-    same place wait for each other.
+    The caller of the kernel keeps them alive. In compiled code each view of an array, and each
+    access to a tuple of arrays, would otherwise count with an atomic addition, and threads that
+    update the same count wait for each other.
     """
     return arguments
 
@@ -246,10 +246,10 @@ def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 
 @lowered(by_team, types.boolean, inline=True)
 def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    """Emit the code of `by_team`: right into the kernel, to know which one it is.
+    """Emit the code of `by_team` directly into the kernel, which it calls again.
 
-    So a kernel goes through the compiler once, where a function that calls it alone or in a team
-    would take two more copies of it along.
+    So a kernel is compiled once. A function that calls it alone or in a team would contain two more
+    copies of it.
     """
     queue = numbers_of(context, builder, kinds[0], values[0])
     workers, fork = (queue.behind(ir.Constant(_LONG, i)) for i in (1, FORK))
@@ -266,9 +266,9 @@ def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 
 
 def _call_of(builder: Any) -> tuple[Any, Any]:
-    """Return a C function that calls the kernel in which the builder is, and what it takes.
+    """Return a C function that calls the kernel being built, and the packed arguments.
 
-    The threads have the place for what the kernel returns in common: that is always nothing.
+    The threads share the place of the kernel's return value, which is always empty.
     """
     kernel = builder.function
     with builder.goto_entry_block():
@@ -279,14 +279,14 @@ def _call_of(builder: Any) -> tuple[Any, Any]:
     body.linkage = "internal"
     inside = ir.IRBuilder(body.append_basic_block("entry"))
     places = _places(inside, body.args[0], kernel.args)
-    # Kernels raise nothing: there would be nobody to catch it.
+    # Kernels raise nothing: an exception could not be caught here.
     inside.call(kernel, [inside.load(place, typ=argument.type) for argument, place in places])
     inside.ret_void()
     return body, packed
 
 
 def _places(builder: Any, packed: Any, arguments: Any) -> list[tuple[Any, Any]]:
-    """Return each argument of a kernel, at most a word, and the address of its word."""
+    """Return each argument of a kernel, at most a word long, and the address of its word."""
     words = builder.bitcast(packed, _LONG.as_pointer())
     numbers = [ir.Constant(_LONG, i) for i in range(len(arguments))]
     places = [builder.gep(words, [i], inbounds=True, source_etype=_LONG) for i in numbers]
@@ -305,7 +305,7 @@ def _borrowed(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 
 
 def _owners(context: Any, kind: Any) -> Iterator[list[int]]:
-    """Find where in a tuple of arrays is what counts their references."""
+    """Yield the positions of the reference counters in a tuple of arrays."""
     if isinstance(kind, types.Array):
         yield [context.data_model_manager[kind].get_field_position("meminfo")]
     elif isinstance(kind, types.BaseTuple):

@@ -1,7 +1,7 @@
-"""Packed spikes, one bit for each neuron and timestep, and the lists that kernels walk along.
+"""Packed spikes, one bit for each neuron and timestep, and the lists that kernels read.
 
 Between layers a spike is a bit: word ``w`` of ``words[b, t]`` holds the neurons 64 w .. 64 w + 63
-of sample ``b`` at timestep ``t``. Kernels read them in one of two orders:
+of sample ``b`` at timestep ``t``. Kernels read the spikes in one of two orders:
 
 - *by timestep*: for each sample and timestep, the neurons that fired;
 - *by neuron*: for each group of samples and neuron that fired in it, the timesteps at which it
@@ -36,7 +36,7 @@ ONE = np.uint64(1)
 class ByTimestep(NamedTuple):
     """``neurons[starts[b, t] : starts[b, t + 1]]`` fired in sample b at timestep t.
 
-    Behind a sample's events is room for `SPILL` more.
+    There is room for `SPILL` more behind the events of each sample.
     """
 
     neurons: Array
@@ -44,14 +44,16 @@ class ByTimestep(NamedTuple):
 
 
 class ByNeuron(NamedTuple):
-    """When each neuron fired, by groups of ``group`` samples, ``burst`` timesteps at a time.
+    """Firing times of each neuron, by *groups* of samples and *bursts* of timesteps.
 
-    One of the two is 1.
+    A group is ``group`` consecutive samples, a burst ``burst`` consecutive timesteps; at least one
+    of the two numbers is 1.
 
-    The samples of a group follow each other in time: timestep t of its sample i is its timestep
-    ``i * T + t``. The neurons that fired in group g are ``neurons[groups[g] : groups[g + 1]]``,
-    and the one at position p fired in ``patterns[starts[p + g] : starts[p + g + 1]]``. A pattern
-    is ``n << burst | bits``, where bit i tells that it fired at timestep ``n * burst + i``.
+    The samples of a group are laid end to end in time: timestep t of sample i is timestep
+    ``i * T + t`` of the group. The neurons that fired in group g are
+    ``neurons[groups[g] : groups[g + 1]]``, and the one at position p fired in
+    ``patterns[starts[p + g] : starts[p + g + 1]]``. A pattern is ``n << burst | bits``, where bit i
+    is set if the neuron fired at timestep ``n * burst + i``.
     """
 
     groups: Array
@@ -63,19 +65,19 @@ class ByNeuron(NamedTuple):
 
 
 SPILL = 3
-"""Events by which a list may overshoot: the bits of a word are listed in fours."""
+"""Events by which writing may overshoot a list: the bits of a word are listed in fours."""
 
 BURST = 4
-"""Timesteps whose sums are tabulated, in all combinations, where neurons fire often enough."""
+"""Timesteps of a burst whose sums are tabulated, in all combinations, if neurons fire often."""
 
 GROUP_STEPS = 200
-"""Timesteps of a group of samples, where nothing is tabulated: their rows just fit the cache."""
+"""Largest number of timesteps of a group of several samples: their rows just fit the cache."""
 
 
 def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
-    """Pack spikes ``[T, B, F]`` as ``[B, T, W]``, and count those of each sample.
+    """Pack spikes ``[T, B, F]`` as ``[B, T, W]``, and count the spikes of each sample.
 
-    Returns None when some are not 0 or 1.
+    Returns None if a number is not 0 or 1.
     """
     steps, batch, features = spikes.shape
     if spikes.dtype == torch.bool:
@@ -108,7 +110,7 @@ def _pack(
                 ones = equal(row[w * WIDTH : (w + 1) * WIDTH], one)
                 words[b, t, w] = ones
                 total += count_bits(ones)
-            # In a loop of its own: both comparisons at once need more registers than there are.
+            # In a separate loop: both comparisons at once need more registers than there are.
             for w in range(whole):
                 zeros = equal(row[w * WIDTH : (w + 1) * WIDTH], zero)
                 if words[b, t, w] | zeros != ~np.uint64(0):
@@ -127,7 +129,7 @@ def _pack(
 
 
 def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
-    """Return the spikes ``[T, B, F]`` of packed ones ``[B, T, W]``."""
+    """Unpack words ``[B, T, W]`` to spikes ``[T, B, F]``."""
     batch, steps, _ = words.shape
     spikes = memory.empty((steps, batch, features), dtype)
     parallel(
@@ -154,7 +156,7 @@ def _unpack(queue: Array, units: int, words: Array, spikes: Array) -> None:
 
 
 def count(words: Tensor) -> Array:
-    """Return how many spikes each sample has, int64 ``[B]``."""
+    """Return the number of spikes of each sample, int64 ``[B]``."""
     counts = np.empty(len(words), np.int64)
     parallel(_count, len(words), words.numpy().view(np.uint64), counts, work=words.numel())
     return counts
@@ -188,7 +190,7 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
 
 
 def no_events() -> ByTimestep:
-    """Return a list of nothing."""
+    """Return an empty list."""
     return ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
 
 
@@ -204,13 +206,13 @@ def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts:
         for t in range(words.shape[1]):
             number = 0
             for w in range(words.shape[2]):
-                # Written in any case and kept if it has spikes: no branch to mispredict.
+                # Always written, but kept only if the word has spikes: no branch to mispredict.
                 active[number] = w
                 number += words[b, t, w] != 0
             for i in range(number):
                 word = words[b, t, active[i]]
                 end = position + count_bits(word)
-                # Few words have more bits than fit: a branch that is seldom mispredicted.
+                # Few words need a second pass: a branch that is seldom mispredicted.
                 while position < end:
                     for j in range(SPILL + 1):
                         neurons[position + j] = active[i] * WIDTH + lowest_bit(word)
@@ -224,13 +226,13 @@ def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts:
 def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:
     """List the events of each group of samples in the order of their neurons.
 
-    Unless they may be ``grouped``, each sample is a group.
+    Unless ``grouped``, each sample is its own group.
     """
     batch, steps, width = words.shape
     bits = words.numpy().view(np.uint64).reshape(batch * steps, width)
     active, spikes = _active(bits, steps), int(counts.sum())
     burst, group = _burst(spikes, int(active.sum()), batch, steps), 1
-    # Tables fill the cache by themselves, and save more than a row that is loaded less often.
+    # No groups with tables: these fill the cache by themselves, and save more than groups do.
     if grouped and burst == 1 and steps < GROUP_STEPS:
         group = max(1, min(GROUP_STEPS // steps, batch))
         active = _active(bits, group * steps)
@@ -247,28 +249,28 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
 
 
 def no_patterns(batch: int) -> ByNeuron:
-    """Return a list of nothing, each of the samples a group."""
+    """Return an empty list, in which each sample is a group."""
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
     return ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
 
 
 def _active(words: Array, rows: int) -> Array:
-    """Return how many neurons fired at all in each group of that many rows."""
+    """Return the number of neurons that fired in each group of ``rows`` rows of words."""
     active = np.empty(-(-len(words) // rows), np.int64)
     parallel(_count_active, len(active), words, rows, active, work=words.size)
     return active
 
 
 def bursts_of(steps: int, burst: int) -> int:
-    """Return into how many bursts the timesteps fall."""
+    """Return the number of bursts into which the timesteps are divided."""
     return -(-steps // burst)
 
 
 def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
-    """Return the burst for which the sum of delta over the spikes takes the fewest additions.
+    """Return the burst length with the fewest additions for the sum of delta over the spikes.
 
-    With tables, each active neuron adds at most one row for each burst, and each sample fills
-    the table: all combinations of more than one timestep.
+    With tables, each active neuron adds at most one row per burst, and each sample fills the
+    table: all combinations of more than one timestep.
     """
     bursts = bursts_of(steps, BURST)
     filled = bursts * ((1 << BURST) - 1 - BURST)
@@ -322,7 +324,7 @@ def _by_neuron(
 
 @inlined
 def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: int) -> int:
-    """Append the patterns of a word whose bit i tells of timestep begin + i."""
+    """Append the patterns of a word whose bit i is the spike at timestep begin + i."""
     # Bursts are powers of two: shifts in place of divisions.
     shift = lowest_bit(np.uint64(burst))
     whole = (ONE << np.uint64(burst)) - ONE
@@ -339,7 +341,7 @@ def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: i
 def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
     """Set bit i of ``out[j]`` to bit j of ``words[begin + i, w]``.
 
-    Squares of bits change places across the diagonal, halves first (H. Warren, *Hacker's
+    Squares of bits are swapped across the diagonal, the largest first (H. Warren, *Hacker's
     Delight*, 2nd edition, 2012, section 7-3).
     """
     here = max(0, min(WIDTH, len(words) - begin))
@@ -361,7 +363,7 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
 
 @inlined
 def _any(words: Array, w: int) -> Any:
-    """Return the bits of word w that are set at some timestep."""
+    """Return the bits of word w that are set at any timestep."""
     fired = np.uint64(0)
     for t in range(len(words)):
         fired |= words[t, w]
@@ -369,7 +371,7 @@ def _any(words: Array, w: int) -> Any:
 
 
 def _empty_indices(size: int, below: int) -> Array:
-    """Return ``size`` uninitialised indices, of the narrowest type that goes up to ``below``."""
+    """Return ``size`` uninitialised indices, of the narrowest type for numbers below ``below``."""
     dtype = torch.uint16 if below < 1 << 16 else torch.int32
     array: Array = memory.empty((max(size, 1),), dtype).numpy()
     return array[:size]

@@ -1,8 +1,8 @@
-"""Vector operations that Numba's own loops do not reach: rows kept in registers.
+"""Operations on rows that keep them in vector registers, which Numba's own loops do not.
 
-Each function here is its own meaning, in plain NumPy: that is what runs where compilation is
-switched off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code below it instead, which
-becomes AVX-512, AVX2 or NEON as the processor has it. A *row* is explained in `registers`.
+Each function here is written in plain NumPy, which runs if compilation is switched off
+(``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code for it instead, which becomes AVX-512,
+AVX2 or NEON, depending on the processor. A *row* is explained in `registers`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 UNROLL = 4
-"""Rows that are added up before the sum goes to the accumulator: shorter chains of additions."""
+"""Rows that are summed before the sum goes to the accumulator: shorter chains of additions."""
 
 TOGETHER = 4
-"""Timesteps that are weighed at once: a row is loaded once for all of them, and the processor
-works at one sum while another waits for its last product."""
+"""Timesteps that `weigh_rows` computes at once: a row is loaded once for all of them, and the
+processor works on one sum while another waits for its last product."""
 
 
 def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int, zero: int) -> None:
     """Set row ``out`` to the sum of the rows ``table[indices[start:stop]]``.
 
     Row ``zero`` of the table holds zeros. It fills up the last `UNROLL` rows, which costs less than
-    a branch that is mispredicted; so some indices behind the last one are read, and not used.
+    a mispredicted branch. So some indices behind the last one are read, but not used.
     """
     out[:] = table[indices[start:stop]].sum(0)
 
@@ -51,23 +51,23 @@ def add_rows(
 def scatter_row(
     table: Array, row: Array, indices: Array, start: int, stop: int, shift: int = 0
 ) -> None:
-    """Add a row to the rows ``table[indices[start:stop] + shift]``, which are different ones."""
+    """Add a row to the rows ``table[indices[start:stop] + shift]``, which must be distinct."""
     table[indices[start:stop].astype(np.int64) + shift] += row
 
 
 def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
     """Set `TOGETHER` rows to the sums of the rows of ``table`` times ``weights[t + i, b]``.
 
-    Behind the last timestep its row is repeated.
+    Past the last timestep, its weights are repeated.
     """
     for i in range(TOGETHER):
         out[i] = weights[min(t + i, len(weights) - 1), b] @ table[: weights.shape[2]]
 
 
 def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
-    """Set a block of a matrix to the transpose of that of another, which begins at row and column.
+    """Write the transpose of the square of ``source`` that begins at row and column to ``out``.
 
-    It has as many rows as a vector register has numbers.
+    The square has as many rows as a vector register has numbers.
     """
     side = PROCESSOR.vector_bytes // source.itemsize
     block = source[row : row + side, column : column + side]
@@ -80,11 +80,11 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
 
 
 def _sum(rows: Any, row: Any, position: Any, sums: list[Any]) -> list[Any]:
-    """Add the `UNROLL` rows from a position on to a row of sums, and first in pairs."""
+    """Add the `UNROLL` rows from a position on, first in pairs, to a row of sums."""
     builder = rows.builder
     places = (builder.add(position, ir.Constant(INDEX, i)) for i in range(UNROLL))
     new, addresses = [], [row(place) for place in places]
-    # One vector of the row after the other: few registers hold what is not added yet.
+    # One vector of the row after the other, so that few registers hold terms not added yet.
     for part, total in enumerate(sums):
         terms = [rows.load_part(address, part) for address in addresses]
         while len(terms) > 1:
@@ -178,7 +178,7 @@ def _weigh_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
             terms, new = strip.load(rows.of_table(base, position)), []
             for begin, part in zip(begins, of_step, strict=True):
                 factor = rows.splat(begin.load(position))
-                # Each is rounded once where the processor can.
+                # A fused product and sum is rounded once, if the processor has one.
                 pairs = zip(terms, sums[part], strict=True)
                 new += [call(builder, "fmuladd", factor, *pair) for pair in pairs]
             return new
@@ -197,8 +197,8 @@ def _transpose_block(context: Any, builder: Any, kinds: Any, values: Any) -> Non
         builder.load(row, align=rows.size, typ=rows.vector)
         for row in _block_rows(rows, kinds[1], values[1], corner)
     ]
-    # At distance d the rows i and i + d exchange the lanes in which they differ: after all
-    # powers of two, row and lane have changed places.
+    # At distance d the rows i and i + d exchange half of their lanes. After all powers of two, row
+    # and lane have changed places.
     distance = 1
     while distance < side:
         for i in range(side):
@@ -211,7 +211,7 @@ def _transpose_block(context: Any, builder: Any, kinds: Any, values: Any) -> Non
 
 
 def _block_rows(rows: Rows, kind: Any, value: Any, corner: Any) -> list[Any]:
-    """Return the addresses at which the rows of a block of a matrix begin."""
+    """Return the addresses of the rows of a block of a matrix."""
     builder = rows.builder
     array = make_array(kind)(rows.context, builder, value)
     stride, across = cgutils.unpack_tuple(builder, array.strides)

@@ -1,6 +1,6 @@
-r"""The dynamics: what a layer of leaky neurons does over T steps, and its gradient.
+r"""The dynamics of leaky neurons over T timesteps, and their gradients.
 
-Pure functions over tensors: no state, nothing changed that the caller can see.
+Pure functions over tensors: they keep no state and change nothing that the caller can see.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 """

@@ -1,4 +1,4 @@
-"""Which backend runs the T steps."""
+"""Choose the backend that runs the T timesteps."""
 
 from __future__ import annotations
 
@@ -18,50 +18,51 @@ if TYPE_CHECKING:
 
 Backend = Literal["auto", "reference", "event_driven", "triton", "metal", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
-"""How the T steps are run."""
+"""Names of the backends."""
 
 FEW_STEPS = 12
-"""Timesteps below which the reference's loop over them can be the faster one."""
+"""Timesteps below which the reference's loop over them can be faster than the engine."""
 
 FEW_UPDATES, FEW_CONSTANT = 1 << 15, 1 << 21
-"""Timesteps times samples times neurons of the first layer below which it then is: the engine's
-fixed cost of some hundred microseconds outweighs the loop. The second number is for an input that
-is the same at every timestep, where both compute one and the same matrix product."""
+"""Timesteps times samples times neurons of the first layer below which the reference is then
+faster: the loop costs less than a call of the engine, some hundred microseconds. The second number
+is for an input that is the same at every timestep: both then compute the same matrix product."""
 
 FEW_IN_IMAGES = 1 << 18
-"""The same for a network that begins with a convolution, whatever its timesteps and its code: times
-samples, channels and pixels."""
+"""The same bound for a network that begins with a convolution, for any number of timesteps and any
+input code: timesteps times samples times channels times pixels."""
 
 
 def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:
-    """Return the backend that runs when ``backend`` is asked for.
+    """Return the backend that runs for a requested ``backend``.
 
     Parameters
     ----------
-    backend
+    backend : str
+        Requested backend.
         ``"reference"`` runs each layer over all timesteps in plain torch, on any device;
-        ``"event_driven"`` runs them in compiled kernels that work only where a spike is, on the
-        CPU, in float32 and float64;
+        ``"event_driven"`` runs compiled kernels that do work only for spikes, on the CPU, in
+        float32 and float64;
         ``"triton"`` runs each layer in one kernel on CUDA, and ``"metal"`` on Apple's GPU, in
         float32, bfloat16 and float16, ``"triton"`` in float64 as well;
-        ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle;
-        ``"auto"`` takes the event-driven engine on the CPU where it can serve and is the faster
-        one, ``"triton"`` on CUDA where it can serve, else the reference.
-    spikes, weight
-        The input, ``[T, B, ...]``, and the first weights of the network, ``[N, F]`` or of a
-        convolution ``[N, C, H, W]``; when left out, the answer is about weights that the backend
-        serves, on the CPU for ``"auto"``.
+        ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle of the tests;
+        ``"auto"`` chooses the event-driven engine on the CPU where it can run and is faster,
+        ``"triton"`` on CUDA where it can run, else the reference.
+    spikes, weight : torch.Tensor, default None
+        Input ``[T, B, ...]``, and first weights of the network, ``[N, F]`` or, for a convolution,
+        ``[N, C, H, W]``. Without them, the answer is for weights that the backend supports, on
+        the CPU for ``"auto"``.
 
     Returns
     -------
     str
-        One of `BACKENDS`, and not ``"auto"``.
+        One of `BACKENDS`, but not ``"auto"``.
 
     Raises
     ------
     ValueError
-        For an unknown backend, and when one of compiled kernels is asked for by name and cannot
-        serve; the message says why.
+        For an unknown backend, or a named backend of compiled kernels that cannot run; the
+        message says why.
 
     Examples
     --------
@@ -83,25 +84,25 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
 
 
 def _preferred(weight: Tensor | None) -> str:
-    """Return the kernels for the device of weights; not ``"metal"``, which was not seen to run."""
+    """Return the compiled backend for the device of weights; not ``"metal"``, never run so far."""
     return "triton" if weight is not None and weight.device.type == "cuda" else "event_driven"
 
 
 def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
-    """Return whether a call of the engine costs more than all the steps of the reference."""
+    """Return whether a call of the engine costs more than the reference's loop over time."""
     if spikes is None or weight is None:
         return False
     steps, batch = spikes.shape[:2]
     updates = steps * batch * weight.shape[:1].numel()
     if weight.dim() > 2:
-        # A convolution has neurons at about as many places as its input has pixels.
+        # The output of a convolution has about as many pixels as its input.
         return updates * spikes.shape[3:].numel() < FEW_IN_IMAGES
     few = FEW_CONSTANT if is_constant(spikes) else FEW_UPDATES
     return steps < FEW_STEPS and updates < few
 
 
 def _obstacle(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str | None:
-    """Return why compiled kernels cannot run with such spikes and weights, or None."""
+    """Return why a compiled backend cannot run with these spikes and weights, or None."""
     traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
     if traced or torch.compiler.is_compiling():
         return "torch.compile and torch.export cannot trace its kernels"
@@ -112,7 +113,7 @@ def _obstacle(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str
 
 
 def _unfit(backend: str, weight: Tensor) -> str | None:
-    """Return why compiled kernels do not serve such weights, or None."""
+    """Return why a compiled backend does not support these weights, or None."""
     kernels = COMPILED[backend]
     if weight.device.type != kernels.device and not (backend == "triton" and _is_interpreted()):
         return f"it runs on {kernels.title}, and the model is on {weight.device.type}"
@@ -126,7 +127,7 @@ def _unfit(backend: str, weight: Tensor) -> str | None:
 
 
 def _is_interpreted() -> bool:
-    """Return whether Triton runs its kernels in NumPy, for tests."""
+    """Return whether Triton interprets its kernels in NumPy, for tests."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -143,16 +144,16 @@ def _missing_for_metal() -> str | None:
 
 
 class Compiled(NamedTuple):
-    """Kernels of a backend.
+    """Requirements of a backend of compiled kernels.
 
     Attributes
     ----------
     device, title : str
-        Type of the device that they run on, and what messages call it.
+        Device type, and its name in messages.
     dtypes : tuple of torch.dtype
-        What they compute in.
+        Dtypes in which the kernels compute.
     missing : callable
-        Returns what is not installed that they need, or None.
+        Function that returns a missing dependency, or None.
     """
 
     device: str

@@ -1,4 +1,4 @@
-"""What one layer does: weights over all timesteps, and the leaky neurons behind them.
+"""The two stages of a layer: its weights, for all timesteps at once, and its leaky neurons.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 """
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
 
 ResetMechanism = Literal["subtract", "zero", "none"]
 RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
-"""How a spike acts on the membrane one step later."""
+"""How a spike acts on the membrane one timestep later."""
 
 
 def is_constant(spikes: Tensor) -> bool:
-    """Return whether an input ``[T, ...]`` is one timestep that is seen several times."""
+    """Return whether an input ``[T, ...]`` repeats one timestep by a stride of 0 along T."""
     return len(spikes) > 1 and spikes.stride(0) == 0
 
 
 def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    r"""Weigh the input of all timesteps in one matrix product: :math:`I_t = W x_t + b`.
+    r"""Apply the weights to all timesteps in one matrix product: :math:`I_t = W x_t + b`.
 
-    An input that is constant over time (stride 0 along T, as `DirectEncoder` returns it) is
-    weighed once and the result is constant as well.
+    For an input that is constant over time (stride 0 along T, as `DirectEncoder` returns it) the
+    product is computed once, and the result is constant as well.
 
     Parameters
     ----------
-    spikes
-        ``[T, B, F]``, any dtype; converted to that of ``weight``.
-    weight
-        ``[N, F]``.
-    bias
-        ``[N]``.
+    spikes : torch.Tensor
+        Input ``[T, B, F]``, any dtype; converted to the dtype of ``weight``.
+    weight : torch.Tensor
+        Weights ``[N, F]``.
+    bias : torch.Tensor, default None
+        Bias ``[N]``.
 
     Returns
     -------
     torch.Tensor
-        ``[T, B, N]``.
+        Current ``[T, B, N]``.
 
     Raises
     ------
     ValueError
-        When a shape does not fit.
+        If a shape does not fit.
     TypeError
-        When the bias has another dtype than the weights.
+        If the dtypes of bias and weights differ.
 
     Examples
     --------
@@ -99,41 +99,41 @@ def leaky(
 
     with :math:`S_{-1} = H(U_{-1} - \theta)`, :math:`H(0) = 0` and :math:`\beta` clamped to
     [0, 1]. In the backward pass :math:`\partial S_t / \partial (U_t - \theta)` is the surrogate
-    derivative and the reset's :math:`S_{t-1}` is a constant.
+    derivative, and :math:`S_{t-1}` of the reset is a constant.
 
     Parameters
     ----------
-    current
+    current : torch.Tensor
         Input :math:`I`, ``[T, B, ...]``, floating.
-    beta
+    beta : float or torch.Tensor
         Decay of the membrane per timestep, a number or a tensor that broadcasts against
         ``[B, ...]``; may require a gradient.
-    threshold
-        Firing threshold :math:`\theta`, likewise.
-    reset_mechanism
-        ``"subtract"``, ``"zero"`` or ``"none"``.
-    spike_grad
+    threshold : float or torch.Tensor, default 1.0
+        Firing threshold :math:`\theta`, with the same choices as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Effect of a spike on the membrane: ``"subtract"``, ``"zero"`` or ``"none"``.
+    spike_grad : str or callable, default "atan"
         Surrogate gradient: see `get_surrogate`.
-    initial
-        Membrane :math:`U_{-1}` before the first step, ``[B, ...]``; zero when left out.
+    initial : torch.Tensor, default None
+        Membrane :math:`U_{-1}` before the first timestep, ``[B, ...]``; zero if None.
 
     Returns
     -------
     spikes : torch.Tensor
-        ``[T, B, ...]``, zeros and ones in the dtype of ``current``.
+        Spikes ``[T, B, ...]``, zeros and ones in the dtype of ``current``.
     membrane : torch.Tensor
-        ``[T, B, ...]``, after integration and before the next step's reset.
+        Membranes ``[T, B, ...]``, after integration and before the reset of the next timestep.
 
     Raises
     ------
     ValueError
         For an unknown reset mechanism or surrogate, no timestep, or shapes that do not fit.
     TypeError
-        For a current that is no tensor, or not floating.
+        For a current that is not a floating tensor.
 
     Notes
     -----
-    Given the same current, spikes and membranes equal snnTorch's bit for bit.
+    For the same current, spikes and membranes equal snnTorch's bit for bit.
     J. K. Eshraghian et al., *Training spiking neural networks using lessons from deep learning*,
     Proceedings of the IEEE, 2023.
 
@@ -172,7 +172,7 @@ def leaky(
 
 
 def check_reset(reset_mechanism: str) -> None:
-    """Raise a `ValueError` that lists the reset mechanisms unless this is one of them."""
+    """Raise a `ValueError` for an unknown reset mechanism; it lists the known ones."""
     if reset_mechanism not in RESET_MECHANISMS:
         raise ValueError(
             f"reset_mechanism must be one of {', '.join(RESET_MECHANISMS)}; got {reset_mechanism!r}"

@@ -1,4 +1,4 @@
-"""One layer of leaky neurons: what it is, and what it did.
+"""Parameters and output of one layer of leaky neurons.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerParams:
-    """Weights and the leaky neurons behind them.
+    """Weights of a layer, and parameters of its leaky neurons.
 
     Attributes
     ----------
     weight : torch.Tensor, default None
-        ``[N, F]``; None where the input of the layer is its current, ``[T, B, N]``.
+        Weights ``[N, F]``; None if the input of the layer is its current, ``[T, B, N]``.
     bias : torch.Tensor, default None
-        ``[N]``.
+        Bias ``[N]``.
     beta, threshold : torch.Tensor
         Decay and firing threshold of the membrane, see `leaky`; scalars or ``[N]``.
     reset_mechanism : str
-        ``"subtract"``, ``"zero"`` or ``"none"``.
+        Effect of a spike on the membrane: ``"subtract"``, ``"zero"`` or ``"none"``.
     spike_grad : callable
         Surrogate gradient, see `get_surrogate`.
     initial : torch.Tensor, default None
-        Membrane before the first timestep, ``[B, N]``; zero when None.
+        Membrane before the first timestep, ``[B, N]``; zero if None.
     dropout : float, default 0.0
-        Probability with which an input spike is dropped, drawn anew at each timestep from torch's
-        global generator, as `torch.nn.Dropout` does for an input ``[T, B, F]``.
+        Probability of dropping an input spike, drawn anew at each timestep from torch's global
+        generator, as `torch.nn.Dropout` does for an input ``[T, B, F]``.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class LayerParams:
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        """Everything that may require a gradient."""
+        """Tensors that may require a gradient."""
         return self.weight, self.bias, self.beta, self.threshold, self.initial
 
 
@@ -74,13 +74,13 @@ class LayerOutput:
     Attributes
     ----------
     spikes, membrane : torch.Tensor or None
-        ``[T, B, N]``, or ``[T, B, C, H, W]`` of neurons with pixels; None unless recorded.
+        ``[T, B, N]``, or ``[T, B, C, H, W]`` for neurons with pixels; None unless recorded.
     counts : torch.Tensor
-        Spikes of each sample, int64 ``[B]``, detached.
+        Number of spikes of each sample, int64 ``[B]``, detached.
     final : torch.Tensor or None
         Membranes after the last timestep, ``[B, N]``; None unless requested.
     shape : tuple of int
-        Shape of the neurons of a sample, ``(N,)`` or ``(C, H, W)``.
+        Shape of the neurons of one sample, ``(N,)`` or ``(C, H, W)``.
     """
 
     spikes: Tensor | None
@@ -91,7 +91,7 @@ class LayerOutput:
 
 
 def count_spikes(spikes: Tensor) -> Tensor:
-    """Return the number of spikes ``[T, B, ...]`` of each sample, int64 ``[B]``, detached."""
+    """Count the spikes ``[T, B, ...]`` of each sample; return int64 ``[B]``, detached."""
     # float32 counts exactly up to 2**24 spikes of one layer for one sample.
     exact = torch.promote_types(spikes.dtype, torch.float32)
     return spikes.detach().sum((0, *range(2, spikes.dim())), dtype=exact).long()

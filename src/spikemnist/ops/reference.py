@@ -1,7 +1,7 @@
-r"""The dynamics in plain torch: easy to read, and the truth that faster kernels are compared with.
+r"""The dynamics in plain torch: easy to read, and the standard that faster kernels must match.
 
-Runs on cpu, cuda and mps. The loop over time works on one step's worth of memory, in place, so it
-stays in the cache; autograd sees one node for a whole layer.
+Runs on cpu, cuda and mps. The loop over time works in place on the memory of one timestep, which
+stays in the cache. Autograd sees one node for a whole layer.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``...`` one layer's neurons.
 """
@@ -35,15 +35,15 @@ def scan(
     Parameters
     ----------
     current
-        ``[T, B, ...]``.
+        Input current ``[T, B, ...]``.
     beta, threshold
-        Tensors that broadcast against ``[B, ...]``, of the dtype of ``current``.
+        Tensors that broadcast against ``[B, ...]``, in the dtype of ``current``.
     initial
-        ``[B, ...]``, the membrane before the first step.
+        Membrane before the first timestep, ``[B, ...]``.
     reset_mechanism
         ``"subtract"``, ``"zero"`` or ``"none"``.
     spike_grad
-        From membrane - threshold to spikes.
+        Function from membrane - threshold to spikes.
 
     Returns
     -------
@@ -103,17 +103,17 @@ class _LeakyScan(torch.autograd.Function):
 
 
 def through_clamp(total: Tensor, beta: Tensor) -> Tensor:
-    """Return the gradient of beta, from that of clamp(beta, 0, 1) for each neuron.
+    """Return the gradient of beta from each neuron's gradient of clamp(beta, 0, 1).
 
-    snnTorch differentiates the clamp itself, so beta on a bound learns as the installed torch
-    says: in torch 2.13 it does, in torch 2.15 it does not.
+    snnTorch differentiates the clamp itself. So the installed torch decides whether a beta on a
+    bound learns: in torch 2.13 it does, in torch 2.15 it does not.
     """
     inside = (beta >= 0) & (beta <= 1) if CLAMP_PASSES_ON_BOUNDS else (beta > 0) & (beta < 1)
     return total.sum_to_size(beta.shape) * inside
 
 
 def _passes_on_bounds() -> bool:
-    """Return whether a number on a bound of clamp gets a gradient."""
+    """Return whether torch's clamp passes a gradient to a number on its bounds."""
     with torch.inference_mode(False), torch.enable_grad():
         beta = torch.tensor([0.0, 1.0], device="cpu", requires_grad=True)
         (gradient,) = torch.autograd.grad(beta.clamp(0, 1).sum(), beta)
@@ -121,7 +121,7 @@ def _passes_on_bounds() -> bool:
 
 
 CLAMP_PASSES_ON_BOUNDS = _passes_on_bounds()
-"""What the installed torch does."""
+"""Result of `_passes_on_bounds` for the installed torch."""
 
 
 def _forward(
@@ -136,8 +136,8 @@ def _forward(
     spikes = torch.empty_like(membrane)
     previous, fired = initial, _fire(initial, threshold, spike_grad, torch.empty_like(initial))
     for now, spike, inflow in zip(membrane, spikes, current, strict=True):
-        # Every product with a spike is exact (0 or the factor), so the order of the remaining
-        # roundings is snnTorch's, and so are the bits.
+        # A product with a spike is exact (0 or the factor). The other roundings come in snnTorch's
+        # order, so the results have the same bits.
         if reset_mechanism == "zero":
             torch.addcmul(previous, previous, fired, value=-1, out=now)
             now.mul_(beta).add_(inflow)
@@ -169,9 +169,10 @@ def _backward(
     needs_beta: bool,
     needs_threshold: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-    r"""Return the gradients of current, beta, threshold (both before summing) and initial.
+    r"""Return the gradients of current, beta, threshold and initial.
 
-    The reset is a constant to the gradient, as in snnTorch, so the adjoint is linear in time:
+    Beta and threshold have one gradient per neuron and sample, not yet summed. The gradient treats
+    the reset as a constant, as snnTorch does, so the adjoint is linear in time:
 
     .. math:: \delta_t = \frac{\partial L}{\partial U_t}
               + \sigma'(U_t - \theta) \frac{\partial L}{\partial S_t}

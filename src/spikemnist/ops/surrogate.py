@@ -1,13 +1,13 @@
-r"""Surrogate gradients: what stands in for the derivative of the Heaviside step.
+r"""Surrogate gradients: replacements for the derivative of the Heaviside step.
 
 A neuron fires when its membrane is above the threshold, :math:`S = H(x)` with
 :math:`x = U - \theta`. The derivative of :math:`H` is zero almost everywhere, so training replaces
 it by a smooth :math:`\sigma'(x)` in the backward pass only (E. Neftci, H. Mostafa, F. Zenke,
 *Surrogate gradient learning in spiking neural networks*, IEEE Signal Processing Magazine, 2019).
 
-Every surrogate here is a frozen value: it can be pickled, compared and written to a file, and it
-is a callable that `snntorch.Leaky` takes as its ``spike_grad``. Unlike snnTorch's closures it keeps
-the dtype of the membrane.
+Every surrogate here is a frozen value: it can be pickled, compared and written to a file. It is
+also a callable that `snntorch.Leaky` takes as its ``spike_grad``. Unlike snnTorch's closures it
+keeps the dtype of the membrane.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A Heaviside step whose gradient is replaced: the base of the named surrogates.
+    """Heaviside step with a replaced gradient: the base class of the named surrogates.
 
-    Calling one returns ``1`` where the argument is above zero, else ``0``, in the argument's
-    dtype; its gradient is `derivative_`, which is all that one of your own has to define.
+    A call returns ``1`` where the argument is above zero, else ``0``, in the dtype of the
+    argument. Its gradient is `derivative_`, the only method that a new surrogate has to define.
 
     Examples
     --------
@@ -47,12 +47,12 @@ class Surrogate:
     name: ClassVar[str]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Fire where the membrane is above the threshold.
+        """Return a spike where the membrane is above the threshold.
 
         Parameters
         ----------
-        x
-            Membrane less threshold, ``[...]``, any shape, floating.
+        x : torch.Tensor
+            Membrane minus threshold, ``[...]``, any shape, floating.
 
         Returns
         -------
@@ -62,22 +62,22 @@ class Surrogate:
         return _Step.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
     def derivative_(self, x: Tensor) -> Tensor:
-        """Overwrite the argument with the surrogate derivative there.
+        """Replace the argument, in place, by the surrogate derivative at its values.
 
         Parameters
         ----------
-        x
-            Membrane less threshold, ``[...]``, any shape, floating.
+        x : torch.Tensor
+            Membrane minus threshold, ``[...]``, any shape, floating.
 
         Returns
         -------
         torch.Tensor
-            ``x`` itself, ``[...]``.
+            The argument ``x`` itself, ``[...]``.
 
         Raises
         ------
         NotImplementedError
-            By `Surrogate` itself, which has none.
+            In the base class `Surrogate`, which has no derivative.
         """
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ class _Step(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class ATan(Surrogate):
-    r"""Derivative of a shifted arctangent, the default.
+    r"""Derivative of a shifted arctangent; the default surrogate.
 
     .. math:: \sigma'(x) = \frac{\alpha / 2}{1 + (\frac\pi2 \alpha x)^2}
 
@@ -105,13 +105,13 @@ class ATan(Surrogate):
 
     Parameters
     ----------
-    alpha
-        :math:`\alpha`, above 0: the larger, the narrower.
+    alpha : float, default 2.0
+        Steepness :math:`\alpha`, above 0: the larger, the narrower the derivative.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -141,13 +141,13 @@ class FastSigmoid(Surrogate):
 
     Parameters
     ----------
-    slope
-        :math:`k`, above 0: the larger, the narrower.
+    slope : float, default 25.0
+        Slope :math:`k`, above 0: the larger, the narrower the derivative.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class FastSigmoid(Surrogate):
 
 @dataclass(frozen=True)
 class SparseFastSigmoid(Surrogate):
-    r"""The fast sigmoid's derivative, zero at and below ``cutoff``.
+    r"""Derivative of the fast sigmoid, but zero at and below ``cutoff``.
 
     .. math:: \sigma'(x) = \frac{H(x - B)}{(1 + k \left|x\right|)^2}
 
@@ -175,15 +175,15 @@ class SparseFastSigmoid(Surrogate):
 
     Parameters
     ----------
-    slope
-        :math:`k`, above 0: the larger, the narrower.
-    cutoff
-        :math:`B`, in units of the membrane.
+    slope : float, default 25.0
+        Slope :math:`k`, above 0: the larger, the narrower the derivative.
+    cutoff : float, default 1.0
+        Cutoff :math:`B`, in units of the membrane.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -215,13 +215,13 @@ class Sigmoid(Surrogate):
 
     Parameters
     ----------
-    slope
-        :math:`k`, above 0: the larger, the narrower.
+    slope : float, default 25.0
+        Slope :math:`k`, above 0: the larger, the narrower the derivative.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -236,7 +236,7 @@ class Sigmoid(Surrogate):
         _check(above=0, slope=self.slope)
 
     def derivative_(self, x: Tensor) -> Tensor:
-        # Even in x: taken on the left, where 1 - s(kx) does not cancel.
+        # Even in x, so evaluated at -|x|, where 1 - s(kx) does not cancel.
         sigmoid = x.abs_().mul_(-self.slope).sigmoid_()
         return sigmoid.mul_(1 - sigmoid).mul_(self.slope)
 
@@ -268,13 +268,13 @@ class Triangular(Surrogate):
 
     Parameters
     ----------
-    threshold
-        :math:`\theta`, the size of the gradient.
+    threshold : float, default 1.0
+        Size :math:`\theta` of the gradient.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -295,7 +295,7 @@ class Triangular(Surrogate):
 
 @dataclass(frozen=True)
 class Heaviside(Surrogate):
-    r"""The spike itself as its derivative, :math:`\sigma'(x) = H(x)`.
+    r"""The Heaviside step itself as its derivative, :math:`\sigma'(x) = H(x)`.
 
     Examples
     --------
@@ -320,13 +320,15 @@ class SpikeRateEscape(Surrogate):
 
     Parameters
     ----------
-    beta, slope
-        :math:`\beta` and :math:`k`, which is the largest derivative, 1 above the threshold.
+    beta : float, default 1.0
+        Decay :math:`\beta` of the derivative on both sides of its maximum.
+    slope : float, default 25.0
+        Largest derivative :math:`k`, at 1 above the threshold.
 
     Raises
     ------
     ValueError
-        For a parameter out of its range.
+        For a parameter outside its range.
 
     Examples
     --------
@@ -367,8 +369,8 @@ SURROGATES: dict[str, type[Surrogate]] = {
     )
 }
 
-# snnTorch's factories, by the qualified name of the closure they return -> our class and how
-# their arguments are called here.
+# snnTorch's factories, by the first part of the qualified name of the closure that they return ->
+# the class here, and its parameter names by snnTorch's names.
 _SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
     "atan": (ATan, {"alpha": "alpha"}),
     "fast_sigmoid": (FastSigmoid, {"slope": "slope"}),
@@ -382,49 +384,49 @@ _SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
 
 
 def is_named(spike_grad: Callable[[Tensor], Tensor]) -> bool:
-    """Tell whether this is one of the surrogates in `SURROGATES`, and no class derived of one.
+    """Tell whether a surrogate's class is one of `SURROGATES`, and not merely a subclass of one.
 
     Parameters
     ----------
-    spike_grad
+    spike_grad : callable
         Any surrogate.
 
     Returns
     -------
     bool
-        Whether the event-driven engine and a model file know it.
+        Whether the event-driven engine and model files support it.
 
     Examples
     --------
     >>> is_named(ATan(alpha=4.0)), is_named(torch.sigmoid)
     (True, False)
     """
-    # A tuple: torch.compile of version 2.7 does not look into the values of a dictionary.
+    # A tuple, since torch.compile of torch 2.7 does not look into the values of a dictionary.
     return type(spike_grad) in tuple(SURROGATES.values())
 
 
 def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return the surrogate that a name or a callable stands for.
+    """Return the surrogate for a name or a callable.
 
     Parameters
     ----------
-    spike_grad
-        A name (``"atan"``, ``"fast_sigmoid"``, ...), a `Surrogate`, the result of a factory of
-        `snntorch.surrogate`, or any other callable from membrane - threshold to spikes with a
-        gradient of its own.
+    spike_grad : str or callable
+        Name (``"atan"``, ``"fast_sigmoid"``, ...), `Surrogate`, result of a factory in
+        `snntorch.surrogate`, or any other callable from membrane - threshold to spikes with its
+        own gradient.
 
     Returns
     -------
     callable
-        A `Surrogate` for names and for snnTorch's closures, which are recognised with their
-        arguments; any other callable unchanged.
+        A `Surrogate` for a name or for one of snnTorch's closures, whose arguments are kept; any
+        other callable unchanged.
 
     Raises
     ------
     ValueError
         For an unknown name.
     TypeError
-        For something that is neither a name nor callable.
+        If ``spike_grad`` is neither a name nor callable.
 
     Examples
     --------
