@@ -4,12 +4,11 @@ The data flows one way::
 
     images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, energy, viz
 
-Each arrow is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
-(whose dynamics live in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
-`spikemnist.viz`; `spikemnist.export` takes a trained network out of Python, and
-`spikemnist.plasticity` learns without gradients. The names that people use first
-can be imported from here; each loads its subpackage when it is first used, so that
-``import spikemnist`` alone loads none.
+Each step is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
+(with the neuron dynamics in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
+`spikemnist.viz`. `spikemnist.export` writes a trained network for use outside Python, and
+`spikemnist.plasticity` learns without gradients. The most common names can be imported from here.
+Each loads its subpackage on first use, so ``import spikemnist`` alone loads none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m spikemnist`` is ``spikemnist``."""
+"""Run ``spikemnist`` as ``python -m spikemnist``."""
 
 import sys
 

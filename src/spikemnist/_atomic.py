@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of one."""
+"""Atomic writes: a file is either the old one or the whole new one."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREFIX = ".spikemnist-"
-"""Begin of the names of temporary files, short for the sake of Windows' limit of 260 characters."""
+"""Prefix of temporary file names, short because Windows limits paths to 260 characters."""
 
 BUSY = (5, 32, 33)
-"""Windows errors of a file that another program holds: denied, sharing, lock."""
+"""Windows error codes of a file held by another program: denied, sharing, lock."""
 
 WAITS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.65)
-"""Seconds between attempts to replace a file that another program holds: 2 s in all."""
+"""Seconds between attempts to replace a file held by another program: 2 s in all."""
 
 AGE = 60.0
-"""Seconds after which a temporary file has lost its writer, where no lock can tell."""
+"""Age in seconds from which a temporary file counts as abandoned, where no lock can tell."""
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
     """Let ``write`` fill a temporary file, then move it to ``path`` in one step.
 
     The temporary file lies in the folder of ``path``, so that the rename never crosses a file
-    system; it is flushed to the disk before the rename. A process killed at any instant leaves
+    system. It is flushed to the disk before the rename. A process killed at any instant leaves
     either the previous file or the whole new one. Temporary files of killed writers in the same
     folder are removed.
 
     Parameters
     ----------
     path
-        Where the file goes; its folder is made when it is missing.
+        File to write; a missing folder is created.
     write
-        Called with the path of the temporary file, which is there and empty; that path keeps the
-        suffix of ``path``, by which many writers choose their format.
+        Function called with the path of the temporary file, which exists and is empty. The path has
+        the suffix of ``path``, by which many writers choose their format.
 
     Returns
     -------
@@ -54,7 +54,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Raises
     ------
     OSError
-        When the disk is full or the file cannot be written: with ``path`` and the reason.
+        If the disk is full or the file cannot be written. The message names ``path`` and the
+        reason.
     """
     path = Path(path)
     try:
@@ -73,7 +74,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     except OSError as error:
         if error.errno is None or PREFIX not in str(error.filename or PREFIX):
             raise
-        # A write names no file, and the temporary one would tell nothing.
+        # A failed write names no file, and the name of the temporary file would not help.
         raise OSError(error.errno, error.strerror, str(path)) from error
     return path
 
@@ -81,22 +82,22 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 def _create(path: Path) -> tuple[Path, BinaryIO]:
     """Create an empty temporary file for ``path``; return its path and the open, locked file.
 
-    The system drops the lock when the process ends, however it ends and on whichever machine that
-    shares the folder. So a lock tells a living writer from a killed one, where process numbers and
-    clocks may deceive.
+    The system releases the lock when the process ends, however it ends and on any machine that
+    shares the folder. So a lock distinguishes a living writer from a killed one, where process IDs
+    and clocks may mislead.
     """
     while True:
         temporary = path.with_name(f"{PREFIX}{secrets.token_hex(4)}{path.suffix}")
         with contextlib.suppress(FileExistsError):
             lock = temporary.open("xb")
             _lock(lock)
-            if temporary.exists():  # else removed before it was locked
+            if temporary.exists():  # else it was removed before it was locked
                 return temporary, lock
             lock.close()
 
 
 def _lock(file: BinaryIO) -> None:
-    """Lock a new file, where the file system has locks."""
+    """Lock a new file, if the file system has locks."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -110,7 +111,7 @@ def _fill(temporary: Path, lock: BinaryIO, write: Callable[[Path], object]) -> N
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Move a file onto another, with patience for programs that hold it for a moment."""
+    """Move a file onto another; wait for programs that hold it for a moment."""
     for wait in WAITS:
         try:
             temporary.replace(path)
@@ -124,13 +125,13 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files whose writers are dead."""
+    """Remove the temporary files of dead writers."""
     for file in folder.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # locked, or removed by another process
             if fcntl is not None:
                 with file.open("r+b") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     file.unlink()
-            # An open file cannot be removed here; the age covers the moment of the rename.
+            # Windows does not remove an open file; the age covers the moment of the rename.
             elif time.time() - file.stat().st_mtime > AGE:
                 file.unlink()

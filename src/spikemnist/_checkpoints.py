@@ -1,4 +1,4 @@
-"""What all that can be resumed asks of a checkpoint: a new file, or one of the same run."""
+"""Checks of the checkpoint of a resumable run: a new file, or a file of the same run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
-    """Return the file of a checkpoint, which must not be there unless it is resumed."""
+    """Return the file of a checkpoint; raise if it exists and is not resumed."""
     if path is None:
         if resume:
             raise ValueError("resume=True needs the checkpoint= file to resume from")

@@ -1,4 +1,4 @@
-"""Where the user's machine keeps what can be made or fetched again."""
+"""The user's cache folder, for files that can be made or downloaded again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def user_cache() -> Path:
-    """Return the folder, which need not exist yet.
+    """Return the user's cache folder, which need not exist yet.
 
     Raises
     ------
@@ -21,6 +21,6 @@ def user_cache() -> Path:
         return base / "spikemnist" / "Cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "spikemnist"
-    # The XDG specification has relative values ignored.
+    # The XDG specification says to ignore relative values.
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "spikemnist"

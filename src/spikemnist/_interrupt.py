@@ -1,8 +1,8 @@
-"""Ctrl-C that is never lost.
+"""Handling of Ctrl-C that loses no interruption.
 
-Python raises KeyboardInterrupt at whatever instruction the main thread has come to, and discards an
-exception in the destructor of an object, in the callback of a weak reference and in other code that
-C calls. A loop over batches asks for the interruption between two of them instead.
+Python raises KeyboardInterrupt at any instruction of the main thread. It discards an exception in
+the destructor of an object, in the callback of a weak reference and in other code that C calls. A
+loop over batches therefore checks for the interruption between two batches.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     Step = TypeVar("Step")
 
 PATIENCE = 3.0
-"""Seconds since a loop last asked after which Ctrl-C is not put off: a kernel is compiled, for
-example."""
+"""Seconds since the last check of a loop after which Ctrl-C acts at once, as while a kernel is
+compiled."""
 
 MOMENT = 0.01
 """Seconds after which a discarded KeyboardInterrupt is repeated."""
 
 
 class Interruption:
-    """Whether Ctrl-C has been pressed."""
+    """Record of whether Ctrl-C has been pressed."""
 
     def __init__(self) -> None:
         self.pressed = False
         self._asked = time.monotonic()
 
     def asked(self) -> bool:
-        """Return whether Ctrl-C has been pressed, between two steps of a loop."""
+        """Return whether Ctrl-C has been pressed; called between two steps of a loop."""
         self._asked = time.monotonic()
         return self.pressed
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when Ctrl-C has been pressed."""
+        """Raise KeyboardInterrupt if Ctrl-C has been pressed."""
         if self.asked():
             raise KeyboardInterrupt
 
@@ -52,10 +52,10 @@ class Interruption:
             yield step
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal.
+        """Record the signal.
 
-        The second time, and in a step that takes longer than `PATIENCE`, raise KeyboardInterrupt
-        at once; should that be discarded, it is still remembered.
+        The second time, and in a step that takes longer than `PATIENCE`, raise KeyboardInterrupt at
+        once. If Python discards that exception, the signal is still recorded.
         """
         at_once = self.pressed or time.monotonic() - self._asked > PATIENCE
         self.pressed = True
@@ -67,7 +67,7 @@ class Interruption:
 def interruptible() -> Iterator[Interruption]:
     """Let Ctrl-C end a loop between two of its steps.
 
-    Only the main thread can handle signals. A handler that somebody has set stays.
+    Only the main thread can handle signals. Another handler of Ctrl-C stays in place.
     """
     interruption = Interruption()
     if not can_handle():
@@ -81,13 +81,13 @@ def interruptible() -> Iterator[Interruption]:
 
 
 def can_handle() -> bool:
-    """Return whether this is the main thread, and nobody else handles Ctrl-C."""
+    """Return whether this is the main thread, and Ctrl-C has Python's default handler."""
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _press() -> None:
-    """Send SIGINT to the main thread, so that a system call that it waits in ends as well."""
+    """Send SIGINT to the main thread, so that a blocking system call ends as well."""
     main = threading.main_thread().ident
     if sys.platform == "win32" or main is None:
         signal.raise_signal(signal.SIGINT)
@@ -97,9 +97,9 @@ def _press() -> None:
 
 @contextlib.contextmanager
 def repeated() -> Iterator[None]:
-    """Press Ctrl-C again, a moment later, when Python has discarded a KeyboardInterrupt.
+    """Send Ctrl-C again, a moment later, when Python has discarded a KeyboardInterrupt.
 
-    For programs: the hook for discarded exceptions belongs to the whole process.
+    For programs only: the hook for discarded exceptions belongs to the whole process.
     """
     timers: list[threading.Timer] = []
     former = sys.unraisablehook

@@ -1,4 +1,4 @@
-"""What a terminal or a notebook shows of calls that take long."""
+"""Progress of long calls, shown on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ _noticed = False
 
 @contextlib.contextmanager
 def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
-    """Show a bar of tqdm's, silent unless on a terminal or in a notebook.
+    """Show a tqdm bar, silent unless on a terminal or in a notebook.
 
-    The first kernel that is compiled meanwhile is announced, and the time that it takes is no part
-    of the estimate of the rest.
+    The first kernel that is compiled meanwhile is announced. Its compilation is left out of the
+    estimate of the remaining time.
 
     Parameters
     ----------
     progress
-        Whether there shall be one at all.
+        Whether to show a bar at all.
     options
-        Those of `tqdm.tqdm`.
+        Options of `tqdm.tqdm`.
     """
-    # `tqdm.auto` draws a widget in a notebook, and warns as soon as it is imported where there are
-    # no widgets.
+    # `tqdm.auto` draws a widget in a notebook, and warns on import if ipywidgets is missing.
     if progress and importlib.util.find_spec("ipywidgets"):
         from tqdm.auto import tqdm
     else:
         from tqdm.std import tqdm
-    # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first word.
+    # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first output.
     silent = not progress or (options.get("file") is None and sys.stderr is None)
     with tqdm(disable=True if silent else None, **options) as bar:
         if bar.disable:
@@ -57,7 +56,7 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
 
 @contextlib.contextmanager
 def compilation_announced() -> Iterator[None]:
-    """Say on standard error when kernels are compiled and no bar is shown."""
+    """Announce on standard error that kernels are compiled when no bar is shown."""
 
     def say(text: str) -> None:
         if sys.stderr is not None:
@@ -68,7 +67,7 @@ def compilation_announced() -> Iterator[None]:
 
 
 def _once(say: Callable[[str], object]) -> Callable[[bool], None]:
-    """Return what announces the first kernel that this process compiles."""
+    """Return a function that announces the first kernel that this process compiles."""
 
     def began(cached: bool) -> None:
         global _noticed

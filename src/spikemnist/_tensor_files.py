@@ -1,7 +1,7 @@
 """Tensors and JSON metadata in a safetensors file, with a digest of its contents.
 
 The metadata begins with the SHA-256 of the whole file, computed with zeros in the digest's place:
-no byte can change unnoticed. Reading runs no code.
+no byte can change undetected. Reading runs no code.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 DIGEST = "sha256"
 UNKNOWN = "0" * 64
-"""In place of the digest while it is computed."""
+"""Placeholder of the digest while it is computed."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A file format.
 
     Attributes
     ----------
     name
-        As files of this kind have it in their metadata.
+        Name in the metadata of files.
     title
-        As errors have it.
+        Name in error messages.
     entries
-        Of the metadata, beside digest, format and version.
+        Entries of the metadata besides digest, format and version.
     remedy
-        What to do about a damaged file.
+        Advice for a damaged file.
     later
         Entries that files of version 0.1.0 lack.
     """
@@ -65,14 +65,14 @@ def write(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, Any],
 ) -> Path:
-    """Write tensors and plain values, atomically.
+    """Write tensors and plain values atomically.
 
     Raises
     ------
     ValueError
-        When a tensor holds NaN or infinity.
+        If a tensor holds NaN or infinity.
     OSError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if bad := not_finite(dense):
@@ -84,19 +84,19 @@ def write(
 
 
 def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str, Any]]:
-    """Read what `write` wrote; return tensors and metadata, the digest left out.
+    """Read a file of `write`; return its tensors and its metadata without the digest.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If the file does not exist.
     ValueError
-        When it is damaged, not of this kind, or holds NaN or infinity.
+        If the file is damaged, not of this kind, or holds NaN or infinity.
 
     Warns
     -----
     UserWarning
-        When the file has no digest, as those of version 0.1.0.
+        If the file has no digest, like files of version 0.1.0.
     """
     path = Path(path)
     if not path.is_file():
@@ -123,7 +123,7 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise a `ValueError` that names a tensor without the expected name, shape or dtype."""
+    """Raise a `ValueError` that names a tensor of unexpected name, shape or dtype."""
     for name in expected:
         if name not in found:
             raise ValueError(f"the tensor {name} is missing")
@@ -136,7 +136,7 @@ def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
 
 @contextlib.contextmanager
 def described(path: str | os.PathLike[str], kind: Format) -> Iterator[None]:
-    """Turn what goes wrong with the contents of a file into a `ValueError` that names it."""
+    """Turn any error in the contents of a file into a `ValueError` that names the file."""
     try:
         yield
     except Exception as error:  # foreign metadata may raise anything
@@ -177,7 +177,7 @@ def _check_kind(metadata: Mapping[str, Any], path: Path, kind: Format, *, signed
             f"{path} has format {found!r}, written by version {version}; "
             f"expected {kind.name!r}, a {kind.title}"
         )
-    # A digest whose name is damaged is an unknown entry, so that it is not taken for an absent one.
+    # A digest whose name is damaged is an unknown entry, so it is not taken for a missing digest.
     wrong = {*metadata} ^ {"format", "version", *kind.entries}
     if not signed:
         wrong -= {*kind.later}

@@ -1,4 +1,4 @@
-"""Checks that every room makes: that a value is a tensor, and that its numbers are finite."""
+"""Checks for all subpackages: that a value is a tensor, and that its numbers are finite."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def check_tensor(value: object, name: str, shape: str) -> None:
     Parameters
     ----------
     value : object
-        What came.
+        Value to check.
     name : str
         Name of the argument.
     shape : str
-        Shape that was expected, such as ``"[T, B, F]"``.
+        Expected shape, such as ``"[T, B, F]"``.
     """
     if isinstance(value, torch.Tensor):
         return

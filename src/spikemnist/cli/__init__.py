@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    arguments
-        Words of the command line; those of the process when ``None``.
+    arguments : sequence of str, default None
+        Words of the command line; None takes ``sys.argv``.
 
     Returns
     -------
     int
-        0; 2 for a wrong request, 1 for a failure, each with one line on standard error; 130
-        after Ctrl-C; 141 when the reader of a pipe has left.
+        0; 2 for a wrong request or 1 for a failure, each with one line on standard error; 130 after
+        Ctrl-C; 141 when the reader of a pipe has closed it.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     with usable_streams():
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _guarded(words)
             sys.stdout.flush()
         except OSError as error:
-            # Windows knows no broken pipe: it says that the argument is invalid.
+            # Windows reports a broken pipe as an invalid argument.
             invalid = sys.platform == "win32" and error.errno == errno.EINVAL
             if not (isinstance(error, BrokenPipeError) or invalid):
                 raise
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _guarded(words: list[str]) -> int:
-    """Run a command; tell of errors in one line."""
+    """Run a command; report errors in one line."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -88,8 +88,8 @@ def _guarded(words: list[str]) -> int:
 
 
 def _load(command: Command) -> Callable[[Command], int]:
-    """Import what runs a command, and with it PyTorch and all else that is heavy."""
-    # Pictures go to files: whatever windows a desktop has chosen for Matplotlib, or misspelt.
+    """Import the module of a command, and with it PyTorch and other heavy packages."""
+    # Pictures go to files: override any Matplotlib backend that is set, or misspelt.
     os.environ["MPLBACKEND"] = "agg"
     with sign_of_life():
         module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
@@ -98,7 +98,7 @@ def _load(command: Command) -> Callable[[Command], int]:
 
 
 def _run(work: Callable[[Command], int], command: Command) -> int:
-    """Do the work of a command; say which options took too much memory, if that ran out."""
+    """Run a command; if memory runs out, name the options that determine its use."""
     try:
         with repeated(), compilation_announced():
             return work(command)

@@ -1,4 +1,4 @@
-"""``spikemnist bench``: this package beside snnTorch's own loop over time.
+"""``spikemnist bench``: this package beside snnTorch's loop over timesteps.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes.
 """
@@ -36,28 +36,28 @@ if TYPE_CHECKING:
     Job = Callable[[], Tensor]
 
 NETWORKS = (("rate", 1000), ("rate", 128), ("latency", 1000), ("direct", 1000))
-"""Codes and hidden neurons."""
+"""Code and number of hidden neurons of each network."""
 QUICK = (NETWORKS[0], NETWORKS[2])
 NUM_STEPS, BATCH, BETA = 25, 128, 0.95
 STAGES = ("training step", "inference")
 SECONDS, QUICK_SECONDS = 60.0, 15.0
-"""From the first measurement on, after which no further network begins."""
+"""Seconds from the first measurement on, after which no further network begins."""
 REPEATS = 30
 LEARNING_RATE = 1e-5
-"""Adam does all its work, yet the weights, and with them the spikes, stay what was checked."""
+"""Adam does all its work, but the weights, and so the spikes, stay as they were checked."""
 FLIPPED = 0.05
-"""Largest share of samples that may differ: two sums of the same numbers in another order differ by
-rounding, and where a membrane lies within that of the threshold, one fires and the other does not.
-In these networks none did; ``python -m benchmarks`` has every such spike explained."""
+"""Largest share of samples that may differ. Sums in a different order differ by rounding, and a
+membrane that close to its threshold may fire in one implementation only. ``python -m benchmarks``
+explains every such spike."""
 ROUNDING = 1e-4
-"""Largest relative difference of scores and gradients that rounding explains; 3e-7 and 1e-6 were
-found. A mistake in the dynamics shows in the first digits, and one in the hidden spikes shows in
-the gradient of the weights that they meet."""
+"""Largest relative difference of scores and gradients that rounding explains; 3e-7 and 1e-6 are
+usual. An error in the dynamics changes the first digits, and an error in the hidden spikes changes
+the gradient of the weights after them."""
 HEADER = f"{'milliseconds (quartiles)':24}{'spikemnist':>16}{'snnTorch':>33}{'ratio':>8}"
 
 
 def run(command: Bench) -> int:
-    """Check, time and tell, one network after the other."""
+    """Check, time and report one network after the other."""
     if command.json is not None and command.json.is_dir():
         raise WrongRequest(f"--json must name a file; {command.json} is a folder")
     machine = timing.describe_machine()
@@ -81,23 +81,23 @@ def run(command: Bench) -> int:
 
 
 def other_devices() -> tuple[str, ...]:
-    """Return the devices of this machine but the CPU."""
+    """Return the devices of this machine except the CPU."""
     return available_devices()[:-1]
 
 
 class Network:
     """The network 784-``hidden``-10, run by this package and by snnTorch with the same weights.
 
-    It is trained for 20 steps: fed with one spike for each pixel, fresh weights hardly fire, which
-    would flatter an engine that works only where a spike is. That compiles the kernels as well,
-    which happens once in the life of an installation, and takes longer than all the rest.
+    It is trained for 20 steps: with one spike per pixel, untrained neurons hardly fire, which would
+    flatter an event-driven engine. The training also compiles the kernels, which happens once per
+    installation and takes longer than everything else.
 
     Parameters
     ----------
     code : str
-        ``"rate"``, ``"latency"`` or ``"direct"``.
+        Code of the images: ``"rate"``, ``"latency"`` or ``"direct"``.
     hidden : int
-        Neurons of the hidden layer.
+        Number of hidden neurons.
     """
 
     def __init__(self, code: str, hidden: int) -> None:
@@ -125,17 +125,17 @@ class Network:
     def _jobs_on(
         self, name: str, model: LeakyMLP, encoder: Encoder, pixels: Tensor
     ) -> dict[str, Job]:
-        """Return what each stage calls on another device than the CPU."""
+        """Return the function of each stage on a device other than the CPU."""
         jobs = self._jobs(model, lambda: model(encoder(pixels)).scores, self.labels.to(name))
 
         def ended(job: Job) -> Job:
-            # A device works on after a call has returned: each ends with a number on the CPU.
+            # A device still works when a call has returned: wait for a number on the CPU.
             return lambda: job().flatten()[:1].cpu()
 
         return {stage: ended(job) for stage, job in jobs.items()}
 
     def _jobs(self, module: nn.Module, scores: Job, labels: Tensor | None = None) -> dict[str, Job]:
-        """Return what each stage calls."""
+        """Return the function of each stage."""
         labels = self.labels if labels is None else labels
         optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
@@ -149,19 +149,19 @@ class Network:
         return {"training step": step, "inference": torch.no_grad()(scores)}
 
     def measure(self, budget: float) -> dict[str, Any]:
-        """Check that both agree, then time both in turn, stage by stage.
+        """Check that both implementations agree, then time both in turn, stage by stage.
 
         Parameters
         ----------
         budget : float
-            Seconds after which no more calls begin than the few that a figure needs; nothing
-            begins without.
+            Seconds after which only the few calls that a figure needs are still made. Without any,
+            nothing is measured.
 
         Returns
         -------
         dict
-            In plain values: the network, its backend, why it has no figures, and for each stage
-            both timings and their ratio, or why there is none.
+            Plain values: the network, its backend, the reason for missing figures, and for each
+            stage both timings and their ratio, or the reason for a missing ratio.
         """
         result: dict[str, Any] = {**self.sizes, "backend": "", "why": "", "stages": {}}
         result["devices"] = list(self.moved)
@@ -181,7 +181,7 @@ class Network:
         return {**result, "backend": backend}
 
     def check(self) -> tuple[str, str]:
-        """Return why no speed may be shown, empty when both agree, and the backend that ran."""
+        """Return why no speed may be shown, empty if both agree, and the backend that ran."""
         record, (spikes, right) = self.ours(self.spikes), self.theirs(self.spikes.float())
         close = (record.scores - right).abs() <= ROUNDING * right.abs().max()
         same = (record.spikes == spikes).all(0).all(-1) & close.all(-1)
@@ -207,19 +207,19 @@ class Network:
 
 
 class SnnTorchLoop(nn.Module):
-    """A network as snnTorch's tutorials write it: every layer, one timestep after the other.
+    """A network as in snnTorch's tutorials: all layers, one timestep after the other.
 
     Parameters
     ----------
     linears : sequence of torch.nn.Linear
-        Weights, which are copied.
+        Layers whose weights are copied.
     """
 
     def __init__(self, linears: Sequence[nn.Linear]) -> None:
         super().__init__()
         self.linears = nn.ModuleList(copy.deepcopy(linear) for linear in linears)
         self.neurons = nn.ModuleList(snntorch.Leaky(beta=BETA) for _ in linears)
-        del snntorch.SpikingNeuron.instances[-len(linears) :]  # where they would stay for ever
+        del snntorch.SpikingNeuron.instances[-len(linears) :]  # else they would stay there for ever
 
     def forward(self, spikes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output spikes, ``[T, B, C]``, and the mean output membrane, ``[B, C]``."""
@@ -234,7 +234,7 @@ class SnnTorchLoop(nn.Module):
 
 
 def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
-    """Encode as snnTorch does, with the options that `spikemnist.encoding` has by default."""
+    """Encode with snnTorch and the default options of `spikemnist.encoding`."""
     if code == "direct":
         return pixels.expand(num_steps, -1, -1)
     if code == "rate":
@@ -246,7 +246,7 @@ def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
 
 
 def _lines(network: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for the network and each stage; no speed that failed the check."""
+    """Yield a line for the network and each stage, without a speed that failed the check."""
     steps, batch = network["num_steps"], network["batch"]
     backend = f" ({network['backend']})" if network["backend"] else ""
     yield f"{network['code']}, 784-{network['hidden']}-10, T={steps}, batch {batch}{backend}"
@@ -269,7 +269,7 @@ def _cell(timed: timing.Timing) -> str:
 
 
 def _notes(results: Sequence[dict[str, Any]], share: float) -> Iterator[str]:
-    """Yield what the columns mean, and why ratios are missing."""
+    """Yield the meaning of the columns, and the reason for missing ratios."""
     yield (
         "medians and quartiles, in turn, of results that agree; encoding included\n"
         "k/s: thousands of samples x timesteps a second; ratio: snnTorch's time over spikemnist's"

@@ -50,7 +50,7 @@ def run(command: Encode) -> int:
 
 
 def _compare(command: Encode) -> int:
-    """Encode an image in every code, and draw and print what each costs and keeps."""
+    """Encode an image in every code; draw the codes and print their figures."""
     out = _out(command)
     if out.suffix == ".npy":
         raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
@@ -64,7 +64,7 @@ def _compare(command: Encode) -> int:
             continue
         try:
             encoder = get_encoder(name, num_steps=command.num_steps)
-        except (TypeError, ValueError) as error:  # a plug-in may want other options
+        except (TypeError, ValueError) as error:  # a plug-in may need other options
             rows.append(f"{name:<12}{error}")
             continue
         generator = torch.Generator().manual_seed(command.seed)
@@ -87,7 +87,7 @@ def _compare(command: Encode) -> int:
 
 
 def _out(command: Encode) -> Path:
-    """Return the file to write: the one asked for, or one that is not there yet.
+    """Return the file to write: the given one, or an unused one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What `spikemnist evaluate --energy` prints: figures, and what they rest on."""
+"""Tables of `spikemnist evaluate --energy`: figures and their assumptions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 MARGINS = (0.5, 0.8, 0.9, 0.95, 0.99)
 NANOJOULE = 1000.0
 BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
-"""Size of each memory that has one."""
+"""Size of each memory of limited size."""
 
 
 def table(energy: Energy, noun: str) -> str:
-    """Return the tables, one below the other; ``noun`` is what a sample is called."""
+    """Return the tables, one below the other; ``noun`` is the word for a sample."""
     parts = (_operations, _energies, _over_time, _exits, _assumptions)
     return "\n\n".join(part(energy, noun) for part in parts)
 

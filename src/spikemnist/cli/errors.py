@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well: a wrong request, a failure, Ctrl-C."""
+"""Unsuccessful ends of a command: a wrong request, a failure, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FAILURE, WRONG_REQUEST, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 """Exit codes; the last two are 128 + SIGINT and 128 + SIGPIPE, as a shell reports them."""
 
 
-class WrongRequest(Exception):  # noqa: N818 - it is what the user asked for, not an error of ours
-    """Something was asked for that cannot be done: exit code 2."""
+class WrongRequest(Exception):  # noqa: N818 - the request is wrong, not the program
+    """A request that cannot be fulfilled: exit code 2."""
 
 
 @contextmanager
 def request(option: str = "") -> Iterator[None]:
-    """Turn the complaints about arguments that the library raises into a `WrongRequest`.
+    """Turn the library's errors about arguments into a `WrongRequest`.
 
     Parameters
     ----------
     option : str, default ""
-        Option that the arguments come from, such as ``--encoder``; the message begins with it.
+        Option with the arguments, such as ``--encoder``; the message begins with it.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def request(option: str = "") -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of Python, NumPy or torch means that memory does not suffice."""
+    """Return whether an error of Python, NumPy or torch means that memory ran out."""
     if isinstance(error, MemoryError):
         return True
     # On the CPU torch raises a plain RuntimeError.

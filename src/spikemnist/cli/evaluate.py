@@ -59,7 +59,7 @@ def _check(command: Evaluate) -> None:
 
 
 def _evaluate(command: Evaluate, run: Path) -> Robustness | None:
-    """Test a network, print what is asked for, and return its robustness where that is."""
+    """Test a network, print the results, and return its robustness if requested."""
     network = networks.find(run)
     model, encoder = network.model, network.encoder
     data, test = sources.test_set(command, network.options)
@@ -104,7 +104,7 @@ def _tell(data: str, figures: Evaluation) -> None:
 
 
 def _accuracies(found: Robustness) -> str:
-    """Return a row for each disturbance, levels above accuracies."""
+    """Return two rows per disturbance: levels above accuracies."""
     rows = []
     for name, accuracy in found.accuracy.items():
         shares = "".join(f"{share:>9.2%}" for share in accuracy.values())

@@ -20,7 +20,7 @@ NAMES = {"html": "{}.html", "nir": "{}.nir", "onnx": "{}.onnx", "c": "{}-c"}
 
 
 def run(command: Export) -> int:
-    """Write a network in another format, and say how to go on with it."""
+    """Write a network in another format, and print how to use it."""
     if runs.is_stdp(command.run):
         raise WrongRequest(
             f"{command.run} holds what STDP has learned: export takes a network of `train`"
@@ -54,7 +54,7 @@ def _write(command: Export, network: Network, out: Path) -> str:
 
 
 def _next(command: Export, out: Path) -> str:
-    """Return what to do with what was written."""
+    """Return how to use the file or folder that was written."""
     if command.to == "html":
         return f"open {out} in a browser"
     if command.to == "nir":

@@ -33,11 +33,11 @@ TRIED = {
     "tqdm": ("4.66.6", "4.70.1"),
     "tyro": ("1.0.0", "1.0.17"),
 }
-"""The oldest and the newest release of each package with which the tests were run."""
+"""Oldest and newest release of each package with which the tests were run."""
 
 
 def run(command: Info) -> int:
-    """Print what a bug report needs."""
+    """Print the facts for a bug report."""
     packages = ", ".join(f"{name} {_version(name)}" for name in TRIED)
     tried = ", ".join(f"{name} {' to '.join(dict.fromkeys(ends))}" for name, ends in TRIED.items())
     backends = ", ".join(name for name in BACKENDS if name != "auto")
@@ -57,7 +57,7 @@ def run(command: Info) -> int:
 
 
 def _backends() -> str:
-    """Say which backend runs by itself on each device, and what is missing for those of kernels."""
+    """Return the backend that ``auto`` takes on each device, and why others cannot run."""
     taken, missing = [], []
     for backend, device in (("event_driven", "the CPU"), ("triton", "CUDA")):
         try:
@@ -72,7 +72,7 @@ def _backends() -> str:
 
 
 def _inexact() -> str:
-    """Return a line about a GPU whose arithmetic the rate code cannot use, or nothing."""
+    """Return a line about a GPU whose arithmetic the rate code cannot use, or an empty string."""
     gpu = torch.device(available_devices()[0])
     if exact_device(gpu) == gpu:
         return ""

@@ -1,4 +1,4 @@
-"""Numbers that options take, checked for every command before anything begins.
+"""Limits of numeric options, checked for every command before anything begins.
 
 Nothing heavy is imported here, so that a wrong number is refused at once.
 """
@@ -41,12 +41,12 @@ PROBABILITY = Limits("a probability in [0, 1)", lambda x: 0 <= x < 1)
 
 
 def flag(name: str) -> str:
-    """Return the option of a field: ``--num-steps`` of ``num_steps``."""
+    """Return the option of a field: ``--num-steps`` for ``num_steps``."""
     return f"--{name.replace('_', '-')}"
 
 
 def types_of(kind: Any, *, include_extras: bool = False) -> dict[str, Any]:
-    """Return the types of a command's options, those of its groups among them, by their names."""
+    """Return the types of a command's options by name, including options in groups."""
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=include_extras).items():
         group = is_dataclass(hint)
@@ -55,7 +55,7 @@ def types_of(kind: Any, *, include_extras: bool = False) -> dict[str, Any]:
 
 
 def values_of(command: Any) -> dict[str, Any]:
-    """Return the options of a command, those of its groups among them, by their names."""
+    """Return the values of a command's options by name, including options in groups."""
     found: dict[str, Any] = {}
     for name, value in vars(command).items():
         found |= vars(value) if is_dataclass(value) else {name: value}
@@ -63,7 +63,7 @@ def values_of(command: Any) -> dict[str, Any]:
 
 
 def limits_of(kind: Any) -> dict[str, Limits]:
-    """Return the limits of a command's options, by their names."""
+    """Return the limits of a command's options by name."""
     return {
         name: part
         for name, hint in types_of(kind, include_extras=True).items()
@@ -78,7 +78,7 @@ def check_numbers(command: Any) -> None:
     Raises
     ------
     WrongRequest
-        Naming the option, its limits and the number.
+        With the option, its limits and the number.
     """
     values = values_of(command)
     for name, limits in limits_of(type(command)).items():
@@ -89,11 +89,11 @@ def check_numbers(command: Any) -> None:
 
 
 SIZES = ("num_steps", "hidden", "layers", "neurons", "features", "batch_size")
-"""Options on which the memory depends."""
+"""Options that determine the memory use."""
 
 
 def sizes_of(command: Any) -> str:
-    """Return the options of a command that decide how much memory it takes."""
+    """Return the options of a command that determine its memory use."""
     unused = {"layers" if getattr(command, "model", "") == "mlp" else "hidden"}
     if getattr(command, "features", None) is not None:
         unused.add("neurons")

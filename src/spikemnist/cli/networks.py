@@ -1,4 +1,4 @@
-"""Trained networks by what a command is given: a run folder, a model file, or a pretrained one."""
+"""Trained networks from a run folder, a model file, or the name of a pretrained one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Network:
     Attributes
     ----------
     model, encoder
-        It, and what makes spikes for it.
+        The network and its encoder.
     options
-        What it was trained with; none are known of a model file alone.
+        Options of its training; empty for a model file alone.
     folder
-        Where pictures of it go.
+        Folder for its pictures.
     """
 
     model: Model
@@ -46,9 +46,9 @@ def find(run: Path) -> Network:
     Raises
     ------
     WrongRequest
-        When there is none.
+        If there is no such network.
     ValueError
-        When the file is damaged, or does not name an encoder that can be made.
+        If the file is damaged, or does not name an encoder that can be made.
     """
     if str(run).startswith(PRETRAINED):
         name = str(run).removeprefix(PRETRAINED)

@@ -1,4 +1,4 @@
-"""What can be asked on the command line: one dataclass for each command.
+"""Options of the command line: one dataclass per command.
 
 Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
 """
@@ -49,7 +49,7 @@ ENCODERS = (
     "rank_order",
     "rate",
 )
-"""Encoders of the package, whose registry loads torch: a test compares."""
+"""Encoders of the package. Their registry loads torch, so a test compares the names."""
 
 
 def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
@@ -58,11 +58,11 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
     Parameters
     ----------
     text : str
-        What the option is.
+        Description of the option.
     value : str, default None
-        Placeholder of its value; the choices where they are few.
+        Placeholder of its value, or its choices if they are few.
     absent : str, default "none"
-        What takes its place when it is left out and has no value of its own.
+        Text to show as the default of an option that has no default value.
     """
 
     def default(shown: str) -> str:

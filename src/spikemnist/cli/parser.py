@@ -1,4 +1,4 @@
-"""From the words of the command line to a command; complaints in one line of plain words."""
+"""Parser of the command line, with error messages in one line of plain words."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ OTHER_NAMES = {
     "benchmark": "bench",
     "convert": "export",
 }
-"""What people call a command that has another name here."""
+"""Other names that users may try, and the commands they mean."""
 
 
 def parse(words: list[str]) -> Command:
-    """Return what the words ask for; print the help where there are none.
+    """Return the command in the words; print the help if there are none.
 
     Raises
     ------
     WrongRequest
-        For words that are no command, in one line.
+        If the words are not a valid command; the message has one line.
     SystemExit
-        With code 0, when help or version was asked for and printed.
+        With code 0, after printing the requested help or version.
     """
     if words[:1] == ["--version"]:
         print(f"spikemnist {__version__}")
@@ -67,8 +67,8 @@ def parse(words: list[str]) -> Command:
     if words[0] in COMMANDS and not HELP.isdisjoint(words):
         _print_help(words)
     command = _read(options.Command, words)
-    # What the run was started with, or the settings that go with recipe, data and model, take the
-    # place of the defaults, so that only options given now differ.
+    # The options of the resumed run, or the settings for recipe, data and model, replace the
+    # defaults, so that only options given now differ.
     default = _defaults(command)
     if default is not None:
         command = _read(type(command), words[1:], default)
@@ -77,7 +77,7 @@ def parse(words: list[str]) -> Command:
 
 
 def _print_help(words: list[str]) -> NoReturn:
-    """Print the help of a command, with the defaults that go with the options given beside it."""
+    """Print the help of a command, with the defaults that follow from the other options."""
     default = None
     with contextlib.suppress(WrongRequest):
         default = _defaults(_read(options.Command, [word for word in words if word not in HELP]))
@@ -100,7 +100,7 @@ def _check_command(word: str) -> None:
 
 
 def _read(kind: object, words: list[str], default: Command | None = None) -> Command:
-    """Return what the words ask for; ``default`` is a command with the options not given."""
+    """Return the command in the words; ``default`` holds the options not given."""
     complaint = io.StringIO()
     given = {} if default is None else {"default": default}
     name = "" if default is None else f" {type(default).__name__.lower()}"
@@ -126,7 +126,7 @@ def _read(kind: object, words: list[str], default: Command | None = None) -> Com
 
 @contextlib.contextmanager
 def _wide_lines(words: list[str]) -> Iterator[None]:
-    """Keep the parser from breaking the lines of a complaint, which may hold long paths."""
+    """Keep the parser from wrapping error messages, which may contain long paths."""
     before = os.environ.get("COLUMNS")
     if not HELP.isdisjoint(words):
         yield
@@ -142,7 +142,7 @@ def _wide_lines(words: list[str]) -> Iterator[None]:
 
 
 def _defaults(command: Command) -> Command | None:
-    """Return what options begin with, where that is not what their command says."""
+    """Return the defaults of a command, or None if its class has them already."""
     if isinstance(command, options.Train | options.Stdp) and command.resume:
         return resumed(command)
     if isinstance(command, options.Train | options.Encode):
@@ -152,9 +152,9 @@ def _defaults(command: Command) -> Command | None:
 
 
 def _gist(box: str) -> str:
-    """Return the parser's message, which comes in a drawn box of several lines."""
+    """Return the parser's message without the box drawn around it."""
     lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()]
-    # Without the characters of a box, rules are of dashes, and there is one below the title.
+    # A box drawn in ASCII has rules of dashes, one of them below the title.
     title, *rest = ["" if set(line) == {"-"} else line for line in lines]
     rest = rest[1:] if rest[0] == "" else rest
     text = " ".join(rest[: rest.index("")])  # up to the rule between message and hints
@@ -164,7 +164,7 @@ def _gist(box: str) -> str:
 
 
 def _in_plain_words(complaint: str, words: list[str]) -> str:
-    """Return a complaint of the parser without talk of Python."""
+    """Return a message of the parser without Python terms."""
     if choice := re.search(r"choice '(.*)' for argument '(\S+)'\. .*one of \((.*)\)", complaint):
         choices = ", ".join(sorted(set(re.findall(r"'([^']*)'", choice[3])) - {"None"}))
         return f"{choice[2]} must be {' or '.join(choices.rsplit(', ', 1))}; got {choice[1]}"

@@ -1,4 +1,4 @@
-"""The pictures that commands write."""
+"""Pictures that commands write."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_training(
     history: History,
     figures: Evaluation,
 ) -> list[Path]:
-    """Draw how a training went and what the network does with a test sample."""
+    """Draw the course of a training, and the network's response to a test sample."""
     record = watch(model, encoder, sample.samples, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
@@ -48,7 +48,7 @@ def draw_training(
 def draw_sample(
     folder: Path, model: Model, encoder: Encoder, sample: Sample, seed: int
 ) -> Iterator[Path]:
-    """Draw everything that happens to a test sample, and the first layer's weights.
+    """Draw the network's response to a test sample, and the weights of its first layer.
 
     Yields the path of each picture as soon as it is written.
     """
@@ -68,7 +68,7 @@ def draw_sample(
 
 
 def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
-    """Draw the events of a recording, where it has any."""
+    """Draw the events of a recording, if it has any."""
     events, name = sample.samples.recording(0), f"events-{sample.index}"
     sensor: Any = {"sensor": sample.samples.sensor}
     if not len(events):
@@ -79,7 +79,7 @@ def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
 
 
 def watch(model: Model, encoder: Encoder, samples: Any, *, seed: int) -> Record:
-    """Run a batch of images or events through the network, recording everything."""
+    """Run a batch of images or events through the network and record everything."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     spikes = encoder(samples, generator=generator).to(device)
@@ -90,7 +90,7 @@ def watch(model: Model, encoder: Encoder, samples: Any, *, seed: int) -> Record:
 
 
 def encoding(spikes: Tensor | Record, image: Tensor | None) -> Figure:
-    """Draw the spikes of a sample, beside the image where they are pixel by pixel."""
+    """Draw the spikes of a sample, with the image if they match pixel by pixel."""
     shape = input_shape(spikes, image)
     same = image is not None and shape[0] * shape[1] == image.numel()
     return viz.encoding(spikes, image=image if same else None, image_shape=shape)
@@ -99,7 +99,7 @@ def encoding(spikes: Tensor | Record, image: Tensor | None) -> Figure:
 def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int]:
     """Return height and width of a picture of the input.
 
-    Those of the image where it has as many values; else its channels below one another.
+    The image's shape if it has as many values; else the input's channels are below one another.
     """
     given = spikes if isinstance(spikes, torch.Tensor) else spikes.input
     assert given is not None
@@ -112,7 +112,7 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
 def decision(record: Record, label: int | None = None, *, image: Tensor | None = None) -> Figure:
     """Draw output membranes, output spikes and the running decision above one another.
 
-    Above them stands the image, where one is given.
+    The image, if given, is above them.
     """
     images = [] if image is None else [image]
     heights = [*(2.5 for _ in images), 4, 2, 3.5]
@@ -123,18 +123,18 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
         ax.set(xticks=[], yticks=[], title="what the network sees")
     viz.membrane(record, ax=membrane)
     viz.raster(record, ax=raster)
-    raster.invert_yaxis()  # neuron 0 on top, as among the membranes
+    raster.invert_yaxis()  # neuron 0 on top, as for the membranes
     viz.decision(record, label=label, ax=decision)
     return figure
 
 
 def check_format(out: Path, *others: str) -> None:
-    """Refuse a file that is neither a picture nor of other kinds that a command writes.
+    """Refuse a file that is neither a picture nor of another kind that the command writes.
 
     Raises
     ------
     WrongRequest
-        With the kinds that there are.
+        With the kinds to choose from.
     """
     kinds = (".png", ".pdf", ".svg", *others)
     if out.suffix not in kinds:
@@ -142,18 +142,18 @@ def check_format(out: Path, *others: str) -> None:
 
 
 def unused(name: str) -> Path:
-    """Return a file in the current folder that is not there yet, with a number where needed."""
+    """Return an unused file name in the current folder, with a number if needed."""
     first = Path(name)
     others = (first.with_name(f"{first.stem}-{n}{first.suffix}") for n in itertools.count(2))
     return next(path for path in itertools.chain([first], others) if not path.exists())
 
 
 def save(drawing: Figure | Axes, path: Path) -> Path:
-    """Write a figure, or the figure that axes are in, to a file, atomically."""
+    """Write a figure, or the figure that contains the Axes, to a file atomically."""
     figure = drawing if isinstance(drawing, Figure) else cast(Figure, drawing.figure)
     return write_atomically(path, lambda file: figure.savefig(file, dpi=150))
 
 
 def save_animation(animation: FuncAnimation, path: Path) -> Path:
-    """Write an animation to a GIF, atomically."""
+    """Write an animation to a GIF atomically."""
     return write_atomically(path, lambda file: animation.save(file, writer="pillow"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(command: Plot) -> int:
-    """Draw what the network of a run does with one test image."""
+    """Draw the response of a trained network to one test sample."""
     if runs.is_stdp(command.run):
         return stdp.plot(command)
     with request("--device"):
@@ -26,7 +26,7 @@ def run(command: Plot) -> int:
     sample = sources.sample(test, command.index)
     folder = command.out or network.folder
     for path in pictures.draw_sample(folder, model, encoder, sample, command.seed):
-        print(path, flush=True)  # one after the other, as a sign of life
+        print(path, flush=True)  # one after the other, to show progress
     energy = measure_energy(model, test, encoder=encoder, device=device, seed=command.seed)
     print(pictures.save(viz.energy(energy), folder / "energy.png"))
     return 0

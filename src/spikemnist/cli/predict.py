@@ -25,7 +25,7 @@ INVERT = {"auto": None, "yes": True, "no": False}
 
 
 def run(command: Predict) -> int:
-    """Say which digit is in each picture, and draw how the network comes to say so."""
+    """Print the digit in each picture, and draw the network's decision."""
     if runs.is_stdp(command.run):
         raise WrongRequest(
             f"{command.run} holds what STDP has learned: predict takes a network of `train`"
@@ -59,7 +59,7 @@ def _prepared(picture: Path, command: Predict) -> Prepared:
 
 
 def _stems(files: tuple[Path, ...]) -> Iterator[str]:
-    """Return a name for the pictures of each file; files in several folders may share theirs."""
+    """Yield a name for the pictures of each file, with a number where files share theirs."""
     seen: Counter[str] = Counter()
     for file in files:
         seen[file.stem] += 1
@@ -71,7 +71,7 @@ def _answer(
 ) -> str:
     first, second = record.scores[0].topk(2).indices.tolist()
     answer = int(record.predictions[0])
-    second = first if answer == second else second  # of a tie, which the readout decides
+    second = first if answer == second else second  # in a tie, which the readout decides
     shares = record.scores[0].double().softmax(0)
     margin = float(shares[answer] - shares[second])
     running = running_predictions(record)[:, 0]

@@ -1,4 +1,4 @@
-"""The process around a command: Ctrl-C while packages load, and streams that are closed."""
+"""The process around a command: Ctrl-C while packages load, and closed streams."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NOTICE = "loading PyTorch ..."
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during an import.
 
-    A class of its own: a plain `KeyboardInterrupt` that passes through `eval`, as in the making of
-    a dataclass, has Python end by the signal, even when the exception is caught.
+    A class of its own is needed: after a plain `KeyboardInterrupt` has passed through `eval`, as
+    when a dataclass is made, Python ends by the signal even if the exception is caught.
     """
 
 
@@ -41,7 +41,7 @@ def sign_of_life() -> Iterator[None]:
 
 @contextlib.contextmanager
 def heed_interrupts() -> Iterator[None]:
-    """Raise `Interrupted` after Ctrl-C, whatever an interrupted import has made of it.
+    """Raise `Interrupted` after Ctrl-C, even if an interrupted import has changed the exception.
 
     Compiled modules turn the exception into another one, or drop it.
     """
@@ -70,7 +70,7 @@ def heed_interrupts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def usable_streams() -> Iterator[None]:
-    """Give the process an output and an error stream that can be written to, for a while."""
+    """Give the process writable output and error streams within the context."""
     with contextlib.ExitStack() as opened:
         for name, redirect in (
             ("stdout", contextlib.redirect_stdout),
@@ -79,20 +79,20 @@ def usable_streams() -> Iterator[None]:
             stream = getattr(sys, name)
             if stream is None:
                 # It was closed, as for a daemon. The null device takes the free descriptor too, so
-                # that no file of a run gets it, and with it what C code writes there.
+                # that no file of a run gets it, and with it the output of C code.
                 null = opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
                 opened.enter_context(redirect(null))
             elif isinstance(stream, io.TextIOWrapper):
-                # The help draws boxes, and a folder may have any name: where the encoding of a
+                # The help draws boxes, and a folder may have any name: if the encoding of a
                 # terminal or pipe lacks a character, a question mark is better than an error.
                 stream.reconfigure(errors="replace")
         yield
 
 
 def discard_output() -> None:
-    """Let whatever is still written go nowhere, after the reader of a pipe has left.
+    """Discard all further output, after the reader of a pipe has closed it.
 
-    Else Python would complain when it flushes the streams at its end.
+    Otherwise Python would report an error when it flushes the streams at exit.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

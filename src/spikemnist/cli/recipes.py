@@ -1,4 +1,4 @@
-"""Settings that go together: recipes by their name, and what else data and models begin with.
+"""Settings that go together: recipes by name, and the defaults for data and models.
 
 Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
 """
@@ -28,7 +28,7 @@ EVENTS = {
 }
 EVENTS["conv"] = replace(EVENTS["mlp"], model="conv", batch_norm=True)
 
-# Chosen on 10,000 training images of MNIST that were held back.
+# Chosen on 10,000 held-out training images of MNIST.
 RECIPES = {
     "fast": {"mlp": Train(num_steps=6, hidden=(800,), epochs=3, batch_size=128)},
     "accurate": {
@@ -63,7 +63,7 @@ RECIPES = {
 
 
 def defaults_of(command: Train | Encode) -> Train | Encode:
-    """Return the settings that a command begins with where no others are given."""
+    """Return the default settings for the recipe, data and model of a command."""
     of_events = command.data == "nmnist"
     if isinstance(command, Train):
         if command.recipe:

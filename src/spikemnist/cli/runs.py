@@ -1,6 +1,7 @@
-"""Run folders: what a training leaves behind, and how it is found again.
+"""Run folders: the files of a training, and how to find them again.
 
-``config.json``, ``metrics.csv``, a checkpoint, ``model.safetensors`` and pictures.
+A run folder holds ``config.json``, ``metrics.csv``, a checkpoint, ``model.safetensors`` and
+pictures.
 """
 
 from __future__ import annotations
@@ -26,29 +27,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Run = Train | Stdp
-"""The commands that leave a run folder behind."""
+"""Commands that write a run folder."""
 
 CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 STDP_CHECKPOINT = "checkpoint.safetensors"
 
-# A recipe is stored as what it stands for.
+# A recipe is stored as the options that it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug")
 
 _OF_0_1_0 = {"data", "root", "encoder", "num_steps", "hidden", "epochs", "batch_size", "lr"}
 _OF_0_1_0 |= {"device", "backend", "seed"}
-"""Options that every run folder has; the others are as by default where it lacks them."""
+"""Options that every run folder has; any others that it lacks have their defaults."""
 
 
 @contextlib.contextmanager
 def run_folder(command: Run) -> Iterator[Path]:
-    """Give the folder of the run: a new one, or with ``--resume`` the one that is there.
+    """Yield the folder of the run: a new one, or the existing one with ``--resume``.
 
-    Where a run ends before it has anything to continue from, its new folder goes again, so that it
-    does not stand in the way of the corrected command.
+    If a run ends before it has anything to continue from, its new folder is removed, so that it
+    does not block the corrected command.
     """
     if command.resume:
-        assert command.out is not None  # `check_resumed` saw to it
+        assert command.out is not None  # `check_resumed` ensures it
         yield command.out
         return
     folder = new_run(command)
@@ -65,18 +66,18 @@ def run_folder(command: Run) -> Iterator[Path]:
 def new_run(command: Run) -> Path:
     """Claim the run folder of a new training by writing its configuration.
 
-    Of two runs that ask for one folder at the same instant, one gets it.
+    If two runs ask for the same folder at the same instant, one gets it.
 
     Raises
     ------
     WrongRequest
-        When the folder holds something already: a run is never overwritten.
+        If the folder is not empty: a run is never overwritten.
     """
     if command.out is None:
         folder = _make_unused_folder(command)
     else:
         folder = command.out
-        if not folder.exists() or folder.is_dir():  # else the refusal below
+        if not folder.exists() or folder.is_dir():  # else it is refused below
             folder.mkdir(parents=True, exist_ok=True)
     options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
     if not _is_free(folder) or not _create(folder / CONFIG, json.dumps(options, indent=2) + "\n"):
@@ -88,17 +89,17 @@ def new_run(command: Run) -> Path:
 
 
 def _is_free(folder: Path) -> bool:
-    # A run killed before it had written its configuration leaves a hidden temporary file at most.
+    # A run killed before it had written its configuration leaves at most a hidden temporary file.
     return folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
 
 
 def _create(file: Path, text: str) -> bool:
-    """Write a file, whole, unless there is one; return whether it was written."""
-    # A temporary file by its name: should the run be killed here, the next write removes it.
+    """Write a whole file unless it exists; return whether it was written."""
+    # Named as a temporary file: if the run is killed here, the next write removes it.
     whole = file.with_name(f"{PREFIX}{secrets.token_hex(4)}{file.suffix}")
     write_atomically(whole, lambda path: path.write_text(text, encoding="utf-8"))
     try:
-        os.link(whole, file)  # a rename would replace what another run has just written
+        os.link(whole, file)  # a rename would replace the file that another run has just written
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
@@ -113,12 +114,12 @@ def _create(file: Path, text: str) -> bool:
 
 
 def resumed(command: Run) -> Run:
-    """Return the options that the run in ``command.out`` was started with.
+    """Return the options with which the run in ``command.out`` was started.
 
     Raises
     ------
     WrongRequest
-        Without ``--out``, or when there is no run in it.
+        Without ``--out``, or if there is no run in it.
     """
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
@@ -127,14 +128,14 @@ def resumed(command: Run) -> Run:
 
 
 def check_resumed(command: Run) -> Path:
-    """Return the folder of a run to continue, when it was started with the same options.
+    """Return the folder of a run to continue, if it was started with the same options.
 
     Raises
     ------
     WrongRequest
-        Naming each option that differs.
+        With each option that differs.
     """
-    assert command.out is not None  # `resumed` saw to it
+    assert command.out is not None  # `resumed` ensures it
     kind = type(command)
     stored = _stored(_command(kind, read_config(command.out, kind)))
     differences = [
@@ -155,7 +156,7 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
     Raises
     ------
     WrongRequest
-        When there is none, it is damaged, or another command's.
+        If the file is missing, damaged, or of another command.
     """
     stored, wanted = _read(folder), _name(kind)
     found = stored.get("command", _name(Train))
@@ -176,7 +177,7 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
 
 
 def _command(kind: Any, config: Mapping[str, Any]) -> Any:
-    """Return the command, or the group of options, that has these ones."""
+    """Return the command, or the group of options, with the given options."""
     given = {
         name: _command(type_, config) if dataclasses.is_dataclass(type_) else config[name]
         for name, type_ in get_type_hints(kind).items()
@@ -186,7 +187,7 @@ def _command(kind: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _fits(value: object, type_: Any) -> bool:
-    """Return whether a value from JSON is one of an option with the given type."""
+    """Return whether a value from JSON fits an option of the given type."""
     origin, inner = get_origin(type_), get_args(type_)
     if origin is Literal:
         return value in inner
@@ -200,7 +201,7 @@ def _fits(value: object, type_: Any) -> bool:
 
 
 def is_stdp(folder: Path) -> bool:
-    """Return whether a run folder is that of `spikemnist stdp`."""
+    """Return whether a run folder is from `spikemnist stdp`."""
     return folder.is_dir() and bool(_read(folder).get("command") == _name(Stdp))
 
 
@@ -237,7 +238,7 @@ def _stored(command: Run) -> dict[str, Any]:
 
 
 def _make_unused_folder(command: Run) -> Path:
-    """Make a folder below ``runs/`` that no other run has."""
+    """Make an unused folder below ``runs/``."""
     how = command.encoder if isinstance(command, Train) else _name(Stdp)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{command.data}-{how}"
     for number in itertools.count(1):

@@ -1,4 +1,4 @@
-"""Data by the names that the command line uses."""
+"""Data sets by their names on the command line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOADERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Images or events of a batch of one, its label, and its place in the data set."""
+    """A batch of one image or recording, its label, and its index in the data set."""
 
     samples: Any
     label: int
@@ -50,19 +50,19 @@ class Sample:
 
     @property
     def image(self) -> Tensor | None:
-        """The image, where it is one."""
+        """The image, or None for a recording."""
         return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
 
 
 def load(
     data: str, root: Path | None, *, first_saccade: bool = False, stabilize: bool = False
 ) -> tuple[Dataset, Dataset]:
-    """Return training and test set.
+    """Return the training and the test set.
 
     Raises
     ------
     WrongRequest
-        When one of them is empty.
+        If one of them is empty.
     """
     train, test = LOADERS[data](root)
     if data == "nmnist":
@@ -78,10 +78,10 @@ def load(
 
 
 def test_set(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[str, Dataset]:
-    """Return name and samples of the test set asked for, or else of the run.
+    """Return name and samples of the requested test set, else of the run's test set.
 
-    Its options, ``stored``, say what is done to recordings before they are encoded as well; a model
-    file alone has none.
+    ``stored`` holds the options of the run, including the changes to recordings before they are
+    encoded. It is empty for a model file alone.
     """
     data = command.data or stored.get("data", "digits")
     check_root(data, command.root)
@@ -96,7 +96,7 @@ def check_root(data: str, root: Path | None) -> None:
     Raises
     ------
     WrongRequest
-        For digits with a folder.
+        If a folder is given for digits.
     """
     if data == "digits" and root is not None:
         raise WrongRequest(
@@ -106,7 +106,7 @@ def check_root(data: str, root: Path | None) -> None:
 
 
 def blank(data: str) -> Any:
-    """Return a batch of one sample in which there is nothing to see."""
+    """Return a batch of one blank sample."""
     if data == "nmnist":
         return EventBatch.gather([np.empty(0, EVENT)], SENSOR)
     return torch.zeros((1, *IMAGE), dtype=torch.uint8)
@@ -118,7 +118,7 @@ def sample(dataset: Dataset, index: int) -> Sample:
     Raises
     ------
     WrongRequest
-        When there is no such sample.
+        If there is no such sample.
     """
     if not 0 <= index < len(dataset):
         raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
@@ -127,5 +127,5 @@ def sample(dataset: Dataset, index: int) -> Sample:
 
 
 def noun(data: str) -> str:
-    """Return what samples are called."""
+    """Return the word for a sample."""
     return "sample" if data == "nmnist" else "image"

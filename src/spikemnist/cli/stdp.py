@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     Classifier = STDPClassifier | ConvSTDPClassifier
 
 OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
-"""Options that mean nothing to convolutional features."""
+"""Options that do not apply to convolutional features."""
 
 
 def run(command: Stdp) -> int:
-    """Learn, test, draw and tell."""
+    """Learn, test, draw and print the results."""
     started = time.perf_counter()
     if command.data == "nmnist":
         raise WrongRequest("--data nmnist has no images: choose digits, mnist or fashion_mnist")
@@ -70,12 +70,12 @@ def run(command: Stdp) -> int:
 
 
 def check(command: Evaluate, run: Path) -> None:
-    """Refuse options that mean nothing to a run of ``spikemnist stdp``.
+    """Refuse options that do not apply to a run of ``spikemnist stdp``.
 
     Raises
     ------
     WrongRequest
-        With why, and what to leave out.
+        With the reason, and the options to leave out.
     """
     if command.robustness:
         raise WrongRequest(
@@ -96,12 +96,12 @@ def check(command: Evaluate, run: Path) -> None:
 
 
 def evaluate(command: Evaluate, run: Path) -> None:
-    """Test what a run of ``spikemnist stdp`` has learned."""
+    """Test the classifier of a run of ``spikemnist stdp``."""
     _tell(*_tested(command, run))
 
 
 def plot(command: Plot) -> int:
-    """Draw again what a run of ``spikemnist stdp`` has learned."""
+    """Draw the pictures of a run of ``spikemnist stdp`` again."""
     for name in ("index", "seed"):
         if getattr(command, name) != getattr(Plot, name):
             raise WrongRequest(
@@ -120,12 +120,12 @@ def plot(command: Plot) -> int:
 
 
 def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classifier]:
-    """Test what a finished run has learned; return it as well.
+    """Test the classifier of a finished run; return the evaluation and the classifier.
 
     Raises
     ------
     WrongRequest
-        When the run has not ended.
+        If the run has not ended.
     """
     stored, file = runs.read_config(run, Stdp), run / runs.MODEL
     if not file.is_file():
@@ -140,12 +140,12 @@ def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classi
 
 
 def _classifier(command: Stdp) -> Classifier:
-    """Return what is to learn.
+    """Return the untrained classifier.
 
     Raises
     ------
     ValueError
-        For options that cannot be used, alone or together.
+        For options that are invalid, alone or together.
     """
     classifier: Classifier
     if command.features is None:
@@ -173,7 +173,7 @@ def _images(dataset: Dataset) -> tuple[Any, Any]:
 
 
 def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:
-    """Write the curve of running accuracies; return whether the file could be replaced."""
+    """Write the running accuracies; return whether the file could be replaced."""
 
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:

@@ -1,7 +1,8 @@
-"""Time functions in turn, so that whatever disturbs the machine disturbs them alike.
+"""Time functions in turn, so that a disturbance of the machine affects all of them alike.
 
-And look at the load meanwhile: a ratio from a busy machine says more of the other programs than of
-what was timed. Threads that wait for one another lose far more to them than a single thread does.
+The load is measured meanwhile, since a ratio from a busy machine depends more on other programs
+than on the timed functions. Threads that wait for one another lose far more to other programs than
+a single thread does.
 """
 
 from __future__ import annotations
@@ -25,34 +26,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LEAST_CALLS = 6
-"""Timed calls without which there is no timing."""
+"""Smallest number of timed calls for a timing."""
 IN_A_ROW = 3
-"""Timed calls of a turn, after one that is not timed."""
+"""Timed calls in a turn, after one untimed call."""
 WIDEST = 0.5
-"""Largest distance of the quartiles, as a share of the median, that a ratio may rest on. Of the 270
-timings of this package and snnTorch in ``docs/benchmarks`` six had more, on a quiet machine."""
+"""Largest distance of the quartiles, as a share of the median, for which a ratio is given. Of the
+270 timings of this package and snnTorch in ``docs/benchmarks`` six had more, on a quiet machine."""
 QUIET = 0.9
-"""Least share of the processors with which a machine does nothing else."""
+"""Smallest share of the processors on a machine that counts as quiet."""
 PROBE_SECONDS = 0.2 if sys.platform == "win32" else 0.04
-"""Length of a look at the load. Windows counts the time of a process in ticks of 16 ms."""
+"""Duration of a load measurement. Windows counts process time in ticks of 16 ms."""
 PROBE_BYTES = bytes(2**22)
-"""Hashed again and again meanwhile: some 10 ms each time, without the interpreter's lock."""
+"""Data hashed repeatedly meanwhile: some 10 ms each time, without the interpreter's lock."""
 
 
 Timing = dict[str, Any]
-"""``median`` and ``quartiles`` in seconds, timed ``calls``, the ``share`` of the processors that
-this process got meanwhile, and ``busy``: why no ratio may rest on it, empty when one may."""
+"""``median`` and ``quartiles`` in seconds, the number of timed ``calls``, the ``share`` of the
+processors that this process got meanwhile, and ``busy``: why no ratio is given, else empty."""
 
 
 def summarize(seconds: Sequence[float], share: float = 1.0) -> Timing:
-    """Return what timed calls took, and whether a ratio may rest on it.
+    """Return the statistics of timed calls, and whether a ratio may be given.
 
     Parameters
     ----------
     seconds : sequence of float
-        At least two.
+        Durations of at least two calls.
     share : float, default 1.0
-        Of the processors, that this process got meanwhile: see `processor_share`.
+        Share of the processors that this process got meanwhile: see `processor_share`.
 
     Examples
     --------
@@ -90,13 +91,13 @@ def time_in_turn(
 ) -> dict[str, Timing]:
     """Time functions one after the other, round after round.
 
-    A turn is one call that is not timed and then three that are: the first meets the caches and
-    the waiting threads that the function before it left behind. A whole round goes before,
-    untimed, so that nothing is timed that compiles or allocates for the first time.
+    A turn is one untimed call and then three timed ones: the first call meets the caches and the
+    waiting threads that the previous function left. A whole untimed round comes first, so that no
+    timed call compiles or allocates for the first time.
 
-    After each round the load is looked at. A round that other programs disturbed is repeated, as
-    long as there is time, at most as many as were wanted. Timings are of the undisturbed rounds
-    where these hold six calls, else of all.
+    The load is measured after each round. A round disturbed by other programs is repeated if there
+    is time; at most as many rounds are repeated as were wanted. Timings are from the undisturbed
+    rounds if these hold six calls, else from all.
 
     Parameters
     ----------
@@ -105,18 +106,18 @@ def time_in_turn(
     repeats : int, default 30
         Timed calls of each function, at least 6; rounded up to a multiple of three.
     budget : float, default inf
-        Seconds for all functions together, after which no further round begins; six calls of each
+        Seconds for all functions together, after which no further round begins. Six calls of each
         are timed in any case.
 
     Returns
     -------
     dict of str to dict
-        In plain values; the same number of calls for each function.
+        Plain values, with the same number of calls for each function.
 
     Raises
     ------
     ValueError
-        For fewer than 6 repeats, too few for quartiles that mean something.
+        For fewer than 6 repeats, too few for meaningful quartiles.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def time_in_turn(
 
 
 def _time_round(jobs: Mapping[str, Callable[[], object]], calls: int) -> dict[str, list[float]]:
-    """Return the seconds of all calls of each function but the first."""
+    """Return the seconds of all calls but the first of each function."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for name, job in jobs.items():
         for _ in range(calls):
@@ -160,9 +161,9 @@ def processor_share() -> float:
     """Return the share of the processors that this process gets when it asks for all of them.
 
     As many threads as torch has work for a moment, and their processor time is compared with the
-    time that passed: 1 on a machine that does nothing else, 0.5 beside a program that wants as
-    much. Unlike the load average it is of this moment, leaves out this process, knows the limits
-    of a container, and is there on Windows.
+    elapsed time. The share is 1 on a machine that does nothing else, and 0.5 beside a program with
+    the same demand. Unlike the load average, it describes this moment, leaves out this process,
+    respects the limits of a container, and exists on Windows.
 
     Examples
     --------
@@ -188,7 +189,7 @@ def processor_share() -> float:
 
 
 def others_took(share: float) -> str:
-    """Return what other programs took of the processors; nothing on a quiet machine.
+    """Return the share that other programs took, as text; empty on a quiet machine.
 
     Examples
     --------
@@ -222,7 +223,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the name of the processor; Linux keeps it where `platform` does not look."""
+    """Return the name of the processor; `platform` does not find it on Linux."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

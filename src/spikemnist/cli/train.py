@@ -68,7 +68,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def run(command: Train) -> int:
-    """Train, test, draw and tell."""
+    """Train, test, draw and print the results."""
     started = time.perf_counter()
     _check(command)
     with request("--encoder"):
@@ -102,7 +102,7 @@ def run(command: Train) -> int:
 
 @contextlib.contextmanager
 def _folder(command: Train, processes: Processes) -> Iterator[Path]:
-    """Give each process the run folder that the first one makes."""
+    """Yield, in each process, the run folder that the first process makes."""
     with contextlib.ExitStack() as stack:
         yield processes.first(lambda: stack.enter_context(runs.run_folder(command)))
 
@@ -161,7 +161,7 @@ def _augmentation(learning: Learning) -> Augmentation | None:
 
 
 def _log(command: Train) -> list[Callback]:
-    """Return a callback that writes a line for each epoch, where no bar shows them."""
+    """Return a callback that prints a line per epoch, if no bar shows them."""
 
     def write(history: History, model: nn.Module) -> None:
         row = history.epochs[-1]
@@ -190,7 +190,7 @@ def _data(command: Train) -> tuple[Dataset, Dataset]:
 
 
 def _check(command: Train) -> None:
-    """Refuse options that have nothing to do with the data, or with each other."""
+    """Refuse options that do not fit the data or each other."""
     learning = command.learning
     if command.recordings != Recordings() and command.data != "nmnist":
         raise WrongRequest("--first-saccade, --stabilize and --drop-events need --data nmnist")
@@ -205,7 +205,7 @@ def _check(command: Train) -> None:
 
 
 def _shape(command: Train, encoder: Encoder) -> torch.Size:
-    """Return the shape of a sample at a timestep: a code may have several neurons for a pixel."""
+    """Return the shape of a sample at a timestep; a code may have several neurons per pixel."""
     shape = encoder(sources.blank(command.data)).shape[2:]
     if command.model == "conv" and shape != sources.IMAGE and command.data != "nmnist":
         raise ValueError(
@@ -276,7 +276,7 @@ def _tell(
 
 
 def _drawn_on(command: Train, folder: Path) -> str:
-    """Return the line that makes a page on which one draws, where the network can have one."""
+    """Return the command that exports a page to draw on, if the network's code allows it."""
     if command.encoder not in ("latency", "rate", "direct"):
         return ""
     return f"\n                  {command_line('spikemnist', 'export', folder)}"

@@ -1,4 +1,4 @@
-"""Words of what commands print: numbers of things, articles, commands to copy."""
+"""Wording of the output of commands: counts, articles, commands to copy."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def with_article(noun: str) -> str:
 
 
 def command_line(*words: str | Path) -> str:
-    """Return a command as one types it, each word quoted for the system's shell.
+    """Return a command to type, with each word quoted for the system's shell.
 
-    A path that begins with a dash gets the current folder in front, or it would be an option.
+    A path that begins with a dash gets the current folder in front, else it would be an option.
     """
     texts = [
         os.path.join(os.curdir, word)  # noqa: PTH118 - a Path drops the leading dot
@@ -38,12 +38,12 @@ def command_line(*words: str | Path) -> str:
 
 
 def to_continue(command: str, folder: Path, done: str) -> str:
-    """Return lines that say how far an interrupted run has come, and how it goes on."""
+    """Return lines on the progress of an interrupted run and the command that continues it."""
     words = command_line("spikemnist", command, "--resume", "--out", folder)
     return f"interrupted after {done}, which are saved\ncontinue with  {words}"
 
 
 def written(folder: Path, files: Iterable[str], pictures: Iterable[Path]) -> str:
-    """Return lines that name a run folder and what was written to it."""
+    """Return lines that name a run folder and the files written to it."""
     rows = [str(folder), ", ".join(files), ", ".join(path.name for path in pictures)]
     return f"written to        {rows[0]}\n" + "".join(f"{'':18}{row}\n" for row in rows[1:])

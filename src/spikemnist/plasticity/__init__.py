@@ -1,4 +1,4 @@
-"""Local learning: spike-timing-dependent plasticity, and a classifier that learns by it."""
+"""Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it."""
 
 from spikemnist.plasticity.assignment import STDPEvaluation, assign_classes, class_scores
 from spikemnist.plasticity.classifier import STDPClassifier

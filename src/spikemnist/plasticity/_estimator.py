@@ -1,4 +1,4 @@
-"""What the two classifiers share: scikit-learn's conventions, files, and checks of their input.
+"""The base of the two classifiers: scikit-learn's conventions, files and checks of the input.
 
 Shapes: ``B`` images, ``F`` pixels, ``C`` classes.
 """
@@ -39,10 +39,10 @@ class NotFittedError(ValueError, AttributeError):
 
 
 class Estimator:
-    """A dataclass whose fields are its parameters.
+    """A classifier as a dataclass whose fields are its parameters.
 
-    Integers are at least 1 and numbers positive unless ``_least`` has another least value, which is
-    allowed. A parameter that is None by default may be None.
+    Integer parameters must be at least 1 and real ones positive. ``_least`` holds the exceptions:
+    the smallest allowed value by name. A parameter whose default is None may be None.
     """
 
     _least: ClassVar[Mapping[str, float]] = {}
@@ -51,39 +51,39 @@ class Estimator:
     classes_: Array
 
     def _check_combinations(self) -> None:
-        """Raise a ValueError unless the parameters fit each other."""
+        """Raise a ValueError unless the parameters are consistent with each other."""
         raise NotImplementedError
 
     def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
-        """Return scores ``[B, C]`` by way to vote, the way that decides, and spikes ``[B]``."""
+        """Return scores ``[B, C]`` by voting rule, the rule that decides, and spikes ``[B]``."""
         raise NotImplementedError
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return arrays and plain values from which `_restore` rebuilds what was fitted."""
+        """Return the fitted state as arrays and plain values, for `_restore`."""
         raise NotImplementedError
 
     def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Become what `_contents` described."""
+        """Restore the fitted state that `_contents` returned."""
         raise NotImplementedError
 
     def decision_function(self, images: ArrayLike) -> Array:
-        """Return the scores of each class: the votes of spikes, or those of the readout.
+        """Return the score of each class: the votes of spikes, or the output of the readout.
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, as ``fit`` takes them, of the size that was fitted.
+        images : array_like
+            Images ``[B, ...]``, as for ``fit``, of the fitted size.
 
         Returns
         -------
         numpy.ndarray
-            ``[B, C]``, float64 of an `STDPClassifier` and float32 of a `ConvSTDPClassifier`; of
-            two classes, the scores of the second less those of the first, ``[B]``.
+            ``[B, C]``, float64 for an `STDPClassifier` and float32 for a `ConvSTDPClassifier`. With
+            two classes ``[B]``: the score of the second class minus the score of the first.
 
         Raises
         ------
         ValueError
-            For images that cannot be used, and before ``fit``.
+            If the images are invalid or the classifier is not fitted.
         """
         scores, voting, _ = self._votes(images)
         return _difference_of_two(scores[voting])
@@ -93,18 +93,18 @@ class Estimator:
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, as ``fit`` takes them, of the size that was fitted.
+        images : array_like
+            Images ``[B, ...]``, as for ``fit``, of the fitted size.
 
         Returns
         -------
         numpy.ndarray
-            ``[B]``, each one of ``classes_``.
+            ``[B]``, values of ``classes_``.
 
         Raises
         ------
         ValueError
-            For images that cannot be used, and before ``fit``.
+            If the images are invalid or the classifier is not fitted.
         """
         scores = self.decision_function(images)
         best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
@@ -112,44 +112,45 @@ class Estimator:
         return winners
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
-        """Return the share of images whose class is predicted.
+        """Return the accuracy: the share of images whose predicted class is the label.
 
         Parameters
         ----------
-        images, labels
-            ``[B, ...]`` and ``[B]``, as ``fit`` takes them.
+        images, labels : array_like
+            Images ``[B, ...]`` and labels ``[B]``, as for ``fit``.
 
         Returns
         -------
         float
-            The accuracy, in [0, 1].
+            Accuracy in [0, 1].
 
         Raises
         ------
         ValueError
-            For images or labels that cannot be used, and before ``fit``.
+            If the images or labels are invalid or the classifier is not fitted.
         """
         predicted = self.predict(images)
         return float((predicted == _label_array(labels, len(predicted))).mean())
 
     def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
-        """Return accuracy, confusion matrix and spikes.
+        """Return accuracy, confusion matrix and spike counts.
 
         Parameters
         ----------
-        images, labels
-            ``[B, ...]`` and ``[B]``, as ``fit`` takes them; each label is one of ``classes_``.
+        images, labels : array_like
+            Images ``[B, ...]`` and labels ``[B]``, as for ``fit``. Each label is one of
+            ``classes_``.
 
         Returns
         -------
         STDPEvaluation
-            What `spikemnist.viz.confusion` draws. The spikes of a `ConvSTDPClassifier` are the
-            cells in which features appear.
+            The result, which `spikemnist.viz.confusion` draws. For a `ConvSTDPClassifier`, each
+            feature that appears in a pooling cell counts as one spike.
 
         Raises
         ------
         ValueError
-            For images or labels that cannot be used, and before ``fit``.
+            If the images or labels are invalid or the classifier is not fitted.
         """
         started = time.perf_counter()
         scores, voting, spikes = self._votes(images)
@@ -157,12 +158,12 @@ class Estimator:
         return evaluate_scores(scores, voting, encoded, spikes, started)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write parameters and what was learned to a safetensors file, atomically.
+        """Write the parameters and the fitted state to a safetensors file, atomically.
 
         Parameters
         ----------
-        path
-            The file, usually ``*.safetensors``.
+        path : path
+            File to write, usually ``*.safetensors``.
 
         Returns
         -------
@@ -172,9 +173,9 @@ class Estimator:
         Raises
         ------
         ValueError
-            Before ``fit``, and when a number is NaN or infinite.
+            If the classifier is not fitted, or a number is NaN or infinite.
         OSError
-            When the file cannot be written.
+            If the file cannot be written.
         """
         arrays, metadata = self._contents()
         common = {"parameters": self.plain_params(), "classes": self.classes_.tolist()}
@@ -182,30 +183,30 @@ class Estimator:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read the classifier that `save` wrote.
+        """Read a classifier that `save` wrote.
 
         Parameters
         ----------
-        path
-            The file.
+        path : path
+            File to read.
 
         Returns
         -------
         Self
-            It predicts the same.
+            A classifier with the same predictions.
 
         Raises
         ------
         FileNotFoundError
-            When there is no such file.
+            If the file does not exist.
         ValueError
-            When it is damaged, holds no such classifier, or NaN or infinity.
+            If the file is damaged, holds no such classifier, or holds NaN or infinity.
 
         Warns
         -----
         UserWarning
-            When the file is of version 0.1.0, which stored no digest: damage in its numbers cannot
-            be noticed.
+            If version 0.1.0 wrote the file. It stored no digest, so damage to the numbers is not
+            detected.
         """
         tensors, metadata = _tensor_files.read(path, cls._format)
         with _tensor_files.described(path, cls._format):
@@ -220,12 +221,12 @@ class Estimator:
         Parameters
         ----------
         deep : bool, default True
-            Without effect: no parameter is an estimator.
+            No effect: no parameter is an estimator.
 
         Returns
         -------
         dict
-            What the class is called with to build an estimator like this one.
+            Keyword arguments with which the class builds an estimator like this one.
         """
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {field.name: getattr(self, field.name) for field in fields}
@@ -236,17 +237,17 @@ class Estimator:
         Parameters
         ----------
         **parameters
-            New values of some of those that `get_params` returns.
+            New values, by names that `get_params` returns.
 
         Returns
         -------
         Self
-            The estimator, so that calls can be chained.
+            The estimator itself, so that calls can be chained.
 
         Raises
         ------
         ValueError
-            For a name that is none.
+            For an unknown name.
         """
         known = self.get_params()
         for name, value in parameters.items():
@@ -256,12 +257,12 @@ class Estimator:
         return self
 
     def plain_params(self) -> dict[str, Any]:
-        """Return the parameters as Python's own numbers.
+        """Return the parameters as plain Python numbers.
 
         Returns
         -------
         dict
-            What `get_params` returns, with values that JSON knows.
+            The parameters of `get_params`, with values that JSON can store.
         """
         return {
             name: value.item() if isinstance(value, np.generic) else value
@@ -269,7 +270,7 @@ class Estimator:
         }
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags by which scikit-learn knows a classifier of images."""
+        """Return scikit-learn's tags of an image classifier."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
         return Tags(
@@ -286,7 +287,7 @@ class Estimator:
             )
 
     def _check_size(self, images: Tensor) -> Tensor:
-        """Return images ``[B, F]`` if they have as many pixels as the fitted ones."""
+        """Return images ``[B, F]``; raise unless they have the fitted number of pixels."""
         if images.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {images.shape[1]} features, but {type(self).__name__} is expecting "
@@ -295,7 +296,7 @@ class Estimator:
         return images
 
     def _fitted(self, name: str) -> Any:
-        """Return an attribute that `fit` sets; raise NotFittedError, or the one of scikit-learn."""
+        """Return an attribute set by `fit`; raise NotFittedError, scikit-learn's if loaded."""
         if name in vars(self):
             return vars(self)[name]
         message = f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
@@ -307,7 +308,7 @@ class Estimator:
 
 
 def check_parameters(estimator: Estimator) -> None:
-    """Raise a ValueError unless the parameters are in their ranges and fit each other."""
+    """Raise a ValueError unless the parameters are in range and consistent."""
     for field in dataclasses.fields(estimator):  # type: ignore[arg-type]
         name, value = field.name, getattr(estimator, field.name)
         least = estimator._least.get(name)
@@ -333,7 +334,7 @@ def _check_number(name: str, value: Any, least: float | None, or_none: str = "")
 
 
 def _difference_of_two(scores: Array) -> Array:
-    """Return scores ``[B, C]``; of two classes, the second less the first, ``[B]``."""
+    """Return scores ``[B, C]``; for two classes, the second minus the first, ``[B]``."""
     return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
 
@@ -354,7 +355,7 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
         )
     if tensor.dtype != torch.uint8:
         tensor = tensor.float()
-        if not bool(((tensor >= 0) & (tensor <= 1)).all()):  # NaN is not
+        if not bool(((tensor >= 0) & (tensor <= 1)).all()):  # False for NaN
             raise ValueError(
                 "images must be uint8, or floating in [0, 1] without NaN or inf; got values "
                 f"from {float(tensor.min())} to {float(tensor.max())}. Divide by their maximum"
@@ -378,7 +379,7 @@ def _as_tensor(images: ArrayLike) -> Tensor:
 
 
 def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, Array]:
-    """Return the classes, sorted, and the position in them of the label of each image."""
+    """Return the sorted classes, and the index in them of the label of each image."""
     found = _label_array(labels, images)
     classes, encoded = np.unique(found, return_inverse=True)
     if len(classes) < 2:
@@ -389,7 +390,7 @@ def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, A
 
 
 def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Array:
-    """Return the position in the known classes of the label of each image."""
+    """Return the index in the known classes of the label of each image."""
     found = _label_array(labels, images)
     unknown = np.setdiff1d(found, classes)
     if len(unknown):
@@ -400,7 +401,7 @@ def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Arra
 
 
 def _label_array(labels: ArrayLike | None, images: int | None) -> Array:
-    """Return labels as an array of whole numbers or strings, one for each image."""
+    """Return labels as an array of whole numbers or strings, one per image."""
     if labels is None:
         raise ValueError(
             "requires y to be passed, but the target y is None: labels assign neurons to classes"

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 Voting = Literal["proportional", "assigned"]
 VOTINGS: tuple[str, ...] = get_args(Voting)
-"""How spikes vote: see `class_scores`."""
+"""Names of the voting rules: see `class_scores`."""
 
 UNASSIGNED = -1
 """The class of a neuron that never fired."""
 
 
 class Responses:
-    """How neurons respond to classes: sums over images, to which more can be added.
+    """Responses of neurons to classes: spikes and images, summed over images.
 
     Parameters
     ----------
     num_classes, num_neurons
-        ``C`` and ``N``.
+        Numbers of classes ``C`` and of neurons ``N``.
 
     Attributes
     ----------
     spikes
-        Of each neuron for the images of each class, int64 ``[C, N]``.
+        Spikes of each neuron for the images of each class, int64 ``[C, N]``.
     images
-        Of each class, int64 ``[C]``.
+        Number of images of each class, int64 ``[C]``.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Responses:
         self.images = np.zeros(num_classes, np.int64)
 
     def add(self, counts: Array, labels: Array) -> None:
-        """Add images: their spikes ``[B, N]``, and classes in 0..C-1 ``[B]``."""
+        """Add the spikes ``[B, N]`` of images and their classes in 0..C-1 ``[B]``."""
         np.add.at(self.spikes, labels, counts)
         np.add.at(self.images, labels, 1)
 
@@ -67,25 +67,25 @@ class Responses:
 
     @property
     def mean(self) -> Array:
-        """Spikes for an image of each class, float64 ``[C, N]``; 0 for a class without images."""
+        """Mean spikes per image of each class, float64 ``[C, N]``; 0 for a class without images."""
         return self.spikes / np.maximum(self.images, 1)[:, None]
 
     def state(self, name: str) -> dict[str, Array]:
-        """Return the sums by names of their own."""
+        """Return the sums as arrays whose names begin with ``name``."""
         return {f"{name}.spikes": self.spikes, f"{name}.images": self.images}
 
     def restore(self, name: str, arrays: Mapping[str, Array]) -> None:
-        """Take the sums over from what `state` returned."""
+        """Restore the sums that `state` returned."""
         self.spikes[:], self.images[:] = arrays[f"{name}.spikes"], arrays[f"{name}.images"]
 
 
 def assign_classes(mean_responses: Array) -> Array:
-    r"""Assign each neuron to the class that it responds to most, :math:`\mathrm{argmax}_c r_{cj}`.
+    r"""Assign each neuron to the class with its largest response, :math:`\mathrm{argmax}_c r_{cj}`.
 
     Parameters
     ----------
-    mean_responses
-        :math:`r_{cj}`, spikes for an image of each class, ``[C, N]``.
+    mean_responses : numpy.ndarray
+        :math:`r_{cj}`, mean spikes of each neuron per image of each class, ``[C, N]``.
 
     Returns
     -------
@@ -102,17 +102,17 @@ def assign_classes(mean_responses: Array) -> Array:
 
 
 def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
-    r"""Let the spikes for an image vote for a class.
+    r"""Return the score of each class from the spikes for each image.
 
     Parameters
     ----------
-    counts
+    counts : numpy.ndarray
         Spikes :math:`n_j` of each neuron, ``[B, N]``.
-    mean_responses
-        :math:`r_{cj}`, spikes for an image of each class, ``[C, N]``.
-    voting
-        ``"assigned"``: the mean of the spikes of the neurons that are assigned to a class, as
-        Diehl and Cook have it. ``"proportional"``: each spike is shared out among the classes,
+    mean_responses : numpy.ndarray
+        :math:`r_{cj}`, mean spikes of each neuron per image of each class, ``[C, N]``.
+    voting : str
+        Voting rule. ``"assigned"``, the rule of Diehl and Cook: the mean spike count of the neurons
+        that are assigned to a class. ``"proportional"``: each spike is shared among the classes,
         :math:`\sum_j n_j r_{cj} / \sum_{c'} r_{c'j}`, so that a neuron that responds to fours and
         to nines votes for both.
 
@@ -124,7 +124,7 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     Raises
     ------
     ValueError
-        For another name of a way to vote.
+        For an unknown voting rule.
 
     Examples
     --------
@@ -142,14 +142,14 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
         shares = mean_responses / np.where(total > 0, total, 1)
     else:
         raise ValueError(f"voting must be one of {', '.join(sorted(VOTINGS))}; got {voting!r}")
-    # Not a matrix product, whose roundings depend on how many images there are: votes may be even.
+    # Not a matrix product: its rounding depends on the number of images, and votes may tie.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores
 
 
 @dataclass(frozen=True, eq=False)
 class STDPEvaluation:
-    """Figures of a classifier on labelled images; `spikemnist.viz.confusion` draws them.
+    """Results of a classifier on labelled images; `spikemnist.viz.confusion` draws them.
 
     Attributes
     ----------
@@ -158,17 +158,17 @@ class STDPEvaluation:
     confusion
         ``[C, C]``, int64: row = label, column = prediction.
     votes
-        The accuracy of each way to vote, by name: see `spikemnist.plasticity.class_scores`; of
-        convolutional features, that of their readout.
+        Accuracy of each voting rule, by name: see `spikemnist.plasticity.class_scores`. For
+        convolutional features, accuracy of the readout.
     spikes_per_image
-        Mean number of spikes of all neurons for an image; of convolutional features, in how many
-        cells one of them appears.
+        Mean number of spikes of all neurons per image. For convolutional features, each feature
+        that appears in a pooling cell counts as one spike.
     silent
-        Share of images for which there was none.
+        Share of images without a spike.
     samples
-        How many images were judged.
+        Number of images.
     seconds
-        Wall-clock time, encoding included.
+        Wall-clock time, including encoding.
 
     Examples
     --------
@@ -192,20 +192,20 @@ class STDPEvaluation:
 def evaluate_scores(
     scores: Mapping[str, Array], voting: str, encoded: Array, spikes: Array, started: float
 ) -> STDPEvaluation:
-    """Return the figures of scores of classes beside labels.
+    """Return the evaluation of class scores against labels.
 
     Parameters
     ----------
     scores
-        ``[B, C]`` of each way to vote.
+        Scores ``[B, C]`` of each voting rule.
     voting
-        The one that decides.
+        Rule that decides.
     encoded
-        Number of the class of each image, ``[B]``.
+        Class index of each image, ``[B]``.
     spikes
-        How many each image has caused, ``[B]``.
+        Number of spikes for each image, ``[B]``.
     started
-        When the work began, by `time.perf_counter`.
+        Start of the work, from `time.perf_counter`.
     """
     predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
     classes = scores[voting].shape[1]

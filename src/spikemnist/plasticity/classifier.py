@@ -1,4 +1,4 @@
-"""Unsupervised digits: a competitive layer that learns by STDP, as an ordinary estimator.
+"""An unsupervised classifier: a competitive layer that learns by STDP, as an estimator.
 
 Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 """
@@ -45,36 +45,37 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class STDPClassifier(Estimator):
-    r"""Digits learned without labels by spike-timing-dependent plasticity.
+    r"""Classifier that learns digits without labels by spike-timing-dependent plasticity.
 
-    Images become Poisson spikes, which excite neurons with adaptive thresholds. A neuron that
-    fires inhibits all the others, its threshold rises, and its weights come closer to what it saw:
+    Images become Poisson spikes, which excite neurons with adaptive thresholds. A neuron that fires
+    inhibits all the others, its threshold rises, and its weights move towards its input:
 
     .. math:: \Delta w_f = \eta\, (x_f - x_{tar}) (w_{max} - w_f)^\mu
 
-    for the trace :math:`x_f` of its input f, which grows by 1 with each spike there and decays with
-    ``tau_trace``. After an image, the weights of a neuron that learned are scaled to their total.
-    Labels serve only afterwards, to assign neurons to the classes that they respond to.
+    The trace :math:`x_f` of input f grows by 1 with each spike of that input and decays with
+    ``tau_trace``. After an image, the weights of each neuron that learned are scaled to
+    ``total_weight``. Labels serve only afterwards, to assign neurons to the classes that they
+    respond to.
 
     Parameters
     ----------
     n_neurons : int, default 400
-        ``N``.
+        Number of neurons ``N``.
     passes : int, default 1
-        How often `fit` shows all the images, each time in another order.
+        Number of times that `fit` shows all the images, each time in a different order.
     duration, timestep : float, default 350.0 and 1.0
-        Of a presentation, in ms.
+        Duration of a presentation and of a timestep, in ms.
     rest : float, default 150.0
-        Time after an image, in ms, in which everything but the thresholds returns to rest.
+        Time after an image, in ms, in which all state but the thresholds returns to rest.
     max_rate : float, default 63.75
-        Of a pixel of 1, in Hz.
+        Firing rate of a pixel of 1, in Hz.
     min_spikes, rate_step : int and float, default 5 and 32.0
-        An image for which the neurons fire less often than this is presented again, its rates
-        ``rate_step`` Hz times its pixels higher.
+        An image that causes fewer than ``min_spikes`` spikes is presented again, with rates that
+        are higher by ``rate_step`` Hz times its pixels.
     tau_membrane : float, default 100.0
         Time constant of the membrane, in ms.
     rest_potential, reset_potential, threshold : float, default -65.0, -65.0 and -52.0
-        In mV.
+        Resting potential, reset potential and threshold of the membrane, in mV.
     refractory : float, default 5.0
         Time after a spike in which a neuron does not fire, in ms.
     excitatory_potential, inhibitory_potential : float, default 0.0 and -100.0
@@ -82,21 +83,21 @@ class STDPClassifier(Estimator):
     tau_excitation, tau_inhibition : float, default 1.0 and 2.0
         Time constants of the conductances, in ms.
     inhibition : float, default 50.0
-        Conductance, in units of the leak, that a spike adds in all other neurons.
+        Conductance that a spike adds in every other neuron, in units of the leak.
     theta_plus : float, default None
-        Step of the threshold at a spike, in mV. None follows the number of neurons and of images
-        ``B`` in all passes, as fewer spikes of a neuron call for longer steps:
+        Step of the threshold at a spike, in mV. None derives it from the number of neurons and the
+        number of images ``B`` in all passes, since a neuron with fewer spikes needs longer steps:
 
         .. math::
 
             \theta_+ = 0.05\,\mathrm{mV} \cdot \frac{N}{400} \cdot \frac{20000}{B}
 
-        with ``B`` between 1,000 and 20,000; it is 20,000 in `partial_fit`, which does not know how
+        with ``B`` limited to 1,000 to 20,000. `partial_fit` uses 20,000, since it does not know how
         many images will follow.
     tau_theta : float, default 1e7
-        Time constant with which thresholds fall, in ms.
+        Time constant with which thresholds decay, in ms.
     learning_rate : float, default None
-        :math:`\eta`. None follows the number of images, ``B`` as above:
+        :math:`\eta`. None derives it from the number of images, with ``B`` as above:
         :math:`\eta = 0.005 \cdot 20000 / B`.
     target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
@@ -105,39 +106,39 @@ class STDPClassifier(Estimator):
     max_weight, total_weight : float, default 1.0 and 78.4
         :math:`w_{max}`, and the sum of the weights of a neuron.
     voting : str, default "proportional"
-        How spikes vote for a class: see `class_scores`.
+        Rule by which spikes vote for a class: see `class_scores`.
     random_state : int, default 0
-        Seed of the first weights, of the order of the images and of all spikes.
+        Seed of the initial weights, the order of the images and all input spikes.
 
     Attributes
     ----------
     classes_
-        The labels, sorted.
+        Sorted labels.
     n_features_in_
-        ``F``.
+        Number of pixels ``F``.
     theta_plus_, learning_rate_
-        The values with which it learned.
+        Values used in training.
     interrupted_
         Whether Ctrl-C ended `fit`.
 
     Notes
     -----
-    The network is that of Diehl and Cook. What differs, and why:
+    The network follows Diehl and Cook, with these differences:
 
-    - The inhibitory neurons, which fire a timestep after theirs do, are left out: a spike raises
-      the inhibitory conductance of the others in the timestep after it.
-    - The membrane equation takes its conductances at the end of a timestep (backward Euler), and
-      so is stable for any inhibition, also with a ``timestep`` of 1 ms in place of 0.5 ms.
-    - ``inhibition`` is 50 in place of 17, and ``learning_rate``, ``target_trace`` and
-      ``weight_dependence``, of which the paper gives no values, are what did best on 10,000
-      training images that were held out.
-    - ``theta_plus`` follows the number of neurons, and with ``learning_rate`` that of images.
-    - ``voting="proportional"``: spikes count for all the classes that a neuron responds to. The
-      vote of the paper is ``"assigned"``.
+    - The inhibitory neurons, which fire one timestep after their excitatory neurons, are left out:
+      a spike raises the inhibitory conductance of the others in the next timestep.
+    - The membrane equation uses the conductances at the end of a timestep (backward Euler). It is
+      therefore stable for any inhibition, even with a ``timestep`` of 1 ms instead of 0.5 ms.
+    - ``inhibition`` is 50 instead of 17. ``learning_rate``, ``target_trace`` and
+      ``weight_dependence``, for which the paper gives no values, are the best on 10,000 held-out
+      training images.
+    - ``theta_plus`` depends on the number of neurons and, like ``learning_rate``, of images.
+    - ``voting="proportional"``: a spike counts for all classes that its neuron responds to. The
+      paper's rule is ``"assigned"``.
 
-    Random numbers are functions of ``random_state``, of the number of the image and of the
-    timestep. So the weights are the same, bit for bit, for any number of threads; and the response
-    to an image is the same whichever others there are.
+    Random numbers depend only on ``random_state``, the index of the image and the timestep. So the
+    weights are the same, bit for bit, for any number of threads, and the response to an image does
+    not depend on other images.
 
     P. Diehl, M. Cook, *Unsupervised learning of digit recognition using spike-timing-dependent
     plasticity*, Frontiers in Computational Neuroscience 9:99, 2015.
@@ -201,22 +202,22 @@ class STDPClassifier(Estimator):
         resume: bool = False,
         progress: bool = True,
     ) -> STDPClassifier:
-        """Forget everything, learn from images, and assign the neurons to classes.
+        """Learn from images, forgetting any earlier fit, and assign the neurons to classes.
 
-        Ctrl-C ends it after the images at hand, with ``interrupted_`` set and the neurons
-        assigned by their latest responses.
+        Ctrl-C ends training after the current block of images. It sets ``interrupted_``, and the
+        neurons are assigned by their latest responses.
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, uint8, or floating in [0, 1].
-        labels
-            ``[B]``: whole numbers or strings.
-        checkpoint
-            File to which everything is written every 10,000 images, and when Ctrl-C is pressed.
-        resume
-            Go on where the checkpoint ends, to the same bits as without an interruption.
-        progress
+        images : array_like
+            Images ``[B, ...]``, uint8, or floating in [0, 1].
+        labels : array_like
+            Labels ``[B]``: whole numbers or strings.
+        checkpoint : path, default None
+            File for the complete state, written every 10,000 images and when Ctrl-C is pressed.
+        resume : bool, default False
+            Continue from the checkpoint, to the same bits as without an interruption.
+        progress : bool, default True
             Show a bar with the running accuracy, if standard error is a terminal.
 
         Returns
@@ -226,14 +227,14 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For parameters, images or labels that cannot be used, and for a checkpoint of others.
+            For invalid parameters, images or labels, and for the checkpoint of another run.
         FileExistsError
-            When the checkpoint exists and is not to be resumed.
+            If the checkpoint exists and ``resume`` is False.
 
         Warns
         -----
         UserWarning
-            When neurons never fire, or one makes a quarter of all spikes.
+            If over 5 % of the neurons never fire, or one makes over a quarter of all spikes.
         """
         check_parameters(self)
         pixels = check_images(images)
@@ -247,7 +248,7 @@ class STDPClassifier(Estimator):
             if file and resume:
                 loop.restore(file)
             elif file:
-                loop.save(file)  # a run killed at once can be resumed as well
+                loop.save(file)  # so that a run killed at once can be resumed as well
             self._begin(layer, estimates, classes)
             loop.learn_passes(file, interruption, show_bar=progress)
             responses = loop.respond(interruption, show_bar=progress)
@@ -261,15 +262,14 @@ class STDPClassifier(Estimator):
     def partial_fit(
         self, images: ArrayLike, labels: ArrayLike, classes: ArrayLike | None = None
     ) -> STDPClassifier:
-        """Learn from images once, in their order, and assign the neurons by what they just did.
+        """Learn from images once, in the given order, and assign neurons by their latest responses.
 
         Parameters
         ----------
-        images, labels
-            ``[B, ...]`` and ``[B]``, as `fit` takes them.
-        classes
-            All classes that there will be; at the first call only, where it may be left out if
-            all of them are among ``labels``.
+        images, labels : array_like
+            Images ``[B, ...]`` and labels ``[B]``, as for `fit`.
+        classes : array_like, default None
+            All classes, at the first call only. May be left out if ``labels`` contains all of them.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For images or labels that cannot be used, and labels of no class.
+            For invalid images or labels, and for labels of no known class.
         """
         check_parameters(self)
         fitted = hasattr(self, "_layer")
@@ -290,7 +290,7 @@ class STDPClassifier(Estimator):
             known, _ = check_labels(labels if classes is None else classes, None)
         encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
-            # How many images will follow is not known.
+            # The number of images to follow is not known.
             layer = self._new_layer(pixels.shape[1], pace(self.get_params()))
             self._begin(layer, Progress(len(known), self.n_neurons, self.voting), known)
         loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
@@ -300,12 +300,12 @@ class STDPClassifier(Estimator):
         return self
 
     def count_spikes(self, images: ArrayLike) -> Array:
-        """Return how often each neuron fires for images.
+        """Return the number of spikes of each neuron for each image.
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, as `fit` takes them, of the size that was fitted.
+        images : array_like
+            Images ``[B, ...]``, as for `fit`, of the fitted size.
 
         Returns
         -------
@@ -315,7 +315,7 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For images that cannot be used, and before `fit`.
+            If the images are invalid or the classifier is not fitted.
         """
         layer = self._fitted_layer()
         parts = torch.split(self._check_size(check_images(images)), training_loop.RESPONDING)
@@ -333,34 +333,34 @@ class STDPClassifier(Estimator):
 
     @property
     def theta_plus_(self) -> float:
-        """Step of the threshold at a spike with which it learned, in mV."""
+        """Step of the threshold at a spike, as used in training, in mV."""
         return float(self._fitted_layer().parameters["theta_plus"])
 
     @property
     def learning_rate_(self) -> float:
-        """Learning rate with which it learned."""
+        """Learning rate, as used in training."""
         return float(self._fitted_layer().parameters["learning_rate"])
 
     @property
     def responses_(self) -> Array:
-        """Spikes of each neuron for an image of each class, float64 ``[C, N]``."""
+        """Mean spikes of each neuron per image of each class, float64 ``[C, N]``."""
         self._fitted_layer()
         return self._responses.mean
 
     @property
     def assignments_(self) -> Array:
-        """Position in ``classes_`` of the class of each neuron, -1 if it never fired, ``[N]``."""
+        """Index in ``classes_`` of each neuron's class, ``[N]``; -1 if it never fired."""
         return assign_classes(self.responses_)
 
     @property
     def accuracy_history_(self) -> Array:
-        """Images seen and the running accuracy there, float64 ``[W, 2]`` of W windows."""
+        """Images seen and running accuracy after each of W windows, float64 ``[W, 2]``."""
         self._fitted_layer()
         return np.array(self._progress.history, np.float64).reshape(-1, 2)
 
     @property
     def n_images_seen_(self) -> int:
-        """How many images have been learned from, those of all passes."""
+        """Number of images learned from, over all passes."""
         self._fitted_layer()
         return self._progress.seen
 
@@ -397,9 +397,9 @@ class STDPClassifier(Estimator):
         self._responses = Responses(len(classes), self.n_neurons)
 
     def _new_layer(self, features: int, steps: Pace) -> CompetitiveLayer:
-        """Return neurons that have learned nothing."""
+        """Return an untrained layer."""
         self._check_numba()
-        from spikemnist.plasticity.competitive_layer import new_layer  # which loads Numba
+        from spikemnist.plasticity.competitive_layer import new_layer  # loads Numba
 
         return new_layer({**self.plain_params(), **steps._asdict()}, features)
 
@@ -409,7 +409,7 @@ class STDPClassifier(Estimator):
 
     @property
     def _seeds(self) -> tuple[int, int]:
-        """Of learning and of responding."""
+        """Seeds of learning and of responding."""
         seed = int(self.random_state)
         return splitmix.word(seed, 0), splitmix.word(seed, 1)
 

@@ -11,13 +11,13 @@ timestep, for each neuron,
                  {1 + \frac{\Delta t}{\tau} (1 + g_e + g_i)} \\
     g_i &\leftarrow g_i e^{-\Delta t / \tau_i}
 
-and a neuron whose membrane V exceeds its threshold fires: V falls to the reset potential and stays
-there or below for the refractory time, the threshold rises, and the inhibition :math:`g_i` of all
-others does. The membrane takes the conductances at the end of the step (backward Euler), so that it
-lies between the reversal potentials however strong the inhibition is.
+A neuron fires when its membrane V exceeds its threshold. V then falls to the reset potential and
+stays there or below for the refractory time, the threshold rises, and so does the inhibition
+:math:`g_i` of all other neurons. The membrane equation uses the conductances at the end of the step
+(backward Euler), so V lies between the reversal potentials however strong the inhibition is.
 
-Input spikes add a row of weights to a block of neurons, and only neurons that fired learn, inhibit
-the others and are normalised.
+Each input spike adds a row of weights to a block of `WIDTH` neurons. Only neurons that fired learn,
+inhibit the others and are normalised.
 
 Shapes: ``T`` timesteps, ``B`` images, ``F`` input features, ``M`` blocks of neurons.
 """
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
 
 class Constants(NamedTuple):
-    """Constants of all neurons, in single precision, named as parameters of `STDPClassifier`.
+    """Constants of all neurons, in single precision, named like the parameters of `STDPClassifier`.
 
-    ``step`` is the timestep over the membrane's time constant, the decays are those of a timestep,
-    that of theta over a presentation, and ``refractory_steps`` counts timesteps.
+    ``step`` is the timestep divided by the membrane time constant. Decays are factors per timestep,
+    except ``decay_theta``, which is per presentation. ``refractory_steps`` is in timesteps.
     """
 
     step: Any
@@ -74,9 +74,9 @@ class Constants(NamedTuple):
 class Neurons(NamedTuple):
     """A layer of neurons.
 
-    ``weights`` ``[M, F + 1, WIDTH]`` with a last row of zeros; ``theta`` ``[M, WIDTH]``, infinite
-    for a padded neuron, which so never fires; and ``threshold``, always the common threshold plus
-    theta.
+    ``weights`` ``[M, F + 1, WIDTH]`` has a last row of zeros. ``theta`` ``[M, WIDTH]`` is infinite
+    for padding neurons, which therefore never fire. ``threshold`` is always the common threshold
+    plus theta.
     """
 
     constants: Constants
@@ -113,14 +113,14 @@ def _integrate(
     excitatory: Any,
     inhibitory: Any,
 ) -> Any:
-    """Return the membrane that the conductances draw to their potentials."""
+    """Return the membrane after a timestep."""
     drive = rest + (excitation * excitatory + inhibition * inhibitory)
     return (membrane + step * drive) / (1 + step * (1 + (excitation + inhibition)))
 
 
 @elementwise
 def _refract(membrane: Any, blocked: Any, inhibition: Any, reset: Any, decay: Any) -> Any:
-    """Hold a refractory membrane, count its time, and let the inhibition decay."""
+    """Hold refractory membranes, count down their timesteps, and let the inhibition decay."""
     held = where(membrane > reset, reset, membrane)
     return (
         where(blocked > 0, held, membrane),
@@ -133,10 +133,10 @@ def _refract(membrane: Any, blocked: Any, inhibition: Any, reset: Any, decay: An
 def learn(
     queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array, done: Array
 ) -> None:
-    """Learn from the images behind ``done[0]``, one after the other, in one unit of work.
+    """Learn from the images from index ``done[0]`` on, in order, in one unit of work.
 
-    Fills ``counts`` ``[B, M * WIDTH]`` and moves ``done`` on. It stops behind an image that made
-    fewer than ``min_spikes`` spikes, which the caller presents again at higher rates.
+    Fills ``counts`` ``[B, M * WIDTH]`` and advances ``done``. Stops after an image with fewer than
+    ``min_spikes`` spikes, which the caller presents again at higher rates.
     """
     if by_team(queue):
         return
@@ -156,7 +156,7 @@ def learn(
 
 @kernel
 def respond(queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array) -> None:
-    """Present an image in each unit of work, and change nothing."""
+    """Present one image in each unit of work, without learning."""
     if by_team(queue):
         return
     neurons, events, counts = borrowed((neurons, events, counts))
@@ -191,8 +191,8 @@ def _present(
 ) -> int:
     """Present image b to neurons at rest; fill ``counts`` and return their sum.
 
-    ``trace`` ``[F]`` is room for the traces of the input. Without it nothing is learned: the
-    compiler drops a branch by the type of an argument.
+    ``trace`` ``[F]`` is scratch memory for the traces of the input. Without it nothing is learned:
+    the compiler drops a branch by the type of an argument.
     """
     constants = neurons.constants
     scratch.membrane[:] = constants.rest_potential
@@ -226,7 +226,7 @@ def _present(
 
 @inlined
 def _step(neurons: Neurons, scratch: Scratch, events: ByTimestep, begin: int, end: int) -> int:
-    """Run all neurons for a timestep; list those that fired and return their number."""
+    """Run all neurons for a timestep; list the neurons that fired and return their number."""
     constants, inflow, fired = neurons.constants, at(scratch.inflow, 0), 0
     for m in range(len(neurons.theta)):
         table = neurons.weights[m]
@@ -259,7 +259,7 @@ def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
     """Let each neuron that fired inhibit all the others."""
     pressure = strength
     for _ in range(1, fired):
-        pressure += strength  # a product with an integer would be one in double precision
+        pressure += strength  # a product with an integer would be in double precision
     for m in range(len(scratch.inhibition)):
         row = at(scratch.inhibition, m)
         add(row, row, pressure)
@@ -278,7 +278,7 @@ def _learn(neurons: Neurons, n: int, trace: Array) -> None:
         weight = weights[f, j]
         headroom = largest - weight
         if constants.weight_dependence != 1:
-            # Scaling to the total may have brought it above the largest: no root of less than 0.
+            # Normalisation may have raised it above the largest; a negative number has no root.
             headroom = max(headroom, headroom - headroom) ** constants.weight_dependence
         weight += constants.learning_rate * (trace[f] - constants.target_trace) * headroom
         weights[f, j] = min(max(weight, largest - largest), largest)
@@ -288,7 +288,7 @@ def _learn(neurons: Neurons, n: int, trace: Array) -> None:
 
 @inlined
 def _normalise(neurons: Neurons, counts: Array) -> None:
-    """Scale the weights of each neuron that fired, and so learned, to their total."""
+    """Scale the weights of each neuron that fired, and so learned, to ``total_weight``."""
     for n in range(len(counts)):
         if counts[n] > 0:
             weights, j = neurons.weights[n // WIDTH], n % WIDTH

@@ -35,15 +35,16 @@ if TYPE_CHECKING:
 class CompetitiveLayer:
     """Neurons that compete for images.
 
-    An image that causes fewer than ``min_spikes`` spikes is presented again, its rates
-    ``rate_step`` higher, until no rate can rise.
+    An image that causes fewer than ``min_spikes`` spikes is presented again with rates raised by
+    ``rate_step``, until a pixel of 1 fires at every timestep.
 
     Parameters
     ----------
     parameters : mapping
-        Those of `STDPClassifier` by name, ``theta_plus`` and ``learning_rate`` as numbers.
+        Parameters of `STDPClassifier` by name, with numbers for ``theta_plus`` and
+        ``learning_rate``.
     weights : numpy.ndarray
-        float32 ``[N, F]``.
+        Weights, float32 ``[N, F]``.
     theta : numpy.ndarray
         Adaptation of the thresholds in mV, float32 ``[N]``.
     """
@@ -55,7 +56,7 @@ class CompetitiveLayer:
         self.set(weights, theta)
 
     def set(self, weights: Array, theta: Array) -> None:
-        """Give the neurons other weights and adaptations."""
+        """Replace the weights and the adaptations."""
         _check(weights, theta)
         self.size, self.features = weights.shape
         blocks, constants = blocks_of(self.size), _constants(self.parameters)
@@ -67,14 +68,14 @@ class CompetitiveLayer:
         self.neurons = Neurons(constants, least, laid_out, padded, constants.threshold + padded)
 
     def learn(self, images: Tensor, seed: int, first: int) -> Array:
-        """Learn from images ``[B, F]``, one after the other.
+        """Learn from images ``[B, F]`` in order.
 
         Parameters
         ----------
         images : torch.Tensor
-            uint8, or floating in [0, 1].
+            Images, uint8, or floating in [0, 1].
         seed, first : int
-            The random numbers of image i are those of number ``first + i`` of the seed.
+            Seed, and number of the first image: image i uses the random numbers of ``first + i``.
 
         Returns
         -------
@@ -89,7 +90,7 @@ class CompetitiveLayer:
             last = slice(int(done[0]) - 1, int(done[0]))
             for attempt in range(1, self.attempts):
                 if counts[last].sum() >= self.parameters["min_spikes"] or not images[last].any():
-                    break  # enough, or a blank image, which no rate helps
+                    break  # enough spikes, or a blank image, which no rate helps
                 alone = self._events(images[last], seed, numbers[last], attempt)
                 self._learn(alone, counts[last], np.zeros(1, np.int64))
         return counts[:, : self.size]
@@ -97,7 +98,7 @@ class CompetitiveLayer:
     def respond(self, images: Tensor, seed: int) -> Array:
         """Return the spikes of each neuron for images ``[B, F]``, int32 ``[B, N]``.
 
-        An image has the same random numbers whichever others there are.
+        The random numbers of an image do not depend on the other images.
         """
         counts, waiting = self._counts(len(images)), np.arange(len(images))
         lit = images.bool().any(1).numpy()  # no rate helps a blank image
@@ -115,11 +116,11 @@ class CompetitiveLayer:
         return counts[:, : self.size]
 
     def _learn(self, listed: ByTimestep, counts: Array, done: Array) -> None:
-        # Each image learns with the weights that the one before has left: one unit of work.
+        # Each image needs the weights learned from the image before: one unit of work.
         parallel(competitive_kernels.learn, 1, self.neurons, listed, counts, done)
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
-        """List the Poisson spikes of images at an attempt, counted from 0."""
+        """Return the Poisson spikes of images at an attempt, counted from 0."""
         if images.dim() != 2 or images.shape[1] != self.features:
             raise ValueError(
                 f"images must be [B, {self.features}], for as many weights of each neuron; "
@@ -137,18 +138,18 @@ class CompetitiveLayer:
 
     @property
     def weights(self) -> Array:
-        """float32 ``[N, F]``, a copy."""
+        """Copy of the weights, float32 ``[N, F]``."""
         return join_weight_blocks(self.neurons.weights[:, :-1], self.size)
 
     @property
     def theta(self) -> Array:
-        """Adaptation of the thresholds in mV, float32 ``[N]``, a copy."""
+        """Copy of the adaptation of the thresholds in mV, float32 ``[N]``."""
         theta: Array = self.neurons.theta.reshape(-1)[: self.size].copy()
         return theta
 
 
 def new_layer(parameters: Mapping[str, Any], features: int) -> CompetitiveLayer:
-    """Return a layer that has learned nothing: weights are drawn evenly and scaled to a total."""
+    """Return an untrained layer: weights are drawn uniformly and scaled to their total."""
     generator = np.random.default_rng(parameters["random_state"])
     weights = generator.random((parameters["n_neurons"], features), np.float32)
     scale = parameters["total_weight"] / weights.sum(1, keepdims=True, dtype=np.float64)
@@ -171,7 +172,7 @@ def _constants(parameters: Mapping[str, Any]) -> Constants:
 
 
 def _attempts(parameters: Mapping[str, Any]) -> int:
-    """Return how often an image is presented at most."""
+    """Return the largest number of presentations of an image."""
     if not parameters["rate_step"] or not parameters["min_spikes"]:
         return 1
     certain = 1000 / parameters["timestep"]
@@ -180,7 +181,7 @@ def _attempts(parameters: Mapping[str, Any]) -> int:
 
 
 def _check(weights: Array, theta: Array) -> None:
-    """Raise an error unless kernels, which do not check bounds, can take these."""
+    """Validate shapes and dtypes. The compiled kernels do not check bounds."""
     if weights.ndim != 2 or not weights.size or theta.shape != weights.shape[:1]:
         raise ValueError(
             f"weights must be [N, F] and theta [N]; got {weights.shape} and {theta.shape}"

@@ -1,7 +1,7 @@
-"""Digits by convolutional features that STDP learns, and a linear readout.
+"""A classifier with convolutional features learned by STDP and a linear readout.
 
 Shapes: ``B`` images, ``H`` and ``W`` pixels, ``N`` features, ``C`` channels, ``K`` side of a
-kernel, ``Q`` cells of the pooling.
+kernel, ``Q`` pooling cells.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 CHANNELS = 2
-"""Bright on dark, and dark on bright."""
+"""Contrasts: bright on dark, and dark on bright."""
 
 BLOCK = 256
-"""Images that are encoded at a time."""
+"""Number of images encoded at a time."""
 
 
 def contrast(images: Tensor) -> Tensor:
-    r"""Return how much brighter, and how much darker, each pixel is than what surrounds it.
+    r"""Return how much brighter, and how much darker, each pixel is than its surroundings.
 
-    The difference of two Gaussians with :math:`\sigma` of 1 and 2 pixels, as ganglion cells of the
-    retina compute it, over its largest value in the image.
+    The filter is the difference of two Gaussians with :math:`\sigma` of 1 and 2 pixels, as in
+    ganglion cells of the retina. The result is divided by its largest value in the image.
 
     Parameters
     ----------
-    images
-        ``[B, H, W]``, uint8, or floating in [0, 1].
+    images : torch.Tensor
+        Images ``[B, H, W]``, uint8, or floating in [0, 1].
 
     Returns
     -------
@@ -70,66 +70,67 @@ def contrast(images: Tensor) -> Tensor:
 
 @dataclass(eq=False)
 class ConvSTDPClassifier(Estimator):
-    r"""Features of images learned without labels by STDP, and a linear readout that labels teach.
+    r"""Classifier with STDP features learned without labels and a linear readout trained on labels.
 
-    Contrasts become spikes, the strongest first. Features of ``kernel_size`` pixels a side, which
-    integrate-and-fire neurons look for at all places, compete: the first ``n_winners`` of an image
-    to pass the threshold learn,
+    Contrasts become spikes, the strongest first. Integrate-and-fire neurons look at all places for
+    features of ``kernel_size`` pixels a side. The neurons compete: the first ``n_winners`` of an
+    image to exceed the threshold learn,
 
     .. math:: \Delta w = \begin{cases}
         \eta\, w (1 - w) & \text{if the input has fired} \\
         -d\, \eta\, w (1 - w) & \text{if it has not}
         \end{cases}
 
-    and silence their own feature everywhere and every feature near them, so that features become
-    different ones. Afterwards an image is what features appear in it, how early, and in which cell
-    of ``pool_size`` places a side; a linear readout by logistic regression tells the class.
+    A winner silences its own feature everywhere and every feature near it, so that the features
+    become different. After learning, an image is described by how early each feature appears in
+    each pooling cell of ``pool_size`` places a side. A linear readout, trained by logistic
+    regression, predicts the class.
 
     Parameters
     ----------
     n_features : int, default 64
-        ``N``.
+        Number of features ``N``.
     kernel_size, pool_size : int, default 5 and 4
-        In pixels, and in places of a kernel.
+        Side of a kernel in pixels, and side of a pooling cell in places of a kernel.
     num_steps : int, default 15
-        Timesteps of an image.
+        Number of timesteps of an image.
     min_contrast : float, default 0.05
         Share of the largest contrast of an image below which a pixel does not fire.
     threshold : float, default 8.0
-        Of the neurons; weights lie between 0 and 1.
+        Threshold of the neurons. Weights lie between 0 and 1.
     n_winners, inhibition_radius : int, default 5 and 3
-        How many neurons learn from an image, and how far from one no other does.
+        Number of neurons that learn from an image, and radius around each in which no other learns.
     feature_images : int, default 5,000
-        Images that the features learn from, at most.
-    learning_rate, max_learning_rate, doubling : default 0.004, 0.15 and 500
-        :math:`\eta`, which doubles every so many images until it has risen to its largest.
+        Largest number of images that the features learn from.
+    learning_rate, max_learning_rate, doubling : float, float and int, default 0.004, 0.15 and 500
+        :math:`\eta`, which doubles every ``doubling`` images up to ``max_learning_rate``.
     depression : float, default 0.75
-        d.
-    epochs, batch_size, lr : default 10, 100 and 0.002
-        Of the readout: passes over the images, images of a step, and the peak of Adam's learning
-        rate, which rises and falls along one cycle.
+        Factor d of the depression.
+    epochs, batch_size, lr : int, int and float, default 10, 100 and 0.002
+        Passes of the readout over the images, images per step, and peak of Adam's learning rate,
+        which rises and falls along one cycle.
     random_state : int, default 0
-        Seed of the first weights and of the order of images.
+        Seed of the initial weights and the order of images.
 
     Attributes
     ----------
     classes_
-        The labels, sorted.
+        Sorted labels.
     weights_
-        float32 ``[N, 2, K, K]``.
+        Weights of the features, float32 ``[N, 2, K, K]``.
     wins_
-        From how many images each feature has learned, int64 ``[N]``.
+        Number of images from which each feature has learned, int64 ``[N]``.
     n_features_in_
-        Pixels of an image.
+        Number of pixels of an image.
 
     Notes
     -----
-    The features are the same bits for any number of threads. The readout is a matrix product of
-    torch, whose roundings may depend on them.
+    The features are bit-identical for any number of threads. The readout uses matrix products of
+    torch, whose rounding may depend on that number.
 
     Kheradpisheh, Ganjtabesh, Thorpe, Masquelier, *STDP-based spiking deep convolutional neural
-    networks for object recognition*, Neural Networks 99, 2018. Theirs has two layers of features
-    and a support vector machine; here one layer is read out by when features appear.
+    networks for object recognition*, Neural Networks 99, 2018. The network there has two layers of
+    features and a support vector machine; here one layer is read out by when features appear.
 
     Examples
     --------
@@ -164,14 +165,14 @@ class ConvSTDPClassifier(Estimator):
     _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
 
     def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
-        """Learn features from images, and the readout from images and labels.
+        """Learn the features from images, and the readout from images and labels.
 
         Parameters
         ----------
-        images
-            ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square.
-        labels
-            ``[B]``: whole numbers or strings.
+        images : array_like
+            Images ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square.
+        labels : array_like
+            Labels ``[B]``: whole numbers or strings.
 
         Returns
         -------
@@ -180,9 +181,9 @@ class ConvSTDPClassifier(Estimator):
         Raises
         ------
         ImportError
-            Where Numba is not installed.
+            If Numba is not installed.
         ValueError
-            For parameters, images or labels that cannot be used.
+            For invalid parameters, images or labels.
         """
         check_parameters(self)
         pictures = _pictures(images)
@@ -198,25 +199,25 @@ class ConvSTDPClassifier(Estimator):
         return self
 
     def count_features(self, images: ArrayLike) -> Array:
-        """Return how early each feature appears in each cell.
+        """Return how early each feature appears in each pooling cell.
 
         Parameters
         ----------
-        images
-            ``[B, ...]``, as `fit` takes them, of the size that was fitted.
+        images : array_like
+            Images ``[B, ...]``, as for `fit`, of the fitted size.
 
         Returns
         -------
         numpy.ndarray
             uint8 ``[B, Q, N]``: ``num_steps`` for the first timestep, 1 for the last one, and 0
-            where it does not appear.
+            where the feature does not appear.
         """
         self._fitted_readout()
         flat = self._check_size(check_images(images))
         return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
-        """Return height and width of images if the kernel fits into them."""
+        """Return height and width of images; raise if the kernel does not fit."""
         height, width = shape
         if min(height, width) < self.kernel_size:
             raise ValueError(
@@ -265,7 +266,7 @@ class ConvSTDPClassifier(Estimator):
         )
 
     def _features(self, weights: Array) -> ConvFeatures:
-        from spikemnist.plasticity.conv_kernels import ConvFeatures  # which loads Numba
+        from spikemnist.plasticity.conv_kernels import ConvFeatures  # loads Numba
 
         return ConvFeatures(self.get_params(), weights, self._shape)
 
@@ -281,7 +282,7 @@ class ConvSTDPClassifier(Estimator):
         self.weights_, self.wins_ = features.weights, features.wins
 
     def _see(self, pictures: Tensor) -> Iterator[Array]:
-        """Yield how early features appear, uint8 ``[B, Q, N]``, block by block of images."""
+        """Yield how early features appear, uint8 ``[B, Q, N]``, one block of images at a time."""
         features = self._features(self.weights_)
         for part in torch.split(pictures, BLOCK):
             yield features.see(self._encode(part))
@@ -310,7 +311,7 @@ class ConvSTDPClassifier(Estimator):
         self._readout = weight.detach(), bias.detach()
 
     def _batches(self, images: int) -> Iterator[Tensor]:
-        """Yield the indices of the images of each step of the readout."""
+        """Yield the image indices of each step of the readout."""
         generator = torch.Generator().manual_seed(splitmix.word(int(self.random_state), 1) >> 1)
         for _ in range(self.epochs):
             order = torch.randperm(images, generator=generator)
@@ -329,12 +330,12 @@ class ConvSTDPClassifier(Estimator):
 
 
 def _joined(blocks: Iterable[Array]) -> Tensor:
-    """Return all images of blocks of them."""
+    """Return all blocks of images as one tensor."""
     return torch.from_numpy(np.concatenate(list(blocks)))
 
 
 def _pictures(images: ArrayLike) -> Tensor:
-    """Return images ``[B, H, W]``; flat ones are square."""
+    """Return images ``[B, H, W]``; flat images must be square."""
     flat = check_images(images)
     shape = tuple(np.shape(images))[1:]
     if len(shape) == 3 and shape[0] == 1:

@@ -1,12 +1,12 @@
-"""Convolutional features that compete, image by image, for the right to learn; with their kernels.
+"""Convolutional features that compete to learn from each image, and their kernels.
 
-Integrate-and-fire neurons without leak see a square of the input each, with the weights of their
-feature. Where weights are learned, the first neurons to pass the threshold win, the strongest first
-among those of a timestep: a winner silences its feature everywhere, and every feature near it, and
-its weights learn.
+Each integrate-and-fire neuron, without leak, sees a square of the input with the weights of its
+feature. During learning, the first neurons to exceed the threshold win; within a timestep the
+strongest neuron comes first. A winner silences its feature everywhere and every feature near it,
+and its weights learn.
 
 Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel, ``P``
-places of a kernel, ``Q`` cells of the pooling, ``M`` blocks of features.
+places of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ONE = np.uint64(1)
 
 
 class Grid(NamedTuple):
-    """Sizes: of the input, of a kernel, of its places, and of a cell of the pooling."""
+    """Sizes of the input, the kernel, the grid of its places, and a pooling cell."""
 
     channels: int
     height: int
@@ -50,7 +50,7 @@ class Grid(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """How many win, how far a winner silences others, and how the learning rate rises."""
+    """Number of winners, radius that a winner silences, and course of the learning rate."""
 
     winners: int
     radius: int
@@ -63,8 +63,8 @@ class Contest(NamedTuple):
 class Features(NamedTuple):
     """Features in blocks.
 
-    ``weights`` ``[M, C * K * K, WIDTH]``; ``threshold`` ``[M, WIDTH]``, infinite for padded
-    features; ``wins`` ``[M * WIDTH]`` counts the images that each has learned from.
+    ``weights`` is ``[M, C * K * K, WIDTH]``. ``threshold`` ``[M, WIDTH]`` is infinite for padding
+    features. ``wins`` ``[M * WIDTH]`` counts the images that each feature has learned from.
     """
 
     grid: Grid
@@ -75,14 +75,14 @@ class Features(NamedTuple):
 
 
 class ConvFeatures:
-    """Features that learn from spikes ``[T, B, C * H * W]``, and look for themselves in them.
+    """Features that learn from spikes ``[T, B, C * H * W]`` and are detected in them.
 
     Parameters
     ----------
     parameters : mapping
-        Those of `ConvSTDPClassifier` by name.
+        Parameters of `ConvSTDPClassifier` by name.
     weights : numpy.ndarray
-        float32 ``[N, C, K, K]``.
+        Weights, float32 ``[N, C, K, K]``.
     shape : tuple of int
         Height and width of an image.
     """
@@ -111,19 +111,19 @@ class ConvFeatures:
 
     @property
     def weights(self) -> Array:
-        """float32 ``[N, C, K, K]``, a copy."""
+        """Copy of the weights, float32 ``[N, C, K, K]``."""
         grid = self._features.grid
         dense = join_weight_blocks(self._features.weights, self.size)
         return dense.reshape(self.size, grid.channels, grid.side, grid.side)
 
     @property
     def wins(self) -> Array:
-        """Images that each feature has learned from, int64 ``[N]``, a copy."""
+        """Copy of the number of images that each feature has learned from, int64 ``[N]``."""
         wins: Array = self._features.wins[: self.size].copy()
         return wins
 
     def learn(self, spikes: Tensor, seen: int) -> None:
-        """Learn from the images of a block, before which ``seen`` others came."""
+        """Learn from a block of images, after ``seen`` earlier ones."""
         parallel(learn_features, 1, self._features, self._list(spikes), seen)
 
     def see(self, spikes: Tensor) -> Array:
@@ -147,7 +147,7 @@ class ConvFeatures:
 
 
 def _check(weights: Array, shape: tuple[int, ...]) -> None:
-    """Raise an error unless kernels, which do not check bounds, can take these."""
+    """Validate shapes and dtypes. The compiled kernels do not check bounds."""
     square = weights.ndim == 4 and weights.shape[2] == weights.shape[3] and weights.size
     if not square or len(shape) != 2 or min(shape) < weights.shape[2]:
         raise ValueError(
@@ -162,7 +162,7 @@ def _check(weights: Array, shape: tuple[int, ...]) -> None:
 def learn_features(
     queue: Array, units: int, features: Features, events: ByTimestep, seen: int
 ) -> None:
-    """Learn from images, one after the other, in one unit of work; ``seen`` images came before."""
+    """Learn from images in order, in one unit of work, after ``seen`` earlier ones."""
     if by_team(queue):
         return
     features, events = borrowed((features, events))
@@ -198,7 +198,7 @@ def learn_features(
 def see_features(
     queue: Array, units: int, features: Features, events: ByTimestep, earliness: Array
 ) -> None:
-    """See how early each feature appears in each cell of an image, in each unit of work.
+    """Find how early each feature appears in each pooling cell, one image in each unit of work.
 
     Fills ``earliness`` ``[B, Q, M * WIDTH]``: T for the first timestep, 1 for the last one, 0 where
     the feature does not appear.
@@ -233,7 +233,7 @@ def see_features(
 
 @inlined
 def _potentials(features: Features) -> Array:
-    """Return room for the potentials ``[M * P, WIDTH]``."""
+    """Return scratch memory for the potentials ``[M * P, WIDTH]``."""
     places = features.grid.rows * features.grid.columns
     return aligned_rows(len(features.weights) * places, features.weights)
 

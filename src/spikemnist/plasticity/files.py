@@ -1,4 +1,4 @@
-"""Classifiers and unfinished runs on disk: their formats, and checks of their contents."""
+"""File formats of classifiers and unfinished runs, and checks of their contents."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 BEFORE, NOW = WINDOWS = "before", "now"
-"""Names of the responses in the windows before, and in the window at hand."""
+"""Names of the responses in the earlier windows and in the current window."""
 
 COUNTS = (".spikes", ".images", "wins")
-"""Ends of the names of arrays that hold whole numbers, int64; the others are float32."""
+"""Suffixes of the names of int64 arrays; all others are float32."""
 
 _AGAIN = "Copy it again from where it is sound, or fit the classifier again"
 CLASSIFIER = Format(
@@ -55,7 +55,7 @@ def write(
     arrays: Mapping[str, Array],
     metadata: Mapping[str, Any],
 ) -> Path:
-    """Write arrays and plain values, atomically: see `spikemnist._tensor_files.write`."""
+    """Write arrays and plain values atomically: see `spikemnist._tensor_files.write`."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     return _tensor_files.write(path, kind, tensors, metadata)
 
@@ -68,11 +68,11 @@ def layer_arrays(
     Raises
     ------
     ValueError
-        When one has another name, shape or dtype.
+        For an unexpected name, shape or dtype.
     """
     weights, before = tensors.get("weights"), tensors.get(f"{BEFORE}.spikes")
     features = weights.shape[-1] if weights is not None and weights.dim() else 0
-    # Files of version 0.1.0 hold one window before, without an axis of windows.
+    # Files of version 0.1.0 hold one earlier window, without an axis of windows.
     windows = before.shape[:1] if before is not None and before.dim() == 3 else ()
     shapes: dict[str, tuple[int, ...]] = {"weights": (neurons, features), "theta": (neurons,)}
     for name in responses:
@@ -84,7 +84,7 @@ def layer_arrays(
 def checked_arrays(
     tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
-    """Return tensors as arrays; raise a ValueError for another name, shape or dtype."""
+    """Return tensors as arrays; raise a ValueError for an unexpected name, shape or dtype."""
     expected = {}
     for name, shape in shapes.items():
         dtype = torch.int64 if name.endswith(COUNTS) else torch.float32
@@ -94,7 +94,7 @@ def checked_arrays(
 
 
 def classes_of(stored: object) -> Array:
-    """Return the classes that a file names; raise unless they are sorted numbers or strings."""
+    """Return the classes stored in a file; raise unless they are sorted numbers or strings."""
     found = np.array(stored)
     if found.ndim != 1 or found.dtype.kind not in "biufU" or len(found) < 2:
         raise ValueError("classes must be a list of two numbers or strings or more")
@@ -104,5 +104,5 @@ def classes_of(stored: object) -> Array:
 
 
 def fingerprint(images: Tensor, labels: Array) -> list[int]:
-    """Return numbers that differ, in all likelihood, for other images or labels."""
+    """Return numbers that, in all likelihood, differ for other images or labels."""
     return [len(images), zlib.crc32(images.numpy().tobytes()), zlib.crc32(labels.tobytes())]

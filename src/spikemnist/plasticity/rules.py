@@ -1,23 +1,23 @@
 r"""Spike-timing-dependent plasticity as pure functions of two spike trains.
 
-All of them are one rule. With the traces
+All functions apply one rule, which uses the traces
 
 .. math::
 
     x_t = e^{-\Delta t / \tau_+} x_{t-1} + S^{pre}_t \qquad
     y_t = e^{-\Delta t / \tau_-} y_{t-1} + S^{post}_t
 
-of which each spike sees what the spikes before have left, a weight changes when either of its
-neurons fires, first by the presynaptic spikes of a timestep and then by the postsynaptic ones:
+A spike sees the trace of the spikes before it. A weight changes when either of its neurons fires,
+first by the presynaptic spikes of a timestep and then by the postsynaptic ones:
 
 .. math::
 
     w &\leftarrow w - A_- (w - w_{min})^\mu \sum_b S^{pre}_{tb}\, y_{t-1,b} e^{-\Delta t/\tau_-} \\
     w &\leftarrow w + A_+ (w_{max} - w)^\mu \sum_b S^{post}_{tb}\, x_{t-1,b} e^{-\Delta t/\tau_+}
 
-and remains between its bounds. The samples of a batch share the weights, and their changes in a
-timestep are added up. The weight dependence :math:`\mu` is 0 for the additive rule, 1 for the
-multiplicative one, and between them for the power law.
+It remains between its bounds. The samples of a batch share the weights, and their changes in a
+timestep are summed. The weight dependence :math:`\mu` is 0 for the additive rule, 1 for the
+multiplicative one, and in between for the power law.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic neurons.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Traces = Literal["all", "nearest"]
-"""Whether a spike pairs with all spikes before it or with the nearest, which sets a trace to 1."""
+"""Whether a spike pairs with all earlier spikes or only the nearest, which sets a trace to 1."""
 
 
 def pair_stdp(
@@ -51,28 +51,28 @@ def pair_stdp(
     traces: Traces = "all",
     timestep: float = 1.0,
 ) -> Tensor:
-    r"""Change weights by the timing of pairs of spikes.
+    r"""Return the weights after pair-based STDP.
 
-    A presynaptic spike ``lag`` ms before a postsynaptic one makes the weight stronger, by
-    :math:`A_+ (w_{max} - w)^\mu e^{-lag / \tau_+}`; after it, weaker; see `stdp_window`. Two
-    spikes in the same timestep do nothing to each other.
+    A presynaptic spike ``lag`` ms before a postsynaptic spike makes the weight stronger, by
+    :math:`A_+ (w_{max} - w)^\mu e^{-lag / \tau_+}`. A presynaptic spike after it makes the weight
+    weaker: see `stdp_window`. Two spikes in the same timestep do not interact.
 
     Parameters
     ----------
     pre, post : torch.Tensor
         Spikes ``[T, B, I]`` and ``[T, B, J]``, any dtype, on any device.
     weight : torch.Tensor
-        ``[J, I]``, floating, between the bounds; not changed.
+        Weights ``[J, I]``, floating, between the bounds; not changed.
     a_plus, a_minus : float, default 0.01 and 0.0105
-        :math:`A_+` and :math:`A_-`.
+        Amplitudes :math:`A_+` and :math:`A_-`.
     tau_plus, tau_minus : float, default 20.0
         Time constants of the traces, in ms.
     weight_dependence : float, default 0.0
-        :math:`\mu`.
+        Exponent :math:`\mu`.
     w_min, w_max : float, default 0.0 and 1.0
         Bounds of the weights.
     traces : str, default "all"
-        Whether a spike pairs with ``"all"`` spikes before it or with the ``"nearest"``.
+        Spikes that a spike pairs with: ``"all"`` spikes before it, or the ``"nearest"``.
     timestep : float, default 1.0
         Duration of a timestep, in ms.
 
@@ -84,7 +84,7 @@ def pair_stdp(
     Raises
     ------
     ValueError
-        For shapes that do not fit, a weight outside of its bounds, or constants out of range.
+        For incompatible shapes, a weight outside the bounds, or constants out of range.
 
     Notes
     -----
@@ -133,25 +133,29 @@ def post_stdp(
     traces: Traces = "all",
     timestep: float = 1.0,
 ) -> Tensor:
-    r"""Change weights when a postsynaptic neuron fires, as Diehl and Cook do.
+    r"""Return the weights after the postsynaptic rule of Diehl and Cook.
+
+    A weight changes only when its postsynaptic neuron fires:
 
     .. math:: w \leftarrow w + \eta \sum_b S^{post}_{tb} (x_{tb} - x_{tar}) (w_{max} - w)^\mu
 
-    so that inputs which fired lately become stronger and all others weaker. The trace includes the
+    Inputs that fired lately become stronger and all others weaker. The trace includes the
     presynaptic spikes of the same timestep: they may have caused the postsynaptic one.
 
     Parameters
     ----------
     pre, post, weight : torch.Tensor
-        As `pair_stdp` takes them.
+        Spikes and weights, as for `pair_stdp`.
     learning_rate, target_trace : float, default 0.005 and 0.3
         :math:`\eta` and :math:`x_{tar}`.
     tau_trace : float, default 20.0
         Time constant of the trace, in ms.
     weight_dependence : float, default 1.0
-        :math:`\mu`.
-    w_min, w_max, traces, timestep
-        As `pair_stdp` takes them.
+        Exponent :math:`\mu`.
+    w_min, w_max, timestep : float, default 0.0, 1.0 and 1.0
+        Bounds of the weights and timestep, as for `pair_stdp`.
+    traces : str, default "all"
+        Pairing of spikes, as for `pair_stdp`.
 
     Returns
     -------
@@ -161,7 +165,7 @@ def post_stdp(
     Raises
     ------
     ValueError
-        As `pair_stdp` does.
+        As for `pair_stdp`.
 
     Notes
     -----
@@ -207,9 +211,10 @@ def reward_stdp(
     traces: Traces = "all",
     timestep: float = 1.0,
 ) -> Tensor:
-    r"""Change weights by pairs of spikes that a reward follows.
+    r"""Return the weights after reward-modulated STDP.
 
-    What additive `pair_stdp` would do goes into an eligibility trace, and the reward r decides:
+    The changes of the additive `pair_stdp` enter an eligibility trace e, which the reward r turns
+    into changes of the weights:
 
     .. math::
 
@@ -217,19 +222,23 @@ def reward_stdp(
         w &\leftarrow w + \sum_{t, b} r_{tb}\, e_{tb}
 
     A change at timestep s is thus multiplied by the discounted reward
-    :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`, and so computed without a trace for
-    each weight. The weights are clamped to their bounds at the end.
+    :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`, so no trace per weight is needed. The
+    weights are clamped to their bounds at the end.
 
     Parameters
     ----------
     pre, post, weight : torch.Tensor
-        As `pair_stdp` takes them.
+        Spikes and weights, as for `pair_stdp`.
     reward : torch.Tensor
-        ``[T]`` or ``[T, B]``; negative for a punishment.
+        Reward ``[T]`` or ``[T, B]``; negative for a punishment.
+    a_plus, a_minus, tau_plus, tau_minus : float, default 0.01, 0.0105, 20.0 and 20.0
+        Amplitudes and time constants, as for `pair_stdp`.
     tau_eligibility : float, default 100.0
         :math:`\tau_e`, in ms.
-    a_plus, a_minus, tau_plus, tau_minus, w_min, w_max, traces, timestep
-        As `pair_stdp` takes them.
+    w_min, w_max, timestep : float, default 0.0, 1.0 and 1.0
+        Bounds of the weights and timestep, as for `pair_stdp`.
+    traces : str, default "all"
+        Pairing of spikes, as for `pair_stdp`.
 
     Returns
     -------
@@ -239,7 +248,7 @@ def reward_stdp(
     Raises
     ------
     ValueError
-        As `pair_stdp` does, and for a reward of another shape.
+        As for `pair_stdp`, and for a reward of another shape.
 
     Notes
     -----
@@ -288,10 +297,10 @@ def stdp_window(
     Parameters
     ----------
     lag : torch.Tensor
-        Time of the postsynaptic spike less that of the presynaptic one, in ms, ``[...]`` of any
-        shape, floating.
-    a_plus, a_minus, tau_plus, tau_minus : float
-        As `pair_stdp` takes them.
+        Time from the presynaptic spike to the postsynaptic one, in ms, ``[...]`` of any shape,
+        floating.
+    a_plus, a_minus, tau_plus, tau_minus : float, default 0.01, 0.0105, 20.0 and 20.0
+        Amplitudes and time constants, as for `pair_stdp`.
 
     Returns
     -------
@@ -309,7 +318,7 @@ def stdp_window(
 
 
 class _Rule(NamedTuple):
-    """The constants of a rule; ``target`` is subtracted from the presynaptic trace.
+    """Constants of a rule; ``target`` is subtracted from the presynaptic trace.
 
     With ``at_once``, a postsynaptic spike also sees the presynaptic spikes of its timestep.
     """
@@ -334,7 +343,7 @@ def _apply(
     Parameters
     ----------
     rule, pre, post, weight
-        As `pair_stdp` takes them.
+        Constants, spikes and weights, as for `pair_stdp`.
     gain : torch.Tensor, default None
         Factor of the changes of each timestep, ``[T, B]``. With it, the weights are clamped to
         their bounds only at the end; without it, after each change.
@@ -377,7 +386,7 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
         )
     if not rule.w_min < rule.w_max:
         raise ValueError(f"w_min must be less than w_max; got {rule.w_min} and {rule.w_max}")
-    if not bool(((weight >= rule.w_min) & (weight <= rule.w_max)).all()):  # NaN is not
+    if not bool(((weight >= rule.w_min) & (weight <= rule.w_max)).all()):  # False for NaN
         raise ValueError(
             f"weights must lie between w_min {rule.w_min} and w_max {rule.w_max}; "
             f"got {float(weight.min())} to {float(weight.max())}"
@@ -387,7 +396,7 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
 
 
 def _decay(tau: float, timestep: float) -> float:
-    """Return what is left of a trace after a timestep, both in ms."""
+    """Return the factor by which a trace decays in a timestep; both times are in ms."""
     if not (tau > 0 and timestep > 0):
         raise ValueError(
             f"time constants and the timestep must be positive; got {tau} and {timestep} ms"
@@ -396,14 +405,14 @@ def _decay(tau: float, timestep: float) -> float:
 
 
 def _is_nearest(traces: str) -> bool:
-    """Return whether a spike pairs with the nearest one alone."""
+    """Return whether a spike pairs only with the nearest one."""
     if traces not in ("all", "nearest"):
         raise ValueError(f"traces must be 'all' or 'nearest'; got {traces!r}")
     return traces == "nearest"
 
 
 def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) -> Tensor:
-    """Return the sum of the rewards from each timestep on, discounted by their lag, ``[T, B]``."""
+    """Return the discounted sum of the rewards from each timestep on, ``[T, B]``."""
     steps, batch = pre.shape[:2]
     if reward.shape not in ((steps,), (steps, batch)):
         raise ValueError(

@@ -1,6 +1,6 @@
-"""The training of a competitive layer: step sizes, passes over images, progress, checkpoints.
+"""Training of a competitive layer: step sizes, passes over images, progress, checkpoints.
 
-A training that was interrupted is resumed to the same bits.
+A resumed training gives the same bits as one without an interruption.
 
 Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 """
@@ -36,58 +36,58 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 BLOCK = 64
-"""Images that are encoded at a time. An interruption waits for the end of a block."""
+"""Images encoded at a time. An interruption waits for the end of a block."""
 
 RESPONDING = 256
-"""Images that are responded to at a time: the threads share them."""
+"""Images presented at a time for their responses; the threads share them."""
 
 SAVED_EVERY = 10_000
-"""Images between two checkpoints: whole blocks of them need not fit in."""
+"""Images between two checkpoints; need not be a multiple of `BLOCK`."""
 
 WINDOW = 2000
-"""Images that assign neurons while they learn, and at most as many for a running accuracy."""
+"""Images that assign neurons during training, and the most images of a running accuracy."""
 
 WINDOWS = 16
-"""Running accuracies of a short training, and the one without a judgement."""
+"""Windows of a short training; the first has no running accuracy."""
 
 LONG, SHORT = 20_000, 1_000
-"""Presentations of all passes between which the defaults follow their number."""
+"""Limits between which the defaults depend on the number of presentations in all passes."""
 
 THETA_PLUS = 0.05 / 400
-"""Step of a threshold at a spike, per neuron of the layer, in mV, in a long training."""
+"""Step of a threshold at a spike in a long training, in mV per neuron of the layer."""
 
 LEARNING_RATE = 0.005
-"""The learning rate in a long training."""
+"""Learning rate in a long training."""
 
 LEVEL = 2 / 3
 """Mean adaptation at which all neurons take part, as a share of the way from the threshold to the
 excitatory reversal potential."""
 
 FARTHEST = 10
-"""Factor up to which the step that reaches the level is extrapolated."""
+"""Largest factor by which the advised step exceeds the step that was used."""
 
 MONOPOLY = 0.25
-"""Share of all spikes from which a neuron is reported."""
+"""Share of all spikes above which a neuron is reported."""
 
 IDLE = 0.05
-"""Share of neurons that never fired from which they are reported."""
+"""Share of neurons that never fired above which they are reported."""
 
 
 class Pace(NamedTuple):
-    """Steps of a neuron at a spike of its own: of its threshold, in mV, and of its weights."""
+    """Step sizes of a neuron at each of its spikes: of the threshold, in mV, and the weights."""
 
     theta_plus: float
     learning_rate: float
 
 
 def pace(parameters: Mapping[str, Any], images: int = LONG) -> Pace:
-    """Return the steps of `STDPClassifier` for a number of presentations, those of all passes."""
-    # N neurons share the spikes of B images, so that each makes in proportion to B / N. By them
-    # its threshold must rise from 0 to the level at which others win as well: the step goes with
-    # N / B. By them its weights must turn from noise into a digit: the rate goes with 1 / B, but
-    # not with N, since a neuron among many need not average over as many images. With more than
-    # LONG images, the steps of LONG leave time to settle. LONG was chosen for 400 neurons, with
-    # 5,000 training images for each of three seeds, and 4,000 others that judged.
+    """Return the step sizes of `STDPClassifier` for a number of presentations in all passes."""
+    # N neurons share the spikes of B images, so each fires in proportion to B / N. With these
+    # spikes its adaptation must rise from 0 to the level at which other neurons win as well: the
+    # step is proportional to N / B. Its weights must turn from noise into a digit: the rate is
+    # proportional to 1 / B, but not to N, since a neuron among many need not average over as many
+    # images. With more than LONG images, the steps of LONG leave time to settle. LONG was chosen
+    # for 400 neurons and three seeds, each with 5,000 training images and 4,000 held-out ones.
     shortage = LONG / min(max(images, SHORT), LONG)
     theta_plus, learning_rate = parameters["theta_plus"], parameters["learning_rate"]
     if theta_plus is None:
@@ -98,19 +98,20 @@ def pace(parameters: Mapping[str, Any], images: int = LONG) -> Pace:
 
 
 class Progress:
-    """What is known while a layer learns.
+    """Running accuracy and recent responses of a layer during training.
 
-    Images come in windows. The assignments by the windows before, `WINDOW` images of them or as
-    many as there are, judge the images of a window: its running accuracy.
+    Images come in windows. The windows before the current one assign the neurons: the last `WINDOW`
+    images, or as many as there are. These assignments give the running accuracy of the current
+    window.
 
     Parameters
     ----------
     num_classes, num_neurons : int
-        ``C`` and ``N``.
+        Numbers of classes ``C`` and of neurons ``N``.
     voting : str
-        As `spikemnist.plasticity.class_scores` takes it.
+        Voting rule, as for `spikemnist.plasticity.class_scores`.
     total : int, optional
-        Images that there will be, if that is known: few of them make short windows.
+        Number of images to come, if known: few images make short windows.
 
     Attributes
     ----------
@@ -133,7 +134,7 @@ class Progress:
         self._windows: deque[Responses] = deque()
 
     def add(self, counts: Array, labels: Array) -> None:
-        """Take note of what the neurons did for images, ``[B, N]``, of classes ``[B]``."""
+        """Add the spikes ``[B, N]`` of images and their classes ``[B]``."""
         if self._windows:
             scores = class_scores(counts, self._before.mean, self.voting)
             self.right += int((scores.argmax(1) == labels).sum())
@@ -145,7 +146,7 @@ class Progress:
             self._close()
 
     def _close(self) -> None:
-        """Begin a new window, and forget the oldest ones as far as `WINDOW` images are left."""
+        """Begin a new window, and drop the oldest ones while `WINDOW` images remain."""
         self._windows.append(self.now)
         while self._before.images.sum() - self._windows[0].images.sum() >= WINDOW:
             self._windows.popleft()
@@ -161,11 +162,11 @@ class Progress:
 
     @property
     def recent(self) -> Responses:
-        """Responses to the images that assign the neurons, and to those since."""
+        """Responses to the images that assign the neurons, and to all images since."""
         return self._before + self.now
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return arrays and numbers from which `restore` rebuilds it."""
+        """Return the state as arrays and numbers, for `restore`."""
         shape, counted = (-1, *self.now.spikes.shape), (-1, *self.now.images.shape)
         spikes = np.array([window.spikes for window in self._windows], np.int64)
         images = np.array([window.images for window in self._windows], np.int64)
@@ -177,15 +178,15 @@ class Progress:
         return arrays, {**numbers, "window": self.window}
 
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
-        """Become what `state` described.
+        """Restore the state that `state` returned.
 
         Raises
         ------
         ValueError
-            For numbers that are none.
+            For values that are no numbers.
         """
         seen, right, history = (numbers[name] for name in ("seen", "right", "history"))
-        # Files of version 0.1.0 hold one window before, which may have no images.
+        # Files of version 0.1.0 hold one earlier window, which may have no images.
         window = numbers.get("window", WINDOW)
         pairs = all(isinstance(a, int) and isinstance(b, float | int) for a, b in history)
         if not (all(isinstance(n, int) for n in (seen, right, window)) and pairs):
@@ -210,15 +211,15 @@ class TrainingLoop:
     Attributes
     ----------
     layer : CompetitiveLayer
-        The layer.
+        Layer that learns.
     progress : Progress
-        Its running accuracy and recent responses.
+        Running accuracy and recent responses of the layer.
     images : torch.Tensor
-        ``[B, F]``.
+        Images ``[B, F]``.
     labels : numpy.ndarray
-        Positions of classes, ``[B]``.
+        Class indices ``[B]``.
     seeds : tuple of int
-        Of learning and of responding.
+        Seeds of learning and of responding.
     """
 
     layer: CompetitiveLayer
@@ -235,7 +236,7 @@ class TrainingLoop:
     def learn_passes(
         self, file: Path | None, interruption: Interruption, *, show_bar: bool
     ) -> None:
-        """Do the rest of all passes, or as much of it as there is before an interruption."""
+        """Run the rest of all passes, up to an interruption."""
         total, progress = int(self.layer.parameters["passes"]) * len(self.images), self.progress
         with progress_bar(progress=show_bar, total=total, unit="image") as bar:
             bar.update(progress.seen)
@@ -253,7 +254,7 @@ class TrainingLoop:
             self.save(file)
 
     def _blocks(self, total: int) -> Iterator[Tensor]:
-        """Yield indices of images, each pass in an order of its own, while they are learned."""
+        """Yield the indices of images to learn, each pass in its own order."""
         while self.progress.seen < total:
             number, begin = divmod(self.progress.seen, len(self.images))
             generator = np.random.default_rng([self.layer.parameters["random_state"], number])
@@ -261,7 +262,7 @@ class TrainingLoop:
             yield from torch.split(torch.from_numpy(order), BLOCK)
 
     def respond(self, interruption: Interruption, *, show_bar: bool) -> Responses | None:
-        """Return the responses to all images, or None if that is interrupted."""
+        """Return the responses to all images, or None if interrupted."""
         responses, labels = Responses(*self.progress.now.spikes.shape), self.labels
         with progress_bar(progress=show_bar, total=len(labels), unit="image") as bar:
             bar.set_description_str("assigning", refresh=False)
@@ -274,17 +275,17 @@ class TrainingLoop:
         return responses
 
     def save(self, file: Path) -> None:
-        """Write all that the rest of the passes depends on."""
+        """Write the state that the rest of the passes depends on."""
         arrays, numbers = self.progress.state()
         arrays |= {"weights": self.layer.weights, "theta": self.layer.theta}
         files.write(file, files.CHECKPOINT, arrays, {"run": self._description, "progress": numbers})
 
     def restore(self, file: Path) -> None:
-        """Go back to a checkpoint; raise a ValueError when another run wrote it."""
+        """Restore a checkpoint; raise a ValueError if another run wrote it."""
         tensors, metadata = _tensor_files.read(file, files.CHECKPOINT)
         with _tensor_files.described(file, files.CHECKPOINT):
             found, wanted = {**metadata["run"]}, self._description
-            if found["theta_plus"] is None:  # version 0.1.0, whose step followed the neurons alone
+            if found["theta_plus"] is None:  # version 0.1.0: the step followed N alone
                 found["theta_plus"] = THETA_PLUS * found["n_neurons"]
         check_settings({name: found.get(name) for name in wanted}, wanted, file)
         with _tensor_files.described(file, files.CHECKPOINT):
@@ -302,7 +303,7 @@ class TrainingLoop:
 
 
 def warn_of_idle(spikes: Array, theta: Array, theta_plus: float, reach: float) -> None:
-    """Warn of neurons that never fire, and of one that fires for all the others.
+    """Warn of neurons that never fire, and of a neuron that fires instead of all others.
 
     Parameters
     ----------
@@ -313,7 +314,7 @@ def warn_of_idle(spikes: Array, theta: Array, theta_plus: float, reach: float) -
     theta_plus : float
         Step of the adaptation, in mV.
     reach : float
-        Excitatory reversal potential less the threshold, in mV.
+        Excitatory reversal potential minus the threshold, in mV.
     """
     fired, size = int((spikes > 0).sum()), len(spikes)
     if not fired:
@@ -335,7 +336,7 @@ def warn_of_idle(spikes: Array, theta: Array, theta_plus: float, reach: float) -
 
 
 def _higher(mean: float, theta_plus: float, level: float) -> str:
-    """Return the step with which thresholds would have risen to a level, as advice; or nothing."""
+    """Return advice on the step that brings thresholds to a level, or an empty string."""
     if mean >= 0.9 * level:
         return ""
     if not theta_plus:

@@ -1,10 +1,10 @@
-"""Pictures of what a network was given, what it did and how it learned.
+"""Pictures of a network's input, activity and training.
 
-Every function takes what it draws first and keyword options after it: a `Record`, a `History`, an
-`Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera. It draws into the
-Axes it is given, or makes a figure of its own, and returns the Axes (whose figure is
-``ax.get_figure()``), or the Figure where the picture has several panels. Nothing is shown or saved,
-pyplot is not used and ``rcParams`` stay as they are::
+The first argument of a function is the data to draw, such as a `Record`, a `History`, an
+`Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera; keyword options
+follow. Every function draws into the given Axes or into a new figure. It returns the Axes (whose
+figure is ``ax.get_figure()``), or the Figure if the picture has several panels. Nothing is shown or
+saved, pyplot is not used and ``rcParams`` stay as they are::
 
     viz.raster(record, layer="hidden 1").get_figure().savefig("raster.png")
 

@@ -1,4 +1,4 @@
-"""The network at work, timestep by timestep.
+"""Animation of a network, timestep by timestep.
 
 Shapes: ``T`` timesteps, ``C`` classes.
 """
@@ -46,35 +46,35 @@ def animate(
 ) -> FuncAnimation:
     """Animate one sample: the input, the output membranes and spike counts, the leading class.
 
-    One frame for each timestep. ``animation.to_jshtml()`` gives HTML for a notebook or a page,
+    There is one frame per timestep. ``animation.to_jshtml()`` gives HTML for a notebook or a page,
     ``animation.save("digit.gif", writer="pillow")`` a GIF; neither needs ffmpeg.
 
     Parameters
     ----------
-    record
-        What the model returned, called with ``record="all"``, for an input ``[T, B, ...]``.
-    sample
-        Which sample of the batch.
-    label
-        The true class of that sample, when known.
-    image_shape
+    record : Record
+        Record of a model that was called with ``record="all"`` on an input ``[T, B, ...]``.
+    sample : int, default 0
+        Index of the sample in the batch.
+    label : int or torch.Tensor, default None
+        True class of the sample, if known.
+    image_shape : tuple of int, default None
         Height and width, for flat inputs that are not square.
-    interval
-        Milliseconds between two frames.
+    interval : int, default 200
+        Time between two frames, in ms.
 
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it in a variable until it is saved.
+        The animation. Keep it in a variable until it is saved.
 
     Raises
     ------
     IndexError
         When the batch has no such sample.
     TypeError
-        When ``record`` is no Record.
+        When ``record`` is not a Record.
     ValueError
-        When the Record holds no input, or the shapes are not those of a picture.
+        When the Record holds no input, or the input does not form a picture.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def animate(
 
 
 class _Scene:
-    """The artists of the animation, and how they look at a timestep."""
+    """The artists of the animation, and their update at a timestep."""
 
     def __init__(self, record: Record, sample: int, label: int | None, values: Array) -> None:
         self.values = values
@@ -114,7 +114,7 @@ class _Scene:
         self.bars = _draw_counts(self.figure.add_subplot(places[1, 1]), self.counts, label)
         self.title = self.figure.suptitle("", fontsize=11)
         self.show(len(values) - 1)
-        # Settle the layout once: done for each frame it costs time, and the picture would tremble.
+        # Compute the layout once: for each frame it would cost time, and the picture would tremble.
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
@@ -122,7 +122,7 @@ class _Scene:
         return (self.picture, *self.lines, *self.names, *self.bars, self.title)
 
     def show(self, step: int) -> Iterable[Artist]:
-        """Set every artist to what it is after timestep ``step``."""
+        """Set every artist to its state after timestep ``step``."""
         leader = int(self.leader[step])
         self.picture.set_data(self.values[step])
         for index, line in enumerate(self.lines):

@@ -1,4 +1,4 @@
-"""How the output layer came to its answer.
+"""Pictures of the decision of the output layer.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
@@ -33,7 +33,7 @@ _NARROW = 0.02  # share of the strip below which a number does not fit
 def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return the scores ``[T, C]`` and the leading class ``[T]`` after each timestep.
 
-    They are what the record's readout would have answered for that sample.
+    The record's readout is applied to the timesteps so far of the sample.
     """
     # Imported here, because drawing a History must not load the models.
     from spikemnist.models.readout import running_mean, running_scores
@@ -55,20 +55,20 @@ def spike_counts(
 ) -> Axes:
     """Draw how often each output neuron fired, with the predicted and the true class marked.
 
-    The predicted class is the record's own, by its readout; with a membrane readout it need not
-    be the one that fired most. It is hatched and named; the true one has a thick outline and is
+    The predicted class is given by the record's readout. With a membrane readout it need not be
+    the class that fired most. It is hatched and named; the true class has a thick outline and is
     named.
 
     Parameters
     ----------
-    record
-        What the model returned; its output spikes are ``[T, B, C]``.
-    sample
-        Which sample of the batch.
-    label
-        The true class of that sample, when known.
-    ax
-        Where to draw; a new figure by default.
+    record : Record
+        Record of a model, with output spikes ``[T, B, C]``.
+    sample : int, default 0
+        Index of the sample in the batch.
+    label : int or torch.Tensor, default None
+        True class of the sample, if known.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def spike_counts(
     IndexError
         When the batch has no such sample.
     TypeError
-        When ``record`` is no Record.
+        When ``record`` is not a Record.
     ValueError
-        When ``label`` is no class of the record.
+        When ``label`` is not a class of the record.
 
     Examples
     --------
@@ -114,13 +114,13 @@ def spike_counts(
             va="bottom",
             fontsize=_style.SMALL,
         )
-    count_axes(ax, counts, "spikes in all timesteps", room=1.25)  # for the words above a bar
+    count_axes(ax, counts, "spikes in all timesteps", room=1.25)  # for the text above a bar
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {record.readout})")
     return ax
 
 
 def count_axes(ax: Axes, counts: Array, label: str, *, room: float) -> None:
-    """Make x the classes and y the number of spikes, up to ``room`` times the highest."""
+    """Set x to the classes and y to the number of spikes, up to ``room`` times the highest."""
     top = room * max(float(counts.max()), 1.0)
     limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
     _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
@@ -140,21 +140,21 @@ def decision(
     label: int | Tensor | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the score of each class after each timestep, and which class leads.
+    """Draw the score of each class after each timestep, and the leading class.
 
     The strip above the curves shows the leading class at every timestep and names it where there
     is room. It is the first of ``ax.child_axes``.
 
     Parameters
     ----------
-    record
-        What the model returned; its readout makes the scores, ``[T, B, C]`` over time.
-    sample
-        Which sample of the batch.
-    label
-        The true class of that sample, when known.
-    ax
-        Where to draw; a new figure by default.
+    record : Record
+        Record of a model, whose readout gives the scores, ``[T, B, C]`` over time.
+    sample : int, default 0
+        Index of the sample in the batch.
+    label : int or torch.Tensor, default None
+        True class of the sample, if known.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -166,9 +166,9 @@ def decision(
     IndexError
         When the batch has no such sample.
     TypeError
-        When ``record`` is no Record.
+        When ``record`` is not a Record.
     ValueError
-        When ``label`` is no class of the record, or its readout is unknown.
+        When ``label`` is not a class of the record, or its readout is unknown.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: i
 
 
 def _label_ends(ax: Axes, scores: Array, predicted: int, label: int | None) -> None:
-    """Write the class beside the end of each curve, apart from one another."""
+    """Write the class beside the end of each curve, without overlap."""
     for index, height in enumerate(_style.label_heights(ax, scores[-1])):
         role = _roles(index, predicted, label, ", ")
         ax.annotate(

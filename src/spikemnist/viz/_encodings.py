@@ -1,4 +1,4 @@
-"""What encoders made of an image: one code over time, and several side by side.
+"""Pictures of encoded images: one code over time, and several side by side.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 """
@@ -35,23 +35,23 @@ def encoding(
     image_shape: tuple[int, int] | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw what an encoder made of an image: how often and how early each pixel fired, and when.
+    """Draw an encoded image: how often, how early and when each pixel fired.
 
-    Above: the image, when given; the sum over all timesteps; the timestep of each pixel's first
-    spike. Below: the input at up to twelve timesteps, evenly chosen.
+    Top row: the image, if given; the sum over all timesteps; the timestep of each pixel's first
+    spike. Bottom row: the input at up to twelve evenly spaced timesteps.
 
     Parameters
     ----------
-    spikes_or_record
+    spikes_or_record : torch.Tensor or Record
         Spikes ``[T, B, ...]``, or a Record made with ``record="all"``.
-    sample
-        Which sample of the batch.
-    image
-        The image before encoding, of the same number of pixels.
-    image_shape
+    sample : int, default 0
+        Index of the sample in the batch.
+    image : torch.Tensor, default None
+        Image before encoding, with the same number of pixels.
+    image_shape : tuple of int, default None
         Height and width, for flat inputs that are not square.
-    figure
-        Where to draw: an empty Figure or SubFigure; a new one by default.
+    figure : matplotlib.figure.Figure or SubFigure, default None
+        Empty figure to draw into; a new one by default.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def encoding(
     TypeError
         When the first argument is neither a Record nor a tensor.
     ValueError
-        When the Record holds no input, or the shapes are not those of a picture.
+        When the Record holds no input, or the input does not form a picture.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def _draw_first_spike(ax: Axes, values: Array) -> None:
 
 
 def _colour_bar(picture: AxesImage, label: str, *, whole: bool) -> None:
-    """Put a colour bar as high as the picture at its right; ``whole`` numbers only, if asked."""
+    """Put a colour bar at the right of the picture, with only ``whole`` numbers if asked."""
     ax = picture.axes
     bar = _style.root_figure(ax).colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
     bar.set_label(label)
@@ -144,21 +144,20 @@ def codes(
     decoded: Mapping[str, Tensor] | None = None,
     sample: int = 0,
 ) -> Figure:
-    """Draw what several encoders made of one image, a row for each.
+    """Draw the codes of several encoders for one image, one row per code.
 
-    From the left: what can be read back of the image; which inputs fired when, a dot for each
-    spike; the number of spikes at each timestep. A code that hands out currents has the picture
-    alone.
+    From the left: the image decoded from the code; a dot for each spike, by timestep and input;
+    the number of spikes at each timestep. A code of currents has only the picture.
 
     Parameters
     ----------
-    spikes
-        By the name of the code, ``[T, B, ...]``.
-    decoded
-        By the name of the code, what was read back, ``[B, H, W]`` or a flat square; a code that
-        is missing has no picture.
-    sample
-        Which sample of the batch.
+    spikes : mapping of str to torch.Tensor
+        Spikes ``[T, B, ...]`` by the name of the code.
+    decoded : mapping of str to torch.Tensor, default None
+        Decoded images, ``[B, H, W]`` or flat squares, by the name of the code. A code that is
+        missing has no picture.
+    sample : int, default 0
+        Index of the sample in the batch.
 
     Returns
     -------
@@ -167,7 +166,7 @@ def codes(
     Raises
     ------
     ValueError
-        For no codes.
+        When ``spikes`` is empty.
 
     Examples
     --------
@@ -214,7 +213,7 @@ def _draw_raster(ax: Axes, values: Array) -> None:
     steps, inputs = np.nonzero(values)
     ax.scatter(steps, inputs, s=0.6, marker="s", linewidths=0, color=_style.BLUE)
     _style.time_axis(ax, len(values))
-    ax.set_ylim(values.shape[1] - 0.5, -0.5)  # the first row of the image is above
+    ax.set_ylim(values.shape[1] - 0.5, -0.5)  # the first row of the image is on top
     ax.set_ylabel("input", fontsize=_style.SMALL)
     _style.integer_ticks(ax.yaxis, 3)
 

@@ -1,4 +1,4 @@
-"""Accuracy against energy."""
+"""Picture of accuracy against energy."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
 
 
 def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw accuracy against energy: after each timestep, and with exits as soon as it is clear.
+    """Draw accuracy against energy, after each timestep and with early exits.
 
-    Lines mark what ANNs of the same layers spend, of which no accuracy is known.
+    Vertical lines mark the energy of ANNs with the same layers. Their accuracy is not known.
 
     Parameters
     ----------
-    measured
-        What `spikemnist.energy.measure_energy` returned.
-    ax
-        Where to draw; the Axes of a new figure by default.
+    measured : Energy
+        Result of `spikemnist.energy.measure_energy`.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     TypeError
-        When ``measured`` is something else.
+        When ``measured`` is not such a result.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     ax = _style.axes_or_new(ax, 7.0, 4.4)
     _draw_curves(ax, measured)
     _draw_anns(ax, measured)
-    ax.set_xscale("log")  # an ANN may spend many times as much, or as little
+    ax.set_xscale("log")  # an ANN may use many times more energy, or less
     ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
     ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
@@ -97,7 +97,7 @@ def _draw_anns(ax: Axes, measured: Any) -> None:
 
 
 def _plain(value: float, _: object) -> str:
-    """Write the ones, twos and fives of a logarithmic axis without powers.
+    """Label the ones, twos and fives of a logarithmic axis, without powers of ten.
 
     Examples
     --------

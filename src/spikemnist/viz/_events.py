@@ -1,4 +1,4 @@
-"""Recordings of an event camera: as frames, in space and time, and moving.
+"""Pictures of event camera recordings: as frames, in space and time, and animated.
 
 Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
 """
@@ -40,22 +40,22 @@ def event_frames(
     num_frames: int = 6,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw a recording as frames, each of the events of an equal share of its time.
+    """Draw a recording as frames of equal duration.
 
-    A pixel is red where more events made it brighter than darker, blue where fewer did; the
-    stronger, the more events.
+    A pixel is red where more events made it brighter than darker, and blue where fewer did. The
+    larger the difference, the stronger the colour.
 
     Parameters
     ----------
-    events
-        A recording: a NumPy array ``[E]`` with the fields ``t`` (microseconds), ``x``, ``y`` and
-        ``p``, as an `spikemnist.data.EventDataset` gives it.
-    sensor
-        Height and width.
-    num_frames
-        How many frames.
-    figure
-        Where to draw: an empty Figure or SubFigure; a new one by default.
+    events : numpy.ndarray
+        Recording ``[E]`` with the fields ``t`` (microseconds), ``x``, ``y`` and ``p``, as in an
+        `spikemnist.data.EventDataset`.
+    sensor : tuple of int
+        Height and width of the sensor.
+    num_frames : int, default 6
+        Number of frames.
+    figure : matplotlib.figure.Figure or SubFigure, default None
+        Empty figure to draw into; a new one by default.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def event_frames(
     Raises
     ------
     TypeError
-        When ``events`` is no such array.
+        When ``events`` is not such an array.
     ValueError
         When there is no event, an event lies beyond the sensor, or ``num_frames`` is below 1.
 
@@ -98,16 +98,16 @@ def event_frames(
 
 
 def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = None) -> Axes:
-    """Draw a recording in space and time: a point for each event.
+    """Draw a recording in space and time, one point per event.
 
-    Of more than 20,000 events that many are drawn, evenly chosen.
+    Of more than 20,000 events, at most 20,000 are drawn, evenly chosen.
 
     Parameters
     ----------
-    events, sensor
-        ``[E]``, and height and width, as `event_frames` takes them.
-    ax
-        Three-dimensional Axes, made with ``projection="3d"``; those of a new figure by default.
+    events, sensor : numpy.ndarray and tuple of int
+        Recording ``[E]``, and height and width of the sensor, as for `event_frames`.
+    ax : matplotlib.axes.Axes, default None
+        Three-dimensional Axes, made with ``projection="3d"``; a new figure by default.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     Raises
     ------
     TypeError, ValueError
-        As `event_frames` does; when ``ax`` has no third dimension.
+        As for `event_frames`, and when ``ax`` is not three-dimensional.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
         space.scatter(time[one], x, y, s=2, color=colour, label=name, depthshade=False)
     height, width = sensor
     space.set(xlabel="time [ms]", ylabel="column", zlabel="row")
-    space.set(ylim=(-0.5, width - 0.5), zlim=(height - 0.5, -0.5))  # rows count from above
+    space.set(ylim=(-0.5, width - 0.5), zlim=(height - 0.5, -0.5))  # rows count from the top
     for axis in (space.xaxis, space.yaxis, space.zaxis):
         _style.integer_ticks(axis, 6 if axis is space.xaxis else 4)
         axis.labelpad = 8
@@ -163,25 +163,27 @@ def animate_events(
     num_frames: int = 30,
     interval: int = 100,
 ) -> FuncAnimation:
-    """Animate a recording: frames as `event_frames` draws them, one after the other.
+    """Animate a recording: the frames of `event_frames`, one after the other.
 
     Parameters
     ----------
-    events, sensor, num_frames
-        ``[E]``, height and width, and how many frames, as `event_frames` takes them.
-    interval
-        Milliseconds between two frames.
+    events, sensor : numpy.ndarray and tuple of int
+        Recording ``[E]``, and height and width of the sensor, as for `event_frames`.
+    num_frames : int, default 30
+        Number of frames.
+    interval : int, default 100
+        Time between two frames, in ms.
 
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it in a variable until it is saved, as in ``animation.save("digit.gif",
+        The animation. Keep it in a variable until it is saved, as in ``animation.save("digit.gif",
         writer="pillow")``.
 
     Raises
     ------
     TypeError, ValueError
-        As `event_frames` does.
+        As for `event_frames`.
 
     Examples
     --------
@@ -210,7 +212,7 @@ def animate_events(
 
 
 def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
-    """Return brighter less darker events ``[frames, H, W]``, and the milliseconds between."""
+    """Return brighter minus darker events ``[frames, H, W]``, and the frames' edges in ms."""
     events = _checked(events, sensor)
     if operator.index(num_frames) < 1:
         raise ValueError(f"num_frames must be at least 1; got {num_frames}")
@@ -242,7 +244,7 @@ def _checked(events: Any, sensor: tuple[int, int]) -> Events:
 
 
 def _colours(sums: Array) -> dict[str, Any]:
-    """Return the look of frames: white is zero, red as strong as blue."""
+    """Return the colour scale of frames: white is zero, red and blue are symmetric."""
     reach = max(float(np.abs(sums).max()), 1.0)
     return {"cmap": _COLOURS, "vmin": -reach, "vmax": reach}
 

@@ -1,4 +1,4 @@
-"""Membrane potentials over time, one band for each neuron.
+"""Picture of membrane potentials over time, one band per neuron.
 
 Shapes: ``T`` timesteps, ``N`` neurons of a layer, ``K`` neurons shown.
 """
@@ -34,24 +34,24 @@ def membrane(
 ) -> Axes:
     """Draw membrane potentials over time, with the threshold dashed and the spikes marked.
 
-    The neurons lie in bands above one another, the first on top. All bands have the same scale,
-    which the bar at the right gives; the thin line in each is zero. The membrane is the one
-    that was compared with the threshold: after integration, before the reset.
+    Each neuron has a band, the first on top. All bands have the same scale, which the bar at the
+    right shows. The thin line in each band is zero. The membrane is drawn as it was compared with
+    the threshold: after integration, before the reset.
 
     Parameters
     ----------
-    record
-        What the model returned, with membranes ``[T, B, N]``. The threshold is known, and drawn,
-        only with ``record="all"``.
-    sample
-        Which sample of the batch.
-    layer
-        A name or an index into the record's layers; the output layer by default.
-    neurons
-        Which neurons, in this order. By default all of a layer of up to ten, else the ten that
-        fired most (among equals, those whose membrane rose highest).
-    ax
-        Where to draw; a new figure by default.
+    record : Record
+        Record of a model, with membranes ``[T, B, N]``. The threshold is known, and drawn, only
+        with ``record="all"``.
+    sample : int, default 0
+        Index of the sample in the batch.
+    layer : int or str, default -1
+        Name or index of a layer of the record; the output layer by default.
+    neurons : sequence of int, default None
+        Neurons to show, in this order. By default all of a layer of up to ten, else the ten that
+        fired most; the highest membrane breaks ties.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def membrane(
     IndexError
         When there is no such sample or neuron.
     TypeError
-        When ``record`` is no Record.
+        When ``record`` is not a Record.
     ValueError
         When the layer was not recorded, or has no membrane (the input).
 
@@ -111,9 +111,9 @@ def _most_active(layer: LayerSample) -> list[int]:
 def _stack(traces: Array, thresholds: Array | None) -> tuple[Array, Array]:
     """Return the height of each band's zero line ``[K]``, and the bands' edges ``[K + 1]``.
 
-    A band takes the room between its lowest and highest value; zero and the threshold count.
+    A band spans its lowest to its highest value, including zero and the threshold.
     """
-    finite = np.where(np.isfinite(traces), traces, 0.0)  # a diverged network still has a picture
+    finite = np.where(np.isfinite(traces), traces, 0.0)  # a diverged network can still be drawn
     low = np.minimum(finite.min(0), 0.0)
     high = np.maximum(finite.max(0), 0.0 if thresholds is None else thresholds)
     gap = 0.3 * float((high - low).mean()) or 1.0

@@ -1,4 +1,4 @@
-"""What neurons learn by STDP, and how.
+"""Pictures of neurons that learn by STDP.
 
 Shapes: ``N`` neurons, ``P`` pixels, ``S`` snapshots, ``C`` classes.
 """
@@ -27,13 +27,13 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
 
     Parameters
     ----------
-    lag
-        Times of the postsynaptic spike less those of the presynaptic one, in ms, ``[K]``.
-    change
-        The change of the weight at each lag, ``[K]``, as `spikemnist.plasticity.stdp_window` gives
-        it, or a rule applied to pairs of spikes.
-    ax
-        Where to draw; a new figure by default.
+    lag : array_like
+        Times from the presynaptic spike to the postsynaptic one, in ms, ``[K]``.
+    change : array_like
+        Change of the weight at each lag, ``[K]``, from `spikemnist.plasticity.stdp_window` or from
+        a rule applied to pairs of spikes.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     Raises
     ------
     ValueError
-        When there are not as many changes as lags.
+        When ``lag`` and ``change`` differ in length.
 
     Examples
     --------
@@ -75,14 +75,14 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
 
 
 def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how many neurons respond most to each class, and how many to none.
+    """Draw the number of neurons that respond most to each class, and to none.
 
     Parameters
     ----------
-    classifier
-        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
-    ax
-        Where to draw; a new figure by default.
+    classifier : STDPClassifier
+        A fitted `spikemnist.plasticity.STDPClassifier`.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     ValueError
-        When it has not been fitted.
+        When the classifier is not fitted.
 
     Examples
     --------
@@ -120,14 +120,14 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how far the thresholds of neurons have risen, as a histogram.
+    """Draw a histogram of the adaptation of the thresholds.
 
     Parameters
     ----------
-    classifier
-        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
-    ax
-        Where to draw; a new figure by default.
+    classifier : STDPClassifier
+        A fitted `spikemnist.plasticity.STDPClassifier`.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     ValueError
-        When it has not been fitted.
+        When the classifier is not fitted.
 
     Examples
     --------
@@ -158,14 +158,14 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy that was estimated while a classifier learned.
+    """Draw the accuracy that was estimated during training.
 
     Parameters
     ----------
-    classifier
-        A `spikemnist.plasticity.STDPClassifier` that has been fitted.
-    ax
-        Where to draw; a new figure by default.
+    classifier : STDPClassifier
+        A fitted `spikemnist.plasticity.STDPClassifier`.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     ValueError
-        When it has not been fitted.
+        When the classifier is not fitted.
 
     Examples
     --------
@@ -206,21 +206,21 @@ def animate_receptive_fields(
     neurons: Sequence[int] | None = None,
     interval: int = 200,
 ) -> FuncAnimation:
-    """Animate the growth of input weights.
+    """Animate the input weights during training.
 
     Parameters
     ----------
-    snapshots
+    snapshots : sequence of array_like
         Weights ``[N, P]`` at each frame: `STDPClassifier.weights_` between calls of
         `STDPClassifier.partial_fit`.
-    titles
-        What is written above each frame.
-    image_shape
+    titles : sequence of str, default None
+        Title of each frame.
+    image_shape : tuple of int, default (28, 28)
         Height and width of the input, ``H * W = P``.
-    neurons
-        Which neurons; the first 64 by default.
-    interval
-        Milliseconds between two frames.
+    neurons : sequence of int, default None
+        Neurons to show; the first 64 by default.
+    interval : int, default 200
+        Time between two frames, in ms.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def animate_receptive_fields(
     Raises
     ------
     ValueError
-        When there are no snapshots, titles for others, or weights of another shape.
+        When there are no snapshots, not one title for each, or weights of another shape.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The raster: one mark for each spike.
+"""The raster plot: one mark per spike.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record
     from spikemnist.viz._samples import Array
 
-_SPARSE_POINTS = 500  # below, marks may be larger than a row: they rarely touch
+_SPARSE_POINTS = 500  # below, marks may be larger than a neuron's row: they rarely touch
 _FEW_POINTS = 5_000  # below, every mark stays a vector in PDF and SVG
-_MANY_POINTS = 200_000  # above, a mark is one pixel: drawn several times faster, and enough
-_FEW_NEURONS = 20  # up to here each neuron gets its own tick
+_MANY_POINTS = 200_000  # above, a mark is one pixel: legible, and several times faster to draw
+_FEW_NEURONS = 20  # up to this number each neuron gets its own tick
 
 
 def raster(
@@ -34,19 +34,19 @@ def raster(
 ) -> Axes:
     """Draw one mark for each spike: the timestep on x, the neuron on y.
 
-    All spikes are one artist, so that a million of them are drawn in about a second.
+    All spikes are one artist, so a million spikes are drawn in about a second.
 
     Parameters
     ----------
-    record_or_spikes
-        A Record, or spikes ``[T, B, ...]`` or ``[T, N]``. Every non-zero entry is a spike.
-    sample
-        Which sample of the batch.
-    layer
-        Which layer of a Record: a name (``"input"``, ``"hidden 1"``, ``"output"``) or an index
-        into its layers. The output layer by default; others need ``record="all"``.
-    ax
-        Where to draw; a new figure by default.
+    record_or_spikes : Record or torch.Tensor
+        Record, or spikes ``[T, B, ...]`` or ``[T, N]``. Every non-zero entry is a spike.
+    sample : int, default 0
+        Index of the sample in the batch.
+    layer : int or str, default None
+        Layer of a Record: its name (``"input"``, ``"hidden 1"``, ``"output"``) or index. The output
+        layer by default; others need ``record="all"``.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How accuracy falls when images and spikes are disturbed."""
+"""Picture of the accuracy when images and spikes are disturbed."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     Parameters
     ----------
     found : mapping of str to Robustness
-        What `spikemnist.training.measure_robustness` returned, by the names of the networks.
+        Results of `spikemnist.training.measure_robustness` by the name of the network.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each disturbance, a line for each network.
+        One panel per disturbance, one line per network.
 
     Raises
     ------
     ValueError
-        When there is no network.
+        When ``found`` is empty.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One sample out of a batch, on the CPU, checked: the door through which all data comes in.
+"""One sample of a batch, checked and on the CPU: the source of the data of every picture.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``H`` and ``W`` of an image.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LayerSample:
-    """What one layer did for one sample: ``spikes`` and ``membrane`` ``[T, N]``.
+    """Activity of one layer for one sample: ``spikes`` and ``membrane`` ``[T, N]``.
 
     ``membrane`` is None for the input and ``threshold`` ``[N]`` is None when it was not recorded.
     """
@@ -41,12 +41,12 @@ def to_numpy(tensor: Tensor) -> Array:
 
 
 def is_record(value: object) -> TypeGuard[Record]:
-    """Tell whether ``value`` is a Record, by its attributes: viz loads no model."""
+    """Return whether ``value`` is a Record, by its attributes: viz loads no model."""
     return all(hasattr(value, name) for name in ("spikes", "membrane", "scores", "readout"))
 
 
 def require_record(value: object) -> Record:
-    """Return ``value``, or raise a `TypeError` when it is no Record."""
+    """Return ``value``, or raise a `TypeError` when it is not a Record."""
     if is_record(value):
         return value
     raise TypeError(
@@ -55,7 +55,7 @@ def require_record(value: object) -> Record:
 
 
 def one_sample(values: Tensor, sample: int, what: str = "spikes") -> Tensor:
-    """Return ``[T, ...]`` of one sample of ``[T, B, ...]``; ``[T, N]`` is a sample already."""
+    """Return one sample ``[T, ...]`` of ``[T, B, ...]``; ``[T, N]`` is already one sample."""
     if values.dim() < 2:
         raise ValueError(f"{what} must be [T, B, ...] or [T, N], got shape {tuple(values.shape)}")
     if 0 in values.shape:
@@ -68,7 +68,7 @@ def one_sample(values: Tensor, sample: int, what: str = "spikes") -> Tensor:
 
 
 def which(values: Tensor, sample: int) -> str:
-    """Return ``", sample 3"`` for a title, or nothing where the batch holds a single sample."""
+    """Return ``", sample 3"`` for a title, or an empty string for a batch of one sample."""
     return f", sample {sample}" if values.dim() > 2 and values.shape[1] > 1 else ""
 
 
@@ -89,7 +89,7 @@ def input_sample(source: Tensor | Record, sample: int) -> Tensor:
 def frames(values: Tensor, image_shape: tuple[int, int] | None) -> Tensor:
     """Return one sample ``[T, ...]`` as pictures ``[T, H, W]``.
 
-    A flat sample becomes a square picture, unless ``image_shape`` says otherwise.
+    A flat sample becomes a square picture, unless ``image_shape`` is given.
     """
     shape = list(values.shape[1:])
     while len(shape) > 2 and shape[0] == 1:
@@ -141,7 +141,7 @@ def class_label(label: int | Tensor | None, classes: int) -> int | None:
 
 
 def chosen_neurons(neurons: Any, available: int) -> list[int]:
-    """Return the neuron indices that the caller asked for, each checked."""
+    """Return the given neuron indices, each checked."""
     if isinstance(neurons, str) or not hasattr(neurons, "__iter__"):
         raise TypeError(f"neurons must be a sequence of neuron indices, got {neurons!r}")
     chosen = [operator.index(i) for i in neurons]
@@ -171,7 +171,7 @@ def _guess_image_shape(shape: list[int]) -> tuple[int, int]:
 
 
 def _find_layer(record: Record, layer: int | str | None) -> int | None:
-    """Return the index into ``record.layers``, or None for an output recorded alone."""
+    """Return the index into ``record.layers``, or None if only the output was recorded."""
     names = [each.name for each in record.layers]
     if not names:
         if layer in (None, -1, "output"):

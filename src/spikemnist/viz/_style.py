@@ -1,4 +1,4 @@
-"""How the pictures look: colours, figures, ticks and labels, passed to each artist explicitly."""
+"""Style of the pictures: colours, figures, ticks and labels, passed to each artist explicitly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
 
-# Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white.
+# Okabe & Ito (2008), Color Universal Design, without yellow, which is too pale on white.
 BLACK = "#000000"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
@@ -34,7 +34,7 @@ SMALL = 8.0
 
 
 def class_colour(index: int) -> str:
-    """Return the colour of a class; it repeats after seven, so never let it speak alone."""
+    """Return the colour of a class. It repeats after seven: add a line style or a number."""
     return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
 
 
@@ -46,7 +46,7 @@ def class_dashes(index: int) -> str | tuple[float, Sequence[float]]:
 def text_colour(rgba: Sequence[float]) -> str:
     """Return black or white, whichever contrasts more with a background of colour ``rgba``.
 
-    The contrast ratio is that of WCAG 2.1; black and white tie at a luminance of 0.179.
+    By the contrast ratio of WCAG 2.1, black and white tie at a luminance of 0.179.
 
     Examples
     --------
@@ -59,17 +59,17 @@ def text_colour(rgba: Sequence[float]) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of that size in inches, unknown to pyplot."""
+    """Return an empty figure of the given size in inches, not registered in pyplot."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return ``ax``, or the Axes of a new figure of that size in inches."""
+    """Return ``ax``, or the Axes of a new figure of the given size in inches."""
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
 def root_figure(ax: Axes) -> Figure:
-    """Return the figure that holds ``ax``, also when it sits in a subfigure."""
+    """Return the figure that contains ``ax``, even inside a subfigure."""
     figure = ax.figure
     if isinstance(figure, SubFigure):
         figure = figure.figure
@@ -78,7 +78,7 @@ def root_figure(ax: Axes) -> Figure:
 
 
 def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
-    """Write the title at the left, which leaves the right for a legend."""
+    """Write the title at the left, leaving the right for a legend."""
     ax.set_title(text, loc="left", fontsize=10, pad=pad)
 
 
@@ -89,19 +89,19 @@ def open_frame(ax: Axes, **properties: Any) -> None:
 
 
 def pixels(ax: Axes, values: npt.NDArray[Any], **look: Any) -> AxesImage:
-    """Draw values ``[H, W]`` as an image without ticks; ``look`` is handed to ``imshow``."""
+    """Draw values ``[H, W]`` as an image without ticks; ``look`` goes to ``imshow``."""
     ax.set(xticks=[], yticks=[])
     return ax.imshow(values, interpolation="nearest", **look)
 
 
 def grey_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return the look of pictures in grey whose values lie in the range of ``values`` and 0."""
+    """Return ``imshow`` options for grey pictures over the range of ``values`` and 0."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
     return {"cmap": "gray", "vmin": low, "vmax": high}
 
 
 def evenly_chosen(count: int, most: int) -> list[int]:
-    """Return at most ``most`` of ``count`` places, the first and the last among them."""
+    """Return at most ``most`` evenly spaced indices below ``count``, with first and last."""
     places: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
     return places
 
@@ -113,13 +113,13 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
 
 
 def time_axis(ax: Axes, steps: int) -> None:
-    """Make x the timesteps 0 .. ``steps`` - 1."""
+    """Set x to the timesteps 0 .. ``steps`` - 1."""
     ax.set(xlim=(-0.5, steps - 0.5), xlabel="timestep")
     integer_ticks(ax.xaxis)
 
 
 def note(ax: Axes, text: str, height: float = 0.5) -> None:
-    """Say why there is nothing to see, at that share of the height of the picture."""
+    """Write why there is nothing to see, at the given share of the picture's height."""
     ax.text(0.5, height, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
 
 
@@ -138,7 +138,7 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
 
 
 def label_heights(ax: Axes, ends: npt.NDArray[np.float32]) -> list[float]:
-    """Return where to write small labels beside curves that end at ``ends``, in data units."""
+    """Return the heights of small labels beside curves that end at ``ends``, in data units."""
     bottom, top = ax.get_ylim()
     inches = ax.get_window_extent().height / root_figure(ax).dpi
     gap = (top - bottom) * 1.25 * SMALL / 72 / inches
@@ -148,8 +148,8 @@ def label_heights(ax: Axes, ends: npt.NDArray[np.float32]) -> list[float]:
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Move positions until neighbours are ``gap`` apart and all lie between ``low`` and ``high``.
 
-    Keeps their order; positions that are far enough apart stay where they are. When there is not
-    enough room they run over ``high``.
+    The order is kept, and positions that are far enough apart do not move. Without enough room,
+    positions exceed ``high``.
 
     Examples
     --------

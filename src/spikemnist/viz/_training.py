@@ -1,4 +1,4 @@
-"""How training went, and what came of it.
+"""Pictures of training: learning curves and confusion matrix.
 
 Shapes: ``C`` classes.
 """
@@ -31,14 +31,14 @@ _MOST_CLASSES_WITH_COUNTS = 30
 def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Figure:
     """Draw loss and accuracy over the epochs, for training and validation.
 
-    The best epoch is marked in both panels; figures that were not measured are left out.
+    The best epoch is marked in both panels. Metrics that were not measured are left out.
 
     Parameters
     ----------
-    history
-        What `fit` returned.
-    ax
-        The two Axes to draw into, for the loss and for the accuracy; a new figure by default.
+    history : History
+        History that `fit` returned.
+    ax : sequence of matplotlib.axes.Axes, default None
+        Two Axes to draw into, for the loss and for the accuracy; a new figure by default.
 
     Returns
     -------
@@ -117,15 +117,14 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
 def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None) -> Axes:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 
-    A cell is coloured by its share of the row and holds its count; empty cells hold none.
+    A cell is coloured by its share of the row and shows its count unless it is 0.
 
     Parameters
     ----------
-    evaluation
-        What `spikemnist.evaluate` or `STDPClassifier.evaluate` returned; its ``confusion`` is
-        ``[C, C]``.
-    ax
-        Where to draw; a new figure by default.
+    evaluation : Evaluation or STDPEvaluation
+        Result of `spikemnist.evaluate` or `STDPClassifier.evaluate`, with ``confusion`` ``[C, C]``.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the first layer looks for.
+"""Picture of the input weights of the first layer.
 
 Shapes: ``N`` neurons, ``P`` pixels, ``H`` and ``W`` of an image, ``K`` neurons shown.
 """
@@ -36,21 +36,21 @@ def receptive_fields(
 ) -> Figure:
     """Draw the input weights of first-layer neurons as pictures, in one grid.
 
-    Zero is white; the colour scale is the same for all neurons, and symmetric where weights have
-    both signs. The number above a field is the neuron's index. Of a convolution these are its
-    kernels, one for each output channel, with the input channels below one another.
+    Zero is white. All neurons share one colour scale, which is symmetric if weights have both
+    signs. The number above a field is the neuron's index. A convolution is drawn as its kernels,
+    one per output channel, with the input channels below one another.
 
     Parameters
     ----------
-    model_or_weight
+    model_or_weight : torch.nn.Module, STDPClassifier, torch.Tensor or numpy.ndarray
         A module, whose first `torch.nn.Linear` or `torch.nn.Conv2d` is drawn; an
         `spikemnist.plasticity.STDPClassifier`; or weights ``[N, P]``, or kernels ``[N, C, H, W]``.
-    image_shape
-        Height and width of the input, ``H * W = P``; kernels have their own.
-    neurons
-        Which neurons, in this order; the first 64 by default.
-    ax
-        Where to draw; a new figure by default.
+    image_shape : tuple of int, default (28, 28)
+        Height and width of the input, ``H * W = P``; not used for kernels.
+    neurons : sequence of int, default None
+        Neurons to show, in this order; the first 64 by default.
+    ax : matplotlib.axes.Axes, default None
+        Axes to draw into; a new figure by default.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def _first_weight(model_or_weight: Any) -> Tensor:
 
 
 def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[int, int]]:
-    """Return the top left pixel of each field; the room between rows holds a line of text."""
+    """Return the top left pixel of each field, with room for a line of text between rows."""
     across, down = width + max(1, round(0.08 * width)), height + max(1, round(0.24 * height))
     return [(place // columns * down, place % columns * across) for place in range(count)]
 
@@ -116,7 +116,7 @@ def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[in
 def lay_out(
     weight: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None
 ) -> tuple[list[int], list[tuple[int, int]], Array]:
-    """Return which neurons are shown, the corners of their fields, and a picture of these."""
+    """Return the indices of the neurons shown, the corners of their fields, and a picture."""
     height, width = image_shape
     if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
         raise ValueError(
@@ -133,7 +133,7 @@ def lay_out(
 
 
 def _mosaic(fields: Array, corners: list[tuple[int, int]]) -> Array:
-    """Lay fields ``[K, H, W]`` out in one picture, NaN between them."""
+    """Lay out fields ``[K, H, W]`` in one picture, with NaN between them."""
     _, height, width = fields.shape
     bottom, right = max(top for top, _ in corners), max(left for _, left in corners)
     grid = np.full((bottom + height, right + width), np.nan, dtype=np.float32)
@@ -150,7 +150,7 @@ def _draw_grid(ax: Axes, grid: Array) -> None:
 
 
 def show_weights(ax: Axes, grid: Array, colours: str, low: float, high: float) -> AxesImage:
-    """Show a picture of fields, NaN between them, and what its colours mean."""
+    """Draw a picture of fields, with NaN between them, and its colour bar."""
     image = ax.imshow(grid, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
