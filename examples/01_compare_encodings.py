@@ -2,8 +2,8 @@
 One digit in every code
 =======================
 
-An image becomes spikes in many ways. Each is a trade: how many spikes it takes, and how much of the
-image can be read back from them.
+There are many ways to turn an image into spikes. Each is a trade-off between the number of spikes
+and the accuracy of the image that is reconstructed from them.
 """
 
 import torch
@@ -15,8 +15,8 @@ _, test = load_digits()
 image = test.images[:1]
 
 # %%
-# Every code gets the same 16 timesteps. Only the rate code draws random numbers, so the generator
-# makes this page the same each time.
+# Every code gets the same 16 timesteps. Only the rate code draws random numbers; the seeded
+# generator makes this page reproducible.
 names = ["rate", "latency", "delta", "phase", "burst", "population"]
 encoders = {name: get_encoder(name, num_steps=16) for name in names}
 generator = torch.Generator().manual_seed(0)
@@ -28,12 +28,12 @@ for name in names:
     print(f"{name:12s}{int(spikes[name].sum()):6d} spikes   error {error:.3f}")
 
 # %%
-# On the left what is read back, in the middle every spike, on the right how many fall on a
-# timestep. Latency says the most with a spike; phase and population read back best, and pay for
-# it with about ten times as many.
+# Left: the reconstruction. Middle: every spike. Right: the number of spikes in each timestep. The
+# latency code conveys the most per spike. The phase and population codes give the best
+# reconstruction, with about ten times as many spikes.
 figure = viz.codes(spikes, decoded=decoded)
 figure.savefig("encodings.png", dpi=120)
 
 # %%
-# Next: :class:`~spikemnist.encoding.RateEncoder` and its siblings have the equations, and
-# :doc:`/guide/encodings` says when to take which.
+# Next: :class:`~spikemnist.encoding.RateEncoder` and the other encoders have the equations, and
+# :doc:`/guide/encodings` shows when to use which.

@@ -2,8 +2,8 @@
 One leaky neuron
 ================
 
-A neuron adds up its input and forgets a little at every timestep. Above the threshold it fires,
-and the spike acts back on its membrane.
+A leaky integrate-and-fire neuron adds up its input and loses a part of its membrane potential at
+every timestep. Above the threshold it fires, and the spike resets the membrane.
 """
 
 import torch
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from spikemnist.ops import leaky
 
 # %%
-# A weak current, silence, a strong one, silence. Time comes first: ``[T, B, N]``, here one sample
-# and one neuron. The weak current alone would never fire it: the membrane creeps towards
-# I / (1 - beta) = 0.9, where it leaks as much as comes in.
+# The input is a weak current, silence, a strong current, silence. Time is the first dimension:
+# ``[T, B, N]``, here one sample and one neuron. The weak current alone never causes a spike: the
+# membrane approaches I / (1 - beta) = 0.9, where the leak equals the input.
 current = torch.zeros(80, 1, 1)
 current[5:25], current[35:60] = 0.09, 0.36
 
@@ -39,16 +39,16 @@ below.legend(loc="center right")
 figure.savefig("one_neuron.png", dpi=120)
 
 # %%
-# Without input, beta^t of a membrane is left after t timesteps. Three betas, from U = 0.9:
+# Without input, a membrane decays to beta^t of its value after t timesteps. Three betas, U = 0.9:
 beta, start = torch.tensor([0.8, 0.9, 0.95]), torch.full((1, 3), 0.9)
 _, membrane = leaky(torch.zeros(20, 1, 3), beta, initial=start)
 left = 0.9 * beta ** torch.arange(1, 21).unsqueeze(1)
 print(f"largest distance from the closed form: {(membrane[:, 0] - left).abs().max():.0e}")
 
 # %%
-# Above, the same current with two other betas: the larger beta, the longer an input counts. Below,
-# two other resets. Subtraction takes one threshold off and keeps the rest, zero keeps nothing, and
-# none fires at every timestep that the membrane is above.
+# Top: the same current with two other betas; a larger beta makes an input last longer. Bottom: two
+# other resets. "subtract" subtracts the threshold and keeps the rest, "zero" keeps nothing, and
+# with "none" the neuron fires at every timestep with the membrane above the threshold.
 figure = Figure(figsize=(8, 5.5), layout="constrained")
 choices = [(0.8, "subtract"), (0.95, "subtract"), (0.9, "zero"), (0.9, "none")]
 for ax, (beta, reset) in zip(figure.subplots(2, 2).flat, choices, strict=True):
@@ -56,4 +56,4 @@ for ax, (beta, reset) in zip(figure.subplots(2, 2).flat, choices, strict=True):
 figure.savefig("beta_and_reset.png", dpi=120)
 
 # %%
-# Next: :func:`~spikemnist.ops.leaky` has the equations, :doc:`/guide/neuron` the whole story.
+# Next: :func:`~spikemnist.ops.leaky` has the equations, and :doc:`/guide/neuron` all details.

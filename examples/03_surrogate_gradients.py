@@ -2,8 +2,8 @@
 Surrogate gradients
 ===================
 
-A spike is a step, and the derivative of a step is zero almost everywhere: nothing to learn by. In
-the backward pass another curve stands in for it.
+A spike is a step function of the membrane. Its derivative is zero almost everywhere and gives no
+gradient to learn from, so the backward pass replaces it by another curve.
 """
 
 import torch
@@ -13,7 +13,7 @@ from spikemnist import LatencyEncoder, LeakyMLP, evaluate, fit, load_digits
 from spikemnist.ops import SURROGATES, get_surrogate
 
 # %%
-# Forward, every surrogate is the same step. What differs is the gradient that autograd returns.
+# In the forward pass, every surrogate is the same step. They differ only in the gradient.
 figure = Figure(figsize=(8, 4), layout="constrained")
 axes = figure.subplots(2, 4, sharex=True)
 for ax, name in zip(axes.flat, SURROGATES, strict=True):
@@ -28,9 +28,9 @@ figure.supylabel("surrogate derivative", fontsize=10)
 figure.savefig("surrogates.png", dpi=120)
 
 # %%
-# Left of the dashed line a neuron is silent. Two of the curves are zero there, sparse_fast_sigmoid
-# and heaviside: a layer that begins silent gets no gradient from them and stays silent, of which
-# ``fit`` warns. Four others train a network from the same first weights, on the same batches:
+# Left of the dashed line a neuron is silent. Two curves are zero there, sparse_fast_sigmoid and
+# heaviside: a layer that starts silent gets no gradient from them and stays silent, and ``fit``
+# warns. Four others train a network from the same initial weights, on the same batches:
 train, test = load_digits()
 encoder = LatencyEncoder(num_steps=8)
 figure = Figure(figsize=(7, 4), layout="constrained")
@@ -47,7 +47,7 @@ ax.legend()
 figure.savefig("training_losses.png", dpi=120)
 
 # %%
-# Curves that differ as much as a bell and a constant end near one another. The one that snnTorch
-# calls triangular does not: above the threshold it has the opposite sign of the step.
+# Even a bell curve and a constant give similar results. The curve that snnTorch calls triangular
+# does not: above the threshold its sign is opposite to the step.
 #
 # Next: :func:`~spikemnist.ops.get_surrogate`, and :doc:`/guide/surrogate-gradients`.

@@ -2,8 +2,8 @@
 How many timesteps
 ==================
 
-Every timestep costs spikes. A network trained for many can be read before they are over; another
-can be trained for few. Is one as good as the other?
+Every timestep costs spikes. A network trained for many timesteps can be read out early; another
+network can be trained for a few timesteps. Are they equally accurate?
 """
 
 import torch
@@ -14,7 +14,7 @@ from spikemnist import LatencyEncoder, LeakyMLP, RateEncoder, evaluate, fit, loa
 train, test = load_digits()
 
 # %%
-# The same network, trained from the same first weights for 2, 4, 8 and 16 timesteps of two codes.
+# The same network, trained from the same initial weights with 2 to 16 timesteps of two codes.
 codes, lengths, figures = {"rate": RateEncoder, "latency": LatencyEncoder}, (2, 4, 8, 16), {}
 for code, kind in codes.items():
     for steps in lengths:
@@ -29,9 +29,9 @@ for code, kind in codes.items():
         )
 
 # %%
-# The line is the network of 16 timesteps, asked after each of them: ``accuracy_per_step`` of an
-# :class:`~spikemnist.training.Evaluation`. A point is a network at the end of its own time. Its bar
-# is the standard error that 1,000 test images leave.
+# The line is the network with 16 timesteps, read out after each of them: ``accuracy_per_step`` of
+# an :class:`~spikemnist.training.Evaluation`. Each point is a network after its last timestep; the
+# bar is the standard error with 1,000 test images.
 figure = Figure(figsize=(8, 4), layout="constrained")
 for ax, code in zip(figure.subplots(1, 2, sharey=True), codes, strict=True):
     read = 100 * figures[code, 16].accuracy_per_step
@@ -46,8 +46,8 @@ figure.axes[0].set_ylabel("test accuracy [%]")
 figure.savefig("timesteps.png", dpi=120)
 
 # %%
-# Of the rate code each timestep is a sample of the whole image, so early readings are good ones.
-# The latency code of 16 timesteps shows its dark pixels late: there, few timesteps are better
-# trained for than waited for. On digits this simple a handful is enough for either.
+# In the rate code each timestep samples the whole image, so early readouts are good. In the latency
+# code with 16 timesteps dark pixels fire late, so training with few timesteps is better than an
+# early readout. On digits this simple a few timesteps are enough for both codes.
 #
-# Next: :doc:`/howto/choose-timesteps`, and :doc:`/guide/energy` for what a timestep costs.
+# Next: :doc:`/howto/choose-timesteps`, and :doc:`/guide/energy` for the cost of a timestep.

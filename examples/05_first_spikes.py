@@ -2,8 +2,8 @@
 The first spike decides
 =======================
 
-Let the class be that of the output neuron that fires first. Nobody then has to wait for the rest of
-the window, and how long an answer takes says something about it.
+The output neuron that fires first determines the class. The remaining timesteps are then not
+needed, and the time of the decision tells how reliable it is.
 """
 
 import torch
@@ -14,8 +14,8 @@ from spikemnist.models import first_spike_times
 from spikemnist.training import SpikeTimeMSE
 
 # %%
-# The readout is ``first_spike``, and the loss asks for times: the neuron of the right class is to
-# fire at timestep 2, all others not at all.
+# The readout is ``first_spike``, and the loss sets target times: the neuron of the right class
+# should fire at timestep 2, all others not at all.
 train, test = load_digits()
 encoder, loss = LatencyEncoder(num_steps=16), SpikeTimeMSE(on=2)
 torch.manual_seed(0)
@@ -26,7 +26,7 @@ judged = evaluate(model, test, encoder=encoder, loss=loss)
 print(f"accuracy {judged.accuracy:.1%}, two first at once {judged.tied:.1%}")
 
 # %%
-# The decision falls when the first of the ten neurons fires. Where none did, the time is T.
+# The decision is made when the first of the ten neurons fires. If none fires, the time is T.
 with torch.inference_mode():
     record = model(encoder(test.images))
 times = first_spike_times(record.spikes).amin(1).cpu()
@@ -44,8 +44,8 @@ ax.legend()
 figure.savefig("decision_times.png", dpi=120)
 
 # %%
-# One of the digits that were decided at timestep 5. Its bright pixels came first; what comes
-# after the dashed line could have been left out.
+# One of the digits that were decided at timestep 5. Its bright pixels fire first; the spikes after
+# the dashed line are not needed.
 sample = int((right & (times == 5)).nonzero()[0])
 with torch.inference_mode():
     one = model(encoder(test.images[sample : sample + 1]), record="all")
@@ -55,4 +55,4 @@ for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), str
 figure.savefig("first_spike_raster.png", dpi=120)
 
 # %%
-# Next: :class:`~spikemnist.training.SpikeTimeMSE`, and :doc:`/guide/readouts` for the other three.
+# Next: :class:`~spikemnist.training.SpikeTimeMSE`, and :doc:`/guide/readouts` for other readouts.

@@ -1,9 +1,9 @@
 """
-What kernels make of a digit
-============================
+Convolutional features of a digit
+=================================
 
-A convolutional layer of spiking neurons looks for the same few strokes everywhere. Its spikes,
-counted over time, are pictures of where it found them.
+A convolutional layer of spiking neurons detects the same few strokes at every position. Its spikes,
+summed over time, form maps of where each stroke was found.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from spikemnist import LatencyEncoder, LeakyConvNet, evaluate, fit, load_digits, viz
 
 # %%
-# Eight kernels of 5 x 5 pixels, pooling, sixteen more, pooling, and ten neurons that decide.
+# Eight kernels of 5 x 5 pixels, pooling, sixteen kernels, pooling, and ten output neurons.
 train, test = load_digits()
 encoder = LatencyEncoder(num_steps=6)
 torch.manual_seed(0)
@@ -24,12 +24,12 @@ fit(model, train, encoder=encoder, **options)
 print(f"accuracy {evaluate(model, test, encoder=encoder).accuracy:.1%}")
 
 # %%
-# The first layer as it was learned: red weights excite, blue ones inhibit.
+# The learned kernels of the first layer: red weights excite, blue weights inhibit.
 viz.receptive_fields(model).savefig("kernels.png", dpi=120)
 
 # %%
-# Three digits pass through. A layer's spikes are ``[T, B, C, H, W]``; their sum over time counts
-# how often each neuron fired, at each place behind the kernel of that number.
+# The network runs on three digits. The spikes of a layer are ``[T, B, C, H, W]``; their sum over
+# time counts the spikes of each neuron, one map for each kernel.
 digits = torch.stack([test.images[test.labels == label][0] for label in (0, 4, 7)])
 with torch.inference_mode():
     record = model(encoder(digits), record="all")
@@ -53,4 +53,4 @@ figure.savefig("feature_maps.png", dpi=120)
 
 # %%
 # Next: :class:`~spikemnist.models.LeakyConvNet` has the notation of its layers, and
-# :func:`~spikemnist.viz.receptive_fields` draws dense layers and those of STDP as well.
+# :func:`~spikemnist.viz.receptive_fields` also draws dense layers and STDP layers.

@@ -1,9 +1,9 @@
 """
-What an event camera sees
-=========================
+Events of a moving digit
+========================
 
-N-MNIST is MNIST before an event camera that moves in three saccades. Here the camera is simulated,
-and a digit of the package moved before it.
+N-MNIST was recorded by an event camera that moved in three saccades in front of MNIST digits. Here
+the camera is simulated, and a digit of the package moves in front of it.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from spikemnist.data import EVENT, EventDataset, Stabilize
 from spikemnist.encoding import EventEncoder
 
 # %%
-# The digit travels along the triangle of N-MNIST: a corner every 105 ms, a look every 0.5 ms. The
-# real camera speeds up and slows down in each saccade, and has noise; this one does neither.
+# The digit moves along the triangle of N-MNIST: a corner every 105 ms, a sample every 0.5 ms. The
+# real camera speeds up and slows down in each saccade, and has noise; this simulation has neither.
 _, test = load_digits()
 image, label = next(test[test.labels == 3].batches(1))
 time, corners = np.arange(0, 315_000, 500), (0, 105_000, 210_000, 315_000)
@@ -29,9 +29,9 @@ grid = functional.affine_grid(theta, list(sensor.shape), align_corners=False)
 light = torch.log(0.1 + functional.grid_sample(sensor, grid, align_corners=False)[:, 0]).numpy()
 
 # %%
-# A pixel remembers the logarithm of the light that it last reported. Whenever the light has changed
-# by the contrast threshold, it reports an event: time, column, row, brighter or not. So nothing
-# comes from where nothing changes, and in space and time events are the paths of edges.
+# Each pixel stores the logarithm of the light at its last event. Whenever it has changed by the
+# contrast threshold, the pixel reports an event: time, column, row, brighter or not. Pixels without
+# changes report no events, so in space and time the events follow the edges.
 contrast, reported, reports = 0.4, light[0].copy(), []
 for t, now in zip(time, light, strict=True):
     steps = ((now - reported) / contrast).astype(int)
@@ -44,8 +44,8 @@ viz.event_frames(events, sensor=(34, 34), num_frames=12).savefig("event_frames.p
 viz.event_scatter(events, sensor=(34, 34)).get_figure().savefig("event_scatter.png", dpi=120)
 
 # %%
-# The encoder sorts events into timesteps. Summed over them, a moving digit is a smear (left);
-# :class:`~spikemnist.data.Stabilize` takes the movement out again, and leaves its edges (right).
+# The encoder sorts events into timesteps. Summed over time, a moving digit is blurred (left);
+# :class:`~spikemnist.data.Stabilize` removes the movement and leaves the edges (right).
 moving = EventDataset([events], label, sensor=(34, 34))
 figure = Figure(figsize=(7, 3.4), layout="constrained")
 for ax, data in zip(figure.subplots(1, 2), (moving, moving.transformed(Stabilize())), strict=True):
@@ -56,4 +56,4 @@ for ax, data in zip(figure.subplots(1, 2), (moving, moving.transformed(Stabilize
 figure.savefig("event_spikes.png", dpi=120)
 
 # %%
-# :func:`~spikemnist.data.load_nmnist` has real recordings in this form: see :doc:`/guide/events`.
+# :func:`~spikemnist.data.load_nmnist` loads real recordings in this form: see :doc:`/guide/events`.

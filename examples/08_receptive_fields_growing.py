@@ -1,9 +1,9 @@
 """
-Receptive fields that grow
-==========================
+Growing receptive fields
+========================
 
-Spike-timing-dependent plasticity needs neither gradients nor labels. Neurons compete for the digits
-that they are shown, and come to look like them.
+Spike-timing-dependent plasticity needs neither gradients nor labels. Neurons compete to respond to
+the digits, and their weights come to resemble digits.
 """
 
 from matplotlib.figure import Figure
@@ -14,8 +14,8 @@ train, test = load_digits()
 classifier = STDPClassifier(n_neurons=100, theta_plus=0.07, random_state=0)
 
 # %%
-# ``partial_fit`` learns from the images that it is given and keeps what it knows. Labels do not
-# touch the weights: they say which classes a neuron responds to, so that spikes count as votes.
+# ``partial_fit`` continues learning with new images. Labels do not change the weights: they only
+# assign each neuron to the classes it responds to, so that its spikes count as votes.
 snapshots, titles, seen, accuracy, busiest, begin = [], [], [], [], [], 0
 for end in [*range(50, 400, 50), *range(400, 1000, 100), *range(1000, 5001, 500)]:
     piece = train[begin:end]
@@ -31,19 +31,19 @@ for end in [*range(50, 400, 50), *range(400, 1000, 100), *range(1000, 5001, 500)
         print(f"{end:5d} images: accuracy {accuracy[-1]:.1%}, busiest neuron {busiest[-1]:.1%}")
 
 # %%
-# Most fields look like a digit; the number above each is the neuron's.
+# Most fields look like a digit. The number above each field is the index of the neuron.
 figure = viz.receptive_fields(classifier, neurons=range(36))
 figure.savefig("receptive_fields.png", dpi=120)
 
 # %%
-# The same neurons, piece by piece. The weights were random at first.
+# The same neurons after each set of images. The initial weights are random.
 frames, titles = snapshots + snapshots[-1:] * 5, titles + titles[-1:] * 5  # rest on the last
 animation = viz.animate_receptive_fields(frames, titles=titles, neurons=range(36), interval=300)
 animation.save("growing.gif", writer="pillow")
 
 # %%
-# At first a single neuron makes a large share of all spikes. Each spike raises the threshold of the
-# neuron that fired; once the thresholds are high enough, all take part, and the accuracy jumps.
+# At first a single neuron fires a large share of all spikes. Each spike raises the threshold of its
+# neuron. Once the thresholds are high enough, all neurons take part, and the accuracy jumps.
 figure = Figure(figsize=(9, 3.4), layout="constrained")
 left, right = figure.subplots(1, 2)
 left.plot(seen, accuracy, marker="o", markersize=3, label="test accuracy")
@@ -56,4 +56,4 @@ figure.savefig("assignments.png", dpi=120)
 
 # %%
 # Next: :class:`~spikemnist.plasticity.STDPClassifier` has the equations, and
-# :doc:`/guide/local-learning` more neurons, all of MNIST, and convolutional features.
+# :doc:`/guide/local-learning` covers more neurons, all of MNIST, and convolutional features.

@@ -1,9 +1,9 @@
 """
-What a decision costs
-=====================
+The energy of a decision
+========================
 
-A spiking network can answer after each timestep. Waiting longer makes it more often right, and
-costs energy; stopping when the answer is clear takes most of the gain for less.
+A spiking network can answer after each timestep. More timesteps give a higher accuracy and cost
+more energy. Stopping when the answer is clear keeps most of the accuracy for less energy.
 """
 
 import torch
@@ -19,8 +19,8 @@ fit(model, train, encoder=encoder, epochs=8, lr=0.01, schedule="one_cycle", prog
 
 # %%
 # One pass over the test images counts the operations in which neither weight nor input is zero.
-# Beside the network stands an ANN of the same layers that runs once: one that multiplies all, and
-# one that skips zeros.
+# The network is compared with an ANN of the same layers that runs once: a dense ANN that multiplies
+# everything, and an ANN that skips zeros.
 energy = measure_energy(model, test, encoder=encoder)
 print(f"spiking             {energy.snn.total / 1000:5.0f} nJ")
 print(f"ANN, zeros skipped  {energy.ann_skipping.total / 1000:5.0f} nJ")
@@ -32,16 +32,16 @@ for margin in (0.5, 0.9):
     print(f"exit at margin {margin}: {stop.accuracy:.1%} in {stop.steps:.1f} timesteps on average")
 
 # %%
-# Up is better, left is cheaper. The margin is the difference of the probabilities of the two
-# leading classes: at an easy digit it is large at once. The accuracy of the ANNs is not known.
+# Up is more accurate, left is cheaper. The margin is the difference between the probabilities of
+# the two leading classes; easy digits soon have a large one. The ANNs' accuracy is not known.
 ax = viz.energy(energy)
 ax.margins(y=0.08)
 ax.get_figure().savefig("energy.png", dpi=120)
 
 # %%
-# Such figures do not say what a chip takes. They leave out encoding, control and idle circuits, and
-# they count memory only when asked: here a weight is read for each operation, and a membrane read
-# and written at each timestep. Most of the advantage over an ANN that skips zeros is gone.
+# These figures are not the energy of a chip: they leave out encoding, control and idle circuits.
+# They include memory only on request: here each operation reads a weight, and each timestep reads
+# and writes a membrane. Most of the advantage over an ANN that skips zeros is then gone.
 counted = measure_energy(model, test, encoder=encoder, memory="32KB")
 bars = {"spiking": counted.snn, "ANN, zeros skipped": counted.ann_skipping}
 figure = Figure(figsize=(8, 2.6), layout="constrained")
@@ -56,4 +56,4 @@ ax.legend(loc="center right", frameon=False)
 figure.savefig("memory.png", dpi=120)
 
 # %%
-# Next: :func:`~spikemnist.energy.measure_energy`, and :doc:`/guide/energy` for what is assumed.
+# Next: :func:`~spikemnist.energy.measure_energy`, and :doc:`/guide/energy` for the assumptions.

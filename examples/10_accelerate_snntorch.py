@@ -2,7 +2,7 @@
 A snnTorch network, accelerated
 ===============================
 
-A network written for snnTorch is stepped by a loop over time. In one call it does the same, faster.
+A network written for snnTorch runs in a loop over time. ``accelerate`` runs it in one call, faster.
 """
 
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ network = nn.Sequential(nn.Flatten(), nn.Linear(784, 1000), hidden, nn.Linear(10
 
 
 # %%
-# The loop as one writes it with snnTorch. What ``accelerate`` returns takes all timesteps at once.
+# The usual snnTorch loop. The accelerated network takes all timesteps at once.
 def loop(spikes):
     hidden.reset_mem()
     output.reset_mem()
@@ -32,7 +32,7 @@ def loop(spikes):
 
 
 # %%
-# Both go forward and backward, with the same parameters.
+# Both run a forward and a backward pass, with the same parameters.
 found = []
 for way in (loop, accelerate(network)):
     network.zero_grad()
@@ -54,6 +54,6 @@ right.set(xlabel="gradient of the loop over time", ylabel="gradient of accelerat
 figure.savefig("same.png", dpi=120)
 
 # %%
-# How much faster: ``spikemnist bench`` measures it here, and :doc:`/benchmarks/results` has the
+# ``spikemnist bench`` measures the speed-up on your machine, and :doc:`/benchmarks/results` has the
 # figures of a quiet machine. Next: :func:`~spikemnist.models.accelerate`, and
-# :doc:`/howto/snntorch-network` to train with it.
+# :doc:`/howto/snntorch-network` for training.

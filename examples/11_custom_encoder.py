@@ -1,9 +1,9 @@
 """
-An encoder of one's own
-=======================
+A custom encoder
+================
 
-Any object that turns images into spikes and knows its number of timesteps is an encoder. This one
-fires twice for each lit pixel, and the gap between the two spikes tells how bright it is.
+Any object that turns images into spikes and has a number of timesteps is an encoder. This encoder
+fires twice for each lit pixel; the gap between the two spikes represents the brightness.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from spikemnist.encoding import Encoder, get_encoder, measure_code, register_enc
 
 
 # %%
-# A frozen dataclass is its configuration: it can be compared, written into files and made again
-# from its name. ``decode`` is not asked for; with it, pictures show what the code keeps.
+# A frozen dataclass is its own configuration: it can be compared, written to files and rebuilt from
+# its name. ``decode`` is optional; pictures use it to show the reconstructed image.
 @register_encoder("interval")
 @dataclass(frozen=True, kw_only=True)
 class IntervalEncoder:
@@ -35,8 +35,8 @@ class IntervalEncoder:
 
 
 # %%
-# It has a name now, like those of this package. It takes more spikes than the latency code; in
-# return it needs no clock, since a gap is the same when the whole image comes later.
+# The encoder now has a name, like the encoders of this package. It needs more spikes than the
+# latency code, but no clock: the gap stays the same if the whole image comes later.
 train, test = load_digits()
 encoders = {name: get_encoder(name, num_steps=12) for name in ("interval", "latency")}
 print(f"{encoders['interval']} is an Encoder: {isinstance(encoders['interval'], Encoder)}")
@@ -48,7 +48,7 @@ for name, encode in encoders.items():
 viz.codes(spikes, decoded=decoded).savefig("interval_code.png", dpi=120)
 
 # %%
-# Everything that takes an encoder takes this one.
+# Every function that accepts an encoder accepts this one.
 for name, encoder in encoders.items():
     torch.manual_seed(0)
     model = LeakyMLP(hidden=(200,))

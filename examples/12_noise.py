@@ -1,9 +1,9 @@
 """
-What a network says to noise
-============================
+Answers to noise
+================
 
-A network trained on ten digits has ten answers, and none of them means "I do not know". So what
-does it say to images that are no digits, and how clear is its answer?
+A network trained on ten digits has ten answers, and none of them means "I do not know". How does it
+classify images that are not digits, and with which margin?
 """
 
 import torch
@@ -18,8 +18,8 @@ model = LeakyMLP(hidden=(256,))
 fit(model, train, encoder=encoder, epochs=5, lr=0.01, schedule="one_cycle", progress=False)
 
 # %%
-# A thousand images of each kind. Those that are shuffled keep their grey values, each in a place of
-# its own. The margin is the difference between the probabilities of the two leading classes.
+# A thousand images of each kind. Shuffled images keep their grey values, at random positions. The
+# margin is the difference between the probabilities of the two leading classes.
 digits, generator = test.images.flatten(1), torch.Generator().manual_seed(0)
 order = torch.rand(digits.shape, generator=generator).argsort(1)
 noise = torch.randint(0, 256, digits.shape, generator=generator, dtype=torch.uint8)
@@ -52,8 +52,8 @@ figure.supylabel("share of images", fontsize=10, y=0.32)
 figure.savefig("noise.png", dpi=120)
 
 # %%
-# Confidence is not knowledge. A wide margin says that one answer is ahead of the other nine, not
-# that any of them is true. How often hidden neurons fire is the better warning here: on average far
-# more, or far less, than for digits. For a blank image nothing at all fires at the output.
+# A large margin means only that one answer is ahead of the other nine, not that any of them is
+# right. The number of hidden spikes is the better warning here: on average it is far larger, or far
+# smaller, than for digits. For a blank image no output neuron fires.
 #
 # Next: :class:`~spikemnist.models.Record`, and :doc:`/guide/readouts` for how it becomes an answer.

@@ -1,9 +1,9 @@
 """
-Training images that are never the same twice
-=============================================
+Data augmentation
+=================
 
-A digit that is a little tilted, shifted or bent is the same digit. A network that sees each
-training image anew in every epoch has to learn that, and cannot learn the images by heart.
+A digit that is slightly tilted, shifted or bent is still the same digit. If each training image
+changes in every epoch, the network has to learn this and cannot memorise the images.
 """
 
 import torch
@@ -31,8 +31,8 @@ for axes, (name, augment) in zip(figure.subplots(5, 10), rows.items(), strict=Tr
 figure.savefig("augmentation.png", dpi=120)
 
 # %%
-# Two networks that differ in nothing else. The augmented images are harder, so the loss in training
-# stays higher. On images that neither network has seen, it is the other way round.
+# Two networks that differ only in the augmentation. Augmented images are harder, so the training
+# loss stays higher. On images that neither network has seen, the order is reversed.
 encoder = LatencyEncoder(num_steps=8)
 settings = {"epochs": 20, "lr": 0.01, "schedule": "one_cycle", "progress": False}
 for name in ("images", "Compose"):
@@ -47,4 +47,4 @@ for name in ("images", "Compose"):
 # %%
 # On the command line this is ``spikemnist train --augment affine elastic``.
 #
-# Next: :class:`~spikemnist.data.Augmentation`, for one of your own, and :doc:`/guide/training`.
+# Next: :class:`~spikemnist.data.Augmentation`, to write your own, and :doc:`/guide/training`.
