@@ -1,6 +1,7 @@
-"""Benchmarks: all candidates in one process and in turn, and no speed on a wrong answer.
+"""Benchmarks: all candidates take turns in one process; only correct candidates are timed.
 
     python -m benchmarks --help
 
-Not part of the wheel. It times as ``spikemnist bench`` does, with `spikemnist.cli.timing`.
+This package is not part of the wheel. Like ``spikemnist bench``, it times with
+`spikemnist.cli.timing`.
 """

@@ -1,9 +1,9 @@
-"""Run the benchmarks, and write what they found as JSON, Markdown and pictures.
+"""Run the benchmarks, and write the results as JSON, Markdown and pictures.
 
     python -m benchmarks --quick --out /tmp/quick       # a minute, to see that everything runs
     python -m benchmarks --out docs/benchmarks          # the figures of the docs
 
-On a machine that does nothing else. Whoever is installed takes part:
+Run them on an otherwise idle machine. Every installed library takes part:
 ``python -m pip install -e ".[bench]"``.
 """
 
@@ -56,13 +56,13 @@ SECTIONS = (
     "nir",
 )
 COMMANDS, GPU = "commands", "gpu"
-"""Sections that take long or need a GPU, and are measured only when they are asked for."""
+"""Sections that take long or need a GPU; they run only when named in ``--sections``."""
 
 JSON, PAGE, ACCURACIES, EXPORT = "results.json", "results.md", "accuracies.md", "export.md"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure what the command line asks for, write it, and say where."""
+    """Measure the requested sections, write the results, and print the file names."""
     options = parse(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = earlier
     if not options.draw:
         results = run(plan_of(options), options.sections, earlier, file)
-    from benchmarks import pictures  # matplotlib takes a while, and memory
+    from benchmarks import pictures  # importing matplotlib takes time and memory
 
     drawn = pictures.draw(results, options.out)
     pages = {PAGE: report.page(results, drawn)}
@@ -92,16 +92,18 @@ def main(arguments: list[str] | None = None) -> None:
 def run(
     plan: Plan, sections: Iterable[str], earlier: Mapping[str, Any], file: Path
 ) -> dict[str, Any]:
-    """Return everything that was measured, in plain values.
+    """Measure sections and return all results as plain values.
 
     Parameters
     ----------
-    plan, sections
-        What to measure.
-    earlier
-        Results whose other sections are kept, with the machines that they are of.
-    file
-        Where to write after each measurement what there is, so that nothing is lost.
+    plan : Plan
+        Sizes to measure.
+    sections : iterable of str
+        Sections to measure.
+    earlier : mapping of str to Any
+        Earlier results. Their other sections are kept, each with its machine.
+    file : pathlib.Path
+        JSON file; the results so far are written after each measurement, so that none is lost.
     """
     tell(f"candidates: {', '.join(candidates.names())}; {torch.get_num_threads()} threads")
     nothing = dict.fromkeys((*SECTIONS, COMMANDS, "growth"), ())
@@ -122,7 +124,7 @@ def run(
 
 
 def measure_commands(plan: Plan, results: dict[str, Any], file: Path) -> None:
-    """Run commands; those of other names or seeds stay, each with its machine."""
+    """Run commands; keep the results of other commands and seeds, each with its machine."""
     for item in commands.items(plan):
         found = told(COMMANDS, commands.measure, item)
         results[COMMANDS] = commands.merge(results[COMMANDS], found)
@@ -130,7 +132,7 @@ def measure_commands(plan: Plan, results: dict[str, Any], file: Path) -> None:
 
 
 def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
-    """Return what a section measures, and of what."""
+    """Return pairs of a measuring function and its argument for a section."""
     weighed = [replace(plan.memory, code=code) for code in plan.codes]
     fitted = [replace(plan.base, code=code) for code in plan.codes]
     measures: dict[str, tuple[Callable[[Any], Any], Iterable[Any]]] = {
@@ -153,13 +155,13 @@ def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
 
 
 def write(results: Mapping[str, Any], file: Path) -> None:
-    """Replace the file by these results."""
+    """Replace the contents of the file by these results."""
     text = json.dumps(results, indent=1) + "\n"
     write_atomically(file, lambda new: new.write_text(text, encoding="utf-8"))
 
 
 def told(section: str, measure: Callable[[Any], Any], item: Any) -> Any:
-    """Measure something, and say on standard error how long that took."""
+    """Measure an item, and print the elapsed time to standard error."""
     started = time.perf_counter()
     found = measure(item)
     tell(f"{time.perf_counter() - started:6.1f} s  {section}: {item}")
@@ -167,7 +169,7 @@ def told(section: str, measure: Callable[[Any], Any], item: Any) -> Any:
 
 
 def tell(line: str) -> None:
-    """Print progress, apart from the result."""
+    """Print progress to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 

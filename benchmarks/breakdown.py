@@ -1,10 +1,10 @@
-"""Where a training step on the event-driven engine spends its time, kernel by kernel.
+"""Time each kernel of a training step on the event-driven engine.
 
     python -m benchmarks.breakdown
 
-Network 784-H-10, T=25, batch 128, MNIST or the digits of the package, fused Adam. Each kernel is
-timed where it is called, in a step like any other; what is left over is Python, torch's own
-operators and the optimiser.
+The network is 784-H-10 with T=25, batch 128 and fused Adam, on MNIST or the digits of the package.
+Each kernel is timed where a normal training step calls it. The rest of the step is Python, torch's
+own operators and the optimiser.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ USERS = (
 
 
 def make_step(code: str, hidden: int, steps: int, batch: int) -> tuple[Callable[[], None], int]:
-    """Return a training step, and how many spikes its input has."""
+    """Return a training step, and the number of its input spikes."""
     train, _ = load_mnist() if os.environ.get("SPIKEMNIST_DATA") else load_digits()
     images, labels = train.images[:batch].float() / 255, train.labels[:batch]
     encoder = CODES[code](num_steps=steps, dtype=torch.uint8)

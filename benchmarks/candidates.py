@@ -1,6 +1,6 @@
-"""Who takes part: the interface of a candidate, this package on each of its backends, and snnTorch.
+"""Candidates: their interface, this package on each of its backends, and snnTorch.
 
-The peers that are installed join them.
+Other libraries, the peers, take part if they are installed.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer, ``C`` classes.
 """
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from benchmarks.workload import Workload
 
 STAGES = ("encode", "forward", "inference", "forward+backward", "training step")
-"""What is timed. Encoding, inference and the training step begin with pixels; the other two are
-given their spikes."""
+"""The timed stages. Encoding, inference and the training step start from pixels, the other two from
+spikes."""
 
 OURS = "spikemnist "
-"""How the names of this package's own candidates begin."""
+"""Prefix of the names of this package's candidates."""
 
 LEARNING_RATE = 1e-5
-"""Adam does all its work, yet the weights, and with them the spikes, stay what was checked."""
+"""So small that weights and spikes stay as they were checked, although Adam does all its work."""
 
 
 class Candidate(Protocol):
@@ -44,11 +44,11 @@ class Candidate(Protocol):
     Attributes
     ----------
     name
-        In tables and pictures.
+        Name in tables and pictures.
     deviation
-        In what it does not compute the same as `snntorch.Leaky`; empty when it does.
+        Differences from `snntorch.Leaky`; empty if there are none.
     backend
-        Of this package, that ran; empty for the others, and before the first `trace`.
+        Backend of this package that ran; empty for other libraries, and before the first `trace`.
     """
 
     name: str
@@ -56,22 +56,25 @@ class Candidate(Protocol):
     backend: str
 
     def prepare_input(self, spikes: Tensor) -> Any:
-        """Return spikes ``[T, B, F]`` in the layout that its own encoder would have given them."""
+        """Convert spikes ``[T, B, F]`` to the layout of the candidate's own encoder."""
 
     def encode(self, pixels: Any) -> Any:
-        """Turn float pixels ``[B, F]`` into its spikes."""
+        """Encode float pixels ``[B, F]`` as spikes."""
 
     def forward(self, spikes: Any) -> object:
-        """Return class scores, the mean of the output membranes, and keep nothing else."""
+        """Return class scores, the mean of the output membranes, without a graph."""
 
     def backward(self, spikes: Any, labels: Any) -> object:
-        """Run forward, take the cross-entropy of the scores, and the gradient of all weights."""
+        """Run forward, and compute the cross-entropy and the gradients of all weights."""
 
     def step(self, pixels: Any, labels: Any) -> object:
-        """Encode, run forward and backward, and let fused Adam change the weights."""
+        """Encode, run forward and backward, and update the weights by fused Adam."""
 
     def trace(self, spikes: Any) -> list[tuple[Tensor, Tensor]]:
-        """Return each layer's spikes and the membranes that decided them, ``[T, B, N]`` both."""
+        """Return spikes and compared membranes of each layer, ``[T, B, N]`` both.
+
+        Compared membranes are the values that were compared with the threshold.
+        """
 
     def gradients(
         self, spikes: Any, labels: Tensor | None, weights: Tensor
@@ -80,25 +83,25 @@ class Candidate(Protocol):
 
         Parameters
         ----------
-        spikes
-            As `prepare_input` returns them.
-        labels
+        spikes : Any
+            Spikes as `prepare_input` returns them.
+        labels : torch.Tensor or None
             ``[B]``: the loss is the cross-entropy of the scores, averaged with ``weights``
             ``[B]``. Without labels it is the sum of the output spikes, weighted by ``weights``
             ``[B, N]``.
-        weights
-            Zero for what must not count.
+        weights : torch.Tensor
+            Weights of the terms of the loss; zero leaves a term out.
         """
 
 
 class TorchCandidate(ABC):
-    """A network of torch modules; a subclass says how it encodes and how it runs.
+    """A network of torch modules; subclasses define its encoder and its forward pass.
 
     Parameters
     ----------
-    module
-        Holds the parameters.
-    layers
+    module : torch.nn.Module
+        Module with the parameters.
+    layers : sequence of torch.nn.Linear
         The `torch.nn.Linear` in front of each layer of neurons.
     """
 
@@ -113,7 +116,7 @@ class TorchCandidate(ABC):
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
-        """Turn float pixels ``[B, F]`` into its spikes."""
+        """Encode float pixels ``[B, F]`` as spikes."""
 
     @abstractmethod
     def scores(self, spikes: Tensor) -> Tensor:
@@ -121,11 +124,11 @@ class TorchCandidate(ABC):
 
     @abstractmethod
     def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes, in the layout of the spikes that came."""
+        """Return the output spikes, in the layout of the input spikes."""
 
     @abstractmethod
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return each layer's spikes and the membranes that decided them, ``[T, B, N]`` both."""
+        """Return spikes and compared membranes of each layer; see `Candidate.trace`."""
 
     def prepare_input(self, spikes: Tensor) -> Tensor:
         """Return the spikes as float32, ``[T, B, F]``."""
@@ -137,14 +140,14 @@ class TorchCandidate(ABC):
             return self.scores(spikes)
 
     def backward(self, spikes: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss; the gradients are in the parameters."""
+        """Return the loss, and leave the gradients in the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = functional.cross_entropy(self.scores(spikes), labels)
         torch.autograd.backward(loss)
         return loss.detach()
 
     def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of a training step."""
+        """Run a training step and return its loss."""
         loss = self.backward(self.encode(pixels), labels)
         self.optimizer.step()
         return loss
@@ -164,21 +167,21 @@ class TorchCandidate(ABC):
         return loss.item(), [torch.zeros(()) if grad is None else grad.clone() for grad in found]
 
     def time_first(self, signal: Tensor) -> Tensor:
-        """Return a signal in its own layout as ``[T, B, ...]``."""
+        """Convert a signal from the candidate's layout to ``[T, B, ...]``."""
         return signal
 
 
 class Ours(TorchCandidate):
-    """`spikemnist.models.LeakyMLP` on one backend, fed with compact spikes.
+    """`spikemnist.models.LeakyMLP` on one backend, with uint8 spikes as input.
 
     Parameters
     ----------
-    layers
-        First weights, which are copied.
-    backend
-        As `LeakyMLP` takes it.
-    workload
-        Says how pixels are encoded; none for a layer that is given its input.
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights, which are copied.
+    backend : str
+        Backend, as in `LeakyMLP`.
+    workload : Workload or None, default None
+        Workload that defines the encoder; None if the input is given directly.
     """
 
     def __init__(
@@ -200,11 +203,11 @@ class Ours(TorchCandidate):
         self._generator = torch.Generator().manual_seed(0)
 
     def prepare_input(self, spikes: Tensor) -> Tensor:
-        """Return the spikes as they are: any dtype will do."""
+        """Return the spikes unchanged: any dtype is accepted."""
         return spikes
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return compact spikes."""
+        """Return uint8 spikes."""
         assert self._encoder is not None  # pixels belong to a workload
         return self._encoder(pixels, generator=self._generator)
 
@@ -219,7 +222,7 @@ class Ours(TorchCandidate):
         return fired
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return what ``record="all"`` shows, when the run that is timed gave the same output."""
+        """Return all layers of ``record="all"``, if its output agrees with the timed run."""
         with torch.no_grad():
             everything, timed = self.model(spikes, record="all"), self.model(spikes)
         self.backend = timed.backend
@@ -229,7 +232,7 @@ class Ours(TorchCandidate):
 
 
 class SnnTorchLoop(TorchCandidate):
-    """The network as snnTorch's tutorials write it: every layer, one timestep after the other.
+    """The network as in snnTorch's tutorials: a loop over time that runs every layer.
 
     Its `trace` is the oracle.
     """
@@ -248,7 +251,7 @@ class SnnTorchLoop(TorchCandidate):
         self._workload = workload
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return what `snntorch.spikegen` makes of the pixels."""
+        """Encode the pixels with `snntorch.spikegen`."""
         assert self._workload is not None  # pixels belong to a workload
         return snntorch_spikes(pixels, self._workload.code, self._workload.num_steps)
 
@@ -281,19 +284,19 @@ class SnnTorchLoop(TorchCandidate):
 
 
 def our_backends() -> list[str]:
-    """Return the backends to measure: ``"auto"``, and those that compute on the CPU."""
+    """Return the backends to measure: ``"auto"``, and the two that compute on the CPU."""
     return ["auto", "reference", "event_driven"]
 
 
 def plain_leaky() -> snntorch.Leaky:
-    """Return a neuron that snnTorch's global list does not keep alive."""
+    """Return a neuron, removed from snnTorch's global list so that it can be freed."""
     leaky = snntorch.Leaky(beta=BETA)
     snntorch.SpikingNeuron.instances.remove(leaky)
     return leaky
 
 
 def copy_of(layer: nn.Linear, scale: float = 1.0) -> nn.Linear:
-    """Return a layer of its own with the same weights, times a factor."""
+    """Return a copy of a layer with its weights and bias times a factor."""
     copy = nn.Linear(layer.in_features, layer.out_features)
     with torch.no_grad():
         copy.weight.copy_(scale * layer.weight)
@@ -302,7 +305,7 @@ def copy_of(layer: nn.Linear, scale: float = 1.0) -> nn.Linear:
 
 
 def names() -> list[str]:
-    """Return the names of all candidates, ours first, then snnTorch, then its peers."""
+    """Return the names of all candidates: this package, then snnTorch, then its peers."""
     return [*(OURS + backend for backend in our_backends()), SnnTorchLoop.name, *peers.installed()]
 
 
@@ -311,12 +314,12 @@ def build(name: str, layers: Sequence[nn.Linear], workload: Workload | None = No
 
     Parameters
     ----------
-    name
+    name : str
         One of `names`.
-    layers
-        First weights.
-    workload
-        Says how pixels are encoded; none for a layer that is given its input.
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights.
+    workload : Workload or None, default None
+        Workload that defines the encoder; None if the input is given directly.
     """
     if name.startswith(OURS):
         return Ours(layers, name.removeprefix(OURS), workload)

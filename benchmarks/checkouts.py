@@ -1,14 +1,14 @@
-"""Compare the speed of two checkouts: each in a process of its own, a few calls at a time in turn.
+"""Compare the speed of two checkouts: two processes take turns, a few calls at a time.
 
-``python -m benchmarks.checkouts OLD NEW``, on a machine that does nothing else. A shared machine
-changes its speed from second to second, so that two runs one after the other say little about a
-few percent. Here both processes stay, and blocks of calls go back and forth between them: a ratio
-is the median over pairs of neighbouring blocks, of the fastest call in each, and over several pairs
-of processes, since where a process finds its memory makes a difference of its own.
-`OMP_NUM_THREADS=1` makes the figures quieter still.
+Run ``python -m benchmarks.checkouts OLD NEW`` on an otherwise idle machine. The speed of a shared
+machine changes from second to second, so two runs one after the other cannot resolve a few percent.
+Here each checkout has its own process, and the two alternate in blocks of calls. A ratio compares
+the fastest calls of two neighbouring blocks; the result is the median over all pairs of blocks and
+over several pairs of processes, because the memory layout of a process affects its speed, too.
+`OMP_NUM_THREADS=1` reduces the noise further.
 
-``--new-environment`` sets variables for the second one. So one checkout can be compared with itself
-as on a processor without AVX-512::
+``--new-environment`` sets variables for the second process, so that one checkout can be compared with
+itself as on a processor without AVX-512::
 
     python -m benchmarks.checkouts . . --new-environment NUMBA_CPU_NAME=haswell \
         NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt,+sse4.2
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BLOCK = 0.06
-"""Seconds of a block of calls."""
+"""Duration of a block of calls in seconds."""
 
 ROWS = (
     "rate 784-1000-10",
@@ -42,11 +42,11 @@ ROWS = (
     "learned beta, latency 784-1000-10",
     "batch 1, latency 784-1000-10",
 )
-"""Batch 128 and 25 timesteps; the convolutional network has 64 and 8."""
+"""Workloads. Batch 128 and 25 timesteps; the convolutional network has 64 and 8."""
 
 
 class Process:
-    """A process that imports spikemnist from a checkout and times what it is asked for."""
+    """A process that imports spikemnist from a checkout and times calls on request."""
 
     def __init__(self, checkout: Path, cache: Path, variables: dict[str, str]) -> None:
         environment = {**os.environ, **variables, "PYTHONPATH": str(checkout / "src")}
@@ -84,10 +84,7 @@ def compare(
     pairs: int,
     processes: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return for each row and stage the milliseconds of the fastest calls, old and new.
-
-    The variables are set for the new one.
-    """
+    """Return the milliseconds of the fastest calls, old and new, for each row and stage."""
     found: dict[str, list[tuple[float, float]]] = {}
     with TemporaryDirectory() as folder:
         caches = [Path(folder, name) for name in ("old", "new")]
@@ -110,7 +107,7 @@ def compare(
 
 
 def table(found: dict[str, list[tuple[float, float]]]) -> str:
-    """Return Markdown with the medians, and the median and the quartiles of the ratios."""
+    """Return a Markdown table of the median times, and the median and quartiles of the ratios."""
     lines = ["| row | old, ms | new, ms | new / old | quartiles |", "|---|---|---|---|---|"]
     for row, pairs in found.items():
         old, new = (median(side) for side in zip(*pairs, strict=True))
@@ -122,7 +119,7 @@ def table(found: dict[str, list[tuple[float, float]]]) -> str:
 
 
 def serve() -> None:
-    """Answer questions: the milliseconds of the fastest call, or how many calls fill a block."""
+    """Answer requests: the milliseconds of the fastest call, or the number of calls in a block."""
     stages = dict[str, dict[str, "Callable[[], None]"]]()
     for line in sys.stdin:
         row, stage, calls = json.loads(line)

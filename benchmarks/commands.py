@@ -1,7 +1,7 @@
-"""Commands as users give them: what accuracy they print, and after how long.
+"""Accuracy and duration of commands on the command line.
 
-A command runs in an empty folder, from the start of its process to the end, once for each seed.
-What it printed is kept whole.
+Each command runs once per seed in an empty folder, and is timed from the start of its process to
+the end. Its whole output is stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%(?: of ([\d,]+))?")
 STAT = Path("/proc/stat")
-"""Where Linux counts what its processors did."""
+"""File in which Linux counts processor time."""
 VOTINGS = ("assigned", "proportional")
 VOTES = re.compile(rf"({'|'.join(VOTINGS)}) ([\d.]+)%")
 
@@ -43,24 +43,24 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
 
     Parameters
     ----------
-    item
-        A command as a shell would be given it, for example ``spikemnist train --data mnist``, and a
-        seed. No shell is started.
+    item : tuple of str and int
+        A command line, for example ``spikemnist train --data mnist``, and a seed. No shell is
+        started.
 
     Returns
     -------
     dict
-        Both, the seconds, what the command printed, on which machine, and whether other programs
-        ran beside it.
+        Command, seed, seconds, standard output, machine, and whether other programs ran at the same
+        time.
 
     Raises
     ------
     RuntimeError
-        When the command fails, with the end of what it said.
+        When the command fails, with the end of its standard error.
     """
     command, seed = item
     whole = f"{command} --seed {seed}"
-    # Windows takes a command as it is, and its paths would lose their backslashes here.
+    # Windows accepts a command as one string, and splitting would remove backslashes from paths.
     words = whole if sys.platform == "win32" else shlex.split(whole)
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
         done = subprocess.run(
             words,
             cwd=folder,
-            env={**os.environ, "PYTHONUTF8": "1"},  # Windows would print in a code page of its own
+            env={**os.environ, "PYTHONUTF8": "1"},  # else Windows prints in its own code page
             capture_output=True,
             encoding="utf-8",
             check=False,
@@ -82,39 +82,39 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
 
 
 def _work_of_others() -> float:
-    """Return the processor seconds that Linux has spent on all but the children of this process.
+    """Return the processor seconds of Linux, without the children of this process.
 
-    Zero elsewhere, where the look at the load before a command must do.
+    Zero on other systems, which rely on the load measured before a command.
     """
     if not STAT.exists():
         return 0.0
     user, nice, system, _, _, *interrupts = map(int, STAT.read_text().splitlines()[0].split()[1:9])
-    ticks = user + nice + system + sum(interrupts)  # of a virtual machine, with what it was refused
+    ticks = user + nice + system + sum(interrupts)  # includes time stolen from a virtual machine
     own = os.times()
     return ticks / os.sysconf("SC_CLK_TCK") - own.children_user - own.children_system
 
 
 def accuracy(found: dict[str, Any]) -> float:
-    """Return the last accuracy that a command printed, in percent; NaN where it printed none."""
+    """Return the last accuracy that a command printed, in percent; NaN if it printed none."""
     printed = ACCURACY.findall(found["printed"])
     return float(printed[-1][0]) if printed else float("nan")
 
 
 def merge(earlier: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return results with those of a command and seed in place of older ones of the same."""
+    """Return the results, with ``found`` in place of older results of its command and seed."""
     same = ("command", "seed")
     others = [one for one in earlier if any(one[key] != found[key] for key in same)]
     return sorted([*others, found], key=lambda one: (in_order(one["command"]), one["seed"]))
 
 
 def in_order(command: str) -> list[tuple[int, str]]:
-    """Return what sorts commands, numbers in them by their size."""
+    """Return a sort key for commands that compares numbers by value."""
     parts = re.split(r"(\d+)", command)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the page of accuracies, part by part."""
+    """Yield the parts of the page of accuracies."""
     yield "# Accuracies"
     yield (
         "Written by `python -m benchmarks --sections commands`, which gives each command as below, "
@@ -137,7 +137,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a command's row."""
+    """Return the table row of a command."""
     shares = [accuracy(one) for one in here]
     images = next(iter(ACCURACY.findall(here[0]["printed"])), ("", ""))[1]
     mean = statistics.mean(shares)
@@ -154,7 +154,7 @@ def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def votes(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a row of what each way to vote gives, or nothing where a command prints none."""
+    """Return a row with the accuracies by voting method, or an empty list if there are none."""
     found = [dict(VOTES.findall(one["printed"])) for one in here]
     if not all(found):
         return []

@@ -1,4 +1,4 @@
-"""Time every candidate that passed the check, stage by stage, and return plain values."""
+"""Time each stage of every candidate that passed its check, and return plain values."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ def compare(
     repeats: int = 30,
     budget: float = float("inf"),
 ) -> dict[str, Any]:
-    """Time the stages of the candidates that passed.
+    """Time the stages of the candidates that passed their check.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        In the order of the tables.
+        Candidates in the order of the tables.
     checks : mapping of str to CheckResult
-        By name.
+        Check results by name of the candidate.
     jobs_of : callable
-        Returns what to call for each stage; a candidate may lack one.
+        Function that returns the call to time for each stage; a candidate may lack a stage.
     stages : sequence of str
-        Which of them to time.
-    repeats, budget
-        For each stage: see `time_in_turn`.
+        Stages to time.
+    repeats : int, default 30
+        Timed calls of each stage: see `time_in_turn`.
+    budget : float, default inf
+        Seconds for each stage: see `time_in_turn`.
 
     Returns
     -------
     dict
-        By name: its ``deviation``, the ``backend`` of this package that ran, its ``check``, and its
-        ``stages`` as `time_in_turn` returns them.
+        For each name its ``deviation``, the ``backend`` of this package that ran, its ``check``,
+        and its ``stages`` as `time_in_turn` returns them.
     """
     jobs = {c.name: jobs_of(c) for c in candidates if checks[c.name].passed}
     timed: dict[str, dict[str, Any]] = {candidate.name: {} for candidate in candidates}
@@ -69,7 +71,7 @@ def compare(
 
 
 def network_jobs(candidate: Candidate, batch: Batch) -> Jobs:
-    """Return what each of `STAGES` calls."""
+    """Return the call to time for each of `STAGES`."""
     spikes = candidate.prepare_input(batch.spikes)
     return {
         "encode": lambda: candidate.encode(batch.pixels),
@@ -81,13 +83,13 @@ def network_jobs(candidate: Candidate, batch: Batch) -> Jobs:
 
 
 def no_ratio(*timings: Mapping[str, Any] | None) -> str:
-    """Return why no ratio may rest on these timings; empty when one may.
+    """Return the reason not to compute a ratio of these timings; empty if there is none.
 
     Parameters
     ----------
     *timings : mapping or None
-        As `time_in_turn` returns them, or as files of earlier versions hold them, which did not
-        look at the load; none for what was not timed.
+        Timings as `time_in_turn` returns them, or from files of earlier versions, which did not
+        record the load; None if there is no timing.
 
     Examples
     --------

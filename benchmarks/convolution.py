@@ -1,7 +1,7 @@
 """The convolutional network of snnTorch's tutorial 6, 12C5-P2-64C5-P2-10, run by all candidates.
 
 https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_6.html, here with 8 timesteps and
-batches of 64 digits. SpikingJelly takes part where it is installed, with whole sequences.
+batches of 64 digits. If SpikingJelly is installed, it takes part and runs whole sequences.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 """
@@ -42,18 +42,18 @@ TRAINED_ON = 1280
 
 
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
-    """Compare the candidates with snnTorch's loop, then time each stage of those that passed.
+    """Compare the candidates with snnTorch's loop, then time the candidates that passed.
 
     Returns
     -------
     dict
-        In plain values: the workload, and what `compare` returns.
+        Plain values: the workload, the layers, and the result of `compare`.
     """
     weights, batch = trained_weights(workload), workload.load()
     candidates: list[Convolutional] = [Ours(weights, workload, name) for name in our_backends()]
     candidates += [Stepped(weights, workload), *peers(weights, workload)]
     checks = check_all(candidates, weights, workload, batch)
-    torch.manual_seed(0)  # of the peers' encoders, which draw from the global generator
+    torch.manual_seed(0)  # for the peers' encoders, which draw from the global generator
     found = compare(
         candidates,
         checks,
@@ -86,35 +86,35 @@ def trained_weights(workload: Workload) -> Mapping[str, Tensor]:
 
 
 def weighed(model: LeakyConvNet) -> nn.ModuleList:
-    """Return the layers of a model that have weights."""
+    """Return the convolutional and linear layers of a model."""
     return nn.ModuleList(
         m for m in model.network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))
     )
 
 
 def new_layers(weights: Mapping[str, Tensor]) -> nn.ModuleList:
-    """Return the layers that have weights, with these."""
+    """Return new convolutional and linear layers with the given weights."""
     layers = nn.ModuleList([nn.Conv2d(1, 12, 5), nn.Conv2d(12, 64, 5), nn.Linear(1024, 10)])
     layers.load_state_dict(weights)
     return layers
 
 
 def as_images(signal: Tensor) -> Tensor:
-    """Return ``[T, B, 784]`` as ``[T, B, 1, 28, 28]``."""
+    """Reshape ``[T, B, 784]`` to ``[T, B, 1, 28, 28]``."""
     return signal.reshape(*signal.shape[:-1], 1, 28, 28)
 
 
 class Convolutional(TorchCandidate):
-    """What the ways to run the network have in common.
+    """Base class of the convolutional candidates.
 
     Parameters
     ----------
-    module
-        Holds the parameters.
-    layers
-        Those with weights.
-    workload
-        Says how pixels are encoded.
+    module : torch.nn.Module
+        Module with the parameters.
+    layers : iterable of torch.nn.Module
+        Convolutional and linear layers.
+    workload : Workload
+        Workload that defines the encoder.
     """
 
     def __init__(self, module: nn.Module, layers: Any, workload: Workload) -> None:
@@ -126,12 +126,12 @@ class Convolutional(TorchCandidate):
         return as_images(spikes.float())
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return what `snntorch.spikegen` makes of the pixels."""
+        """Encode the pixels with `snntorch.spikegen`."""
         return as_images(snntorch_spikes(pixels, self.workload.code, self.workload.num_steps))
 
 
 class Ours(Convolutional):
-    """`spikemnist.models.LeakyConvNet` on one backend, fed with compact spikes."""
+    """`spikemnist.models.LeakyConvNet` on one backend, with uint8 spikes as input."""
 
     def __init__(self, weights: Mapping[str, Tensor], workload: Workload, backend: str) -> None:
         self.model = LeakyConvNet(LAYERS, beta=BETA, backend=backend)  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ class Ours(Convolutional):
         return as_images(spikes)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return compact spikes."""
+        """Return uint8 spikes."""
         return as_images(self.workload.encoder(torch.uint8)(pixels, generator=self._generator))
 
     def scores(self, spikes: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class Ours(Convolutional):
         return fired
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return every layer of the Record."""
+        """Return spikes and membranes of every layer of the Record."""
         with torch.no_grad():
             record = self.model(spikes, record="all")
         self.backend = record.backend
@@ -168,7 +168,7 @@ class Ours(Convolutional):
 
 
 class Stepped(Convolutional):
-    """The network as the tutorial runs it: one timestep after the other."""
+    """The network as in the tutorial: a loop over time."""
 
     name = "snnTorch"
 
@@ -215,10 +215,12 @@ class AtOnce(Convolutional):
 
     Parameters
     ----------
-    peer
-        Its neurons and its encoder.
-    weights, workload
-        As for all candidates.
+    peer : Layerwise
+        Peer that provides the neurons and the encoder.
+    weights : mapping of str to torch.Tensor
+        Parameters as a state dict.
+    workload : Workload
+        Workload that defines the encoder.
     """
 
     def __init__(self, peer: Layerwise, weights: Mapping[str, Tensor], workload: Workload) -> None:
@@ -229,7 +231,7 @@ class AtOnce(Convolutional):
         self.behind = [nn.MaxPool2d(2), nn.MaxPool2d(2), nn.Identity()]
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return the spikes of its own encoder."""
+        """Return the spikes of the peer's encoder."""
         return as_images(self.peer.encode(pixels))
 
     def scores(self, spikes: Tensor) -> Tensor:
@@ -241,7 +243,7 @@ class AtOnce(Convolutional):
         return self._run(spikes, "spikes")[-1]["spikes"]
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return every layer's spikes and the membranes that decided them."""
+        """Return spikes and compared membranes of every layer."""
         with torch.no_grad():
             layers = self._run(spikes, "both", everywhere=True)
         pairs = [(layer["spikes"].flatten(2), layer["membrane"].flatten(2)) for layer in layers]
@@ -250,7 +252,7 @@ class AtOnce(Convolutional):
     def _run(
         self, signal: Tensor, keep: Keep, *, everywhere: bool = False
     ) -> list[dict[str, Tensor]]:
-        """Run the layers from rest; hidden ones keep their spikes alone, unless all is wanted."""
+        """Run the layers from rest; keep only spikes of hidden layers unless ``everywhere``."""
         results: list[dict[str, Tensor]] = []
         for i, neurons in enumerate(self.peer.neurons):
             last = i == len(self.layers) - 1
@@ -261,7 +263,7 @@ class AtOnce(Convolutional):
         return results
 
     def _current(self, i: int, signal: Tensor) -> Tensor:
-        # The direct code is the same at every timestep: whoever cares for speed weighs it once.
+        # The direct code is the same at every timestep: one product is enough.
         steps = signal[:1] if is_constant(signal) else signal
         current = self.behind[i](self.layers[i](self.before[i](steps.flatten(0, 1))))
         unfolded: Tensor = current.unflatten(0, steps.shape[:2])
@@ -269,7 +271,7 @@ class AtOnce(Convolutional):
 
 
 def peers(weights: Mapping[str, Tensor], workload: Workload) -> list[AtOnce]:
-    """Return SpikingJelly, where it is installed."""
+    """Return SpikingJelly if it is installed."""
     stand_ins = [nn.Linear(1, 1) for _ in range(3)]  # one for each layer of neurons
     found = [kind for name, kind in installed().items() if name == "SpikingJelly"]
     return [AtOnce(kind(stand_ins, workload), weights, workload) for kind in found]
@@ -281,7 +283,7 @@ def check_all(
     workload: Workload,
     batch: Batch,
 ) -> dict[str, CheckResult]:
-    """Compare each with the oracle of its dynamics: snnTorch's loop, or the explicit one."""
+    """Compare each candidate with the oracle of its dynamics: snnTorch's or an explicit loop."""
     checks = {}
     for candidate in candidates:
         right: Convolutional = Stepped(weights, workload)

@@ -1,7 +1,7 @@
-"""Exported networks beside the ones they come from: spikes, answers, bytes, milliseconds.
+"""Compare exported networks with their originals: spikes, answers, bytes, milliseconds.
 
-Spikes are compared on the first test images, answers on all of them. What is timed takes images one
-by one, as a device would.
+Spikes are compared on the first test images, answers on all test images. Timed calls process images
+one by one, as a device would.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
     from spikemnist.models.network import SpikingNetwork
 
     Spikes = list[NDArray[Any]]
-    """Of each layer, ``[T, B, ...]``."""
+    """Spikes of each layer, ``[T, B, ...]``."""
     Replayed = tuple[Spikes, NDArray[Any]]
     """Spikes and answers."""
 
 REPLAYED = 1000
-"""Images whose spikes are compared."""
+"""Number of images whose spikes are compared."""
 TIMED = 500
-"""Images of a timed call."""
+"""Number of images in a timed call."""
 BATCH = 250
 REPLAY = Path(__file__).with_name("replay.c")
 
 
 def measure(name: str) -> dict[str, Any]:
-    """Export a pretrained network in every format that runs here, and run it.
+    """Export a pretrained network in every format that runs here, and run each export.
 
     Returns
     -------
     dict
-        ``network``, ``images``, and ``formats``, with a row for each.
+        ``network``, ``images``, ``formats`` with a row for each format, and ``machine``.
     """
     model, encoder = load_pretrained(name)
     test = load_mnist()[1]
@@ -86,7 +86,7 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def _differing(spikes: Spikes, others: Spikes) -> int:
-    """Return how many images fire other spikes."""
+    """Return the number of images with different spikes."""
     found = np.zeros(len(spikes[0][0]), bool)
     for one, other in zip(spikes, others, strict=True):
         found |= (one != other.reshape(one.shape)).any((0, *range(2, one.ndim)))
@@ -94,7 +94,7 @@ def _differing(spikes: Spikes, others: Spikes) -> int:
 
 
 class Ours:
-    """The model itself, on images one by one where it is timed."""
+    """The original model; timed calls process images one by one."""
 
     name = "spikemnist"
     size = memory = 0
@@ -121,7 +121,7 @@ class Ours:
 
 
 class Onnx:
-    """ONNX in onnxruntime, on as many threads as torch has."""
+    """ONNX in onnxruntime, with as many threads as torch."""
 
     name = "ONNX"
     memory = 0
@@ -150,7 +150,7 @@ class Onnx:
 
 
 class C:
-    """C99, compiled with -O2, on one thread."""
+    """C99 compiled with -O2, on one thread."""
 
     weights: Literal["float32", "int8"] = "float32"
 
@@ -193,15 +193,15 @@ class C:
 
 
 class WholeNumbers(C):
-    """The same in whole numbers."""
+    """The C export in integers."""
 
     weights = "int8"
 
 
 def from_lines(lines: Sequence[str], steps: int, shapes: Sequence[tuple[int, ...]]) -> Spikes:
-    """Return spikes ``[T, B, ...]`` from what `replay.c` printed of neurons, channels last.
+    """Return spikes ``[T, B, ...]`` from the output of `replay.c`, which has channels last.
 
-    Those of a convolution come back as ``[T, B, C, H, W]``.
+    Spikes of a convolution are returned as ``[T, B, C, H, W]``.
     """
     sizes = [math.prod(shape) for shape in shapes]
     found = [np.zeros((steps, len(lines), size), np.float32) for size in sizes]
@@ -214,7 +214,7 @@ def from_lines(lines: Sequence[str], steps: int, shapes: Sequence[tuple[int, ...
 
 
 def channels_first(spikes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return spikes ``[T, B, H * W * C]`` of a shape ``(H, W, C)`` as ``[T, B, C, H, W]``."""
+    """Reshape spikes ``[T, B, H * W * C]`` of shape ``(H, W, C)`` to ``[T, B, C, H, W]``."""
     return np.moveaxis(spikes.reshape(*spikes.shape[:2], *shape), -1, 2)
 
 
@@ -222,7 +222,7 @@ WAYS = (Onnx, C, WholeNumbers)
 
 
 def lines(measured: Sequence[dict[str, Any]], read: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the page, part by part, with what others read."""
+    """Yield the parts of the page, including the results of other NIR readers."""
     yield "# Exported networks"
     yield (
         "Written by `python -m benchmarks --sections export`. Pretrained networks in other "

@@ -1,6 +1,6 @@
-"""Hash the results of seeded runs, to prove that a change of structure changes none of them.
+"""Hash the results of seeded runs, to prove that a refactoring changes none of them.
 
-``python -m benchmarks.fingerprints --out before.json`` writes a table of hashes;
+``python -m benchmarks.fingerprints --out before.json`` writes a table of hashes.
 ``python -m benchmarks.fingerprints --against before.json`` prints every difference from it and
 exits with code 1 if there is one. Hashes depend on the processor, the number of threads and the
 versions of torch and Numba: compare two runs on one machine.
@@ -52,7 +52,7 @@ READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
 
 
 def digest(parts: Iterable[Any]) -> str:
-    """Return a short hash of tensors, arrays, bytes and texts in their order."""
+    """Return a short hash of a sequence of tensors, arrays, bytes and other values."""
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
@@ -70,7 +70,7 @@ def state_of(model: nn.Module) -> str:
 
 
 def record_of(record: Record) -> str:
-    """Return the hash of all that a network did."""
+    """Return the hash of all fields of a Record."""
     layers = [(x.name, x.spikes, x.membrane, x.threshold) for x in record.layers]
     return digest(
         [
@@ -84,7 +84,7 @@ def record_of(record: Record) -> str:
 
 
 def gradients_of(model: nn.Module, record: Record, more: Iterable[Tensor] = ()) -> str:
-    """Return the hash of the gradients of a loss on all that is recorded."""
+    """Return the hash of the gradients of a loss on all recorded quantities."""
     loss = record.scores.square().sum() + record.spikes.sum()
     for layer in record.layers:
         loss = loss + (layer.spikes * layer.membrane).mean()
@@ -137,7 +137,7 @@ def trained(build: Callable[[], nn.Module], encoder: Any, **options: Any) -> Par
 
 
 def called(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: bool = False) -> Parts:
-    """Call a network on spikes with a state, and hash its Record, gradients and second call."""
+    """Call a network on spikes with a state; hash its Record, gradients and inference Record."""
     torch.manual_seed(11)
     model: Any = build().train(train)
     dtype = next(model.parameters()).dtype
@@ -304,7 +304,7 @@ def _networks_to_call(backend: str) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Parts], table: dict[str, Parts]) -> list[str]:
-    """Return a line for each hash that differs, or that only one of two tables has."""
+    """Return a line for each hash that differs or is missing in one of two tables."""
     return [
         f"{run}: {part} was {before.get(run, {}).get(part)}, is {table.get(run, {}).get(part)}"
         for run in {**before, **table}
@@ -314,7 +314,7 @@ def differences(before: dict[str, Parts], table: dict[str, Parts]) -> list[str]:
 
 
 def main() -> int:
-    """Hash all runs; return 1 when they differ from those in a file."""
+    """Hash all runs; return 1 if they differ from the hashes in a file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="file to write the hashes to")
     parser.add_argument("--against", type=Path, help="file of hashes to compare with")

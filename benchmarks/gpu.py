@@ -1,8 +1,8 @@
-"""A training step and inference on a GPU: this package's kernels, plain torch, and others.
+"""Time a training step and inference on a GPU: this package, plain torch, and other libraries.
 
     python -m benchmarks --sections gpu
 
-Networks 784-H-10 with rate-coded input that is on the device already.
+The networks are 784-H-10, with rate-coded input that is already on the device.
 
 Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Scores = Callable[[Tensor], Tensor]
     Size = tuple[int, int, int]
-    """H, T and B."""
+    """``H``, ``T`` and ``B``."""
 
 Build = Callable[[LeakyMLP, torch.device], tuple[nn.Module, "Scores"]]
 Candidates = dict[str, Build]
@@ -41,11 +41,11 @@ Candidates = dict[str, Build]
 HIDDEN, STEPS, BATCHES = (128, 1000, 4096), (8, 25, 100), (128, 512, 4096)
 STAGES = ("training step", "inference")
 DENSITY = 0.13
-"""Share of the inputs that are spikes, as in rate-coded MNIST."""
+"""Share of inputs with a spike, as in rate-coded MNIST."""
 
 
 def sizes() -> list[Size]:
-    """Return each network and batch; end the program where there is no GPU."""
+    """Return each network size and batch; end the program if there is no GPU."""
     if device().type == "cpu":
         raise SystemExit("--sections gpu needs a GPU, and torch finds neither CUDA nor MPS here")
     return list(itertools.product(HIDDEN, STEPS, BATCHES))
@@ -57,13 +57,13 @@ def device() -> torch.device:
 
 
 def measure(size: Size, *, on: torch.device | None = None, repeats: int = 30) -> dict[str, Any]:
-    """Time each candidate on a network, in turn.
+    """Time all candidates on a network, in turn.
 
     Returns
     -------
     dict
-        The size, the machine, and for each candidate the backend that ran and its timings, or the
-        reason why there are none.
+        Size, device, machine, and for each candidate its timings, or the error that prevented
+        them.
     """
     hidden, steps, batch = size
     where = device() if on is None else on
@@ -79,7 +79,7 @@ def measure(size: Size, *, on: torch.device | None = None, repeats: int = 30) ->
             job = _jobs(module, scores, spikes, labels)
             for call in job.values():
                 call()  # compiles
-        except Exception as error:  # no memory, no compiler: the table says so
+        except Exception as error:  # such as no memory or no compiler; the table then has no entry
             found[name] = {"failed": f"{type(error).__name__}: {str(error)[:200]}"}
             continue
         found[name] = {"stages": {}}
@@ -100,7 +100,7 @@ def measure(size: Size, *, on: torch.device | None = None, repeats: int = 30) ->
 def _jobs(
     module: nn.Module, scores: Scores, spikes: Tensor, labels: Tensor
 ) -> dict[str, Callable[[], object]]:
-    """Return a training step and an inference that end when the device has done its work."""
+    """Return a training step and an inference; each waits until the device has finished."""
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-5)
 
     def step() -> object:
@@ -118,7 +118,7 @@ def _jobs(
 
 
 def candidates() -> Candidates:
-    """Return who takes part, by the name in the table."""
+    """Return the candidates by their name in the table."""
     found = {
         "spikemnist auto": _ours("auto"),
         "spikemnist metal": _ours("metal"),
@@ -154,7 +154,7 @@ def _linears(weights: LeakyMLP, where: torch.device) -> nn.ModuleList:
 def _snntorch_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
     linears = _linears(weights, where)
     neurons: Any = nn.ModuleList(snntorch.Leaky(beta=BETA) for _ in linears).to(where)
-    for _ in linears:  # of its global list
+    for _ in linears:  # remove the neurons from snnTorch's global list
         snntorch.SpikingNeuron.instances.pop()
 
     def scores(spikes: Tensor) -> Tensor:
@@ -236,7 +236,7 @@ def _spikingjelly(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Sc
 
 
 def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the page of a GPU, part by part."""
+    """Yield the parts of the page of GPU results."""
     yield "# On a GPU"
     yield (
         "Written by `python -m benchmarks --sections gpu`: milliseconds, the median of calls in "

@@ -1,11 +1,11 @@
-"""From how much work on a second thread pays for itself, where kernels run in a pool of threads.
+"""Measure the amount of work from which a second thread pays off, in a pool of Python threads.
 
     python -m benchmarks.grain
 
-Where torch brings no OpenMP runtime of GNU's, as on macOS and Windows, `scheduler` hands work to
-Python's threads. Here the pool is forced on two threads, and each amount of work is timed alone, in
-the pool and, where there is one, in torch's team, in turn. The threads of a team spin for a while
-when they are done: a pool is measured without one first, and then beside it.
+If torch has no GNU OpenMP runtime, as on macOS and Windows, `scheduler` runs kernels in a pool of
+Python threads. This script forces the pool, with two threads. It times each amount of work in turn
+on one thread, in the pool and, if there is one, in torch's team of OpenMP threads. The threads of a
+team spin for a while after their work, so the pool is measured first without and then with it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from spikemnist.kernels.scheduler import parallel
 UNITS = 64
 
 WORDS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-"""Words whose bits are counted in a unit of work."""
+"""Numbers of 64-bit words whose bits are counted in one unit of work."""
 
 
 WAYS = {"alone": (1 << 62, False), "pool": (0, False), "team": (0, True)}
-"""The least work to share, and whether torch's team may do it."""
+"""Smallest work that is shared between threads, and whether torch's team may do it."""
 
 
 def measure(words: int, ways: tuple[str, ...], repeats: int = 300) -> dict[str, float]:
-    """Return the median microseconds of each way to do the work."""
+    """Return the median microseconds of the work in each of `WAYS`."""
     bits, counts = np.ones((UNITS, words, 1), np.uint64), np.empty(UNITS, np.int64)
     found: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):

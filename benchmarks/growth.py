@@ -1,4 +1,4 @@
-"""How the time of a training step grows with timesteps, batch and width."""
+"""Growth of the time of a training step with timesteps, batch and width."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ STAGE = "training step"
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Return k of the power law ``seconds = c sizes ** k`` that fits best.
+    """Return the exponent k of the best fit ``seconds = c sizes ** k``.
 
-    Least squares of the logarithms.
+    The fit is a least-squares fit of the logarithms.
 
     Examples
     --------
@@ -35,19 +35,19 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any]]:
-    """Return points and exponent of each sweep of each candidate.
+    """Return the points and the exponent of each sweep of each candidate.
 
     Parameters
     ----------
-    networks
-        As `benchmarks.networks.measure` returns them.
-    plan
-        Says which sweeps there are.
+    networks : sequence of mapping
+        Results of `benchmarks.networks.measure`.
+    plan : Plan
+        Plan that defines the sweeps.
 
     Returns
     -------
     list of dict
-        Without the sweeps of which fewer than two points were measured on a quiet machine.
+        Sweeps with at least two points that were measured on a quiet machine.
     """
     measured = {workload_of(network): network["candidates"] for network in networks}
     names = list(dict.fromkeys(itertools.chain.from_iterable(measured.values())))
@@ -77,5 +77,5 @@ def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any
 
 
 def workload_of(network: Mapping[str, Any]) -> Workload:
-    """Return the workload that a result is of."""
+    """Return the workload of a result."""
     return Workload(**{field.name: network[field.name] for field in fields(Workload)})

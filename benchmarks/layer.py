@@ -1,6 +1,6 @@
-"""One Linear and one layer of leaky neurons, fed with dense numbers.
+"""Time one Linear and one layer of leaky neurons with dense input.
 
-The shape that open-neuromorphic's benchmark of SNN libraries has: as many inputs as neurons, a
+The sizes are from open-neuromorphic's benchmark of SNN libraries: as many inputs as neurons, a
 batch of 16, 500 timesteps, and the gradient of the summed output spikes.
 https://open-neuromorphic.org/blog/spiking-neural-network-framework-benchmarking/
 """
@@ -25,12 +25,12 @@ STAGES = ("forward", "forward+backward")
 
 
 def measure(width: int, plan: Plan) -> dict[str, Any]:
-    """Check the candidates, then time those that passed.
+    """Check the candidates, then time the candidates that passed.
 
     Returns
     -------
     dict
-        In plain values: the sizes, and what `compare` returns.
+        Plain values: the sizes, and the result of `compare`.
     """
     layers = first_weights((width, width))
     generator = torch.Generator().manual_seed(0)
@@ -50,7 +50,7 @@ def measure(width: int, plan: Plan) -> dict[str, Any]:
 
 
 def jobs_of(candidate: Any, inputs: Any) -> dict[str, Callable[[], object]]:
-    """Return what each stage calls; a library that compiles both passes as one has its own."""
+    """Return the call of each stage; Spyx has its own, since it compiles both passes as one."""
     if not isinstance(candidate, TorchCandidate):
         return {
             "forward": lambda: candidate.fired(inputs),

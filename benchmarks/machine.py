@@ -1,4 +1,4 @@
-"""The machine of a benchmark: figures mean little without it."""
+"""Description of the machine, without which benchmark figures mean little."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from spikemnist.cli import timing
 
 PACKAGES = ("spikingjelly", "norse", "sinabs", "spyx", "jax", "bindsnet")
-"""Of the peers."""
+"""Packages of the peers."""
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, threads, load, system and versions, those of the peers installed too."""
+    """Return processor, threads, load, system and versions, including those of installed peers."""
     machine = timing.describe_machine()
     for name in PACKAGES:
         try:

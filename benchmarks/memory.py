@@ -1,12 +1,12 @@
-"""Peak memory that a training step adds, in a fresh process for each candidate.
+"""Measure the peak memory that a training step adds, in a new process for each candidate.
 
-What is counted is what the operating system gave the process: the largest resident set during two
-training steps, less the resident set before them. Before them, everything is imported and compiled,
-the model and Adam's moments exist, and a step with a sixteenth of the batch has run, whose freed
-memory was handed back. A buffer that such a small step left behind on purpose is missed, so the
-figure is too small by a sixteenth at most. Linux tells and resets the peak of a process. Elsewhere
-`getrusage` tells the largest peak ever, whose growth is reported: too small where the start of the
-process peaked higher than it stood before the step. Windows is not measured.
+The figure is the peak resident set during two training steps, minus the resident set before them.
+Before these steps, everything is imported and compiled, the model and Adam's moments exist, and
+steps with a sixteenth of the batch have run, whose freed memory was returned to the system. Buffers
+that these small steps keep on purpose are not counted, so the figure is too small by at most a
+sixteenth. On Linux the peak of a process can be read and reset. On other systems `getrusage` gives
+the peak since the start of the process, and the growth of this peak is reported. It is too small if
+the process had a higher peak while it started than before the step. Windows is not measured.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ NOT_ON_WINDOWS = "Windows does not tell the peak of a process in a way that this
 
 
 def measure(workload: Workload) -> dict[str, Any]:
-    """Return the bytes that a training step of each candidate adds, in plain values."""
+    """Return the bytes that a training step of each candidate adds, as plain values."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        # Trained here: training there would leave memory behind that the step could use again.
+        # Training in the child process would leave freed memory that the step could reuse.
         weights = Path(folder, "weights.pt")
         save_weights(trained_weights(workload), weights)
         for name in candidates.names():
@@ -55,12 +55,12 @@ def measure(workload: Workload) -> dict[str, Any]:
 
 
 def save_weights(layers: list[nn.Linear], file: Path) -> None:
-    """Write weights for the other process to read."""
+    """Write weights to a file that the child process reads."""
     torch.save([layer.state_dict() for layer in layers], file)
 
 
 def in_a_process(name: str, workload: Workload, weights: Path) -> dict[str, Any]:
-    """Measure one candidate in a process of its own."""
+    """Measure one candidate in a new process."""
     request = {
         "name": name,
         "workload": asdict(workload),
@@ -94,16 +94,16 @@ def added_by_step(name: str, workload: Workload, layers: list[nn.Linear]) -> dic
 
 
 def backend_of(candidate: Candidate, batch: Batch) -> str:
-    """Return which backend of this package ran; empty for the others."""
+    """Return the backend of this package that ran; empty for other libraries."""
     if candidate.name.startswith(candidates.OURS):
         candidate.trace(candidate.prepare_input(batch.spikes))
     return candidate.backend
 
 
 def resident_before() -> int:
-    """Hand freed memory back, forget the peak so far, and return what a later one is compared to.
+    """Return freed memory to the system, reset the peak, and return the baseline of later peaks.
 
-    That is the resident set where the peak can be reset, else the peak so far.
+    The baseline is the resident set if the peak can be reset, else the peak so far.
     """
     gc.collect()
     if not CLEAR.exists():
@@ -119,7 +119,7 @@ def peak() -> int:
     """Return the largest resident set of this process, in bytes."""
     if STATUS.exists():
         return status("VmHWM")
-    import resource  # which Windows lacks
+    import resource  # not available on Windows
 
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else 1024 * largest
@@ -133,7 +133,7 @@ def status(field: str) -> int:
 
 
 def main() -> None:
-    """Measure what the command line asks for, and print the answer as JSON."""
+    """Measure the candidate of the request, and print the result as JSON."""
     request = json.loads(sys.argv[1])
     torch.set_num_threads(request["threads"])
     workload = Workload(**request["workload"])

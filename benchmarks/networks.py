@@ -1,4 +1,4 @@
-"""Throughput of a network: every stage of every candidate, in turn."""
+"""Time every stage of a network for all candidates, in turn."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
-    """Check the candidates, then time each stage of those that passed.
+    """Check the candidates, then time each stage of the candidates that passed.
 
     Returns
     -------
     dict
-        In plain values: the workload, how much work it is, and what `compare` returns.
+        Plain values: the workload, its amount of work, and the result of `compare`.
     """
     layers, batch = trained_weights(workload), workload.load()
     candidates = [build(name, layers, workload) for name in names()]
     checks = check_all(candidates, layers, batch.spikes, batch.labels)
-    torch.manual_seed(0)  # of the peers' encoders, which draw from the global generator
+    torch.manual_seed(0)  # for the peers' encoders, which draw from the global generator
     found = compare(
         candidates,
         checks,
@@ -42,7 +42,7 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
 
 
 def count_work(workload: Workload, batch: Batch) -> Work:
-    """Count what happens in one pass, in the network of the oracle."""
+    """Count the work of one pass through the oracle network."""
     oracle = SnnTorchLoop(trained_weights(workload))
     hidden, _ = oracle.trace(oracle.prepare_input(batch.spikes))
     return Work.count(workload.sizes, [batch.spikes, hidden[0]])

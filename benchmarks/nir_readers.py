@@ -1,7 +1,8 @@
-"""What others make of a network that was written as NIR.
+"""Compare libraries that read a network from NIR.
 
-Each reads the same graph and runs it on test digits in latency code; its output spikes and its
-answers, by spike count, are compared with ours. Norse and Sinabs run where they are installed.
+Each library reads the same graph and runs it on test digits in latency code. Its output spikes and
+its answers, by spike count, are compared with this package. Norse and Sinabs take part if they are
+installed.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -39,7 +40,7 @@ OPTIONS: Any = {"reset_mechanism": "zero", "readout": "spike_count"}
 
 
 def networks() -> dict[str, SpikingNetwork]:
-    """Return networks that NIR can say, trained on the embedded digits for three epochs."""
+    """Return networks that NIR can express, trained on the embedded digits for three epochs."""
     torch.manual_seed(0)
     made: dict[str, SpikingNetwork] = {
         "784-100-10": LeakyMLP(hidden=100, **OPTIONS),
@@ -51,13 +52,13 @@ def networks() -> dict[str, SpikingNetwork]:
 
 
 def measure(item: tuple[str, SpikingNetwork]) -> dict[str, Any]:
-    """Let every reader run one network.
+    """Run one network in every reader.
 
     Returns
     -------
     dict
-        The network, and for each reader either how many digits fire other output spikes and get
-        the same answer, or what went wrong.
+        The network, the versions of the packages, and for each reader either the number of digits
+        with different output spikes and the number with the same answer, or the error.
     """
     name, network = item
     spikes = CODE(load_digits()[1].images[:DIGITS])
@@ -88,7 +89,7 @@ def _compare(
 
 
 def equations(graph: Any, spikes: Tensor, dt: float = TIMESTEP) -> list[Tensor]:
-    """Integrate a graph by Euler's method, as its nodes define themselves; return all spikes."""
+    """Integrate the equations of a graph's nodes by Euler's method; return all spikes."""
     signal, found = spikes.double(), []
     for node in graph.nodes.values():
         kind = type(node).__name__
@@ -144,7 +145,7 @@ def _norse(graph: Any, spikes: Tensor) -> Tensor:
 
 
 def _stepped(network: Any, spikes: Tensor) -> Tensor:
-    """Run a network that takes a timestep and its state, and gives back both."""
+    """Run a network that takes and returns the signal of a timestep and the state."""
     steps, state = [], None
     for step in spikes:
         out, state = network(step) if state is None else network(step, state)
@@ -172,7 +173,7 @@ READERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
 
 
 def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what readers make of NIR, part by part."""
+    """Yield the parts of the section on NIR readers."""
     yield "## NIR, read by others"
     yield (
         f"Networks with reset to zero, of {DIGITS} test digits: how many fire other output spikes "

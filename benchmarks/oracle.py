@@ -1,20 +1,20 @@
-r"""No speed without the right answer: a candidate against a network that is known to be right.
+r"""Check a candidate against a network that is known to be correct, before it is timed.
 
-Both get the same spikes and weights. They may sum in another order, and so their membranes differ
-by rounding; where a membrane lies within that of the threshold, one fires and the other does not.
-Such a flip changes what follows: the neuron's own reset, and whatever the neuron reaches. So a
-train of spikes is compared up to its first flip, a sample in the layers above up to the first
-flip below, and the gradient over what no flip has touched.
+Both get the same spikes and weights. They may sum in a different order, so their membranes differ
+by rounding. If a membrane lies within this rounding of the threshold, one network fires and the
+other does not: a flip. A flip changes the neuron's reset and all neurons that it reaches. So a
+spike train is compared up to its first flip, a sample in higher layers up to the first flip in a
+lower layer, and the gradient over the trains that no flip has reached.
 
-How many flips may there be? Two membranes that agree within :math:`\delta` lie on two sides of
-the threshold only if both are within :math:`\delta` of it. Where a share :math:`\rho` of all
-membranes lies in an interval of length 1 around the threshold, :math:`2 \delta \rho` of the
-:math:`T B N` neuron updates may flip. For 784-1000-10 with 25 timesteps, 128 images and rate code
-these are 3.2 million updates with :math:`\rho = 0.03`: about one flip for :math:`\delta` = 5e-6,
-and one was found when the same sums were taken in another order. The number grows with the
-network, so no number is allowed for. Each flip has to be explained instead: the first of a train
-counts as rounding only when both membranes agree, and lie at the threshold, within `MEMBRANE`. One
-flip for any other reason fails.
+The number of flips cannot be bounded in advance. Two membranes that agree within :math:`\delta` lie
+on different sides of the threshold only if both are within :math:`\delta` of it. If a share
+:math:`\rho` of all membranes lies in an interval of length 1 around the threshold,
+:math:`2 \delta \rho` of the :math:`T B N` neuron updates may flip. For 784-1000-10 with 25
+timesteps, 128 images and rate code these are 3.2 million updates with :math:`\rho = 0.03`: about
+one flip for :math:`\delta` = 5e-6, and one flip was found with the same sums in another order. The
+number grows with the network. Therefore each flip has to be explained instead: the first flip of a
+train counts as rounding only if both membranes agree, and lie at the threshold, within `MEMBRANE`.
+Any other flip fails the check.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 """
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     Trace = Sequence[tuple[Tensor, Tensor]]
 
 MEMBRANE = 1e-4
-"""Largest difference of two membranes that rounding explains, relative to the largest that the
-neuron has had so far, and to the threshold where it never came so far. float32 rounds each sum by
-6e-8 of it, a membrane near the threshold may be the small rest of large sums, and with beta 0.95 it
-remembers some 20 of them: 2e-5 was found when the same sums were taken in another order."""
+"""Largest difference of two membranes that rounding explains, relative to the largest membrane of
+the neuron so far, and at least to the threshold. float32 rounds each sum by 6e-8 of its value, a
+membrane near the threshold may be a small difference of large sums, and with beta 0.95 it
+integrates over about 20 timesteps. The same sums in another order differed by 2e-5."""
 LOSS, GRADIENT = 1e-5, 1e-4
-"""Largest relative difference of two losses, and of two gradients in the Euclidean norm; 3e-7 and
-1e-6 were found in another order. A mistake in the dynamics shows in the first digits."""
+"""Largest relative difference of two losses, and of two gradients in the Euclidean norm. Sums in
+another order differed by 3e-7 and 1e-6. A mistake in the dynamics changes the first digits."""
 THRESHOLD = 1.0
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How well a candidate agrees with the oracle.
+    """The agreement of a candidate with the oracle.
 
     Attributes
     ----------
     why
-        Why its speed may not be shown; empty when it may.
+        Reason not to show its speed; empty if the candidate passed.
     flips
-        Spikes that rounding alone decided.
+        Number of spikes that differ by rounding alone.
     share_compared
         Share of the output trains that no flip reached, over which the gradient was compared.
     membrane, loss, gradient
@@ -75,21 +75,21 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether a speed may be shown."""
+        """Whether the candidate passed, so that its speed may be shown."""
         return not self.why
 
 
 class Oracle:
-    """What the right network does with a batch.
+    """The results of a correct network on a batch.
 
     Parameters
     ----------
-    network
-        Known to be right.
-    spikes
-        ``[T, B, F]``.
-    labels
-        ``[B]``, for the loss; none where the output spikes are summed instead.
+    network : Candidate
+        Network that is known to be correct.
+    spikes : torch.Tensor
+        Input spikes, ``[T, B, F]``.
+    labels : torch.Tensor or None
+        ``[B]``, for the loss; None to sum the output spikes instead.
     """
 
     def __init__(self, network: Candidate, spikes: Tensor, labels: Tensor | None) -> None:
@@ -107,13 +107,13 @@ class Oracle:
             if not result.passed:
                 return result
             return replace(result, **self._compare_gradients(candidate, prepared, untouched))
-        except Exception as error:  # a candidate that cannot run is out, and the others go on
+        except Exception as error:  # a candidate that cannot run fails; the others continue
             return CheckResult(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
     def _compare_gradients(
         self, candidate: Candidate, prepared: Any, untouched: Tensor
     ) -> dict[str, Any]:
-        """Return the relative differences of loss and gradient, and why they are too large."""
+        """Return the relative differences of loss and gradient, and the reason for a failure."""
         if self._labels is not None:
             weights = untouched.all(-1).float()
         else:
@@ -139,18 +139,18 @@ def check_all(
     spikes: Tensor,
     labels: Tensor | None,
 ) -> dict[str, CheckResult]:
-    """Compare each with the oracle of its dynamics: snnTorch's loop, or the explicit one.
+    """Compare each candidate with the oracle of its dynamics: snnTorch's or an explicit loop.
 
     Parameters
     ----------
-    candidates
-        Built on ``layers``.
-    layers
-        First weights.
-    spikes
-        ``[T, B, F]``.
-    labels
-        ``[B]``, or none: see `benchmarks.candidates.Candidate.gradients`.
+    candidates : sequence of Candidate
+        Candidates built from ``layers``.
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights.
+    spikes : torch.Tensor
+        Input spikes, ``[T, B, F]``.
+    labels : torch.Tensor or None
+        ``[B]``, or None: see `benchmarks.candidates.Candidate.gradients`.
     """
     snntorch = Oracle(SnnTorchLoop(layers), spikes, labels)
     checks = {}
@@ -170,15 +170,15 @@ def compare_runs(found: Trace, expected: Trace) -> tuple[CheckResult, Tensor]:
 
     Parameters
     ----------
-    found, expected
-        Spikes and the membranes that decided them, ``[T, B, N]``, for each layer in order.
+    found, expected : sequence of pairs of torch.Tensor
+        Spikes and compared membranes, ``[T, B, N]``, of each layer in order.
 
     Returns
     -------
     result : CheckResult
-        Without loss and gradient, which are left to compare.
+        Result without loss and gradient, which are compared later.
     untouched : Tensor
-        ``[B, N]``, output trains that no flip reached.
+        ``[B, N]``, true for output trains that no flip reached.
     """
     shapes = [spikes.shape for spikes, _ in expected]
     if [spikes.shape for spikes, _ in found] != shapes:
@@ -212,7 +212,7 @@ def compare_runs(found: Trace, expected: Trace) -> tuple[CheckResult, Tensor]:
 
 
 def _largest(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the largest magnitude among the chosen ones, NaN when one of them is."""
+    """Return the largest magnitude of the chosen values, NaN if one of them is NaN."""
     return torch.where(chosen, values.detach().abs(), 0.0).max()
 
 

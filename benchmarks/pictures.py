@@ -1,4 +1,4 @@
-"""The results as pictures: who is how fast, and how that grows."""
+"""Pictures of the results: speed of each candidate, and its growth with size."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Results = dict[str, Any]
 
-# Okabe & Ito (2008), Color Universal Design; their yellow is left out, too pale on white. A marker
-# goes with each colour, so that neither has to be told apart alone.
+# Okabe & Ito (2008), Color Universal Design, without their yellow, which is too pale on white. Each
+# colour has its own marker, so that lines differ in both.
 OTHERS = ("snnTorch", *PEERS)
 COLOURS = ("#000000", "#8C8C8C", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
 MARKERS = ("s", "D", "^", "v", "P", "X")
@@ -35,7 +35,7 @@ SMALL = 8.0
 
 
 def draw(results: Results, folder: Path) -> list[str]:
-    """Draw everything that was measured, and return the names of the files."""
+    """Draw all results, and return the names of the files."""
     figures = {
         "stages.png": draw_stages(base_points(results)) if results["networks"] else None,
         "growth.png": draw_growth(results["growth"]) if results["growth"] else None,
@@ -50,7 +50,7 @@ def draw(results: Results, folder: Path) -> list[str]:
 
 
 def base_points(results: Results) -> list[Results]:
-    """Return the network in the middle of the sweeps, in each code."""
+    """Return the results of the base network of the sweeps, in each code."""
     base = results["runs"]["networks"]["plan"]["base"]
     shape = {key: value for key, value in base.items() if key != "code"}
     return [network for network in results["networks"] if shape.items() <= network.items()]
@@ -210,7 +210,7 @@ def finish_lines(ax: Axes, label: str, sizes: Sequence[float]) -> None:
 
 
 def legend(ax: Axes, title: str | None) -> None:
-    """Name the lines beside the picture, where they hide nothing."""
+    """Put the legend to the right of the plot, where it hides nothing."""
     ax.legend(
         title=title,
         fontsize=6.5,
@@ -224,7 +224,7 @@ def legend(ax: Axes, title: str | None) -> None:
 
 
 def few_ticks(ax: Axes) -> None:
-    """Label powers of ten with their prefix, at least two of them."""
+    """Label at least two powers of ten, with unit prefixes."""
     low, high = ax.get_xlim()
     ax.set_xlim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
     ax.xaxis.set_major_locator(LogLocator(numticks=4))
@@ -235,7 +235,7 @@ def few_ticks(ax: Axes) -> None:
 
 
 def look(name: str) -> tuple[str, str]:
-    """Return colour and marker of a candidate, the same in every picture."""
+    """Return the colour and marker of a candidate, the same in every picture."""
     if name == AUTO:
         return OURS_COLOURS[0], "o"
     if name.startswith(OURS):
@@ -245,7 +245,7 @@ def look(name: str) -> tuple[str, str]:
 
 
 def shorter(name: str) -> str:
-    """Return a name that fits beside a picture."""
+    """Return a short name for the legend."""
     return name.removeprefix(OURS) if name != AUTO else "spikemnist"
 
 
@@ -255,7 +255,7 @@ def open_frame(ax: Axes) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of that size in inches."""
+    """Return an empty figure of the given size in inches."""
     return Figure(
         figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08), facecolor="white"
     )

@@ -1,4 +1,4 @@
-"""What is measured: a base point and sweeps along each axis, or the whole grid."""
+"""The plan of the measurements: a base point and sweeps along each axis, or the whole grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from benchmarks.workload import CODES, Workload
 
 AXES = {"num_steps": "timesteps", "batch": "batch size", "hidden": "hidden neurons"}
-"""What is swept, and what pictures call it."""
+"""Swept attributes of a workload, and their labels in pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,27 +18,27 @@ class Plan:
     Attributes
     ----------
     base
-        Where the sweeps cross.
+        Workload at which the sweeps cross.
     hidden, num_steps, batch
-        Points of each sweep.
+        Values of each sweep.
     codes
-        Each is measured on all of them.
+        Codes; each is measured in all sweeps.
     whole_grid
-        Every combination instead of the sweeps.
+        Whether to measure every combination instead of the sweeps.
     layer_widths, layer_steps, layer_batch
-        Of the single layer with dense input.
+        Widths, timesteps and batch of the single layer with dense input.
     memory
-        The network whose training step is weighed; in every code.
+        Network whose memory is measured in a training step, in every code.
     convolution
-        Timesteps and batch of the convolutional network; in rate and direct code.
+        Timesteps and batch of the convolutional network, in rate and direct code.
     stdp_neurons, stdp_rates, stdp_blocks
-        Neurons and rates of pixels, in Hz, of learning by STDP, and timed blocks of 64 images.
+        Numbers of neurons, pixel rates in Hz, and number of timed blocks of 64 images for STDP.
     commands, seeds
-        Commands whose accuracy is read, and the seeds that each gets.
+        Commands whose accuracy is measured, and the seeds of each.
     epoch
-        Training images of the epoch of ``fit``.
+        Number of training images in the epoch of ``fit``.
     repeats, budget
-        Timed calls, and seconds after which no more are begun: see `time_in_turn`.
+        Number of timed calls, and seconds after which no more calls start: see `time_in_turn`.
     """
 
     base: Workload = Workload()  # noqa: RUF009 - it is frozen
@@ -74,11 +74,11 @@ class Plan:
     budget: float = 8.0
 
     def workloads(self) -> list[Workload]:
-        """Return each network to measure once, those of one code together."""
+        """Return each workload once, grouped by code."""
         return [workload for code in self.codes for workload in self._of_code(code)]
 
     def sweep(self, axis: str, code: str) -> list[Workload]:
-        """Return the networks along an axis through the base point."""
+        """Return the workloads along an axis through the base point."""
         base = replace(self.base, code=code)
         return [replace(base, **{axis: value}) for value in getattr(self, axis)]
 
@@ -87,7 +87,7 @@ class Plan:
             sizes = itertools.product(self.hidden, self.num_steps, self.batch)
             return [Workload(code=code, hidden=h, num_steps=t, batch=b) for h, t, b in sizes]
         points = [replace(self.base, code=code)]
-        for axis in ("hidden", "num_steps", "batch"):  # in this order, weights are trained once
+        for axis in ("hidden", "num_steps", "batch"):  # this order trains weights only once
             points.extend(self.sweep(axis, code))
         return list(dict.fromkeys(points))
 
@@ -110,4 +110,4 @@ QUICK = Plan(
     repeats=6,
     budget=0.2,
 )
-"""Small enough to see in a minute that everything runs; its speeds mean nothing."""
+"""A plan that runs everything in about a minute; its speeds mean nothing."""

@@ -1,4 +1,4 @@
-"""The results as a Markdown page."""
+"""Format the results as a Markdown page."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NOTHING, BUSY = "–", "busy"
 
 
 def page(results: Results, pictures: Iterable[str]) -> str:
-    """Return the page.
+    """Return the page of results.
 
     Parameters
     ----------
-    results
-        As ``python -m benchmarks`` writes them.
-    pictures
-        Names of the files beside the page.
+    results : dict
+        Results as ``python -m benchmarks`` writes them.
+    pictures : iterable of str
+        Names of the picture files in the folder of the page.
     """
     parts = [
         "# Benchmark results",
@@ -53,7 +53,7 @@ def page(results: Results, pictures: Iterable[str]) -> str:
 
 
 def machines(runs: Mapping[str, Results]) -> Iterator[str]:
-    """Yield each machine, and which sections were measured on it when there are several."""
+    """Yield each machine, with the sections measured on it if there are several machines."""
     sections: dict[str, list[str]] = {}
     for section, run in runs.items():
         sections.setdefault(machine(run["machine"]), []).append(section)
@@ -62,7 +62,7 @@ def machines(runs: Mapping[str, Results]) -> Iterator[str]:
 
 
 def load(results: Results) -> Iterator[str]:
-    """Yield that the machine was busy, where a ratio is missing for it."""
+    """Yield a note if the machine was busy and ratios are missing."""
     reasons = [
         found["busy"]
         for group in compared(results)
@@ -78,13 +78,13 @@ def load(results: Results) -> Iterator[str]:
 
 
 def compared(results: Results) -> list[Results]:
-    """Return everything that was timed of several candidates in turn."""
+    """Return all results that compare several candidates."""
     sections = ("networks", "layers", "convolution", "tutorial")
     return [group for section in sections for group in results[section]]
 
 
 def machine(found: Mapping[str, Any]) -> str:
-    """Return the machine of a run in a sentence."""
+    """Return a sentence that describes the machine of a run."""
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
         f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
@@ -93,7 +93,7 @@ def machine(found: Mapping[str, Any]) -> str:
 
 
 def networks(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield ours against the fastest peer, its throughput, and the stages of all candidates."""
+    """Yield this package against the fastest peer, its throughput, and all stages."""
     if not measured:
         return
     yield "## Against the fastest peer"
@@ -120,7 +120,7 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def against_the_fastest(network: Results, stage: str) -> list[str]:
-    """Return a row: our time and what it is to the fastest peer's and to snnTorch's."""
+    """Return a row: this package's time, and ratios to the fastest peer and to snnTorch."""
     candidates = network["candidates"]
     peer = fastest_peer(candidates, stage)
     return [
@@ -133,7 +133,7 @@ def against_the_fastest(network: Results, stage: str) -> list[str]:
 
 
 def throughput(network: Results) -> list[str]:
-    """Return a row: how sparse the signals are, and how much happens in a second."""
+    """Return a row: the densities of the signals, and the throughput per second."""
     work, ours = network["work"], seconds(network["candidates"], AUTO, STEP)
     counts = (work["timesteps"], work["neuron_updates"], work["synaptic_events"])
     return [
@@ -145,7 +145,7 @@ def throughput(network: Results) -> list[str]:
 
 
 def growth(found: Sequence[Results]) -> Iterator[str]:
-    """Yield the exponents of the power laws."""
+    """Yield the section on growth: the exponents of the power laws."""
     if not found:
         return
     yield "## Growth"
@@ -166,7 +166,7 @@ def growth(found: Sequence[Results]) -> Iterator[str]:
 
 
 def layers(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the single layer with dense input."""
+    """Yield the section on the single layer with dense input."""
     if not measured:
         return
     first = measured[0]
@@ -181,7 +181,7 @@ def layers(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def memory(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the peak memory that a training step adds."""
+    """Yield the section on the peak memory that a training step adds."""
     if not measured:
         return
     yield "## Memory"
@@ -202,7 +202,7 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def convolution(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the convolutional network, in every stage."""
+    """Yield the section on the convolutional network, with every stage."""
     if not measured:
         return
     yield "## A convolutional network"
@@ -227,7 +227,7 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def tutorial(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the tutorial's network through `accelerate`."""
+    """Yield the section on the tutorial's network with `accelerate`."""
     for found in measured:
         yield "## snnTorch's tutorial 5 through `accelerate`"
         yield f"{found['network']}; milliseconds."
@@ -237,7 +237,7 @@ def tutorial(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def training(fits: Sequence[Results]) -> Iterator[str]:
-    """Yield what `fit` costs beyond its steps."""
+    """Yield the section on the overhead of `fit` beyond its training steps."""
     if not fits:
         return
     yield "## One epoch of `fit` against its steps alone"
@@ -255,7 +255,7 @@ def training(fits: Sequence[Results]) -> Iterator[str]:
 
 
 def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield learning by STDP: time and memory, and their growth."""
+    """Yield the section on STDP: time and memory, and their growth."""
     if not measured:
         return
     yield "## Learning by STDP"
@@ -296,7 +296,7 @@ def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def notes(results: Results) -> Iterator[str]:
-    """Yield how each deviates from snnTorch, and why some speeds are not shown."""
+    """Yield the deviations from snnTorch, and the reasons for missing speeds."""
     deviations: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
     for group in compared(results):
@@ -328,13 +328,13 @@ def stages(candidates: Results, wanted: Sequence[str]) -> str:
 
 
 def label(name: str, found: Mapping[str, Any]) -> str:
-    """Return a name, with the backend that ran where the name leaves it open."""
+    """Return a name, with the backend that ran if the name does not contain it."""
     backend = found.get("backend", "")
     return f"{name} ({backend})" if backend and backend not in name else name
 
 
 def cell(timing: Mapping[str, Any] | None) -> str:
-    """Return median and quartiles in milliseconds."""
+    """Return the median and the quartiles in milliseconds."""
     if timing is None:
         return NOTHING
     low, high = map(milliseconds, timing["quartiles"])
@@ -342,7 +342,7 @@ def cell(timing: Mapping[str, Any] | None) -> str:
 
 
 def fastest_peer(candidates: Results, stage: str) -> str:
-    """Return the name of the fastest candidate that is not ours, or nothing."""
+    """Return the name of the fastest candidate of another library, or an empty string."""
     times = {
         name: time
         for name in candidates
@@ -352,7 +352,7 @@ def fastest_peer(candidates: Results, stage: str) -> str:
 
 
 def ratio(candidates: Results, name: str, stage: str) -> str:
-    """Return how many times as long as ours another takes, or that the machine was busy."""
+    """Return a candidate's time divided by this package's, or a note that the machine was busy."""
     ours, theirs = (timing_of(candidates, who, stage) for who in (AUTO, name))
     if ours is None or theirs is None:
         return NOTHING
@@ -360,24 +360,24 @@ def ratio(candidates: Results, name: str, stage: str) -> str:
 
 
 def seconds(candidates: Results, name: str, stage: str) -> float | None:
-    """Return the median of a stage, if it was measured."""
+    """Return the median of a stage, or None if it was not measured."""
     timing = timing_of(candidates, name, stage)
     return None if timing is None else timing["median"]
 
 
 def timing_of(candidates: Results, name: str, stage: str) -> Mapping[str, Any] | None:
-    """Return a stage, if it was measured."""
+    """Return the timing of a stage, or None if it was not measured."""
     timing: Mapping[str, Any] | None = candidates.get(name, {}).get("stages", {}).get(stage)
     return timing
 
 
 def milliseconds(value: float | None) -> str:
-    """Return seconds as milliseconds with three digits."""
+    """Return seconds formatted as milliseconds with three digits."""
     return NOTHING if value is None else timing.milliseconds(value)
 
 
 def scaled(value: float) -> str:
-    """Return a number with three digits and a prefix.
+    """Return a number formatted with three digits and a unit prefix.
 
     Examples
     --------

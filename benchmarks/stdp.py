@@ -1,10 +1,10 @@
-"""Unsupervised learning by STDP: time and memory, over neurons and over spikes.
+"""Measure time and memory of unsupervised learning by STDP, over neurons and over spikes.
 
-Each point is measured in a process of its own: a classifier learns from some hundred digits, then
-blocks of 64 images are timed, learning and responding. Memory is what the classifier and its
-learning add to the largest resident set, kernels being compiled before. Where BindsNET is
-installed, its network of Diehl and Cook, with 250 timesteps of 1 ms an image, is timed in turn with
-ours of as many neurons and timesteps.
+Each point is measured in a new process. A classifier first learns from some hundred digits. Then
+learning is timed on blocks of 64 images, and responding on the first images. Memory is the increase
+of the peak resident set by the classifier and its learning, after the kernels are compiled. If
+BindsNET is installed, its network of Diehl and Cook, with 250 timesteps of 1 ms per image, is timed
+in turn with a classifier of this package with as many neurons and timesteps.
 
 Shapes: ``N`` neurons.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 AXES = {"neurons": "neurons", "spikes": "input spikes of an image"}
-"""What is swept, and what pictures call it."""
+"""Swept quantities, and their labels in pictures."""
 
 QUANTITIES = {"learn": "learning", "respond": "responding", "bytes": "memory"}
 BLOCK, BEFORE, RESPONDING = 64, 256, 256
@@ -43,7 +43,7 @@ BINDSNET = {"num_steps": 250, "neurons": 400}
 
 
 def points(plan: Plan) -> list[dict[str, Any]]:
-    """Return what to measure: over neurons, and over the rates of pixels."""
+    """Return the points to measure: sweeps over neurons and over pixel rates."""
     repeats = plan.stdp_blocks
     return [
         *({"axis": "neurons", "neurons": n, "blocks": repeats} for n in plan.stdp_neurons),
@@ -52,13 +52,13 @@ def points(plan: Plan) -> list[dict[str, Any]]:
 
 
 def measure(point: dict[str, Any]) -> dict[str, Any]:
-    """Measure a point in a process of its own.
+    """Measure a point in a new process.
 
     Returns
     -------
     dict
-        The point; seconds of learning from an image and of responding to one, medians; bytes; and
-        the spikes of an image, in and out.
+        The point, the median seconds of learning and of responding per image, the bytes of memory,
+        and the input and output spikes per image.
     """
     request = {**point, "threads": torch.get_num_threads()}
     child = subprocess.run(
@@ -79,7 +79,7 @@ def measured_here(request: dict[str, Any]) -> dict[str, Any]:
     compiled = STDPClassifier(BLOCK).partial_fit(images[:BLOCK], labels[:BLOCK], classes)
     compiled.count_spikes(images[:BLOCK])
     before = None if sys.platform == "win32" else resident_before()  # see `benchmarks.memory`
-    # No image is presented again, or dim ones would take more spikes than they are said to have.
+    # Present each image only once: a repeated dim image would have more spikes than reported.
     options = {"max_rate": request["max_rate"], "min_spikes": 0} if "max_rate" in request else {}
     classifier = STDPClassifier(request.get("neurons", 400), **options)
     classifier.partial_fit(images[:BEFORE], labels[:BEFORE], classes)
@@ -101,14 +101,14 @@ def measured_here(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def seconds(call: Callable[..., object], *arguments: Any) -> float:
-    """Return how long a call takes."""
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - started
 
 
 def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:
-    """Time an image of ours and one of BindsNET's, in turn; None where that is not installed."""
+    """Time this package and BindsNET in turn on an image; None if BindsNET is not installed."""
     if request.get("neurons") != BINDSNET["neurons"] or not importlib.util.find_spec("bindsnet"):
         return None
     from bindsnet.encoding import poisson
@@ -119,7 +119,7 @@ def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:
     theirs = DiehlAndCook2015(n_inpt=784, n_neurons=BINDSNET["neurons"], inpt_shape=(1, 784))
     ours = STDPClassifier(BINDSNET["neurons"], duration=float(steps))
     ours.partial_fit(train.images[:BEFORE], train.labels[:BEFORE], list(range(10)))
-    pixels = train.images[0].float().flatten() / 2  # as their example: at most 128 Hz
+    pixels = train.images[0].float().flatten() / 2  # as in BindsNET's example: at most 128 Hz
 
     def run_theirs() -> None:
         spikes = poisson(pixels, time=steps, dt=1.0).view(steps, 1, 1, 784)
@@ -139,7 +139,7 @@ def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def fit(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the exponents of time and memory along each axis with two points or more."""
+    """Return the exponents of time and memory along each axis with at least two points."""
     found = []
     for axis in AXES:
         here = [point for point in measured if point["axis"] == axis]
@@ -153,7 +153,7 @@ def fit(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _exponent(
     sizes: Sequence[float], measured: Sequence[dict[str, Any]], quantity: str
 ) -> float | None:
-    """Return the power with which a quantity grows, or None where it was not measured."""
+    """Return the exponent of a quantity's growth, or None if it was not measured."""
     values = [point[quantity] for point in measured]
     return growth.exponent(sizes, values) if all(values) else None
 

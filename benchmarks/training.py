@@ -1,4 +1,4 @@
-"""What training costs beyond its steps."""
+"""Measure the overhead of `fit` beyond its training steps."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ LEARNING_RATE = 1e-3
 
 
 def measure_fit(workload: Workload, plan: Plan) -> dict[str, Any]:
-    """Time one epoch of `fit` and its steps without `fit`, in turn.
+    """Time one epoch of `fit` and the same steps without `fit`, in turn.
 
     Returns
     -------
     dict
-        In plain values: both timings, and by what share `fit` takes longer than the steps.
+        Plain values: the network, the number of images, the backend, both timings, and the relative
+        overhead of `fit`.
     """
     data, model = load_digits()[0][: plan.epoch], new_model(workload)
     jobs = {
@@ -47,14 +48,14 @@ def measure_fit(workload: Workload, plan: Plan) -> dict[str, Any]:
 
 
 def new_model(workload: Workload) -> LeakyMLP:
-    """Return an untrained network, the same each time."""
+    """Return an untrained network with the same weights each time."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return LeakyMLP(hidden=(workload.hidden,))
 
 
 def with_fit(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None:
-    """Train for one epoch."""
+    """Train for one epoch with `fit`."""
     fit(
         model,
         data,
@@ -68,7 +69,7 @@ def with_fit(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None:
 
 
 def steps_alone(model: LeakyMLP, data: ImageDataset, workload: Workload) -> None:
-    """Do the same encoding, gradients and updates, and nothing else."""
+    """Run the same encoding, gradients and updates without `fit`."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     encoder, generator = workload.encoder(torch.uint8), torch.Generator().manual_seed(0)
     for images, labels in data.batches(workload.batch, seed=0):

@@ -1,4 +1,4 @@
-"""The network of snnTorch's tutorial 5, as its users have it, run through `accelerate`.
+"""The network of snnTorch's tutorial 5 as written by its users, run with `accelerate`.
 
 https://snntorch.readthedocs.io/en/latest/tutorials/tutorial_5.html: 784-1000-10, beta 0.95, 25
 timesteps, batch 128, here with rate-coded digits.
@@ -38,7 +38,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     Returns
     -------
     dict
-        In plain values: the network, and what `compare` returns.
+        Plain values: the network, and the result of `compare`.
     """
     workload = plan.base
     layers, batch = trained_weights(workload), workload.load()
@@ -57,12 +57,12 @@ def measure(plan: Plan) -> dict[str, Any]:
 
 
 def as_images(signal: Tensor) -> Tensor:
-    """Return ``[T, B, 784]`` as ``[T, B, 28, 28]``."""
+    """Reshape ``[T, B, 784]`` to ``[T, B, 28, 28]``."""
     return signal.reshape(*signal.shape[:-1], 28, 28)
 
 
 class TutorialNetwork(TorchCandidate):
-    """An `nn.Sequential` that snnTorch can step by itself; a subclass says how it is run."""
+    """An `nn.Sequential` that also runs in snnTorch's loop; subclasses define how it runs."""
 
     def __init__(self, layers: Sequence[nn.Linear], workload: Workload) -> None:
         hidden, output = (copy_of(layer) for layer in layers)
@@ -73,14 +73,14 @@ class TutorialNetwork(TorchCandidate):
             output,
             snntorch.Leaky(beta=BETA, init_hidden=True, output=True),
         )
-        del snntorch.SpikingNeuron.instances[-2:]  # where it would stay for ever
+        del snntorch.SpikingNeuron.instances[-2:]  # else this list keeps the neurons alive
         super().__init__(self.network, [hidden, output])
         self.neurons: list[Any] = [self.network[2], self.network[4]]
         self.workload = workload
 
 
 class Accelerated(TutorialNetwork):
-    """The network through `spikemnist.models.accelerate`, fed with compact spikes."""
+    """The network run by `spikemnist.models.accelerate`, with uint8 spikes as input."""
 
     name = "accelerate(network)"
 
@@ -95,7 +95,7 @@ class Accelerated(TutorialNetwork):
         return as_images(spikes)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return compact spikes."""
+        """Return uint8 spikes."""
         encoder = self.workload.encoder(torch.uint8)
         return self.prepare_input(encoder(pixels, generator=self._generator))
 
@@ -110,7 +110,7 @@ class Accelerated(TutorialNetwork):
         return fired
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the output of the first half of the network, and of all of it."""
+        """Return the outputs of the first half of the network and of the whole network."""
         with torch.no_grad():
             records = [self._hidden_alone(spikes), self._whole(spikes)]
         self.backend = records[-1].backend
@@ -118,7 +118,7 @@ class Accelerated(TutorialNetwork):
 
 
 class Stepped(TutorialNetwork):
-    """The network as the tutorial runs it: one call for each timestep."""
+    """The network as in the tutorial: one call for each timestep."""
 
     name = "snnTorch"
 
@@ -127,7 +127,7 @@ class Stepped(TutorialNetwork):
         return as_images(spikes.float())
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return what `snntorch.spikegen` makes of the pixels."""
+        """Encode the pixels with `snntorch.spikegen`."""
         return as_images(snntorch_spikes(pixels, self.workload.code, self.workload.num_steps))
 
     def scores(self, spikes: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class Stepped(TutorialNetwork):
         return torch.stack([fired for fired, _ in self._steps(spikes)])
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the spikes and membranes of both layers; the hidden ones from its neurons."""
+        """Return spikes and membranes of both layers; the hidden ones are read from the neurons."""
         hidden, output = [], []
         with torch.no_grad():
             for fired, membrane in self._steps(spikes):

@@ -1,4 +1,4 @@
-"""What is computed: images, their code, the network, and how much work that is.
+"""The workload: images, their code, the network, and its amount of work.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CODES = ("rate", "latency", "direct")
 BETA = 0.95
-"""Decay of every membrane per timestep, as in snnTorch's tutorials."""
+"""Decay factor of every membrane per timestep, as in snnTorch's tutorials."""
 PIXELS, CLASSES = 784, 10
 TRAINING_STEPS, TRAINING_BATCH = 20, 128
 
@@ -41,11 +41,11 @@ class Workload:
     code
         ``"rate"``, ``"latency"`` or ``"direct"``.
     hidden
-        Neurons of the hidden layer.
+        Number of hidden neurons.
     num_steps
-        Timesteps, ``T``.
+        Number of timesteps, ``T``.
     batch
-        Images, ``B``.
+        Number of images in a batch, ``B``.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class Workload:
         return (PIXELS, self.hidden, CLASSES)
 
     def encoder(self, dtype: torch.dtype) -> Encoder:
-        """Return the encoder of the code; the direct code is floating whatever ``dtype`` says."""
+        """Return the encoder of the code; the direct code ignores ``dtype`` and is floating."""
         if self.code == "rate":
             return RateEncoder(num_steps=self.num_steps, dtype=dtype)
         if self.code == "latency":
@@ -86,14 +86,14 @@ class Workload:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What every candidate is given.
+    """The input of every candidate.
 
     Attributes
     ----------
     pixels
         ``[B, F]``, float32 in [0, 1].
     labels
-        ``[B]``.
+        Class indices, ``[B]``.
     spikes
         ``[T, B, F]``, uint8; float32 and constant over time for the direct code.
     """
@@ -104,7 +104,7 @@ class Batch:
 
 
 def first_weights(sizes: Sequence[int]) -> list[nn.Linear]:
-    """Return the layers that every candidate starts from, as `torch.nn.Linear` draws them."""
+    """Return layers with the initial weights of all candidates, as `torch.nn.Linear` draws them."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
@@ -113,8 +113,8 @@ def first_weights(sizes: Sequence[int]) -> list[nn.Linear]:
 def trained_weights(workload: Workload) -> list[nn.Linear]:
     """Return the layers after 20 training steps, the same for every batch size of the workload.
 
-    Before them, a network that is fed with one spike for each pixel hardly fires at all, and
-    would flatter an implementation that works only where a spike is.
+    Without training, a network with one input spike per pixel hardly fires, which would flatter an
+    implementation that computes only where there is a spike.
     """
     return _trained(replace(workload, batch=TRAINING_BATCH))
 
@@ -142,16 +142,16 @@ def _trained(workload: Workload) -> list[nn.Linear]:
 
 @dataclass(frozen=True)
 class Work:
-    """How much happens in one pass over the network, whoever computes it.
+    """The amount of work in one pass through the network, independent of the implementation.
 
     Attributes
     ----------
     timesteps
-        Samples times timesteps.
+        Number of samples times number of timesteps.
     neuron_updates
-        Membranes updated: samples times timesteps times neurons.
+        Number of membrane updates: samples times timesteps times neurons.
     synaptic_events
-        Inputs that are not zero, times the neurons that each of them reaches.
+        Number of non-zero inputs, times the neurons that each of them reaches.
     input_density, hidden_density
         Share of inputs, and of hidden spikes, that are not zero.
     """
@@ -164,14 +164,14 @@ class Work:
 
     @classmethod
     def count(cls, sizes: Sequence[int], signals: Sequence[Tensor]) -> Work:
-        """Count from what goes into each layer.
+        """Count the work from the inputs of each layer.
 
         Parameters
         ----------
-        sizes
+        sizes : sequence of int
             Width of the input and of each layer.
-        signals
-            ``[T, B, N]`` for each layer: the input, then each hidden layer's spikes.
+        signals : sequence of torch.Tensor
+            Input ``[T, B, N]`` of each layer: the network's input, then each hidden layer's spikes.
 
         Examples
         --------

@@ -3,7 +3,7 @@
     python scripts/check_release.py            the version has its section in the changelog
     python scripts/check_release.py v0.1.0     and the tag names that version
 
-Exit code 0 when they agree, 1 when they do not: each disagreement is a line on standard error.
+The exit code is 0 if they agree, else 1, with a line on standard error for each disagreement.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Section(NamedTuple):
-    """A released version in the changelog: ``## [version] - date``."""
+    """A section of a released version in the changelog: ``## [version] - date``."""
 
     version: str
     date: str
@@ -27,7 +27,7 @@ class Section(NamedTuple):
 def read_version(source: str) -> str:
     """Return ``__version__`` from the text of the package's ``__init__.py``.
 
-    The package is not imported: a release is checked where torch is not installed.
+    The package is not imported, because releases are checked without torch.
     """
     found = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
     if found is None:
@@ -36,14 +36,14 @@ def read_version(source: str) -> str:
 
 
 def read_sections(changelog: str) -> list[Section]:
-    """Return the changelog's released sections in their order; an undated one has date ``""``."""
+    """Return the changelog's released sections in order; an undated section has date ``""``."""
     heading = re.compile(r"^## \[([^\]]+)\](?: - (.*))?$", re.MULTILINE)
     sections = [Section(m[1], (m[2] or "").strip()) for m in heading.finditer(changelog)]
     return [section for section in sections if section.version != "Unreleased"]
 
 
 def is_date(text: str) -> bool:
-    """Return whether ``text`` is a day of the calendar, written as 2026-11-24."""
+    """Return whether ``text`` is a valid date in the form 2026-11-24."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -51,7 +51,7 @@ def is_date(text: str) -> bool:
 
 
 def find_problems(version: str, sections: list[Section], tag: str | None = None) -> list[str]:
-    """Return what stands in the way of releasing ``version``: nothing when all agree."""
+    """Return the problems that prevent a release of ``version``; empty if all agree."""
     problems = []
     if tag is not None and tag != f"v{version}":
         problems.append(

@@ -2,8 +2,8 @@
 
     python scripts/make_digits.py DATA [--out FOLDER]
 
-``DATA`` is a folder that `spikemnist.data.load_mnist` reads. Nothing here is random: the same
-files come out of every run.
+``DATA`` is a folder that `spikemnist.data.load_mnist` reads. Nothing is random: every run writes
+the same files.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def choose(data: ImageDataset, per_class: int) -> list[int]:
-    """Pick ``per_class`` samples of each class, and an order in which every ten are balanced.
+    """Choose ``per_class`` samples of each class, in an order in which every ten are balanced.
 
-    Evenly spaced over the class, because MNIST is ordered by its writers: so each group of them,
-    the hard ones of the test set's second half among them, is there in proportion. The order is
-    that of the images' hashes: as good as shuffled, and the same for every generator of random
-    numbers that will ever be.
+    The samples are evenly spaced over the class. MNIST is sorted by writers, so each group of
+    writers, including the difficult ones in the second half of the test set, is represented in
+    proportion. The order follows the hashes of the images: it is as good as shuffled, and does not
+    depend on any random number generator.
     """
     digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in data.images]
     columns = []
@@ -68,7 +68,7 @@ def choose(data: ImageDataset, per_class: int) -> list[int]:
         members = (data.labels == label).nonzero().flatten().tolist()
         picks = [members[(2 * i + 1) * len(members) // (2 * per_class)] for i in range(per_class)]
         columns.append(sorted(picks, key=digests.__getitem__))
-    # By the digests' second halves: the first ones are nearly equal within a row.
+    # Sort by the second halves of the digests: the first halves are nearly equal within a row.
     rows = (sorted(row, key=lambda i: digests[i][16:]) for row in zip(*columns, strict=True))
     return [index for row in rows for index in row]
 
@@ -79,8 +79,8 @@ def encode_idx(values: Tensor) -> bytes:
 
 
 def pack(data: bytes) -> bytes:
-    # Without a file name and a time, which gzip would put in; zlib is in every Python, lzma is
-    # not, and would save 14 % only.
+    # No file name and no time, which gzip would add, so that the bytes are reproducible. Every
+    # Python has zlib, but not lzma, which would save only 14 %.
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(data)

@@ -1,8 +1,8 @@
-"""Draw the pictures of the README and of the documentation, of networks trained on the digits.
+"""Draw the pictures of the README and the documentation, from networks trained on the digits.
 
     python scripts/make_pictures.py [--out FOLDER]
 
-What they show is what ``spikemnist train`` trains: same data, network and settings.
+Data, network and settings are the same as in ``spikemnist train``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spikemnist.training import fit
 
 STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
 INDEX = 430
-"""Which test image: an eight that the network takes for a three for a while."""
+"""Index of the test image: an eight that the network takes for a three during some timesteps."""
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def learned_fields() -> Figure:
 
 
 def window() -> Figure:
-    """Pairs of spikes given to the rule, not its closed form."""
+    """Draw the STDP window from pairs of spikes given to the rule, not from its closed form."""
     lags = torch.arange(-60, 61)
     changes = []
     for lag in lags.tolist():

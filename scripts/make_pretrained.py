@@ -3,9 +3,9 @@
     python scripts/make_pretrained.py mnist-mlp mnist-conv    train, measure, write files and page
     python scripts/make_pretrained.py                         write the page alone, from the cards
 
-Each network is trained by its command with three seeds, and the one of seed 0 is kept, whatever it
-is worth. Runs are below --runs; those that have ended are not trained again, and one that was
-stopped goes on. MNIST is looked for as `spikemnist train` does.
+Each network is trained by its command with three seeds. The network of seed 0 is kept, whatever its
+accuracy. Runs are stored in --runs; a finished run is not repeated, and an interrupted run is
+resumed. MNIST is found as by `spikemnist train`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ COMMANDS = {
     "--augment affine",
     "mnist-sparse": "spikemnist train --data mnist --recipe sparse",
 }
-"""What trains each network, with ``--seed`` and ``--out`` beside it."""
+"""The command that trains each network; ``--seed`` and ``--out`` are added to it."""
 
 SUMMARIES = {
     "mnist-conv": "The most accurate one, and the smallest: two convolutions, batch norm, pooling.",
@@ -85,7 +85,7 @@ def read_cards() -> list[Card]:
 
 
 def train(name: str, seed: int, runs: Path) -> Path:
-    """Run the command of a network with a seed, and return the run folder."""
+    """Run the command of a network with a seed unless it is done, and return the run folder."""
     folder = runs / f"{name}-{seed}"
     if not (folder / "model.safetensors").exists():
         words = [*shlex.split(COMMANDS[name])[1:], "--seed", str(seed), "--out", str(folder)]
@@ -96,9 +96,9 @@ def train(name: str, seed: int, runs: Path) -> Path:
 
 
 def measure(name: str, folders: list[Path]) -> Card:
-    """Return what there is to say of a network: all but the accuracies is of the first run.
+    """Return the card of a network; everything except the accuracies describes the first run.
 
-    Operations and spikes are of an image, energies in nJ.
+    Operations and spikes are per image, energies in nJ.
     """
     _, test = load_mnist()
     trained = [find(folder) for folder in folders]
@@ -153,7 +153,7 @@ def as_robustness(card: Card) -> Robustness:
 
 
 def page(cards: list[Card]) -> str:
-    """Return the page of the documentation, made of the cards."""
+    """Return the page of the documentation, built from the cards."""
     return "\n\n".join([HEAD, *map(card_text, cards), FOOT]) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""Attacks on the library: damage, kills, interrupts and nonsense, for as long as one asks.
+"""Attacks on the library: damaged files, kills, interrupts and invalid input, for a given time.
 
-A class of attacks is a module with one `Attack`: material that is made once, and a case that is
-a function of the material and of random numbers. Each case compares what happened with an oracle
-or with a stated expectation. `registry` lists the classes, `known` the failures that are accepted,
-`workers` runs cases in child processes with limits, `table` counts what ran.
+An `Attack` is a class of attacks: material that is prepared once, and a case, a function of the
+material and of random numbers. Each case compares its result with an oracle or with a stated
+expectation. `registry` lists the classes, `known` the accepted failures. `workers` runs cases in
+child processes with limits, and `table` counts the results.
 """

@@ -1,12 +1,12 @@
-"""Attack the library for some time, and say what held.
+"""Attack the library for some time, and report the expectations that held.
 
     python -m benchmarks.attacks --minutes 10                    # every class, a fresh seed
     python -m benchmarks.attacks --only shapes --seed 7 --case 3 # one case again
     python -m benchmarks.attacks --list
 
-Exit code 1 on a failure that `benchmarks/attacks/known.py` does not list. A class that had no
-time is reported as not run. A case is a function of seed and number, but for the instant at which
-a signal arrives.
+The exit code is 1 on a failure that `benchmarks/attacks/known.py` does not list. A class that had
+no time is reported as not run. A case depends only on its seed and number, except for the instant
+at which a signal arrives.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None, attacks: Sequence[Attack] = ATTACKS) -> int:
-    """Attack as the command line asks, print the table, and return the exit code."""
+    """Run the requested attacks, print the table, and return the exit code."""
     options = _parse(arguments, attacks)
     if options.list:
         for attack in attacks:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, attacks: Sequence[Attack] = ATT
 def _attack(
     chosen: Sequence[Attack], tallies: Sequence[Tally], seed: int, options: argparse.Namespace
 ) -> None:
-    """Give each class the same share of the time that is left."""
+    """Run each class for an equal share of the remaining time."""
     end = time.monotonic() + 60 * options.minutes
     for position, (attack, tally) in enumerate(zip(chosen, tallies, strict=True)):
         now = time.monotonic()

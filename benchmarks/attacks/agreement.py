@@ -1,4 +1,4 @@
-"""Random networks: the same for any number of threads, and on each backend."""
+"""Random networks must give the same results for any number of threads and on each backend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
 RESETS = ("subtract", "zero", "none")
 NEAR = 1e-9
-"""A membrane so close to its threshold may fire on one backend and not on another."""
+"""A membrane this close to its threshold may fire on one backend and not on another."""
 
 
 def no_material(folder: Path) -> None:
@@ -82,7 +82,7 @@ def _generator(draw: random.Random) -> torch.Generator:
 
 
 def backend_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Run and differentiate a random network in double precision on three backends."""
+    """Compare spikes and gradients of a random network in double precision on three backends."""
     del material, folder
     torch.manual_seed(draw.randrange(2**32))
     model, told = _model(draw, named=False)
@@ -126,7 +126,7 @@ def _finite(record: Any) -> bool:
 
 def _other_gradient(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> str | None:
     for name, gradient in mine.items():
-        other = theirs.get(name, torch.zeros_like(gradient))  # None where nothing depends on it
+        other = theirs.get(name, torch.zeros_like(gradient))  # None if nothing depends on it
         scale = float(gradient.abs().max()) if gradient.numel() else 0.0
         tolerance = 1e-9 * max(scale, 1.0)
         if not torch.allclose(gradient, other, rtol=1e-7, atol=tolerance):
@@ -135,7 +135,7 @@ def _other_gradient(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> str |
 
 
 def thread_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Take three training steps with one thread and with several."""
+    """Compare three training steps with one thread and with several."""
     del material, folder
     seed, threads = draw.randrange(2**32), draw.choice((2, 3, 8))
     torch.manual_seed(seed)

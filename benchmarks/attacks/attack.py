@@ -1,4 +1,4 @@
-"""What a class of attacks is, and how the random numbers of a case come about."""
+"""The definition of a class of attacks, and the random numbers of a case."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ class Attack:
     Attributes
     ----------
     name
-        Short, for the command line and the table.
+        Short name for the command line and the table.
     expectation
-        What holds in each case, as a sentence.
+        The expected result of each case, as a sentence.
     prepare
-        Makes the material of all cases in a folder of its own: sound files, undisturbed runs.
+        Function that makes the material of all cases in its own folder: undamaged files,
+        undisturbed runs.
     case
         Function that attacks once, in an empty folder, which is also the working directory. It
-        returns None where the expectation holds, else a line that says what happened. Its module
+        returns None if the expectation holds, else a line that describes the failure. Its module
         lists the attack in ``ATTACKS``.
     limit
-        Seconds that a case may take; longer is a failure.
+        Largest duration of a case in seconds; a longer case has failed.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Attack:
 
 
 def random_of(name: str, seed: int, case: int) -> random.Random:
-    """Return the random numbers of a case, the same on every machine."""
+    """Return the random generator of a case, the same on every machine."""
     return random.Random(f"{name}/{seed}/{case}")
 
 

@@ -1,4 +1,4 @@
-"""What happens to a file: flipped bits, lost ends, foreign contents."""
+"""Damage to files: flipped bits, truncation, foreign contents."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import random
 
 SENTINEL = "code-was-executed"
-"""File that malicious code makes in the working directory."""
+"""Folder that malicious code makes in the working directory."""
 
 
 def damage(data: bytes, draw: random.Random) -> tuple[str, bytes]:
-    """Return what was done to the contents of a file, and the damaged contents."""
+    """Return a description of the damage, and the damaged contents."""
     kinds = (_flip, _flip, _flip, _cut, _zeros, _swap, _grow, _foreign)
     return draw.choice(kinds)(data, draw)
 
@@ -60,7 +60,7 @@ def _foreign(data: bytes, draw: random.Random) -> tuple[str, bytes]:
 
 
 def png() -> bytes:
-    """Return a picture of one pixel."""
+    """Return a PNG picture of one pixel."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
@@ -74,14 +74,14 @@ def png() -> bytes:
 
 
 class Malice:
-    """Makes a file when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return os.mkdir, (SENTINEL,)
 
 
 def malicious(draw: random.Random) -> tuple[str, bytes]:
-    """Return a pickle that executes code, plain or as torch packs it."""
+    """Return a pickle that executes code, plain or in torch's file format, and its description."""
     import torch
 
     content: object = draw.choice(
@@ -96,7 +96,7 @@ def malicious(draw: random.Random) -> tuple[str, bytes]:
 
 
 def executed() -> str | None:
-    """Return that code was executed in the working directory, or None."""
+    """Return a failure if code was executed in the working directory, else None."""
     return "code in the file was executed" if Path(SENTINEL).exists() else None
 
 
@@ -109,4 +109,4 @@ FOREIGN = {
     "UTF-16": '{"format": "spikemnist"}'.encode("utf-16"),
     "zeros": bytes(4096),
 }
-"""Contents that belong to something else."""
+"""Contents of other kinds of files."""

@@ -1,4 +1,4 @@
-"""Damaged IDX files and N-MNIST recordings, against decoders of a few lines."""
+"""Damaged IDX files and N-MNIST recordings, compared with short reference decoders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECORDINGS = 16
 
 
 def idx_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Damage one of the four files of a small data set, packed or not."""
+    """Damage one of the four files of a small data set, compressed or not, and load it."""
     del material
     files = _idx_files(np.random.default_rng(draw.randrange(2**32)))
     packed = draw.random() < 0.5
@@ -68,7 +68,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _decode_idx(data: bytes, name: str) -> NDArray[np.uint8] | None:
-    """Return what a file says, or None where it is none of this data set."""
+    """Return the contents of a file, or None if it is not a valid file of this data set."""
     shape: tuple[int, ...] = (SPLITS[name.split("-")[0]], *((28, 28) if "images" in name else ()))
     header = struct.pack(f">I{len(shape)}I", 0x0800 | len(shape), *shape)
     values = np.frombuffer(data[len(header) :], np.uint8)
@@ -80,7 +80,7 @@ def _decode_idx(data: bytes, name: str) -> NDArray[np.uint8] | None:
 
 
 def recording_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Damage one of the recordings of a small N-MNIST."""
+    """Damage one of the recordings of a small N-MNIST, and load it."""
     del material
     random = np.random.default_rng(draw.randrange(2**32))
     files = {f"{i % 10}/{i:05d}.bin": _recording(random) for i in range(RECORDINGS)}
@@ -118,7 +118,7 @@ def _recording(random: np.random.Generator) -> bytes:
 
 
 def _decode_recording(data: bytes) -> list[tuple[int, int, int, bool]] | None:
-    """Return the events one after the other, or None where one does not fit."""
+    """Return the events in their order, or None if one is invalid."""
     if len(data) % 5:
         return None
     events: list[tuple[int, int, int, bool]] = []

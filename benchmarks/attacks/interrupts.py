@@ -1,4 +1,4 @@
-"""Ctrl-C at random instants inside training: it always ends the run, and prints nothing."""
+"""Ctrl-C at random instants during training must always end the run, and print nothing."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 EPOCHS = 10**6
 PATIENCE = 3.0
-"""Seconds after an interrupt in which a run may finish the work at hand."""
+"""Seconds after an interrupt in which a run may finish its current work."""
 
 
 class LostError(Exception):
-    """A run went on after an interrupt."""
+    """A run continued after an interrupt."""
 
 
 class Interrupt:
-    """One SIGINT at a random instant, and a watch for what happens to it."""
+    """One SIGINT at a random instant, and a check that it takes effect."""
 
     def __init__(self, draw: random.Random) -> None:
         self.sent: float | None = None
@@ -49,12 +49,15 @@ class Interrupt:
             os.kill(os.getpid(), signal.SIGINT)
 
     def check(self, *_: object) -> None:
-        """Raise when a run goes on long after the interrupt: a callback of `fit`."""
+        """Raise if a run continues long after the interrupt; a callback of `fit`."""
         if self.sent is not None and time.monotonic() - self.sent > PATIENCE:
             raise LostError
 
     def verdict(self, run: Callable[[], bool]) -> str | None:
-        """Run something that returns whether it was interrupted, and judge how it ended."""
+        """Call ``run``, and return a failure unless it was interrupted and nothing swallowed.
+
+        ``run`` returns whether it was interrupted.
+        """
         before, sys.unraisablehook = sys.unraisablehook, self._unraisable
         self._timer.start()
         try:
@@ -62,7 +65,7 @@ class Interrupt:
                 warnings.simplefilter("ignore")
                 interrupted = run()
         except KeyboardInterrupt:
-            interrupted = True  # before the first epoch there is nothing to hand back
+            interrupted = True  # before the first epoch there is no history to return
         except LostError:
             return f"the run went on for {PATIENCE:.0f} s after the interrupt; {self.ignored}"
         finally:
@@ -78,7 +81,7 @@ class Interrupt:
 
 
 def warm(folder: Path) -> dict[str, Any]:
-    """Compile the kernels of each kind of training, and load the data."""
+    """Load the data, and compile the kernels of each kind of training."""
     del folder
     train, _ = load_digits()
     material = {"train": train[:120]}
@@ -126,7 +129,7 @@ def conv_case(material: dict[str, Any], draw: random.Random, folder: Path) -> st
 
 
 def stdp_case(material: dict[str, Any], draw: random.Random, folder: Path) -> str | None:
-    """Interrupt what STDP learns; a lost interrupt makes it last some seconds longer."""
+    """Interrupt STDP training; a lost interrupt makes it last some seconds longer."""
     del folder
     train, classifier, interrupt = material["train"], _stdp(200), Interrupt(draw)
 

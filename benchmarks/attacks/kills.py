@@ -1,4 +1,4 @@
-"""SIGKILL of a real training at random instants, and two runs that claim one folder."""
+"""SIGKILL of a real training at random instants, and two runs that claim the same folder."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RUNS = {
 }
 """Command lines by name."""
 PAIRS = 20
-"""Claims of a case."""
+"""Number of folders claimed in a case."""
 
 
 def undisturbed(folder: Path) -> dict[str, Any]:
-    """Run each command line to its end, and measure how long it takes."""
+    """Run each command line to its end, and return its duration and results."""
     material = {}
     for name, words in RUNS.items():
         started = time.monotonic()
@@ -63,7 +63,7 @@ def _results(run: Path) -> dict[str, Any]:
 
 
 def kill_case(material: dict[str, Any], draw: random.Random, folder: Path) -> str | None:
-    """Kill a run once or twice, resume it to its end, and compare its bits."""
+    """Kill a run once or twice, resume it to its end, and compare the results bit by bit."""
     name = draw.choice(sorted(RUNS))
     seconds, expected = material[name]
     out = folder / "run"
@@ -89,14 +89,14 @@ def _resume(out: Path) -> list[str]:
 
 
 def import_runs(folder: Path) -> None:
-    """Load what claims need, so that children that fork have it."""
+    """Import the modules that claims need, so that forked children have them."""
     del folder
     import spikemnist.cli.options
     import spikemnist.cli.runs  # noqa: F401
 
 
 def pair_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Let two processes claim folders at the same instants, by name and without one."""
+    """Let two processes claim folders at the same instants, with or without a name."""
     del material
     named = draw.random() < 0.5
     methods = multiprocessing.get_all_start_methods()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Known(NamedTuple):
-    """A failure of a class of attacks, by a pattern that its line matches."""
+    """A known failure of a class of attacks, as a pattern for its failure line."""
 
     attack: str
     pattern: str
@@ -38,7 +38,7 @@ KNOWN: tuple[Known, ...] = (
 
 
 def reason_of(attack: str, failure: str) -> str | None:
-    """Return why a failure is accepted, or None for a new one."""
+    """Return the reason to accept a failure, or None for a new failure."""
     for known in KNOWN:
         if known.attack == attack and re.search(known.pattern, failure):
             return known.reason

@@ -1,4 +1,4 @@
-"""Damaged models, checkpoints, STDP files and configurations: noticed, and named."""
+"""Damaged models, checkpoints, STDP files and configurations must be detected and named."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def model_case(material: dict[str, Path], draw: random.Random, folder: Path) -> 
 
 
 def stdp(folder: Path) -> Path:
-    """Save what a few neurons have learned."""
+    """Train a few neurons by STDP and save them."""
     train, _ = load_digits()
     classifier = STDPClassifier(20, duration=50.0, theta_plus=0.5)
     with warnings.catch_warnings():
@@ -64,7 +64,7 @@ def stdp(folder: Path) -> Path:
 
 
 def stdp_case(material: Path, draw: random.Random, folder: Path) -> str | None:
-    """Damage a file of STDP, or put NaN into one of its arrays."""
+    """Damage an STDP file, or put NaN into one of its arrays."""
     victim = folder / "victim.safetensors"
     how = _damage_safetensors(material, victim, draw)
     return _check_read(victim, how, _learned, _learned(material))
@@ -101,7 +101,7 @@ def _plant(sound: Path, victim: Path, draw: random.Random) -> str:
 def _check_read(
     victim: Path, how: str, read: Callable[[Path], Any], expected: dict[str, Tensor]
 ) -> str | None:
-    """Return a failure unless a file is refused by its name, warned of, or read as it was."""
+    """Return a failure unless the file is refused by name, read as before, or warned about."""
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
@@ -130,7 +130,7 @@ def _same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
-    """Train for two of four epochs, keep the checkpoint, and go on to the end."""
+    """Train for four epochs, and keep the checkpoint of the second one."""
     file, half = folder / "checkpoint.pt", folder / "half.pt"
 
     def keep(history: History, model: Any) -> None:
@@ -153,7 +153,7 @@ def _train(file: Path, **options: Any) -> dict[str, Tensor]:
 
 
 def checkpoint_case(material: dict[str, Any], draw: random.Random, folder: Path) -> str | None:
-    """Damage a checkpoint, or put a malicious file in its place, and resume from it."""
+    """Resume from a damaged checkpoint, or from a malicious file in its place."""
     file = folder / "checkpoint.pt"
     how, data = malicious(draw) if draw.random() < 0.2 else damage(material["half"](), draw)
     file.write_bytes(data)
@@ -184,7 +184,7 @@ def runs(folder: Path) -> Path:
 
 
 def command(words: list[str]) -> tuple[int, str, str]:
-    """Run a command in this process; its exit code, and what it wrote to both streams."""
+    """Run a command in this process, and return exit code, standard output and error."""
     out, complaint = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(complaint):
         try:
@@ -195,7 +195,7 @@ def command(words: list[str]) -> tuple[int, str, str]:
 
 
 def config_case(material: Path, draw: random.Random, folder: Path) -> str | None:
-    """Damage the configuration of a run, or a value in it, and evaluate the run."""
+    """Damage the configuration of a run, or change a value in it, and evaluate the run."""
     run = folder / "run"
     run.mkdir()
     shutil.copy(material / "model.safetensors", run)

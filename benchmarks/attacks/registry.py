@@ -1,4 +1,4 @@
-"""All classes of attacks, those whose material takes longest last: they may find little time."""
+"""All classes of attacks. The slowest to prepare come last, since they may get little time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonsense on the command line: one line that names the option, and exit code 2."""
+"""Invalid command lines must give exit code 2 and one line that names the option."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 def request_case(material: Path, draw: random.Random, folder: Path) -> str | None:
-    """Give a command one option with a value that it cannot have, or one that it does not have."""
+    """Give a command an option with an invalid value, or an option that does not exist."""
     name = draw.choice(sorted(OPTIONS))
     option = draw.choice(OPTIONS[name])
     value = draw.choice(_wrong(option))
@@ -62,7 +62,7 @@ def _judge(words: list[str], option: str, folder: Path) -> str | None:
             code, _, complaint = command(words)
     except Exception as error:
         return f"{told}: {one_line(error)}"
-    # The first command of a process may compile a kernel, and says so.
+    # The first command of a process may print that it compiles a kernel.
     lines = complaint.splitlines(keepends=True)
     complaint = "".join(line for line in lines if "compiling kernels" not in line)
     if code != 2:

@@ -1,4 +1,4 @@
-"""Shapes and dtypes that do not fit, into everything that reaches a compiled kernel."""
+"""Wrong shapes and dtypes in every function that reaches a compiled kernel."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spikes(*shape: int) -> Tensor:
 
 
 def misfit(tensor: Tensor) -> Tensor:
-    """Return a tensor of another shape or dtype, with few numbers that are not 0."""
+    """Return a tensor of another shape or dtype, with few non-zero numbers."""
     shape = list(tensor.shape)
     change = choose(["size", "size", "size", "size", "dtype", "more", "fewer"])
     if change == "size" and shape:
@@ -70,7 +70,7 @@ def backward(*outputs: Tensor | None) -> list[Tensor]:
 
 
 def layer(neurons: int, features: int | None, batch: int) -> LayerParams:
-    """Draw a layer that fits."""
+    """Return a random layer with valid shapes."""
     return LayerParams(
         weight=None if features is None else learned(neurons, features),
         bias=choose([None, learned(neurons)]),
@@ -92,7 +92,7 @@ def mangled(given: LayerParams) -> LayerParams:
 
 
 def run_dense() -> Found:
-    """Run dense layers of which one, or the input, does not fit."""
+    """Run dense layers; one layer, or the input, has a wrong shape or dtype."""
     steps, batch, *widths = sizes(choose([4, 5, 6]))
     fed = spikes(steps, batch, widths[0])
     pairs = zip(widths[1:], widths[:-1], strict=True)
@@ -113,7 +113,7 @@ def run_dense() -> Found:
 
 
 def by_reference(fed: Tensor, stack: Sequence[LayerParams]) -> Tensor:
-    """Return the membranes of the last layer, in plain torch."""
+    """Return the membranes of the last layer, computed in plain torch."""
     for each in stack:
         current = fed if each.weight is None else ops.linear(fed, each.weight, each.bias)
         fed, membrane = ops.leaky(
@@ -128,7 +128,7 @@ def by_reference(fed: Tensor, stack: Sequence[LayerParams]) -> Tensor:
 
 
 def run_linear() -> Found:
-    """Weigh spikes by weights that do not fit."""
+    """Multiply spikes by weights; one operand has a wrong shape or dtype."""
     steps, batch, features, neurons = sizes(4)
     given = [spikes(steps, batch, features), learned(neurons, features), learned(neurons)]
     place = random.randrange(3)
@@ -139,7 +139,7 @@ def run_linear() -> Found:
 
 
 def run_leaky() -> Found:
-    """Step neurons whose parameters do not fit."""
+    """Run neurons; the current or a parameter has a wrong shape or dtype."""
     steps, batch, neurons = sizes(3)
     given = [torch.randn(steps, batch, neurons), torch.rand(neurons), torch.rand(neurons)]
     place = random.randrange(3)
@@ -149,7 +149,7 @@ def run_leaky() -> Found:
 
 
 def stepped(current: Tensor, beta: Tensor, threshold: Tensor) -> Tensor:
-    """Return the membranes of neurons that are stepped in a loop."""
+    """Return the membranes of neurons, computed in a loop over time."""
     membrane, membranes = torch.zeros_like(current[0]), []
     for now in current:
         fired = (membrane > threshold).to(current.dtype)
@@ -159,7 +159,7 @@ def stepped(current: Tensor, beta: Tensor, threshold: Tensor) -> Tensor:
 
 
 def changed_afterwards() -> Found:
-    """Change a parameter between the passes, as `Tensor.data` allows."""
+    """Change a parameter between forward and backward pass, as `Tensor.data` allows."""
     steps, batch, *widths = sizes(5)
     fed = spikes(steps, batch, widths[0])
     stack = [layer(widths[1], widths[0], batch), layer(widths[2], widths[1], batch)]
@@ -173,7 +173,7 @@ def changed_afterwards() -> Found:
 
 
 def run_current() -> Found:
-    """Run neurons without weights on a current that does not fit."""
+    """Run neurons without weights; the current or a parameter has a wrong shape or dtype."""
     steps, batch, count = (choose([1, 2, 3, 5]) for _ in range(3))
     current = torch.randn(steps, batch, count).requires_grad_()
     neurons = replace(layer(count, None, batch), bias=None, dropout=0.0)
@@ -207,7 +207,7 @@ def convolve() -> Any:
 
 
 def exchange(module: Any, name: str) -> None:
-    """Put weights of other sizes in the place of a module's, or other neurons."""
+    """Replace a layer of a network, or its weight alone, by one of another size."""
     linear = getattr(module, name)
     new: nn.Conv2d | nn.Linear
     if isinstance(linear, nn.Conv2d):
@@ -291,7 +291,7 @@ def stdp() -> None:
 
 
 Found = tuple[Tensor, Callable[[], Tensor]] | None
-"""What was computed, and how plain torch computes it; None where there is nothing to compare."""
+"""The result, and a function that computes it in plain torch; None if there is no comparison."""
 
 FUNCTIONS: tuple[Callable[[], Found], ...] = (
     *(run_dense, run_linear, run_leaky, run_current, convolve, changed_afterwards),
@@ -304,7 +304,7 @@ def no_material(folder: Path) -> None:
 
 
 def _case(trials: Sequence[Callable[[], Any]], draw: random.Random) -> str | None:
-    """Return None where a trial is refused or computed as torch does, else what happened."""
+    """Return None if a trial is refused or agrees with torch, else the failure."""
     trial = draw.choice(trials)
     seed = draw.randrange(2**32)
     random.seed(seed)
@@ -314,7 +314,7 @@ def _case(trials: Sequence[Callable[[], Any]], draw: random.Random) -> str | Non
     except (ValueError, TypeError):
         return None
     except RuntimeError as error:
-        # Modules that torch runs itself speak for themselves.
+        # For modules that torch runs itself, torch's own error is enough.
         own = trial in (convolutional, accelerated)
         return None if own else f"{trial.__name__} {seed}: {one_line(error)}"
     except Exception as error:
@@ -330,17 +330,17 @@ def _case(trials: Sequence[Callable[[], Any]], draw: random.Random) -> str | Non
 
 
 def shape_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Call a function of `ops` or of the engine with a tensor that does not fit."""
+    """Call a function of `ops` or of the engine with a tensor of wrong shape or dtype."""
     return _case(FUNCTIONS, draw)
 
 
 def exchanged_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Exchange a layer of a network for one of another size, and run and train it."""
+    """Replace a layer of a network by one of another size, and run and train the network."""
     return _case(NETWORKS, draw)
 
 
 def stdp_case(material: None, draw: random.Random, folder: Path) -> str | None:
-    """Call the rules of STDP with spikes and weights that do not fit."""
+    """Call the STDP rules with spikes and weights of wrong shape or dtype."""
     return _case((stdp,), draw)
 
 

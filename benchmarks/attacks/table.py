@@ -1,4 +1,4 @@
-"""Count what ran, and say it as a table."""
+"""Count the results of cases, and format them as a table."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 SHOWN = 10
-"""Cases that a line of a new failure lists beside the first."""
+"""Largest number of further cases that the line of a new failure lists."""
 
 
 @dataclass
 class Tally:
-    """Cases of a class that ran.
+    """Results of the cases of a class.
 
     Attributes
     ----------
     name
-        Of the class.
+        Name of the class.
     held
         Number of cases in which the expectation held.
     new
-        Failures that are not known, by the number of their case; -1 is the preparation.
+        New failures by the number of their case; -1 is the preparation.
     accepted
-        Number of failures for each reason that `known` has.
+        Number of failures for each reason in `known`.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """Number of cases that ran to a verdict."""
+        """Number of cases with a result."""
         failed = sum(case >= 0 for case in self.new)
         return self.held + failed + self.accepted.total()
 
     def add(self, outcome: Outcome) -> None:
-        """Count a case."""
+        """Add the result of a case."""
         if outcome.failure is None:
             self.held += 1
         elif (reason := reason_of(self.name, outcome.failure)) is not None:
@@ -57,7 +57,7 @@ class Tally:
 
 
 def as_table(tallies: Sequence[Tally]) -> str:
-    """Return the table: class, tried, held, failed, what failed."""
+    """Return a Markdown table with the counts and failures of each class."""
     rows = ["| class | tried | held | failed | what failed |", "|---|---|---|---|---|"]
     for tally in tallies:
         if not tally.tried:
@@ -95,5 +95,5 @@ def _others(cases: Sequence[int]) -> str:
 
 
 def _kind(failure: str) -> str:
-    """Return what failures of one kind have in common: their words, without numbers and names."""
+    """Return the words of a failure without numbers and names, which group similar failures."""
     return re.sub(r"/\S+|[-+]?\d[\d.e+-]*|'[^']*'|\b(nan|inf)\b", "#", failure.split(": ", 1)[-1])

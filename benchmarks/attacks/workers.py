@@ -1,7 +1,7 @@
-"""Child processes in which cases run, with limits of time and of memory.
+"""Run cases in child processes, with limits of time and of memory.
 
-A child prints a JSON line before and after each case. One that dies or is late has failed in the
-case that it had begun; the next child goes on behind it.
+A child prints a JSON line before and after each case. If it dies or exceeds the time limit, the
+case that it had begun has failed; the next child continues after that case.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from benchmarks.attacks.attack import Attack
 
 MEMORY = 24 << 30
-"""Bytes of addresses that a child may have, where the system can limit them."""
+"""Limit of a child's address space in bytes, if the system supports it."""
 START = 300.0
-"""Seconds for the start of a child and its material; kernels may be compiled anew."""
+"""Seconds for the start of a child and its preparation, which may compile kernels."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A case that ran.
+    """The result of a case.
 
     Attributes
     ----------
     case
-        Its number; -1 for the preparation of the class.
+        Number of the case; -1 for the preparation of the class.
     failure
-        What happened, or None where the expectation held.
+        Description of the failure, or None if the expectation held.
     """
 
     case: int
@@ -56,9 +56,10 @@ class Outcome:
 def run_cases(
     attack: Attack, seed: int, *, first: int, until: float
 ) -> Generator[Outcome, None, None]:
-    """Run cases of a class from a number on until a time of `time.monotonic`.
+    """Yield the results of the cases from number ``first`` on.
 
-    A failed preparation ends the class, with case -1.
+    Cases run until `time.monotonic` reaches ``until``, at least one in each child. A failed
+    preparation ends the class, with case -1.
     """
     case = first
     while time.monotonic() < until:
@@ -86,7 +87,7 @@ def _listen(
     lines: queue.Queue[dict[str, Any] | None],
     folder: Path,
 ) -> Iterator[Outcome]:
-    """Yield what a child reports, and blame the case that it had begun when it ends too early."""
+    """Yield the results from a child. If it ends too early, the case that it had begun failed."""
     begun, limit = -1, START
     while True:
         try:
@@ -116,7 +117,7 @@ def _cause(code: int) -> str:
 def _process(
     words: Sequence[str], folder: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], queue.Queue[dict[str, Any] | None]]]:
-    """Start a child, and end it with all of its children."""
+    """Start a child process, and finally kill it with all of its children."""
     lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"}
@@ -157,7 +158,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def work(attack: Attack, seed: int, first: int, seconds: float, folder: Path) -> None:
-    """Run cases in this process for some time, at least one, and report to standard output."""
+    """Run at least one case in this process, until the time is over, and report to stdout."""
     report = _reporter()
     _limit_memory()
     faulthandler.enable()
@@ -180,7 +181,7 @@ def work(attack: Attack, seed: int, first: int, seconds: float, folder: Path) ->
 
 
 def run_case(attack: Attack, material: Any, seed: int, case: int, folder: Path) -> str | None:
-    """Run one case in an empty folder, and return what failed."""
+    """Run one case in an empty folder, and return its failure or None."""
     place = folder / f"case-{case}"
     place.mkdir()
     os.chdir(place)
@@ -194,7 +195,7 @@ def run_case(attack: Attack, material: Any, seed: int, case: int, folder: Path) 
 
 
 def _reporter() -> Any:
-    """Return a function that writes messages; what a case prints goes nowhere."""
+    """Return a function that writes messages to stdout, and discard the output of cases."""
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
@@ -216,7 +217,7 @@ def _limit_memory() -> None:
 
 
 def main() -> None:
-    """Work as the child that `run_cases` starts."""
+    """Run as the child process that `run_cases` starts."""
     module, name, seed, first, seconds, folder = sys.argv[1:]
     attacks: Sequence[Attack] = importlib.import_module(module).ATTACKS
     (attack,) = (attack for attack in attacks if attack.name == name)

@@ -1,6 +1,6 @@
-"""The other libraries, each in a file of its own that is loaded when it is installed.
+"""The other libraries, each in its own module, which is imported if the library is installed.
 
-They are measured against, and by nothing else of this project imported.
+They serve only as a comparison; nothing else in this project imports them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def installed() -> dict[str, Any]:
         module, _, kind = path.partition(".")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what others warn of is not ours to mend
+                warnings.simplefilter("ignore")  # warnings of other libraries cannot be fixed here
                 found[name] = getattr(importlib.import_module(f"benchmarks.peers.{module}"), kind)
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("benchmarks"):

@@ -1,4 +1,4 @@
-"""In what libraries of leaky neurons differ.
+"""Differences between libraries of leaky neurons.
 
 Shapes: ``T`` timesteps.
 """
@@ -26,21 +26,21 @@ def atan(distance: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """How a neuron is updated; by default as `snntorch.Leaky` does it.
+    """The update of a neuron; the default is the update of `snntorch.Leaky`.
 
     Attributes
     ----------
     at_once
-        The reset acts in the timestep of its spike, before the next decay, and the membrane that
-        is handed out is the one after it. snnTorch takes off the threshold one step later.
+        Whether the reset acts in the timestep of its spike, before the next decay. The returned
+        membrane is then the value after the reset. snnTorch subtracts the threshold one step later.
     detached
-        No gradient flows through the reset.
+        Whether no gradient flows through the reset.
     late
-        A spike leaves one timestep after the membrane crossed the threshold.
+        Whether a spike is emitted one timestep after the membrane crossed the threshold.
     derivative
-        Surrogate, of the distance from the threshold.
+        Surrogate derivative as a function of the distance from the threshold.
     surrogate
-        What the notes call it, when it is another one.
+        Description of the surrogate in the notes, if it is not snnTorch's default.
     """
 
     at_once: bool = False
@@ -51,7 +51,7 @@ class Dynamics:
 
     @property
     def deviation(self) -> str:
-        """The differences from `snntorch.Leaky` in words."""
+        """Description of the differences from `snntorch.Leaky`."""
         notes = {
             "the reset acts at once, before the decay, and the membrane after it is read out": (
                 self.at_once

@@ -1,7 +1,7 @@
-"""Neurons with given dynamics, written out once, slow and plain.
+"""Neurons with given dynamics as a plain, slow loop over time.
 
-A library that does not compute what `snntorch.Leaky` computes is compared with `ExplicitLoop`, so
-that no speed is shown of a network that is not the one that the notes describe.
+A library whose dynamics differ from `snntorch.Leaky` is compared with `ExplicitLoop`, so that
+speeds are only shown for networks that match their description in the notes.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class ExplicitLoop(Layerwise):
-    """The oracle of a library whose dynamics differ.
+    """The oracle of a library whose dynamics differ from snnTorch.
 
     Parameters
     ----------
-    layers
-        First weights, which are copied.
-    dynamics
-        What to compute.
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights, which are copied.
+    dynamics : Dynamics
+        Dynamics of the neurons.
     """
 
     name = "explicit loop"
@@ -41,11 +41,11 @@ class ExplicitLoop(Layerwise):
         super().__init__(layers, [nn.Identity() for _ in layers], None)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Refuse: an oracle is given its spikes."""
+        """Raise NotImplementedError: an oracle is given its spikes."""
         raise NotImplementedError("an oracle is given its spikes")
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
-        """Update the membranes as the dynamics say."""
+        """Run the neurons from rest with the given dynamics."""
         seen = [list(step) for step in zip(*self._steps(current), strict=True)]
         kept = {"spikes": torch.stack(seen[0]), "membrane": torch.stack(seen[1])}
         return {name: signal for name, signal in kept.items() if keep in (name, "both")}

@@ -25,18 +25,18 @@ Keep = Literal["spikes", "membrane", "both"]
 
 
 class Layerwise(TorchCandidate):
-    """A network whose neurons are run over all timesteps of a layer at once.
+    """A network that runs each layer over all timesteps before the next layer.
 
     Parameters
     ----------
-    layers
-        First weights, which are copied.
-    neurons
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights, which are copied.
+    neurons : sequence of torch.nn.Module
         One module for each layer.
-    workload
-        Says how pixels are encoded; none for a layer that is given its input.
-    scale
-        On the weights, where the neurons scale their input by its inverse.
+    workload : Workload or None
+        Workload that defines the encoder; None if the input is given directly.
+    scale : float, default 1.0
+        Factor on the weights, for neurons that divide their input by it.
     """
 
     dynamics: Dynamics
@@ -59,10 +59,10 @@ class Layerwise(TorchCandidate):
 
     @abstractmethod
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
-        """Run neurons at rest over all timesteps.
+        """Run neurons over all timesteps, starting at rest.
 
-        Returns what is to be kept of ``"spikes"`` and ``"membrane"``, the latter as the library
-        hands it out; both in the layout of ``current``.
+        Returns ``"spikes"``, ``"membrane"`` or both, as ``keep`` requests, in the layout of
+        ``current``. The membrane is the value that the library returns.
         """
 
     def scores(self, spikes: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Layerwise(TorchCandidate):
         return self._run(spikes, "spikes")["spikes"]
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return every layer's spikes and the membranes that decided them."""
+        """Return spikes and compared membranes of every layer."""
         seen = []
         with torch.no_grad():
             for linear, neurons in zip(self.layers, self.neurons, strict=True):
@@ -99,7 +99,7 @@ class Layerwise(TorchCandidate):
 
     def _weigh(self, linear: nn.Linear, signal: Tensor) -> Tensor:
         if signal.shape[self.time_axis] > 1 and signal.stride(self.time_axis) == 0:
-            # The direct code is the same at every timestep: whoever cares for speed weighs it once.
+            # The direct code is the same at every timestep: one product is enough.
             first: Tensor = linear(signal.narrow(self.time_axis, 0, 1))
             return first.expand(*signal.shape[:2], -1)
         weighed: Tensor = linear(signal)

@@ -1,4 +1,4 @@
-"""Norse: LIFBoxCell stepped over time, behind one matrix product for each layer."""
+"""Norse: one matrix product for each layer, then LIFBoxCell in a loop over time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def superspike(distance: Tensor) -> Tensor:
 
 
 class Norse(Layerwise):
-    """`norse.torch.LIFBoxCell`, whose input decay is made good by larger weights."""
+    """`norse.torch.LIFBoxCell`, with larger weights that compensate its scaling of the input."""
 
     name = "Norse"
     dynamics = Dynamics(
@@ -51,7 +51,7 @@ class Norse(Layerwise):
             self.deviation += "; it has no such latency code and is given spikemnist's, in float32"
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return Norse's Poisson code, or the other codes in plain torch."""
+        """Return Norse's Poisson code, or this package's encoder for other codes."""
         assert self.workload is not None  # pixels belong to a workload
         if self.workload.code == "rate":
             spikes: Tensor = poisson_encode(
@@ -61,7 +61,7 @@ class Norse(Layerwise):
         return self.workload.encoder(torch.float32)(pixels)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
-        """Step the cell."""
+        """Run the cell in a loop over time."""
         state = LIFBoxFeedForwardState(v=torch.zeros_like(current[0]))
         kept: dict[str, list[Tensor]] = {"spikes": [], "membrane": []}
         for inflow in current:

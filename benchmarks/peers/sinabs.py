@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def surrogate(membrane: Tensor, threshold: Tensor) -> Tensor:
-    """Return snnTorch's surrogate derivative in the form that Sinabs asks for."""
+    """Return snnTorch's surrogate derivative with the arguments that Sinabs passes."""
     return atan(membrane - threshold)
 
 
 class Sinabs(Layerwise):
-    """`sinabs.layers.LIF` with one spike at most for each timestep."""
+    """`sinabs.layers.LIF` with at most one spike in each timestep."""
 
     name = "Sinabs"
     dynamics = Dynamics(at_once=True, detached=False)
@@ -53,11 +53,11 @@ class Sinabs(Layerwise):
         return laid_out if spikes.stride(0) == 0 else laid_out.contiguous()
 
     def time_first(self, signal: Tensor) -> Tensor:
-        """Return a signal ``[B, T, ...]`` as ``[T, B, ...]``."""
+        """Transpose a signal ``[B, T, ...]`` to ``[T, B, ...]``."""
         return signal.transpose(0, 1)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Draw spikes as `sinabs.layers.Img2SpikeLayer` does, but batch first at once."""
+        """Draw spikes as `sinabs.layers.Img2SpikeLayer` does, but directly with batch first."""
         assert self.workload is not None  # pixels belong to a workload
         steps, (batch, features) = self.workload.num_steps, pixels.shape
         if self.workload.code == "rate":

@@ -1,4 +1,4 @@
-"""snnTorch with the weights taken out of the loop over time."""
+"""snnTorch with the matrix products moved out of the loop over time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SnnTorchHoisted(Layerwise):
-    """`snntorch.Leaky` stepped in a loop for each layer, behind one matrix product."""
+    """One matrix product for each layer, then `snntorch.Leaky` in a loop over time."""
 
     name = "snnTorch, hoisted"
     dynamics = Dynamics()
@@ -29,12 +29,12 @@ class SnnTorchHoisted(Layerwise):
         super().__init__(layers, [plain_leaky() for _ in layers], workload)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return what `snntorch.spikegen` makes of the pixels."""
+        """Encode the pixels with `snntorch.spikegen`."""
         assert self.workload is not None  # pixels belong to a workload
         return snntorch_spikes(pixels, self.workload.code, self.workload.num_steps)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
-        """Step the neurons."""
+        """Run the neurons in a loop over time."""
         membrane = torch.zeros(0)
         kept: dict[str, list[Tensor]] = {"spikes": [], "membrane": []}
         for inflow in current:

@@ -1,4 +1,4 @@
-"""SpikingJelly: multi-step mode, which runs a layer over all timesteps in one call."""
+"""SpikingJelly in multi-step mode, which runs a layer over all timesteps in one call."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SpikingJelly(Layerwise):
             self.deviation += "; its encoder lets pixels of 0 fire at the last timestep"
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return what `spikingjelly.activation_based.encoding` makes of the pixels."""
+        """Encode the pixels with `spikingjelly.activation_based.encoding`."""
         assert self.workload is not None  # pixels belong to a workload
         steps = self.workload.num_steps
         if self.workload.code == "latency":

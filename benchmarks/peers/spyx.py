@@ -1,4 +1,4 @@
-"""Spyx: JAX, compiled by XLA for the processor.
+"""Spyx: JAX compiled by XLA for the CPU.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a layer.
 """
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Spyx:
-    """`spyx.nn.LIF`, scanned over time behind one matrix product for each layer.
+    """One matrix product for each layer, then `spyx.nn.LIF` in a scan over time.
 
     Parameters
     ----------
-    layers
-        First weights, which are copied.
-    workload
-        Says how pixels are encoded; none for a layer that is given its input.
+    layers : sequence of torch.nn.Linear
+        Layers with the initial weights, which are copied.
+    workload : Workload or None, default None
+        Workload that defines the encoder; None if the input is given directly.
     """
 
     name = "Spyx"
@@ -69,11 +69,11 @@ class Spyx:
             self.deviation += "; its rate code rounds probabilities to float16"
 
     def prepare_input(self, spikes: Tensor) -> Any:
-        """Return the spikes as a float32 array of JAX."""
+        """Return the spikes as a float32 JAX array."""
         return to_jax(spikes.float())
 
     def encode(self, pixels: Any) -> Any:
-        """Return what `spyx.data` makes of the pixels."""
+        """Encode the pixels with `spyx.data`."""
         self._key, key = jax.random.split(self._key)
         return jax.block_until_ready(self._encode(to_jax(pixels), key))
 
@@ -86,25 +86,25 @@ class Spyx:
         return jax.block_until_ready(self._fired(self._weights, spikes))
 
     def backward(self, spikes: Any, labels: Any) -> Any:
-        """Return loss and gradient."""
+        """Return the loss and its gradient."""
         labels = to_jax(labels)
         return jax.block_until_ready(
             self._gradient(self._weights, spikes, labels, jnp.ones(labels.shape))
         )
 
     def backward_of_sum(self, spikes: Any) -> Any:
-        """Return the sum of the output spikes, and its gradient."""
+        """Return the sum of the output spikes and its gradient."""
         return jax.block_until_ready(self._summed(self._weights, spikes, jnp.ones(())))
 
     def step(self, pixels: Any, labels: Any) -> Any:
-        """Return the loss of a training step."""
+        """Run a training step and return its loss."""
         self._weights, self._moments, loss = jax.block_until_ready(
             self._update(self._weights, self._moments, self.encode(pixels), to_jax(labels))
         )
         return loss
 
     def trace(self, spikes: Any) -> list[tuple[Tensor, Tensor]]:
-        """Return every layer's spikes and the membranes that decided them."""
+        """Return spikes and compared membranes of every layer."""
         seen = []
         for layer in self._trace(self._weights, spikes):
             fired, membrane = (torch.from_numpy(np.array(signal)) for signal in layer)
@@ -135,7 +135,7 @@ class Spyx:
                 return (fired, membrane), membrane
 
             if self._constant and not seen:
-                # The direct code is the same at every timestep: weighed once, as for the others.
+                # The direct code is the same at every timestep: one product, as for the others.
                 steps, batch, _ = spikes.shape
                 current = jnp.broadcast_to(linear(spikes[0]), (steps, batch, linear.out_features))
             else:
@@ -155,7 +155,7 @@ class Spyx:
 
 
 def to_jax(tensor: Any) -> Any:
-    """Return a tensor as an array of JAX, without a copy where that is possible."""
+    """Return a tensor as a JAX array, without a copy if possible."""
     return jnp.asarray(tensor.numpy()) if isinstance(tensor, torch.Tensor) else tensor
 
 
@@ -165,7 +165,7 @@ def _modules(layer: nn.Linear) -> tuple[Any, Any]:
     linear.bias[...] = to_jax(layer.bias.detach())
     surrogate = spyx.axn.custom(bwd=lambda x: 1 / (1 + (math.pi * x) ** 2))
     leaky = spyx.nn.LIF((layer.out_features,), BETA, 1.0, surrogate, rngs=nnx.Rngs(0))
-    leaky.beta = nnx.Variable(leaky.beta[...])  # a constant: nobody else learns it either
+    leaky.beta = nnx.Variable(leaky.beta[...])  # constant, as in the other libraries
     return linear, leaky
 
 
