@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from spikemnist.cli import main
+from spikemnist.cli import main, predict
 from spikemnist.data import load_digits
 from spikemnist.encoding import EventEncoder, describe_encoder
 from spikemnist.models import LeakyMLP, save_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DIGITS = load_digits()[1]
 
@@ -138,3 +137,10 @@ def test_a_model_file_serves_as_well(
     assert main(words) == 0
     assert (tmp_path / "one-decision.png").exists()
     assert "margin" in capsys.readouterr().out
+
+
+@given(st.lists(st.sampled_from(["x.png", "x-2.png", "x-2-2.png", "y.png"])))
+def test_no_picture_takes_the_place_of_another(files: list[str]) -> None:
+    stems = list(predict._stems(tuple(map(Path, files))))
+    assert len(set(stems)) == len(files)
+    assert stems[:1] == [Path(file).stem for file in files[:1]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
@@ -60,10 +60,12 @@ def _prepared(picture: Path, command: Predict) -> Prepared:
 
 def _stems(files: tuple[Path, ...]) -> Iterator[str]:
     """Yield a name for the pictures of each file, with a number where files share theirs."""
-    seen: Counter[str] = Counter()
+    taken: set[str] = set()
     for file in files:
-        seen[file.stem] += 1
-        yield file.stem if seen[file.stem] == 1 else f"{file.stem}-{seen[file.stem]}"
+        names = itertools.chain([file.stem], (f"{file.stem}-{i}" for i in itertools.count(2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        yield name
 
 
 def _answer(
