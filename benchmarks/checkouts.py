@@ -7,7 +7,7 @@ the fastest calls of two neighbouring blocks; the result is the median over all 
 over several pairs of processes, because the memory layout of a process affects its speed, too.
 `OMP_NUM_THREADS=1` reduces the noise further.
 
-``--new-environment`` sets variables for the second process, so that one checkout can be compared with
+``--new-environment`` sets variables for the second process. So one checkout can be compared with
 itself as on a processor without AVX-512::
 
     python -m benchmarks.checkouts . . --new-environment NUMBA_CPU_NAME=haswell \

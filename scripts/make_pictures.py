@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 
 from spikemnist import viz
 from spikemnist._atomic import write_atomically
@@ -20,6 +20,9 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyMLP, Record
 from spikemnist.plasticity import STDPClassifier, pair_stdp
 from spikemnist.training import fit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
 INDEX = 430
@@ -30,9 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
     parser.add_argument("--out", type=Path, default=STATIC, help="folder to write to")
     options = parser.parse_args()
-    record, image, label = watch_a_digit()
-    figure = draw_overview(record, image, label)
-    write_atomically(options.out / "overview.png", lambda file: figure.savefig(file, dpi=110))
+    record, label = watch_a_digit()
     fields, pairs = learned_fields(), window()
     write_atomically(options.out / "stdp-fields.png", lambda file: fields.savefig(file, dpi=110))
     write_atomically(options.out / "stdp-window.png", lambda file: pairs.savefig(file, dpi=110))
@@ -42,7 +43,7 @@ def main() -> None:
     )
 
 
-def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
+def watch_a_digit() -> tuple[Record, int]:
     train, test = load_digits()
     encoder = LatencyEncoder(num_steps=8)
     torch.manual_seed(0)
@@ -52,7 +53,7 @@ def watch_a_digit() -> tuple[Record, torch.Tensor, int]:
     image, label = test[INDEX]
     with torch.no_grad():
         record: Record = model(encoder(image[None]), record="all")
-    return record, image, int(label)
+    return record, int(label)
 
 
 def learned_fields() -> Figure:
@@ -71,17 +72,6 @@ def window() -> Figure:
         pre[60], post[60 + lag] = 1, 1
         changes.append(float(pair_stdp(pre, post, torch.full((1, 1), 0.5))) - 0.5)
     return viz.stdp_window(lags, changes).get_figure()  # type: ignore[return-value]
-
-
-def draw_overview(record: Record, image: torch.Tensor, label: int) -> Figure:
-    figure = Figure(figsize=(11, 8.2), layout="constrained", facecolor="white")
-    grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.75))
-    top, bottom = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    viz.encoding(record, image=image, figure=top)
-    left, right = bottom.subplots(1, 2, width_ratios=(1.15, 1))
-    viz.membrane(record, ax=left)
-    viz.decision(record, label=label, ax=right)
-    return figure
 
 
 if __name__ == "__main__":
