@@ -79,6 +79,17 @@ def test_readme_has_the_two_commands_each_in_a_block_of_its_own() -> None:
     assert [block.rstrip("\n") for block in blocks if "pip install" in block] == COMMANDS
 
 
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = read("README.md")
+    assert text.count("\n") <= 120
+    links = re.findall(r"\]\((?!https?://)([^)]+)\)", text)
+    files = re.findall(r"`((?:docs|examples|src)/[^`]*|[A-Z]+\.md)`", text)
+    assert len(links) > 0
+    assert len(files) > 5
+    for path in (*links, *files):
+        assert (ROOT / path).exists(), path
+
+
 def requirements() -> dict[str, str]:
     """Return the range of each dependency in pyproject.toml, such as ``>=2.4,<3``."""
     listed = read("pyproject.toml").split("\ndependencies = [")[1].split("\n]")[0]
