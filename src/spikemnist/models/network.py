@@ -63,7 +63,13 @@ class SpikingNetwork(nn.Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        """Return the readout, the backend, the parameters, and each kind of neurons once."""
+        """Describe the network for ``repr``.
+
+        Returns
+        -------
+        str
+            The readout, the backend, the number of parameters, and each kind of neurons once.
+        """
         parameters = sum(parameter.numel() for parameter in self.parameters())
         neurons = dict.fromkeys(describe(layer.leaky) for layer in self.spiking_layers())
         head = f"readout={self.readout!r}, backend={self.backend!r}, parameters={parameters:,}"
