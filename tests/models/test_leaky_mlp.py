@@ -286,6 +286,8 @@ def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:
 
 def test_it_shows_its_neurons_and_what_they_did() -> None:
     model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
+    for layer in model.layers:
+        torch.nn.init.zeros_(layer.linear.bias)
     shown = repr(model).splitlines()
     assert shown[1] == "  readout='mean_membrane', backend='auto', parameters=125"
     assert shown[2] == (

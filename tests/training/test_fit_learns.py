@@ -296,6 +296,16 @@ def test_a_module_of_somebody_else_resumes(tmp_path):
         fit(other, digits(20), resume=True, **settings)
 
 
+def test_a_module_of_somebody_else_resumes_with_what_it_learned(tmp_path):
+    settings = {"encoder": ENCODER, "lr": 0.1, "checkpoint": tmp_path / "c.pt"}
+    model = Wrapped()
+    model.inner = LeakyMLP(784, (5,), 10, learn_beta=True, learn_threshold=True)
+    before = repr(model)
+    fit(model, digits(20), epochs=1, **settings)
+    assert repr(model) != before
+    fit(model, digits(20), epochs=1, resume=True, **settings)
+
+
 def test_a_module_that_returns_no_record():
     model = nn.Sequential(nn.Flatten(2), nn.Linear(784, 10))
     for work in (fit, evaluate):
