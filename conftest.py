@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import os
 import signal
 
 import pytest
+
+if importlib.util.find_spec("triton") is not None:
+    # Triton reads the variable when the module of the kernels is imported: before the doctests are
+    # collected, so that NumPy can run the kernels in `tests.fused`.
+    os.environ["TRITON_INTERPRET"] = "1"
+    import spikemnist.fused.triton_kernels  # noqa: F401
+
+    del os.environ["TRITON_INTERPRET"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has its background jobs ignore Ctrl-C, and so would all processes of the tests.
