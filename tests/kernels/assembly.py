@@ -21,7 +21,13 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = "engine.forward", "engine.backward", "engine.convolution", "kernels.spike_lists"
+KERNELS = {
+    "engine.forward": ("run_forward",),
+    "engine.backward": ("run_backward",),
+    "engine.convolution": ("run_convolution", "run_convolution_backward"),
+    "kernels.spike_lists": ("_pack",),
+}
+"""Kernels whose inner loops are operations on rows, by module."""
 
 PROCESSORS = {
     "apple-m1": "aarch64-apple-darwin",
@@ -73,12 +79,11 @@ def _differentiated(model: Any, spikes: torch.Tensor) -> list[torch.Tensor]:
 
 def kernels() -> Iterator[tuple[str, str]]:
     """Yield the code of each kernel that has been compiled, and a name for it."""
-    for name in MODULES:
-        for attribute, kernel in vars(importlib.import_module(f"spikemnist.{name}")).items():
-            of_module = getattr(kernel, "__module__", "") == f"spikemnist.{name}"
-            if of_module and "no_cfunc_wrapper" in getattr(kernel, "targetoptions", {}):
-                for number, code in enumerate(kernel.inspect_llvm().values()):
-                    yield f"{attribute}-{number}", code
+    for module, names in KERNELS.items():
+        for name in names:
+            kernel = getattr(importlib.import_module(f"spikemnist.{module}"), name)
+            for number, code in enumerate(kernel.inspect_llvm().values()):
+                yield f"{name}-{number}", code
 
 
 def assembly(code: str, processor: str) -> str:
