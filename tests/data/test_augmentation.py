@@ -119,6 +119,17 @@ def test_at_its_least_it_changes_nothing(augment: Augmentation, digits: Tensor) 
     assert torch.equal(augment(digits, generator=seeded()), digits)
 
 
+def test_the_default_dtype_may_change(digits: Tensor) -> None:
+    """Weights that are kept between calls have the dtype of the call."""
+    for dtype in (torch.float32, torch.float64):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            assert ElasticDeformation()(digits).shape == digits.shape
+        finally:
+            torch.set_default_dtype(before)
+
+
 def test_images_differ_among_each_other(digits: Tensor) -> None:
     same = digits[:1].expand(30, -1, -1)
     for augment in EACH:

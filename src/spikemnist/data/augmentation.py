@@ -211,7 +211,8 @@ class ElasticDeformation:
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
-        rows, columns = _knot_weights(height, self.sigma), _knot_weights(width, self.sigma)
+        dtype = torch.get_default_dtype()
+        rows, columns = (_knot_weights(size, self.sigma, dtype) for size in (height, width))
         knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
         # In grid units, in which an image is 2 wide; the field of x comes first.
         factors = torch.tensor([2 / width, 2 / height]) * (self.displacement * math.sqrt(3))
@@ -402,13 +403,13 @@ def _still(height: int, width: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _knot_weights(size: int, sigma: float) -> Tensor:
+def _knot_weights(size: int, sigma: float, dtype: torch.dtype) -> Tensor:
     """Return the weights ``[size, knots]`` of an axis; the squares of a row sum to 1."""
     # Two knots beyond each edge, so that the field there sums as many knots as elsewhere.
     inside = math.ceil((size - 1) / sigma) + 1
     spacing = (size - 1) / max(inside - 1, 1)
-    knots = (torch.arange(-2, inside + 2) * spacing).unsqueeze(0)
-    distance = (torch.arange(size).unsqueeze(1) - knots) / sigma
+    knots = (torch.arange(-2, inside + 2, dtype=dtype) * spacing).unsqueeze(0)
+    distance = (torch.arange(size, dtype=dtype).unsqueeze(1) - knots) / sigma
     return functional.normalize(torch.exp(-0.5 * distance.square()), dim=1)
 
 
