@@ -294,6 +294,7 @@ def test_it_shows_its_neurons_and_what_they_did() -> None:
         "  Leaky(beta=0.9, threshold=1 (learned), reset_mechanism='subtract', "
         "spike_grad=Triangular(threshold=1.0))"
     )
+    assert "beta=?" in repr(copy.deepcopy(model).to("meta"))
     assert repr(model(torch.zeros(4, 2, 20))).splitlines() == [
         "Record of 2 samples and 4 timesteps, by the backend reference",
         "  hidden 1: 5 neurons, 0.0 spikes per sample",

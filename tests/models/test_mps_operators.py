@@ -108,6 +108,8 @@ def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any, rules: 
             record = model.eval()(encoder(images, generator=generator))
             assert record.predictions.shape == (3,)
             assert running_predictions(record).shape == (4, 3)
+            assert repr(record).startswith("Record of 3 samples")
+            assert "beta=" in repr(model)
 
 
 def images(dtype: torch.dtype) -> torch.Tensor:

@@ -107,6 +107,8 @@ def describe(leaky: snntorch.Leaky) -> str:
 
 
 def _shown(parameter: Tensor) -> str:
+    if parameter.is_meta:
+        return "?"
     low, high = (f"{float(end):.4g}" for end in parameter.detach().aminmax())
     learned = " (learned)" if parameter.requires_grad else ""
     return (low if low == high else f"{low} to {high}") + learned

@@ -100,7 +100,7 @@ class Record:
 
     def __repr__(self) -> str:
         steps, batch = self.spikes.shape[:2]
-        counts = self.spike_counts.double().mean(1).tolist()
+        counts = self.spike_counts.float().mean(1).tolist()  # MPS has no float64
         layers = [
             f"{name}: {neurons:,} neurons, {count:.1f} spikes per sample"
             for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
