@@ -96,7 +96,7 @@ def intensities(images: Tensor) -> Tensor:
             f"images must be uint8 in 0..255 or floating in [0, 1]; got {images.dtype}"
         )
     if images.numel():
-        low, high = (float(bound) for bound in images.detach().aminmax())
+        low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
         if not (low >= 0 and high <= 1):  # written so that NaN fails
             raise ValueError(
                 f"floating images must lie in [0, 1]; got values in [{low:g}, {high:g}]. "
