@@ -142,7 +142,7 @@ def _write_row(
 def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
     """Return the function that emits a vector of a row, or of one repeated number."""
     if isinstance(kind, (types.Array, types.CPointer)):
-        return rows.source(rows.address(kind, value))
+        return partial(rows.load_part, rows.address(kind, value))
     number = rows.splat(value)
     return lambda _: number
 

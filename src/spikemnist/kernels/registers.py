@@ -7,7 +7,6 @@ A *lane* is the place of one number in a vector register.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llvmlite import ir
@@ -52,7 +51,7 @@ class Processor(NamedTuple):
         machine, on = triple.partition("-")[0], features.split(",")
         if machine in ("aarch64", "arm64"):
             return cls(16, 32, gathers_signs=False)
-        if machine not in ("x86_64", "i686"):
+        if machine != "x86_64":
             return cls(16, 16, gathers_signs=False)
         if "+avx512f" in on:
             return cls(64, 32, gathers_signs=True)
@@ -139,10 +138,6 @@ class Rows:
     def load(self, row: Any) -> list[Any]:
         """Return a row as vectors."""
         return [self.load_part(row, part) for part in range(self.count)]
-
-    def source(self, row: Any) -> Callable[[int], Any]:
-        """Return the function that emits the code to load a vector of a row."""
-        return partial(self.load_part, row)
 
     def store(self, values: list[Any], row: Any) -> None:
         """Write a row."""
