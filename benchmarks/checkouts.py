@@ -84,7 +84,10 @@ def compare(
     pairs: int,
     processes: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return the milliseconds of the fastest calls, old and new, for each row and stage."""
+    """Return the milliseconds of the fastest calls, old and new, for each row and stage.
+
+    The environment ``variables`` are set for the new checkout.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     with TemporaryDirectory() as folder:
         caches = [Path(folder, name) for name in ("old", "new")]

@@ -2,10 +2,11 @@
 
     python -m benchmarks.grain
 
-If torch has no GNU OpenMP runtime, as on macOS and Windows, `scheduler` runs kernels in a pool of
-Python threads. This script forces the pool, with two threads. It times each amount of work in turn
-on one thread, in the pool and, if there is one, in torch's team of OpenMP threads. The threads of a
-team spin for a while after their work, so the pool is measured first without and then with it.
+If kernels cannot use the OpenMP threads of torch, as on macOS and Windows, `scheduler` runs them in
+a pool of Python threads. This script forces the pool, with two threads. It times each amount of
+work in turn on one thread, in the pool and, if there is one, in torch's team of OpenMP threads. The
+threads of a team spin for a while after their work, so the pool is measured first without and then
+with it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ UNITS = 64
 
 WORDS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 """Numbers of 64-bit words whose bits are counted in one unit of work."""
-
 
 WAYS = {"alone": (1 << 62, False), "pool": (0, False), "team": (0, True)}
 """Smallest work that is shared between threads, and whether torch's team may do it."""
