@@ -128,16 +128,14 @@ run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
 def in_registers(weights: Array, width: int) -> Any:
     """Return whether the registers hold ``width`` neurons for all timesteps.
 
-    Input, membrane, bias, beta and threshold of these neurons must leave a quarter free.
+    There are five rows: input, membrane, bias, beta and threshold.
     """
-    return 5 * weights.itemsize * width <= _ROOM
-
-
-_ROOM = PROCESSOR.registers * PROCESSOR.vector_bytes * 3 // 4
+    return 5 * weights.itemsize * width <= PROCESSOR.working_bytes
 
 
 @lowered(in_registers, lambda weights, width: types.boolean(weights, types.intp))
 def _in_registers(_: Any, builder: Any, kinds: Any, values: Any) -> Any:
     # From the dtype: `itemsize` is known at run time only, so both branches would be compiled.
     each = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
-    return builder.icmp_signed("<=", builder.mul(values[1], each), ir.Constant(INDEX, _ROOM))
+    room = ir.Constant(INDEX, PROCESSOR.working_bytes)
+    return builder.icmp_signed("<=", builder.mul(values[1], each), room)

@@ -45,6 +45,11 @@ class Processor(NamedTuple):
     registers: int
     gathers_signs: bool
 
+    @property
+    def working_bytes(self) -> int:
+        """Bytes of the registers that hold rows; a quarter stays free to work with."""
+        return self.registers * self.vector_bytes * 3 // 4
+
     @classmethod
     def of(cls, triple: str, features: str) -> Processor:
         """Return the registers of an LLVM target with features such as ``+avx2,-avx512f``."""
@@ -91,8 +96,9 @@ class Rows:
         self.count = width // lanes
 
     def vectors(self, rows: int) -> int:
-        """Return how many vectors of each of ``rows`` fit the registers; a quarter stays free."""
-        return max(1, min(self.count, PROCESSOR.registers * 3 // 4 // rows))
+        """Return how many vectors of each of ``rows`` rows the registers hold, at least one."""
+        bytes_of_each: int = rows * self.vector.count * self.size
+        return max(1, min(self.count, PROCESSOR.working_bytes // bytes_of_each))
 
     @contextmanager
     def strips(self, rows: int) -> Iterator[Rows]:
