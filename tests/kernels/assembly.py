@@ -49,12 +49,18 @@ class Loop(NamedTuple):
 
 def run() -> list[torch.Tensor]:
     """Return the scores and gradients of small networks."""
-    from spikemnist import LeakyConvNet, LeakyMLP
-
     # torch's own sums depend on it; the processes here have one.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = []
+    try:
+        return list(_found())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _found() -> Iterator[torch.Tensor]:
+    from spikemnist import LeakyConvNet, LeakyMLP
+
     for dtype in (torch.float32, torch.float64):
         # More than a block of neurons in each layer, and fewer than a second one.
         spikes = (torch.rand(6, 5, 130, generator=torch.Generator().manual_seed(0)) < 0.2).to(dtype)
@@ -62,13 +68,11 @@ def run() -> list[torch.Tensor]:
             torch.manual_seed(0)
             options: dict[str, Any] = {"reset_mechanism": reset, "backend": "event_driven"}
             model = LeakyMLP(130, (70,), 10, learn_beta=True, learn_threshold=True, **options)
-            found += _differentiated(model.to(dtype), spikes)
+            yield from _differentiated(model.to(dtype), spikes)
     torch.manual_seed(0)
     images = (torch.rand(3, 2, 2, 9, 9) < 0.2).float()
     layers = LeakyConvNet("5C3-P2-70C3-10", in_shape=(2, 9, 9), backend="event_driven")
-    found += _differentiated(layers, images)
-    torch.set_num_threads(threads)
-    return found
+    yield from _differentiated(layers, images)
 
 
 def _differentiated(model: Any, spikes: torch.Tensor) -> list[torch.Tensor]:
