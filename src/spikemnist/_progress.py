@@ -22,6 +22,7 @@ EACH_TIME = (
 )
 
 _noticed = False
+_silent = False
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
     else:
         from tqdm.std import tqdm
     # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first output.
-    silent = not progress or (options.get("file") is None and sys.stderr is None)
+    silent = _silent or not progress or (options.get("file") is None and sys.stderr is None)
     with tqdm(disable=True if silent else None, **options) as bar:
         if bar.disable:
             yield bar
@@ -52,6 +53,17 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
         say = _once(lambda text: bar.write(text, file=bar.fp))
         with compiler.watched(compiler.Watcher(say, bar.unpause)):
             yield bar
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Show no bar within the context."""
+    global _silent
+    _silent = True
+    try:
+        yield
+    finally:
+        _silent = False
 
 
 @contextlib.contextmanager

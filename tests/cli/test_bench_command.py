@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
 from spikemnist.cli import bench, main, timing
 from spikemnist.models import LeakyMLP
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FIRST = "rate, 784-20-10, T=4, batch 8"
 
@@ -35,19 +32,40 @@ def load(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     monkeypatch.setattr(timing, "processor_share", lambda: share)
 
 
-def test_a_table_with_quartiles_throughput_ratio_and_backend(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the list to which the figures of each network are added."""
+    found: list[dict[str, Any]] = []
+    measure = bench.Network.measure
+
+    def measure_and_keep(network: bench.Network, budget: float) -> dict[str, Any]:
+        found.append(measure(network, budget))
+        return found[-1]
+
+    monkeypatch.setattr(bench.Network, "measure", measure_and_keep)
+    return found
+
+
+def test_json_has_every_figure(
+    measured: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "new" / "bench.json"
-    assert main(["bench", "--json", str(file)]) == 0
-    printed = capsys.readouterr().out
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    assert main(["bench", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    stored = json.loads(line)
+    assert stored["networks"] == json.loads(json.dumps(measured))
     assert stored["machine"]["threads"] == torch.get_num_threads()
-    assert stored["machine"]["processor"] in printed
     assert stored["machine"]["share"] == 1.0
     assert set(stored["machine"]["packages"]) > {"spikemnist", "torch", "snntorch"}
-    assert [network["code"] for network in stored["networks"]] == ["rate", "direct"]
-    for network in stored["networks"]:
+
+
+def test_a_table_with_quartiles_throughput_ratio_and_backend(
+    measured: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench"]) == 0
+    printed = capsys.readouterr().out
+    assert timing.describe_machine()["processor"] in printed
+    assert [network["code"] for network in measured] == ["rate", "direct"]
+    for network in measured:
         assert network["why"] == ""
         for stage in bench.STAGES:
             found = network["stages"][stage]
@@ -87,15 +105,16 @@ def test_a_device_with_other_scores_has_no_figures(
 
 
 def test_a_busy_machine_has_no_ratio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    measured: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     load(monkeypatch, 0.4)
-    file = tmp_path / "bench.json"
-    assert main(["bench", "--quick", "--json", str(file)]) == 0
+    assert main(["bench", "--quick"]) == 0
     printed = capsys.readouterr().out
     reason = "other programs took 60 % of the processors"
     assert f"\nthis machine is busy, no ratio: {reason}\n" in printed
-    (network,) = json.loads(file.read_text(encoding="utf-8"))["networks"]
+    (network,) = measured
     for stage in bench.STAGES:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"  {stage}"))
         assert line.endswith("    busy")
@@ -105,18 +124,18 @@ def test_a_busy_machine_has_no_ratio(
 
 
 def test_nothing_begins_once_the_time_is_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    measured: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     load(monkeypatch, 0.1)
     monkeypatch.setattr(bench, "SECONDS", 0.0)
     monkeypatch.setattr(bench.Network, "check", None)
-    file = tmp_path / "bench.json"
-    assert main(["bench", "--json", str(file)]) == 0
+    assert main(["bench"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("not measured: no time was left for it") == 2
     assert "this machine is busy, no ratio: other programs took 90 %" in printed
-    for network in json.loads(file.read_text(encoding="utf-8"))["networks"]:
-        assert network["stages"] == {}
+    assert [network["stages"] for network in measured] == [{}, {}]
 
 
 def other_decay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,13 +192,6 @@ def test_snntorch_keeps_no_neuron_of_the_loop() -> None:
     before = list(SpikingNeuron.instances)
     bench.SnnTorchLoop([torch.nn.Linear(3, 2)])
     assert SpikingNeuron.instances == before
-
-
-def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--json", str(tmp_path)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("spikemnist: error: --json must name a file;")
 
 
 def test_what_is_measured_by_default_is_the_base_point_in_every_code() -> None:

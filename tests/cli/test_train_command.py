@@ -42,8 +42,8 @@ def test_train_without_arguments_does_the_whole_job(tmp_path: Path) -> None:
     assert {file.name for file in folder.iterdir()} == FILES | PICTURES
     for word in ("spikes per image", "backend event_driven", folder.name, "--data mnist"):
         assert word in result.stdout
-    # A line for each epoch where there is no terminal for a bar; no warning.
-    row = r"epoch {}/10  loss \d\.\d{{4}}  accuracy [\d.]+%  [\d.]+ s\n"
+    # A line for each epoch, no warning.
+    row = r"epoch {:2}/10  loss \d\.\d{{4}}  accuracy +[\d.]+%  spikes \d+  [\d.]+ s\n"
     assert re.fullmatch("".join(row.format(epoch) for epoch in range(1, 11)), result.stderr)
 
     spikemnist("train", "--epochs", 1, "--hidden", 8, "--batch-size", 1000, cwd=tmp_path)
@@ -89,7 +89,8 @@ def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
     words = (*neuron, *learning, "--hidden", 20, "--epochs", 3, "--lr", 0.001, "--out", "run")
     result = spikemnist("train", *words, cwd=tmp_path)
     assert re.search(r"after epoch \d, the best by validation, of \d epoch", result.stdout)
-    assert re.search(r"accuracy [\d.]+%  validation [\d.]+%  [\d.]+ s\n", result.stderr)
+    line = r"accuracy +[\d.]+%  validation +[\d.]+%  spikes \d+  [\d.]+ s\n"
+    assert re.search(line, result.stderr)
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert checkpoint.average is not None
     wanted = {

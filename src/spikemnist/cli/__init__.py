@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from spikemnist._interrupt import repeated
-from spikemnist._progress import compilation_announced
+from spikemnist._progress import compilation_announced, silence
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
     FAILURE,
@@ -19,6 +19,7 @@ from spikemnist.cli.errors import (
     WrongRequest,
     is_out_of_memory,
 )
+from spikemnist.cli.output import coloured, show_settings
 from spikemnist.cli.process import (
     discard_output,
     heed_interrupts,
@@ -83,7 +84,7 @@ def _guarded(words: list[str]) -> int:
         if "--debug" in words:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"spikemnist: error: {message}", file=sys.stderr)
+        print(f"spikemnist: {_word('error', 'red')} {message}", file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
 
 
@@ -100,7 +101,9 @@ def _load(command: Command) -> Callable[[Command], int]:
 def _run(work: Callable[[Command], int], command: Command) -> int:
     """Run a command; if memory runs out, name the options that determine its use."""
     try:
-        with repeated(), compilation_announced():
+        with repeated(), silence() if command.quiet else compilation_announced():
+            if command.verbose:
+                show_settings(command)
             return work(command)
     except Exception as error:
         if not is_out_of_memory(error):
@@ -113,4 +116,8 @@ def _run(work: Callable[[Command], int], command: Command) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"spikemnist: warning: {message}", file=sys.stderr)
+    print(f"spikemnist: {_word('warning', 'yellow')} {message}", file=sys.stderr)
+
+
+def _word(word: str, colour: str) -> str:
+    return coloured(f"{word}:", colour, sys.stderr)

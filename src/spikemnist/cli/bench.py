@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,8 @@ from snntorch import spikegen
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from spikemnist._atomic import write_atomically
 from spikemnist.cli import timing
-from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.output import show_json
 from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
 from spikemnist.encoding.protocol import compacted
@@ -58,25 +56,25 @@ HEADER = f"{'milliseconds (quartiles)':24}{'spikemnist':>16}{'snnTorch':>33}{'ra
 
 def run(command: Bench) -> int:
     """Check, time and report one network after the other."""
-    if command.json is not None and command.json.is_dir():
-        raise WrongRequest(f"--json must name a file; {command.json} is a folder")
     machine = timing.describe_machine()
     load = "" if machine["load"] is None else f", load {machine['load']:.1f}"
     threads = f"{machine['threads']} threads, torch {torch.__version__}"
-    print(
-        f"{machine['processor']}, {machine['cores']} cores{load}, {threads}\n\n{HEADER}", flush=True
-    )
+
+    def say(*lines: str) -> None:
+        if not command.json:
+            print(*lines, sep="\n", flush=True)
+
+    say(f"{machine['processor']}, {machine['cores']} cores{load}, {threads}\n\n{HEADER}")
     networks = [Network(*network) for network in (QUICK if command.quick else NETWORKS)]
     deadline = time.perf_counter() + (QUICK_SECONDS if command.quick else SECONDS)
     results = []
     for index, network in enumerate(networks):
         budget = (deadline - time.perf_counter()) / (len(networks) - index)
         results.append(network.measure(budget))
-        print(*_lines(results[-1]), sep="\n", flush=True)
-    print("", *_notes(results, machine["share"]), sep="\n")
-    if command.json is not None:
-        text = json.dumps({"machine": machine, "networks": results}, indent=2) + "\n"
-        write_atomically(command.json, lambda file: file.write_text(text, encoding="utf-8"))
+        say(*_lines(results[-1]))
+    say("", *_notes(results, machine["share"]))
+    if command.json:
+        show_json(machine=machine, networks=results)
     return 0
 
 

@@ -21,6 +21,24 @@ def table(energy: Energy, noun: str) -> str:
     return "\n\n".join(part(energy, noun) for part in parts)
 
 
+def summary(energy: Energy) -> dict[str, object]:
+    """Return the figures per sample for ``--json``; energies in pJ."""
+    estimates = {
+        name: {**vars(estimate), "total": estimate.total}
+        for name in ("snn", "ann_dense", "ann_skipping")
+        for estimate in (getattr(energy, name),)
+    }
+    return {
+        "layers": energy.layers,
+        "total": energy.total,
+        "parameters": energy.parameters,
+        "footprint": energy.footprint,
+        "technology": energy.technology.name,
+        "memory": energy.memory,
+        "picojoules": estimates,
+    }
+
+
 def _operations(energy: Energy, noun: str) -> str:
     rows = [
         f"{layer.name:<12}{layer.dense:>14,.0f}{layer.macs:>14,.0f}{layer.acs:>14,.0f}"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs, sources, stdp
-from spikemnist.cli.energy_table import table
+from spikemnist.cli.energy_table import summary, table
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.options import TRAINED
+from spikemnist.cli.output import show_detail, show_json
 from spikemnist.energy import measure_energy
 from spikemnist.ops import select_backend
 from spikemnist.training import evaluate, measure_robustness, select_device
@@ -25,17 +26,18 @@ def run(command: Evaluate) -> int:
     """Test each model on the test set of its run, or on another one."""
     _check(command)
     found: dict[str, Robustness] = {}
+    picture = (command.out or pictures.unused("robustness.png")) if command.robustness else None
     for number, each in enumerate(command.runs):
-        if len(command.runs) > 1:
+        if len(command.runs) > 1 and not command.json:
             print("\n" * (number > 0) + str(each))
         if runs.is_stdp(each):
             stdp.evaluate(command, each)
-        elif (robustness := _evaluate(command, each)) is not None:
+        elif (robustness := _evaluate(command, each, picture)) is not None:
             found[str(each)] = robustness
-    if found:
-        out = command.out or pictures.unused("robustness.png")
-        pictures.save(viz.robustness(found), out)
-        print(f"\nwritten           {out}")
+    if picture is not None:
+        pictures.save(viz.robustness(found), picture)
+        if not command.json:
+            print(f"\nwritten           {picture}")
     return 0
 
 
@@ -58,7 +60,7 @@ def _check(command: Evaluate) -> None:
             select_backend(command.backend)
 
 
-def _evaluate(command: Evaluate, run: Path) -> Robustness | None:
+def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness | None:
     """Test a network, print the results, and return its robustness if requested."""
     network = networks.find(run)
     model, encoder = network.model, network.encoder
@@ -75,20 +77,31 @@ def _evaluate(command: Evaluate, run: Path) -> Robustness | None:
         "device": select_device(command.device),
         "seed": command.seed,
     }
-    _tell(data, evaluate(model, test, batch_size=command.batch_size, **common))
+    show_detail(command, model, encoder, f"device {common['device']}")
+    figures = evaluate(model, test, batch_size=command.batch_size, **common)
+    error = math.sqrt(figures.accuracy * (1 - figures.accuracy) / figures.samples)
+    if not command.json:
+        _tell(data, figures, error)
+    energy = robustness = None
     if command.energy:
         costs: dict[str, Any] = {"technology": command.technology, "memory": command.memory}
-        print(f"\n{table(measure_energy(model, test, **costs, **common), sources.noun(data))}")
-    if not command.robustness:
-        return None
-    robustness = measure_robustness(model, test, batch_size=command.batch_size, **common)
-    print(f"\n{_accuracies(robustness)}", flush=True)
+        energy = measure_energy(model, test, **costs, **common)
+        if not command.json:
+            print(f"\n{table(energy, sources.noun(data))}")
+    if command.robustness:
+        robustness = measure_robustness(model, test, batch_size=command.batch_size, **common)
+        if not command.json:
+            print(f"\n{_accuracies(robustness)}", flush=True)
+    if command.json:
+        more: dict[str, object] = {} if energy is None else {"energy": summary(energy)}
+        if robustness is not None:
+            more |= {"robustness": robustness.accuracy, "picture": picture}
+        show_json(run=run, data=data, **vars(figures), standard_error=error, **more)
     return robustness
 
 
-def _tell(data: str, figures: Evaluation) -> None:
+def _tell(data: str, figures: Evaluation, error: float) -> None:
     noun = sources.noun(data)
-    error = math.sqrt(figures.accuracy * (1 - figures.accuracy) / figures.samples)
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
     per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
     print(

@@ -82,6 +82,7 @@ RUN = "run folder; a folder that holds something is refused"
 TRAINED = "run folder, model file, or pretrained:NAME"
 
 # Options of several commands.
+Json = Annotated[bool, option("result as JSON on standard output, one line for each result")]
 TestSet = Annotated[
     DataName | None,
     option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="the one of the run"),
@@ -99,6 +100,8 @@ class Common:
     """Options of every command."""
 
     debug: Annotated[bool, option("traceback of an error")] = False
+    quiet: Annotated[bool, option("result alone, without progress")] = False
+    verbose: Annotated[bool, option("every setting, the network and the device as well")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +258,7 @@ class Train(Source):
     ] = 0
     out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
     resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
+    json: Json = False
     neuron: Neuron = Neuron()
     learning: Learning = Learning()
     recordings: Recordings = Recordings()
@@ -295,6 +299,7 @@ class Stdp(Source):
     ] = 0
     out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
     resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
+    json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +354,7 @@ class Evaluate(Common):
             absent="robustness.png, or the next free robustness-2.png",
         ),
     ] = None
+    json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,6 +383,7 @@ class Predict(Common):
         Path,
         option("folder of the pictures; old ones are replaced", "PATH"),
     ] = Path()
+    json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -457,10 +464,7 @@ class Bench(Common):
     """Time training and inference on this machine, beside snnTorch's own loop over time."""
 
     quick: Annotated[bool, option("two networks in 20 seconds, not four in about a minute")] = False
-
-    json: Annotated[
-        Path | None, option("file for every figure, and the machine it was measured on", "FILE")
-    ] = None
+    json: Json = False
 
 
 Command = Train | Stdp | Evaluate | Predict | Encode | Plot | Export | Info | Bench

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
+from spikemnist.cli.output import show_detail, show_json
 from spikemnist.cli.wording import count
 from spikemnist.data.picture import Prepared, prepare
 from spikemnist.data.sources import FASHION_MNIST
@@ -39,17 +41,29 @@ def run(command: Predict) -> int:
     command.out.mkdir(parents=True, exist_ok=True)
     names = FASHION_MNIST.classes if network.options.get("data") == "fashion_mnist" else ()
     stems = _stems(command.pictures)
+    show_detail(command, network.model, network.encoder)
     for picture, found, stem in zip(command.pictures, prepared, stems, strict=True):
         image = found.image.unsqueeze(0)
         record = pictures.watch(network.model, network.encoder, image, seed=command.seed)
-        print(_answer(picture, found, record, names, invert=command.invert), flush=True)
+        answer = _answer(record)
+        if not command.json:
+            print(_text(picture, found, answer, names, invert=command.invert), flush=True)
         drawing = pictures.decision(record, image=found.image)
         written = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
         if command.gif:
             shape = pictures.input_shape(record, found.image)
             animation = viz.animate(record, image_shape=shape)
             written.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
-        print(f"  written   {', '.join(map(str, written))}", flush=True)
+        if command.json:
+            show_json(
+                picture=picture,
+                size=found.size,
+                dark_on_light=found.inverted,
+                **vars(answer),
+                written=written,
+            )
+        else:
+            print(f"  written   {', '.join(map(str, written))}", flush=True)
     return 0
 
 
@@ -68,9 +82,31 @@ def _stems(files: tuple[Path, ...]) -> Iterator[str]:
         yield name
 
 
-def _answer(
-    picture: Path, found: Prepared, record: Record, names: tuple[str, ...], *, invert: str
-) -> str:
+@dataclass(frozen=True)
+class Answer:
+    """Decision of a network on a picture.
+
+    Attributes
+    ----------
+    prediction, second
+        The class, and the one with the next highest score.
+    margin
+        Difference of their probabilities.
+    spikes
+        Number of spikes of each layer.
+    decided_after, num_steps
+        Timestep after which the leading class no longer changed, and number of timesteps.
+    """
+
+    prediction: int
+    second: int
+    margin: float
+    spikes: dict[str, int]
+    decided_after: int
+    num_steps: int
+
+
+def _answer(record: Record) -> Answer:
     first, second = record.scores[0].topk(2).indices.tolist()
     answer = int(record.predictions[0])
     second = first if answer == second else second  # in a tie, which the readout decides
@@ -78,19 +114,32 @@ def _answer(
     margin = float(shares[answer] - shares[second])
     running = running_predictions(record)[:, 0]
     changes = (running != answer).nonzero()
-    decided = int(changes[-1]) + 2 if len(changes) else 1
-    sizes = zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)
-    spikes = ", ".join(f"{name} {number}" for name, number in sizes)
+    counts = zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)
+    return Answer(
+        prediction=answer,
+        second=second,
+        margin=margin,
+        spikes=dict(counts),
+        decided_after=int(changes[-1]) + 2 if len(changes) else 1,
+        num_steps=len(running),
+    )
+
+
+def _text(
+    picture: Path, found: Prepared, answer: Answer, names: tuple[str, ...], *, invert: str
+) -> str:
+    def name(number: int) -> str:
+        return f"{number}, {names[number]}" if names else str(number)
+
+    spikes = ", ".join(f"{name} {number}" for name, number in answer.spikes.items())
     height, width = found.size
     paper = "dark on light" if found.inverted else "light on dark"
     source = "as it seems" if invert == "auto" else "as asked for"
-
-    def name(number: Any) -> str:
-        return f"{number}, {names[number]}" if names else str(number)
-
     return (
-        f"{picture}: {name(answer)}   margin {margin:.2f}, second choice {name(second)}\n"
+        f"{picture}: {name(answer.prediction)}   margin {answer.margin:.2f}, "
+        f"second choice {name(answer.second)}\n"
         f"  picture   {width} x {height} pixels, strokes {paper}, {source}\n"
         f"  spikes    {spikes}\n"
-        f"  decided   after timestep {decided} of {count(len(running), 'timestep')}"
+        f"  decided   after timestep {answer.decided_after} of "
+        f"{count(answer.num_steps, 'timestep')}"
     )

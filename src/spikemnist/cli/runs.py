@@ -34,7 +34,7 @@ CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
 STDP_CHECKPOINT = "checkpoint.safetensors"
 
 # A recipe is stored as the options that it stands for.
-_NOT_STORED = ("out", "resume", "recipe", "debug")
+_NOT_STORED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
 
 _OF_0_1_0 = {"data", "root", "encoder", "num_steps", "hidden", "epochs", "batch_size", "lr"}
 _OF_0_1_0 |= {"device", "backend", "seed"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Evaluate, Plot, Stdp
+from spikemnist.cli.output import coloured, show_json
 from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity._estimator import check_parameters
@@ -51,21 +53,33 @@ def run(command: Stdp) -> int:
             classifier.fit(*train, checkpoint=checkpoint, resume=resume)
             metrics_written = _write_metrics(classifier, folder / runs.METRICS)
             if classifier.interrupted_:
-                images = count(command.passes * len(train[0]), "image")
-                print(to_continue("stdp", folder, f"{classifier.n_images_seen_:,} of {images}"))
+                _tell_interrupted(command, folder, classifier, command.passes * len(train[0]))
                 return INTERRUPTED
             files += [runs.METRICS] * metrics_written + [runs.STDP_CHECKPOINT]
         classifier.save(folder / runs.MODEL)
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
     drawn = _draw(classifier, figures, folder)
+    seconds = time.perf_counter() - started
+    if command.json:
+        show_json(
+            run=folder,
+            interrupted=False,
+            test=figures,
+            **_learned_with(classifier),
+            seconds=seconds,
+            files=[*(folder / name for name in files), *drawn],
+        )
+        return 0
     _tell(figures, classifier)
     print(
         f"time              {learned:.1f} s of learning and assigning, "
-        f"{time.perf_counter() - started:.1f} s in all\n"
-        f"{written(folder, files, drawn)}"
-        f"try next          {command_line('spikemnist', 'evaluate', folder)}"
+        f"{seconds:.1f} s in all\n"
+        f"{written(folder, files, drawn)}",
+        end="",
     )
+    if not command.quiet:
+        print(f"try next          {command_line('spikemnist', 'evaluate', folder)}")
     return 0
 
 
@@ -97,7 +111,11 @@ def check(command: Evaluate, run: Path) -> None:
 
 def evaluate(command: Evaluate, run: Path) -> None:
     """Test the classifier of a run of ``spikemnist stdp``."""
-    _tell(*_tested(command, run))
+    figures, classifier = _tested(command, run)
+    if command.json:
+        show_json(run=run, **vars(figures), **_learned_with(classifier))
+    else:
+        _tell(figures, classifier)
 
 
 def plot(command: Plot) -> int:
@@ -207,11 +225,27 @@ def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list
     return drawn
 
 
+def _tell_interrupted(command: Stdp, folder: Path, classifier: STDPClassifier, total: int) -> None:
+    seen = classifier.n_images_seen_
+    if command.json:
+        show_json(run=folder, interrupted=True, images_seen=int(seen), images=total)
+    else:
+        print(to_continue("stdp", folder, f"{seen:,} of {count(total, 'image')}"))
+
+
+def _learned_with(classifier: Classifier) -> dict[str, float]:
+    """Return the settings that the classifier has chosen itself."""
+    if isinstance(classifier, ConvSTDPClassifier):
+        return {}
+    return {"theta_plus": classifier.theta_plus_, "learning_rate": classifier.learning_rate_}
+
+
 def _tell(figures: STDPEvaluation, classifier: Classifier) -> None:
     error = (figures.accuracy * (1 - figures.accuracy) / figures.samples) ** 0.5
     votes = ", ".join(f"{name} {share:.2%}" for name, share in figures.votes.items())
     lines = [
-        f"test accuracy     {figures.accuracy:.2%} of {figures.samples:,} images, "
+        f"test accuracy     {coloured(f'{figures.accuracy:.2%}', 'bold', sys.stdout)} of "
+        f"{figures.samples:,} images, "
         f"standard error {error:.2%}"
     ]
     if isinstance(classifier, ConvSTDPClassifier):

@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm import tqdm
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.options import Recordings
+from spikemnist.cli.output import coloured, show_detail, show_json
 from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.data import (
     Compose,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
     from spikemnist.models.files import Model
-    from spikemnist.training import EpochMetrics, History
+    from spikemnist.training import History
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.losses import Loss
     from spikemnist.training.processes import Processes
@@ -80,6 +82,7 @@ def run(command: Train) -> int:
     if command.resume:
         runs.check_resumed(command)
     train, test = _data(command)
+    show_detail(command, model, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
             history = _fit(command, model, train, encoder, device, folder, processes)
@@ -90,8 +93,7 @@ def run(command: Train) -> int:
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
     if figures is None:
-        epochs = count(command.epochs, "epoch")
-        print(to_continue("train", folder, f"{len(history)} of {epochs}"))
+        _tell_interrupted(command, folder, history)
         return INTERRUPTED
     save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
     sample = sources.sample(test, 0)
@@ -118,7 +120,7 @@ def _fit(
 ) -> History:
     saved, learning = (folder / runs.CHECKPOINT).exists(), command.learning
     log = csv_logger(folder / runs.METRICS)
-    callbacks = [log, *_log(command)] if processes.is_first else []
+    callbacks = [log, _line_of(command)] if processes.is_first else []
     if command.resume and not saved and processes.is_first:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
@@ -160,24 +162,22 @@ def _augmentation(learning: Learning) -> Augmentation | None:
     return Compose(chosen) if chosen else None
 
 
-def _log(command: Train) -> list[Callback]:
-    """Return a callback that prints a line per epoch, if no bar shows them."""
+def _line_of(command: Train) -> Callback:
+    """Return a callback that writes a line for each epoch, above the bar if there is one."""
 
     def write(history: History, model: nn.Module) -> None:
-        row = history.epochs[-1]
-        print(
-            f"epoch {row.epoch}/{command.epochs}  loss {row.loss:.4f}  accuracy "
-            f"{row.accuracy:.2%}  {_validated(row)}{history.seconds[-1]:.1f} s",
+        row, epochs = history.epochs[-1], str(command.epochs)
+        validation = row.validation_accuracy
+        tqdm.write(
+            f"epoch {row.epoch:{len(epochs)}}/{epochs}  loss {row.loss:.4f}  "
+            f"accuracy {row.accuracy:7.2%}  "
+            f"{'' if validation is None else f'validation {validation:7.2%}  '}"
+            f"spikes {row.spikes_per_sample:,.0f}  {history.seconds[-1]:.1f} s",
             file=sys.stderr,
-            flush=True,
         )
+        sys.stderr.flush()
 
-    return [] if sys.stderr.isatty() else [write]
-
-
-def _validated(row: EpochMetrics) -> str:
-    accuracy = row.validation_accuracy
-    return "" if accuracy is None else f"validation {accuracy:.2%}  "
+    return (lambda *_: None) if command.quiet else write
 
 
 def _data(command: Train) -> tuple[Dataset, Dataset]:
@@ -246,6 +246,25 @@ def _model(command: Train, shape: torch.Size) -> Model:
     return model
 
 
+def _tell_interrupted(command: Train, folder: Path, history: History) -> None:
+    if command.json:
+        show_json(**_done(folder, history))
+        return
+    epochs = count(command.epochs, "epoch")
+    print(to_continue("train", folder, f"{len(history)} of {epochs}"))
+
+
+def _done(folder: Path, history: History) -> dict[str, Any]:
+    """Return the facts of a training, finished or interrupted, for ``--json``."""
+    return {
+        "run": folder,
+        "interrupted": history.interrupted,
+        "best_epoch": history.best_epoch,
+        "epochs": history.epochs,
+        "epoch_seconds": history.seconds,
+    }
+
+
 def _which(history: History) -> str:
     best = history.best_epoch
     return "after the last" if best is None else f"after epoch {best}, the best by validation,"
@@ -259,20 +278,29 @@ def _tell(
     drawn: list[Path],
     seconds: float,
 ) -> None:
+    files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
+    if command.json:
+        written_files = [folder / name for name in files] + drawn
+        show_json(**_done(folder, history), test=figures, seconds=seconds, files=written_files)
+        return
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
     more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 40"
     noun = sources.noun(command.data)
-    files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
+    accuracy = coloured(f"{figures.accuracy:.2%}", "bold", sys.stdout)
     print(
-        f"test accuracy     {figures.accuracy:.2%} of {count(figures.samples, noun)}, "
+        f"test accuracy     {accuracy} of {count(figures.samples, noun)}, "
         f"{_which(history)} of {count(len(history), 'epoch')}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"
-        f"{written(folder, files, drawn)}"
-        f"try next          {command_line('spikemnist', 'plot', folder)}\n"
-        f"                  spikemnist train{more}{_drawn_on(command, folder)}"
+        f"{written(folder, files, drawn)}",
+        end="",
     )
+    if not command.quiet:
+        print(
+            f"try next          {command_line('spikemnist', 'plot', folder)}\n"
+            f"                  spikemnist train{more}{_drawn_on(command, folder)}"
+        )
 
 
 def _drawn_on(command: Train, folder: Path) -> str:
