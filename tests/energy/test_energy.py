@@ -201,3 +201,7 @@ def test_it_shows_its_figures() -> None:
     assert counts.endswith(f": {ENERGY.snn.total / 1000:,.1f} nJ")
     assert f"{ENERGY.ann_dense.total / 1000:,.1f} nJ" in ann
     assert last == f"  accuracy {ENERGY.accuracy:.2%}"
+    table = ENERGY._repr_html_()
+    assert f"{head}: " in table
+    assert table.count("<tr>") == 1 + len(ENERGY.layers) + 1
+    assert f"<td>{ENERGY.total.spikes:,.1f}</td>" in table

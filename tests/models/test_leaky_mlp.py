@@ -295,7 +295,9 @@ def test_it_shows_its_neurons_and_what_they_did() -> None:
         "spike_grad=Triangular(threshold=1.0))"
     )
     assert "beta=?" in repr(copy.deepcopy(model).to("meta"))
-    assert repr(model(torch.zeros(4, 2, 20))).splitlines() == [
+    record = model(torch.zeros(4, 2, 20))
+    assert "<tr><td>hidden 1</td><td>5</td><td>0.0</td></tr>" in record._repr_html_()
+    assert repr(record).splitlines() == [
         "Record of 2 samples and 4 timesteps, by the backend reference",
         "  hidden 1: 5 neurons, 0.0 spikes per sample",
         "  output: 3 neurons, 0.0 spikes per sample",

@@ -339,3 +339,6 @@ def test_it_shows_its_figures() -> None:
     assert figures == f"  accuracy {found.accuracy:.2%}, loss {found.loss:.4f}"
     assert spikes.startswith("  spikes per sample: input ")
     assert last.endswith(" s")
+    table = found._repr_html_()
+    assert first in table
+    assert f"<td>accuracy</td><td>{found.accuracy:.2%}</td>" in table

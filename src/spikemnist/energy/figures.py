@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spikemnist._tables import html_table
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -234,16 +236,32 @@ class Energy:
 
     def __repr__(self) -> str:
         total = self.total
-        snn, dense, skipping = (
-            f"{each.total / 1000:,.1f} nJ" for each in (self.snn, self.ann_dense, self.ann_skipping)
-        )
+        snn, dense, skipping = self._nanojoules()
         return (
-            f"Energy per sample, of {self.samples:,} samples and {self.num_steps} timesteps\n"
+            f"{self._title()}\n"
             f"  {total.spikes:,.1f} spikes, {total.acs:,.0f} additions, "
             f"{total.macs:,.0f} multiplications: {snn}\n"
             f"  an ANN of these layers: {dense}, where it skips zeros {skipping}\n"
             f"  accuracy {self.accuracy:.2%}"
         )
+
+    def _repr_html_(self) -> str:
+        head = ("layer", "spikes", "additions", "multiplications")
+        rows = [
+            (layer.name, f"{layer.spikes:,.1f}", f"{layer.acs:,.0f}", f"{layer.macs:,.0f}")
+            for layer in (*self.layers, self.total)
+        ]
+        snn, dense, skipping = self._nanojoules()
+        energies = f"{snn}; an ANN of these layers {dense}, where it skips zeros {skipping}"
+        return html_table(f"{self._title()}: {energies}", head, rows)
+
+    def _title(self) -> str:
+        return f"Energy per sample, of {self.samples:,} samples and {self.num_steps} timesteps"
+
+    def _nanojoules(self) -> tuple[str, ...]:
+        """Return the energy of this network, of an ANN, and of an ANN that skips zeros."""
+        estimates = (self.snn, self.ann_dense, self.ann_skipping)
+        return tuple(f"{each.total / 1000:,.1f} nJ" for each in estimates)
 
     @property
     def total(self) -> LayerFigures:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._tables import html_table
 from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
@@ -99,14 +100,24 @@ class Record:
     state: tuple[Tensor, ...] | None = None
 
     def __repr__(self) -> str:
+        layers = [f"{name}: {n} neurons, {k} spikes per sample" for name, n, k in self._rows()]
+        return "\n  ".join([self._title(), *layers, f"scores by the readout {self.readout}"])
+
+    def _repr_html_(self) -> str:
+        head = ("layer", "neurons", "spikes per sample")
+        return html_table(f"{self._title()}, readout {self.readout}", head, self._rows())
+
+    def _title(self) -> str:
         steps, batch = self.spikes.shape[:2]
+        return f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """Return name, number of neurons and mean number of spikes of each layer."""
         counts = self.spike_counts.float().mean(1).tolist()  # MPS has no float64
-        layers = [
-            f"{name}: {neurons:,} neurons, {count:.1f} spikes per sample"
+        return [
+            (name, f"{neurons:,}", f"{count:.1f}")
             for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
         ]
-        head = f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}"
-        return "\n  ".join([head, *layers, f"scores by the readout {self.readout}"])
 
     @property
     def predictions(self) -> Tensor:

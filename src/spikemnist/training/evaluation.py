@@ -15,6 +15,7 @@ import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
+from spikemnist._tables import html_table
 from spikemnist._tensors import not_finite
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.devices import parameter_dtype, select_device
@@ -93,6 +94,19 @@ class Evaluation:
             f"  spikes per sample: {spikes}\n"
             f"  silent {self.silent:.1%}, tied {self.tied:.1%}, {self.seconds:.1f} s"
         )
+
+    def _repr_html_(self) -> str:
+        spikes = self.spikes_per_sample.items()
+        rows = [
+            ("accuracy", f"{self.accuracy:.2%}"),
+            ("loss", f"{self.loss:.4f}"),
+            *((f"spikes per sample, {name}", f"{n:,.1f}") for name, n in spikes),
+            ("silent", f"{self.silent:.1%}"),
+            ("tied", f"{self.tied:.1%}"),
+            ("seconds", f"{self.seconds:.1f}"),
+        ]
+        title = f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
+        return html_table(title, ("metric", "value"), rows)
 
 
 def evaluate(

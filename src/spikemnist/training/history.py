@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from spikemnist._atomic import write_atomically
+from spikemnist._tables import html_table
 
 if TYPE_CHECKING:
     import os
@@ -99,7 +100,7 @@ class History:
         return len(self.epochs)
 
     def __repr__(self) -> str:
-        head = f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
+        head = self._title()
         if not self.epochs:
             return head
         shown = self._table()
@@ -112,11 +113,10 @@ class History:
 
     def _repr_html_(self) -> str:
         names, *rows = self._table()
-        head = "".join(f"<th>{name}</th>" for name in names)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return html_table(self._title(), names, rows)
+
+    def _title(self) -> str:
+        return f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
 
     def _table(self) -> list[list[str]]:
         """Return the names of the columns that were measured, and a row for each epoch."""
