@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sphinx.util import logging
 
 import spikemnist
 
 if TYPE_CHECKING:
+    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
@@ -28,6 +31,7 @@ extensions = [
     "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
@@ -37,8 +41,9 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
+templates_path = ["_templates"]
 exclude_patterns = [
-    *("_build", "tests", "**.ipynb_checkpoints"),
+    *("_build", "_templates", "tests", "**.ipynb_checkpoints"),
     # By-products of the gallery; the page of its running times asks another site for scripts.
     *("gallery/*.ipynb", "**sg_execution_times.rst"),
 ]
@@ -58,7 +63,6 @@ nb_merge_streams = True
 # What a page is written in is known once it has run, which the doctest builder leaves out.
 suppress_warnings = ["myst-nb.lexer"]
 
-autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {
@@ -69,10 +73,11 @@ autodoc_type_aliases = {
     "Tensor": "torch.Tensor",
 }
 napoleon_google_docstring = False
-# As a list under the word "Attributes", so that one line may describe two of them.
+# Parameters and attributes as lists, in which one entry may describe two of them.
+napoleon_use_param = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 python_maximum_signature_line_length = 90
-add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 # The examples in docstrings are run by pytest; those of the pages by the doctest builder.
 doctest_test_doctest_blocks = ""
@@ -94,10 +99,19 @@ html_theme = "furo"
 html_title = f"spikemnist {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {
+html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
 }
+# Links to edit a page appear as soon as `[project.urls]` of pyproject.toml has "Source", the
+# address of the repository on GitHub, GitLab or Bitbucket.
+URLS = dict(url.split(", ") for url in metadata.metadata("spikemnist").get_all("Project-URL", ()))
+if "Source" in URLS:
+    html_theme_options |= {
+        "source_repository": URLS["Source"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
@@ -120,6 +134,33 @@ sphinx_gallery_conf = {
 ROOMS = [
     *("data", "encoding", "ops", "models", "training", "energy", "export", "plasticity", "viz")
 ]
+
+
+def members_of(kind: type) -> dict[str, str]:
+    """Return the documented methods and properties of a class, the ones that run it first."""
+    found: dict[str, Any] = {}
+    for owner in kind.__mro__:
+        if owner.__module__.startswith("spikemnist"):
+            found |= {name: value for name, value in vars(owner).items() if name not in found}
+    kinds = {
+        name: "property" if isinstance(value, property) else "method"
+        for name, value in found.items()
+        if (isinstance(value, property) or inspect.isroutine(value)) and value.__doc__
+    }
+    public = [name for name in kinds if name == "__call__" or not name.startswith("_")]
+    return {name: kinds[name] for name in sorted(public, key=RUN_FIRST.__contains__, reverse=True)}
+
+
+RUN_FIRST = {"__call__", "fit", "forward"}
+# For the page of a class, docs/_templates/autosummary/class.rst.
+autosummary_context = {
+    "documented": {
+        f"spikemnist.{room}.{name}": members_of(thing)
+        for room in ROOMS
+        for name, thing in vars(importlib.import_module(f"spikemnist.{room}")).items()
+        if isinstance(thing, type)
+    }
+}
 
 
 def check_public_names(app: Sphinx, env: BuildEnvironment) -> None:
@@ -147,7 +188,23 @@ def write_digit_page(app: Sphinx, error: Exception | None) -> None:
         spikemnist.export.to_html(model, Path(app.outdir) / "digit-page.html", encoder=encoder)
 
 
+def edit_the_docstring(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document
+) -> None:
+    """Let the page of a class or function link to its Python file, other made pages to none."""
+    folder, _, name = pagename.rpartition("/")
+    if folder == "api/generated":
+        room, _, name = name.rpartition(".")
+        module = getattr(importlib.import_module(room), name).__module__
+        context |= {"pagename": module.replace(".", "/"), "page_source_suffix": ".py"}
+        context["theme_source_directory"] = "src/"
+    elif folder in ("gallery", "notebook"):
+        context["page_source_suffix"] = None
+
+
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", take_notebook, priority=100)
     app.connect("env-check-consistency", check_public_names)
     app.connect("build-finished", write_digit_page)
+    if "Source" in URLS:
+        app.connect("html-page-context", edit_the_docstring)

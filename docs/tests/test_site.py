@@ -34,6 +34,7 @@ LOOKED_AT = (
     "gallery/index.html",
     "gallery/01_compare_encodings.html",
     "api/encoding.html",
+    "api/generated/spikemnist.models.LeakyMLP.html",
     "notebook/snn_mnist_classifier.html",
 )
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
