@@ -28,6 +28,7 @@ copyright = f"2026, {author}"
 version = release = spikemnist.__version__
 
 extensions = [
+    "command_options",
     "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",

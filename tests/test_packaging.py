@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import pytest
 
 import spikemnist
-from spikemnist.cli import options
 from spikemnist.cli.info import TRIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,35 +178,3 @@ def test_every_public_name_is_on_its_api_page(room: str) -> None:
     names = re.findall(r"^   (\w+)$", page, re.MULTILINE)
     names += re.findall(r"^\.\. (?:py:|auto)data:: (?:.*\.)?(\w+)$", page, re.MULTILINE)
     assert sorted(names) == sorted(importlib.import_module(f"spikemnist.{room}").__all__)
-
-
-def test_the_docs_name_every_option_and_its_default() -> None:
-    page = read("docs/command-line.md").split("\n## ")
-    sections = dict(section.split("\n", 1) for section in page[1:])
-    rows = [
-        (command.__name__.lower(), f"| `--{field.name.replace('_', '-')}` | {shown(field.default)}")
-        for command in get_args(options.Command)
-        for field in options_of(command)
-        if field.default is not dataclasses.MISSING and field.name != "debug"
-    ]
-    assert len(rows) > 20
-    assert [(name, row) for name, row in rows if row not in sections[name]] == []
-
-
-def options_of(command: Any) -> Iterator[dataclasses.Field[Any]]:
-    """Yield the options of a command, those of its groups among them."""
-    for field in dataclasses.fields(command):
-        if dataclasses.is_dataclass(field.default):
-            yield from options_of(field.default)
-        else:
-            yield field
-
-
-def shown(default: object) -> str:
-    """Return the cell of an option's default, as the page writes it."""
-    if default is None or default == ():
-        return "|"
-    if default is False:
-        return "off |"
-    values = default if isinstance(default, tuple) else (default,)
-    return f"`{' '.join(map(str, values))}` |"

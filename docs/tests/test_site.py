@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from spikemnist.cli import main, parser
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -35,6 +37,7 @@ LOOKED_AT = (
     "gallery/01_compare_encodings.html",
     "api/encoding.html",
     "api/generated/spikemnist.models.LeakyMLP.html",
+    "command-line.html",
     "notebook/snn_mnist_classifier.html",
 )
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
@@ -200,6 +203,23 @@ def test_the_notebook_shows_its_pictures(browser: Browser, address: str) -> None
     with opened(browser, viewport=DESK) as (page, _):
         page.goto(f"{address}/notebook/snn_mnist_classifier.html")
         assert page.locator("article .cell_output img").count() >= 6
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_the_page_of_the_command_line_agrees_with_help(
+    command: str, browser: Browser, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    printed = re.sub(r"[\s│╭╮╰╯─]", "", capsys.readouterr().out)
+    with opened(browser, viewport=DESK) as (page, _):
+        page.goto(f"{address}/command-line.html")
+        rows = page.locator(f"section#{command} > .table-wrapper tbody tr").all()
+        cells = [[cell.inner_text() for cell in row.locator("td").all()] for row in rows]
+    assert printed.count("(default:") + printed.count("(required)") == len(cells) > 0
+    for option, default, text in cells:
+        hint = "(required)" if default == "required" else f"(default:{default})"
+        for part in (option, text.split("\n")[0], hint):
+            assert "".join(part.split()) in printed
 
 
 class Links(html.parser.HTMLParser):
