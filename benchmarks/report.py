@@ -22,34 +22,76 @@ AUTO = f"{OURS}auto"
 STEP, INFERENCE = "training step", "inference"
 NOTHING, BUSY = "–", "busy"
 
+PICTURES = {
+    "stages.png": (
+        "Speed of every stage of each library, in three codes",
+        "Speed of each stage at the base network, one row for each code. Further right is faster, "
+        "and one grid line is a factor of ten. Compare the orange dot, this package, with the "
+        "markers below it.",
+    ),
+    "growth.png": (
+        "Time of a training step against timesteps, batch size and hidden neurons",
+        "Time of a training step along each sweep; lower is faster. The axes are logarithmic: a "
+        "flat line means that a larger size costs little, and parallel lines keep their ratio.",
+    ),
+    "layer.png": (
+        "Time of one layer against its width, forward and backward",
+        "One layer with dense input, the worst case of an engine that skips zeros. The lines "
+        "approach each other where the matrix product takes most of the time.",
+    ),
+    "memory.png": (
+        "Peak memory that a training step of each library adds, in three codes",
+        "Peak memory that a training step adds; shorter is better. With the same network and "
+        "batch, the difference between the three panels comes from the code alone.",
+    ),
+    "stdp.png": (
+        "Time and memory of STDP learning against neurons and input spikes",
+        "STDP learning: time of an image above, memory below. The left column has more neurons "
+        "from point to point, the right column more spikes in each image.",
+    ),
+}
+"""Pictures with their alternative texts and captions."""
 
-def page(results: Results, pictures: Iterable[str]) -> str:
+
+def page(results: Results, pictures: Sequence[str]) -> str:
     """Return the page of results.
 
     Parameters
     ----------
     results : dict
         Results as ``python -m benchmarks`` writes them.
-    pictures : iterable of str
+    pictures : sequence of str
         Names of the picture files in the folder of the page.
     """
+    drawn = {
+        name: f"```{{figure}} {name}\n:alt: {alt}\n\n{caption}\n```"
+        for name, (alt, caption) in PICTURES.items()
+        if name in pictures
+    }
     parts = [
         "# Benchmark results",
         "Written by `python -m benchmarks`; {doc}`../benchmarks` says how to read it.",
-        *machines(results["runs"]),
         *load(results),
-        *(f"![{name.partition('.')[0]}]({name})" for name in pictures),
         *networks(results["networks"]),
+        drawn.get("stages.png"),
+        *throughputs(results["networks"]),
         *growth(results["growth"]),
+        drawn.get("growth.png"),
         *layers(results["layers"]),
+        drawn.get("layer.png"),
         *memory(results["memory"]),
+        drawn.get("memory.png"),
         *convolution(results["convolution"]),
         *tutorial(results["tutorial"]),
         *training(results["fit"]),
         *unsupervised(results["stdp"]),
+        drawn.get("stdp.png"),
+        *every_stage(results["networks"]),
         *notes(results),
+        "## Machines",
+        *machines(results["runs"]),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def machines(runs: Mapping[str, Results]) -> Iterator[str]:
@@ -93,7 +135,7 @@ def machine(found: Mapping[str, Any]) -> str:
 
 
 def networks(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield this package against the fastest peer, its throughput, and all stages."""
+    """Yield the section that compares this package with the fastest peer."""
     if not measured:
         return
     yield "## Against the fastest peer"
@@ -104,6 +146,12 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
     for stage in (STEP, INFERENCE):
         header = ["network", "backend", stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
         yield table(header, [against_the_fastest(network, stage) for network in measured])
+
+
+def throughputs(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield the section on the throughput of this package."""
+    if not measured:
+        return
     yield "## Throughput"
     yield (
         "Of our training step. A synaptic event is an input that is not zero, times the neurons "
@@ -112,6 +160,12 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
     header = ["network", "input density", "hidden density"]
     header += ["samples × timesteps/s", "neuron updates/s", "synaptic events/s"]
     yield table(header, [throughput(network) for network in measured])
+
+
+def every_stage(measured: Sequence[Results]) -> Iterator[str]:
+    """Yield the section with all stages of all candidates."""
+    if not measured:
+        return
     yield "## Every stage"
     yield "Milliseconds: the median, and in brackets the quartiles."
     for network in measured:
