@@ -32,7 +32,7 @@ from spikemnist.encoding import (
     describe_encoder,
     get_encoder,
 )
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import evaluate, fit
 
@@ -48,7 +48,6 @@ Parts = dict[str, str]
 TRAIN, TEST, BATCH, STEPS = 256, 100, 64, 6
 FAST = ("reference", "event_driven")
 ENCODERS = ("burst", "delta", "direct", "latency", "phase", "population", "rank_order", "rate")
-READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
 
 
 def digest(parts: Iterable[Any]) -> str:
@@ -229,16 +228,7 @@ def codes() -> Parts:
     """Hash the spikes of every encoder of the package."""
     images = digits(20)[0]
     found = {}
-    for name in (
-        "burst",
-        "delta",
-        "direct",
-        "latency",
-        "phase",
-        "population",
-        "rank_order",
-        "rate",
-    ):
+    for name in ENCODERS:
         encoder = get_encoder(name, num_steps=8)
         found[name] = digest([encoder(images, generator=torch.Generator().manual_seed(5))])
     return found

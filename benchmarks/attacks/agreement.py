@@ -12,7 +12,7 @@ from torch.nn import functional
 from benchmarks.attacks.attack import Attack, one_line
 from spikemnist import ops
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
 
 if TYPE_CHECKING:
     import random
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
-RESETS = ("subtract", "zero", "none")
 NEAR = 1e-9
 """A membrane this close to its threshold may fire on one backend and not on another."""
 
@@ -35,7 +33,7 @@ def _model(draw: random.Random, *, named: bool) -> tuple[Any, str]:
     options: dict[str, Any] = {
         "beta": round(draw.uniform(0, 1), 3),
         "threshold": round(draw.uniform(0.05, 2), 3),
-        "reset_mechanism": draw.choice(RESETS),
+        "reset_mechanism": draw.choice(ops.RESET_MECHANISMS),
         "spike_grad": draw.choice(sorted(ops.SURROGATES)),
         "readout": draw.choice(READOUTS),
     }
