@@ -227,7 +227,7 @@ def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
 def test_a_run_is_never_overwritten(run: Path) -> None:
     before = {file: file.read_bytes() for file in run.iterdir()}
     result = spikemnist("train", "--out", run, cwd=run.parent, code=2)
-    assert "never overwritten: add --resume" in result.stderr
+    assert "never overwritten. Add --resume" in result.stderr
     assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 
@@ -237,6 +237,16 @@ def test_resuming_with_other_options_is_refused_by_name(run: Path) -> None:
     assert "--lr was 0.01, is 0.1" in result.stderr
     assert "--encoder was latency, is rate" in result.stderr
     assert "hidden" not in result.stderr
+
+
+def test_after_a_loss_of_nan_in_the_first_epoch_the_messages_name_the_way_on(
+    tmp_path: Path,
+) -> None:
+    words = ("train", "--hidden", 8, "--out", "run")
+    spikemnist(*words, "--lr", 1e38, cwd=tmp_path, code=1)
+    for more in ((), ("--resume",)):
+        result = spikemnist(*words, "--lr", 0.01, *more, cwd=tmp_path, code=2)
+        assert "choose another --out or delete the folder\n" in result.stderr
 
 
 def test_a_damaged_checkpoint_is_a_failure_that_touches_nothing(run: Path, tmp_path: Path) -> None:

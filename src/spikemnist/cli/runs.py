@@ -82,8 +82,8 @@ def new_run(command: Run) -> Path:
     options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
     if not _is_free(folder) or not _create(folder / CONFIG, json.dumps(options, indent=2) + "\n"):
         raise WrongRequest(
-            f"--out: {folder} exists already and is never overwritten: add --resume to continue "
-            "the run in it, or choose another --out"
+            f"--out: {folder} exists already and is never overwritten. Add --resume to continue "
+            "the run in it; to start anew, choose another --out or delete the folder"
         )
     return folder
 
@@ -145,7 +145,8 @@ def check_resumed(command: Run) -> Path:
     ]
     if differences:
         raise WrongRequest(
-            f"cannot resume {command.out} with other options: {'; '.join(differences)}"
+            f"cannot resume {command.out} with other options: {'; '.join(differences)}. Leave "
+            "them out; to change them, choose another --out or delete the folder"
         )
     return command.out
 
