@@ -197,8 +197,8 @@ def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
     if name is not None:
         raise FloatingPointError(
             f"the parameter {name} is no longer finite at the end of epoch {epoch}. Likely cause: "
-            f"a learning rate (now {lr:g}) that is too high: lower lr or set clip_norm. The last "
-            "checkpoint, if any, is kept"
+            f"the learning rate (now {lr:g}) is too high; lower it. The last checkpoint, if any, "
+            "is kept"
         )
 
 
@@ -212,10 +212,10 @@ def check_validation(loss: float, *, epoch: int, lr: float) -> None:
     """
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the validation loss became {loss} after epoch {epoch}. Likely cause: scores too "
-            f"large for the loss, by a learning rate (now {lr:g}) that is too high: lower lr, set "
-            "clip_norm, or check the loss and the validation data. The last checkpoint, if any, "
-            "is kept"
+            f"the validation loss became {loss} after epoch {epoch}. Likely cause: the learning "
+            f"rate (now {lr:g}) is too high, so that the scores are too large for the loss; lower "
+            "the learning rate, or check the loss and the validation data. The last checkpoint, "
+            "if any, is kept"
         )
 
 
@@ -226,10 +226,10 @@ def _likely_cause(model: nn.Module, spikes: Tensor, lr: float) -> str:
     if name is not None:
         return (
             f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is "
-            "too high: lower lr or set clip_norm"
+            "too high; lower it"
         )
     return (
-        f"scores too large for the loss, by a learning rate (now {lr:g}) that is too high or a "
-        "loss function that divides by zero, itself or in its gradient: lower lr, set clip_norm, "
-        "or check the loss"
+        f"the learning rate (now {lr:g}) is too high, so that the scores are too large for the "
+        "loss, or the loss or its gradient divides by zero; lower the learning rate, or check the "
+        "loss"
     )
