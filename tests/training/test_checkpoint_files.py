@@ -195,10 +195,21 @@ def test_a_zip_file_of_something_else(folder):
     refuse(folder, content.getvalue(), FOREIGN)
 
 
-def test_another_format_is_named(folder):
-    content = {**without(None), "format": "spikemnist-checkpoint-9"}
-    message = "is no checkpoint.*: it has format .spikemnist-checkpoint-9.; this version reads .*-1"
+@pytest.mark.parametrize("name", ["spikemnist-checkpoint-0", "spikemnist-checkpoint-x", "other-2"])
+def test_another_format_is_named(folder, name):
+    content = {**without(None), "format": name}
+    message = f"is no checkpoint.*: it has format .{name}.; this version reads .*-1"
     refuse(folder, saved(content), message)
+
+
+@pytest.mark.parametrize("content", [without(None), {"entries": "of its own"}], ids=["same", "new"])
+def test_a_newer_format_is_no_damage(folder, content):
+    """The advice must not be to delete it, which would lose the run."""
+    message = (
+        "was written by a newer version of spikemnist: it has format .spikemnist-checkpoint-12., "
+        "and this version reads .spikemnist-checkpoint-1.. Upgrade spikemnist to resume the run$"
+    )
+    refuse(folder, saved({**content, "format": "spikemnist-checkpoint-12"}), message)
 
 
 def saved_by_protocol_4(content):

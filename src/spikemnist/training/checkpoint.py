@@ -115,7 +115,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, or is not a checkpoint of spikemnist.
+        If the file is damaged, is not a checkpoint of spikemnist, or is of a newer version.
 
     Warns
     -----
@@ -134,6 +134,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # replaced: torch's message advises unsafe loading
         raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}") from error
+    _check_age(content, path)
     try:
         checkpoint = _from_content(content)
     except ValueError as error:
@@ -182,6 +183,18 @@ def _check_archive(data: bytes, path: Path) -> None:
         raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
     if bad is not None:
         raise ValueError(f"{path} is damaged: the checksum of {bad} is wrong. {REMEDY}")
+
+
+def _check_age(content: Any, path: Path) -> None:
+    """Refuse a checkpoint of a later format, whose other entries may have changed as well."""
+    found = content.get("format") if isinstance(content, dict) else None
+    kind, _, number = str(found).rpartition("-")
+    known, _, newest = FORMAT.rpartition("-")
+    if kind == known and number.isdecimal() and int(number) > int(newest):
+        raise ValueError(
+            f"{path} was written by a newer version of spikemnist: it has format {found!r}, and "
+            f"this version reads {FORMAT!r}. Upgrade spikemnist to resume the run"
+        )
 
 
 def _from_content(content: Any) -> Checkpoint:
