@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from matplotlib.image import imread
 
 from spikemnist.cli import main
+from spikemnist.data import load_digits
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.cli.command import environment, spikemnist
 
@@ -164,13 +166,17 @@ def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:
         *("receptive_fields.png", "confusion.png"),
     }
     assert float(said.split()[2].rstrip("%")) > 80
-    assert "features appear   in " in said
+    pattern = r"spikes per image  ([\d.]+), at most one of each feature in each pooling cell\n"
+    assert (counted := re.search(pattern, said)) is not None
     again = spikemnist("evaluate", "run", cwd=tmp_path).stdout
     assert again == "".join(said.splitlines(True)[:2])
     drawn = spikemnist("plot", "run", "--out", "pictures", cwd=tmp_path).stdout.split()
     assert {Path(file).name for file in drawn} == {"receptive_fields.png", "confusion.png"}
     classifier = ConvSTDPClassifier.load(tmp_path / "run" / "model.safetensors")
     assert (classifier.n_features, classifier.random_state) == (8, 1)
+    _, test = load_digits()
+    seen = classifier.count_features(test.images)  # of each feature in each cell of an image
+    assert float(counted[1]) == pytest.approx((seen > 0).sum() / len(seen), abs=0.05)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process alone")

@@ -249,7 +249,10 @@ def _tell(figures: STDPEvaluation, classifier: Classifier) -> None:
         f"standard error {error:.2%}"
     ]
     if isinstance(classifier, ConvSTDPClassifier):
-        lines += [f"features appear   in {figures.spikes_per_image:.1f} cells of an image"]
+        lines += [
+            f"spikes per image  {figures.spikes_per_image:.1f}, at most one of each feature in "
+            "each pooling cell"
+        ]
     else:
         lines += [
             f"by vote           {votes}",
