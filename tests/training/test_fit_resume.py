@@ -194,6 +194,7 @@ def test_an_existing_checkpoint_is_never_overwritten(tmp_path, undisturbed):
     untouched = weights(model)
     with pytest.raises(FileExistsError, match=r"checkpoint.pt holds an earlier run.*resume=True"):
         run(tmp_path, model)
+    assert "FileExistsError" in fit.__doc__.partition("Raises\n")[2]
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert same(weights(model), untouched)
 

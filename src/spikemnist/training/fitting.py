@@ -144,7 +144,12 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If data, encoder or settings cannot be used, or if a run is resumed with other settings.
+        If data, encoder or settings cannot be used, if a run is resumed with other settings, or if
+        its checkpoint is damaged.
+    FileExistsError
+        If ``checkpoint`` exists and ``resume`` is False: it holds an earlier run.
+    FileNotFoundError
+        If ``resume`` is True and there is no ``checkpoint``.
     FloatingPointError
         If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays.
 
