@@ -74,12 +74,22 @@ def test_where_nothing_can_be_written_all_works_without_a_cache(copy: Path, tmp_
             (folder / "__pycache__").touch()
     (copy / "spikemnist" / "__pycache__").touch()
     nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
-    environment = {**nowhere, "NUMBA_CACHE_DIR": None, "PYTHONPATH": str(copy)}
-    line, place = run(f"{USE}\nprint(small.__file__)", environment)
+    nowhere |= {"NUMBA_CACHE_DIR": str(file / "numba"), "PYTHONPATH": str(copy)}
+    warned = (
+        "import warnings\n"
+        "with warnings.catch_warnings(record=True) as said:\n"
+        "    from spikemnist.kernels import small\n"
+    )
+    use = f"{warned}{USE}\nprint(small.__file__)\nfor each in said: print(each.message)"
+    line, place, message = run(use, nowhere)
     assert Path(place).is_relative_to(copy)
     assert result(line) == FOUND
     assert line.endswith(" 0 None")
     assert not list(copy.rglob("*.nb*"))
+    assert message == (
+        f"NUMBA_CACHE_DIR is {file / 'numba'}, where no file can be written: each process compiles "
+        "anew"
+    )
 
 
 # Puts off saving until another process is about to save as well.
@@ -222,14 +232,20 @@ def doubled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[fl
     return kernel.stats, numbers.tolist()
 
 
-def test_a_cache_folder_that_cannot_be_made_is_done_without(
+def test_a_cache_folder_that_cannot_be_made_is_done_without_and_warned_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    stats, numbers = doubled(file / "cache", monkeypatch)
+    folder = tmp_path / "file" / "cache"
+    folder.parent.touch()
+    with pytest.warns(RuntimeWarning) as said:
+        stats, numbers = doubled(folder, monkeypatch)
+    doubled(folder, monkeypatch)  # without a warning, which would be an error here
     assert numbers == [2, 2]
-    assert stats.cache_path != str(file / "cache")
+    (warning,) = said
+    assert str(warning.message) == (
+        f"NUMBA_CACHE_DIR is {folder}, where no file can be written: kernels are cached in "
+        f"{stats.cache_path} instead"
+    )
 
 
 def test_damaged_kernels_are_compiled_anew_and_overwritten(

@@ -80,7 +80,7 @@ class Files:
         if self.load(key) is None:  # else another process has saved it
             warnings.warn(
                 f"the compiled kernel could not be cached ({errors[0]}): each process compiles it "
-                "anew. NUMBA_CACHE_DIR names a folder that can be written",
+                "anew. Set NUMBA_CACHE_DIR to a folder that can be written",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -93,6 +93,31 @@ class Files:
 
     def _file(self, key: Any) -> str:
         return f"{self._name}.{self._stamp}.{_digest([repr(key).encode()])}.nbc"
+
+
+_refused: set[str] = set()
+"""Folders of ``NUMBA_CACHE_DIR`` that the process has warned of."""
+
+
+def warn_of_folder(chosen: str, taken: str | None) -> None:
+    """Warn once if Numba has passed over the folder of ``NUMBA_CACHE_DIR``.
+
+    Parameters
+    ----------
+    chosen
+        Folder that ``NUMBA_CACHE_DIR`` names; empty if it names none.
+    taken
+        Folder that Numba has found for a kernel; None if there is none.
+    """
+    if not chosen or chosen in _refused or (taken and Path(taken).parent == Path(chosen)):
+        return
+    _refused.add(chosen)
+    instead = f"kernels are cached in {taken} instead" if taken else "each process compiles anew"
+    warnings.warn(
+        f"NUMBA_CACHE_DIR is {chosen}, where no file can be written: {instead}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _read(path: Path) -> Any:

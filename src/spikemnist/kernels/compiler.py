@@ -11,7 +11,7 @@ import importlib.util
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from spikemnist.kernels.cache import Files
+from spikemnist.kernels.cache import Files, warn_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,6 +142,11 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
 
     The machine code is cached on disk: see `cache`. If no folder is writable, as with a read-only
     installation and no home, each process compiles anew and all else is the same.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, if ``NUMBA_CACHE_DIR`` names a folder that cannot be written.
     """
     import numba
 
@@ -151,7 +156,10 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
+        warn_of_folder(numba.config.CACHE_DIR, None)
         return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
     if not numba.config.DISABLE_JIT:
-        compiled._cache._cache_file = Files(compiled.stats.cache_path, function)
+        folder = compiled.stats.cache_path
+        warn_of_folder(numba.config.CACHE_DIR, folder)
+        compiled._cache._cache_file = Files(folder, function)
     return compiled  # type: ignore[no-any-return]
