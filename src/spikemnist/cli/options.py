@@ -72,36 +72,38 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
 
 
 DATA = (
-    "data set. digits: 6,000 images of MNIST in the package. mnist, fashion_mnist: the full sets, "
-    "read from --root, SPIKEMNIST_DATA or the cache, else downloaded. nmnist: N-MNIST, never "
-    "downloaded"
+    "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
+    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded. nmnist: N-MNIST, "
+    "event-camera recordings, never downloaded"
 )
-BACKEND = "way in which the timesteps are run"
+BACKEND = "implementation that runs the timesteps"
 ROOT = "folder of the data files"
-RUN = "run folder; a folder that holds something is refused"
+RUN = "run folder; it must be new or empty, except with --resume"
 TRAINED = "run folder, model file, or pretrained:NAME"
 
 # Options of several commands.
-Json = Annotated[bool, option("result as JSON on standard output, one line for each result")]
+Json = Annotated[bool, option("print the result as JSON, one line for each result")]
 TestSet = Annotated[
     DataName | None,
-    option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="the one of the run"),
+    option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="as in training"),
 ]
-TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="the one of the run")]
-Index = Annotated[int, INDEX, option("place of the image in the test set, from 0", "N")]
-DEVICE = "device of PyTorch; auto takes CUDA, then MPS, then the CPU"
+TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="as in training")]
+Index = Annotated[int, INDEX, option("index of the sample in the test set, from 0", "N")]
+DEVICE = "PyTorch device; auto uses CUDA, else MPS, else the CPU"
 Device = Annotated[str, option(DEVICE, "DEVICE")]
-TrainDevice = Annotated[str, option(f"{DEVICE}; fastest times a training step on each", "DEVICE")]
-CodeSeed = Annotated[int, SEED, option("seed of an encoder that draws random numbers", "N")]
+TrainDevice = Annotated[
+    str, option(f"{DEVICE}; fastest times a training step on each and uses the fastest", "DEVICE")
+]
+CodeSeed = Annotated[int, SEED, option("seed of random encoders such as rate", "N")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """Options of every command."""
 
-    debug: Annotated[bool, option("traceback of an error")] = False
-    quiet: Annotated[bool, option("result alone, without progress")] = False
-    verbose: Annotated[bool, option("every setting, the network and the device as well")] = False
+    debug: Annotated[bool, option("show the traceback of an error")] = False
+    quiet: Annotated[bool, option("print only the result, without progress")] = False
+    verbose: Annotated[bool, option("also print all settings, the network and the device")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,67 +111,71 @@ class Source(Common):
     """Where images, or recordings of an event camera, come from."""
 
     data: Annotated[DataName, option(DATA)] = "digits"
-    root: Annotated[Path | None, option(ROOT, "PATH", absent="the usual places")] = None
+    root: Annotated[Path | None, option(ROOT, "PATH", absent="SPIKEMNIST_DATA, else the cache")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron:
-    """Leaky neurons, and how class scores are read from the last ones."""
+    """Leaky neurons, the same in all layers, and the readout of class scores."""
 
     beta: Annotated[float, SHARE, option("decay of a membrane per timestep", "BETA")] = 0.95
     threshold: Annotated[float, POSITIVE, option("firing threshold", "THRESHOLD")] = 1.0
     reset: Annotated[
         Literal["subtract", "zero", "none"],
-        option("effect of a spike on its membrane: minus the threshold, to zero, or none"),
+        option("reset after a spike: subtract the threshold, set the membrane to zero, or none"),
     ] = "subtract"
-    spike_grad: Annotated[SurrogateName, option("surrogate gradient of a spike")] = "atan"
-    learn_beta: Annotated[bool, option("beta as a parameter that is trained")] = False
-    learn_threshold: Annotated[bool, option("threshold as a parameter that is trained")] = False
+    spike_grad: Annotated[SurrogateName, option("surrogate gradient")] = "atan"
+    learn_beta: Annotated[bool, option("train beta as well")] = False
+    learn_threshold: Annotated[bool, option("train the threshold as well")] = False
     readout: Annotated[
         Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"],
-        option("class scores from the last neurons"),
+        option("class scores, computed from the output neurons"),
     ] = "mean_membrane"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """Loss, optimiser, and remedies for learning by heart."""
+    """Loss, optimiser and regularisation."""
 
     loss: Annotated[
         Literal["cross_entropy", "spike_time_cross_entropy", "spike_time_mse"],
-        option("loss: on the class scores, or on the times of the first output spikes"),
+        option("loss of the class scores, or of the times of the first output spikes"),
     ] = "cross_entropy"
     spike_penalty: Annotated[
-        float, NOT_NEGATIVE, option("cost of each hidden spike of an image in the loss", "COST")
+        float, NOT_NEGATIVE, option("cost in the loss of each hidden spike of an image", "COST")
     ] = 0.0
     label_smoothing: Annotated[
-        float, PROBABILITY, option("share of a label that all classes get, for cross_entropy", "P")
+        float,
+        PROBABILITY,
+        option("share of a label spread over all classes, for cross_entropy", "P"),
     ] = 0.0
     optimizer: Annotated[
         Literal["adam", "adamw", "sgd"], option("optimiser; sgd has a momentum of 0.9")
     ] = "adam"
     schedule: Annotated[
         Literal["one_cycle", "cosine", "constant"],
-        option("course of the learning rate. one_cycle: up in the first 30 %, then down to zero"),
+        option("learning rate over time. one_cycle: rises for the first 30 %, then falls to zero"),
     ] = "one_cycle"
     weight_decay: Annotated[
         float | None,
         NOT_NEGATIVE,
-        option("decay of weights, not of biases", "DECAY", absent="the one of the optimiser"),
+        option("decay of the weights, not of the biases", "DECAY", absent="as in the optimiser"),
     ] = None
     augment: Annotated[
         tuple[Literal["affine", "elastic", "erase"], ...],
         option(
-            "random changes of the training images, anew in each epoch. affine: rotated, shifted, "
-            "scaled, sheared. elastic: bent. erase: with a black rectangle",
+            "random changes of the training images, drawn anew in each epoch. affine: rotate, "
+            "shift, scale, shear. elastic: bend. erase: black rectangle",
             "{affine,elastic,erase} [...]",
         ),
     ] = ()
     dropout: Annotated[
-        float, PROBABILITY, option("probability with which a hidden spike is dropped", "P")
+        float, PROBABILITY, option("probability that a hidden spike is dropped", "P")
     ] = 0.0
     input_dropout: Annotated[
-        float, PROBABILITY, option("probability with which an input is dropped", "P")
+        float, PROBABILITY, option("probability that an input is dropped", "P")
     ] = 0.0
     ema: Annotated[
         float | None,
@@ -179,12 +185,12 @@ class Learning:
     validation: Annotated[
         float | None,
         PART,
-        option("share of the training images held out, by which the best epoch is chosen", "P"),
+        option("share of the training images held out to choose the best epoch", "P"),
     ] = None
     patience: Annotated[
         int | None,
         COUNT,
-        option("epochs without a lower validation loss after which the training ends", "N"),
+        option("epochs without a lower validation loss after which training ends", "N"),
     ] = None
 
 
@@ -192,56 +198,53 @@ class Learning:
 class Recordings:
     """Recordings of an event camera, with --data nmnist."""
 
-    first_saccade: Annotated[
-        bool, option("first saccade of each recording, without the others")
-    ] = False
-    stabilize: Annotated[bool, option("recordings without the movement of the camera")] = False
+    first_saccade: Annotated[bool, option("use only the first saccade of each recording")] = False
+    stabilize: Annotated[bool, option("remove the movement of the camera from the events")] = False
     drop_events: Annotated[
         float,
         PROBABILITY,
-        option(
-            "probability with which an event is left out in training, drawn anew in each epoch", "P"
-        ),
+        option("probability that an event is left out in training, drawn anew in each epoch", "P"),
     ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Source):
-    """Train a spiking network, test it, and draw what it does."""
+    """Train a spiking network, test it, and draw its activity."""
 
     recipe: Annotated[
         Literal["fast", "accurate", "sparse"] | None,
         option(
-            "settings by name, for images. fast: 98 % on MNIST as early as possible. accurate: as "
-            "many right answers as possible, in minutes to an hour. sparse: few spikes. Options "
-            "given beside it come first",
+            "named settings for images. fast: 98 % on MNIST as soon as possible. accurate: highest "
+            "accuracy, in minutes to an hour. sparse: few spikes. Other options given override it",
             "{fast,accurate,sparse}",
         ),
     ] = None
     encoder: Annotated[
         str,
         option(
-            f"code that turns images into spikes: {', '.join(ENCODERS)}, or one that another "
-            "package brings; events is the code of nmnist",
+            f"code that turns images into spikes: {', '.join(ENCODERS)}, or a code from a plug-in "
+            "package; events is for nmnist",
             "NAME",
         ),
     ] = "latency"
-    num_steps: Annotated[int, STEPS, option("timesteps for each image", "N")] = 8
+    num_steps: Annotated[int, STEPS, option("timesteps for each sample", "N")] = 8
     model: Annotated[
         Literal["mlp", "conv"],
         option(
-            "network. mlp: dense layers of leaky neurons. conv: convolutions before them, with "
-            "defaults of their own"
+            "network. mlp: dense layers. conv: convolutions before the dense layers, with other "
+            "defaults; --model conv --help shows them"
         ),
     ] = "mlp"
     hidden: Annotated[
-        tuple[int, ...], COUNT, option("neurons of each hidden layer of an mlp", "N [N ...]")
+        tuple[int, ...],
+        COUNT,
+        option("neurons of each hidden layer of an mlp; 512 256 makes two layers", "N [N ...]"),
     ] = (512,)
     layers: Annotated[
         str,
         option(
-            "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 "
-            "pooling, a number a dense layer",
+            "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 is "
+            "pooling, 10 is a dense layer",
             "LAYERS",
         ),
     ] = "12C5-P2-64C5-P2-10"
@@ -257,7 +260,7 @@ class Train(Source):
         int, SEED, option("seed of the weights, the order of the images and the encoder", "N")
     ] = 0
     out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
-    resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
+    resume: Annotated[bool, option("continue the run in --out, with its own options")] = False
     json: Json = False
     neuron: Neuron = Neuron()
     learning: Learning = Learning()
@@ -266,14 +269,15 @@ class Train(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Stdp(Source):
-    """Learn digits without labels by spike-timing-dependent plasticity, test, and draw."""
+    """Learn digits without labels by spike-timing-dependent plasticity, and test the result."""
 
-    neurons: Annotated[int, COUNT, option("neurons that compete", "N")] = 400
+    neurons: Annotated[int, COUNT, option("competing neurons", "N")] = 400
     features: Annotated[
         int | None,
         COUNT,
         option(
-            "convolutional features to learn instead, with a readout that labels teach",
+            "convolutional features to learn instead of neurons that see whole images; labels "
+            "train their readout",
             "N",
         ),
     ] = None
@@ -284,27 +288,27 @@ class Stdp(Source):
         option(
             "rise of a threshold with each spike, in mV",
             "MV",
-            absent="by the numbers of neurons and images",
+            absent="depends on the numbers of neurons and images",
         ),
     ] = None
     voting: Annotated[
         Literal["proportional", "assigned"],
         option(
-            "vote of a spike: for all classes that its neuron responds to, or for the one that the "
-            "neuron is assigned to"
+            "vote of a spike. proportional: for all classes that its neuron responds to. assigned: "
+            "for the class that the neuron is assigned to"
         ),
     ] = "proportional"
     seed: Annotated[
         int, SEED, option("seed of the weights, the order of the images and the spikes", "N")
     ] = 0
     out: Annotated[Path | None, option(RUN, "PATH", absent="a new folder below runs/")] = None
-    resume: Annotated[bool, option("continuation of the run in --out, with its options")] = False
+    resume: Annotated[bool, option("continue the run in --out, with its own options")] = False
     json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Common):
-    """Test trained networks, or what STDP has learned."""
+    """Test networks of `train` and classifiers of `stdp`."""
 
     runs: Annotated[
         Positional[tuple[Path, ...]],
@@ -316,25 +320,25 @@ class Evaluate(Common):
     ]
     data: TestSet = None
     root: TestRoot = None
-    batch_size: Annotated[int, COUNT, option("images in a step", "N")] = 256
+    batch_size: Annotated[int, COUNT, option("samples in a step", "N")] = 256
     device: Device = "auto"
     backend: Annotated[
         BackendName | None,
         option(
             BACKEND,
             "{auto,event_driven,triton,metal,reference,snntorch}",
-            absent="the one of the model",
+            absent="as in the model",
         ),
     ] = None
     seed: CodeSeed = 0
     energy: Annotated[
-        bool, option("operations as well, and an estimate of the energy beside that of an ANN")
+        bool, option("also count operations, and estimate the energy in comparison with an ANN")
     ] = False
     technology: Annotated[Technology, option("cost of an operation, for --energy")] = "45nm-fp32"
     memory: Annotated[
         Memory | None,
         option(
-            "memory whose accesses count, for --energy",
+            "memory whose accesses are counted, for --energy",
             "{8KB,32KB,1MB,DRAM}",
             absent="accesses are free",
         ),
@@ -342,14 +346,14 @@ class Evaluate(Common):
     robustness: Annotated[
         bool,
         option(
-            "accuracy under noise, shift, rotation and dropped spikes as well, and a picture of "
-            "it, of all networks beside each other"
+            "also measure the accuracy under noise, shift, rotation and dropped spikes, and draw "
+            "all networks in one picture"
         ),
     ] = False
     out: Annotated[
         Path | None,
         option(
-            "picture (png, pdf, svg), for --robustness; an old file is replaced",
+            "picture (png, pdf, svg), for --robustness; an existing one is replaced",
             "FILE",
             absent="robustness.png, or the next free robustness-2.png",
         ),
@@ -359,13 +363,13 @@ class Evaluate(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Common):
-    """Say which digit is in a picture of your own, and draw how the network decides."""
+    """Recognise the digit in a picture of your own, and draw how the network decides."""
 
     run: Annotated[Positional[Path], arg(help=TRAINED, metavar="RUN")]
     pictures: Annotated[
         Positional[tuple[Path, ...]],
         arg(
-            help="png, jpg or another file that Pillow reads",
+            help="image file: png, jpg or another format that Pillow reads",
             metavar="PICTURE [PICTURE ...]",
             help_behavior_hint="(required)",
         ),
@@ -373,28 +377,27 @@ class Predict(Common):
     invert: Annotated[
         Literal["auto", "yes", "no"],
         option(
-            "strokes darker than their paper. auto: by the edge of the picture, which is taken for "
+            "whether the strokes are darker than the paper. auto takes the edge of the picture for "
             "paper"
         ),
     ] = "auto"
-    gif: Annotated[bool, option("animation as well")] = False
+    gif: Annotated[bool, option("also write an animation")] = False
     seed: CodeSeed = 0
     out: Annotated[
         Path,
-        option("folder of the pictures; old ones are replaced", "PATH"),
+        option("folder for the pictures; existing ones are replaced", "PATH"),
     ] = Path()
     json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Source):
-    """Turn one image, or recording, of the test set into spikes, and draw or store them."""
+    """Turn an image or recording of the test set into spikes, and draw or store them."""
 
     encoder: Annotated[
         str,
         option(
-            f"code: {', '.join(ENCODERS)}, or one that another package brings; events is the code "
-            "of nmnist",
+            f"code: {', '.join(ENCODERS)}, or a code from a plug-in package; events is for nmnist",
             "NAME",
         ),
     ] = "latency"
@@ -402,12 +405,13 @@ class Encode(Source):
     index: Index = 0
     seed: CodeSeed = 0
     compare: Annotated[
-        bool, option("all codes in place of one: spikes, error of the decoded image, a picture")
+        bool,
+        option("compare all codes: spikes, error of the decoded image, bits per spike, picture"),
     ] = False
     out: Annotated[
         Path | None,
         option(
-            "picture (png, pdf, svg), or NumPy array [T, 28, 28] (npy); an old file is replaced",
+            "picture (png, pdf, svg) or NumPy array (npy); an existing one is replaced",
             "FILE",
             absent="encoding.png, or the next free encoding-2.png",
         ),
@@ -416,7 +420,7 @@ class Encode(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(Common):
-    """Draw what a trained network does with one image of its test set, or what STDP has learned."""
+    """Draw a network's activity for one image of its test set, or the pictures of `stdp` again."""
 
     run: Annotated[Positional[Path], arg(help=TRAINED, metavar="RUN")]
     data: TestSet = None
@@ -425,7 +429,7 @@ class Plot(Common):
     device: Device = "auto"
     seed: CodeSeed = 0
     out: Annotated[
-        Path | None, option("folder of the pictures", "PATH", absent="the run folder, or NAME")
+        Path | None, option("folder for the pictures", "PATH", absent="the run folder, or NAME")
     ] = None
 
 
@@ -437,17 +441,17 @@ class Export(Common):
     to: Annotated[
         Literal["html", "nir", "onnx", "c"],
         option(
-            "format. html: a page on which one draws a digit. nir: the Neuromorphic Intermediate "
-            "Representation. onnx: ONNX, the code of the images included. c: a folder of C99"
+            "format. html: a page on which you draw a digit. nir: the Neuromorphic Intermediate "
+            "Representation. onnx: ONNX, including the encoder. c: a folder of C99"
         ),
     ] = "html"
     weights: Annotated[
-        Literal["float32", "int8"], option("precision, for --to c; int8 has whole numbers alone")
+        Literal["float32", "int8"], option("number format, for --to c; int8 uses integers only")
     ] = "float32"
     out: Annotated[
         Path | None,
         option(
-            "file, or folder of c; an old one is replaced",
+            "file, or folder for c; an existing one is replaced",
             "PATH",
             absent="NAME.html, NAME.nir, NAME.onnx or NAME-c, or the next free NAME-2.html",
         ),
@@ -456,14 +460,16 @@ class Export(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class Info(Common):
-    """Print versions, devices, backends and data found, for bug reports."""
+    """Print versions, devices, backends, encoders and data, for bug reports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Common):
-    """Time training and inference on this machine, beside snnTorch's own loop over time."""
+    """Time training and inference on this machine, and compare with snnTorch's loop over time."""
 
-    quick: Annotated[bool, option("two networks in 20 seconds, not four in about a minute")] = False
+    quick: Annotated[
+        bool, option("two networks in 20 seconds instead of four in about a minute")
+    ] = False
     json: Json = False
 
 
