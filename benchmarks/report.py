@@ -70,7 +70,7 @@ def page(results: Results, pictures: Sequence[str]) -> str:
     }
     parts = [
         "# Benchmark results",
-        "Written by `python -m benchmarks`; {doc}`../benchmarks` says how to read it.",
+        "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the figures.",
         *load(results),
         *networks(results["networks"]),
         drawn.get("stages.png"),
@@ -114,8 +114,8 @@ def load(results: Results) -> Iterator[str]:
     ]
     if reasons:
         yield (
-            f"The machine was busy during {len(reasons)} measurements, of which there is no ratio; "
-            f"the first time {reasons[0]}."
+            f"The machine was busy during {len(reasons)} measurements, which have no ratio; the "
+            f"first time {reasons[0]}."
         )
 
 
@@ -140,8 +140,8 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
         return
     yield "## Against the fastest peer"
     yield (
-        'With `backend="auto"`, in milliseconds; training step and inference begin with float32 '
-        "pixels. A ratio is the peer's median over ours."
+        'Milliseconds with `backend="auto"`; training step and inference begin with float32 '
+        "pixels. A ratio is the peer's median divided by spikemnist's."
     )
     for stage in (STEP, INFERENCE):
         header = ["network", "backend", stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
@@ -154,8 +154,8 @@ def throughputs(measured: Sequence[Results]) -> Iterator[str]:
         return
     yield "## Throughput"
     yield (
-        "Of our training step. A synaptic event is an input that is not zero, times the neurons "
-        "that it reaches; the densities are the shares of inputs and hidden spikes not zero."
+        "Throughput of spikemnist's training step. A non-zero input causes one synaptic event in "
+        "each neuron that it reaches. A density is the share of non-zero inputs or hidden spikes."
     )
     header = ["network", "input density", "hidden density"]
     header += ["samples × timesteps/s", "neuron updates/s", "synaptic events/s"]
@@ -167,7 +167,7 @@ def every_stage(measured: Sequence[Results]) -> Iterator[str]:
     if not measured:
         return
     yield "## Every stage"
-    yield "Milliseconds: the median, and in brackets the quartiles."
+    yield "Milliseconds: median and, in brackets, quartiles."
     for network in measured:
         yield f"### {workload_of(network)}"
         yield stages(network["candidates"], STAGES)
@@ -204,8 +204,8 @@ def growth(found: Sequence[Results]) -> Iterator[str]:
         return
     yield "## Growth"
     yield (
-        "Exponent k of the power law time = c size^k that fits the training step best along each "
-        "sweep: 1 is proportional, 0 does not depend on it."
+        "Exponent k of the power law time = c size^k, fitted to the training step along each "
+        "sweep. With k = 1 the time is proportional to the size, with k = 0 independent of it."
     )
     exponents = {
         (sweep["candidate"], sweep["code"], sweep["axis"]): f"{sweep['exponent']:.2f}"
@@ -226,8 +226,8 @@ def layers(measured: Sequence[Results]) -> Iterator[str]:
     first = measured[0]
     yield "## One layer, dense input"
     yield (
-        f"As many inputs as neurons, batch {first['batch']}, {first['num_steps']} timesteps, "
-        "gradient of the summed output spikes; milliseconds."
+        f"Milliseconds with as many inputs as neurons, batch {first['batch']}, "
+        f"{first['num_steps']} timesteps, and the gradient of the summed output spikes."
     )
     for layer in measured:
         yield f"### {layer['width']} neurons"
@@ -239,7 +239,7 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
     if not measured:
         return
     yield "## Memory"
-    yield "Peak resident memory that a training step adds, and that of snnTorch's loop over it."
+    yield "Peak memory that a training step adds. The ratio is snnTorch's peak divided by it."
     for network in measured:
         candidates = network["candidates"]
         most = candidates.get(SnnTorchLoop.name, {}).get("bytes")
@@ -252,7 +252,7 @@ def memory(measured: Sequence[Results]) -> Iterator[str]:
             for name, found in candidates.items()
         ]
         yield f"### {workload_of(network)}"
-        yield table(("", "MiB", "snnTorch's over it"), rows)
+        yield table(("", "MiB", "ratio"), rows)
 
 
 def convolution(measured: Sequence[Results]) -> Iterator[str]:
@@ -261,8 +261,8 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
         return
     yield "## A convolutional network"
     yield (
-        "That of snnTorch's tutorial 6. Milliseconds: the median, and in brackets the quartiles. A "
-        "ratio is the median of the fastest peer over ours."
+        "The network of snnTorch's tutorial 6. Milliseconds: median and, in brackets, quartiles. A "
+        "ratio is the median of the fastest peer divided by spikemnist's."
     )
     for network in measured:
         candidates = network["candidates"]
@@ -287,14 +287,14 @@ def tutorial(measured: Sequence[Results]) -> Iterator[str]:
         yield f"{found['network']}; milliseconds."
         yield stages(found["candidates"], STAGES)
         flips = sum(way["check"]["flips"] for way in found["candidates"].values())
-        yield f"Spikes that differ from snnTorch's, by rounding: {flips}."
+        yield f"Spikes that differ from snnTorch's by rounding: {flips}."
 
 
 def training(fits: Sequence[Results]) -> Iterator[str]:
     """Yield the section on the overhead of `fit` beyond its training steps."""
     if not fits:
         return
-    yield "## One epoch of `fit` against its steps alone"
+    yield "## One epoch of `fit`, compared with its steps alone"
     rows = [
         [
             f"{fit['network']}, {fit['images']:,} images",
@@ -305,7 +305,7 @@ def training(fits: Sequence[Results]) -> Iterator[str]:
         ]
         for fit in fits
     ]
-    yield table(("network", "backend", "fit, s", "steps, s", "fit costs"), rows)
+    yield table(("network", "backend", "fit, s", "steps, s", "overhead"), rows)
 
 
 def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
@@ -314,11 +314,11 @@ def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
         return
     yield "## Learning by STDP"
     yield (
-        "`STDPClassifier` on digits, 350 timesteps an image: milliseconds for an image, medians; "
-        "memory added by the classifier and its learning."
+        "`STDPClassifier` on digits, 350 timesteps per image: median milliseconds per image, and "
+        "the memory that the classifier and its learning add."
     )
     yield table(
-        ["neurons", "input spikes", "spikes of neurons", "learning", "responding", "MiB"],
+        ["neurons", "input spikes", "output spikes", "learning", "responding", "MiB"],
         [
             [
                 f"{point.get('neurons', 400):,}",
@@ -337,14 +337,14 @@ def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
             for name, what in stdp.QUANTITIES.items()
             if fitted[name] is not None
         )
-        yield f"Powers with which they grow with the {stdp.AXES[fitted['axis']]}: {powers}."
+        yield f"Exponents of growth with the {stdp.AXES[fitted['axis']]}: {powers}."
     for point in measured:
         if point.get("bindsnet"):
             ours, theirs = point["bindsnet"]["ours"], point["bindsnet"]["theirs"]
             busy = point["bindsnet"].get("busy")
             yield (
                 f"Learning from an image, {point['neurons']} neurons and 250 timesteps, in turn: "
-                f"BindsNET {milliseconds(theirs)} ms, ours {milliseconds(ours)} ms, "
+                f"BindsNET {milliseconds(theirs)} ms, spikemnist {milliseconds(ours)} ms, "
                 f"{f'no ratio: {busy}' if busy else f'{theirs / ours:.0f} times'}."
             )
 
@@ -366,7 +366,7 @@ def notes(results: Results) -> Iterator[str]:
             if found["why"]:
                 refused[f"{name}, memory: {found['why']}"] = None
     if deviations:
-        yield "## In what they differ from snnTorch"
+        yield "## Deviations from snnTorch"
         yield "\n".join(f"- {name}: {'; '.join(found)}." for name, found in deviations.items())
     if refused:
         yield "## Not shown"

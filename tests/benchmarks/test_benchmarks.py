@@ -213,7 +213,7 @@ def test_a_busy_machine_has_no_ratio_on_the_page(results: dict[str, Any]) -> Non
     assert rows[0].endswith("| busy | busy |")
     assert "busy" not in rows[1]  # inference, which nothing disturbed
     assert first_line(page, "| rate, 784-24-10, T=4, batch 8, 64 images").endswith("| busy |")
-    assert f"of which there is no ratio; the first time {reason}." in page
+    assert f"which have no ratio; the first time {reason}." in page
     assert "The machine was busy" not in report.page(results, [])
     sweeps = {(s["code"], s["axis"], s["candidate"]): s for s in growth.fit(busy["networks"], TINY)}
     assert ("rate", "hidden", "spikemnist auto") not in sweeps  # one point of two is left
@@ -405,7 +405,7 @@ def test_the_tutorials_network_is_compared_through_accelerate() -> None:
         assert found["candidates"][way]["check"]["why"] == ""
         assert set(found["candidates"][way]["stages"]) == set(STAGES)
     page = "\n".join(report.tutorial([found]))
-    assert "Spikes that differ from snnTorch's, by rounding:" in page
+    assert "Spikes that differ from snnTorch's by rounding:" in page
 
 
 def test_the_tutorials_network_stepped_is_the_oracle() -> None:
