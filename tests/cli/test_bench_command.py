@@ -113,7 +113,7 @@ def test_a_busy_machine_has_no_ratio(
     assert main(["bench", "--quick"]) == 0
     printed = capsys.readouterr().out
     reason = "other programs took 60 % of the processors"
-    assert f"\nthis machine is busy, no ratio: {reason}\n" in printed
+    assert f"\nno ratio, because this machine is busy: {reason}\n" in printed
     (network,) = measured
     for stage in bench.STAGES:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"  {stage}"))
@@ -134,7 +134,7 @@ def test_nothing_begins_once_the_time_is_up(
     assert main(["bench"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("not measured: no time was left for it") == 2
-    assert "this machine is busy, no ratio: other programs took 90 %" in printed
+    assert "no ratio, because this machine is busy: other programs took 90 %" in printed
     assert [network["stages"] for network in measured] == [{}, {}]
 
 

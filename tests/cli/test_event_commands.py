@@ -86,7 +86,7 @@ def test_encode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (("train", "--encoder", "events"), "EventEncoder takes the events of"),
         (("train", "--data", "nmnist", "--encoder", "rate"), "events go to an EventEncoder"),
         (("encode", "--encoder", "events"), "EventEncoder takes the events of"),
-        (("encode", "--data", "nmnist", "--compare"), "--compare is about images"),
+        (("encode", "--data", "nmnist", "--compare"), "--compare needs images"),
     ],
 )
 def test_wrong_requests(
@@ -137,7 +137,7 @@ def test_an_empty_test_set_is_named_before_anything_is_done(
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
     monkeypatch.chdir(tmp_path)
     assert main([*words, "--data", "fashion_mnist", "--root", str(tmp_path)]) == 2
-    assert "the test set of fashion_mnist holds no image" in capsys.readouterr().err
+    assert "the test set of fashion_mnist is empty; check" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -66,10 +66,10 @@ def test_every_format_of_a_pretrained_network(tmp_path: Path) -> None:
         (["pretrained:mnist-conv", "--to", "nir"], "--to nir: layer 1 has maximum pooling"),
         (
             ["pretrained:mnist-mlp", "--weights", "int8"],
-            "--weights int8 is for --to c; got",
+            "--weights int8 needs --to c; got",
         ),
         (["events.safetensors"], "--to html: the page knows latency, rate and direct codes"),
-        (["stdp"], "stdp holds what STDP has learned: export takes a network of `train`"),
+        (["stdp"], "stdp is a run of `spikemnist stdp`; export needs a network of `train`"),
         (["nowhere"], "no model at nowhere"),
     ],
 )

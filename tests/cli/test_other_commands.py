@@ -60,7 +60,7 @@ def test_evaluate_counts_the_energy(run: Path, capsys: pytest.CaptureFixture[str
     assert f"{energy.snn.total / 1000:,.1f}" in told
     assert f"{energy.ann_dense.total / 1000:,.1f}    100.0%" in told
     assert re.search(rf"0\.9 +{energy.early_exit(0.9).accuracy:.2%} ", told)
-    for word in ("ANN, zeros skipped", "4.6 pJ a MAC", "ISSCC 2014", "12.5 pJ a byte of 1MB"):
+    for word in ("ANN, zeros skipped", "4.6 pJ per MAC", "ISSCC 2014", "12.5 pJ per byte of 1MB"):
         assert word in told
     assert "do not fit" not in told
     for words, message in (
@@ -80,7 +80,7 @@ def test_a_memory_that_is_too_small_is_remarked_on(
 ) -> None:
     assert main(["evaluate", str(run), "--energy", "--memory", "32KB"]) == 0
     told = capsys.readouterr().out
-    assert "bytes of this network do not fit into 32KB: a larger memory costs more" in told
+    assert "bytes of this network do not fit into 32KB, and a larger memory costs more" in told
 
 
 def test_evaluate_takes_a_model_file_and_another_backend(
@@ -269,7 +269,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("fit", "unknown command 'fit': commands are train, stdp, evaluate,"),
         ("classify", "; did you mean predict?"),
         ("trian", "; did you mean train?"),
-        ("--data mnist train", "--data stands before the command"),
+        ("--data mnist train", "the command comes first"),
         ("train --model mpl", "--model must be conv or mlp; got mpl"),
         ("train --epochs", "--epochs needs a value"),
         ("train --debug=1", "--debug takes no value; got --debug=1"),
@@ -301,7 +301,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ),
         ("train --device cuda:99", "is not available; this machine has"),
         ("train --resume", "--resume needs --out"),
-        ("train --resume --out nowhere", "is no run folder"),
+        ("train --resume --out nowhere", "is not a run folder"),
         ("train --out file.txt", "exists already and is never overwritten"),
         ("evaluate", "spikemnist evaluate needs RUN: run folder, model file, or pretrained:NAME"),
         ("evaluate nowhere", "no model at nowhere"),
@@ -314,11 +314,11 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
             "phase, population, rank_order, rate",
         ),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
-        ("encode --compare --index -1", "--index must be a whole number from 0; got -1"),
+        ("encode --compare --index -1", "--index must be a whole number, at least 0; got -1"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
         ("encode --seed -1", "--seed must be a whole number from 0 to"),
         ("encode --compare --num-steps 0", "--num-steps must be a whole number from 1 to"),
-        ("encode --root data", "--root data is not for digits"),
+        ("encode --root data", "--root data does not apply to digits"),
         ("evaluate run --seed -1", "--seed must be a whole number from 0 to"),
         ("evaluate run --batch-size 0", "--batch-size must be a whole number from 1 to"),
         ("plot run --seed -1", "--seed must be a whole number from 0 to"),
@@ -327,7 +327,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("train --num-steps 1000000000", "--num-steps must be a whole number from 1 to 100,000"),
         ("train --hidden 1000000000000", "--hidden must be a whole number from 1 to"),
         ("train --model conv --layers 12C5-P2-12", "--layers must end in 10, a neuron for each"),
-        ("train --root data", "--root data is not for digits"),
+        ("train --root data", "--root data does not apply to digits"),
         ("stdp --neurons 1000000000000", "--neurons must be a whole number from 1 to"),
         ("stdp --seed -1", "--seed must be a whole number from 0 to"),
     ],
@@ -387,7 +387,7 @@ def test_a_run_killed_before_its_configuration_can_be_started_again(
     words = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000"]
     words += ["--out", str(folder)]
     assert main([*words, "--resume"]) == 2
-    assert "is no run folder" in capsys.readouterr().err
+    assert "is not a run folder" in capsys.readouterr().err
     assert main(words) == 0
     assert (folder / "model.safetensors").exists()
     assert not left.exists()
@@ -434,11 +434,11 @@ def test_a_run_folder_of_the_first_version_is_read(
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (b"{", "it is no JSON"),
+        (b"{", "it is not JSON"),
         (b"[]", "it holds no options"),
         (b'{"data": "digits"}', "it lacks '"),
-        ('{"data": "digits"}'.encode("utf-16"), "it is no UTF-8 text"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100, "it is no UTF-8 text"),
+        ('{"data": "digits"}'.encode("utf-16"), "it is not UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100, "it is not UTF-8 text"),
         (b"[" * 200_000 + b"]" * 200_000, "it is nested too deeply"),
     ],
     ids=["cut", "list", "half", "UTF-16", "picture", "deep"],
@@ -495,7 +495,7 @@ def test_an_encoder_that_cannot_be_made_is_a_failure_with_the_file(
 ) -> None:
     file = save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors", encoder=encoder)
     assert main(["evaluate", str(file)]) == 1
-    assert f"{file} names an encoder that cannot be made: " in capsys.readouterr().err
+    assert f"{file} names an encoder that cannot be built: " in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")

@@ -38,9 +38,9 @@ def test_it_says_what_it_sees_and_draws_it(
     said = capsys.readouterr().out
     answers = re.findall(
         r"\.(?:png|jpg): (\d)   margin ([01]\.\d\d), second choice (\d)\n"
-        r"  picture   280 x 280 pixels, strokes (dark on light|light on dark), as it seems\n"
+        r"  picture   280 x 280 pixels, strokes (dark on light|light on dark) \(detected\)\n"
         r"  spikes    hidden 1 \d+, output \d+\n"
-        r"  decided   after timestep (\d) of 8 timesteps\n"
+        r"  decided   after timestep (\d) of 8\n"
         r"  written   .*-decision\.png\n",
         said,
     )
@@ -67,20 +67,20 @@ def test_runs_that_take_no_picture_are_refused(
     file = picture(tmp_path, 0, "one.png")
     (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
     assert main(["predict", str(tmp_path), str(file)]) == 2
-    assert "holds what STDP has learned" in capsys.readouterr().err
+    assert "is a run of `spikemnist stdp`; predict needs" in capsys.readouterr().err
     events = describe_encoder(EventEncoder(num_steps=4))
     model = save_model(LeakyMLP(hidden=(4,)), tmp_path / "events.safetensors", encoder=events)
     assert main(["predict", str(model), str(file)]) == 2
-    assert "takes recordings of an event camera, and no pictures" in capsys.readouterr().err
+    assert "reads recordings of an event camera; predict needs" in capsys.readouterr().err
 
 
 def test_invert_decides(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = picture(tmp_path, 0, "one.png")
     words = ["predict", str(run), str(file), "--out", str(tmp_path)]
     assert main([*words, "--invert", "yes"]) == 0
-    assert "strokes dark on light, as asked for\n" in capsys.readouterr().out
+    assert "strokes dark on light (by --invert)\n" in capsys.readouterr().out
     assert main([*words, "--invert", "no"]) == 0
-    assert "strokes light on dark, as asked for\n" in capsys.readouterr().out
+    assert "strokes light on dark (by --invert)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

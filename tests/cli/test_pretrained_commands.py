@@ -38,7 +38,7 @@ def test_commands_that_take_a_run_take_a_pretrained_network(tmp_path: Path) -> N
 def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "pretrained:resnet"]) == 2
     said = capsys.readouterr().err
-    assert "no pretrained network 'resnet': there are pretrained:mnist-conv, pretrained:" in said
+    assert "no pretrained network 'resnet'; choose from pretrained:mnist-conv, pretrained:" in said
     assert main(["evaluate", "nowhere"]) == 2
     assert "give a run folder, a model file, or pretrained:NAME" in capsys.readouterr().err
     assert main(["evaluate"]) == 2
@@ -51,7 +51,7 @@ def test_what_stdp_has_learned_is_refused_before_anything_is_tested(
     (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
     assert main(["evaluate", str(run), str(tmp_path), "--robustness"]) == 2
     said = capsys.readouterr()
-    assert "is a run of `spikemnist stdp`, and robustness is measured of" in said.err
+    assert "is a run of `spikemnist stdp`, but --robustness needs" in said.err
     assert not said.out
 
 
@@ -83,9 +83,9 @@ def test_robustness_is_what_the_library_measures(run: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--out", "x.png"), "--out is the picture of --robustness"),
+        (("--out", "x.png"), "--out names the picture of --robustness"),
         (("--robustness", "--out", "x.txt"), "--out must end in .png, .pdf or .svg; got x.txt"),
-        (("--robustness", "--data", "nmnist"), "--robustness disturbs images, and nmnist has"),
+        (("--robustness", "--data", "nmnist"), "--robustness needs images, but nmnist has"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -58,7 +58,7 @@ def test_a_finished_run_resumes_to_the_same_though_its_metrics_were_held_open(
         assert main(words) == 0
     said = capsys.readouterr()
     assert "metrics.csv" not in said.out
-    assert "metrics.csv was not written (Permission denied): close it in other" in said.err
+    assert "metrics.csv was not written (Permission denied). Close it in other" in said.err
     assert (folder / "metrics.csv").read_text(encoding="utf-8") == "old"
     assert main(words) == 0
     again = capsys.readouterr().out
@@ -98,11 +98,11 @@ def test_evaluate_says_the_same(learned: tuple[Path, str]) -> None:
         (("--out", "run"), "run exists already and is never overwritten"),
         (("--resume",), "--resume needs --out"),
         (("--neurons", 0), "--neurons must be a whole number from 1 to 1,000,000; got 0"),
-        (("--data", "nmnist"), "--data nmnist has no images"),
+        (("--data", "nmnist"), "--data must be digits, mnist or fashion_mnist; got nmnist"),
         (("--theta-plus", -1), "--theta-plus must be a number from 0 to 1,000; got -1"),
         (("--features", 0), "--features must be a whole number from 1 to 1,000,000; got 0"),
-        (("--features", 8, "--neurons", 9), "--neurons is of neurons that see whole images"),
-        (("--features", 8, "--voting", "assigned"), "--voting is of neurons that see whole images"),
+        (("--features", 8, "--neurons", 9), "--neurons cannot be combined with --features"),
+        (("--features", 8, "--voting", "assigned"), "--voting cannot be combined"),
     ],
 )
 def test_wrong_requests(words: tuple[object, ...], message: str, learned: tuple[Path, str]) -> None:
@@ -119,11 +119,11 @@ def test_commands_know_whose_run_it_is(learned: tuple[Path, str], run: Path) -> 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("evaluate", "--energy"), "energy is counted for the layers of `spikemnist train` only"),
-        (("evaluate", "--memory", "DRAM"), "Leave --energy, --technology and --memory out"),
-        (("evaluate", "--backend", "reference"), "leave --backend and --device out"),
-        (("plot", "--index", "3"), "whose pictures show all images: leave --index out"),
-        (("plot", "--seed", "3"), "whose pictures show all images: leave --seed out"),
+        (("evaluate", "--energy"), "--energy, --technology and --memory need a network of `train`"),
+        (("evaluate", "--memory", "DRAM"), "but --energy, --technology and --memory need"),
+        (("evaluate", "--backend", "reference"), "remove --backend and --device"),
+        (("plot", "--index", "3"), "whose pictures show all images; remove --index"),
+        (("plot", "--seed", "3"), "whose pictures show all images; remove --seed"),
     ],
 )
 def test_what_a_run_of_stdp_does_not_have_is_refused_in_a_sentence(
@@ -154,7 +154,7 @@ def test_a_run_that_has_not_ended_says_how_to_end_it(
 ) -> None:
     (tmp_path / "config.json").write_bytes((learned[0] / "config.json").read_bytes())
     assert main([command, str(tmp_path)]) == 2
-    assert "has no model.safetensors, as the run has not ended" in capsys.readouterr().err
+    assert "has no model.safetensors, because the run has not finished" in capsys.readouterr().err
 
 
 def test_features_are_learned_judged_and_found_again(tmp_path: Path) -> None:

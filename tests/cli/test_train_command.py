@@ -126,10 +126,10 @@ def test_every_option_of_neurons_and_learning_arrives(tmp_path: Path) -> None:
         (("--patience", "3"), "--patience needs --validation, for example --validation 0.1"),
         (("--beta", "1.5"), "--beta must be a number from 0 to 1; got 1.5"),
         (("--validation", "0"), "--validation must be a number between 0 and 1; got 0"),
-        (("--weight-decay", "-1"), "--weight-decay must be a finite number from 0; got -1"),
+        (("--weight-decay", "-1"), "--weight-decay must be a finite number, at least 0; got -1"),
         (("--augment", "flip"), "--augment must be"),
-        (("--recipe", "fast", "--model", "conv"), "--recipe fast is of --model mlp; got conv"),
-        (("--recipe", "accurate", "--data", "nmnist"), "--recipe accurate has settings for images"),
+        (("--recipe", "fast", "--model", "conv"), "--recipe fast needs --model mlp; got conv"),
+        (("--recipe", "accurate", "--data", "nmnist"), "--recipe accurate is for images"),
         (("--stabilize",), "--first-saccade, --stabilize and --drop-events need --data nmnist"),
     ],
 )

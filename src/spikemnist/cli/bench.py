@@ -269,10 +269,10 @@ def _cell(timed: timing.Timing) -> str:
 def _notes(results: Sequence[dict[str, Any]], share: float) -> Iterator[str]:
     """Yield the meaning of the columns, and the reason for missing ratios."""
     yield (
-        "medians and quartiles, in turn, of results that agree; encoding included\n"
-        "k/s: thousands of samples x timesteps a second; ratio: snnTorch's time over spikemnist's"
+        "medians and quartiles, encoding included, timed in turn; the results agree\n"
+        "k/s: thousands of samples x timesteps per second; ratio: snnTorch's time / spikemnist's"
     )
     stages = [stage for network in results for stage in network["stages"].values()]
     busy = next(filter(None, [*(stage["why"] for stage in stages), timing.others_took(share)]), "")
     if busy and any(found["why"] for found in (*results, *stages)):
-        yield f"this machine is busy, no ratio: {busy}\nend what else runs on it, and measure again"
+        yield f"no ratio, because this machine is busy: {busy}\nend other programs, and try again"

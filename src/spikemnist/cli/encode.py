@@ -43,7 +43,7 @@ def run(command: Encode) -> int:
         f"{with_article(test.classes[sample.label])}\n"
         f"encoder  {encoder}\n"
         f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
-        f"all opportunities\n"
+        f"all possible spikes\n"
         f"written  {out}"
     )
     return 0
@@ -55,7 +55,7 @@ def _compare(command: Encode) -> int:
     if out.suffix == ".npy":
         raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
     if command.data == "nmnist":
-        raise WrongRequest("--compare is about images, and nmnist has events: choose other --data")
+        raise WrongRequest("--compare needs images, but nmnist has events; choose another --data")
     _, test = sources.load(command.data, command.root)
     sample = sources.sample(test, command.index)
     rows, trains, decoded = [], {}, {}
@@ -80,7 +80,7 @@ def _compare(command: Encode) -> int:
         f"{with_article(test.classes[sample.label])}, {count(command.num_steps, 'timestep')}\n\n"
         f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
         + "\n".join(rows)
-        + "\n\nerror: root mean square of what is read back, pixels in [0, 1]\n"
+        + "\n\nerror: root mean square error of the decoded image, pixels in [0, 1]\n"
         f"written  {out}"
     )
     return 0

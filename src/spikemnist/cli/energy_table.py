@@ -99,25 +99,24 @@ def _exits(energy: Energy, noun: str) -> str:
 
 def _assumptions(energy: Energy, noun: str) -> str:
     technology = energy.technology
-    memory = "memory is free"
+    memory = "memory accesses are free"
     if energy.memory is not None:
         memory = (
-            f"{MEMORIES[energy.memory]:g} pJ a byte of {energy.memory}: each operation reads a "
-            "weight, each neuron reads and writes its membrane at each timestep, nothing is kept "
-            "at hand"
+            f"{MEMORIES[energy.memory]:g} pJ per byte of {energy.memory}: each operation reads a "
+            "weight, each neuron reads and writes its membrane at each timestep, nothing is cached"
         )
         if energy.footprint > BYTES.get(energy.memory, energy.footprint):
             memory += (
                 f"; the {energy.footprint:,} bytes of this network do not fit into "
-                f"{energy.memory}: a larger memory costs more"
+                f"{energy.memory}, and a larger memory costs more"
             )
     return (
-        f"Assumed: {technology.mac:g} pJ a MAC, {technology.ac:g} pJ an AC ({technology.source});\n"
-        "a MAC for the decay of each membrane at each timestep; "
+        f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
+        f"({technology.source});\none MAC for the decay of each membrane at each timestep; "
         f"{memory};\n"
-        "ANNs of the same layers that run once, the one that skips zeros with "
-        f"{energy.ann_density:.0%} of its\nhidden activations not zero, which was not measured. "
-        "Encoding, control and idle circuits are\nleft out. Silent are neurons and timesteps "
-        "without a spike, zero are weights. An exit needs the\nprobabilities of the two leading "
-        "classes to be a margin apart."
+        "each ANN has the same layers and runs once; in the one that skips zeros, "
+        f"{energy.ann_density:.0%} of the hidden\nactivations are not zero, which was not "
+        "measured. Encoding, control and idle circuits are left out.\nsilent: share of neurons "
+        "and timesteps without a spike. zero: share of weights that are zero.\nexit margin: the "
+        "network stops when the probabilities of the two leading classes differ by it."
     )

@@ -50,7 +50,7 @@ def _check(command: Evaluate) -> None:
     if not command.energy and (command.memory or command.technology != "45nm-fp32"):
         raise WrongRequest("--technology and --memory need --energy")
     if command.out is not None and not command.robustness:
-        raise WrongRequest("--out is the picture of --robustness: add it, or leave --out out")
+        raise WrongRequest("--out names the picture of --robustness; add it, or remove --out")
     if command.out is not None:
         pictures.check_format(command.out)
     with request("--device"):
@@ -67,8 +67,8 @@ def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness 
     data, test = sources.test_set(command, network.options)
     if command.robustness and data == "nmnist":
         raise WrongRequest(
-            "--robustness disturbs images, and nmnist has recordings: leave it out, or choose "
-            "other --data"
+            "--robustness needs images, but nmnist has recordings; remove it, or choose another "
+            "--data"
         )
     if command.backend is not None:
         model.backend = command.backend

@@ -23,10 +23,10 @@ def run(command: Export) -> int:
     """Write a network in another format, and print how to use it."""
     if runs.is_stdp(command.run):
         raise WrongRequest(
-            f"{command.run} holds what STDP has learned: export takes a network of `train`"
+            f"{command.run} is a run of `spikemnist stdp`; export needs a network of `train`"
         )
     if command.weights != "float32" and command.to != "c":
-        raise WrongRequest(f"--weights {command.weights} is for --to c; got --to {command.to}")
+        raise WrongRequest(f"--weights {command.weights} needs --to c; got --to {command.to}")
     network = networks.find(command.run)
     name = NAMES[command.to].format(network.folder.resolve().name)
     out = command.out or pictures.unused(name)

@@ -30,13 +30,13 @@ def whole(low: int, high: int) -> Limits:
 
 COUNT = whole(1, 1_000_000)
 STEPS = whole(1, 100_000)
-INDEX = Limits("a whole number from 0", lambda n: n >= 0)
+INDEX = Limits("a whole number, at least 0", lambda n: n >= 0)
 SEED = whole(0, 2**63 - 1)
 POSITIVE = Limits("a positive, finite number", lambda x: 0 < x < math.inf)
 MILLIVOLTS = Limits("a number from 0 to 1,000", lambda x: 0 <= x <= 1000)
 SHARE = Limits("a number from 0 to 1", lambda x: 0 <= x <= 1)
 PART = Limits("a number between 0 and 1", lambda x: 0 < x < 1)
-NOT_NEGATIVE = Limits("a finite number from 0", lambda x: 0 <= x < math.inf)
+NOT_NEGATIVE = Limits("a finite number, at least 0", lambda x: 0 <= x < math.inf)
 PROBABILITY = Limits("a probability in [0, 1)", lambda x: 0 <= x < 1)
 
 

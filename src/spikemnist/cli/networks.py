@@ -54,7 +54,7 @@ def find(run: Path) -> Network:
         name = str(run).removeprefix(PRETRAINED)
         if name not in available_pretrained():
             known = ", ".join(PRETRAINED + each for each in available_pretrained())
-            raise WrongRequest(f"no pretrained network {name!r}: there are {known}")
+            raise WrongRequest(f"no pretrained network {name!r}; choose from {known}")
         return Network(*load_pretrained(name), options={}, folder=Path(name))
     is_folder = run.is_dir()
     file = run / runs.MODEL if is_folder else run
@@ -69,5 +69,5 @@ def find(run: Path) -> Network:
     try:
         encoder = get_encoder(**stored)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} names an encoder that cannot be made: {error}") from error
+        raise ValueError(f"{file} names an encoder that cannot be built: {error}") from error
     return Network(load_model(file), encoder, options, file.parent)

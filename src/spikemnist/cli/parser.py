@@ -93,7 +93,7 @@ def _check_command(word: str) -> None:
     if word in COMMANDS or word in HELP:
         return
     if word.startswith("-"):
-        raise WrongRequest(f"{word} stands before the command: give one of {known} first")
+        raise WrongRequest(f"the command comes first, one of {known}; got {word}")
     close = difflib.get_close_matches(word, [*COMMANDS, *OTHER_NAMES], n=1, cutoff=0.7)
     hint = f"; did you mean {OTHER_NAMES.get(close[0], close[0])}?" if close else ""
     raise WrongRequest(f"unknown command {word!r}: commands are {known}{hint}")

@@ -10,7 +10,6 @@ from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
-from spikemnist.cli.wording import count
 from spikemnist.data.picture import Prepared, prepare
 from spikemnist.data.sources import FASHION_MNIST
 from spikemnist.encoding import EventEncoder
@@ -30,14 +29,16 @@ def run(command: Predict) -> int:
     """Print the digit in each picture, and draw the network's decision."""
     if runs.is_stdp(command.run):
         raise WrongRequest(
-            f"{command.run} holds what STDP has learned: predict takes a network of `train`"
+            f"{command.run} is a run of `spikemnist stdp`; predict needs a network of `train`"
         )
     if not command.pictures:
         raise WrongRequest("spikemnist predict needs PICTURE: a file such as digit.png")
     prepared = [_prepared(picture, command) for picture in command.pictures]
     network = networks.find(command.run)
     if isinstance(network.encoder, EventEncoder):
-        raise WrongRequest(f"{command.run} takes recordings of an event camera, and no pictures")
+        raise WrongRequest(
+            f"{command.run} reads recordings of an event camera; predict needs a network of images"
+        )
     command.out.mkdir(parents=True, exist_ok=True)
     names = FASHION_MNIST.classes if network.options.get("data") == "fashion_mnist" else ()
     stems = _stems(command.pictures)
@@ -134,12 +135,11 @@ def _text(
     spikes = ", ".join(f"{name} {number}" for name, number in answer.spikes.items())
     height, width = found.size
     paper = "dark on light" if found.inverted else "light on dark"
-    source = "as it seems" if invert == "auto" else "as asked for"
+    source = "detected" if invert == "auto" else "by --invert"
     return (
         f"{picture}: {name(answer.prediction)}   margin {answer.margin:.2f}, "
         f"second choice {name(answer.second)}\n"
-        f"  picture   {width} x {height} pixels, strokes {paper}, {source}\n"
+        f"  picture   {width} x {height} pixels, strokes {paper} ({source})\n"
         f"  spikes    {spikes}\n"
-        f"  decided   after timestep {answer.decided_after} of "
-        f"{count(answer.num_steps, 'timestep')}"
+        f"  decided   after timestep {answer.decided_after} of {answer.num_steps}"
     )

@@ -74,10 +74,8 @@ def defaults_of(command: Train | Encode) -> Train | Encode:
 
 def _recipe(name: str, model: str, *, of_events: bool) -> Train:
     if of_events:
-        raise WrongRequest(
-            f"--recipe {name} has settings for images, and nmnist has recordings: leave it out"
-        )
+        raise WrongRequest(f"--recipe {name} is for images, but nmnist has recordings; remove it")
     models = RECIPES[name]
     if model not in models:
-        raise WrongRequest(f"--recipe {name} is of --model {' or '.join(models)}; got {model}")
+        raise WrongRequest(f"--recipe {name} needs --model {' or '.join(models)}; got {model}")
     return models[model]

@@ -209,15 +209,15 @@ def is_stdp(folder: Path) -> bool:
 def _read(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
-        raise WrongRequest(f"{folder} is no run folder: it has no {CONFIG}")
+        raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}")
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise WrongRequest(f"{file} is damaged: it is no UTF-8 text") from error
+        raise WrongRequest(f"{file} is damaged: it is not UTF-8 text") from error
     except RecursionError as error:
         raise WrongRequest(f"{file} is damaged: it is nested too deeply") from error
     except ValueError as error:
-        raise WrongRequest(f"{file} is damaged: it is no JSON ({error})") from error
+        raise WrongRequest(f"{file} is damaged: it is not JSON ({error})") from error
     if not isinstance(stored, dict):
         raise WrongRequest(f"{file} is damaged: it holds no options")
     later = {name: value for name, value in _stored(Train()).items() if name not in _OF_0_1_0}

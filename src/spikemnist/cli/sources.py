@@ -71,8 +71,8 @@ def load(
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise WrongRequest(
-                f"the {name} set of {data} holds no {noun(data)}: look into the files in "
-                f"{root or 'the usual folders'}"
+                f"the {name} set of {data} is empty; check the files in "
+                f"{root or 'SPIKEMNIST_DATA and the cache'}"
             )
     return train, test
 
@@ -100,8 +100,8 @@ def check_root(data: str, root: Path | None) -> None:
     """
     if data == "digits" and root is not None:
         raise WrongRequest(
-            f"--root {root} is not for digits, which come with the package: leave it out, or "
-            "choose other --data"
+            f"--root {root} does not apply to digits, which come with the package; remove it, or "
+            "choose another --data"
         )
 
 

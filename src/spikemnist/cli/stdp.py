@@ -35,7 +35,7 @@ def run(command: Stdp) -> int:
     """Learn, test, draw and print the results."""
     started = time.perf_counter()
     if command.data == "nmnist":
-        raise WrongRequest("--data nmnist has no images: choose digits, mnist or fashion_mnist")
+        raise WrongRequest("--data must be digits, mnist or fashion_mnist; got nmnist")
     with request():
         classifier = _classifier(command)
     if command.resume:
@@ -73,8 +73,7 @@ def run(command: Stdp) -> int:
         return 0
     _tell(figures, classifier)
     print(
-        f"time              {learned:.1f} s of learning and assigning, "
-        f"{seconds:.1f} s in all\n"
+        f"time              {learned:.1f} s of training, {seconds:.1f} s in all\n"
         f"{written(folder, files, drawn)}",
         end="",
     )
@@ -93,19 +92,18 @@ def check(command: Evaluate, run: Path) -> None:
     """
     if command.robustness:
         raise WrongRequest(
-            f"{run} is a run of `spikemnist stdp`, and robustness is measured of networks of "
-            "`spikemnist train` only: leave --robustness out"
+            f"{run} is a run of `spikemnist stdp`, but --robustness needs a network of `train`; "
+            "remove it"
         )
     if command.energy or command.technology != Evaluate.technology or command.memory:
         raise WrongRequest(
-            f"{run} is a run of `spikemnist stdp`, and energy is counted for the layers of "
-            "`spikemnist train` only: neurons that inhibit one another do other operations. Leave "
-            "--energy, --technology and --memory out; spikes per image are printed without them"
+            f"{run} is a run of `spikemnist stdp`, but --energy, --technology and --memory need a "
+            "network of `train`; remove them"
         )
     if command.backend or command.device not in ("auto", "cpu"):
         raise WrongRequest(
-            f"{run} is a run of `spikemnist stdp`, which computes on the CPU in one way "
-            "only: leave --backend and --device out"
+            f"{run} is a run of `spikemnist stdp`, which has one backend, on the CPU; remove "
+            "--backend and --device"
         )
 
 
@@ -123,13 +121,12 @@ def plot(command: Plot) -> int:
     for name in ("index", "seed"):
         if getattr(command, name) != getattr(Plot, name):
             raise WrongRequest(
-                f"{command.run} is a run of `spikemnist stdp`, whose pictures show all images: "
-                f"leave --{name} out"
+                f"{command.run} is a run of `spikemnist stdp`, whose pictures show all images; "
+                f"remove --{name}"
             )
     if command.device not in ("auto", "cpu"):
         raise WrongRequest(
-            f"{command.run} is a run of `spikemnist stdp`, which computes on the CPU: leave "
-            "--device out"
+            f"{command.run} is a run of `spikemnist stdp`, which runs on the CPU; remove --device"
         )
     figures, classifier = _tested(command, command.run)
     for path in _draw(classifier, figures, command.out or command.run):
@@ -148,7 +145,7 @@ def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classi
     stored, file = runs.read_config(run, Stdp), run / runs.MODEL
     if not file.is_file():
         raise WrongRequest(
-            f"{run} has no {runs.MODEL}, as the run has not ended: continue with "
+            f"{run} has no {runs.MODEL}, because the run has not finished; continue it with "
             f"`{command_line('spikemnist', 'stdp', '--resume', '--out', run)}`"
         )
     kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
@@ -177,10 +174,7 @@ def _classifier(command: Stdp) -> Classifier:
     else:
         for name in OF_NEURONS:
             if getattr(command, name) != getattr(Stdp, name):
-                raise ValueError(
-                    f"{flag(name)} is of neurons that see whole images: leave it out with "
-                    "--features"
-                )
+                raise ValueError(f"{flag(name)} cannot be combined with --features; remove it")
         classifier = ConvSTDPClassifier(command.features, random_state=command.seed)
     check_parameters(classifier)
     return classifier
@@ -203,8 +197,8 @@ def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:
         write_atomically(file, write)
     except PermissionError as error:  # as on Windows, while a spreadsheet has it open
         warnings.warn(
-            f"{file} was not written ({error.strerror}): close it in other programs and continue "
-            "the run with --resume, which writes it again",
+            f"{file} was not written ({error.strerror}). Close it in other programs, and write it "
+            "again by continuing the run with --resume",
             stacklevel=2,
         )
         return False
