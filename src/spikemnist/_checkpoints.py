@@ -33,6 +33,6 @@ def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Pa
     ]
     if differences:
         raise ValueError(
-            f"cannot resume {path} with another configuration: {'; '.join(differences)}. "
-            "Resume with the same one, or start a new run"
+            f"cannot resume {path} with another configuration: {'; '.join(differences)}. Resume "
+            "with the same configuration, or start a new run"
         )

@@ -115,8 +115,8 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
         raise ValueError(f"{path} holds NaN or infinity in {bad}. {kind.remedy}")
     if digest is None:
         warnings.warn(
-            f"{path} has no digest of its contents, like all files of version 0.1.0: damage in "
-            "its numbers cannot be noticed. Save it again to add one",
+            f"{path} has no digest of its contents, like all files of version 0.1.0: damage to "
+            "its numbers would go unnoticed. Save it again to add a digest",
             stacklevel=1,  # here, so that Python shows it once for a file that is read twice
         )
     return tensors, metadata
@@ -152,7 +152,7 @@ def _metadata(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")].decode())
         text = header.get("__metadata__", {}).get("spikemnist")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file. {kind.remedy}") from error
+        raise ValueError(f"{path} is damaged, or not a safetensors file. {kind.remedy}") from error
     if text is None:
         raise ValueError(f"{path} is a safetensors file, but not one that spikemnist wrote")
     try:
@@ -167,7 +167,7 @@ def _metadata(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
 def _check_digest(data: bytes, digest: object, path: Path, kind: Format) -> None:
     unsigned = data.replace(str(digest).encode(errors="replace"), UNKNOWN.encode(), 1)
     if digest != hashlib.sha256(unsigned).hexdigest():
-        raise ValueError(f"{path} is damaged: its contents do not fit its SHA-256. {kind.remedy}")
+        raise ValueError(f"{path} is damaged: its contents do not match its SHA-256. {kind.remedy}")
 
 
 def _check_kind(metadata: Mapping[str, Any], path: Path, kind: Format, *, signed: bool) -> None:
@@ -183,8 +183,8 @@ def _check_kind(metadata: Mapping[str, Any], path: Path, kind: Format, *, signed
         wrong -= {*kind.later}
     if wrong:
         raise ValueError(
-            f"{path} is damaged: its metadata lacks, or should not have, {', '.join(sorted(wrong))}"
-            f". {kind.remedy}"
+            f"{path} is damaged: its metadata has missing or unknown entries, "
+            f"{', '.join(sorted(wrong))}. {kind.remedy}"
         )
 
 

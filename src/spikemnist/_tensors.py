@@ -27,10 +27,10 @@ def check_tensor(value: object, name: str, shape: str) -> None:
         return
     how = ""
     if isinstance(value, np.ndarray):
-        how = "; torch.from_numpy makes one of it"
+        how = "; convert it with torch.from_numpy"
     elif isinstance(value, (list, tuple)):
-        how = "; torch.tensor makes one of numbers, torch.stack of tensors"
-    raise TypeError(f"{name} is a {type(value).__name__}; expected a torch.Tensor {shape}{how}")
+        how = "; convert numbers with torch.tensor, and tensors with torch.stack"
+    raise TypeError(f"{name} must be a torch.Tensor {shape}; got a {type(value).__name__}{how}")
 
 
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:

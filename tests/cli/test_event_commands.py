@@ -83,9 +83,9 @@ def test_encode(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             ("train", "--data", "nmnist", "--drop-events", "1"),
             "--drop-events must be a probability in [0, 1)",
         ),
-        (("train", "--encoder", "events"), "EventEncoder takes the events of"),
-        (("train", "--data", "nmnist", "--encoder", "rate"), "events go to an EventEncoder"),
-        (("encode", "--encoder", "events"), "EventEncoder takes the events of"),
+        (("train", "--encoder", "events"), "EventEncoder needs an EventBatch"),
+        (("train", "--data", "nmnist", "--encoder", "rate"), "which needs an EventEncoder"),
+        (("encode", "--encoder", "events"), "EventEncoder needs an EventBatch"),
         (("encode", "--data", "nmnist", "--compare"), "--compare needs images"),
     ],
 )

@@ -42,7 +42,7 @@ def test_training_ends_with_the_line_that_makes_the_page(tmp_path: Path) -> None
     assert "spikemnist export" not in spikemnist(*words, cwd=tmp_path).stdout
 
 
-@pytest.mark.filterwarnings("default:the neurons reset")
+@pytest.mark.filterwarnings("default:NIR cannot describe")
 def test_every_format_of_a_pretrained_network(tmp_path: Path) -> None:
     words = ("export", "pretrained:mnist-mlp", "--to")
     spikemnist(*words, "onnx", cwd=tmp_path)
@@ -50,7 +50,7 @@ def test_every_format_of_a_pretrained_network(tmp_path: Path) -> None:
     (answers,) = session.run(["predictions"], {"images": DIGITS.images.numpy()})
     assert (answers == DIGITS.labels.numpy()).mean() > 0.9
     said = spikemnist(*words, "nir", cwd=tmp_path)
-    assert "spikemnist: warning: the neurons reset by 'subtract'" in said.stderr
+    assert "spikemnist: warning: NIR cannot describe reset_mechanism='subtract'" in said.stderr
     assert isinstance(nir.read(tmp_path / "mnist-mlp.nir"), nir.NIRGraph)
     assert from_nir(tmp_path / "mnist-mlp.nir").config["hidden"] == [128]
     said = spikemnist(*words, "c", "--weights", "int8", "--out", "digits", cwd=tmp_path)
@@ -68,7 +68,7 @@ def test_every_format_of_a_pretrained_network(tmp_path: Path) -> None:
             ["pretrained:mnist-mlp", "--weights", "int8"],
             "--weights int8 needs --to c; got",
         ),
-        (["events.safetensors"], "--to html: the page knows latency, rate and direct codes"),
+        (["events.safetensors"], "--to html: the page supports latency, rate and direct codes"),
         (["stdp"], "stdp is a run of `spikemnist stdp`; export needs a network of `train`"),
         (["nowhere"], "no model at nowhere"),
     ],

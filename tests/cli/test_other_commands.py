@@ -299,7 +299,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
             "train --backend numba",
             "--backend must be auto, event_driven, metal, reference, snntorch or triton",
         ),
-        ("train --device cuda:99", "is not available; this machine has"),
+        ("train --device cuda:99", "is not available; choose from"),
         ("train --resume", "--resume needs --out"),
         ("train --resume --out nowhere", "is not a run folder"),
         ("train --out file.txt", "exists already and is never overwritten"),
@@ -310,8 +310,8 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("encode --out digit.bmp", "--out must end in"),
         (
             "encode --encoder morse",
-            "--encoder: unknown encoder 'morse': known are burst, delta, direct, events, latency, "
-            "phase, population, rank_order, rate",
+            "--encoder: unknown encoder 'morse'; choose from burst, delta, direct, events, "
+            "latency, phase, population, rank_order, rate",
         ),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
         ("encode --compare --index -1", "--index must be a whole number, at least 0; got -1"),
@@ -371,7 +371,7 @@ def test_a_failure_is_one_line_and_exit_code_1(
     file.write_bytes(b"no model")
     assert main(["evaluate", str(file)]) == 1
     captured = capsys.readouterr()
-    assert "is damaged or no safetensors file" in captured.err
+    assert "is damaged, or not a safetensors file" in captured.err
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
 

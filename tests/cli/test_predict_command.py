@@ -87,8 +87,8 @@ def test_invert_decides(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     ("name", "content", "message"),
     [
         ("absent.png", None, "no picture at"),
-        ("text.png", b"no picture", "is no picture that Pillow can read"),
-        ("empty.png", b"", "is no picture that Pillow can read"),
+        ("text.png", b"no picture", "is not a picture that Pillow can read"),
+        ("empty.png", b"", "is not a picture that Pillow can read"),
     ],
 )
 def test_what_is_no_picture_is_named_before_anything_is_written(
@@ -118,7 +118,7 @@ def test_a_picture_without_anything_is_refused(
     file = tmp_path / "white.png"
     Image.new("RGB", (90, 90), "white").save(file)
     assert main(["predict", str(run), str(file)]) == 2
-    assert f"{file}: there is nothing to see in the picture" in capsys.readouterr().err
+    assert f"{file}: the picture is blank" in capsys.readouterr().err
 
 
 def test_words_that_lack_something(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

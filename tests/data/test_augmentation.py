@@ -236,7 +236,7 @@ def test_settings_out_of_range_are_refused(make: Any, message: str) -> None:
 
 @pytest.mark.parametrize("augment", EACH[:3], ids=lambda each: type(each).__name__)
 def test_other_things_than_images_are_refused(augment: Any) -> None:
-    with pytest.raises(TypeError, match=r"images is a ndarray; expected a torch.Tensor"):
+    with pytest.raises(TypeError, match=r"images must be a torch.Tensor .*; got a ndarray"):
         augment(torch.zeros(2, 28, 28).numpy())
     with pytest.raises(ValueError, match=r"images must be \[B, ..., H, W\]; got shape \(2, 784\)"):
         augment(torch.zeros(2, 784))

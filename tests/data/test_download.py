@@ -209,7 +209,7 @@ def test_a_file_in_the_way_of_the_cache(home, serve, fashion):
     fashion.mirrors.append(mirror.url)
     home.write_text("not a folder", encoding="utf-8")
     with pytest.raises(
-        OSError, match=r"cannot be stored in .*give root= .*SPIKEMNIST_DATA"
+        OSError, match=r"cannot be stored in .*writable folder as root=, .*SPIKEMNIST_DATA"
     ) as info:
         load_fashion_mnist()
     assert str(cache_folder()) in str(info.value)
@@ -225,7 +225,9 @@ def test_a_folder_without_permission(tmp_path, monkeypatch, serve, fashion):
 
     # By a stand-in, because the tests may run as root, whom no permission stops.
     monkeypatch.setattr(spikemnist.data.download.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(PermissionError, match=r"Fashion-MNIST cannot be stored in .*give root="):
+    with pytest.raises(
+        PermissionError, match=r"Fashion-MNIST cannot be stored in .*writable folder as root="
+    ):
         load_fashion_mnist(tmp_path)
     assert mirror.asked == []
 

@@ -186,7 +186,7 @@ def test_events_that_leave_the_sensor_when_stabilized_are_left_out() -> None:
         (np.array([(0, 4, 0, 1)], EVENT), ValueError, r"\(4, 0\) to \(4, 0\).*4 columns and 3"),
         (np.array([(0, 0, 3, 1)], EVENT), ValueError, r"on a sensor of 4 columns and 3 rows"),
         (np.array([(0, -1, 0, 1)], EVENT), ValueError, r"\(-1, 0\) to \(-1, 0\)"),
-        (np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT), ValueError, "goes back in time"),
+        (np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT), ValueError, "has a decreasing time"),
     ],
 )
 def test_recordings_that_are_none(events: object, error: type[Exception], message: str) -> None:
@@ -199,13 +199,25 @@ def test_recordings_that_are_none(events: object, error: type[Exception], messag
     ("arguments", "error", "message"),
     [
         (([], torch.zeros(1).long(), (3, 4)), ValueError, "0 recordings but 1 labels"),
-        (([1], torch.zeros(1), (3, 4)), ValueError, "labels has dtype torch.float32"),
-        (([1], [0], (3, 4)), TypeError, "labels is a list"),
-        (([1], torch.tensor([2]), (3, 4), ("a", "b")), ValueError, "names 0 to 1 only"),
-        (([1], torch.tensor([0]), (3, 4), "ab"), TypeError, "classes is the string 'ab'"),
-        (("x", torch.tensor([0]), (3, 4)), TypeError, "recordings is a str; expected a list"),
-        (({1}, torch.tensor([0]), (3, 4)), TypeError, "recordings is a set; expected a list"),
-        (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor is \(0, 4\)"),
+        (
+            ([1], torch.zeros(1), (3, 4)),
+            ValueError,
+            "labels must be class indices .*; got torch.float32",
+        ),
+        (([1], [0], (3, 4)), TypeError, "labels must be a torch.Tensor .*; got a list"),
+        (
+            ([1], torch.tensor([2]), (3, 4), ("a", "b")),
+            ValueError,
+            "must lie in 0..1, as classes has 2 names",
+        ),
+        (
+            ([1], torch.tensor([0]), (3, 4), "ab"),
+            TypeError,
+            "classes must be a tuple .*; got the string 'ab'",
+        ),
+        (("x", torch.tensor([0]), (3, 4)), TypeError, "recordings must be a list .*; got a str"),
+        (({1}, torch.tensor([0]), (3, 4)), TypeError, "recordings must be a list .*; got a set"),
+        (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor must be .*; got \(0, 4\)"),
     ],
 )
 def test_datasets_that_are_none(arguments: tuple, error: type[Exception], message: str) -> None:
@@ -214,11 +226,11 @@ def test_datasets_that_are_none(arguments: tuple, error: type[Exception], messag
 
 
 def test_transforms_out_of_range() -> None:
-    with pytest.raises(ValueError, match="window of 35 x 3 does not fit a sensor of 34 x 34"):
+    with pytest.raises(ValueError, match="window of 35 x 3 does not fit into a sensor of 34 x 34"):
         dataset().transformed(Crop(35, 3))[0]
-    with pytest.raises(ValueError, match="at least 1; got 0 x 3"):
+    with pytest.raises(ValueError, match="integers >= 1; got 0 x 3"):
         Crop(0, 3)
-    with pytest.raises(ValueError, match=r"whole pixels, at least 1; got 2.5 x nan"):
+    with pytest.raises(ValueError, match=r"must be integers >= 1; got 2.5 x nan"):
         Crop(2.5, float("nan"))  # type: ignore[arg-type]
     for probability in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="probability must lie in"):

@@ -70,7 +70,7 @@ def test_decoded_tensor_is_independent_of_the_bytes():
     [
         (b"", "truncated: 0 bytes"),
         (b"\0\0\x08", "truncated: 3 bytes"),
-        (b"\0\0\x08\x03\0\0\0\1", "its header alone has 16"),
+        (b"\0\0\x08\x03\0\0\0\1", "its header alone takes 16"),
         (b"\0\0\x08\x01\0\0\0\0", "magic number 0x00000801, expected 0x00000803.*holds labels"),
         (b"\0\0\x0d\x03" + bytes(12), "magic number 0x00000d03, expected 0x00000803"),
         (b"<!DOCTYPE html><title>Not found</title>", "looks like a web page"),

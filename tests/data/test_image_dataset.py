@@ -80,18 +80,53 @@ def test_copies(duplicate):
     ("images", "labels", "error", "message"),
     [
         (torch.zeros(3, 2), torch.zeros(2).long(), ValueError, "3 images but 2 labels"),
-        (torch.tensor(1.0), torch.zeros(1).long(), ValueError, "images has no dimension"),
-        (torch.zeros(3).long(), torch.zeros(3).long(), ValueError, "torch.int64; expected torch.u"),
-        (torch.zeros(3).bool(), torch.zeros(3).long(), ValueError, "dtype torch.bool"),
-        (torch.zeros(3), torch.zeros(3, 1).long(), ValueError, r"labels has shape \[3, 1\]"),
-        (torch.zeros(3), torch.tensor(1), ValueError, r"labels has shape \[\]"),
-        (torch.zeros(3), torch.zeros(3), ValueError, "labels has dtype torch.float32"),
-        (torch.zeros(3), torch.zeros(3).bool(), ValueError, "labels has dtype torch.bool"),
-        (torch.zeros(3), torch.zeros(3).cfloat(), ValueError, "labels has dtype torch.complex64"),
-        (torch.zeros(3), torch.tensor([0, -1, 2]), ValueError, "labels has the value -1"),
+        (
+            torch.tensor(1.0),
+            torch.zeros(1).long(),
+            ValueError,
+            "images must be .*; got a tensor without dimensions",
+        ),
+        (
+            torch.zeros(3).long(),
+            torch.zeros(3).long(),
+            ValueError,
+            "uint8 or floating; got torch.int64",
+        ),
+        (torch.zeros(3).bool(), torch.zeros(3).long(), ValueError, "floating; got torch.bool"),
+        (
+            torch.zeros(3),
+            torch.zeros(3, 1).long(),
+            ValueError,
+            r"labels must be \[N\], .*; got shape \[3, 1\]",
+        ),
+        (torch.zeros(3), torch.tensor(1), ValueError, r"labels must be \[N\], .*; got shape \[\]"),
+        (
+            torch.zeros(3),
+            torch.zeros(3),
+            ValueError,
+            "labels must be class indices .*; got torch.float32",
+        ),
+        (
+            torch.zeros(3),
+            torch.zeros(3).bool(),
+            ValueError,
+            "labels must be class indices .*; got torch.bool",
+        ),
+        (
+            torch.zeros(3),
+            torch.zeros(3).cfloat(),
+            ValueError,
+            "labels must be class indices .*; got torch.complex64",
+        ),
+        (torch.zeros(3), torch.tensor([0, -1, 2]), ValueError, "labels must be at least 0; got -1"),
         (torch.zeros(3), torch.zeros(3).long().to("meta"), ValueError, "images is on cpu but lab"),
-        (np.zeros((3, 2)), torch.zeros(3).long(), TypeError, "images is a ndarray"),
-        (torch.zeros(3), [0, 1, 2], TypeError, "labels is a list"),
+        (
+            np.zeros((3, 2)),
+            torch.zeros(3).long(),
+            TypeError,
+            "images must be a torch.Tensor .*; got a ndarray",
+        ),
+        (torch.zeros(3), [0, 1, 2], TypeError, "labels must be a torch.Tensor .*; got a list"),
     ],
 )
 def test_what_does_not_fit_is_refused(images, labels, error, message):
@@ -100,9 +135,9 @@ def test_what_does_not_fit_is_refused(images, labels, error, message):
 
 
 def test_classes_must_name_every_label():
-    with pytest.raises(ValueError, match="value 2, but classes names 0 to 1 only"):
+    with pytest.raises(ValueError, match=r"labels must lie in 0..1, as classes has 2 names; got 2"):
         ImageDataset(torch.zeros(3), torch.arange(3), ("a", "b"))
-    with pytest.raises(TypeError, match="classes is the string 'abc'"):
+    with pytest.raises(TypeError, match=r"classes must be a tuple .*; got the string 'abc'"):
         ImageDataset(torch.zeros(3), torch.arange(3), "abc")
 
 
@@ -171,9 +206,13 @@ def test_nothing_chosen_is_an_empty_set(index):
         (-5, IndexError, "index -5 is out of range"),
         (torch.tensor([0, 4]), IndexError, "index 4 is out of range"),
         (torch.tensor([0, -5]), IndexError, "index -5 is out of range"),
-        (torch.tensor([True, False]), IndexError, r"mask has shape \[2\]; expected \[4\]"),
-        (True, IndexError, r"mask has shape \[\]"),
-        (torch.zeros(2, 2).long(), IndexError, r"index has shape \[2, 2\]"),
+        (torch.tensor([True, False]), IndexError, r"mask must have shape \[4\]; got \[2\]"),
+        (True, IndexError, r"mask must have shape .*; got \[\]"),
+        (
+            torch.zeros(2, 2).long(),
+            IndexError,
+            r"index must have one dimension; got shape \[2, 2\]",
+        ),
         (torch.tensor([0.0, 1.0]), TypeError, "dtype torch.float32"),
         (1.5, TypeError, "cannot index with dtype"),
         ("train", TypeError, "cannot index with str 'train'"),
@@ -246,7 +285,7 @@ def test_split_does_not_care_for_the_size_of_labels():
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan"), True])
 def test_split_refuses_what_is_no_share(fraction):
-    with pytest.raises(ValueError, match=r"fraction is .*between 0 and 1"):
+    with pytest.raises(ValueError, match=r"fraction must lie between 0 and 1"):
         numbered(10).split(fraction)
 
 
@@ -317,7 +356,7 @@ def test_batches_are_one_index_select_each(monkeypatch):
 
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_batch_size_below_one_is_refused_at_once(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size is {batch_size}; expected 1 or more"):
+    with pytest.raises(ValueError, match=f"batch_size must be at least 1; got {batch_size}"):
         numbered(5).batches(batch_size)
 
 

@@ -199,7 +199,10 @@ def test_what_is_no_image_is_refused(encoder: Encoder, images: Any, message: str
 
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
 def test_an_array_is_no_image(encoder: Encoder) -> None:
-    with pytest.raises(TypeError, match=r"images is a ndarray; .* torch.from_numpy makes one"):
+    with pytest.raises(
+        TypeError,
+        match=r"images must be a torch.Tensor .*; got a ndarray; convert it with torch.from_numpy",
+    ):
         encoder(np.zeros((1, 2)))
 
 

@@ -165,7 +165,7 @@ def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
         ({"curve": "exponential"}, "curve must be 'linear' or 'log'; got 'exponential'"),
         (
             {"tau": 20.0, "normalize": False},
-            r"latest spike falls on timestep 20, behind the last of num_steps=10: raise num_steps "
+            r"latest spike falls on timestep 20, after the last of num_steps=10: raise num_steps "
             r"to 21, lower tau, or set normalize=True",
         ),
         ({"tau": 8.0, "normalize": False, "first_spike_time": 3}, "falls on timestep 11"),

@@ -105,7 +105,7 @@ def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -
     known = ", ".join(available_encoders())
     with pytest.raises(ValueError, match="unknown encoder") as caught:
         get_encoder(name, num_steps=3)
-    assert str(caught.value) == f"unknown encoder {name!r}: known are {known}{hint}"
+    assert str(caught.value) == f"unknown encoder {name!r}; choose from {known}{hint}"
 
 
 def test_an_unknown_option_is_named() -> None:
@@ -127,7 +127,9 @@ def test_the_decorator_adds_a_name() -> None:
 
 @pytest.mark.usefixtures("own_names")
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(ValueError, match=r"'rate' is taken by spikemnist\.encoding\.rate\.RateEnc"):
+    with pytest.raises(
+        ValueError, match=r"'rate' is already used by spikemnist\.encoding\.rate\.RateEnc"
+    ):
         register_encoder("rate")(EdgeEncoder)
     assert type(get_encoder("rate", num_steps=3)) is RateEncoder
     # A module that is loaded a second time, as notebooks do, registers its class again.
@@ -219,7 +221,7 @@ def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
     assert description == {"name": "sunrise", "num_steps": 3, "level": 0.25}
     assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
     assert spikes == [[[0.0, 1.0]]] * 3
-    assert message.endswith(f"known are {', '.join(OURS)}, sunrise; did you mean 'sunrise'?")
+    assert message.endswith(f"choose from {', '.join(OURS)}, sunrise; did you mean 'sunrise'?")
 
 
 @pytest.mark.parametrize("name", [None, "", 3, LatencyEncoder])

@@ -179,9 +179,11 @@ def test_choices_that_there_are_not(options: dict[str, Any], message: str) -> No
 
 
 def test_other_mistakes() -> None:
-    with pytest.raises(TypeError, match=r"LeakyMLP, a LeakyConvNet or what accelerate.*Linear"):
+    with pytest.raises(
+        TypeError, match=r"LeakyMLP, a LeakyConvNet or a network from accelerate.*Linear"
+    ):
         measured(nn.Linear(36, 4))
-    with pytest.raises(TypeError, match="encoder must be an Encoder"):
+    with pytest.raises(TypeError, match=r"encoder must be a name .* an Encoder"):
         measured(encoder=3)
     for margin in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="margin must lie in"):

@@ -178,6 +178,6 @@ def test_without_an_encoder_it_takes_spikes_alone(tmp_path: Path) -> None:
 def test_wrong_wishes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
-    with pytest.raises(ValueError, match=r"70,000 inputs and 3 neurons .* 16 bits can number"):
+    with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):
         to_c(LeakyMLP(70_000, (3,)), tmp_path, encoder=LatencyEncoder(num_steps=3))
     assert not list(tmp_path.iterdir())

@@ -106,7 +106,7 @@ def test_a_file_is_what_the_graph_is(tmp_path: Path) -> None:
 
 
 def test_what_nir_cannot_say_is_said() -> None:
-    with pytest.warns(UserWarning, match="reset by 'subtract', which NIR cannot say"):
+    with pytest.warns(UserWarning, match="NIR cannot describe reset_mechanism='subtract'"):
         to_nir(LeakyMLP(4, (3,), 2))
     with pytest.raises(ValueError, match=r"layer 1 has maximum pooling.*AP2 in place of P2"):
         to_nir(LeakyConvNet("4C5-P2-10", reset_mechanism="zero"))
@@ -163,7 +163,7 @@ def test_sum_pooling_is_average_pooling_of_larger_weights() -> None:
             "affine_1 is a Affine node where none is expected",
         ),
         ((AFFINE,), "does not end in neurons"),
-        ((AFFINE, lif(v_leak=0.5)), "rests at or resets to another voltage"),
+        ((AFFINE, lif(v_leak=0.5)), "a resting or reset voltage other than 0"),
         ((AFFINE, lif(tau=1e-5)), "time constant below the timestep of 0.0001 s"),
         ((AFFINE, nir.Delay(np.ones(2)), lif()), "delay is a Delay node"),
     ],
@@ -180,7 +180,7 @@ def test_a_graph_that_branches_is_refused() -> None:
         from_nir(graph)
     loop = graph_of(AFFINE, lif())
     loop.edges[-1] = ("lif", "affine")
-    with pytest.raises(ValueError, match="beside the chain"):
+    with pytest.raises(ValueError, match="outside the chain"):
         from_nir(loop)
 
 
@@ -188,7 +188,7 @@ def test_no_file_and_no_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file at"):
         from_nir(tmp_path / "elsewhere.nir")
     (tmp_path / "text.nir").write_text("no graph", encoding="utf-8")
-    with pytest.raises(ValueError, match="is no graph of NIR"):
+    with pytest.raises(ValueError, match="is not a NIR graph"):
         from_nir(tmp_path / "text.nir")
 
 

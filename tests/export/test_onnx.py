@@ -116,7 +116,7 @@ def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
 
 def test_wrong_wishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, file = LeakyMLP(hidden=(20,)), tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match="num_steps is 3, and the encoder has 8 timesteps"):
+    with pytest.raises(ValueError, match="num_steps must be 8, as in the encoder; got 3"):
         to_onnx(model, file, encoder=LatencyEncoder(num_steps=8), num_steps=3)
     with pytest.raises(ValueError, match=r"draws random numbers.*deterministic=True"):
         to_onnx(model, file, encoder=RateEncoder(num_steps=8))

@@ -51,7 +51,7 @@ def test_a_large_network_is_stored_in_bytes_where_it_answers_alike(tmp_path: Pat
     page = to_html(model, tmp_path / "page.html", encoder=CODE)
     assert page.stat().st_size < 1_500_000
     network = stored(page)
-    assert "weights in 8 bits" in network["about"]
+    assert "8-bit weights" in network["about"]
     first = network["layers"][0]
     whole = np.frombuffer(base64.b64decode(first["weight"]), np.int8).reshape(784, 1000)
     scale = np.frombuffer(base64.b64decode(first["scale"]), np.float32)

@@ -62,7 +62,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "own sequential": (lambda: OwnSequential(nn.Linear(6, 4), neuron()), "; got OwnSequential"),
     "activation": (
         lambda: network(nn.ReLU()),
-        rf"network\[1\] is ReLU, {KNOWN}. Make the network without it, or step it with snnTorch",
+        rf"network\[1\] is ReLU, {KNOWN}. Remove it, or step the network with snnTorch",
     ),
     "another neuron": (
         lambda: network(snntorch.Synaptic(alpha=0.5, beta=0.5)),
@@ -96,7 +96,7 @@ def test_another_kind_of_module(case: str) -> None:
 
 
 SHARED = neuron()
-NEURON = "which accelerate cannot run: make it without, or step the network with snnTorch"
+NEURON = "which accelerate cannot run; remove the option, or step the network with snnTorch"
 OPTIONS: dict[str, tuple[Any, str]] = {
     "quantized": (
         lambda: network(snntorch.Leaky(beta=0.5, state_quant=lambda x: x)),
@@ -125,7 +125,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "flat with the batch": (lambda: network(nn.Flatten(0)), "flattens dimensions 0 to -1"),
     "indices": (
         lambda: network(nn.MaxPool2d(2, return_indices=True)),
-        r"network\[1\] is MaxPool2d with return_indices=True: make it without",
+        r"network\[1\] is MaxPool2d with return_indices=True; remove the option",
     ),
     "adaptive indices": (
         lambda: network(nn.AdaptiveMaxPool2d(2, return_indices=True)),
@@ -133,13 +133,13 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     "lazy": (
         lambda: network(nn.LazyLinear(4)),
-        r"network\[1\] is LazyLinear, which has no weights yet: call the network once before",
+        r"network\[1\] is LazyLinear, which has no weights yet; call the network once first",
     ),
     "modules at the end": (
         lambda: nn.Sequential(nn.Linear(6, 4), neuron(), nn.Flatten(), nn.Linear(4, 2)),
-        r"network\[2\] is Flatten behind the last snntorch.Leaky: the network must end in the",
+        r"network\[2\] is Flatten, after the last snntorch.Leaky; the network must end in the",
     ),
-    "no neuron at all": (lambda: nn.Sequential(nn.Linear(6, 4)), r"network\[0\] is Linear behind"),
+    "no neuron at all": (lambda: nn.Sequential(nn.Linear(6, 4)), r"network\[0\] is Linear, after"),
     "nothing at all": (nn.Sequential, "the network has no snntorch.Leaky"),
 }
 
@@ -161,7 +161,7 @@ def test_inhibition() -> None:
 def test_dynamics_of_ones_own() -> None:
     made = network()
     made[1].state_function = lambda current: made[1].mem + current
-    with pytest.raises(ValueError, match=rf"with a state_function of its own, {NEURON}"):
+    with pytest.raises(ValueError, match=rf"with a custom state_function, {NEURON}"):
         accelerate(made)
 
 
@@ -307,7 +307,7 @@ def test_modules_that_must_be_called_are(kind: str, place: str) -> None:
         record = accelerate(made, backend=backend)(spikes)
         assert record.backend == ("snntorch" if backend == "snntorch" else "reference")
         torch.testing.assert_close(record.membrane, expected)
-    with pytest.raises(ValueError, match=f"{name} has hooks or a forward of its own"):
+    with pytest.raises(ValueError, match=f"{name} has hooks or a custom forward"):
         accelerate(made, backend="event_driven")(spikes)
 
 
@@ -318,7 +318,9 @@ def test_hooks_on_a_container_would_never_fire(kind: str, place: str) -> None:
     HOOKS[kind](made.get_submodule(place))
     name = ".".join(filter(None, ("network", place)))
     for backend in BACKENDS:
-        with pytest.raises(ValueError, match=rf"{name} \(Sequential\) has hooks or a forward"):
+        with pytest.raises(
+            ValueError, match=rf"{name} \(Sequential\) has hooks or a custom forward"
+        ):
             accelerate(made, backend=backend)(images().flatten(2))
 
 

@@ -167,8 +167,11 @@ def test_hooks_on_the_layers_fire(backend: str) -> None:
 @pytest.mark.parametrize(
     ("backend", "message"),
     [
-        ("event_driven", r"layers\[0\] has hooks or a forward of its own, which its kernels"),
-        ("snntorch", r"layers\.0 \(LeakyLayer\) has hooks .* backend='snntorch' does not call it"),
+        ("event_driven", r"layers\[0\] has hooks or a custom forward, which its kernels"),
+        (
+            "snntorch",
+            r"layers\.0 \(LeakyLayer\) has hooks .* backend='snntorch' does not call; put",
+        ),
     ],
 )
 def test_a_backend_that_calls_no_layer_refuses_hooks_on_it(backend: str, message: str) -> None:

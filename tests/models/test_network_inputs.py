@@ -51,8 +51,11 @@ ARRAYS: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize(
     ("kind", "hint"),
     [
-        (np.asarray, "is a ndarray; expected a torch.Tensor .*; torch.from_numpy makes one of it"),
-        (np.ndarray.tolist, "is a list; expected a torch.Tensor .*; torch.tensor makes one"),
+        (np.asarray, "must be a torch.Tensor .*; got a ndarray; convert it with torch.from_numpy"),
+        (
+            np.ndarray.tolist,
+            "must be a torch.Tensor .*; got a list; convert numbers with torch.tensor",
+        ),
     ],
 )
 def test_arrays_and_lists_in_place_of_a_tensor(
@@ -63,7 +66,7 @@ def test_arrays_and_lists_in_place_of_a_tensor(
 
 
 def test_a_tensor_in_place_of_a_record() -> None:
-    with pytest.raises(TypeError, match="record is a Tensor; expected the Record that a model"):
+    with pytest.raises(TypeError, match="record must be the Record of a model; got a Tensor"):
         cross_entropy(torch.zeros(2, 10), torch.zeros(2).long())  # type: ignore[arg-type]
 
 

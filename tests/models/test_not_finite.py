@@ -71,7 +71,7 @@ def test_what_is_not_finite_is_shown(kind: str, name: str, number: float) -> Non
     expected = model(SPIKES)
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=0, equal_nan=True)
     model.backend = "event_driven"
-    with pytest.raises(ValueError, match=rf"\.{name} has values that are infinite or not a number"):
+    with pytest.raises(ValueError, match=rf"\.{name} has NaN or infinite values"):
         model(SPIKES)
 
 

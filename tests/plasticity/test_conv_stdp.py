@@ -165,8 +165,8 @@ def test_before_a_fit_there_is_nothing_to_ask(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_features": 0}, "n_features must be a whole number from 1; got 0"),
-        ({"inhibition_radius": -1}, "inhibition_radius must be a whole number from 0"),
+        ({"n_features": 0}, "n_features must be a whole number, at least 1; got 0"),
+        ({"inhibition_radius": -1}, "inhibition_radius must be a whole number, at least 0"),
         ({"threshold": 0.0}, "threshold must be positive"),
         ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),

@@ -86,11 +86,11 @@ def expect_warning(spikes: list[int], theta: float, theta_plus: float, message: 
 
 
 def test_warnings_name_the_value_to_try() -> None:
-    tried = r"thresholds rose by 9 mV of some 35, try theta_plus=0\.19"
+    tried = r"thresholds rose by 9 mV instead of about 35 mV, try theta_plus=0\.19"
     expect_warning([0, 0, 5, 5, 5, 5, 5, 5, 5, 5], 9.0, 0.05, rf"2 of 10 neurons never .*: {tried}")
     expect_warning([1, 1, 1, 4, 1, 1, 1, 1, 1, 1], 9.0, 0.05, rf"neuron 3 made 31% .*: {tried}")
     expect_warning([0, 0, 5, 5, 5, 5, 5, 5, 5, 5], 40.0, 0.05, "try n_neurons=8, or more passes")
-    expect_warning([1, 1, 1, 4, 1, 1, 1, 1, 1, 1], 40.0, 0.05, "spikes: show more images")
+    expect_warning([1, 1, 1, 4, 1, 1, 1, 1, 1, 1], 40.0, 0.05, "spikes: train on more images")
     expect_warning([1, 1, 1, 4, 1, 1, 1, 1, 1, 1], 0.2, 0.05, "rose by 0.2 .*try theta_plus=0.5$")
     expect_warning([1, 1, 1, 4, 1, 1, 1, 1, 1, 1], 0.0, 0.0, "try theta_plus=None")
 

@@ -74,12 +74,12 @@ POTENTIALS = [
     *("excitatory_potential", "inhibitory_potential"),
 ]
 PARAMETERS = [
-    *((name, -1, f"{name} must be a whole number from") for name in WHOLE),
-    *((name, 2.5, f"{name} must be a whole number from .; got 2.5") for name in WHOLE),
-    *((name, None, f"{name} must be a whole number from .; got None") for name in WHOLE),
+    *((name, -1, f"{name} must be a whole number, at least") for name in WHOLE),
+    *((name, 2.5, f"{name} must be a whole number, at least .; got 2.5") for name in WHOLE),
+    *((name, None, f"{name} must be a whole number, at least .; got None") for name in WHOLE),
     ("random_state", 1 << 63, "random_state must be a whole number"),
-    ("n_neurons", 0, "n_neurons must be a whole number from 1; got 0"),
-    ("passes", 0, "passes must be a whole number from 1; got 0"),
+    ("n_neurons", 0, "n_neurons must be a whole number, at least 1; got 0"),
+    ("passes", 0, "passes must be a whole number, at least 1; got 0"),
     *((name, 0.0, f"{name} must be positive and finite; got 0.0") for name in POSITIVE),
     *((name, -1.0, f"{name} must be at least 0 and finite; got -1.0") for name in NOT_NEGATIVE),
     *(

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 ADVICE = r"Delete it to start at the first epoch"
-FOREIGN = rf"is no checkpoint of spikemnist.*\. {ADVICE}$"
+FOREIGN = rf"is not a checkpoint of spikemnist.*\. {ADVICE}$"
 DAMAGED = rf"is damaged: .*{ADVICE}"
 OLD = Path(__file__).parent.parent / "files_of_0_1_0" / "checkpoint.pt"
 
@@ -198,7 +198,7 @@ def test_a_zip_file_of_something_else(folder):
 @pytest.mark.parametrize("name", ["spikemnist-checkpoint-0", "spikemnist-checkpoint-x", "other-2"])
 def test_another_format_is_named(folder, name):
     content = {**without(None), "format": name}
-    message = f"is no checkpoint.*: it has format .{name}.; this version reads .*-1"
+    message = f"is not a checkpoint.*: it has format .{name}.; this version reads .*-1"
     refuse(folder, saved(content), message)
 
 
@@ -283,7 +283,7 @@ WRONG = {
     "an optimiser without a state": lambda c: c["optimizer"].pop("state"),
     "groups that are none": lambda c: c["optimizer"].update(param_groups=3),
     "groups of numbers": lambda c: c["optimizer"].update(param_groups=[3]),
-    "groups of other parameters": lambda c: c["optimizer"]["param_groups"][0].update(params=[7]),
+    "groups has other parameters": lambda c: c["optimizer"]["param_groups"][0].update(params=[7]),
     "a learning rate of letters": lambda c: c["optimizer"]["param_groups"][0].update(lr="x"),
     "betas of letters": lambda c: c["optimizer"]["param_groups"][0].update(betas=("x", 1)),
     "a state of numbers": lambda c: c["optimizer"]["state"].update({0: 3}),

@@ -91,7 +91,7 @@ def test_it_takes_images_alone() -> None:
 
 def test_it_times_one_process(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match=r"under torchrun, take 'auto'"):
+    with pytest.raises(ValueError, match=r"use 'auto' under torchrun"):
         fastest_of(LeakyMLP(hidden=(8,)))
     assert not timed
 

@@ -145,15 +145,26 @@ WRONG_KINDS = {
     "nothing": (None, TypeError, "(train|data) must be a dataset .*; got NoneType"),
     "a number": (3, TypeError, "(train|data) must be a dataset .*; got int"),
     "a torch dataset": (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset"),
-    "arrays": ((IMAGES.numpy(), LABELS.numpy()), TypeError, "images is a ndarray; .*from_numpy"),
-    "a list of labels": ((IMAGES, LABELS.tolist()), TypeError, "labels is a list"),
+    "arrays": (
+        (IMAGES.numpy(), LABELS.numpy()),
+        TypeError,
+        "images must be .*; got a ndarray; .*from_numpy",
+    ),
+    "a list of labels": (
+        (IMAGES, LABELS.tolist()),
+        TypeError,
+        "labels must be a torch.Tensor .*; got a list",
+    ),
     "three tensors": ((IMAGES, LABELS, LABELS), TypeError, "a batch must be a pair"),
     "batches of three": ([(IMAGES, LABELS, LABELS)], TypeError, "a batch must be a pair"),
     "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor and list"),
     "a dictionary": ({"images": IMAGES}, TypeError, "a batch must be a pair .*; got str"),
 }
 WRONG_CONTENT = {
-    "float labels": ((IMAGES, LABELS.float()), "labels has dtype torch.float32"),
+    "float labels": (
+        (IMAGES, LABELS.float()),
+        "labels must be class indices .*; got torch.float32",
+    ),
     "float labels in a batch": (
         [(IMAGES, LABELS.float())],
         r"labels must be int64 of shape \[B\]; got torch.float32",
@@ -166,12 +177,12 @@ WRONG_CONTENT = {
     ),
     "labels too high": ((IMAGES, LABELS + 3), r"must lie in 0..9 .* 10 classes; got 3..12"),
     "labels from 1": ([(IMAGES, LABELS + 1)], r"must lie in 0..9 .* 10 classes; got 1..10"),
-    "negative labels": ((IMAGES, LABELS - 1), "labels has the value -1"),
+    "negative labels": ((IMAGES, LABELS - 1), "labels must be at least 0; got -1"),
     "negative labels in a batch": ([(IMAGES, LABELS - 1)], r"must lie in 0..9 .*; got -1..8"),
     "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
     "too few labels in a batch": ([(IMAGES, LABELS[:5])], "a batch has 20 images but 5 labels"),
-    "no sample": ((IMAGES[:0], LABELS[:0]), "(train|data) holds no sample"),
-    "no sample in a batch": ([(IMAGES, LABELS), (IMAGES[:0], LABELS[:0])], "holds no sample"),
+    "no sample": ((IMAGES[:0], LABELS[:0]), "(train|data) is empty"),
+    "no sample in a batch": ([(IMAGES, LABELS), (IMAGES[:0], LABELS[:0])], "a batch is empty"),
     "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
     "NaN": ((IMAGES / 0, LABELS), r"must lie in \[0, 1\]"),
     "half of the rows": ((IMAGES[:, :14], LABELS), r"784 values .* got shape \(4, .*, 14, 28\)"),
@@ -199,7 +210,7 @@ def test_data_with_the_wrong_content(what):
 def test_no_batch_at_all():
     with pytest.raises(ValueError, match="gave no batch in epoch 1"):
         fit(new_model(), [], encoder=ENCODER)
-    with pytest.raises(ValueError, match="there is no sample to evaluate"):
+    with pytest.raises(ValueError, match="the data to evaluate are empty"):
         evaluate(new_model(), [], encoder=ENCODER)
 
 
@@ -222,8 +233,8 @@ WRONG_SETTINGS = [
     ({"schedule": lambda p: -1}, "schedule must return a finite factor >= 0 .*; got -1.0 at prog"),
     ({"schedule": lambda p: math.nan}, "schedule must return a finite factor >= 0 .*; got nan"),
     ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
-    ({"validation": 1.5}, "fraction is 1.5; expected the share"),
-    ({"validation": 0.0}, "fraction is 0.0; expected the share"),
+    ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
+    ({"validation": 0.0}, "fraction must lie between 0 and 1; got 0.0"),
     ({"device": "gpu"}, "device 'gpu' is not available"),
 ]
 
@@ -254,16 +265,18 @@ def test_the_name_of_an_encoder_stands_for_eight_timesteps():
 def test_which_set_is_empty_is_said_before_training():
     train = digits(20)
     for settings, name in (({"validation": train[:0]}, "validation"), ({}, "train")):
-        with pytest.raises(ValueError, match=rf"^{name} holds no sample"):
+        with pytest.raises(ValueError, match=rf"^{name} is empty"):
             fit(new_model(), train if settings else train[:0], encoder=ENCODER, **settings)
-    with pytest.raises(ValueError, match=r"^data holds no sample"):
+    with pytest.raises(ValueError, match=r"^data is empty"):
         evaluate(new_model(), train[:0], encoder=ENCODER)
 
 
 @pytest.mark.parametrize("encoder", [3, LatencyEncoder, None, lambda images: images])
 def test_what_is_no_encoder(encoder):
     for work in (fit, evaluate):
-        with pytest.raises(TypeError, match=r"must be an Encoder such as .*get_encoder\('rate'"):
+        with pytest.raises(
+            TypeError, match=r"encoder must be a name such as 'latency', or an Encoder such as"
+        ):
             work(new_model(), digits(20), encoder=encoder)
 
 

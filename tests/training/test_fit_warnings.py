@@ -29,7 +29,7 @@ def messages(model, **settings):
 
 SILENT = "did not fire once in an epoch: lower its threshold, raise beta, or feed it more spikes"
 SATURATED = (
-    "fired at more than 95% of all opportunities in an epoch: raise its threshold, lower beta, or "
+    "made more than 95% of all possible spikes in an epoch: raise its threshold, lower beta, or "
     "feed it fewer spikes"
 )
 
@@ -71,7 +71,7 @@ def test_a_beta_that_leaves_its_range():
     with torch.no_grad():
         model.layers[1].leaky.beta.fill_(1.01)
     (message,) = messages(model)
-    assert message.startswith("beta of layers[1].leaky has left [0, 1], where the neurons keep it")
+    assert message.startswith("beta of layers[1].leaky has left [0, 1]: the neurons clip it")
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -89,7 +89,7 @@ def test_images_that_are_learned_by_heart(seen):
         assert found == []
     else:
         (message,) = found
-        assert "the network learns the images by heart. Remedies are augment=" in message
+        assert "the network overfits. Remedies: augment=" in message
 
 
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])

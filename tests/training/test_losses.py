@@ -85,7 +85,7 @@ def test_the_distance_of_spike_times(
     steps, labels = len(spikes), labels_for(spikes)
     loss = SpikeTimeMSE(on=on, off=off, tolerance=tolerance)
     if max(on, off or 0) > steps:
-        with pytest.raises(ValueError, match=f"later than the {steps} timesteps"):
+        with pytest.raises(ValueError, match=f"after the last timestep; got {steps} timesteps"):
             loss(record_of(spikes), labels)
         return
     target = np.full(spikes.shape[1:], float(steps if off is None else off))
@@ -265,7 +265,7 @@ def test_a_loss_without_its_parentheses() -> None:
 
 def test_a_penalty_needs_the_layers() -> None:
     record = new_model()(RANDOM(digits(4).images), record="all")
-    with pytest.raises(ValueError, match="call the model with record='all', or give fit"):
+    with pytest.raises(ValueError, match="call the model with record='all', or pass loss="):
         L1Spikes(1.0)(replace(record, layers=()))
     with pytest.raises(ValueError, match="no hidden layer: use layers='all'"):
         TargetRate(0.1)(replace(record, layers=record.layers[-1:]))
@@ -304,7 +304,7 @@ MISTAKES = {
     "no graph": (
         lambda record, labels: (record.predictions != labels).float().mean(),
         ValueError,
-        f"{CALLS}; what it returned has no graph .* record.scores rather than record.predictions",
+        f"{CALLS}; its result has no graph .* record.scores rather than record.predictions",
     ),
 }
 

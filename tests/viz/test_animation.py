@@ -90,6 +90,6 @@ def test_a_record_without_input():
 
 def test_an_input_that_is_not_square():
     record = make_record(inputs=torch.ones(3, 1, 12))
-    with pytest.raises(ValueError, match="12 values is no square"):
+    with pytest.raises(ValueError, match="12 values is not a square"):
         viz.animate(record)
     viz.animate(record, image_shape=(3, 4)).to_jshtml()

@@ -101,7 +101,9 @@ def test_a_record_without_input():
 def test_image_shape_for_what_is_not_square():
     shown = panels(viz.encoding(torch.ones(2, 1, 12), image_shape=(3, 4)))
     assert picture(shown["t = 0"]).shape == (3, 4)
-    with pytest.raises(ValueError, match=r"12 values is no square.*image_shape=\(height, width\)"):
+    with pytest.raises(
+        ValueError, match=r"12 values is not a square.*image_shape=\(height, width\)"
+    ):
         viz.encoding(torch.ones(2, 1, 12))
 
 
@@ -109,8 +111,8 @@ def test_image_shape_for_what_is_not_square():
     ("shape", "options", "message"),
     [
         ((2, 1, 12), {"image_shape": (3, 5)}, r"\(3, 5\) holds 15 pixels.*12 values"),
-        ((2, 1, 2, 34, 34), {}, r"shape \(2, 34, 34\), which is no single picture"),
-        ((5, 28, 28), {}, r"28 values is no square"),
+        ((2, 1, 2, 34, 34), {}, r"shape \(2, 34, 34\), which is not a single picture"),
+        ((5, 28, 28), {}, r"28 values is not a square"),
         ((2, 1, 16), {"image": torch.ones(5)}, r"4 x 4 pixels; got shape \(5,\)"),
         ((2, 1, 16), {"image": torch.ones(3, 4, 4)}, r"got shape \(3, 4, 4\)"),
         ((4,), {}, r"\[T, B, ...\]"),

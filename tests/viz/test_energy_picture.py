@@ -45,6 +45,6 @@ def test_it_draws_where_it_is_told_to():
 
 def test_what_is_no_measurement():
     with pytest.raises(
-        TypeError, match=r"what spikemnist\.energy\.measure_energy returned, got int"
+        TypeError, match=r"the Energy from spikemnist\.energy\.measure_energy, got int"
     ):
         viz.energy(3)

@@ -35,5 +35,5 @@ def test_one_disturbance_is_one_panel():
         "mlp": Robustness(0.98, {name: {1: 0.9} for name in ("noise", "shift", "rotation")}, 9)
     }
     assert len(viz.robustness(three).axes) == 3
-    with pytest.raises(ValueError, match="holds no network"):
+    with pytest.raises(ValueError, match="must have at least one network"):
         viz.robustness({})

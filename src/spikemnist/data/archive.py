@@ -84,7 +84,7 @@ def _missing(source: Source, root: str | os.PathLike[str] | None, target: Path) 
     searched = "; ".join(_what_lacks(folder) for folder in _folders(source, root))
     elsewhere = "" if root is not None else f", or into a folder that root= or {VARIABLE} names"
     return (
-        f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), and no folder "
+        f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), but no folder "
         f"has them all. Searched: {searched}. Load with download=True, or get the .gz files from "
         f"{' or '.join(source.mirrors())} and put them into {target}{elsewhere}"
     )

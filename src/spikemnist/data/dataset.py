@@ -201,6 +201,8 @@ class ImageDataset:
 def _check_images(images: Tensor) -> None:
     check_tensor(images, "images", "[N, ...]")
     if images.ndim == 0:
-        raise ValueError("images has no dimension; expected [N, ...], one entry for each sample")
+        raise ValueError(
+            "images must be [N, ...], one entry for each sample; got a tensor without dimensions"
+        )
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images has dtype {images.dtype}; expected torch.uint8 or a float")
+        raise ValueError(f"images must be uint8 or floating; got {images.dtype}")

@@ -67,8 +67,8 @@ def _keep(source: Source, name: str, folder: Path) -> Path:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"{source.title} cannot be stored in {folder} ({error}); give root= a folder that can "
-            "be written, or let SPIKEMNIST_DATA name one that has the files",
+            f"{source.title} cannot be stored in {folder} ({error}); pass a writable folder as "
+            "root=, or set SPIKEMNIST_DATA to a folder with the files",
         ) from error
 
 

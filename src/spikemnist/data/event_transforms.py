@@ -154,8 +154,8 @@ class Crop:
         sides = self.height, self.width
         if not all(isinstance(side, int) and side >= 1 for side in sides):
             raise ValueError(
-                "a window has height and width in whole pixels, at least 1; got "
-                f"{self.height} x {self.width}"
+                f"height and width of the window must be integers >= 1; got {self.height} x "
+                f"{self.width}"
             )
 
     def __call__(
@@ -187,7 +187,7 @@ class Crop:
         room = sensor[0] - self.height, sensor[1] - self.width
         if min(room) < 0:
             raise ValueError(
-                f"a window of {self.height} x {self.width} does not fit a sensor of "
+                f"a window of {self.height} x {self.width} does not fit into a sensor of "
                 f"{sensor[0]} x {sensor[1]}"
             )
         if self.random:

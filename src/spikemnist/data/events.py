@@ -157,7 +157,7 @@ def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
             f"rows; expected them on a sensor of {width} columns and {height} rows"
         )
     if (np.diff(events["t"]) < 0).any():
-        raise ValueError(f"{what} goes back in time; expected events in the order of t")
+        raise ValueError(f"{what} has a decreasing time; expected events sorted by t")
 
 
 class Recordings(Protocol):
@@ -240,14 +240,14 @@ class EventDataset:
     def __post_init__(self) -> None:
         if isinstance(self.recordings, (str, bytes)) or not hasattr(self.recordings, "__getitem__"):
             raise TypeError(
-                f"recordings is a {type(self.recordings).__name__}; expected a list of NumPy "
-                f"arrays of dtype {EVENT}, or anything with a length that reads them when indexed"
+                f"recordings must be a list of NumPy arrays of dtype {EVENT}, or another sequence "
+                f"that returns them; got a {type(self.recordings).__name__}"
             )
         check_labels(self.labels, len(self.recordings), "recordings", torch.device("cpu"))
         check_classes(self.labels, self.classes)
         height, width = self.sensor
         if height < 1 or width < 1:
-            raise ValueError(f"sensor is {self.sensor}; expected height and width of at least 1")
+            raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
         # The dataclass is frozen, but it promises these types.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))

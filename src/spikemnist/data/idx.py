@@ -77,13 +77,16 @@ def decode_idx(data: bytes, *, dims: int, name: str) -> torch.Tensor:
     _check_magic(data, dims, name)
     start = 4 + 4 * dims
     if len(data) < start:
-        raise ValueError(f"{name} is truncated: {len(data)} bytes, its header alone has {start}")
+        raise ValueError(
+            f"{name} is truncated: it has {len(data)} bytes, and its header alone takes {start}"
+        )
     shape = struct.unpack_from(f">{dims}I", data, 4)
     expected = start + math.prod(shape)
     if len(data) != expected:
         fault = "is truncated" if len(data) < expected else "has trailing bytes"
         raise ValueError(
-            f"{name} {fault}: {len(data)} bytes, its header {list(shape)} asks for {expected}"
+            f"{name} {fault}: it has {len(data)} bytes, and the shape {list(shape)} in its header "
+            f"needs {expected}"
         )
     if expected == start:  # torch.frombuffer refuses an empty buffer
         return torch.empty(shape, dtype=torch.uint8)

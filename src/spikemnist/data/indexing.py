@@ -37,7 +37,7 @@ def batch_indices(
     """
     size = operator.index(batch_size)
     if size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected 1 or more")
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
     end = length - length % size if drop_last else length
     starts = range(0, end, size)
     if seed is None:
@@ -78,12 +78,12 @@ def _resolve_tensor(index: Tensor, length: int) -> int | Tensor:
         raise TypeError(f"cannot index with dtype {index.dtype}; expected integers or a mask")
     if index.dtype == torch.bool:
         if index.shape != (length,):
-            raise IndexError(f"mask has shape {list(index.shape)}; expected [{length}]")
+            raise IndexError(f"mask must have shape [{length}]; got {list(index.shape)}")
         return index.nonzero().flatten()
     if index.ndim == 0:
         return _check_position(int(index), length)
     if index.ndim != 1:
-        raise IndexError(f"index has shape {list(index.shape)}; expected one dimension")
+        raise IndexError(f"index must have one dimension; got shape {list(index.shape)}")
     index = index.long()
     if index.numel():
         # An index out of range on a CUDA device would make the device unusable for the process.

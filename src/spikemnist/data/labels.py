@@ -17,12 +17,13 @@ def check_labels(labels: Tensor, samples: int, what: str, device: torch.device) 
     check_tensor(labels, "labels", "[N]")
     if labels.ndim != 1:
         raise ValueError(
-            f"labels has shape {list(labels.shape)}; expected [N], one class index for each of "
-            f"the {what}"
+            f"labels must be [N], one class index for each of the {what}; got shape "
+            f"{list(labels.shape)}"
         )
     if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
         raise ValueError(
-            f"labels has dtype {labels.dtype}; expected class indices, as torch.int64 holds them"
+            "labels must be class indices of an integer dtype such as torch.int64; got "
+            f"{labels.dtype}"
         )
     if len(labels) != samples:
         raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
@@ -35,15 +36,18 @@ def check_labels(labels: Tensor, samples: int, what: str, device: torch.device) 
 def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
     """Raise unless each label is at least 0 and, if ``classes`` has names, has one."""
     if isinstance(classes, str):
-        raise TypeError(f"classes is the string {classes!r}; expected a tuple with a name each")
+        raise TypeError(
+            f"classes must be a tuple with the name of each class; got the string {classes!r}"
+        )
     if not labels.numel():
         return
     lowest, highest = (int(bound) for bound in labels.aminmax())
     if lowest < 0:
-        raise ValueError(f"labels has the value {lowest}; expected class indices from 0 on")
+        raise ValueError(f"labels must be at least 0; got {lowest}")
     if classes and highest >= len(classes):
         raise ValueError(
-            f"labels has the value {highest}, but classes names 0 to {len(classes) - 1} only"
+            f"labels must lie in 0..{len(classes) - 1}, as classes has {len(classes)} names; got "
+            f"{highest}"
         )
 
 
@@ -56,7 +60,7 @@ def hold_out(labels: Tensor, fraction: float, seed: int) -> Tensor:
         If ``fraction`` is not between 0 and 1, or one of the two parts would be empty.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction is {fraction}; expected the share to hold out, between 0 and 1")
+        raise ValueError(f"fraction must lie between 0 and 1; got {fraction}")
     total = round(fraction * len(labels))
     if total in (0, len(labels)):
         empty = "held-out" if total == 0 else "kept"

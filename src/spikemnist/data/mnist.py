@@ -212,7 +212,8 @@ def _check_content(source: Source, file: _File) -> None:
         other, name = owner
         raise ValueError(
             f"{file.path} is the file {name} of {other.title}, not {file.name} of {source.title}. "
-            f"{source.title} belongs into a folder of its own, such as {source.name}/raw"
+            f"Put the files of {source.title} into a folder of their own, such as "
+            f"{source.name}/raw"
         )
     raise ValueError(
         f"{file.path} is not the official file of {source.title}: its content has the SHA-256 "

@@ -229,7 +229,7 @@ def _listed(files: Iterable[str], where: Path) -> tuple[list[str], list[int]]:
         digit = path.parent.name
         if path.suffix != ".bin" or not path.stem.isdecimal() or digit not in CLASSES:
             raise ValueError(
-                f"{where} has {file}, which is no recording of N-MNIST: expected "
+                f"{where} has {file}, which is not a recording of N-MNIST: expected "
                 "<digit>/<id>.bin, as in 7/00016.bin"
             )
         found.append((int(path.stem), file, int(digit)))
@@ -291,8 +291,8 @@ def decode_recording(data: bytes, name: str) -> Events:
     """
     if len(data) % BYTES:
         raise ValueError(
-            f"{name} is damaged: it has {len(data)} bytes, and an event takes {BYTES}. Unpack or "
-            "get it again"
+            f"{name} is damaged: its {len(data)} bytes are not a multiple of {BYTES}, the size of "
+            "an event. Unpack or get it again"
         )
     raw = np.frombuffer(data, np.uint8).reshape(-1, BYTES)
     events = np.empty(len(raw), EVENT)

@@ -122,8 +122,8 @@ def _open(picture: Any) -> Image.Image:
         return _upright(picture)
     if not isinstance(picture, (str, Path)) and not hasattr(picture, "__fspath__"):
         raise TypeError(
-            f"picture is a {type(picture).__name__}; expected a file, a PIL.Image.Image, or an "
-            "array [H, W]"
+            "picture must be a file, a PIL.Image.Image or an array [H, W]; got a "
+            f"{type(picture).__name__}"
         )
     file = Path(picture)
     if not file.is_file():
@@ -131,7 +131,7 @@ def _open(picture: Any) -> Image.Image:
     try:
         opened = Image.open(file)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is no picture that Pillow can read: {error}") from error
+        raise ValueError(f"{file} is not a picture that Pillow can read: {error}") from error
     with opened:
         return _upright(opened)
 
@@ -160,7 +160,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
             f"picture must be [H, W], [H, W, 3] or [H, W, 4]; got shape {tuple(array.shape)}"
         )
     if not array.size:
-        raise ValueError(f"picture has no pixel: its shape is {tuple(array.shape)}")
+        raise ValueError(f"picture must have at least one pixel; got shape {tuple(array.shape)}")
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
             raise ValueError(
@@ -184,7 +184,7 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
         values = np.asarray(picture, np.float64)
         span = float(np.ptp(values))
         if not np.isfinite(span):
-            raise ValueError("the picture has pixels that are infinite or not a number")
+            raise ValueError("the picture has NaN or infinite pixels")
         picture = _from_array((values - values.min()) / (span or 1.0))
     picture = picture.convert("RGBA")
     scale = ANALYSED / max(size)
@@ -223,7 +223,7 @@ def _strokes(grey: Grey) -> Grey:
     above = (values - light).clip(0, None)
     contrast = float(np.quantile(above[above >= 0.5 * above.max()], 0.5)) if above.any() else 0.0
     if contrast < 0.05:
-        raise ValueError("there is nothing to see in the picture: all its pixels are alike")
+        raise ValueError("the picture is blank: all its pixels are equal")
     strokes = ((above / contrast - FAINTEST) / (1 - FAINTEST)).clip(0, 1)
     return strokes.reshape(height, width)
 

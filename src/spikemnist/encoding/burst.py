@@ -96,7 +96,7 @@ class BurstEncoder:
             )
         if self._latest >= self.num_steps:
             raise ValueError(
-                f"the longest burst ends on timestep {self._latest}, behind the last of "
+                f"the longest burst ends on timestep {self._latest}, after the last of "
                 f"num_steps={self.num_steps}: raise num_steps to {self._latest + 1}, or lower "
                 "max_spikes or max_interval"
             )

@@ -100,10 +100,10 @@ class EventEncoder:
             raise ValueError(f"polarity must be 'channels' or 'merged'; got {self.polarity!r}")
         if self.duration is not None and not is_integer(self.duration, 1):
             raise ValueError(
-                f"duration must be an integer >= 1, microseconds, or None; got {self.duration!r}"
+                f"duration must be an integer >= 1 (microseconds) or None; got {self.duration!r}"
             )
         if self.duration is not None and self.by == "count":
-            raise ValueError("duration has no effect with by='count': leave it out")
+            raise ValueError("duration has no effect with by='count'; remove it")
 
     def __call__(self, events: Events, *, generator: torch.Generator | None = None) -> Tensor:
         """Sort events into timesteps.
@@ -151,6 +151,6 @@ class EventEncoder:
 def _check_events(events: Any) -> None:
     if not all(hasattr(events, name) for name in ("t", "x", "y", "p", "starts", "sensor")):
         raise TypeError(
-            "EventEncoder takes the events of a spikemnist.data.EventDataset, an EventBatch; got "
-            f"{type(events).__name__}. For images take another encoder"
+            "EventEncoder needs an EventBatch, the events of a spikemnist.data.EventDataset; got "
+            f"{type(events).__name__}. Use another encoder for images"
         )

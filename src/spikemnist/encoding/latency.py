@@ -117,9 +117,9 @@ class LatencyEncoder:
         latest = float(self.spike_times(torch.zeros(())))
         if latest > self.num_steps - 1:
             raise ValueError(
-                f"the latest spike falls on timestep {latest:g}, behind the last of "
-                f"num_steps={self.num_steps}: raise num_steps to {int(latest) + 1}, lower tau, "
-                "or set normalize=True"
+                f"the latest spike falls on timestep {latest:g}, after the last of "
+                f"num_steps={self.num_steps}: raise num_steps to {int(latest) + 1}, lower tau, or "
+                "set normalize=True"
             )
 
     def spike_times(self, images: Tensor) -> Tensor:

@@ -108,8 +108,8 @@ class PopulationEncoder:
         between = math.exp(-((self.overlap / 2) ** 2) / 2)
         if between < self.threshold:
             raise ValueError(
-                f"a pixel between two fields would be silent: they respond with {between:.3g}, "
-                f"and threshold={self.threshold}. Lower threshold or overlap"
+                f"a pixel between two fields would be silent: both respond with {between:.3g}, "
+                f"below threshold={self.threshold}. Lower threshold or overlap"
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -87,7 +87,9 @@ def intensities(images: Tensor) -> Tensor:
         For another dtype, for NaN, and for values outside [0, 1].
     """
     if hasattr(images, "starts"):
-        raise TypeError(f"images is an {type(images).__name__}; events go to an EventEncoder")
+        raise TypeError(
+            f"images must be a tensor; got an {type(images).__name__}, which needs an EventEncoder"
+        )
     check_tensor(images, "images", "[B, ...]")
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255

@@ -66,7 +66,7 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
     def register(factory: Factory) -> Factory:
         known = _registered.get(name)
         if known is not None and _path(known) != _path(factory):
-            raise ValueError(f"the encoder name {name!r} is taken by {_path(known)}")
+            raise ValueError(f"the encoder name {name!r} is already used by {_path(known)}")
         _registered[name] = factory
         return factory
 
@@ -168,7 +168,7 @@ def _factory(name: str) -> Callable[..., Encoder]:
             known = available_encoders()
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown encoder {name!r}: known are {', '.join(known)}{hint}")
+            raise ValueError(f"unknown encoder {name!r}; choose from {', '.join(known)}{hint}")
         _registered[name] = next(iter(found)).load()
     return _registered[name]
 

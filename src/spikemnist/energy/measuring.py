@@ -112,7 +112,7 @@ def measure_energy(
     encoder = compacted(as_encoder(encoder))
     if not hasattr(model, "spiking_layers"):
         raise TypeError(
-            "measure_energy takes a LeakyMLP, a LeakyConvNet or what accelerate() returns; got "
+            "measure_energy needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
             f"{type(model).__name__}"
         )
     target = select_device(device, dtype=parameter_dtype(model))

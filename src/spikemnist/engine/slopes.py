@@ -32,8 +32,8 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
     if not is_named(surrogate):
         raise ValueError(
-            f"the fused kernels know the surrogates {', '.join(SURROGATES)}; got {surrogate!r}. "
-            "Use backend='reference', which takes any"
+            f"the fused kernels support the surrogates {', '.join(SURROGATES)}; got "
+            f"{surrogate!r}. Use backend='reference', which supports all"
         )
     code = _CODES[type(surrogate)]  # type: ignore[index]
     if isinstance(surrogate, ATan):

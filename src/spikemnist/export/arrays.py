@@ -188,8 +188,8 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
             arrays = _pool(arrays, path, module)
         else:
             raise ValueError(
-                f"{path} is a {type(module).__name__}; behind the weights of a layer, batch "
-                "normalisation and then one pooling are exported, and nothing else"
+                f"{path} is a {type(module).__name__}, which cannot be exported; only batch "
+                "normalisation and then one pooling may follow the weights of a layer"
             )
     return replace(
         arrays,
@@ -207,7 +207,7 @@ def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
     if isinstance(module, nn.Linear):
         return weigh(weight, bias, shape)
     if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
-        raise ValueError(f"{path} has groups, dilation or padding_mode, which is not exported")
+        raise ValueError(f"{path} has groups, dilation or padding_mode, which cannot be exported")
     if len(shape) != 3:
         raise ValueError(
             f"{path} needs the shape of a sample, (channels, height, width): set it on the model, "
@@ -220,7 +220,9 @@ def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
 
 def _fold(arrays: LayerArrays, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> LayerArrays:
     if norm.running_mean is None or norm.running_var is None:
-        raise ValueError(f"{path} keeps no running statistics, so it cannot be part of the weights")
+        raise ValueError(
+            f"{path} keeps no running statistics, so it cannot be merged into the weights"
+        )
     mean, variance = _array(norm.running_mean, np.float64), _array(norm.running_var, np.float64)
     scale = 1 / np.sqrt(variance + norm.eps)
     shift = -mean * scale
@@ -253,7 +255,8 @@ def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Flo
     each = whole.reshape(shape[0], -1)
     if (each != each[:, :1]).any():
         raise ValueError(
-            f"{name} of {layer.path} differs within a channel; one for each channel is exported"
+            f"{name} of {layer.path} differs within a channel; it must be one number for each "
+            "channel to be exported"
         )
     return np.ascontiguousarray(each[:, 0])
 
@@ -280,7 +283,9 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
     """
     resets = {layer.reset for layer in network.layers}
     if len(resets) > 1:
-        raise ValueError(f"layers reset in different ways, {sorted(resets)}; a model has one")
+        raise ValueError(
+            f"all layers must have the same reset mechanism to be exported; got {sorted(resets)}"
+        )
     options: dict[str, Any] = {
         "beta": [_short(layer.beta) for layer in network.layers],
         "threshold": [_short(layer.threshold) for layer in network.layers],

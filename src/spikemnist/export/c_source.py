@@ -135,8 +135,8 @@ def to_c(
         numbers = math.prod(layer.in_shape), math.prod(layer.shape)
         if max(numbers) > MOST:
             raise ValueError(
-                f"a layer of {numbers[0]:,} inputs and {numbers[1]:,} neurons has more of them "
-                f"than 16 bits can number, {MOST:,}"
+                f"a layer must have at most {MOST:,} inputs and neurons, which are numbered in 16 "
+                f"bits; got {numbers[0]:,} inputs and {numbers[1]:,} neurons"
             )
     code = None if encoder is None else codebook(encoder)
     tables = [_Tables(x.by_input, x.bias, x.beta, x.threshold) for x in network.layers]

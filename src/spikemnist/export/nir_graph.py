@@ -111,9 +111,9 @@ def to_nir(
     resets = [layer.reset for layer in arrays.layers]
     if set(resets) != {"zero"}:
         warnings.warn(
-            f"the neurons reset by {resets[0]!r}, which NIR cannot say: it is in the metadata, "
-            "which from_nir reads. Other tools will reset to zero and fire other spikes; train "
-            "with reset_mechanism='zero' for them",
+            f"NIR cannot describe reset_mechanism={resets[0]!r}. from_nir reads it from the "
+            "metadata, but other tools will reset to zero and give different spikes; train with "
+            "reset_mechanism='zero' for them",
             UserWarning,
             stacklevel=2,
         )
@@ -168,7 +168,7 @@ def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
     if (beta == 1).any():
         raise ValueError(
             f"beta is 1 for some neurons of layer {number} and below for others, which no single "
-            "node of NIR can say: use a beta just below 1"
+            "node of NIR can describe; use a beta just below 1"
         )
     tau = np.divide(dt, 1 - beta)
     # They reset to 0, which is the only voltage of older versions of nir and the default of newer.
@@ -220,7 +220,7 @@ def from_nir(
         try:
             graph = nir.read(file)
         except (OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{file} is no graph of NIR: {error}") from error
+            raise ValueError(f"{file} is not a NIR graph: {error}") from error
     said = _metadata(graph)
     layers = _read_layers(nir, graph, said.get("dt", TIMESTEP) if dt is None else dt)
     resets = said.get("reset", ["zero"] * len(layers))
@@ -264,12 +264,12 @@ def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
     following = dict(graph.edges)
     inputs = list(graph.inputs)
     if len(following) != len(graph.edges) or len(inputs) != 1:
-        raise ValueError("the graph branches, and only a chain from one input is a network here")
+        raise ValueError("the graph branches; from_nir reads only a chain of nodes from one input")
     names = inputs
     while names[-1] in following and len(names) <= len(graph.nodes):
         names.append(following[names[-1]])
     if len(names) != len(graph.nodes):
-        raise ValueError("the graph has nodes beside the chain from its input, or a circle")
+        raise ValueError("the graph has nodes outside the chain from its input, or a cycle")
     return [(name, graph.nodes[name]) for name in names]
 
 
@@ -279,7 +279,9 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> LayerArr
     if not isinstance(node, nir.Conv2d):
         return weigh(weight, bias, shape)
     if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
-        raise ValueError(f"{name} has groups, dilation or padding by name, which is not read")
+        raise ValueError(
+            f"{name} has groups, dilation or padding by name, which from_nir does not support"
+        )
     square(name, "the kernel", weight.shape[2:])
     stride = square(name, "stride", node.stride)
     return weigh(weight, bias, shape, stride, square(name, "padding", node.padding))
@@ -298,7 +300,9 @@ def _pooled(nir: Any, name: str, node: Any, layer: LayerArrays) -> LayerArrays:
 def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float) -> LayerArrays:
     """Return the layer with neurons, their resistance folded into the weights."""
     if np.any(getattr(node, "v_reset", 0)) or np.any(getattr(node, "v_leak", 0)):
-        raise ValueError(f"{name} rests at or resets to another voltage than 0, which is not read")
+        raise ValueError(
+            f"{name} has a resting or reset voltage other than 0, which from_nir does not support"
+        )
     decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)
     gain = np.asarray(node.r) * (decay if isinstance(node, nir.LIF) else dt)
     beta, gain, threshold = (
@@ -306,7 +310,9 @@ def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float)
         for each in (1 - decay, gain, node.v_threshold)
     )
     if (beta < 0).any():
-        raise ValueError(f"{name} has a time constant below the timestep of {dt:g} s: give dt")
+        raise ValueError(
+            f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
+        )
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return replace(
@@ -321,5 +327,7 @@ def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float)
 def _for_channels(name: str, values: NDArray[Any]) -> NDArray[Any]:
     each = values.reshape(len(values), -1)
     if (each != each[:, :1]).any():
-        raise ValueError(f"the neurons of {name} differ within a channel, which is not read")
+        raise ValueError(
+            f"the neurons of {name} differ within a channel, which from_nir does not support"
+        )
     return each[:, 0]

@@ -87,7 +87,7 @@ def to_onnx(
     if encoder is not None:
         steps = encoder.num_steps
         if num_steps not in (None, steps):
-            raise ValueError(f"num_steps is {num_steps}, and the encoder has {steps} timesteps")
+            raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")
     graph = _Graph(onnx)
     axes: list[int | str] = [steps or "T", "B"]
     constant = False

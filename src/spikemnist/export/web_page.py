@@ -96,8 +96,8 @@ def to_html(
     number = network.layers[-1].shape[0]
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
         raise ValueError(
-            "the page is for 28 x 28 pixels, hidden neurons and at most 10 classes; got input "
-            f"{network.in_shape}, {len(network.layers)} layers and {number} classes"
+            "the page needs an input of 28 x 28 pixels, a hidden layer and at most 10 classes; "
+            f"got input {network.in_shape}, {len(network.layers)} layers and {number} classes"
         )
     names = list(classes) or [str(i) for i in range(number)]
     if len(names) != number:
@@ -118,12 +118,14 @@ def _check_code(encoder: Encoder) -> None:
     """Raise a `ValueError` for an encoder that the page does not know."""
     if type(encoder) not in CODES:
         raise ValueError(
-            f"the page knows latency, rate and direct codes; got {type(encoder).__name__}"
+            f"the page supports latency, rate and direct codes; got {type(encoder).__name__}"
         )
     if isinstance(encoder, RateEncoder) and not encoder.deterministic:
         plain = RateEncoder(num_steps=encoder.num_steps, dtype=encoder.dtype)
         if encoder != plain:
-            raise ValueError(f"the page knows the random rate code without options; got {encoder}")
+            raise ValueError(
+                f"the page supports the random rate code only without options; got {encoder}"
+            )
 
 
 def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dict[str, Any]:
@@ -135,9 +137,9 @@ def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dic
     sizes = "-".join(str(math.prod(shape)) for shape in shapes)
     return {
         "about": (
-            f"A spiking network of leaky neurons, {sizes}, {precision}. What you draw is turned "
-            f"into spikes in {encoder.num_steps} timesteps ({code} code); the network answers at "
-            "every stroke."
+            f"A spiking network of leaky neurons, {sizes}, {precision}. Your drawing is turned "
+            f"into spikes in {encoder.num_steps} timesteps ({code} code); the network answers "
+            "after every stroke."
         ),
         "code": code,
         "steps": encoder.num_steps,
@@ -169,7 +171,7 @@ def _choose_precision(network: NetworkArrays, encoder: Encoder) -> tuple[list[di
                 _stored(layer, whole, scale)
                 for layer, (whole, scale) in zip(network.layers, small, strict=True)
             ]
-            return stored, f"weights in 8 bits ({alike} of {TRIED} test digits are answered alike)"
+            return stored, f"8-bit weights, with the same answer for {alike} of {TRIED} test digits"
     return [_stored(layer, layer.by_input) for layer in network.layers], "in single precision"
 
 

@@ -35,11 +35,11 @@ def obstacle(
     """Return the reason why compiled kernels cannot run layers with ``hooked`` modules, or None."""
     for layer in layers:
         if not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad)):
-            return f"its kernels do not know the surrogate of {layer.path}"
+            return f"its kernels do not support the surrogate of {layer.path}"
         called = set() if backend == "event_driven" else {module for _, module in layer.modules}
         for path, module in _called(layer, "reference") if hooked else ():
             if module in hooked and module not in called:
-                return f"{path} has hooks or a forward of its own, which its kernels do not call"
+                return f"{path} has hooks or a custom forward, which its kernels do not call"
     if backend == "event_driven":
         return None
     from spikemnist import fused
@@ -58,8 +58,8 @@ def check_hooks(
     for name, module in model.named_modules():
         if module in hooked and module not in called:
             raise ValueError(
-                f"{name} ({type(module).__name__}) has hooks or a forward of its own, and "
-                f"backend={backend!r} does not call it: put them on the modules inside of it"
+                f"{name} ({type(module).__name__}) has hooks or a custom forward, which "
+                f"backend={backend!r} does not call; put them on the modules inside it"
             )
 
 

@@ -28,7 +28,7 @@ FORMAT = Format(
     "spikemnist-model-1",
     "model",
     ("class", "config", "encoder"),
-    "Copy it again from where it is sound, or train the model again",
+    "Restore it from a good copy, or train the model again",
 )
 Model = LeakyMLP | LeakyConvNet
 _CLASSES: dict[str, type[Model]] = {"LeakyMLP": LeakyMLP, "LeakyConvNet": LeakyConvNet}
@@ -86,7 +86,7 @@ def save_model(
     """
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
-        raise TypeError(f"save_model takes one of {', '.join(_CLASSES)}; got {name}")
+        raise TypeError(f"save_model needs one of {', '.join(_CLASSES)}; got {name}")
     metadata = {
         "class": name,
         "config": _to_json(model.config),
@@ -249,8 +249,9 @@ def _to_json(config: dict[str, object]) -> dict[str, object]:
     ours = ops.SURROGATES.values()
     if not isinstance(spike_grad, ops.Surrogate) or type(spike_grad) not in ours:
         raise ValueError(
-            "a surrogate gradient of one's own cannot be stored, being code: use one of "
-            f"{', '.join(ops.SURROGATES)}, or save model.state_dict() and rebuild the model in code"
+            "a custom surrogate gradient is code and cannot be stored; use one of "
+            f"{', '.join(ops.SURROGATES)}, or save model.state_dict() and rebuild the model in "
+            "code"
         )
     return {
         **config,

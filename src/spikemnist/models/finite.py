@@ -56,8 +56,8 @@ def finite_backend(asked: str, backend: str, modules: Iterable[tuple[str, nn.Mod
     if asked == "auto":
         return "reference"
     raise ValueError(
-        f"{bad} has values that are infinite or not a number, and backend='event_driven' comes "
-        "across them only where a spike is. Use backend='auto' or 'reference' to see what they do"
+        f"{bad} has NaN or infinite values, which backend='event_driven' reads only where there "
+        "is a spike. Use backend='auto' or 'reference' to see their effect"
     )
 
 

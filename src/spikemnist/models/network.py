@@ -213,7 +213,7 @@ class SpikingNetwork(nn.Module):
         )
         if backend == "snntorch" and normalised:
             raise ValueError(
-                "backend='snntorch' would normalise each timestep by itself, and this network "
+                "backend='snntorch' would normalise each timestep by itself, but this network "
                 "normalises all of them together: train it with backend='auto'"
             )
         return backend

@@ -61,8 +61,8 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
     if before:
         path, module = before[0]
         raise ValueError(
-            f"{path} is {type(module).__name__} behind the last snntorch.Leaky: the network must "
-            "end in the neurons whose spikes and membranes are its output"
+            f"{path} is {type(module).__name__}, after the last snntorch.Leaky; the network must "
+            "end in the output neurons"
         )
     if not layers:
         raise ValueError("the network has no snntorch.Leaky, so there is no time to run it over")
@@ -92,9 +92,7 @@ def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
 def _check_memoryless(path: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
-        raise ValueError(
-            f"{path} is {kind}, which has no weights yet: call the network once before"
-        )
+        raise ValueError(f"{path} is {kind}, which has no weights yet; call the network once first")
     if not _is(module, *MEMORYLESS, *SYNCHRONIZED.values()):
         raise TypeError(f"{path} is {kind}, and accelerate runs {_KNOWN}. {_advice(module)}")
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
@@ -103,13 +101,13 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
             "runs nn.Flatten(1, -1), all but the batch"
         )
     if getattr(module, "return_indices", False):
-        raise ValueError(f"{path} is {kind} with return_indices=True: make it without")
+        raise ValueError(f"{path} is {kind} with return_indices=True; remove the option")
 
 
 def _advice(module: nn.Module) -> str:
     if isinstance(module, snntorch.SpikingNeuron):
         return "Use snntorch.Leaky, or step this network with snnTorch"
-    return "Make the network without it, or step it with snnTorch"
+    return "Remove it, or step the network with snnTorch"
 
 
 def _check_neuron(path: str, leaky: Any) -> None:
@@ -122,18 +120,18 @@ def _check_neuron(path: str, leaky: Any) -> None:
         "learn_graded_spikes_factor=True": isinstance(factor, nn.Parameter),
         "graded_spikes_factor other than 1": known and bool((factor != 1).any()),
         "reset_delay=False": not leaky.reset_delay,
-        "a state_function of its own": has_resets() and reset_of(leaky) is None,
+        "a custom state_function": has_resets() and reset_of(leaky) is None,
     }
     for option, given in refused.items():
         if given:
             raise ValueError(
-                f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run: make it "
-                "without, or step the network with snnTorch"
+                f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run; remove "
+                "the option, or step the network with snnTorch"
             )
     if has_resets() and leaky.reset_mechanism != reset_of(leaky):
         raise ValueError(
             f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
-            f"{reset_of(leaky)!r}, which snnTorch goes on with: make a new snntorch.Leaky"
+            f"{reset_of(leaky)!r}, which snnTorch still uses; create a new snntorch.Leaky"
         )
 
 
@@ -142,5 +140,5 @@ def _check_new(path: str, leaky: snntorch.Leaky, layers: Sequence[SpikingLayer])
         if layer.leaky is leaky:
             raise ValueError(
                 f"{path} and {layer.path} are the same snntorch.Leaky, whose membrane snnTorch "
-                "would share between them: make one for each place"
+                "would share between them; create one for each place"
             )

@@ -283,7 +283,8 @@ class Estimator:
     def _check_numba(self) -> None:
         if missing := compiler.obstacle():
             raise ImportError(
-                f"{type(self).__name__} needs {missing}. The rules, such as pair_stdp, do without"
+                f"{type(self).__name__} needs {missing}. The rules, such as pair_stdp, do not "
+                "need it"
             )
 
     def _check_size(self, images: Tensor) -> Tensor:
@@ -323,7 +324,7 @@ def check_parameters(estimator: Estimator) -> None:
 
 def _check_integer(name: str, value: object, least: int) -> None:
     if not isinstance(value, int | np.integer) or not least <= value < 1 << 63:
-        raise ValueError(f"{name} must be a whole number from {least}; got {value!r}")
+        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
 
 
 def _check_number(name: str, value: Any, least: float | None, or_none: str = "") -> None:

@@ -123,8 +123,8 @@ class CompetitiveLayer:
         """Return the Poisson spikes of images at an attempt, counted from 0."""
         if images.dim() != 2 or images.shape[1] != self.features:
             raise ValueError(
-                f"images must be [B, {self.features}], for as many weights of each neuron; "
-                f"got {tuple(images.shape)}"
+                f"images must be [B, {self.features}], one value for each weight of a neuron; got "
+                f"{tuple(images.shape)}"
             )
         rate = self.parameters["max_rate"] + attempt * self.parameters["rate_step"]
         gain = rate * self.parameters["timestep"] / 1000

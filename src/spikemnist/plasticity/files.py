@@ -27,7 +27,7 @@ BEFORE, NOW = WINDOWS = "before", "now"
 COUNTS = (".spikes", ".images", "wins")
 """Suffixes of the names of int64 arrays; all others are float32."""
 
-_AGAIN = "Copy it again from where it is sound, or fit the classifier again"
+_AGAIN = "Restore it from a good copy, or fit the classifier again"
 CLASSIFIER = Format(
     "spikemnist-stdp-1",
     "STDP classifier",

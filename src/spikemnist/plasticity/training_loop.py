@@ -319,7 +319,7 @@ def warn_of_idle(spikes: Array, theta: Array, theta_plus: float, reach: float) -
     fired, size = int((spikes > 0).sum()), len(spikes)
     if not fired:
         warnings.warn(
-            f"{size} of {size} neurons never fired: the images are blank, or max_rate too low",
+            f"{size} of {size} neurons never fired: the images are blank, or max_rate is too low",
             stacklevel=3,
         )
         return
@@ -329,7 +329,7 @@ def warn_of_idle(spikes: Array, theta: Array, theta_plus: float, reach: float) -
         warnings.warn(f"{size - fired} of {size} neurons never fired: {remedy}", stacklevel=3)
     share = spikes.max() / spikes.sum()
     if size * MONOPOLY > 1 and share > MONOPOLY:
-        remedy = higher or "show more images"
+        remedy = higher or "train on more images"
         warnings.warn(
             f"neuron {int(spikes.argmax())} made {share:.0%} of all spikes: {remedy}", stacklevel=3
         )
@@ -343,6 +343,6 @@ def _higher(mean: float, theta_plus: float, level: float) -> str:
         return "thresholds do not adapt, try theta_plus=None"
     factor = level / max(mean, level / FARTHEST)
     return (
-        f"thresholds rose by {mean:.2g} mV of some {level:.2g}, "
-        f"try theta_plus={theta_plus * factor:.2g}"
+        f"thresholds rose by {mean:.2g} mV instead of about {level:.2g} mV, try "
+        f"theta_plus={theta_plus * factor:.2g}"
     )

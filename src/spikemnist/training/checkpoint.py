@@ -133,16 +133,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
             warnings.simplefilter("ignore")  # torch warns of pickles, then refuses them
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # replaced: torch's message advises unsafe loading
-        raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}") from error
+        raise ValueError(f"{path} is not a checkpoint of spikemnist. {REMEDY}") from error
     _check_age(content, path)
     try:
         checkpoint = _from_content(content)
     except ValueError as error:
-        raise ValueError(f"{path} is no checkpoint of spikemnist: {error}. {REMEDY}") from error
+        raise ValueError(f"{path} is not a checkpoint of spikemnist: {error}. {REMEDY}") from error
     if not signed:
         warnings.warn(
-            f"{path} has no digest of its contents, like all files of version 0.1.0: the checksums "
-            "of its tensors are right, the rest was not checked. The next epoch's will have one",
+            f"{path} has no digest of its contents, like all files of version 0.1.0: the "
+            "checksums of its tensors are right, the rest was not checked. The next checkpoint "
+            "will have one",
             stacklevel=1,  # this line, so that Python shows it once for each file
         )
     return checkpoint
@@ -160,15 +161,15 @@ def _has_digest(data: bytes, path: Path) -> bool:
     if before and comment.startswith(_COMMENT):
         if comment != _COMMENT + hashlib.sha256(before).hexdigest().encode():
             raise ValueError(
-                f"{path} is damaged: its contents do not fit its SHA-256. {REMEDY}, or copy it "
-                "again from where it is sound"
+                f"{path} is damaged: its contents do not match its SHA-256. {REMEDY}, or restore "
+                "it from a good copy"
             )
         return True
     if data[-_END_SIZE:].startswith(_END) and data.endswith(b"\0\0"):
         return False
     if data.startswith(_BEGIN):
         raise ValueError(f"{path} is damaged: its end is missing or changed. {REMEDY}")
-    raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
+    raise ValueError(f"{path} is not a checkpoint of spikemnist. {REMEDY}")
 
 
 def _check_archive(data: bytes, path: Path) -> None:
@@ -180,7 +181,7 @@ def _check_archive(data: bytes, path: Path) -> None:
     except Exception as error:  # a damaged archive may raise anything
         raise ValueError(f"{path} is damaged: its archive cannot be read. {REMEDY}") from error
     if packed:  # unpacking might exhaust the memory; torch never compresses
-        raise ValueError(f"{path} is no checkpoint of spikemnist. {REMEDY}")
+        raise ValueError(f"{path} is not a checkpoint of spikemnist. {REMEDY}")
     if bad is not None:
         raise ValueError(f"{path} is damaged: the checksum of {bad} is wrong. {REMEDY}")
 
@@ -206,7 +207,7 @@ def _from_content(content: Any) -> Checkpoint:
         raise ValueError(f"it has format {content['format']!r}; this version reads {FORMAT!r}")
     for name in names[1:]:
         if not isinstance(content[name], dict) and not (name == "best" and content[name] is None):
-            raise ValueError(f"its entry {name} is no dictionary")
+            raise ValueError(f"its entry {name} is not a dictionary")
     average, steps = content.get("average"), content.get("averaged_steps", 0)
     if not isinstance(average, dict | None) or type(steps) is not int:
         raise ValueError("its entry average does not hold weights and a number of steps")
@@ -298,7 +299,7 @@ def _checked_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> d
     ):
         raise ValueError("its entry optimizer does not hold state and param_groups")
     if [group.get("params") for group in groups] != [group["params"] for group in usual]:
-        raise ValueError("the optimiser is of other parameters")
+        raise ValueError("the optimiser has other parameters")
     for group, own in zip(groups, usual, strict=True):
         for name, value in own.items():
             if name in group and not _is_alike(group[name], value):

@@ -74,7 +74,7 @@ def select_device(
         if model is None or encoder is None:
             raise ValueError("device='fastest' needs model= and encoder=, which it times")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ValueError("device='fastest' times one process: under torchrun, take 'auto'")
+            raise ValueError("device='fastest' times one process; use 'auto' under torchrun")
         usable = [name for name in present if name != "mps" or dtype != torch.float64]
         return torch.device(fastest_device(model, encoder, usable))
     if device == "auto":
@@ -102,4 +102,4 @@ def parameter_dtype(model: nn.Module) -> torch.dtype:
 
 
 def _absent(device: object, present: tuple[str, ...]) -> str:
-    return f"device '{device}' is not available; this machine has {', '.join(present)}, and 'auto'"
+    return f"device '{device}' is not available; choose from {', '.join(present)} and 'auto'"

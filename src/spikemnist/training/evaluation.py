@@ -178,7 +178,9 @@ def evaluate(
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     if bad := not_finite(dict(model.named_parameters()) | _constants(model)):
-        warnings.warn(f"{bad} holds NaN or infinity: these figures mean nothing", stacklevel=2)
+        warnings.warn(
+            f"{bad} holds NaN or infinity, so these figures are meaningless", stacklevel=2
+        )
     target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=encoder)
     model.to(target)
     feed = make_feed(data, batch_size, target, "data")
@@ -320,7 +322,7 @@ class _Tally:
 
     def evaluation(self, seconds: float) -> Evaluation:
         if not self.samples:
-            raise ValueError("there is no sample to evaluate")
+            raise ValueError("the data to evaluate are empty")
         counts, confusion, correct = self.sums
         loss = sum(float(mean) * size for mean, size in self.losses)
         silent, tied, *spikes = (count / self.samples for count in counts.tolist())

@@ -93,7 +93,7 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     data = as_dataset(data)
     if isinstance(data, Dataset):
         if not len(data):
-            raise ValueError(f"{name} holds no sample: pass a dataset with at least one")
+            raise ValueError(f"{name} is empty; pass at least one sample")
         moved = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(moved, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
@@ -125,7 +125,7 @@ def _pair(batch: object) -> tuple[Samples, Tensor]:
         what = "images" if isinstance(samples, Tensor) else "recordings"
         raise ValueError(f"a batch has {len(samples)} {what} but {len(labels)} labels")
     if not len(samples):
-        raise ValueError("a batch holds no sample: leave empty batches out")
+        raise ValueError("a batch is empty; remove empty batches")
     return samples, labels
 
 
@@ -148,8 +148,8 @@ def as_encoder(encoder: Encoder | str) -> Encoder:
         return get_encoder(encoder, num_steps=NUM_STEPS)
     if not isinstance(encoder, Encoder) or isinstance(encoder, type):
         raise TypeError(
-            "encoder must be an Encoder such as LatencyEncoder(num_steps=8), or what "
-            f"get_encoder('rate', num_steps=25) returns; got {encoder!r}"
+            "encoder must be a name such as 'latency', or an Encoder such as "
+            f"LatencyEncoder(num_steps=8); got {encoder!r}"
         )
     return encoder
 

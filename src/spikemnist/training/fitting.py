@@ -198,8 +198,8 @@ def fit(
     target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=compact)
     if augment is not None and isinstance(train, EventDataset):
         raise ValueError(
-            "augment changes images, and train holds recordings of an event camera: give those a "
-            "transform, such as spikemnist.data.DropEvents, with train.transformed()"
+            "augment needs images, but train has recordings of an event camera; change them with "
+            "train.transformed(), for example by spikemnist.data.DropEvents"
         )
     kept, held_out = _hold_out(train, validation, seed)
     description = describe_run(model, train, validation, encoder, settings) if file else {}
@@ -266,7 +266,7 @@ def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[
     dataset = as_dataset(train)
     if not isinstance(dataset, Dataset):
         raise ValueError(
-            f"validation={validation} holds out a share of a dataset or a pair of tensors; an "
-            "iterable cannot be split, so pass the validation data themselves"
+            f"validation={validation} needs a dataset or a pair of tensors to split; train is an "
+            "iterable, so pass the validation data themselves"
         )
     return dataset.split(validation, seed)

@@ -58,9 +58,7 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
     True
     """
     if not isinstance(record, Record):
-        raise TypeError(
-            f"record is a {type(record).__name__}; expected the Record that a model returns"
-        )
+        raise TypeError(f"record must be the Record of a model; got a {type(record).__name__}")
     check_tensor(labels, "labels", "[B]")
     return functional.cross_entropy(record.scores, labels)
 
@@ -247,9 +245,7 @@ class SpikeTimeMSE:
         """
         steps = len(record.spikes)
         if max(self.on, self.off or 0) > steps:
-            raise ValueError(
-                f"{self} asks for spikes later than the {steps} timesteps that there are"
-            )
+            raise ValueError(f"{self} needs spikes after the last timestep; got {steps} timesteps")
         times = first_spike_times(record.spikes)
         target = torch.full_like(times, steps if self.off is None else self.off)
         target.scatter_(1, labels.unsqueeze(1), float(self.on))
@@ -507,8 +503,8 @@ def _check_penalty(penalty: L1Spikes | TargetRate) -> None:
 def _spikes_of(record: Record, layers: str) -> list[Tensor]:
     if not record.layers:
         raise ValueError(
-            "a penalty needs every layer, and this record has the output layer alone: call the "
-            "model with record='all', or give fit the loss Regularized(loss, [penalty])"
+            "a penalty needs all layers, but this record has only the output layer; call the "
+            "model with record='all', or pass loss=Regularized(loss, [penalty]) to fit"
         )
     chosen = record.layers[:-1] if layers == "hidden" else record.layers
     if not chosen:
@@ -581,8 +577,8 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
         )
     if record.scores.requires_grad and not value.requires_grad:
         raise ValueError(
-            f"{_contract(loss)}; what it returned has no graph to the weights. Leave .detach(), "
-            ".item() and torch.no_grad() out, and use record.scores rather than record.predictions"
+            f"{_contract(loss)}; its result has no graph to the weights. Remove .detach(), "
+            ".item() and torch.no_grad(), and use record.scores rather than record.predictions"
         )
     return value
 

@@ -112,7 +112,7 @@ class EpochMonitor:
                 )
             elif count > SATURATED * self._possible[name]:
                 warnings.warn(
-                    f"layer {name!r} fired at more than {SATURATED:.0%} of all opportunities in an "
+                    f"layer {name!r} made more than {SATURATED:.0%} of all possible spikes in an "
                     "epoch: raise its threshold, lower beta, or feed it fewer spikes",
                     stacklevel=5,
                 )
@@ -120,8 +120,8 @@ class EpochMonitor:
             beta = layer.leaky.beta
             if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
                 warnings.warn(
-                    f"beta of {layer.path} has left [0, 1], where the neurons keep it and its "
-                    "gradient ends: lower lr, or begin with a beta further inside",
+                    f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
+                    "is zero. Lower lr, or start with a beta further inside",
                     stacklevel=5,
                 )
 
@@ -148,8 +148,7 @@ def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
     if accuracy - found > GAP + 3 * error:
         warnings.warn(
             f"training accuracy {accuracy:.1%}, validation accuracy {found:.1%}: the network "
-            "learns the images by heart. Remedies are augment=, dropout, weight_decay=, fewer "
-            "epochs or more images",
+            "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images",
             stacklevel=6,
         )
 

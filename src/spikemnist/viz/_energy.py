@@ -49,7 +49,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     """
     if not hasattr(measured, "energy_per_step"):
         raise TypeError(
-            "expected what spikemnist.energy.measure_energy returned, got "
+            "expected the Energy from spikemnist.energy.measure_energy, got "
             f"{type(measured).__name__}"
         )
     ax = _style.axes_or_new(ax, 7.0, 4.4)

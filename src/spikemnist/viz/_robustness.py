@@ -53,7 +53,7 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     ['shift (pixels)']
     """
     if not found:
-        raise ValueError("there is nothing to draw: found holds no network")
+        raise ValueError("found must have at least one network; got none")
     names = list(next(iter(found.values())).accuracy)
     rows = -(-len(names) // 2)
     figure = _style.new_figure(8.0 if len(names) > 1 else 4.5, 3.0 * rows + 0.4)

@@ -49,9 +49,7 @@ def require_record(value: object) -> Record:
     """Return ``value``, or raise a `TypeError` when it is not a Record."""
     if is_record(value):
         return value
-    raise TypeError(
-        f"expected the Record that a model returns, got {_describe(value)}; call model(spikes)"
-    )
+    raise TypeError(f"expected a Record, got {_describe(value)}; call model(spikes)")
 
 
 def one_sample(values: Tensor, sample: int, what: str = "spikes") -> Tensor:
@@ -161,11 +159,11 @@ def _guess_image_shape(shape: list[int]) -> tuple[int, int]:
         return side, side
     if len(shape) == 1:
         raise ValueError(
-            f"a flat input of {shape[0]} values is no square picture; "
-            "pass image_shape=(height, width), and spikes as [T, B, ...]"
+            f"a flat input of {shape[0]} values is not a square picture; pass "
+            "image_shape=(height, width), and spikes as [T, B, ...]"
         )
     raise ValueError(
-        f"each timestep of the input has shape {tuple(shape)}, which is no single picture; "
+        f"each timestep of the input has shape {tuple(shape)}, which is not a single picture; "
         "pick one channel, or pass image_shape=(height, width) to lay all values out"
     )
 

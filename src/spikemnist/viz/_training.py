@@ -61,7 +61,7 @@ def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Fi
     ['loss', 'accuracy']
     """
     if not len(history):
-        raise ValueError("this History holds no finished epoch, so there is nothing to draw")
+        raise ValueError("this History has no finished epoch to draw")
     loss, accuracy = _two_panels(ax)
     _draw_metric(loss, history, "loss")
     _draw_metric(accuracy, history, "accuracy")
