@@ -1,4 +1,4 @@
-"""Dropout between the layers of the engine: `torch.nn.Dropout`, drawn at each timestep.
+"""Dropout of the engine: `torch.nn.Dropout`, drawn at each timestep.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -100,11 +100,26 @@ def test_no_gradient_comes_through_a_dropped_spike() -> None:
     assert 20 < mask.count_nonzero() < 50
 
 
-@pytest.mark.parametrize("probability", [0.2, 0.5])
-def test_a_model_trains_the_same_on_either_backend(probability: float) -> None:
-    torch.manual_seed(0)
-    model = LeakyMLP(20, (65, 9), 3, dropout=probability).double()
+def numbers(dtype: torch.dtype, largest: int) -> Tensor:
+    """Return an input ``[T, B, F]`` of whole numbers from 0 to ``largest``."""
     fed = stack((20, 3), density=0.6).spikes
+    times = torch.randint(1, largest + 1, fed.shape, generator=torch.Generator().manual_seed(3))
+    return (fed * times).to(dtype)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.2}, {"dropout": 0.5}, {"input_dropout": 0.3}])
+@pytest.mark.parametrize(
+    "fed",
+    [
+        *(numbers(dtype, 1) for dtype in (torch.float64, torch.uint8, torch.bool)),
+        numbers(torch.uint8, 3),
+        numbers(torch.uint8, 1)[:1].expand(6, -1, -1),
+    ],
+    ids=["float", "uint8", "bool", "counts", "constant"],
+)
+def test_a_model_trains_the_same_on_either_backend(options: dict[str, float], fed: Tensor) -> None:
+    torch.manual_seed(0)
+    model = LeakyMLP(20, (65, 9), 3, **options).double()
     results = []
     for backend in ("event_driven", "reference"):
         model.backend = backend
@@ -118,4 +133,12 @@ def test_a_model_trains_the_same_on_either_backend(probability: float) -> None:
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=DOUBLE, atol=1e-13)
     torch.manual_seed(1)
-    assert not torch.equal(model(fed).scores, model.eval()(fed).scores)
+    trained, tested = model(fed, record="all"), model.eval()(fed, record="all")
+    assert not torch.equal(trained.layers[1].membrane, tested.layers[1].membrane)
+
+
+def test_the_first_layer_drops_spikes_that_need_no_gradient() -> None:
+    given = stack((20, 9), dropout=0.5)
+    layers = [replace(each, dropout=0.5) for each in given.layers]
+    with pytest.raises(ValueError, match="dropout in the first layer needs weights, and input"):
+        by_engine(given.spikes, layers, record="all", final=False)

@@ -38,12 +38,16 @@ def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
     check_spikes(spikes)
     if not layers:
         raise ValueError("expected at least one layer; got none")
-    for index, layer in enumerate(layers):
+    for layer in layers:
         check_reset(layer.reset_mechanism)
         slope_of(layer.spike_grad)
-        if not 0 <= layer.dropout < 1 or (index == 0 and layer.dropout):
-            wanted = "lie in [0, 1)" if index else "be 0 in the first layer"
-            raise ValueError(f"dropout must {wanted}; got {layer.dropout}")
+        if not 0 <= layer.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); got {layer.dropout}")
+    if layers[0].dropout and (layers[0].weight is None or spikes.is_floating_point()):
+        raise ValueError(
+            "dropout in the first layer needs weights, and input spikes of an integer dtype or "
+            f"bool; got dropout {layers[0].dropout} and {spikes.dtype}"
+        )
     check_stack(spikes.shape[1], spikes.shape[2], layers)
 
 

@@ -30,7 +30,7 @@ class LayerInput(NamedTuple):
 
     Packed spikes come with the ``counts`` of each sample and their ``total``. A dense input that is
     constant over time has one timestep. Dropout has removed the spikes that are not in ``kept``
-    ``[B, T, W]``, and multiplies the others by ``scale``.
+    ``[B, T, W]``, or has set the numbers to zero, and multiplies the others by ``scale``.
     """
 
     features: int
@@ -74,11 +74,18 @@ def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
     return LayerInput(features, words, counts, int(counts.sum()))
 
 
-def dropped_input(features: int, words: Tensor, kept: Tensor, probability: float) -> LayerInput:
-    """Return a layer input of the packed spikes that dropout has kept."""
-    words = words & kept
-    dropped = packed_input(features, words, spike_lists.count(words))
-    return dropped._replace(kept=kept, scale=1 / (1 - probability))
+def drop_from(received: LayerInput, mask: Tensor, probability: float) -> LayerInput:
+    """Return a layer input after dropout, whose ``mask`` ``[T, B, F]`` is 1 where it keeps."""
+    scale = 1 / (1 - probability)
+    if received.words is None:
+        assert received.dense is not None
+        return received._replace(dense=received.dense * mask, scale=scale)
+    packed = spike_lists.pack(mask)
+    assert packed is not None
+    kept = packed[0]
+    words = received.words & kept
+    dropped = packed_input(received.features, words, spike_lists.count(words))
+    return dropped._replace(kept=kept, scale=scale)
 
 
 def dense_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:

@@ -14,7 +14,7 @@ import torch
 from spikemnist.engine import gradients, layer
 from spikemnist.engine.bounds import check_layers, check_unchanged, forms_of
 from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
-from spikemnist.engine.layer_input import dense_input, dropped_input, pack_input, packed_input
+from spikemnist.engine.layer_input import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.engine.gradients import Gradients
-    from spikemnist.engine.layer import PackedOutput
-    from spikemnist.engine.layer_input import LayerInput
 
 TENSORS = 5
 """Number of tensors of a layer: see `LayerParams.tensors`."""
@@ -144,8 +142,11 @@ class _Network(torch.autograd.Function):
         dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
         # A current does not consist of spikes, so there is nothing to pack.
         received = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
+        if (mask := masks[0]) is not None:
+            received = drop_from(received, mask, layers[0].dropout)
         runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
-        saved = [spikes if received.words is None else None, *tensors]
+        numbers = spikes if mask is None else received.dense
+        saved = [numbers if received.words is None else None, *tensors]
         for index, each in enumerate(layers):
             recorded = setting.membranes[index]
             did = layer.forward(
@@ -162,7 +163,9 @@ class _Network(torch.autograd.Function):
                 small = received._replace(words=None, kept=None, dense=None)
                 runs.append(LayerRun(small, None, did.prepared, recorded))
             if index + 1 < len(layers):
-                received = _pass_on(did, size, masks[index + 1], layers[index + 1].dropout)
+                received = packed_input(size, did.words, did.counts)
+                if (mask := masks[index + 1]) is not None:
+                    received = drop_from(received, mask, layers[index + 1].dropout)
         if ctx is not None:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs
@@ -185,7 +188,8 @@ class _Network(torch.autograd.Function):
             received, _, prepared, recorded = ctx.runs[index]
             received = received._replace(words=words, kept=kept)
             if index == 0 and spikes is not None:
-                received = dense_input(spikes, each.beta.dtype)
+                numbers = dense_input(spikes, each.beta.dtype)
+                received = numbers._replace(scale=received.scale)
             of_tensors = needs[TENSORS * index : TENSORS * (index + 1)]
             needed = Needs._make([*of_tensors, index > 0 or needs_input])
             got = gradients.backward(
@@ -202,15 +206,6 @@ class _Network(torch.autograd.Function):
                     got.adjoint, each.weight, got.profile, received.kept, received.scale
                 )
         return None, _of_input(above) if needs_input else None, *found_gradients
-
-
-def _pass_on(did: PackedOutput, size: int, mask: Tensor | None, dropout: float) -> LayerInput:
-    """Return the spikes of a layer, after dropout, as the input of the next one."""
-    if mask is None:
-        return packed_input(size, did.words, did.counts)
-    kept = spike_lists.pack(mask)
-    assert kept is not None
-    return dropped_input(size, did.words, kept[0], dropout)
 
 
 def _with_tensors(each: LayerParams, tensors: Sequence[Tensor | None]) -> LayerParams:

@@ -150,12 +150,13 @@ def _dense(
 ) -> tuple[Tensor, list[LayerParams]]:
     """Return the input ``[T, B, F]`` of a group of dense layers, and their parameters.
 
-    Dropout on the input of the first layer scales it, so that it is no longer binary. This layer
-    then gets no weights, and its input is the current.
+    The engine drops input spikes of an integer dtype. Floating ones may need a gradient: their
+    dropout scales them, so the first layer gets no weights, and its input is the current.
     """
     first, shape = group[0], tuple(spikes.shape[2:])
     linears = [layer.linear for layer in group]
-    if first.dropout:
+    dropped = first.dropout and (spikes.is_floating_point() or first.dropout == 1)
+    if dropped:
         linears[0] = None
         current = first.current(spikes, dtype)
         spikes = current.expand(len(spikes), *current.shape[1:])
@@ -163,7 +164,7 @@ def _dense(
     for layer, linear, membrane in zip(group, linears, initial, strict=True):
         shape = layer.shape_behind(shape)
         layer.check_state(membrane, (spikes.shape[1], *shape))
-        dropout = layer.dropout if layer is not first else 0.0
+        dropout = 0.0 if dropped and layer is first else layer.dropout
         params.append(layer.params(shape, dtype, membrane, linear=linear, dropout=dropout))
     return spikes.flatten(2), params
 
