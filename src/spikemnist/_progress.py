@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 COMPILING = "compiling kernels, {}"
 ONCE = "once: up to 20 s"
 EACH_TIME = (
-    "at each start, up to 20 s: no folder can be written to cache them; NUMBA_CACHE_DIR names "
-    "another one"
+    "at each start, up to 20 s: no folder for their cache can be written; set NUMBA_CACHE_DIR to "
+    "one that can"
 )
 
 _noticed = False
