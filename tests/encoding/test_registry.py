@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -105,7 +106,18 @@ def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -
     known = ", ".join(available_encoders())
     with pytest.raises(ValueError, match="unknown encoder") as caught:
         get_encoder(name, num_steps=3)
-    assert str(caught.value) == f"unknown encoder {name!r}; choose from {known}{hint}"
+    assert str(caught.value) == (
+        f"unknown encoder {name!r}; choose from {known}, or install the package that provides "
+        f"it{hint}"
+    )
+
+
+def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
+    monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
+    assert "dusk" in available_encoders()
+    with pytest.raises(ValueError, match=r"'dusk' of an installed package cannot be loaded from"):
+        get_encoder("dusk", num_steps=3)
 
 
 def test_an_unknown_option_is_named() -> None:
@@ -221,7 +233,8 @@ def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
     assert description == {"name": "sunrise", "num_steps": 3, "level": 0.25}
     assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
     assert spikes == [[[0.0, 1.0]]] * 3
-    assert message.endswith(f"choose from {', '.join(OURS)}, sunrise; did you mean 'sunrise'?")
+    assert f"choose from {', '.join(OURS)}, sunrise, or install" in message
+    assert message.endswith("; did you mean 'sunrise'?")
 
 
 @pytest.mark.parametrize("name", [None, "", 3, LatencyEncoder])

@@ -11,6 +11,7 @@ import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
     from spikemnist.encoding.protocol import Encoder
 
@@ -106,7 +107,8 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     Raises
     ------
     ValueError
-        For an unknown name; the message lists the known names and the closest.
+        For an unknown name, with the known names and the closest; for an encoder of an installed
+        package that cannot be loaded.
     TypeError
         For an option that the encoder does not have.
 
@@ -168,9 +170,25 @@ def _factory(name: str) -> Callable[..., Encoder]:
             known = available_encoders()
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown encoder {name!r}; choose from {', '.join(known)}{hint}")
-        _registered[name] = next(iter(found)).load()
+            raise ValueError(
+                f"unknown encoder {name!r}; choose from {', '.join(known)}, or install the package "
+                f"that provides it{hint}"
+            )
+        _registered[name] = _load(next(iter(found)))
     return _registered[name]
+
+
+def _load(plugin: EntryPoint) -> Callable[..., Encoder]:
+    """Return the class of an installed package."""
+    try:
+        factory: Callable[..., Encoder] = plugin.load()
+    except (ImportError, AttributeError) as error:
+        package = plugin.dist.name if plugin.dist else "an installed package"
+        raise ValueError(
+            f"the encoder {plugin.name!r} of {package} cannot be loaded from {plugin.value}: "
+            f"{error}. Repair or remove the package"
+        ) from error
+    return factory
 
 
 def _dtype(name: str) -> torch.dtype:
