@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -55,6 +56,7 @@ def download_missing(source: Source, folder: Path) -> dict[str, Path]:
 
 
 def _keep(source: Source, name: str, folder: Path) -> Path:
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Test write access before the download, which may take minutes.
@@ -63,6 +65,9 @@ def _keep(source: Source, name: str, folder: Path) -> Path:
         data = _fetch(source, name, folder)
         return write_atomically(folder / f"{name}.gz", lambda path: path.write_bytes(data))
     except ConnectionError:
+        for path in made:  # empty folders would look like data
+            with contextlib.suppress(OSError):
+                path.rmdir()
         raise
     except OSError as error:
         raise OSError(
