@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from importlib.metadata import EntryPoint, EntryPoints
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from spikemnist import __version__
 from spikemnist.cli import main, networks, pictures, sources
 from spikemnist.cli.pictures import input_shape
 from spikemnist.data import load_digits
-from spikemnist.encoding import LatencyEncoder
+from spikemnist.encoding import LatencyEncoder, registry
 from spikemnist.energy import measure_energy
 from spikemnist.models import LeakyMLP, load_model, save_model
 from spikemnist.training import evaluate
@@ -107,6 +108,21 @@ def test_encode_draws_and_stores(tmp_path: Path) -> None:
     assert f"{int(spikes.sum())} in 12 timesteps" in result.stdout
     spikemnist("encode", *words[:-1], "again.npy", cwd=tmp_path)
     assert np.array_equal(np.load(tmp_path / "again.npy"), spikes)
+
+
+def test_a_broken_plug_in_does_not_stop_the_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
+    monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
+    said = spikemnist("encode", "--compare", cwd=tmp_path)
+    assert "dusk        the encoder 'dusk' of an installed package cannot be loaded" in said.stdout
+
+
+def test_a_folder_of_runs_names_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("plot", "evaluate"):
+        assert main([command, str(run.parent)]) == 2
+        assert f"; run folders in it are {run}" in capsys.readouterr().err
 
 
 def test_encode_compares_the_codes(tmp_path: Path) -> None:
@@ -311,8 +327,9 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         (
             "encode --encoder morse",
             "--encoder: unknown encoder 'morse'; choose from burst, delta, direct, events, "
-            "latency, phase, population, rank_order, rate",
+            "latency, phase, population, rank_order, rate, or install the package that provides it",
         ),
+        ("train --hidden 512,512", "got 512,512; separate values by spaces"),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
         ("encode --compare --index -1", "--index must be a whole number, at least 0; got -1"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),

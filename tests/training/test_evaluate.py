@@ -336,9 +336,11 @@ def test_it_shows_its_figures() -> None:
     found = evaluate(new_model(), digits(20), encoder=DirectEncoder(num_steps=2))
     first, figures, spikes, last = repr(found).splitlines()
     assert first == f"Evaluation of 20 samples, by the backend {found.backend}"
-    assert figures == f"  accuracy {found.accuracy:.2%}, loss {found.loss:.4f}"
+    assert found.standard_error == (found.accuracy * (1 - found.accuracy) / 20) ** 0.5
+    accuracy = f"{found.accuracy:.2%} ± {found.standard_error:.2%}"
+    assert figures == f"  accuracy {accuracy}, loss {found.loss:.4f}"
     assert spikes.startswith("  spikes per sample: input ")
     assert last.endswith(" s")
     table = found._repr_html_()
     assert first in table
-    assert f"<td>accuracy</td><td>{found.accuracy:.2%}</td>" in table
+    assert f"<td>accuracy</td><td>{accuracy}</td>" in table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
@@ -79,9 +78,8 @@ def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness 
     }
     show_detail(command, model, encoder, f"device {common['device']}")
     figures = evaluate(model, test, batch_size=command.batch_size, **common)
-    error = math.sqrt(figures.accuracy * (1 - figures.accuracy) / figures.samples)
     if not command.json:
-        _tell(data, figures, error)
+        _tell(data, figures)
     energy = robustness = None
     if command.energy:
         costs: dict[str, Any] = {"technology": command.technology, "memory": command.memory}
@@ -96,17 +94,18 @@ def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness 
         more: dict[str, object] = {} if energy is None else {"energy": summary(energy)}
         if robustness is not None:
             more |= {"robustness": robustness.accuracy, "picture": picture}
-        show_json(run=run, data=data, **vars(figures), standard_error=error, **more)
+        more |= {"standard_error": figures.standard_error}
+        show_json(run=run, data=data, **vars(figures), **more)
     return robustness
 
 
-def _tell(data: str, figures: Evaluation, error: float) -> None:
+def _tell(data: str, figures: Evaluation) -> None:
     noun = sources.noun(data)
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
     per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
     print(
         f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test {noun}s of {data}, "
-        f"standard error {error:.2%}\n"
+        f"standard error {figures.standard_error:.2%}\n"
         f"loss              {figures.loss:.4f}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the {noun}s\n"

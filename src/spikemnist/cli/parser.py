@@ -168,12 +168,14 @@ def _in_plain_words(complaint: str, words: list[str]) -> str:
     if choice := re.search(r"choice '(.*)' for argument '(\S+)'\. .*one of \((.*)\)", complaint):
         choices = ", ".join(sorted(set(re.findall(r"'([^']*)'", choice[3])) - {"None"}))
         return f"{choice[2]} must be {' or '.join(choices.rsplit(', ', 1))}; got {choice[1]}"
-    if value := re.search(r"Error parsing (--\S+):", complaint):
-        option = value[1]
+    if wrong := re.search(r"Error parsing (--\S+):", complaint):
+        option = wrong[1]
         limits = {flag(name): part for name, part in limits_of(COMMANDS[words[0]]).items()}
         wanted = limits[option].description if option in limits else "another value"
         got = re.findall(r"'([^']*)'", complaint)
-        return f"{option} must be {wanted}; got {got[-1] if got else 'something else'}"
+        value = got[-1] if got else "something else"
+        hint = "; separate values by spaces" if "," in value else ""
+        return f"{option} must be {wanted}; got {value}{hint}"
     if missing := re.search(r"Missing value for argument '\W*(--[\w-]+)", complaint):
         return f"{missing[1]} needs a value"
     if required := re.search(r"Missing from (.*): ([A-Z]+) (.*?) ?\(required\)", complaint):

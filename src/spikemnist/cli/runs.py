@@ -209,7 +209,9 @@ def is_stdp(folder: Path) -> bool:
 def _read(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
     if not file.is_file():
-        raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}")
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
+        hint = f"; run folders in it are {', '.join(inside[:5])}" if inside else ""
+        raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}{hint}")
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

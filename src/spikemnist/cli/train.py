@@ -14,6 +14,7 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.options import Recordings
 from spikemnist.cli.output import coloured, show_detail, show_json
+from spikemnist.cli.recipes import IMAGES
 from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.data import (
     Compose,
@@ -281,15 +282,16 @@ def _tell(
     files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
     if command.json:
         written_files = [folder / name for name in files] + drawn
-        show_json(**_done(folder, history), test=figures, seconds=seconds, files=written_files)
+        test = {**vars(figures), "standard_error": figures.standard_error}
+        show_json(**_done(folder, history), test=test, seconds=seconds, files=written_files)
         return
     spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
-    more = " --data mnist" if command.data == "digits" else f" --data {command.data} --epochs 40"
     noun = sources.noun(command.data)
     accuracy = coloured(f"{figures.accuracy:.2%}", "bold", sys.stdout)
     print(
         f"test accuracy     {accuracy} of {count(figures.samples, noun)}, "
-        f"{_which(history)} of {count(len(history), 'epoch')}\n"
+        f"standard error {figures.standard_error:.2%}\n"
+        f"weights           {_which(history)} of {count(len(history), 'epoch')}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
         f"backend {figures.backend}\n"
@@ -299,12 +301,25 @@ def _tell(
     if not command.quiet:
         print(
             f"try next          {command_line('spikemnist', 'plot', folder)}\n"
-            f"                  spikemnist train{more}{_drawn_on(command, folder)}"
+            f"{_more(command)}{_drawn_on(command, folder)}",
+            end="",
         )
 
 
+def _more(command: Train) -> str:
+    """Return a line with the same training on the full MNIST, after one on its digits."""
+    if command.data != "digits":
+        return ""
+    words = ["spikemnist", "train", "--data", "mnist"]
+    usual = {"recipe": None, "model": "mlp", "encoder": IMAGES[command.model].encoder}
+    for name, value in usual.items():
+        if (given := getattr(command, name)) != value:
+            words += [f"--{name}", given]
+    return f"                  {command_line(*words)}\n"
+
+
 def _drawn_on(command: Train, folder: Path) -> str:
-    """Return the command that exports a page to draw on, if the network's code allows it."""
+    """Return a line that exports a page to draw on, if the network's code allows it."""
     if command.encoder not in ("latency", "rate", "direct"):
         return ""
-    return f"\n                  {command_line('spikemnist', 'export', folder)}"
+    return f"                  {command_line('spikemnist', 'export', folder)}\n"

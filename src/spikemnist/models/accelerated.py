@@ -67,6 +67,8 @@ def accelerate(
     --------
     >>> import snntorch
     >>> import torch
+    >>> from torch import nn
+    >>> from spikemnist import accelerate
     >>> network = nn.Sequential(
     ...     nn.Flatten(),
     ...     nn.Linear(784, 100),

@@ -86,7 +86,10 @@ def save_model(
     """
     name = type(model).__name__
     if _CLASSES.get(name) is not type(model):
-        raise TypeError(f"save_model needs one of {', '.join(_CLASSES)}; got {name}")
+        raise TypeError(
+            f"save_model needs one of {', '.join(_CLASSES)}; got {name}. Save the state_dict() of "
+            "another network with torch.save"
+        )
     metadata = {
         "class": name,
         "config": _to_json(model.config),

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from contextlib import contextmanager
@@ -86,11 +87,16 @@ class Evaluation:
     backend: str
     seconds: float
 
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the accuracy ``p`` of ``n`` samples, ``sqrt(p * (1 - p) / n)``."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
+
     def __repr__(self) -> str:
         spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
         return (
             f"Evaluation of {self.samples:,} samples, by the backend {self.backend}\n"
-            f"  accuracy {self.accuracy:.2%}, loss {self.loss:.4f}\n"
+            f"  accuracy {self.accuracy:.2%} ± {self.standard_error:.2%}, loss {self.loss:.4f}\n"
             f"  spikes per sample: {spikes}\n"
             f"  silent {self.silent:.1%}, tied {self.tied:.1%}, {self.seconds:.1f} s"
         )
@@ -98,7 +104,7 @@ class Evaluation:
     def _repr_html_(self) -> str:
         spikes = self.spikes_per_sample.items()
         rows = [
-            ("accuracy", f"{self.accuracy:.2%}"),
+            ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
             ("loss", f"{self.loss:.4f}"),
             *((f"spikes per sample, {name}", f"{n:,.1f}") for name, n in spikes),
             ("silent", f"{self.silent:.1%}"),

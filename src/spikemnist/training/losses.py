@@ -516,8 +516,8 @@ def check_output(record: object, labels: Tensor) -> None:
     """Raise unless the output is a `Record`, with a class for each of ``labels``."""
     if not isinstance(record, Record):
         raise TypeError(
-            "the model must return a spikemnist.models.Record, as LeakyMLP does; "
-            f"got {type(record).__name__}"
+            "the model must return a spikemnist.models.Record, as LeakyMLP does; got "
+            f"{type(record).__name__}. Wrap a network of snnTorch: spikemnist.accelerate(network)"
         )
     classes = record.scores.shape[1]
     if labels.dim() != 1 or labels.dtype != torch.int64:
