@@ -35,7 +35,7 @@ def test_it_is_one_file_that_asks_for_nothing(name: str, tmp_path: Path) -> None
     page = to_html(model, tmp_path / "page.html", encoder=encoder)
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=\"(?!data:)", text)
-    assert "http" not in text
+    assert "://" not in text  # base64, which has no colon, may spell any word
     assert not re.search(r"^(import|export) ", text, re.M)
     assert "@" not in re.sub(r"@media|<script.*?</script>", "", text, flags=re.S)
     assert len(text) < 1_500_000
