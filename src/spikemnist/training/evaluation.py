@@ -95,7 +95,7 @@ class Evaluation:
     def __repr__(self) -> str:
         spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
         return (
-            f"Evaluation of {self.samples:,} samples, by the backend {self.backend}\n"
+            f"{self._title()}\n"
             f"  accuracy {self.accuracy:.2%} ± {self.standard_error:.2%}, loss {self.loss:.4f}\n"
             f"  spikes per sample: {spikes}\n"
             f"  silent {self.silent:.1%}, tied {self.tied:.1%}, {self.seconds:.1f} s"
@@ -111,8 +111,10 @@ class Evaluation:
             ("tied", f"{self.tied:.1%}"),
             ("seconds", f"{self.seconds:.1f}"),
         ]
-        title = f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
-        return html_table(title, ("metric", "value"), rows)
+        return html_table(self._title(), ("metric", "value"), rows)
+
+    def _title(self) -> str:
+        return f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
 
 
 def evaluate(
