@@ -29,7 +29,7 @@ def lines(*words: object, cwd: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in spikemnist(*words, "--json", cwd=cwd).stdout.splitlines()]
 
 
-SMALL = ("--hidden", 30, "--epochs", 2)
+SMALL = ("--hidden", 30, "--epochs", 2, "--batch-size", 500)
 
 
 def test_train_reports_its_run_its_epochs_and_its_test(tmp_path: Path) -> None:

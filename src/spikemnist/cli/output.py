@@ -16,7 +16,7 @@ from spikemnist.cli.options import Common
 if TYPE_CHECKING:
     from spikemnist.cli.options import Command
 
-COLOURS = {"bold": "1", "red": "31", "yellow": "33"}
+STYLES = {"bold": "1", "red": "31", "yellow": "33"}
 """Parameters of the escape sequence that selects each style."""
 
 
@@ -31,7 +31,7 @@ def coloured(text: str, style: str, stream: TextIO) -> str:
         from colorama import just_fix_windows_console
 
         just_fix_windows_console()
-    return f"\033[{COLOURS[style]}m{text}\033[0m"
+    return f"\033[{STYLES[style]}m{text}\033[0m"
 
 
 def show_json(**values: object) -> None:

@@ -62,21 +62,18 @@ def run(command: Stdp) -> int:
     drawn = _draw(classifier, figures, folder)
     seconds = time.perf_counter() - started
     if command.json:
-        show_json(
-            run=folder,
-            interrupted=False,
-            test=figures,
-            **_learned_with(classifier),
-            seconds=seconds,
-            files=[*(folder / name for name in files), *drawn],
-        )
+        paths = [*(folder / name for name in files), *drawn]
+        done: dict[str, Any] = {
+            "run": folder,
+            "interrupted": False,
+            "seconds": seconds,
+            "files": paths,
+        }
+        show_json(**done, test=figures, **_learned_with(classifier))
         return 0
     _tell(figures, classifier)
-    print(
-        f"time              {learned:.1f} s of training, {seconds:.1f} s in all\n"
-        f"{written(folder, files, drawn)}",
-        end="",
-    )
+    print(f"time              {learned:.1f} s of training, {seconds:.1f} s in all")
+    print(written(folder, files, drawn), end="")
     if not command.quiet:
         print(f"try next          {command_line('spikemnist', 'evaluate', folder)}")
     return 0
