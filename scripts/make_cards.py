@@ -110,7 +110,7 @@ def dots(ax: Axes, spikes: Tensor, colour: str, size: float = 14.0) -> None:
     ax.set(xlim=(-0.7, len(spikes) - 0.3), ylim=(spikes.shape[1], -1))
 
 
-def label(ax: Axes, horizontal: str, vertical: str) -> None:
+def name_axes(ax: Axes, horizontal: str, vertical: str) -> None:
     ax.set_xlabel(horizontal, fontsize=FONT - 3)
     ax.set_ylabel(vertical, fontsize=FONT - 3)
 
@@ -260,7 +260,7 @@ def engine(axes: list[Axes]) -> None:
         axes[0].annotate(label, place, color=colour, fontsize=FONT, ha="center")
     axes[0].set(xlim=(7, 115), ylim=(3e-3, 1.2), xticks=[], yticks=[])
     axes[0].minorticks_off()
-    label(axes[0], "timesteps", "time")
+    name_axes(axes[0], "timesteps", "time")
 
 
 @card("gpu")
@@ -336,7 +336,7 @@ def own_loss(axes: list[Axes]) -> None:
     axes[0].plot(x, (0.5 - x).clamp(min=0), color=ORANGE, linewidth=3.4)
     axes[0].axvline(0.5, color=GREY, linestyle="--", linewidth=1.6)
     axes[0].text(0.55, 1.6, " margin", fontsize=FONT)
-    label(axes[0], "score of the right class", "loss")
+    name_axes(axes[0], "score of the right class", "loss")
 
 
 @card("resume")
@@ -377,14 +377,14 @@ def other_trainers(axes: list[Axes]) -> None:
     for losses in trials:
         best = losses[-1] == min(trial[-1] for trial in trials)
         axes[0].plot(losses, "o-", color=ORANGE if best else GREY, linewidth=3.4 if best else 1.6)
-    label(axes[0], "epoch", "loss")
+    name_axes(axes[0], "epoch", "loss")
 
 
 @card("choose-timesteps")
 def choose_timesteps(axes: list[Axes]) -> None:
     found = evaluate(trained()[0], digits()[1], encoder=ENCODER)
     axes[0].plot(found.accuracy_per_step, "o-", color=GREEN, linewidth=3)
-    label(axes[0], "timestep", "accuracy")
+    name_axes(axes[0], "timestep", "accuracy")
 
 
 @card("export")
