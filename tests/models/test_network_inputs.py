@@ -72,7 +72,7 @@ def test_a_tensor_in_place_of_a_record() -> None:
 
 @pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
 def test_one_image_without_a_batch(model: Any) -> None:
-    with pytest.raises(ValueError, match=r"got shape \(8, 28, 28\)\. One sample .*image\[None\]"):
+    with pytest.raises(ValueError, match=r"got shape \(8, 28, 28\)\. Encode .*image\[None\]"):
         model(torch.zeros(8, 28, 28))
     assert model(torch.zeros(8, 28, 28)[:, None]).spikes.shape[:2] == (8, 1)
 

@@ -22,6 +22,7 @@ from spikemnist.cli.limits import (
     STEPS,
 )
 
+ImagesName = Literal["digits", "mnist", "fashion_mnist"]
 DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
 BackendName = Literal["auto", "event_driven", "triton", "metal", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
@@ -71,11 +72,11 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
     return arg(help=text, metavar=value, help_behavior_hint=default)
 
 
-DATA = (
+IMAGES = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
-    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded. nmnist: N-MNIST, "
-    "event-camera recordings, never downloaded"
+    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded"
 )
+DATA = f"{IMAGES}. nmnist: N-MNIST, event-camera recordings, never downloaded"
 BACKEND = "implementation that runs the timesteps"
 ROOT = "folder of the data files"
 RUN = "run folder; it must be new or empty, except with --resume"
@@ -271,6 +272,7 @@ class Train(Source):
 class Stdp(Source):
     """Learn digits without labels by spike-timing-dependent plasticity, and test the result."""
 
+    data: Annotated[ImagesName, option(IMAGES)] = "digits"
     neurons: Annotated[int, COUNT, option("competing neurons", "N")] = 400
     features: Annotated[
         int | None,

@@ -34,8 +34,6 @@ OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 def run(command: Stdp) -> int:
     """Learn, test, draw and print the results."""
     started = time.perf_counter()
-    if command.data == "nmnist":
-        raise WrongRequest("--data must be digits, mnist or fashion_mnist; got nmnist")
     with request():
         classifier = _classifier(command)
     if command.resume:

@@ -61,7 +61,10 @@ def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
 def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
     """Return a hint at the likely mistake behind a wrong shape, or an empty string."""
     if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
-        return ". One sample needs a batch axis: encode image[None], or pass spikes[:, None]"
+        return (
+            ". Encode images first, as in model(encoder(images)); a single image needs a batch "
+            "axis, as in encoder(image[None])"
+        )
     side = math.isqrt(size)
     height, width = (side, side) if len(sample) == 1 else sample[1:]
     if height * width * (sample[0] if len(sample) == 3 else 1) != size or spikes.dim() < 4:
