@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
 
 
-def normalised(model: LeakyConvNet) -> LeakyConvNet:
+def normalised(model: LeakyMLP | LeakyConvNet) -> LeakyMLP | LeakyConvNet:
     """Return a model whose batch normalisations have seen something."""
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             for tensor in (module.weight, module.bias, module.running_mean):
                 assert tensor is not None
                 tensor.data.uniform_(-0.5, 0.5)
@@ -33,18 +33,22 @@ def normalised(model: LeakyConvNet) -> LeakyConvNet:
 
 
 @given(
-    layers=st.sampled_from(CONVOLUTIONS),
+    layers=st.sampled_from([*CONVOLUTIONS, (7, 6)]),
     batch_norm=st.booleans(),
     reset=st.sampled_from(["subtract", "zero", "none"]),
     readout=st.sampled_from(["mean_membrane", "first_spike"]),
     seed=st.integers(0, 99),
 )
 def test_a_network_is_built_again_of_its_arrays(
-    layers: str, batch_norm: bool, reset: str, readout: str, seed: int
+    layers: str | tuple[int, ...], batch_norm: bool, reset: str, readout: str, seed: int
 ) -> None:
     torch.manual_seed(seed)
     options = {"reset_mechanism": reset, "readout": readout, "beta": 0.8, "threshold": 0.3}
-    model = normalised(LeakyConvNet(layers, batch_norm=batch_norm, **options))
+    model = normalised(
+        LeakyConvNet(layers, batch_norm=batch_norm, **options)
+        if isinstance(layers, str)
+        else LeakyMLP(hidden=layers, batch_norm=batch_norm, **options)
+    )
     again = build_model(read_arrays(model))
     spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
     with torch.no_grad():

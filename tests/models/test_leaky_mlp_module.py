@@ -18,7 +18,7 @@ from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import ops
+from spikemnist import accelerate, ops
 from spikemnist.models import LeakyMLP
 from tests.models.small_network import BACKENDS, make, same, spikes
 
@@ -59,6 +59,7 @@ def test_the_configuration_builds_a_model_like_this_one() -> None:
         reset_mechanism="zero",
         spike_grad=surrogate.fast_sigmoid(slope=7),
         learn_threshold=True,
+        batch_norm=True,
         dropout=0.125,
         readout="first_spike",
         backend="snntorch",
@@ -207,6 +208,43 @@ def test_hooks_inside_a_layer_fire(place: str, hooked_layer: bool) -> None:
     assert record.backend == "reference"
     assert len(seen) == (1 if place == "linear" else 6)  # all timesteps folded, or each
     torch.testing.assert_close(record.membrane, expected(spikes()).membrane)
+
+
+@pytest.mark.parametrize("backend", ["reference", "event_driven"])
+@pytest.mark.parametrize("hooked", [False, True])
+def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(
+    backend: str, hooked: bool
+) -> None:
+    options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
+    model = make(batch_norm=True, **options).double()
+    twin = copy.deepcopy(model)
+    first, second, last = twin.layers
+    row = accelerate(
+        nn.Sequential(
+            *(twin.input_dropout, nn.Flatten(), first.linear, first.norm, first.leaky),
+            *(twin.dropout, second.linear, second.norm, second.leaky),
+            *(twin.dropout, last.linear, last.leaky),
+        ),
+        backend=backend,
+    )
+    if hooked and backend == "reference":
+        model.layers[1].register_forward_hook(lambda *_: None)
+    images, labels = spikes().double(), torch.tensor([0, 1, 2])
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.5) for each in (model, row)]
+    for _ in range(3):
+        scores = []
+        for each, optimizer in zip((model, row), optimizers, strict=True):
+            torch.manual_seed(3)
+            optimizer.zero_grad()
+            scores.append(each(images).scores)
+            functional.cross_entropy(scores[-1], labels).backward()
+            optimizer.step()
+        torch.testing.assert_close(*scores)
+    assert first.norm is not None
+    assert model.layers[0].norm is not None
+    torch.testing.assert_close(model.layers[0].norm.running_var, first.norm.running_var)
+    assert same(model.eval()(images), row.eval()(images))
+    assert last.norm is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

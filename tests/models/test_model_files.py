@@ -96,6 +96,7 @@ def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
         {"spike_grad": ops.SparseFastSigmoid(5.0, -0.5)},
         {"reset_mechanism": "zero", "dropout": 0.25},
         {"input_dropout": 0.25},
+        {"batch_norm": True},
         {"reset_mechanism": "none", "backend": "snntorch"},
         {"beta": [0.1, [0.1 * i for i in range(7)], 0.3], "threshold": [[0.5] * 9, 1.0, 2.0]},
         {"learn_beta": True, "learn_threshold": True},

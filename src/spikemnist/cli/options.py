@@ -249,9 +249,10 @@ class Train(Source):
             "LAYERS",
         ),
     ] = "12C5-P2-64C5-P2-10"
-    batch_norm: Annotated[bool, option("batch normalisation after each convolution of a conv")] = (
-        False
-    )
+    batch_norm: Annotated[
+        bool,
+        option("batch normalisation of each convolution of a conv, or each hidden layer of an mlp"),
+    ] = False
     epochs: Annotated[int, COUNT, option("passes over the training images", "N")] = 10
     batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
     lr: Annotated[float, POSITIVE, option("peak learning rate", "LR")] = 1e-2

@@ -221,6 +221,7 @@ def _model(command: Train, shape: torch.Size) -> Model:
         select_backend(command.backend)
     neuron, learning = command.neuron, command.learning
     options: dict[str, Any] = {
+        "batch_norm": command.batch_norm,
         "beta": neuron.beta,
         "threshold": neuron.threshold,
         "reset_mechanism": neuron.reset,
@@ -238,7 +239,7 @@ def _model(command: Train, shape: torch.Size) -> Model:
             return LeakyMLP(shape.numel(), command.hidden, **options)
         picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
         with request("--layers"):
-            model = LeakyConvNet(command.layers, picture, batch_norm=command.batch_norm, **options)
+            model = LeakyConvNet(command.layers, picture, **options)
             if (outputs := model.sizes["output"]) != sources.CLASSES:
                 raise ValueError(
                     f"--layers must end in {sources.CLASSES}, a neuron for each class; got "

@@ -240,7 +240,7 @@ def _check_fit(tensors: Mapping[str, Tensor], model: Model) -> None:
     }
     check_tensors(tensors, expected)
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d):
             parts = [tensors[f"{name}.{part}"] for part in module.state_dict()]
             dtypes = {str(part.dtype) for part in parts if part.is_floating_point()}
             if len(dtypes) > 1:

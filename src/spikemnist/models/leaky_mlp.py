@@ -43,6 +43,9 @@ class LeakyMLP(SpikingNetwork):
         sequence none.
     out_features : int, default 10
         Number of classes, ``C``.
+    batch_norm : bool, default False
+        Whether `torch.nn.BatchNorm1d` follows the weights of each hidden layer. Its statistics are
+        taken over all timesteps of a batch together.
     beta : float, torch.Tensor or sequence, default 0.95
         Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
         one entry for each layer, output layer included: a number, or one number for each neuron.
@@ -65,7 +68,8 @@ class LeakyMLP(SpikingNetwork):
         Readout that computes the class scores: ``"mean_membrane"``, ``"max_membrane"``,
         ``"spike_count"`` or ``"first_spike"``, see `spikemnist.models.readout.scores`.
     backend : str, default "auto"
-        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        the modules one timestep after the other, and cannot train with ``batch_norm``.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class LeakyMLP(SpikingNetwork):
         hidden: int | Sequence[int] = (1000,),
         out_features: int = 10,
         *,
+        batch_norm: bool = False,
         beta: PerLayer = 0.95,
         threshold: PerLayer = 1.0,
         reset_mechanism: ops.ResetMechanism = "subtract",
@@ -109,6 +114,7 @@ class LeakyMLP(SpikingNetwork):
         check_choices(reset_mechanism, dropout, input_dropout)
         surrogate = ops.get_surrogate(spike_grad)
         betas, thresholds = betas_of(beta, sizes[1:]), thresholds_of(threshold, sizes[1:])
+        norms = [nn.BatchNorm1d(size) if batch_norm else None for size in hidden] + [None]
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             LeakyLayer(
                 nn.Linear(fan_in, fan_out),
@@ -120,9 +126,10 @@ class LeakyMLP(SpikingNetwork):
                     learn_beta=learn_beta,
                     learn_threshold=learn_threshold,
                 ),
+                norm,
             )
-            for fan_in, fan_out, layer_beta, layer_threshold in zip(
-                sizes[:-1], sizes[1:], betas, thresholds, strict=True
+            for fan_in, fan_out, layer_beta, layer_threshold, norm in zip(
+                sizes[:-1], sizes[1:], betas, thresholds, norms, strict=True
             )
         )
         self.dropout = nn.Dropout(dropout)
@@ -140,12 +147,14 @@ class LeakyMLP(SpikingNetwork):
         for index, layer in enumerate(self.layers):
             name = "dropout" if index else "input_dropout"
             place = f"layers[{index}]"
-            modules = (
+            modules = [
                 (name, getattr(self, name)),
                 ("flatten", _FLATTEN),
                 (f"{place}.linear", layer.linear),
-            )
-            layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, modules, layer))
+            ]
+            if layer.norm is not None:
+                modules.append((f"{place}.norm", layer.norm))
+            layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, tuple(modules), layer))
         return layers
 
     @property
@@ -164,7 +173,8 @@ class LeakyMLP(SpikingNetwork):
             "learn_beta": isinstance(first.leaky.beta, nn.Parameter),
             "learn_threshold": isinstance(first.leaky.threshold, nn.Parameter),
             "dropout": self.dropout.p,
-            # Left out when 0, as in the files and checkpoints of 0.1.0, which lacked this option.
+            # Left out when off, as in the files and checkpoints of 0.1.0, which lacked them.
+            **({"batch_norm": True} if first.norm is not None else {}),
             **({"input_dropout": self.input_dropout.p} if self.input_dropout.p else {}),
             "readout": self.readout,
             "backend": self.backend,

@@ -60,11 +60,16 @@ class LeakyLayer(nn.Module):
         Weights from ``F`` inputs to ``N`` neurons.
     leaky : snntorch.Leaky
         Neurons with beta, threshold, reset mechanism and surrogate gradient.
+    norm : torch.nn.BatchNorm1d, default None
+        Normalisation of the input current, over all timesteps of a batch together.
     """
 
-    def __init__(self, linear: nn.Linear, leaky: snntorch.Leaky) -> None:
+    def __init__(
+        self, linear: nn.Linear, leaky: snntorch.Leaky, norm: nn.BatchNorm1d | None = None
+    ) -> None:
         super().__init__()
         self.linear = linear
+        self.norm = norm
         self.leaky = leaky
 
     def forward(self, spikes: Tensor, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -84,6 +89,8 @@ class LeakyLayer(nn.Module):
         """
         steps = spikes[:1] if is_constant(spikes) else spikes
         current = self.linear(steps.to(self.linear.weight.dtype))
+        if self.norm is not None:
+            current = self.norm(current.flatten(0, 1)).view_as(current)
         current = current.expand(len(spikes), *current.shape[1:])
         if is_hooked(self.leaky):
             return step_neurons(self.leaky, current, initial)

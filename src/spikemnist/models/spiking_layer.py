@@ -216,13 +216,12 @@ class SpikingLayer:
             )
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the neurons' shape in a layer with `linear`; raise if the input does not fit."""
+        """Return the neurons' shape in a dense layer; raise if the input does not fit."""
         if any(isinstance(module, nn.Flatten) for _, module in self.modules):
             shape = (math.prod(shape),)
-        path, _ = self.modules[-1]
-        assert self.linear is not None
-        check_input(path, self.linear, shape)
-        return (len(self.linear.weight),)
+        path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
+        check_input(path, linear, shape)
+        return (len(linear.weight),)
 
 
 def neuron_shapes(
