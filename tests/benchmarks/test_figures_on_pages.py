@@ -96,8 +96,10 @@ def readme() -> Iterator[str]:
 
 
 def index() -> Iterator[str]:
-    yield f"**{times_as_fast(candidates('rate')):.0f} times as fast in rate code"
-    yield f"and {times_as_fast(candidates('latency')):.0f} to "
+    yield (
+        f"**{times_as_fast(candidates('rate')):.1f} times as fast in rate code and "
+        f"{times_as_fast(candidates('latency')):.0f} times in latency code**"
+    )
     yield f"reaches **{mean(FAST):.1f} % after {seconds(FAST):.0f} s**"
     yield f"augmented images {mean(ACCURATE):.1f} % after {minutes(ACCURATE)}"
     yield f"convolutions {mean(CONV):.1f} % after {seconds(CONV):.0f} s"
@@ -118,7 +120,7 @@ def engine() -> Iterator[str]:
         ("rate code, batch of 1", "rate", {"batch": 1}),
     ]
     for row, code, changed in named:
-        yield f"| {row} | {times_as_fast(candidates(code, **changed)):.1f}"
+        yield f"| {row} | {times_as_fast(candidates(code, **changed)):.1f} |"
     for code in ("latency", "rate"):
         (network,) = (
             one for one in RESULTS["networks"] if {"code": code, **BASE}.items() <= one.items()
