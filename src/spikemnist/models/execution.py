@@ -172,9 +172,9 @@ def _dense(
 def _run_pixels(
     layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype, record: str
 ) -> LayerOutput:
-    """Run the neurons after a convolution on the engine.
+    """Run neurons on the engine whose current torch computes, as after a convolution.
 
-    The convolution returns channels-last memory, and the neurons are numbered in this order.
+    A convolution returns channels-last memory, and the neurons are numbered in this order.
     """
     from spikemnist import engine
 
