@@ -10,6 +10,7 @@ import torch
 from spikemnist.encoding import DirectEncoder
 from spikemnist.ops import SparseFastSigmoid
 from spikemnist.training import fit
+from spikemnist.training.monitor import warn_of_overfitting
 from tests.training.small_runs import digits, new_model
 
 DIRECT = DirectEncoder(num_steps=4)
@@ -90,6 +91,17 @@ def test_images_that_are_learned_by_heart(seen):
     else:
         (message,) = found
         assert "the network overfits. Remedies: augment=" in message
+
+
+@pytest.mark.parametrize(
+    ("training", "right", "samples", "warns"),
+    [(0.08, 0, 10, False), (1.0, 9, 10, False), (1.0, 2, 10, True), (0.99, 890, 1000, True)],
+)
+def test_few_validation_samples_prove_little(training, right, samples, warns):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_overfitting(training, right / samples, samples)
+    assert len(caught) == warns
 
 
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spikemnist.models import Record
-    from spikemnist.training.evaluation import Evaluation
 
 SATURATED = 0.95
 """Share of all possible spikes above which a layer counts as saturated."""
@@ -141,10 +140,11 @@ def _never_wakes(leaky: snntorch.Leaky) -> str:
     )
 
 
-def warn_of_overfitting(accuracy: float, figures: Evaluation) -> None:
-    """Warn if the training accuracy is far above the validation accuracy."""
-    found = figures.accuracy
-    error = math.sqrt(found * (1 - found) / figures.samples)
+def warn_of_overfitting(accuracy: float, found: float, samples: int) -> None:
+    """Warn if the training accuracy is far above the accuracy found on validation samples."""
+    # Agresti and Coull: two more right and two more wrong answers, or 0 of 10 had no error at all.
+    share = (found * samples + 2) / (samples + 4)
+    error = math.sqrt(share * (1 - share) / (samples + 4))
     if accuracy - found > GAP + 3 * error:
         warnings.warn(
             f"training accuracy {accuracy:.1%}, validation accuracy {found:.1%}: the network "

@@ -206,7 +206,7 @@ class Run:
         ):
             history.stopped_early = True
         if self.finished:
-            warn_of_overfitting(monitor.accuracy, figures)
+            warn_of_overfitting(monitor.accuracy, figures.accuracy, figures.samples)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Load the average of the weights into the model within the context, if there is one."""
