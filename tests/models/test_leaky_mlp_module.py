@@ -210,8 +210,9 @@ def test_hooks_inside_a_layer_fire(place: str, hooked_layer: bool) -> None:
     torch.testing.assert_close(record.membrane, expected(spikes()).membrane)
 
 
-@pytest.mark.parametrize("backend", ["reference", "event_driven"])
-@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize(
+    ("backend", "hooked"), [("reference", False), ("reference", True), ("event_driven", False)]
+)
 def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(
     backend: str, hooked: bool
 ) -> None:
@@ -227,7 +228,7 @@ def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(
         ),
         backend=backend,
     )
-    if hooked and backend == "reference":
+    if hooked:
         model.layers[1].register_forward_hook(lambda *_: None)
     images, labels = spikes().double(), torch.tensor([0, 1, 2])
     optimizers = [torch.optim.SGD(each.parameters(), lr=0.5) for each in (model, row)]

@@ -122,7 +122,7 @@ def run(
         last = len(outputs) + len(group) == len(layers)
         wanted = record if record == "all" or last else "spikes"
         if first.linear is None:
-            outputs.append(_run_pixels(first, spikes, membranes[0], dtype, wanted))
+            outputs.append(_run_current(first, spikes, membranes[0], dtype, wanted))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
             outputs += engine.run(params, signal, record=wanted, final=final)
@@ -169,7 +169,7 @@ def _dense(
     return spikes.flatten(2), params
 
 
-def _run_pixels(
+def _run_current(
     layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype, record: str
 ) -> LayerOutput:
     """Run neurons on the engine whose current torch computes, as after a convolution.
