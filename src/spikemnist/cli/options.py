@@ -23,7 +23,7 @@ from spikemnist.cli.limits import (
 )
 
 ImagesName = Literal["digits", "mnist", "fashion_mnist"]
-DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
+DataName = Literal[ImagesName, "nmnist"]
 BackendName = Literal["auto", "event_driven", "triton", "metal", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
