@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.models import Record
+from spikemnist.models import LeakyMLP, Record
 from spikemnist.models.readout import scores
 from spikemnist.training import Regularized, TargetRate, cross_entropy, evaluate, fit
 from tests.training.small_runs import RANDOM, digits, new_model
@@ -251,6 +251,14 @@ def test_both_backends_agree():
     assert torch.equal(figures[0].confusion, figures[1].confusion)
     assert figures[0].spikes_per_sample == figures[1].spikes_per_sample
     assert figures[0].loss == pytest.approx(figures[1].loss, rel=1e-12)
+
+
+def test_the_backend_is_that_of_the_first_batch_and_not_of_a_few_samples_that_are_left():
+    images = torch.zeros(256 + 16, 28, 28)
+    data = images, torch.zeros(len(images), dtype=torch.long)
+    model, encoder = LeakyMLP(784, (500,)), LatencyEncoder(num_steps=4)
+    assert model(encoder(images[:16])).backend == "reference"
+    assert evaluate(model, data, encoder=encoder).backend == model(encoder(images)).backend
 
 
 def test_the_input_counts_lit_pixels_of_a_direct_code_at_every_step():

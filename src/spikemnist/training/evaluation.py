@@ -63,7 +63,7 @@ class Evaluation:
     samples : int
         Number of samples.
     backend : str
-        Name of the backend that ran.
+        Name of the backend that ran the first batch; a last one of few samples may take another.
     seconds : float
         Wall-clock time, encoding included.
 
@@ -289,7 +289,7 @@ class _Tally:
     def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> None:
         """Count a batch without waiting for the device."""
         self.samples += len(labels)
-        self.names, self.backend = ("input", *record.sizes), record.backend
+        self.names, self.backend = ("input", *record.sizes), self.backend or record.backend
         leaders = record.scores == record.scores.amax(-1, keepdim=True)
         counts = [
             (record.spikes.sum(0) == 0).all(-1).sum(),
@@ -320,7 +320,7 @@ class _Tally:
         """Add the sums of another tally, which may be empty."""
         self.samples += other.samples
         self.losses += other.losses
-        self.names, self.backend = other.names or self.names, other.backend or self.backend
+        self.names, self.backend = self.names or other.names, self.backend or other.backend
         self._plus(other.sums)
 
     def _plus(self, parts: tuple[Tensor, ...]) -> None:
