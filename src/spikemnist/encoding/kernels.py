@@ -188,13 +188,18 @@ def _once(queue: Array, units: int, levels: Array, table: Any, spikes: Array) ->
         return
     levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
+    lit = np.empty(features, np.int64)
     b = next_unit(queue)
     while b < units:
         _silence(spikes, b)
+        number = 0
         for f in range(features):
+            # Always written, but kept only if lit: there is no branch to mispredict.
+            lit[number] = f
             time = int(_number(levels, table, b, f))
-            if 0 <= time < steps:
-                spikes[time, b, f] = 1
+            number += (time >= 0) & (time < steps)
+        for i in range(number):
+            spikes[int(_number(levels, table, b, lit[i])), b, lit[i]] = 1
         b = next_unit(queue)
 
 
