@@ -70,3 +70,13 @@ def test_a_sign_of_life_before_pytorch_and_ctrl_c_while_it_loads(tmp_path: Path,
     assert done.stderr.startswith("loading PyTorch ...<torch>")
     assert done.stderr.endswith("\nspikemnist: interrupted\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("before", "rarely"), [("", True), ("import torch; ", False)])
+def test_a_process_of_its_own_is_seldom_searched_for_garbage(before: str, rarely: bool) -> None:
+    done = python(
+        f"{before}import gc; usual = gc.get_threshold()[0]\n"
+        "from spikemnist.cli import main\n"
+        "main(['info']); print('rarely', gc.get_threshold()[0] > usual)"
+    )
+    assert done.stdout.endswith(f"rarely {rarely}\n"), done.stdout + done.stderr

@@ -21,6 +21,7 @@ from spikemnist.cli.errors import (
 )
 from spikemnist.cli.output import coloured, show_settings
 from spikemnist.cli.process import (
+    collect_garbage_rarely,
     discard_output,
     heed_interrupts,
     sign_of_life,
@@ -92,6 +93,7 @@ def _load(command: Command) -> Callable[[Command], int]:
     """Import the module of a command, and with it PyTorch and other heavy packages."""
     # Pictures go to files: override any Matplotlib backend that is set, or misspelt.
     os.environ["MPLBACKEND"] = "agg"
+    collect_garbage_rarely()
     with sign_of_life():
         module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
     work: Callable[[Command], int] = module.run
