@@ -5,7 +5,7 @@ Nothing heavy is imported here, so that ``spikemnist --help`` answers at once.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
@@ -24,6 +24,8 @@ from spikemnist.cli.limits import (
 
 ImagesName = Literal["digits", "mnist", "fashion_mnist"]
 DataName = Literal[ImagesName, "nmnist"]
+RecipeName = Literal["fast", "accurate", "sparse"]
+AugmentationName = Literal["affine", "elastic", "erase"]
 BackendName = Literal["auto", "event_driven", "triton", "metal", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
@@ -72,6 +74,17 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
     return arg(help=text, metavar=value, help_behavior_hint=default)
 
 
+def choices(names: Any) -> str:
+    """Return the placeholder of an option that takes one of several names, or none.
+
+    Examples
+    --------
+    >>> choices(Literal["rate", "latency"])
+    '{rate,latency}'
+    """
+    return f"{{{','.join(get_args(names))}}}"
+
+
 IMAGES = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
     "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded"
@@ -86,7 +99,7 @@ TRAINED = "run folder, model file, or pretrained:NAME"
 Json = Annotated[bool, option("print the result as JSON, one line for each result")]
 TestSet = Annotated[
     DataName | None,
-    option("test set", "{digits,mnist,fashion_mnist,nmnist}", absent="as in training"),
+    option("test set", choices(DataName), absent="as in training"),
 ]
 TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="as in training")]
 Index = Annotated[int, INDEX, option("index of the sample in the test set, from 0", "N")]
@@ -165,11 +178,11 @@ class Learning:
         option("decay of the weights, not of the biases", "DECAY", absent="as in the optimiser"),
     ] = None
     augment: Annotated[
-        tuple[Literal["affine", "elastic", "erase"], ...],
+        tuple[AugmentationName, ...],
         option(
             "random changes of the training images, drawn anew in each epoch. affine: rotate, "
             "shift, scale, shear. elastic: bend. erase: black rectangle",
-            "{affine,elastic,erase} [...]",
+            f"{choices(AugmentationName)} [...]",
         ),
     ] = ()
     dropout: Annotated[
@@ -213,11 +226,11 @@ class Train(Source):
     """Train a spiking network, test it, and draw its activity."""
 
     recipe: Annotated[
-        Literal["fast", "accurate", "sparse"] | None,
+        RecipeName | None,
         option(
             "named settings for images. fast: 98 % on MNIST as soon as possible. accurate: highest "
             "accuracy, in minutes to an hour. sparse: few spikes. Other options given override it",
-            "{fast,accurate,sparse}",
+            choices(RecipeName),
         ),
     ] = None
     encoder: Annotated[
@@ -329,7 +342,7 @@ class Evaluate(Common):
         BackendName | None,
         option(
             BACKEND,
-            "{auto,event_driven,triton,metal,reference,snntorch}",
+            choices(BackendName),
             absent="as in the model",
         ),
     ] = None
@@ -342,7 +355,7 @@ class Evaluate(Common):
         Memory | None,
         option(
             "memory whose accesses are counted, for --energy",
-            "{8KB,32KB,1MB,DRAM}",
+            choices(Memory),
             absent="accesses are free",
         ),
     ] = None
