@@ -9,7 +9,8 @@ from spikemnist.energy import MEMORIES
 if TYPE_CHECKING:
     from spikemnist.energy import Energy, Estimate
 
-MARGINS = (0.5, 0.8, 0.9, 0.95, 0.99)
+MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
+"""Margins to show. A network that was trained with smoothed labels is never as sure as the last."""
 NANOJOULE = 1000.0
 BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
 """Size of each memory of limited size."""
