@@ -30,7 +30,17 @@ EVENTS["conv"] = replace(EVENTS["mlp"], model="conv", batch_norm=True)
 
 # Chosen on 10,000 held-out training images of MNIST.
 RECIPES = {
-    "fast": {"mlp": Train(num_steps=6, hidden=(600,), epochs=6, batch_size=512, lr=2e-2)},
+    "fast": {
+        "mlp": Train(
+            num_steps=4,
+            hidden=(500,),
+            epochs=6,
+            batch_size=512,
+            lr=2e-2,
+            neuron=Neuron(threshold=0.5),
+            learning=Learning(label_smoothing=0.1, optimizer="adamw"),
+        ),
+    },
     "accurate": {
         "mlp": Train(
             hidden=(800, 800),
