@@ -80,3 +80,23 @@ def test_a_process_of_its_own_is_seldom_searched_for_garbage(before: str, rarely
         "main(['info']); print('rarely', gc.get_threshold()[0] > usual)"
     )
     assert done.stdout.endswith(f"rarely {rarely}\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), [(["info"], 0), (["fit"], 2)])
+def test_the_program_ends_early_but_not_before_what_others_left_to_be_done(
+    words: list[str], code: int
+) -> None:
+    done = python(
+        "import atexit, sys\n"
+        "class Freed:\n"
+        "    def __del__(self): print('freed')\n"
+        "atexit.register(print, 'at exit')\n"
+        "freed = Freed()\n"
+        "from spikemnist.cli import program\n"
+        f"sys.argv = ['spikemnist', *{words}]\n"
+        "program()"
+    )
+    assert done.returncode == code
+    assert done.stdout.startswith("spikemnist" if code == 0 else "at exit")
+    assert done.stdout.endswith("at exit\n")
+    assert ("did you mean train?" in done.stderr) == (code == 2)

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from spikemnist._interrupt import repeated
 from spikemnist._progress import compilation_announced, silence
@@ -23,6 +23,7 @@ from spikemnist.cli.output import coloured, show_settings
 from spikemnist.cli.process import (
     collect_garbage_rarely,
     discard_output,
+    end_process,
     heed_interrupts,
     sign_of_life,
     usable_streams,
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spikemnist.cli.options import Command
+
+
+def program() -> NoReturn:
+    """Run the command in ``sys.argv`` and end the process: the program ``spikemnist``.
+
+    ``python -m spikemnist`` ends as every Python program does, so that a profiler can report.
+    """
+    end_process(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The process around a command: loading packages, Ctrl-C meanwhile, and closed streams."""
+"""The process around a command: its start, Ctrl-C meanwhile, closed streams, and its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from spikemnist._interrupt import can_handle
 
@@ -42,15 +42,13 @@ def sign_of_life() -> Iterator[None]:
 
 
 def collect_garbage_rarely() -> None:
-    """Have Python search for cyclic garbage every 10,000 new objects, not 700, and not at exit.
+    """Have Python search for cyclic garbage after every 10,000 new objects, not after 700.
 
-    The search goes through all objects of PyTorch and Matplotlib, which live until the process
-    ends. It would add more than a second to a command. A process that has loaded PyTorch before is
-    not the command's own, and is left as it is.
+    While PyTorch and Matplotlib load, the search finds none and takes half a second. A process that
+    has loaded PyTorch before is not the command's own, and is left as it is.
     """
     if "torch" not in sys.modules:
         gc.set_threshold(10_000)
-        atexit.register(gc.freeze)
 
 
 @contextlib.contextmanager
@@ -116,3 +114,16 @@ def discard_output() -> None:
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, stream.fileno())
                 os.close(null)
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process with an exit code, after the functions that packages registered for its end.
+
+    Python would then free every object of PyTorch and Matplotlib, which takes most of a second.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)
