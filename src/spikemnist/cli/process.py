@@ -42,7 +42,7 @@ def sign_of_life() -> Iterator[None]:
 
 
 def collect_garbage_rarely() -> None:
-    """Have Python search for cyclic garbage after every 10,000 new objects, not after 700.
+    """Have Python search for cyclic garbage less often, after every 10,000 new objects.
 
     While PyTorch and Matplotlib load, the search finds none and takes half a second. A process that
     has loaded PyTorch before is not the command's own, and is left as it is.
