@@ -1,7 +1,8 @@
-"""Before PyTorch is there: what loads, what shows, and Ctrl-C."""
+"""Before PyTorch is there: what loads, what shows, and Ctrl-C. And the end of the program."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spikemnist.cli.process import collect_garbage_rarely
 from tests.cli.command import environment
 
 if TYPE_CHECKING:
@@ -72,31 +74,37 @@ def test_a_sign_of_life_before_pytorch_and_ctrl_c_while_it_loads(tmp_path: Path,
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("before", "rarely"), [("", True), ("import torch; ", False)])
-def test_a_process_of_its_own_is_seldom_searched_for_garbage(before: str, rarely: bool) -> None:
-    done = python(
-        f"{before}import gc; usual = gc.get_threshold()[0]\n"
-        "from spikemnist.cli import main\n"
-        "main(['info']); print('rarely', gc.get_threshold()[0] > usual)"
-    )
-    assert done.stdout.endswith(f"rarely {rarely}\n"), done.stdout + done.stderr
+@pytest.mark.parametrize("loaded", [False, True])
+def test_garbage_is_searched_for_less_often_unless_pytorch_was_there_before(
+    monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    usual = gc.get_threshold()
+    if loaded:
+        monkeypatch.setitem(sys.modules, "torch", sys)
+    else:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+    try:
+        collect_garbage_rarely()
+        assert (gc.get_threshold() == usual) == loaded
+    finally:
+        gc.set_threshold(*usual)
 
 
-@pytest.mark.parametrize(("words", "code"), [(["info"], 0), (["fit"], 2)])
-def test_the_program_ends_early_but_not_before_what_others_left_to_be_done(
-    words: list[str], code: int
+@pytest.mark.parametrize(("words", "code", "loads"), [(["info"], 0, True), (["fit"], 2, False)])
+def test_the_program_frees_no_objects_but_does_what_others_left_for_its_end(
+    words: list[str], code: int, loads: bool
 ) -> None:
     done = python(
-        "import atexit, sys\n"
+        "import atexit, gc, sys\n"
         "class Freed:\n"
         "    def __del__(self): print('freed')\n"
-        "atexit.register(print, 'at exit')\n"
-        "freed = Freed()\n"
+        "freed, usual = Freed(), gc.get_threshold()\n"
+        "atexit.register(lambda: print('less often', gc.get_threshold() != usual))\n"
         "from spikemnist.cli import program\n"
         f"sys.argv = ['spikemnist', *{words}]\n"
         "program()"
     )
-    assert done.returncode == code
-    assert done.stdout.startswith("spikemnist" if code == 0 else "at exit")
-    assert done.stdout.endswith("at exit\n")
+    assert done.returncode == code, done.stderr
+    assert done.stdout.endswith(f"less often {loads}\n")
+    assert done.stdout.startswith("spikemnist") == loads
     assert ("did you mean train?" in done.stderr) == (code == 2)
