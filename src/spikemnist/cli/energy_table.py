@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from spikemnist.energy import Energy, Estimate
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
-"""Margins to show. A network that was trained with smoothed labels is never as sure as the last."""
+"""Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""
 NANOJOULE = 1000.0
 BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
 """Size of each memory of limited size."""

@@ -142,7 +142,7 @@ def _never_wakes(leaky: snntorch.Leaky) -> str:
 
 def warn_of_overfitting(accuracy: float, found: float, samples: int) -> None:
     """Warn if the training accuracy is far above the accuracy found on validation samples."""
-    # Agresti and Coull: two more right and two more wrong answers, or 0 of 10 had no error at all.
+    # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
     share = (found * samples + 2) / (samples + 4)
     error = math.sqrt(share * (1 - share) / (samples + 4))
     if accuracy - found > GAP + 3 * error:
