@@ -112,20 +112,7 @@ class BurstEncoder:
         )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = intensities(images).detach().float()
         spikes = (x * self.max_spikes).ceil().to(torch.int32)
         spread = self.max_interval - self.min_interval
@@ -134,23 +121,7 @@ class BurstEncoder:
         return ((step % interval == 0) & (step < spikes * interval)).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the middle of the range that number and interval of the spikes allow.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
-        """
+        """Decode images: the middle of the range that number and interval of the spikes allow."""
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()
         number = fired.sum(0)

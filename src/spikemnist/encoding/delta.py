@@ -75,41 +75,12 @@ class DeltaEncoder:
             raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         rises = (intensities(images).detach().float() / self.threshold).floor()
         return (timesteps(self.num_steps, rises) < rises).to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the middle of the range that the number of spikes allows, 0 for silence.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
-        """
+        """Decode images: the middle of the range that the number of spikes allows."""
         check_spikes(spikes, self.num_steps)
         number = spikes.float().sum(0)
         return ((number + 0.5) * self.threshold).clamp_max(1).where(number > 0, 0)

@@ -60,39 +60,10 @@ class DirectEncoder:
         check_dtype(self.dtype, floating=True)
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Current ``[T, *images.shape]``, with stride 0 along T.
-        """
+        """Encode images ``[B, ...]`` as a current ``[T, B, ...]``."""
         return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the mean current.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Current ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
-        """
+        """Decode images: the mean current."""
         check_spikes(spikes, self.num_steps)
         return spikes.float().mean(0)

@@ -106,21 +106,7 @@ class EventEncoder:
             raise ValueError("duration has no effect with by='count'; remove it")
 
     def __call__(self, events: Events, *, generator: torch.Generator | None = None) -> Tensor:
-        """Sort events into timesteps.
-
-        Parameters
-        ----------
-        events : spikemnist.data.EventBatch
-            Events of B recordings, as in the batches of a `spikemnist.data.EventDataset`.
-        generator : torch.Generator, default None
-            Not used: nothing is drawn.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, B, 2, H, W]``, or ``[T, B, 1, H, W]`` if polarities are merged; zeros and
-            ones of ``dtype``.
-        """
+        """Sort the events of B recordings into spikes ``[T, B, channels, H, W]``."""
         _check_events(events)
         height, width = events.sensor
         channels = 2 if self.polarity == "channels" else 1

@@ -162,20 +162,7 @@ class LatencyEncoder:
         return self.tau * torch.log(x / (x - self.threshold))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
         spikes = None
         if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
@@ -189,23 +176,7 @@ class LatencyEncoder:
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the pixels that fire at these times, 0 for silent ones.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
-        """
+        """Decode images: the pixels that fire at these times, 0 for silent ones."""
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()
         time = (timesteps(self.num_steps, fired[0]) * fired).sum(0) - self.first_spike_time

@@ -91,20 +91,7 @@ class PhaseEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = intensities(images).detach().float()
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
         phase = timesteps(self.num_steps, number) % self.num_phases
@@ -112,23 +99,7 @@ class PhaseEncoder:
         return digits.to(self.dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the number that the digits form, with zeros for missing digits.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
-        """
+        """Decode images: the number that the digits form, with zeros for missing digits."""
         check_spikes(spikes, self.num_steps)
         digits = spikes[: self.num_phases].float()
         phase = timesteps(len(digits), digits[0])

@@ -113,20 +113,7 @@ class PopulationEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, B, M, ...]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, M, ...]``."""
         times = self._times(intensities(images).detach().float())
         spikes = once(Coded(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *times.shape)
@@ -146,21 +133,6 @@ class PopulationEncoder:
 
         The distance is the sum of the time differences of all fields; a silent field counts as
         firing after the last timestep. If several grey values are nearest, their mean is taken.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, M, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``.
         """
         check_spikes(spikes, self.num_steps)
         fired = spikes.float()

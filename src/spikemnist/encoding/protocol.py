@@ -27,6 +27,10 @@ class Encoder(Protocol):
     ``binary = True``, it makes only zeros and ones, in any dtype; `spikemnist.training.fit` and
     `spikemnist.training.evaluate` then ask it for uint8.
 
+    An encoder may also have ``decode(spikes)``. It returns the pixels in [0, 1], float32
+    ``[B, ...]``, that spikes ``[T, B, ...]`` stand for, and raises a `ValueError` unless their
+    number of timesteps is ``num_steps``.
+
     Attributes
     ----------
     num_steps
@@ -54,8 +58,9 @@ class Encoder(Protocol):
             Images ``[B, ...]``, uint8 or floating in [0, 1]; an `EventEncoder` takes the events of
             B recordings instead.
         generator : torch.Generator, default None
-            Source of all randomness, if any. It may be on another device than the images:
-            `spikemnist.fit` and `spikemnist.evaluate` pass a CPU generator.
+            Source of all randomness, if any; ``None`` is torch's global CPU generator. It may be
+            on another device than the images: `spikemnist.fit` and `spikemnist.evaluate` pass a
+            CPU generator.
 
         Returns
         -------

@@ -75,20 +75,7 @@ class RankOrderEncoder:
             raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Not used: the code is deterministic.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = by_sample(intensities(images).detach().float())
         lit = x > self.threshold
         # In ascending order, the pixels after the last equal one are the brighter ones.

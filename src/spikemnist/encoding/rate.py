@@ -62,7 +62,7 @@ class RateEncoder:
     ------
     ValueError
         For a parameter out of range; when called, for images that are not uint8 or floating
-        in [0, 1].
+        in [0, 1]; when decoding with a gain of 0, with which all pixels look the same.
 
     Notes
     -----
@@ -116,21 +116,7 @@ class RateEncoder:
             )
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Encode images.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ...]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Source of the seed; torch's global CPU generator when ``None``. Not used with
-            ``deterministic``.
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes ``[T, *images.shape]``, zeros and ones of ``dtype``.
-        """
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         bounds, first = code_pixels(self, images), self.first_spike_time
         if self.deterministic:
             spikes = evenly(bounds, num_steps=self.num_steps, first_spike_time=first)
@@ -145,24 +131,7 @@ class RateEncoder:
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
-        """Decode images: the pixels that have these rates.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Spikes ``[T, B, ...]``.
-
-        Returns
-        -------
-        torch.Tensor
-            Pixels in [0, 1], float32 ``[B, ...]``.
-
-        Raises
-        ------
-        ValueError
-            If the number of timesteps is not ``num_steps``, and for a gain of 0, with which all
-            pixels look the same.
-        """
+        """Decode images: the pixels that have these rates."""
         check_spikes(spikes, self.num_steps)
         if self.gain == 0:
             raise ValueError("with gain=0 the spikes do not depend on the image")
