@@ -23,11 +23,10 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "spikemnist"
 ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
     "_atomic": set(),
-    "_folders": set(),
     "_interrupt": set(),
     "_progress": {"kernels"},
     "_checkpoints": set(),
-    "kernels": {"_atomic", "_folders"},
+    "kernels": {"_atomic"},
     "_tensor_files": {"_atomic", "_tensors"},
     "_tables": set(),
     "_tensors": set(),
@@ -35,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"ops", "kernels", "_tensors"},
     "fused": {"ops"},
     "encoding": {"kernels", "_tensors"},
-    "data": {"_atomic", "_folders", "_progress", "_tensors"},
+    "data": {"_atomic", "_progress", "_tensors"},
     "models": {
         "ops",
         "engine",
@@ -51,7 +50,6 @@ ALLOWED: dict[str, set[str]] = {
         "data",
         "ops",
         "_atomic",
-        "_folders",
         "_interrupt",
         "_progress",
         "_checkpoints",
@@ -106,7 +104,7 @@ OUTSIDE: dict[str, set[str]] = {
     "_tensors": {"torch", "numpy"},
     "ops": {"torch", "numpy", "snntorch"},
     "engine": {"torch", "numpy", "numba", "llvmlite"},
-    "kernels": {"torch", "numpy", "numba", "llvmlite"},
+    "kernels": {"torch", "numpy", "numba", "llvmlite", "platformdirs"},
     "encoding": {"torch", "numpy", "numba"},
 }
 

@@ -265,7 +265,7 @@ def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a file, below which nothing can be written; the home lies there as well."""
     file = tmp_path / "file"
     file.touch()
-    monkeypatch.setattr(cache, "user_cache", lambda: file / "home")
+    monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: file / "home")
     return file
 
 
@@ -273,20 +273,12 @@ def test_the_users_cache_folder_is_the_second_choice(
     no_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path beside the source may be too long."""
-    monkeypatch.setattr(cache, "user_cache", lambda: tmp_path / "home")
+    monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: tmp_path / "home")
     files = cache.Files(str(no_home / "folder"), result)
     files.save("float32", [1, 2])
     assert files.load("float32") == [1, 2]
     (file,) = tmp_path.rglob("*.nbc")
     assert file.is_relative_to(tmp_path / "home" / "kernels")
-
-
-def test_a_process_without_a_home_has_no_second_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(cache, "user_cache", fail)
-    assert cache.Files("folder", result)._folders == [Path("folder")]
 
 
 def test_a_disk_that_takes_no_more_is_a_warning(no_home: Path) -> None:

@@ -29,7 +29,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return SECONDS[device]
 
     monkeypatch.setattr(fastest, "seconds_of_step", seconds)
-    monkeypatch.setattr(fastest, "user_cache", lambda: tmp_path)
+    monkeypatch.setattr(fastest, "user_cache_path", lambda *_, **__: tmp_path)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: "a GPU")
     monkeypatch.setattr(devices, "available_devices", lambda: tuple(SECONDS))
     return asked

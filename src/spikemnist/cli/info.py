@@ -31,6 +31,7 @@ TRIED = {
     "pillow": ("10.0.0", "13.0.0"),
     "safetensors": ("0.4.5", "0.8.0"),
     "tqdm": ("4.66.6", "4.70.1"),
+    "platformdirs": ("4.0.0", "4.14.8"),
     "tyro": ("1.0.0", "1.0.17"),
 }
 """Oldest and newest release of each package with which the tests were run."""

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikemnist._folders import user_cache
+from platformdirs import user_cache_path
+
 from spikemnist.data.download import download_missing, find_file
 from spikemnist.data.sources import FILES
 
@@ -44,19 +45,8 @@ def locate(
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads, the user's cache folder on this system.
-
-    Raises
-    ------
-    OSError
-        If the user has no home folder.
-    """
-    try:
-        return user_cache()
-    except RuntimeError as error:
-        raise OSError(
-            f"there is no home folder to keep downloads in; give root= or set {VARIABLE}"
-        ) from error
+    """Return the folder for downloads, the user's cache folder on this system."""
+    return user_cache_path("spikemnist", appauthor=False)
 
 
 def roots(root: str | os.PathLike[str] | None) -> Iterator[Path]:

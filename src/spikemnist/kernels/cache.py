@@ -27,8 +27,9 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from platformdirs import user_cache_path
+
 from spikemnist._atomic import write_atomically
-from spikemnist._folders import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +51,7 @@ class Files:
     def __init__(self, folder: str, function: Callable[..., Any]) -> None:
         import numba
 
-        self._folders = [Path(folder), *_user_folder()]
+        self._folders = [Path(folder), _user_folder()]
         file = Path(function.__code__.co_filename)
         name = f"{file.stem}.{function.__qualname__}.{sys.implementation.cache_tag}"
         self._name = re.sub(r"[^\w.-]", "_", name)
@@ -135,16 +136,14 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _user_folder() -> list[Path]:
+def _user_folder() -> Path:
     """Return the folder for kernels that cannot be saved beside their source.
 
     The path there may be too long, for example. Each installation has its own folder, so that none
     takes the files of another for old ones.
     """
-    try:
-        return [user_cache() / "kernels" / _digest([os.fsencode(PACKAGE)])]
-    except RuntimeError:  # no home folder
-        return []
+    user = user_cache_path("spikemnist", appauthor=False)
+    return user / "kernels" / _digest([os.fsencode(PACKAGE)])
 
 
 def _made_of(function: Callable[..., Any]) -> bytes:

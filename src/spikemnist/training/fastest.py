@@ -15,10 +15,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
+from platformdirs import user_cache_path
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist._folders import user_cache
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.seeds import seeded
 from spikemnist.training.steps import backpropagate
@@ -116,7 +116,11 @@ def _file(model: nn.Module, encoder: Encoder, devices: Sequence[str]) -> Path:
     parts = (__version__, torch.__version__, platform.node(), platform.processor(), names)
     shapes = [tuple(parameter.shape) for parameter in model.parameters()]
     text = repr((*parts, type(model).__name__, shapes, encoder, torch.get_num_threads()))
-    return user_cache() / "devices" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    return (
+        user_cache_path("spikemnist", appauthor=False)
+        / "devices"
+        / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    )
 
 
 def _remembered(file: Path, devices: Sequence[str]) -> dict[str, float] | None:
