@@ -49,7 +49,7 @@ def test_without_a_standard_error_there_is_no_bar(monkeypatch: pytest.MonkeyPatc
     with progress_bar(progress=True, total=1) as bar:
         bar.update()
     with compilation_announced():
-        compile_for(0, cached=True)
+        compile_for(0)
 
 
 @pytest.fixture(autouse=True)
@@ -77,11 +77,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def compile_for(seconds: float, *, cached: bool, clock: Clock | None = None) -> None:
+def compile_for(seconds: float, clock: Clock | None = None) -> None:
     """Do what Numba's events make happen when a kernel is compiled."""
     if compiler._watchers:
         began, ended = compiler._watchers[-1]
-        began(cached)
+        began()
         (clock or Clock()).sleep(seconds)
         ended()
 
@@ -90,7 +90,7 @@ def test_compiling_is_announced_once_and_no_part_of_the_estimate(clock: Clock) -
     terminal = Terminal()
     with progress_bar(progress=True, total=1000, file=terminal, unit="batch") as bar:
         for _ in range(2):
-            compile_for(10.0, cached=True, clock=clock)
+            compile_for(10.0, clock)
         for _ in range(4):
             clock.sleep(0.125)
             bar.update(100)
@@ -109,16 +109,16 @@ def test_where_no_bar_is_shown_nothing_is_announced(
     progress: bool, stream: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with progress_bar(progress=progress, total=3, file=stream):
-        compile_for(0, cached=True)
+        compile_for(0)
     assert stream.getvalue() == "".join(capfd.readouterr()) == ""
 
 
 def test_a_command_announces_it_without_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with compilation_announced():
-        compile_for(0, cached=False)
-        compile_for(0, cached=False)
+        compile_for(0)
+        compile_for(0)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("spikemnist: compiling kernels, at each start, up to 20 s: ")
+    assert line == "spikemnist: compiling kernels, once: up to 20 s"
 
 
 COMPILE = """

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-COMPILING = "compiling kernels, {}"
-ONCE = "once: up to 20 s"
-EACH_TIME = (
-    "at each start, up to 20 s: no folder for their cache can be written; set NUMBA_CACHE_DIR to "
-    "one that can"
-)
+COMPILING = "compiling kernels, once: up to 20 s"
 
 _noticed = False
 _silent = False
@@ -78,13 +73,13 @@ def compilation_announced() -> Iterator[None]:
         yield
 
 
-def _once(say: Callable[[str], object]) -> Callable[[bool], None]:
+def _once(say: Callable[[str], object]) -> Callable[[], None]:
     """Return a function that announces the first kernel that this process compiles."""
 
-    def began(cached: bool) -> None:
+    def began() -> None:
         global _noticed
         if not _noticed:
             _noticed = True
-            say(COMPILING.format(ONCE if cached else EACH_TIME))
+            say(COMPILING)
 
     return began

@@ -11,7 +11,7 @@ import importlib.util
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from spikemnist.kernels.cache import Files, warn_of_folder
+from spikemnist.kernels.cache import Files, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,12 +70,9 @@ def is_available() -> bool:
 
 
 class Watcher(NamedTuple):
-    """Callbacks for the start and the end of a kernel's compilation.
+    """Callbacks for the start and the end of a kernel's compilation."""
 
-    The argument of ``began`` tells whether the kernel will be cached.
-    """
-
-    began: Callable[[bool], None]
+    began: Callable[[], None]
     ended: Callable[[], None]
 
 
@@ -100,9 +97,8 @@ def _listen() -> None:
 
     class Compilations(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
-            compiled = event.data["dispatcher"]
-            if _watchers and _is_kernel(compiled):
-                _watchers[-1].began(compiled.stats.cache_path is not None)
+            if _watchers and _is_kernel(event.data["dispatcher"]):
+                _watchers[-1].began()
 
         def on_end(self, event: Any) -> None:
             if _watchers and _is_kernel(event.data["dispatcher"]):
@@ -141,25 +137,17 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     without the interpreter's lock.
 
     The machine code is cached on disk: see `cache`. If no folder is writable, as with a read-only
-    installation and no home, each process compiles anew and all else is the same.
-
-    Warns
-    -----
-    RuntimeWarning
-        Once, if ``NUMBA_CACHE_DIR`` names a folder that cannot be written.
+    installation and no home, a warning says so, each process compiles anew, and all else is the
+    same.
     """
     import numba
 
     _listen()
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
-    except RuntimeError as error:
-        if "cannot cache function" not in str(error):
-            raise
-        warn_of_folder(numba.config.CACHE_DIR, None)
+    except RuntimeError:  # Numba finds no folder
+        warn("no folder can be written")
         return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
     if not numba.config.DISABLE_JIT:
-        folder = compiled.stats.cache_path
-        warn_of_folder(numba.config.CACHE_DIR, folder)
-        compiled._cache._cache_file = Files(folder, function)
+        compiled._cache._cache_file = Files(compiled.stats.cache_path, function)
     return compiled  # type: ignore[no-any-return]
