@@ -2,6 +2,5 @@
 
     python -m benchmarks --help
 
-This package is not part of the wheel. Like ``spikemnist bench``, it times with
-`spikemnist.cli.timing`.
+This package is not part of the wheel.
 """

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
-from spikemnist.cli.timing import others_took
+from benchmarks.timing import others_took
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

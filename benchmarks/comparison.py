@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spikemnist.cli.timing import LEAST_CALLS, time_in_turn
+from benchmarks.timing import LEAST_CALLS, time_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def no_ratio(*timings: Mapping[str, Any] | None) -> str:
 
     Examples
     --------
-    >>> from spikemnist.cli.timing import summarize
+    >>> from benchmarks.timing import summarize
     >>> no_ratio(summarize((1.0, 1.0)), summarize((7.0, 7.0), share=0.5))
     'other programs took 50 % of the processors'
     """

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from benchmarks import nir_readers
+from benchmarks import nir_readers, timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
-from spikemnist.cli import timing
 from spikemnist.data import load_mnist
 from spikemnist.encoding import DirectEncoder
 from spikemnist.export import to_c, to_onnx

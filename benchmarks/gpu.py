@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
 from benchmarks.workload import BETA, CLASSES, PIXELS
-from spikemnist.cli import timing
 from spikemnist.models import LeakyMLP
 from spikemnist.training import available_devices
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import stdp
+from benchmarks import stdp, timing
 from benchmarks.candidates import OURS, STAGES, SnnTorchLoop
 from benchmarks.comparison import no_ratio
 from benchmarks.growth import workload_of
 from benchmarks.layer import STAGES as LAYER_STAGES
 from benchmarks.plan import AXES
-from spikemnist.cli import timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

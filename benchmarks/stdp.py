@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import growth
 from benchmarks.memory import peak, resident_before
-from spikemnist.cli.timing import time_in_turn
+from benchmarks.timing import time_in_turn
 from spikemnist.data import load_digits
 from spikemnist.plasticity import STDPClassifier
 

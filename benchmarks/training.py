@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from spikemnist.cli.timing import time_in_turn
+from benchmarks.timing import time_in_turn
 from spikemnist.data import ImageDataset, load_digits
 from spikemnist.models import LeakyMLP
 from spikemnist.training import fit

@@ -17,8 +17,7 @@ from torch import nn
 from benchmarks.candidates import STAGES, SnnTorchLoop, TorchCandidate, copy_of
 from benchmarks.comparison import compare, network_jobs
 from benchmarks.oracle import Oracle
-from benchmarks.workload import BETA, trained_weights
-from spikemnist.cli.bench import snntorch_spikes
+from benchmarks.workload import BETA, snntorch_spikes, trained_weights
 from spikemnist.models import accelerate
 
 if TYPE_CHECKING:

@@ -27,13 +27,13 @@ from benchmarks import (
     pictures,
     report,
     stdp,
+    timing,
     tutorial,
 )
 from benchmarks.candidates import STAGES, Ours, SnnTorchLoop
 from benchmarks.machine import describe_machine
 from benchmarks.plan import Plan
 from benchmarks.workload import Workload, first_weights
-from spikemnist.cli import timing
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import commands, report
 from benchmarks.report import AUTO, STEP
-from spikemnist.cli.timing import WIDEST
+from benchmarks.timing import WIDEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

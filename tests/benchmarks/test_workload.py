@@ -7,8 +7,14 @@ import torch
 
 from benchmarks import workload
 from benchmarks.candidates import Ours, SnnTorchLoop, our_backends
-from benchmarks.workload import CODES, Work, Workload, first_weights, trained_weights
-from spikemnist.cli.bench import snntorch_spikes
+from benchmarks.workload import (
+    CODES,
+    Work,
+    Workload,
+    first_weights,
+    snntorch_spikes,
+    trained_weights,
+)
 from spikemnist.ops import BACKENDS
 
 SMALL = Workload(hidden=30, num_steps=6, batch=8)

@@ -483,9 +483,7 @@ class Info(Common):
 class Bench(Common):
     """Time training and inference on this machine, and compare with snnTorch's loop over time."""
 
-    quick: Annotated[
-        bool, option("two networks in 20 seconds instead of four in about a minute")
-    ] = False
+    quick: Annotated[bool, option("fewer calls: half a minute instead of a minute")] = False
     json: Json = False
 
 

@@ -8,19 +8,13 @@ a single thread does.
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 import statistics
 import sys
 import threading
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-
-from spikemnist import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -198,33 +192,3 @@ def others_took(share: float) -> str:
     """
     taken = f"other programs took {100 * (1 - share):.0f} % of the processors"
     return "" if share >= QUIET else taken
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return processor, threads, load, system and versions in plain values.
-
-    Examples
-    --------
-    >>> describe_machine()["threads"] == torch.get_num_threads()
-    True
-    """
-    packages = {name: version(name) for name in ("torch", "snntorch", "numpy", "numba")}
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "vector": torch.backends.cpu.get_cpu_capability(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "share": processor_share(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {"spikemnist": __version__, **packages},
-    }
-
-
-def _processor() -> str:
-    """Return the name of the processor; `platform` does not find it on Linux."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or platform.machine()
