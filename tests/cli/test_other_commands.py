@@ -388,7 +388,7 @@ def test_a_failure_is_one_line_and_exit_code_1(
     file.write_bytes(b"no model")
     assert main(["evaluate", str(file)]) == 1
     captured = capsys.readouterr()
-    assert "is damaged, or not a safetensors file" in captured.err
+    assert "is damaged, or not a file of spikemnist" in captured.err
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
 

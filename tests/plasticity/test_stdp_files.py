@@ -1,15 +1,13 @@
-"""Files of classifiers and of their checkpoints: damaged, foreign, of other types, of 0.1.0."""
+"""Files of classifiers and of their checkpoints: damaged, foreign, of other types."""
 
 from __future__ import annotations
 
 import random
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from spikemnist import _tensor_files
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, files
@@ -17,6 +15,7 @@ from tests.plasticity.bar_images import ANSWERS, IMAGES, LABELS, OTHERS, same, s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Classifier = STDPClassifier | ConvSTDPClassifier
     Change = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -25,8 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*neurons never fired:UserWarning"),
     pytest.mark.filterwarnings("ignore:neuron .* made .* of all spikes:UserWarning"),
 ]
-
-OLD = Path(__file__).parent.parent / "files_of_0_1_0"
 
 
 @pytest.fixture(scope="module")
@@ -188,36 +185,6 @@ def test_what_is_not_finite_is_refused(
             _tensor_files.write(file, kind, tensors, metadata)
         with pytest.raises(ValueError, match=f"holds NaN or infinity in {name}"):
             read()
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"), [(STDPClassifier, "stdp"), (ConvSTDPClassifier, "conv-stdp")]
-)
-def test_a_classifier_of_0_1_0_is_read_with_a_warning(
-    kind: type[Classifier], name: str, tmp_path: Path
-) -> None:
-    with pytest.warns(UserWarning, match="has no digest of its contents") as said:
-        loaded = kind.load(OLD / f"{name}.safetensors")
-    assert len(said) == 1
-    images = torch.arange(160).reshape(10, 4, 4).to(torch.uint8)
-    again = kind.load(loaded.save(tmp_path / "new.safetensors"))
-    assert loaded.predict(images).tolist() == again.predict(images).tolist()
-
-
-def test_a_checkpoint_of_0_1_0_is_resumed_with_a_warning(tmp_path: Path) -> None:
-    """The run that is finished in it ends where the classifier of that version does."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (40, 4, 4), generator=generator).to(torch.uint8)
-    file = tmp_path / "checkpoint.safetensors"
-    file.write_bytes((OLD / "checkpoint.safetensors").read_bytes())
-    steps = {"theta_plus": 0.05 / 400 * 3, "learning_rate": 0.005}  # the defaults of then
-    classifier = STDPClassifier(3, duration=50, rest=10, random_state=1, **steps)
-    with pytest.warns(UserWarning, match="has no digest of its contents"):
-        classifier.fit(images, torch.arange(40) % 3, checkpoint=file, resume=True, progress=False)
-    with pytest.warns(UserWarning, match="has no digest of its contents"):
-        stored = STDPClassifier.load(OLD / "stdp.safetensors")
-    assert np.array_equal(classifier.weights_, stored.weights_)
-    assert np.array_equal(classifier.responses_, stored.responses_)
 
 
 def test_a_classifier_can_be_refitted_after_a_refusal(

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = Format(
-    "spikemnist-model-1",
-    "model",
-    ("class", "config", "encoder"),
-    "Restore it from a good copy, or train the model again",
+    "spikemnist-model-1", "model", "Restore it from a good copy, or train the model again"
 )
 Model = LeakyMLP | LeakyConvNet
 _CLASSES: dict[str, type[Model]] = {"LeakyMLP": LeakyMLP, "LeakyConvNet": LeakyConvNet}
@@ -118,12 +115,6 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         If the file is damaged, is not a spikemnist model, holds NaN or infinity, or its tensors do
         not fit its configuration. The message names the problem.
 
-    Warns
-    -----
-    UserWarning
-        If the file is of version 0.1.0, which stored no digest: damage to its numbers cannot be
-        noticed.
-
     Examples
     --------
     >>> import tempfile
@@ -166,11 +157,6 @@ def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError
         If the file is damaged, is not a spikemnist model of a known format and class, or holds NaN
         or infinity.
-
-    Warns
-    -----
-    UserWarning
-        If the file is of version 0.1.0: see `load_model`.
 
     Examples
     --------

@@ -170,8 +170,7 @@ class LeakyConvNet(SpikingNetwork):
             "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
             "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
             "dropout": dropouts[0] if dropouts else 0.0,
-            # Left out when 0, as in the files and checkpoints of 0.1.0, which lacked this option.
-            **({"input_dropout": of_input} if of_input else {}),
+            "input_dropout": of_input,
             "readout": self.readout,
             "backend": self.backend,
         }

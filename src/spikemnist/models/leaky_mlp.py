@@ -173,9 +173,8 @@ class LeakyMLP(SpikingNetwork):
             "learn_beta": isinstance(first.leaky.beta, nn.Parameter),
             "learn_threshold": isinstance(first.leaky.threshold, nn.Parameter),
             "dropout": self.dropout.p,
-            # Left out when off, as in the files and checkpoints of 0.1.0, which lacked them.
-            **({"batch_norm": True} if first.norm is not None else {}),
-            **({"input_dropout": self.input_dropout.p} if self.input_dropout.p else {}),
+            "input_dropout": self.input_dropout.p,
+            "batch_norm": first.norm is not None,
             "readout": self.readout,
             "backend": self.backend,
         }

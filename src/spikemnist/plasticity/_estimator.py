@@ -201,12 +201,6 @@ class Estimator:
             If the file does not exist.
         ValueError
             If the file is damaged, holds no such classifier, or holds NaN or infinity.
-
-        Warns
-        -----
-        UserWarning
-            If version 0.1.0 wrote the file. It stored no digest, so damage to the numbers is not
-            detected.
         """
         tensors, metadata = _tensor_files.read(path, cls._format)
         with _tensor_files.described(path, cls._format):

@@ -383,7 +383,7 @@ class STDPClassifier(Estimator):
 
         classes, names = files.classes_of(metadata["classes"]), (*files.WINDOWS, "responses")
         arrays = files.layer_arrays(tensors, self.n_neurons, len(classes), names)
-        steps = Pace(**metadata.get("pace", pace(self.get_params())._asdict()))._asdict()
+        steps = Pace(**metadata["pace"])._asdict()
         check_parameters(replace(self, **steps))
         parameters = {**self.get_params(), **steps}
         layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])

@@ -31,20 +31,16 @@ _AGAIN = "Restore it from a good copy, or fit the classifier again"
 CLASSIFIER = Format(
     "spikemnist-stdp-1",
     "STDP classifier",
-    ("parameters", "classes", "progress", "pace"),
     _AGAIN,
-    later=("pace",),
 )
 CONVOLUTIONAL = Format(
     "spikemnist-conv-stdp-1",
     "convolutional STDP classifier",
-    ("parameters", "classes", "shape"),
     _AGAIN,
 )
 CHECKPOINT = Format(
     "spikemnist-stdp-checkpoint-1",
     "checkpoint of an STDP classifier",
-    ("run", "progress"),
     "Delete it to start at the first image",
 )
 
@@ -72,7 +68,6 @@ def layer_arrays(
     """
     weights, before = tensors.get("weights"), tensors.get(f"{BEFORE}.spikes")
     features = weights.shape[-1] if weights is not None and weights.dim() else 0
-    # Files of version 0.1.0 hold one earlier window, without an axis of windows.
     windows = before.shape[:1] if before is not None and before.dim() == 3 else ()
     shapes: dict[str, tuple[int, ...]] = {"weights": (neurons, features), "theta": (neurons,)}
     for name in responses:

@@ -186,8 +186,7 @@ class Progress:
             For values that are no numbers.
         """
         seen, right, history = (numbers[name] for name in ("seen", "right", "history"))
-        # Files of version 0.1.0 hold one earlier window, which may have no images.
-        window = numbers.get("window", WINDOW)
+        window = numbers["window"]
         pairs = all(isinstance(a, int) and isinstance(b, float | int) for a, b in history)
         if not (all(isinstance(n, int) for n in (seen, right, window)) and pairs):
             raise ValueError(
@@ -285,8 +284,6 @@ class TrainingLoop:
         tensors, metadata = _tensor_files.read(file, files.CHECKPOINT)
         with _tensor_files.described(file, files.CHECKPOINT):
             found, wanted = {**metadata["run"]}, self._description
-            if found["theta_plus"] is None:  # version 0.1.0: the step followed N alone
-                found["theta_plus"] = THETA_PLUS * found["n_neurons"]
         check_settings({name: found.get(name) for name in wanted}, wanted, file)
         with _tensor_files.described(file, files.CHECKPOINT):
             classes, neurons = self.progress.now.spikes.shape

@@ -10,16 +10,17 @@ and Optimization 30, 1992.
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @dataclass
@@ -30,60 +31,33 @@ class MovingAverage:
     ----------
     decay : float
         :math:`d`, in [0, 1).
-    weights : dict of str to torch.Tensor
-        Averages of floating tensors; other tensors hold the latest values of the model.
+    weights : dict
+        Averages of floating tensors; other entries hold the latest values of the model.
     steps : int
         Number of steps in the average.
     """
 
     decay: float
-    weights: dict[str, Tensor]
+    weights: dict[str, Any]
     steps: int = 0
 
     def update(self, model: nn.Module) -> None:
         """Add the weights after a step to the average."""
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        latest = _tensors(model)
-        floating = [name for name, tensor in latest.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.weights[name] for name in floating], [latest[name] for name in floating], share
-        )
-        for name in latest.keys() - floating:
-            self.weights[name].copy_(latest[name])
-
-    def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Continue from a saved average."""
-        for name, tensor in self.weights.items():
-            tensor.copy_(weights[name])
-        self.steps = steps
+        for name, latest in model.state_dict().items():
+            if isinstance(latest, torch.Tensor) and latest.is_floating_point():
+                # A resumed average comes from a file, and so from the CPU.
+                self.weights[name] = self.weights[name].to(latest.device).lerp_(latest, share)
+            else:
+                self.weights[name] = copy.deepcopy(latest)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Load the average into the model for the duration of the context."""
-        tensors = _tensors(model)
-        latest = {name: tensor.clone() for name, tensor in tensors.items()}
+        latest = copy.deepcopy(model.state_dict())
+        model.load_state_dict(self.weights)
         try:
-            self.give_to(model)
             yield
         finally:
-            for name, tensor in tensors.items():
-                tensor.copy_(latest[name])
-
-    def give_to(self, model: nn.Module) -> None:
-        """Load the average into the model for good."""
-        for name, tensor in _tensors(model).items():
-            tensor.copy_(self.weights[name])
-
-
-def average_of(model: nn.Module, decay: float) -> MovingAverage:
-    """Return an average that begins with the weights of a model."""
-    return MovingAverage(decay, {name: each.clone() for name, each in _tensors(model).items()})
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    return {
-        name: value.detach()
-        for name, value in model.state_dict().items()
-        if isinstance(value, torch.Tensor)
-    }
+            model.load_state_dict(latest)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.data import EventDataset
 from spikemnist.training import processes
-from spikemnist.training.average import average_of
+from spikemnist.training.average import MovingAverage
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, as_encoder, compact_for, make_feed
@@ -215,7 +216,7 @@ def fit(
         optimizer=make_optimizer(optimizer, model, settings.lr, weight_decay),
         settings=settings,
         description=description,
-        average=None if ema is None else average_of(model, ema),
+        average=None if ema is None else MovingAverage(ema, copy.deepcopy(model.state_dict())),
         processes=together,
     )
     with interruptible() as interruption:

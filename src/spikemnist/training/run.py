@@ -30,7 +30,6 @@ from spikemnist.training.monitor import (
 )
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
-from spikemnist.training.settings import read_description
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
 if TYPE_CHECKING:
@@ -220,7 +219,7 @@ class Run:
         if self.best is not None:
             self.model.load_state_dict(self.best)
         elif self.average is not None:
-            self.average.give_to(self.model)
+            self.model.load_state_dict(self.average.weights)
 
     def save(self, path: Path) -> None:
         """Have the first process write a checkpoint."""
@@ -237,13 +236,13 @@ class Run:
 
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
-        found = read_description(checkpoint.settings, self.encoder)
-        check_settings(found, self.description, path)
+        check_settings(checkpoint.settings, self.description, path)
         restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
         self.best = checkpoint.best
         if self.average is not None and checkpoint.average is not None:
-            self.average.restore(checkpoint.average, checkpoint.averaged_steps)
+            self.average.weights = checkpoint.average
+            self.average.steps = checkpoint.averaged_steps
 
 
 def _augmented(augment: Augmentation, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +20,6 @@ from spikemnist.training.losses import cross_entropy
 from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from spikemnist.data import Augmentation
@@ -106,18 +103,6 @@ def describe_run(
             for field in dataclasses.fields(settings)
         },
     }
-
-
-def read_description(written: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
-    """Return the description in a checkpoint, as `describe_run` writes it for this encoder.
-
-    Version 0.1.0 also stored the dtype of binary spikes, which is now always uint8.
-    """
-    description = dict(written)
-    if getattr(encoder, "binary", False):
-        said = str(description["encoder"])
-        description["encoder"] = re.sub(r"dtype=torch\.\w+", "dtype=torch.uint8", said)
-    return description
 
 
 def _describe_model(model: nn.Module) -> dict[str, object]:
