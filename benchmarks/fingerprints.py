@@ -4,14 +4,22 @@
 ``python -m benchmarks.fingerprints --against before.json`` prints every difference from it and
 exits with code 1 if there is one. Hashes depend on the processor, the number of threads and the
 versions of torch and Numba: compare two runs on one machine.
+
+Only values are hashed, in the order of the layers: no name of a parameter, no key of a state dict
+and no byte of a file. A new structure with the same numbers has the same hashes.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import binascii
 import hashlib
 import itertools
 import json
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -19,25 +27,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 import snntorch
 import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist.data import load_digits
+from spikemnist.data import EVENT, EventDataset, load_digits
 from spikemnist.encoding import (
     DirectEncoder,
+    EventEncoder,
     LatencyEncoder,
     RateEncoder,
     describe_encoder,
     get_encoder,
 )
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+from spikemnist.energy import measure_energy
+from spikemnist.export import from_nir, to_c, to_html, to_nir, to_onnx
+from spikemnist.models import (
+    READOUTS,
+    LeakyConvNet,
+    LeakyMLP,
+    accelerate,
+    available_pretrained,
+    load_model,
+    load_pretrained,
+    save_model,
+)
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import evaluate, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from spikemnist.encoding import Encoder
     from spikemnist.models import Record
@@ -51,33 +72,35 @@ ENCODERS = ("burst", "delta", "direct", "latency", "phase", "population", "rank_
 
 
 def digest(parts: Iterable[Any]) -> str:
-    """Return a short hash of a sequence of tensors, arrays, bytes and other values."""
-    found = hashlib.sha256()
+    """Return a short hash of a sequence of tensors, arrays and other values."""
+    total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous().numpy()
         if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype}{part.shape}".encode())
+            total.update(f"{part.dtype}{part.shape}".encode())
             part = np.ascontiguousarray(part).tobytes()
-        found.update(part if isinstance(part, bytes) else repr(part).encode())
-    return found.hexdigest()[:12]
+        total.update(part if isinstance(part, bytes) else repr(part).encode())
+    return total.hexdigest()[:12]
 
 
-def state_of(model: nn.Module) -> str:
-    """Return the hash of a state dict, names included."""
-    return digest(itertools.chain(*sorted(model.state_dict().items())))
+def weights_in(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors of each layer in the order of the layers."""
+    for module in model.modules():
+        for name in ("weight", "bias", "running_mean", "running_var", "beta", "threshold"):
+            tensor = getattr(module, name, None)
+            if isinstance(tensor, Tensor):
+                yield tensor
 
 
 def record_of(record: Record) -> str:
-    """Return the hash of all fields of a Record."""
-    layers = [(x.name, x.spikes, x.membrane, x.threshold) for x in record.layers]
+    """Return the hash of all values of a Record."""
+    layers = [(x.spikes, x.membrane, x.threshold) for x in record.layers]
     return digest(
         [
             *(record.spikes, record.membrane, record.scores, record.spike_counts),
-            *(record.readout, record.backend, dict(record.sizes), record.predictions),
+            *(record.readout, record.backend, [*record.sizes.values()], record.predictions),
             *itertools.chain(*layers),
-            *([] if record.input is None else [record.input]),
-            *(record.state or ()),
         ]
     )
 
@@ -91,8 +114,8 @@ def gradients_of(model: nn.Module, record: Record, more: Iterable[Tensor] = ()) 
         loss = loss + membrane.mean()
     model.zero_grad()
     torch.autograd.backward(loss)
-    named = [(name, x.grad) for name, x in sorted(model.named_parameters()) if x.grad is not None]
-    return digest([*itertools.chain(*named), *(x.grad for x in more)])
+    gradients = [x.grad for x in (*weights_in(model), *more) if x.is_leaf]
+    return digest(x for x in gradients if x is not None)
 
 
 def digits(count: int, *, train: bool = True) -> tuple[Tensor, Tensor]:
@@ -101,36 +124,46 @@ def digits(count: int, *, train: bool = True) -> tuple[Tensor, Tensor]:
     return images.images[:count], images.labels[:count]
 
 
-def trained(build: Callable[[], nn.Module], encoder: Any, **options: Any) -> Parts:
-    """Train a network and hash its weights, metrics, evaluation and files."""
+def recordings(number: int) -> EventDataset:
+    """Return recordings of random events, with the label 0 or 1."""
+    random = np.random.default_rng(0)
+    events = []
+    for _ in range(number):
+        one = np.zeros(200, EVENT)
+        one["t"] = np.sort(random.integers(0, 10_000, 200))
+        one["x"], one["y"] = random.integers(0, 8, (2, 200))
+        one["p"] = random.integers(0, 2, 200)
+        events.append(one)
+    labels = torch.arange(number) % 2
+    return EventDataset(events, labels, sensor=(8, 8), classes=("a", "b"))
+
+
+def trained(
+    build: Callable[[], nn.Module], encoder: Any, data: Any = None, **options: Any
+) -> Parts:
+    """Train a network; hash its weights, metrics, evaluation, and the files as they are read."""
     torch.manual_seed(7)
     model = build()
+    begin = digest(weights_in(model))
+    train, test = data or (digits(TRAIN), digits(TEST, train=False))
     given = {"epochs": 2, "batch_size": BATCH, "lr": 5e-3, "seed": 3, **options}
+    given = {"encoder": encoder, "validation": 0.25, "device": "cpu", "progress": False, **given}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "checkpoint.pt")
-        history = fit(
-            model,
-            digits(TRAIN),
-            encoder=encoder,
-            validation=0.25,
-            device="cpu",
-            progress=False,
-            checkpoint=checkpoint,
-            **given,
-        )
-        saved = torch.load(checkpoint, weights_only=True)
-        file = Path(folder, "model.safetensors")
-        parts = {}
+        history = fit(model, train, checkpoint=checkpoint, **given)
+        resumed = build()
+        fit(resumed, train, checkpoint=checkpoint, resume=True, **given)
+        parts = {"begin": begin, "resumed": digest(weights_in(resumed))}
         if isinstance(model, LeakyMLP | LeakyConvNet):
+            file = Path(folder, "model.safetensors")
             save_model(model, file, encoder=describe_encoder(encoder))
-            again = load_model(file)
-            parts = {"file": digest([file.read_bytes()]), "loaded": state_of(again)}
-        judged = evaluate(model, digits(TEST, train=False), encoder=encoder, device="cpu")
+            parts["loaded"] = digest(weights_in(load_model(file)))
+    judged = evaluate(model, test, encoder=encoder, device="cpu")
+    columns = ("loss", "accuracy", "validation_loss", "validation_accuracy", "spikes_per_sample")
     return {
-        "state": state_of(model),
-        "metrics": digest([history.to_csv()]),
+        "weights": digest(weights_in(model)),
+        "metrics": digest(history.column(name) for name in columns),
         "evaluation": digest([judged.accuracy, judged.loss, judged.confusion]),
-        "checkpoint": digest([sorted(saved), *itertools.chain(*sorted(saved["model"].items()))]),
         **parts,
     }
 
@@ -199,18 +232,18 @@ def exchanged(kind: str, **options: Any) -> Callable[[], nn.Module]:
 
 
 def stdp(seed: int, neurons: int) -> Parts:
-    """Train an STDP classifier and hash weights, thresholds, answers and its file."""
+    """Train an STDP classifier; hash weights, thresholds, answers, and its file as it is read."""
     images, labels = digits(TRAIN)
+    test = digits(TEST, train=False)[0]
     classifier = STDPClassifier(neurons, random_state=seed).fit(images, labels, progress=False)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "stdp.safetensors")
         classifier.save(file)
-        content = file.read_bytes()
-    answers = classifier.predict(digits(TEST, train=False)[0])
+        loaded = STDPClassifier.load(file)
     return {
         "weights": digest([classifier.weights_, classifier.theta_, classifier.assignments_]),
-        "answers": digest([answers, classifier.accuracy_history_]),
-        "file": digest([content]),
+        "answers": digest([classifier.predict(test), classifier.accuracy_history_]),
+        "loaded": digest([loaded.weights_, loaded.theta_, loaded.predict(test)]),
     }
 
 
@@ -222,6 +255,67 @@ def conv_stdp(seed: int) -> Parts:
         "weights": digest([classifier.weights_]),
         "answers": digest([classifier.predict(digits(TEST, train=False)[0])]),
     }
+
+
+def exported(name: str) -> Parts:
+    """Export a pretrained network; hash what each export computes or holds, and its energy."""
+    model, encoder = load_pretrained(name)
+    images, labels = digits(TEST, train=False)
+    energy = measure_energy(model, (images, labels), encoder=encoder, device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        session = onnxruntime.InferenceSession(
+            str(to_onnx(model, Path(folder, "model.onnx"), encoder=encoder))
+        )
+        page = to_html(model, Path(folder, "page.html"), encoder=encoder).read_text("utf-8")
+        compiled = {
+            f"c {kind}": digest(_run_c(to_c(model, folder, encoder=encoder, weights=kind), images))
+            for kind in ("float32", "int8")
+        }
+    network = re.search(r'id="network">(.*?)</script>', page, re.DOTALL)
+    assert network is not None
+    return {
+        "onnx": digest(session.run(None, {"images": images.numpy()})),
+        "page": digest(_arrays_in(json.loads(network[1]))),
+        "energy": digest((x.neurons, x.macs, x.acs) for x in energy.layers),
+        **compiled,
+    }
+
+
+def graph(build: Callable[[], nn.Module]) -> Parts:
+    """Write a network as NIR; hash the numbers of all nodes, and the network that is read again."""
+    torch.manual_seed(17)
+    model: Any = build()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.nir")
+        nodes = to_nir(model, file).nodes.values()
+        again = from_nir(file)
+    numbers = [x for node in nodes for x in vars(node).values() if isinstance(x, np.ndarray)]
+    arrays = [x for x in numbers if x.dtype.kind == "f"]
+    return {"nodes": digest(arrays), "read": digest(weights_in(again))}
+
+
+def _run_c(folder: Path, images: Tensor) -> list[str]:
+    """Return classes and operations that the C export prints for images."""
+    compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
+    program = folder / "replay"
+    sources = (Path(__file__).with_name("replay.c"), folder / "network.c")
+    options = ("-std=c99", "-O2", f"-I{folder}", "-DSTEPS=1", "-o", program)
+    subprocess.run([compiler, *sources, *options], check=True)
+    data = images.contiguous().numpy().tobytes()
+    done = subprocess.run([program, "classify"], input=data, capture_output=True, check=True)
+    return done.stdout.decode().splitlines()
+
+
+def _arrays_in(value: Any) -> Iterator[bytes]:
+    """Yield the arrays in the data of a page, without their keys."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _arrays_in(part)
+    elif isinstance(value, str) and len(value) > 16:
+        try:
+            yield base64.b64decode(value, validate=True)
+        except binascii.Error:  # a text
+            return
 
 
 def codes() -> Parts:
@@ -259,6 +353,14 @@ def runs() -> dict[str, Callable[[], Parts]]:
         found[f"stdp {neurons} neurons, seed {seed}"] = partial(stdp, seed, neurons)
     for seed in range(2):
         found[f"conv stdp, seed {seed}"] = partial(conv_stdp, seed)
+    for name in available_pretrained():
+        found[f"export {name}"] = partial(exported, name)
+    found["nir mlp"] = partial(graph, mlp(hidden=(70, 20)))
+    found["nir conv"] = partial(graph, conv("4C5-AP2-6C3s2p1-AP2-20-10"))
+    events, network = EventEncoder(num_steps=STEPS), mlp(in_features=128, out_features=2)
+    found["fit events"] = partial(trained, network, events, (recordings(64), recordings(20)))
+    averaged = partial(trained, mlp(), latency, ema=0.9, optimizer="adamw", weight_decay=0.1)
+    found["fit average"] = averaged
     return found
 
 
