@@ -25,15 +25,9 @@ from benchmarks import (
     convolution,
     exports,
     gpu,
-    growth,
-    layer,
-    memory,
     networks,
-    nir_readers,
     report,
     stdp,
-    training,
-    tutorial,
 )
 from benchmarks.machine import describe_machine
 from benchmarks.plan import QUICK, Plan
@@ -44,17 +38,7 @@ from spikemnist.models import available_pretrained
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-SECTIONS = (
-    "networks",
-    "layers",
-    "memory",
-    "convolution",
-    "tutorial",
-    "fit",
-    "stdp",
-    "export",
-    "nir",
-)
+SECTIONS = ("networks", "convolution", "stdp", "export")
 COMMANDS, GPU = "commands", "gpu"
 """Sections that take long or need a GPU; they run only when named in ``--sections``."""
 
@@ -80,8 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
     pages = {PAGE: report.page(results, drawn)}
     if results[COMMANDS]:
         pages[ACCURACIES] = "\n\n".join(commands.lines(results[COMMANDS])) + "\n"
-    if results["export"] or results["nir"]:
-        pages[EXPORT] = "\n\n".join(exports.lines(results["export"], results["nir"])) + "\n"
+    if results["export"]:
+        pages[EXPORT] = "\n\n".join(exports.lines(results["export"])) + "\n"
     if results.get(GPU):
         pages[f"{GPU}.md"] = "\n\n".join(gpu.lines(results[GPU])) + "\n"
     for name, text in pages.items():
@@ -106,7 +90,7 @@ def run(
         JSON file; the results so far are written after each measurement, so that none is lost.
     """
     tell(f"candidates: {', '.join(candidates.names())}; {torch.get_num_threads()} threads")
-    nothing = dict.fromkeys((*SECTIONS, COMMANDS, "growth"), ())
+    nothing = dict.fromkeys((*SECTIONS, COMMANDS), ())
     results: dict[str, Any] = {**nothing, **earlier, "runs": dict(earlier.get("runs", {}))}
     for section in sections:
         if section == COMMANDS:
@@ -117,8 +101,6 @@ def run(
         results[section] = []
         for measure, item in work(plan, section):
             results[section].append(told(section, measure, item))
-            if section == "networks":
-                results["growth"] = growth.fit(results[section], plan)
             write(results, file)
     return results
 
@@ -133,22 +115,15 @@ def measure_commands(plan: Plan, results: dict[str, Any], file: Path) -> None:
 
 def work(plan: Plan, section: str) -> list[tuple[Callable[[Any], Any], Any]]:
     """Return pairs of a measuring function and its argument for a section."""
-    weighed = [replace(plan.memory, code=code) for code in plan.codes]
-    fitted = [replace(plan.base, code=code) for code in plan.codes]
     measures: dict[str, tuple[Callable[[Any], Any], Iterable[Any]]] = {
         "networks": (lambda workload: networks.measure(workload, plan), plan.workloads()),
-        "layers": (lambda width: layer.measure(width, plan), plan.layer_widths),
-        "memory": (memory.measure, weighed),
         "convolution": (
             lambda workload: convolution.measure(workload, plan),
             [replace(plan.convolution, code=code) for code in plan.codes if code != "latency"],
         ),
-        "tutorial": (lambda _: tutorial.measure(plan), ["accelerate"]),
-        "fit": (lambda workload: training.measure_fit(workload, plan), fitted),
         "stdp": (stdp.measure, stdp.points(plan)),
         "export": (exports.measure, available_pretrained()),
         GPU: (gpu.measure, gpu.sizes() if section == GPU else ()),
-        "nir": (nir_readers.measure, nir_readers.networks().items() if section == "nir" else ()),
     }
     measure, items = measures[section]
     return [(measure, item) for item in items]
@@ -178,7 +153,6 @@ def plan_of(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else Plan()
     given = {
         "codes": tuple(options.codes),
-        "whole_grid": options.whole_grid,
         "repeats": options.repeats,
         "budget": options.budget,
         "commands": options.commands and tuple(options.commands),
@@ -197,7 +171,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, default=Path("benchmark"), help="folder for results and pictures")
     add("--quick", action="store_true", help="small networks: does everything run?")
-    add("--whole-grid", action="store_true", help="every combination instead of sweeps; hours")
     everything = (*SECTIONS, COMMANDS, GPU)
     add("--sections", nargs="+", choices=everything, default=SECTIONS, help="what to measure")
     add("--codes", nargs="+", choices=CODES, default=CODES, help="in which codes")

@@ -8,7 +8,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import snntorch
 import torch
@@ -37,64 +37,11 @@ LEARNING_RATE = 1e-5
 """So small that weights and spikes stay as they were checked, although Adam does all its work."""
 
 
-class Candidate(Protocol):
+class Candidate(ABC):
     """A network of leaky neurons, its encoder and its optimiser.
 
-    Attributes
-    ----------
-    name
-        Name in tables and pictures.
-    deviation
-        Differences from `snntorch.Leaky`; empty if there are none.
-    backend
-        Backend of this package that ran; empty for other libraries, and before the first `trace`.
-    """
-
-    name: str
-    deviation: str
-    backend: str
-
-    def prepare_input(self, spikes: Tensor) -> Any:
-        """Convert spikes ``[T, B, F]`` to the layout of the candidate's own encoder."""
-
-    def encode(self, pixels: Any) -> Any:
-        """Encode float pixels ``[B, F]`` as spikes."""
-
-    def forward(self, spikes: Any) -> object:
-        """Return class scores, the mean of the output membranes, without a graph."""
-
-    def backward(self, spikes: Any, labels: Any) -> object:
-        """Run forward, and compute the cross-entropy and the gradients of all weights."""
-
-    def step(self, pixels: Any, labels: Any) -> object:
-        """Encode, run forward and backward, and update the weights by fused Adam."""
-
-    def trace(self, spikes: Any) -> list[tuple[Tensor, Tensor]]:
-        """Return spikes and compared membranes of each layer, ``[T, B, N]`` both.
-
-        Compared membranes are the values that were compared with the threshold.
-        """
-
-    def gradients(
-        self, spikes: Any, labels: Tensor | None, weights: Tensor
-    ) -> tuple[float, list[Tensor]]:
-        """Return a loss and its gradient with respect to each layer's weight and bias.
-
-        Parameters
-        ----------
-        spikes : Any
-            Spikes as `prepare_input` returns them.
-        labels : torch.Tensor or None
-            ``[B]``: the loss is the cross-entropy of the scores, averaged with ``weights``
-            ``[B]``. Without labels it is the sum of the output spikes, weighted by ``weights``
-            ``[B, N]``.
-        weights : torch.Tensor
-            Weights of the terms of the loss; zero leaves a term out.
-        """
-
-
-class TorchCandidate(ABC):
-    """A network of torch modules; subclasses define its encoder and its forward pass.
+    Subclasses define the encoder and the forward pass. ``deviation`` says how the neurons differ
+    from `snntorch.Leaky`, and ``backend`` which backend of this package ran; either may be empty.
 
     Parameters
     ----------
@@ -122,15 +69,14 @@ class TorchCandidate(ABC):
         """Return the mean output membrane, ``[B, C]``."""
 
     @abstractmethod
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes, in the layout of the input spikes."""
-
-    @abstractmethod
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return spikes and compared membranes of each layer; see `Candidate.trace`."""
+        """Return spikes and compared membranes of each layer, ``[T, B, N]`` both.
+
+        Compared membranes are the values that were compared with the threshold.
+        """
 
     def prepare_input(self, spikes: Tensor) -> Tensor:
-        """Return the spikes as float32, ``[T, B, F]``."""
+        """Convert spikes ``[T, B, F]`` to the layout of the candidate's own encoder."""
         return spikes.float()
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -152,15 +98,12 @@ class TorchCandidate(ABC):
         return loss
 
     def gradients(
-        self, spikes: Tensor, labels: Tensor | None, weights: Tensor
+        self, spikes: Tensor, labels: Tensor, weights: Tensor
     ) -> tuple[float, list[Tensor]]:
-        """Return a loss and its gradients; see `Candidate.gradients`."""
+        """Return the loss of samples with weights, and its gradient for each weight and bias."""
         self.optimizer.zero_grad(set_to_none=True)
-        if labels is None:
-            loss = (self.time_first(self.fired(spikes)) * weights).sum()
-        else:
-            losses = functional.cross_entropy(self.scores(spikes), labels, reduction="none")
-            loss = (losses * weights).sum() / weights.sum()
+        losses = functional.cross_entropy(self.scores(spikes), labels, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
         torch.autograd.backward(loss)
         found = [p.grad for layer in self.layers for p in (layer.weight, layer.bias)]
         return loss.item(), [torch.zeros(()) if grad is None else grad.clone() for grad in found]
@@ -170,7 +113,7 @@ class TorchCandidate(ABC):
         return signal
 
 
-class Ours(TorchCandidate):
+class Ours(Candidate):
     """`spikemnist.models.LeakyMLP` on one backend, with uint8 spikes as input.
 
     Parameters
@@ -215,11 +158,6 @@ class Ours(TorchCandidate):
         scores: Tensor = self.model(spikes).scores
         return scores
 
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the spikes of the Record."""
-        fired: Tensor = self.model(spikes).spikes
-        return fired
-
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return all layers of ``record="all"``, if its output agrees with the timed run."""
         with torch.no_grad():
@@ -230,7 +168,7 @@ class Ours(TorchCandidate):
         return [(layer.spikes, layer.membrane) for layer in everything.layers]
 
 
-class SnnTorchLoop(TorchCandidate):
+class SnnTorchLoop(Candidate):
     """The network as in snnTorch's tutorials: a loop over time that runs every layer.
 
     Its `trace` is the oracle.
@@ -257,10 +195,6 @@ class SnnTorchLoop(TorchCandidate):
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the mean output membrane."""
         return torch.stack([step[-1][1] for step in self._steps(spikes)]).mean(0)
-
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes."""
-        return torch.stack([step[-1][0] for step in self._steps(spikes)])
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return every layer's spikes and membranes."""

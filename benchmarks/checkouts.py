@@ -3,9 +3,11 @@
 Run ``python -m benchmarks.checkouts OLD NEW`` on an otherwise idle machine. The speed of a shared
 machine changes from second to second, so two runs one after the other cannot resolve a few percent.
 Here each checkout has its own process, and the two alternate in blocks of calls. A ratio compares
-the fastest calls of two neighbouring blocks; the result is the median over all pairs of blocks and
-over several pairs of processes, because the memory layout of a process affects its speed, too.
-`OMP_NUM_THREADS=1` reduces the noise further.
+the fastest calls of two neighbouring blocks; the result is the median and the quartiles over seven
+pairs of blocks in each of three pairs of processes, because the memory layout of a process affects
+its speed, too. All of it takes some ten minutes. `OMP_NUM_THREADS=1` reduces the noise further.
+
+A checkout is slower where the lower quartile of the ratio is above 1.02.
 
 ``--new-environment`` sets variables for the second process. So one checkout can be compared with
 itself as on a processor without AVX-512::
@@ -22,27 +24,41 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCK = 0.06
+BLOCK = 0.2
 """Duration of a block of calls in seconds."""
 
-ROWS = (
-    "rate 784-1000-10",
-    "latency 784-1000-10",
-    "rate 784-128-10",
-    "rate conv",
-    "spike count, rate 784-1000-10",
-    "learned beta, latency 784-1000-10",
-    "batch 1, latency 784-1000-10",
-)
-"""Workloads. Batch 128 and 25 timesteps; the convolutional network has 64 and 8."""
+NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
+    "rate 784-1000-10": ("rate", 25, 128, {"hidden": 1000}),
+    "latency 784-1000-10": ("latency", 25, 128, {"hidden": 1000}),
+    "batch 1, latency 784-1000-10": ("latency", 25, 1, {"hidden": 1000}),
+    "12C5-P2-64C5-P2-10": ("rate", 8, 64, {"layers": "12C5-P2-64C5-P2-10"}),
+    "recipe fast": ("latency", 4, 512, {"hidden": 500, "threshold": 0.5}),
+    "recipe accurate": ("latency", 8, 128, {"hidden": (800, 800)}),
+    "recipe accurate, conv": (
+        "direct",
+        2,
+        128,
+        {"layers": "32C5-P2-64C3-64C3-P2-128C3-10", "batch_norm": True},
+    ),
+    "recipe sparse": ("latency", 16, 128, {"hidden": 200, "readout": "first_spike"}),
+}
+"""Code, timesteps, batch and options of each network: the rows of the README, a batch of one image,
+and the convolutions of snnTorch's tutorial 6."""
+
+STDP = ("stdp, 400 neurons", "stdp, 64 features")
+"""The README's rows of learning without labels. Their training step is one of 64 images with
+neurons, and the whole training on 256 images with features."""
+
+ROWS = (*NETWORKS, *STDP)
 
 
 class Process:
@@ -114,16 +130,14 @@ def table(found: dict[str, list[tuple[float, float]]]) -> str:
     lines = ["| row | old, ms | new, ms | new / old | quartiles |", "|---|---|---|---|---|"]
     for row, pairs in found.items():
         old, new = (median(side) for side in zip(*pairs, strict=True))
-        ratios = sorted(b / a for a, b in pairs)
-        low, high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
-        middle = median(ratios)
-        lines.append(f"| {row} | {old:.3f} | {new:.3f} | {middle:.3f} | {low:.3f}-{high:.3f} |")
+        low, middle, high = quantiles([b / a for a, b in pairs], n=4)
+        lines.append(f"| {row} | {old:.3f} | {new:.3f} | {middle:.3f} | {low:.3f} to {high:.3f} |")
     return "\n".join(lines)
 
 
 def serve() -> None:
     """Answer requests: the milliseconds of the fastest call, or the number of calls in a block."""
-    stages = dict[str, dict[str, "Callable[[], None]"]]()
+    stages = dict[str, dict[str, "Callable[[], object]"]]()
     for line in sys.stdin:
         row, stage, calls = json.loads(line)
         if row not in stages:
@@ -144,25 +158,42 @@ def serve() -> None:
         print(1e3 * min(times), flush=True)
 
 
-def _stages(row: str) -> dict[str, Callable[[], None]]:
+def _stages(row: str) -> dict[str, Callable[[], object]]:
+    from spikemnist.data import load_digits
+
+    train, _ = load_digits()
+    if row in NETWORKS:
+        return _stages_of_network(train, *NETWORKS[row])
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+
+    images, labels = train.images[:256], train.labels[:256]
+    if row == STDP[0]:
+        neurons = STDPClassifier(400).partial_fit(images, labels)
+        return {
+            "training step": lambda: neurons.partial_fit(images[:64], labels[:64]),
+            "inference": lambda: neurons.count_spikes(images[:64]),
+        }
+    features = ConvSTDPClassifier(64).fit(images, labels)
+    return {
+        "training step": lambda: ConvSTDPClassifier(64, epochs=1).fit(images, labels),
+        "inference": lambda: features.predict(images),
+    }
+
+
+def _stages_of_network(
+    train: Any, code: str, num_steps: int, batch: int, options: dict[str, Any]
+) -> dict[str, Callable[[], object]]:
     import torch
 
-    from spikemnist.data import load_digits
-    from spikemnist.encoding import LatencyEncoder, RateEncoder
+    from spikemnist.encoding import get_encoder
     from spikemnist.models import LeakyConvNet, LeakyMLP
 
     torch.manual_seed(0)
-    train, _ = load_digits()
-    batch = 1 if "batch 1" in row else 64 if "conv" in row else 128
     images, labels = train.images[:batch].float() / 255, train.labels[:batch]
-    steps = 8 if "conv" in row else 25
-    encoder = LatencyEncoder(num_steps=steps) if "latency" in row else RateEncoder(num_steps=steps)
-    options = {
-        "hidden": 128 if "784-128-10" in row else 1000,
-        "learn_beta": "learned beta" in row,
-        "readout": "spike_count" if "spike count" in row else "mean_membrane",
-    }
-    model: Any = LeakyConvNet() if "conv" in row else LeakyMLP(**options)  # type: ignore[arg-type]
+    encoder: Any = get_encoder(code, num_steps=num_steps)
+    if code != "direct" and hasattr(encoder, "dtype"):
+        encoder = replace(encoder, dtype=torch.uint8)  # as in `fit`
+    model: Any = (LeakyConvNet if "layers" in options else LeakyMLP)(**options)
     optimizer = torch.optim.Adam(model.parameters())
     generator = torch.Generator().manual_seed(0)
 
@@ -188,8 +219,8 @@ def main() -> None:
     add("old", type=Path, nargs="?", help="folder of a checkout")
     add("new", type=Path, nargs="?", help="folder of another one")
     add("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help="some of the rows")
-    add("--pairs", type=int, default=16, help="pairs of blocks of a row and a pair of processes")
-    add("--processes", type=int, default=4, help="pairs of processes")
+    add("--pairs", type=int, default=7, help="pairs of blocks of a row and a pair of processes")
+    add("--processes", type=int, default=3, help="pairs of processes")
     add("--new-environment", nargs="+", default=[], metavar="NAME=VALUE", help="for the second")
     add("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmarks.candidates import STAGES, TorchCandidate, our_backends, plain_leaky
+from benchmarks.candidates import (
+    STAGES,
+    Candidate,
+    our_backends,
+    plain_leaky,
+)
 from benchmarks.comparison import compare, network_jobs
 from benchmarks.oracle import Oracle
 from benchmarks.peers import installed
@@ -103,7 +108,7 @@ def as_images(signal: Tensor) -> Tensor:
     return signal.reshape(*signal.shape[:-1], 1, 28, 28)
 
 
-class Convolutional(TorchCandidate):
+class Convolutional(Candidate):
     """Base class of the convolutional candidates.
 
     Parameters
@@ -153,11 +158,6 @@ class Ours(Convolutional):
         scores: Tensor = self.model(spikes).scores
         return scores
 
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the spikes of the Record."""
-        fired: Tensor = self.model(spikes).spikes
-        return fired
-
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return spikes and membranes of every layer of the Record."""
         with torch.no_grad():
@@ -181,10 +181,6 @@ class Stepped(Convolutional):
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the mean output membrane."""
         return torch.stack([step[-1][1] for step in self._steps(spikes)]).mean(0)
-
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes."""
-        return torch.stack([step[-1][0] for step in self._steps(spikes)])
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return every layer's spikes and membranes."""
@@ -236,10 +232,6 @@ class AtOnce(Convolutional):
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the mean output membrane."""
         return self._run(spikes, "membrane")[-1]["membrane"].mean(0)
-
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes."""
-        return self._run(spikes, "spikes")[-1]["spikes"]
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return spikes and compared membranes of every layer."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from benchmarks import nir_readers, timing
+from benchmarks import timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
 from spikemnist.data import load_mnist
@@ -220,8 +220,8 @@ def channels_first(spikes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]
 WAYS = (Onnx, C, WholeNumbers)
 
 
-def lines(measured: Sequence[dict[str, Any]], read: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the parts of the page, including the results of other NIR readers."""
+def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the parts of the page."""
     yield "# Exported networks"
     yield (
         "Written by `python -m benchmarks --sections export`. Pretrained networks in other "
@@ -236,7 +236,6 @@ def lines(measured: Sequence[dict[str, Any]], read: Sequence[dict[str, Any]]) ->
     for found in measured:
         yield f"## {found['network']}"
         yield table(header, [_cells(row) for row in found["formats"]])
-    yield from nir_readers.lines(read)
     yield from dict.fromkeys(machine(found["machine"]) for found in measured)
 
 

@@ -121,7 +121,6 @@ def candidates() -> Candidates:
     """Return the candidates by their name in the table."""
     found = {
         "spikemnist auto": _ours("auto"),
-        "spikemnist metal": _ours("metal"),
         "spikemnist reference": _ours("reference"),
         "snnTorch's loop": _snntorch_loop,
         "torch.compile of the plain loop": _compiled_loop,

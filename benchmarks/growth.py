@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,6 @@ from benchmarks.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from benchmarks.plan import Plan
 
 STAGE = "training step"
 
@@ -34,15 +32,15 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     return float(slope)
 
 
-def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+def sweeps(networks: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the points and the exponent of each sweep of each candidate.
 
     Parameters
     ----------
     networks : sequence of mapping
         Results of `benchmarks.networks.measure`.
-    plan : Plan
-        Plan that defines the sweeps.
+    base : mapping
+        Workload at which the sweeps cross.
 
     Returns
     -------
@@ -50,16 +48,21 @@ def fit(networks: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, Any
         Sweeps with at least two points that were measured on a quiet machine.
     """
     measured = {workload_of(network): network["candidates"] for network in networks}
-    names = list(dict.fromkeys(itertools.chain.from_iterable(measured.values())))
+    codes = dict.fromkeys(workload.code for workload in measured)
+    names = dict.fromkeys(itertools.chain.from_iterable(measured.values()))
     found = []
-    for code, axis, name in itertools.product(plan.codes, AXES, names):
+    for code, axis, name in itertools.product(codes, AXES, names):
+        crossing = replace(Workload(**base), code=code)
         timings = {
-            getattr(workload, axis): measured[workload][name]["stages"].get(STAGE)
-            for workload in plan.sweep(axis, code)
-            if name in measured.get(workload, {})
+            getattr(workload, axis): candidates[name]["stages"].get(STAGE)
+            for workload, candidates in measured.items()
+            if replace(workload, **{axis: getattr(crossing, axis)}) == crossing
+            if name in candidates
         }
         points = {
-            size: timing["median"] for size, timing in timings.items() if not no_ratio(timing)
+            size: timing["median"]
+            for size, timing in sorted(timings.items())
+            if not no_ratio(timing)
         }
         if len(points) > 1:
             sizes, seconds = list(points), list(points.values())

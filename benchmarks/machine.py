@@ -21,8 +21,6 @@ PACKAGES = (
     "spikingjelly",
     "norse",
     "sinabs",
-    "spyx",
-    "jax",
     "bindsnet",
 )
 

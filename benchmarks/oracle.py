@@ -88,11 +88,11 @@ class Oracle:
         Network that is known to be correct.
     spikes : torch.Tensor
         Input spikes, ``[T, B, F]``.
-    labels : torch.Tensor or None
-        ``[B]``, for the loss; None to sum the output spikes instead.
+    labels : torch.Tensor
+        ``[B]``, for the loss.
     """
 
-    def __init__(self, network: Candidate, spikes: Tensor, labels: Tensor | None) -> None:
+    def __init__(self, network: Candidate, spikes: Tensor, labels: Tensor) -> None:
         self._network = network
         self._spikes = spikes
         self._labels = labels
@@ -114,11 +114,7 @@ class Oracle:
         self, candidate: Candidate, prepared: Any, untouched: Tensor
     ) -> dict[str, Any]:
         """Return the relative differences of loss and gradient, and the reason for a failure."""
-        if self._labels is not None:
-            weights = untouched.all(-1).float()
-        else:
-            generator = torch.Generator().manual_seed(0)
-            weights = untouched * torch.rand(untouched.shape, generator=generator)
+        weights = untouched.all(-1).float()
         if not bool(weights.any()):
             return {"why": "every sample holds a flip: nothing is left to compare"}
         loss, gradients = candidate.gradients(prepared, self._labels, weights)
@@ -137,7 +133,7 @@ def check_all(
     candidates: Sequence[Candidate],
     layers: Sequence[nn.Linear],
     spikes: Tensor,
-    labels: Tensor | None,
+    labels: Tensor,
 ) -> dict[str, CheckResult]:
     """Compare each candidate with the oracle of its dynamics: snnTorch's or an explicit loop.
 
@@ -149,8 +145,8 @@ def check_all(
         Layers with the initial weights.
     spikes : torch.Tensor
         Input spikes, ``[T, B, F]``.
-    labels : torch.Tensor or None
-        ``[B]``, or None: see `benchmarks.candidates.Candidate.gradients`.
+    labels : torch.Tensor
+        ``[B]``.
     """
     snntorch = Oracle(SnnTorchLoop(layers), spikes, labels)
     checks = {}

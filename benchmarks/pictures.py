@@ -11,8 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks import stdp
 from benchmarks.candidates import OURS, STAGES
-from benchmarks.growth import workload_of
-from benchmarks.layer import STAGES as LAYER_STAGES
+from benchmarks.growth import sweeps, workload_of
 from benchmarks.peers import PEERS
 from benchmarks.plan import AXES
 from benchmarks.report import AUTO, scaled
@@ -36,24 +35,19 @@ SMALL = 8.0
 
 def draw(results: Results, folder: Path) -> list[str]:
     """Draw all results, and return the names of the files."""
-    figures = {
-        "stages.png": draw_stages(base_points(results)) if results["networks"] else None,
-        "growth.png": draw_growth(results["growth"]) if results["growth"] else None,
-        "layer.png": draw_layers(results["layers"]) if results["layers"] else None,
-        "memory.png": draw_memory(results["memory"]) if results["memory"] else None,
-        "stdp.png": draw_stdp(results["stdp"]) if results["stdp"] else None,
-    }
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
-    for name, figure in drawn.items():
+    figures: dict[str, Figure] = {}
+    if measured := results["networks"]:
+        base = results["runs"]["networks"]["plan"]["base"]
+        shape = {key: value for key, value in base.items() if key != "code"}
+        crossing = [network for network in measured if shape.items() <= network.items()]
+        figures["stages.png"] = draw_stages(crossing)
+        if grown := sweeps(measured, base):
+            figures["growth.png"] = draw_growth(grown)
+    if results["stdp"]:
+        figures["stdp.png"] = draw_stdp(results["stdp"])
+    for name, figure in figures.items():
         figure.savefig(folder / name, dpi=120)
-    return list(drawn)
-
-
-def base_points(results: Results) -> list[Results]:
-    """Return the results of the base network of the sweeps, in each code."""
-    base = results["runs"]["networks"]["plan"]["base"]
-    shape = {key: value for key, value in base.items() if key != "code"}
-    return [network for network in results["networks"] if shape.items() <= network.items()]
+    return list(figures)
 
 
 def draw_stages(networks: Sequence[Results]) -> Figure:
@@ -88,14 +82,14 @@ def draw_speeds(ax: Axes, candidates: Results, stage: str, timesteps: int) -> No
     few_ticks(ax)
 
 
-def draw_growth(sweeps: Sequence[Results]) -> Figure:
+def draw_growth(grown: Sequence[Results]) -> Figure:
     """Draw the time of a training step along each sweep, a row for each code."""
-    codes = list(dict.fromkeys(sweep["code"] for sweep in sweeps))
+    codes = list(dict.fromkeys(sweep["code"] for sweep in grown))
     figure = new_figure(11, 0.9 + 2.9 * len(codes))
     axes = figure.subplots(len(codes), len(AXES), squeeze=False)
     for row, code in zip(axes, codes, strict=True):
         for ax, (axis, label) in zip(row, AXES.items(), strict=True):
-            here = [sweep for sweep in sweeps if (sweep["code"], sweep["axis"]) == (code, axis)]
+            here = [sweep for sweep in grown if (sweep["code"], sweep["axis"]) == (code, axis)]
             for sweep in here:
                 exponent = f"{shorter(sweep['candidate'])}  {sweep['exponent']:.2f}"
                 draw_line(ax, sweep["candidate"], sweep["sizes"], sweep["seconds"], exponent)
@@ -103,49 +97,6 @@ def draw_growth(sweeps: Sequence[Results]) -> Figure:
             ax.set_title(f"{code} code", fontsize=9, loc="left")
             legend(ax, "exponent")
         row[0].set_ylabel("training step, ms", fontsize=SMALL)
-    return figure
-
-
-def draw_layers(layers: Sequence[Results]) -> Figure:
-    """Draw the single layer over its width, a picture for each stage."""
-    figure = new_figure(10, 4)
-    axes = figure.subplots(1, 2, sharey=True)
-    for ax, stage in zip(axes, LAYER_STAGES, strict=True):
-        for name in layers[0]["candidates"]:
-            points = {
-                layer["width"]: timing["median"]
-                for layer in layers
-                if (timing := layer["candidates"][name]["stages"].get(stage))
-            }
-            draw_line(ax, name, list(points), list(points.values()), name)
-        finish_lines(ax, "neurons, and as many inputs", [layer["width"] for layer in layers])
-        ax.set_title(stage, fontsize=9, loc="left")
-    axes[0].set_ylabel("time, ms", fontsize=SMALL)
-    legend(axes[1], None)
-    return figure
-
-
-def draw_memory(networks: Sequence[Results]) -> Figure:
-    """Draw the memory that a training step adds, a picture for each code."""
-    figure = new_figure(3 + 2.8 * len(networks), 3.2)
-    axes = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
-    for ax, network in zip(axes, networks, strict=True):
-        added = {
-            name: found["bytes"] / 2**20
-            for name, found in network["candidates"].items()
-            if "bytes" in found
-        }
-        colours = [look(name)[0] for name in added]
-        ax.barh(range(len(added)), list(added.values()), color=colours)
-        for height, value in enumerate(added.values()):
-            ax.text(value, height, f" {value:.0f}", va="center", fontsize=SMALL)
-        ax.set_yticks(range(len(added)), list(added), fontsize=SMALL)
-        ax.set_ylim(len(added) - 0.5, -0.5)
-        ax.set_xlim(0, 1.18 * max(added.values(), default=1.0))
-        ax.tick_params(axis="x", labelsize=SMALL)
-        ax.set_xlabel("peak memory added by a training step, MiB", fontsize=SMALL)
-        ax.set_title(str(workload_of(network)), fontsize=9, loc="left")
-        open_frame(ax)
     return figure
 
 

@@ -9,8 +9,6 @@ from benchmarks import stdp, timing
 from benchmarks.candidates import OURS, STAGES, SnnTorchLoop
 from benchmarks.comparison import no_ratio
 from benchmarks.growth import workload_of
-from benchmarks.layer import STAGES as LAYER_STAGES
-from benchmarks.plan import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,16 +30,6 @@ PICTURES = {
         "Time of a training step against timesteps, batch size and hidden neurons",
         "Time of a training step along each sweep; lower is faster. The axes are logarithmic: a "
         "flat line means that a larger size costs little, and parallel lines keep their ratio.",
-    ),
-    "layer.png": (
-        "Time of one layer against its width, forward and backward",
-        "One layer with dense input, the worst case of an engine that skips zeros. The lines "
-        "approach each other where the matrix product takes most of the time.",
-    ),
-    "memory.png": (
-        "Peak memory that a training step of each library adds, in three codes",
-        "Peak memory that a training step adds; shorter is better. With the same network and "
-        "batch, the difference between the three panels comes from the code alone.",
     ),
     "stdp.png": (
         "Time and memory of STDP learning against neurons and input spikes",
@@ -74,15 +62,8 @@ def page(results: Results, pictures: Sequence[str]) -> str:
         *networks(results["networks"]),
         drawn.get("stages.png"),
         *throughputs(results["networks"]),
-        *growth(results["growth"]),
-        drawn.get("growth.png"),
-        *layers(results["layers"]),
-        drawn.get("layer.png"),
-        *memory(results["memory"]),
-        drawn.get("memory.png"),
+        *growth(drawn.get("growth.png")),
         *convolution(results["convolution"]),
-        *tutorial(results["tutorial"]),
-        *training(results["fit"]),
         *unsupervised(results["stdp"]),
         drawn.get("stdp.png"),
         *every_stage(results["networks"]),
@@ -120,7 +101,7 @@ def load(results: Results) -> Iterator[str]:
 
 def compared(results: Results) -> list[Results]:
     """Return all results that compare several candidates."""
-    sections = ("networks", "layers", "convolution", "tutorial")
+    sections = ("networks", "convolution")
     return [group for section in sections for group in results[section]]
 
 
@@ -197,61 +178,16 @@ def throughput(network: Results) -> list[str]:
     ]
 
 
-def growth(found: Sequence[Results]) -> Iterator[str]:
+def growth(picture: str | None) -> Iterator[str]:
     """Yield the section on growth: the exponents of the power laws."""
-    if not found:
-        return
-    yield "## Growth"
-    yield (
-        "Exponent k of the power law time = c size^k, fitted to the training step along each "
-        "sweep. With k = 1 the time is proportional to the size, with k = 0 independent of it."
-    )
-    exponents = {
-        (sweep["candidate"], sweep["code"], sweep["axis"]): f"{sweep['exponent']:.2f}"
-        for sweep in found
-    }
-    names, codes, axes = (list(dict.fromkeys(key)) for key in zip(*exponents, strict=True))
-    for code in codes:
-        rows = [
-            [name, *(exponents.get((name, code, axis), NOTHING) for axis in axes)] for name in names
-        ]
-        yield table((code, *(AXES[axis] for axis in axes)), rows)
-
-
-def layers(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the section on the single layer with dense input."""
-    if not measured:
-        return
-    first = measured[0]
-    yield "## One layer, dense input"
-    yield (
-        f"Milliseconds with as many inputs as neurons, batch {first['batch']}, "
-        f"{first['num_steps']} timesteps, and the gradient of the summed output spikes."
-    )
-    for layer in measured:
-        yield f"### {layer['width']} neurons"
-        yield stages(layer["candidates"], LAYER_STAGES)
-
-
-def memory(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the section on the peak memory that a training step adds."""
-    if not measured:
-        return
-    yield "## Memory"
-    yield "Peak memory that a training step adds. The ratio is snnTorch's peak divided by it."
-    for network in measured:
-        candidates = network["candidates"]
-        most = candidates.get(SnnTorchLoop.name, {}).get("bytes")
-        rows = [
-            [
-                label(name, found),
-                f"{found['bytes'] / 2**20:.0f}" if "bytes" in found else NOTHING,
-                f"{most / found['bytes']:.1f}" if most and found.get("bytes") else NOTHING,
-            ]
-            for name, found in candidates.items()
-        ]
-        yield f"### {workload_of(network)}"
-        yield table(("", "MiB", "ratio"), rows)
+    if picture:
+        yield "## Growth"
+        yield (
+            "The legends have the exponent k of the power law time = c size^k, fitted to the "
+            "training step along each sweep. With k = 1 the time is proportional to the size, with "
+            "k = 0 independent of it."
+        )
+        yield picture
 
 
 def convolution(measured: Sequence[Results]) -> Iterator[str]:
@@ -277,34 +213,6 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
         ]
         if ratios:
             yield f"Against the fastest peer: {', '.join(ratios)}."
-
-
-def tutorial(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the section on the tutorial's network with `accelerate`."""
-    for found in measured:
-        yield "## snnTorch's tutorial 5 through `accelerate`"
-        yield f"{found['network']}; milliseconds."
-        yield stages(found["candidates"], STAGES)
-        flips = sum(way["check"]["flips"] for way in found["candidates"].values())
-        yield f"Spikes that differ from snnTorch's by rounding: {flips}."
-
-
-def training(fits: Sequence[Results]) -> Iterator[str]:
-    """Yield the section on the overhead of `fit` beyond its training steps."""
-    if not fits:
-        return
-    yield "## One epoch of `fit`, compared with its steps alone"
-    rows = [
-        [
-            f"{fit['network']}, {fit['images']:,} images",
-            fit["backend"],
-            f"{fit['fit']['median']:.2f}",
-            f"{fit['steps']['median']:.2f}",
-            BUSY if no_ratio(fit["fit"], fit["steps"]) else f"{fit['overhead']:+.1%}",
-        ]
-        for fit in fits
-    ]
-    yield table(("network", "backend", "fit, s", "steps, s", "overhead"), rows)
 
 
 def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
@@ -353,17 +261,12 @@ def notes(results: Results) -> Iterator[str]:
     deviations: dict[str, dict[str, None]] = {}
     refused: dict[str, None] = {}
     for group in compared(results):
-        where = str(workload_of(group)) if "code" in group else f"{group.get('width')} neurons"
-        where = group.get("layers", where)
+        where = group.get("layers", str(workload_of(group)))
         for name, found in group.get("candidates", {}).items():
             for deviation in filter(None, found["deviation"].split("; ")):
                 deviations.setdefault(name, {})[deviation] = None
             if found["check"]["why"]:
                 refused[f"{name}, {where}: {found['check']['why']}"] = None
-    for network in results["memory"]:
-        for name, found in network["candidates"].items():
-            if found["why"]:
-                refused[f"{name}, memory: {found['why']}"] = None
     if deviations:
         yield "## Deviations from snnTorch"
         yield "\n".join(f"- {name}: {'; '.join(found)}." for name, found in deviations.items())

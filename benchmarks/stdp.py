@@ -11,6 +11,8 @@ Shapes: ``N`` neurons.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.util
 import json
 import statistics
@@ -23,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import growth
-from benchmarks.memory import peak, resident_before
 from benchmarks.timing import time_in_turn
 from spikemnist.data import load_digits
 from spikemnist.plasticity import STDPClassifier
@@ -39,6 +40,7 @@ AXES = {"neurons": "neurons", "spikes": "input spikes of an image"}
 
 QUANTITIES = {"learn": "learning", "respond": "responding", "bytes": "memory"}
 BLOCK, BEFORE, RESPONDING = 64, 256, 256
+RESET_PEAK = "5"
 BINDSNET = {"num_steps": 250, "neurons": 400}
 
 
@@ -78,7 +80,7 @@ def measured_here(request: dict[str, Any]) -> dict[str, Any]:
     images, labels, classes = train.images, train.labels, list(range(10))
     compiled = STDPClassifier(BLOCK).partial_fit(images[:BLOCK], labels[:BLOCK], classes)
     compiled.count_spikes(images[:BLOCK])
-    before = None if sys.platform == "win32" else resident_before()  # see `benchmarks.memory`
+    before = resident_before()
     # Present each image only once: a repeated dim image would have more spikes than reported.
     options = {"max_rate": request["max_rate"], "min_spikes": 0} if "max_rate" in request else {}
     classifier = STDPClassifier(request.get("neurons", 400), **options)
@@ -93,7 +95,7 @@ def measured_here(request: dict[str, Any]) -> dict[str, Any]:
         **request,
         "learn": statistics.median(learning) / BLOCK,
         "respond": statistics.median(responding) / RESPONDING,
-        "bytes": None if before is None else max(peak() - before, 0),
+        "bytes": None if before is None else max(status("VmHWM") - before, 0),
         "spikes": float(images[:BEFORE].float().flatten(1).sum(1).mean()) / 255 * rate,
         "fired": float(classifier.count_spikes(images[:BEFORE]).sum(1).mean()),
         "bindsnet": against_bindsnet(request),
@@ -105,6 +107,28 @@ def seconds(call: Callable[..., object], *arguments: Any) -> float:
     started = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - started
+
+
+def resident_before() -> int | None:
+    """Return freed memory to Linux, reset the peak, and return the resident set.
+
+    None on other systems, on which memory is not measured.
+    """
+    if sys.platform != "linux":
+        return None
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc
+        trim(0)
+    Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
+    return status("VmRSS")
+
+
+def status(field: str) -> int:
+    """Return a field of ``/proc/self/status`` in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return 1024 * int(line.split()[1])
 
 
 def against_bindsnet(request: dict[str, Any]) -> dict[str, Any] | None:

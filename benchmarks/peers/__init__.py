@@ -15,7 +15,6 @@ PEERS = {
     "SpikingJelly": "spikingjelly.SpikingJelly",
     "Norse": "norse.Norse",
     "Sinabs": "sinabs.Sinabs",
-    "Spyx": "spyx.Spyx",
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import nn
 
-from benchmarks.candidates import TorchCandidate, copy_of
+from benchmarks.candidates import Candidate, copy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Keep = Literal["spikes", "membrane", "both"]
 
 
-class Layerwise(TorchCandidate):
+class Layerwise(Candidate):
     """A network that runs each layer over all timesteps before the next layer.
 
     Parameters
@@ -69,10 +69,6 @@ class Layerwise(TorchCandidate):
         """Return the mean output membrane."""
         return self._run(spikes, "membrane")["membrane"].mean(self.time_axis)
 
-    def fired(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes."""
-        return self._run(spikes, "spikes")["spikes"]
-
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return spikes and compared membranes of every layer."""
         seen = []
@@ -85,7 +81,7 @@ class Layerwise(TorchCandidate):
         return seen
 
     def gradients(
-        self, spikes: Tensor, labels: Tensor | None, weights: Tensor
+        self, spikes: Tensor, labels: Tensor, weights: Tensor
     ) -> tuple[float, list[Tensor]]:
         """Return a loss and its gradients with respect to the unscaled weights."""
         loss, gradients = super().gradients(spikes, labels, weights)

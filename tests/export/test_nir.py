@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snntorch.import_nir import import_from_nir
 
-from benchmarks.nir_readers import equations
 from spikemnist import LatencyEncoder, LeakyConvNet, LeakyMLP, load_pretrained
 from spikemnist.export import from_nir, to_nir
+from tests.export.nir_equations import equations
 from tests.export.replay import samples_that_differ, watch
 from tests.export.test_arrays import normalised
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
 """Operations, of about a nanosecond each, below which it does not pay to wake another thread of
-torch's team, and of the pool. `benchmarks.grain` measures both."""
+torch's team, and of the pool."""
 
 STALL = 2e-3
 """Delay, in seconds beyond a generous estimate of the work, that means a crowded machine."""
