@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -117,12 +114,6 @@ def test_a_broken_plug_in_does_not_stop_the_comparison(
     monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
     said = spikemnist("encode", "--compare", cwd=tmp_path)
     assert "dusk        the encoder 'dusk' of an installed package cannot be loaded" in said.stdout
-
-
-def test_a_folder_of_runs_names_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("plot", "evaluate"):
-        assert main([command, str(run.parent)]) == 2
-        assert f"; run folders in it are {run}" in capsys.readouterr().err
 
 
 def test_encode_compares_the_codes(tmp_path: Path) -> None:
@@ -393,23 +384,6 @@ def test_a_failure_is_one_line_and_exit_code_1(
     assert "Traceback" not in captured.err
 
 
-def test_a_run_killed_before_its_configuration_can_be_started_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    left = folder / ".spikemnist-0123abcd.json"
-    left.write_text("{", encoding="utf-8")
-    os.utime(left, (0, 0))
-    words = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000"]
-    words += ["--out", str(folder)]
-    assert main([*words, "--resume"]) == 2
-    assert "is not a run folder" in capsys.readouterr().err
-    assert main(words) == 0
-    assert (folder / "model.safetensors").exists()
-    assert not left.exists()
-
-
 def test_debug_lets_the_error_through(tmp_path: Path) -> None:
     """Python shows the traceback and ends with exit code 1."""
     file = tmp_path / "model.safetensors"
@@ -432,76 +406,6 @@ def test_a_model_without_its_encoder_is_refused(
     save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors")
     assert main(["evaluate", str(tmp_path / "model.safetensors")]) == 1
     assert "does not say which encoder" in capsys.readouterr().err
-
-
-def test_a_run_folder_of_the_first_version_is_read(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for name in ("model", "layers", "batch_norm", "first_saccade", "stabilize", "drop_events"):
-        del config[name]
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert main(["evaluate", str(folder)]) == 0
-    assert "test images of digits" in capsys.readouterr().out
-    assert main(["train", "--resume", "--out", str(folder)]) == 0
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (b"{", "it is not JSON"),
-        (b"[]", "it holds no options"),
-        (b'{"data": "digits"}', "it lacks '"),
-        ('{"data": "digits"}'.encode("utf-16"), "it is not UTF-8 text"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100, "it is not UTF-8 text"),
-        (b"[" * 200_000 + b"]" * 200_000, "it is nested too deeply"),
-    ],
-    ids=["cut", "list", "half", "UTF-16", "picture", "deep"],
-)
-def test_a_damaged_configuration_is_named_in_one_short_line(
-    run: Path, tmp_path: Path, damage: bytes, reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    (folder / "config.json").write_bytes(damage)
-    assert main(["plot", str(folder)]) == 2
-    said = capsys.readouterr().err
-    assert f"{folder / 'config.json'} is damaged: {reason}" in said
-    assert said.count("\n") == 1
-    assert len(said) < 300
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("epochs", "3"),
-        ("epochs", None),
-        ("num_steps", 8.5),
-        ("lr", "0.1"),
-        ("lr", True),
-        ("batch_norm", 1),
-        ("hidden", 8),
-        ("hidden", [8, "9"]),
-        ("data", "letters"),
-        ("data", ["digits"]),
-        ("encoder", {}),
-        ("root", 7),
-    ],
-)
-def test_an_option_of_another_type_is_named_with_its_value(
-    run: Path, tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, name: value}), encoding="utf-8")
-    for words in (["plot", str(folder)], ["train", "--resume", "--out", str(folder)]):
-        assert main(words) == 2
-        said = capsys.readouterr().err
-        assert f"{folder / 'config.json'} is damaged: {name} is {value!r}" in said
-        assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,92 +1,71 @@
-"""Run folders: one for each run, whatever starts at the same instant."""
+"""Run folders: new ones, damaged ones, and runs that fail or are killed before the first epoch."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import subprocess
-import sys
-import threading
+import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from spikemnist.cli import main, runs, stdp, train
-from spikemnist.cli.options import Stdp, Train
-from tests.cli.claims import PAIRS, claim, claim_many
+from spikemnist.cli.options import Train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
-@pytest.mark.parametrize(("out", "made"), [(None, False), ("run", False), ("run", True)])
-def test_processes_that_start_at_the_same_instant(
-    out: str | None, made: bool, tmp_path: Path
-) -> None:
-    for number in range(PAIRS):
-        (tmp_path / str(number) / "run" if made else tmp_path / str(number)).mkdir(parents=True)
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(2)
-    pipes = [context.Pipe() for _ in range(2)]
-    processes = [
-        context.Process(target=claim_many, args=(str(tmp_path), out, barrier, pipe))
-        for _, pipe in pipes
-    ]
-    for process in processes:
-        process.start()
-    pairs = [{pipe.recv() for pipe, _ in pipes} for _ in range(PAIRS)]
-    for process in processes:
-        process.join(60)
-    # Two folders, or a folder and a refusal; never one for both, and never none.
-    assert all(len(pair) == 2 and (None in pair) == (out is not None) for pair in pairs)
-
-
-@pytest.mark.parametrize("linked", [True, False])
-def test_threads_and_file_systems_without_hard_links(
-    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError("no hard links")
-
-    if not linked:
-        monkeypatch.setattr(os, "link", refuse)
-    barrier, found = threading.Barrier(8), []
-
-    def run() -> None:
-        barrier.wait(60)
-        found.append(claim(Stdp(out=tmp_path / "new" / "run")))
-
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(folder is not None for folder in found) == 1
-    assert [file.name for file in (tmp_path / "new" / "run").iterdir()] == ["config.json"]
-    assert runs.read_config(tmp_path / "new" / "run", Stdp)["neurons"] == 400
-
-
-def test_a_new_run_never_goes_on_from_a_checkpoint(
+def test_two_runs_of_one_second_have_two_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda _: "now")
+    names = [runs.new_run(Train()).name for _ in range(3)]
+    assert names == ["now-digits-latency", "now-digits-latency-2", "now-digits-latency-3"]
 
-    def claim_late(command: Train) -> Path:
-        """Claim a folder in which another run has left a checkpoint meanwhile."""
-        folder = claim_first(command)
-        (folder / runs.CHECKPOINT).write_bytes(b"of another run")
-        return folder
 
-    def fit(*_: object, resume: bool, **__: object) -> None:
-        asked.append(resume)
-        raise ValueError("enough")
+def test_a_run_killed_before_its_configuration_can_be_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    temporary = folder / ".spikemnist-0123abcd.json"
+    temporary.write_text("{", encoding="utf-8")
+    os.utime(temporary, (0, 0))
+    words = ["train", "--hidden", "8", "--epochs", "1", "--batch-size", "1000"]
+    words += ["--out", str(folder)]
+    assert main([*words, "--resume"]) == 2
+    assert "is not a run folder" in capsys.readouterr().err
+    assert main(words) == 0
+    assert (folder / "model.safetensors").exists()
+    assert not temporary.exists()
 
-    claim_first: Callable[[Train], Path] = runs.new_run
-    monkeypatch.setattr(runs, "new_run", claim_late)
-    monkeypatch.setattr(train, "fit", fit)
-    assert main(["train", "--out", str(tmp_path / "run")]) == 1
-    assert asked == [False]
+
+def test_a_folder_of_runs_names_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("plot", "evaluate"):
+        assert main([command, str(run.parent)]) == 2
+        assert f"; run folders in it are {run}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b"{", "Expecting property name"),
+        (b"[]", "it holds no options"),
+        (b'{"command": "train", "data": "digits"}', "it lacks '"),
+        (b"\x89PNG\r\n\x1a\n", "'utf-8' codec can't decode"),
+    ],
+    ids=["cut", "list", "half", "picture"],
+)
+def test_a_damaged_configuration_is_named(
+    run: Path, tmp_path: Path, damage: bytes, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "config.json").write_bytes(damage)
+    assert main(["plot", str(folder)]) == 2
+    assert f"{folder / 'config.json'} is damaged: {reason}" in capsys.readouterr().err
 
 
 ALLOCATION = RuntimeError(
@@ -96,7 +75,7 @@ ALLOCATION = RuntimeError(
 
 
 @pytest.mark.parametrize("error", [ALLOCATION, MemoryError()])
-def test_too_much_memory_names_what_asked_for_it_and_leaves_no_folder(
+def test_too_little_memory_names_the_sizes_and_leaves_no_folder(
     error: Exception,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,23 +95,3 @@ def test_too_much_memory_names_what_asked_for_it_and_leaves_no_folder(
             f"spikemnist: error: there is not enough memory for {sizes}: lower one of them\n"
         )
     assert not any(tmp_path.iterdir())
-
-
-KILLED = """
-import os, sys
-from pathlib import Path
-from spikemnist.cli import runs
-from spikemnist.cli.options import Stdp
-
-os.link = lambda *_: os._exit(9)
-runs.new_run(Stdp(out=Path(sys.argv[1])))
-"""
-
-
-def test_the_next_run_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
-    """Killed between the draft of the configuration and its name: no lock is held any more."""
-    folder = tmp_path / "run"
-    assert subprocess.run([sys.executable, "-c", KILLED, folder], check=False).returncode == 9
-    assert [file.suffix for file in folder.iterdir()] == [".json"]
-    assert claim(Stdp(out=folder)) == str(folder)
-    assert {file.name for file in folder.iterdir()} == {"config.json"}

@@ -103,11 +103,7 @@ TestSet = Annotated[
 ]
 TestRoot = Annotated[Path | None, option(ROOT, "PATH", absent="as in training")]
 Index = Annotated[int, INDEX, option("index of the sample in the test set, from 0", "N")]
-DEVICE = "PyTorch device; auto uses CUDA, else MPS, else the CPU"
-Device = Annotated[str, option(DEVICE, "DEVICE")]
-TrainDevice = Annotated[
-    str, option(f"{DEVICE}; fastest times a training step on each and uses the fastest", "DEVICE")
-]
+Device = Annotated[str, option("PyTorch device; auto uses CUDA, else MPS, else the CPU", "DEVICE")]
 CodeSeed = Annotated[int, SEED, option("seed of random encoders such as rate", "N")]
 
 
@@ -269,7 +265,7 @@ class Train(Source):
     epochs: Annotated[int, COUNT, option("passes over the training images", "N")] = 10
     batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
     lr: Annotated[float, POSITIVE, option("peak learning rate", "LR")] = 1e-2
-    device: TrainDevice = "auto"
+    device: Device = "auto"
     backend: Annotated[BackendName, option(BACKEND)] = "auto"
     seed: Annotated[
         int, SEED, option("seed of the weights, the order of the images and the encoder", "N")

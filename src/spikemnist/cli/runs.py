@@ -10,15 +10,12 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import os
-import secrets
 import time
-import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spikemnist import __version__
-from spikemnist._atomic import PREFIX, write_atomically
+from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.limits import flag, types_of, values_of
 from spikemnist.cli.options import Stdp, Train
@@ -35,10 +32,6 @@ STDP_CHECKPOINT = "checkpoint.safetensors"
 
 # A recipe is stored as the options that it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
-
-_OF_0_1_0 = {"data", "root", "encoder", "num_steps", "hidden", "epochs", "batch_size", "lr"}
-_OF_0_1_0 |= {"device", "backend", "seed"}
-"""Options that every run folder has; any others that it lacks have their defaults."""
 
 
 @contextlib.contextmanager
@@ -64,53 +57,26 @@ def run_folder(command: Run) -> Iterator[Path]:
 
 
 def new_run(command: Run) -> Path:
-    """Claim the run folder of a new training by writing its configuration.
-
-    If two runs ask for the same folder at the same instant, one gets it.
+    """Make the folder of a new run, with its configuration.
 
     Raises
     ------
     WrongRequest
         If the folder is not empty: a run is never overwritten.
     """
-    if command.out is None:
-        folder = _make_unused_folder(command)
-    else:
-        folder = command.out
-        if not folder.exists() or folder.is_dir():  # else it is refused below
-            folder.mkdir(parents=True, exist_ok=True)
-    options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
-    if not _is_free(folder) or not _create(folder / CONFIG, json.dumps(options, indent=2) + "\n"):
+    folder = command.out or _make_unused_folder(command)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(parents=True)
+    # A run killed before it had written its configuration leaves at most a hidden temporary file.
+    if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
         raise WrongRequest(
             f"--out: {folder} exists already and is never overwritten. Add --resume to continue "
             "the run in it; to start anew, choose another --out or delete the folder"
         )
+    options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
+    text = json.dumps(options, indent=2) + "\n"
+    write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
     return folder
-
-
-def _is_free(folder: Path) -> bool:
-    # A run killed before it had written its configuration leaves at most a hidden temporary file.
-    return folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
-
-
-def _create(file: Path, text: str) -> bool:
-    """Write a whole file unless it exists; return whether it was written."""
-    # Named as a temporary file: if the run is killed here, the next write removes it.
-    whole = file.with_name(f"{PREFIX}{secrets.token_hex(4)}{file.suffix}")
-    write_atomically(whole, lambda path: path.write_text(text, encoding="utf-8"))
-    try:
-        os.link(whole, file)  # a rename would replace the file that another run has just written
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(text)
-        except FileExistsError:
-            return False
-    finally:
-        whole.unlink(missing_ok=True)
-    return True
 
 
 def resumed(command: Run) -> Run:
@@ -160,17 +126,15 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
         If the file is missing, damaged, or of another command.
     """
     stored, wanted = _read(folder), _name(kind)
-    found = stored.get("command", _name(Train))
-    if found != wanted:
-        raise WrongRequest(f"{folder} is a run of `spikemnist {found}`, not of `{wanted}`")
+    command = stored.get("command")
+    if command != wanted:
+        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{wanted}`")
     config: dict[str, Any] = {}
-    for name, type_ in types_of(kind).items():
+    for name in types_of(kind):
         if name in _NOT_STORED:
             continue
         if name not in stored:
             raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
-        if not _fits(stored[name], type_):
-            raise WrongRequest(f"{folder / CONFIG} is damaged: {name} is {stored[name]!r}")
         value = stored[name]
         config[name] = tuple(value) if isinstance(value, list) else value
     config["root"] = None if config["root"] is None else Path(config["root"])
@@ -187,20 +151,6 @@ def _command(kind: Any, config: Mapping[str, Any]) -> Any:
     return kind(**given)
 
 
-def _fits(value: object, type_: Any) -> bool:
-    """Return whether a value from JSON fits an option of the given type."""
-    origin, inner = get_origin(type_), get_args(type_)
-    if origin is Literal:
-        return value in inner
-    if origin is tuple:
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, each) for each in inner)
-    if type_ is float:
-        return type(value) in (int, float)
-    return type(value) is (str if type_ is Path else type_)
-
-
 def is_stdp(folder: Path) -> bool:
     """Return whether a run folder is from `spikemnist stdp`."""
     return folder.is_dir() and bool(_read(folder).get("command") == _name(Stdp))
@@ -214,16 +164,11 @@ def _read(folder: Path) -> dict[str, Any]:
         raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}{hint}")
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise WrongRequest(f"{file} is damaged: it is not UTF-8 text") from error
-    except RecursionError as error:
-        raise WrongRequest(f"{file} is damaged: it is nested too deeply") from error
     except ValueError as error:
-        raise WrongRequest(f"{file} is damaged: it is not JSON ({error})") from error
+        raise WrongRequest(f"{file} is damaged: {error}") from error
     if not isinstance(stored, dict):
         raise WrongRequest(f"{file} is damaged: it holds no options")
-    later = {name: value for name, value in _stored(Train()).items() if name not in _OF_0_1_0}
-    return {**later, **stored}
+    return stored
 
 
 def _name(kind: type[Run]) -> str:
