@@ -238,7 +238,7 @@ def test_stdp_that_is_interrupted_at_random_instants_loses_nothing(tmp_path: Pat
 
         def run(classifier: STDPClassifier = classifier) -> bool:
             interrupted = learn(classifier, checkpoint=file, resume=file.exists()).interrupted_
-            seen.append(classifier.n_images_seen_)
+            seen.append(STDPClassifier.load(file).n_images_seen_ if file.exists() else 0)
             return interrupted
 
         assert until_stopped(run, draw, within=0.3)

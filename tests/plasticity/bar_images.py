@@ -1,26 +1,21 @@
-"""Images of bars, a classifier that learns them, and ways to disturb it.
+"""Images of bars, and a classifier that learns them.
 
 Shapes: ``B`` images, ``H`` rows and ``W`` columns of pixels.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
-from spikemnist.plasticity import STDPClassifier, training_loop
+from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.training_loop import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    import pytest
 
 SIDE = 6
 
@@ -49,45 +44,28 @@ def small(**options: Any) -> STDPClassifier:
     return STDPClassifier(**{**defaults, **options})
 
 
-def twice(**options: Any) -> STDPClassifier:
-    """Return one that goes through 400 images twice, in 14 blocks."""
-    return small(**{"passes": 2, **options})
-
-
 IMAGES, LABELS = bars(400, 0)
-OTHERS, ANSWERS = bars(200, 1)
+TEST_IMAGES, TEST_LABELS = bars(200, 1)
 
 
-def learned(classifier: STDPClassifier) -> list[np.ndarray]:
-    """Return all that has been learned."""
+def state(classifier: STDPClassifier) -> list[np.ndarray]:
+    """Return everything learned, and what it makes of other images."""
     return [
         classifier.weights_,
         classifier.theta_,
         classifier.responses_,
-        classifier.assignments_,
         classifier.accuracy_history_,
-        np.array(classifier.n_images_seen_),
         classifier.classes_,
+        classifier.decision_function(TEST_IMAGES),
     ]
 
 
 def same(first: STDPClassifier, second: STDPClassifier) -> bool:
-    return all(map(np.array_equal, learned(first), learned(second)))
-
-
-def digest(classifier: STDPClassifier) -> str:
-    """Return a hash of what a classifier makes of images."""
-    made = [
-        classifier.count_spikes(OTHERS),
-        classifier.decision_function(OTHERS),
-        classifier.assignments_,
-    ]
-    whole = b"".join(np.ascontiguousarray(array).tobytes() for array in made)
-    return hashlib.sha256(whole + str(classifier.predict(OTHERS).tolist()).encode()).hexdigest()
+    return all(map(np.array_equal, state(first), state(second)))
 
 
 def after(blocks: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    """Do something while block number ``blocks``, counted from 1, is taken note of."""
+    """Call a function while block number ``blocks``, counted from 1, is learned."""
     add, count = Progress.add, [0]
 
     def counting(progress: Progress, *arguments: Any) -> None:
@@ -97,39 +75,3 @@ def after(blocks: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None])
         add(progress, *arguments)
 
     monkeypatch.setattr(Progress, "add", counting)
-
-
-def press() -> None:
-    """Press Ctrl-C."""
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-PREFIX = """
-import sys
-from tests.plasticity import bar_images as tests
-"""
-STOP = PREFIX + "tests.stop(*sys.argv[1:])"
-LOAD = PREFIX + "print(tests.digest(tests.STDPClassifier.load(sys.argv[1])))"
-
-
-def python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Run code that imports this module in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-
-
-def stop(file: str, block: str) -> None:
-    """Say "here" in a block of a fit that saves often, and go no further: for `KILLS`."""
-
-    def wait() -> None:
-        print("here", flush=True)
-        sys.stdin.read()
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(training_loop, "SAVED_EVERY", 100)
-        after(int(block), monkeypatch, wait)
-        twice().fit(IMAGES, LABELS, checkpoint=file, progress=False)

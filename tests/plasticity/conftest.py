@@ -4,17 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plasticity.bar_images import IMAGES, LABELS, small, twice
+from tests.plasticity.bar_images import IMAGES, LABELS, small
 
 if TYPE_CHECKING:
     from spikemnist.plasticity import STDPClassifier
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fitted() -> STDPClassifier:
     return small().fit(IMAGES, LABELS, progress=False)
-
-
-@pytest.fixture(scope="module")
-def undisturbed() -> STDPClassifier:
-    return twice().fit(IMAGES, LABELS, progress=False)

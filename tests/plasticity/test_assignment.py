@@ -65,8 +65,8 @@ def test_votes_are_those_of_a_loop(seed: int, classes: int, neurons: int, images
 
 
 @given(SEEDS, st.integers(1, 200))
-def test_an_image_has_the_same_votes_whichever_others_there_are(seed: int, neurons: int) -> None:
-    """Bit for bit: of votes that are nearly even, a rounding would decide."""
+def test_the_votes_for_an_image_alone(seed: int, neurons: int) -> None:
+    """Bit for bit, since votes may be nearly even."""
     random = np.random.default_rng(seed)
     responses, counts = random.random((3, neurons)), random.poisson(1.0, (9, neurons))
     together = class_scores(counts, responses, "proportional")
@@ -76,7 +76,7 @@ def test_an_image_has_the_same_votes_whichever_others_there_are(seed: int, neuro
         )
 
 
-def test_a_way_to_vote_that_there_is_not() -> None:
+def test_an_unknown_voting_rule() -> None:
     with pytest.raises(
         ValueError, match="voting must be one of assigned, proportional; got 'loud'"
     ):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
-from spikemnist.plasticity.training_loop import pace
+from spikemnist.plasticity.training_loop import step_sizes
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
 
@@ -58,7 +58,7 @@ def begin(parameters: STDPClassifier, features: int) -> tuple[CompetitiveLayer, 
 
 def with_steps(parameters: STDPClassifier) -> dict[str, Any]:
     """Return parameters by name, with the default steps of a long training."""
-    return {**parameters.get_params(), **pace(parameters.get_params())._asdict()}
+    return {**parameters.get_params(), **step_sizes(parameters.get_params())}
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -103,7 +103,7 @@ def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
     st.integers(0, 2),
 )
 @settings(max_examples=20)
-def test_the_layer_does_what_its_equations_say(
+def test_the_layer_equals_its_stepped_equations(
     seed: int,
     size: int,
     features: int,
@@ -133,8 +133,8 @@ def test_the_layer_does_what_its_equations_say(
             assert layer.respond(image[None], seed).tolist() == [expected.tolist()]
 
 
-def test_all_that_can_happen_happens_in_these_tests() -> None:
-    """Neurons fire, fire again, stay silent; an image is shown again, and one to no avail."""
+def test_the_cases_that_the_oracle_covers() -> None:
+    """Neurons fire once, often and never; images are shown once and again."""
     _, stepped = begin(small(16, min_spikes=8), 16)
     images = images_of(3, 8, 16)
     images[5] = 0
@@ -153,7 +153,7 @@ def test_all_that_can_happen_happens_in_these_tests() -> None:
 
 
 @given(SEEDS, st.integers(1, 5), st.integers(1, 70))
-def test_images_learned_at_once_or_one_by_one_are_the_same(seed: int, cut: int, size: int) -> None:
+def test_learning_in_parts_gives_the_same_bits(seed: int, cut: int, size: int) -> None:
     parameters = small(16, n_neurons=size, min_spikes=3)
     whole, parts = begin(parameters, 16)[0], begin(parameters, 16)[0]
     images = images_of(seed, 6, 16)
@@ -165,7 +165,7 @@ def test_images_learned_at_once_or_one_by_one_are_the_same(seed: int, cut: int, 
 
 
 @given(SEEDS, st.integers(1, 70))
-def test_the_response_to_an_image_does_not_depend_on_the_others(seed: int, size: int) -> None:
+def test_the_response_to_an_image_alone(seed: int, size: int) -> None:
     layer, _ = begin(small(16, n_neurons=size, min_spikes=3), 16)
     images = images_of(seed, 5, 16)
     together = layer.respond(images, seed)
@@ -185,7 +185,7 @@ def test_responding_changes_nothing() -> None:
     assert all(map(np.array_equal, before, layer.neurons[2:]))
 
 
-def test_what_the_layer_shows_is_a_copy() -> None:
+def test_weights_and_theta_are_copies() -> None:
     layer, _ = begin(small(16), 16)
     weights, theta = layer.weights, layer.theta
     weights[:], theta[:] = 0, 7
@@ -238,7 +238,7 @@ class Spy:
         return [attempt for shown, attempt, lit in self.shown if shown == number and lit]
 
 
-def test_an_image_is_shown_again_until_it_makes_enough_spikes(
+def test_an_image_is_shown_until_it_causes_enough_spikes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parameters = small(16, min_spikes=6, max_rate=50.0, rate_step=50.0)
@@ -270,7 +270,7 @@ def test_an_image_is_shown_again_until_it_makes_enough_spikes(
         (200.0, 0.0, 1.0, 1),  # no stronger at the second time
     ],
 )
-def test_attempts_end_where_no_rate_can_rise(
+def test_attempts_end_at_the_highest_rate(
     monkeypatch: pytest.MonkeyPatch,
     max_rate: float,
     rate_step: float,
@@ -294,7 +294,7 @@ def test_attempts_end_where_no_rate_can_rise(
     assert spy.attempts(0) == list(range(wanted))
 
 
-def test_an_image_that_had_no_input_by_chance_is_shown_again() -> None:
+def test_an_image_without_input_by_chance_is_shown_again() -> None:
     """It is not blank: learning and responding give it the same chances."""
     parameters = small(1, n_neurons=1, duration=7.0, min_spikes=1, max_weight=15.0)
     image = torch.full((1, 1), 255, dtype=torch.uint8)  # which at the last rate always fires
@@ -312,7 +312,7 @@ def test_an_image_that_had_no_input_by_chance_is_shown_again() -> None:
     assert 0 < silent_at_first < 20
 
 
-def test_without_a_least_number_of_spikes_an_image_is_shown_once(
+def test_min_spikes_of_0_shows_an_image_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer, _ = begin(small(16, threshold=1000.0), 16)
@@ -322,7 +322,7 @@ def test_without_a_least_number_of_spikes_an_image_is_shown_once(
 
 
 @pytest.mark.parametrize("duration", [1.0, 40.0])
-def test_blank_images_only_let_the_thresholds_fall(duration: float) -> None:
+def test_blank_images_only_lower_the_thresholds(duration: float) -> None:
     parameters = small(16, duration=duration, min_spikes=3, tau_theta=1000.0)
     layer, _ = begin(parameters, 16)
     weights, theta = layer.weights, layer.theta
@@ -333,7 +333,7 @@ def test_blank_images_only_let_the_thresholds_fall(duration: float) -> None:
     assert not layer.respond(torch.zeros(4, 16), 0).any()
 
 
-def test_inhibition_is_felt_a_timestep_later() -> None:
+def test_inhibition_acts_a_timestep_later() -> None:
     """Two neurons of the same weights fire together: neither is in time to stop the other."""
     parameters = small(4, n_neurons=2, max_rate=1000.0, inhibition=1000.0)
     weights = np.full((2, 4), 3.0, np.float32)
@@ -348,7 +348,7 @@ def test_inhibition_is_felt_a_timestep_later() -> None:
     assert second == 0
 
 
-def test_the_weights_of_neurons_that_fired_have_their_total() -> None:
+def test_weights_of_neurons_that_fired_are_normalised() -> None:
     parameters = small(16)
     layer, _ = begin(parameters, 16)
     before = layer.weights
@@ -360,7 +360,7 @@ def test_the_weights_of_neurons_that_fired_have_their_total() -> None:
 
 
 @pytest.mark.parametrize("mu", [0.0, 0.5, 1.0, 1.5])
-def test_weights_above_the_largest_come_back_as_numbers(mu: float) -> None:
+def test_weights_above_max_weight_stay_finite(mu: float) -> None:
     """Scaling to the total may bring them there, where there is no room to take a root of."""
     layer, _ = begin(small(16, max_weight=0.8, weight_dependence=mu, theta_plus=0.0), 16)
     assert (layer.weights > 0.8).any()

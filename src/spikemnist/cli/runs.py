@@ -28,7 +28,6 @@ Run = Train | Stdp
 
 CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
-STDP_CHECKPOINT = "checkpoint.safetensors"
 
 # A recipe is stored as the options that it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
@@ -15,9 +14,8 @@ from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Evaluate, Plot, Stdp
 from spikemnist.cli.output import coloured, show_json
-from spikemnist.cli.wording import command_line, count, to_continue, written
+from spikemnist.cli.wording import command_line, to_continue, written
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.plasticity._estimator import check_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,18 +41,18 @@ def run(command: Stdp) -> int:
     train, test = map(_images, sources.load(command.data, command.root))
     files = [runs.MODEL, runs.CONFIG]
     with runs.run_folder(command) as folder:
+        model = folder / runs.MODEL
         if isinstance(classifier, ConvSTDPClassifier):
             classifier.fit(*train)
         else:
-            checkpoint = folder / runs.STDP_CHECKPOINT
-            resume = command.resume and checkpoint.exists()
-            classifier.fit(*train, checkpoint=checkpoint, resume=resume)
-            metrics_written = _write_metrics(classifier, folder / runs.METRICS)
+            classifier.fit(*train, checkpoint=model, resume=model.exists())
             if classifier.interrupted_:
-                _tell_interrupted(command, folder, classifier, command.passes * len(train[0]))
+                passes = classifier.n_images_seen_ // len(train[0])
+                _tell_interrupted(command, folder, passes)
                 return INTERRUPTED
-            files += [runs.METRICS] * metrics_written + [runs.STDP_CHECKPOINT]
-        classifier.save(folder / runs.MODEL)
+            _write_metrics(classifier, folder / runs.METRICS)
+            files.append(runs.METRICS)
+        classifier.save(model)
     learned = time.perf_counter() - started
     figures = classifier.evaluate(*test)
     drawn = _draw(classifier, figures, folder)
@@ -171,7 +169,6 @@ def _classifier(command: Stdp) -> Classifier:
             if getattr(command, name) != getattr(Stdp, name):
                 raise ValueError(f"{flag(name)} cannot be combined with --features; remove it")
         classifier = ConvSTDPClassifier(command.features, random_state=command.seed)
-    check_parameters(classifier)
     return classifier
 
 
@@ -179,8 +176,8 @@ def _images(dataset: Dataset) -> tuple[Any, Any]:
     return dataset.images, dataset.labels  # type: ignore[union-attr]
 
 
-def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:
-    """Write the running accuracies; return whether the file could be replaced."""
+def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
+    """Write the running accuracies."""
 
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:
@@ -188,16 +185,7 @@ def _write_metrics(classifier: STDPClassifier, file: Path) -> bool:
             writer.writerow(("images", "accuracy"))
             writer.writerows((int(seen), share) for seen, share in classifier.accuracy_history_)
 
-    try:
-        write_atomically(file, write)
-    except PermissionError as error:  # as on Windows, while a spreadsheet has it open
-        warnings.warn(
-            f"{file} was not written ({error.strerror}). Close it in other programs, and write it "
-            "again by continuing the run with --resume",
-            stacklevel=2,
-        )
-        return False
-    return True
+    write_atomically(file, write)
 
 
 def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list[Path]:
@@ -214,12 +202,11 @@ def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list
     return drawn
 
 
-def _tell_interrupted(command: Stdp, folder: Path, classifier: STDPClassifier, total: int) -> None:
-    seen = classifier.n_images_seen_
+def _tell_interrupted(command: Stdp, folder: Path, passes: int) -> None:
     if command.json:
-        show_json(run=folder, interrupted=True, images_seen=int(seen), images=total)
+        show_json(run=folder, interrupted=True, passes=passes)
     else:
-        print(to_continue("stdp", folder, f"{seen:,} of {count(total, 'image')}"))
+        print(to_continue("stdp", folder, f"{passes} of {command.passes} passes"))
 
 
 def _learned_with(classifier: Classifier) -> dict[str, float]:

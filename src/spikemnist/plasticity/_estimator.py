@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +15,6 @@ import torch
 
 from spikemnist import _tensor_files
 from spikemnist.kernels import compiler
-from spikemnist.plasticity import files
 from spikemnist.plasticity.assignment import evaluate_scores
 
 if TYPE_CHECKING:
@@ -179,7 +177,8 @@ class Estimator:
         """
         arrays, metadata = self._contents()
         common = {"parameters": self.plain_params(), "classes": self.classes_.tolist()}
-        return files.write(path, self._format, arrays, common | metadata)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return _tensor_files.write(path, self._format, tensors, common | metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -206,6 +205,7 @@ class Estimator:
         with _tensor_files.described(path, cls._format):
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
+            loaded.classes_ = np.array(metadata["classes"])
             loaded._restore(tensors, metadata)
         return loaded
 
@@ -270,7 +270,7 @@ class Estimator:
         return Tags(
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(poor_score=True),
+            classifier_tags=ClassifierTags(),
             input_tags=InputTags(three_d_array=True, positive_only=True),
         )
 
@@ -285,21 +285,18 @@ class Estimator:
         """Return images ``[B, F]``; raise unless they have the fitted number of pixels."""
         if images.shape[1] != self.n_features_in_:
             raise ValueError(
-                f"X has {images.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input: images of the size that was fitted"
+                f"images must have {self.n_features_in_} pixels, as in the fit; "
+                f"got {images.shape[1]}"
             )
         return images
 
     def _fitted(self, name: str) -> Any:
-        """Return an attribute set by `fit`; raise NotFittedError, scikit-learn's if loaded."""
-        if name in vars(self):
-            return vars(self)[name]
-        message = f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
-        if "sklearn" in sys.modules:
-            from sklearn.exceptions import NotFittedError as TheirError
-
-            raise TheirError(message)
-        raise NotFittedError(message)
+        """Return an attribute set by `fit`."""
+        if name not in vars(self):
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
+            )
+        return vars(self)[name]
 
 
 def check_parameters(estimator: Estimator) -> None:
@@ -335,48 +332,27 @@ def _difference_of_two(scores: Array) -> Array:
 
 def check_images(images: ArrayLike | Tensor) -> Tensor:
     """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1]."""
-    tensor = images if isinstance(images, torch.Tensor) else _as_tensor(images)
-    if tensor.dim() < 2:
+    if not isinstance(images, torch.Tensor):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if images.dim() < 2 or not images.numel():
         raise ValueError(
-            f"images must be [B, ...], one row for each image; got shape {tuple(tensor.shape)}. "
+            f"images must be [B, ...], one row for each image; got shape {tuple(images.shape)}. "
             "Reshape your data: images[None] is a batch of one image"
         )
-    if not len(tensor):
-        raise ValueError("found no images: at least 1 is required, got 0 sample(s)")
-    tensor = tensor.detach().cpu().flatten(1).contiguous()
-    if not tensor.shape[1]:
-        raise ValueError(
-            f"found 0 feature(s) (shape={tuple(tensor.shape)}) while a minimum of 1 is required."
-        )
-    if tensor.dtype != torch.uint8:
-        tensor = tensor.float()
-        if not bool(((tensor >= 0) & (tensor <= 1)).all()):  # False for NaN
+    pixels = images.detach().cpu().flatten(1).contiguous()
+    if pixels.dtype != torch.uint8:
+        pixels = pixels.float()
+        if not bool(((pixels >= 0) & (pixels <= 1)).all()):  # False for NaN
             raise ValueError(
                 "images must be uint8, or floating in [0, 1] without NaN or inf; got values "
-                f"from {float(tensor.min())} to {float(tensor.max())}. Divide by their maximum"
+                f"from {float(pixels.min())} to {float(pixels.max())}. Divide by their maximum"
             )
-    return tensor
+    return pixels
 
 
-def _as_tensor(images: ArrayLike) -> Tensor:
-    if hasattr(images, "toarray"):
-        raise TypeError("sparse input is not supported: pass images.toarray()")
-    array = np.asarray(images)
-    if array.dtype.kind == "O":
-        array = array.astype(np.float64)
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: images are real; got {array.dtype}")
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"images must be numbers; got an array of dtype {array.dtype}")
-    if array.dtype != np.uint8:
-        array = array.astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, Array]:
+def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:
     """Return the sorted classes, and the index in them of the label of each image."""
-    found = _label_array(labels, images)
-    classes, encoded = np.unique(found, return_inverse=True)
+    classes, encoded = np.unique(_label_array(labels, images), return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}"
@@ -384,33 +360,23 @@ def check_labels(labels: ArrayLike | None, images: int | None) -> tuple[Array, A
     return classes, encoded.astype(np.int64)
 
 
-def encode_labels(labels: ArrayLike | None, images: int, classes: Array) -> Array:
+def encode_labels(labels: ArrayLike, images: int, classes: Array) -> Array:
     """Return the index in the known classes of the label of each image."""
-    found = _label_array(labels, images)
-    unknown = np.setdiff1d(found, classes)
-    if len(unknown):
+    array = _label_array(labels, images)
+    if len(unknown := np.setdiff1d(array, classes)):
         raise ValueError(
             f"labels must be among the classes {classes.tolist()}; got {unknown.tolist()}"
         )
-    return np.searchsorted(classes, found)
+    return np.searchsorted(classes, array)
 
 
-def _label_array(labels: ArrayLike | None, images: int | None) -> Array:
+def _label_array(labels: ArrayLike, images: int | None) -> Array:
     """Return labels as an array of whole numbers or strings, one per image."""
-    if labels is None:
+    array = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if array.ndim != 1 or (images is not None and len(array) != images):
         raise ValueError(
-            "requires y to be passed, but the target y is None: labels assign neurons to classes"
+            f"labels must have one entry for each of the {images} images; got shape {array.shape}"
         )
-    found = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.ndim != 1 or (images is not None and len(found) != images):
-        raise ValueError(
-            f"labels must have one entry for each of the {images} images; got shape {found.shape}"
-        )
-    if found.dtype.kind == "f":
-        if not np.isfinite(found).all():
-            raise ValueError("labels must not contain NaN or inf")
-        if (found != found.round()).any():
-            raise ValueError("Unknown label type: continuous. Labels are whole numbers or strings")
-    return found
+    if array.dtype.kind == "f" and not (array == array.round()).all():  # False for NaN
+        raise ValueError(f"labels must be whole numbers or strings; got {array}")
+    return array

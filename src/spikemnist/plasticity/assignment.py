@@ -37,9 +37,9 @@ class Responses:
     Attributes
     ----------
     spikes
-        Spikes of each neuron for the images of each class, int64 ``[C, N]``.
+        Spikes of each neuron for the images of each class, float64 ``[C, N]``.
     images
-        Number of images of each class, int64 ``[C]``.
+        Number of images of each class, float64 ``[C]``.
 
     Examples
     --------
@@ -51,32 +51,24 @@ class Responses:
     """
 
     def __init__(self, num_classes: int, num_neurons: int) -> None:
-        self.spikes = np.zeros((num_classes, num_neurons), np.int64)
-        self.images = np.zeros(num_classes, np.int64)
+        self.spikes = np.zeros((num_classes, num_neurons))
+        self.images = np.zeros(num_classes)
 
     def add(self, counts: Array, labels: Array) -> None:
         """Add the spikes ``[B, N]`` of images and their classes in 0..C-1 ``[B]``."""
         np.add.at(self.spikes, labels, counts)
         np.add.at(self.images, labels, 1)
 
-    def __add__(self, other: Responses) -> Responses:
-        """Return the sums over the images of both."""
-        both = Responses(*self.spikes.shape)
-        both.spikes, both.images = self.spikes + other.spikes, self.images + other.images
-        return both
+    def fade(self, images: int) -> None:
+        """Scale the sums so that they count as this number of images at most."""
+        factor = min(1.0, images / self.images.sum())
+        self.spikes *= factor
+        self.images *= factor
 
     @property
     def mean(self) -> Array:
         """Mean spikes per image of each class, float64 ``[C, N]``; 0 for a class without images."""
-        return self.spikes / np.maximum(self.images, 1)[:, None]
-
-    def state(self, name: str) -> dict[str, Array]:
-        """Return the sums as arrays whose names begin with ``name``."""
-        return {f"{name}.spikes": self.spikes, f"{name}.images": self.images}
-
-    def restore(self, name: str, arrays: Mapping[str, Array]) -> None:
-        """Restore the sums that `state` returned."""
-        self.spikes[:], self.images[:] = arrays[f"{name}.spikes"], arrays[f"{name}.images"]
+        return self.spikes / np.where(self.images > 0, self.images, 1)[:, None]
 
 
 def assign_classes(mean_responses: Array) -> Array:

@@ -5,16 +5,17 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
-from spikemnist._checkpoints import new_or_resumed
+from spikemnist._checkpoints import check_settings, new_or_resumed
 from spikemnist._interrupt import interruptible
+from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import splitmix
-from spikemnist.plasticity import files, training_loop
+from spikemnist.plasticity import training_loop
 from spikemnist.plasticity._estimator import (
     Estimator,
     check_images,
@@ -28,11 +29,12 @@ from spikemnist.plasticity.assignment import (
     assign_classes,
     class_scores,
 )
-from spikemnist.plasticity.training_loop import Pace, Progress, TrainingLoop, pace
+from spikemnist.plasticity.training_loop import Progress, TrainingLoop, step_sizes
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
@@ -185,7 +187,11 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: int = 0
 
-    _format: ClassVar = files.CLASSIFIER
+    _format: ClassVar = Format(
+        "spikemnist-stdp-1",
+        "STDP classifier",
+        "Restore it from a good copy, or fit the classifier again",
+    )
     _least: ClassVar[Mapping[str, float]] = {
         **dict.fromkeys(("min_spikes", "random_state", "rest", "rate_step", "refractory"), 0),
         **dict.fromkeys(("inhibition", "theta_plus", "target_trace", "weight_dependence"), 0),
@@ -214,9 +220,10 @@ class STDPClassifier(Estimator):
         labels : array_like
             Labels ``[B]``: whole numbers or strings.
         checkpoint : path, default None
-            File for the complete state, written every 10,000 images and when Ctrl-C is pressed.
+            File to which `save` writes the classifier after each pass.
         resume : bool, default False
-            Continue from the checkpoint, to the same bits as without an interruption.
+            Load the checkpoint and run the passes that are left. With the same images and labels,
+            the result has the same bits as without an interruption.
         progress : bool, default True
             Show a bar with the running accuracy, if standard error is a terminal.
 
@@ -240,23 +247,19 @@ class STDPClassifier(Estimator):
         pixels = check_images(images)
         classes, encoded = check_labels(labels, len(pixels))
         file = new_or_resumed(checkpoint, resume=resume)
-        total = self.passes * len(pixels)
-        layer = self._new_layer(pixels.shape[1], pace(self.get_params(), total))
-        estimates = Progress(len(classes), self.n_neurons, self.voting, total)
-        loop = TrainingLoop(layer, estimates, pixels, encoded, self._seeds)
+        if file and resume:
+            self._resume(file, pixels, classes)
+        else:
+            self._begin(pixels, classes, int(self.passes) * len(pixels))
+        loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
         with interruptible() as interruption:
-            if file and resume:
-                loop.restore(file)
-            elif file:
-                loop.save(file)  # so that a run killed at once can be resumed as well
-            self._begin(layer, estimates, classes)
-            loop.learn_passes(file, interruption, show_bar=progress)
+            for _ in loop.passes(interruption, show_bar=progress):
+                if file:
+                    self.save(file)
             responses = loop.respond(interruption, show_bar=progress)
         self.interrupted_ = interruption.asked()
-        self._responses = responses or estimates.recent
-        reach = self.excitatory_potential - self.threshold
-        spikes = self._responses.spikes.sum(0)
-        training_loop.warn_of_idle(spikes, layer.theta, self.theta_plus_, reach)
+        self._progress.responses = responses or self._progress.responses
+        training_loop.warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
 
     def partial_fit(
@@ -290,13 +293,10 @@ class STDPClassifier(Estimator):
             known, _ = check_labels(labels if classes is None else classes, None)
         encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
-            # The number of images to follow is not known.
-            layer = self._new_layer(pixels.shape[1], pace(self.get_params()))
-            self._begin(layer, Progress(len(known), self.n_neurons, self.voting), known)
+            self._begin(pixels, known)
         loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
         for block in torch.split(torch.arange(len(pixels)), training_loop.BLOCK):
             loop.learn(block)
-        self._responses = self._progress.recent
         return self
 
     def count_spikes(self, images: ArrayLike) -> Array:
@@ -345,7 +345,7 @@ class STDPClassifier(Estimator):
     def responses_(self) -> Array:
         """Mean spikes of each neuron per image of each class, float64 ``[C, N]``."""
         self._fitted_layer()
-        return self._responses.mean
+        return self._progress.responses.mean
 
     @property
     def assignments_(self) -> Array:
@@ -354,9 +354,13 @@ class STDPClassifier(Estimator):
 
     @property
     def accuracy_history_(self) -> Array:
-        """Images seen and running accuracy after each of W windows, float64 ``[W, 2]``."""
+        """Images seen and running accuracy at the end of W windows, float64 ``[W, 2]``.
+
+        A window has a sixteenth of all images, at most 2,000. Each image is classified by the
+        responses to the images before it.
+        """
         self._fitted_layer()
-        return np.array(self._progress.history, np.float64).reshape(-1, 2)
+        return self._progress.history
 
     @property
     def n_images_seen_(self) -> int:
@@ -370,38 +374,64 @@ class STDPClassifier(Estimator):
         return scores, self.voting, counts.sum(1)
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        layer = self._fitted_layer()
-        arrays, numbers = self._progress.state()
-        arrays |= self._responses.state("responses")
-        arrays |= {"weights": layer.weights, "theta": layer.theta}
-        steps = {name: layer.parameters[name] for name in Pace._fields}
-        return arrays, {"pace": steps, "progress": numbers}
+        layer, progress = self._fitted_layer(), self._progress
+        arrays = {
+            "weights": layer.weights,
+            "theta": layer.theta,
+            "responses.spikes": progress.responses.spikes,
+            "responses.images": progress.responses.images,
+            "blocks": np.array(progress.blocks, np.int64),
+        }
+        return arrays, {"steps": [self.theta_plus_, self.learning_rate_]}
 
     def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self._check_numba()
         from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 
-        classes, names = files.classes_of(metadata["classes"]), (*files.WINDOWS, "responses")
-        arrays = files.layer_arrays(tensors, self.n_neurons, len(classes), names)
-        steps = Pace(**metadata["pace"])._asdict()
-        check_parameters(replace(self, **steps))
-        parameters = {**self.get_params(), **steps}
-        layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
-        self._begin(layer, Progress(len(classes), self.n_neurons, self.voting), classes)
-        self._progress.restore(arrays, metadata["progress"])
-        self._responses.restore("responses", arrays)
+        classes, neurons, weights = len(self.classes_), self.n_neurons, tensors["weights"]
+        expected = {
+            "weights": torch.empty(neurons, weights.shape[-1], device="meta"),
+            "theta": torch.empty(neurons, device="meta"),
+            "responses.spikes": torch.empty(classes, neurons, dtype=torch.float64, device="meta"),
+            "responses.images": torch.empty(classes, dtype=torch.float64, device="meta"),
+            "blocks": torch.empty(len(tensors["blocks"]), 2, dtype=torch.int64, device="meta"),
+        }
+        check_tensors(tensors, expected)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        theta_plus, learning_rate = metadata["steps"]
+        steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
+        self._layer = CompetitiveLayer(
+            {**self.get_params(), **steps}, arrays["weights"], arrays["theta"]
+        )
+        responses = Responses(classes, neurons)
+        responses.spikes, responses.images = arrays["responses.spikes"], arrays["responses.images"]
+        self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))
+        self.n_features_in_ = self._layer.features
 
-    def _begin(self, layer: CompetitiveLayer, progress: Progress, classes: Array) -> None:
-        self._layer, self._progress, self.classes_ = layer, progress, classes
-        self.n_features_in_ = layer.features
-        self._responses = Responses(len(classes), self.n_neurons)
-
-    def _new_layer(self, features: int, steps: Pace) -> CompetitiveLayer:
-        """Return an untrained layer."""
+    def _begin(self, pixels: Tensor, classes: Array, total: int = training_loop.LONG) -> None:
+        """Begin with an untrained layer; ``total`` is the number of images in all passes."""
         self._check_numba()
         from spikemnist.plasticity.competitive_layer import new_layer  # loads Numba
 
-        return new_layer({**self.plain_params(), **steps._asdict()}, features)
+        parameters = self.plain_params()
+        parameters |= step_sizes(parameters, total)
+        self._layer, self.classes_ = new_layer(parameters, pixels.shape[1]), classes
+        self._progress = Progress(Responses(len(classes), self.n_neurons), self.voting)
+        self.n_features_in_ = self._layer.features
+
+    def _resume(self, file: Path, pixels: Tensor, classes: Array) -> None:
+        """Begin with the classifier that an earlier fit saved after a pass."""
+        earlier = type(self).load(file)
+        check_settings(earlier.plain_params(), self.plain_params(), file)
+        earlier._check_size(pixels)
+        known, seen = earlier.classes_.tolist(), earlier.n_images_seen_
+        if known != classes.tolist() or seen % len(pixels):
+            raise ValueError(
+                f"{file} has learned the classes {known} from {seen:,} images; expected "
+                f"{classes.tolist()} and whole passes over {len(pixels):,}. Resume with the images "
+                "and labels of that fit, or start a new one"
+            )
+        vars(self).update(vars(earlier))
 
     def _fitted_layer(self) -> CompetitiveLayer:
         layer: CompetitiveLayer = self._fitted("_layer")

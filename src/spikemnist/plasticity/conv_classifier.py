@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional
 
 from spikemnist._interrupt import interruptible
+from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import LatencyEncoder, splitmix
-from spikemnist.plasticity import files
 from spikemnist.plasticity._estimator import (
     Estimator,
     check_images,
@@ -161,7 +161,11 @@ class ConvSTDPClassifier(Estimator):
     lr: float = 2e-3
     random_state: int = 0
 
-    _format: ClassVar = files.CONVOLUTIONAL
+    _format: ClassVar = Format(
+        "spikemnist-conv-stdp-1",
+        "convolutional STDP classifier",
+        "Restore it from a good copy, or fit the classifier again",
+    )
     _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
 
     def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
@@ -247,23 +251,19 @@ class ConvSTDPClassifier(Estimator):
         return arrays, {"shape": list(self._shape)}
 
     def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        self.classes_ = files.classes_of(metadata["classes"])
         self._shape = self._pixels(metadata["shape"])
         self.n_features_in_ = math.prod(self._shape)
         size, side, classes = self.n_features, self.kernel_size, len(self.classes_)
         cells = math.prod(-(-(s - side + 1) // self.pool_size) for s in self._shape)
-        shapes = {
-            "weights": (size, CHANNELS, side, side),
-            "wins": (size,),
-            "readout.weight": (classes, cells * size),
-            "readout.bias": (classes,),
+        expected = {
+            "weights": torch.empty(size, CHANNELS, side, side, device="meta"),
+            "wins": torch.empty(size, dtype=torch.int64, device="meta"),
+            "readout.weight": torch.empty(classes, cells * size, device="meta"),
+            "readout.bias": torch.empty(classes, device="meta"),
         }
-        arrays = files.checked_arrays(tensors, shapes)
-        self.weights_, self.wins_ = arrays["weights"], arrays["wins"]
-        self._readout = (
-            torch.from_numpy(arrays["readout.weight"]),
-            torch.from_numpy(arrays["readout.bias"]),
-        )
+        check_tensors(tensors, expected)
+        self.weights_, self.wins_ = tensors["weights"].numpy(), tensors["wins"].numpy()
+        self._readout = tensors["readout.weight"], tensors["readout.bias"]
 
     def _features(self, weights: Array) -> ConvFeatures:
         from spikemnist.plasticity.conv_kernels import ConvFeatures  # loads Numba
