@@ -88,6 +88,7 @@ ALLOWED: dict[str, set[str]] = {
         "plasticity",
         "export",
         "viz",
+        "kernels.compiler",
         "_atomic",
         "_interrupt",
         "_progress",

@@ -2,6 +2,6 @@
 
 import sys
 
-from spikemnist.cli import main
+from spikemnist.cli import program
 
-sys.exit(main())
+sys.exit(program())

@@ -1,16 +1,18 @@
-"""The command line: the only place that parses arguments or prints."""
+"""The command line: the only place that parses arguments or prints.
+
+This file imports nothing heavy, so that Ctrl-C is handled from the first instant.
+"""
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
+import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from spikemnist._interrupt import repeated
-from spikemnist._progress import compilation_announced, silence
+from spikemnist._interrupt import interruptible
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
     FAILURE,
@@ -19,15 +21,6 @@ from spikemnist.cli.errors import (
     WrongRequest,
     is_out_of_memory,
 )
-from spikemnist.cli.output import coloured, show_settings
-from spikemnist.cli.process import (
-    collect_garbage_rarely,
-    discard_output,
-    end_process,
-    heed_interrupts,
-    sign_of_life,
-    usable_streams,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +28,14 @@ if TYPE_CHECKING:
     from spikemnist.cli.options import Command
 
 
-def program() -> NoReturn:
-    """Run the command in ``sys.argv`` and end the process: the program ``spikemnist``.
-
-    ``python -m spikemnist`` ends as every Python program does, so that a profiler can report.
-    """
-    end_process(main())
+def program() -> int:
+    """Run the command in ``sys.argv`` as a process of its own: the program ``spikemnist``."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # A folder may have any name; the encoding of a pipe may lack some of its characters.
+        stream.reconfigure(errors="replace")
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,18 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Ctrl-C; 141 when the reader of a pipe has closed it.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with usable_streams():
+    with interruptible() as interruption:
         try:
             code = _guarded(words)
             sys.stdout.flush()
-        except OSError as error:
-            # Windows reports a broken pipe as an invalid argument.
-            invalid = sys.platform == "win32" and error.errno == errno.EINVAL
-            if not (isinstance(error, BrokenPipeError) or invalid):
-                raise
-            discard_output()
+        except BrokenPipeError:
+            # Python flushes the stream once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = CLOSED_PIPE
-    return code
+    return INTERRUPTED if interruption.pressed else code
 
 
 def _guarded(words: list[str]) -> int:
@@ -77,11 +69,12 @@ def _guarded(words: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            with heed_interrupts():
+            with interruptible() as interruption:  # an import may drop a KeyboardInterrupt
                 from spikemnist.cli.parser import parse
 
                 command = parse(words)
                 work = _load(command)
+                interruption.check()
             return _run(work, command)
     except KeyboardInterrupt:
         print("spikemnist: interrupted", file=sys.stderr)
@@ -102,17 +95,21 @@ def _load(command: Command) -> Callable[[Command], int]:
     """Import the module of a command, and with it PyTorch and other heavy packages."""
     # Pictures go to files: override any Matplotlib backend that is set, or misspelt.
     os.environ["MPLBACKEND"] = "agg"
-    collect_garbage_rarely()
-    with sign_of_life():
-        module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
+    module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
+    from spikemnist.kernels import compiler
+
+    compiler.is_available()  # imports Numba
     work: Callable[[Command], int] = module.run
     return work
 
 
 def _run(work: Callable[[Command], int], command: Command) -> int:
     """Run a command; if memory runs out, name the options that determine its use."""
+    from spikemnist._progress import compilation_announced, silence
+    from spikemnist.cli.output import show_settings
+
     try:
-        with repeated(), silence() if command.quiet else compilation_announced():
+        with silence() if command.quiet else compilation_announced():
             if command.verbose:
                 show_settings(command)
             return work(command)
@@ -131,4 +128,6 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _word(word: str, colour: str) -> str:
+    from spikemnist.cli.output import coloured
+
     return coloured(f"{word}:", colour, sys.stderr)

@@ -1,0 +1,77 @@
+"""The process of a command: what it imports, Ctrl-C, and a pipe whose reader has left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spikemnist import cli
+from spikemnist.cli import info, parser
+from tests.cli.command import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba", "spikemnist.encoding")
+
+
+def test_help_and_wrong_words_load_no_pytorch() -> None:
+    """Ctrl-C is handled once the package of the command line is imported: it loads still less."""
+    code = (
+        "import sys\n"
+        "from spikemnist import cli\n"
+        f"def loaded(*more): print('loaded', [n for n in {HEAVY} + more if n in sys.modules])\n"
+        "loaded('dataclasses', 'tyro')\n"
+        "for words in ('', '--version', 'train --help', 'train --epochs 0', 'fit'):\n"
+        "    cli.main(words.split())\n"
+        "    loaded()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, encoding="utf-8"
+    )
+    assert done.stdout.count("loaded []\n") == 6, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("module", "name"), [(parser, "parse"), (info, "run")])
+def test_ctrl_c_ends_a_command_with_130_and_one_line(
+    module: ModuleType,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """During imports, which end first, and afterwards."""
+    function, reached = getattr(module, name), []
+
+    def press(words: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        reached.append(name)
+        return function(words)
+
+    monkeypatch.setattr(module, name, press)
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr() == ("", "spikemnist: interrupted\n")
+    assert reached == (["parse"] if module is parser else [])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGPIPE and no code for it")
+@pytest.mark.parametrize("words", [["--help"], ["encode"]])
+def test_a_pipe_whose_reader_has_left(words: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "spikemnist", *words],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Error" not in process.stderr.read()
+        assert process.wait(timeout=120) == 141
