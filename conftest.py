@@ -11,9 +11,9 @@ import pytest
 
 if importlib.util.find_spec("triton") is not None:
     # Triton reads the variable when the module of the kernels is imported: before the doctests are
-    # collected, so that NumPy can run the kernels in `tests.fused`.
+    # collected, so that NumPy can run the kernels in `tests.gpu`.
     os.environ["TRITON_INTERPRET"] = "1"
-    import spikemnist.fused.triton_kernels  # noqa: F401
+    import spikemnist.gpu.triton_kernels  # noqa: F401
 
     del os.environ["TRITON_INTERPRET"]
 

@@ -230,7 +230,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path: Path) -> None:
         f"torch {torch.__version__}",
         "snntorch 1",
         "cpu",
-        "reference, event_driven, triton, metal, snntorch",
+        "reference, event_driven, triton, snntorch",
         "burst, delta, direct, events, latency, phase, population, rank_order, rate",
         "digits (in the package), MNIST",
     ):
@@ -304,7 +304,7 @@ def test_help_needs_no_more_than_ascii(tmp_path: Path) -> None:
         ("train --encoder latncy", "did you mean 'latency'?"),
         (
             "train --backend numba",
-            "--backend must be auto, event_driven, metal, reference, snntorch or triton",
+            "--backend must be auto, event_driven, reference, snntorch or triton",
         ),
         ("train --device cuda:99", "is not available; choose from"),
         ("train --resume", "--resume needs --out"),

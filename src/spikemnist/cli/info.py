@@ -68,8 +68,7 @@ def _backends() -> str:
                 missing.append(f"            {error}\n")
         else:
             taken.append(f"{backend} on {device}, ")
-    other = "; try --backend metal on MPS" if torch.backends.mps.is_available() else ""
-    return f"auto takes {''.join(taken)}else reference{other}\n{''.join(missing)}"
+    return f"auto takes {''.join(taken)}else reference\n{''.join(missing)}"
 
 
 def _inexact() -> str:

@@ -26,7 +26,7 @@ ImagesName = Literal["digits", "mnist", "fashion_mnist"]
 DataName = Literal[ImagesName, "nmnist"]
 RecipeName = Literal["fast", "accurate", "sparse"]
 AugmentationName = Literal["affine", "elastic", "erase"]
-BackendName = Literal["auto", "event_driven", "triton", "metal", "reference", "snntorch"]
+BackendName = Literal["auto", "event_driven", "triton", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
 

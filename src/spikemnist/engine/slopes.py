@@ -6,7 +6,6 @@ Each multiplies a row of gradients, and has up to two parameters. The formulas a
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from spikemnist.kernels.elementwise import exp, switch, where
@@ -35,18 +34,7 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
             f"the fused kernels support the surrogates {', '.join(SURROGATES)}; got "
             f"{surrogate!r}. Use backend='reference', which supports all"
         )
-    code = _CODES[type(surrogate)]  # type: ignore[index]
-    if isinstance(surrogate, ATan):
-        return code, math.pi / 2 * surrogate.alpha, surrogate.alpha / 2
-    if isinstance(surrogate, SparseFastSigmoid):
-        return code, surrogate.slope, surrogate.cutoff
-    if isinstance(surrogate, SpikeRateEscape):
-        return code, surrogate.beta, surrogate.slope
-    if isinstance(surrogate, (FastSigmoid, Sigmoid)):
-        return code, surrogate.slope, 0.0
-    if isinstance(surrogate, Triangular):
-        return code, surrogate.threshold, 0.0
-    return code, 0.0, 0.0
+    return (_CODES[type(surrogate)], *surrogate.constants)
 
 
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:

@@ -42,9 +42,9 @@ def obstacle(
                 return f"{path} has hooks or a custom forward, which its kernels do not call"
     if backend == "event_driven":
         return None
-    from spikemnist import fused
+    from spikemnist import gpu
 
-    return fused.obstacle(backend, device)
+    return gpu.obstacle(device)
 
 
 def check_hooks(
@@ -224,9 +224,9 @@ def _scan(
 ) -> tuple[Tensor, Tensor | None]:
     """Return spikes ``[T, B, N]`` and membranes; GPU kernels skip membranes that are not needed."""
     if backend != "reference":
-        from spikemnist import fused
+        from spikemnist import gpu
 
-        return fused.run(backend, current, layer, membrane=membrane)
+        return gpu.run(current, layer, membrane=membrane)
     return ops.leaky(
         current,
         layer.beta,

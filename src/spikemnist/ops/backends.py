@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Backend = Literal["auto", "reference", "event_driven", "triton", "metal", "snntorch"]
+Backend = Literal["auto", "reference", "event_driven", "triton", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""
 
@@ -43,8 +43,8 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         ``"reference"`` runs each layer over all timesteps in plain torch, on any device;
         ``"event_driven"`` runs compiled kernels that do work only for spikes, on the CPU, in
         float32 and float64;
-        ``"triton"`` runs each layer in one kernel on CUDA, and ``"metal"`` on Apple's GPU, in
-        float32, bfloat16 and float16, ``"triton"`` in float64 as well;
+        ``"triton"`` runs each layer in one kernel on CUDA, in float32, float64, bfloat16 and
+        float16;
         ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle of the tests;
         ``"auto"`` chooses the event-driven engine on the CPU where it can run and is faster,
         ``"triton"`` on CUDA where it can run, else the reference.
@@ -84,7 +84,7 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
 
 
 def _preferred(weight: Tensor | None) -> str:
-    """Return the compiled backend for the device of weights; not ``"metal"``, never run so far."""
+    """Return the compiled backend for the device of weights."""
     return "triton" if weight is not None and weight.device.type == "cuda" else "event_driven"
 
 
@@ -137,12 +137,6 @@ def _missing_for_triton() -> str | None:
     return None
 
 
-def _missing_for_metal() -> str | None:
-    if not hasattr(torch.mps, "compile_shader"):
-        return "torch.mps.compile_shader"
-    return None
-
-
 class Compiled(NamedTuple):
     """Requirements of a backend of compiled kernels.
 
@@ -162,10 +156,9 @@ class Compiled(NamedTuple):
     missing: Callable[[], str | None]
 
 
-HALF = (torch.bfloat16, torch.float16)
+FULL, HALF = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
 COMPILED = {
-    "event_driven": Compiled("cpu", "the CPU", (torch.float32, torch.float64), compiler.obstacle),
-    "triton": Compiled("cuda", "CUDA", (torch.float32, torch.float64, *HALF), _missing_for_triton),
-    "metal": Compiled("mps", "MPS", (torch.float32, *HALF), _missing_for_metal),
+    "event_driven": Compiled("cpu", "the CPU", FULL, compiler.obstacle),
+    "triton": Compiled("cuda", "CUDA", (*FULL, *HALF), _missing_for_triton),
 }
 """Backends of compiled kernels."""

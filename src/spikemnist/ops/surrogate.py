@@ -22,6 +22,7 @@ import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeGuard
 
     from torch import Tensor
 
@@ -81,6 +82,12 @@ class Surrogate:
         """
         raise NotImplementedError
 
+    @property
+    def constants(self) -> tuple[float, float]:
+        """The two numbers in the formula of the compiled kernels, 0 where there is none."""
+        first, second = (*vars(self).values(), 0.0, 0.0)[:2]
+        return first, second
+
 
 class _Step(torch.autograd.Function):
     @staticmethod
@@ -127,8 +134,14 @@ class ATan(Surrogate):
     def __post_init__(self) -> None:
         _check(above=0, alpha=self.alpha)
 
+    @property
+    def constants(self) -> tuple[float, float]:
+        """Scale of the argument and height of the derivative."""
+        return math.pi / 2 * self.alpha, self.alpha / 2
+
     def derivative_(self, x: Tensor) -> Tensor:
-        return x.mul_(math.pi / 2 * self.alpha).square_().add_(1).reciprocal_().mul_(self.alpha / 2)
+        scale, height = self.constants
+        return x.mul_(scale).square_().add_(1).reciprocal_().mul_(height)
 
 
 @dataclass(frozen=True)
@@ -383,7 +396,7 @@ _SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
 }
 
 
-def is_named(spike_grad: Callable[[Tensor], Tensor]) -> bool:
+def is_named(spike_grad: Callable[[Tensor], Tensor]) -> TypeGuard[Surrogate]:
     """Tell whether a surrogate's class is one of `SURROGATES`, and not merely a subclass of one.
 
     Parameters

@@ -1,4 +1,4 @@
-"""`spikemnist.ops.leaky` by fused kernels.
+"""`spikemnist.ops.leaky` by the Triton kernels.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``...`` neurons.
 """
@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist import fused, ops
+from spikemnist import gpu, ops
 from spikemnist.ops.layer import LayerParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Sums over T <= 12 steps of products of up to T factors: at most T**2 / 2 roundings.
-DOUBLE = 72 * 2.0**-53
-SINGLE = 72 * 2.0**-24
 
-
-def fused_leaky(
-    backend: str,
+def triton_leaky(
     current: Tensor,
     beta: Tensor,
     threshold: Tensor,
@@ -29,28 +24,28 @@ def fused_leaky(
     reset_mechanism: str,
     spike_grad: str,
 ) -> tuple[Tensor, Tensor]:
-    """Run neurons of any shape, numbered."""
+    """Run neurons of any shape, flattened to ``[N]``."""
     shape = current.shape[2:]
     flat = current.flatten(2) if shape else current.unsqueeze(2)
     layer = LayerParams(
-        beta=_numbered(beta, shape),
-        threshold=_numbered(threshold, shape),
+        beta=_flattened(beta, shape),
+        threshold=_flattened(threshold, shape),
         reset_mechanism=reset_mechanism,
         spike_grad=ops.get_surrogate(spike_grad),
         initial=None if initial is None else initial.reshape(flat.shape[1:]),
     )
-    spikes, membrane = fused.run(backend, flat, layer)
+    spikes, membrane = gpu.run(flat, layer)
     assert membrane is not None
     return spikes.reshape(current.shape), membrane.reshape(current.shape)
 
 
-def _numbered(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a parameter as a scalar, or for each neuron."""
+def _flattened(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a parameter as a scalar, or one value for each neuron."""
     return values.broadcast_to(shape).reshape(-1) if values.dim() and shape else values.reshape(())
 
 
 def layer_of(neurons: int, **options: object) -> LayerParams:
-    """Return neurons with parameters of their own."""
+    """Return neurons that differ in beta and threshold."""
     random = torch.Generator().manual_seed(neurons)
     settings = {
         "beta": torch.rand(neurons, generator=random),

@@ -1,4 +1,4 @@
-"""The dynamics on CUDA and on Apple's GPU: one forward and one backward kernel for a whole layer.
+"""The dynamics on CUDA: one forward and one backward kernel for a whole layer.
 
 The kernels repeat the arithmetic of `spikemnist.ops.leaky` operation by operation. They are
 imported at the first call, and Triton with them.
@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import functools
 import warnings
-from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.fused.scan import Kernels, scan
 from spikemnist.ops.layer import LayerParams
 from spikemnist.ops.surrogate import ATan
 
@@ -26,8 +24,8 @@ __all__ = ["obstacle", "run"]
 
 
 @functools.cache
-def obstacle(backend: str, device: torch.device) -> str | None:
-    """Run one neuron; return why the kernels of a backend fail on a device, or None.
+def obstacle(device: torch.device) -> str | None:
+    """Run one neuron; return why the kernels fail on a device, or None.
 
     Warns
     -----
@@ -40,12 +38,12 @@ def obstacle(backend: str, device: torch.device) -> str | None:
             beta=one, threshold=one, reset_mechanism="zero", spike_grad=ATan(alpha=2.0)
         )
         try:
-            spikes, _ = run(backend, one.view(1, 1, 1).requires_grad_(), layer)
+            spikes, _ = run(one.view(1, 1, 1).requires_grad_(), layer)
             torch.autograd.backward(spikes.sum())
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             warnings.warn(
-                f"the kernels of backend={backend!r} fail on {device} ({reason}): plain torch runs "
+                f"the kernels of backend='triton' fail on {device} ({reason}): plain torch runs "
                 "in their place, and is slower",
                 RuntimeWarning,
                 stacklevel=2,
@@ -55,16 +53,14 @@ def obstacle(backend: str, device: torch.device) -> str | None:
 
 
 def run(
-    backend: str, current: Tensor, layer: LayerParams, *, membrane: bool = True
+    current: Tensor, layer: LayerParams, *, membrane: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """Run the neurons of a layer on the kernels of a backend.
+    """Run the neurons of a layer.
 
     Parameters
     ----------
-    backend : str
-        Name of the backend, ``"triton"`` or ``"metal"``.
     current : torch.Tensor
-        Input current ``[T, B, N]``, floating, on the device of the backend.
+        Input current ``[T, B, N]``, floating, on CUDA.
     layer : LayerParams
         Layer with a named surrogate; its weights are not used.
     membrane : bool, default True
@@ -77,5 +73,6 @@ def run(
     membrane : torch.Tensor or None
         Membranes ``[T, B, N]``, float64 for a float64 current, else float32.
     """
-    kernels = cast(Kernels, import_module(f"spikemnist.fused.{backend}_scan"))
-    return scan(kernels, current, layer, membrane=membrane)
+    from spikemnist.gpu.scan import scan
+
+    return scan(current, layer, membrane=membrane)

@@ -1,0 +1,33 @@
+"""The Triton kernels on the GPU of this machine, if there is one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spikemnist import DirectEncoder, LeakyMLP, fit, gpu, load_digits, ops
+
+if not torch.cuda.is_available():
+    pytest.skip("needs CUDA", allow_module_level=True)
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
+@pytest.mark.parametrize("surrogate", sorted(ops.SURROGATES))
+def test_kernels_agree_with_the_reference(
+    surrogate: str, reset_mechanism: str, dtype: torch.dtype
+) -> None:
+    device = torch.device("cuda", 0)
+    assert gpu.obstacle(device, dtype, reset_mechanism, ops.SURROGATES[surrogate]()) is None
+
+
+def test_a_training_run() -> None:
+    torch.manual_seed(0)
+    model = LeakyMLP(784, (50,), backend="triton")
+    train, _ = load_digits()
+    history = fit(
+        model, train[:600], encoder=DirectEncoder(num_steps=5), epochs=4, device="cuda", lr=0.01
+    )
+    assert history.epochs[-1].accuracy > 0.6
