@@ -76,7 +76,7 @@ ALLOWED: dict[str, set[str]] = {
         "encoding.Encoder",
         "encoding.protocol.compacted",
     },
-    "export": {"models", "encoding", "data", "_atomic"},
+    "export": {"models", "encoding", "data", "_atomic", "_tensors"},
     "viz": {"models.readout", "models.record"},
     "cli": {
         "data",

@@ -249,13 +249,3 @@ def test_a_surrogate_without_a_name_is_refused() -> None:
     each = replace(stack((5, 3)).layers[0], spike_grad=Softened())
     with pytest.raises(ValueError, match="Softened"):
         engine.run([each], torch.zeros(2, 1, 5))
-
-
-@pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
-def test_backward_hooks_on_a_layer_fire(register: str) -> None:
-    seen = []
-    for backend in ("auto", "reference"):
-        model = LeakyMLP(5, (4,), 3, backend=backend)
-        getattr(model.layers[0], f"register_{register}")(lambda *_: seen.append(1))
-        model(torch.ones(2, 1, 5, requires_grad=True)).scores.sum().backward()
-    assert len(seen) == 2

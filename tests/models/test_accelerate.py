@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations, prune
 
 from spikemnist import ops
 from spikemnist.data import load_digits
@@ -225,28 +224,6 @@ def test_half_precision_and_shapes_alone(backend: Any) -> None:
     assert torch.equal(record.spike_counts, torch.stack(counted))
     assert int(record.spike_counts.max()) > 256  # more than this precision can count
     assert model.to("meta")(images().to("meta")).scores.shape == (3, 4)
-
-
-def test_pruned_and_parametrized_weights() -> None:
-    """Hooks that make a weight are called on the reference; parametrisations work anywhere."""
-    network = mlp(196, 9, 4)
-    parametrizations.weight_norm(network[1])
-    for backend in BACKENDS:
-        model = accelerate(network, backend=backend)
-        expected = stepped(network, images(), torch.float32)[-1][1]
-        torch.testing.assert_close(model(images()).membrane, expected)
-    prune.l1_unstructured(network[3], "weight", amount=0.5)
-    for backend in BACKENDS:
-        model = accelerate(network, backend=backend)
-        if backend == "event_driven":
-            with pytest.raises(ValueError, match=r"network: network\[3\] has hooks"):
-                model(images())
-            continue
-        expected = stepped(network, images(), torch.float32)[-1][1]
-        torch.testing.assert_close(model(images()).membrane, expected)
-    assert accelerate(network)(images()).backend == "reference"
-    prune.remove(network[3], "weight")
-    accelerate(network)(images())
 
 
 @pytest.mark.filterwarnings(

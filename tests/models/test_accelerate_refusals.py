@@ -286,44 +286,6 @@ def test_saving_names_the_class(tmp_path: Path) -> None:
         save_model(accelerate(mlp(6, 4)), tmp_path / "model.safetensors")
 
 
-HOOKS = {
-    "forward": lambda module: module.register_forward_hook(lambda *_: None),
-    "forward before": lambda module: module.register_forward_pre_hook(lambda *_: None),
-    "backward": lambda module: module.register_full_backward_hook(lambda *_: None),
-    "backward before": lambda module: module.register_full_backward_pre_hook(lambda *_: None),
-    "own forward": lambda module: setattr(module, "forward", module.forward),
-}
-
-
-@pytest.mark.parametrize("kind", HOOKS)
-@pytest.mark.parametrize("place", ["0", "1", "3.0"])
-def test_modules_that_must_be_called_are(kind: str, place: str) -> None:
-    made = nn.Sequential(nn.Linear(196, 4), neuron(), nn.Linear(4, 4), nn.Sequential(neuron()))
-    spikes = images().flatten(2)
-    expected = accelerate(made, backend="reference")(spikes).membrane
-    HOOKS[kind](made.get_submodule(place))
-    name = {"0": r"network\[0\]", "1": r"network\[1\]", "3.0": r"network\[3\]\[0\]"}[place]
-    for backend in ("auto", "reference", "snntorch"):
-        record = accelerate(made, backend=backend)(spikes)
-        assert record.backend == ("snntorch" if backend == "snntorch" else "reference")
-        torch.testing.assert_close(record.membrane, expected)
-    with pytest.raises(ValueError, match=f"{name} has hooks or a custom forward"):
-        accelerate(made, backend="event_driven")(spikes)
-
-
-@pytest.mark.parametrize("kind", HOOKS)
-@pytest.mark.parametrize("place", ["", "3"])
-def test_hooks_on_a_container_would_never_fire(kind: str, place: str) -> None:
-    made = nn.Sequential(nn.Linear(196, 4), neuron(), nn.Linear(4, 4), nn.Sequential(neuron()))
-    HOOKS[kind](made.get_submodule(place))
-    name = ".".join(filter(None, ("network", place)))
-    for backend in BACKENDS:
-        with pytest.raises(
-            ValueError, match=rf"{name} \(Sequential\) has hooks or a custom forward"
-        ):
-            accelerate(made, backend=backend)(images().flatten(2))
-
-
 def test_a_subclass_that_computes_the_same_is_taken() -> None:
     class Initialised(nn.Linear):
         def reset_parameters(self) -> None:

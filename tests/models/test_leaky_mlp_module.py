@@ -155,67 +155,8 @@ def test_modules_stay_within_reach() -> None:
     assert kinds.count(snntorch.Leaky) == kinds.count(nn.Linear) == 3
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-def test_hooks_on_the_layers_fire(backend: str) -> None:
-    model = make(backend=backend)
-    seen = []
-    for layer in model.layers:
-        layer.register_forward_hook(lambda *args: seen.append(args[2][0].shape))
-    assert model(spikes()).backend == "reference"
-    assert seen == [(6, 3, 9), (6, 3, 7), (6, 3, 4)]
-
-
-@pytest.mark.parametrize(
-    ("backend", "message"),
-    [
-        ("event_driven", r"layers\[0\] has hooks or a custom forward, which its kernels"),
-        (
-            "snntorch",
-            r"layers\.0 \(LeakyLayer\) has hooks .* backend='snntorch' does not call; put",
-        ),
-    ],
-)
-def test_a_backend_that_calls_no_layer_refuses_hooks_on_it(backend: str, message: str) -> None:
-    model = make(backend=backend)
-    model.layers[0].register_forward_hook(lambda *_: None)
-    with pytest.raises(ValueError, match=message):
-        model(spikes())
-
-
-@pytest.mark.parametrize("hooked_layer", [False, True])
-def test_hooks_on_dropout_fire_in_training_and_change_no_mask(hooked_layer: bool) -> None:
-    model, seen = make(dropout=0.5, backend="reference").train(), []
-    torch.manual_seed(3)
-    expected = model(spikes()).membrane
-    model.dropout.register_forward_hook(lambda *_: seen.append(1))
-    if hooked_layer:
-        model.layers[1].register_forward_hook(lambda *_: None)
-    torch.manual_seed(3)
-    assert torch.equal(model(spikes()).membrane, expected)
-    assert len(seen) == len(model.layers) - 1
-
-
-@pytest.mark.parametrize("place", ["linear", "leaky"])
-@pytest.mark.parametrize("hooked_layer", [False, True])
-def test_hooks_inside_a_layer_fire(place: str, hooked_layer: bool) -> None:
-    model, expected = make(), make(backend="reference")
-    expected.load_state_dict(model.state_dict())
-    seen = []
-    getattr(model.layers[1], place).register_forward_hook(lambda *args: seen.append(args[2]))
-    if hooked_layer:
-        model.layers[1].register_forward_hook(lambda *_: None)
-    record = model(spikes())
-    assert record.backend == "reference"
-    assert len(seen) == (1 if place == "linear" else 6)  # all timesteps folded, or each
-    torch.testing.assert_close(record.membrane, expected(spikes()).membrane)
-
-
-@pytest.mark.parametrize(
-    ("backend", "hooked"), [("reference", False), ("reference", True), ("event_driven", False)]
-)
-def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(
-    backend: str, hooked: bool
-) -> None:
+@pytest.mark.parametrize("backend", ["reference", "event_driven"])
+def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) -> None:
     options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
     model = make(batch_norm=True, **options).double()
     twin = copy.deepcopy(model)
@@ -228,8 +169,6 @@ def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(
         ),
         backend=backend,
     )
-    if hooked:
-        model.layers[1].register_forward_hook(lambda *_: None)
     images, labels = spikes().double(), torch.tensor([0, 1, 2])
     optimizers = [torch.optim.SGD(each.parameters(), lr=0.5) for each in (model, row)]
     for _ in range(3):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spikemnist._tensors import not_finite
 from spikemnist.models import LeakyConvNet, LeakyMLP
 
 if TYPE_CHECKING:
@@ -161,8 +162,10 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     Raises
     ------
     ValueError
-        For a layer of other modules; the message names its place.
+        For a layer of other modules, or a parameter that is NaN or infinite; the message names it.
     """
+    if bad := not_finite(model.state_dict()):
+        raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
     shape = tuple(getattr(model, "in_shape", ()))
     layers = []
     for layer in model.spiking_layers():

@@ -40,8 +40,9 @@ def accelerate(
         `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`, `torch.nn.Identity` and
         `snntorch.Leaky`, which must come last. The options ``init_hidden`` and ``output`` of the
         neurons make no difference. In training, batch normalisation takes its statistics over all
-        timesteps of a batch, whereas snnTorch's loop takes them for each timestep. Hooks on the
-        modules fire on the reference backend.
+        timesteps of a batch, whereas snnTorch's loop takes them for each timestep. With hooks on
+        modules ``"auto"`` takes the reference, which calls each once, and with hooks on neurons
+        ``"snntorch"``.
     readout : str, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.readout.scores`.
     backend : str, default "auto"

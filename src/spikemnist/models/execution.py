@@ -5,19 +5,19 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from spikemnist import ops
-from spikemnist.models.neuron import is_hooked, own_membranes, step_neurons, step_once
+from spikemnist.models.neuron import own_membranes, step_once
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.ops.layer import LayerParams
@@ -26,49 +26,50 @@ State = list["Tensor | None"]
 """Initial membrane ``[B, ...]`` of each layer; None for rest."""
 
 
-def obstacle(
-    layers: Sequence[SpikingLayer],
-    hooked: Collection[nn.Module],
-    backend: str,
-    device: torch.device,
-) -> str | None:
-    """Return the reason why compiled kernels cannot run layers with ``hooked`` modules, or None."""
+def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str | None:
+    """Return the reason why compiled kernels cannot run the neurons of layers, or None.
+
+    ``like`` is a tensor that has the dtype and the device of the parameters.
+    """
     for layer in layers:
-        if not ops.is_named(ops.get_surrogate(layer.leaky.spike_grad)):
+        surrogate = ops.get_surrogate(layer.leaky.spike_grad)
+        if not ops.is_named(surrogate):
             return f"its kernels do not support the surrogate of {layer.path}"
-        called = set() if backend == "event_driven" else {module for _, module in layer.modules}
-        for path, module in _called(layer, "reference") if hooked else ():
-            if module in hooked and module not in called:
-                return f"{path} has hooks or a custom forward, which its kernels do not call"
-    if backend == "event_driven":
-        return None
-    from spikemnist import gpu
+        if backend == "triton":
+            from spikemnist import gpu
 
-    return gpu.obstacle(device)
+            device, dtype = like.device, like.dtype
+            if torch.is_autocast_enabled(device.type):
+                dtype = torch.get_autocast_dtype(device.type)
+            if reason := gpu.obstacle(device, dtype, layer.reset_mechanism, surrogate):
+                return reason
+    return None
 
 
-def check_hooks(
-    model: nn.Module,
-    layers: Sequence[SpikingLayer],
-    hooked: Collection[nn.Module],
-    backend: str,
-) -> None:
-    """Raise a `ValueError` if a module has hooks but the backend never calls it."""
-    called = {module for layer in layers for _, module in _called(layer, backend)}
-    for name, module in model.named_modules():
-        if module in hooked and module not in called:
+def backend_for_hooks(
+    requested: str, layers: Sequence[SpikingLayer], hooked: Mapping[str, nn.Module]
+) -> str:
+    """Return the backend that calls the modules that have hooks or a custom forward.
+
+    The reference calls modules without memory, once for all timesteps; snnTorch calls the neurons
+    as well, at each timestep. Flatten and dropout are computed without a call.
+    """
+    neurons = {layer.leaky for layer in layers}
+    modules = {module for layer in layers for _, module in layer.modules}
+    needed = "reference" if neurons.isdisjoint(hooked.values()) else "snntorch"
+    for path, module in hooked.items():
+        what = f"{path} ({type(module).__name__}) has hooks or a custom forward"
+        if module not in neurons | modules or isinstance(module, (nn.Flatten, nn.Dropout)):
             raise ValueError(
-                f"{name} ({type(module).__name__}) has hooks or a custom forward, which "
-                f"backend={backend!r} does not call; put them on the modules inside it"
+                f"{what}, which no backend calls; put them on a module with weights, on an "
+                "nn.Identity or on a snntorch.Leaky"
             )
-
-
-def _called(layer: SpikingLayer, backend: str) -> list[tuple[str, nn.Module]]:
-    """Return the modules of a layer that a backend calls, with their places."""
-    modules = [*layer.modules, (layer.path, layer.leaky)]
-    if backend == "reference" and layer.owner is not None:
-        modules.append((layer.path.rpartition(".")[0], layer.owner))
-    return modules
+        if requested not in ("auto", needed, "snntorch"):
+            raise ValueError(
+                f"{what}, which backend={requested!r} may not call; use backend='auto' or "
+                f"{needed!r}"
+            )
+    return needed if requested == "auto" else requested
 
 
 def run(
@@ -109,8 +110,7 @@ def run(
     if backend != "event_driven":
         for layer, membrane in zip(layers, initial, strict=True):
             needed = record == "all" or state is not None or layer is layers[-1]
-            scan = partial(_scan, backend, needed)
-            outputs.append(_run_layer(layer, spikes, membrane, dtype, scan))
+            outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed))
             spikes = _there(outputs[-1].spikes)
         return outputs
     # Imported here because it loads Numba, which importing the package must not do.
@@ -194,47 +194,35 @@ def _run_current(
 
 
 def _run_layer(
+    backend: str,
     layer: SpikingLayer,
     spikes: Tensor,
     initial: Tensor | None,
     dtype: torch.dtype,
-    scan: Callable[[Tensor, LayerParams], tuple[Tensor, Tensor | None]],
+    needed: bool,
 ) -> LayerOutput:
-    """Call the modules of one layer, so that their hooks fire, and scan its neurons."""
-    if layer.owner is not None and is_hooked(layer.owner):
-        neurons = layer.shape_behind(spikes.shape[2:])
-        layer.check_state(initial, (spikes.shape[1], *neurons))
-        layer.params(neurons, dtype, initial)  # raises if the parameters do not fit
-        fired, membrane = layer.owner(layer.entered(spikes), initial)
-        return _output(fired, membrane)
+    """Call the modules of one layer, and scan its neurons; Triton skips unneeded membranes."""
     current = layer.current(spikes, dtype)
-    shape = current.shape[2:]
     layer.check_state(initial, current.shape[1:])
-    current = current.expand(len(spikes), *current.shape[1:])
-    if is_hooked(layer.leaky):
-        return _output(*step_neurons(layer.leaky, current, initial))
-    params = layer.params(shape, torch.promote_types(current.dtype, torch.float32), initial)
-    fired, membrane = scan(current.flatten(2), params)
-    whole = (*current.shape[:2], *shape)
-    return _output(fired.reshape(whole), None if membrane is None else membrane.reshape(whole))
-
-
-def _scan(
-    backend: str, membrane: bool, current: Tensor, layer: LayerParams
-) -> tuple[Tensor, Tensor | None]:
-    """Return spikes ``[T, B, N]`` and membranes; GPU kernels skip membranes that are not needed."""
-    if backend != "reference":
+    number = torch.promote_types(current.dtype, torch.float32)
+    params = layer.params(current.shape[2:], number, initial)
+    signal = current.flatten(2).expand(len(spikes), -1, -1)
+    membrane: Tensor | None
+    if backend == "triton":
         from spikemnist import gpu
 
-        return gpu.run(current, layer, membrane=membrane)
-    return ops.leaky(
-        current,
-        layer.beta,
-        layer.threshold,
-        reset_mechanism=layer.reset_mechanism,
-        spike_grad=layer.spike_grad,
-        initial=layer.initial,
-    )
+        fired, membrane = gpu.run(signal, params, membrane=needed)
+    else:
+        fired, membrane = ops.leaky(
+            signal,
+            params.beta,
+            params.threshold,
+            reset_mechanism=params.reset_mechanism,
+            spike_grad=params.spike_grad,
+            initial=params.initial,
+        )
+    whole = (len(spikes), *current.shape[1:])
+    return _output(fired.reshape(whole), None if membrane is None else membrane.reshape(whole))
 
 
 def _step(

@@ -154,7 +154,7 @@ class LeakyMLP(SpikingNetwork):
             ]
             if layer.norm is not None:
                 modules.append((f"{place}.norm", layer.norm))
-            layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, tuple(modules), layer))
+            layers.append(SpikingLayer(f"{place}.leaky", layer.leaky, tuple(modules)))
         return layers
 
     @property

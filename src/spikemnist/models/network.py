@@ -15,7 +15,6 @@ from torch import nn
 from spikemnist import ops
 from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
-from spikemnist.models.finite import finite_backend
 from spikemnist.models.inputs import on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import ReadoutName, check_readout, scores
@@ -138,10 +137,9 @@ class SpikingNetwork(nn.Module):
         TypeError
             If the input is not a tensor.
         ValueError
-            If the input or the state does not fit the network; if a ``backend`` of compiled kernels
-            cannot run it, for example because its neurons have hooks; if, outside of training, a
-            parameter is infinite or NaN with ``backend="event_driven"``; or if
-            ``backend="snntorch"`` would train batch normalisation one timestep after the other.
+            If the input or the state does not fit the network; if the ``backend`` cannot run it,
+            for example because its neurons have hooks; or if ``backend="snntorch"`` would train
+            batch normalisation one timestep after the other.
         """
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
@@ -192,31 +190,29 @@ class SpikingNetwork(nn.Module):
     def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        hooked = [each for each in self.modules() if each is not self and is_hooked(each)]
-        if backend in COMPILED:
-            reason = execution.obstacle(layers, hooked, backend, like.device)
-            if reason and self.backend == backend:
+        hooked = {path: each for path, each in self.named_modules() if path and is_hooked(each)}
+        if hooked:
+            backend = execution.backend_for_hooks(self.backend, layers, hooked)
+        elif backend in COMPILED and (reason := execution.obstacle(layers, backend, like)):
+            if self.backend == backend:
                 raise ValueError(
                     f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
-            backend = "reference" if reason else backend
-        if hooked:
-            execution.check_hooks(self, layers, hooked, backend)
-        if not (self.training and torch.is_grad_enabled()):
-            places = chain(*((*layer.modules, (layer.path, layer.leaky)) for layer in layers))
-            return finite_backend(self.backend, backend, places)
-        normalised = any(
-            isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
-            for layer in layers
-            for _, module in layer.modules
-        )
-        if backend == "snntorch" and normalised:
+            backend = "reference"
+        if backend == "snntorch" and self.training and torch.is_grad_enabled():
+            self._check_not_normalised(layers)
+        return backend
+
+    def _check_not_normalised(self, layers: Sequence[SpikingLayer]) -> None:
+        """Raise a `ValueError` for batch normalisation, which stepping would train differently."""
+        modules = (module for layer in layers for _, module in layer.modules)
+        if any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in modules):
             raise ValueError(
                 "backend='snntorch' would normalise each timestep by itself, but this network "
-                "normalises all of them together: train it with backend='auto'"
+                "normalises all of them together: train it with backend='auto', without hooks on "
+                "its neurons"
             )
-        return backend
 
     def _like(self) -> Tensor:
         """Return a tensor that has the dtype and the device of the computation."""

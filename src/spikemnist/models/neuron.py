@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import snntorch
-import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,9 +48,7 @@ def new_leaky(
 
 
 class LeakyLayer(nn.Module):
-    """`torch.nn.Linear` followed by `snntorch.Leaky`, the building block of `LeakyMLP`.
-
-    The reference backend calls it if it has hooks.
+    """`torch.nn.Linear` and the `snntorch.Leaky` after it, the building block of `LeakyMLP`.
 
     Parameters
     ----------
@@ -71,37 +67,6 @@ class LeakyLayer(nn.Module):
         self.linear = linear
         self.norm = norm
         self.leaky = leaky
-
-    def forward(self, spikes: Tensor, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run the layer over all timesteps in plain torch.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Input of the layer, ``[T, B, F]``.
-        initial : torch.Tensor, default None
-            Membrane to start from, ``[B, N]``; zero when None.
-
-        Returns
-        -------
-        spikes, membrane : torch.Tensor
-            ``[T, B, N]`` each.
-        """
-        steps = spikes[:1] if is_constant(spikes) else spikes
-        current = self.linear(steps.to(self.linear.weight.dtype))
-        if self.norm is not None:
-            current = self.norm(current.flatten(0, 1)).view_as(current)
-        current = current.expand(len(spikes), *current.shape[1:])
-        if is_hooked(self.leaky):
-            return step_neurons(self.leaky, current, initial)
-        return ops.leaky(
-            current,
-            self.leaky.beta,
-            self.leaky.threshold,
-            reset_mechanism=self.leaky.reset_mechanism,
-            spike_grad=self.leaky.spike_grad,
-            initial=initial,
-        )
 
 
 def describe(leaky: snntorch.Leaky) -> str:
@@ -124,19 +89,6 @@ def _shown(parameter: Tensor) -> str:
 def is_hooked(module: nn.Module) -> bool:
     """Return whether a module has hooks or a ``forward`` of its own, set on the instance."""
     return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)
-
-
-def step_neurons(
-    leaky: snntorch.Leaky, current: Tensor, initial: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Call neurons timestep by timestep; return spikes and membranes, ``[T, B, ...]`` each."""
-    done = []
-    with own_membranes([leaky]):
-        leaky.mem = current.new_empty(0) if initial is None else initial
-        for step in current:
-            done.append(step_once(leaky, step))
-    fired, membrane = map(torch.stack, zip(*done, strict=True))
-    return fired, membrane
 
 
 def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,17 +16,13 @@ from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
-from spikemnist.models.neuron import is_hooked
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeGuard
 
     from torch import Tensor
-
-    from spikemnist.models.neuron import LeakyLayer
 
 PASSED_BY = (nn.Flatten, nn.Identity, nn.Dropout)
 """Modules that packed spikes can pass on their way to a `torch.nn.Linear`."""
@@ -63,14 +59,11 @@ class SpikingLayer:
         The neurons.
     modules : tuple of (str, torch.nn.Module)
         The modules before them, in order, with their places.
-    owner : LeakyLayer, default None
-        Module that contains both. The reference backend calls it if it has hooks.
     """
 
     path: str
     leaky: snntorch.Leaky
     modules: tuple[Module, ...]
-    owner: LeakyLayer | None = None
 
     @property
     def linear(self) -> nn.Linear | None:
@@ -88,7 +81,7 @@ class SpikingLayer:
     @property
     def dropout(self) -> float:
         """Current probability of dropping an input: 0 outside training."""
-        active = [m.p for m in self._entrance if _is_plain_dropout(m) and m.training]
+        active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]
         return 1 - math.prod([1 - p for p in active])
 
     @property
@@ -131,17 +124,10 @@ class SpikingLayer:
         if self.dropout:  # before the weights, with one mask
             folded = drop_out(folded, self.dropout)
             count = len(self._entrance)
-            kept = [each for each in modules[:count] if not _is_plain_dropout(each[1])]
+            kept = [each for each in modules[:count] if not isinstance(each[1], nn.Dropout)]
             modules = (*kept, *modules[count:])
         current = self._pass(folded, modules, convolve=convolve)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
-
-    def entered(self, signal: Tensor) -> Tensor:
-        """Return the input ``[T, B, F]`` of the weights, after dropout and flattening."""
-        constant = is_constant(signal) and not self.is_random
-        steps = signal[:1] if constant else signal
-        passed = self._pass(steps.flatten(0, 1), self.modules[: len(self._entrance)])
-        return passed.reshape(*steps.shape[:2], -1).expand(len(signal), -1, -1)
 
     def _pass(
         self,
@@ -153,10 +139,10 @@ class SpikingLayer:
     ) -> Tensor:
         for path, module in modules:
             check_input(path, module, signal.shape[1:])
-            if _is_plain_dropout(module):
+            if isinstance(module, nn.Dropout):
                 # Never in place, even if the module is set so: the signal belongs to the caller.
                 signal = drop_out(signal, module.p if module.training and drop else 0.0)
-            elif isinstance(module, nn.Flatten) and not is_hooked(module):
+            elif isinstance(module, nn.Flatten):
                 signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
                 signal = convolve(signal, module.weight, module.bias, module.stride, module.padding)
@@ -304,11 +290,6 @@ def _check_bias(path: str, module: nn.Linear | nn.Conv2d) -> None:
         raise ValueError(
             f"bias of {path} must have the shape {tuple(expected)}; got {tuple(module.bias.shape)}"
         )
-
-
-def _is_plain_dropout(module: nn.Module) -> TypeGuard[nn.Dropout]:
-    """Return whether a module is dropout without hooks, which need not be called."""
-    return isinstance(module, nn.Dropout) and not is_hooked(module)
 
 
 def _is_plain(module: nn.Conv2d) -> bool:

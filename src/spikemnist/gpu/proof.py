@@ -1,0 +1,108 @@
+"""Compare the kernels with the reference at their first use in a process, on a small layer."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist import ops
+from spikemnist.ops.layer import LayerParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+RESULTS = (
+    "spikes",
+    "membranes",
+    "gradients of the current",
+    "gradients of beta",
+    "gradients of the threshold",
+)
+
+
+@functools.cache
+def obstacle(
+    device: torch.device, dtype: torch.dtype, reset_mechanism: str, surrogate: ops.Surrogate
+) -> str | None:
+    """Return why the kernels cannot run neurons of this kind, or None.
+
+    Parameters
+    ----------
+    device, dtype
+        Device and dtype of the input current.
+    reset_mechanism, surrogate
+        Reset mechanism and named surrogate of the neurons.
+
+    Returns
+    -------
+    str or None
+        The error that the kernels raise, or the result that differs from the reference's by more
+        than rounding.
+
+    Warns
+    -----
+    RuntimeWarning
+        The first time that the kernels fail, for example because Triton finds no C compiler.
+    """
+    try:
+        reason = _difference(device, dtype, reset_mechanism, surrogate)
+    except Exception as error:  # Triton and the driver may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    if reason is None:
+        return None
+    warnings.warn(
+        f"the kernels of backend='triton' fail on {device} ({reason}): with backend='auto' plain "
+        "torch runs in their place, and is slower",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return f"its kernels fail on {device} ({reason})"
+
+
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
+def _difference(
+    device: torch.device, dtype: torch.dtype, reset_mechanism: str, surrogate: ops.Surrogate
+) -> str | None:
+    """Return which result of the kernels differs from the reference's, or None."""
+    from spikemnist.gpu.scan import scan  # imports Triton
+
+    number = torch.promote_types(dtype, torch.float32)
+    random = torch.Generator().manual_seed(0)
+    shapes = ((6, 3, 100), (100,), (100,), (6, 3, 100), (6, 3, 100))  # more than one block
+    current, beta, threshold, *weights = (
+        torch.rand(shape, generator=random, dtype=number, device="cpu").to(device)
+        for shape in shapes
+    )
+    current, threshold = (2 * current).to(dtype), threshold + 0.5  # about half of them fire
+    weights = [weight.to(dtype) for weight in weights]
+
+    def kernels(current: Tensor, beta: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor | None]:
+        layer = LayerParams(
+            beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=surrogate
+        )
+        return scan(current, layer, membrane=True)
+
+    reference = functools.partial(ops.leaky, reset_mechanism=reset_mechanism, spike_grad=surrogate)
+    found = _results(kernels, (current, beta, threshold), weights)
+    expected = _results(reference, (current.to(number), beta, threshold), weights)
+    for name, one, other in zip(RESULTS, found, expected, strict=True):
+        tolerance = max(torch.finfo(one.dtype).eps, 128 * torch.finfo(number).eps)
+        if not (one.to(number) - other).abs().max() <= tolerance * other.abs().max():
+            return f"they compute other {name} than plain torch"
+    return None
+
+
+def _results(
+    run: Callable[..., tuple[Any, ...]], inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return spikes and membranes, and the gradients of their weighted sum."""
+    leaves = [each.clone().requires_grad_() for each in inputs]
+    outputs = run(*leaves)
+    loss = sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True))
+    return [*outputs, *torch.autograd.grad(loss, leaves)]

@@ -1,0 +1,75 @@
+"""Modules with hooks run on a backend that calls them.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm
+
+from spikemnist.models import LeakyMLP, accelerate
+from tests.models.stepped_network import BACKENDS, images, mlp, stepped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHANGES: dict[str, Callable[[nn.Module], object]] = {
+    "prune": lambda linear: prune.l1_unstructured(linear, "weight", amount=0.5),
+    "spectral norm": spectral_norm,
+    "own forward": lambda linear: setattr(linear, "forward", linear.forward),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_linear_whose_weights_a_hook_computes(change: str) -> None:
+    network = mlp(196, 9, 4).eval()
+    CHANGES[change](network[3])
+    expected = stepped(network, images(), torch.float32)[-1][1]
+    for backend in ("auto", "reference", "snntorch"):
+        record = accelerate(network, backend=backend).eval()(images())
+        torch.testing.assert_close(record.membrane, expected)
+        assert record.backend == ("reference" if backend == "auto" else backend)
+    with pytest.raises(ValueError, match=r"network\.3 \(Linear\) has hooks .* use backend='auto'"):
+        accelerate(network, backend="event_driven")(images())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_parametrised_weight_needs_no_hook(backend: Any) -> None:
+    network = mlp(196, 9, 4).eval()
+    parametrizations.spectral_norm(network[1])
+    expected = stepped(network, images(), torch.float32)[-1][1]
+    torch.testing.assert_close(
+        accelerate(network, backend=backend).eval()(images()).membrane, expected
+    )
+
+
+@pytest.mark.parametrize(("place", "backend"), [("linear", "reference"), ("leaky", "snntorch")])
+def test_forward_hooks_fire(place: str, backend: str) -> None:
+    """Once for all timesteps on a linear map, at each timestep on neurons."""
+    model, seen = LeakyMLP(196, (9,), 4), []
+    expected = model(images())
+    hook = lambda *arguments: seen.append(arguments[-1])  # noqa: E731
+    getattr(model.layers[1], place).register_forward_hook(hook)
+    record = model(images())
+    assert record.backend == backend
+    torch.testing.assert_close(record.membrane, expected.membrane)
+    if place == "linear":
+        assert [tuple(output.shape) for output in seen] == [(21, 4)]
+    else:
+        assert torch.equal(torch.stack([membrane for _, membrane in seen]), record.membrane)
+        model.backend = "reference"
+        with pytest.raises(ValueError, match=r"backend='reference' may not call; .* or 'snntorch'"):
+            model(images())
+
+
+@pytest.mark.parametrize("place", ["network", "network.0", "network.1", "network.2"])
+def test_hooks_that_would_never_fire(place: str) -> None:
+    model = accelerate(nn.Sequential(nn.Flatten(), nn.Dropout(), mlp(196, 4)))
+    model.get_submodule(place).register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=rf"{place} \(\w+\) has hooks .*, which no backend calls"):
+        model(images())
