@@ -1,4 +1,4 @@
-"""Events in batches: nothing is lost, nothing is read before it is needed."""
+"""Recordings in batches, their transforms, and wrong events."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def same(batch: EventBatch, index: int, events: np.ndarray) -> bool:
 
 
 @given(st.integers(1, 12), SEEDS | st.none(), st.booleans())
-def test_an_epoch_holds_each_recording_once(size: int, seed: int | None, drop_last: bool) -> None:
+def test_epoch_has_each_recording_once(size: int, seed: int | None, drop_last: bool) -> None:
     data, seen = dataset(), []
     for events, labels in data.batches(size, seed=seed, drop_last=drop_last):
         assert len(events) == len(labels) <= size
@@ -60,7 +60,7 @@ def test_an_epoch_holds_each_recording_once(size: int, seed: int | None, drop_la
         assert seen == sorted(seen)
 
 
-def test_a_recording_is_read_when_its_batch_is_made() -> None:
+def test_recordings_are_read_when_a_batch_is_made() -> None:
     recordings = Counting()
     data = dataset(recordings)
     assert (len(data), data.labels.bincount().tolist()) == (10, [4, 3, 3])
@@ -72,7 +72,7 @@ def test_a_recording_is_read_when_its_batch_is_made() -> None:
     assert len(kept) + len(held_out) == 10
 
 
-def test_a_batch_knows_which_recordings_it_holds() -> None:
+def test_batch_refuses_an_index_out_of_range() -> None:
     batch, _ = next(dataset().batches(3, seed=None))
     for wrong in (-1, 3):
         with pytest.raises(IndexError, match=f"a batch of 3 has no recording {wrong}"):
@@ -93,12 +93,12 @@ def test_indexing() -> None:
     ):
         assert [len(part[i][0]) for i in range(len(part))] == lengths
         assert part.labels.tolist() == [n % 3 for n in lengths]
-    with pytest.raises(IndexError, match="index 10 is out of range for 10 samples"):
+    with pytest.raises(IndexError, match="index 10 is out of bounds"):
         data[10]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_data_loader_reads_the_same(workers: int) -> None:
+def test_data_loader_reads_the_same(workers: int) -> None:
     data = MovingBars(9).dataset().transformed(Crop(6, 6))
     loader = DataLoader(data, batch_size=4, num_workers=workers, collate_fn=data.collate)
     for (ours, labels), (theirs, other) in zip(data.batches(4), loader, strict=True):
@@ -108,7 +108,7 @@ def test_a_data_loader_reads_the_same(workers: int) -> None:
             assert torch.equal(getattr(ours, name), getattr(theirs, name))
 
 
-def test_moving_a_batch_keeps_it_whole() -> None:
+def test_moving_a_batch_to_another_device() -> None:
     events, _ = next(dataset().batches(10))
     there = events.to("meta")
     assert len(there) == 10
@@ -118,7 +118,7 @@ def test_moving_a_batch_keeps_it_whole() -> None:
 
 
 @given(SEEDS)
-def test_transforms_draw_by_place_and_seed(seed: int) -> None:
+def test_transforms_draw_by_index_and_seed(seed: int) -> None:
     data = dataset([random_events(60, seed=i) for i in range(10)])
     changed = data.transformed(Crop(30, 28, random=True), DropEvents(0.5))
     assert changed.seen_sensor == (30, 28)
@@ -132,7 +132,7 @@ def test_transforms_draw_by_place_and_seed(seed: int) -> None:
     assert len(one.t) != len(other.t) or not torch.equal(one.t, other.t)
 
 
-def test_dropping_leaves_the_share_that_is_asked_for() -> None:
+def test_share_of_dropped_events() -> None:
     events = random_events(20_000, seed=0)
     left, _ = DropEvents(0.3)(events, (34, 34), np.random.default_rng(0))
     # Five standard deviations of a binomial count.
@@ -141,7 +141,7 @@ def test_dropping_leaves_the_share_that_is_asked_for() -> None:
 
 
 @given(st.integers(1, 34), st.integers(1, 34), st.booleans(), SEEDS)
-def test_a_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
+def test_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
     everywhere = np.zeros(34 * 34, EVENT)
     everywhere["y"], everywhere["x"] = np.divmod(np.arange(34 * 34), 34)
     crop = Crop(height, width, random=random)
@@ -150,10 +150,10 @@ def test_a_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool,
     assert len(events) == height * width == len(np.unique(events[["x", "y"]]))
     assert (events["x"].min(), events["y"].min()) == (0, 0)
     assert (events["x"].max(), events["y"].max()) == (width - 1, height - 1)
-    assert everywhere["x"].max() == 33  # what came is left as it was
+    assert everywhere["x"].max() == 33  # the argument is unchanged
 
 
-def test_the_movement_of_the_camera_is_taken_out() -> None:
+def test_stabilize_removes_the_movement_of_the_camera() -> None:
     """A point at rest before a camera that moves along the triangle is one pixel afterwards."""
     t = np.arange(0, 315_000, 500)
     saccade, share = t // 105_000, t % 105_000 / 105_000
@@ -172,7 +172,7 @@ def test_the_movement_of_the_camera_is_taken_out() -> None:
     assert (len(first), first["t"].max()) == (210, 104_500)
 
 
-def test_events_that_leave_the_sensor_when_stabilized_are_left_out() -> None:
+def test_stabilize_drops_events_beyond_the_sensor() -> None:
     events = np.array([(104_000, 0, 0, True), (104_000, 33, 33, True)], EVENT)
     still, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
     assert still[["x", "y"]].tolist() == [(30, 26)]
@@ -189,7 +189,7 @@ def test_events_that_leave_the_sensor_when_stabilized_are_left_out() -> None:
         (np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT), ValueError, "has a decreasing time"),
     ],
 )
-def test_recordings_that_are_none(events: object, error: type[Exception], message: str) -> None:
+def test_wrong_recordings(events: object, error: type[Exception], message: str) -> None:
     data = EventDataset([events], torch.tensor([0]), (3, 4))
     with pytest.raises(error, match=message):
         next(data.batches(1))
@@ -199,28 +199,13 @@ def test_recordings_that_are_none(events: object, error: type[Exception], messag
     ("arguments", "error", "message"),
     [
         (([], torch.zeros(1).long(), (3, 4)), ValueError, "0 recordings but 1 labels"),
-        (
-            ([1], torch.zeros(1), (3, 4)),
-            ValueError,
-            "labels must be class indices .*; got torch.float32",
-        ),
         (([1], [0], (3, 4)), TypeError, "labels must be a torch.Tensor .*; got a list"),
-        (
-            ([1], torch.tensor([2]), (3, 4), ("a", "b")),
-            ValueError,
-            "must lie in 0..1, as classes has 2 names",
-        ),
-        (
-            ([1], torch.tensor([0]), (3, 4), "ab"),
-            TypeError,
-            "classes must be a tuple .*; got the string 'ab'",
-        ),
         (("x", torch.tensor([0]), (3, 4)), TypeError, "recordings must be a list .*; got a str"),
         (({1}, torch.tensor([0]), (3, 4)), TypeError, "recordings must be a list .*; got a set"),
         (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor must be .*; got \(0, 4\)"),
     ],
 )
-def test_datasets_that_are_none(arguments: tuple, error: type[Exception], message: str) -> None:
+def test_wrong_arguments(arguments: tuple, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         EventDataset(*arguments)
 

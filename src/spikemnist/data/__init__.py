@@ -12,9 +12,9 @@ from spikemnist.data.augmentation import (
     RandomAffine,
     RandomErasing,
 )
-from spikemnist.data.dataset import ImageDataset
 from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Stabilize
 from spikemnist.data.events import EVENT, EventBatch, EventDataset
+from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import load_digits, load_fashion_mnist, load_mnist
 from spikemnist.data.nmnist import load_nmnist
 from spikemnist.data.picture import prepare_image

@@ -1,123 +1,68 @@
-"""Images and their labels, held in memory and batched as tensors, never item by item.
+"""What datasets of images and of recordings have in common: labels, indices, splits and batches.
 
 Shapes: ``N`` samples, ``B`` samples of a batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+import operator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from spikemnist._tensors import check_tensor
-from spikemnist.data.indexing import batch_indices, resolve_index
-from spikemnist.data.labels import check_classes, check_labels, hold_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+Sample = TypeVar("Sample")
+Batch = TypeVar("Batch")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ImageDataset:
-    """Images with one label each.
+class LabelledDataset(Generic[Sample, Batch]):
+    """Samples with one label each.
 
-    An integer index gives one ``(image, label)`` pair, so a `torch.utils.data.DataLoader` can also
-    read the dataset. A slice, a tensor of indices or a boolean mask gives another `ImageDataset`.
-    If the index is a slice with a positive step, the two share memory.
-
-    Parameters
-    ----------
-    images : torch.Tensor
-        Images ``[N, ...]``, uint8 (0 to 255) or floating. The loaders of this package give uint8
-        ``[N, 28, 28]``.
-    labels : torch.Tensor
-        Integer labels ``[N]`` from 0 on, on the device of ``images``. Stored as int64.
-    classes : tuple of str, default ()
-        Name of each label; ``()`` for labels without names.
-
-    Raises
-    ------
-    TypeError
-        If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
-    ValueError
-        If lengths, shapes, dtypes or devices do not match, or a label is negative or has no name
-        in ``classes``.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from spikemnist.data import ImageDataset
-    >>> images = torch.zeros(100, 28, 28, dtype=torch.uint8)
-    >>> data = ImageDataset(images, torch.arange(100) % 10)
-    >>> data
-    ImageDataset(100 images [28, 28], torch.uint8, cpu)
-    >>> len(data[:30])
-    30
-    >>> image, label = data[3]
-    >>> image.shape, int(label)
-    (torch.Size([28, 28]), 3)
-    >>> len(data[data.labels == 7])
-    10
+    A subclass has the attributes ``labels`` and ``classes`` and the methods `_sample`, `_subset`
+    and `_batch`.
     """
 
-    images: Tensor
     labels: Tensor
-    classes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_images(self.images)
-        check_labels(self.labels, len(self.images), "images", self.images.device)
-        check_classes(self.labels, self.classes)
-        # The dataclass is frozen, but it promises int64 labels and a tuple of classes.
-        object.__setattr__(self, "labels", self.labels.long())
-        object.__setattr__(self, "classes", tuple(self.classes))
+    classes: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.images)
-
-    def __repr__(self) -> str:
-        images = self.images
-        named = f", {len(self.classes)} classes" if self.classes else ""
-        shape = list(images.shape[1:])
-        return f"ImageDataset({len(self)} images {shape}, {images.dtype}, {images.device}{named})"
+        return len(self.labels)
 
     @overload
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]: ...
+    def __getitem__(self, index: int) -> tuple[Sample, Tensor]: ...
 
     @overload
-    def __getitem__(
-        self, index: slice | Tensor | Sequence[int] | np.ndarray[Any, Any]
-    ) -> ImageDataset: ...
+    def __getitem__(self, index: slice | Tensor | Sequence[int] | NDArray[Any]) -> Self: ...
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor] | ImageDataset:
-        resolved = resolve_index(index, len(self))
-        if isinstance(resolved, Tensor):
-            resolved = resolved.to(self.images.device)
-        images, labels = self.images[resolved], self.labels[resolved]
-        if isinstance(resolved, int):
-            return images, labels
-        return ImageDataset(images, labels, self.classes)
+    def __getitem__(self, index: Any) -> tuple[Sample, Tensor] | Self:
+        if isinstance(index, int):
+            label = self.labels[index]  # raises an IndexError beyond the last sample
+            return self._sample(index), label
+        if isinstance(index, slice) and (index.step is None or index.step > 0):
+            return self._subset(index)
+        # NumPy takes any kind of index, and checks its range before a GPU would fail.
+        if isinstance(index, Tensor):
+            index = index.cpu().numpy()
+        positions = np.arange(len(self))[index]
+        if positions.ndim == 0:
+            return self[int(positions)]
+        if positions.ndim > 1:
+            raise IndexError(
+                "an index must be an integer, a slice, integers [B] or a mask [N]; got one of "
+                f"shape {list(positions.shape)}"
+            )
+        return self._subset(torch.from_numpy(positions.copy()))
 
-    def to(self, device: torch.device | str) -> ImageDataset:
-        """Return the dataset on another device.
-
-        Parameters
-        ----------
-        device : torch.device or str
-            Target device.
-
-        Returns
-        -------
-        ImageDataset
-            Dataset on that device. It shares tensors that are there already.
-        """
-        return ImageDataset(self.images.to(device), self.labels.to(device), self.classes)
-
-    def split(self, fraction: float, seed: int = 0) -> tuple[ImageDataset, ImageDataset]:
+    def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Hold out a fraction of the samples, the same fraction of every class.
 
         Parameters
@@ -130,7 +75,7 @@ class ImageDataset:
 
         Returns
         -------
-        kept, held_out : ImageDataset
+        kept, held_out : dataset
             Both parts, in the order of this dataset. From a class of ``n`` samples,
             ``fraction * n`` are held out, rounded down or up so that the total is exact.
 
@@ -142,17 +87,27 @@ class ImageDataset:
         Examples
         --------
         >>> import torch
+        >>> from spikemnist.data import ImageDataset
         >>> images = torch.zeros(100, 28, 28, dtype=torch.uint8)
         >>> kept, held_out = ImageDataset(images, torch.arange(100) % 10).split(0.2)
         >>> len(kept), held_out.labels.bincount().tolist()
         (80, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
         """
-        held_out = hold_out(self.labels, fraction, seed)
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction must lie between 0 and 1; got {fraction}")
+        total = round(fraction * len(self))
+        if total in (0, len(self)):
+            empty = "held-out" if total == 0 else "kept"
+            raise ValueError(
+                f"holding out {fraction} of {len(self)} samples leaves the {empty} part empty; "
+                "choose another fraction or give more samples"
+            )
+        held_out = _stratified_mask(self.labels.cpu(), fraction, total, seed)
         return self[~held_out], self[held_out]
 
     def batches(
         self, batch_size: int, *, seed: int | None = None, drop_last: bool = False
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Batch, Tensor]]:
         """Iterate once over the dataset in batches.
 
         Parameters
@@ -160,49 +115,108 @@ class ImageDataset:
         batch_size : int
             Number of samples in a batch; the last batch may have fewer.
         seed : int, default None
-            Seed of the shuffling; the same seed gives the same order on every device, and the
-            global random state is neither used nor changed. ``None`` keeps the order; the batches
-            are then views of the dataset.
+            Seed of the shuffling, and of the transforms of recordings. The same seed gives the same
+            order on every device; the global random state is neither used nor changed. ``None``
+            keeps the order and seeds transforms with 0. Batches of images are then views of the
+            dataset.
         drop_last : bool, default False
             Whether to leave out a last batch that is not full.
 
         Yields
         ------
-        images : torch.Tensor
-            Images ``[B, ...]``.
+        samples : torch.Tensor or EventBatch
+            Images ``[B, ...]``, or the events of B recordings.
         labels : torch.Tensor
             Labels ``[B]``, int64.
 
         Raises
         ------
         ValueError
-            If ``batch_size`` is below 1. Raised by the call, not by the first batch.
+            If ``batch_size`` is below 1, raised by the call. During iteration, for a recording
+            that is damaged or has events beyond the sensor; the message names it.
 
         Examples
         --------
         >>> import torch
+        >>> from spikemnist.data import ImageDataset
         >>> data = ImageDataset(torch.zeros(5, 28, 28), torch.arange(5))
         >>> [labels.tolist() for _, labels in data.batches(2)]
         [[0, 1], [2, 3], [4]]
         >>> [len(labels) for _, labels in data.batches(2, seed=0, drop_last=True)]
         [2, 2]
         """
-        indices = batch_indices(
-            len(self), batch_size, seed=seed, drop_last=drop_last, device=self.images.device
-        )
-        return (self._batch(index) for index in indices)
+        size = operator.index(batch_size)
+        if size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+        starts = range(0, len(self) - (len(self) % size if drop_last else 0), size)
+        if seed is None:
+            return (self._batch(slice(start, start + size), 0) for start in starts)
+        order = torch.randperm(len(self), generator=_generator(seed)).to(self.labels.device)
+        return (self._batch(order[start : start + size], seed) for start in starts)
 
-    def _batch(self, index: slice | Tensor) -> tuple[Tensor, Tensor]:
-        if isinstance(index, slice):
-            return self.images[index], self.labels[index]
-        return self.images.index_select(0, index), self.labels.index_select(0, index)
+    def _sample(self, index: int) -> Sample:
+        raise NotImplementedError
+
+    def _subset(self, index: slice | Tensor) -> Self:
+        raise NotImplementedError
+
+    def _batch(self, index: slice | Tensor, seed: int) -> tuple[Batch, Tensor]:
+        raise NotImplementedError
+
+    def _set_labels(self, samples: int, what: str) -> None:
+        """Check the labels and classes of so many samples; store them as int64 and as a tuple."""
+        _check_labels(self.labels, samples, what, self.classes)
+        # The subclasses are frozen dataclasses.
+        object.__setattr__(self, "labels", self.labels.long())
+        object.__setattr__(self, "classes", tuple(self.classes))
 
 
-def _check_images(images: Tensor) -> None:
-    check_tensor(images, "images", "[N, ...]")
-    if images.ndim == 0:
+def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str]) -> None:
+    check_tensor(labels, "labels", "[N]")
+    if labels.ndim != 1:
         raise ValueError(
-            "images must be [N, ...], one entry for each sample; got a tensor without dimensions"
+            f"labels must be [N], one class index for each of the {what}; got shape "
+            f"{list(labels.shape)}"
         )
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images must be uint8 or floating; got {images.dtype}")
+    if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            "labels must be class indices of an integer dtype such as torch.int64; got "
+            f"{labels.dtype}"
+        )
+    if len(labels) != samples:
+        raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
+    if isinstance(classes, str):
+        raise TypeError(
+            f"classes must be a tuple with the name of each class; got the string {classes!r}"
+        )
+    lowest, highest = (int(bound) for bound in labels.aminmax()) if samples else (0, -1)
+    if lowest < 0:
+        raise ValueError(f"labels must be at least 0; got {lowest}")
+    if classes and highest >= len(classes):
+        raise ValueError(
+            f"labels must lie in 0..{len(classes) - 1}, as classes has {len(classes)} names; got "
+            f"{highest}"
+        )
+
+
+def _generator(seed: int) -> torch.Generator:
+    """Return a CPU generator, which gives the same numbers for data on every device."""
+    return torch.Generator().manual_seed(seed)
+
+
+def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> Tensor:
+    """Return a mask ``[N]`` of ``total`` samples, about ``fraction`` of each class."""
+    _, group, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    quotas = fraction * sizes.double()
+    take = quotas.floor().long()
+    # Rounding down leaves a few samples over: they go to the classes that lost most.
+    most_lost_first = (take - quotas).argsort(stable=True)
+    take[most_lost_first[: total - int(take.sum())]] += 1
+
+    shuffled = torch.randperm(len(labels), generator=_generator(seed))
+    by_group = shuffled[group[shuffled].argsort(stable=True)]
+    first_of_group = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(labels)) - first_of_group[group[by_group]]
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[by_group] = rank < take[group[by_group]]
+    return mask

@@ -6,21 +6,20 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
-from spikemnist.data.indexing import batch_indices, resolve_index
-from spikemnist.data.labels import check_classes, check_labels, hold_out
+from spikemnist.data.dataset import LabelledDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Events = NDArray[np.void]
+Events: TypeAlias = "NDArray[np.void]"
 
 EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.bool_)])
 """Dtype of an event: microseconds, column, row, and whether the pixel became brighter."""
@@ -161,7 +160,10 @@ def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
 
 
 class Recordings(Protocol):
-    """A source of events: a list of arrays, or any object that reads them when indexed."""
+    """A source of events: a list of arrays, or any object that reads them when indexed.
+
+    If it has a method ``path(index)``, error messages name the file of a recording.
+    """
 
     def __len__(self) -> int:
         """Return the number of recordings."""
@@ -172,27 +174,35 @@ class Recordings(Protocol):
         ...
 
 
-@runtime_checkable
-class Files(Protocol):
-    """Recordings in files, whose paths appear in error messages."""
-
-    def path(self, index: int, /) -> str:
-        """Return the path of a recording."""
-        ...
-
-
 class Transform(Protocol):
     """A change of a recording, applied each time it is read."""
 
     def __call__(
         self, events: Events, sensor: tuple[int, int], generator: np.random.Generator, /
     ) -> tuple[Events, tuple[int, int]]:
-        """Return the changed events, and the height and width of their sensor."""
+        """Change the events of a recording.
+
+        Parameters
+        ----------
+        events : numpy.ndarray
+            Events ``[E]``, of dtype `EVENT`. They must stay as they are.
+        sensor : tuple of int
+            Height and width of their sensor, in pixels.
+        generator : numpy.random.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        events : numpy.ndarray
+            Changed events, ``[E]``.
+        sensor : tuple of int
+            Height and width of their sensor, in pixels.
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EventDataset:
+class EventDataset(LabelledDataset[Events, EventBatch]):
     """Recordings of an event camera with one label each.
 
     Events are read only when a batch needs them. An integer index gives one ``(events, label)``
@@ -243,18 +253,10 @@ class EventDataset:
                 f"recordings must be a list of NumPy arrays of dtype {EVENT}, or another sequence "
                 f"that returns them; got a {type(self.recordings).__name__}"
             )
-        check_labels(self.labels, len(self.recordings), "recordings", torch.device("cpu"))
-        check_classes(self.labels, self.classes)
         height, width = self.sensor
         if height < 1 or width < 1:
             raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
-        # The dataclass is frozen, but it promises these types.
-        object.__setattr__(self, "labels", self.labels.long())
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "transforms", tuple(self.transforms))
-
-    def __len__(self) -> int:
-        return len(self.recordings)
+        self._set_labels(len(self.recordings), "recordings")
 
     def __repr__(self) -> str:
         named = f", {len(self.classes)} classes" if self.classes else ""
@@ -266,20 +268,6 @@ class EventDataset:
     def seen_sensor(self) -> tuple[int, int]:
         """Height and width of the sensor after all transforms."""
         return self._transform(np.empty(0, EVENT), 0, 0)[1]
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[Events, Tensor]: ...
-
-    @overload
-    def __getitem__(self, index: slice | Tensor | Sequence[int] | NDArray[Any]) -> EventDataset: ...
-
-    def __getitem__(self, index: Any) -> tuple[Events, Tensor] | EventDataset:
-        resolved = resolve_index(index, len(self))
-        if isinstance(resolved, int):
-            resolved %= len(self)
-            return self._read(resolved, 0)[0], self.labels[resolved]
-        chosen = _Chosen(self.recordings, torch.arange(len(self))[resolved])
-        return replace(self, recordings=chosen, labels=self.labels[resolved])
 
     def transformed(self, *transforms: Transform) -> EventDataset:
         """Return the dataset with further transforms of each recording.
@@ -307,59 +295,6 @@ class EventDataset:
         """
         return replace(self, transforms=(*self.transforms, *transforms))
 
-    def split(self, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:
-        """Hold out a fraction of the recordings, the same fraction of every class.
-
-        Parameters
-        ----------
-        fraction : float
-            Fraction held out, between 0 and 1 exclusive; ``round(fraction * N)`` recordings.
-        seed : int, default 0
-            Seed of the selection, as in `ImageDataset.split`.
-
-        Returns
-        -------
-        kept, held_out : EventDataset
-            Both parts, in the order of this dataset.
-
-        Raises
-        ------
-        ValueError
-            If ``fraction`` is not between 0 and 1, or one of the two parts would be empty.
-        """
-        held_out = hold_out(self.labels, fraction, seed)
-        return self[~held_out], self[held_out]
-
-    def batches(
-        self, batch_size: int, *, seed: int | None = None, drop_last: bool = False
-    ) -> Iterator[tuple[EventBatch, Tensor]]:
-        """Iterate once over the dataset in batches, each read on demand.
-
-        Parameters
-        ----------
-        batch_size : int
-            Number of recordings in a batch; the last batch may have fewer.
-        seed : int, default None
-            Seed of the shuffling and of the transforms. ``None`` keeps the order and seeds the
-            transforms with 0. The global random state is neither used nor changed.
-        drop_last : bool, default False
-            Whether to leave out a last batch that is not full.
-
-        Yields
-        ------
-        events : EventBatch
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Raises
-        ------
-        ValueError
-            If ``batch_size`` is below 1, raised by the call. During iteration, for a recording
-            that is damaged or has events beyond the sensor; the message names it.
-        """
-        indices = batch_indices(len(self), batch_size, seed=seed, drop_last=drop_last)
-        return (self._batch(index, seed or 0) for index in indices)
-
     def collate(self, samples: Sequence[tuple[Events, Tensor]]) -> tuple[EventBatch, Tensor]:
         """Make a batch of samples of this dataset: the ``collate_fn`` of a DataLoader.
 
@@ -380,17 +315,21 @@ class EventDataset:
         events, labels = zip(*samples, strict=True)
         return EventBatch.gather(events, self.seen_sensor), torch.stack(labels)
 
+    def _sample(self, index: int) -> Events:
+        return self._read(index % len(self), 0)[0]
+
+    def _subset(self, index: slice | Tensor) -> EventDataset:
+        chosen = _Chosen(self.recordings, torch.arange(len(self))[index].tolist())
+        return replace(self, recordings=chosen, labels=self.labels[index])
+
     def _batch(self, index: slice | Tensor, seed: int) -> tuple[EventBatch, Tensor]:
-        chosen = torch.arange(len(self))[index].tolist()
-        read = [self._read(i, seed) for i in chosen]
+        read = [self._read(i, seed) for i in torch.arange(len(self))[index].tolist()]
         sensor = read[0][1]
         return EventBatch.gather([events for events, _ in read], sensor), self.labels[index]
 
     def _read(self, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
         events = self.recordings[index]
-        path = _path(self.recordings, index)
-        name = f"recording {index}" if path is None else f"{path} is damaged: it"
-        check_events(events, self.sensor, name)
+        check_events(events, self.sensor, _name(self.recordings, index))
         return self._transform(events, index, seed)
 
     def _transform(self, events: Events, index: int, seed: int) -> tuple[Events, tuple[int, int]]:
@@ -406,17 +345,18 @@ class _Chosen:
     """A selection of recordings, in any order."""
 
     recordings: Recordings
-    places: Tensor
+    indices: Sequence[int]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> Events:
-        return self.recordings[int(self.places[index])]
+        return self.recordings[self.indices[index]]
 
 
-def _path(recordings: Recordings, index: int) -> str | None:
-    """Return the file of a recording, or None if recordings are not files."""
+def _name(recordings: Recordings, index: int) -> str:
+    """Return the name of a recording in error messages: its file, if it has one."""
     if isinstance(recordings, _Chosen):
-        return _path(recordings.recordings, int(recordings.places[index]))
-    return recordings.path(index) if isinstance(recordings, Files) else None
+        return _name(recordings.recordings, recordings.indices[index])
+    path = getattr(recordings, "path", None)
+    return f"recording {index}" if path is None else f"{path(index)} is damaged: it"

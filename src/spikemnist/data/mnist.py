@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from spikemnist.data.archive import locate
-from spikemnist.data.dataset import ImageDataset
+from spikemnist.data.images import ImageDataset
 from spikemnist.data.idx import decode_idx, unpack
 from spikemnist.data.sources import FASHION_MNIST, MNIST, identify
 

@@ -1,0 +1,106 @@
+"""Images and their labels, held in memory and batched as tensors, never item by item.
+
+Shapes: ``N`` samples, ``B`` samples of a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from spikemnist._tensors import check_tensor
+from spikemnist.data.dataset import LabelledDataset
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageDataset(LabelledDataset[Tensor, Tensor]):
+    """Images with one label each.
+
+    An integer index gives one ``(image, label)`` pair, so a `torch.utils.data.DataLoader` can also
+    read the dataset. A slice, a tensor of indices or a boolean mask gives another `ImageDataset`.
+    If the index is a slice with a positive step, the two share memory.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        Images ``[N, ...]``, uint8 (0 to 255) or floating. The loaders of this package give uint8
+        ``[N, 28, 28]``.
+    labels : torch.Tensor
+        Integer labels ``[N]`` from 0 on. Stored as int64 on the device of ``images``.
+    classes : tuple of str, default ()
+        Name of each label; ``()`` for labels without names.
+
+    Raises
+    ------
+    TypeError
+        If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
+    ValueError
+        If lengths, shapes or dtypes do not match, or a label is negative or has no name in
+        ``classes``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist.data import ImageDataset
+    >>> images = torch.zeros(100, 28, 28, dtype=torch.uint8)
+    >>> data = ImageDataset(images, torch.arange(100) % 10)
+    >>> data
+    ImageDataset(100 images [28, 28], torch.uint8, cpu)
+    >>> len(data[:30])
+    30
+    >>> image, label = data[3]
+    >>> image.shape, int(label)
+    (torch.Size([28, 28]), 3)
+    >>> len(data[data.labels == 7])
+    10
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_tensor(self.images, "images", "[N, ...]")
+        if self.images.ndim == 0:
+            raise ValueError(
+                "images must be [N, ...], one entry for each sample; got a tensor without "
+                "dimensions"
+            )
+        if self.images.dtype != torch.uint8 and not self.images.is_floating_point():
+            raise ValueError(f"images must be uint8 or floating; got {self.images.dtype}")
+        self._set_labels(len(self.images), "images")
+        object.__setattr__(self, "labels", self.labels.to(self.images.device))
+
+    def __repr__(self) -> str:
+        images = self.images
+        named = f", {len(self.classes)} classes" if self.classes else ""
+        shape = list(images.shape[1:])
+        return f"ImageDataset({len(self)} images {shape}, {images.dtype}, {images.device}{named})"
+
+    def to(self, device: torch.device | str) -> ImageDataset:
+        """Return the dataset on another device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Target device.
+
+        Returns
+        -------
+        ImageDataset
+            Dataset on that device. It shares tensors that are there already.
+        """
+        return replace(self, images=self.images.to(device))
+
+    def _sample(self, index: int) -> Tensor:
+        return self.images[index]
+
+    def _subset(self, index: slice | Tensor) -> ImageDataset:
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def _batch(self, index: slice | Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        if isinstance(index, slice):
+            return self.images[index], self.labels[index]
+        return self.images.index_select(0, index), self.labels.index_select(0, index)
