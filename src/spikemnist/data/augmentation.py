@@ -113,20 +113,7 @@ class RandomAffine:
         object.__setattr__(self, "scale", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images at random.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Source of the random numbers; torch's global CPU generator when ``None``.
-
-        Returns
-        -------
-        torch.Tensor
-            Images of the same shape, dtype and device.
-        """
+        """Change images at random."""
         return sample(images, self._places(images, generator))
 
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -192,20 +179,7 @@ class ElasticDeformation:
             raise ValueError(f"sigma must be positive and finite; got {self.sigma}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images at random.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Source of the random numbers; torch's global CPU generator when ``None``.
-
-        Returns
-        -------
-        torch.Tensor
-            Images of the same shape, dtype and device.
-        """
+        """Change images at random."""
         return sample(images, self._places(images, generator))
 
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -262,20 +236,7 @@ class RandomErasing:
         object.__setattr__(self, "size", (low, high))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images at random.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Source of the random numbers; torch's global CPU generator when ``None``.
-
-        Returns
-        -------
-        torch.Tensor
-            Images of the same shape, dtype and device.
-        """
+        """Change images at random."""
         batch, shape = _batch_and_size(images)
         numbers = _uniform((5, batch), generator)
         chosen = numbers[0] < self.probability
@@ -323,20 +284,7 @@ class Compose:
         object.__setattr__(self, "augmentations", tuple(self.augmentations))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Change images at random.
-
-        Parameters
-        ----------
-        images : torch.Tensor
-            Images ``[B, ..., H, W]``, uint8 or floating in [0, 1].
-        generator : torch.Generator, default None
-            Source of the random numbers; torch's global CPU generator when ``None``.
-
-        Returns
-        -------
-        torch.Tensor
-            Images of the same shape, dtype and device.
-        """
+        """Change images at random."""
         places: Tensor | None = None
         for augmentation in self.augmentations:
             if isinstance(augmentation, (RandomAffine, ElasticDeformation)):

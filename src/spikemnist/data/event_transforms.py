@@ -2,8 +2,6 @@
 
 A transform takes events, the height and width of their sensor, and a generator. It returns events
 and sensor.
-
-Shapes: ``E`` events.
 """
 
 from __future__ import annotations
@@ -41,24 +39,7 @@ class FirstSaccade:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Drop the later events.
-
-        Parameters
-        ----------
-        events : numpy.ndarray
-            Events ``[E]``, of dtype `EVENT`.
-        sensor : tuple of int
-            Height and width, in pixels.
-        generator : numpy.random.Generator
-            Not used: nothing is drawn.
-
-        Returns
-        -------
-        events : numpy.ndarray
-            Remaining events, ``[E]``.
-        sensor : tuple of int
-            Unchanged.
-        """
+        """Drop the later events."""
         return events[events["t"] < SACCADE], sensor
 
 
@@ -92,24 +73,7 @@ class Stabilize:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Move the events back to their positions for a camera at rest.
-
-        Parameters
-        ----------
-        events : numpy.ndarray
-            Events ``[E]``, of dtype `EVENT`.
-        sensor : tuple of int
-            Height and width, in pixels.
-        generator : numpy.random.Generator
-            Not used: nothing is drawn.
-
-        Returns
-        -------
-        events : numpy.ndarray
-            Remaining events, ``[E]``.
-        sensor : tuple of int
-            Unchanged.
-        """
+        """Move the events back to their positions for a camera at rest."""
         saccade = np.clip(events["t"] // SACCADE, 0, 2)
         share = events["t"] / SACCADE - saccade
         right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * REACH
@@ -135,7 +99,8 @@ class Crop:
     Raises
     ------
     ValueError
-        For a height or a width that is not an integer, or below 1.
+        For a height or a width that is not an integer, or below 1; when called, for a window larger
+        than the sensor.
 
     Examples
     --------
@@ -161,29 +126,7 @@ class Crop:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Drop the events outside the window.
-
-        Parameters
-        ----------
-        events : numpy.ndarray
-            Events ``[E]``, of dtype `EVENT`.
-        sensor : tuple of int
-            Height and width, in pixels.
-        generator : numpy.random.Generator
-            Draws the position of a random window.
-
-        Returns
-        -------
-        events : numpy.ndarray
-            Remaining events ``[E]``, columns and rows counted from the corner of the window.
-        sensor : tuple of int
-            Height and width of the window.
-
-        Raises
-        ------
-        ValueError
-            If the window is larger than the sensor.
-        """
+        """Drop the events outside the window."""
         room = sensor[0] - self.height, sensor[1] - self.width
         if min(room) < 0:
             raise ValueError(
@@ -234,22 +177,5 @@ class DropEvents:
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator
     ) -> tuple[Events, Sensor]:
-        """Drop some of the events.
-
-        Parameters
-        ----------
-        events : numpy.ndarray
-            Events ``[E]``, of dtype `EVENT`.
-        sensor : tuple of int
-            Height and width, in pixels.
-        generator : numpy.random.Generator
-            Draws the dropped events.
-
-        Returns
-        -------
-        events : numpy.ndarray
-            Remaining events, ``[E]``.
-        sensor : tuple of int
-            Unchanged.
-        """
+        """Drop some of the events."""
         return events[generator.random(len(events)) >= self.probability], sensor
