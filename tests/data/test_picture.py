@@ -1,13 +1,14 @@
-"""Pictures of one's own as images of MNIST. Shapes: ``H`` and ``W`` pixels of a picture."""
+"""Any picture of a digit as an image like MNIST's. Shapes: ``H`` and ``W`` pixels of a picture."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -38,7 +39,7 @@ def distance(image: torch.Tensor, other: torch.Tensor) -> float:
     return float((image.float() - other.float()).abs().mean())
 
 
-def test_a_digit_of_mnist_stays_what_it_is() -> None:
+def test_digits_of_mnist_change_little() -> None:
     digits = load_digits()[1].images[:200]
     prepared = torch.stack([prepare_image(digit) for digit in digits])
     assert prepared.shape == digits.shape
@@ -49,25 +50,31 @@ def test_a_digit_of_mnist_stays_what_it_is() -> None:
     assert distances.median() < 3
 
 
+@cache
+def reference() -> torch.Tensor:
+    return prepare_image(drawn())
+
+
 @given(
-    width=st.integers(60, 900),
-    height=st.integers(60, 900),
+    width=st.integers(60, 140),
+    height=st.integers(60, 140),
     side=st.floats(0.3, 0.9),
     place=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_size_and_place_do_not_matter(
+@example(86, 86, 0.3125, (0.0, 0.0))  # so much ink at the top that the foot touches the edge
+@example(700, 500, 0.5, (0.3, 0.9))
+def test_size_and_position_do_not_matter(
     width: int, height: int, side: float, place: tuple[float, float]
 ) -> None:
     length = side * min(width, height)
     box = (place[0] * (width - length), place[1] * (height - length), length)
-    found = prepare_image(drawn((width, height), box))
-    assert distance(found, prepare_image(drawn())) < 22  # one pixel of shift, and of width
-    rows, columns = (found.amax(axis) > 40 for axis in (1, 0))
+    image = prepare_image(drawn((width, height), box))
+    assert distance(image, reference()) < 22  # one pixel of shift, and of width
+    for ink in (image.double().sum(1), image.double().sum(0)):
+        centre = float((ink * torch.arange(SIZE)).sum() / ink.sum())
+        assert abs(centre - 14) <= 0.55 or (centre < 14 and ink[-1] > 0)
+    rows, columns = (image.amax(axis) > 40 for axis in (1, 0))
     assert max(int(rows.sum()), int(columns.sum())) in (BOX - 1, BOX)
-    mass = found.double() / found.sum()
-    middle = torch.arange(SIZE).double()
-    assert abs(float((mass.sum(1) * middle).sum()) - 14) <= 0.55
-    assert abs(float((mass.sum(0) * middle).sum()) - 14) <= 0.55
 
 
 def test_dark_on_light_is_light_on_dark() -> None:
@@ -78,39 +85,35 @@ def test_dark_on_light_is_light_on_dark() -> None:
         assert (light.inverted, dark.inverted) == (False, True)
 
 
-def test_a_large_digit_that_reaches_the_edge_needs_a_word() -> None:
-    seven = drawn((100, 100), (-5, -5, 110), 0.12)
-    right = prepare_image(seven, invert=False)
-    assert distance(right, prepare_image(255 - seven, invert=True)) == 0
-    assert distance(right, prepare_image(seven, invert=True)) > 30
+def test_invert_for_a_digit_that_reaches_the_edge() -> None:
+    large = drawn((100, 100), (-5, -5, 110), 0.12)
+    right = prepare_image(large, invert=False)
+    assert distance(right, prepare_image(255 - large, invert=True)) == 0
+    assert distance(right, prepare_image(large, invert=True)) > 30
 
 
 def forms() -> dict[str, Any]:
     seven = drawn()
-    light = Image.fromarray(seven)
-    dark = Image.fromarray(255 - seven)
-    nothing = np.zeros_like(seven)
-    see_through = Image.fromarray(np.stack([nothing, nothing, nothing, seven], -1))
-    white = nothing + np.uint8(255)
-    ghost = Image.fromarray(np.stack([white, white, white, seven], -1))
+    light, dark = Image.fromarray(seven), Image.fromarray(255 - seven)
+    black, white = np.zeros_like(seven), np.full_like(seven, 255)
     return {
-        "an array": seven,
-        "a tensor": torch.from_numpy(seven.copy()),
+        "array": seven,
+        "tensor": torch.from_numpy(seven.copy()),
         "numbers from 0 to 1": seven / np.float32(255),
         "bits": seven > 127,
         "three channels": np.stack([seven] * 3, -1),
         "L": light,
         "RGB": dark.convert("RGB"),
-        "a palette": dark.convert("P"),
+        "palette": dark.convert("P"),
         "CMYK": dark.convert("CMYK"),
         "grey and alpha": light.convert("LA"),
         "16 bits": Image.fromarray(seven.astype(np.uint16) * 200),
         "floating": Image.fromarray(seven.astype(np.float32) * 7 - 3),
-        "black on nothing": see_through,
-        "white on nothing": ghost,
+        "black on transparent": Image.fromarray(np.stack([black, black, black, seven], -1)),
+        "white on transparent": Image.fromarray(np.stack([white, white, white, seven], -1)),
         "blue on yellow": coloured(seven, (30, 60, 200), (255, 220, 60)),
         "pale pencil": coloured(seven, (150, 150, 150), (190, 190, 190)),
-        "turned in the file": rotated_by_exif(dark),
+        "rotated in the file": rotated_by_exif(dark),
     }
 
 
@@ -126,8 +129,8 @@ def rotated_by_exif(picture: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("name", forms())
-def test_the_form_does_not_matter(name: str) -> None:
-    assert distance(prepare_image(forms()[name]), prepare_image(drawn())) < 3
+def test_formats_and_colours_do_not_matter(name: str) -> None:
+    assert distance(prepare_image(forms()[name]), reference()) < 3
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp", "tiff"])
@@ -137,12 +140,12 @@ def test_files(suffix: str, tmp_path: Path) -> None:
     found = prepare(file)
     assert found.inverted
     assert found.size == (200, 300)
-    assert distance(found.image, prepare_image(drawn())) < 5
+    assert distance(found.image, reference()) < 5
     assert torch.equal(prepare_image(str(file)), found.image)
 
 
 @pytest.mark.parametrize("direction", [(0.5, 0.1), (-0.3, 0.4), (0.0, -0.5)])
-def test_light_that_falls_from_one_side(direction: tuple[float, float]) -> None:
+def test_uneven_light(direction: tuple[float, float]) -> None:
     """As in a photograph, and with noise."""
     seven = drawn((400, 400), (80, 80, 240))
     y, x = np.mgrid[-0.5:0.5:400j, -0.5:0.5:400j]
@@ -162,27 +165,24 @@ def test_light_that_falls_from_one_side(direction: tuple[float, float]) -> None:
         (np.full((5, 5), 2.0), r"a floating picture must lie in \[0, 1\]; got values in \[2, 2\]"),
         (np.full((5, 5), np.nan), r"a floating picture must lie in \[0, 1\]"),
         (np.zeros((5, 5), np.int64), "picture must be uint8 or floating .* got int64"),
-        (Image.new("1", (50_000, 3)), "has 50000 x 3 pixels; at most 20,000 on a side"),
         (Image.new("RGBA", (9, 9), (0, 0, 0, 0)), "the picture is blank"),
     ],
 )
-def test_what_is_no_digit_is_refused(picture: Any, message: str) -> None:
+def test_wrong_pictures(picture: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare_image(picture)
 
 
-def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
+def test_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no picture at .*absent\.png"):
         prepare_image(tmp_path / "absent.png")
-    with pytest.raises(TypeError, match=r"picture must be a file, .*; got a int"):
-        prepare_image(7)  # type: ignore[arg-type]
     text = tmp_path / "text.png"
     text.write_text("no picture", encoding="utf-8")
     with pytest.raises(ValueError, match=r"text.png is not a picture that Pillow can read"):
         prepare_image(text)
-    whole = tmp_path / "whole.png"
-    Image.fromarray(drawn((900, 900), (20, 20, 800))).save(whole)
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(whole.read_bytes()[:800])
-    with pytest.raises(ValueError, match="the picture is damaged"):
-        prepare_image(cut)
+    Image.fromarray(drawn((900, 900), (20, 20, 800))).save(tmp_path / "cut.png")
+    data = (tmp_path / "cut.png").read_bytes()
+    for length in (800, 40):
+        (tmp_path / "cut.png").write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"cut.png is not a picture that Pillow can read"):
+            prepare_image(tmp_path / "cut.png")

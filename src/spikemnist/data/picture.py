@@ -10,7 +10,6 @@ Shapes: ``H`` height and ``W`` width of a picture.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 SIZE, BOX = 28, 20
 """Side of an image and of the box around a digit, in pixels."""
-
-LARGEST_SIDE, LARGEST_AREA = 20_000, 100_000_000
-"""Most pixels on a side and in all: a larger picture is a mistake or an attack on the memory."""
 
 ANALYSED = 200
 """Pixels of the longer side to which a larger picture is reduced before the analysis."""
@@ -82,11 +78,9 @@ def prepare_image(
     ------
     FileNotFoundError
         If there is no such file.
-    TypeError
-        If the picture has another type.
     ValueError
-        If the file is not a picture, it has too many pixels, an array has another shape or other
-        values, or there is nothing to see: all pixels are alike.
+        If the file is not a picture, an array has another shape or other values, or there is
+        nothing to see: all pixels are alike.
 
     Examples
     --------
@@ -104,7 +98,7 @@ def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
 
     Raises
     ------
-    FileNotFoundError, TypeError, ValueError
+    FileNotFoundError, ValueError
         As in `prepare_image`.
     """
     grey, size = _grey(_open(picture))
@@ -114,42 +108,20 @@ def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
 
 
 def _open(picture: Any) -> Image.Image:
-    from PIL import Image, UnidentifiedImageError
+    """Return a picture, rotated as its EXIF data says."""
+    from PIL import Image, ImageOps
 
     if isinstance(picture, (torch.Tensor, np.ndarray)):
         return _from_array(np.asarray(picture.cpu() if torch.is_tensor(picture) else picture))
     if isinstance(picture, Image.Image):
-        return _upright(picture)
-    if not isinstance(picture, (str, Path)) and not hasattr(picture, "__fspath__"):
-        raise TypeError(
-            "picture must be a file, a PIL.Image.Image or an array [H, W]; got a "
-            f"{type(picture).__name__}"
-        )
-    file = Path(picture)
-    if not file.is_file():
-        raise FileNotFoundError(f"no picture at {file}")
-    try:
-        opened = Image.open(file)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not a picture that Pillow can read: {error}") from error
-    with opened:
-        return _upright(opened)
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Read the pixels of a picture; return a copy, rotated as its EXIF data says."""
-    from PIL import ImageOps
-
-    width, height = picture.size
-    if max(width, height) > LARGEST_SIDE or width * height > LARGEST_AREA:
-        raise ValueError(
-            f"the picture has {width} x {height} pixels; at most {LARGEST_SIDE:,} on a side and "
-            f"{LARGEST_AREA:,} in all: make it smaller"
-        )
-    try:
         return ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError) as error:  # cut off, or damaged
-        raise ValueError(f"the picture is damaged: {error}") from error
+    try:
+        with Image.open(picture) as opened:
+            return ImageOps.exif_transpose(opened)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no picture at {picture}") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{picture} is not a picture that Pillow can read: {error}") from error
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
