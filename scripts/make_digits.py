@@ -62,7 +62,7 @@ def choose(data: ImageDataset, per_class: int) -> list[int]:
     proportion. The order follows the hashes of the images: it is as good as shuffled, and does not
     depend on any random number generator.
     """
-    digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in data.images]
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in data.images.numpy()]
     columns = []
     for label in range(len(data.classes)):
         members = (data.labels == label).nonzero().flatten().tolist()

@@ -14,14 +14,12 @@ import pytest
 
 from spikemnist import LatencyEncoder, LeakyMLP, _progress, evaluate, load_digits
 from spikemnist._progress import compilation_announced, progress_bar
-from spikemnist.data import download, nmnist
 from spikemnist.kernels import compiler
 from spikemnist.training import evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import ModuleType
 
 
 class Terminal(io.StringIO):
@@ -153,44 +151,16 @@ def test_without_widgets_nothing_that_wants_them_is_imported(
     assert "tqdm.auto" not in sys.modules
 
 
-def test_no_room_imports_bars_or_numba_before_they_are_needed() -> None:
+def test_heavy_packages_are_imported_only_when_needed() -> None:
     code = (
-        "import sys, spikemnist.training, spikemnist.plasticity; "
-        "print([name for name in ('tqdm.auto', 'numba') if name in sys.modules])"
+        "import sys, spikemnist.training, spikemnist.plasticity; spikemnist.load_digits(); "
+        "print([name for name in ('tqdm.auto', 'numba', 'torchvision') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "[]", done.stderr
 
 
-class Response(io.BytesIO):
-    """A body of 100,000 bytes from the net."""
-
-    def __init__(self) -> None:
-        super().__init__(bytes(100_000))
-        self.headers = {"Content-Length": "100000"}
-
-
-def fetch(folder: Path) -> None:
-    assert download._read(Response(), "images.gz") == bytes(100_000)  # type: ignore[arg-type]
-
-
-def check(folder: Path) -> None:
-    (folder / "Test.zip").write_bytes(bytes(100_000))
-    with pytest.raises(ValueError, match="is not the official archive"):
-        nmnist.check_archive(folder / "Test.zip")
-
-
-def judge(folder: Path) -> None:
-    evaluate(LeakyMLP(hidden=(8,)), load_digits()[1][:100], encoder=LatencyEncoder(num_steps=4))
-
-
-@pytest.mark.parametrize(
-    ("room", "call", "amount"),
-    [(download, fetch, 100_000), (nmnist, check, 100_000), (evaluation, judge, 1)],
-)
-def test_long_calls_show_a_bar_after_two_seconds(
-    room: ModuleType, call: Any, amount: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluate_shows_a_bar_after_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
     @contextlib.contextmanager
@@ -200,7 +170,7 @@ def test_long_calls_show_a_bar_after_two_seconds(
             made.append(bar)
             yield bar
 
-    monkeypatch.setattr(room, "progress_bar", record)
-    call(tmp_path)
+    monkeypatch.setattr(evaluation, "progress_bar", record)
+    evaluate(LeakyMLP(hidden=(8,)), load_digits()[1][:100], encoder=LatencyEncoder(num_steps=4))
     (bar,) = made
-    assert (bar.n, bar.total) == (amount, amount)
+    assert (bar.n, bar.total) == (1, 1)

@@ -5,39 +5,23 @@ from pathlib import Path
 
 import pytest
 
-_REAL = os.environ.get("SPIKEMNIST_DATA")
-_REAL_ROOT = Path(_REAL).resolve() if _REAL else None
+from spikemnist.data import mnist
+
+_REAL = Path(os.environ.get("SPIKEMNIST_DATA") or "no data").resolve()
 
 
 @pytest.fixture
-def mnist_root() -> Path:
-    """The folder with the full MNIST that SPIKEMNIST_DATA named when the tests began."""
-    if _REAL_ROOT is None or not (_REAL_ROOT / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the full MNIST: set SPIKEMNIST_DATA to a folder with MNIST/raw")
-    return _REAL_ROOT
-
-
-@pytest.fixture
-def nmnist_root() -> Path:
-    """The folder with recordings of N-MNIST that SPIKEMNIST_DATA named when the tests began."""
-    if _REAL_ROOT is None or not (_REAL_ROOT / "N-MNIST" / "Train").is_dir():
-        pytest.skip("needs recordings of N-MNIST: set SPIKEMNIST_DATA to a folder with N-MNIST")
-    return _REAL_ROOT
+def real_data(request) -> Path:
+    """The folder that SPIKEMNIST_DATA names, if it has the folder of the test's parameter."""
+    if not (_REAL / request.param).is_dir():
+        pytest.skip(f"needs SPIKEMNIST_DATA to name a folder with {request.param}")
+    return _REAL
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    """An empty home folder, no data set in the environment and no mirror within reach."""
-    import torchvision
-
-    folder = tmp_path / "home"
-    for variable in ("SPIKEMNIST_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(variable, str(folder))
-    for variable in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(variable, "127.0.0.1")
-    for name in ("MNIST", "FashionMNIST"):
-        # Nothing listens on the discard port, so the connection is refused at once.
-        monkeypatch.setattr(getattr(torchvision.datasets, name), "mirrors", ["http://127.0.0.1:9/"])
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache folder, and no data set in the environment."""
+    folder = tmp_path / "cache"
+    monkeypatch.delenv("SPIKEMNIST_DATA", raising=False)
+    monkeypatch.setattr(mnist, "user_cache_path", lambda *_, **__: folder)
     return folder

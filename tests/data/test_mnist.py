@@ -1,280 +1,284 @@
+"""MNIST and Fashion-MNIST: the format of their files, where they are searched, the download."""
+
 from __future__ import annotations
 
 import gzip
-import hashlib
-import shutil
-import sys
-import time
+import re
+import struct
+from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spikemnist.data import load_fashion_mnist, load_mnist
-from spikemnist.data.archive import cache_folder
-from tests.data.idx_files import FILES, encode, small_set, write_set
+from spikemnist.data.mnist import FASHION_MNIST, FILES, MNIST, read_idx
 
-MIRROR = "http://127.0.0.1:9/"
-
-
-def images(count, side=28):
-    return encode(torch.zeros(count, side, side, dtype=torch.uint8))
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
+LOADERS = {"MNIST": load_mnist, "FashionMNIST": load_fashion_mnist}
 
 
-def labels(count, value=0):
-    return encode(torch.full((count,), value, dtype=torch.uint8))
+def encode(values):
+    header = struct.pack(f">I{values.ndim}I", 0x0800 | values.ndim, *values.shape)
+    return header + values.numpy().tobytes()
 
 
-# --- the real MNIST
+def small_set(seed=0, train=20, test=10):
+    """Return the contents of four files, by their names."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(high, *shape):
+        return encode(torch.randint(high, shape, generator=generator, dtype=torch.uint8))
+
+    contents = draw(256, train, 28, 28), draw(10, train), draw(256, test, 28, 28), draw(10, test)
+    return dict(zip(FILES, contents, strict=True))
 
 
-def test_full_mnist(mnist_root):
-    train, test = load_mnist(mnist_root, download=False)
-    assert (len(train), len(test)) == (60_000, 10_000)
-    for data in (train, test):
-        assert data.images.shape == (len(data), 28, 28)
-        assert data.images.dtype == torch.uint8
-        assert data.labels.dtype == torch.int64
-        assert data.classes == tuple("0123456789")
-    assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert test.labels.bincount().tolist() == [
-        *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
-    ]
+def write_set(folder, contents, *, packed=False):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        path = folder / (f"{name}.gz" if packed else name)
+        path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
 
 
-def test_full_mnist_loads_in_under_a_second(mnist_root):
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        load_mnist(mnist_root, download=False)
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 1
+def seed_of(datasets):
+    """Return the seed of the small set that was loaded."""
+    return next(s for s in range(4) if encode(datasets[0].images) == small_set(s)[IMAGES])
 
 
-def test_full_mnist_reads_as_torchvision_reads_it(mnist_root, tmp_path):
-    write_set(tmp_path / "MNIST" / "raw", unpacked(mnist_root), packed=False)
-    for ours, is_train in zip(load_mnist(tmp_path), (True, False), strict=True):
-        theirs = torchvision.datasets.MNIST(tmp_path, train=is_train)
+# --- the real data sets
+
+
+@pytest.mark.parametrize(
+    ("name", "real_data"), [(name, f"{name}/raw") for name in LOADERS], indirect=["real_data"]
+)
+def test_full_sets_equal_those_of_torchvision(name, real_data):
+    reference = getattr(torchvision.datasets, name)
+    for ours, size in zip(LOADERS[name](real_data, download=False), (60_000, 10_000), strict=True):
+        theirs = reference(real_data, train=size == 60_000)
+        assert len(ours) == size
         assert torch.equal(ours.images, theirs.data)
         assert torch.equal(ours.labels, theirs.targets)
+        digits = name == "MNIST"
+        assert ours.classes == (tuple("0123456789") if digits else tuple(reference.classes))
 
 
-def test_full_mnist_in_every_layout(mnist_root, tmp_path, monkeypatch):
-    raw = mnist_root / "MNIST" / "raw"
-    assert len(load_mnist(raw)[1]) == 10_000
-    monkeypatch.setenv("SPIKEMNIST_DATA", str(mnist_root))
-    assert len(load_mnist()[1]) == 10_000
-    monkeypatch.setenv("SPIKEMNIST_DATA", str(raw))
-    assert len(load_mnist()[1]) == 10_000
-    # one file raw, the others packed
-    for path in raw.iterdir():
-        shutil.copyfile(path, tmp_path / path.name)
-    packed = tmp_path / f"{FILES[3]}.gz"
-    (tmp_path / FILES[3]).write_bytes(gzip.decompress(packed.read_bytes()))
-    packed.unlink()
-    assert len(load_mnist(str(tmp_path))[1]) == 10_000
+@pytest.mark.parametrize("real_data", ["MNIST/raw"], indirect=True)
+def test_full_mnist_is_not_taken_for_fashion_mnist(real_data):
+    with pytest.raises(ValueError, match="are those of MNIST, not of Fashion-MNIST"):
+        load_fashion_mnist(real_data / "MNIST" / "raw")
 
 
-def test_one_changed_pixel_is_found(mnist_root, tmp_path):
-    contents = unpacked(mnist_root)
-    changed = bytearray(contents[FILES[2]])
-    changed[5000] ^= 1
-    contents[FILES[2]] = bytes(changed)
-    write_set(tmp_path, contents, packed=False)
-    with pytest.raises(ValueError, match="not the official file of MNIST") as caught:
-        load_mnist(tmp_path)
-    message = str(caught.value)
-    assert str(tmp_path / FILES[2]) in message
-    assert hashlib.sha256(changed).hexdigest() in message
-    assert "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7" in message
-    assert "Delete" in message
+# --- the IDX format
 
 
-def test_mnist_is_not_taken_for_fashion_mnist(mnist_root):
-    with pytest.raises(
-        ValueError, match=f"is the file {FILES[0]} of MNIST, not {FILES[0]} of Fashion-MNIST"
-    ):
-        load_fashion_mnist(mnist_root / "MNIST" / "raw")
+@st.composite
+def byte_tensors(draw):
+    shape = draw(st.lists(st.integers(0, 5), min_size=1, max_size=4))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
+    return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
 
 
-def test_train_and_test_files_are_not_swapped(mnist_root, tmp_path):
-    contents = unpacked(mnist_root)
-    swapped = dict(zip(FILES, [contents[FILES[i]] for i in (2, 3, 0, 1)], strict=True))
-    write_set(tmp_path, swapped, packed=False)
-    with pytest.raises(ValueError, match=f"is the file {FILES[2]} of MNIST, not {FILES[0]}"):
-        load_mnist(tmp_path)
+class Bytes:
+    """A file in memory."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def read_bytes(self):
+        return self.data
+
+    def __str__(self):
+        return "file"
 
 
-def unpacked(mnist_root):
-    raw = mnist_root / "MNIST" / "raw"
-    return {name: gzip.decompress((raw / f"{name}.gz").read_bytes()) for name in FILES}
+@given(byte_tensors(), st.booleans())
+def test_idx_is_read_as_written_raw_or_packed(values, packed):
+    data = gzip.compress(encode(values)) if packed else encode(values)
+    read = read_idx(Bytes(data), values.ndim)
+    assert read.dtype == torch.uint8
+    assert torch.equal(read, values)
 
 
-# --- where files are looked for; Fashion-MNIST's layout, whose content has no known hash
+@given(byte_tensors(), st.integers(1, 10_000), st.booleans(), st.binary(min_size=1, max_size=9))
+def test_idx_of_another_length_is_refused(values, cut, packed, extra):
+    data = encode(values)
+    pack = gzip.compress if packed else bytes
+    for wrong in (pack(data[: max(0, len(data) - cut)]), pack(data + extra), pack(data)[:-cut]):
+        if wrong != data:
+            with pytest.raises(ValueError, match=r"^file is damaged or not an IDX file of"):
+                read_idx(Bytes(wrong), values.ndim)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("layout", ["", "FashionMNIST/raw"])
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_damaged_gzip_is_refused_or_harmless(place, flip):
+    values = torch.arange(200, dtype=torch.uint8)
+    packed = bytearray(gzip.compress(encode(values), mtime=0))
+    packed[2 + place % (len(packed) - 2)] ^= flip
+    try:
+        assert torch.equal(read_idx(Bytes(bytes(packed)), 1), values)  # a header byte of no effect
+    except ValueError as error:
+        assert str(error).startswith("file is damaged or not an IDX file of")  # noqa: PT017
+
+
+@given(st.binary(max_size=64), st.integers(1, 4))
+def test_arbitrary_bytes_are_read_or_refused(data, ndim):
+    try:
+        assert read_idx(Bytes(data), ndim).ndim == ndim
+    except ValueError as error:
+        assert str(error).startswith("file is damaged or not an IDX file of")  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        (IMAGES, b"", "it begins with b''"),
+        (IMAGES, b"<!DOCTYPE html><title>Not found</title>", "it begins with b'<!DO'"),
+        (LABELS, encode(torch.zeros(20, 28, 28, dtype=torch.uint8)), "begins with .*, expected"),
+        (TEST_IMAGES, b"\0\0\x08\x03" + b"\xff" * 12, "cannot reshape|too big|Maximum|product"),
+        (TEST_LABELS, gzip.compress(bytes(999))[:-9], "end-of-stream marker"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, data, reason):
+    write_set(tmp_path, {**small_set(), name: data})
+    path = re.escape(str(tmp_path / name))
+    with pytest.raises(ValueError, match=rf"^{path} is damaged .*({reason}).*Delete it"):
+        load_mnist(tmp_path, download=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({LABELS: small_set(train=19)[LABELS]}, "20 images but 19 labels"),
+        ({LABELS: encode(torch.full((20,), 10, dtype=torch.uint8))}, r"must lie in 0\.\.9"),
+    ],
+)
+def test_files_that_do_not_belong_together(tmp_path, changed, reason):
+    write_set(tmp_path, small_set() | changed)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))} do not belong .*{reason}"):
+        load_mnist(tmp_path, download=False)
+
+
+@pytest.mark.parametrize("source", [MNIST, FASHION_MNIST])
+def test_one_set_is_not_taken_for_another(tmp_path, source):
+    labels = torch.tensor(source.begins + source.begins, dtype=torch.uint8)
+    write_set(tmp_path, {**small_set(), LABELS: encode(labels)})
+    assert len(LOADERS[source.name](tmp_path)[0]) == 20
+    for name, load in LOADERS.items():
+        if name != source.name:
+            with pytest.raises(ValueError, match=f"those of {source.title}.*such as {name}/raw"):
+                load(tmp_path)
+
+
+# --- where files are searched
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("layout", ["", "raw"])
 @pytest.mark.parametrize("way", ["root", "variable", "cache"])
-def test_every_place_and_layout(tmp_path, monkeypatch, packed, layout, way):
-    contents = small_set()
-    base = cache_folder() if way == "cache" else tmp_path / "data"
-    write_set(base / layout, contents, packed=packed)
+def test_every_place_and_layout(tmp_path, monkeypatch, cache, name, layout, way):
+    base = cache if way == "cache" else tmp_path / "data"
+    write_set(base / name / layout if layout else base, small_set(), packed=way == "variable")
     if way == "variable":
         monkeypatch.setenv("SPIKEMNIST_DATA", str(base))
-    train, test = load_fashion_mnist(base if way == "root" else None, download=False)
-    assert (len(train), len(test)) == (20, 10)
-    assert encode(train.images) == contents[FILES[0]]
-    assert encode(test.labels.to(torch.uint8)) == contents[FILES[3]]
-    assert train.classes[9] == "Ankle boot"
-    assert train.classes == tuple(torchvision.datasets.FashionMNIST.classes)
+    train, test = LOADERS[name](base if way == "root" else None, download=False)
+    assert encode(train.images) == small_set()[IMAGES]
+    assert encode(test.labels.to(torch.uint8)) == small_set()[TEST_LABELS]
+    assert (train.labels.dtype, len(train.classes)) == (torch.int64, 10)
 
 
-def test_a_home_folder_may_be_abbreviated(home, monkeypatch):
-    write_set(home / "sets", small_set())
-    assert len(load_fashion_mnist("~/sets")[0]) == 20
+def test_home_folder_may_be_abbreviated(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Path, "expanduser", lambda path: Path(str(path).replace("~", str(tmp_path)))
+    )
+    write_set(tmp_path / "sets", small_set())
+    assert seed_of(load_mnist("~/sets")) == 0
     monkeypatch.setenv("SPIKEMNIST_DATA", "~/sets")
-    assert len(load_fashion_mnist()[0]) == 20
+    assert seed_of(load_mnist()) == 0
 
 
-def test_the_named_folder_goes_before_the_root_itself(tmp_path):
-    write_set(tmp_path, small_set(1))
-    write_set(tmp_path / "FashionMNIST" / "raw", small_set(2))
-    assert encode(load_fashion_mnist(tmp_path)[0].images) == small_set(2)[FILES[0]]
-
-
-def test_a_root_is_the_only_place_searched(tmp_path, monkeypatch):
-    write_set(cache_folder(), small_set())
-    monkeypatch.setenv("SPIKEMNIST_DATA", str(cache_folder()))
-    with pytest.raises(FileNotFoundError):
-        load_fashion_mnist(tmp_path, download=False)
-
-
-def test_the_variable_goes_before_the_cache(tmp_path, monkeypatch):
-    write_set(tmp_path, small_set(1))
-    write_set(cache_folder(), small_set(2))
-    monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
-    assert encode(load_fashion_mnist()[0].images) == small_set(1)[FILES[0]]
+def test_order_of_the_search(tmp_path, monkeypatch, cache):
+    write_set(cache, small_set(1))
     monkeypatch.setenv("SPIKEMNIST_DATA", "")
-    assert encode(load_fashion_mnist()[0].images) == small_set(2)[FILES[0]]
+    assert seed_of(load_mnist()) == 1
+    write_set(tmp_path, small_set(2))
+    monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
+    assert seed_of(load_mnist()) == 2
+    write_set(tmp_path / "MNIST" / "raw", small_set(3))
+    assert seed_of(load_mnist()) == 3
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError):  # a root is the only place
+        load_mnist(tmp_path / "empty", download=False)
 
 
 def test_files_of_two_folders_are_not_mixed(tmp_path):
     contents = small_set()
-    write_set(tmp_path, {name: contents[name] for name in FILES[:2]})
-    write_set(tmp_path / "FashionMNIST" / "raw", {name: contents[name] for name in FILES[2:]})
-    with pytest.raises(FileNotFoundError, match=f"lacks {FILES[0]}, {FILES[1]}"):
-        load_fashion_mnist(tmp_path, download=False)
+    write_set(tmp_path, {name: contents[name] for name in (IMAGES, LABELS)})
+    write_set(tmp_path / "MNIST/raw", {name: contents[name] for name in (TEST_IMAGES, TEST_LABELS)})
+    with pytest.raises(FileNotFoundError):
+        load_mnist(tmp_path, download=False)
 
 
 def test_content_decides_over_the_ending(tmp_path):
-    contents = small_set()
-    write_set(tmp_path, contents)
-    (tmp_path / f"{FILES[0]}.gz").write_bytes(contents[FILES[0]])
-    assert encode(load_fashion_mnist(tmp_path)[0].images) == contents[FILES[0]]
+    write_set(tmp_path, small_set(), packed=True)
+    (tmp_path / f"{IMAGES}.gz").write_bytes(small_set()[IMAGES])
+    assert seed_of(load_mnist(tmp_path)) == 0
 
 
-@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
-def test_missing_files_are_named_with_folders_and_mirrors(tmp_path, monkeypatch, load):
-    name = "MNIST" if load is load_mnist else "FashionMNIST"
+@pytest.mark.parametrize("name", LOADERS)
+def test_missing_files_are_explained(tmp_path, monkeypatch, cache, name):
     monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError) as caught:
-        load(download=False)
-    message = str(caught.value)
-    for file in FILES:
-        assert file in message
-    assert f"{tmp_path} (lacks all four)" in message
-    assert f"{tmp_path / name / 'raw'} (no such folder)" in message
-    assert f"put them into {cache_folder() / name / 'raw'}" in message
-    assert MIRROR in message
-    assert "SPIKEMNIST_DATA" in message
-    assert "\n" not in message
+        LOADERS[name](download=False)
+    folders = [tmp_path / name / "raw", tmp_path, cache / name / "raw", cache]
+    assert f"Searched: {', '.join(map(str, folders))}." in str(caught.value)
+    for part in (*FILES, "download=True", f"into {folders[0]}", "root= or SPIKEMNIST_DATA"):
+        assert part in str(caught.value)
 
 
-# --- files that are no good
+# --- the download, by a stand-in for torchvision's
 
 
-def broken(tmp_path, load, **changes):
-    """Load a set in which some files hold other bytes; return the error's text."""
-    contents = small_set() | {FILES[int(key[1:])]: data for key, data in changes.items()}
-    write_set(tmp_path, contents, packed=False)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the callers look at the text
-        load(tmp_path, download=False)
-    return str(caught.value)
+@pytest.fixture
+def downloads(monkeypatch):
+    """Count the downloads, each of which writes a small set where torchvision would."""
+    count = []
+
+    def download(self):
+        write_set(Path(self.raw_folder), small_set())
+        count.append(self.raw_folder)
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
+    return count
 
 
-both = pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
+@pytest.mark.parametrize("name", LOADERS)
+def test_missing_files_are_downloaded_once(tmp_path, monkeypatch, cache, downloads, name):
+    for _ in range(2):
+        assert seed_of(LOADERS[name](tmp_path)) == 0
+    assert downloads == [str(tmp_path / name / "raw")]
+    monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path / "absent"))
+    assert seed_of(LOADERS[name]()) == 0
+    assert downloads[1:] == [str(cache / name / "raw")]
+    assert not (tmp_path / "absent").exists()
 
 
-@both
-def test_truncated_file(tmp_path, load):
-    message = broken(tmp_path, load, f0=images(20)[:-5])
-    assert message.startswith(f"{tmp_path / FILES[0]} is truncated: ")
-    assert "load again with download=True" in message
+@pytest.mark.parametrize("name", LOADERS)
+def test_without_a_network(tmp_path, monkeypatch, name):
+    # Nothing listens on the discard port, so the connection is refused at once.
+    monkeypatch.setattr(getattr(torchvision.datasets, name), "mirrors", ["http://127.0.0.1:9/"])
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(variable, "127.0.0.1")
+    with pytest.raises(ConnectionError) as caught:
+        LOADERS[name](tmp_path)
+    for part in (IMAGES, "http://127.0.0.1:9/", f"into {tmp_path / name / 'raw'}", "root= or SPIK"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-@both
-def test_trailing_bytes(tmp_path, load):
-    assert "trailing bytes" in broken(tmp_path, load, f1=labels(20) + b"\0")
-
-
-@both
-def test_empty_file(tmp_path, load):
-    assert f"{tmp_path / FILES[0]} is truncated: 0 bytes" in broken(tmp_path, load, f0=b"")
-
-
-@both
-def test_wrong_magic_number(tmp_path, load):
-    message = broken(tmp_path, load, f0=labels(20))
-    assert f"{tmp_path / FILES[0]} has the magic number 0x00000801" in message
-
-
-@both
-def test_truncated_gzip(tmp_path, load):
-    message = broken(tmp_path, load, f0=gzip.compress(images(20))[:-9])
-    assert f"{tmp_path / FILES[0]} is a damaged or truncated gzip file" in message
-
-
-@both
-def test_different_numbers_of_images_and_labels(tmp_path, load):
-    message = broken(tmp_path, load, f0=images(20), f1=labels(19))
-    assert f"{tmp_path / FILES[0]} has 20 images but {tmp_path / FILES[1]} has 19" in message
-
-
-@both
-def test_images_of_another_size(tmp_path, load):
-    assert "has images of 32 x 32 pixels, expected 28 x 28" in broken(
-        tmp_path, load, f0=images(20, 32)
-    )
-
-
-@both
-def test_labels_beyond_the_classes(tmp_path, load):
-    assert f"{tmp_path / FILES[1]} has the label 10, expected 0 to 9" in broken(
-        tmp_path, load, f1=labels(20, 10)
-    )
-
-
-def test_fashion_mnist_is_not_taken_for_mnist(tmp_path, monkeypatch):
-    write_set(tmp_path, small_set())
-    packed = (tmp_path / f"{FILES[0]}.gz").read_bytes()
-    md5 = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", [(f"{FILES[0]}.gz", md5)])
-    with pytest.raises(ValueError, match=f"is the file {FILES[0]} of Fashion-MNIST, not"):
-        load_mnist(tmp_path)
-
-
-def test_a_stranger_is_not_taken_for_mnist(tmp_path):
-    write_set(tmp_path, small_set())
-    with pytest.raises(ValueError, match="not the official file of MNIST: its content has the SH"):
-        load_mnist(tmp_path)
-
-
-# --- the cache folder
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="another folder on each system")
-def test_the_folder_of_downloads(tmp_path, home, monkeypatch):
-    assert cache_folder() == home / ".cache" / "spikemnist"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "spikemnist"
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "file"))):
+        load_mnist(tmp_path / "file")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.wording import command_line
-from spikemnist.data.sources import FASHION_MNIST
+from spikemnist.data.mnist import FASHION_MNIST
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist import __version__
-from spikemnist.data.archive import locate
+from spikemnist.data.mnist import FASHION_MNIST, MNIST, find_folder
 from spikemnist.data.nmnist import find_nmnist
-from spikemnist.data.sources import FASHION_MNIST, MNIST
 from spikemnist.encoding import available_encoders
 from spikemnist.encoding.splitmix import exact_device
 from spikemnist.ops import BACKENDS, select_backend
@@ -92,11 +91,9 @@ def _data() -> str:
     found = ["digits (in the package)"]
     for source in (MNIST, FASHION_MNIST):
         try:
-            folder = next(iter(locate(source, None, download=False).values())).parent
+            found.append(f"{source.title} in {find_folder(source, None)}")
         except OSError:
             found.append(f"{source.title} not found")
-        else:
-            found.append(f"{source.title} in {folder}")
     try:
         found.append(f"N-MNIST in {find_nmnist(None)}")
     except OSError:

@@ -10,8 +10,8 @@ from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
+from spikemnist.data.mnist import FASHION_MNIST
 from spikemnist.data.picture import Prepared, prepare
-from spikemnist.data.sources import FASHION_MNIST
 from spikemnist.encoding import EventEncoder
 from spikemnist.models.readout import running_predictions
 

@@ -5,23 +5,69 @@ Shapes: ``N`` samples.
 
 from __future__ import annotations
 
-import hashlib
+import gzip
+import os
+import struct
+import zlib
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
 
-from spikemnist.data.archive import locate
+import numpy as np
+import torch
+from platformdirs import user_cache_path
+
 from spikemnist.data.images import ImageDataset
-from spikemnist.data.idx import decode_idx, unpack
-from spikemnist.data.sources import FASHION_MNIST, MNIST, identify
 
 if TYPE_CHECKING:
-    import os
-    from pathlib import Path
+    from importlib.abc import Traversable
 
     from torch import Tensor
 
-    from spikemnist.data.sources import Source
+VARIABLE = "SPIKEMNIST_DATA"
+FILES = {
+    "train-images-idx3-ubyte": 3,
+    "train-labels-idx1-ubyte": 1,
+    "t10k-images-idx3-ubyte": 3,
+    "t10k-labels-idx1-ubyte": 1,
+}
+"""Names of the four files of a data set, without ``.gz``, and their numbers of dimensions."""
+
+
+@dataclass(frozen=True)
+class OfficialSet:
+    """A data set of four IDX files that torchvision downloads.
+
+    Attributes
+    ----------
+    name
+        Name of torchvision's class and of its folder.
+    title
+        Name in messages.
+    classes
+        Name of each label.
+    begins
+        First labels of the training set. They tell the sets apart, whose files have equal names.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    begins: tuple[int, ...]
+
+
+MNIST = OfficialSet("MNIST", "MNIST", tuple("0123456789"), (5, 0, 4, 1, 9, 2, 1, 3, 1, 4))
+FASHION_MNIST = OfficialSet(
+    "FashionMNIST",
+    "Fashion-MNIST",
+    (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+)
 
 
 def load_digits() -> tuple[ImageDataset, ImageDataset]:
@@ -49,7 +95,8 @@ def load_digits() -> tuple[ImageDataset, ImageDataset]:
     >>> test.labels.bincount().tolist()
     [100, 100, 100, 100, 100, 100, 100, 100, 100, 100]
     """
-    return _embedded("train"), _embedded("t10k")
+    # A traversable, not a path: the package may be in a zip file.
+    return _read_set(resources.files("spikemnist.data") / "embedded", MNIST)
 
 
 def load_mnist(
@@ -57,10 +104,10 @@ def load_mnist(
 ) -> tuple[ImageDataset, ImageDataset]:
     """Load MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
-    The four IDX files may be raw or ``.gz``, including recompressed ones. With ``root``, the search
-    covers ``root/MNIST/raw``, where torchvision keeps them, and ``root``. Without it, the search
-    covers the folder in the environment variable ``SPIKEMNIST_DATA``, with the same two layouts,
-    then the user's cache folder.
+    The four IDX files may be raw or ``.gz``. With ``root``, the search covers ``root/MNIST/raw``,
+    where torchvision stores them, and ``root``. Without it, the search covers the folder in the
+    environment variable ``SPIKEMNIST_DATA``, with the same two layouts, then the user's cache
+    folder. Absent files are downloaded and checked by torchvision.
 
     Parameters
     ----------
@@ -83,7 +130,7 @@ def load_mnist(
     OSError
         If files cannot be stored or read.
     ValueError
-        If a file is damaged, or its SHA-256 is not the official one.
+        If a file is damaged, or the files are those of Fashion-MNIST.
 
     Notes
     -----
@@ -106,8 +153,7 @@ def load_fashion_mnist(
     """Load Fashion-MNIST: 60,000 training and 10,000 test images of clothes.
 
     Files, folders, arguments and errors are as in `load_mnist`, with ``FashionMNIST`` for
-    ``MNIST``. A download is checked by its MD5. Files on disk are checked by their structure, and
-    refused if they are the files of MNIST.
+    ``MNIST``.
 
     Parameters
     ----------
@@ -141,85 +187,123 @@ def load_fashion_mnist(
     return _load(FASHION_MNIST, root, download)
 
 
-def _embedded(split: str) -> ImageDataset:
-    # A traversable, not a path: the package may be in a zip file.
-    folder = resources.files("spikemnist.data") / "embedded"
+def roots(root: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the folders to search: ``root`` if given, else the default folders.
 
-    def read(kind: str, dims: int) -> Tensor:
-        name = f"{split}-{kind}-idx{dims}-ubyte.gz"
-        data = unpack((folder / name).read_bytes(), name=f"the embedded {name}")
-        return decode_idx(data, dims=dims, name=f"the embedded {split} {kind}")
-
-    return ImageDataset(read("images", 3), read("labels", 1), MNIST.classes)
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    path: Path
-    name: str
-    values: Tensor
-    sha256: str
+    The last one is the folder for downloads.
+    """
+    if root is not None:
+        return [Path(root).expanduser()]
+    folders = os.environ.get(VARIABLE), user_cache_path("spikemnist", appauthor=False)
+    return [Path(folder).expanduser() for folder in folders if folder]
 
 
-def _load(
-    source: Source, root: str | os.PathLike[str] | None, download: bool
-) -> tuple[ImageDataset, ImageDataset]:
-    paths = locate(source, root, download=download)
-    return _load_split(source, paths, "train"), _load_split(source, paths, "t10k")
+def find_folder(source: OfficialSet, root: str | os.PathLike[str] | None) -> Path:
+    """Return the first folder that holds the four files of a data set, raw or ``.gz``.
 
-
-def _load_split(source: Source, paths: dict[str, Path], split: str) -> ImageDataset:
-    images = _read(paths, f"{split}-images-idx3-ubyte", dims=3)
-    labels = _read(paths, f"{split}-labels-idx1-ubyte", dims=1)
-    _check_structure(images, labels, len(source.classes))
-    # After the structure: its errors say more than a wrong hash.
-    for file in (images, labels):
-        _check_content(source, file)
-    return ImageDataset(images.values, labels.values, source.classes)
-
-
-def _read(paths: dict[str, Path], name: str, *, dims: int) -> _File:
-    path = paths[name]
-    try:
-        data = unpack(path.read_bytes(), name=str(path))
-        values = decode_idx(data, dims=dims, name=str(path))
-    except ValueError as error:
-        raise ValueError(f"{error}. {_remedy(path)}") from error
-    return _File(path, name, values, hashlib.sha256(data).hexdigest())
-
-
-def _check_structure(images: _File, labels: _File, num_classes: int) -> None:
-    if images.values.shape[1:] != (28, 28):
-        size = " x ".join(str(side) for side in images.values.shape[1:])
-        raise ValueError(f"{images.path} has images of {size} pixels, expected 28 x 28")
-    if len(images.values) != len(labels.values):
-        raise ValueError(
-            f"{images.path} has {len(images.values)} images but {labels.path} has "
-            f"{len(labels.values)} labels; they do not belong together"
-        )
-    if len(labels.values) and (highest := int(labels.values.max())) >= num_classes:
-        raise ValueError(f"{labels.path} has the label {highest}, expected 0 to {num_classes - 1}")
-
-
-def _check_content(source: Source, file: _File) -> None:
-    """Check the unpacked bytes, which stay the same when a file is recompressed."""
-    expected = source.sha256.get(file.name)
-    if file.sha256 == expected:
-        return
-    if expected is None and file.sha256 not in MNIST.sha256.values():
-        return
-    if owner := identify(file.path.read_bytes(), file.sha256):
-        other, name = owner
-        raise ValueError(
-            f"{file.path} is the file {name} of {other.title}, not {file.name} of {source.title}. "
-            f"Put the files of {source.title} into a folder of their own, such as "
-            f"{source.name}/raw"
-        )
-    raise ValueError(
-        f"{file.path} is not the official file of {source.title}: its content has the SHA-256 "
-        f"{file.sha256}, expected {expected}. {_remedy(file.path)}"
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the message says which folders were searched.
+    """
+    # Files in a root itself may belong to another data set, so the named folder goes first.
+    folders = [folder for base in roots(root) for folder in (base / source.name / "raw", base)]
+    for folder in folders:
+        if all(_file(folder, name).is_file() for name in FILES):
+            return folder
+    elsewhere = "" if root is not None else f", or name their folder by root= or {VARIABLE}"
+    raise FileNotFoundError(
+        f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), but no folder "
+        f"has them all. Searched: {', '.join(map(str, folders))}. Load with download=True, or put "
+        f"the files into {folders[0]}{elsewhere}"
     )
 
 
-def _remedy(path: Path) -> str:
-    return f"Delete {path} and load again with download=True, or put a good copy in its place"
+def _load(
+    source: OfficialSet, root: str | os.PathLike[str] | None, download: bool
+) -> tuple[ImageDataset, ImageDataset]:
+    try:
+        folder = find_folder(source, root)
+    except FileNotFoundError:
+        if not download:
+            raise
+        _download(source, roots(root)[-1])
+        folder = find_folder(source, root)
+    return _read_set(folder, source)
+
+
+def _download(source: OfficialSet, root: Path) -> None:
+    from torchvision import datasets
+
+    try:
+        getattr(datasets, source.name)(root, download=True)
+    except (RuntimeError, URLError, ConnectionError) as error:
+        raise ConnectionError(
+            f"{source.title} could not be downloaded ({' '.join(str(error).split())}). Without a "
+            f"network, copy the four files {', '.join(f'{name}.gz' for name in FILES)} into "
+            f"{root / source.name / 'raw'}, or name their folder by root= or {VARIABLE}"
+        ) from error
+
+
+def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, ImageDataset]:
+    images, labels, test_images, test_labels = (
+        read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
+    )
+    for other in (MNIST, FASHION_MNIST):
+        if other is not source and tuple(labels[:10].tolist()) == other.begins:
+            raise ValueError(
+                f"the files in {folder} are those of {other.title}, not of {source.title}. Put "
+                f"each data set into a folder of its own, such as {source.name}/raw"
+            )
+    try:
+        return (
+            ImageDataset(images, labels, source.classes),
+            ImageDataset(test_images, test_labels, source.classes),
+        )
+    except ValueError as error:
+        raise ValueError(f"the files in {folder} do not belong together: {error}") from error
+
+
+def _file(folder: Traversable, name: str) -> Traversable:
+    raw = folder / name
+    return raw if raw.is_file() else folder / f"{name}.gz"
+
+
+def read_idx(file: Traversable, ndim: int) -> Tensor:
+    """Read an IDX file of unsigned bytes, raw or packed by gzip.
+
+    Format: two zero bytes, 0x08 for unsigned bytes, the number of dimensions, each size as a
+    big-endian 32-bit integer, then the values, the last dimension fastest.
+
+    Parameters
+    ----------
+    file
+        Path of the file. Its content decides whether it is packed: browsers unpack some ``.gz``
+        files but keep the name.
+    ndim
+        Expected number of dimensions: 3 for images, 1 for labels.
+
+    Returns
+    -------
+    torch.Tensor
+        uint8 with ``ndim`` dimensions.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds something else.
+    """
+    data = file.read_bytes()
+    try:
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        if data[:4] != bytes([0, 0, 8, ndim]):
+            raise ValueError(f"it begins with {data[:4]!r}, expected {bytes([0, 0, 8, ndim])!r}")
+        shape = struct.unpack_from(f">{ndim}I", data, 4)
+        values = np.frombuffer(bytearray(data), np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        raise ValueError(
+            f"{file} is damaged or not an IDX file of {ndim} dimensions: {error}. Delete it and "
+            "load again with download=True, or put a good copy in its place"
+        ) from error
+    return torch.from_numpy(values)

@@ -5,29 +5,29 @@ Folders or archives are listed at once; their recordings are read one by one.
 
 from __future__ import annotations
 
-import hashlib
+import glob
 import os
+import re
 import warnings
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from spikemnist._progress import progress_bar
-from spikemnist.data.archive import VARIABLE, roots
 from spikemnist.data.events import EVENT, EventDataset
+from spikemnist.data.mnist import VARIABLE, roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from spikemnist.data.events import Events, Recordings
+    from spikemnist.data.events import Events
 
 SENSOR = (34, 34)
 CLASSES = tuple("0123456789")
-SPLITS = ("Train", "Test")
 FOLDERS = ("N-MNIST", "NMNIST", "")
 """Folders below a root that are searched for the splits; the empty name is the root itself."""
 SOURCE = "https://data.mendeley.com/datasets/468j46mzdv/1"
@@ -40,12 +40,6 @@ OVERFLOW_ROW = 240
 """Row of an event that marks an overflow of the clock."""
 OVERFLOW = 1 << 13
 """Microseconds that an overflow adds."""
-
-MD5 = {
-    "Train.zip": "20959b8e626244a1b502305a9e6e2031",
-    "Test.zip": "69ca8762b2fe404d9b9bad1103e97832",
-}
-"""MD5 of the official archives."""
 
 
 def load_nmnist(
@@ -76,9 +70,8 @@ def load_nmnist(
     FileNotFoundError
         If there are no training recordings; the message says where to get them.
     ValueError
-        If the MD5 of an archive is not the official one, if a folder has files that are not
-        recordings, or if there is only one recording in all. When a batch reaches it, for a damaged
-        recording.
+        If a folder or an archive has no recordings, or an archive is damaged. When a batch reaches
+        it, for a damaged recording.
 
     Warns
     -----
@@ -110,14 +103,10 @@ def load_nmnist(
     ([(5, 16, 17, True)], 7)
     """
     folder = find_nmnist(root)
-    train, test = (open_split(folder, name) for name in SPLITS)
-    assert train is not None
-    if test is None:
-        if len(train) < 2:
-            raise ValueError(
-                f"{folder} has one training recording of N-MNIST and no test recordings: put at "
-                "least one recording into a folder Test beside Train"
-            )
+    train = _open_split(folder, "Train")
+    try:
+        return train, _open_split(folder, "Test")
+    except FileNotFoundError:
         first = len(train) - max(1, len(train) // HELD_BACK)
         warnings.warn(
             f"{folder} has no test recordings of N-MNIST: the {len(train) - first} of its "
@@ -125,160 +114,73 @@ def load_nmnist(
             stacklevel=2,
         )
         return train[:first], train[first:]
-    return train, test
 
 
 def find_nmnist(root: str | os.PathLike[str] | None) -> Path:
-    """Return the folder with the splits of N-MNIST.
+    """Return the first folder with training recordings of N-MNIST, unpacked or packed.
 
     Raises
     ------
     FileNotFoundError
-        If there are no training recordings; the message says where to get them.
+        If there is none; the message says where to get them.
     """
-    for folder in _folders(root):
-        if split_in(folder, SPLITS[0]) is not None:
+    folders = [base / name for base in roots(root) for name in FOLDERS]
+    for folder in folders:
+        if (folder / "Train").is_dir() or (folder / "Train.zip").is_file():
             return folder
-    raise FileNotFoundError(_missing(root))
-
-
-def _folders(root: str | os.PathLike[str] | None) -> list[Path]:
-    return [base / name for base in roots(root) for name in FOLDERS]
-
-
-def _missing(root: str | os.PathLike[str] | None) -> str:
-    searched = "; ".join(str(folder) for folder in _folders(root))
     elsewhere = "" if root is not None else f" that root= or {VARIABLE} names"
-    return (
+    raise FileNotFoundError(
         f"no training recordings of N-MNIST, neither a folder Train nor Train.zip. Searched: "
-        f"{searched}. Get Train.zip and Test.zip from {SOURCE} and put them, packed or unpacked, "
-        f"into N-MNIST below a folder{elsewhere}"
+        f"{', '.join(map(str, folders))}. Get Train.zip and Test.zip from {SOURCE} and put them, "
+        f"packed or unpacked, into N-MNIST below a folder{elsewhere}"
     )
 
 
-def open_split(folder: Path, name: str) -> EventDataset | None:
-    """Find a split in a folder, unpacked or packed, and list its recordings without reading any.
-
-    Raises
-    ------
-    ValueError
-        If the archive is not the official one, or a file is not a recording.
-    """
-    place = split_in(folder, name)
-    if place is None:
-        return None
-    recordings: Recordings
+def _open_split(folder: Path, name: str) -> EventDataset:
+    """List the recordings of a split, ``<digit>/<id>.bin``, without reading any."""
+    place = folder / name
     if place.is_dir():
-        files = [
-            f"{name}/{digit.name}/{entry.name}"
-            for digit in place.iterdir()
-            if digit.is_dir()
-            for entry in os.scandir(digit)
-        ]
-        names, labels = _listed(files, place)
-        recordings = _Folder(folder, names)
+        files = glob.glob("[0-9]/*.bin", root_dir=place)  # noqa: PTH207 - 60,000 strings, not paths
     else:
-        check_archive(place)
-        with zipfile.ZipFile(place) as archive:
-            files = [entry for entry in archive.namelist() if not entry.endswith("/")]
-        names, labels = _listed(files, place)
-        recordings = _Archive(place, names)
-    return EventDataset(recordings, torch.tensor(labels), SENSOR, CLASSES)
-
-
-def split_in(folder: Path, name: str) -> Path | None:
-    """Return the folder or the archive of a split, or None."""
-    unpacked, packed = folder / name, folder / f"{name}.zip"
-    if unpacked.is_dir():
-        return unpacked
-    return packed if packed.is_file() else None
-
-
-def check_archive(path: Path) -> None:
-    """Raise a `ValueError` unless an archive is the official one."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with (
-        path.open("rb") as file,
-        progress_bar(
-            progress=True,
-            total=path.stat().st_size,
-            desc=f"checking {path.name}",
-            unit="B",
-            unit_scale=True,
-            delay=2.0,
-        ) as bar,
-    ):
-        while block := file.read(1 << 20):
-            digest.update(block)
-            bar.update(len(block))
-    found, expected = digest.hexdigest(), MD5[path.name]
-    if found != expected:
-        raise ValueError(
-            f"{path} is not the official archive of N-MNIST: its MD5 is {found}, expected "
-            f"{expected}. Get it again, or unpack your own into a folder {path.stem} beside it"
-        )
-
-
-def _listed(files: Iterable[str], where: Path) -> tuple[list[str], list[int]]:
-    """Return names and digits in the order of the ids, without hidden files."""
-    found = []
-    for file in files:
-        path = PurePosixPath(file)
-        if path.name.startswith(".") or path.parts[0] == "__MACOSX":
-            continue
-        digit = path.parent.name
-        if path.suffix != ".bin" or not path.stem.isdecimal() or digit not in CLASSES:
-            raise ValueError(
-                f"{where} has {file}, which is not a recording of N-MNIST: expected "
-                "<digit>/<id>.bin, as in 7/00016.bin"
-            )
-        found.append((int(path.stem), file, int(digit)))
+        place = folder / f"{name}.zip"
+        try:
+            with zipfile.ZipFile(place) as archive:
+                files = archive.namelist()
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{place} is damaged: {error}. Get it again from {SOURCE}") from error
+    matches = [re.search(r"\b([0-9])[/\\](\d+)\.bin$", file) for file in files]
+    found = sorted((int(match[2]), match.string, int(match[1])) for match in matches if match)
     if not found:
-        raise ValueError(f"{where} has no recordings <digit>/<id>.bin")
-    found.sort()
-    return [file for _, file, _ in found], [digit for _, _, digit in found]
+        raise ValueError(f"{place} has no recordings <digit>/<id>.bin, as in 7/00016.bin")
+    _, names, labels = zip(*found, strict=True)
+    return EventDataset(_Files(place, names), torch.tensor(labels), SENSOR, CLASSES)
 
 
 @dataclass(frozen=True)
-class _Folder:
-    folder: Path
+class _Files:
+    """Recordings in a folder or an archive."""
+
+    place: Path
     names: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Events:
-        path = self.folder / self.names[index]
-        return decode_recording(path.read_bytes(), str(path))
+        if self.place.suffix == ".zip":
+            data = _opened(self.place, os.getpid()).read(self.names[index])
+        else:
+            data = (self.place / self.names[index]).read_bytes()
+        return decode_recording(data, self.path(index))
 
     def path(self, index: int) -> str:
-        return str(self.folder / self.names[index])
+        return str(self.place / self.names[index])
 
 
-class _Archive:
-    """Recordings in a zip archive, which each process opens for itself."""
-
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self.archive, self.names = path, names
-        self._opened: tuple[int, zipfile.ZipFile] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Events:
-        return decode_recording(self._archive().read(self.names[index]), self.path(index))
-
-    def path(self, index: int) -> str:
-        return f"{self.archive}: {self.names[index]}"
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_opened": None}
-
-    def _archive(self) -> zipfile.ZipFile:
-        # A forked child shares the file position with its parent and would read wrong bytes.
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), zipfile.ZipFile(self.archive)
-        return self._opened[1]
+@lru_cache(maxsize=2)
+def _opened(archive: Path, process: int) -> zipfile.ZipFile:
+    """Open an archive once in each process: forked ones would share a position in the file."""
+    return zipfile.ZipFile(archive)
 
 
 def decode_recording(data: bytes, name: str) -> Events:
