@@ -226,10 +226,7 @@ def test_half_precision_and_shapes_alone(backend: Any) -> None:
     assert model.to("meta")(images().to("meta")).scores.shape == (3, 4)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning",  # of torch's own
-    "ignore:Dynamo does not know how to trace:UserWarning",  # torch 2.7 runs it untraced
-)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_compiled_model_is_the_same(backend: Any) -> None:
     network = mlp(196, 9, 4, **PICKLED)

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy, fit
-from spikemnist.training.processes import leave
 from tests.training.small_runs import digits, new_model
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def one_of_two(rank: int, folder: Path) -> None:
     for name in ("first", "third"):
         sgd(model, data.images, data.labels, 1 if name == "first" else 2)
         torch.save(model.module.state_dict(), folder / f"{name}-{rank}.pt")
-    leave()
+    distributed.destroy_process_group()
 
 
 def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> None:

@@ -20,7 +20,7 @@ from torch import distributed
 
 from spikemnist.models import LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate
-from spikemnist.training.processes import Processes, leave
+from spikemnist.training.processes import Processes
 from tests.training.small_runs import PROCESSES, RANDOM, digits, new_model, on_batch, run, weights
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict
     found = (weights(model), history.to_csv(), vars(history), figures)
     torch.save(found, folder / f"{size}-{rank}.pt")
     if size > 1:
-        leave()
+        distributed.destroy_process_group()
 
 
 def _end(by_interrupt: bool) -> None:

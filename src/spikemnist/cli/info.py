@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
 TRIED = {
-    "torch": ("2.7.1", "2.15.0"),
-    "torchvision": ("0.22.1", "0.29.2"),
+    "torch": ("2.8.0", "2.15.0"),
+    "torchvision": ("0.23.0", "0.29.2"),
     "snntorch": ("1.0.0", "1.0.0"),
     "numpy": ("1.26.4", "2.5.5"),
     "numba": ("0.61.2", "0.68.1"),
-    "matplotlib": ("3.8.4", "3.11.2"),
+    "matplotlib": ("3.10.9", "3.11.2"),
     "pillow": ("10.0.0", "13.0.0"),
     "safetensors": ("0.4.5", "0.8.0"),
     "tqdm": ("4.66.6", "4.70.1"),

@@ -47,7 +47,7 @@ Module = tuple[str, nn.Module]
 """A module and its place in the network, such as ``network[3]``."""
 
 
-@dataclass(frozen=True, eq=False)  # not eq: torch 2.7's compiler hashes an unfinished one
+@dataclass(frozen=True, eq=False)  # not eq: the compiler of torch 2.8 hashes an unfinished one
 class SpikingLayer:
     """Memoryless modules and the leaky neurons that integrate their output.
 

@@ -414,8 +414,7 @@ def is_named(spike_grad: Callable[[Tensor], Tensor]) -> TypeGuard[Surrogate]:
     >>> is_named(ATan(alpha=4.0)), is_named(torch.sigmoid)
     (True, False)
     """
-    # A tuple, since torch.compile of torch 2.7 does not look into the values of a dictionary.
-    return type(spike_grad) in tuple(SURROGATES.values())
+    return type(spike_grad) in SURROGATES.values()
 
 
 def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -196,17 +195,7 @@ def joined() -> Iterator[Processes]:
         yield current()
     finally:
         if started:
-            leave()
-
-
-def leave() -> None:
-    """Leave the process group.
-
-    A thread of gloo that still frees its last message may wait for the interpreter's lock. Before
-    torch 2.8 the end of the group keeps this lock and waits for the thread, and so forever.
-    """
-    time.sleep(0.1)
-    distributed.destroy_process_group()
+            distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
