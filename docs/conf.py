@@ -6,18 +6,13 @@ import importlib
 import inspect
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sphinx.util import logging
 
 import spikemnist
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "extensions"))
@@ -104,15 +99,6 @@ html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
 }
-# Links to edit a page appear as soon as `[project.urls]` of pyproject.toml has "Source", the
-# address of the repository on GitHub, GitLab or Bitbucket.
-URLS = dict(url.split(", ") for url in metadata.metadata("spikemnist").get_all("Project-URL", ()))
-if "Source" in URLS:
-    html_theme_options |= {
-        "source_repository": URLS["Source"],
-        "source_branch": "main",
-        "source_directory": "docs/",
-    }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
@@ -164,16 +150,6 @@ autosummary_context = {
 }
 
 
-def check_public_names(app: Sphinx, env: BuildEnvironment) -> None:
-    """Warn of each public name that no API page documents."""
-    documented = env.get_domain("py").data["objects"]
-    for room in ROOMS:
-        for name in importlib.import_module(f"spikemnist.{room}").__all__:
-            if f"spikemnist.{room}.{name}" not in documented:
-                message = "spikemnist.%s.%s is public, but docs/api/%s.md leaves it out"
-                logging.getLogger(__name__).warning(message, room, name, room)
-
-
 def take_notebook(app: Sphinx) -> None:
     """Copy the notebook of ``examples/`` to where Sphinx sees it."""
     folder = HERE / "notebook"
@@ -189,23 +165,6 @@ def write_digit_page(app: Sphinx, error: Exception | None) -> None:
         spikemnist.export.to_html(model, Path(app.outdir) / "digit-page.html", encoder=encoder)
 
 
-def edit_the_docstring(
-    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document
-) -> None:
-    """Let the page of a class or function link to its Python file, other made pages to none."""
-    folder, _, name = pagename.rpartition("/")
-    if folder == "api/generated":
-        room, _, name = name.rpartition(".")
-        module = getattr(importlib.import_module(room), name).__module__
-        context |= {"pagename": module.replace(".", "/"), "page_source_suffix": ".py"}
-        context["theme_source_directory"] = "src/"
-    elif folder in ("gallery", "notebook"):
-        context["page_source_suffix"] = None
-
-
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", take_notebook, priority=100)
-    app.connect("env-check-consistency", check_public_names)
     app.connect("build-finished", write_digit_page)
-    if "Source" in URLS:
-        app.connect("html-page-context", edit_the_docstring)

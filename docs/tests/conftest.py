@@ -23,22 +23,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--site", type=Path, required=True, help="folder of the built HTML")
-    parser.addoption("--screenshots", type=Path, help="folder to leave screenshots in")
 
 
 @pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest) -> Path:
     folder: Path = request.config.getoption("--site")
     return folder.resolve()
-
-
-@pytest.fixture(scope="session")
-def screenshots(request: pytest.FixtureRequest) -> Path | None:
-    """Where pictures of some pages are left for people to look at, if anywhere."""
-    folder: Path | None = request.config.getoption("--screenshots")
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 class Quiet(SimpleHTTPRequestHandler):

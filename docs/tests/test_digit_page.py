@@ -268,20 +268,14 @@ def test_every_control_has_a_name(browser: Browser, pages: dict[str, Path]) -> N
         assert page.evaluate(nameless) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
-def test_it_fits_the_window(
-    browser: Browser, pages: dict[str, Path], screenshots: Path | None, width: int, scheme: Any
-) -> None:
+def test_it_fits_the_window(browser: Browser, pages: dict[str, Path], width: int) -> None:
     size: Any = {"width": width, "height": 900}
-    options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
-    with opened(browser, pages["mnist-mlp"], viewport=size, **options) as page:
+    with opened(browser, pages["mnist-mlp"], viewport=size, reduced_motion="reduce") as page:
         page.click("#examples button >> nth=3")
         page.focus("#raster-0")
         page.keyboard.press("PageDown")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        if screenshots is not None:
-            page.screenshot(path=screenshots / f"digit-{width}-{scheme}.png", full_page=True)
         page.goto(f"{pages['mnist-mlp'].as_uri()}?small")
         assert not page.is_visible("#hidden")
         assert page.is_visible("#paper")
