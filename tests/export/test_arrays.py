@@ -76,11 +76,6 @@ def test_beta_and_threshold_of_each_neuron_and_channel_are_kept() -> None:
     assert build_model(read_arrays(model)).config["beta"] == model.config["beta"]
 
 
-def test_weights_come_back_from_the_order_of_events() -> None:
-    for layer in read_arrays(LeakyConvNet("3C5-P2-4C3-7-10")).layers:
-        assert (layer.from_input(layer.by_input) == layer.weight).all()
-
-
 def test_arrays_are_copies() -> None:
     model = LeakyMLP(4, (3,), 2)
     arrays = read_arrays(model)

@@ -11,10 +11,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
     Synapses = tuple[nn.Module, torch.Size]
     """A module and the shape of its input."""
+
+CONVOLUTION = (
+    *("in_channels", "out_channels", "kernel_size"),
+    *("stride", "padding", "dilation", "groups", "padding_mode"),
+)
+"""Attributes of a convolution that say which inputs a weight meets."""
 
 EXACT = 1 << 24
 """Whole numbers below this add up exactly in single precision."""
@@ -137,7 +144,9 @@ def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> 
             return weight.sum(0)
         # A convolution is linear: the gradient of the sum of its outputs is a sum of weights.
         inputs = weight.new_zeros((1, *shape), requires_grad=True)
-        total = module._conv_forward(inputs, weight, None).sum()
+        options: dict[str, Any] = {name: getattr(module, name) for name in CONVOLUTION}
+        plain = nn.Conv2d(**options, bias=False, device="meta")
+        total = functional_call(plain, {"weight": weight}, (inputs,)).sum()
         return torch.autograd.grad(total, inputs)[0][0]
 
 

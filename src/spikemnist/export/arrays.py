@@ -12,7 +12,6 @@ and ``K`` kernel size of a convolution.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,11 +35,13 @@ IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LayerArrays:
-    """Weights, pooling and neurons of a layer, in this order.
+class Synapses:
+    """Weights of a layer, and pooling after them.
 
     Attributes
     ----------
+    in_shape : tuple of int
+        Shape of a sample at a timestep.
     weight : numpy.ndarray
         float32 ``[N, F]`` for a dense layer, ``[O, C, K, K]`` for a convolution.
     bias : numpy.ndarray
@@ -51,31 +52,34 @@ class LayerArrays:
         ``"max"`` or ``"average"`` pooling between weights and neurons.
     pool : int
         Side and stride of the pooled square; 1 without pooling.
-    beta, threshold : numpy.ndarray
-        float32 ``[N]``, or for each channel ``[O]``; beta in [0, 1].
-    reset : str
-        ``"subtract"``, ``"zero"`` or ``"none"``.
-    in_shape, weighed_shape, shape : tuple of int
-        Shapes of a sample at a timestep: before the weights, after them, and of the neurons.
     """
 
+    in_shape: tuple[int, ...]
     weight: Floats
     bias: Floats
     stride: int = 1
     padding: int = 0
     pooling: Literal["max", "average"] | None = None
     pool: int = 1
-    beta: Floats
-    threshold: Floats
-    reset: str
-    in_shape: tuple[int, ...]
-    weighed_shape: tuple[int, ...]
-    shape: tuple[int, ...]
 
     @property
     def is_dense(self) -> bool:
         """Whether the layer is dense, not a convolution."""
         return self.weight.ndim == 2
+
+    @property
+    def weighed_shape(self) -> tuple[int, ...]:
+        """Shape of a sample after the weights."""
+        if self.is_dense:
+            return (len(self.weight),)
+        room = 2 * self.padding - self.weight.shape[2]
+        return (len(self.weight), *((side + room) // self.stride + 1 for side in self.in_shape[1:]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the neurons."""
+        channels, *sides = self.weighed_shape
+        return (channels, *(side // self.pool for side in sides))
 
     @property
     def by_input(self) -> Floats:
@@ -91,13 +95,22 @@ class LayerArrays:
             weight = weight.reshape(len(weight), -1, 1, 1)
         return np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
 
-    def from_input(self, weight: Floats) -> Floats:
-        """Convert weights from the order of `by_input` to the order of ``weight``."""
-        weight = weight.transpose(3, 0, 1, 2)
-        if self.is_dense and len(self.in_shape) == 3:
-            channels, height, width = self.in_shape
-            weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(weight.reshape(self.weight.shape))
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerArrays(Synapses):
+    """Weights, pooling and neurons of a layer, in this order.
+
+    Attributes
+    ----------
+    beta, threshold : numpy.ndarray
+        float32 ``[N]``, or for each channel ``[O]``; beta in [0, 1].
+    reset : str
+        ``"subtract"``, ``"zero"`` or ``"none"``.
+    """
+
+    beta: Floats
+    threshold: Floats
+    reset: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,37 +124,6 @@ class NetworkArrays:
     def in_shape(self) -> tuple[int, ...]:
         """Shape of a sample at a timestep."""
         return self.layers[0].in_shape
-
-
-def weigh(
-    weight: Floats, bias: Floats, shape: tuple[int, ...], stride: int = 1, padding: int = 0
-) -> LayerArrays:
-    """Return a layer with weights for samples of a shape, and with placeholder neurons."""
-    if weight.ndim == 2:
-        shape = shape if math.prod(shape) == weight.shape[1] else (weight.shape[1],)
-        behind: tuple[int, ...] = (len(weight),)
-    else:
-        sides = (side + 2 * padding - weight.shape[2] for side in shape[1:])
-        behind = (len(weight), *(side // stride + 1 for side in sides))
-    return LayerArrays(
-        weight=weight,
-        bias=bias,
-        stride=stride,
-        padding=padding,
-        beta=np.zeros(len(weight), np.float32),
-        threshold=np.ones(len(weight), np.float32),
-        reset="none",
-        in_shape=shape,
-        weighed_shape=behind,
-        shape=behind,
-    )
-
-
-def pool(layer: LayerArrays, kind: Literal["max", "average"], side: int) -> LayerArrays:
-    """Return the layer with pooling of squares after its weights."""
-    channels, *sides = layer.weighed_shape
-    shape = (channels, *(each // side for each in sides))
-    return replace(layer, pooling=kind, pool=side, shape=shape)
 
 
 def read_arrays(model: SpikingNetwork) -> NetworkArrays:
@@ -183,32 +165,32 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
             "nn.Linear or nn.Conv2d are exported"
         )
     (path, weights), *others = modules
-    arrays = _weigh(path, weights, shape)
+    synapses = _read_weights(path, weights, shape)
     for path, module in others:
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and arrays.pooling is None:
-            arrays = _fold(arrays, path, module)
-        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and arrays.pooling is None:
-            arrays = _pool(arrays, path, module)
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and synapses.pooling is None:
+            synapses = _fold(synapses, path, module)
+        elif isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) and synapses.pooling is None:
+            synapses = _pool(synapses, path, module)
         else:
             raise ValueError(
                 f"{path} is a {type(module).__name__}, which cannot be exported; only batch "
                 "normalisation and then one pooling may follow the weights of a layer"
             )
-    return replace(
-        arrays,
-        beta=_for_channels(layer, "beta", arrays.shape).clip(0, 1),
-        threshold=_for_channels(layer, "threshold", arrays.shape),
+    return LayerArrays(
+        **vars(synapses),
+        beta=_for_channels(layer, "beta", synapses.shape).clip(0, 1),
+        threshold=_for_channels(layer, "threshold", synapses.shape),
         reset=layer.reset_mechanism,
     )
 
 
-def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
-    """Return a layer with the weights of a module."""
+def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synapses:
+    """Return the weights of a module."""
     assert isinstance(module, (nn.Linear, nn.Conv2d))
     weight = _array(module.weight)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else _array(module.bias)
     if isinstance(module, nn.Linear):
-        return weigh(weight, bias, shape)
+        return Synapses(in_shape=shape or weight.shape[1:], weight=weight, bias=bias)
     if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
         raise ValueError(f"{path} has groups, dilation or padding_mode, which cannot be exported")
     if len(shape) != 3:
@@ -217,11 +199,16 @@ def _weigh(path: str, module: nn.Module, shape: tuple[int, ...]) -> LayerArrays:
             "for example model.in_shape = (1, 28, 28)"
         )
     square(path, "kernel_size", module.kernel_size)
-    stride = square(path, "stride", module.stride)
-    return weigh(weight, bias, shape, stride, square(path, "padding", module.padding))
+    return Synapses(
+        in_shape=shape,
+        weight=weight,
+        bias=bias,
+        stride=square(path, "stride", module.stride),
+        padding=square(path, "padding", module.padding),
+    )
 
 
-def _fold(arrays: LayerArrays, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> LayerArrays:
+def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Synapses:
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError(
             f"{path} keeps no running statistics, so it cannot be merged into the weights"
@@ -232,12 +219,12 @@ def _fold(arrays: LayerArrays, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d)
     if norm.affine:
         gain = _array(norm.weight, np.float64)
         scale, shift = gain * scale, gain * shift + _array(norm.bias, np.float64)
-    weight = arrays.weight * scale.reshape(-1, *[1] * (arrays.weight.ndim - 1))
-    bias = arrays.bias * scale + shift
-    return replace(arrays, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+    weight = synapses.weight * scale.reshape(-1, *[1] * (synapses.weight.ndim - 1))
+    bias = synapses.bias * scale + shift
+    return replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
 
-def _pool(layer: LayerArrays, path: str, module: nn.MaxPool2d | nn.AvgPool2d) -> LayerArrays:
+def _pool(synapses: Synapses, path: str, module: nn.MaxPool2d | nn.AvgPool2d) -> Synapses:
     side = square(path, "kernel_size", module.kernel_size)
     plain = (
         square(path, "stride", module.stride) == side
@@ -248,7 +235,8 @@ def _pool(layer: LayerArrays, path: str, module: nn.MaxPool2d | nn.AvgPool2d) ->
     )
     if not plain:
         raise ValueError(f"{path} must pool squares side by side, without padding, to be exported")
-    return pool(layer, "max" if isinstance(module, nn.MaxPool2d) else "average", side)
+    kind: Literal["max", "average"] = "max" if isinstance(module, nn.MaxPool2d) else "average"
+    return replace(synapses, pooling=kind, pool=side)
 
 
 def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Floats:

@@ -28,11 +28,10 @@ from spikemnist._atomic import write_atomically
 from spikemnist.export.arrays import (
     LayerArrays,
     NetworkArrays,
+    Synapses,
     build_model,
-    pool,
     read_arrays,
     square,
-    weigh,
 )
 from spikemnist.export.extra import require
 
@@ -237,24 +236,24 @@ def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
 
 def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
     layers: list[LayerArrays] = []
-    open_layer: LayerArrays | None = None
+    synapses: Synapses | None = None
     shape: tuple[int, ...] = ()
     for name, node in _chain(graph):
         if isinstance(node, nir.Input):
             shape = tuple(map(int, node.input_type["input"]))
-        elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and open_layer is None:
-            open_layer = _weights(nir, name, node, shape)
-        elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and open_layer is not None:
-            open_layer = _pooled(nir, name, node, open_layer)
-        elif isinstance(node, (nir.LIF, nir.IF)) and open_layer is not None:
-            layers.append(_with_neurons(nir, name, node, open_layer, dt))
-            open_layer, shape = None, layers[-1].shape
+        elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
+            synapses = _weights(nir, name, node, shape)
+        elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and synapses is not None:
+            synapses = _pooled(nir, name, node, synapses)
+        elif isinstance(node, (nir.LIF, nir.IF)) and synapses is not None:
+            layers.append(_with_neurons(nir, name, node, synapses, dt))
+            synapses, shape = None, layers[-1].shape
         elif not isinstance(node, (nir.Flatten, nir.Output)):
             raise ValueError(
                 f"{name} is a {type(node).__name__} node where none is expected: a layer is "
                 "Affine, Linear or Conv2d, then AvgPool2d or SumPool2d or neither, then LIF or IF"
             )
-    if open_layer is not None or not layers:
+    if synapses is not None or not layers:
         raise ValueError("the graph does not end in neurons, LIF or IF")
     return layers
 
@@ -273,32 +272,32 @@ def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
     return [(name, graph.nodes[name]) for name in names]
 
 
-def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> LayerArrays:
+def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses:
     weight = np.asarray(node.weight, np.float32)
     bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), np.float32)
     if not isinstance(node, nir.Conv2d):
-        return weigh(weight, bias, shape)
+        return Synapses(in_shape=shape, weight=weight, bias=bias)
     if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
         raise ValueError(
             f"{name} has groups, dilation or padding by name, which from_nir does not support"
         )
     square(name, "the kernel", weight.shape[2:])
-    stride = square(name, "stride", node.stride)
-    return weigh(weight, bias, shape, stride, square(name, "padding", node.padding))
+    stride, padding = square(name, "stride", node.stride), square(name, "padding", node.padding)
+    return Synapses(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
 
 
-def _pooled(nir: Any, name: str, node: Any, layer: LayerArrays) -> LayerArrays:
+def _pooled(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
     side = square(name, "kernel_size", node.kernel_size)
     if square(name, "stride", node.stride) != side or np.any(node.padding):
         raise ValueError(f"{name} must pool squares side by side, without padding")
     if isinstance(node, nir.SumPool2d):
         scale = np.float32(side * side)
-        layer = replace(layer, weight=layer.weight * scale, bias=layer.bias * scale)
-    return pool(layer, "average", side)
+        synapses = replace(synapses, weight=synapses.weight * scale, bias=synapses.bias * scale)
+    return replace(synapses, pooling="average", pool=side)
 
 
-def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float) -> LayerArrays:
-    """Return the layer with neurons, their resistance folded into the weights."""
+def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float) -> LayerArrays:
+    """Return a layer; the resistance of its neurons is folded into the weights."""
     if np.any(getattr(node, "v_reset", 0)) or np.any(getattr(node, "v_leak", 0)):
         raise ValueError(
             f"{name} has a resting or reset voltage other than 0, which from_nir does not support"
@@ -306,7 +305,7 @@ def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float)
     decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)
     gain = np.asarray(node.r) * (decay if isinstance(node, nir.LIF) else dt)
     beta, gain, threshold = (
-        _for_channels(name, np.broadcast_to(each, layer.shape))
+        _for_channels(name, np.broadcast_to(each, synapses.shape))
         for each in (1 - decay, gain, node.v_threshold)
     )
     if (beta < 0).any():
@@ -314,13 +313,16 @@ def _with_neurons(nir: Any, name: str, node: Any, layer: LayerArrays, dt: float)
             f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
         )
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
-    weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    return replace(
-        layer,
-        weight=weight.astype(np.float32),
-        bias=(layer.bias * gain).astype(np.float32),
+    weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
+    folded = {
+        "weight": weight.astype(np.float32),
+        "bias": (synapses.bias * gain).astype(np.float32),
+    }
+    return LayerArrays(
+        **{**vars(synapses), **folded},
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
+        reset="zero",
     )
 
 

@@ -10,18 +10,14 @@ import base64
 import json
 import math
 import re
-from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.export.arrays import build_model, read_arrays
+from spikemnist.export.arrays import read_arrays
 from spikemnist.export.codebook import codebook
 
 if TYPE_CHECKING:
@@ -41,10 +37,8 @@ MODULES = (
 )
 """Modules in the order in which they are joined: each uses only earlier ones."""
 CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
-LARGEST = 1_000_000
-"""Bytes of weights in single precision, above which they are stored in 8 bits."""
 PIXELS = 28 * 28
-EXAMPLES, TRIED = 20, 200
+EXAMPLES = 20
 
 
 def to_html(
@@ -71,9 +65,7 @@ def to_html(
     Returns
     -------
     pathlib.Path
-        ``path``. Weights are in single precision. More than 250,000 weights are stored in 8 bits
-        with a scale for each neuron, provided that at least 198 of 200 test digits get the same
-        answer.
+        ``path``. Weights are in single precision.
 
     Raises
     ------
@@ -132,21 +124,19 @@ def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dic
     """Return the data of the page, ready for JSON: network, code and examples."""
     code = CODES[type(encoder)]
     is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
-    layers, precision = _choose_precision(network, encoder)
     shapes = (network.in_shape, *(layer.shape for layer in network.layers))
     sizes = "-".join(str(math.prod(shape)) for shape in shapes)
     return {
         "about": (
-            f"A spiking network of leaky neurons, {sizes}, {precision}. Your drawing is turned "
-            f"into spikes in {encoder.num_steps} timesteps ({code} code); the network answers "
-            "after every stroke."
+            f"A spiking network of leaky neurons, {sizes}. Your drawing is turned into spikes in "
+            f"{encoder.num_steps} timesteps ({code} code); the network answers after every stroke."
         ),
         "code": code,
         "steps": encoder.num_steps,
         "table": None if is_random else codebook(encoder).tolist(),
         "readout": network.readout,
         "classes": names,
-        "layers": layers,
+        "layers": [_stored(layer) for layer in network.layers],
         "examples": _examples(),
     }
 
@@ -161,57 +151,15 @@ def _joined(name: str) -> str:
     return re.sub(r"^export ", "", text, flags=re.M)
 
 
-def _choose_precision(network: NetworkArrays, encoder: Encoder) -> tuple[list[dict[str, Any]], str]:
-    """Return the layers as the page stores them, and a description of the precision."""
-    if sum(layer.weight.nbytes for layer in network.layers) > LARGEST:
-        small = [_in_bytes(layer.by_input) for layer in network.layers]
-        alike = _answered_alike(network, small, encoder)
-        if alike >= 0.99 * TRIED:
-            stored = [
-                _stored(layer, whole, scale)
-                for layer, (whole, scale) in zip(network.layers, small, strict=True)
-            ]
-            return stored, f"8-bit weights, with the same answer for {alike} of {TRIED} test digits"
-    return [_stored(layer, layer.by_input) for layer in network.layers], "in single precision"
-
-
-def _in_bytes(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return weights ``[..., O]`` as int8 up to 127, and a scale for each neuron."""
-    largest = np.abs(weight).max((0, 1, 2))
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return (weight / scale).round().astype(np.int8), scale
-
-
-def _answered_alike(
-    network: NetworkArrays,
-    small: Sequence[tuple[NDArray[np.int8], NDArray[np.float32]]],
-    encoder: Encoder,
-) -> int:
-    """Return the number of test digits with the same answer in both precisions."""
-    rounded = tuple(
-        replace(layer, weight=layer.from_input(whole * scale))
-        for layer, (whole, scale) in zip(network.layers, small, strict=True)
-    )
-    spikes = encoder(load_digits()[1].images[:TRIED], generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        one, other = (
-            build_model(each)(spikes).predictions
-            for each in (network, replace(network, layers=rounded))
-        )
-    return int((one == other).sum())
-
-
-def _stored(
-    layer: LayerArrays, weight: NDArray[Any], scale: NDArray[np.float32] | None = None
-) -> dict[str, Any]:
+def _stored(layer: LayerArrays) -> dict[str, Any]:
     """Return a layer as JSON; shapes are ``[height, width, channels]``."""
 
     def last(shape: tuple[int, ...]) -> list[int]:
         return [*shape[1:], shape[0]] if len(shape) == 3 else [1, 1, shape[0]]
 
+    weight = layer.by_input
     return {
         "weight": _base64(weight),
-        "scale": None if scale is None else _base64(scale),
         "bias": _base64(layer.bias),
         "beta": _base64(layer.beta),
         "threshold": _base64(layer.threshold),

@@ -20,19 +20,12 @@ export const state = {
   neuron: { layer: 0, number: null },
 };
 
-/** Decode the network of the page: arrays are base64, weights of 8 bits have a scale a neuron. */
+/** Decode the network of the page: arrays are base64. */
 function readNetwork(stored) {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const floats = (text) => new Float32Array(bytes(text).buffer);
   const layers = stored.layers.map((layer) => {
-    const [bias, beta, threshold] = [layer.bias, layer.beta, layer.threshold].map(floats);
-    let weight;
-    if (layer.scale) {
-      const scale = floats(layer.scale);
-      weight = Float32Array.from(new Int8Array(bytes(layer.weight).buffer), (whole, i) =>
-        Math.fround(whole * scale[i % scale.length]),
-      );
-    } else weight = floats(layer.weight);
+    const [weight, bias, beta, threshold] = [layer.weight, layer.bias, layer.beta, layer.threshold].map(floats);
     return { ...layer, weight, bias, beta, threshold };
   });
   return { ...stored, layers, examples: stored.examples.map((one) => ({ ...one, image: bytes(one.image) })) };
