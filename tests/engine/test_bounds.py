@@ -6,8 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,38 +23,84 @@ from spikemnist.ops.layer import LayerParams
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from spikemnist.plasticity.conv_kernels import ConvFeatures
-from tests.engine.stacks import stack
+from tests.engine.stacks import PARTS, Stack, by_reference, stack
+from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-TRIES = 44
-CASES = """
-import faulthandler, random, sys
-from benchmarks.attacks import shapes
-
-faulthandler.enable()
-for seed in range(int(sys.argv[1])):
-    for case in (shapes.shape_case, shapes.exchanged_case, shapes.stdp_case):
-        print(case.__name__, seed, file=sys.stderr, flush=True)  # for a process that dies
-        if failure := case(None, random.Random(seed), None):
-            print(case.__name__, seed, failure)
-"""
+SIZES = (1, 2, 5, 63, 64, 65, 70, 127)
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool)
 
 
-def test_no_misfit_reaches_a_kernel() -> None:
-    """In a process of its own, which an access out of bounds would end."""
-    done = subprocess.run(
-        [sys.executable, "-c", CASES, str(TRIES)],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
+def wrong(tensor: Tensor) -> st.SearchStrategy[Tensor]:
+    """Tensors of another shape or dtype, with few numbers that are not zero."""
+    shape = tuple(tensor.shape)
+    pieces = [(shape[:axis], shape[axis + 1 :]) for axis in range(len(shape))]
+    shapes = [(*left, size, *right) for left, right in pieces for size in (0, *SIZES, 785)]
+    shapes += [left + right for left, right in pieces] + [(1, *shape), (*shape, 2)]
+    random = torch.Generator().manual_seed(0)
+    resized = st.sampled_from(shapes).map(
+        lambda shape: (torch.rand(shape, generator=random) < 0.3).to(tensor.dtype)
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == ""
-    assert done.stderr.count("_case ") == 3 * TRIES
+    return resized | st.sampled_from(DTYPES).map(tensor.to)
+
+
+@st.composite
+def misfits(draw: st.DrawFn) -> Stack:
+    """Draw a stack of layers in which the input or a parameter does not fit."""
+    sizes = draw(st.lists(st.sampled_from(SIZES), min_size=2, max_size=3))
+    steps, batch = draw(st.sampled_from(SIZES)), draw(st.sampled_from(SIZES[:4]))
+    drawn = stack(sizes, steps=steps, batch=batch, initial=True, seed=draw(SEEDS))
+    place = draw(st.integers(-1, len(drawn.layers) - 1))
+    if place < 0:
+        return replace(drawn, spikes=draw(wrong(drawn.spikes)))
+    part = draw(st.sampled_from(PARTS))
+    changed = replace(
+        drawn.layers[place], **{part: draw(wrong(getattr(drawn.layers[place], part)))}
+    )
+    return replace(drawn, layers=[*drawn.layers[:place], changed, *drawn.layers[place + 1 :]])
+
+
+@given(misfits())
+def test_no_misfit_reaches_a_kernel(given: Stack) -> None:
+    """It is refused, or gives the result of plain torch, and the process survives."""
+    for each in given.layers:
+        for part in PARTS:
+            tensor = getattr(each, part)
+            tensor.requires_grad_(tensor.is_floating_point())
+    try:
+        found = engine.run(given.layers, given.spikes, record="all", final=True)[-1].membrane
+        found.sum().backward()
+    except (ValueError, TypeError):
+        return
+    expected = by_reference(given.spikes, given.layers)[-1].membrane
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.data())
+def test_no_misfit_reaches_the_kernel_of_convolutions(data: st.DataObject) -> None:
+    """Torch's own convolution runs what the kernel does not, and refuses some of it itself."""
+    random = torch.Generator().manual_seed(0)
+    tensors = [
+        (torch.rand(3, 2, 6, 7, generator=random) < 0.1).double(),
+        torch.randn(64, 2, 3, 2, generator=random, dtype=torch.float64).requires_grad_(),
+        torch.randn(64, generator=random, dtype=torch.float64).requires_grad_(),
+    ]
+    place = data.draw(st.integers(0, 2))
+    tensors[place] = data.draw(wrong(tensors[place].detach()))
+    stride = data.draw(st.tuples(st.integers(-1, 3), st.integers(1, 3)))
+    padding = data.draw(st.tuples(st.integers(-1, 2), st.sampled_from([0, 9])))
+    try:
+        found = engine.convolve(*tensors, stride=stride, padding=padding)
+        found.sum().backward()
+    except (ValueError, TypeError, RuntimeError):
+        return
+    images, weight, bias = tensors
+    expected = nn.functional.conv2d(images.to(weight.dtype), weight, bias, stride, padding)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def by_engine(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
