@@ -10,7 +10,8 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -26,7 +27,7 @@ from spikemnist.training.processes import current
 from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -185,11 +186,11 @@ def evaluate(
     encoder = as_encoder(encoder)
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
-    if bad := not_finite(dict(model.named_parameters()) | _constants(model)):
+    if bad := not_finite(dict(model.named_parameters()) | dict(model.named_buffers())):
         warnings.warn(
             f"{bad} holds NaN or infinity, so these figures are meaningless", stacklevel=2
         )
-    target = select_device(device, dtype=parameter_dtype(model), model=model, encoder=encoder)
+    target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
     feed = make_feed(data, batch_size, target, "data")
     with interruptible() as interruption:
@@ -205,12 +206,6 @@ def evaluate(
         )
     interruption.check()
     return figures
-
-
-def _constants(model: nn.Module) -> dict[str, Tensor]:
-    """Return the decays and thresholds that are not learned."""
-    buffers = model.named_buffers()
-    return {name: x for name, x in buffers if name.split(".")[-1] in ("beta", "threshold")}
 
 
 def evaluate_feed(
@@ -230,7 +225,7 @@ def evaluate_feed(
     the same random numbers as in a single process.
     """
     started = time.perf_counter()
-    tally = _Tally()
+    parts: list[_Batch] = []
     with (
         evaluating(model, seed, feed.device) as generator,
         progress_bar(
@@ -247,12 +242,11 @@ def evaluate_feed(
             spikes = encoder(images, generator=generator)
             if index % processes.size == processes.rank:
                 record = model(spikes, **model_options(loss))
-                tally.add(spikes, record, labels, compute_loss(loss, record, labels))
+                value = compute_loss(loss, record, labels)
+                parts.append(_measure(spikes, record, labels, value))
             bar.update()
-    whole = _Tally()
-    for part in processes.gather(tally.read()):
-        whole.merge(part)
-    return whole.evaluation(time.perf_counter() - started)
+    of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
+    return _join([*of_all], time.perf_counter() - started)
 
 
 @contextmanager
@@ -271,78 +265,82 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
             module.training = training
 
 
-class _Tally:
-    """Sums over the batches of an evaluation, on the device until `read` moves them to the CPU.
+class _Batch(NamedTuple):
+    """Metrics of one batch of an evaluation.
 
-    They count silent samples, ties, spikes of the input and of each layer, pairs of label and
-    prediction, and correct predictions at each timestep. The loss and the size of each batch are
-    kept as well.
+    Attributes
+    ----------
+    loss : torch.Tensor
+        Mean loss, a scalar.
+    samples : int
+        Number of samples.
+    counts : torch.Tensor
+        Silent samples, ties, spikes of the input and of each layer.
+    confusion : torch.Tensor
+        Pairs of label and prediction, ``[C, C]``.
+    correct : torch.Tensor
+        Correct predictions at each timestep, ``[T]``.
+    names : tuple of str
+        The input and the layers.
+    backend : str
+        Backend that ran the batch.
     """
 
-    def __init__(self) -> None:
-        self.losses: list[tuple[Tensor, int]] = []
-        self.samples = 0
-        self.names: tuple[str, ...] = ()
-        self.backend = ""
-        self.sums: tuple[Tensor, ...] = ()
+    loss: Tensor
+    samples: int
+    counts: Tensor
+    confusion: Tensor
+    correct: Tensor
+    names: tuple[str, ...]
+    backend: str
 
-    def add(self, spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> None:
-        """Count a batch without waiting for the device."""
-        self.samples += len(labels)
-        self.names, self.backend = ("input", *record.sizes), self.backend or record.backend
-        leaders = record.scores == record.scores.amax(-1, keepdim=True)
-        counts = [
-            (record.spikes.sum(0) == 0).all(-1).sum(),
-            (leaders.sum(-1) > 1).sum(),
-            torch.count_nonzero(spikes),
-            *record.spike_counts.sum(1),
-        ]
-        classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
-        hits = (record.predictions == classes).float()
-        self.losses.append((loss.detach(), len(labels)))
-        self._plus(
-            (
-                torch.stack(counts),
-                torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
-                (running_predictions(record) == labels).sum(1),
-            )
+    def cpu(self) -> _Batch:
+        loss, counts, confusion, correct = self.loss, self.counts, self.confusion, self.correct
+        return self._replace(
+            loss=loss.cpu(), counts=counts.cpu(), confusion=confusion.cpu(), correct=correct.cpu()
         )
 
-    def read(self) -> _Tally:
-        """Move the sums to the CPU."""
-        self.sums = tuple(part.cpu() for part in self.sums)
-        if self.losses:
-            losses, sizes = zip(*self.losses, strict=True)
-            self.losses = list(zip(torch.stack(losses).cpu(), sizes, strict=True))
-        return self
 
-    def merge(self, other: _Tally) -> None:
-        """Add the sums of another tally, which may be empty."""
-        self.samples += other.samples
-        self.losses += other.losses
-        self.names, self.backend = self.names or other.names, self.backend or other.backend
-        self._plus(other.sums)
+def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _Batch:
+    """Measure a batch without waiting for the device."""
+    leaders = record.scores == record.scores.amax(-1, keepdim=True)
+    counts = [
+        (record.spikes.sum(0) == 0).all(-1).sum(),
+        (leaders.sum(-1) > 1).sum(),
+        torch.count_nonzero(spikes),
+        *record.spike_counts.sum(1),
+    ]
+    classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
+    hits = (record.predictions == classes).float()
+    return _Batch(
+        loss=loss.detach(),
+        samples=len(labels),
+        counts=torch.stack(counts),
+        confusion=torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
+        correct=(running_predictions(record) == labels).sum(1),
+        names=("input", *record.sizes),
+        backend=record.backend,
+    )
 
-    def _plus(self, parts: tuple[Tensor, ...]) -> None:
-        if self.sums and parts:
-            parts = tuple(a + b for a, b in zip(self.sums, parts, strict=True))
-        self.sums = parts or self.sums
 
-    def evaluation(self, seconds: float) -> Evaluation:
-        if not self.samples:
-            raise ValueError("the data to evaluate are empty")
-        counts, confusion, correct = self.sums
-        loss = sum(float(mean) * size for mean, size in self.losses)
-        silent, tied, *spikes = (count / self.samples for count in counts.tolist())
-        return Evaluation(
-            accuracy=int(confusion.trace()) / self.samples,
-            loss=loss / self.samples,
-            confusion=confusion,
-            spikes_per_sample=dict(zip(self.names, spikes, strict=True)),
-            silent=silent,
-            tied=tied,
-            accuracy_per_step=correct / self.samples,
-            samples=self.samples,
-            backend=self.backend,
-            seconds=seconds,
-        )
+def _join(batches: Sequence[_Batch], seconds: float) -> Evaluation:
+    """Return the metrics of all batches together."""
+    if not batches:
+        raise ValueError("the data to evaluate are empty")
+    samples = sum(batch.samples for batch in batches)
+    losses, _, counts, confusions, correct, _, _ = zip(*batches, strict=True)
+    confusion = torch.stack(confusions).sum(0)
+    silent, tied, *spikes = (count / samples for count in torch.stack(counts).sum(0).tolist())
+    loss = sum(float(mean) * batch.samples for mean, batch in zip(losses, batches, strict=True))
+    return Evaluation(
+        accuracy=int(confusion.trace()) / samples,
+        loss=loss / samples,
+        confusion=confusion,
+        spikes_per_sample=dict(zip(batches[0].names, spikes, strict=True)),
+        silent=silent,
+        tied=tied,
+        accuracy_per_step=torch.stack(correct).sum(0) / samples,
+        samples=samples,
+        backend=batches[0].backend,
+        seconds=seconds,
+    )

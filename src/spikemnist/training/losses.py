@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 Loss = Callable[[Record, "Tensor"], "Tensor"]
+"""Function of the record of B samples and of their labels ``[B]``, int64; returns the mean loss of
+the samples, a scalar tensor."""
+
 Penalty = Callable[[Record], "Tensor"]
+"""Function of a record of every layer, with spikes ``[T, B, N]``; returns a scalar tensor."""
 
 Layers = Literal["hidden", "all"]
 
@@ -100,20 +104,7 @@ class SmoothedCrossEntropy:
             raise ValueError(f"smoothing must be at least 0 and below 1; got {self.smoothing}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        record : Record
-            Record of B samples, from the model.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, a scalar.
-        """
+        """Compute the loss."""
         return functional.cross_entropy(record.scores, labels, label_smoothing=self.smoothing)
 
 
@@ -158,20 +149,7 @@ class SpikeTimeCrossEntropy:
             raise ValueError(f"tau must be positive and finite; got {self.tau}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        record : Record
-            Record of B samples, from the model.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, a scalar.
-        """
+        """Compute the loss."""
         return functional.cross_entropy(-first_spike_times(record.spikes) / self.tau, labels)
 
 
@@ -224,25 +202,7 @@ class SpikeTimeMSE:
                 raise ValueError(f"{name} must be 0 or more, in timesteps; got {value}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        record : Record
-            Record of B samples, from the model.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, a scalar.
-
-        Raises
-        ------
-        ValueError
-            If the network has fewer timesteps than ``on`` or ``off``.
-        """
+        """Compute the loss; raise a `ValueError` for targets after the last timestep."""
         steps = len(record.spikes)
         if max(self.on, self.off or 0) > steps:
             raise ValueError(f"{self} needs spikes after the last timestep; got {steps} timesteps")
@@ -297,20 +257,7 @@ class SnnTorchLoss:
             raise ValueError(f"of must be 'spikes' or 'membrane'; got {self.of!r}")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        record : Record
-            Record of B samples, from the model.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, a scalar.
-        """
+        """Compute the loss."""
         signal = record.spikes if self.of == "spikes" else record.membrane
         # A copy, as some of snnTorch's losses write into their targets. One returns shape [1].
         loss: Tensor = self.function(signal, labels.clone())
@@ -351,23 +298,7 @@ class L1Spikes:
         _check_penalty(self)
 
     def __call__(self, record: Record) -> Tensor:
-        """Compute the penalty.
-
-        Parameters
-        ----------
-        record : Record
-            Record of every layer, with spikes ``[T, B, N]``.
-
-        Returns
-        -------
-        torch.Tensor
-            The penalty, a scalar.
-
-        Raises
-        ------
-        ValueError
-            If the record lacks these layers.
-        """
+        """Compute the penalty."""
         spikes = [fired.sum() for fired in _spikes_of(record, self.layers)]
         return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
 
@@ -413,23 +344,7 @@ class TargetRate:
         _check_penalty(self)
 
     def __call__(self, record: Record) -> Tensor:
-        """Compute the penalty.
-
-        Parameters
-        ----------
-        record : Record
-            Record of every layer, with spikes ``[T, B, N]``.
-
-        Returns
-        -------
-        torch.Tensor
-            The penalty, a scalar.
-
-        Raises
-        ------
-        ValueError
-            If the record lacks these layers.
-        """
+        """Compute the penalty."""
         rates = [fired.mean((0, 1)) for fired in _spikes_of(record, self.layers)]
         return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
 
@@ -476,20 +391,7 @@ class Regularized:
         object.__setattr__(self, "penalties", tuple(self.penalties))
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Parameters
-        ----------
-        record : Record
-            Record of B samples, from the model.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, a scalar.
-        """
+        """Compute the loss."""
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
 
@@ -554,45 +456,24 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
     TypeError, ValueError
         As in `check_output`.
     TypeError
-        If the loss takes tensors in place of a record, or returns no tensor.
-    ValueError
-        If it returns several numbers, or a tensor without a graph.
+        If the loss takes tensors in place of a record, or returns no scalar tensor.
     """
     check_output(record, labels)
+    name = getattr(loss, "__qualname__", type(loss).__qualname__)
     try:
         value = loss(record, labels)
     except (TypeError, AttributeError) as error:
         if "Record" not in str(error):
             raise
-        raise TypeError(f"{_contract(loss)}; calling it failed: {error}. {_REMEDY}") from error
-    if not isinstance(value, torch.Tensor):
         raise TypeError(
-            f"{_contract(loss)}; it returned a {type(value).__name__}. Return the tensor itself, "
-            "without .item() or float()"
-        )
-    if value.numel() != 1:
-        raise ValueError(
-            f"{_contract(loss)}; it returned shape {tuple(value.shape)}. Take its mean over the "
-            "batch"
-        )
-    if record.scores.requires_grad and not value.requires_grad:
-        raise ValueError(
-            f"{_contract(loss)}; its result has no graph to the weights. Remove .detach(), "
-            ".item() and torch.no_grad(), and use record.scores rather than record.predictions"
-        )
+            f"loss {name} gets (record, labels): {error}. For a loss of torch write loss=lambda "
+            "record, labels: torch.nn.functional.cross_entropy(record.scores, labels); for one of "
+            "snnTorch write loss=SnnTorchLoss(snntorch.functional.ce_rate_loss())"
+        ) from error
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise TypeError(f"loss {name} must return a scalar tensor, with its graph; got {found}")
     return value
-
-
-_REMEDY = (
-    "For a loss of torch write "
-    "loss=lambda record, labels: torch.nn.functional.cross_entropy(record.scores, labels); for "
-    "one of snnTorch write loss=SnnTorchLoss(snntorch.functional.ce_rate_loss())"
-)
-
-
-def _contract(loss: Loss) -> str:
-    name = getattr(loss, "__qualname__", type(loss).__qualname__)
-    return f"loss {name} gets (record, labels) and must return a scalar tensor"
 
 
 def model_options(loss: Loss) -> dict[str, Any]:
