@@ -61,6 +61,12 @@ def silence() -> Iterator[None]:
         _silent = False
 
 
+def note(text: str, *, progress: bool) -> None:
+    """Print a line on standard error, on a terminal or not, unless progress is off."""
+    if progress and not _silent and sys.stderr is not None:
+        print(f"spikemnist: {text}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def compilation_announced() -> Iterator[None]:
     """Announce on standard error that kernels are compiled when no bar is shown."""

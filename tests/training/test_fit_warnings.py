@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.ops import SparseFastSigmoid
 from spikemnist.training import fit
-from spikemnist.training.monitor import warn_of_overfitting
+from spikemnist.training.monitor import overfits
 from tests.training.small_runs import digits, new_model
 
 DIRECT = DirectEncoder(num_steps=4)
@@ -46,26 +45,6 @@ def test_a_silent_layer():
     assert messages(model) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
 
 
-@pytest.mark.parametrize(
-    ("spike_grad", "wakes"),
-    [
-        ("atan", True),
-        ("straight_through", True),
-        ("triangular", True),
-        ("heaviside", False),
-        (SparseFastSigmoid(cutoff=-0.2), True),
-        (SparseFastSigmoid(cutoff=0.2), False),
-        (lambda x: x.sigmoid(), True),  # whose gradient nobody can tell
-    ],
-)
-def test_a_surrogate_that_can_never_wake_a_silent_layer(spike_grad, wakes):
-    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 0.1], spike_grad=spike_grad)
-    (message,) = messages(model)
-    assert message.startswith(f"layer 'hidden 2' {SILENT}")
-    assert ("Training cannot wake it: " in message) != wakes
-    assert message.endswith("choose another spike_grad") != wakes
-
-
 def test_a_beta_that_leaves_its_range():
     model = new_model(learn_beta=True)
     assert messages(model) == []
@@ -98,10 +77,7 @@ def test_images_that_are_learned_by_heart(seen):
     [(0.08, 0, 10, False), (1.0, 9, 10, False), (1.0, 2, 10, True), (0.99, 890, 1000, True)],
 )
 def test_few_validation_samples_prove_little(training, right, samples, warns):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warn_of_overfitting(training, right / samples, samples)
-    assert len(caught) == warns
+    assert overfits(training, right / samples, samples) == warns
 
 
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import available_devices, evaluate, fit, select_device
-from tests.training.small_runs import digits, new_model
+from spikemnist.training import (
+    available_devices,
+    cross_entropy,
+    devices,
+    evaluate,
+    fit,
+    select_device,
+)
+from spikemnist.training.devices import faster_on_a_mac
+from tests.training.small_runs import digits, new_model, same, weights
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+DIRECT = DirectEncoder(num_steps=2)
 
 
 @pytest.fixture
 def only_the_cpu():
-    """Hide nothing."""
+    """Replace the fixture that hides all other devices."""
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("parts", "devices"),
+    ("parts", "names"),
     [
         ({}, ("cpu",)),
         ({"mps": True}, ("mps", "cpu")),
@@ -39,22 +45,13 @@ def machine(monkeypatch):
         ({"cuda": 2, "mps": True}, ("cuda:0", "cuda:1", "mps", "cpu")),
     ],
 )
-def test_auto_takes_cuda_then_mps_then_the_cpu(machine, parts, devices):
+def test_auto_takes_cuda_then_mps_then_the_cpu(machine, parts, names):
     machine(**parts)
-    assert available_devices() == devices
-    assert select_device() == select_device("auto") == torch.device(devices[0])
-    for device in devices:
+    assert available_devices() == names
+    assert select_device() == select_device("auto") == torch.device(names[0])
+    for device in names:
         assert select_device(device) == torch.device(device)
         assert select_device(torch.device(device)) == torch.device(device)
-
-
-def test_the_devices_of_the_desk_are_hidden_from_other_tests(machine, request):
-    machine(cuda=1, mps=True)
-    conftest = request.config.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        conftest.hide_gpus(monkeypatch)
-        assert select_device() == torch.device("cpu")
-    assert select_device() == torch.device("cuda:0")
 
 
 def test_float64_never_goes_to_mps(machine):
@@ -73,11 +70,11 @@ def test_the_models_precision_decides(machine):
     """A model in float64 is trained and judged on the CPU of a machine with MPS."""
     machine(mps=True)
     model = new_model().double()
-    fit(model, digits(20), encoder=DirectEncoder(num_steps=2), epochs=1)
-    evaluate(model, digits(20), encoder=DirectEncoder(num_steps=2))
+    fit(model, digits(20), encoder=DIRECT, epochs=1)
+    evaluate(model, digits(20), encoder=DIRECT)
     assert next(model.parameters()).device.type == "cpu"
     with pytest.raises(ValueError, match="mps has no float64"):
-        fit(model, digits(20), encoder=DirectEncoder(num_steps=2), device="mps")
+        fit(model, digits(20), encoder=DIRECT, device="mps")
 
 
 def test_cuda_without_a_number_is_the_first(machine):
@@ -118,4 +115,57 @@ def test_fit_and_evaluate_refuse_it_before_they_start(machine):
     machine()
     for work in (fit, evaluate):
         with pytest.raises(ValueError, match="device 'cuda' is not available"):
-            work(new_model(), digits(20), encoder=DirectEncoder(num_steps=2), device="cuda")
+            work(new_model(), digits(20), encoder=DIRECT, device="cuda")
+
+
+@pytest.fixture
+def mac(machine, monkeypatch):
+    """Pretend that a step takes so many seconds on MPS and on the CPU."""
+
+    def pretend(on_mps, on_cpu):
+        machine(mps=True)
+        times = {"mps": on_mps, "cpu": on_cpu}
+        monkeypatch.setattr(devices, "step_time", lambda *arguments: times[arguments[-1].type])
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "chosen"), [(0.05, "cpu"), (0.083, "cpu"), (0.084, "mps"), (1, "mps")]
+)
+def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
+    """MPS, unless the CPU is a fifth faster."""
+    mac(0.1, on_cpu)
+    batch = next(digits(20).batches(20))
+    found = faster_on_a_mac(new_model(), batch, DIRECT, cross_entropy, progress=True)
+    assert found == torch.device(chosen)
+    line = f"spikemnist: a training step takes 100.0 ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
+    assert capsys.readouterr().err == f"{line}device {chosen}\n"
+
+
+def test_a_fit_on_a_mac_that_prefers_the_cpu(mac, capsys, tmp_path):
+    mac(0.1, 0.01)
+    run = {"encoder": DIRECT, "epochs": 1, "checkpoint": tmp_path / "checkpoint.pt"}
+    assert fit(new_model(), digits(20), progress=False, **run).device == "cpu"
+    assert capsys.readouterr().err == ""
+    mac(0.01, 0.1)  # a resumed run stays where it was
+    assert fit(new_model(), digits(20), resume=True, **run).device == "cpu"
+
+
+def test_what_is_not_timed_on_a_mac(mac):
+    """Another module, and a device with a name."""
+    mac(0.1, 0.01)
+    batch = next(digits(20).batches(20))
+    other = torch.nn.Linear(2, 2)
+    assert faster_on_a_mac(other, batch, DIRECT, cross_entropy, progress=False).type == "mps"
+    assert select_device("mps").type == "mps"
+
+
+def test_timing_changes_nothing():
+    model = new_model(dropout=0.5)
+    before, random = weights(model), torch.get_rng_state()
+    batch = next(digits(20).batches(20))
+    assert devices.step_time(model, batch, DIRECT, cross_entropy, torch.device("cpu")) > 0
+    assert same(weights(model), before)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), random)

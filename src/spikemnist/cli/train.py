@@ -79,18 +79,20 @@ def run(command: Train) -> int:
         shape = _shape(command, encoder)
     model = _model(command, shape)
     with request("--device"):
-        device = select_device(command.device, model=model, encoder=encoder)
+        device = select_device(command.device)
     if command.resume:
         runs.check_resumed(command)
     train, test = _data(command)
     show_detail(command, model, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
-            history = _fit(command, model, train, encoder, device, folder, processes)
+            history = _fit(command, model, train, encoder, folder, processes)
         if history.interrupted:
             figures = None
         else:
-            figures = evaluate(model, test, encoder=encoder, device=device, seed=command.seed)
+            figures = evaluate(
+                model, test, encoder=encoder, device=history.device, seed=command.seed
+            )
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
     if figures is None:
@@ -115,7 +117,6 @@ def _fit(
     model: Model,
     train: Dataset,
     encoder: Encoder,
-    device: torch.device,
     folder: Path,
     processes: Processes,
 ) -> History:
@@ -139,7 +140,7 @@ def _fit(
         augment=_augmentation(learning),
         weight_decay=learning.weight_decay,
         ema=learning.ema,
-        device=device,
+        device=command.device,
         seed=command.seed,
         callbacks=callbacks,
         checkpoint=folder / runs.CHECKPOINT,

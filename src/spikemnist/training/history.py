@@ -80,6 +80,8 @@ class History:
         Whether the validation loss stopped the run before the last epoch.
     interrupted : bool
         Whether Ctrl-C stopped the run.
+    device : str
+        Device of the training, such as ``"cpu"``.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     stopped_early: bool = False
     interrupted: bool = False
+    device: str = ""
 
     def __len__(self) -> int:
         return len(self.epochs)

@@ -6,19 +6,16 @@ Shapes: ``B`` batch, ``L`` layers.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
 
 from spikemnist._tensors import not_finite
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.ops import Surrogate, get_surrogate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import snntorch
     from torch import Tensor, nn
 
     from spikemnist.models import Record
@@ -26,31 +23,14 @@ if TYPE_CHECKING:
 SATURATED = 0.95
 """Share of all possible spikes above which a layer counts as saturated."""
 
-SPLIT = 16
-"""Number of bits in the low part of a count."""
-
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
 
-def batch_figures(record: Record, labels: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of a batch, and its counts of correct predictions and of spikes per layer.
-
-    Both tensors are on the device of the record, so that one transfer can read them.
-    """
+def batch_counts(record: Record, labels: Tensor) -> Tensor:
+    """Return the number of correct predictions in a batch, and of spikes in each layer."""
     correct = (record.predictions == labels).sum()
-    return loss.view(1), torch.cat([correct.view(1), record.spike_counts.sum(1)])
-
-
-def in_floats(counts: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return integers as two floats each, high and low part, as float32 holds 24 bits."""
-    return torch.cat([counts >> SPLIT, counts & (1 << SPLIT) - 1]).to(dtype)
-
-
-def from_floats(numbers: Sequence[float]) -> list[int]:
-    """Return the integers that `in_floats` split."""
-    high, low = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-    return [round(a * (1 << SPLIT) + b) for a, b in zip(high, low, strict=True)]
+    return torch.cat([correct.view(1), record.spike_counts.sum(1)])
 
 
 class EpochMonitor:
@@ -65,9 +45,10 @@ class EpochMonitor:
         self._possible: dict[str, int] = {}
         self._readout = ""
 
-    def add(self, record: Record, samples: int, loss: float, counts: Sequence[int]) -> None:
-        """Add one batch, of which the record may hold a part: see `batch_figures`."""
-        correct, *fired = counts
+    def add(
+        self, record: Record, samples: int, loss: float, correct: int, fired: Sequence[int]
+    ) -> None:
+        """Add one batch, of which the record may hold a part."""
         self.batches += 1
         self._readout = record.readout
         self.samples += samples
@@ -93,64 +74,39 @@ class EpochMonitor:
         """Mean number of spikes for one sample, all layers together."""
         return sum(self._spikes.values()) / self.samples
 
-    def warn(self, model: nn.Module) -> None:
-        """Warn of layers that were silent or saturated all epoch, and of beta outside [0, 1].
+    def warnings(self, model: nn.Module) -> list[str]:
+        """Return warnings of layers silent or saturated all epoch, and of beta outside [0, 1].
 
-        A silent output layer is no problem if the readout reads its membranes. The stack level
-        points the warning at the caller of `spikemnist.training.fit`.
+        A silent output layer is no problem if the readout reads its membranes.
         """
-        listed = model.spiking_layers() if isinstance(model, SpikingNetwork) else []
-        layers = dict(zip(self._spikes, listed, strict=False))
+        found = []
         for name, count in self._spikes.items():
             if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
-                hint = _never_wakes(layers[name].leaky) if name in layers else ""
-                warnings.warn(
+                found.append(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
-                    f"beta, or feed it more spikes{hint}",
-                    stacklevel=5,
+                    "beta, or feed it more spikes"
                 )
             elif count > SATURATED * self._possible[name]:
-                warnings.warn(
+                found.append(
                     f"layer {name!r} made more than {SATURATED:.0%} of all possible spikes in an "
-                    "epoch: raise its threshold, lower beta, or feed it fewer spikes",
-                    stacklevel=5,
+                    "epoch: raise its threshold, lower beta, or feed it fewer spikes"
                 )
-        for layer in listed:
+        for layer in model.spiking_layers() if isinstance(model, SpikingNetwork) else ():
             beta = layer.leaky.beta
             if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
-                warnings.warn(
+                found.append(
                     f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
-                    "is zero. Lower lr, or start with a beta further inside",
-                    stacklevel=5,
+                    "is zero. Lower lr, or start with a beta further inside"
                 )
+        return found
 
 
-def _never_wakes(leaky: snntorch.Leaky) -> str:
-    """Return a remark if the surrogate has no gradient anywhere below the threshold."""
-    surrogate = get_surrogate(leaky.spike_grad)
-    if not isinstance(surrogate, Surrogate):
-        return ""
-    farthest = math.log10(max(float(leaky.threshold.detach().max()), 1.0))
-    below = -torch.logspace(-3, farthest, 200)
-    if bool(surrogate.derivative_(below).any()):
-        return ""
-    return (
-        f". Training cannot wake it: {surrogate} has no gradient below the threshold; choose "
-        "another spike_grad"
-    )
-
-
-def warn_of_overfitting(accuracy: float, found: float, samples: int) -> None:
-    """Warn if the training accuracy is far above the accuracy found on validation samples."""
+def overfits(accuracy: float, validation: float, samples: int) -> bool:
+    """Return whether the training accuracy is far above that of some validation samples."""
     # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
-    share = (found * samples + 2) / (samples + 4)
+    share = (validation * samples + 2) / (samples + 4)
     error = math.sqrt(share * (1 - share) / (samples + 4))
-    if accuracy - found > GAP + 3 * error:
-        warnings.warn(
-            f"training accuracy {accuracy:.1%}, validation accuracy {found:.1%}: the network "
-            "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images",
-            stacklevel=6,
-        )
+    return accuracy - validation > GAP + 3 * error
 
 
 def check_finite(

@@ -40,14 +40,17 @@ class Share(NamedTuple):
         Spikes of its samples, ``[T, B, ...]``.
     labels : torch.Tensor
         Labels of its samples, ``[B]``.
-    of_mean, of_sum : float
-        Factors with which its means and its sums enter the means and sums of the batch.
+    of_mean : float
+        Factor with which its means enter the means of the batch.
+    of_sum : int
+        Factor with which its sums enter the sums of the batch: 0 where another process computes the
+        same samples.
     """
 
     spikes: Tensor
     labels: Tensor
     of_mean: float
-    of_sum: float
+    of_sum: int
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,14 @@ class Processes:
     def share(self, spikes: Tensor, labels: Tensor) -> Share:
         """Return the share of this process in a batch ``[T, B, ...]``.
 
-        If a batch has fewer samples than processes, each process computes all of it, weighted by
-        ``1 / size``.
+        If a batch has fewer samples than processes, each process computes all of it, its means
+        weighted by ``1 / size``.
         """
         samples = len(labels)
         if self.size == 1 or samples < self.size:
-            return Share(spikes, labels, 1 / self.size, 1 / self.size)
+            return Share(spikes, labels, 1 / self.size, int(self.is_first))
         begin, end = (samples * rank // self.size for rank in (self.rank, self.rank + 1))
-        return Share(spikes[:, begin:end], labels[begin:end], (end - begin) / samples, 1.0)
+        return Share(spikes[:, begin:end], labels[begin:end], (end - begin) / samples, 1)
 
     def add_gradients(self, model: nn.Module) -> None:
         """Replace each gradient by its sum over the processes, in one message per dtype."""

@@ -20,13 +20,11 @@ from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
     EpochMonitor,
-    batch_figures,
+    batch_counts,
     check_finite,
     check_validation,
     check_weights,
-    from_floats,
-    in_floats,
-    warn_of_overfitting,
+    overfits,
 )
 from spikemnist.training.schedules import lr_factor
 from spikemnist.training.seeds import derive_seed, seeded
@@ -84,8 +82,14 @@ class Run:
             dynamic_ncols=True,
         )
 
-    def train_epoch(self, bar: tqdm[Any], interruption: Interruption) -> None:
-        """Train for one epoch, validate, and add a row to the history."""
+    def train_epoch(self, bar: tqdm[Any], interruption: Interruption) -> list[str]:
+        """Train for one epoch, validate, and add a row to the history.
+
+        Returns
+        -------
+        list of str
+            What the user is to be warned of.
+        """
         epoch = len(self.history) + 1
         started = time.perf_counter()
         monitor = EpochMonitor()
@@ -113,9 +117,10 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.model, epoch=epoch, lr=self._lr)
-        if self.processes.is_first:
-            monitor.warn(self.model)
-        self._close_epoch(epoch, monitor, time.perf_counter() - started, interruption)
+        warnings = monitor.warnings(self.model)
+        seconds = time.perf_counter() - started
+        warnings += self._close_epoch(epoch, monitor, seconds, interruption)
+        return warnings if self.processes.is_first else []
 
     @property
     def _lr(self) -> float:
@@ -147,13 +152,13 @@ class Run:
                 self.model, mine.spikes, mine.labels, self.settings.loss, share=mine.of_mean
             )
         self.processes.add_gradients(self.model)
-        mean, counts = batch_figures(record, mine.labels, value)
-        exact = torch.promote_types(mean.dtype, torch.float32)
-        parts = [mean.to(exact) * mine.of_mean, in_floats(counts, exact) * mine.of_sum]
-        figures = self.processes.add(torch.cat(parts))
+        exact = torch.promote_types(value.dtype, torch.float32)
+        mean = self.processes.add(value.to(exact) * mine.of_mean)
+        counts = self.processes.add(batch_counts(record, mine.labels) * mine.of_sum)
         norm = gradient_norm(self.model, clip=self.settings.clip_norm)
-        # All figures of a step are read at once, because each read waits for the GPU.
-        length, number, *numbers = torch.cat([norm.to(exact).view(1), figures]).tolist()
+        # Read together, because a read waits for the GPU; the counts are ready by then.
+        number, length = torch.stack([mean.view(()), norm.to(exact)]).tolist()
+        correct, *fired = counts.tolist()
         check(number, "loss")
         # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows
         # in the gradient only, which must not reach the weights.
@@ -161,11 +166,12 @@ class Run:
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model)
-        monitor.add(record, samples, number, from_floats(numbers))
+        monitor.add(record, samples, number, correct, fired)
 
     def _close_epoch(
         self, epoch: int, monitor: EpochMonitor, seconds: float, interruption: Interruption
-    ) -> None:
+    ) -> list[str]:
+        """Validate, add a row to the history, and return warnings."""
         history = self.history
         figures = None
         if self.validation is not None:
@@ -194,7 +200,7 @@ class Run:
             )
         )
         if figures is None:
-            return
+            return []
         if figures.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
             with self.averaged():
@@ -204,8 +210,13 @@ class Run:
             and epoch - (history.best_epoch or 0) >= self.settings.patience
         ):
             history.stopped_early = True
-        if self.finished:
-            warn_of_overfitting(monitor.accuracy, figures.accuracy, figures.samples)
+        if self.finished and overfits(monitor.accuracy, figures.accuracy, figures.samples):
+            return [
+                f"training accuracy {monitor.accuracy:.1%}, validation accuracy "
+                f"{figures.accuracy:.1%}: the network overfits. Remedies: augment=, dropout, "
+                "weight_decay=, fewer epochs or more images"
+            ]
+        return []
 
     def averaged(self) -> AbstractContextManager[None]:
         """Load the average of the weights into the model within the context, if there is one."""
@@ -239,6 +250,7 @@ class Run:
         check_settings(checkpoint.settings, self.description, path)
         restore(checkpoint, self.model, self.optimizer, path)
         self.history = checkpoint.history
+        self.history.device = str(self.feed.device)
         self.best = checkpoint.best
         if self.average is not None and checkpoint.average is not None:
             self.average.weights = checkpoint.average
