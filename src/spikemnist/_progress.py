@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from tqdm import tqdm
 
 COMPILING = "compiling kernels, once: up to 20 s"
 
-_noticed = False
 _silent = False
 
 
@@ -24,8 +24,7 @@ _silent = False
 def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
     """Show a tqdm bar, silent unless on a terminal or in a notebook.
 
-    The first kernel that is compiled meanwhile is announced. Its compilation is left out of the
-    estimate of the remaining time.
+    The first kernel that is compiled meanwhile is announced.
 
     Parameters
     ----------
@@ -39,14 +38,13 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
         from tqdm.auto import tqdm
     else:
         from tqdm.std import tqdm
-    # Without a stream, as behind `pythonw` or after `2>&-`, tqdm would fail at its first output.
+    # Without a stream, as behind `pythonw`, tqdm would fail at its first output.
     silent = _silent or not progress or (options.get("file") is None and sys.stderr is None)
     with tqdm(disable=True if silent else None, **options) as bar:
         if bar.disable:
             yield bar
             return
-        say = _once(lambda text: bar.write(text, file=bar.fp))
-        with compiler.watched(compiler.Watcher(say, bar.unpause)):
+        with compiler.watched(lambda: bar.write(COMPILING, file=bar.fp)):
             yield bar
 
 
@@ -61,31 +59,12 @@ def silence() -> Iterator[None]:
         _silent = False
 
 
-def note(text: str, *, progress: bool) -> None:
+def note(text: str, *, progress: bool = True) -> None:
     """Print a line on standard error, on a terminal or not, unless progress is off."""
     if progress and not _silent and sys.stderr is not None:
         print(f"spikemnist: {text}", file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def compilation_announced() -> Iterator[None]:
+def compilation_announced() -> AbstractContextManager[None]:
     """Announce on standard error that kernels are compiled when no bar is shown."""
-
-    def say(text: str) -> None:
-        if sys.stderr is not None:
-            print(f"spikemnist: {text}", file=sys.stderr, flush=True)
-
-    with compiler.watched(compiler.Watcher(_once(say), lambda: None)):
-        yield
-
-
-def _once(say: Callable[[str], object]) -> Callable[[], None]:
-    """Return a function that announces the first kernel that this process compiles."""
-
-    def began() -> None:
-        global _noticed
-        if not _noticed:
-            _noticed = True
-            say(COMPILING)
-
-    return began
+    return compiler.watched(lambda: note(COMPILING))

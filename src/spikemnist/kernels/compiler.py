@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib.util
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
 
@@ -69,25 +69,18 @@ def is_available() -> bool:
     return obstacle() is None
 
 
-class Watcher(NamedTuple):
-    """Callbacks for the start and the end of a kernel's compilation."""
-
-    began: Callable[[], None]
-    ended: Callable[[], None]
-
-
-_watchers: list[Watcher] = []
-"""Only the last one is called."""
+_watchers: list[Callable[[], object]] = []
+"""Only the last one is called, and only once in a process."""
 
 
 @contextlib.contextmanager
-def watched(watcher: Watcher) -> Iterator[None]:
-    """Call a watcher for kernels that are compiled inside this context."""
-    _watchers.append(watcher)
+def watched(began: Callable[[], object]) -> Iterator[None]:
+    """Call a function before the first kernel is compiled, if that happens inside this context."""
+    _watchers.append(began)
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        _watchers.remove(began)
 
 
 @functools.cache
@@ -96,13 +89,15 @@ def _listen() -> None:
     from numba.core import event
 
     class Compilations(event.Listener):  # type: ignore[misc]
+        announced = False
+
         def on_start(self, event: Any) -> None:
-            if _watchers and _is_kernel(event.data["dispatcher"]):
-                _watchers[-1].began()
+            if _watchers and not self.announced and _is_kernel(event.data["dispatcher"]):
+                self.announced = True
+                _watchers[-1]()
 
         def on_end(self, event: Any) -> None:
-            if _watchers and _is_kernel(event.data["dispatcher"]):
-                _watchers[-1].ended()
+            """Do nothing; Numba calls it."""
 
     event.register("numba:compile", Compilations())
 
