@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from spikemnist import viz
@@ -84,8 +83,6 @@ def test_what_is_no_recording(draw):
         draw(MOVING, sensor=(3, 4))
 
 
-def test_other_mistakes():
+def test_no_frames():
     with pytest.raises(ValueError, match="num_frames must be at least 1; got 0"):
         viz.event_frames(MOVING, sensor=SENSOR, num_frames=0)
-    with pytest.raises(ValueError, match="projection='3d'; got one of 'rectilinear'"):
-        viz.event_scatter(MOVING, sensor=SENSOR, ax=Figure().add_subplot())

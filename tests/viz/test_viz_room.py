@@ -161,12 +161,6 @@ def test_spikes_where_a_record_is_needed(name):
         getattr(viz, name)(torch.zeros(5, 2, 7))
 
 
-@pytest.mark.parametrize("name", ["encoding", "raster"])
-def test_neither_spikes_nor_a_record(name):
-    with pytest.raises(TypeError, match="got a list"):
-        getattr(viz, name)([1, 0, 1])
-
-
 @pytest.mark.parametrize("name", ["spike_counts", "decision", "animate"])
 def test_a_label_that_is_no_class(name):
     with pytest.raises(ValueError, match="label must be from 0 to 9, got 10"):

@@ -117,7 +117,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     Raises
     ------
     TypeError, ValueError
-        As for `event_frames`, and when ``ax`` is not three-dimensional.
+        As for `event_frames`.
 
     Examples
     --------
@@ -132,8 +132,6 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     events = _checked(events, sensor)
     if ax is None:
         ax = _style.new_figure(7.0, 4.4).add_subplot(projection="3d")
-    if ax.name != "3d":
-        raise ValueError(f"ax must be made with projection='3d'; got one of {ax.name!r}")
     space: Any = ax
     every = -(-len(events) // _MOST_POINTS)
     shown = events[::every]
@@ -225,8 +223,7 @@ def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Arr
 
 
 def _checked(events: Any, sensor: tuple[int, int]) -> Events:
-    names = getattr(getattr(events, "dtype", None), "names", None) or ()
-    if not {"t", "x", "y", "p"} <= set(names):
+    if not isinstance(events, np.ndarray) or events.dtype.names is None:
         raise TypeError(
             "expected the events of one recording, a NumPy array with the fields t, x, y and p; "
             f"got {type(events).__name__}. An EventDataset gives them: events, label = data[0]"

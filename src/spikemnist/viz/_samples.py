@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -40,16 +40,12 @@ def to_numpy(tensor: Tensor) -> Array:
     return array
 
 
-def is_record(value: object) -> TypeGuard[Record]:
-    """Return whether ``value`` is a Record, by its attributes: viz loads no model."""
-    return all(hasattr(value, name) for name in ("spikes", "membrane", "scores", "readout"))
-
-
-def require_record(value: object) -> Record:
-    """Return ``value``, or raise a `TypeError` when it is not a Record."""
-    if is_record(value):
-        return value
-    raise TypeError(f"expected a Record, got {_describe(value)}; call model(spikes)")
+def require_record(value: Record | Tensor) -> Record:
+    """Return a Record, or raise a `TypeError` for a tensor."""
+    if isinstance(value, Tensor):
+        shape = tuple(value.shape)
+        raise TypeError(f"expected a Record, got a Tensor of shape {shape}; call model(spikes)")
+    return value
 
 
 def one_sample(values: Tensor, sample: int, what: str = "spikes") -> Tensor:
@@ -74,8 +70,6 @@ def input_sample(source: Tensor | Record, sample: int) -> Tensor:
     """Return the input spikes ``[T, ...]`` of one sample, from a Record or a spike tensor."""
     if isinstance(source, Tensor):
         return one_sample(source, sample)
-    if not is_record(source):
-        raise TypeError(f"expected a tensor of spikes or a Record, got {_describe(source)}")
     if source.input is None:
         raise ValueError(
             "this Record holds no input spikes; call model(spikes, record='all'), "
@@ -132,7 +126,7 @@ def class_label(label: int | Tensor | None, classes: int) -> int | None:
             f"label is the true class of the one sample shown, got a tensor of shape "
             f"{tuple(label.shape)}; pass labels[sample]"
         )
-    value = int(label) if isinstance(label, Tensor) else operator.index(label)
+    value = int(label)
     if not 0 <= value < classes:
         raise ValueError(f"label must be from 0 to {classes - 1}, got {value}")
     return value
@@ -140,8 +134,6 @@ def class_label(label: int | Tensor | None, classes: int) -> int | None:
 
 def chosen_neurons(neurons: Any, available: int) -> list[int]:
     """Return the given neuron indices, each checked."""
-    if isinstance(neurons, str) or not hasattr(neurons, "__iter__"):
-        raise TypeError(f"neurons must be a sequence of neuron indices, got {neurons!r}")
     chosen = [operator.index(i) for i in neurons]
     if not chosen:
         raise ValueError("neurons must name at least one neuron, got none")
@@ -192,9 +184,3 @@ def _find_layer(record: Record, layer: int | str | None) -> int | None:
         f"unknown layer {layer!r}; this Record holds {known}, or an index from "
         f"{-len(names)} to {len(names) - 1}"
     )
-
-
-def _describe(value: object) -> str:
-    shape = getattr(value, "shape", None)
-    kind = f"a {type(value).__name__}"
-    return kind if shape is None else f"{kind} of shape {tuple(shape)}"

@@ -156,21 +156,11 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
     >>> spread([2.0, 2.0, 5.0], gap=1.0, low=0.0, high=9.0)
     [1.5, 2.5, 5.0]
     """
-    order = sorted(range(len(positions)), key=lambda i: positions[i])
-    groups: list[tuple[float, int]] = []  # centre and size of each run of touching labels
-    for i in order:
-        centre, size = positions[i], 1
-        while groups:
-            left, count = groups[-1]
-            if centre - left >= gap * (size + count) / 2:
-                break
-            groups.pop()
-            centre = (centre * size + left * count) / (size + count)
-            size += count
-        groups.append((centre, size))
-    moved = [centre + gap * (k - (size - 1) / 2) for centre, size in groups for k in range(size)]
-    result = [0.0] * len(positions)
-    for k, (i, position) in enumerate(zip(order, moved, strict=True)):
-        below_the_top = min(position, high - (len(order) - 1 - k) * gap)
-        result[i] = max(below_the_top, low + k * gap)
+    order, steps = np.argsort(positions, kind="stable"), gap * np.arange(len(positions))
+    room = np.asarray(positions)[order] - steps  # falls where neighbours are closer than gap
+    upward, downward = np.maximum.accumulate(room), np.minimum.accumulate(room[::-1])[::-1]
+    room = ((upward + downward) / 2).clip(low, max(low, high - steps[-1]))
+    moved = np.empty(len(steps))
+    moved[order] = room + steps
+    result: list[float] = moved.tolist()
     return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import PercentFormatter
 
@@ -17,6 +16,7 @@ from spikemnist.viz import _style
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -48,7 +48,7 @@ def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Fi
     Raises
     ------
     ValueError
-        When no epoch was finished, or ``ax`` is not two Axes.
+        When no epoch was finished.
 
     Examples
     --------
@@ -62,21 +62,11 @@ def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Fi
     """
     if not len(history):
         raise ValueError("this History has no finished epoch to draw")
-    loss, accuracy = _two_panels(ax)
+    loss, accuracy = _style.new_figure(8.0, 3.4).subplots(1, 2) if ax is None else ax
     _draw_metric(loss, history, "loss")
     _draw_metric(accuracy, history, "accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     return _style.root_figure(loss)
-
-
-def _two_panels(ax: Sequence[Axes] | None) -> tuple[Axes, Axes]:
-    if ax is None:
-        figure = _style.new_figure(8.0, 3.4)
-        return figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    if isinstance(ax, Axes) or len(ax) != 2:
-        count = 1 if isinstance(ax, Axes) else len(ax)
-        raise ValueError(f"ax must be two Axes, for loss and accuracy; got {count}")
-    return ax[0], ax[1]
 
 
 def _draw_metric(ax: Axes, history: History, name: str) -> None:
@@ -131,11 +121,6 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
     matplotlib.axes.Axes
         The Axes drawn into; its figure also holds a colour bar.
 
-    Raises
-    ------
-    ValueError
-        When the confusion matrix is not square.
-
     Examples
     --------
     >>> from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits, viz
@@ -145,8 +130,6 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
     ('predicted class', 'true class')
     """
     counts = np.asarray(evaluation.confusion)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
-        raise ValueError(f"confusion must be [C, C], got shape {counts.shape}")
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax = _style.axes_or_new(ax, 6.0, 5.2)
     image = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
