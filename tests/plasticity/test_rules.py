@@ -51,7 +51,7 @@ def test_one_pair_of_spikes_gives_the_window(lag: int, traces: str) -> None:
     assert after.item() - 0.5 == exactly(expected.item())
 
 
-def test_a_spike_before_makes_the_weight_stronger_and_one_after_it_weaker() -> None:
+def test_the_window_by_the_order_of_spikes() -> None:
     window = stdp_window(torch.tensor([[-40.0, -1.0], [1.0, 40.0]], dtype=torch.float64))
     assert (window[0] < 0).all()
     assert (window[1] > 0).all()
@@ -65,7 +65,7 @@ def test_a_spike_before_makes_the_weight_stronger_and_one_after_it_weaker() -> N
 
 @pytest.mark.parametrize("mu", [0.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("start", [-0.5, 0.25, 1.75])
-def test_a_change_is_in_proportion_to_a_power_of_the_room(mu: float, start: float) -> None:
+def test_a_change_follows_a_power_of_the_headroom(mu: float, start: float) -> None:
     options = {"weight_dependence": mu, "w_min": -1.0, "w_max": 2.0}
     up = pair_stdp(spikes_at(10), spikes_at(17), weight_of(start), **options)
     down = pair_stdp(spikes_at(17), spikes_at(10), weight_of(start), **options)
@@ -74,7 +74,7 @@ def test_a_change_is_in_proportion_to_a_power_of_the_room(mu: float, start: floa
     assert down.item() - start == exactly(-0.0105 * (start + 1) ** mu * left)
 
 
-def test_all_spikes_before_count_or_the_nearest_one() -> None:
+def test_pairing_with_all_or_the_nearest_spike() -> None:
     pre, post = spikes_at(10, 14), spikes_at(20)
     near, far = 0.01 * math.exp(-6 / 20), 0.01 * math.exp(-10 / 20)
     whole = pair_stdp(pre, post, weight_of())
@@ -106,16 +106,11 @@ def test_a_postsynaptic_spike_compares_the_trace_with_its_target(lag: int, mu: f
 
 
 @pytest.mark.parametrize(("traces", "trace"), [("all", 1 + math.exp(-5 / 20)), ("nearest", 1.0)])
-def test_traces_of_the_postsynaptic_rule_add_up_or_start_again(traces: str, trace: float) -> None:
+def test_traces_of_the_postsynaptic_rule(traces: str, trace: float) -> None:
     after = post_stdp(
         spikes_at(3, 8), spikes_at(8), weight_of(), traces=traces
     )  # fmt: skip
     assert after.item() - 0.5 == exactly(0.005 * (trace - 0.3) * 0.5)
-
-
-def test_presynaptic_spikes_alone_cost_the_postsynaptic_rule_nothing() -> None:
-    silent = spikes_at()
-    assert post_stdp(spikes_at(1, 5, 9), silent, weight_of()).item() == 0.5
 
 
 @dataclass
@@ -257,31 +252,7 @@ def test_a_punishment_undoes_what_a_reward_does() -> None:
     assert torch.allclose(up + down, 2 * case.weight, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
-def test_the_changes_of_samples_add_up(rule: Callable[..., Tensor]) -> None:
-    """Of the additive rule, away from the bounds."""
-    case = draw(4, (15, 2, 7, 4))
-    options = {"weight_dependence": 0.0}
-
-    def change(samples: slice) -> Tensor:
-        pre, post = case.pre[:, samples], case.post[:, samples]
-        return rule(pre, post, case.weight, **options) - case.weight
-
-    first, second, both = change(slice(0, 1)), change(slice(1, 2)), change(slice(0, 2))
-    assert (first != 0).all()
-    assert torch.allclose(first + second, both, rtol=0, atol=1e-14)
-
-
-def test_memory_in_any_order_is_the_same() -> None:
-    case = draw(6, (9, 3, 5, 4))
-    expected = pair_stdp(case.pre, case.post, case.weight)
-    pre, post = (x.permute(1, 2, 0).contiguous().permute(2, 0, 1) for x in (case.pre, case.post))
-    weight = case.weight.T.contiguous().T
-    assert not any(x.is_contiguous() for x in (pre, post, weight))
-    assert torch.equal(pair_stdp(pre, post, weight), expected)
-
-
-def test_weights_that_require_gradients_are_taken_as_they_are() -> None:
+def test_weights_that_require_gradients() -> None:
     case = draw(7, (9, 3, 5, 4))
     learned = case.weight.clone().requires_grad_()
     after = pair_stdp(case.pre, case.post, learned)
@@ -308,54 +279,44 @@ def zeros(*shape: int) -> Tensor:
     return torch.zeros(shape)
 
 
-WRONG = {
-    "pre of two dimensions": ((zeros(9, 2), zeros(9, 1, 3), zeros(3, 2)), {}, "pre must be"),
-    "post of two dimensions": ((zeros(9, 1, 2), zeros(9, 3), zeros(3, 2)), {}, "pre must be"),
+SPIKES, WEIGHT = (zeros(9, 1, 2), zeros(9, 1, 3)), zeros(3, 2)
+INVALID: dict[str, tuple[tuple[Tensor, ...], dict[str, Any], str]] = {
+    "two dimensions": ((zeros(9, 2), zeros(9, 1, 3), WEIGHT), {}, "pre must be"),
     "other timesteps": (
-        (zeros(9, 1, 2), zeros(8, 1, 3), zeros(3, 2)),
+        (zeros(9, 1, 2), zeros(8, 1, 3), WEIGHT),
         {},
         r"same T and B; got \(9, 1, 2\) and \(8, 1, 3\)",
     ),
-    "another batch": ((zeros(9, 1, 2), zeros(9, 2, 3), zeros(3, 2)), {}, "the same T and B"),
-    "weights the other way": (
-        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(2, 3)),
+    "transposed weights": (
+        (*SPIKES, WEIGHT.T),
         {},
         r"weight must be floating, \[J, I\] = \[3, 2\]; got torch.float32 of shape \(2, 3\)",
     ),
-    "whole weights": (
-        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2).long()),
-        {},
-        r"weight must be floating.*got torch.int64 of shape \(3, 2\)",
+    "integer weights": ((*SPIKES, WEIGHT.long()), {}, r"got torch.int64 of shape \(3, 2\)"),
+    "equal bounds": (
+        (*SPIKES, WEIGHT),
+        {"w_min": 0.0, "w_max": 0.0},
+        "w_min must be less than w_max; got 0.0 and 0.0",
     ),
-    "bounds the other way": (None, {"w_min": 1.0, "w_max": 0.5}, "w_min must be less than w_max"),
-    "equal bounds": (None, {"w_min": 0.0, "w_max": 0.0}, "got 0.0 and 0.0"),
-    "no bound": (None, {"w_min": math.nan}, "w_min must be less than w_max; got nan"),
-    "weights below": (
-        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) - 0.5),
+    "large weights": (
+        (*SPIKES, WEIGHT + 2),
         {},
-        r"weights must lie between w_min 0.0 and w_max 1.0; got -0.5 to -0.5",
+        r"weights must lie between w_min 0.0 and w_max 1.0; got 2.0 to 2.0",
     ),
-    "weights above": ((zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) + 2), {}, "got 2.0 to 2.0"),
-    "weights without a value": (
-        (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2) * math.nan),
-        {},
-        "weights must lie between",
-    ),
-    "traces": (None, {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'some'"),
+    "NaN weights": ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
+    "traces": ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'so"),
     "timestep": (
-        None,
+        (*SPIKES, WEIGHT),
         {"timestep": 0.0},
         "time constants and the timestep must be positive; got 20.0 and 0.0 ms",
     ),
-    "timestep without a value": (None, {"timestep": math.nan}, "must be positive"),
 }
 
 
 @pytest.mark.parametrize("rule", [pair_stdp, post_stdp, reward_stdp])
-@pytest.mark.parametrize("what", WRONG)
-def test_what_cannot_be_used_is_refused(rule: Callable[..., Tensor], what: str) -> None:
-    arguments, options, message = WRONG[what]
-    arguments = arguments or (zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2))
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_arguments(rule: Callable[..., Tensor], case: str) -> None:
+    arguments, options, message = INVALID[case]
     reward = [zeros(len(arguments[0]))] if rule is reward_stdp else []
     with pytest.raises(ValueError, match=message):
         rule(*arguments, *reward, **options)
@@ -372,7 +333,7 @@ CONSTANTS = [
 
 
 @pytest.mark.parametrize(("rule", "name"), CONSTANTS)
-@pytest.mark.parametrize("tau", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("tau", [0.0, math.nan])
 def test_time_constants_are_positive(rule: Callable[..., Tensor], name: str, tau: float) -> None:
     reward = [zeros(9)] if rule is reward_stdp else []
     with pytest.raises(ValueError, match=f"must be positive; got {tau} and 1.0 ms"):
@@ -387,6 +348,6 @@ def test_the_weight_dependence_is_not_negative(rule: Callable[..., Tensor], mu: 
 
 
 @pytest.mark.parametrize("shape", [(8,), (9, 2), (9, 1, 1), (1, 9)])
-def test_a_reward_belongs_to_each_timestep(shape: tuple[int, ...]) -> None:
+def test_invalid_rewards(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"reward must be \[T\] or \[T, B\] = \[9, 1\]; got \("):
         reward_stdp(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), zeros(*shape))
