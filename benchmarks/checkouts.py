@@ -8,12 +8,6 @@ pairs of blocks in each of three pairs of processes, because the memory layout o
 its speed, too. All of it takes some ten minutes. `OMP_NUM_THREADS=1` reduces the noise further.
 
 A checkout is slower where the lower quartile of the ratio is above 1.02.
-
-``--new-environment`` sets variables for the second process. So one checkout can be compared with
-itself as on a processor without AVX-512::
-
-    python -m benchmarks.checkouts . . --new-environment NUMBA_CPU_NAME=haswell \
-        NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt,+sse4.2
 """
 
 from __future__ import annotations
@@ -64,14 +58,13 @@ ROWS = (*NETWORKS, *STDP)
 class Process:
     """A process that imports spikemnist from a checkout and times calls on request."""
 
-    def __init__(self, checkout: Path, cache: Path, variables: dict[str, str]) -> None:
-        environment = {**os.environ, **variables, "PYTHONPATH": str(checkout / "src")}
-        environment["NUMBA_CACHE_DIR"] = str(cache)
+    def __init__(self, checkout: Path, cache: Path) -> None:
+        paths = {"PYTHONPATH": str(checkout / "src"), "NUMBA_CACHE_DIR": str(cache)}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, "--serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env={**os.environ, **paths},
             cwd=cache,
             text=True,
         )
@@ -92,26 +85,16 @@ class Process:
 
 
 def compare(
-    old: Path,
-    new: Path,
-    variables: dict[str, str],
-    *,
-    rows: list[str],
-    pairs: int,
-    processes: int,
+    old: Path, new: Path, *, rows: list[str], pairs: int, processes: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return the milliseconds of the fastest calls, old and new, for each row and stage.
-
-    The environment ``variables`` are set for the new checkout.
-    """
+    """Return the milliseconds of the fastest calls, old and new, for each row and stage."""
     found: dict[str, list[tuple[float, float]]] = {}
     with TemporaryDirectory() as folder:
         caches = [Path(folder, name) for name in ("old", "new")]
         for cache in caches:
             cache.mkdir()
         for _ in range(processes):
-            sides = zip((old, new), caches, ({}, variables), strict=True)
-            both = [Process(*side) for side in sides]
+            both = [Process(*side) for side in zip((old, new), caches, strict=True)]
             for row in rows:
                 for stage in ("training step", "inference"):
                     calls = int(min(process.ask(row, stage, 0) for process in both))
@@ -221,7 +204,6 @@ def main() -> None:
     add("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW", help="some of the rows")
     add("--pairs", type=int, default=7, help="pairs of blocks of a row and a pair of processes")
     add("--processes", type=int, default=3, help="pairs of processes")
-    add("--new-environment", nargs="+", default=[], metavar="NAME=VALUE", help="for the second")
     add("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -230,10 +212,8 @@ def main() -> None:
         parser.error("expected the folders of two checkouts")
     else:
         sides = given.old.resolve(), given.new.resolve()
-        variables = dict(one.split("=", 1) for one in given.new_environment)
         sizes = {"pairs": given.pairs, "processes": given.processes}
-        found = compare(*sides, variables, rows=given.rows, **sizes)
-        print(table(found))
+        print(table(compare(*sides, rows=given.rows, **sizes)))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,8 +33,6 @@ class Dynamics:
         membrane is then the value after the reset. snnTorch subtracts the threshold one step later.
     detached
         Whether no gradient flows through the reset.
-    late
-        Whether a spike is emitted one timestep after the membrane crossed the threshold.
     derivative
         Surrogate derivative as a function of the distance from the threshold.
     surrogate
@@ -45,7 +41,6 @@ class Dynamics:
 
     at_once: bool = False
     detached: bool = True
-    late: bool = False
     derivative: Callable[[Tensor], Tensor] = atan
     surrogate: str = ""
 
@@ -56,7 +51,6 @@ class Dynamics:
             "the reset acts at once, before the decay, and the membrane after it is read out": (
                 self.at_once
             ),
-            "a spike leaves one timestep later": self.late,
             "the gradient flows through the reset as well": not self.detached,
             f"the surrogate is {self.surrogate}": bool(self.surrogate),
         }
@@ -64,6 +58,4 @@ class Dynamics:
 
     def decided(self, spikes: Tensor, membrane: Tensor) -> Tensor:
         """Return the membranes that were compared with the threshold, ``[T, ...]`` each."""
-        if self.late:
-            return torch.cat([torch.zeros_like(membrane[:1]), membrane[:-1]])
         return membrane + THRESHOLD * spikes if self.at_once else membrane

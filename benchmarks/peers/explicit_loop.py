@@ -54,10 +54,7 @@ class ExplicitLoop(Layerwise):
         dynamics = self.dynamics
         membrane = spike = torch.zeros_like(current[0])
         for inflow in current:
-            if dynamics.late:
-                spike = self._fire(membrane)
-                membrane = BETA * membrane + inflow - self._reset(spike)
-            elif dynamics.at_once:
+            if dynamics.at_once:
                 before = BETA * membrane + inflow
                 spike = self._fire(before)
                 membrane = before - self._reset(spike)

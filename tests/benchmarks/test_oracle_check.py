@@ -42,7 +42,6 @@ def test_every_candidate_agrees_with_the_oracle_of_its_dynamics(layers: list[nn.
     "other",
     [
         Dynamics(at_once=True),
-        Dynamics(late=True),
         Dynamics(detached=False),
         Dynamics(derivative=lambda x: 0.5 * atan(x), surrogate="half as high"),
     ],
