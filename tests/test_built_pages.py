@@ -1,4 +1,4 @@
-"""What the docs run when they are built tells of networks, and never of the builder's clock.
+"""The code that the docs run when they are built measures no time.
 
 A time or a ratio on a page belongs to ``docs/benchmarks/results.json``, which was measured with
 nothing else running.
@@ -44,28 +44,6 @@ def run_at_build() -> dict[str, str]:
 RUN = run_at_build()
 
 
-def test_all_kinds_of_pages_are_looked_at() -> None:
-    for kind in ("docs/howto/", "docs/guide/", "docs/quickstart.md", "examples/10", ".ipynb"):
-        assert any(kind in name for name in RUN), kind
-    assert "accelerate(network)" in RUN["docs/howto/snntorch-network.md"]
-
-
 @pytest.mark.parametrize("name", sorted(RUN))
-def test_no_page_shows_the_clock_of_whoever_built_it(name: str) -> None:
+def test_no_page_shows_a_time_measured_when_it_was_built(name: str) -> None:
     assert CLOCK.findall(RUN[name]) == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "begin = time.perf_counter()",
-        "import timeit",
-        "%%timeit",
-        "%time model(spikes)",
-        "now = time.time()",
-        'print(f"{sum(history.seconds):.1f} s")',
-        "fit(model, train, encoder=encoder, progress=True)",
-    ],
-)
-def test_a_clock_would_be_seen(line: str) -> None:
-    assert CLOCK.search(code_of_page(f"# Title\n\n```{{code-cell}}\n{line}\n```\n"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from spikemnist import ops, training
+from spikemnist import training
 from spikemnist.encoding import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,10 +22,6 @@ CELLS: list[dict[str, Any]] = NOTEBOOK["cells"]
 SOURCES: dict[str, str] = {cell["id"]: "".join(cell["source"]) for cell in CELLS}
 CODE_CELLS = [cell for cell in CELLS if cell["cell_type"] == "code"]
 PROSE = "\n\n".join(SOURCES[cell["id"]] for cell in CELLS if cell["cell_type"] == "markdown")
-KEYS = {
-    "markdown": {"cell_type", "id", "metadata", "source"},
-    "code": {"cell_type", "id", "metadata", "source", "execution_count", "outputs"},
-}
 # GitHub and Jupyter read the inside of the tags as Markdown only between empty lines.
 FOLDED = re.compile(
     r"\n\n<details>\n<summary>Solution</summary>\n\n(.*?)\n\n</details>$", re.DOTALL
@@ -46,89 +42,18 @@ def solution_of(exercise: str) -> str:
     return str(code)
 
 
-def test_it_is_a_notebook_of_format_4() -> None:
-    assert set(NOTEBOOK) == {"cells", "metadata", "nbformat", "nbformat_minor"}
-    assert NOTEBOOK["nbformat"] == 4
-    assert NOTEBOOK["nbformat_minor"] >= 5  # from which on cells have ids
-    for cell in CELLS:
-        assert set(cell) == KEYS[cell["cell_type"]]
-        assert isinstance(cell["source"], list)
-        assert all(isinstance(line, str) for line in cell["source"])
-        assert all(line.endswith("\n") for line in cell["source"][:-1])
-        assert "".join(cell["source"]).strip()
-    ids = [cell["id"] for cell in CELLS]
-    assert len(set(ids)) == len(ids)
-    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in ids)
-
-
-def test_it_holds_nothing_of_the_machine_that_wrote_it() -> None:
-    assert set(NOTEBOOK["metadata"]) == {"kernelspec", "language_info"}
-    assert NOTEBOOK["metadata"]["kernelspec"]["name"] == "python3"
-    assert NOTEBOOK["metadata"]["language_info"] == {"name": "python"}
+def test_it_has_no_outputs() -> None:
     assert [cell["id"] for cell in CELLS if cell["metadata"]] == []
     assert [cell["id"] for cell in CODE_CELLS if cell["outputs"]] == []
     assert [cell["id"] for cell in CODE_CELLS if cell["execution_count"] is not None] == []
 
 
-def test_its_file_is_as_jupyter_writes_it() -> None:
-    """A run that is saved without its outputs changes no line."""
-    assert json.dumps(NOTEBOOK, ensure_ascii=False, indent=1, sort_keys=True) + "\n" == TEXT
-
-
-@pytest.mark.parametrize("cell", CODE_CELLS, ids=lambda cell: cell["id"])
-def test_each_cell_is_python(cell: dict[str, Any]) -> None:
-    compile(python_of(cell), cell["id"], "exec")
-
-
-def test_it_is_short_enough_to_read() -> None:
-    assert len(CELLS) <= 42
-    assert [cell["id"] for cell in CELLS if len(cell["source"]) > 25] == []
-
-
-def test_the_badge_opens_this_file() -> None:
-    links = re.findall(r"https://colab\.research\.google\.com/github/[^)\s]+", TEXT)
-    assert [link.partition("/blob/main/")[2] for link in links] == [PLACE]
-    assert CELLS[0]["source"][0].startswith("# ")
-
-
-def test_one_line_of_code_changes_the_data() -> None:
-    lines = [line for cell in CODE_CELLS for line in python_of(cell).split("\n")]
-    assert [line for line in lines if "load_mnist" in line] == [
-        "train, test = data.load_digits()  # data.load_mnist() for all 70,000"
-    ]
-    assert sum("load_" in line and "digits" in line for line in lines) == 1
-
-
-def test_the_package_is_installed_only_where_it_is_missing() -> None:
-    """By the notebook's own `%pip`, which asks the kernel's Python, and by no other program."""
-    assert sum("pip install" in "".join(cell["source"]) for cell in CELLS) == 1
-    condition, command = "".join(CODE_CELLS[0]["source"]).split("\n")[-2:]
-    assert condition.startswith('if importlib.util.find_spec("spikemnist") is None:')
-    assert command == "    %pip install -q spikemnist"
-    assert "subprocess" not in TEXT
-
-
 @pytest.mark.parametrize("room", ROOMS)
 def test_its_names_are_public(room: str) -> None:
     """Those in its cells, in its text and in its solutions."""
-    named = set(re.findall(rf"\b{room}\.(\w+)", "\n".join(SOURCES.values())))
-    assert named
-    assert named <= set(importlib.import_module(f"spikemnist.{room}").__all__)
-
-
-def test_backpropagation_through_time_has_ten_lines() -> None:
-    _, _, loop = SOURCES["bptt-loop"].partition("# The ten lines:\n")
-    assert len(loop.split("\n")) == 10
-    assert ".backward()" in loop
-
-
-def test_no_code_needs_a_certain_device() -> None:
-    """A GPU is told of in the text alone, with the backend that its timesteps run on."""
-    code = "\n".join(python_of(cell) for cell in CODE_CELLS)
-    assert not re.search(r"cuda|mps", code, re.IGNORECASE)
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)`", SOURCES["devices"], re.MULTILINE)
-    assert dict(rows) == {"cpu": "event_driven", "cuda": "triton", "mps": "reference"}
-    assert set(dict(rows).values()) < set(ops.BACKENDS)
+    names = set(re.findall(rf"\b{room}\.(\w+)", "\n".join(SOURCES.values())))
+    assert names
+    assert names <= set(importlib.import_module(f"spikemnist.{room}").__all__)
 
 
 def test_each_exercise_has_a_folded_solution() -> None:
