@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Python flushes the stream once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = CLOSED_PIPE
-    return INTERRUPTED if interruption.pressed else code
+    if code == 0 and interruption.pressed:  # recorded, but nothing was left to end
+        code = _interrupted()
+    return code
 
 
 def _guarded(words: list[str]) -> int:
@@ -77,8 +79,7 @@ def _guarded(words: list[str]) -> int:
                 interruption.check()
             return _run(work, command)
     except KeyboardInterrupt:
-        print("spikemnist: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted()
     except SystemExit as exit_:
         return int(exit_.code or 0)
     except BrokenPipeError:
@@ -89,6 +90,11 @@ def _guarded(words: list[str]) -> int:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"spikemnist: {_word('error', 'red')} {message}", file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
+
+
+def _interrupted() -> int:
+    print("spikemnist: interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _load(command: Command) -> Callable[[Command], int]:
