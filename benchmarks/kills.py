@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,8 @@ READING = {"evaluate": ["evaluate", "train"], "encode": ["encode"], "help": ["tr
 COMMANDS = {**WRITING, **READING}
 RESULTS = ("model.safetensors", "metrics.csv")
 LIMIT = 300.0
+INTERRUPTED = (130, -signal.SIGINT)
+"""A shell reports both as 130. Python ends by the signal if it met an `exec`, as in an import."""
 SOON = 0.5
 """Seconds from the start in which a third of the signals arrive."""
 
@@ -135,14 +138,16 @@ def kill(trial: Trial, folder: Path) -> str:
 def interrupt(trial: Trial, folder: Path) -> str:
     """Interrupt a command; return the outcome."""
     ended = run(words_of(trial.command, trial.out), folder, trial)
-    shown = f"exit code {ended.code} after {ended.seconds:.1f} s: {ended.printed}"
     if ended.code == 0:  # it was done, and Python only had to end
         return other_results(trial.out, folder / trial.command) or "late"
-    if "KeyboardInterrupt" in ended.printed and " in main\n" not in ended.printed:
-        return shown if "ignored" in ended.printed else "early"  # Python was still starting
+    started = re.search(r'cli.__init__.py", line \d+, in (program|main)\n', ended.printed)
+    python_alone = not ended.printed or "KeyboardInterrupt" in ended.printed
+    if python_alone and not started and not trial.out.exists():
+        return "early"  # Python was starting
     one_sentence = ended.printed.count("interrupted") == 1
-    if ended.code != 130 or not one_sentence or "Traceback" in ended.printed:
-        return shown
+    unclean = "Traceback" in ended.printed or "ignored" in ended.printed
+    if ended.code not in INTERRUPTED or not one_sentence or unclean:
+        return f"exit code {ended.code} after {ended.seconds:.1f} s: {ended.printed[-1000:]}"
     return not_whole(trial.out) or "held"
 
 
