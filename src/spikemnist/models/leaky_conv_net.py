@@ -119,7 +119,7 @@ class LeakyConvNet(SpikingNetwork):
     ) -> None:
         check_choices(reset_mechanism, dropout, input_dropout)
         super().__init__(readout=readout, backend=backend)
-        described = parse_layers(layers, in_shape, batch_norm=batch_norm)
+        described = _parse_layers(layers, in_shape, batch_norm=batch_norm)
         widths = [width for _, width in described]
         surrogate = ops.get_surrogate(spike_grad)
         modules: list[nn.Module] = []
@@ -183,7 +183,7 @@ class LeakyConvNet(SpikingNetwork):
         return super()._shapes(sample_shape or self.in_shape)
 
 
-def parse_layers(
+def _parse_layers(
     layers: str, in_shape: Sequence[int], *, batch_norm: bool
 ) -> list[tuple[list[nn.Module], int]]:
     """Return the modules before the neurons of each layer, and its channels or dense neurons."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import snntorch
+import torch
 from torch import nn
 
 from spikemnist import ops
@@ -34,14 +35,15 @@ def new_leaky(
 
     snnTorch appends every neuron to a global list and never removes it.
     """
-    leaky = snntorch.Leaky(
-        beta=beta,
-        threshold=threshold,
-        spike_grad=spike_grad,
-        learn_beta=learn_beta,
-        learn_threshold=learn_threshold,
-        reset_mechanism=reset_mechanism,
-    )
+    with torch.device("cpu" if beta.is_meta else beta.device):  # snnTorch reads its own buffers
+        leaky = snntorch.Leaky(
+            beta=beta,
+            threshold=threshold,
+            spike_grad=spike_grad,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+        )
     registered = snntorch.SpikingNeuron.instances
     registered[:] = [neuron for neuron in registered if neuron is not leaky]
     return leaky

@@ -57,7 +57,7 @@ def _per_layer(
                 f"{name} of a layer of {width} neurons must be a number or have shape ({width},); "
                 f"got shape {tuple(tensor.shape)}"
             )
-        if not bool(valid(tensor).all()):
+        if not tensor.is_meta and not bool(valid(tensor).all()):
             raise ValueError(f"{name} must lie in {interval}; got {tensor.tolist()}")
     return tensors
 
