@@ -182,15 +182,6 @@ def test_an_snntorch_that_has_renamed_its_resets_is_no_obstacle(
     assert same(accelerate(network)(spikes), expected)
 
 
-def test_what_is_loaded_later_is_seen() -> None:
-    made = network()
-    model = accelerate(made)
-    state = {**made.state_dict(), "1.graded_spikes_factor": torch.tensor(2.0)}
-    made.load_state_dict(state)
-    with pytest.raises(ValueError, match="graded_spikes_factor other than 1"):
-        model(torch.zeros(2, 1, 6))
-
-
 def test_arguments() -> None:
     with pytest.raises(ValueError, match=r"readout must be one of mean_membrane, .*; got 'soft'"):
         accelerate(network(), readout="soft")

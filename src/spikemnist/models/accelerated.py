@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.sequential import read_layers
+from spikemnist.models.sequential import check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Accelerated(SpikingNetwork):
 
     A call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
     and does not change the membranes stored in the network's neurons. Each call reads the network
-    again, so changes to it take effect.
+    again, so changes to it take effect; ``graded_spikes_factor`` alone is checked only once.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Accelerated(SpikingNetwork):
 
     def __init__(self, network: nn.Module, *, readout: ReadoutName, backend: ops.Backend) -> None:
         super().__init__(readout=readout, backend=backend)
-        read_layers(network)
+        check_grades(read_layers(network))
         self.network = network
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import snntorch
-import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -112,27 +111,36 @@ def _advice(module: nn.Module) -> str:
 
 def _check_neuron(path: str, leaky: Any) -> None:
     """Refuse the options that make the dynamics differ from `spikemnist.ops.leaky`."""
-    factor = leaky.graded_spikes_factor
-    known = not factor.is_meta and not torch.compiler.is_compiling()
     refused = {
         "inhibition=True": leaky.inhibition,
         "state_quant": leaky.state_quant,
-        "learn_graded_spikes_factor=True": isinstance(factor, nn.Parameter),
-        "graded_spikes_factor other than 1": known and bool((factor != 1).any()),
+        "learn_graded_spikes_factor=True": isinstance(leaky.graded_spikes_factor, nn.Parameter),
         "reset_delay=False": not leaky.reset_delay,
         "a custom state_function": has_resets() and reset_of(leaky) is None,
     }
     for option, given in refused.items():
         if given:
-            raise ValueError(
-                f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run; remove "
-                "the option, or step the network with snnTorch"
-            )
+            raise _refusal(path, option)
     if has_resets() and leaky.reset_mechanism != reset_of(leaky):
         raise ValueError(
             f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
             f"{reset_of(leaky)!r}, which snnTorch still uses; create a new snntorch.Leaky"
         )
+
+
+def check_grades(layers: Sequence[SpikingLayer]) -> None:
+    """Refuse spikes of another height than 1. On CUDA, the comparison waits for the device."""
+    for layer in layers:
+        factor = layer.leaky.graded_spikes_factor
+        if not factor.is_meta and bool((factor != 1).any()):
+            raise _refusal(layer.path, "graded_spikes_factor other than 1")
+
+
+def _refusal(path: str, option: str) -> ValueError:
+    return ValueError(
+        f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run; remove the "
+        "option, or step the network with snnTorch"
+    )
 
 
 def _check_new(path: str, leaky: snntorch.Leaky, layers: Sequence[SpikingLayer]) -> None:
