@@ -5,10 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import copy
-import gc
-import pickle
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +15,7 @@ from torch.nn import functional
 from spikemnist import ops
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import READOUTS, Accelerated, LeakyMLP, accelerate
-from spikemnist.models.readout import scores
+from spikemnist.models import Accelerated, LeakyMLP, accelerate
 from spikemnist.training import evaluate, fit
 from tests.models.small_network import same
 from tests.models.stepped_network import (
@@ -40,33 +35,6 @@ if TYPE_CHECKING:
 
 PICKLED: dict[str, Any] = {"spike_grad": ops.ATan()}
 """snnTorch's own surrogates are closures, which Python cannot pickle."""
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("readout", READOUTS)
-def test_a_record(readout: Any, backend: Any) -> None:
-    network, spikes = conv(), images()
-    record = accelerate(network, readout=readout, backend=backend)(spikes, record="all")
-    assert [(layer.name, tuple(layer.membrane.shape)) for layer in record.layers] == [
-        ("hidden 1", (7, 3, 3, 6, 6)),
-        ("hidden 2", (7, 3, 5, 2, 2)),
-        ("output", (7, 3, 4)),
-    ]
-    assert record.sizes == {"hidden 1": 108, "hidden 2": 20, "output": 4}
-    for layer, leaky, counts in zip(
-        record.layers, neurons_of(network), record.spike_counts, strict=True
-    ):
-        assert torch.equal(layer.threshold, leaky.threshold)
-        assert torch.equal(counts, layer.spikes.flatten(2).sum((0, 2)).long())
-    assert record.spikes is record.layers[-1].spikes
-    assert record.membrane is record.layers[-1].membrane
-    assert record.input is spikes
-    assert record.state is None
-    assert (record.readout, record.backend) == (readout, backend)
-    assert torch.equal(record.scores, scores(readout, record.spikes, record.membrane))
-    alone = accelerate(network, readout=readout, backend=backend)(spikes)
-    assert same(alone, record)
-    assert (alone.layers, alone.input) == ((), None)
 
 
 def test_it_is_the_leaky_mlp_of_the_same_modules() -> None:
@@ -140,37 +108,6 @@ def test_a_call_changes_nothing_in_the_network(mode: Any, init_hidden: bool, bac
         assert all(map(torch.equal, one, other))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("called", [False, True])
-def test_copies_are_equal_and_independent(backend: Any, called: bool) -> None:
-    model = accelerate(conv(learn_beta=True, **PICKLED), backend=backend, readout="spike_count")
-    if called:
-        model(images()).membrane.sum().backward()
-    expected = model(images())
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert isinstance(twin, Accelerated)
-        assert same(twin(images()), expected)
-        with torch.no_grad():
-            for parameter in twin.parameters():
-                parameter.fill_(0.5)
-        assert same(model(images()), expected)
-
-
-def test_nothing_but_its_owner_keeps_a_model_alive(neurons: list[object]) -> None:
-    listed = list(neurons)
-    alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-    for index in range(30):
-        model = accelerate(mlp(196, 4), backend=BACKENDS[index % len(BACKENDS)])
-        alive.update(model.modules())
-        model(images()).membrane.sum().backward()
-        alive.update(copy.deepcopy(model).modules())
-    assert len(neurons) == len(listed)
-    assert all(found is kept for found, kept in zip(neurons, listed, strict=True))
-    del model
-    gc.collect()
-    assert len(alive) == 0
-
-
 def test_the_network_is_read_anew_in_each_call() -> None:
     network = mlp(196, 9, 4)
     model = accelerate(network)
@@ -184,22 +121,6 @@ def test_the_network_is_read_anew_in_each_call() -> None:
         model(images())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_state_goes_in_and_comes_back(backend: Any) -> None:
-    for network in (mlp(196, 9, 4), conv()):
-        model = accelerate(network.double(), backend=backend)
-        rest = model.initial_state(3, 1, 14, 14)
-        whole = model(images(), state=rest)
-        assert same(whole, model(images()))
-        assert not any(membrane.any() for membrane in rest)
-        first = model(images()[:2], state=rest)
-        second = model(images()[2:], state=first.state)
-        assert all(map(torch.equal, second.state, whole.state))
-        assert torch.equal(torch.cat([first.membrane, second.membrane]), whole.membrane)
-        for membrane, layer in zip(whole.state, model(images(), record="all").layers, strict=True):
-            assert torch.equal(membrane, layer.membrane[-1])
-
-
 def test_initial_state_is_at_rest_and_draws_nothing() -> None:
     network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 2, 3), neuron(), nn.Flatten())
     network.extend([nn.Dropout(0.5), nn.Linear(32, 4), neuron()])
@@ -211,19 +132,6 @@ def test_initial_state_is_at_rest_and_draws_nothing() -> None:
     assert {membrane.dtype for membrane in state} == {torch.float64}
     flat = accelerate(mlp(196, 9, 4)).initial_state(3)
     assert [tuple(membrane.shape) for membrane in flat] == [(3, 9), (3, 4)]
-
-
-@pytest.mark.parametrize("backend", ["reference", "snntorch"])
-def test_half_precision_and_shapes_alone(backend: Any) -> None:
-    model = accelerate(conv(), backend=backend).to(torch.bfloat16)
-    record = model(images(40, 3), record="all")
-    assert {record.spikes.dtype, record.membrane.dtype} == {torch.bfloat16}
-    counted = [
-        layer.spikes.count_nonzero((0, *range(2, layer.spikes.dim()))) for layer in record.layers
-    ]
-    assert torch.equal(record.spike_counts, torch.stack(counted))
-    assert int(record.spike_counts.max()) > 256  # more than this precision can count
-    assert model.to("meta")(images().to("meta")).scores.shape == (3, 4)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own

@@ -12,20 +12,15 @@ from unittest import mock
 import pytest
 import snntorch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.engine import layer as engine_layer
-from spikemnist.engine import network as engine_network
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, load_model, save_model
+from spikemnist.models import LeakyConvNet, accelerate, load_model, save_model
 from spikemnist.training import evaluate, fit
 from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively
-from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,25 +135,6 @@ def test_all_timesteps_at_once_are_the_loop(
 
 
 @pytest.mark.parametrize("backend", TOGETHER)
-def test_accelerate_runs_the_same_network(backend: str) -> None:
-    model, images = make(backend=backend), spikes()
-    record = accelerate(model.network, backend=backend)(images)
-    assert torch.equal(record.membrane, model(images).membrane)
-
-
-@pytest.mark.parametrize("backend", TOGETHER)
-@given(SEEDS, st.integers(0, 4), st.permutations(range(4)))
-def test_samples_do_not_know_one_another(
-    backend: str, seed: int, batch: int, order: list[int]
-) -> None:
-    model = make(backend=backend).double()
-    images = spikes(3, 4, seed)
-    whole = model(images)
-    torch.testing.assert_close(model(images[:, order]).scores, whole.scores[order])
-    torch.testing.assert_close(model(images[:, :batch]).scores, whole.scores[:batch])
-
-
-@pytest.mark.parametrize("backend", TOGETHER)
 def test_the_first_convolution_sees_a_constant_input_once(backend: str) -> None:
     model, images = make(backend=backend), torch.rand(3, *IN_SHAPE)
     real, batches = functional.conv2d, []
@@ -182,19 +158,6 @@ def test_any_shape_of_as_many_numbers_will_do(backend: str) -> None:
     for shape in ((8, 8), (64,), (4, 16)):
         record = model(images.view(6, 3, *shape))
         assert torch.equal(record.membrane, expected.membrane)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_state_goes_from_chunk_to_chunk(backend: str) -> None:
-    model, images = make(backend=backend), spikes()
-    state = model.initial_state(3)
-    assert [tuple(membrane.shape) for membrane in state] == [(3, 3, 6, 6), (3, 5, 2, 2), (3, 4)]
-    membranes = []
-    for chunk in torch.split(images, 4):
-        record = model(chunk, state=state)
-        state = record.state
-        membranes.append(record.membrane)
-    torch.testing.assert_close(torch.cat(membranes), model(images).membrane)
 
 
 @pytest.mark.parametrize("backend", TOGETHER)
@@ -275,15 +238,6 @@ def test_it_learns_digits(encoder: Any, backend: str) -> None:
     assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
 
 
-def test_a_dense_network_is_the_mlp() -> None:
-    """The same weights give the same membranes."""
-    net, images = make("9-4", backend="reference"), spikes()
-    mlp = LeakyMLP(2 * 14 * 14, (9,), 4, backend="reference")
-    for layer, linear in zip(mlp.layers, (net.network[1], net.network[3]), strict=True):
-        layer.linear.load_state_dict(linear.state_dict())
-    torch.testing.assert_close(mlp(images).membrane, net(images).membrane)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -330,24 +284,3 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\] .*\(1, 28, 28\)"):
         LeakyConvNet()(torch.zeros(shape))
-
-
-def test_inference_writes_no_membranes_behind_convolutions() -> None:
-    model = LeakyConvNet("4C3-P2-10", (1, 8, 8), backend="event_driven").eval()
-    spikes = (torch.rand(3, 2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.3).float()
-    written: list[bool] = []
-
-    def forward(*arguments: Any, **options: Any) -> Any:
-        output = engine_layer.forward(*arguments, **options)
-        written.append(output.membrane is not None)
-        return output
-
-    spy = mock.Mock(wraps=engine_layer, forward=forward)
-    with torch.no_grad(), mock.patch.object(engine_network, "layer", spy):
-        plain = model(spikes)
-        everything = model(spikes, record="all")
-        state = model(spikes, state=model.initial_state(2))
-    assert written == [False, True, True, True, False, True]
-    assert torch.equal(plain.scores, everything.scores)
-    assert torch.equal(plain.scores, state.scores)
-    assert torch.equal(everything.layers[0].membrane[-1], state.state[0])

@@ -6,107 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``C`` classes.
 from __future__ import annotations
 
 import copy
-import gc
 import math
-import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
 from tests.models.small_network import BACKENDS, make, same, spikes
-from tests.strategies import SEEDS
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_record_of_all_layers(backend: str) -> None:
-    model = make(backend=backend, threshold=[1.0, [0.5] * 7, 0.8])
-    images = spikes()
-    record = model(images, record="all")
-    assert [(layer.name, tuple(layer.spikes.shape)) for layer in record.layers] == [
-        ("hidden 1", (6, 3, 9)),
-        ("hidden 2", (6, 3, 7)),
-        ("output", (6, 3, 4)),
-    ]
-    assert dict(record.sizes) == model.sizes == {"hidden 1": 9, "hidden 2": 7, "output": 4}
-    for layer, owner, counts in zip(record.layers, model.layers, record.spike_counts, strict=True):
-        assert torch.equal(layer.spikes, (layer.membrane > owner.leaky.threshold).float())
-        assert torch.equal(layer.threshold, owner.leaky.threshold)
-        assert not layer.threshold.requires_grad
-        assert torch.equal(counts, layer.spikes.sum((0, 2)).long())
-    assert record.spike_counts.dtype == torch.int64
-    assert record.spikes is record.layers[-1].spikes
-    assert record.membrane is record.layers[-1].membrane
-    assert record.input is images
-    assert record.state is None
-    assert (record.readout, record.backend) == ("mean_membrane", backend)
-    assert torch.equal(record.scores, record.membrane.mean(0))
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_record_of_the_output_alone(backend: str) -> None:
-    model = make(backend=backend)
-    record = model(spikes())
-    assert same(record, model(spikes(), record="all"))
-    assert record.layers == ()
-    assert record.input is None
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_calling_twice_gives_the_same_and_leaves_nothing_behind(backend: str) -> None:
-    model = make(backend=backend, learn_beta=True)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    twin = copy.deepcopy(model)
-    first = model(spikes())
-    first.scores.sum().backward()
-    model.zero_grad()
-    other_batch = model(spikes(9, 5))
-    assert other_batch.spikes.shape == (9, 5, 4)
-    assert same(first, model(spikes()))
-    assert same(first, twin(spikes()))
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, before[key])
-    for layer in model.layers:
-        assert layer.leaky.mem.numel() == 0
-        assert layer.leaky.mem.grad_fn is None
-        assert getattr(layer.leaky, "reset", None) is None
-
-
-def test_the_graph_goes_with_the_record() -> None:
-    records = [make(backend=backend)(spikes()) for backend in BACKENDS]
-    gone = [weakref.ref(record.membrane) for record in records]
-    del records
-    gc.collect()
-    assert not any(membrane() is not None for membrane in gone)
-
-
-@given(SEEDS, st.integers(1, 5), st.integers(0, 3))
-def test_samples_do_not_see_one_another(seed: int, steps: int, batch: int) -> None:
-    model = make().double()
-    images = spikes(steps, batch, seed % 1000)
-    record = model(images)
-    assert record.scores.shape == (batch, 4)
-    for index in range(batch):
-        alone = model(images[:, index : index + 1])
-        assert torch.equal(alone.spikes, record.spikes[:, index : index + 1])
-        torch.testing.assert_close(alone.scores[0], record.scores[index])
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("record", ["output", "all"])
-def test_an_empty_batch(backend: str, record: Any) -> None:
-    model = make(backend=backend)
-    found = model(spikes(batch=0), record=record)
-    assert found.spikes.shape == (6, 0, 4)
-    assert found.spike_counts.shape == (3, 0)
-    assert found.predictions.shape == (0,)
-    found.scores.sum().backward()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -127,30 +37,6 @@ def test_any_dtype_and_shape_of_spikes(backend: str) -> None:
         assert same(model(spikes().to(dtype)), expected)
     assert same(model(spikes().flatten(2)), expected)
     assert same(model(spikes().unsqueeze(2)), expected)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_state_goes_in_and_comes_back(backend: str) -> None:
-    model = make(backend=backend)
-    rest = model.initial_state(3)
-    assert [tuple(membrane.shape) for membrane in rest] == [(3, 9), (3, 7), (3, 4)]
-    whole = model(spikes(), state=rest)
-    assert same(whole, model(spikes()))
-    assert not any(membrane.any() for membrane in rest)
-    first = model(spikes()[:2], state=rest)
-    kept = [membrane.clone() for membrane in first.state]
-    second = model(spikes()[2:], state=list(first.state))
-    assert all(map(torch.equal, first.state, kept))
-    assert all(map(torch.equal, second.state, whole.state))
-    assert torch.equal(torch.cat([first.spikes, second.spikes]), whole.spikes)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_initial_state_follows_the_parameters(backend: str) -> None:
-    model = make(backend=backend).double()
-    state = model.initial_state(2)
-    assert {membrane.dtype for membrane in state} == {torch.float64}
-    assert {m.dtype for m in model(spikes(batch=2), state=state).state} == {torch.float64}
 
 
 @pytest.mark.parametrize(

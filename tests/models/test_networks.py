@@ -1,0 +1,200 @@
+"""Laws of every network: perceptron, convolutions, and a network of snnTorch's user.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist import ops
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.models.readout import scores
+from tests.models.small_network import same
+from tests.models.stepped_network import BACKENDS, assert_close, conv, gradients, images, lively
+from tests.strategies import SEEDS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from spikemnist.models import Record
+
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "perceptron": [(9,), (7,), (4,)],
+    "convolutions": [(3, 6, 6), (5, 2, 2), (4,)],
+    "accelerate": [(3, 6, 6), (5, 2, 2), (4,)],
+}
+"""Kinds of networks, and the neurons of their layers for images of 14 x 14."""
+
+
+def build(kind: str, backend: Any = "auto", **options: Any) -> Any:
+    if kind == "perceptron":
+        return lively(LeakyMLP(196, (9, 7), 4, backend=backend, **options))
+    if kind == "convolutions":
+        return lively(LeakyConvNet("3C3-P2-5C3-P2-4", (1, 14, 14), backend=backend, **options))
+    return accelerate(conv(spike_grad=ops.ATan(), **options), backend=backend)
+
+
+KINDS = pytest.mark.parametrize("kind", SHAPES)
+EACH = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@KINDS
+@EACH
+def test_a_record(kind: str, backend: str) -> None:
+    model, spikes = build(kind, backend, threshold=0.7), images()
+    for readout in READOUTS:
+        model.readout = readout
+        record = model(spikes, record="all")
+        assert torch.equal(record.scores, scores(readout, record.spikes, record.membrane))
+        assert (record.readout, record.backend) == (readout, backend)
+    names = ["hidden 1", "hidden 2", "output"]
+    assert [layer.name for layer in record.layers] == list(record.sizes) == names
+    assert [tuple(layer.spikes.shape[2:]) for layer in record.layers] == SHAPES[kind]
+    assert list(record.sizes.values()) == [layer.spikes[0, 0].numel() for layer in record.layers]
+    for layer, counts in zip(record.layers, record.spike_counts, strict=True):
+        assert torch.equal(layer.spikes, (layer.membrane > layer.threshold).float())
+        assert float(layer.threshold) == pytest.approx(0.7)
+        assert not layer.threshold.requires_grad
+        assert torch.equal(counts, layer.spikes.flatten(2).sum((0, 2)).long())
+    assert record.spikes is record.layers[-1].spikes
+    assert record.membrane is record.layers[-1].membrane
+    assert torch.equal(record.input, spikes)
+    assert record.state is None
+    alone = model(spikes)
+    assert same(alone, record)
+    assert (alone.layers, alone.input) == ((), None)
+
+
+def loss(record: Record) -> Tensor:
+    return record.scores.square().sum() + record.spikes.sum()
+
+
+@KINDS
+@EACH
+def test_two_halves_with_the_state_between_them_are_one_run(kind: str, backend: str) -> None:
+    model = build(kind, backend, learn_beta=True).double()
+    rest = model.initial_state(3, 1, 14, 14) if kind != "perceptron" else model.initial_state(3)
+    assert [tuple(membrane.shape[1:]) for membrane in rest] == SHAPES[kind]
+    assert {membrane.dtype for membrane in rest} == {torch.float64}
+    whole = model(images(), state=rest)
+    assert same(whole, model(images()))
+    assert not any(membrane.any() for membrane in rest)
+
+    def in_halves() -> Tensor:
+        first = model(images()[:2], state=rest)
+        kept = [membrane.clone() for membrane in first.state]
+        second = model(images()[2:], state=list(first.state))
+        assert all(map(torch.equal, first.state, kept))
+        assert all(map(torch.equal, second.state, whole.state))
+        membrane = torch.cat([first.membrane, second.membrane])
+        assert torch.equal(membrane, whole.membrane)
+        return membrane.square().sum()
+
+    expected = gradients(model, lambda: model(images()).membrane.square().sum())
+    assert_close(gradients(model, in_halves), expected)
+
+
+@KINDS
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "snntorch"])
+@given(SEEDS, st.integers(0, 4), st.permutations(range(4)))
+def test_samples_are_independent(
+    kind: str, backend: str, seed: int, batch: int, order: list[int]
+) -> None:
+    model, spikes = build(kind, backend).double(), images(3, 4, seed=seed)
+    whole = model(spikes)
+    torch.testing.assert_close(model(spikes[:, order]).scores, whole.scores[order])
+    part = model(spikes[:, :batch])
+    assert torch.equal(part.spikes, whole.spikes[:, :batch])
+    torch.testing.assert_close(part.scores, whole.scores[:batch])
+
+
+@KINDS
+@EACH
+@pytest.mark.parametrize("record", ["output", "all"])
+def test_an_empty_batch(kind: str, backend: str, record: Any) -> None:
+    found = build(kind, backend)(images(batch=0), record=record)
+    assert found.spikes.shape == (7, 0, 4)
+    assert found.spike_counts.shape == (3, 0)
+    assert found.predictions.shape == (0,)
+    found.scores.sum().backward()
+
+
+@KINDS
+@EACH
+def test_copies_are_equal_and_independent(kind: str, backend: str) -> None:
+    model = build(kind, backend, learn_beta=True)
+    loss(model(images())).backward()
+    expected = model(images())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert type(twin) is type(model)
+        assert same(twin(images()), expected)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.fill_(0.5)
+        assert same(model(images()), expected)
+
+
+@KINDS
+def test_only_its_owner_keeps_a_model_alive(kind: str, neurons: list[object]) -> None:
+    other = snntorch.Leaky(beta=0.9)
+    listed = list(neurons)
+    alive: weakref.WeakSet[nn.Module | Tensor] = weakref.WeakSet()
+    for backend in BACKENDS * 2:
+        model = build(kind, backend)
+        alive.update(model.modules())
+        record = model(images())
+        loss(record).backward()
+        alive.update([record.membrane, *copy.deepcopy(model).modules()])
+    assert len(neurons) == len(listed)
+    assert all(found is kept for found, kept in zip(neurons, listed, strict=True))
+    assert neurons[-1] is other
+    del model, record
+    gc.collect()
+    assert len(alive) == 0
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        *((backend, torch.float64) for backend in BACKENDS),
+        *((backend, torch.bfloat16) for backend in BACKENDS if backend != "event_driven"),
+    ],
+)
+def test_other_precisions(kind: str, backend: str, dtype: torch.dtype) -> None:
+    model = build(kind, backend, learn_beta=True).to(dtype)
+    record = model(images(40), record="all")
+    assert {record.spikes.dtype, record.membrane.dtype, record.scores.dtype} == {dtype}
+    counted = [layer.spikes.flatten(2).count_nonzero((0, 2)) for layer in record.layers]
+    assert torch.equal(record.spike_counts, torch.stack(counted))
+    if kind != "perceptron":
+        assert int(record.spike_counts.max()) > 256  # more than bfloat16 can count
+    loss(record).backward()
+    assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in model.parameters())
+
+
+@KINDS
+def test_shapes_on_the_meta_device(kind: str) -> None:
+    record = build(kind).to("meta")(images().to("meta"), record="all")
+    assert record.scores.shape == (3, 4)
+    assert record.scores.device.type == "meta"
+
+
+@KINDS
+@EACH
+def test_inference_mode_leaves_no_inference_tensor_behind(kind: str, backend: str) -> None:
+    model = build(kind, backend)
+    with torch.inference_mode():
+        model(images())
+    assert not any(buffer.is_inference() for buffer in model.buffers())
