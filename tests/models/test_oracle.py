@@ -1,4 +1,4 @@
-"""`accelerate` against snnTorch's loop over time, gradients of every parameter included.
+"""Networks against snnTorch's loop over time, gradients of every parameter included.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemnist import ops
-from spikemnist.models import accelerate
+from spikemnist.models import READOUTS, LeakyMLP, accelerate
+from spikemnist.models.readout import scores
 from tests.models.stepped_network import (
     BACKENDS,
     ENGINE,
@@ -92,6 +94,34 @@ def test_every_network_and_reset(network: str, reset_mechanism: str, backend: st
     record = assert_equals_the_loop(made, images(), backend)
     for layer in record.layers:
         assert 0 < layer.spikes.mean() < 1
+
+
+PER_NEURON = {
+    "beta": [[0.1 * i for i in range(9)], 0.8, [0.9, 0.99, 0.5, 0.0]],
+    "threshold": [1.0, [0.5 + 0.1 * i for i in range(7)], torch.full((4,), 0.7)],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("options", [{}, PER_NEURON], ids=["scalar", "neuron"])
+def test_a_perceptron_and_its_readout(options: dict[str, Any], readout: Any, backend: Any) -> None:
+    model = LeakyMLP(196, (9, 7), 4, readout=readout, backend=backend, **LEARN, **options)
+    twin = copy.deepcopy(lively(model).double())
+    modules = [module for layer in twin.layers for module in (layer.linear, layer.leaky)]
+    network, labels = nn.Sequential(nn.Flatten(), *modules), torch.tensor([0, 1, 2])
+    record = model(images(), record="all")
+    for layer, (fired, membrane) in zip(record.layers, stepped(network, images()), strict=True):
+        assert 0 < fired.mean() < 1
+        assert torch.equal(layer.spikes, fired)
+        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
+
+    def theirs() -> Tensor:
+        output = stepped(network, images())[-1]
+        return functional.cross_entropy(scores(readout, *output), labels)
+
+    found = gradients(model, lambda: functional.cross_entropy(model(images()).scores, labels))
+    assert_close(found, gradients(twin, theirs))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
