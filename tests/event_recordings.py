@@ -1,4 +1,4 @@
-"""Recordings made up: a synthetic event camera, and files in the format of N-MNIST."""
+"""Synthetic recordings of an event camera, and files in the format of N-MNIST."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def random_events(number: int, seed: int, sensor: tuple[int, int] = (34, 34)) ->
 class MovingBars:
     """A synthetic event camera before which a bar moves right, left, down or up.
 
-    It makes a recording each time that it is asked for one, the same each time: what follows the
-    bar becomes darker, what it reaches brighter.
+    Each index makes its recording anew, the same each time. Pixels become brighter where the bar
+    arrives and darker behind it.
     """
 
     def __init__(self, number: int, side: int = 8) -> None:
@@ -92,7 +92,7 @@ def pack_split(folder: Path, name: str, recordings: dict[str, bytes]) -> Path:
 
 
 def digits(number: int, seed: int = 0) -> dict[str, bytes]:
-    """Return files of that many recordings of all digits in turn, in no order."""
+    """Return files of recordings of all digits in turn, in a random order."""
     order = np.random.default_rng(seed).permutation(number)
     return {
         f"{i % 10}/{i + 1:05d}.bin": to_bytes(random_events(20 + int(i), seed + int(i)))

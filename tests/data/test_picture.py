@@ -137,11 +137,11 @@ def test_formats_and_colours_do_not_matter(name: str) -> None:
 def test_files(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"seven.{suffix}"
     Image.fromarray(255 - drawn()).save(file)
-    found = prepare(file)
-    assert found.inverted
-    assert found.size == (200, 300)
-    assert distance(found.image, reference()) < 5
-    assert torch.equal(prepare_image(str(file)), found.image)
+    prepared = prepare(file)
+    assert prepared.inverted
+    assert prepared.size == (200, 300)
+    assert distance(prepared.image, reference()) < 5
+    assert torch.equal(prepare_image(str(file)), prepared.image)
 
 
 @pytest.mark.parametrize("direction", [(0.5, 0.1), (-0.3, 0.4), (0.0, -0.5)])

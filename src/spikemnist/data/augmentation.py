@@ -327,11 +327,11 @@ def sample(images: Tensor, places: Tensor) -> Tensor:
     if device.type == "mps":  # MPS has no bicubic interpolation
         images, places = images.cpu(), places.cpu()
     channels = images.reshape(len(images), -1, *images.shape[-2:]).to(places.dtype)
-    found = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
-    found = found.view(images.shape)
+    sampled = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
+    sampled = sampled.view(images.shape)
     if images.dtype == torch.uint8:
-        return found.round_().clamp_(0, 255).to(images.dtype).to(device)
-    return found.clamp_(0, 1).to(images.dtype).to(device)
+        return sampled.round_().clamp_(0, 255).to(images.dtype).to(device)
+    return sampled.clamp_(0, 1).to(images.dtype).to(device)
 
 
 def _joined(first: Tensor, second: Tensor) -> Tensor:

@@ -144,8 +144,8 @@ class EventBatch:
 def check_events(events: Any, sensor: tuple[int, int], what: str) -> None:
     """Raise unless ``events`` lie on the sensor and are in order of time."""
     if not isinstance(events, np.ndarray) or events.dtype != EVENT:
-        found = events.dtype if isinstance(events, np.ndarray) else type(events).__name__
-        raise TypeError(f"{what} is {found}; expected a NumPy array of dtype {EVENT}")
+        kind = events.dtype if isinstance(events, np.ndarray) else type(events).__name__
+        raise TypeError(f"{what} is {kind}; expected a NumPy array of dtype {EVENT}")
     if not len(events):
         return
     height, width = sensor
@@ -248,11 +248,6 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     transforms: tuple[Transform, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.recordings, (str, bytes)) or not hasattr(self.recordings, "__getitem__"):
-            raise TypeError(
-                f"recordings must be a list of NumPy arrays of dtype {EVENT}, or another sequence "
-                f"that returns them; got a {type(self.recordings).__name__}"
-            )
         height, width = self.sensor
         if height < 1 or width < 1:
             raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")

@@ -149,10 +149,10 @@ def _open_split(folder: Path, name: str) -> EventDataset:
         except zipfile.BadZipFile as error:
             raise ValueError(f"{place} is damaged: {error}. Get it again from {SOURCE}") from error
     matches = [re.search(r"\b([0-9])[/\\](\d+)\.bin$", file) for file in files]
-    found = sorted((int(match[2]), match.string, int(match[1])) for match in matches if match)
-    if not found:
+    entries = sorted((int(match[2]), match.string, int(match[1])) for match in matches if match)
+    if not entries:
         raise ValueError(f"{place} has no recordings <digit>/<id>.bin, as in 7/00016.bin")
-    _, names, labels = zip(*found, strict=True)
+    _, names, labels = zip(*entries, strict=True)
     return EventDataset(_Files(place, names), torch.tensor(labels), SENSOR, CLASSES)
 
 
