@@ -113,7 +113,7 @@ def test_a_wider_margin_takes_longer(one: float, other: float) -> None:
     assert low.operations <= high.operations
 
 
-def test_the_ends_of_early_exit_are_the_first_and_the_last_timestep() -> None:
+def test_early_exit_at_the_first_and_last_timestep() -> None:
     first, last = ENERGY.early_exit(0), ENERGY.early_exit(1)
     assert (first.steps, last.steps) == (1, STEPS)
     assert first.accuracy == float(ENERGY.accuracy_per_step[0])
@@ -136,7 +136,7 @@ def test_each_sample_exits_by_itself() -> None:
     assert margins[2].tolist() == pytest.approx([0, 0, 0.1])  # nothing of ours is changed
 
 
-def test_a_technology_of_ones_own() -> None:
+def test_an_own_technology() -> None:
     energy = measured(technology=Technology("mine", mac=2, ac=1, word=4, source="measured"))
     assert energy.snn.synapses == pytest.approx(energy.total.acs)
     assert energy.ann_dense.synapses == pytest.approx(2 * energy.total.dense / STEPS)
@@ -151,7 +151,7 @@ def test_events_are_measured_like_images() -> None:
     assert energy.total.macs == 0
 
 
-def test_nothing_is_left_behind() -> None:
+def test_measuring_changes_nothing() -> None:
     model = networks()["conv"].train()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
@@ -173,12 +173,12 @@ def test_nothing_is_left_behind() -> None:
         ({"ann_density": float("nan")}, r"ann_density must lie in \[0, 1\]"),
     ],
 )
-def test_choices_that_there_are_not(options: dict[str, Any], message: str) -> None:
+def test_invalid_choices(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measured(**options)
 
 
-def test_other_mistakes() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(
         TypeError, match=r"LeakyMLP, a LeakyConvNet or a network from accelerate.*Linear"
     ):
@@ -197,7 +197,7 @@ def test_a_single_class_is_always_clear() -> None:
     assert energy.early_exit(1).steps == 1
 
 
-def test_it_shows_its_figures() -> None:
+def test_repr() -> None:
     head, counts, ann, last = repr(ENERGY).splitlines()
     assert head.startswith(f"Energy per sample, of {ENERGY.samples} samples and ")
     assert counts.endswith(f": {ENERGY.snn.total / 1000:,.1f} nJ")

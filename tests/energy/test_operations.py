@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import functools
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 NETWORKS = networks()
 
 
+@functools.cache
 def ones(module: nn.Module, *, dense: bool) -> nn.Module:
     """Return a copy of a layer with weights 1 where they are not zero, or everywhere."""
     copied = copy.deepcopy(module)

@@ -91,7 +91,7 @@ def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", available_pretrained())
-def test_whole_numbers_answer_as_well(name: str, tmp_path: Path) -> None:
+def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
     model, encoder = load_pretrained(name)
     record = watch(model, encoder)
     to_c(model, tmp_path, encoder=encoder, weights="int8")
@@ -154,7 +154,7 @@ def test_the_example_reads_an_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name their sections otherwise")
-def test_the_readme_gives_the_sizes_that_the_compiler_makes(tmp_path: Path) -> None:
+def test_the_sizes_in_the_readme(tmp_path: Path) -> None:
     model, encoder = load_pretrained("mnist-conv")
     to_c(model, tmp_path, encoder=encoder)
     words = [COMPILERS[0], "-std=c99", "-Os", "-c", "network.c"]
@@ -169,13 +169,13 @@ def test_the_readme_gives_the_sizes_that_the_compiler_makes(tmp_path: Path) -> N
     assert memory <= sizes[".bss"] < memory + 1000  # and what the decision is made of
 
 
-def test_without_an_encoder_it_takes_spikes_alone(tmp_path: Path) -> None:
+def test_files_without_an_encoder(tmp_path: Path) -> None:
     folder = to_c(LeakyMLP(4, (3,), 2), tmp_path)
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "network.c", "network.h"]
     assert "#define NETWORK_STEPS 0" in (folder / "network.h").read_text(encoding="utf-8")
 
 
-def test_wrong_wishes(tmp_path: Path) -> None:
+def test_an_unknown_weight_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):

@@ -29,7 +29,7 @@ def stored(page: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", available_pretrained())
-def test_it_is_one_file_that_asks_for_nothing(name: str, tmp_path: Path) -> None:
+def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
     model, encoder = load_pretrained(name)
     page = to_html(model, tmp_path / "page.html", encoder=encoder)
     text = page.read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
     assert np.array_equal(weight.T, model.layers[0].linear.weight.detach().numpy())
 
 
-def test_names_of_classes_cannot_end_the_script(tmp_path: Path) -> None:
+def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:
     names = ["</script><b>", *"123456789"]
     page = to_html(LeakyMLP(hidden=(4,)), tmp_path / "p.html", encoder=CODE, classes=names)
     assert stored(page)["classes"] == names
@@ -76,7 +76,7 @@ def test_other_networks_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_every_code_that_the_page_knows(tmp_path: Path) -> None:
+def test_all_codes_of_the_page(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(4,))
     even = RateEncoder(num_steps=4, gain=0.5, deterministic=True)
     random = RateEncoder(num_steps=4)
