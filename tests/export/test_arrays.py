@@ -142,3 +142,12 @@ def test_a_beta_within_a_channel_is_refused() -> None:
     model.network[1].beta = torch.rand(2, 24, 24)
     with pytest.raises(ValueError, match=r"beta of .* differs within a channel"):
         read_arrays(model)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_parameter_that_is_not_finite(bad: float) -> None:
+    model = LeakyMLP(4, (3,), 2)
+    with torch.no_grad():
+        model.layers[1].linear.weight[0, 0] = bad
+    with pytest.raises(ValueError, match=r"layers\.1\.linear\.weight holds NaN or infinity"):
+        read_arrays(model)

@@ -127,7 +127,7 @@ def test_membranes_that_are_not_a_number_stay_so() -> None:
         lambda backend: LeakyConvNet("2C5-P2-3C5-P2-10", batch_norm=True, backend=backend),
     ],
 )
-def test_a_network_learns_what_it_learns_on_the_reference(
+def test_training_equals_training_on_the_reference(
     build: Callable[[str], torch.nn.Module],
 ) -> None:
     train, _ = load_digits()
@@ -144,7 +144,7 @@ def test_a_network_learns_what_it_learns_on_the_reference(
         torch.testing.assert_close(value, trained[1][name], rtol=0, atol=0)
 
 
-def test_hidden_membranes_are_returned_when_asked_for() -> None:
+def test_hidden_membranes_on_demand() -> None:
     model = LeakyMLP(20, (30, 10), backend="triton")
     spikes = torch.rand(4, 2, 20) < 0.5
     with torch.no_grad():

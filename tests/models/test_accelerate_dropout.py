@@ -240,7 +240,7 @@ def test_the_law(place: str, constant: bool, backend: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("inplace", [False, True])
-def test_what_is_recorded_is_what_fired(inplace: bool, backend: Any) -> None:
+def test_the_record_holds_spikes_before_dropout(inplace: bool, backend: Any) -> None:
     """Dropout acts on the way to the next layer; in place or not, on no tensor of the caller."""
     dropped = (nn.Dropout(0.5, inplace=inplace) for _ in range(2))
     network = probe(next(dropped), *always_firing(), next(dropped))

@@ -106,7 +106,7 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
     assert "layers.0.leaky.beta" in dict(model.named_buffers())
 
 
-def test_what_is_learnable_is_a_parameter_and_no_two_layers_share_it() -> None:
+def test_learned_betas_and_thresholds_are_parameters_of_one_layer() -> None:
     value = torch.tensor(0.9)
     model = make(beta=value, learn_beta=True, learn_threshold=True)
     names = [name for name, _ in model.named_parameters()]
@@ -170,7 +170,7 @@ def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:
     assert membrane.std().item() == pytest.approx(0.0258, rel=0.25)
 
 
-def test_it_shows_its_neurons_and_what_they_did() -> None:
+def test_repr_of_model_and_record() -> None:
     model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
     for layer in model.layers:
         torch.nn.init.zeros_(layer.linear.bias)

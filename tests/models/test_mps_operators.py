@@ -207,7 +207,7 @@ def test_truncated_backpropagation() -> None:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_what_codes_cost_and_keep(encoder: Encoder) -> None:
+def test_measure_code(encoder: Encoder) -> None:
     """A measure decodes, where a code can be read back."""
     with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
         measure_code(encoder, images(torch.uint8))

@@ -113,6 +113,6 @@ def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None
         engine.run([layer(**options)], torch.ones(3, 2, 4))
 
 
-def test_what_is_recorded_is_one_of_three_words() -> None:
+def test_an_unknown_record() -> None:
     with pytest.raises(ValueError, match="record must be 'spikes', 'output' or 'all'; got 'x'"):
         engine.run([layer()], torch.ones(3, 2, 4), record="x")

@@ -44,7 +44,7 @@ def first_spike_time(train: list[float]) -> int:
 
 
 @given(OUTPUTS)
-def test_scores_are_what_their_names_say(out: tuple[Tensor, Tensor]) -> None:
+def test_scores_equal_their_definitions(out: tuple[Tensor, Tensor]) -> None:
     spikes, membrane = out
     shape = spikes.shape[1:]
     trains = spikes.flatten(1).t().tolist()

@@ -64,7 +64,7 @@ def test_inputs_stay_and_outputs_are_fresh() -> None:
     assert torch.equal(membrane, kept)
 
 
-def test_the_gradient_does_not_change_what_it_is_given() -> None:
+def test_the_gradient_does_not_change_its_inputs() -> None:
     problem = leaky_problem((6, 3, 5))
     current = problem.current.requires_grad_()
     spikes, membrane = ops.leaky(current, 0.9)
@@ -263,7 +263,7 @@ def test_there_is_no_second_derivative() -> None:
         ((4, 2, 3), {"threshold": (3, 1)}, ValueError, r"threshold must.*got shape \(3, 1\)"),
     ],
 )
-def test_what_does_not_fit_is_named(
+def test_shapes_and_names_that_do_not_fit(
     current: tuple[int, ...], options: dict[str, object], error: type[Exception], message: str
 ) -> None:
     tensors = {

@@ -86,7 +86,7 @@ def test_the_backend_of_a_gpu(device: str, runs: str, monkeypatch: pytest.Monkey
             ops.select_backend("triton", spikes, weight)
 
 
-def test_a_backend_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="need Triton, which comes with torch for CUDA on Linux"):
         ops.select_backend("triton")

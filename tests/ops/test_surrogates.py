@@ -182,7 +182,7 @@ def custom(x: Tensor, grad: Tensor, spikes: Tensor) -> Tensor:
         torch.nn.Sigmoid(),
     ],
 )
-def test_other_callables_stay_what_they_are(function: Any) -> None:
+def test_other_callables_are_returned_unchanged(function: Any) -> None:
     assert get_surrogate(function) is function
 
 
@@ -202,7 +202,7 @@ def test_an_unknown_name_lists_the_known() -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 3, 0.5, ["atan"]])
-def test_what_is_neither_name_nor_callable_is_refused(wrong: Any) -> None:
+def test_neither_a_name_nor_a_callable(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"a name or a callable; got {type(wrong).__name__}"):
         get_surrogate(wrong)
 
