@@ -1,4 +1,4 @@
-"""Memory that is used again: never while somebody uses it."""
+"""Buffers that are used again, never while something refers to them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_rows_begin_on_cache_lines(size: int) -> None:
     assert memory.empty((size,), torch.uint8).data_ptr() % 64 == 0
 
 
-def test_memory_comes_back_when_nothing_refers_to_it() -> None:
+def test_a_buffer_returns_when_nothing_refers_to_it() -> None:
     first = memory.empty(LARGE, torch.uint8)
     place = first.data_ptr()
     assert memory.empty(LARGE, torch.uint8).data_ptr() != place
@@ -64,7 +64,7 @@ HOLDERS = {
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_whoever_holds_a_part_holds_the_memory(holder: str) -> None:
+def test_a_view_keeps_the_buffer(holder: str) -> None:
     tensor = memory.empty(LARGE, torch.uint8).fill_(7)
     held: Any = HOLDERS[holder](tensor)
     place = tensor.data_ptr()
@@ -78,8 +78,7 @@ def test_whoever_holds_a_part_holds_the_memory(holder: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=30))
-def test_no_two_that_live_share_memory(steps: list[tuple[int, int]]) -> None:
-    """Whatever the order in which they come and go: each keeps what was written to it."""
+def test_living_tensors_share_no_memory(steps: list[tuple[int, int]]) -> None:
     alive: dict[int, torch.Tensor] = {}
     for number, (slot, size) in enumerate(steps):
         alive[slot] = memory.empty((size * POOLED_FROM // 3,), torch.uint8).fill_(number)
@@ -88,7 +87,7 @@ def test_no_two_that_live_share_memory(steps: list[tuple[int, int]]) -> None:
         assert len(set(map(tuple, values.values()))) == len(alive)
 
 
-def test_several_threads_never_get_the_same_memory() -> None:
+def test_threads_get_different_buffers() -> None:
     def churn(mark: int) -> bool:
         for size in range(200):
             tensor = memory.empty((POOLED_FROM + size % 3 * 4096,), torch.uint8).fill_(mark)
@@ -100,9 +99,7 @@ def test_several_threads_never_get_the_same_memory() -> None:
         assert all(pool.map(churn, range(4)))
 
 
-@pytest.fixture
-def new_pool(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[torch.Tensor]]:
-    """Start with an empty pool of at most 10 buffers, and return those it will have made."""
+def test_the_pool_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh, made = memory._fresh, []
 
     def remember(size: int) -> torch.Tensor:
@@ -114,40 +111,18 @@ def new_pool(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[torch.Tensor]]
     monkeypatch.setattr(memory, "_fresh", remember)
     for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
         monkeypatch.setattr(memory, name, empty)
-    return made
-
-
-def kept(made: list[weakref.ref[torch.Tensor]]) -> int:
-    """Count the buffers that the pool holds."""
-    return sum(reference() is not None for reference in made)
-
-
-def test_memory_is_kept_up_to_a_limit(new_pool: list[weakref.ref[torch.Tensor]]) -> None:
     lent = [memory.empty(LARGE, torch.uint8) for _ in range(37)]
-    assert kept(new_pool) == 7
+    assert len({one.data_ptr() for one in lent}) == 37
     del lent
-    assert kept(new_pool) == 7
+    assert sum(reference() is not None for reference in made) == 7
     lent = [memory.empty(LARGE, torch.uint8) for _ in range(7)]
-    assert len(new_pool) == 37
+    assert len(made) == 37
     del lent
-    large = memory.empty((11 * POOLED_FROM,), torch.uint8)
-    assert kept(new_pool) == 1
-    del large
-    memory.empty(LARGE, torch.uint8)
-    assert kept(new_pool) == 1
+    memory.empty((11 * POOLED_FROM,), torch.uint8)  # larger than the pool
+    assert sum(reference() is not None for reference in made) == 1
 
 
-def test_memory_that_is_lent_for_long_does_not_take_the_place_of_what_comes_and_goes(
-    new_pool: list[weakref.ref[torch.Tensor]],
-) -> None:
-    hoard = [memory.empty(LARGE, torch.uint8) for _ in range(10)]
-    for _ in range(5):
-        memory.empty(LARGE, torch.uint8)
-    assert len(new_pool) == 11
-    assert len({one.data_ptr() for one in hoard}) == 10
-
-
-def test_no_python_code_runs_when_memory_comes_back() -> None:
+def test_no_python_code_runs_when_a_buffer_returns() -> None:
     """Python discards an exception there, and Ctrl-C is one."""
     tensor, called = memory.empty(LARGE, torch.uint8), []
     sys.setprofile(lambda frame, event, argument: called.append((event, argument)))
@@ -159,13 +134,13 @@ def test_no_python_code_runs_when_memory_comes_back() -> None:
     assert len(called) <= 1  # the end of the profile itself
 
 
-def test_it_is_on_the_cpu_whatever_the_default_device() -> None:
+def test_buffers_are_on_the_cpu() -> None:
     with torch.device("meta"):
         tensors = [memory.empty((3,), torch.float32), memory.empty(LARGE, torch.float32)]
     assert {tensor.device.type for tensor in tensors} == {"cpu"}
 
 
-def test_memory_taken_in_inference_mode_can_be_used_outside() -> None:
+def test_a_buffer_of_inference_mode_serves_in_training() -> None:
     with torch.inference_mode():
         tensor = memory.empty(LARGE, torch.float32)
     place = tensor.data_ptr()
