@@ -1,4 +1,4 @@
-"""When two runs of a stack agree: bounds by arithmetic.
+"""Bounds by arithmetic for two runs of a stack that agree.
 
 A gradient is a sum of products along all paths from the loss. Each rounding on a path changes its
 product by a factor of at most 1 + u, so that the computed gradient differs from the exact one by at
@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist import ops
-from tests.engine.stacks import OUTPUTS
+from tests.engine.stacks import OUTPUTS, Answer, answer, by_engine, by_reference, loss_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from spikemnist.ops.layer import LayerOutput, LayerParams
-    from tests.engine.stacks import Answer, Stack
+    from tests.engine.stacks import Run, Stack
+
+DOUBLE = 1e-10
+"""Relative error of random weights in double precision: a steep surrogate magnifies last bits."""
 
 EXPONENTIAL = 256
 """Roundings that an exponential is worth: twice 104, beyond which it is zero in single precision,
@@ -130,3 +135,15 @@ def assert_same_membranes(found: Answer, expected: Answer, tolerance: float) -> 
             if membrane is not None and membrane.numel():
                 scale = float(wanted.abs().max().clamp_min(1))
                 torch.testing.assert_close(membrane, wanted, rtol=0, atol=tolerance * scale)
+
+
+def compare(given: Stack, outputs: Sequence[str] = OUTPUTS, *others: Run) -> Answer:
+    """Compare the engine in double precision with the reference and ``others``."""
+    towards = loss_weights(given, outputs)
+    found, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
+    sizes = magnitudes(given, towards, reference)
+    for expected in (reference, *(answer(run, given, towards) for run in others)):
+        assert_same_spikes(found, expected)
+        assert_same_membranes(found, expected, DOUBLE)
+        assert_gradients_agree(found, expected, sizes, DOUBLE)
+    return found

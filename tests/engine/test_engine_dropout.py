@@ -10,26 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
-from tests.engine.agreement import (
-    assert_gradients_agree,
-    assert_same_membranes,
-    assert_same_spikes,
-    magnitudes,
-)
-from tests.engine.stacks import answer, by_engine, by_reference, loss_weights, stack
-from tests.strategies import SEEDS
+from tests.engine.stacks import by_engine, by_reference, stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
-
-DOUBLE = 1e-10
 
 
 @pytest.fixture(autouse=True)
@@ -38,46 +27,20 @@ def own_random_numbers() -> Iterator[None]:
         yield
 
 
-@given(
-    SEEDS,
-    st.sampled_from([0.1, 0.5, 0.9]),
-    st.lists(st.sampled_from([1, 9, 63, 64, 65, 130]), min_size=3, max_size=4),
-    st.integers(1, 7),
-    st.integers(0, 4),
-)
-def test_the_same_numbers_as_dropout_between_dense_layers(
-    seed: int, probability: float, sizes: list[int], steps: int, batch: int
-) -> None:
-    given = stack(
-        sizes, dropout=probability, seed=seed, steps=steps, batch=batch, record="all", final=True
-    )
-    towards = loss_weights(given)
-    found, expected = (answer(run, given, towards) for run in (by_engine, by_reference))
-    assert_same_spikes(found, expected)
-    assert_same_membranes(found, expected, DOUBLE)
-    assert_gradients_agree(found, expected, magnitudes(given, towards, expected), DOUBLE)
-
-
-def left_by(run: Callable[[], object]) -> Tensor:
-    torch.manual_seed(0)
-    run()
-    return torch.get_rng_state()
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_as_many_random_numbers_are_drawn(dropout: float) -> None:
-    """Whatever draws next from torch's generator draws the same after either."""
+def test_as_many_random_numbers_are_drawn_as_by_torch(dropout: float) -> None:
     given = stack((20, 65, 30, 3), dropout=dropout)
-    states = [
-        left_by(lambda run=run: run(given.spikes, given.layers, record="output", final=False))
-        for run in (by_engine, by_reference)
-    ]
+    states = []
+    for run in (by_engine, by_reference):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        run(given.spikes, given.layers, record="output", final=False)
+        states.append(torch.get_rng_state())
     assert torch.equal(*states)
-    unchanged = left_by(lambda: None)
-    assert torch.equal(states[0], unchanged) == (dropout == 0)
+    assert torch.equal(states[0], before) == (dropout == 0)
 
 
-def test_what_is_recorded_is_what_fired() -> None:
+def test_recorded_spikes_are_those_before_dropout() -> None:
     given = stack((20, 65, 3), dropout=0.5, record="all")
     plain = stack((20, 65, 3), record="all")
     dropped, full = (
@@ -88,7 +51,7 @@ def test_what_is_recorded_is_what_fired() -> None:
     assert not torch.equal(dropped[1].membrane, full[1].membrane)
 
 
-def test_no_gradient_comes_through_a_dropped_spike() -> None:
+def test_no_gradient_passes_a_dropped_spike() -> None:
     given = stack((20, 70, 65), dropout=0.5, steps=1, record="all")
     own = [replace(each, bias=each.bias.clone().requires_grad_()) for each in given.layers]
     torch.manual_seed(0)
@@ -107,15 +70,15 @@ def numbers(dtype: torch.dtype, largest: int) -> Tensor:
     return (fed * times).to(dtype)
 
 
-@pytest.mark.parametrize("options", [{"dropout": 0.2}, {"dropout": 0.5}, {"input_dropout": 0.3}])
+@pytest.mark.parametrize("options", [{"dropout": 0.2}, {"input_dropout": 0.3}])
 @pytest.mark.parametrize(
     "fed",
     [
-        *(numbers(dtype, 1) for dtype in (torch.float64, torch.uint8, torch.bool)),
+        *(numbers(dtype, 1) for dtype in (torch.float64, torch.uint8)),
         numbers(torch.uint8, 3),
         numbers(torch.uint8, 1)[:1].expand(6, -1, -1),
     ],
-    ids=["float", "uint8", "bool", "counts", "constant"],
+    ids=["float", "uint8", "counts", "constant"],
 )
 def test_a_model_trains_the_same_on_either_backend(options: dict[str, float], fed: Tensor) -> None:
     torch.manual_seed(0)
@@ -131,14 +94,7 @@ def test_a_model_trains_the_same_on_either_backend(options: dict[str, float], fe
         gradients = [parameter.grad for parameter in model.parameters()]
         results.append([record.scores, record.layers[1].spikes, *gradients])
     for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=DOUBLE, atol=1e-13)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
     torch.manual_seed(1)
     trained, tested = model(fed, record="all"), model.eval()(fed, record="all")
     assert not torch.equal(trained.layers[1].membrane, tested.layers[1].membrane)
-
-
-def test_the_first_layer_drops_spikes_that_need_no_gradient() -> None:
-    given = stack((20, 9), dropout=0.5)
-    layers = [replace(each, dropout=0.5) for each in given.layers]
-    with pytest.raises(ValueError, match="dropout in the first layer needs weights, and input"):
-        by_engine(given.spikes, layers, record="all", final=False)

@@ -20,9 +20,6 @@ from tests.engine.stacks import (
     by_engine,
     cast,
     layer,
-    leaves_of,
-    loss_of,
-    loss_weights,
     spikes,
     stack,
 )
@@ -92,19 +89,6 @@ def test_the_rate_follows_the_f_i_curve(beta: float, current: float) -> None:
     assert len(times) == 200 // interval
 
 
-@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-def test_a_silent_network_is_silent(reset_mechanism: str) -> None:
-    given = stack((130, 70, 3), density=0.0, bias=False, reset_mechanism=reset_mechanism)
-    own, leaves = leaves_of(given)
-    did = by_engine(own.spikes, own.layers, record="all", final=True)
-    for one in did:
-        assert not any(value.any() for value in (one.spikes, one.membrane, one.final, one.counts))
-    gradients = torch.autograd.grad(loss_of(did[-1:], loss_weights(given)[-1:]), leaves.values())
-    found = dict(zip(leaves, gradients, strict=True))
-    assert not found["weight 0"].any()
-    assert found["input"].any()
-
-
 @given(SEEDS, st.sampled_from([0.1, 0.4, 0.9]))
 def test_permuting_the_batch_permutes_the_result(seed: int, density: float) -> None:
     given = stack((130, 66, 3), numbers="short", seed=seed, density=density, batch=40)
@@ -167,16 +151,6 @@ def test_the_gradient_of_the_membrane_is_the_finite_difference(reset_mechanism: 
     assert distance.min() > 1e-5
     assert (each.initial - each.threshold).abs().min() > 1e-5
     assert torch.autograd.gradcheck(membranes, leaves, eps=1e-7, atol=1e-5, fast_mode=True)
-
-
-def test_a_straight_through_spike_has_the_gradient_of_its_membrane() -> None:
-    own, leaves = leaves_of(stack((70, 66), spike_grad="straight_through", steps=9))
-    (did,) = by_engine(own.spikes, own.layers, record="output", final=False)
-    weights = torch.randn_like(did.spikes)
-    wanted = [leaves[name] for name in ("weight 0", "bias 0", "beta 0")]
-    through = torch.autograd.grad(did.spikes, wanted, weights, retain_graph=True)
-    direct = torch.autograd.grad(did.membrane, wanted, weights)
-    assert all(map(torch.equal, through, direct))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

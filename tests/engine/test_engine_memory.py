@@ -1,4 +1,4 @@
-"""What the engine does with memory: reads none that it did not write, keeps none it need not.
+"""Memory of the engine: none is read before it is written, and none is held without need.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 """
@@ -16,7 +16,6 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from spikemnist import engine
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
 from tests.engine.stacks import answer, by_engine, cast, loss_weights, spikes, stack
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tests.engine.stacks import Answer, Stack
+    from tests.engine.stacks import Answer
 
 T, B, F, HIDDEN = 25, 32, 300, 256
 HIDDEN_BYTES = 4 * T * B * HIDDEN
@@ -35,7 +34,7 @@ HIDDEN_BYTES = 4 * T * B * HIDDEN
 
 
 def poison(array: Any) -> Any:
-    """Fill NumPy memory with what is no number, no word and no index."""
+    """Fill an array with NaN, or with integers that are no valid words or indices."""
     if array.dtype.kind == "f":
         array.fill(np.nan)
     else:
@@ -45,7 +44,7 @@ def poison(array: Any) -> Any:
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """From the call on, whatever is handed out uninitialised holds poison."""
+    """Return a function from whose call on uninitialised memory is poisoned."""
     pooled, plain = memory.empty, np.empty
 
     def empty(shape: Any, dtype: torch.dtype) -> Tensor:
@@ -76,11 +75,10 @@ def assert_equal_bits(found: Answer, expected: Answer) -> None:
 
 
 STACKS = {
-    "made again": {"sizes": (70, 130, 66, 3), "density": 0.1},
-    "kept": {"sizes": (70, 130, 66, 3), "density": 0.4},
+    "recomputed": {"sizes": (70, 130, 66, 3), "density": 0.1},
+    "saved": {"sizes": (70, 130, 66, 3), "density": 0.4},
     "dense": {"sizes": (70, 130, 66, 3), "density": 0.9},
     "silent": {"sizes": (70, 130, 3), "density": 0.0, "bias": False},
-    "all of them": {"sizes": (70, 130, 3), "density": 1.0},
     "bursts": {"sizes": (70, 200, 3), "density": 0.4, "steps": 70},
     "dropout": {"sizes": (70, 130, 66, 3), "dropout": 0.5},
     "one of each": {"sizes": (1, 1), "steps": 1, "batch": 1, "density": 1.0},
@@ -98,7 +96,7 @@ def test_no_uninitialised_memory_is_read(
     given = stack(options.pop("sizes"), record=record, **options)
     given = replace(given, layers=[cast(each, dtype) for each in given.layers])
     towards = loss_weights(given)
-    clean = answer(by_engine, given, towards)  # what is to be compiled is, before NumPy is poisoned
+    clean = answer(by_engine, given, towards)  # compiles kernels before NumPy is poisoned
     poisoned()
     assert_equal_bits(answer(by_engine, given, towards), clean)
 
@@ -123,13 +121,13 @@ def test_no_uninitialised_memory_is_read_with_other_inputs(
 
 @pytest.fixture
 def scribbled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever comes back to the pool is soon not a number."""
+    """Overwrite buffers that return to the pool."""
     take = memory._take
 
     def scribble(idle: deque[Any]) -> Tensor | None:
         for each in memory._idle.values():
             for loan in each:
-                loan.buffer.numpy().fill(255)  # torch refuses what inference mode has made
+                loan.buffer.numpy().fill(255)  # torch refuses to change tensors of inference mode
         return take(idle)
 
     monkeypatch.setattr(memory, "_take", scribble)
@@ -137,8 +135,7 @@ def scribbled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("scribbled")
 @pytest.mark.parametrize("record", ["output", "all"])
-def test_memory_that_comes_back_is_in_use_by_nobody(record: str) -> None:
-    """Neither by a graph nor by an output, while calls of other sizes come and go."""
+def test_nothing_uses_a_buffer_that_returned(record: str) -> None:
     given = stack((300, 257, 130), batch=16, steps=20, record=record, final=True)
     other = stack((130, 300), batch=20, steps=20, density=0.7)
     towards = loss_weights(given)
@@ -151,7 +148,7 @@ def test_memory_that_comes_back_is_in_use_by_nobody(record: str) -> None:
 
 
 class Ledger:
-    """Looks at what an empty pool makes and lends, in bytes."""
+    """Sizes in bytes of the buffers that an empty pool makes and lends."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fresh: list[int] = []
@@ -175,7 +172,7 @@ class Ledger:
 
     @property
     def out(self) -> int:
-        """How much is in use."""
+        """Bytes in use."""
         loans = memory._loans.values()
         return sum(loan.buffer.numel() for loan in loans if loan() is not None)
 
@@ -198,9 +195,7 @@ def train(model: LeakyMLP, fed: Tensor) -> None:
 
 
 @pytest.mark.parametrize("density", [0.05, 0.3, 0.8])
-def test_a_step_in_the_steady_state_takes_all_large_memory_from_the_pool(
-    ledger: Ledger, density: float
-) -> None:
+def test_later_steps_take_large_buffers_from_the_pool(ledger: Ledger, density: float) -> None:
     model = network(learn_beta=True)
     fed = [spikes(T, B, F, density=density, seed=seed, dtype=torch.uint8) for seed in range(2)]
     for each in (*fed, *fed):
@@ -211,7 +206,7 @@ def test_a_step_in_the_steady_state_takes_all_large_memory_from_the_pool(
         for each in (*fed, *fed):
             train(model, each)
     assert ledger.fresh == []
-    # Nor does torch allocate any beside it.
+    # Torch allocates none either.
     sizes = [event.cpu_memory_usage for event in profiler.events() if event.name == "[memory]"]
     assert len(sizes) > 10
     assert max(sizes) < HIDDEN_BYTES
@@ -220,10 +215,9 @@ def test_a_step_in_the_steady_state_takes_all_large_memory_from_the_pool(
 @pytest.mark.parametrize(
     ("inference", "density"), [(torch.no_grad, 0.05), (torch.inference_mode, 0.3)]
 )
-def test_inference_keeps_nothing_for_a_backward_pass(
+def test_inference_allocates_nothing_for_a_backward_pass(
     ledger: Ledger, inference: Callable[[], Any], density: float
 ) -> None:
-    """Not even for a moment: no buffer of the size of the hidden membranes is ever asked for."""
     model = network()
     fed = spikes(T, B, F, density=density, dtype=torch.uint8)
     large = [size for size in tensor_sizes() if size >= HIDDEN_BYTES]
@@ -234,7 +228,7 @@ def test_inference_keeps_nothing_for_a_backward_pass(
     assert [size for size in tensor_sizes() if size >= HIDDEN_BYTES] == large
     del record
     record = model(fed)
-    assert ledger.largest >= HIDDEN_BYTES, "what training keeps must be what this test looks for"
+    assert ledger.largest >= HIDDEN_BYTES
     assert ledger.out
     del record
     gc.collect()
@@ -248,7 +242,7 @@ def tensor_sizes() -> list[int]:
     return sorted(one.untyped_storage().nbytes() for one in found)
 
 
-def test_a_graph_keeps_bits_and_at_most_one_dense_tensor_a_layer(ledger: Ledger) -> None:
+def test_a_graph_holds_bits_and_one_dense_tensor_for_a_layer(ledger: Ledger) -> None:
     model = network()
     record = model(spikes(T, B, F, density=0.3, dtype=torch.uint8))
     # Membranes in blocks of 64 neurons, and 5, 4 and 1 words for input, hidden and output; and two
@@ -262,47 +256,3 @@ def test_a_graph_keeps_bits_and_at_most_one_dense_tensor_a_layer(ledger: Ledger)
     gc.collect()
     gradients = sum(parameter.grad.nbytes for parameter in model.parameters())
     assert ledger.out <= rounding * gradients
-
-
-def test_memory_made_in_inference_mode_serves_in_training(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = network()
-    fed = spikes(T, B, F, dtype=torch.uint8)
-    with torch.inference_mode():
-        model(fed, record="all")
-    idle = sum(map(len, memory._idle.values()))
-    train(model, fed)
-    gradients = [parameter.grad.clone() for parameter in model.parameters()]
-    assert idle
-    monkeypatch.setattr(memory, "empty", lambda shape, dtype: torch.empty(shape, dtype=dtype))
-    train(model, fed)
-    assert all(map(torch.equal, gradients, (parameter.grad for parameter in model.parameters())))
-
-
-def test_a_view_of_an_output_keeps_its_memory() -> None:
-    each = stack((70, 300)).layers[0]
-    fed = spikes(T, B, 70)
-    (did,) = engine.run([cast(each, torch.float32)], fed)
-    view, array = did.spikes[3], did.membrane.numpy()
-    kept, same = view.clone(), array.copy()
-    del did
-    for _ in range(3):
-        engine.run([cast(each, torch.float32)], 1 - fed)
-    assert torch.equal(view, kept)
-    assert np.array_equal(array, same)
-
-
-def bytes_kept(given: Stack) -> int:
-    own = [replace(each, weight=each.weight.clone().requires_grad_()) for each in given.layers]
-    did = by_engine(given.spikes, own, record="output", final=False)[-1]
-    saved = did.membrane.grad_fn.saved_tensors
-    return sum(tensor.nbytes for tensor in saved if tensor is not None)
-
-
-def test_the_input_is_kept_as_bits() -> None:
-    """An input of spikes is not kept as it came; one of other numbers is, there is no other way."""
-    given = stack((640, 3), batch=8, steps=20)
-    binary = bytes_kept(given)
-    analog = bytes_kept(replace(given, spikes=given.spikes * 0.5))
-    assert analog - binary > 0.9 * given.spikes.nbytes

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from spikemnist.engine.bounds import check_convolution, check_unchanged, forms_of
+from spikemnist.engine.bounds import check_convolution
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
 from spikemnist.kernels.compiler import inlined, kernel, routine
@@ -125,7 +125,6 @@ class _Convolved(torch.autograd.Function):
         blocks = _lay_out(weight)
         arguments = (listed, geometry, blocks.numpy(), begin.numpy(), out.numpy())
         parallel(run_convolution, images, *arguments, work=_work(listed, reach, outputs))
-        ctx.forms = forms_of((spikes, weight))
         ctx.save_for_backward(spikes, weight)
         ctx.settings = geometry, listed, bias is not None
         return out.movedim(3, 1)
@@ -133,8 +132,7 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        spikes, weight = saved = ctx.saved_tensors
-        check_unchanged(ctx.forms, saved)
+        spikes, weight = ctx.saved_tensors
         geometry, listed, biased = ctx.settings
         needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         of_spikes = None

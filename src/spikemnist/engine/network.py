@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spikemnist.engine import gradients, layer
-from spikemnist.engine.bounds import check_layers, check_unchanged, forms_of
+from spikemnist.engine.bounds import check_layers
 from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
 from spikemnist.engine.layer_input import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 TENSORS = 5
 """Number of tensors of a layer: see `LayerParams.tensors`."""
+
+SAVED = TENSORS + 3
+"""Number of tensors that are saved for the backward pass of a layer: its own, the words and the
+kept spikes of its input, and its membranes."""
 
 OUTPUTS = 3
 """Number of output tensors of a layer: spikes, membranes, final membranes."""
@@ -49,7 +53,8 @@ def run(
     Parameters
     ----------
     layers : sequence of LayerParams
-        Layers, at least one; surrogates must be named ones, the dtype float32 or float64.
+        Layers, at least one; surrogates must be named ones, the dtype float32 or float64. Dropout
+        in the first layer needs weights, and spikes of an integer dtype or bool.
     spikes : torch.Tensor
         Input ``[T, B, F]``, any dtype, on the CPU; the current of a first layer without weights.
     record : str, default "output"
@@ -66,10 +71,9 @@ def run(
     Raises
     ------
     ValueError
-        If a shape, a surrogate, a reset mechanism or ``record`` does not fit.
+        If a shape or a surrogate does not fit.
     TypeError
-        If the spikes are not a tensor, or a layer mixes dtypes or is neither in float32 nor in
-        float64.
+        If a layer mixes dtypes or is neither in float32 nor in float64.
 
     Notes
     -----
@@ -77,8 +81,6 @@ def run(
     rounding of the threshold may fire here and not there. A weight that is infinite or not a number
     has no effect while its input is silent, whereas a matrix product would give NaN.
     """
-    if record not in ("spikes", "output", "all"):
-        raise ValueError(f"record must be 'spikes', 'output' or 'all'; got {record!r}")
     check_layers(spikes, layers)
     tensors = [tensor for each in layers for tensor in each.tensors]
     learns = any(x is not None and x.requires_grad for x in (spikes, *tensors))
@@ -146,7 +148,7 @@ class _Network(torch.autograd.Function):
             received = drop_from(received, mask, layers[0].dropout)
         runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
         numbers = spikes if mask is None else received.dense
-        saved = [numbers if received.words is None else None, *tensors]
+        saved = [numbers if received.words is None else None]
         for index, each in enumerate(layers):
             recorded = setting.membranes[index]
             did = layer.forward(
@@ -158,7 +160,8 @@ class _Network(torch.autograd.Function):
             flat += [fired, None if membrane is None else join_blocks(membrane, size), did.final]
             counts.append(did.counts)
             if ctx is not None:
-                saved += [received.words, received.kept, did.membrane]
+                own = tensors[TENSORS * index : TENSORS * (index + 1)]
+                saved += [*own, received.words, received.kept, did.membrane]
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = received._replace(words=None, kept=None, dense=None)
                 runs.append(LayerRun(small, None, did.prepared, recorded))
@@ -169,22 +172,27 @@ class _Network(torch.autograd.Function):
         if ctx is not None:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs
-            ctx.forms = forms_of(saved)
             ctx.save_for_backward(*saved)
         return *flat, torch.from_numpy(np.stack(counts))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
-        spikes, *saved = found = ctx.saved_tensors
-        check_unchanged(ctx.forms, found)
+        spikes, *saved = ctx.saved_tensors
         _, needs_input, *needs = ctx.needs_input_grad
         found_gradients: list[Tensor | None] = []
         above = None
         for index in reversed(range(len(ctx.layers))):
-            tensors = saved[TENSORS * index : TENSORS * (index + 1)]
-            words, kept, membrane = saved[len(needs) + 3 * index :][:3]
-            each = _with_tensors(ctx.layers[index], tensors)
+            own = saved[SAVED * index : SAVED * (index + 1)]
+            weight, bias, beta, threshold, initial, words, kept, membrane = own
+            each = replace(
+                ctx.layers[index],
+                weight=weight,
+                bias=bias,
+                beta=beta,
+                threshold=threshold,
+                initial=initial,
+            )
             received, _, prepared, recorded = ctx.runs[index]
             received = received._replace(words=words, kept=kept)
             if index == 0 and spikes is not None:
@@ -206,13 +214,6 @@ class _Network(torch.autograd.Function):
                     got.adjoint, each.weight, got.profile, received.kept, received.scale
                 )
         return None, _of_input(above) if needs_input else None, *found_gradients
-
-
-def _with_tensors(each: LayerParams, tensors: Sequence[Tensor | None]) -> LayerParams:
-    weight, bias, beta, threshold, initial = tensors
-    assert beta is not None
-    assert threshold is not None
-    return replace(each, weight=weight, bias=bias, beta=beta, threshold=threshold, initial=initial)
 
 
 def _of_tensors(got: Gradients, each: LayerParams, needs: Needs) -> list[Tensor | None]:
