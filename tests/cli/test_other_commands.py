@@ -113,7 +113,7 @@ def test_a_broken_plug_in_does_not_stop_the_comparison(
     broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
     monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
     said = spikemnist("encode", "--compare", cwd=tmp_path)
-    assert "dusk        the encoder 'dusk' of an installed package cannot be loaded" in said.stdout
+    assert "dusk        the encoder 'dusk' cannot be loaded" in said.stdout
 
 
 def test_encode_compares_the_codes(tmp_path: Path) -> None:

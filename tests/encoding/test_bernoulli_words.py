@@ -40,7 +40,7 @@ def seeds_of(seed: int, batch: int) -> Tensor:
 
 
 def unpacked(words: Tensor, features: int) -> np.ndarray:
-    """Return bits as bool ``[T, B, F]``; those behind the last pixel have to be 0."""
+    """Return bits as bool ``[T, B, F]``; those after the last pixel must be 0."""
     bits = words.numpy().view(np.uint64)[..., None] >> np.arange(WIDTH, dtype=np.uint64) & 1
     dense = bits.astype(bool).reshape(*words.shape[:2], words.shape[2] * WIDTH)
     assert not dense[..., features:].any()
@@ -83,27 +83,6 @@ def test_bits_are_the_spikes_of_each_image_alone(
         )
         assert np.array_equal(found[:, b], alone[:, 0].numpy())
     assert counts.tolist() == found.sum((0, 2)).tolist()
-
-
-def test_the_same_seed_and_image_make_the_same_bits_at_any_place() -> None:
-    encoder = RateEncoder(num_steps=6)
-    image = images_of(3, 1, 100, torch.uint8, 0.5)
-    seeds = torch.tensor([5, -1, 5])
-    words = bernoulli_words(code_pixels(encoder, image.expand(3, -1)), seeds, 6)
-    counts = count(words)
-    assert torch.equal(words[0], words[2])
-    assert not torch.equal(words[0], words[1])
-    assert counts[0] == counts[2]
-
-
-def test_black_never_and_white_always_fires() -> None:
-    images = torch.tensor([[0.0, 1.0] * 50])
-    words = bernoulli_words(code_pixels(RateEncoder(num_steps=7), images), seeds_of(0, 1), 7)
-    counts = count(words)
-    dense = unpacked(words, 100)
-    assert not dense[..., ::2].any()
-    assert dense[..., 1::2].all()
-    assert counts.tolist() == [7 * 50]
 
 
 @pytest.mark.usefixtures("threads")

@@ -20,7 +20,7 @@ def test_every_timestep_is_the_image(images: Tensor, num_steps: int) -> None:
     assert (current == images.float() / 255).all()
 
 
-def test_time_costs_no_memory() -> None:
+def test_timesteps_share_memory() -> None:
     images = torch.rand(4, 28, 28)
     current = DirectEncoder(num_steps=1000)(images)
     assert current.stride() == (0, *images.stride())
@@ -28,7 +28,7 @@ def test_time_costs_no_memory() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_current_has_the_dtype_asked_for(dtype: torch.dtype) -> None:
+def test_the_dtype_of_the_current(dtype: torch.dtype) -> None:
     images = torch.rand(2, 5, dtype=torch.float64)
     current = DirectEncoder(num_steps=3, dtype=dtype)(images)
     assert current.dtype == dtype

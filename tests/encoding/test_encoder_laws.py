@@ -1,4 +1,4 @@
-"""What holds for every encoder. Shapes: ``T`` timesteps, ``B`` batch."""
+"""Laws of every encoder. Shapes: ``T`` timesteps, ``B`` batch."""
 
 from __future__ import annotations
 
@@ -74,44 +74,23 @@ def test_spikes_are_binary_with_time_first(
     assert spikes.dtype == dtype
     assert spikes.device == images.device
     assert set(spikes.float().unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(spikes.float(), encode(encoder, images))
 
 
-@given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
-def test_the_dtype_of_the_spikes_changes_no_spike(
-    images: Tensor, encoder: Any, dtype: torch.dtype
-) -> None:
-    typed = encode(replace(encoder, dtype=dtype), images)
-    assert torch.equal(typed.float(), encode(encoder, images))
-
-
-@given(pixels(), st.sampled_from(ALL), st.sampled_from([torch.float32, torch.float64]))
-def test_uint8_and_floating_images_agree(
-    images: Tensor, encoder: Encoder, dtype: torch.dtype
-) -> None:
-    assert torch.equal(encode(encoder, images), encode(encoder, images.to(dtype) / 255))
-
-
-@given(pixels(), st.sampled_from(ALL), st.sampled_from([torch.float16, torch.bfloat16]))
-def test_half_precision_images_are_encoded_like_the_same_values_in_single(
-    images: Tensor, encoder: Encoder, dtype: torch.dtype
-) -> None:
-    half = images.to(dtype) / 255
-    assert torch.equal(encode(encoder, half), encode(encoder, half.float()))
+@given(pixels(), st.sampled_from(ALL))
+def test_dtypes_of_images_agree(images: Tensor, encoder: Encoder) -> None:
+    for dtype in (torch.float32, torch.float64):
+        assert torch.equal(encode(encoder, images), encode(encoder, images.to(dtype) / 255))
+    for dtype in (torch.float16, torch.bfloat16):
+        half = images.to(dtype) / 255
+        assert torch.equal(encode(encoder, half), encode(encoder, half.float()))
 
 
 @given(pixels(min_batch=1), st.sampled_from(DETERMINISTIC))
-def test_an_image_has_the_same_spikes_in_whatever_company(images: Tensor, encoder: Encoder) -> None:
+def test_an_image_has_the_same_spikes_in_any_batch(images: Tensor, encoder: Encoder) -> None:
     together = encoder(images)
     for index in range(len(images)):
         assert torch.equal(together[:, index : index + 1], encoder(images[index : index + 1]))
-
-
-@given(pixels(), st.sampled_from(DETERMINISTIC), st.randoms(use_true_random=False))
-def test_permuting_the_batch_permutes_the_spikes(
-    images: Tensor, encoder: Encoder, random: Any
-) -> None:
-    order = random.sample(range(len(images)), len(images))
-    assert torch.equal(encoder(images[order]), encoder(images)[:, order])
 
 
 @given(pixels(), st.sampled_from(ALL), SEEDS)
@@ -165,7 +144,7 @@ def test_an_encoder_is_its_configuration(encoder: Any) -> None:
 
 
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
-def test_an_encoder_says_whether_its_spikes_fit_a_byte(encoder: Any) -> None:
+def test_binary_encoders_have_compact_spikes(encoder: Any) -> None:
     images = torch.linspace(0, 1, 12).view(3, 4)
     compact = compacted(encoder)
     assert (encode(compact, images).dtype == torch.uint8) == (encoder != DIRECT)
@@ -178,7 +157,6 @@ def test_options_are_named(kind: Any) -> None:
         kind(25)
 
 
-@pytest.mark.parametrize("encoder", ALL, ids=repr)
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -192,22 +170,16 @@ def test_options_are_named(kind: Any) -> None:
         (torch.zeros(1, 2, dtype=torch.complex64), r"got torch.complex64"),
     ],
 )
-def test_what_is_no_image_is_refused(encoder: Encoder, images: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        encoder(images)
-
-
-@pytest.mark.parametrize("encoder", ALL, ids=repr)
-def test_an_array_is_no_image(encoder: Encoder) -> None:
-    with pytest.raises(
-        TypeError,
-        match=r"images must be a torch.Tensor .*; got a ndarray; convert it with torch.from_numpy",
-    ):
-        encoder(np.zeros((1, 2)))
+def test_invalid_images(images: Any, message: str) -> None:
+    for encoder in ALL:
+        with pytest.raises(ValueError, match=message):
+            encoder(images)
+        with pytest.raises(TypeError, match=r"got a ndarray; convert it with torch\.from_numpy"):
+            encoder(np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("num_steps", [0, -1, True, 2.5, "25", None])
+@pytest.mark.parametrize("num_steps", [0, True, 2.5, "25"])
 def test_num_steps_is_a_positive_integer(kind: Any, num_steps: Any) -> None:
     with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
         kind(num_steps=num_steps)

@@ -1,12 +1,10 @@
-"""Kernels and plain torch make the same spikes, whoever runs them.
+"""Kernels and plain torch make the same spikes.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,8 +14,7 @@ import torch
 from hypothesis import example, given
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
-from spikemnist.kernels import compiler
-from tests.encoding.encoder_cases import GREYS, images, latency_encoders, plain_torch, rate_encoders
+from tests.encoding.encoder_cases import images, latency_encoders, plain_torch, rate_encoders
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 RATE = RateEncoder(num_steps=25, dtype=torch.uint8)
 LATENCY = LatencyEncoder(num_steps=25, dtype=torch.uint8)
 ENCODERS = [RATE, LATENCY, replace(RATE, dtype=torch.float32), replace(LATENCY, dtype=torch.bool)]
-# Large enough for its spikes to lie in memory that is used again.
+# Large enough for its spikes to lie in a pooled buffer.
 BATCH = (torch.arange(16 * 300).view(16, 300) % 256).to(torch.uint8)
 ACCELERATORS = [
     name
@@ -85,7 +82,6 @@ def test_pixels_out_of_range_are_refused_on_either_path(value: float) -> None:
 def test_spikes_do_not_depend_on_the_number_of_threads(
     encoder: RateEncoder | LatencyEncoder,
 ) -> None:
-    """A batch that is worth more than one thread, and as dark as a digit."""
     ramp = torch.arange(112 * 784).view(112, 784)
     batch = (ramp * (ramp % 7 == 0) % 256).to(torch.uint8)
     results = []
@@ -98,8 +94,8 @@ def test_spikes_do_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_the_spikes_are_the_callers_own(encoder: RateEncoder | LatencyEncoder) -> None:
-    """Memory that comes back is silenced first, and does not come back while it is in use."""
+def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder) -> None:
+    """A buffer is zeroed before it is used again, and not used while something refers to it."""
     before = encode(encoder, BATCH)
     kept = before.clone()
     scribbled = encode(encoder, BATCH)
@@ -118,7 +114,6 @@ def test_the_spikes_are_the_callers_own(encoder: RateEncoder | LatencyEncoder) -
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
 def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder) -> None:
-    """What an optimiser holds, what inference mode made, a part of something, a lone number."""
     floating = BATCH / 255
     expected = encode(encoder, floating)
     assert torch.equal(encode(encoder, torch.nn.Parameter(floating)), expected)
@@ -137,7 +132,7 @@ def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder) -> None:
 def test_plain_torch_names_the_device_of_all_that_it_makes(
     encoder: RateEncoder | LatencyEncoder,
 ) -> None:
-    """What it forgot to place would land on the meta device, and not mix with the rest."""
+    """A tensor without a device would be on the default device, here meta."""
     odd = replace(encoder, num_steps=24)  # no other test has filled its table
     with plain_torch(), torch.device("meta"):
         spikes = [encode(odd, images) for images in (BATCH, BATCH / 255)]
@@ -148,36 +143,7 @@ def test_plain_torch_names_the_device_of_all_that_it_makes(
 def test_torch_compile_makes_the_same_spikes(encoder: RateEncoder | LatencyEncoder) -> None:
     compiled = torch.compile(encode, backend="eager")
     with warnings.catch_warnings():
-        # It breaks its graph where the checks read a number, and says so.
+        # It warns of graph breaks at the checks.
         warnings.simplefilter("ignore")
         for images in (BATCH, BATCH / 255):
             assert torch.equal(compiled(encoder, images), encode(encoder, images))
-
-
-USE = """
-import sys, torch
-from spikemnist.encoding import LatencyEncoder, RateEncoder
-from spikemnist.kernels import compiler
-greys = torch.arange(256, dtype=torch.uint8)[None]
-def encode():
-    seeded = torch.Generator().manual_seed(0)
-    print(RateEncoder(num_steps=5)(greys, generator=seeded).sum(1).tolist())
-    print(LatencyEncoder(num_steps=5)(greys).sum(1).tolist())
-sys.modules["numba"] = None
-encode()
-del sys.modules["numba"]
-compiler._found.clear()
-print("numba" in sys.modules)
-encode()
-print("numba" in sys.modules)
-"""
-
-
-def test_numba_is_loaded_by_the_first_spikes_and_is_not_needed() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", USE], capture_output=True, encoding="utf-8", timeout=120, check=True
-    )
-    rate, latency, before, *spikes, after = ran.stdout.splitlines()
-    assert (before, after) == ("False", str(compiler.is_available()))
-    assert [rate, latency] == spikes
-    assert rate == str(encode(RateEncoder(num_steps=5), GREYS).sum(1).tolist())

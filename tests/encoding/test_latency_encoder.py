@@ -62,13 +62,6 @@ def test_every_pixel_fires_once_or_is_clipped(encoder: LatencyEncoder, images: T
     assert torch.equal(encoder(images).sum(0).long(), expected)
 
 
-@given(latency_encoders())
-def test_a_spike_is_where_its_time_says(encoder: LatencyEncoder) -> None:
-    spikes = encoder(GREYS)
-    fired = spikes.sum(0) > 0
-    assert torch.equal(spikes.argmax(0)[fired], encoder.spike_times(GREYS)[fired].long())
-
-
 @pytest.mark.parametrize("curve", ["linear", "log"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
@@ -76,22 +69,6 @@ def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
     greys = torch.tensor([[50, 51, 52]], dtype=torch.uint8)  # 51 / 255 = 0.2
     images = greys if dtype == torch.uint8 else greys.to(dtype) / 255
     assert encoder(images).sum(0).tolist() == [[0.0, 1.0, 1.0]]
-
-
-@given(latency_encoders())
-def test_brighter_is_never_later(encoder: LatencyEncoder) -> None:
-    assert (encoder.spike_times(GREYS).diff() <= 0).all()
-
-
-@given(latency_encoders())
-def test_normalizing_fills_the_window(encoder: LatencyEncoder) -> None:
-    assume(encoder.normalize)
-    times = encoder.spike_times(GREYS)
-    window = encoder.num_steps - 1 - encoder.first_spike_time
-    share = 1 - encoder.threshold if encoder.curve == "linear" else 1
-    assert abs(times[0, 0] - (encoder.first_spike_time + share * window)) <= 0.5 + 1e-4
-    assert times.min() >= encoder.first_spike_time
-    assert times.max() <= encoder.num_steps - 1
 
 
 @given(latency_encoders(), pixels(min_batch=1))
@@ -112,15 +89,6 @@ def test_equals_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
     )
     sure = away_from_ties(exact_times(encoder, images))
     assert torch.equal(encoder(images)[:, sure], theirs[:, sure])
-
-
-@pytest.mark.parametrize("batch", [1, 64])
-def test_company_does_not_stretch_the_logarithm(batch: int) -> None:
-    """In snnTorch a darker image in the batch moves the spikes of all others."""
-    images = torch.linspace(0.3, 1, 12)[None].repeat(batch, 1)
-    images[1:] = 0
-    encoder = LatencyEncoder(num_steps=60, curve="log", threshold=0.01)
-    assert torch.equal(encoder(images)[:, :1], encoder(images[:1]))
 
 
 @given(st.floats(0.02, 0.99), st.floats(0.5, 8), st.integers(1, 150))
@@ -174,10 +142,3 @@ def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LatencyEncoder(num_steps=10, **options)
-
-
-def test_the_advice_of_the_message_holds() -> None:
-    options: dict[str, Any] = {"tau": 20.0, "normalize": False}
-    assert LatencyEncoder(num_steps=21, **options).spike_times(torch.zeros(1)) == 20
-    with pytest.raises(ValueError, match="raise num_steps to 21"):
-        LatencyEncoder(num_steps=20, **options)

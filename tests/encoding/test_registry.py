@@ -1,10 +1,8 @@
-"""Encoders by name, those of other packages among them."""
+"""Encoders by name, also those of other packages."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
@@ -12,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spikemnist.encoding import (
     DirectEncoder,
@@ -30,22 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-OURS = [
-    "burst",
-    "delta",
-    "direct",
-    "events",
-    "latency",
-    "phase",
-    "population",
-    "rank_order",
-    "rate",
-]
-
-
 @pytest.fixture
 def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names registered in a test end with it."""
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
 
 
@@ -67,12 +49,12 @@ ENCODERS = [
 ]
 
 
-def test_ours_are_known() -> None:
-    ours = {"direct": DirectEncoder, "latency": LatencyEncoder, "rate": RateEncoder}
-    assert set(ours) <= set(available_encoders())
-    assert available_encoders() == tuple(sorted(available_encoders()))
-    for name, kind in ours.items():
-        assert get_encoder(name, num_steps=2) == kind(num_steps=2)
+def test_names() -> None:
+    names = available_encoders()
+    assert names == tuple(sorted(names))
+    assert {"direct", "latency", "rate"} <= set(names)
+    for name in names:
+        assert get_encoder(name, num_steps=25).num_steps == 25
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
@@ -81,25 +63,16 @@ def test_a_description_builds_an_equal_encoder(encoder: Any) -> None:
     assert get_encoder(**description) == encoder
 
 
-@given(st.sampled_from([torch.uint8, torch.bool, torch.float32, torch.float64, torch.bfloat16]))
-def test_dtypes_may_be_named(dtype: torch.dtype) -> None:
-    name = str(dtype).removeprefix("torch.")
-    assert get_encoder("rate", num_steps=3, dtype=name) == RateEncoder(num_steps=3, dtype=dtype)
-
-
-@pytest.mark.parametrize("name", ["float33", "nn", "Tensor", ""])
-def test_an_unknown_dtype_is_named(name: str) -> None:
-    with pytest.raises(ValueError, match=f"dtype such as 'uint8'; got {name!r}"):
-        get_encoder("rate", num_steps=3, dtype=name)
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(ValueError, match=r"dtype must be a real torch.dtype; got 'float33'"):
+        get_encoder("rate", num_steps=3, dtype="float33")
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("latancy", "; did you mean 'latency'?"),
-        ("Rate", "; did you mean 'rate'?"),
         ("morse", ""),
-        ("", ""),
     ],
 )
 def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -> None:
@@ -116,7 +89,7 @@ def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatc
     broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
     monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
     assert "dusk" in available_encoders()
-    with pytest.raises(ValueError, match=r"'dusk' of an installed package cannot be loaded from"):
+    with pytest.raises(ValueError, match="'dusk' cannot be loaded from dusk_encoders:Dusk"):
         get_encoder("dusk", num_steps=3)
 
 
@@ -183,62 +156,28 @@ class SunriseEncoder:
         return (images >= self.level).float().expand(self.num_steps, *images.shape)
 '''
 
-USE = """
-import json, sys
-import torch
-from spikemnist.encoding import available_encoders, describe_encoder, get_encoder
 
-listed = available_encoders()
-assert "sunrise_encoders" not in sys.modules, "listing the names must not import the plug-ins"
-encoder = get_encoder("sunrise", num_steps=3, level=0.25)
-spikes = encoder(torch.tensor([[0.1, 0.9]]))
-import sunrise_encoders
-other = describe_encoder(sunrise_encoders.SunriseEncoder(num_steps=2))
-try:
-    get_encoder("sunrice", num_steps=3)
-except ValueError as error:
-    message = str(error)
-print(json.dumps([listed, describe_encoder(encoder), other, spikes.tolist(), message]))
-"""
-
-
-def install_plugin(folder: Path) -> None:
-    """Write a package with one encoder, as pip installs it."""
-    info = folder / "sunrise_encoders-1.0.dist-info"
+@pytest.mark.usefixtures("own_names")
+def test_an_encoder_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "sunrise_encoders-1.0.dist-info"
     info.mkdir()
-    (folder / "sunrise_encoders.py").write_text(PLUGIN, encoding="utf-8")
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: sunrise-encoders\nVersion: 1.0\n", encoding="utf-8"
-    )
+    (tmp_path / "sunrise_encoders.py").write_text(PLUGIN, encoding="utf-8")
+    (info / "METADATA").write_text("Name: sunrise-encoders\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(
         "[spikemnist.encoders]\nsunrise = sunrise_encoders:SunriseEncoder\n", encoding="utf-8"
     )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "sunrise" in available_encoders()
+    assert "sunrise_encoders" not in sys.modules, "a list of names imports no packages"
+    encoder = get_encoder("sunrise", num_steps=3, level=0.25)
+    assert encoder(torch.tensor([[0.1, 0.9]])).tolist() == [[[0.0, 1.0]]] * 3
+    assert describe_encoder(encoder) == {"name": "sunrise", "num_steps": 3, "level": 0.25}
+    with pytest.raises(ValueError, match="did you mean 'sunrise'"):
+        get_encoder("sunrice", num_steps=3)
 
 
-def test_an_installed_package_brings_its_encoder(tmp_path: Path) -> None:
-    install_plugin(tmp_path)
-    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    ran = subprocess.run(
-        [sys.executable, "-c", USE],
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    listed, description, other, spikes, message = json.loads(ran.stdout)
-    assert listed == [*OURS, "sunrise"]
-    assert description == {"name": "sunrise", "num_steps": 3, "level": 0.25}
-    assert other == {"name": "sunrise", "num_steps": 2, "level": 0.5}
-    assert spikes == [[[0.0, 1.0]]] * 3
-    assert f"choose from {', '.join(OURS)}, sunrise, or install" in message
-    assert message.endswith("; did you mean 'sunrise'?")
-
-
-@pytest.mark.parametrize("name", [None, "", 3, LatencyEncoder])
+@pytest.mark.parametrize("name", ["", LatencyEncoder])
 def test_an_encoder_is_registered_under_a_name(name: Any) -> None:
-    """The class itself comes where the decorator has no parentheses."""
+    """Without parentheses, the decorator gets the class."""
     with pytest.raises(TypeError, match=r"takes the encoder's name, as in @register_encoder\('my"):
         register_encoder(name)

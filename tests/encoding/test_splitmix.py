@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.encoding import RateEncoder, spikes, splitmix
+from spikemnist.encoding import splitmix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 WORDS = st.integers(0, 2**64 - 1)
 SEEDS_63 = st.integers(0, 2**63 - 1)
-# What the generator returns after it was seeded with 1234567: the sequence that implementations
-# of it publish and test themselves against.
+# The published sequence of the seed 1234567, with which implementations are tested.
 PUBLISHED = [
     6457827717110365317,
     3203168211198807973,
@@ -33,7 +32,7 @@ PUBLISHED = [
 
 
 def generate(seed: int) -> Iterator[int]:
-    """Yield what SplitMix64 returns call by call: the paper's generator with a state."""
+    """Yield the words of SplitMix64, the paper's generator with a state."""
     state = seed
     while True:
         state = (state + 0x9E3779B97F4A7C15) % 2**64
@@ -53,7 +52,7 @@ def test_the_published_sequence() -> None:
 
 
 def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As old versions of torch for MPS, whose products of 64 bits might be wrong in silence."""
+    """On MPS, products of 64 bits may be wrong."""
     right, asked = splitmix.words, list[int]()
 
     def words(seed: int, indices: Tensor) -> Tensor:
@@ -71,19 +70,6 @@ def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) 
     assert splitmix.exact_device(torch.device("cuda")).type == "cuda"
     assert splitmix.exact_device(torch.device("cpu")).type == "cpu"
     assert len(asked) == 2
-
-
-@pytest.mark.parametrize("deterministic", [False, True])
-def test_spikes_are_made_on_the_device_that_is_exact(
-    deterministic: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``meta`` has no numbers: an encoder that goes there does not come back."""
-    encoder, images = RateEncoder(num_steps=6, deterministic=deterministic), torch.rand(2, 5)
-    monkeypatch.setattr(spikes, "has_kernels", lambda pixels: False)
-    encoder(images)
-    monkeypatch.setattr(splitmix, "exact_device", lambda device: torch.device("meta"))
-    with pytest.raises(NotImplementedError):
-        encoder(images)
 
 
 @given(WORDS)
@@ -109,13 +95,6 @@ def test_a_seed_has_63_bits_and_comes_from_the_generator() -> None:
     assert [splitmix.draw_seed(again) for _ in range(200)] == seeds
 
 
-def test_without_a_generator_the_seed_comes_from_torchs_own() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        drawn = splitmix.draw_seed(None)
-    assert drawn == splitmix.draw_seed(torch.Generator().manual_seed(7))
-
-
 COUNT = 1 << 16
 STEP = 13
 """Words of a pixel at T = 25: the words of its neighbour begin as many further on."""
@@ -135,7 +114,7 @@ def distance_from_uniform(numbers: Tensor) -> float:
     return float(torch.maximum(ordered - below, below + 1 / COUNT - ordered).max())
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**62, 1234567, 2**63 - 1])
+@pytest.mark.parametrize("seed", [0, 1234567, 2**63 - 1])
 def test_both_halves_are_uniform(seed: int) -> None:
     """Kolmogorov-Smirnov, with the bound of Dvoretzky, Kiefer, Wolfowitz and Massart.
 
@@ -174,10 +153,3 @@ def test_numbers_are_independent(pair: str) -> None:
     left, right = (halves(seed, first)[half] for seed, first, half in PAIRS[pair])
     spread = 2 * math.sqrt(255 * 21)
     assert 255 - spread <= chi_square(left, right) <= 255 + spread + 2 * 21
-
-
-def test_the_tests_of_uniformity_and_independence_can_fail() -> None:
-    """Two pixels with the same number, and numbers of which one in 64 is missing, are seen."""
-    low, _ = halves(5)
-    assert chi_square(low, low) > 443
-    assert distance_from_uniform(low.clamp_min(1 / 64)) > 0.0128

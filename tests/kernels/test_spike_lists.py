@@ -104,6 +104,21 @@ def of_pattern(pattern: int, burst: int) -> list[int]:
     return [first + bit for bit in range(burst) if pattern >> bit & 1]
 
 
+@pytest.mark.parametrize(("steps", "features"), [(3, (1 << 16) + 1), ((1 << 15) + 1, 3)])
+def test_more_features_or_timesteps_than_sixteen_bits_hold(steps: int, features: int) -> None:
+    raster = torch.zeros(steps, 1, features)
+    raster[0, 0, 0] = raster[steps // 2, 0, 1] = raster[-1, 0, -1] = 1
+    words = packed(raster)
+    counts = spike_lists.count(words)
+    by_timestep, by_neuron = (
+        run(words, counts) for run in (spike_lists.by_timestep, spike_lists.by_neuron)
+    )
+    assert by_timestep.neurons[:3].tolist() == by_neuron.neurons.tolist() == [0, 1, features - 1]
+    assert np.diff(by_timestep.starts[0]).nonzero()[0].tolist() == [0, steps // 2, steps - 1]
+    times = [of_pattern(pattern, by_neuron.burst) for pattern in by_neuron.patterns.tolist()]
+    assert times == [[0], [steps // 2], [steps - 1]]
+
+
 def test_frequent_spikes_are_tabulated_in_bursts() -> None:
     def burst(density: float) -> int:
         words = packed(spikes(64, 4, 200, density=density))

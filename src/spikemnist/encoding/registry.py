@@ -11,7 +11,6 @@ import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from importlib.metadata import EntryPoint
 
     from spikemnist.encoding.protocol import Encoder
 
@@ -107,7 +106,7 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     Raises
     ------
     ValueError
-        For an unknown name, with the known names and the closest; for an encoder of an installed
+        For an unknown name, with the known names and the closest, and for an encoder of another
         package that cannot be loaded.
     TypeError
         For an option that the encoder does not have.
@@ -117,8 +116,9 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     >>> get_encoder("latency", num_steps=8).num_steps
     8
     """
-    if isinstance(options.get("dtype"), str):
-        options["dtype"] = _dtype(options["dtype"])
+    dtype = options.get("dtype")
+    if isinstance(dtype, str):
+        options["dtype"] = getattr(torch, dtype, dtype)
     return _factory(name)(**options)
 
 
@@ -165,8 +165,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
 
 def _factory(name: str) -> Callable[..., Encoder]:
     if name not in _registered:
-        found = entry_points(group=ENTRY_POINT_GROUP, name=name)
-        if not found:
+        plugins = entry_points(group=ENTRY_POINT_GROUP, name=name)
+        if not plugins:
             known = available_encoders()
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -174,28 +174,14 @@ def _factory(name: str) -> Callable[..., Encoder]:
                 f"unknown encoder {name!r}; choose from {', '.join(known)}, or install the package "
                 f"that provides it{hint}"
             )
-        _registered[name] = _load(next(iter(found)))
+        (plugin, *_) = plugins
+        try:
+            _registered[name] = plugin.load()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"the encoder {name!r} cannot be loaded from {plugin.value}: {error}"
+            ) from error
     return _registered[name]
-
-
-def _load(plugin: EntryPoint) -> Callable[..., Encoder]:
-    """Return the class of an installed package."""
-    try:
-        factory: Callable[..., Encoder] = plugin.load()
-    except (ImportError, AttributeError) as error:
-        package = plugin.dist.name if plugin.dist else "an installed package"
-        raise ValueError(
-            f"the encoder {plugin.name!r} of {package} cannot be loaded from {plugin.value}: "
-            f"{error}. Repair or remove the package"
-        ) from error
-    return factory
-
-
-def _dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"dtype must name a torch dtype such as 'uint8'; got {name!r}")
-    return dtype
 
 
 def _path(factory: Callable[..., Any]) -> str:
