@@ -50,9 +50,9 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 
-# Pages with `{code-cell}` and the notebook are run, each in a process of its own; what they show is
-# what this version does. `cache` runs only those that changed.
-nb_execution_mode = "cache"
+# Pages with `{code-cell}` and the notebook are run when they are read, two at a time and each in a
+# process of its own, which `cache`, a database, does not allow. They show what this version does.
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
