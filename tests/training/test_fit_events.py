@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENCODER = EventEncoder(num_steps=8, dtype=torch.uint8)
-TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
+TRAIN, TEST = MovingBars(160).dataset(), MovingBars(280).dataset()[160:]
 
 
 def mlp() -> LeakyMLP:
@@ -27,14 +27,14 @@ def mlp() -> LeakyMLP:
 
 
 def test_the_direction_of_a_synthetic_camera_is_learnt() -> None:
-    """Any source of events plugs in, here one that makes its recordings when asked."""
+    """Any source of events plugs in, here one that makes its recordings on demand."""
     model = mlp()
     history = fit(model, TRAIN, encoder=ENCODER, epochs=8, batch_size=16, lr=0.01, validation=0.2)
     assert len(history) == 8
     figures = evaluate(model, TEST, encoder=ENCODER)
     assert figures.accuracy > 0.9
     assert figures.backend == "event_driven"
-    assert figures.samples == 240
+    assert figures.samples == 120
 
 
 def test_a_convolutional_network_takes_both_polarities() -> None:
@@ -46,9 +46,9 @@ def test_a_convolutional_network_takes_both_polarities() -> None:
 
 def test_a_data_loader_trains_the_same() -> None:
     ours, theirs = mlp(), mlp()
-    fit(ours, [*TRAIN.batches(16)], encoder=ENCODER, epochs=2)
+    fit(ours, [*TRAIN.batches(16)], encoder=ENCODER, epochs=1)
     loader = DataLoader(TRAIN, batch_size=16, collate_fn=TRAIN.collate, num_workers=1)
-    fit(theirs, loader, encoder=ENCODER, epochs=2)
+    fit(theirs, loader, encoder=ENCODER, epochs=1)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -75,20 +75,20 @@ def test_a_resumed_run_is_the_whole_run(tmp_path: Path) -> None:
     data = TRAIN.transformed(DropEvents(0.2))
     whole, halves = mlp(), mlp()
     options = {"encoder": ENCODER, "batch_size": 32, "schedule": "constant"}
-    fit(whole, data, epochs=4, **options)
+    fit(whole, data, epochs=2, **options)
     file = tmp_path / "checkpoint.pt"
 
     def stop(history, model) -> None:
-        if len(history) == 2:
+        if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert fit(halves, data, epochs=4, checkpoint=file, callbacks=[stop], **options).interrupted
+    assert fit(halves, data, epochs=2, checkpoint=file, callbacks=[stop], **options).interrupted
     again = mlp()
-    fit(again, data, epochs=4, checkpoint=file, resume=True, **options)
+    fit(again, data, epochs=2, checkpoint=file, resume=True, **options)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="train"):
-        fit(mlp(), TRAIN, epochs=4, checkpoint=file, resume=True, **options)
+        fit(mlp(), TRAIN, epochs=2, checkpoint=file, resume=True, **options)
 
 
 def test_batches_that_are_none() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -33,7 +31,7 @@ def test_learns_digits():
     assert evaluate(model, test, encoder=encoder).accuracy > 0.78
 
 
-@pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane", "spike_count", "first_spike"])
+@pytest.mark.parametrize("readout", ["max_membrane", "spike_count", "first_spike"])
 def test_the_loss_falls_with_every_readout(readout):
     model = new_model(readout=readout)
     history = fit(model, digits(), encoder=RANDOM, epochs=4, batch_size=20, lr=5e-3)
@@ -57,7 +55,8 @@ def test_float_images_are_the_bytes_over_255():
     data = digits(100)
     pair = (data.images.float() / 255, data.labels)
     assert same(trained(pair), trained(data))
-    assert same(trained((pair[0].unsqueeze(1), data.labels)), trained(data))
+    loader = DataLoader(TensorDataset(pair[0].unsqueeze(1), data.labels), batch_size=16)
+    assert same(trained(loader), trained(list(data.batches(16))))
 
 
 def test_batches_in_the_order_of_the_dataset_give_its_bits():
@@ -78,44 +77,11 @@ def test_batches_in_the_order_of_the_dataset_give_its_bits():
     assert same(trained(Epochs(), epochs=2), trained(data, epochs=2))
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (784,)])
-def test_a_data_loader_of_float_images(shape):
-    """As torchvision's ``ToTensor`` makes them."""
-    data = digits(200)
-    images = data.images.float().view(-1, *shape) / 255
-    loader = DataLoader(TensorDataset(images, data.labels), batch_size=25, shuffle=True)
-    model = new_model()
-    history = fit(model, loader, encoder=ENCODER, epochs=3, lr=5e-3)
-    assert history.column("loss")[-1] < 0.9 * history.column("loss")[0]
-    assert evaluate(model, loader, encoder=ENCODER).samples == 200
-
-
 def test_a_data_loader_over_our_dataset():
     data = digits(100)
     loader = DataLoader(data, batch_size=16, shuffle=False, drop_last=True)
     batches = list(data.batches(16, drop_last=True))
     assert same(trained(loader, epochs=2), trained(batches, epochs=2))
-
-
-def test_batches_may_be_lists():
-    data = digits(100)
-    batches = list(data.batches(16))
-    assert same(trained([list(batch) for batch in batches]), trained(batches))
-
-
-def test_the_data_stay_as_they_were():
-    data = digits(60)
-    images, labels = data.images.clone(), data.labels.clone()
-    trained(data)
-    assert torch.equal(data.images, images)
-    assert torch.equal(data.labels, labels)
-
-
-def test_a_batch_larger_than_the_data_is_the_data():
-    history = fit(new_model(), digits(7), encoder=ENCODER, epochs=1, batch_size=1000)
-    assert history.column("accuracy")[0] * 7 == pytest.approx(
-        round(history.column("accuracy")[0] * 7)
-    )
 
 
 def test_metrics_are_means_over_samples_not_batches():
@@ -142,45 +108,23 @@ IMAGES, LABELS = digits(20).images, digits(20).labels
 WRONG_KINDS = {
     "a name": ("digits", TypeError, "(train|data) must be a dataset .*; got str"),
     "one tensor": (IMAGES, TypeError, "(train|data) must be a dataset .*; got Tensor"),
-    "nothing": (None, TypeError, "(train|data) must be a dataset .*; got NoneType"),
-    "a number": (3, TypeError, "(train|data) must be a dataset .*; got int"),
     "a torch dataset": (TensorDataset(IMAGES, LABELS), TypeError, "got TensorDataset"),
     "arrays": (
         (IMAGES.numpy(), LABELS.numpy()),
         TypeError,
         "images must be .*; got a ndarray; .*from_numpy",
     ),
-    "a list of labels": (
-        (IMAGES, LABELS.tolist()),
-        TypeError,
-        "labels must be a torch.Tensor .*; got a list",
-    ),
     "three tensors": ((IMAGES, LABELS, LABELS), TypeError, "a batch must be a pair"),
-    "batches of three": ([(IMAGES, LABELS, LABELS)], TypeError, "a batch must be a pair"),
     "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor and list"),
-    "a dictionary": ({"images": IMAGES}, TypeError, "a batch must be a pair .*; got str"),
 }
 WRONG_CONTENT = {
-    "float labels": (
-        (IMAGES, LABELS.float()),
-        "labels must be class indices .*; got torch.float32",
-    ),
     "float labels in a batch": (
         [(IMAGES, LABELS.float())],
         r"labels must be int64 of shape \[B\]; got torch.float32",
     ),
     "one-hot labels": ([(IMAGES, torch.eye(10)[LABELS])], r"labels must be int64 .* \(20, 10\)"),
-    "labels as a column": ([(IMAGES, LABELS[:, None])], r"of shape \[B\]; got .* \(20, 1\)"),
-    "int32 in a batch": (
-        [(IMAGES, LABELS.int())],
-        r"labels must be int64 of shape \[B\]; got torch.int32",
-    ),
     "labels too high": ((IMAGES, LABELS + 3), r"must lie in 0..9 .* 10 classes; got 3..12"),
-    "labels from 1": ([(IMAGES, LABELS + 1)], r"must lie in 0..9 .* 10 classes; got 1..10"),
-    "negative labels": ((IMAGES, LABELS - 1), "labels must be at least 0; got -1"),
-    "negative labels in a batch": ([(IMAGES, LABELS - 1)], r"must lie in 0..9 .*; got -1..8"),
     "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
-    "too few labels in a batch": ([(IMAGES, LABELS[:5])], "a batch has 20 images but 5 labels"),
     "no sample": ((IMAGES[:0], LABELS[:0]), "(train|data) is empty"),
     "no sample in a batch": ([(IMAGES, LABELS), (IMAGES[:0], LABELS[:0])], "a batch is empty"),
     "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
@@ -216,25 +160,17 @@ def test_no_batch_at_all():
 
 WRONG_SETTINGS = [
     ({"epochs": 0}, "epochs must be an integer >= 1; got 0"),
-    ({"epochs": 2.0}, "epochs must be an integer >= 1; got 2.0"),
     ({"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
-    ({"batch_size": -5}, "batch_size must be an integer >= 1; got -5"),
     ({"truncate": 0}, "truncate must be an integer >= 1; got 0"),
     ({"patience": 0, "validation": 0.5}, "patience must be an integer >= 1; got 0"),
     ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
     ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
-    ({"clip_norm": float("nan")}, "clip_norm must be positive; got nan"),
     ({"seed": -1}, "seed must not be negative; got -1"),
     ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
-    ({"lr": -1e-3}, "lr must be positive and finite; got -0.001"),
-    ({"lr": float("nan")}, "lr must be positive and finite; got nan"),
-    ({"lr": float("inf")}, "lr must be positive and finite; got inf"),
     ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
     ({"schedule": lambda p: -1}, "schedule must return a finite factor >= 0 .*; got -1.0 at prog"),
-    ({"schedule": lambda p: math.nan}, "schedule must return a finite factor >= 0 .*; got nan"),
     ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
     ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
-    ({"validation": 0.0}, "fraction must lie between 0 and 1; got 0.0"),
     ({"device": "gpu"}, "device 'gpu' is not available"),
 ]
 
@@ -262,7 +198,7 @@ def test_the_name_of_an_encoder_stands_for_eight_timesteps():
             work(new_model(), digits(20), encoder="latncy")
 
 
-def test_which_set_is_empty_is_said_before_training():
+def test_an_empty_set_is_named():
     train = digits(20)
     for settings, name in (({"validation": train[:0]}, "validation"), ({}, "train")):
         with pytest.raises(ValueError, match=rf"^{name} is empty"):
@@ -272,7 +208,7 @@ def test_which_set_is_empty_is_said_before_training():
 
 
 @pytest.mark.parametrize("encoder", [3, LatencyEncoder, None, lambda images: images])
-def test_what_is_no_encoder(encoder):
+def test_an_encoder_of_the_wrong_type(encoder):
     for work in (fit, evaluate):
         with pytest.raises(
             TypeError, match=r"encoder must be a name such as 'latency', or an Encoder such as"
@@ -281,7 +217,7 @@ def test_what_is_no_encoder(encoder):
 
 
 class Wrapped(nn.Module):
-    """Somebody's own module around ours."""
+    """Another module around ours."""
 
     def __init__(self):
         super().__init__()
@@ -299,17 +235,7 @@ def test_any_module_that_returns_a_record():
         fit(model, digits(20), encoder=ENCODER, truncate=2)
 
 
-def test_a_module_of_somebody_else_resumes(tmp_path):
-    settings = {"encoder": ENCODER, "epochs": 1, "checkpoint": tmp_path / "c.pt"}
-    fit(Wrapped(), digits(20), **settings)
-    fit(Wrapped(), digits(20), resume=True, **settings)
-    other = Wrapped()
-    other.inner = new_model(hidden=(5,))
-    with pytest.raises(ValueError, match="model was 'Wrapped: "):
-        fit(other, digits(20), resume=True, **settings)
-
-
-def test_a_module_of_somebody_else_resumes_with_what_it_learned(tmp_path):
+def test_any_module_resumes_with_its_learned_neurons(tmp_path):
     settings = {"encoder": ENCODER, "lr": 0.1, "checkpoint": tmp_path / "c.pt"}
     model = Wrapped()
     model.inner = LeakyMLP(784, (5,), 10, learn_beta=True, learn_threshold=True)
@@ -317,6 +243,8 @@ def test_a_module_of_somebody_else_resumes_with_what_it_learned(tmp_path):
     fit(model, digits(20), epochs=1, **settings)
     assert repr(model) != before
     fit(model, digits(20), epochs=1, resume=True, **settings)
+    with pytest.raises(ValueError, match="model was 'Wrapped: "):
+        fit(Wrapped(), digits(20), epochs=1, resume=True, **settings)
 
 
 def test_a_module_that_returns_no_record():
@@ -324,12 +252,6 @@ def test_a_module_that_returns_no_record():
     for work in (fit, evaluate):
         with pytest.raises(TypeError, match=r"must return a spikemnist.models.Record.*got Tensor"):
             work(model, digits(20), encoder=ENCODER)
-
-
-def test_float64_stays_float64():
-    model = new_model().double()
-    fit(model, digits(40), encoder=ENCODER, epochs=1)
-    assert {value.dtype for value in model.parameters()} == {torch.float64}
 
 
 def test_frozen_parameters_stay():

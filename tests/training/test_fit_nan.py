@@ -31,13 +31,14 @@ class Spoiling:
         return spikes
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("truncate", [None, 2])
-@pytest.mark.parametrize("hidden", [(), (16,), (16, 12)])
-def test_an_encoder_that_returns_no_numbers(tmp_path, value, truncate, hidden):
+@pytest.mark.parametrize(
+    ("hidden", "truncate", "value"),
+    [((), None, float("inf")), ((16,), 2, float("nan")), ((16, 12), None, float("nan"))],
+)
+def test_an_encoder_that_returns_no_numbers(tmp_path, hidden, truncate, value):
     """Behind a hidden layer the loss stays finite, since a membrane of NaN never fires."""
     model, file = new_model(hidden=hidden, threshold=0.2), tmp_path / "checkpoint.pt"
-    settings = {"batch_size": 20, "epochs": 3, "truncate": truncate}
+    settings = {"batch_size": 20, "epochs": 2, "truncate": truncate}
     message = (
         r"the (loss|gradient) became (nan|inf) in epoch 2, batch 2. Likely cause: the encoder "
         r"returned values that are not finite. The last checkpoint, if any, is kept"

@@ -28,11 +28,6 @@ def test_a_schedule_is_a_factor_between_0_and_1(name, progress):
     assert 0 <= get_schedule(name)(progress) <= 1
 
 
-@given(progress=PROGRESS)
-def test_the_constant_schedule(progress):
-    assert get_schedule("constant")(progress) == 1
-
-
 @given(a=PROGRESS, b=PROGRESS)
 def test_the_cosine_only_falls(a, b):
     low, high = sorted((a, b))
@@ -74,13 +69,6 @@ def test_one_cycle_is_that_of_torch():
         assert one_cycle(progress) == pytest.approx(scheduler.get_last_lr()[0], abs=1e-9)
         optimizer.step()
         scheduler.step()
-
-
-def test_a_schedule_of_ones_own_is_left_as_it_is():
-    def own(progress):
-        return 0.5
-
-    assert get_schedule(own) is own
 
 
 class Spy(torch.optim.SGD):

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from functools import partial
 
 import pytest
@@ -35,12 +34,10 @@ pytestmark = pytest.mark.slow
 
 KILLS = {
     "first batch": ("batch", 1),
-    "first epoch": ("batch", BATCHES - 1),
     "second epoch": ("batch", BATCHES + 3),
     "half a checkpoint": ("write", 3),
     "checkpoint not renamed": ("rename", 4),
     "before the last callback": ("callback", 4),
-    "some time": ("passing", 2),
 }
 
 
@@ -73,11 +70,9 @@ def killed(tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     moments = {**KILLS, "first checkpoint": ("write", 1)}
     processes = {name: start(root / name, *moment) for name, moment in moments.items()}
-    for name, (process, pipe) in processes.items():
+    for process, pipe in processes.values():
         assert pipe.poll(120), "the run hangs"
         assert pipe.recv() == "here"
-        if name == "some time":
-            time.sleep(0.02)
         kill(process)
     return {name: root / name for name in moments}
 
@@ -164,27 +159,12 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, undisturbed):
     expect_same_run(tmp_path, model, history, undisturbed)
 
 
-def test_the_last_callbacks_are_made_up_for(tmp_path, undisturbed):
+def test_a_resumed_run_calls_its_last_callbacks(tmp_path, undisturbed):
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / "metrics.csv").unlink()
     run(tmp_path, new_model(dropout=0.1), resume=True)
     expected = (undisturbed[0] / "metrics.csv").read_bytes()
     assert (tmp_path / "metrics.csv").read_bytes() == expected
-
-
-def test_a_run_without_validation_resumes(tmp_path):
-    undisturbed, resumed = new_model(), new_model()
-    run(tmp_path / "a", undisturbed, validation=None)
-
-    def stop(history, model):
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        run(tmp_path / "b", new_model(), validation=None, callbacks=[stop])
-    history = run(tmp_path / "b", resumed, validation=None, resume=True)
-    assert same(weights(resumed), weights(undisturbed))
-    assert history.best_epoch is None
-    assert load_checkpoint(tmp_path / "b/checkpoint.pt").best is None
 
 
 def test_an_existing_checkpoint_is_never_overwritten(tmp_path, undisturbed):
@@ -212,9 +192,7 @@ def brighter(data):
 
 OTHER = {
     "lr": ({"lr": 6e-3}, r"lr was 0.005, is 0.006"),
-    "epochs": ({"epochs": 5}, r"epochs was 4, is 5"),
-    "batch size": ({"batch_size": 16}, r"batch_size was 32, is 16"),
-    "seed": ({"seed": 8}, r"seed was 7, is 8"),
+    "several": ({"epochs": 5, "seed": 8}, r"epochs was 4, is 5; seed was 7, is 8"),
     "encoder": (
         {"encoder": RateEncoder(num_steps=6)},
         r"encoder was 'RateEncoder\(num_steps=5.*is 'RateEncoder\(num_steps=6",
@@ -224,11 +202,7 @@ OTHER = {
         {"optimizer": torch.optim.RMSprop},
         r"optimizer was 'adam', is 'torch.optim.rmsprop.RMSprop'",
     ),
-    "schedule": ({"schedule": "constant"}, r"schedule was 'cosine', is 'constant'"),
     "loss": ({"loss": lambda record, labels: watched(record, labels)}, r"loss was .*lambda"),
-    "clip norm": ({"clip_norm": None}, r"clip_norm was 1.0, is None"),
-    "truncate": ({"truncate": 2}, r"truncate was None, is 2"),
-    "patience": ({"patience": 3}, r"patience was None, is 3"),
     "validation share": ({"validation": 0.25}, r"validation was 0.2, is 0.25"),
     "validation data": (
         {"validation": digits(20)},
@@ -247,18 +221,10 @@ def test_resuming_with_another_setting_names_it(what, undisturbed):
     assert (folder / "checkpoint.pt").read_bytes() == before
 
 
-def test_resuming_with_several_other_settings_names_all(undisturbed):
-    with pytest.raises(ValueError, match=r"lr was 0.005, is 1.0; seed was 7, is 9"):
-        run(undisturbed[0], new_model(dropout=0.1), resume=True, lr=1, seed=9)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"hidden": (17,)}, r"model.hidden was \[16\], is \[17\]"),
-        ({"beta": 0.5}, r"model.beta was \[0.8999.*\], is \[0.5, 0.5\]"),
-        ({"dropout": 0.2}, r"model.dropout was 0.1, is 0.2"),
-        ({"readout": "max_membrane"}, r"model.readout was 'mean_membrane', is 'max_membrane'"),
         ({"spike_grad": "sigmoid"}, r"model.spike_grad was 'ATan\(alpha=2.0\)', is 'Sigmoid"),
         ({"learn_beta": True}, r"model.learn_beta was False, is True"),
     ],
@@ -269,12 +235,6 @@ def test_resuming_another_model_is_refused(undisturbed, options, message):
     with pytest.raises(ValueError, match=message):
         run(undisturbed[0], model, resume=True)
     assert same(weights(model), untouched)
-
-
-def test_resuming_in_another_precision_is_refused(undisturbed):
-    model = new_model(dropout=0.1).double()
-    with pytest.raises(ValueError, match=r"model.dtype was 'torch.float32', is 'torch.float64'"):
-        run(undisturbed[0], model, resume=True)
 
 
 def test_the_dtype_of_spikes_is_no_setting(tmp_path):
@@ -313,20 +273,19 @@ def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
         fit(model, data, resume=True, **settings)
 
 
-@pytest.mark.parametrize("learned", ["beta", "threshold"])
-def test_a_model_that_learned_its_neurons_resumes(tmp_path, learned):
+def test_a_model_that_learned_its_neurons_resumes(tmp_path):
     """Resumed with the very model that was trained so far, as after Ctrl-C in a notebook."""
-    options = {f"learn_{learned}": True, "dropout": 0.1}
+    options = {"learn_beta": True, "learn_threshold": True, "dropout": 0.1}
     undisturbed, model = new_model(**options), new_model(**options)
-    run(tmp_path / "a", undisturbed)
+    run(tmp_path / "a", undisturbed, epochs=2)
 
     def interrupt(history, model):
-        if len(history) == 2:
+        if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert run(tmp_path / "b", model, callbacks=[interrupt]).interrupted
-    assert not same(getattr(model.layers[0].leaky, learned), torch.tensor(0.9))
-    run(tmp_path / "b", model, resume=True)
+    assert run(tmp_path / "b", model, epochs=2, callbacks=[interrupt]).interrupted
+    assert not same(model.layers[0].leaky.beta, torch.tensor(0.9))
+    run(tmp_path / "b", model, epochs=2, resume=True)
     assert same(weights(model), weights(undisturbed))
 
 
@@ -377,18 +336,19 @@ def test_numbers_of_numpy_do_not_spoil_the_checkpoint(tmp_path):
 )
 def test_every_optimiser_resumes_to_the_same_bits(tmp_path, optimizer):
     undisturbed, model = new_model(), new_model()
-    run(tmp_path / "a", undisturbed, optimizer=optimizer)
+    settings = {"optimizer": optimizer, "epochs": 2, "validation": None}
+    run(tmp_path / "a", undisturbed, **settings)
 
     def interrupt(history, model):
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    run(tmp_path / "b", new_model(), optimizer=optimizer, callbacks=[interrupt])
-    run(tmp_path / "b", model, optimizer=optimizer, resume=True)
+    run(tmp_path / "b", new_model(), callbacks=[interrupt], **settings)
+    assert run(tmp_path / "b", model, resume=True, **settings).best_epoch is None
     assert same(weights(model), weights(undisturbed))
 
 
-def test_a_request_that_fails_at_once_leaves_no_checkpoint_in_the_way(tmp_path):
+def test_a_call_that_fails_at_once_leaves_no_checkpoint(tmp_path):
     train, file = digits(64), tmp_path / "checkpoint.pt"
     few_classes = new_model(out_features=5)
     with pytest.raises(ValueError, match="labels must lie in"):

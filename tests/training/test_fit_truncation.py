@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models.readout import scores
-from spikemnist.training import cross_entropy, evaluate, fit
+from spikemnist.training import cross_entropy, fit
 from spikemnist.training.steps import backpropagate, backpropagate_truncated
 from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
@@ -160,25 +160,3 @@ def numbers_held(steps, truncate):
 def test_the_graph_grows_with_the_chunk_and_not_with_the_window():
     assert numbers_held(40, truncate=2) == numbers_held(4, truncate=2)
     assert numbers_held(40, truncate=20) > 5 * numbers_held(40, truncate=2)
-
-
-def test_a_truncated_fit_learns():
-    model = new_model()
-    history = fit(model, digits(), encoder=RANDOM, epochs=4, batch_size=20, lr=5e-3, truncate=2)
-    assert history.column("loss")[-1] < 0.8 * history.column("loss")[0]
-    assert evaluate(model, digits(), encoder=RANDOM).accuracy > 0.5
-
-
-def test_a_constant_current_stays_a_view_in_every_chunk():
-    encoder = DirectEncoder(num_steps=STEPS)
-    seen = []
-
-    class Watching(type(new_model())):
-        def forward(self, spikes, **options):
-            seen.append((len(spikes), spikes.stride(0)))
-            return super().forward(spikes, **options)
-
-    model = Watching(hidden=(16,), threshold=0.2)
-    fit(model, digits(20), encoder=encoder, epochs=1, truncate=3)
-    assert [length for length, _ in seen] == [3, 3, 1]
-    assert all(stride == 0 for length, stride in seen if length > 1)

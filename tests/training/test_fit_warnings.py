@@ -60,7 +60,7 @@ def test_images_that_are_learned_by_heart(seen):
     labels = torch.arange(400) % 10
     images = torch.rand(400, 28, 28, generator=torch.Generator().manual_seed(0))
     train, other = (images[:200], labels[:200]), (images[200:], labels[200:])
-    settings = {"epochs": 30, "batch_size": 32, "lr": 0.003, "validation": train if seen else other}
+    settings = {"epochs": 6, "batch_size": 32, "lr": 0.01, "validation": train if seen else other}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(new_model(hidden=(64,)), train, encoder=DIRECT, **settings)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import fields
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -64,28 +63,6 @@ def test_a_column_has_one_number_for_each_epoch(rows):
         for value, row in zip(column, rows, strict=True):
             wanted = getattr(row, name)
             assert math.isnan(value) if wanted is None else value == wanted
-
-
-def test_a_column_that_is_not_there():
-    with pytest.raises(AttributeError, match="lss"):
-        History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)]).column("lss")
-
-
-def test_an_empty_history():
-    history = History()
-    assert len(history) == 0
-    assert history.column("loss") == []
-    assert history.to_csv() == ",".join(NAMES) + "\n"
-    assert history.best_epoch is None
-    assert not history.stopped_early
-    assert not history.interrupted
-    assert History().epochs is not history.epochs
-
-
-def test_a_row_cannot_be_changed():
-    row = EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)
-    with pytest.raises(FrozenInstanceError):
-        row.loss = 0.0
 
 
 def test_the_file_is_the_table_on_every_system(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy, fit
-from tests.training.small_runs import digits, new_model
+from tests.training.small_runs import PROCESSES, digits, new_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,9 +113,9 @@ def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> N
 
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=one_of_two, args=(rank, tmp_path), daemon=True) for rank in range(2)
+        PROCESSES.Process(target=one_of_two, args=(rank, tmp_path), daemon=True)
+        for rank in range(2)
     ]
     for process in processes:
         process.start()

@@ -79,6 +79,7 @@ def _end(by_interrupt: bool) -> None:
 def together(folder: Path, size: int, kind: str = "mlp", **changes: Any) -> list[int]:
     """Train in so many processes and return their exit codes."""
     folder.mkdir(exist_ok=True)
+    changes = {"epochs": 2, **changes}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -119,7 +120,7 @@ def assert_same_weights(found: Any, expected: Any) -> None:
 
 
 def assert_close(found: Any, expected: Any) -> None:
-    """Assert the same run but for rounding: of sums in float64, over 20 steps of Adam."""
+    """Assert the same run but for rounding: of sums in float64, over 10 steps of Adam."""
     for name, value in expected[0].items():
         torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-9, msg=name)
     for line, other in zip(found[1].splitlines()[1:], expected[1].splitlines()[1:], strict=True):
@@ -131,7 +132,7 @@ def assert_close(found: Any, expected: Any) -> None:
     assert torch.equal(found[3].confusion, expected[3].confusion)
 
 
-@pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "mlp"), (3, "conv")])
+@pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "conv")])
 def test_several_processes_train_as_one_does(
     size: int, kind: str, alone: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -143,22 +144,21 @@ def test_several_processes_train_as_one_does(
 
 def test_as_many_processes_give_the_same_bits_again(tmp_path: Path) -> None:
     for name in ("first", "again"):
-        assert together(tmp_path / name, 2, "conv", epochs=2) == [0, 0]
+        assert together(tmp_path / name, 2, "conv", epochs=1) == [0, 0]
     assert_same_weights(result(tmp_path / "first", 2), result(tmp_path / "again", 2))
 
 
-@pytest.mark.parametrize(("rank", "batch", "kind"), [(0, 7, "mlp"), (2, 13, "conv")])
 def test_a_killed_process_ends_the_others_and_the_run_resumes(
-    rank: int, batch: int, kind: str, alone: dict[str, Any], tmp_path: Path
+    alone: dict[str, Any], tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    codes = together(tmp_path, 3, kind, kill=(rank, batch, False))
-    assert codes[rank] == -signal.SIGKILL
+    codes = together(tmp_path, 3, kill=(0, 7, False))
+    assert codes[0] == -signal.SIGKILL
     assert 0 not in codes
     assert time.monotonic() - started < SECONDS / 2
     # On with another number of processes.
-    assert together(tmp_path, 2, kind, resume=True) == [0, 0]
-    assert_close(result(tmp_path, 2), alone[kind])
+    assert together(tmp_path, 2, resume=True) == [0, 0]
+    assert_close(result(tmp_path, 2), alone["mlp"])
 
 
 def test_ctrl_c_in_one_process_ends_all_after_the_same_batch(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_a_run_that_is_there_already_is_refused_in_all(tmp_path: Path) -> None:
 
 def test_batches_smaller_than_the_number_of_processes(tmp_path: Path) -> None:
     """160 samples in batches of 53 leave one of a single sample."""
-    assert together(tmp_path / "one", 1, batch_size=53) == [0]
-    assert together(tmp_path / "three", 3, batch_size=53) == [0] * 3
+    assert together(tmp_path / "one", 1, epochs=1, batch_size=53) == [0]
+    assert together(tmp_path / "three", 3, epochs=1, batch_size=53) == [0] * 3
     assert_close(result(tmp_path / "three", 3), result(tmp_path / "one", 1))
 
 
