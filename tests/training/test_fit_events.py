@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENCODER = EventEncoder(num_steps=8, dtype=torch.uint8)
-TRAIN, TEST = MovingBars(160).dataset(), MovingBars(280).dataset()[160:]
+TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
 
 
 def mlp() -> LeakyMLP:
@@ -34,7 +34,7 @@ def test_the_direction_of_a_synthetic_camera_is_learnt() -> None:
     figures = evaluate(model, TEST, encoder=ENCODER)
     assert figures.accuracy > 0.9
     assert figures.backend == "event_driven"
-    assert figures.samples == 120
+    assert figures.samples == 240
 
 
 def test_a_convolutional_network_takes_both_polarities() -> None:

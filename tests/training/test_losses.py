@@ -135,8 +135,8 @@ def test_a_silent_output_learns_to_fire(loss: SpikeTimeMSE | SpikeTimeCrossEntro
 def test_spike_times_can_be_learned(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
     encoder = LatencyEncoder(num_steps=8)
     model = new_model(readout="first_spike", hidden=(64,))
-    fit(model, digits(500), encoder=encoder, loss=loss, epochs=12, batch_size=64, lr=1e-2)
-    figures = evaluate(model, digits(500), encoder=encoder, loss=loss)
+    fit(model, digits(1000), encoder=encoder, loss=loss, epochs=12, lr=1e-2)
+    figures = evaluate(model, digits(1000), encoder=encoder, loss=loss)
     assert figures.accuracy > 0.8
     assert figures.silent < 0.1
 
