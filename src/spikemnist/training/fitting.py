@@ -199,7 +199,7 @@ def fit(
         augment=augment,
         weight_decay=weight_decay,
         ema=ema,
-        seed=seed,
+        seed=int(seed),
     )
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
@@ -212,7 +212,7 @@ def fit(
             "augment needs images, but train has recordings of an event camera; change them with "
             "train.transformed(), for example by spikemnist.data.DropEvents"
         )
-    kept, held_out = _hold_out(train, validation, seed)
+    kept, held_out = _hold_out(train, validation, settings.seed)
     saved = load_checkpoint(file) if file is not None and resume else None
     if device == "auto" and target.type == "mps":
         target = _on_a_mac(model, kept, compact, settings, saved, progress=progress)
