@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import spikemnist
-from spikemnist.cli.info import TRIED
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -90,16 +89,16 @@ def requirements() -> dict[str, str]:
     return dict(re.findall(r'^  "([\w-]+)([<>=.,\d]+)', listed, re.MULTILINE))
 
 
-def test_the_releases_that_were_tried_are_named_alike() -> None:
-    """In pyproject.toml, ``info``, the docs, and the workflow with the oldest."""
+def test_tested_versions_are_in_range() -> None:
+    """In pyproject.toml, the docs, and the workflow with the oldest."""
     ranges, page = requirements(), read("docs/installation.md")
     workflow, conda = read(".github/workflows/tests.yml"), read("environment.yml")
-    assert list(ranges) == list(TRIED)
-    for name, (oldest, newest) in TRIED.items():
-        floor, cap = re.fullmatch(r">=([\d.]+),<([\d.]+)", ranges[name]).groups()
+    rows = re.findall(r"^\| ([\w-]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) >= 10
+    for name, oldest, newest in rows:
+        floor, cap = re.fullmatch(r">=([\d.]+)(?:,<([\d.]+))?", ranges[name]).groups()
         assert f"{oldest}.".startswith(f"{floor}."), name
-        assert tuple(map(int, newest.split("."))) < tuple(map(int, cap.split("."))), name
-        assert f"| {name} | {oldest} | {newest} |" in page
+        assert cap is None or tuple(map(int, newest.split("."))) < tuple(map(int, cap.split(".")))
         (pinned,) = re.findall(rf'"{name}==([\d.]+?)(?:\.\*)?"', workflow)
         assert f"{pinned}.".startswith(f"{floor}."), name
         if name != "tyro":  # `pip install -e .` brings it

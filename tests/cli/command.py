@@ -1,4 +1,4 @@
-"""Run the command line as people do: in this process, or in one of its own."""
+"""Run the command line in this process, or the environment to run it in one of its own."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def environment() -> dict[str, str]:
-    """No data but the embedded digits, no cache of the person who runs the tests, and no GPU."""
-    kept = {key: value for key, value in os.environ.items() if key != "SPIKEMNIST_DATA"}
-    return {**kept, "PYTHONUTF8": "1", "COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""}
+    """Return variables with which only the embedded digits are there, and no GPU."""
+    variables = {key: value for key, value in os.environ.items() if key != "SPIKEMNIST_DATA"}
+    return {**variables, "PYTHONUTF8": "1", "COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""}
 
 
-class Said(NamedTuple):
+class Output(NamedTuple):
     stdout: str
     stderr: str
 
 
-def spikemnist(*words: object, cwd: Path, code: int = 0) -> Said:
+def spikemnist(*words: object, cwd: Path, code: int = 0) -> Output:
     """Run ``spikemnist`` with ``words`` in this process and check its exit code."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -41,6 +41,8 @@ def spikemnist(*words: object, cwd: Path, code: int = 0) -> Said:
         patch.setenv("COLUMNS", "80")
         returned = main([*map(str, words)])
     assert returned == code, out.getvalue() + err.getvalue()
-    # Whether a kernel is in the cache yet is not what these tests are about.
+    # A kernel may be in the cache, or not.
     lines = err.getvalue().splitlines(keepends=True)
-    return Said(out.getvalue(), "".join(line for line in lines if "compiling kernels" not in line))
+    return Output(
+        out.getvalue(), "".join(line for line in lines if "compiling kernels" not in line)
+    )

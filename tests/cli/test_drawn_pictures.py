@@ -1,4 +1,4 @@
-"""Ten digits as people draw them, each in another style, and what a pretrained network says."""
+"""A pretrained network recognises ten digits as people draw them, each in another style."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STROKES: dict[int, list[list[Point]]] = {
     8: [arc(0.5, 0.3, 0.2, 0.19, -90, 270), arc(0.5, 0.7, 0.24, 0.21, -90, 270)],
     9: [[*arc(0.48, 0.32, 0.22, 0.2, 0, 360), (0.68, 0.5), (0.6, 0.92)]],
 }
-"""Of each digit, in a square from 0 to 1, y downwards."""
+"""Strokes of each digit, in a square from 0 to 1, y downwards."""
 
 
 def ink(digit: int, size: int = 280, width: float = 0.08) -> Image.Image:
@@ -100,9 +100,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_is_recognised(pictures: Path) -> None:
+def test_digits_in_all_styles_are_recognised(pictures: Path) -> None:
     files = [f"{name}.png" for name in STYLES]
-    said = spikemnist("predict", "pretrained:mnist-conv", *files, cwd=pictures).stdout
-    answers = dict(re.findall(r"^(.*)\.png: (\d) ", said, re.MULTILINE))
+    printed = spikemnist("predict", "pretrained:mnist-conv", *files, cwd=pictures).stdout
+    answers = dict(re.findall(r"^(.*)\.png: (\d) ", printed, re.MULTILINE))
     assert answers == {name: str(digit) for name, (digit, _) in STYLES.items()}
-    assert said.count("dark on light") == 4
+    assert printed.count("dark on light") == 4

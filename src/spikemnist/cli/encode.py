@@ -11,7 +11,7 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, sources
 from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.cli.wording import count, with_article
+from spikemnist.cli.wording import count
 from spikemnist.encoding import CodeMeasure, available_encoders, get_encoder, measure_code
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(command: Encode) -> int:
     noun = sources.noun(command.data)
     print(
         f"{what:<9}test {noun} {command.index} of {command.data}, "
-        f"{with_article(test.classes[sample.label])}\n"
+        f"class {test.classes[sample.label]}\n"
         f"encoder  {encoder}\n"
         f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
         f"all possible spikes\n"
@@ -77,7 +77,7 @@ def _compare(command: Encode) -> int:
     pictures.save(viz.codes(trains, decoded=decoded), out)
     print(
         f"image    test image {command.index} of {command.data}, "
-        f"{with_article(test.classes[sample.label])}, {count(command.num_steps, 'timestep')}\n\n"
+        f"class {test.classes[sample.label]}, {count(command.num_steps, 'timestep')}\n\n"
         f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
         + "\n".join(rows)
         + "\n\nerror: root mean square error of the decoded image, pixels in [0, 1]\n"

@@ -20,32 +20,29 @@ from spikemnist.training import available_devices
 if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
-TRIED = {
-    "torch": ("2.8.0", "2.15.0"),
-    "torchvision": ("0.23.0", "0.29.2"),
-    "snntorch": ("1.0.0", "1.0.0"),
-    "numpy": ("1.26.4", "2.5.5"),
-    "numba": ("0.61.2", "0.68.1"),
-    "matplotlib": ("3.10.9", "3.11.2"),
-    "pillow": ("10.0.0", "13.0.0"),
-    "safetensors": ("0.4.5", "0.8.0"),
-    "tqdm": ("4.66.6", "4.70.1"),
-    "platformdirs": ("4.0.0", "4.14.8"),
-    "tyro": ("1.0.0", "1.0.17"),
-}
-"""Oldest and newest release of each package with which the tests were run."""
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "snntorch",
+    "numpy",
+    "numba",
+    "matplotlib",
+    "pillow",
+    "safetensors",
+    "tqdm",
+    "platformdirs",
+    "tyro",
+)
 
 
 def run(command: Info) -> int:
     """Print the facts for a bug report."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in TRIED)
-    tried = ", ".join(f"{name} {' to '.join(dict.fromkeys(ends))}" for name, ends in TRIED.items())
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     backends = ", ".join(name for name in BACKENDS if name != "auto")
     print(
         f"spikemnist  {__version__}\n"
         f"python      {platform.python_version()} on {platform.platform()}, {sys.executable}\n"
         f"packages    {packages}\n"
-        f"tried with  {tried}\n"
         f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
         f"{_inexact()}"
         f"backends    {backends}\n"

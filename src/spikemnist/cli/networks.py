@@ -48,7 +48,7 @@ def find(run: Path) -> Network:
     WrongRequest
         If there is no such network.
     ValueError
-        If the file is damaged, or does not name an encoder that can be made.
+        If the file is damaged, or names no encoder.
     """
     if str(run).startswith(PRETRAINED):
         name = str(run).removeprefix(PRETRAINED)
@@ -66,8 +66,4 @@ def find(run: Path) -> Network:
     stored = model_metadata(file)["encoder"]
     if stored is None:
         raise ValueError(f"{file} does not say which encoder the model was trained with")
-    try:
-        encoder = get_encoder(**stored)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} names an encoder that cannot be built: {error}") from error
-    return Network(load_model(file), encoder, options, file.parent)
+    return Network(load_model(file), get_encoder(**stored), options, file.parent)

@@ -14,7 +14,6 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.options import Recordings
 from spikemnist.cli.output import coloured, show_detail, show_json
-from spikemnist.cli.recipes import IMAGES
 from spikemnist.cli.wording import command_line, count, to_continue, written
 from spikemnist.data import (
     Compose,
@@ -301,27 +300,6 @@ def _tell(
         end="",
     )
     if not command.quiet:
-        print(
-            f"try next          {command_line('spikemnist', 'plot', folder)}\n"
-            f"{_more(command)}{_drawn_on(command, folder)}",
-            end="",
-        )
-
-
-def _more(command: Train) -> str:
-    """Return a line with the same training on the full MNIST, after one on its digits."""
-    if command.data != "digits":
-        return ""
-    words = ["spikemnist", "train", "--data", "mnist"]
-    usual = {"recipe": None, "model": "mlp", "encoder": IMAGES[command.model].encoder}
-    for name, value in usual.items():
-        if (given := getattr(command, name)) != value:
-            words += [f"--{name}", given]
-    return f"                  {command_line(*words)}\n"
-
-
-def _drawn_on(command: Train, folder: Path) -> str:
-    """Return a line that exports a page to draw on, if the network's code allows it."""
-    if command.encoder not in ("latency", "rate", "direct"):
-        return ""
-    return f"                  {command_line('spikemnist', 'export', folder)}\n"
+        print(f"try next          {command_line('spikemnist', 'plot', folder)}")
+        if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
+            print(f"                  {command_line('spikemnist', 'export', folder)}")

@@ -1,8 +1,7 @@
-"""Wording of the output of commands: counts, articles, commands to copy."""
+"""Wording of the output of commands: counts, commands to copy, written files."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -18,22 +17,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def with_article(noun: str) -> str:
-    """Return ``a 7``, ``an 8``, ``an Ankle boot``."""
-    return f"{'an' if noun[:1] in set('8AEIOUaeiou') else 'a'} {noun}"
-
-
 def command_line(*words: str | Path) -> str:
-    """Return a command to type, with each word quoted for the system's shell.
-
-    A path that begins with a dash gets the current folder in front, else it would be an option.
-    """
-    texts = [
-        os.path.join(os.curdir, word)  # noqa: PTH118 - a Path drops the leading dot
-        if not isinstance(word, str) and str(word).startswith("-")
-        else str(word)
-        for word in words
-    ]
+    """Return a command to type, with each word quoted for the system's shell."""
+    texts = [str(word) for word in words]
     return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
 
 

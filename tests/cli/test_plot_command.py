@@ -1,0 +1,57 @@
+"""``spikemnist plot``, and the pictures that several commands draw."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from spikemnist.cli import networks, pictures, sources
+from spikemnist.data import load_digits
+from tests.cli.command import spikemnist
+
+
+def test_another_image_of_other_data(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
+        if file.name.endswith(".gz"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    words = ("--data", "fashion_mnist", "--root", tmp_path, "--device", "cpu", "--index", 7)
+    printed = spikemnist("plot", run, *words, "--out", "pictures", cwd=tmp_path).stdout
+    written = {Path(line).name for line in printed.splitlines()}
+    samples = {f"{name}-7.png" for name in ("encoding", "decision", "raster", "membrane")}
+    samples |= {"spike_counts-7.png", "animation-7.gif"}
+    assert written == samples | {"receptive_fields.png", "energy.png"}
+    with Image.open(tmp_path / "pictures" / "animation-7.gif") as animation:
+        assert animation.n_frames == 8  # type: ignore[attr-defined]
+    for name in written:
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert min(picture.size) > 200
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [((28, 28), (28, 28)), ((784,), (28, 28)), ((8, 28, 28), (224, 28)), ((100,), (1, 100))],
+)
+def test_shape_of_the_input(given: tuple[int, ...], shape: tuple[int, int]) -> None:
+    assert pictures.input_shape(torch.zeros(5, 1, *given), torch.zeros(28, 28)) == shape
+
+
+def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> None:
+    network = networks.find(run)
+    sample = sources.sample(load_digits()[1], 0)
+    record = pictures.watch(network.model, network.encoder, sample.samples, seed=0)
+    figure = pictures.decision(record, sample.label)
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+        heights = {
+            int(text.get_text()): axes.transData.transform((0, y))[1]
+            for y, text in ticks
+            if text.get_text() in set("0123456789")
+        }
+        assert sorted(heights, key=heights.__getitem__) == list(reversed(range(10)))
