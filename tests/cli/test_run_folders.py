@@ -11,6 +11,7 @@ import pytest
 
 from spikemnist.cli import main, runs, stdp, train
 from spikemnist.cli.options import Train
+from tests.cli.command import spikemnist
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,10 +77,7 @@ ALLOCATION = RuntimeError(
 
 @pytest.mark.parametrize("error", [ALLOCATION, MemoryError()])
 def test_too_little_memory_names_the_sizes_and_leaves_no_folder(
-    error: Exception,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -90,8 +88,8 @@ def test_too_little_memory_names_the_sizes_and_leaves_no_folder(
         ("train --hidden 9000 90", "--num-steps 8, --hidden 9000 90, --batch-size 64"),
         ("stdp --neurons 1000000", "--neurons 1000000"),
     ):
-        assert main([*words.split(), "--out", str(tmp_path / "run")]) == 2
-        assert capsys.readouterr().err == (
+        output = spikemnist(*words.split(), "--out", "run", cwd=tmp_path, code=2)
+        assert output.stderr == (
             f"spikemnist: error: there is not enough memory for {sizes}: lower one of them\n"
         )
     assert not any(tmp_path.iterdir())
