@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+ZERO = np.float32(0)
+"""A 0 in single precision: with the integer 0, compiled code would continue in double precision."""
+
 
 class Constants(NamedTuple):
     """Constants of all neurons, in single precision, named like the parameters of `STDPClassifier`.
@@ -279,9 +282,9 @@ def _learn(neurons: Neurons, n: int, trace: Array) -> None:
         headroom = largest - weight
         if constants.weight_dependence != 1:
             # Normalisation may have raised it above the largest; a negative number has no root.
-            headroom = max(headroom, headroom - headroom) ** constants.weight_dependence
+            headroom = max(headroom, ZERO) ** constants.weight_dependence
         weight += constants.learning_rate * (trace[f] - constants.target_trace) * headroom
-        weights[f, j] = min(max(weight, largest - largest), largest)
+        weights[f, j] = min(max(weight, ZERO), largest)
     neurons.theta[m, j] += constants.theta_plus
     neurons.threshold[m, j] = constants.threshold + neurons.theta[m, j]
 

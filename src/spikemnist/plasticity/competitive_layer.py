@@ -57,7 +57,6 @@ class CompetitiveLayer:
 
     def set(self, weights: Array, theta: Array) -> None:
         """Replace the weights and the adaptations."""
-        _check(weights, theta)
         self.size, self.features = weights.shape
         blocks, constants = blocks_of(self.size), _constants(self.parameters)
         least = int(self.parameters["min_spikes"])
@@ -121,11 +120,6 @@ class CompetitiveLayer:
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
         """Return the Poisson spikes of images at an attempt, counted from 0."""
-        if images.dim() != 2 or images.shape[1] != self.features:
-            raise ValueError(
-                f"images must be [B, {self.features}], one value for each weight of a neuron; got "
-                f"{tuple(images.shape)}"
-            )
         rate = self.parameters["max_rate"] + attempt * self.parameters["rate_step"]
         gain = rate * self.parameters["timestep"] / 1000
         encoder = RateEncoder(num_steps=self.num_steps, gain=gain)
@@ -178,13 +172,3 @@ def _attempts(parameters: Mapping[str, Any]) -> int:
     certain = 1000 / parameters["timestep"]
     rising: float = (certain - parameters["max_rate"]) / parameters["rate_step"]
     return 1 + max(0, math.ceil(rising))
-
-
-def _check(weights: Array, theta: Array) -> None:
-    """Validate shapes and dtypes. The compiled kernels do not check bounds."""
-    if weights.ndim != 2 or not weights.size or theta.shape != weights.shape[:1]:
-        raise ValueError(
-            f"weights must be [N, F] and theta [N]; got {weights.shape} and {theta.shape}"
-        )
-    if weights.dtype != np.float32 or theta.dtype != np.float32:
-        raise TypeError(f"weights and theta must be float32; got {weights.dtype} and {theta.dtype}")

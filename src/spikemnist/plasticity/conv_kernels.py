@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 ONE = np.uint64(1)
+ZERO = np.float32(0)
 
 
 class Grid(NamedTuple):
@@ -90,7 +91,6 @@ class ConvFeatures:
     def __init__(
         self, parameters: Mapping[str, Any], weights: Array, shape: tuple[int, ...]
     ) -> None:
-        _check(weights, shape)
         single, (height, width) = np.float32, shape
         self.size, channels, side, _ = weights.shape
         laid_out = weight_blocks(torch.from_numpy(weights.reshape(self.size, -1))).copy()
@@ -124,38 +124,23 @@ class ConvFeatures:
 
     def learn(self, spikes: Tensor, seen: int) -> None:
         """Learn from a block of images, after ``seen`` earlier ones."""
-        parallel(learn_features, 1, self._features, self._list(spikes), seen)
+        parallel(learn_features, 1, self._features, _by_timestep(spikes), seen)
 
     def see(self, spikes: Tensor) -> Array:
         """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``."""
         grid, padded = self._features.grid, self._features.wins.size
         cells = -(-grid.rows // grid.cell) * -(-grid.columns // grid.cell)
         found = np.empty((spikes.shape[1], cells, padded), np.uint8)
-        arguments = (self._features, self._list(spikes), found)
+        arguments = (self._features, _by_timestep(spikes), found)
         parallel(see_features, len(found), *arguments, work=found.size * len(spikes))
         seen: Array = found[:, :, : self.size]
         return seen
 
-    def _list(self, spikes: Tensor) -> ByTimestep:
-        grid = self._features.grid
-        count = grid.channels * grid.height * grid.width
-        if spikes.dim() != 3 or spikes.shape[2] != count:
-            raise ValueError(f"spikes must be [T, B, {count}]; got {tuple(spikes.shape)}")
-        packed = spike_lists.pack(spikes)
-        assert packed is not None
-        return spike_lists.by_timestep(*packed)
 
-
-def _check(weights: Array, shape: tuple[int, ...]) -> None:
-    """Validate shapes and dtypes. The compiled kernels do not check bounds."""
-    square = weights.ndim == 4 and weights.shape[2] == weights.shape[3] and weights.size
-    if not square or len(shape) != 2 or min(shape) < weights.shape[2]:
-        raise ValueError(
-            "weights must be [N, C, K, K] for images of at least K x K pixels; "
-            f"got {weights.shape} and images of {shape}"
-        )
-    if weights.dtype != np.float32:
-        raise TypeError(f"weights must be float32; got {weights.dtype}")
+def _by_timestep(spikes: Tensor) -> ByTimestep:
+    packed = spike_lists.pack(spikes)
+    assert packed is not None
+    return spike_lists.by_timestep(*packed)
 
 
 @kernel
@@ -259,7 +244,7 @@ def _integrate(features: Features, spikes: Array, begin: int, end: int, potentia
 @inlined
 def _strongest(potentials: Array, threshold: Array, near: Array, silenced: Array) -> Any:
     """Return place and feature of the strongest neuron above its threshold, or -1 and -1."""
-    best, place, feature = threshold[0, 0] - threshold[0, 0], -1, -1
+    best, place, feature = ZERO, -1, -1
     for p in range(len(near)):
         if not near[p]:
             for m in range(len(threshold)):
