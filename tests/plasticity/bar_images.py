@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikemnist.plasticity import STDPClassifier
-from spikemnist.plasticity.training_loop import Progress
+from spikemnist.plasticity.assignment import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

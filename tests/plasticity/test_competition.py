@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
-from spikemnist.plasticity.training_loop import step_sizes
+from spikemnist.plasticity.homeostasis import step_sizes
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier
-from spikemnist.plasticity.training_loop import step_sizes, warn_of_idle
+from spikemnist.plasticity.homeostasis import step_sizes, warn_of_idle
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small
 
 COUNTS = st.integers(1, 10**6)

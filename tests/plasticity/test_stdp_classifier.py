@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.kernels import compiler
-from spikemnist.plasticity import STDPClassifier, assign_classes, class_scores, training_loop
-from spikemnist.plasticity.assignment import Responses
-from spikemnist.plasticity.training_loop import Progress
+from spikemnist.plasticity import STDPClassifier, assign_classes, class_scores
+from spikemnist.plasticity.assignment import WINDOWS, Progress, Responses
 from tests.plasticity.bar_images import (
     IMAGES,
     LABELS,
@@ -237,7 +236,7 @@ def test_the_running_accuracy_is_that_of_a_loop(seed: int, sizes: list[int]) -> 
         responses.add(counts, labels)
         progress.add(counts, labels)
     assert progress.seen == len(right)
-    window, begin = max(1, len(right) // training_loop.WINDOWS), 0
+    window, begin = max(1, len(right) // WINDOWS), 0
     for end, accuracy in progress.history:
         assert end in ends
         assert accuracy == np.mean(right[begin : int(end)])

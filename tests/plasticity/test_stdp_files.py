@@ -49,7 +49,7 @@ def test_a_loaded_classifier_predicts_the_same(classifier: Classifier, tmp_path:
 def test_a_loaded_classifier_learns_on_to_the_same_bits(
     steps: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikemnist.plasticity.training_loop.WINDOW", 150)
+    monkeypatch.setattr("spikemnist.plasticity.assignment.WINDOW", 150)
     begun = small(theta_plus=steps, learning_rate=steps).fit(IMAGES, LABELS, progress=False)
     loaded = STDPClassifier.load(begun.save(str(tmp_path / "classifier.safetensors")))
     assert same(begun, loaded)

@@ -15,7 +15,7 @@ import torch
 
 from spikemnist import _tensor_files
 from spikemnist.kernels import compiler
-from spikemnist.plasticity.assignment import evaluate_scores
+from spikemnist.plasticity.assignment import STDPEvaluation
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from spikemnist._tensor_files import Format
-    from spikemnist.plasticity.assignment import STDPEvaluation
 
     Array = NDArray[Any]
 
@@ -83,8 +82,9 @@ class Estimator:
         ValueError
             If the images are invalid or the classifier is not fitted.
         """
-        scores, voting, _ = self._votes(images)
-        return _difference_of_two(scores[voting])
+        by_rule, voting, _ = self._votes(images)
+        scores = by_rule[voting]
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, images: ArrayLike) -> Array:
         """Return the class with the highest score for each image.
@@ -104,10 +104,9 @@ class Estimator:
         ValueError
             If the images are invalid or the classifier is not fitted.
         """
-        scores = self.decision_function(images)
-        best = scores.argmax(1) if scores.ndim == 2 else (scores > 0).astype(np.int64)
-        winners: Array = self.classes_[best]
-        return winners
+        scores, voting, _ = self._votes(images)
+        predicted: Array = self.classes_[scores[voting].argmax(1)]
+        return predicted
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.
@@ -153,7 +152,19 @@ class Estimator:
         started = time.perf_counter()
         scores, voting, spikes = self._votes(images)
         encoded = encode_labels(labels, len(spikes), self.classes_)
-        return evaluate_scores(scores, voting, encoded, spikes, started)
+        predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
+        votes = {name: float((best == encoded).mean()) for name, best in predicted.items()}
+        confusion = np.zeros((len(self.classes_), len(self.classes_)), np.int64)
+        np.add.at(confusion, (encoded, predicted[voting]), 1)
+        return STDPEvaluation(
+            accuracy=votes[voting],
+            confusion=confusion,
+            votes=votes,
+            spikes_per_image=float(spikes.mean()),
+            silent=float((spikes == 0).mean()),
+            samples=len(encoded),
+            seconds=time.perf_counter() - started,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the parameters and the fitted state to a safetensors file, atomically.
@@ -281,22 +292,22 @@ class Estimator:
                 "need it"
             )
 
-    def _check_size(self, images: Tensor) -> Tensor:
-        """Return images ``[B, F]``; raise unless they have the fitted number of pixels."""
-        if images.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"images must have {self.n_features_in_} pixels, as in the fit; "
-                f"got {images.shape[1]}"
-            )
-        return images
-
-    def _fitted(self, name: str) -> Any:
-        """Return an attribute set by `fit`."""
-        if name not in vars(self):
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "n_features_in_"):
             raise NotFittedError(
                 f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
             )
-        return vars(self)[name]
+
+    def _fitted_pixels(self, images: ArrayLike | Tensor) -> Tensor:
+        """Return images ``[B, F]``; raise unless they have the pixels of the fit."""
+        self._check_fitted()
+        pixels = check_images(images)
+        if pixels.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"images must have {self.n_features_in_} pixels, as in the fit; "
+                f"got {pixels.shape[1]}"
+            )
+        return pixels
 
 
 def check_parameters(estimator: Estimator) -> None:
@@ -323,11 +334,6 @@ def _check_number(name: str, value: Any, least: float | None, or_none: str = "")
     if not real or value < (least or 0) or (value == 0 and least is None):
         kinds: dict[float | None, str] = {None: "positive and ", 0: "at least 0 and "}
         raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
-
-
-def _difference_of_two(scores: Array) -> Array:
-    """Return scores ``[B, C]``; for two classes, the second minus the first, ``[B]``."""
-    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
 
 def check_images(images: ArrayLike | Tensor) -> Tensor:

@@ -1,18 +1,17 @@
-"""Assign neurons to classes, let their spikes vote, and evaluate the votes.
+"""Assign neurons to classes, let their spikes vote, and count right votes during training.
 
 Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -24,6 +23,15 @@ VOTINGS: tuple[str, ...] = get_args(Voting)
 
 UNASSIGNED = -1
 """The class of a neuron that never fired."""
+
+BLOCK = 64
+"""Images encoded at a time. An interruption waits for the end of a block."""
+
+WINDOW = 2000
+"""Images that assign neurons during training, and the most images of a running accuracy."""
+
+WINDOWS = 16
+"""Least number of running accuracies of a short training."""
 
 
 class Responses:
@@ -139,6 +147,57 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     return scores
 
 
+class Progress:
+    """Responses to the latest images and number of right predictions during training.
+
+    Each block of images is classified by the responses to the images before it.
+
+    Parameters
+    ----------
+    responses : Responses
+        Responses so far. The oldest fade, so that they count as `WINDOW` images at most.
+    voting : str
+        Voting rule, as for `spikemnist.plasticity.class_scores`.
+    blocks : iterable of tuple of int, default ()
+        Number of images and of right predictions in each block so far.
+
+    Attributes
+    ----------
+    seen : int
+        Images so far.
+    """
+
+    def __init__(
+        self, responses: Responses, voting: str, blocks: Iterable[tuple[int, int]] = ()
+    ) -> None:
+        self.responses, self.voting, self.blocks = responses, voting, list(blocks)
+        self.seen = sum(images for images, _ in self.blocks)
+
+    def add(self, counts: Array, labels: Array) -> None:
+        """Add the spikes ``[B, N]`` of a block of images and their classes ``[B]``."""
+        predicted = class_scores(counts, self.responses.mean, self.voting).argmax(1)
+        self.blocks.append((len(labels), int((predicted == labels).sum())))
+        self.seen += len(labels)
+        self.responses.add(counts, labels)
+        self.responses.fade(WINDOW)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions in the last blocks."""
+        images, right = np.sum(self.blocks[-WINDOW // BLOCK :], 0)
+        return float(right / images)
+
+    @property
+    def history(self) -> Array:
+        """Images so far and share of right predictions for each of W windows, ``[W, 2]``."""
+        size = min(WINDOW, max(1, self.seen // WINDOWS))
+        sums = np.cumsum(self.blocks, 0)
+        ends = np.searchsorted(sums[:, 0], np.arange(size, self.seen + 1, size))
+        sums = sums[np.unique(ends)]
+        images, right = np.diff(sums, axis=0, prepend=0).T
+        return np.stack([sums[:, 0], right / images], 1)
+
+
 @dataclass(frozen=True, eq=False)
 class STDPEvaluation:
     """Results of a classifier on labelled images; `spikemnist.viz.confusion` draws them.
@@ -179,37 +238,3 @@ class STDPEvaluation:
     silent: float
     samples: int
     seconds: float
-
-
-def evaluate_scores(
-    scores: Mapping[str, Array], voting: str, encoded: Array, spikes: Array, started: float
-) -> STDPEvaluation:
-    """Return the evaluation of class scores against labels.
-
-    Parameters
-    ----------
-    scores
-        Scores ``[B, C]`` of each voting rule.
-    voting
-        Rule that decides.
-    encoded
-        Class index of each image, ``[B]``.
-    spikes
-        Number of spikes for each image, ``[B]``.
-    started
-        Start of the work, from `time.perf_counter`.
-    """
-    predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
-    classes = scores[voting].shape[1]
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (encoded, predicted[voting]), 1)
-    votes = {name: float((found == encoded).mean()) for name, found in predicted.items()}
-    return STDPEvaluation(
-        accuracy=votes[voting],
-        confusion=confusion,
-        votes=votes,
-        spikes_per_image=float(spikes.mean()),
-        silent=float((spikes == 0).mean()),
-        samples=len(encoded),
-        seconds=time.perf_counter() - started,
-    )

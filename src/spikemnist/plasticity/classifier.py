@@ -13,9 +13,9 @@ import torch
 
 from spikemnist._checkpoints import check_settings, new_or_resumed
 from spikemnist._interrupt import interruptible
+from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import splitmix
-from spikemnist.plasticity import training_loop
 from spikemnist.plasticity._estimator import (
     Estimator,
     check_images,
@@ -24,25 +24,30 @@ from spikemnist.plasticity._estimator import (
     encode_labels,
 )
 from spikemnist.plasticity.assignment import (
+    BLOCK,
     VOTINGS,
+    Progress,
     Responses,
     assign_classes,
     class_scores,
 )
-from spikemnist.plasticity.training_loop import Progress, TrainingLoop, step_sizes
+from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
+    from spikemnist._interrupt import Interruption
     from spikemnist.plasticity.assignment import Voting
-    from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 
     Array = NDArray[Any]
+
+RESPONDING = 256
+"""Images presented at a time for their responses; the threads share them."""
 
 
 @dataclass(eq=False)
@@ -251,15 +256,14 @@ class STDPClassifier(Estimator):
             self._resume(file, pixels, classes)
         else:
             self._begin(pixels, classes, int(self.passes) * len(pixels))
-        loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
         with interruptible() as interruption:
-            for _ in loop.passes(interruption, show_bar=progress):
+            for _ in self._passes(pixels, encoded, interruption, show_bar=progress):
                 if file:
                     self.save(file)
-            responses = loop.respond(interruption, show_bar=progress)
+            responses = self._respond(pixels, encoded, interruption, show_bar=progress)
         self.interrupted_ = interruption.asked()
         self._progress.responses = responses or self._progress.responses
-        training_loop.warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
+        warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
 
     def partial_fit(
@@ -284,19 +288,16 @@ class STDPClassifier(Estimator):
             For invalid images or labels, and for labels of no known class.
         """
         check_parameters(self)
-        fitted = hasattr(self, "_layer")
-        pixels = check_images(images)
-        if fitted:
-            self._check_size(pixels)
-            known = self.classes_
+        if fitted := hasattr(self, "n_features_in_"):
+            pixels, known = self._fitted_pixels(images), self.classes_
         else:
+            pixels = check_images(images)
             known, _ = check_labels(labels if classes is None else classes, None)
         encoded = encode_labels(labels, len(pixels), known)
         if not fitted:
             self._begin(pixels, known)
-        loop = TrainingLoop(self._layer, self._progress, pixels, encoded, self._seeds)
-        for block in torch.split(torch.arange(len(pixels)), training_loop.BLOCK):
-            loop.learn(block)
+        for first in range(0, len(pixels), BLOCK):
+            self._learn(pixels[first : first + BLOCK], encoded[first : first + BLOCK])
         return self
 
     def count_spikes(self, images: ArrayLike) -> Array:
@@ -317,34 +318,37 @@ class STDPClassifier(Estimator):
         ValueError
             If the images are invalid or the classifier is not fitted.
         """
-        layer = self._fitted_layer()
-        parts = torch.split(self._check_size(check_images(images)), training_loop.RESPONDING)
-        return np.concatenate([layer.respond(part, self._seeds[1]) for part in parts])
+        parts = torch.split(self._fitted_pixels(images), RESPONDING)
+        return np.concatenate([self._layer.respond(part, self._seeds[1]) for part in parts])
 
     @property
     def weights_(self) -> Array:
         """Weights, float32 ``[N, F]``."""
-        return self._fitted_layer().weights
+        self._check_fitted()
+        return self._layer.weights
 
     @property
     def theta_(self) -> Array:
         """Adaptation of the thresholds in mV, float32 ``[N]``."""
-        return self._fitted_layer().theta
+        self._check_fitted()
+        return self._layer.theta
 
     @property
     def theta_plus_(self) -> float:
         """Step of the threshold at a spike, as used in training, in mV."""
-        return float(self._fitted_layer().parameters["theta_plus"])
+        self._check_fitted()
+        return float(self._layer.parameters["theta_plus"])
 
     @property
     def learning_rate_(self) -> float:
         """Learning rate, as used in training."""
-        return float(self._fitted_layer().parameters["learning_rate"])
+        self._check_fitted()
+        return float(self._layer.parameters["learning_rate"])
 
     @property
     def responses_(self) -> Array:
         """Mean spikes of each neuron per image of each class, float64 ``[C, N]``."""
-        self._fitted_layer()
+        self._check_fitted()
         return self._progress.responses.mean
 
     @property
@@ -359,13 +363,13 @@ class STDPClassifier(Estimator):
         A window has a sixteenth of all images, at most 2,000. Each image is classified by the
         responses to the images before it.
         """
-        self._fitted_layer()
+        self._check_fitted()
         return self._progress.history
 
     @property
     def n_images_seen_(self) -> int:
         """Number of images learned from, over all passes."""
-        self._fitted_layer()
+        self._check_fitted()
         return self._progress.seen
 
     def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
@@ -374,7 +378,8 @@ class STDPClassifier(Estimator):
         return scores, self.voting, counts.sum(1)
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        layer, progress = self._fitted_layer(), self._progress
+        self._check_fitted()
+        layer, progress = self._layer, self._progress
         arrays = {
             "weights": layer.weights,
             "theta": layer.theta,
@@ -408,7 +413,7 @@ class STDPClassifier(Estimator):
         self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))
         self.n_features_in_ = self._layer.features
 
-    def _begin(self, pixels: Tensor, classes: Array, total: int = training_loop.LONG) -> None:
+    def _begin(self, pixels: Tensor, classes: Array, total: int = LONG) -> None:
         """Begin with an untrained layer; ``total`` is the number of images in all passes."""
         self._check_numba()
         from spikemnist.plasticity.competitive_layer import new_layer  # loads Numba
@@ -423,7 +428,7 @@ class STDPClassifier(Estimator):
         """Begin with the classifier that an earlier fit saved after a pass."""
         earlier = type(self).load(file)
         check_settings(earlier.plain_params(), self.plain_params(), file)
-        earlier._check_size(pixels)
+        earlier._fitted_pixels(pixels)
         known, seen = earlier.classes_.tolist(), earlier.n_images_seen_
         if known != classes.tolist() or seen % len(pixels):
             raise ValueError(
@@ -433,9 +438,43 @@ class STDPClassifier(Estimator):
             )
         vars(self).update(vars(earlier))
 
-    def _fitted_layer(self) -> CompetitiveLayer:
-        layer: CompetitiveLayer = self._fitted("_layer")
-        return layer
+    def _learn(self, images: Tensor, labels: Array) -> None:
+        """Learn from a block of images ``[B, F]`` with class indices ``[B]``."""
+        counts = self._layer.learn(images, self._seeds[0], self._progress.seen)
+        self._progress.add(counts, labels)
+
+    def _passes(
+        self, pixels: Tensor, encoded: Array, interruption: Interruption, *, show_bar: bool
+    ) -> Iterator[None]:
+        """Run the passes that are left, up to an interruption; yield after each of them."""
+        progress, total = self._progress, int(self.passes) * len(pixels)
+        with progress_bar(progress=show_bar, total=total, unit="image") as bar:
+            bar.update(progress.seen)
+            for number in range(progress.seen // len(pixels), self.passes):
+                generator = np.random.default_rng([self.random_state, number])
+                order = torch.from_numpy(generator.permutation(len(pixels)))
+                for block in torch.split(order, BLOCK):
+                    if interruption.asked():
+                        return
+                    self._learn(pixels[block], encoded[block.numpy()])
+                    bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
+                    bar.update(len(block))
+                yield
+
+    def _respond(
+        self, pixels: Tensor, encoded: Array, interruption: Interruption, *, show_bar: bool
+    ) -> Responses | None:
+        """Return the responses to all images, or None if interrupted."""
+        responses = Responses(len(self.classes_), self.n_neurons)
+        with progress_bar(progress=show_bar, total=len(pixels), unit="image") as bar:
+            bar.set_description_str("assigning", refresh=False)
+            for images in torch.split(pixels, RESPONDING):
+                responses.add(self._layer.respond(images, self._seeds[1]), encoded[: len(images)])
+                encoded = encoded[len(images) :]
+                bar.update(len(images))
+                if interruption.asked():
+                    return None
+        return responses
 
     @property
     def _seeds(self) -> tuple[int, int]:

@@ -194,12 +194,12 @@ class ConvSTDPClassifier(Estimator):
         classes, encoded = check_labels(labels, len(pictures))
         self._check_numba()
         self._shape, self.classes_ = self._pixels(pictures.shape[1:]), classes
-        self.n_features_in_ = math.prod(self._shape)
         with interruptible() as interruption:
             self._learn_features(pictures, interruption)
             seen = _joined(interruption.between(self._see(pictures)))
             self._learn_readout(seen, torch.from_numpy(encoded), interruption)
         interruption.check()
+        self.n_features_in_ = math.prod(self._shape)
         return self
 
     def count_features(self, images: ArrayLike) -> Array:
@@ -216,8 +216,7 @@ class ConvSTDPClassifier(Estimator):
             uint8 ``[B, Q, N]``: ``num_steps`` for the first timestep, 1 for the last one, and 0
             where the feature does not appear.
         """
-        self._fitted_readout()
-        flat = self._check_size(check_images(images))
+        flat = self._fitted_pixels(images)
         return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
@@ -230,18 +229,15 @@ class ConvSTDPClassifier(Estimator):
             )
         return height, width
 
-    def _fitted_readout(self) -> tuple[Tensor, Tensor]:
-        readout: tuple[Tensor, Tensor] = self._fitted("_readout")
-        return readout
-
     def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
         seen = self.count_features(images)
         given = torch.from_numpy(seen).flatten(1).float() / self.num_steps
-        scores = functional.linear(given, *self._fitted_readout()).numpy()
+        scores = functional.linear(given, *self._readout).numpy()
         return {"readout": scores}, "readout", np.count_nonzero(seen, axis=(1, 2))
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        weight, bias = self._fitted_readout()
+        self._check_fitted()
+        weight, bias = self._readout
         arrays = {
             "weights": self.weights_,
             "wins": self.wins_,
