@@ -11,22 +11,14 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 
 from spikemnist.viz import _style
-from spikemnist.viz._decisions import count_axes, running_decision
-from spikemnist.viz._samples import (
-    class_label,
-    frames,
-    input_sample,
-    one_sample,
-    require_record,
-    to_numpy,
-)
+from spikemnist.viz._decisions import count_bars, limit_counts, running_decision
+from spikemnist.viz._samples import class_label, frames, input_sample, one_sample, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
@@ -71,8 +63,6 @@ def animate(
     ------
     IndexError
         When the batch has no such sample.
-    TypeError
-        When ``record`` is not a Record.
     ValueError
         When the Record holds no input, or the input does not form a picture.
 
@@ -86,7 +76,6 @@ def animate(
     >>> animation.to_jshtml().count("data:image/png")
     2
     """
-    record = require_record(record)
     values = to_numpy(frames(input_sample(record, sample), image_shape))
     scene = _Scene(record, sample, class_label(label, record.scores.shape[-1]), values)
     return FuncAnimation(
@@ -100,7 +89,7 @@ class _Scene:
     def __init__(self, record: Record, sample: int, label: int | None, values: Array) -> None:
         self.values = values
         self.truth = "" if label is None else f" (true class {label})"
-        self.membrane = to_numpy(one_sample(record.membrane, sample, "membrane"))
+        self.membrane = to_numpy(one_sample(record.membrane, sample))
         self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
         _, self.leader = running_decision(record, sample)
         self.figure: Figure = _style.new_figure(8.0, 4.8)
@@ -111,7 +100,9 @@ class _Scene:
         self.curves = self.figure.add_subplot(places[0, 1])
         self.lines = _draw_membranes(self.curves, self.membrane)
         self.names = _name_lines(self.curves, len(self.lines), label)
-        self.bars = _draw_counts(self.figure.add_subplot(places[1, 1]), self.counts, label)
+        below = self.figure.add_subplot(places[1, 1])
+        self.bars = count_bars(below, self.counts[-1], label, edgecolor=_style.BLUE)
+        limit_counts(below, self.counts[-1], "spikes so far", room=1.05)
         self.title = self.figure.suptitle("", fontsize=11)
         self.show(len(values) - 1)
         # Compute the layout once: for each frame it would cost time, and the picture would tremble.
@@ -170,12 +161,3 @@ def _name_lines(ax: Axes, classes: int, label: int | None) -> list[Text]:
         )
         for index in range(classes)
     ]
-
-
-def _draw_counts(ax: Axes, counts: Array, label: int | None) -> BarContainer:
-    places = np.arange(counts.shape[1])
-    bars = ax.bar(places, counts[-1], width=0.75, color=_style.PALE, edgecolor=_style.BLUE)
-    if label is not None:
-        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
-    count_axes(ax, counts[-1], "spikes so far", room=1.05)
-    return bars

@@ -5,17 +5,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_rgba
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import class_label, one_sample, require_record, to_numpy, which
+from spikemnist.viz._samples import class_label, one_sample, to_numpy, which
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
     from torch import Tensor
 
     from spikemnist.models.record import Record
@@ -40,7 +41,7 @@ def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np
     from spikemnist.models.record import decide
 
     spikes = one_sample(record.spikes, sample).detach().cpu().float().unsqueeze(1)
-    membrane = one_sample(record.membrane, sample, "membrane").detach().cpu().float().unsqueeze(1)
+    membrane = one_sample(record.membrane, sample).detach().cpu().float().unsqueeze(1)
     scores = running_scores(record.readout, spikes, membrane)
     leader = decide(scores, running_mean(membrane))
     return to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy()
@@ -79,8 +80,6 @@ def spike_counts(
     ------
     IndexError
         When the batch has no such sample.
-    TypeError
-        When ``record`` is not a Record.
     ValueError
         When ``label`` is not a class of the record.
 
@@ -93,15 +92,14 @@ def spike_counts(
     >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.patches)
     ('class', 'spikes in all timesteps', 10)
     """
-    record = require_record(record)
     counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
     label = class_label(label, len(counts))
     predicted = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, 6.0, 3.4)
-    bars = ax.bar(np.arange(len(counts)), counts, width=0.75, color=_style.PALE)
-    bars[predicted].set(facecolor=_style.SKY, hatch="///", edgecolor=_style.BLUE)
-    if label is not None:
-        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
+    bars = count_bars(ax, counts, label)
+    bars[predicted].set(facecolor=_style.SKY, hatch="///")
+    if predicted != label:
+        bars[predicted].set(edgecolor=_style.BLUE)
     if not counts.any():
         _style.note(ax, "no output neuron fired")
     for index in {predicted} | ({label} if label is not None else set()):
@@ -114,12 +112,20 @@ def spike_counts(
             va="bottom",
             fontsize=_style.SMALL,
         )
-    count_axes(ax, counts, "spikes in all timesteps", room=1.25)  # for the text above a bar
+    limit_counts(ax, counts, "spikes in all timesteps", room=1.25)  # for the text above a bar
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {record.readout})")
     return ax
 
 
-def count_axes(ax: Axes, counts: Array, label: str, *, room: float) -> None:
+def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarContainer:
+    """Draw a pale bar for each class, the true class with a thick outline."""
+    bars = ax.bar(np.arange(len(counts)), counts, width=0.75, color=_style.PALE, **look)
+    if label is not None:
+        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
+    return bars
+
+
+def limit_counts(ax: Axes, counts: Array, label: str, *, room: float) -> None:
     """Set x to the classes and y to the number of spikes, up to ``room`` times the highest."""
     top = room * max(float(counts.max()), 1.0)
     limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
@@ -165,8 +171,6 @@ def decision(
     ------
     IndexError
         When the batch has no such sample.
-    TypeError
-        When ``record`` is not a Record.
     ValueError
         When ``label`` is not a class of the record, or its readout is unknown.
 
@@ -179,7 +183,6 @@ def decision(
     >>> ax.get_ylabel(), len(ax.lines)
     ('mean membrane potential so far', 10)
     """
-    record = require_record(record)
     scores, leader = running_decision(record, sample)
     steps, classes = scores.shape
     label = class_label(label, classes)

@@ -62,8 +62,6 @@ def encoding(
     ------
     IndexError
         When the batch has no such sample.
-    TypeError
-        When the first argument is neither a Record nor a tensor.
     ValueError
         When the Record holds no input, or the input does not form a picture.
 
@@ -76,7 +74,7 @@ def encoding(
     ['t = 0', 't = 1', 't = 2', 't = 3', 't = 4']
     """
     values = to_numpy(frames(input_sample(spikes_or_record, sample), image_shape))
-    original = None if image is None else _original(image, values.shape[1:])
+    original = None if image is None else to_numpy(image.reshape(values.shape[1:]))
     if figure is None:
         figure = _style.new_figure(8.0, 4.0)
     above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
@@ -88,15 +86,6 @@ def encoding(
     _draw_first_spike(panels[1], values)
     _draw_frames(below, values)
     return _style.root_figure(panels[0])
-
-
-def _original(image: Tensor, shape: tuple[int, ...]) -> Array:
-    if image.numel() != shape[0] * shape[1]:
-        raise ValueError(
-            f"image must be the one image that was encoded, {shape[0]} x {shape[1]} pixels; "
-            f"got shape {tuple(image.shape)}"
-        )
-    return to_numpy(image.reshape(shape))
 
 
 def _show(ax: Axes, values: Array, title: str, **look: Any) -> AxesImage:
@@ -163,11 +152,6 @@ def codes(
     -------
     matplotlib.figure.Figure
 
-    Raises
-    ------
-    ValueError
-        When ``spikes`` is empty.
-
     Examples
     --------
     >>> import torch
@@ -176,8 +160,6 @@ def codes(
     >>> figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()
     ('timestep', 'input')
     """
-    if not spikes:
-        raise ValueError("expected the spikes of at least one code; got none")
     figure = _style.new_figure(8.0, 0.5 + _ROW_INCHES * len(spikes))
     rows = figure.subplots(len(spikes), 3, squeeze=False, width_ratios=(1.0, 3.0, 2.0))
     pictures = decoded or {}

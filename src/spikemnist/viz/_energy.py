@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter
@@ -12,11 +12,13 @@ from spikemnist.viz import _style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from spikemnist.energy import Energy
+
 _NANOJOULE = 1000
 _MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
 
 
-def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
+def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
     """Draw accuracy against energy, after each timestep and with early exits.
 
     Vertical lines mark the energy of ANNs with the same layers. Their accuracy is not known.
@@ -33,11 +35,6 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The Axes drawn into.
 
-    Raises
-    ------
-    TypeError
-        When ``measured`` is not such a result.
-
     Examples
     --------
     >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy, viz
@@ -47,11 +44,6 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     >>> viz.energy(measured).get_xlabel()
     'energy per sample [nJ]'
     """
-    if not hasattr(measured, "energy_per_step"):
-        raise TypeError(
-            "expected the Energy from spikemnist.energy.measure_energy, got "
-            f"{type(measured).__name__}"
-        )
     ax = _style.axes_or_new(ax, 7.0, 4.4)
     _draw_curves(ax, measured)
     _draw_anns(ax, measured)
@@ -67,7 +59,7 @@ def energy(measured: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _draw_curves(ax: Axes, measured: Any) -> None:
+def _draw_curves(ax: Axes, measured: Energy) -> None:
     spent = measured.energy_per_step.numpy() / _NANOJOULE
     right = 100 * measured.accuracy_per_step.numpy()
     ax.margins(y=0.1)  # room for the numbers of the lowest points
@@ -87,7 +79,7 @@ def _draw_curves(ax: Axes, measured: Any) -> None:
     )
 
 
-def _draw_anns(ax: Axes, measured: Any) -> None:
+def _draw_anns(ax: Axes, measured: Energy) -> None:
     for estimate, name, dashes in (
         (measured.ann_dense, "ANN, dense", "solid"),
         (measured.ann_skipping, "ANN, zeros skipped", "dashed"),

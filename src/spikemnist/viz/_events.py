@@ -5,7 +5,6 @@ Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,10 +63,8 @@ def event_frames(
 
     Raises
     ------
-    TypeError
-        When ``events`` is not such an array.
     ValueError
-        When there is no event, an event lies beyond the sensor, or ``num_frames`` is below 1.
+        When there is no event, or an event lies beyond the sensor.
 
     Examples
     --------
@@ -116,7 +113,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         As for `event_frames`.
 
     Examples
@@ -129,7 +126,7 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     >>> ax.get_title(), ax.get_xlabel()
     ('3 events', 'time [ms]')
     """
-    events = _checked(events, sensor)
+    _check_sensor(events, sensor)
     if ax is None:
         ax = _style.new_figure(7.0, 4.4).add_subplot(projection="3d")
     space: Any = ax
@@ -180,7 +177,7 @@ def animate_events(
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         As for `event_frames`.
 
     Examples
@@ -211,9 +208,7 @@ def animate_events(
 
 def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
     """Return brighter minus darker events ``[frames, H, W]``, and the frames' edges in ms."""
-    events = _checked(events, sensor)
-    if operator.index(num_frames) < 1:
-        raise ValueError(f"num_frames must be at least 1; got {num_frames}")
+    _check_sensor(events, sensor)
     since = events["t"] - events["t"][0]
     duration = int(since[-1]) + 1
     sums = np.zeros((num_frames, *sensor), np.int64)
@@ -222,12 +217,7 @@ def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Arr
     return sums, np.linspace(0, duration / _MILLISECOND, num_frames + 1)
 
 
-def _checked(events: Any, sensor: tuple[int, int]) -> Events:
-    if not isinstance(events, np.ndarray) or events.dtype.names is None:
-        raise TypeError(
-            "expected the events of one recording, a NumPy array with the fields t, x, y and p; "
-            f"got {type(events).__name__}. An EventDataset gives them: events, label = data[0]"
-        )
+def _check_sensor(events: Events, sensor: tuple[int, int]) -> None:
     if not len(events):
         raise ValueError("the recording has no event to draw")
     height, width = sensor
@@ -236,8 +226,6 @@ def _checked(events: Any, sensor: tuple[int, int]) -> Events:
             f"the recording has events up to column {events['x'].max()} and row "
             f"{events['y'].max()}, beyond a sensor of {width} columns and {height} rows"
         )
-    result: Events = events
-    return result
 
 
 def _colours(sums: Array) -> dict[str, Any]:

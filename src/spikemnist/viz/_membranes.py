@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import chosen_neurons, layer_sample, require_record, which
+from spikemnist.viz._samples import layer_sample, which
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +62,6 @@ def membrane(
     ------
     IndexError
         When there is no such sample or neuron.
-    TypeError
-        When ``record`` is not a Record.
     ValueError
         When the layer was not recorded, or has no membrane (the input).
 
@@ -77,12 +75,10 @@ def membrane(
     >>> ax.get_ylabel(), [tick.get_text() for tick in ax.get_yticklabels()]
     ('hidden 1 neuron: membrane potential', ['3', '1'])
     """
-    chosen = layer_sample(require_record(record), layer, sample)
+    chosen = layer_sample(record, layer, sample)
     if chosen.membrane is None:
         raise ValueError("the input has no membrane; use raster(record, layer='input')")
-    shown = (
-        _most_active(chosen) if neurons is None else chosen_neurons(neurons, len(chosen.spikes[0]))
-    )
+    shown = _most_active(chosen) if neurons is None else [int(i) for i in neurons]
     spikes, traces = chosen.spikes[:, shown], chosen.membrane[:, shown]
     thresholds = None if chosen.threshold is None else chosen.threshold[shown]
     ax = _style.axes_or_new(ax, 7.0, max(3.2, 1.0 + 0.5 * len(shown)))

@@ -40,11 +40,6 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     matplotlib.axes.Axes
         The Axes drawn into.
 
-    Raises
-    ------
-    ValueError
-        When ``lag`` and ``change`` differ in length.
-
     Examples
     --------
     >>> import torch
@@ -55,10 +50,6 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     'postsynaptic spike after the presynaptic one (ms)'
     """
     lags, changes = np.asarray(lag, np.float64), np.asarray(change, np.float64)
-    if lags.ndim != 1 or lags.shape != changes.shape or not len(lags):
-        raise ValueError(
-            f"lag and change must be [n] both; got shapes {lags.shape} and {changes.shape}"
-        )
     ax = _style.axes_or_new(ax, 6.0, 3.6)
     for side, colour, name in (
         (lags > 0, _style.BLUE, "stronger: the input came before"),
@@ -226,7 +217,7 @@ def animate_receptive_fields(
     Raises
     ------
     ValueError
-        When there are no snapshots, not one title for each, or weights of another shape.
+        When the weights do not fit ``image_shape``.
 
     Examples
     --------
@@ -238,10 +229,6 @@ def animate_receptive_fields(
     """
     weights = [np.asarray(snapshot, np.float32) for snapshot in snapshots]
     frames = [lay_out(snapshot, image_shape, neurons)[2] for snapshot in weights]
-    if not frames:
-        raise ValueError("got no snapshots: pass the weights at one time at least")
-    if titles is not None and len(titles) != len(frames):
-        raise ValueError(f"got {len(titles)} titles for {len(frames)} snapshots")
     named = titles or [f"snapshot {index + 1} of {len(frames)}" for index in range(len(frames))]
     figure = _style.new_figure(5.4, 5.6)
     ax = figure.add_subplot()

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import input_sample, layer_sample, require_record, to_numpy, which
+from spikemnist.viz._samples import input_sample, layer_sample, to_numpy, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,10 +57,8 @@ def raster(
     ------
     IndexError
         When the batch has no such sample.
-    TypeError
-        When the first argument is neither a Record nor a tensor.
     ValueError
-        When the layer was not recorded, or the tensor has fewer than two dimensions.
+        When the layer was not recorded.
 
     Examples
     --------
@@ -92,7 +90,7 @@ def raster(
 
 def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tuple[str, Array]:
     if not isinstance(source, Tensor):
-        chosen = layer_sample(require_record(source), layer, sample)
+        chosen = layer_sample(source, layer, sample)
         return chosen.name, chosen.spikes
     if layer is not None:
         raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")

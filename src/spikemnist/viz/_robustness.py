@@ -39,11 +39,6 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     matplotlib.figure.Figure
         One panel per disturbance, one line per network.
 
-    Raises
-    ------
-    ValueError
-        When ``found`` is empty.
-
     Examples
     --------
     >>> from spikemnist import viz
@@ -52,9 +47,8 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     >>> [panel.get_xlabel() for panel in viz.robustness(found).axes]
     ['shift (pixels)']
     """
-    if not found:
-        raise ValueError("found must have at least one network; got none")
-    names = list(next(iter(found.values())).accuracy)
+    first, *_ = found.values()
+    names = list(first.accuracy)
     rows = -(-len(names) // 2)
     figure = _style.new_figure(8.0 if len(names) > 1 else 4.5, 3.0 * rows + 0.4)
     panels = figure.subplots(rows, min(len(names), 2), squeeze=False, sharey=True).flat

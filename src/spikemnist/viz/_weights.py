@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import chosen_neurons, to_numpy
+from spikemnist.viz._samples import to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from torch import Tensor
 
     from spikemnist.viz._samples import Array
 
@@ -61,8 +62,6 @@ def receptive_fields(
     ------
     IndexError
         When there is no such neuron.
-    TypeError
-        When the first argument is none of these.
     ValueError
         When the module has no such layer, or the weights do not fit ``image_shape``.
 
@@ -89,15 +88,8 @@ def receptive_fields(
 
 
 def _first_weight(model_or_weight: Any) -> Tensor:
-    learned = getattr(model_or_weight, "weights_", model_or_weight)
-    if isinstance(learned, np.ndarray):
-        return torch.from_numpy(learned)
-    if isinstance(model_or_weight, Tensor):
-        return model_or_weight
     if not isinstance(model_or_weight, nn.Module):
-        raise TypeError(
-            f"expected a module or a weight tensor [N, P], got {type(model_or_weight).__name__}"
-        )
+        return torch.as_tensor(getattr(model_or_weight, "weights_", model_or_weight))
     for module in model_or_weight.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             return module.weight
@@ -118,15 +110,13 @@ def lay_out(
 ) -> tuple[list[int], list[tuple[int, int]], Array]:
     """Return the indices of the neurons shown, the corners of their fields, and a picture."""
     height, width = image_shape
-    if weight.ndim != 2 or not len(weight) or weight.shape[1] != height * width:
+    if weight.ndim != 2 or weight.shape[1] != height * width:
         raise ValueError(
             f"weights must be [N, {height * width}] for image_shape={(height, width)}, "
             f"got shape {weight.shape}; pass the image_shape of your input"
         )
-    if neurons is None:
-        shown = list(range(min(len(weight), _MOST_BY_DEFAULT)))
-    else:
-        shown = chosen_neurons(neurons, len(weight))
+    first = range(min(len(weight), _MOST_BY_DEFAULT))
+    shown = [int(i) for i in (first if neurons is None else neurons)]
     columns = math.ceil(math.sqrt(len(shown) * height / width))
     corners = _corners(len(shown), columns, height, width)
     return shown, corners, _mosaic(weight[shown].reshape(-1, height, width), corners)
