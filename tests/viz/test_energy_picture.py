@@ -2,22 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from matplotlib.figure import Figure
 
 from spikemnist import viz
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.energy import measure_energy
-from spikemnist.models import LeakyMLP
-
-IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-torch.manual_seed(0)
-ENERGY = measure_energy(
-    LeakyMLP(16, (8,), 3), (IMAGES, torch.arange(30) % 3), encoder=LatencyEncoder(num_steps=12)
-)
+from tests.viz.viz_records import ENERGY
 
 
-def test_the_curves_are_the_figures():
+def test_curves():
     ax = viz.energy(ENERGY)
     steps, exits, dense, skipping = ax.lines
     np.testing.assert_allclose(steps.get_xdata(), ENERGY.energy_per_step / 1000)
@@ -36,15 +26,3 @@ def test_the_curves_are_the_figures():
         "ANN, dense",
         "ANN, zeros skipped",
     ]
-
-
-def test_it_draws_where_it_is_told_to():
-    ax = Figure().add_subplot()
-    assert viz.energy(ENERGY, ax=ax) is ax
-
-
-def test_what_is_no_measurement():
-    with pytest.raises(
-        TypeError, match=r"the Energy from spikemnist\.energy\.measure_energy, got int"
-    ):
-        viz.energy(3)

@@ -12,7 +12,7 @@ heights = st.lists(st.floats(0, 10), min_size=1, max_size=10)
 
 
 @given(heights)
-def test_spread_keeps_order_distance_and_bounds(positions):
+def test_spread(positions):
     moved = _style.spread(positions, 1.0, 0.0, 10.0)
     order = sorted(range(len(positions)), key=lambda i: positions[i])
     placed = [moved[i] for i in order]
@@ -22,15 +22,15 @@ def test_spread_keeps_order_distance_and_bounds(positions):
 
 
 @given(heights)
-def test_spread_leaves_distant_positions(positions):
+def test_spread_of_distant_positions(positions):
     apart = [i + 0.05 * p / 10 for i, p in enumerate(positions)]
     assert _style.spread(apart, 0.9, 0.0, 10.0) == pytest.approx(apart, rel=0, abs=1e-12)
 
 
-def test_spread_without_room_runs_over_the_top():
+def test_spread_without_room():
     assert _style.spread([0.0] * 3, 1.0, 0.0, 1.0) == pytest.approx([0.0, 1.0, 2.0])
 
 
-def test_twenty_eight_classes_look_different():
+def test_looks_of_classes():
     looks = {(_style.class_colour(i), str(_style.class_dashes(i))) for i in range(28)}
     assert len(looks) == 28

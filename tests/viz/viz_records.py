@@ -1,19 +1,49 @@
-"""Records of a small leaky network, simulated step by step, for the tests of the pictures."""
+"""Records, measurements and results of small networks, for the tests of the pictures."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import torch
 from matplotlib.colors import same_color
+from PIL import Image, ImageSequence
 from torch import Tensor
 
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.energy import measure_energy
+from spikemnist.models import LeakyMLP
 from spikemnist.models.readout import scores
 from spikemnist.models.record import LayerRecord, Record
+from spikemnist.training import Evaluation
 
 T, B, HIDDEN, CLASSES = 12, 3, 15, 10
+CLASSIFIER = SimpleNamespace(
+    assignments_=np.array([0, 1, 1, -1, 2, 1]),
+    classes_=np.array(["a", "b", "c"]),
+    theta_=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+    weights_=np.random.default_rng(0).random((6, 12)).astype(np.float32),
+    accuracy_history_=np.array([[4000.0, 0.5], [6000.0, 0.75]]),
+)
+IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    ENERGY = measure_energy(
+        LeakyMLP(16, (8,), 3, backend="reference"),
+        (IMAGES, torch.arange(30) % 3),
+        encoder=LatencyEncoder(num_steps=12),
+        device="cpu",
+    )
+
+
+def make_evaluation(confusion: Tensor) -> Evaluation:
+    samples = int(confusion.sum())
+    accuracy = float(confusion.diagonal().sum() / samples)
+    return Evaluation(accuracy, 1.0, confusion, {}, 0.0, 0.0, torch.zeros(3), samples, "x", 1.0)
 
 
 def leaky(current: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Spikes and membranes [T, B, N]: reset by subtraction, beta 0.9."""
+    """Return spikes and membranes [T, B, N]: reset by subtraction, beta 0.9."""
     membrane = spike = torch.zeros_like(current[0])
     spikes, membranes = [], []
     for step in current:
@@ -33,7 +63,7 @@ def make_record(
     gain: float = 1.0,
     hidden_threshold: Tensor | None = None,
 ) -> Record:
-    """A record of a 784-15-10 network (or as many inputs as given) with random weights."""
+    """Return a record of a 784-15-10 network (or as many inputs as given) with random weights."""
     generator = torch.Generator().manual_seed(1)
     if inputs is None:
         inputs = (torch.rand(steps, B, 784, generator=generator) < 0.1).float()
@@ -60,10 +90,16 @@ def make_record(
     )
 
 
+def gif_frames(file) -> list[np.ndarray]:
+    """Return the frames of a GIF, in grey."""
+    with Image.open(file) as gif:
+        return [np.asarray(frame.convert("L"), np.int64) for frame in ImageSequence.Iterator(gif)]
+
+
 def line(ax, label):
-    """The one line with that label."""
-    (found,) = [each for each in ax.lines if each.get_label() == label]
-    return found
+    """Return the one line with that label."""
+    (only,) = [each for each in ax.lines if each.get_label() == label]
+    return only
 
 
 def texts(ax) -> list[str]:
@@ -75,5 +111,5 @@ def title(ax) -> str:
 
 
 def coloured(artists, colour) -> list[int]:
-    """The places of the artists with that face colour."""
+    """Return the places of the artists with that face colour."""
     return [i for i, artist in enumerate(artists) if same_color(artist.get_facecolor(), colour)]
