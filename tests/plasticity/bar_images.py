@@ -1,4 +1,4 @@
-"""Images of bars, and a classifier that learns them.
+"""Images of bars, and classifiers that learn them.
 
 Shapes: ``B`` images, ``H`` rows and ``W`` columns of pixels.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikemnist.plasticity import STDPClassifier
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.assignment import Progress
 
 if TYPE_CHECKING:
@@ -42,6 +42,23 @@ def small(**options: Any) -> STDPClassifier:
         "theta_plus": 0.5,
     }
     return STDPClassifier(**{**defaults, **options})
+
+
+def small_features(**options: Any) -> ConvSTDPClassifier:
+    """Return a classifier that learns features of bars."""
+    defaults = {
+        "n_features": 8,
+        "kernel_size": 3,
+        "pool_size": 2,
+        "threshold": 2.0,
+        "n_winners": 2,
+        "inhibition_radius": 1,
+        "doubling": 50,
+        "epochs": 15,
+        "batch_size": 50,
+        "lr": 0.02,
+    }
+    return ConvSTDPClassifier(**{**defaults, **options})
 
 
 IMAGES, LABELS = bars(400, 0)

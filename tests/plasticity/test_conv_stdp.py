@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` sid
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,33 +14,17 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
-from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
+from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
 from tests.plasticity.stepped_features import SteppedFeatures
 from tests.strategies import SEEDS
 
+if TYPE_CHECKING:
+    from spikemnist.plasticity import ConvSTDPClassifier
+
 TOO_CLOSE = 1e-4
 """Of sums of some fifty weights in single precision, each rounded by 1e-6 at most."""
-
-
-def small(**options: Any) -> ConvSTDPClassifier:
-    """Return a classifier that learns bars in 6 x 6 pixels."""
-    defaults = {"n_features": 8, "kernel_size": 3, "pool_size": 2, "threshold": 2.0, "epochs": 15}
-    defaults |= {
-        "n_winners": 2,
-        "inhibition_radius": 1,
-        "doubling": 50,
-        "batch_size": 50,
-        "lr": 0.02,
-    }
-    return ConvSTDPClassifier(**{**defaults, **options})
-
-
-@pytest.fixture(scope="module")
-def fitted() -> ConvSTDPClassifier:
-    return small().fit(IMAGES, LABELS)
 
 
 @given(
@@ -56,7 +40,7 @@ def test_features_equal_their_stepped_description(
     seed: int, features: int, side: int, steps: int, cell: int, radius: int, doubling: int
 ) -> None:
     random = np.random.default_rng(seed)
-    parameters = small(
+    parameters = small_features(
         n_features=features,
         kernel_size=side,
         pool_size=cell,
@@ -84,46 +68,50 @@ def test_features_equal_their_stepped_description(
     assert np.array_equal(ours.see(given_spikes), expected)
 
 
-def test_bars_are_learned(fitted: ConvSTDPClassifier) -> None:
-    assert fitted.score(TEST_IMAGES, TEST_LABELS) > 0.95
-    assert fitted.weights_.shape == (8, 2, 3, 3)
-    assert ((fitted.weights_ > 0) & (fitted.weights_ < 1)).all()
-    assert fitted.wins_.sum() > 0
+def test_bars_are_learned(features: ConvSTDPClassifier) -> None:
+    assert features.score(TEST_IMAGES, TEST_LABELS) > 0.95
+    assert features.weights_.shape == (8, 2, 3, 3)
+    assert ((features.weights_ > 0) & (features.weights_ < 1)).all()
+    assert features.wins_.sum() > 0
     # The features have decided: most weights are near a bound.
-    assert (fitted.weights_ * (1 - fitted.weights_)).mean() < 0.1
+    assert (features.weights_ * (1 - features.weights_)).mean() < 0.1
 
 
-def test_evaluate(fitted: ConvSTDPClassifier) -> None:
-    found = fitted.evaluate(TEST_IMAGES, TEST_LABELS)
-    seen = fitted.count_features(TEST_IMAGES)
-    assert found.accuracy == fitted.score(TEST_IMAGES, TEST_LABELS) == found.votes["readout"]
+def test_evaluate(features: ConvSTDPClassifier) -> None:
+    found = features.evaluate(TEST_IMAGES, TEST_LABELS)
+    seen = features.count_features(TEST_IMAGES)
+    assert found.accuracy == features.score(TEST_IMAGES, TEST_LABELS) == found.votes["readout"]
     assert found.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
     assert found.confusion.trace() == round(found.accuracy * len(TEST_LABELS))
     assert found.spikes_per_image == (seen > 0).sum() / len(seen)
     assert found.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
     with pytest.raises(ValueError, match="labels"):
-        fitted.evaluate(TEST_IMAGES, TEST_LABELS[:-1])
+        features.evaluate(TEST_IMAGES, TEST_LABELS[:-1])
 
 
 def test_the_same_seed_makes_the_same_features_for_any_number_of_threads(
-    fitted: ConvSTDPClassifier, threads: None
+    features: ConvSTDPClassifier, threads: None
 ) -> None:
     for count in (1, 2, 8):
         torch.set_num_threads(count)
-        again = small(epochs=1).fit(IMAGES, LABELS)
-        assert np.array_equal(again.weights_, fitted.weights_)
-        assert np.array_equal(again.count_features(TEST_IMAGES), fitted.count_features(TEST_IMAGES))
-    other = small(epochs=1, random_state=1).fit(IMAGES, LABELS)
-    assert not np.array_equal(other.weights_, fitted.weights_)
+        again = small_features(epochs=1).fit(IMAGES, LABELS)
+        assert np.array_equal(again.weights_, features.weights_)
+        assert np.array_equal(
+            again.count_features(TEST_IMAGES), features.count_features(TEST_IMAGES)
+        )
+    other = small_features(epochs=1, random_state=1).fit(IMAGES, LABELS)
+    assert not np.array_equal(other.weights_, features.weights_)
 
 
-def test_images_of_any_kind_and_three_classes(fitted: ConvSTDPClassifier) -> None:
+def test_images_of_any_kind_and_three_classes(features: ConvSTDPClassifier) -> None:
     for images in (torch.from_numpy(IMAGES), IMAGES[:, None], IMAGES.reshape(400, -1)):
-        assert np.array_equal(small(epochs=1).fit(images, LABELS).weights_, fitted.weights_)
+        assert np.array_equal(
+            small_features(epochs=1).fit(images, LABELS).weights_, features.weights_
+        )
     labels = np.array(["row", "column", "dark"])[LABELS]
     images, labels = IMAGES.copy(), labels.copy()
     images[:100], labels[:100] = 0, "dark"
-    three = small().fit(images, labels)
+    three = small_features().fit(images, labels)
     assert three.classes_.tolist() == ["column", "dark", "row"]
     assert three.decision_function(TEST_IMAGES).shape == (200, 3)
     assert three.predict(np.zeros((1, 6, 6), np.uint8)).tolist() == ["dark"]
@@ -145,7 +133,7 @@ def test_contrast() -> None:
 @pytest.mark.parametrize("name", ["predict", "count_features", "decision_function", "save"])
 def test_use_before_a_fit(name: str) -> None:
     with pytest.raises(ValueError, match="this ConvSTDPClassifier is not fitted yet"):
-        getattr(small(), name)(TEST_IMAGES)
+        getattr(small_features(), name)(TEST_IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -163,18 +151,18 @@ def test_use_before_a_fit(name: str) -> None:
 )
 def test_parameters_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        small(**options).fit(IMAGES, LABELS)
+        small_features(**options).fit(IMAGES, LABELS)
 
 
-def test_a_refused_fit_changes_nothing(fitted: ConvSTDPClassifier) -> None:
-    classifier = copy.deepcopy(fitted)
+def test_a_refused_fit_changes_nothing(features: ConvSTDPClassifier) -> None:
+    classifier = copy.deepcopy(features)
     with pytest.raises(ValueError, match="are smaller than kernel_size 3"):
         classifier.fit(np.zeros((4, 2, 2), np.uint8), [0, 1, 0, 1])
-    assert np.array_equal(classifier.predict(TEST_IMAGES), fitted.predict(TEST_IMAGES))
+    assert np.array_equal(classifier.predict(TEST_IMAGES), features.predict(TEST_IMAGES))
 
 
-def test_invalid_images(fitted: ConvSTDPClassifier) -> None:
+def test_invalid_images(features: ConvSTDPClassifier) -> None:
     with pytest.raises(ValueError, match=r"images must be \[B, H, W\], or \[B, F\] of squares"):
-        small().fit(np.zeros((4, 35), np.uint8), [0, 1, 0, 1])
+        small_features().fit(np.zeros((4, 35), np.uint8), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="images must have 36 pixels, as in the fit; got 25"):
-        fitted.predict(np.zeros((1, 5, 5), np.uint8))
+        features.predict(np.zeros((1, 5, 5), np.uint8))

@@ -83,11 +83,9 @@ def test_a_seed_gives_the_same_bits_for_any_number_of_threads(fitted: STDPClassi
 @pytest.mark.parametrize("voting", ["proportional", "assigned"])
 def test_the_scores_of_an_image_alone(fitted: STDPClassifier, voting: str) -> None:
     classifier = copy.deepcopy(fitted).set_params(voting=voting)
-    together, votes = classifier.predict(TEST_IMAGES), classifier.decision_function(TEST_IMAGES)
+    together = classifier.decision_function(TEST_IMAGES)
     for i in range(0, 200, 29):
-        assert classifier.predict(TEST_IMAGES[i : i + 1]).tolist() == [together[i]]
-        assert classifier.decision_function(TEST_IMAGES[i : i + 1]).tolist() == [votes[i]]
-    assert np.array_equal(classifier.predict(TEST_IMAGES[::-1]), together[::-1])
+        assert classifier.decision_function(TEST_IMAGES[i : i + 1]).tolist() == [together[i]]
 
 
 def test_predicting_changes_nothing(fitted: STDPClassifier) -> None:
@@ -111,12 +109,6 @@ def test_partial_fits_add_up() -> None:
     for name in ("weights_", "theta_", "responses_", "n_images_seen_"):
         assert np.array_equal(getattr(once, name), getattr(parts, name))
     assert once.score(TEST_IMAGES, TEST_LABELS) > 0.8
-
-
-def test_a_partial_fit_goes_on_after_a_fit(fitted: STDPClassifier) -> None:
-    classifier = copy.deepcopy(fitted).partial_fit(TEST_IMAGES, TEST_LABELS)
-    assert classifier.n_images_seen_ == 600
-    assert not np.array_equal(classifier.weights_, fitted.weights_)
 
 
 def test_a_first_partial_fit_need_not_see_all_classes() -> None:
@@ -255,11 +247,6 @@ def test_old_responses_fade() -> None:
         assert responses.images.sum() <= 20
     assert responses.images.tolist() == pytest.approx([20 * 2 / 3, 20 * 1 / 3], abs=1e-12)
     assert responses.mean[:, 0].tolist() == pytest.approx([4 * 2 / 3, 1], abs=1e-12)
-
-
-def test_the_bar_is_silent_unless_on_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    small().fit(IMAGES[:100], LABELS[:100])
-    assert capfd.readouterr() == ("", "")
 
 
 def test_where_there_is_no_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,9 @@ class CompetitiveLayer:
         self.parameters = parameters
         self.num_steps = round(parameters["duration"] / parameters["timestep"])
         self.attempts = _attempts(parameters)
-        self.set(weights, theta)
-
-    def set(self, weights: Array, theta: Array) -> None:
-        """Replace the weights and the adaptations."""
         self.size, self.features = weights.shape
-        blocks, constants = blocks_of(self.size), _constants(self.parameters)
-        least = int(self.parameters["min_spikes"])
+        blocks, constants = blocks_of(self.size), _constants(parameters)
+        least = int(parameters["min_spikes"])
         laid_out = np.zeros((blocks, self.features + 1, WIDTH), np.float32)
         laid_out[:, :-1] = weight_blocks(torch.from_numpy(weights))
         padded = np.full((blocks, WIDTH), np.inf, np.float32)
