@@ -107,9 +107,7 @@ def test_a_postsynaptic_spike_compares_the_trace_with_its_target(lag: int, mu: f
 
 @pytest.mark.parametrize(("traces", "trace"), [("all", 1 + math.exp(-5 / 20)), ("nearest", 1.0)])
 def test_traces_of_the_postsynaptic_rule(traces: str, trace: float) -> None:
-    after = post_stdp(
-        spikes_at(3, 8), spikes_at(8), weight_of(), traces=traces
-    )  # fmt: skip
+    after = post_stdp(spikes_at(3, 8), spikes_at(8), weight_of(), traces=traces)
     assert after.item() - 0.5 == exactly(0.005 * (trace - 0.3) * 0.5)
 
 
@@ -268,11 +266,6 @@ def test_the_additive_rule_is_linear_in_the_size_of_spikes(which: str) -> None:
     half = pair_stdp(case.pre, case.post, case.weight) - case.weight
     assert whole.any()
     assert torch.allclose(half, whole / 2, rtol=0, atol=1e-15)
-
-
-def test_weights_keep_their_dtype() -> None:
-    case = draw(8, (9, 3, 5, 4), dtype=torch.half)
-    assert pair_stdp(case.pre, case.post, case.weight).dtype == torch.half
 
 
 def zeros(*shape: int) -> Tensor:
