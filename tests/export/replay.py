@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from spikemnist import load_digits
+from spikemnist import LeakyConvNet, LeakyMLP, load_digits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,19 @@ if TYPE_CHECKING:
     from spikemnist.models import Record
     from spikemnist.models.network import SpikingNetwork
 
-DIGITS = load_digits()[1][:200]
+DIGITS = load_digits()[1][:100]
 CLOSE = 1e-4
 """Largest distance between membrane and threshold that rounding explains. A current is a sum of up
 to 784 weights below 1, rounded in another order, 784 * 2**-24 = 5e-5, and membranes add it up."""
+
+
+def draw_network(layers: str, seed: int, **options: Any) -> LeakyMLP | LeakyConvNet:
+    """Return an untrained network, convolutional or with dense hidden layers, in evaluation."""
+    torch.manual_seed(seed)
+    options = {"threshold": 0.4, **options}
+    if "C" in layers:
+        return LeakyConvNet(layers, **options).eval()
+    return LeakyMLP(hidden=tuple(map(int, layers.split())), **options).eval()
 
 
 def watch(model: SpikingNetwork, encoder: Encoder) -> Record:

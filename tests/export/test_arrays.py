@@ -13,6 +13,7 @@ from torch import nn
 
 from spikemnist import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.export.arrays import build_model, read_arrays
+from tests.export.replay import draw_network
 
 if TYPE_CHECKING:
     from spikemnist.models import Accelerated
@@ -33,22 +34,17 @@ def normalised(model: LeakyMLP | LeakyConvNet) -> LeakyMLP | LeakyConvNet:
 
 
 @given(
-    layers=st.sampled_from([*CONVOLUTIONS, (7, 6)]),
+    layers=st.sampled_from([*CONVOLUTIONS, "7 6"]),
     batch_norm=st.booleans(),
     reset=st.sampled_from(["subtract", "zero", "none"]),
     readout=st.sampled_from(["mean_membrane", "first_spike"]),
     seed=st.integers(0, 99),
 )
 def test_a_network_is_built_again_of_its_arrays(
-    layers: str | tuple[int, ...], batch_norm: bool, reset: str, readout: str, seed: int
+    layers: str, batch_norm: bool, reset: str, readout: str, seed: int
 ) -> None:
-    torch.manual_seed(seed)
     options = {"reset_mechanism": reset, "readout": readout, "beta": 0.8, "threshold": 0.3}
-    model = normalised(
-        LeakyConvNet(layers, batch_norm=batch_norm, **options)
-        if isinstance(layers, str)
-        else LeakyMLP(hidden=layers, batch_norm=batch_norm, **options)
-    )
+    model = normalised(draw_network(layers, seed, batch_norm=batch_norm, **options))
     again = build_model(read_arrays(model))
     spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
     with torch.no_grad():

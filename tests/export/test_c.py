@@ -18,14 +18,13 @@ from benchmarks.exports import REPLAY, from_lines
 from spikemnist import (
     DirectEncoder,
     LatencyEncoder,
-    LeakyConvNet,
     LeakyMLP,
     load_pretrained,
     measure_energy,
 )
 from spikemnist.export import to_c
 from spikemnist.models import READOUTS, Record, available_pretrained
-from tests.export.replay import DIGITS, samples_that_differ, watch
+from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,8 +67,13 @@ def steps_of(record: Record) -> NDArray[np.uint8]:
     return signal.to(torch.uint8).numpy()
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("name", available_pretrained())
+@pytest.mark.parametrize(
+    ("name", "compiler"),
+    [
+        *((name, COMPILERS[0]) for name in available_pretrained()),
+        *(("mnist-sparse", compiler) for compiler in COMPILERS[1:]),
+    ],
+)
 def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
     model, encoder = load_pretrained(name)
     record = watch(model, encoder)
@@ -80,9 +84,10 @@ def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
     grey = isinstance(encoder, DirectEncoder)
     signal = np.repeat(images[:, None], steps, 1) if grey else steps_of(record)
     lines = run(program, signal)
-    assert samples_that_differ(record, spikes_of(lines, record)) <= 2
+    differ = samples_that_differ(record, spikes_of(lines, record))
+    assert differ <= 1
     classes = [int(line.partition(">")[2].split()[0]) for line in lines]
-    assert (np.array(classes) != record.predictions.numpy()).sum() <= 1
+    assert (np.array(classes) != record.predictions.numpy()).sum() <= differ
     at_once = run(program, images, "classify")
     assert [int(line.split()[0]) for line in at_once] == classes
     energy = measure_energy(model, DIGITS, encoder=encoder)
@@ -98,7 +103,7 @@ def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
     program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1")
     lines = run(program, DIGITS.images.numpy(), "classify")
     answers = np.array([int(line.split()[0]) for line in lines])
-    assert (answers != record.predictions.numpy()).sum() <= 2
+    assert (answers != record.predictions.numpy()).sum() <= 1
     text = (tmp_path / "network.c").read_text(encoding="utf-8")
     assert not re.search(r"\b\d+(\.\d*)?e[-+]?\d+f", text)  # no fraction in any table
 
@@ -114,13 +119,10 @@ def test_spikes_and_decisions_are_those_of_the_model(
     tmp_path_factory: pytest.TempPathFactory, layers: str, reset: str, readout: str, seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("network")
-    torch.manual_seed(seed)
-    options = {"reset_mechanism": reset, "readout": readout, "threshold": 0.4, "beta": 0.9}
-    convolves = "C" in layers
-    model = LeakyConvNet(layers, **options) if convolves else LeakyMLP(784, (12,), **options)
+    model = draw_network(layers, seed, reset_mechanism=reset, readout=readout, beta=0.9)
     spikes = (torch.rand(5, 4, 1, 28, 28) < 0.2).float()
     with torch.no_grad():
-        record = model.eval()(spikes, record="all")
+        record = model(spikes, record="all")
     to_c(model, folder)
     program = compile_c(folder, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(i)=(0)")
     lines = run(program, steps_of(record))
