@@ -81,7 +81,7 @@ def spikes_of(replayed: list[dict[str, Any]], record: Record) -> list[np.ndarray
 def replay(page: Page, record: Record) -> list[dict[str, Any]]:
     images = [base64.b64encode(image.numpy().tobytes()).decode() for image in DIGITS.images]
     found: list[dict[str, Any]] = page.evaluate(REPLAY, images)
-    assert samples_that_differ(record, spikes_of(found, record)) <= 2
+    assert samples_that_differ(record, spikes_of(found, record)) <= 1
     return found
 
 
@@ -110,7 +110,7 @@ def test_every_reset_and_readout(
         file = to_html(model, tmp_path / "page.html", encoder=code)
         with opened(browser, file) as page:
             decisions = np.array([did["decision"] for did in replay(page, record)])
-        assert (decisions != record.predictions.numpy()).sum() <= 2
+        assert (decisions != record.predictions.numpy()).sum() <= 1
 
 
 def test_codes_are_those_of_python(browser: Browser, pages: dict[str, Path]) -> None:
