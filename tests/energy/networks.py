@@ -25,8 +25,7 @@ def prune(model: nn.Module, share: float = 0.3) -> nn.Module:
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
-                kept = torch.rand(module.weight.shape, generator=random) >= share
-                module.weight.mul_(kept)
+                module.weight.mul_(torch.rand(module.weight.shape, generator=random) >= share)
     return model.eval()
 
 
@@ -34,12 +33,13 @@ def networks(backend: str = "auto") -> dict[str, nn.Module]:
     """Return one network of each kind that takes images of 6 x 6 pixels."""
     torch.manual_seed(0)
     own = nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1, stride=2, padding_mode="circular"),
+        nn.Conv2d(1, 4, 3, padding=1, stride=2, padding_mode="circular"),
+        nn.Conv2d(4, 4, 3, padding=1, groups=2, padding_mode="reflect"),
         nn.AvgPool2d(2),
         snntorch.Leaky(beta=0.9, threshold=0.1),
         nn.AvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(3, 5),
+        nn.Linear(4, 5),
         nn.Linear(5, 4, bias=False),
         snntorch.Leaky(beta=0.8, threshold=0.2),
     )

@@ -1,4 +1,4 @@
-"""What the figures amount to. Shapes: ``T`` timesteps, ``N`` samples."""
+"""Figures of a measurement, and energies computed from them."""
 
 from __future__ import annotations
 
@@ -47,15 +47,17 @@ def test_accuracy_and_spikes_are_those_of_evaluate(name: str) -> None:
     assert (energy.samples, energy.num_steps) == (40, STEPS)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 40])
-def test_the_batch_size_makes_no_difference(batch_size: int) -> None:
-    other = measured(batch_size=batch_size)
-    assert other.layers == ENERGY.layers
-    assert torch.equal(other.acs, ENERGY.acs)
-    assert torch.equal(other.correct, ENERGY.correct)
+@pytest.mark.parametrize("name", ["mlp", "conv", "accelerated"])
+def test_batch_size(name: str) -> None:
+    model = networks()[name]
+    one, seven, forty = (measured(model, batch_size=batch_size) for batch_size in (1, 7, 40))
+    for other in (one, seven):
+        assert other.layers == forty.layers
+        for field in ("macs", "acs", "spikes", "correct"):
+            assert torch.equal(getattr(other, field), getattr(forty, field))
 
 
-def test_a_network_of_one_layer_by_hand() -> None:
+def test_one_layer_by_hand() -> None:
     model = LeakyMLP(36, (), 4)
     energy = measured(model)
     lit = (IMAGES > 0).sum().item() / 40
@@ -105,8 +107,8 @@ def test_energies_add_up_over_time(memory: str | None, technology: str) -> None:
         assert energy.snn.memory == pytest.approx(expected)
 
 
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_a_wider_margin_takes_longer(one: float, other: float) -> None:
+@given(st.floats(-1, 2), st.floats(-1, 2))
+def test_a_larger_margin_takes_longer(one: float, other: float) -> None:
     low, high = (ENERGY.early_exit(margin) for margin in sorted((one, other)))
     assert 1 <= low.steps <= high.steps <= STEPS
     assert low.energy <= high.energy
@@ -129,20 +131,20 @@ def test_each_sample_exits_by_itself() -> None:
     energy = replace(
         ENERGY, num_steps=3, margins=margins, correct=correct, macs=0 * spent, acs=spent
     )
-    found = energy.early_exit(0.5)
-    assert found.accuracy == 1  # after 2, 1 and 3 timesteps
-    assert found.steps == pytest.approx(2)
-    assert found.operations == pytest.approx(2)
-    assert margins[2].tolist() == pytest.approx([0, 0, 0.1])  # nothing of ours is changed
+    stopped = energy.early_exit(0.5)
+    assert stopped.accuracy == 1  # after 2, 1 and 3 timesteps
+    assert stopped.steps == pytest.approx(2)
+    assert stopped.operations == pytest.approx(2)
+    assert margins[2].tolist() == pytest.approx([0, 0, 0.1])  # unchanged
 
 
-def test_an_own_technology() -> None:
+def test_own_technology() -> None:
     energy = measured(technology=Technology("mine", mac=2, ac=1, word=4, source="measured"))
     assert energy.snn.synapses == pytest.approx(energy.total.acs)
     assert energy.ann_dense.synapses == pytest.approx(2 * energy.total.dense / STEPS)
 
 
-def test_events_are_measured_like_images() -> None:
+def test_events() -> None:
     data = MovingBars(12).dataset()
     torch.manual_seed(0)
     model = LeakyMLP(128, (16,), 4)
@@ -151,7 +153,7 @@ def test_events_are_measured_like_images() -> None:
     assert energy.total.macs == 0
 
 
-def test_measuring_changes_nothing() -> None:
+def test_network_and_random_state_are_unchanged() -> None:
     model = networks()["conv"].train()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
@@ -166,11 +168,8 @@ def test_measuring_changes_nothing() -> None:
     ("options", "message"),
     [
         ({"technology": "7nm"}, "technology must be one of 45nm-fp32, .*; got '7nm'"),
-        ({"technology": 3}, "technology must be one of 45nm-fp32, .*; got 3"),
-        ({"technology": ["45nm-fp32"]}, r"or a Technology; got \['45nm-fp32'\]"),
         ({"memory": "2KB"}, "memory must be None or one of 8KB, .*; got '2KB'"),
         ({"ann_density": 1.1}, r"ann_density must lie in \[0, 1\]; got 1.1"),
-        ({"ann_density": float("nan")}, r"ann_density must lie in \[0, 1\]"),
     ],
 )
 def test_invalid_choices(options: dict[str, Any], message: str) -> None:
@@ -178,18 +177,9 @@ def test_invalid_choices(options: dict[str, Any], message: str) -> None:
         measured(**options)
 
 
-def test_invalid_arguments() -> None:
-    with pytest.raises(
-        TypeError, match=r"LeakyMLP, a LeakyConvNet or a network from accelerate.*Linear"
-    ):
+def test_other_networks_need_accelerate() -> None:
+    with pytest.raises(TypeError, match=r"or a network from accelerate\(\); got Linear"):
         measured(nn.Linear(36, 4))
-    with pytest.raises(TypeError, match=r"encoder must be a name .* an Encoder"):
-        measured(encoder=3)
-    for margin in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="margin must lie in"):
-            ENERGY.early_exit(margin)
-    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2"):
-        measured(LeakyMLP(36, (), 3))
 
 
 def test_a_single_class_is_always_clear() -> None:

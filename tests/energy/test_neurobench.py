@@ -1,4 +1,4 @@
-"""The figures of NeuroBench itself, where it is installed: ``pip install neurobench``."""
+"""Compare with NeuroBench, where it is installed: ``pip install neurobench``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ pytest.importorskip("neurobench", reason="needs neurobench: pip install neuroben
 STEPS = 5
 
 
-class AsTheyAre:
-    """Takes spikes ``[B, T, ...]``, the layout that NeuroBench wants, for images."""
+class Transposed:
+    """Turn spikes ``[B, T, ...]``, NeuroBench's layout, into ``[T, B, ...]``."""
 
     num_steps = STEPS
 
@@ -25,7 +25,7 @@ class AsTheyAre:
 
 @pytest.mark.parametrize("kind", ["spikes", "grey"])
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_every_figure_is_that_of_neurobench(name: str, kind: str) -> None:
+def test_figures_of_neurobench(name: str, kind: str) -> None:
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics.static import ConnectionSparsity, Footprint, ParameterCount
     from neurobench.metrics.workload import (
@@ -39,7 +39,7 @@ def test_every_figure_is_that_of_neurobench(name: str, kind: str) -> None:
     uniform = torch.rand(23, STEPS, 1, *IMAGE, generator=torch.Generator().manual_seed(0))
     data = (uniform < 0.3).float() * (1 if kind == "spikes" else uniform)
     labels = torch.arange(23) % 4
-    ours = measure_energy(model, (data, labels), encoder=AsTheyAre(), batch_size=8, device="cpu")
+    ours = measure_energy(model, (data, labels), encoder=Transposed(), batch_size=8, device="cpu")
 
     net = Stepped(model)
     theirs = Benchmark(

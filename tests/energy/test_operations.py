@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from spikemnist.energy.operations import count, fan_out
+from spikemnist.energy.operations import count
+from spikemnist.models import LeakyMLP
 from tests.energy.networks import IMAGE, networks
 from tests.strategies import SEEDS
 
@@ -68,41 +69,27 @@ def inputs(draw: st.DrawFn) -> Tensor:
 
 @pytest.mark.parametrize("name", NETWORKS)
 @given(spikes=inputs())
-def test_operations_are_those_of_the_definition(name: str, spikes: Tensor) -> None:
+def test_operations_by_definition(name: str, spikes: Tensor) -> None:
     model = NETWORKS[name]
     if name == "accelerated":
         spikes = spikes.unsqueeze(2)
     with torch.no_grad():
         record = model(spikes, record="all")
-        found = count(model.spiking_layers(), record, {})
-        expected = torch.zeros(3, len(found), dtype=torch.float64)
+        counted = count(model.spiking_layers(), record, {})
+        expected = torch.zeros(3, len(counted), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
             active = (signal != 0).float()
             effective = float(ones(module, dense=False)(active).sum())
             spiking = bool(((signal == 0) | (signal.abs() == 1)).all())
             expected[int(spiking), layer] += effective
             expected[2, layer] += float(ones(module, dense=True)(torch.ones_like(signal)).sum())
-    for i, counts in enumerate(found):
+    for i, counts in enumerate(counted):
         totals = [counts.macs.sum(), counts.acs.sum(), counts.dense.sum()]
         assert torch.equal(torch.stack(totals), expected[:, i])
         assert float(counts.spikes.sum()) == float(record.spike_counts[i].sum())
         membrane = record.layers[i].membrane.flatten(2)
         changed = sum(float((b != a).sum()) for a, b in pairwise(membrane))
         assert float(counts.updates.sum()) == membrane[0].numel() + changed
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_samples_are_counted_by_themselves(name: str) -> None:
-    model = NETWORKS[name]
-    spikes = (torch.rand(3, 5, 1, *IMAGE, generator=torch.Generator().manual_seed(0)) < 0.3).float()
-    with torch.no_grad():
-        together = count(model.spiking_layers(), model(spikes, record="all"), {})
-        for b in range(5):
-            alone = count(model.spiking_layers(), model(spikes[:, b : b + 1], record="all"), {})
-            for one, all_ in zip(alone, together, strict=True):
-                for field in ("macs", "acs", "dense", "updates", "spikes"):
-                    assert torch.equal(getattr(one, field)[:, 0], getattr(all_, field)[:, b])
-                assert float(one.seen) == float(all_.seen[b])
 
 
 def test_inputs_are_seen_once() -> None:
@@ -119,28 +106,11 @@ def test_inputs_are_seen_once() -> None:
 
 
 @pytest.mark.parametrize("width", [100, 5000])
-def test_large_layers_are_counted_exactly(width: int) -> None:
-    """Beyond 2**24 operations, single precision would round."""
+def test_large_layers(width: int) -> None:
+    """Single precision rounds whole numbers above 2**24."""
     spikes = torch.ones(1, 1, width)
-    from spikemnist.models import LeakyMLP
-
     with torch.no_grad():
         model = LeakyMLP(width, (), width - 1)
         model.layers[0].linear.weight.fill_(1)
         (counts,) = count(model.spiking_layers(), model(spikes, record="all"), {})
     assert float(counts.acs.sum()) == width * (width - 1)
-
-
-@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "circular"])
-@pytest.mark.parametrize("zeros", [False, True])
-def test_fan_out_is_what_one_input_causes(padding_mode: str, zeros: bool) -> None:
-    torch.manual_seed(0)
-    layer = nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2, padding_mode=padding_mode)
-    layer.weight.data *= torch.rand(layer.weight.shape) < 0.5
-    found = fan_out(layer, (2, 5, 5), zeros=zeros)
-    counting = ones(layer, dense=zeros)
-    for place in range(50):
-        one = torch.zeros(1, 50)
-        one[0, place] = 1
-        with torch.no_grad():
-            assert float(found.flatten()[place]) == float(counting(one.view(1, 2, 5, 5)).sum())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import sys
 
 import matplotlib as mpl
@@ -62,7 +61,7 @@ def test_all_pictures_without_pyplot_and_rc_params(monkeypatch):
                 assert "<img" in picture.to_jshtml()
             else:
                 figure = picture if isinstance(picture, Figure) else picture.get_figure()
-                figure.savefig(io.BytesIO(), dpi=20)
+                figure.draw_without_rendering()
     assert dict(mpl.rcParams) == before
 
 
@@ -79,7 +78,7 @@ def test_given_axes(name):
     figure = Figure()
     ax = figure.subfigures(1, 2)[1].add_subplot()
     assert getattr(viz, name)(OF_DATA.get(name, make_record()), ax=ax) is ax
-    figure.savefig(io.BytesIO(), dpi=20)
+    figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.float16])

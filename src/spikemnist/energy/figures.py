@@ -327,14 +327,7 @@ class Energy:
         Returns
         -------
         EarlyExit
-
-        Raises
-        ------
-        ValueError
-            If the margin is out of range.
         """
-        if not 0 <= margin <= 1:
-            raise ValueError(f"margin must lie in [0, 1]; got {margin}")
         clear = self.margins >= margin
         clear[-1] = True
         last = clear.int().argmax(0)[None]

@@ -138,7 +138,7 @@ def measure_energy(
 
 def _check_estimate(technology: str | Technology, memory: str | None, ann_density: float) -> None:
     """Raise a `ValueError` for an unknown name or a density out of range."""
-    if not isinstance(technology, Technology) and technology not in list(TECHNOLOGIES):
+    if isinstance(technology, str) and technology not in TECHNOLOGIES:
         raise ValueError(
             f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
             f"{technology!r}"
