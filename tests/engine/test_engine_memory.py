@@ -88,7 +88,7 @@ STACKS = {
 
 @pytest.mark.parametrize("name", STACKS)
 @pytest.mark.parametrize("record", ["output", "all"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_no_uninitialised_memory_is_read(
     poisoned: Callable[[], None], name: str, record: str, dtype: torch.dtype
 ) -> None:

@@ -9,33 +9,42 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import coverage
 import pytest
 
+from spikemnist import ops
+
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
-FILES = (
-    "kernels/test_spike_lists.py",
-    "engine/test_engine_oracle.py",
-    "engine/test_engine_inputs.py",
-    "engine/test_engine_memory.py",
-    "engine/test_convolution.py",
-    "engine/test_separable.py",
-    "plasticity/test_competition.py",
-    "plasticity/test_conv_stdp.py",
-    "encoding/test_bernoulli_words.py",
-    "encoding/test_encoder_paths.py",
-)
 CHOSEN = (
-    "(spike_lists or any_stack or every_reset or constant_in_time or uninitialised "
-    "or torchs_convolution or written_out or behind_dropout or equations or description "
-    "or each_image_alone or the_path or either_path) and not large and not dtype1 "
-    "and not sixteen"
+    "kernels/test_spike_lists.py",
+    "engine/test_engine_oracle.py::test_any_stack",
+    *(
+        f"engine/test_engine_oracle.py::test_every_reset_with_every_surrogate[{kind()!r}-{reset}]"
+        for kind, reset in zip(ops.SURROGATES.values(), cycle(ops.RESET_MECHANISMS), strict=False)
+    ),
+    "engine/test_engine_inputs.py::test_an_input_constant_in_time",
+    *(
+        f"engine/test_engine_memory.py::test_no_uninitialised_memory_is_read[float32-{case}]"
+        for case in ("output-recomputed", "all-saved", "output-dense", "all-bursts", "all-dropout")
+    ),
+    "engine/test_engine_memory.py::test_no_uninitialised_memory_is_read_with_other_inputs",
+    "engine/test_convolution.py::test_it_is_torchs_convolution",
+    "engine/test_separable.py::test_the_same_gradient_written_out[70-0.9-subtract]",
+    "engine/test_separable.py::test_the_same_gradient_written_out[3-1.3-none]",
+    "engine/test_separable.py::test_behind_dropout",
+    "plasticity/test_competition.py::test_the_layer_equals_its_stepped_equations",
+    "plasticity/test_conv_stdp.py::test_features_equal_their_stepped_description",
+    "encoding/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
+    "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
+    "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",
+    "encoding/test_encoder_paths.py::test_pixels_out_of_range_are_refused_on_either_path",
 )
-"""Names of tests; those left out take long, or run the same lines."""
+"""Tests that run each line of a kernel once; others take long, or run the same lines."""
 SETTINGS = """
 [run]
 branch = true
@@ -49,18 +58,9 @@ def test_kernels_as_plain_python(tmp_path: Path) -> None:
     measure = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}", "-m", "pytest"]
     own = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTEST_ADDOPTS"}
     kept = {name: value for name, value in os.environ.items() if name not in own}
+    tests = [f"tests/{test}" for test in CHOSEN]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            *measure,
-            "-qx",
-            "-n",
-            "0",
-            "-k",
-            CHOSEN,
-            *(f"tests/{file}" for file in FILES),
-        ],
+        [sys.executable, "-m", *measure, "-qx", "-n", "0", *tests],
         env={**kept, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
         cwd=TESTS.parent,
         capture_output=True,
