@@ -5,18 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist import ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from torch import Tensor
 
 SEEDS = st.integers(0, 2**32 - 1)
 ODD_SIZES = (1, 63, 257)
@@ -49,14 +48,8 @@ class LeakyProblem:
     spike_grad: str | Callable[[Tensor], Tensor]
 
     def to(self, dtype: torch.dtype) -> LeakyProblem:
-        return LeakyProblem(
-            self.current.to(dtype),
-            self.beta.to(dtype),
-            self.threshold.to(dtype),
-            None if self.initial is None else self.initial.to(dtype),
-            self.reset_mechanism,
-            self.spike_grad,
-        )
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(dtype) for name, value in tensors.items()})
 
 
 def leaky_problem(

@@ -245,32 +245,25 @@ def test_there_is_no_second_derivative() -> None:
 
 
 @pytest.mark.parametrize(
-    ("current", "options", "error", "message"),
+    ("current", "options", "message"),
     [
-        ((4, 2, 3), {"reset_mechanism": "soft"}, ValueError, "subtract, zero, none; got 'soft'"),
-        ((4, 2, 3), {"spike_grad": "relu"}, ValueError, "atan, fast_sigmoid.*got 'relu'"),
-        ((4, 2, 3), {"spike_grad": 3}, TypeError, "a name or a callable; got int"),
-        ((0, 2, 3), {}, ValueError, r"at least one timestep; got \(0, 2, 3\)"),
-        ((4,), {}, ValueError, r"must be \[T, B, ...\].*got \(4,\)"),
-        ((4, 2, 3), {"initial": (3,)}, ValueError, r"timestep, \(2, 3\); got \(3,\)"),
-        (
-            (4, 2, 3),
-            {"beta": (2,)},
-            ValueError,
-            r"beta must be.*against \(2, 3\); got shape \(2,\)",
-        ),
-        ((4, 2, 3), {"beta": (4, 2, 3)}, ValueError, r"beta must.*got shape \(4, 2, 3\)"),
-        ((4, 2, 3), {"threshold": (3, 1)}, ValueError, r"threshold must.*got shape \(3, 1\)"),
+        ((4, 2, 3), {"reset_mechanism": "soft"}, "subtract, zero, none; got 'soft'"),
+        ((0, 2, 3), {}, r"at least one timestep; got \(0, 2, 3\)"),
+        ((4,), {}, r"must be \[T, B, ...\].*got \(4,\)"),
+        ((4, 2, 3), {"initial": (3,)}, r"timestep, \(2, 3\); got \(3,\)"),
+        ((4, 2, 3), {"beta": (2,)}, r"beta must be.*against \(2, 3\); got shape \(2,\)"),
+        ((4, 2, 3), {"beta": (4, 2, 3)}, r"beta must.*got shape \(4, 2, 3\)"),
+        ((4, 2, 3), {"threshold": (3, 1)}, r"threshold must.*got shape \(3, 1\)"),
     ],
 )
 def test_shapes_and_names_that_do_not_fit(
-    current: tuple[int, ...], options: dict[str, object], error: type[Exception], message: str
+    current: tuple[int, ...], options: dict[str, object], message: str
 ) -> None:
     tensors = {
         name: torch.ones(value) if isinstance(value, tuple) else value
         for name, value in {"beta": 0.9, **options}.items()
     }
-    with pytest.raises(error, match=message):
+    with pytest.raises(ValueError, match=message):
         ops.leaky(torch.zeros(current), **tensors)
 
 
