@@ -1,4 +1,4 @@
-"""Networks as snnTorch's users write them, and the loop over time that they write around them.
+"""Networks as snnTorch's users write them, the loop over time around them, and a perceptron.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -13,11 +13,14 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
+
+    from spikemnist.models import Record
 
     Trace = list[tuple[Tensor, Tensor]]
 
@@ -95,6 +98,21 @@ def lively(network: nn.Sequential) -> nn.Sequential:
     return network
 
 
+def perceptron(seed: int = 0, **options: Any) -> LeakyMLP:
+    """Return a `LeakyMLP` for `spikes` that fires in all its layers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LeakyMLP(12, (9, 7), 4, **options)
+    for layer in model.layers:
+        layer.linear.weight.data.mul_(4)
+    return model
+
+
+def spikes() -> Tensor:
+    """Return spikes ``[6, 3, 3, 4]``, float32."""
+    return (torch.rand(6, 3, 3, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+
+
 def images(steps: int = 7, batch: int = 3, side: int = 14, seed: int = 1) -> Tensor:
     """Return spikes ``[T, B, 1, side, side]``, float32."""
     random = torch.Generator().manual_seed(seed)
@@ -128,6 +146,11 @@ def stepped(network: nn.Sequential, spikes: Tensor, dtype: torch.dtype = torch.f
                 for kept, new in zip(next(layers), (signal, module.mem), strict=True):
                     kept.append(new)
     return [(torch.stack(fired), torch.stack(membrane)) for fired, membrane in seen]
+
+
+def same(one: Record, other: Record) -> bool:
+    fields = ("spikes", "membrane", "scores", "spike_counts")
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in fields)
 
 
 def gradients(network: nn.Module, loss: Callable[[], Tensor], *also: Tensor) -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import Accelerated, LeakyMLP, accelerate
 from spikemnist.training import evaluate, fit
-from tests.models.small_network import same
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -27,6 +26,7 @@ from tests.models.stepped_network import (
     mlp,
     neuron,
     neurons_of,
+    same,
     stepped,
 )
 

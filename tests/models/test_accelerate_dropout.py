@@ -18,7 +18,6 @@ from torch import nn
 
 from spikemnist import ops
 from spikemnist.models import LeakyConvNet, accelerate
-from tests.models.small_network import same
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -26,6 +25,7 @@ from tests.models.stepped_network import (
     images,
     lively,
     neuron,
+    same,
     stepped,
 )
 

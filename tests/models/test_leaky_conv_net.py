@@ -61,9 +61,6 @@ def test_the_default_is_the_network_of_the_tutorial() -> None:
         assert type(found) is type(expected)
         assert found.extra_repr() == expected.extra_repr()
     assert model.sizes == {"hidden 1": 1728, "hidden 2": 1024, "output": 10}
-    assert not snntorch.SpikingNeuron.instances or model.network[2] not in list(
-        snntorch.SpikingNeuron.instances
-    )
 
 
 @pytest.mark.parametrize(
@@ -208,10 +205,8 @@ def test_dropout_drops_spikes_while_training_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize(
-    "more", [{}, {"batch_norm": True, "dropout": 0.25}, {"input_dropout": 0.25}], ids=str
-)
-def test_it_comes_back_from_a_file(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
+def test_it_comes_back_from_a_file(tmp_path: Path, name: str) -> None:
+    more = {} if name == "plain" else {"batch_norm": True, "dropout": 0.25, "input_dropout": 0.1}
     model, images = make(**OPTIONS[name], **more), spikes()
     model(images)  # moves the running statistics
     loaded = load_model(save_model(model, tmp_path / "model.safetensors"))
@@ -242,15 +237,11 @@ def test_it_learns_digits(encoder: Any, backend: str) -> None:
     ("arguments", "message"),
     [
         (("12C5-M2-10",), r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2"),
-        (("",), r"'' in layers='' is none of"),
         (("0C5-10",), r"'0C5' in"),
-        (("12C5-P0-10",), r"'P0' in"),
         (("12C0-10",), "has kernel or stride 0"),
-        (("12C5s0-10",), "has kernel or stride 0"),
         (("12C5-P2",), "must end in a dense layer"),
         (("P2-10",), "must begin with weights, not with pooling"),
         (("10-P2-10",), "'P2' in layers='10-P2-10' comes after a dense layer"),
-        (("10-4C3-10",), "'4C3' in layers='10-4C3-10' comes after a dense layer"),
         (("12C29-10",), "'12C29' in .* leaves no pixel of 28 x 28: use smaller kernels"),
         (("4C3-P2-10", (28, 28)), r"in_shape must be \(channels, height, width\)"),
         (("4C3-P2-10", (1, 28.0, 28)), "positive integers"),
@@ -273,9 +264,3 @@ def test_parameters_for_another_number_of_layers_or_channels(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         LeakyConvNet(**options)
-
-
-@pytest.mark.parametrize("shape", [(4, 2, 27, 28), (4, 2), (0, 2, 28, 28), (4, 2, 2, 28, 28)])
-def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\] .*\(1, 28, 28\)"):
-        LeakyConvNet()(torch.zeros(shape))

@@ -16,12 +16,12 @@ from torch.nn import functional
 
 from spikemnist import accelerate, ops
 from spikemnist.models import LeakyMLP
-from tests.models.small_network import BACKENDS, make, same, spikes
+from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
 
 
 def test_a_state_dict_moves_everything_that_was_learned() -> None:
-    model = make(learn_beta=True, beta=[0.3, 0.4, [0.5] * 4])
-    other = make(seed=7, learn_beta=True, beta=[0.9, 0.9, [0.9] * 4])
+    model = perceptron(learn_beta=True, beta=[0.3, 0.4, [0.5] * 4])
+    other = perceptron(seed=7, learn_beta=True, beta=[0.9, 0.9, [0.9] * 4])
     assert not torch.equal(model(spikes()).scores, other(spikes()).scores)
     keys = other.load_state_dict(model.state_dict())
     assert not keys.missing_keys
@@ -30,7 +30,7 @@ def test_a_state_dict_moves_everything_that_was_learned() -> None:
 
 
 def test_the_configuration_builds_a_model_like_this_one() -> None:
-    model = make(
+    model = perceptron(
         beta=[0.3, 0.4, [0.5] * 4],
         threshold=0.25,
         reset_mechanism="zero",
@@ -49,7 +49,7 @@ def test_the_configuration_builds_a_model_like_this_one() -> None:
 
 
 def test_autocast_runs_the_products_in_half_precision() -> None:
-    model = make(learn_beta=True)
+    model = perceptron(learn_beta=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         record = model(spikes(), record="all")
         loss = functional.cross_entropy(record.scores.float(), torch.tensor([0, 1, 2]))
@@ -66,7 +66,7 @@ def test_autocast_runs_the_products_in_half_precision() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_step_of_training_lowers_the_loss(backend: str) -> None:
-    model = make(backend=backend)
+    model = perceptron(backend=backend)
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []
@@ -82,7 +82,7 @@ def test_a_step_of_training_lowers_the_loss(backend: str) -> None:
 @pytest.mark.parametrize("backend", ["reference", "event_driven"])
 def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) -> None:
     options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
-    model = make(batch_norm=True, **options).double()
+    model = perceptron(batch_norm=True, **options).double()
     twin = copy.deepcopy(model)
     first, second, last = twin.layers
     row = accelerate(

@@ -5,16 +5,11 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import errno
 import math
-import os
-import pickle
 import re
 import stat
-import struct
-import sys
-import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -35,10 +30,10 @@ from spikemnist.models import (
     save_model,
 )
 from spikemnist.models.files import FORMAT
+from tests.test_damaged_files import FOREIGN, SENTINEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def make(**options: Any) -> LeakyMLP:
@@ -75,11 +70,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
-def test_every_surrogate_comes_back(path: Path, spike_grad: str) -> None:
-    assert_comes_back(make(spike_grad=spike_grad), path)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
     model = make(beta=[0.1, [0.3] * 7, 0.7], learn_beta=True).to(dtype)
@@ -90,11 +80,11 @@ def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "options",
     [
+        *({"spike_grad": spike_grad} for spike_grad in sorted(ops.SURROGATES)),
         {"spike_grad": surrogate.fast_sigmoid(slope=7)},
         {"spike_grad": ops.SparseFastSigmoid(5.0, -0.5)},
         {"reset_mechanism": "zero", "dropout": 0.25},
-        {"input_dropout": 0.25},
-        {"batch_norm": True},
+        {"input_dropout": 0.25, "batch_norm": True},
         {"reset_mechanism": "none", "backend": "snntorch"},
         {"beta": [0.1, [0.1 * i for i in range(7)], 0.3], "threshold": [[0.5] * 9, 1.0, 2.0]},
         {"learn_beta": True, "learn_threshold": True},
@@ -188,33 +178,6 @@ def test_a_model_of_another_class_is_refused(path: Path) -> None:
             save_model(model, path)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("stage", ["write", "replace"])
-def test_a_write_that_fails_leaves_the_old_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    save_model(make(), path)
-    old = path.read_bytes()
-
-    def half_a_file(self: Path, data: bytes) -> None:
-        with self.open("wb") as file:
-            file.write(old[: len(old) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def no_rename(self: Path, target: Path) -> None:
-        raise PermissionError("in use by another process")
-
-    with monkeypatch.context() as patch:
-        if stage == "write":
-            patch.setattr(type(path), "write_bytes", half_a_file)
-        else:
-            patch.setattr(type(path), "replace", no_rename)
-        with pytest.raises(OSError, match=r"No space left|in use"):
-            save_model(make(learn_beta=True), path)
-    assert path.read_bytes() == old
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-    load_model(path)
-
-
 def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:
     """Write a saved model again with its metadata and tensors changed."""
     save_model(make(learn_beta=True), path)
@@ -233,34 +196,19 @@ WEIGHT = "layers.0.linear.weight"
             lambda meta, _: meta.update(format="spikemnist-model-2", version="7.0"),
             r"has format 'spikemnist-model-2', written by version 7.0; expected 'spikemnist-model",
         ),
-        (
-            lambda meta, _: meta.update({"class": "Evil"}),
-            "class 'Evil'.*reads LeakyMLP",
-        ),
-        (
-            lambda meta, _: meta.update({"class": ["LeakyMLP"]}),
-            "of class .*reads LeakyMLP",
-        ),
+        (lambda meta, _: meta.update({"class": "Evil"}), "class 'Evil'.*reads LeakyMLP"),
         (lambda meta, _: meta.pop("class"), "not hold the model .*: 'class' is missing"),
         (lambda meta, _: meta.pop("config"), "not hold the model .*: 'config' is missing"),
         (lambda meta, _: meta.update(config=None), "does not hold the model that it describes"),
-        (lambda meta, _: meta.update(config=[1]), "does not hold the model that it describes"),
         (
             lambda meta, _: meta["config"].update(hidden=[9, 8]),
             r"size mismatch for layers.1.linear.weight: .*\[7, 9\].*\[8, 9\]",
         ),
-        (lambda meta, _: meta["config"].update(hidden=5), "does not hold the model"),
         (lambda meta, _: meta["config"].update(colour="red"), "unexpected keyword .*colour"),
         (lambda meta, _: meta["config"].update(dropout=2.0), "dropout must lie in"),
-        (lambda meta, _: meta["config"].update(beta=[0.9]), "beta must be a number or have one"),
-        (lambda meta, _: meta["config"].update(spike_grad="atan"), "does not hold the model"),
         (
             lambda meta, _: meta["config"].update(spike_grad={"name": "os.system"}),
             "not hold the model.*'os.system'",
-        ),
-        (
-            lambda meta, _: meta["config"]["spike_grad"].update(slope=3),
-            "unexpected keyword .*slope",
         ),
         (lambda _, tensors: tensors.pop(WEIGHT), f"Missing key.*{WEIGHT}"),
         (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), r"mismatch .*\[9, 11\]"),
@@ -269,9 +217,7 @@ WEIGHT = "layers.0.linear.weight"
             lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 12).long()}),
             f"{WEIGHT}.*[Oo]nly Tensors of floating point",
         ),
-        (lambda meta, _: meta.update(encoder=3), "encoder must be null or an object with a name"),
         (lambda meta, _: meta.update(encoder={}), "encoder must be null or an object with a name"),
-        (lambda meta, _: meta["config"].update(readout=7), "readout must be one of .* got 7"),
         (
             lambda meta, _: meta["config"].update(hidden=[4_000_000_000, 7]),
             "size mismatch .*4000000000",  # found before 2e11 bytes are allocated
@@ -293,60 +239,20 @@ def test_damaged_metadata_is_named(path: Path, text: str) -> None:
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_foreign_file_is_named(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    for read in (load_model, model_metadata):
+        with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
+            read(path)
+    assert not Path(SENTINEL).exists()
+
+
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_a_foreign_safetensors_file_is_named(path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
         load_model(path)
-
-
-@pytest.mark.parametrize("share", [0, 1, 4, 8, 100, 0.5, -1])
-def test_a_truncated_file_is_named(path: Path, share: float) -> None:
-    save_model(make(), path)
-    whole = path.read_bytes()
-    cut = round(share * len(whole)) if isinstance(share, float) else share
-    path.write_bytes(whole[:cut])
-    for read in (load_model, model_metadata):
-        with pytest.raises(ValueError, match="is damaged") as caught:
-            read(path)
-        assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "content", [b"\x89PNG\r\n\x1a\n" + bytes(100), struct.pack("<Q", 2**62) + bytes(50), b"hello"]
-)
-def test_any_other_file_is_named(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
-        load_model(path)
-
-
-class Payload:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self.target).touch, (self.target,)
-
-
-def test_a_pickle_is_refused_and_never_run(path: Path, tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-    attack = pickle.dumps(Payload(ran))
-    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
-        archive.writestr("archive/data.pkl", attack)
-        archive.writestr("archive/version", "3\n")
-    torch.save({"model": Payload(ran)}, tmp_path / "torch.pt")
-    for content in (
-        attack,
-        (tmp_path / "archive.zip").read_bytes(),
-        (tmp_path / "torch.pt").read_bytes(),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
-            load_model(path)
-    assert not ran.exists()
-    pickle.loads(attack)
-    assert ran.exists(), "the payload of this test does nothing"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -386,17 +292,6 @@ def test_nan_and_infinity_are_neither_saved_nor_loaded(path: Path, name: str, ba
         save_model(model, path)
     with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinity in layers.1.{name}"):
         load_model(path)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_the_umask_gives_the_mode(path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        save_model(make(), path)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_reading_needs_no_right_to_write(path: Path) -> None:

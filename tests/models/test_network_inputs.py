@@ -10,9 +10,8 @@ import snntorch
 import torch
 from torch import nn
 
-from spikemnist import engine, ops
+from spikemnist import ops
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide, load_model, save_model
-from spikemnist.ops.layer import LayerParams
 from spikemnist.training import cross_entropy
 
 if TYPE_CHECKING:
@@ -24,23 +23,11 @@ def accelerated() -> Any:
     return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 3), snntorch.Leaky(beta=0.9)))
 
 
-def layer(**options: Any) -> LayerParams:
-    given = {
-        "weight": torch.rand(3, 4),
-        "beta": torch.tensor(0.9),
-        "threshold": torch.tensor(1.0),
-        "reset_mechanism": "zero",
-        "spike_grad": ops.get_surrogate("atan"),
-    }
-    return LayerParams(**{**given, **options})
-
-
 ARRAYS: dict[str, Callable[[Any], object]] = {
     "LeakyMLP": lambda x: LeakyMLP(hidden=(5,))(x),
     "LeakyConvNet": lambda x: LeakyConvNet("2C5-P4-3")(x),
     "accelerate": lambda x: accelerated()(x),
     "leaky": lambda x: ops.leaky(x, 0.9),
-    "run_layers": lambda x: engine.run([layer()], x),
     "decide scores": lambda x: decide(x, torch.zeros(3)),
     "decide membrane": lambda x: decide(torch.zeros(3), x),
     "cross_entropy": lambda x: cross_entropy(LeakyMLP(hidden=5)(torch.zeros(4, 2, 784)), x),
@@ -85,10 +72,11 @@ def test_an_image_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
         model(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
 @pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 2, 3, 28, 28)])
-def test_no_hint_where_none_would_help(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"got shape \([\d, ]*\)$"):
-        LeakyMLP(hidden=(5,))(torch.zeros(shape))
+def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\].*got shape \([\d, ]*\)$"):
+        model(torch.zeros(shape))
 
 
 def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
@@ -99,20 +87,3 @@ def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
     assert load_model(tmp_path / "m.safetensors").sizes == model.sizes
     with pytest.raises(ValueError, match=r"positive integers; got 784, \(0,\), 10"):
         LeakyMLP(hidden=0)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"reset_mechanism": "x"}, "reset_mechanism must be one of subtract, zero, none; got 'x'"),
-        ({"weight": torch.rand(0, 4)}, r"weight must be \[N, 4\] with N >= 1"),
-    ],
-)
-def test_layers_with_wrong_values(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        engine.run([layer(**options)], torch.ones(3, 2, 4))
-
-
-def test_an_unknown_record() -> None:
-    with pytest.raises(ValueError, match="record must be 'spikes', 'output' or 'all'; got 'x'"):
-        engine.run([layer()], torch.ones(3, 2, 4), record="x")

@@ -20,8 +20,15 @@ from hypothesis import strategies as st
 from spikemnist import ops
 from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.models.readout import scores
-from tests.models.small_network import same
-from tests.models.stepped_network import BACKENDS, assert_close, conv, gradients, images, lively
+from tests.models.stepped_network import (
+    BACKENDS,
+    assert_close,
+    conv,
+    gradients,
+    images,
+    lively,
+    same,
+)
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
