@@ -216,7 +216,7 @@ def test_split_and_shuffling_depend_on_the_seed_alone(seed):
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(99)
-        assert drawn(seed) == first
+        assert drawn(np.int64(seed)) == first
     other = drawn((seed + 1) % 2**63)
     assert all(one != two for one, two in zip(first, other, strict=True))
     assert torch.equal(torch.get_rng_state(), before)

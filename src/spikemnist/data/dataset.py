@@ -201,7 +201,7 @@ def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str
 
 def _generator(seed: int) -> torch.Generator:
     """Return a CPU generator, which gives the same numbers for data on every device."""
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(int(seed))  # torch refuses the integers of NumPy
 
 
 def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> Tensor:
