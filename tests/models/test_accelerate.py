@@ -154,7 +154,7 @@ def test_a_compiled_model_is_the_same(backend: Any) -> None:
 def test_a_full_training_run(tmp_path: Path) -> None:
     """`fit` with validation, checkpoint, resumption and truncation, and `evaluate`."""
     train, test = load_digits()
-    encoder = LatencyEncoder(num_steps=8)
+    train, encoder = train[:1000], LatencyEncoder(num_steps=8)
     options: dict[str, Any] = {
         "encoder": encoder,
         "lr": 0.01,
@@ -170,16 +170,16 @@ def test_a_full_training_run(tmp_path: Path) -> None:
             return accelerate(network.extend([nn.Linear(50, 10), neuron()]))
 
     once = model()
-    fit(once, train[:2000], epochs=2, **{**options, "checkpoint": None})
-    fit(model(), train[:2000], epochs=2, callbacks=[stop], **options)
+    fit(once, train, epochs=2, **{**options, "checkpoint": None})
+    fit(model(), train, epochs=2, callbacks=[stop], **options)
     resumed = model()
-    fit(resumed, train[:2000], epochs=2, resume=True, **options)
+    fit(resumed, train, epochs=2, resume=True, **options)
     for name, tensor in once.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], tensor), name
     figures = evaluate(resumed, test, encoder=encoder)
     assert figures.accuracy > 0.7
     assert list(figures.spikes_per_sample) == ["input", "hidden 1", "output"]
-    fit(once, train[:500], encoder=encoder, epochs=1, truncate=4, progress=False)
+    fit(once, train[:100], encoder=encoder, epochs=1, truncate=4, progress=False)
 
 
 def stop(history: Any, model: nn.Module) -> None:

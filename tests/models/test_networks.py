@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import snntorch
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikemnist import ops
@@ -114,6 +114,7 @@ def test_two_halves_with_the_state_between_them_are_one_run(kind: str, backend: 
 
 @KINDS
 @pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "snntorch"])
+@settings(max_examples=15)  # it runs whole networks, three times each
 @given(SEEDS, st.integers(0, 4), st.permutations(range(4)))
 def test_samples_are_independent(
     kind: str, backend: str, seed: int, batch: int, order: list[int]
