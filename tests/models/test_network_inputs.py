@@ -12,7 +12,6 @@ from torch import nn
 
 from spikemnist import ops
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide, load_model, save_model
-from spikemnist.training import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,6 @@ ARRAYS: dict[str, Callable[[Any], object]] = {
     "leaky": lambda x: ops.leaky(x, 0.9),
     "decide scores": lambda x: decide(x, torch.zeros(3)),
     "decide membrane": lambda x: decide(torch.zeros(3), x),
-    "cross_entropy": lambda x: cross_entropy(LeakyMLP(hidden=5)(torch.zeros(4, 2, 784)), x),
 }
 
 
@@ -50,11 +48,6 @@ def test_arrays_and_lists_in_place_of_a_tensor(
 ) -> None:
     with pytest.raises(TypeError, match=hint):
         ARRAYS[call](kind(np.zeros((4, 2, 784), np.float32)))
-
-
-def test_a_tensor_in_place_of_a_record() -> None:
-    with pytest.raises(TypeError, match="record must be the Record of a model; got a Tensor"):
-        cross_entropy(torch.zeros(2, 10), torch.zeros(2).long())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])

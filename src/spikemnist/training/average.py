@@ -13,14 +13,12 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass
@@ -32,13 +30,13 @@ class MovingAverage:
     decay : float
         :math:`d`, in [0, 1).
     weights : dict
-        Averages of floating tensors; other entries hold the latest values of the model.
+        Averages of floating tensors; integer ones hold the latest values of the model.
     steps : int
         Number of steps in the average.
     """
 
     decay: float
-    weights: dict[str, Any]
+    weights: dict[str, Tensor]
     steps: int = 0
 
     def update(self, model: nn.Module) -> None:
@@ -46,11 +44,11 @@ class MovingAverage:
         self.steps += 1
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, latest in model.state_dict().items():
-            if isinstance(latest, torch.Tensor) and latest.is_floating_point():
+            if latest.is_floating_point():
                 # A resumed average comes from a file, and so from the CPU.
                 self.weights[name] = self.weights[name].to(latest.device).lerp_(latest, share)
             else:
-                self.weights[name] = copy.deepcopy(latest)
+                self.weights[name] = latest.clone()
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

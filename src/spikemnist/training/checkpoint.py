@@ -132,11 +132,6 @@ def restore(
 
 
 def _check_weights(weights: Weights, model: nn.Module) -> None:
-    check_tensors(_tensors(weights), _tensors(model.state_dict()))
+    check_tensors(weights, model.state_dict())
     if bad := not_finite({name: weights[name] for name, _ in model.named_parameters()}):
         raise ValueError(f"{bad} holds NaN or infinity")
-
-
-def _tensors(state: Weights) -> Weights:
-    """Return a state dict without entries of other types, which a module may add."""
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}

@@ -88,12 +88,10 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     TypeError
         If ``data`` is of none of the three kinds.
     ValueError
-        If images and labels do not belong together, or there are none.
+        If images and labels do not belong together.
     """
     data = as_dataset(data)
     if isinstance(data, Dataset):
-        if not len(data):
-            raise ValueError(f"{name} is empty; pass at least one sample")
         moved = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(moved, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
@@ -112,20 +110,13 @@ def as_dataset(data: Data) -> Dataset | Batches:
     return data
 
 
-def _pair(batch: object) -> tuple[Samples, Tensor]:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise TypeError(f"a batch must be a pair (images, labels); got {type(batch).__name__}")
+def _pair(batch: Any) -> tuple[Samples, Tensor]:
     samples, labels = batch
     if not isinstance(samples, Samples) or not isinstance(labels, Tensor):
         raise TypeError(
             "a batch must be a pair of tensors, or of an EventBatch and a tensor; got "
             f"{type(samples).__name__} and {type(labels).__name__}"
         )
-    if len(samples) != len(labels):
-        what = "images" if isinstance(samples, Tensor) else "recordings"
-        raise ValueError(f"a batch has {len(samples)} {what} but {len(labels)} labels")
-    if not len(samples):
-        raise ValueError("a batch is empty; remove empty batches")
     return samples, labels
 
 

@@ -110,20 +110,28 @@ def overfits(accuracy: float, validation: float, samples: int) -> bool:
 
 
 def check_finite(
-    number: float, what: str, *, model: nn.Module, spikes: Tensor, place: str, lr: float
+    number: float,
+    what: str,
+    *,
+    model: nn.Module,
+    lr: float,
+    place: str,
+    spikes: Tensor | None = None,
 ) -> None:
     """Stop a run whose loss or gradient is not finite, and name the likely cause.
 
     Parameters
     ----------
     number, what : float and str
-        Value to check and its name: the ``"loss"``, or the norm of the ``"gradient"``.
-    model, spikes : torch.nn.Module and torch.Tensor
-        Model and input in which to look for the cause.
-    place : str
-        Epoch and batch, counted from 1.
+        Value to check and its name: a ``"loss"``, or the norm of the ``"gradient"``.
+    model : torch.nn.Module
+        Model in which to look for the cause.
     lr : float
         Learning rate of this batch.
+    place : str
+        Place in the run, such as ``"in epoch 1, batch 2"``.
+    spikes : torch.Tensor, default None
+        Input in which to look for the cause.
 
     Raises
     ------
@@ -132,9 +140,22 @@ def check_finite(
     """
     if math.isfinite(number):
         return
+    if spikes is not None and not bool(spikes.isfinite().all()):
+        cause = "the encoder returned values that are not finite"
+    elif name := not_finite(dict(model.named_parameters())):
+        cause = (
+            f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is too "
+            "high; lower it"
+        )
+    else:
+        cause = (
+            f"the learning rate (now {lr:g}) is too high, so that the scores are too large for the "
+            "loss, or the loss or its gradient divides by zero; lower the learning rate, or check "
+            "the loss"
+        )
     raise FloatingPointError(
-        f"the {what} became {number} in {place}. Likely cause: "
-        f"{_likely_cause(model, spikes, lr)}. The last checkpoint, if any, is kept"
+        f"the {what} became {number} {place}. Likely cause: {cause}. The last checkpoint, if any, "
+        "is kept"
     )
 
 
@@ -148,43 +169,9 @@ def check_weights(model: nn.Module, *, epoch: int, lr: float) -> None:
     FloatingPointError
         If a parameter holds NaN or infinity.
     """
-    name = not_finite(dict(model.named_parameters()))
-    if name is not None:
+    if name := not_finite(dict(model.named_parameters())):
         raise FloatingPointError(
             f"the parameter {name} is no longer finite at the end of epoch {epoch}. Likely cause: "
             f"the learning rate (now {lr:g}) is too high; lower it. The last checkpoint, if any, "
             "is kept"
         )
-
-
-def check_validation(loss: float, *, epoch: int, lr: float) -> None:
-    """Stop a run whose validation loss is not finite and so cannot rank the epochs.
-
-    Raises
-    ------
-    FloatingPointError
-        If the validation loss is NaN or infinite.
-    """
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"the validation loss became {loss} after epoch {epoch}. Likely cause: the learning "
-            f"rate (now {lr:g}) is too high, so that the scores are too large for the loss; lower "
-            "the learning rate, or check the loss and the validation data. The last checkpoint, "
-            "if any, is kept"
-        )
-
-
-def _likely_cause(model: nn.Module, spikes: Tensor, lr: float) -> str:
-    if spikes.is_floating_point() and not bool(spikes.isfinite().all()):
-        return "the encoder returned values that are not finite"
-    name = not_finite(dict(model.named_parameters()))
-    if name is not None:
-        return (
-            f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is "
-            "too high; lower it"
-        )
-    return (
-        f"the learning rate (now {lr:g}) is too high, so that the scores are too large for the "
-        "loss, or the loss or its gradient divides by zero; lower the learning rate, or check the "
-        "loss"
-    )

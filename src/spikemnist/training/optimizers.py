@@ -47,8 +47,6 @@ def make_optimizer(
         If the name is unknown, or the model has no trainable parameters.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("the model has no trainable parameters")
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):
         return optimizer(groups, lr=lr)
@@ -57,7 +55,7 @@ def make_optimizer(
             f"optimizer must be one of {', '.join(OPTIMIZERS)} or a factory; got {optimizer!r}"
         )
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
-    if parameters[0].device.type in ("cpu", "cuda"):
+    if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
         options["fused"] = True  # one pass over the parameters instead of ten
     return OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
 

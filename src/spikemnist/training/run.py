@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
@@ -22,11 +21,10 @@ from spikemnist.training.monitor import (
     EpochMonitor,
     batch_counts,
     check_finite,
-    check_validation,
     check_weights,
     overfits,
 )
-from spikemnist.training.schedules import lr_factor
+from spikemnist.training.schedules import get_schedule
 from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
@@ -34,11 +32,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
     from tqdm import tqdm
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
@@ -103,7 +100,7 @@ class Run:
             for images, labels in self.processes.between(batches, interruption):
                 self._set_lr(epoch, monitor.batches)
                 if self.settings.augment is not None:
-                    images = _augmented(self.settings.augment, images, drawing)
+                    images = self.settings.augment(images, generator=drawing)
                 # No variable holds the spikes: it would keep them while the next batch is encoded.
                 self._step(self.encoder(images, generator=generator), labels, epoch, monitor)
                 bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
@@ -131,12 +128,13 @@ class Run:
     def _set_lr(self, epoch: int, batch: int) -> None:
         within = batch / self.feed.num_batches if self.feed.num_batches else 0.0
         progress = (epoch - 1 + within) / self.settings.epochs
-        factor = lr_factor(self.settings.schedule, progress)
+        # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
+        factor = float(get_schedule(self.settings.schedule)(progress))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * factor
 
     def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
-        place = f"epoch {epoch}, batch {monitor.batches + 1}"
+        place = f"in epoch {epoch}, batch {monitor.batches + 1}"
         check = functools.partial(
             check_finite, model=self.model, spikes=spikes, place=place, lr=self._lr
         )
@@ -185,7 +183,13 @@ class Run:
                     interruption=interruption,
                     processes=self.processes,
                 )
-            check_validation(figures.loss, epoch=epoch, lr=self._lr)
+            check_finite(
+                figures.loss,
+                "validation loss",
+                model=self.model,
+                lr=self._lr,
+                place=f"after epoch {epoch}",
+            )
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
         history.epochs.append(
@@ -255,15 +259,3 @@ class Run:
         if self.average is not None and checkpoint.average is not None:
             self.average.weights = checkpoint.average
             self.average.steps = checkpoint.averaged_steps
-
-
-def _augmented(augment: Augmentation, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the augmented images of a batch; raise unless there are as many as before."""
-    changed = augment(images, generator=generator)
-    if isinstance(changed, Tensor) and len(changed) == len(images):
-        return changed
-    found = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-    raise ValueError(
-        f"augment must return as many images as it gets, a tensor {tuple(images.shape)}; got "
-        f"{found}"
-    )

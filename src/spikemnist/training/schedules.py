@@ -52,36 +52,6 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def lr_factor(schedule: str | Schedule, progress: float) -> float:
-    """Return the factor on the learning rate at some point of the training.
-
-    Parameters
-    ----------
-    schedule : str or callable
-        Schedule, as in `get_schedule`.
-    progress : float
-        Finished share of the training, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the schedule returns a negative number, an infinite one or NaN.
-
-    Examples
-    --------
-    >>> lr_factor("cosine", 0.5)
-    0.5
-    """
-    # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
-    factor = float(get_schedule(schedule)(progress))
-    if not 0 <= factor < math.inf:
-        raise ValueError(
-            f"schedule must return a finite factor >= 0 on the learning rate; got {factor} at "
-            f"progress {progress:g}"
-        )
-    return factor
-
-
 def get_schedule(schedule: str | Schedule) -> Schedule:
     """Return the schedule of this name; a callable is returned unchanged.
 

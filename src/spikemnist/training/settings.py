@@ -62,17 +62,10 @@ class Settings:
             raise ValueError(f"lr must be positive and finite; got {self.lr}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be positive; got {self.clip_norm}")
-        if self.augment is not None and not callable(self.augment):
-            raise TypeError(
-                "augment must be an augmentation such as spikemnist.data.RandomAffine(); got "
-                f"{self.augment!r}"
-            )
         if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be at least 0 and finite; got {self.weight_decay}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"ema must be at least 0 and below 1; got {self.ema}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative; got {self.seed}")
         get_schedule(self.schedule)
 
 
