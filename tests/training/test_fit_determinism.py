@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,22 +177,6 @@ def test_evaluation_depends_on_its_seed_alone():
     assert figures[0].loss == figures[1].loss != figures[2].loss
 
 
-PROMISE = (
-    "The same model, data, settings and seed give the same weights on the same machine with the "
-    "same number of threads. The engine's kernels give the same bits for any number of threads; "
-    "the convolutions, matrix products and batch normalisations that torch computes need not."
-)
-PAGES = ["README.md", "docs/design.md", "docs/guide/engine.md", "docs/guide/training.md"]
-
-
-def test_the_promise_is_one():
-    """In the same words wherever it is made."""
-    root = Path(__file__).resolve().parents[2]
-    texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
-    for place, text in {**texts, "fit": fit.__doc__}.items():
-        assert PROMISE in " ".join(text.split()), place
-
-
 def weights_with(threads, make, encoder):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -211,11 +194,10 @@ OF_TORCH = {
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("name", OF_TORCH)
-def test_the_same_number_of_threads_gives_the_same_weights(name, number):
+def test_the_same_number_of_threads_gives_the_same_weights(name):
     """Also where torch takes part."""
-    found = (weights_with(number, OF_TORCH[name], DIRECT) for _ in range(2))
+    found = (weights_with(3, OF_TORCH[name], DIRECT) for _ in range(2))
     assert same(*found)
 
 
@@ -234,5 +216,5 @@ def test_kernels_give_the_same_weights_for_any_number_of_threads(name, code):
     def make():
         return LeakyMLP(hidden=(200,), threshold=0.2, backend="event_driven", **OF_KERNELS[name])
 
-    first, *others = (weights_with(number, make, code) for number in (1, 2, 3, 8))
-    assert all(same(first, other) for other in others)
+    found = (weights_with(number, make, code) for number in (1, 3))
+    assert same(*found)

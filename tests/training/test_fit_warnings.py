@@ -38,10 +38,9 @@ def test_no_warning_where_all_is_well():
     assert messages(new_model(), epochs=2) == []
 
 
-def test_a_silent_layer():
-    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 0.1])
-    assert messages(model) == [f"layer 'hidden 2' {SILENT}"]
-    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout="spike_count")
+@pytest.mark.parametrize("readout", ["spike_count", "first_spike"])
+def test_silent_layers(readout):
+    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout)
     assert messages(model) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
 
 
@@ -78,12 +77,6 @@ def test_images_that_are_learned_by_heart(seen):
 )
 def test_few_validation_samples_prove_little(training, right, samples, warns):
     assert overfits(training, right / samples, samples) == warns
-
-
-@pytest.mark.parametrize("readout", ["spike_count", "first_spike"])
-def test_a_silent_output_that_is_read_by_its_spikes(readout):
-    model = new_model(threshold=[0.3, 1e6], readout=readout)
-    assert messages(model) == [f"layer 'output' {SILENT}"]
 
 
 @pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane"])
@@ -125,9 +118,3 @@ def test_the_warning_points_at_the_caller_and_comes_each_epoch():
     caught = warned(model, epochs=3)
     assert len(caught) == 3
     assert {warning.filename for warning in caught} == {__file__}
-
-
-def test_truncated_runs_warn_alike():
-    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
-    assert messages(model, truncate=3) == [f"layer 'output' {SILENT}"]
-    assert messages(saturated(), truncate=3) == [f"layer 'hidden 1' {SATURATED}"]

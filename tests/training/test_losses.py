@@ -30,11 +30,9 @@ from spikemnist.training import (
     fit,
 )
 from tests.strategies import SEEDS
-from tests.training.small_runs import RANDOM, digits, new_model, run, same, weights
+from tests.training.small_runs import RANDOM, digits, new_model, same, weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 
@@ -212,30 +210,6 @@ def test_penalties_do_what_they_are_for() -> None:
     wanted = 0.02 * 32 * RANDOM.num_steps
     driven = spikes_with(Regularized(cross_entropy, [TargetRate(0.02, 50.0)]))
     assert abs(driven - wanted) < 0.3 * abs(freely - wanted)
-
-
-def test_a_regularised_run_is_truncated_and_resumed(tmp_path: Path) -> None:
-    def loss() -> Regularized:
-        return Regularized(cross_entropy, [L1Spikes(1e-3), TargetRate(0.1)])
-
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    for folder in (whole, halves):
-        folder.mkdir()
-    undisturbed = new_model()
-    run(whole, undisturbed, loss=loss(), truncate=2, epochs=2)
-
-    def stop(history, model) -> None:
-        raise KeyboardInterrupt
-
-    first = new_model()
-    run(halves, first, loss=loss(), truncate=2, epochs=2, callbacks=[stop])
-    model = new_model(seed=1)
-    history = run(halves, model, loss=loss(), truncate=2, epochs=2, resume=True)
-    assert len(history) == 2
-    assert same(weights(model), weights(undisturbed))
-    other = Regularized(cross_entropy, [L1Spikes(2e-3), TargetRate(0.1)])
-    with pytest.raises(ValueError, match=r"loss was .*strength='?0.001.* is .*strength='?0.002"):
-        run(halves, model, loss=other, truncate=2, epochs=2, resume=True)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
-from spikemnist.training import cross_entropy, fit
+from spikemnist.training import cross_entropy
 from tests.training.small_runs import PROCESSES, digits, new_model
 
 if TYPE_CHECKING:
@@ -135,67 +135,6 @@ def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
         assert torch.equal(found["third-0"][key], found["third-1"][key])
     weight = "layers.0.linear.weight"
     assert not torch.equal(found["first-0"][weight], found["third-0"][weight])
-
-
-@pytest.mark.filterwarnings("default")  # Lightning warns of few workers, small data and more
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_lightning(precision: str, tmp_path: Path) -> None:
-    lightning = pytest.importorskip("lightning", reason="needs lightning: pip install lightning")
-
-    class Classifier(lightning.LightningModule):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = new_model()
-            self.losses: list[float] = []
-
-        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-            spikes, labels = batch
-            loss = cross_entropy(self.model(spikes), labels)
-            self.losses.append(loss.item())
-            return loss
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.Adam(self.parameters(), lr=1e-2)
-
-    classifier = Classifier()
-    trainer = lightning.Trainer(
-        max_epochs=5,
-        accelerator="cpu",
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(classifier, DataLoader(Shifted(96), batch_size=32, collate_fn=encoded))
-    assert len(classifier.losses) == 15
-    assert sum(classifier.losses[-3:]) < sum(classifier.losses[:3]) - 0.6
-
-
-def test_optuna_prunes_a_trial_in_a_callback() -> None:
-    optuna = pytest.importorskip("optuna", reason="needs optuna: pip install optuna")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def objective(trial: Any) -> float:
-        lr = trial.suggest_categorical("lr", [1e-2, 1e-9])
-
-        def report(history: Any, model: torch.nn.Module) -> None:
-            last = history.epochs[-1]
-            trial.report(last.loss, last.epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        settings = {"encoder": LATENCY, "epochs": 4, "lr": lr, "progress": False}
-        history = fit(new_model(), digits(96), callbacks=[report], **settings)
-        return float(history.epochs[-1].loss)
-
-    study = optuna.create_study(pruner=optuna.pruners.MedianPruner(1, n_warmup_steps=1))
-    for lr in (1e-2, 1e-9):
-        study.enqueue_trial({"lr": lr})
-    study.optimize(objective, n_trials=2)
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
-    assert study.best_params == {"lr": 1e-2}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="gloo finds no address on some runners"),
 ]
 
-SECONDS = 120
+SECONDS = 300
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
 """A runner may not find its own host by name."""
 
@@ -41,7 +41,7 @@ def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
     if kind == "mlp":
         return new_model().double()
     torch.manual_seed(0)
-    model = LeakyConvNet("3C5-P2-4C5-P2-10", batch_norm=True, threshold=0.3)
+    model = LeakyConvNet("2C5-P4-10", batch_norm=True, threshold=0.3)
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             # Before batch normalisation a bias has a gradient of rounding errors alone, of which
@@ -65,7 +65,7 @@ def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict
     if rank:  # whose first weights do not matter
         torch.nn.init.ones_(next(model.parameters()))
     history = run(folder, model, **changes)
-    figures = evaluate(model, digits(70), encoder=RANDOM, batch_size=16, progress=False)
+    figures = evaluate(model, digits(40), encoder=RANDOM, batch_size=16, progress=False)
     found = (weights(model), history.to_csv(), vars(history), figures)
     torch.save(found, folder / f"{size}-{rank}.pt")
     if size > 1:
@@ -142,21 +142,16 @@ def test_several_processes_train_as_one_does(
         assert_same_weights(result(tmp_path, size), result(tmp_path, size, rank))
 
 
-def test_as_many_processes_give_the_same_bits_again(tmp_path: Path) -> None:
-    for name in ("first", "again"):
-        assert together(tmp_path / name, 2, "conv", epochs=1) == [0, 0]
-    assert_same_weights(result(tmp_path / "first", 2), result(tmp_path / "again", 2))
-
-
 def test_a_killed_process_ends_the_others_and_the_run_resumes(
     alone: dict[str, Any], tmp_path: Path
 ) -> None:
-    started = time.monotonic()
     codes = together(tmp_path, 3, kill=(0, 7, False))
     assert codes[0] == -signal.SIGKILL
     assert 0 not in codes
-    assert time.monotonic() - started < SECONDS / 2
-    # On with another number of processes.
+    # An existing run is refused in all, and goes on with another number of processes.
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    assert together(tmp_path, 2) == [1, 1]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert together(tmp_path, 2, resume=True) == [0, 0]
     assert_close(result(tmp_path, 2), alone["mlp"])
 
@@ -168,13 +163,6 @@ def test_ctrl_c_in_one_process_ends_all_after_the_same_batch(tmp_path: Path) -> 
         assert found["interrupted"]
         assert len(found["epochs"]) == 1
     assert_same_weights(*(result(tmp_path / "run", 2, rank) for rank in range(2)))
-
-
-def test_a_run_that_is_there_already_is_refused_in_all(tmp_path: Path) -> None:
-    assert together(tmp_path / "run", 2, epochs=1) == [0, 0]
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    assert together(tmp_path / "run", 2, epochs=1) == [1, 1]
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
 
 
 def test_batches_smaller_than_the_number_of_processes(tmp_path: Path) -> None:

@@ -104,13 +104,6 @@ def test_a_device_that_is_not_there(machine, parts, device, present):
         select_device(device)
 
 
-def test_fit_and_evaluate_refuse_it_before_they_start(machine):
-    machine()
-    for work in (fit, evaluate):
-        with pytest.raises(ValueError, match="device 'cuda' is not available"):
-            work(new_model(), digits(20), encoder=DIRECT, device="cuda")
-
-
 @pytest.fixture
 def mac(machine, monkeypatch):
     """Pretend that a step takes so many seconds on MPS and on the CPU."""
