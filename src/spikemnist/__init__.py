@@ -17,88 +17,65 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikemnist import data, encoding, energy, export, models, ops, plasticity, training, viz
-    from spikemnist.data import load_digits, load_fashion_mnist, load_mnist, load_nmnist
-    from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder, get_encoder
-    from spikemnist.energy import measure_energy
-    from spikemnist.models import (
-        LeakyConvNet,
-        LeakyMLP,
-        accelerate,
-        load_model,
-        load_pretrained,
-        save_model,
-    )
-    from spikemnist.plasticity import STDPClassifier
-    from spikemnist.training import evaluate, fit
+    from spikemnist import data as data
+    from spikemnist import encoding as encoding
+    from spikemnist import energy as energy
+    from spikemnist import export as export
+    from spikemnist import models as models
+    from spikemnist import ops as ops
+    from spikemnist import plasticity as plasticity
+    from spikemnist import training as training
+    from spikemnist import viz as viz
+    from spikemnist.data import load_digits as load_digits
+    from spikemnist.data import load_fashion_mnist as load_fashion_mnist
+    from spikemnist.data import load_mnist as load_mnist
+    from spikemnist.data import load_nmnist as load_nmnist
+    from spikemnist.encoding import DirectEncoder as DirectEncoder
+    from spikemnist.encoding import LatencyEncoder as LatencyEncoder
+    from spikemnist.encoding import RateEncoder as RateEncoder
+    from spikemnist.encoding import get_encoder as get_encoder
+    from spikemnist.energy import measure_energy as measure_energy
+    from spikemnist.models import LeakyConvNet as LeakyConvNet
+    from spikemnist.models import LeakyMLP as LeakyMLP
+    from spikemnist.models import accelerate as accelerate
+    from spikemnist.models import load_model as load_model
+    from spikemnist.models import load_pretrained as load_pretrained
+    from spikemnist.models import save_model as save_model
+    from spikemnist.plasticity import STDPClassifier as STDPClassifier
+    from spikemnist.training import evaluate as evaluate
+    from spikemnist.training import fit as fit
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "DirectEncoder",
-    "LatencyEncoder",
-    "LeakyConvNet",
-    "LeakyMLP",
-    "RateEncoder",
-    "STDPClassifier",
-    "__version__",
-    "accelerate",
-    "data",
-    "encoding",
-    "energy",
-    "evaluate",
-    "export",
-    "fit",
-    "get_encoder",
-    "load_digits",
-    "load_fashion_mnist",
-    "load_mnist",
-    "load_model",
-    "load_nmnist",
-    "load_pretrained",
-    "measure_energy",
-    "models",
-    "ops",
-    "plasticity",
-    "save_model",
-    "training",
-    "viz",
-]
-
-_ROOMS = (
-    "data",
-    "encoding",
-    "energy",
-    "export",
-    "models",
-    "ops",
-    "plasticity",
-    "training",
-    "viz",
-)
+_ROOMS = ("data", "encoding", "energy", "export", "models", "ops", "plasticity", "training", "viz")
 _FROM = {
-    "data": ("load_digits", "load_fashion_mnist", "load_mnist", "load_nmnist"),
-    "encoding": ("DirectEncoder", "LatencyEncoder", "RateEncoder", "get_encoder"),
-    "energy": ("measure_energy",),
-    "models": (
-        "LeakyConvNet",
-        "LeakyMLP",
-        "accelerate",
-        "load_model",
-        "load_pretrained",
-        "save_model",
-    ),
-    "plasticity": ("STDPClassifier",),
-    "training": ("evaluate", "fit"),
+    "load_digits": "data",
+    "load_fashion_mnist": "data",
+    "load_mnist": "data",
+    "load_nmnist": "data",
+    "DirectEncoder": "encoding",
+    "LatencyEncoder": "encoding",
+    "RateEncoder": "encoding",
+    "get_encoder": "encoding",
+    "measure_energy": "energy",
+    "LeakyConvNet": "models",
+    "LeakyMLP": "models",
+    "accelerate": "models",
+    "load_model": "models",
+    "load_pretrained": "models",
+    "save_model": "models",
+    "STDPClassifier": "plasticity",
+    "evaluate": "training",
+    "fit": "training",
 }
+__all__ = ["__version__", *_ROOMS, *_FROM]
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
-    for room, names in _FROM.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    if name in _FROM:
+        return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,24 +21,12 @@ from spikemnist.training import available_devices
 if TYPE_CHECKING:
     from spikemnist.cli.options import Info
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "snntorch",
-    "numpy",
-    "numba",
-    "matplotlib",
-    "pillow",
-    "safetensors",
-    "tqdm",
-    "platformdirs",
-    "tyro",
-)
-
 
 def run(command: Info) -> int:
     """Print the facts for a bug report."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    required = [text for text in requires("spikemnist") or () if "extra ==" not in text]
+    names = (re.split("[<>=; ]", text)[0] for text in required)
+    packages = ", ".join(f"{name} {_version(name)}" for name in names)
     backends = ", ".join(name for name in BACKENDS if name != "auto")
     print(
         f"spikemnist  {__version__}\n"
