@@ -19,7 +19,6 @@ from spikemnist.cli.errors import (
     INTERRUPTED,
     WRONG_REQUEST,
     WrongRequest,
-    is_out_of_memory,
 )
 
 if TYPE_CHECKING:
@@ -110,23 +109,14 @@ def _load(command: Command) -> Callable[[Command], int]:
 
 
 def _run(work: Callable[[Command], int], command: Command) -> int:
-    """Run a command; if memory runs out, name the options that determine its use."""
+    """Run a command; announce compilations, and with ``--verbose`` the settings."""
     from spikemnist._progress import compilation_announced, silence
     from spikemnist.cli.output import show_settings
 
-    try:
-        with silence() if command.quiet else compilation_announced():
-            if command.verbose:
-                show_settings(command)
-            return work(command)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        from spikemnist.cli.limits import sizes_of
-
-        sizes = sizes_of(command)
-        asked = f" for {sizes}: lower one of them" if sizes else ""
-        raise WrongRequest(f"there is not enough memory{asked}") from error
+    with silence() if command.quiet else compilation_announced():
+        if command.verbose:
+            show_settings(command)
+        return work(command)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

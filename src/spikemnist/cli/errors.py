@@ -32,11 +32,3 @@ def request(option: str = "") -> Iterator[None]:
         text = str(error)
         prefix = f"{option}: " if option and option not in text else ""
         raise WrongRequest(prefix + text) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of Python, NumPy or torch means that memory ran out."""
-    if isinstance(error, MemoryError):
-        return True
-    # On the CPU torch raises a plain RuntimeError.
-    return isinstance(error, RuntimeError) and "tried to allocate" in str(error).lower()

@@ -86,21 +86,3 @@ def check_numbers(command: Any) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not limits.contains(number):
                 raise WrongRequest(f"{flag(name)} must be {limits.description}; got {number}")
-
-
-SIZES = ("num_steps", "hidden", "layers", "neurons", "features", "batch_size")
-"""Options that determine the memory use."""
-
-
-def sizes_of(command: Any) -> str:
-    """Return the options of a command that determine its memory use."""
-    unused = {"layers" if getattr(command, "model", "") == "mlp" else "hidden"}
-    if getattr(command, "features", None) is not None:
-        unused.add("neurons")
-    given = {name: getattr(command, name, None) for name in SIZES if name not in unused}
-    words = [
-        f"{flag(name)} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in given.items()
-        if value is not None
-    ]
-    return ", ".join(words)
