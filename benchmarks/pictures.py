@@ -84,16 +84,16 @@ def draw_speeds(ax: Axes, candidates: Results, stage: str, timesteps: int) -> No
 
 def draw_growth(grown: Sequence[Results]) -> Figure:
     """Draw the time of a training step along each sweep, a row for each code."""
-    codes = list(dict.fromkeys(sweep["code"] for sweep in grown))
+    codes, swept = (list(dict.fromkeys(sweep[key] for sweep in grown)) for key in ("code", "axis"))
     figure = new_figure(11, 0.9 + 2.9 * len(codes))
-    axes = figure.subplots(len(codes), len(AXES), squeeze=False)
+    axes = figure.subplots(len(codes), len(swept), squeeze=False)
     for row, code in zip(axes, codes, strict=True):
-        for ax, (axis, label) in zip(row, AXES.items(), strict=True):
+        for ax, axis in zip(row, swept, strict=True):
             here = [sweep for sweep in grown if (sweep["code"], sweep["axis"]) == (code, axis)]
             for sweep in here:
                 exponent = f"{shorter(sweep['candidate'])}  {sweep['exponent']:.2f}"
                 draw_line(ax, sweep["candidate"], sweep["sizes"], sweep["seconds"], exponent)
-            finish_lines(ax, label, [size for sweep in here for size in sweep["sizes"]])
+            finish_lines(ax, AXES[axis], [size for sweep in here for size in sweep["sizes"]])
             ax.set_title(f"{code} code", fontsize=9, loc="left")
             legend(ax, "exponent")
         row[0].set_ylabel("training step, ms", fontsize=SMALL)
