@@ -28,7 +28,7 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 TINY = Plan(
     base=Workload(hidden=24, num_steps=4, batch=8),
     hidden=(24,),
-    num_steps=(4, 8),
+    num_steps=(4, 6),
     batch=(8,),
     codes=("rate",),
     repeats=6,

@@ -79,7 +79,7 @@ def test_evaluate_prints_the_same(learned: tuple[Path, str]) -> None:
         (("--out", "run"), "run exists already and is never overwritten"),
         (("--resume",), "--resume needs --out"),
         (("--neurons", 0), "--neurons must be a whole number from 1 to 1,000,000; got 0"),
-        (("--data", "nmnist"), "--data must be digits, fashion_mnist or mnist; got nmnist"),
+        (("--data", "nmnist"), "Invalid choice"),
         (("--theta-plus", -1), "--theta-plus must be a number from 0 to 1,000; got -1"),
         (("--features", 0), "--features must be a whole number from 1 to 1,000,000; got 0"),
         (("--features", 8, "--neurons", 9), "--neurons cannot be combined with --features"),

@@ -238,7 +238,7 @@ def test_a_damaged_checkpoint_is_named_and_not_replaced(run: Path, tmp_path: Pat
     (folder / "config.json").write_bytes((run / "config.json").read_bytes())
     (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
     output = spikemnist("train", "--resume", "--out", folder, cwd=tmp_path, code=1)
-    assert "checkpoint.pt is not a checkpoint of spikemnist" in output.stderr
+    assert "checkpoint.pt is damaged, or not a checkpoint of spikemnist" in output.stderr
     assert output.stderr.count("\n") == 1
     assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
 

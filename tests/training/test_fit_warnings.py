@@ -56,10 +56,10 @@ def test_a_beta_that_leaves_its_range():
 @pytest.mark.parametrize("seen", [True, False])
 def test_images_that_are_learned_by_heart(seen):
     """Labels by chance, of images that are validated, or of others."""
-    labels = torch.arange(240) % 10
-    images = torch.rand(240, 28, 28, generator=torch.Generator().manual_seed(0))
-    train, other = (images[:120], labels[:120]), (images[120:], labels[120:])
-    settings = {"epochs": 16, "batch_size": 16, "lr": 0.003, "validation": train if seen else other}
+    labels = torch.arange(400) % 10
+    images = torch.rand(400, 28, 28, generator=torch.Generator().manual_seed(0))
+    train, other = (images[:200], labels[:200]), (images[200:], labels[200:])
+    settings = {"epochs": 30, "batch_size": 32, "lr": 0.003, "validation": train if seen else other}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(new_model(hidden=(64,)), train, encoder=DIRECT, **settings)
