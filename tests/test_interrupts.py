@@ -133,11 +133,11 @@ def test_the_first_one_acts_at_once_in_a_long_step(monkeypatch: pytest.MonkeyPat
     """It is recorded all the same: the exception may be discarded."""
     monkeypatch.setattr(_interrupt, "PATIENCE", 0.05)
     with interruptible() as interruption:
-        assert not interruption.asked()
+        assert not interruption.poll()
         time.sleep(0.1)
         with pytest.raises(KeyboardInterrupt):
             press()
-        assert interruption.asked()
+        assert interruption.poll()
 
 
 def test_nested_loops_share_one_record() -> None:
@@ -162,7 +162,7 @@ def test_a_handler_of_the_users_own_stays() -> None:
     try:
         with interruptible() as interruption:
             press()
-            assert not interruption.asked()
+            assert not interruption.poll()
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     assert pressed == [signal.SIGINT]
@@ -173,7 +173,7 @@ def test_in_another_thread_nothing_changes() -> None:
 
     def look() -> None:
         with interruptible() as interruption:
-            seen.append((signal.getsignal(signal.SIGINT), interruption.asked()))
+            seen.append((signal.getsignal(signal.SIGINT), interruption.poll()))
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -39,14 +39,14 @@ class Interruption:
         if at_once:
             raise KeyboardInterrupt
 
-    def asked(self) -> bool:
+    def poll(self) -> bool:
         """Return whether Ctrl-C has been pressed; called between two steps of a loop."""
         self.deadline = time.monotonic() + PATIENCE
         return self.pressed
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C has been pressed."""
-        if self.asked():
+        if self.poll():
             raise KeyboardInterrupt
 
     def between(self, steps: Iterable[Step]) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""What people pass to a network in place of spikes ``[T, B, ...]``, and what they are told."""
+"""What people pass to a network in place of spikes ``[T, B, ...]``, and the error."""
 
 from __future__ import annotations
 

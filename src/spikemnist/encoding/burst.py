@@ -131,8 +131,8 @@ class BurstEncoder:
             # The second spike is one interval after the first, which is at timestep 0.
             later = timesteps(self.num_steps, fired[0]) * fired
             interval = torch.where(later > 0, later, self.num_steps).amin(0)
-            told = number > 1
+            known = number > 1
             slowest = (self.max_interval - interval) / spread
-            low = torch.where(told, torch.maximum(low, slowest), low)
-            high = torch.where(told, torch.minimum(high, slowest + 1 / spread), high)
+            low = torch.where(known, torch.maximum(low, slowest), low)
+            high = torch.where(known, torch.minimum(high, slowest + 1 / spread), high)
         return torch.where(number > 0, (low + high) / 2, 0)

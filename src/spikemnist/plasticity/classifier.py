@@ -261,7 +261,7 @@ class STDPClassifier(Estimator):
                 if file:
                     self.save(file)
             responses = self._respond(pixels, encoded, interruption, show_bar=progress)
-        self.interrupted_ = interruption.asked()
+        self.interrupted_ = interruption.poll()
         self._progress.responses = responses or self._progress.responses
         warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
@@ -454,7 +454,7 @@ class STDPClassifier(Estimator):
                 generator = np.random.default_rng([self.random_state, number])
                 order = torch.from_numpy(generator.permutation(len(pixels)))
                 for block in torch.split(order, BLOCK):
-                    if interruption.asked():
+                    if interruption.poll():
                         return
                     self._learn(pixels[block], encoded[block.numpy()])
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
@@ -472,7 +472,7 @@ class STDPClassifier(Estimator):
                 responses.add(self._layer.respond(images, self._seeds[1]), encoded[: len(images)])
                 encoded = encoded[len(images) :]
                 bar.update(len(images))
-                if interruption.asked():
+                if interruption.poll():
                     return None
         return responses
 

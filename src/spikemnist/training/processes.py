@@ -143,7 +143,7 @@ class Processes:
         for step in steps:
             if self.size == 1:
                 interruption.check()
-            elif any(self.gather(interruption.asked())):
+            elif any(self.gather(interruption.poll())):
                 raise KeyboardInterrupt
             yield step
 
