@@ -41,13 +41,8 @@ def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
     if kind == "mlp":
         return new_model().double()
     torch.manual_seed(0)
-    model = LeakyConvNet("2C5-P4-10", batch_norm=True, threshold=0.3)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            # Before batch normalisation a bias has a gradient of rounding errors alone, of which
-            # Adam makes whole steps.
-            module.bias = None
-    return model.double()
+    options = {"batch_norm": kind == "normalised", "threshold": 0.3}
+    return LeakyConvNet("2C5-P4-10", **options).double()
 
 
 def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict[str, Any]) -> None:
@@ -132,12 +127,13 @@ def assert_close(found: Any, expected: Any) -> None:
     assert torch.equal(found[3].confusion, expected[3].confusion)
 
 
-@pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "conv")])
+@pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "conv"), (2, "normalised")])
 def test_several_processes_train_as_one_does(
     size: int, kind: str, alone: dict[str, Any], tmp_path: Path
 ) -> None:
     assert together(tmp_path, size, kind) == [0] * size
-    assert_close(result(tmp_path, size), alone[kind])
+    if kind in alone:  # batch normalisation sees the samples of its own process
+        assert_close(result(tmp_path, size), alone[kind])
     for rank in range(1, size):
         assert_same_weights(result(tmp_path, size), result(tmp_path, size, rank))
 

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from spikemnist.models.normalization import SYNCHRONIZED
 from spikemnist.models.spiking_layer import MEMORYLESS, SpikingLayer, has_resets, reset_of
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
         raise ValueError(f"{path} is {kind}, which has no weights yet; call the network once first")
-    if not _is(module, *MEMORYLESS, *SYNCHRONIZED.values()):
+    if not _is(module, *MEMORYLESS):
         raise TypeError(f"{path} is {kind}, and accelerate runs {_KNOWN}. {_advice(module)}")
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
         raise ValueError(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import distributed
 
-from spikemnist.models.normalization import SYNCHRONIZED
 from spikemnist.training.seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
@@ -162,21 +161,6 @@ class Processes:
         else:
             with seeded(derive_seed(seed, *path, self.rank), device):
                 yield
-
-    @contextlib.contextmanager
-    def synchronized_batch_norm(self, model: nn.Module) -> Iterator[None]:
-        """Normalise over the samples of all processes while training."""
-        normalising = (
-            [] if self.size == 1 else [m for m in model.modules() if type(m) in SYNCHRONIZED]
-        )
-        kinds = [type(module) for module in normalising]
-        for module in normalising:
-            module.__class__ = SYNCHRONIZED[type(module)]
-        try:
-            yield
-        finally:
-            for module, kind in zip(normalising, kinds, strict=True):
-                module.__class__ = kind
 
 
 def current() -> Processes:

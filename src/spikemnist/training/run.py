@@ -91,10 +91,7 @@ class Run:
         started = time.perf_counter()
         monitor = EpochMonitor()
         self.model.train()
-        with (
-            seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator,
-            self.processes.synchronized_batch_norm(self.model),
-        ):
+        with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
             drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
             for images, labels in self.processes.between(batches, interruption):
@@ -113,6 +110,7 @@ class Run:
                 f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
+        self.processes.give_weights(self.model)  # each has normalised its own samples
         check_weights(self.model, epoch=epoch, lr=self._lr)
         warnings = monitor.warnings(self.model)
         seconds = time.perf_counter() - started
