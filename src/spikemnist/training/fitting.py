@@ -218,7 +218,7 @@ def fit(
         target = _on_a_mac(model, kept, compact, settings, saved, progress=progress)
     description = describe_run(model, train, validation, encoder, settings) if file else {}
     model.to(target)
-    together.give_weights(model)
+    together.give((*model.parameters(), *model.buffers()))
     run = Run(
         model=model,
         feed=make_feed(kept, batch_size, target, "train"),

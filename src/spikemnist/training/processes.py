@@ -146,11 +146,11 @@ class Processes:
                 raise KeyboardInterrupt
             yield step
 
-    def give_weights(self, model: nn.Module) -> None:
-        """Copy the parameters and buffers of the first process to all others."""
+    def give(self, tensors: Iterable[Tensor]) -> None:
+        """Copy tensors of the first process to all others."""
         if self.size > 1:
             with torch.no_grad(), _talk():
-                for tensor in (*model.parameters(), *model.buffers()):
+                for tensor in tensors:
                     distributed.broadcast(tensor, 0)
 
     @contextlib.contextmanager

@@ -110,7 +110,6 @@ class Run:
                 f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
-        self.processes.give_weights(self.model)  # each has normalised its own samples
         check_weights(self.model, epoch=epoch, lr=self._lr)
         warnings = monitor.warnings(self.model)
         seconds = time.perf_counter() - started
@@ -160,6 +159,8 @@ class Run:
         # in the gradient only, which must not reach the weights.
         check(length, "gradient")
         self.optimizer.step()
+        # Each process has normalised its own samples: the statistics of the first count.
+        self.processes.give(self.model.buffers())
         if self.average is not None:
             self.average.update(self.model)
         monitor.add(record, samples, number, correct, fired)
