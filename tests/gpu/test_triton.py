@@ -204,7 +204,7 @@ def test_kernels_that_fail_leave_the_work_to_the_reference(
     model, spikes = LeakyMLP(20, (30,)), torch.rand(4, 2, 20)
     with pytest.warns(RuntimeWarning, match=rf"fail on cpu \({reason}\)") as caught:
         assert model(spikes).backend == model(spikes).backend == "reference"
-    assert len(caught) == 1
+    assert sum("fail on cpu" in str(each.message) for each in caught) == 1
     model.backend = "triton"
     with pytest.raises(ValueError, match=rf"its kernels fail on cpu \({reason}\)"):
         model(spikes)
