@@ -5,7 +5,8 @@ machine changes from second to second, so two runs one after the other cannot re
 Here each checkout has its own process, and the two alternate in blocks of calls. A ratio compares
 the fastest calls of two neighbouring blocks; the result is the median and the quartiles over seven
 pairs of blocks in each of three pairs of processes, because the memory layout of a process affects
-its speed, too. All of it takes some ten minutes. `OMP_NUM_THREADS=1` reduces the noise further.
+its speed, too. All of it takes some six minutes on two cores. `OMP_NUM_THREADS=1` reduces the noise
+further.
 
 A checkout is slower where the lower quartile of the ratio is above 1.02.
 """
