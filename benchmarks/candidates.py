@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import peers
-from benchmarks.workload import BETA, snntorch_spikes
+from benchmarks.workload import BETA
+from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from benchmarks.comparison import compare, network_jobs
 from benchmarks.oracle import Oracle
 from benchmarks.peers import installed
 from benchmarks.peers.explicit_loop import ExplicitLoop
-from benchmarks.workload import BETA, Workload, snntorch_spikes
+from benchmarks.workload import BETA, Workload
+from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.data import load_digits
 from spikemnist.models import LeakyConvNet
 from spikemnist.ops.dynamics import is_constant

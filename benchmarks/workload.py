@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from snntorch import spikegen
 from torch import nn
 
 from spikemnist.data import load_digits
@@ -190,15 +189,3 @@ class Work:
             input_density=active[0] / max(signals[0].numel(), 1),
             hidden_density=sum(active[1:]) / max(sum(spikes.numel() for spikes in hidden), 1),
         )
-
-
-def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
-    """Encode with snnTorch and the default options of `spikemnist.encoding`."""
-    if code == "direct":
-        return pixels.expand(num_steps, -1, -1)
-    if code == "rate":
-        spikes: Tensor = spikegen.rate(pixels, num_steps=num_steps)
-    else:
-        options = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
-        spikes = spikegen.latency(pixels, num_steps=num_steps, **options)
-    return spikes

@@ -84,7 +84,8 @@ def networks(code: str, device: str) -> tuple[Functions, Functions]:
     train, _ = load_digits()
     encoder = get_encoder(code, num_steps=NUM_STEPS)
     network = LeakyMLP(hidden=HIDDEN, beta=BETA)
-    fit(network, train[: 20 * 128], encoder=encoder, epochs=1, lr=1e-2, progress=False)
+    images = train[: 20 * BATCH]
+    fit(network, images, encoder=encoder, epochs=1, batch_size=BATCH, lr=1e-2, progress=False)
     network = network.to(device)
     loop = nn.ModuleList(
         nn.ModuleList([copy.deepcopy(layer.linear), snntorch.Leaky(beta=BETA)]).to(device)
@@ -93,8 +94,11 @@ def networks(code: str, device: str) -> tuple[Functions, Functions]:
     pixels = train.images[:BATCH].flatten(1).to(device) / 255
     labels = train.labels[:BATCH].to(device)
     ours = functions_of(network, lambda: network(encoder(pixels)).scores, labels)
-    theirs = functions_of(loop, lambda: loop_scores(loop, snntorch_spikes(pixels, code)), labels)
-    return ours, theirs
+
+    def looped() -> Tensor:
+        return loop_scores(loop, snntorch_spikes(pixels, code, NUM_STEPS))
+
+    return ours, functions_of(loop, looped, labels)
 
 
 def functions_of(module: nn.Module, scores: Callable[[], Tensor], labels: Tensor) -> Functions:
@@ -127,14 +131,14 @@ def loop_scores(layers: Any, spikes: Tensor) -> Tensor:
     return torch.stack(outputs).mean(0)
 
 
-def snntorch_spikes(pixels: Tensor, code: str) -> Tensor:
+def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
     """Encode pixels ``[B, F]`` with snnTorch and this package's default options: ``[T, B, F]``."""
     options: dict[str, Any] = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
     spikes: Tensor
     if code == "direct":
-        spikes = pixels.expand(NUM_STEPS, -1, -1)
+        spikes = pixels.expand(num_steps, -1, -1)
     elif code == "rate":
-        spikes = spikegen.rate(pixels, num_steps=NUM_STEPS)
+        spikes = spikegen.rate(pixels, num_steps=num_steps)
     else:
-        spikes = spikegen.latency(pixels, num_steps=NUM_STEPS, **options)
+        spikes = spikegen.latency(pixels, num_steps=num_steps, **options)
     return spikes
