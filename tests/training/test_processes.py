@@ -21,6 +21,7 @@ from torch import distributed
 from spikemnist.models import LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate
 from spikemnist.training.processes import Processes
+from tests.cli.command import environment, spikemnist
 from tests.training.small_runs import PROCESSES, RANDOM, digits, new_model, on_batch, run, weights
 
 if TYPE_CHECKING:
@@ -177,23 +178,19 @@ def test_shares_are_the_whole_batch() -> None:
 
 
 def test_torchrun(tmp_path: Path) -> None:
-    def train(count: int, out: str, *more: str) -> str:
-        words = ["train", "--epochs", "1", "--hidden", "30", "--batch-size", "600", "--out", out]
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        done = subprocess.run(
-            [sys.executable, *launch, "-m", "spikemnist", *words, *more],
-            cwd=tmp_path,
-            env={**os.environ, **LOOPBACK},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    printed = train(2, "two")
-    assert printed.count("test accuracy") == 1
+    train = ["train", "--epochs", "1", "--hidden", "30", "--batch-size", "600", "--out"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, "-m", "spikemnist", *train, "two"],
+        cwd=tmp_path,
+        env={**environment(), **LOOPBACK},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
     assert {file.name for file in (tmp_path / "two").iterdir()} >= {
         "checkpoint.pt",
         "config.json",
@@ -201,8 +198,9 @@ def test_torchrun(tmp_path: Path) -> None:
         "model.safetensors",
         "decision.png",
     }
-    one = re.search(r"test accuracy +([\d.]+)%", train(1, "one"))
-    two = re.search(r"test accuracy +([\d.]+)%", printed)
+    alone = spikemnist(*train, "one", cwd=tmp_path)
+    one = re.search(r"test accuracy +([\d.]+)%", alone.stdout)
+    two = re.search(r"test accuracy +([\d.]+)%", done.stdout)
     assert one is not None
     assert two is not None
     # In float32, where a sum that rounds differently moves a membrane over its threshold.
