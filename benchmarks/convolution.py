@@ -139,7 +139,7 @@ class Ours(Convolutional):
     """`spikemnist.models.LeakyConvNet` on one backend, with uint8 spikes as input."""
 
     def __init__(self, weights: Mapping[str, Tensor], workload: Workload, backend: str) -> None:
-        self.model = LeakyConvNet(LAYERS, beta=BETA, backend=backend)  # type: ignore[arg-type]
+        self.model = LeakyConvNet(LAYERS, beta=BETA, backend=backend)
         layers = weighed(self.model)
         layers.load_state_dict(weights)
         super().__init__(self.model, layers, workload)

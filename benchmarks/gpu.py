@@ -9,6 +9,7 @@ Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import itertools
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from torch.nn import functional
 from benchmarks import timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
-from benchmarks.workload import BETA, CLASSES, PIXELS
+from benchmarks.workload import BETA, CLASSES, PIXELS, linears
 from spikemnist.models import LeakyMLP
 from spikemnist.training import available_devices
 
@@ -132,9 +133,8 @@ def candidates() -> Candidates:
 
 def _ours(backend: Any) -> Build:
     def build(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
-        model = LeakyMLP(
-            PIXELS, weights.layers[0].linear.out_features, beta=BETA, backend=backend
-        ).to(where)
+        hidden = weights.sizes["hidden 1"]
+        model = LeakyMLP(PIXELS, hidden, beta=BETA, backend=backend).to(where)
         model.load_state_dict(weights.state_dict())
         return model, lambda spikes: model(spikes).scores
 
@@ -142,12 +142,7 @@ def _ours(backend: Any) -> Build:
 
 
 def _linears(weights: LeakyMLP, where: torch.device) -> nn.ModuleList:
-    copies = nn.ModuleList()
-    for layer in weights.layers:
-        copy = nn.Linear(layer.linear.in_features, layer.linear.out_features)
-        copy.load_state_dict(layer.linear.state_dict())
-        copies.append(copy)
-    return copies.to(where)
+    return nn.ModuleList(copy.deepcopy(linears(weights))).to(where)
 
 
 def _snntorch_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:

@@ -125,8 +125,8 @@ def _trained(workload: Workload) -> list[nn.Linear]:
     layers = first_weights(workload.sizes)
     with torch.random.fork_rng([]):
         model = LeakyMLP(PIXELS, (workload.hidden,), CLASSES, beta=BETA)
-    for ours, given in zip(model.layers, layers, strict=True):
-        ours.linear.load_state_dict(given.state_dict())
+    for ours, given in zip(linears(model), layers, strict=True):
+        ours.load_state_dict(given.state_dict())
     fit(
         model,
         train[: TRAINING_STEPS * TRAINING_BATCH],
@@ -137,7 +137,12 @@ def _trained(workload: Workload) -> list[nn.Linear]:
         device="cpu",
         progress=False,
     )
-    return [layer.linear for layer in model.layers]
+    return linears(model)
+
+
+def linears(model: nn.Module) -> list[nn.Linear]:
+    """Return the linear layers of a network, from input to output."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
 @dataclass(frozen=True)

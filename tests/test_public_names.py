@@ -33,7 +33,7 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx
     """,
     "models": """
-        Accelerated LayerRecord LeakyConvNet LeakyMLP READOUTS Record accelerate
+        LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record SpikingNetwork accelerate
         available_pretrained decide first_spike_times load_model load_pretrained
         model_metadata running_scores save_model
     """,

@@ -46,7 +46,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, str]) -> None:
     assert "spikes per sample input" in output
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert (config["encoder"], config["stabilize"], config["drop_events"]) == ("events", True, 0.1)
-    assert load_model(run / "model.safetensors").in_features == 2 * 34 * 34
+    assert load_model(run / "model.safetensors").in_shape == (2 * 34 * 34,)
 
     tested = spikemnist("evaluate", "run", cwd=run.parent)
     accuracy = output.split()[2]

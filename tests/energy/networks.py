@@ -58,7 +58,7 @@ class Stepped(nn.Module):
 
     def __init__(self, model: LeakyMLP | LeakyConvNet) -> None:
         super().__init__()
-        stages = model.spiking_layers()
+        stages = model.layers
         self.before = nn.ModuleList(
             nn.Sequential(*(module for _, module in stage.modules)) for stage in stages
         )

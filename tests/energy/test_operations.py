@@ -42,7 +42,7 @@ def ones(module: nn.Module, *, dense: bool) -> nn.Module:
 
 def each_input(model: nn.Module, spikes: Tensor) -> Iterator[tuple[int, nn.Module, Tensor]]:
     """Yield each call of a layer with weights: where it is, and its input ``[B, ...]``."""
-    record, stages = model(spikes, record="all"), model.spiking_layers()
+    record, stages = model(spikes, record="all"), model.layers
     signals = [record.input, *(layer.spikes for layer in record.layers)]
     for index, (stage, whole) in enumerate(zip(stages, signals, strict=False)):
         for signal in whole.float():
@@ -75,7 +75,7 @@ def test_operations_by_definition(name: str, spikes: Tensor) -> None:
         spikes = spikes.unsqueeze(2)
     with torch.no_grad():
         record = model(spikes, record="all")
-        counted = count(model.spiking_layers(), record, {})
+        counted = count(model.layers, record, {})
         expected = torch.zeros(3, len(counted), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
             active = (signal != 0).float()
@@ -98,9 +98,7 @@ def test_inputs_are_seen_once() -> None:
     image[..., 2, 3] = 1
     reached = float((model.layers[0].linear.weight[:, 15] != 0).sum())
     with torch.no_grad():
-        (first, *_) = count(
-            model.spiking_layers(), model(image.expand(7, 1, *IMAGE), record="all"), {}
-        )
+        (first, *_) = count(model.layers, model(image.expand(7, 1, *IMAGE), record="all"), {})
     assert float(first.seen) == reached
     assert float(first.acs.sum()) == 7 * reached
 
@@ -112,5 +110,5 @@ def test_large_layers(width: int) -> None:
     with torch.no_grad():
         model = LeakyMLP(width, (), width - 1)
         model.layers[0].linear.weight.fill_(1)
-        (counts,) = count(model.spiking_layers(), model(spikes, record="all"), {})
+        (counts,) = count(model.layers, model(spikes, record="all"), {})
     assert float(counts.acs.sum()) == width * (width - 1)

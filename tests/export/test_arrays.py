@@ -16,7 +16,7 @@ from spikemnist.export.arrays import build_model, read_arrays
 from tests.export.replay import draw_network
 
 if TYPE_CHECKING:
-    from spikemnist.models import Accelerated
+    from spikemnist.models import SpikingNetwork
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
 
@@ -96,11 +96,9 @@ def test_a_snntorch_network_is_read_as_well() -> None:
 LEAKY = {"beta": 0.9, "init_hidden": True}
 
 
-def of_pictures(network: nn.Sequential) -> Accelerated:
+def of_pictures(network: nn.Sequential) -> SpikingNetwork:
     """Return a network that knows the shape of its samples."""
-    model = accelerate(network)
-    model.in_shape = (1, 28, 28)
-    return model
+    return accelerate(network, in_shape=(1, 28, 28))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +133,7 @@ def test_a_convolution_needs_the_shape_of_a_sample() -> None:
 
 def test_a_beta_within_a_channel_is_refused() -> None:
     model = LeakyConvNet("2C5-10")
-    model.network[1].beta = torch.rand(2, 24, 24)
+    model.network[0].leaky.beta = torch.rand(2, 24, 24)
     with pytest.raises(ValueError, match=r"beta of .* differs within a channel"):
         read_arrays(model)
 
@@ -145,5 +143,5 @@ def test_a_parameter_that_is_not_finite(bad: float) -> None:
     model = LeakyMLP(4, (3,), 2)
     with torch.no_grad():
         model.layers[1].linear.weight[0, 0] = bad
-    with pytest.raises(ValueError, match=r"layers\.1\.linear\.weight holds NaN or infinity"):
+    with pytest.raises(ValueError, match=r"network\.1\.linear\.weight holds NaN or infinity"):
         read_arrays(model)

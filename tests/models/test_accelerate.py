@@ -15,7 +15,7 @@ from torch.nn import functional
 from spikemnist import ops
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import Accelerated, LeakyMLP, accelerate
+from spikemnist.models import LeakyMLP, SpikingNetwork, accelerate
 from spikemnist.training import evaluate, fit
 from tests.models.stepped_network import (
     BACKENDS,
@@ -163,7 +163,7 @@ def test_a_full_training_run(tmp_path: Path) -> None:
         "progress": False,
     }
 
-    def model() -> Accelerated:
+    def model() -> SpikingNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))

@@ -221,7 +221,7 @@ def test_a_state_that_does_not_fit(backend: Any) -> None:
 
 
 def test_sizes_that_depend_on_the_input() -> None:
-    message = r"the network begins with network\[{}\] \({}\).*as in initial_state\(batch_size, 1, 2"
+    message = r"the network begins with network\[{}\] \({}\).*pass in_shape to accelerate"
     model = accelerate(conv())
     for ask in (lambda: model.sizes, lambda: model.initial_state(3)):
         with pytest.raises(ValueError, match=message.format(0, "Conv2d")):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spikemnist.encoding import Encoder
-    from spikemnist.models import Accelerated
+    from spikemnist.models import SpikingNetwork
 
-MODELS: dict[str, Callable[[], LeakyMLP | Accelerated]] = {
+MODELS: dict[str, Callable[[], LeakyMLP | SpikingNetwork]] = {
     "perceptron": lambda: LeakyMLP(36, (8,), 3),
     "stepped": lambda: LeakyMLP(36, (8,), 3, backend="snntorch"),
     "convolutions": lambda: LeakyConvNet("4C3-P2-3", in_shape=(1, 6, 6)),

@@ -54,7 +54,7 @@ def test_forward_hooks_fire(place: str, backend: str) -> None:
     model, seen = LeakyMLP(196, (9,), 4), []
     expected = model(images())
     hook = lambda *arguments: seen.append(arguments[-1])  # noqa: E731
-    getattr(model.layers[1], place).register_forward_hook(hook)
+    getattr(model.network[1], place).register_forward_hook(hook)
     record = model(images())
     assert record.backend == backend
     torch.testing.assert_close(record.membrane, expected.membrane)

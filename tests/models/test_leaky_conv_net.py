@@ -57,9 +57,10 @@ def test_the_default_is_the_network_of_the_tutorial() -> None:
         snntorch.Leaky(beta=0.95),
     ]
     model = LeakyConvNet()
-    for found, expected in zip(model.network, modules, strict=True):
-        assert type(found) is type(expected)
-        assert found.extra_repr() == expected.extra_repr()
+    built = [module for layer in model.network for module in layer]
+    for module, expected in zip(built, modules, strict=True):
+        assert type(module) is type(expected)
+        assert module.extra_repr() == expected.extra_repr()
     assert model.sizes == {"hidden 1": 1728, "hidden 2": 1024, "output": 10}
 
 
@@ -160,7 +161,7 @@ def test_any_shape_of_as_many_numbers_will_do(backend: str) -> None:
 @pytest.mark.parametrize("backend", TOGETHER)
 def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
     model = make("3C3-P2-4", batch_norm=True, backend=backend).double()
-    convolution, norm = model.network[0], model.network[1]
+    convolution, norm = model.network[0].conv, model.network[0].norm
     norm.weight.data.copy_(torch.tensor([0.5, 1.0, 1.5]))
     norm.bias.data.copy_(torch.tensor([-0.2, 0.0, 0.2]))
     images = spikes().double()
@@ -171,7 +172,7 @@ def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
     normalised = (current - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + norm.eps).sqrt()
     normalised = normalised * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
     pooled = functional.max_pool2d(normalised, 2).unflatten(0, (6, 3))
-    fired, membrane = ops.leaky(pooled, model.network[3].beta)
+    fired, membrane = ops.leaky(pooled, model.network[0].leaky.beta)
     torch.testing.assert_close(record.layers[0].membrane, membrane)
     assert torch.equal(record.layers[0].spikes, fired)
 

@@ -49,7 +49,7 @@ def test_any_dtype_and_shape_of_spikes(backend: str) -> None:
         ({"state": (torch.zeros(3, 9),) * 2}, "the membranes of 3 layers; got 2"),
         (
             {"state": (torch.zeros(2, 9), torch.zeros(2, 7), torch.zeros(2, 4))},
-            r"the state of layers\[0\].leaky must have the shape \(3, 9\); got \(2, 9\)",
+            r"the state of network\[0\].leaky must have the shape \(3, 9\); got \(2, 9\)",
         ),
     ],
 )
@@ -94,7 +94,7 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
     given.fill_(0.9)
     assert betas[2][0] == pytest.approx(0.1)
     assert [float(layer.leaky.threshold) for layer in model.layers] == [0.5] * 3
-    assert "layers.0.leaky.beta" in dict(model.named_buffers())
+    assert "network.0.leaky.beta" in dict(model.named_buffers())
 
 
 def test_learned_betas_and_thresholds_are_parameters_of_one_layer() -> None:

@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 import pytest
+import snntorch
 import torch
 from snntorch import surrogate
 from torch import nn
@@ -84,15 +85,8 @@ def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) 
     options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
     model = perceptron(batch_norm=True, **options).double()
     twin = copy.deepcopy(model)
-    first, second, last = twin.layers
-    row = accelerate(
-        nn.Sequential(
-            *(twin.input_dropout, nn.Flatten(), first.linear, first.norm, first.leaky),
-            *(twin.dropout, second.linear, second.norm, second.leaky),
-            *(twin.dropout, last.linear, last.leaky),
-        ),
-        backend=backend,
-    )
+    modules = [module for layer in twin.network for module in layer]
+    row = accelerate(nn.Sequential(*modules), backend=backend)
     images, labels = spikes().double(), torch.tensor([0, 1, 2])
     optimizers = [torch.optim.SGD(each.parameters(), lr=0.5) for each in (model, row)]
     for _ in range(3):
@@ -104,8 +98,9 @@ def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) 
             functional.cross_entropy(scores[-1], labels).backward()
             optimizer.step()
         torch.testing.assert_close(*scores)
-    assert first.norm is not None
-    assert model.layers[0].norm is not None
-    torch.testing.assert_close(model.layers[0].norm.running_var, first.norm.running_var)
+    torch.testing.assert_close(model.network[0].norm.running_var, twin.network[0].norm.running_var)
     assert same(model.eval()(images), row.eval()(images))
-    assert last.norm is None
+    kinds = [type(module) for module in modules]
+    dense = [nn.Dropout, nn.Linear, nn.BatchNorm1d, snntorch.Leaky]
+    dense_input = [nn.Dropout, nn.Flatten, *dense[1:]]
+    assert kinds == [*dense_input, *dense, nn.Dropout, nn.Linear, snntorch.Leaky]

@@ -97,7 +97,7 @@ def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
 
 def test_layers_of_different_dtypes_come_back(path: Path) -> None:
     model = make()
-    model.layers[1].double()
+    model.network[1].double()
     assert_comes_back(model, path)
 
 
@@ -186,7 +186,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor
     _tensor_files.write(path, FORMAT, tensors, metadata)
 
 
-WEIGHT = "layers.0.linear.weight"
+WEIGHT = "network.0.linear.weight"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ WEIGHT = "layers.0.linear.weight"
         (lambda meta, _: meta.update(config=None), "does not hold the model that it describes"),
         (
             lambda meta, _: meta["config"].update(hidden=[9, 8]),
-            r"size mismatch for layers.1.linear.weight: .*\[7, 9\].*\[8, 9\]",
+            r"size mismatch for network.1.linear.weight: .*\[7, 9\].*\[8, 9\]",
         ),
         (lambda meta, _: meta["config"].update(colour="red"), "unexpected keyword .*colour"),
         (lambda meta, _: meta["config"].update(dropout=2.0), "dropout must lie in"),
@@ -282,15 +282,15 @@ def test_nan_and_infinity_are_neither_saved_nor_loaded(path: Path, name: str, ba
     model = make(learn_beta=True, learn_threshold=True)
     sound = save_model(model, path).read_bytes()
     with torch.no_grad():
-        model.layers[1].get_parameter(name).view(-1)[0] = bad
-    message = f"layers.1.{name} holds NaN or infinity"
+        model.network[1].get_parameter(name).view(-1)[0] = bad
+    message = f"network.1.{name} holds NaN or infinity"
     with pytest.raises(ValueError, match=f"{message}, so .*{path.name} was not written"):
         save_model(model, path)
     assert path.read_bytes() == sound
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_tensor_files, "not_finite", lambda tensors: None)
         save_model(model, path)
-    with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinity in layers.1.{name}"):
+    with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinity in network.1.{name}"):
         load_model(path)
 
 

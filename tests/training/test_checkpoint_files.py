@@ -20,7 +20,7 @@ from spikemnist.training.checkpoint import FORMAT, load_checkpoint, save_checkpo
 from tests.training.small_runs import new_model, run, same, weights
 
 ADVICE = "Delete it to start at the first epoch"
-WEIGHT = "layers.0.linear.weight"
+WEIGHT = "network.0.linear.weight"
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ class Failing:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_put_back(training):
     model = network(dropout=0.5).train(training)
-    model.layers[0].train(not training)  # as if a part was frozen
+    model.network[0].train(not training)  # as if a part was frozen
     before = modes(model)
     evaluate(model, digits(10), encoder=LATENCY)
     assert modes(model) == before
@@ -241,8 +241,8 @@ def test_spikes_that_only_the_network_reads_take_a_byte_each():
 @pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
 def test_parameters_that_are_not_finite(name, bad):
     model = network()
-    model.layers[0].get_submodule(name.split(".")[0]).state_dict()[name.split(".")[1]].fill_(bad)
-    with pytest.warns(UserWarning, match=f"layers.0.{name} holds NaN or infinity") as caught:
+    model.network[0].get_submodule(name.split(".")[0]).state_dict()[name.split(".")[1]].fill_(bad)
+    with pytest.warns(UserWarning, match=f"network.0.{name} holds NaN or infinity") as caught:
         evaluate(model, digits(20), encoder=LATENCY)
     assert len(caught) == 1
 

@@ -138,7 +138,7 @@ def test_weights_alone_decay(name):
     for key, value in weights(model).items():
         assert torch.equal(value, before[key]) != key.endswith("weight")
     if name == "adamw":
-        key = "layers.0.linear.weight"
+        key = "network.0.linear.weight"
         torch.testing.assert_close(weights(model)[key], before[key] * (1 - 0.1 * 0.5))
 
 

@@ -109,7 +109,7 @@ class Overshooting(torch.optim.SGD):
 def test_weights_that_are_lost_in_the_middle_of_an_epoch():
     message = (
         r"the (loss|gradient) became nan in epoch 1, batch 3. Likely cause: the parameter "
-        r"layers.0.linear.weight is no longer finite, so the learning rate \(now 0.01\) is too "
+        r"network.0.linear.weight is no longer finite, so the learning rate \(now 0.01\) is too "
         r"high; lower it"
     )
     settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10}
@@ -121,7 +121,7 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
     """No later batch shows them, so nothing but a look at the weights tells."""
     file = tmp_path / "checkpoint.pt"
     message = (
-        r"parameter layers.0.linear.weight is no longer finite at the end of epoch 1. Likely "
+        r"parameter network.0.linear.weight is no longer finite at the end of epoch 1. Likely "
         r"cause: the learning rate \(now 0.01\) is too high; lower it"
     )
     settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10, "checkpoint": file}

@@ -50,7 +50,7 @@ def test_a_beta_that_leaves_its_range():
     with torch.no_grad():
         model.layers[1].leaky.beta.fill_(1.01)
     (message,) = messages(model)
-    assert message.startswith("beta of layers[1].leaky has left [0, 1]: the neurons clip it")
+    assert message.startswith("beta of network[1].leaky has left [0, 1]: the neurons clip it")
 
 
 @pytest.mark.parametrize("seen", [True, False])

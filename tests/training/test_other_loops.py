@@ -133,7 +133,7 @@ def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
         # The sum over 64 samples is the sum of two halves, each rounded by itself.
         torch.testing.assert_close(found["first-0"][key], value, rtol=1e-4, atol=1e-6)
         assert torch.equal(found["third-0"][key], found["third-1"][key])
-    weight = "layers.0.linear.weight"
+    weight = "network.0.linear.weight"
     assert not torch.equal(found["first-0"][weight], found["third-0"][weight])
 
 

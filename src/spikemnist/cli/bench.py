@@ -88,8 +88,9 @@ def networks(code: str, device: str) -> tuple[Functions, Functions]:
     fit(network, images, encoder=encoder, epochs=1, batch_size=BATCH, lr=1e-2, progress=False)
     network = network.to(device)
     loop = nn.ModuleList(
-        nn.ModuleList([copy.deepcopy(layer.linear), snntorch.Leaky(beta=BETA)]).to(device)
-        for layer in network.layers
+        nn.ModuleList([copy.deepcopy(module), snntorch.Leaky(beta=BETA)]).to(device)
+        for module in network.modules()
+        if isinstance(module, nn.Linear)
     )
     pixels = train.images[:BATCH].flatten(1).to(device) / 255
     labels = train.labels[:BATCH].to(device)

@@ -12,6 +12,7 @@ import torch
 from spikemnist.encoding.protocol import compacted
 from spikemnist.energy.figures import MEMORIES, TECHNOLOGIES, Energy, LayerFigures, Technology
 from spikemnist.energy.operations import Counts, count, count_weights
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import running_predictions, running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import evaluating
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from spikemnist.encoding import Encoder
     from spikemnist.energy.operations import Synapses
     from spikemnist.models import Record
-    from spikemnist.models.network import SpikingNetwork
     from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.training.feed import Data
 
@@ -58,7 +58,7 @@ def measure_energy(
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         A `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or the result of
         `spikemnist.models.accelerate`.
     data : ImageDataset, EventDataset, tuple of torch.Tensor or iterable
@@ -110,14 +110,14 @@ def measure_energy(
     """
     _check_estimate(technology, memory, ann_density)
     encoder = compacted(as_encoder(encoder))
-    if not hasattr(model, "spiking_layers"):
+    if not isinstance(model, SpikingNetwork):
         raise TypeError(
             "measure_energy needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
             f"{type(model).__name__}"
         )
     target = select_device(device, dtype=parameter_dtype(model))
     model.to(target)
-    tally = _Tally(model.spiking_layers())
+    tally = _Tally(model.layers)
     with evaluating(model, seed, target) as generator:
         for samples, labels in make_feed(data, batch_size, target, "data").batches():
             record = model(encoder(samples, generator=generator), record="all")

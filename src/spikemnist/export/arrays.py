@@ -131,10 +131,10 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         Network whose layers are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or without
         batch normalisation and pooling, followed by `snntorch.Leaky` neurons. A convolutional
-        network needs ``in_shape``, the shape of a sample; set it if the model lacks it.
+        network needs ``in_shape``, the shape of a sample.
 
     Returns
     -------
@@ -148,9 +148,9 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     """
     if bad := not_finite(model.state_dict()):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
-    shape = tuple(getattr(model, "in_shape", ()))
+    shape = model.in_shape or ()
     layers = []
-    for layer in model.spiking_layers():
+    for layer in model.layers:
         layers.append(_read_layer(layer, shape))
         shape = layers[-1].shape
     return NetworkArrays(tuple(layers), model.readout)
@@ -195,8 +195,8 @@ def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synap
         raise ValueError(f"{path} has groups, dilation or padding_mode, which cannot be exported")
     if len(shape) != 3:
         raise ValueError(
-            f"{path} needs the shape of a sample, (channels, height, width): set it on the model, "
-            "for example model.in_shape = (1, 28, 28)"
+            f"{path} needs the shape of a sample, (channels, height, width): pass it as in "
+            "accelerate(network, in_shape=(1, 28, 28))"
         )
     square(path, "kernel_size", module.kernel_size)
     return Synapses(
@@ -290,7 +290,7 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
     else:
         notation = "-".join(map(_notation, network.layers))
         model = LeakyConvNet(notation, network.in_shape, **options)
-    for place, layer in zip(model.spiking_layers(), network.layers, strict=True):
+    for place, layer in zip(model.layers, network.layers, strict=True):
         (weights,) = (m for _, m in place.modules if isinstance(m, (nn.Linear, nn.Conv2d)))
         assert weights.bias is not None
         weights.weight.data.copy_(torch.from_numpy(layer.weight))

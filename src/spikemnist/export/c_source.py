@@ -95,7 +95,7 @@ def to_c(
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         Network to write, as it is in evaluation mode.
     folder : path
         Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the

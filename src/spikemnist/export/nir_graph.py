@@ -65,7 +65,7 @@ def to_nir(
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         Dense or convolutional network, with average pooling or none.
     path : path, default None
         HDF5 file to write as well; the usual suffix is ``.nir``.

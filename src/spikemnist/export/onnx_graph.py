@@ -45,7 +45,7 @@ def to_onnx(
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         Network to write, as it is in evaluation mode.
     path : path
         File to write; the usual suffix is ``.onnx``.

@@ -52,7 +52,7 @@ def to_html(
 
     Parameters
     ----------
-    model : LeakyMLP, LeakyConvNet or Accelerated
+    model : SpikingNetwork
         Network for images of 28 x 28 pixels, with ten classes or fewer, as it is in evaluation
         mode.
     path : path

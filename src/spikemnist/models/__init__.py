@@ -1,20 +1,21 @@
 """Networks of `snntorch.Leaky` neurons, their records and their files."""
 
-from spikemnist.models.accelerated import Accelerated, accelerate
+from spikemnist.models.builders import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.models.files import load_model, model_metadata, save_model
-from spikemnist.models.leaky_conv_net import LeakyConvNet
-from spikemnist.models.leaky_mlp import LeakyMLP
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.options import NetworkOptions
 from spikemnist.models.pretrained import available_pretrained, load_pretrained
 from spikemnist.models.readout import READOUTS, first_spike_times, running_scores
 from spikemnist.models.record import LayerRecord, Record, decide
 
 __all__ = [
     "READOUTS",
-    "Accelerated",
     "LayerRecord",
     "LeakyConvNet",
     "LeakyMLP",
+    "NetworkOptions",
     "Record",
+    "SpikingNetwork",
     "accelerate",
     "available_pretrained",
     "decide",

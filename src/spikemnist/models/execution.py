@@ -121,7 +121,7 @@ def run(
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
         wanted = record if record == "all" or last else "spikes"
-        if first.linear is None:
+        if first.packed_linear is None:
             outputs.append(_run_current(first, spikes, membranes[0], dtype, wanted))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
@@ -137,8 +137,8 @@ def _groups(layers: Sequence[SpikingLayer]) -> list[list[SpikingLayer]]:
     """
     groups: list[list[SpikingLayer]] = []
     for layer in layers:
-        sent = groups and groups[-1][0].linear is not None
-        if sent and layer.linear is not None and layer.dropout < 1:
+        sent = groups and groups[-1][0].packed_linear is not None
+        if sent and layer.packed_linear is not None and layer.dropout < 1:
             groups[-1].append(layer)
         else:
             groups.append([layer])
@@ -154,7 +154,7 @@ def _dense(
     dropout scales them, so the first layer gets no weights, and its input is the current.
     """
     first, shape = group[0], tuple(spikes.shape[2:])
-    linears = [layer.linear for layer in group]
+    linears = [layer.packed_linear for layer in group]
     dropped = first.dropout and (spikes.is_floating_point() or first.dropout == 1)
     if dropped:
         linears[0] = None

@@ -13,8 +13,7 @@ import torch
 
 from spikemnist import _tensor_files, ops
 from spikemnist._tensor_files import Format, described
-from spikemnist.models.leaky_conv_net import LeakyConvNet
-from spikemnist.models.leaky_mlp import LeakyMLP
+from spikemnist.models.builders import LeakyConvNet, LeakyMLP
 
 if TYPE_CHECKING:
     import os

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
+def check_spikes(spikes: Tensor, sample: Sequence[int]) -> None:
     """Raise unless spikes have the shape ``[T, B, ...]`` with samples of the expected size.
 
     Parameters
@@ -26,8 +26,6 @@ def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
         Input of a network.
     sample : sequence of int
         Shape of a sample at one timestep, ``(F,)`` or ``(C, H, W)``.
-    name : str
-        Argument of the network that sets this shape, ``"in_features"`` or ``"in_shape"``.
 
     Raises
     ------
@@ -40,9 +38,11 @@ def check_spikes(spikes: Tensor, sample: Sequence[int], name: str) -> None:
     size = math.prod(sample)
     if spikes.dim() >= 3 and len(spikes) and spikes.shape[2:].numel() == size:
         return
-    what = size if len(sample) == 1 else tuple(sample)
+    what = (
+        f"{size} values (in_features)" if len(sample) == 1 else f"{tuple(sample)} values (in_shape)"
+    )
     raise ValueError(
-        f"expected spikes [T, B, ...] with T >= 1 and {what} values ({name}) for each sample; "
+        f"expected spikes [T, B, ...] with T >= 1 and {what} for each sample; "
         f"got shape {tuple(spikes.shape)}{_hint(spikes, sample, size)}"
     )
 

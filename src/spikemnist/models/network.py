@@ -1,4 +1,4 @@
-"""Base class of networks of leaky neurons, which runs all timesteps at once and records the layers.
+"""Networks of leaky neurons, which run all timesteps at once and record the layers.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
 """
@@ -15,11 +15,12 @@ from torch import nn
 from spikemnist import ops
 from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
-from spikemnist.models.inputs import on_device_of
+from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import ReadoutName, check_readout, scores
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.spiking_layer import neuron_shapes
+from spikemnist.models.sequential import check_grades, read_layers
+from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
@@ -32,34 +33,63 @@ if TYPE_CHECKING:
 
 
 class SpikingNetwork(nn.Module):
-    """Base class of `LeakyMLP`, `LeakyConvNet` and `Accelerated`.
+    """A network of `snntorch.Leaky` neurons that runs all timesteps at once.
 
-    Subclasses build and list their layers; this class runs them.
+    `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
+    call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
+    and does not change the membranes stored in the neurons. Each call reads ``network`` again, so
+    changes to it take effect; ``graded_spikes_factor`` alone is checked only once.
 
-    Attributes
+    Parameters
     ----------
-    readout : str
+    network : torch.nn.Sequential
+        Modules in their order, as `accelerate` takes them. It holds the parameters.
+    in_shape : sequence of int, default None
+        Shape of a sample at one timestep. Where it is given, the input may have any other shape
+        with as many numbers per sample; None takes the input as it is.
+    readout : str, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.readout.scores`.
-    backend : str
+    backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `accelerate`.
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> network = nn.Sequential(nn.Linear(4, 3), snntorch.Leaky(beta=0.9))
+    >>> model = SpikingNetwork(network)
+    >>> model.network is network, model.sizes, model.layers[0].linear
+    (True, {'output': 3}, Linear(in_features=4, out_features=3, bias=True))
     """
 
-    def __init__(self, *, readout: ReadoutName, backend: ops.Backend) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        in_shape: Sequence[int] | None = None,
+        readout: ReadoutName = "mean_membrane",
+        backend: ops.Backend = "auto",
+    ) -> None:
         super().__init__()
         check_readout(readout)
         ops.select_backend(backend)
+        check_grades(read_layers(network))
+        self.network = network
+        self.in_shape = None if in_shape is None else tuple(in_shape)
         self.readout = readout
         self.backend = backend
 
-    def spiking_layers(self) -> list[SpikingLayer]:
-        """Return the layers, each made of memoryless modules and the neurons after them.
+    @property
+    def layers(self) -> list[SpikingLayer]:
+        """Layers from input to output, each of memoryless modules and the neurons after them.
 
-        Returns
-        -------
-        list of SpikingLayer
-            Layers from input to output, as `spikemnist.energy.measure_energy` counts them.
+        ``layers[i].linear`` has the weights of a dense layer and ``layers[i].leaky`` the neurons.
         """
-        raise NotImplementedError
+        return read_layers(self.network)
 
     def extra_repr(self) -> str:
         """Describe the network for ``repr``.
@@ -70,13 +100,17 @@ class SpikingNetwork(nn.Module):
             The readout, the backend, the number of parameters, and each kind of neurons once.
         """
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        neurons = dict.fromkeys(describe(layer.leaky) for layer in self.spiking_layers())
+        neurons = dict.fromkeys(describe(layer.leaky) for layer in self.layers)
         head = f"readout={self.readout!r}, backend={self.backend!r}, parameters={parameters:,}"
         return "\n".join([head, *neurons])
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of neurons of each layer, by its name in `Record`."""
+        """Number of neurons of each layer, by its name in `Record`.
+
+        After a convolution the number depends on the size of the input: without ``in_shape`` this
+        property then raises a `ValueError`, and `Record.sizes` has the numbers.
+        """
         return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
@@ -144,7 +178,7 @@ class SpikingNetwork(nn.Module):
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         spikes = self._check_input(spikes)
-        layers, like = self.spiking_layers(), self._like()
+        layers, like = self.layers, self._like()
         if state is not None and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
@@ -180,6 +214,11 @@ class SpikingNetwork(nn.Module):
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         """Return the input in the shape of the first layer, or raise an error."""
+        if self.in_shape is not None:
+            check_spikes(spikes, self.in_shape)
+            if len(self.in_shape) == 1:  # `LeakyMLP` flattens its input itself
+                return spikes
+            return spikes.reshape(*spikes.shape[:2], *self.in_shape)
         check_tensor(spikes, "spikes", "[T, B, ...]")
         if spikes.dim() < 3 or len(spikes) < 1:
             raise ValueError(
@@ -222,7 +261,23 @@ class SpikingNetwork(nn.Module):
 
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
-        return neuron_shapes(self.spiking_layers(), sample_shape, self._like())
+        layers = self.layers
+        shape = sample_shape or self.in_shape or _features(layers[0])
+        return neuron_shapes(layers, shape, self._like())
+
+
+def _features(layer: SpikingLayer) -> tuple[int]:
+    """Return the shape of a sample that enters a dense layer."""
+    path, module = next(
+        (place for place in layer.modules if not isinstance(place[1], PASSED_BY)),
+        (layer.path, layer.leaky),
+    )
+    if not isinstance(module, nn.Linear):
+        raise ValueError(
+            f"the network begins with {path} ({type(module).__name__}), so its sizes depend on the "
+            "input: pass in_shape to accelerate, or read Record.sizes"
+        )
+    return (module.in_features,)
 
 
 def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Leaky neurons, and a dense layer with its neurons: the building blocks of models.
+"""Leaky neurons: made, described and stepped.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 """
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import snntorch
 import torch
-from torch import nn
 
 from spikemnist import ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -47,28 +46,6 @@ def new_leaky(
     registered = snntorch.SpikingNeuron.instances
     registered[:] = [neuron for neuron in registered if neuron is not leaky]
     return leaky
-
-
-class LeakyLayer(nn.Module):
-    """`torch.nn.Linear` and the `snntorch.Leaky` after it, the building block of `LeakyMLP`.
-
-    Parameters
-    ----------
-    linear : torch.nn.Linear
-        Weights from ``F`` inputs to ``N`` neurons.
-    leaky : snntorch.Leaky
-        Neurons with beta, threshold, reset mechanism and surrogate gradient.
-    norm : torch.nn.BatchNorm1d, default None
-        Normalisation of the input current, over all timesteps of a batch together.
-    """
-
-    def __init__(
-        self, linear: nn.Linear, leaky: snntorch.Leaky, norm: nn.BatchNorm1d | None = None
-    ) -> None:
-        super().__init__()
-        self.linear = linear
-        self.norm = norm
-        self.leaky = leaky
 
 
 def describe(leaky: snntorch.Leaky) -> str:

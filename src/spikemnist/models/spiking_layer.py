@@ -66,7 +66,15 @@ class SpikingLayer:
     modules: tuple[Module, ...]
 
     @property
-    def linear(self) -> nn.Linear | None:
+    def linear(self) -> nn.Linear:
+        """The `torch.nn.Linear` of a dense layer; an `AttributeError` for any other layer."""
+        for _, module in self.modules:
+            if isinstance(module, nn.Linear):
+                return module
+        raise AttributeError(f"the layer of {self.path} has no nn.Linear")
+
+    @property
+    def packed_linear(self) -> nn.Linear | None:
         """The `torch.nn.Linear`, if it comes last, after modules in `PASSED_BY` only; else None.
 
         The engine then feeds it packed spikes directly.

@@ -1,0 +1,319 @@
+"""Make networks: a user's own by `accelerate`, or by their sizes `LeakyMLP` and `LeakyConvNet`.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``C`` channels or classes, ``H`` and
+``W`` pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from spikemnist import ops
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.neuron import new_leaky
+from spikemnist.models.notation import stages_of
+from spikemnist.models.options import NetworkOptions
+from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from spikemnist.models.readout import ReadoutName
+
+
+def accelerate(
+    network: nn.Module,
+    *,
+    in_shape: Sequence[int] | None = None,
+    readout: ReadoutName = "mean_membrane",
+    backend: ops.Backend = "auto",
+) -> SpikingNetwork:
+    """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
+
+    The result shares its parameters with ``network``: training either one trains both.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A `torch.nn.Sequential`, possibly nested, of `torch.nn.Flatten`, `torch.nn.Linear`,
+        `torch.nn.Conv2d`, `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.MaxPool2d`,
+        `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`, `torch.nn.Identity` and
+        `snntorch.Leaky`, which must come last. The options ``init_hidden`` and ``output`` of the
+        neurons make no difference. In training, batch normalisation takes its statistics over all
+        timesteps of a batch, whereas snnTorch's loop takes them for each timestep. With hooks on
+        modules ``"auto"`` takes the reference, which calls each once, and with hooks on neurons
+        ``"snntorch"``.
+    in_shape : sequence of int, default None
+        Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
+        network begins with a convolution.
+    readout : str, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.readout.scores`.
+    backend : str, default "auto"
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        ``network`` itself. For a given seed, the backends ``"reference"`` and ``"event_driven"``
+        draw the same masks of `torch.nn.Dropout`; ``"snntorch"`` draws the masks of snnTorch's
+        loop, timestep by timestep.
+
+    Returns
+    -------
+    SpikingNetwork
+        A model that is used like `LeakyMLP`.
+
+    Raises
+    ------
+    TypeError
+        If a module is not supported. The message names its place in the network.
+    ValueError
+        If a module has an unsupported option, such as ``inhibition=True``. The message names its
+        place as well.
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> import torch
+    >>> from torch import nn
+    >>> from spikemnist import accelerate
+    >>> network = nn.Sequential(
+    ...     nn.Flatten(),
+    ...     nn.Linear(784, 100),
+    ...     snntorch.Leaky(beta=0.95, init_hidden=True),
+    ...     nn.Linear(100, 10),
+    ...     snntorch.Leaky(beta=0.95, init_hidden=True, output=True),
+    ... )
+    >>> record = accelerate(network)(torch.rand(25, 2, 1, 28, 28) < 0.1)
+    >>> record.spikes.shape, record.scores.shape
+    (torch.Size([25, 2, 10]), torch.Size([2, 10]))
+    """
+    return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+
+
+class LeakyNetwork(SpikingNetwork):
+    """Base class of `LeakyMLP` and `LeakyConvNet`: puts neurons behind each layer of weights.
+
+    The modules of layer ``i`` are ``network[i]``, by the names ``dropout``, ``flatten``, ``conv``
+    or ``linear``, ``norm``, ``pool`` and ``leaky``.
+
+    Parameters
+    ----------
+    stages : sequence of mapping of str to torch.nn.Module
+        Modules before the neurons of each layer, by their names.
+    in_shape : sequence of int
+        Shape of a sample at one timestep.
+    options : NetworkOptions
+        Options of neurons, dropout, readout and backend.
+    """
+
+    in_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        stages: Sequence[Mapping[str, nn.Module]],
+        in_shape: Sequence[int],
+        options: NetworkOptions,
+    ) -> None:
+        check_choices(options.reset_mechanism, options.dropout, options.input_dropout)
+        surrogate = ops.get_surrogate(options.spike_grad)
+        widths = [_width(stage) for stage in stages]
+        betas, thresholds = betas_of(options.beta, widths), thresholds_of(options.threshold, widths)
+        layers: list[nn.Sequential] = []
+        for stage, beta, threshold in zip(stages, betas, thresholds, strict=True):
+            probability = options.dropout if layers else options.input_dropout
+            leaky = new_leaky(
+                _for_channels(beta, dense="linear" in stage),
+                _for_channels(threshold, dense="linear" in stage),
+                reset_mechanism=options.reset_mechanism,
+                spike_grad=surrogate,
+                learn_beta=options.learn_beta,
+                learn_threshold=options.learn_threshold,
+            )
+            dropout = {"dropout": nn.Dropout(probability)} if probability else {}
+            layers.append(nn.Sequential(OrderedDict({**dropout, **stage, "leaky": leaky})))
+        super().__init__(
+            nn.Sequential(*layers),
+            in_shape=in_shape,
+            readout=options.readout,
+            backend=options.backend,
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments that build a network like this one, read from its modules."""
+        neurons = [layer.leaky for layer in self.layers]
+        kinds = [type(module) for module in self.network.modules()]
+        first, *others = (_dropout(layer) for layer in self.network.children())
+        return {
+            "batch_norm": nn.BatchNorm1d in kinds or nn.BatchNorm2d in kinds,
+            "beta": [_numbers(leaky.beta) for leaky in neurons],
+            "threshold": [_numbers(leaky.threshold) for leaky in neurons],
+            "reset_mechanism": neurons[0].reset_mechanism,
+            "spike_grad": neurons[0].spike_grad,
+            "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
+            "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
+            "dropout": max(others, default=0.0),
+            "input_dropout": first,
+            "readout": self.readout,
+            "backend": self.backend,
+        }
+
+
+class LeakyMLP(LeakyNetwork):
+    r"""Fully connected layers of `snntorch.Leaky` neurons with a readout.
+
+    Layer :math:`l` integrates :math:`I^l_t = W^l S^{l-1}_t + b^l` as in `spikemnist.ops.leaky`. The
+    readout computes the class scores from the spikes and membranes of the output layer.
+
+    Parameters
+    ----------
+    in_features : int, default 784
+        Number of inputs per sample, ``F``. The default is an image of 28 x 28 pixels. The input may
+        have any shape with as many numbers per sample, such as ``[T, B, 28, 28]``.
+    hidden : int or sequence of int, default (1000,)
+        Number of neurons of each hidden layer. A single number makes one hidden layer, an empty
+        sequence none.
+    out_features : int, default 10
+        Number of classes, ``C``.
+    **options
+        Options of neurons, dropout, readout and backend, such as ``beta``: see
+        `spikemnist.models.NetworkOptions`.
+
+    Raises
+    ------
+    TypeError
+        If an option is unknown.
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = LeakyMLP(hidden=(100,), beta=0.9)
+    >>> spikes = torch.rand(25, 2, 28, 28) < 0.1
+    >>> record = model(spikes)
+    >>> record.spikes.shape, record.scores.shape
+    (torch.Size([25, 2, 10]), torch.Size([2, 10]))
+    """
+
+    def __init__(
+        self,
+        in_features: int = 784,
+        hidden: int | Sequence[int] = (1000,),
+        out_features: int = 10,
+        **options: Any,
+    ) -> None:
+        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        sizes = (in_features, *hidden, out_features)
+        if any(not isinstance(size, int) or size < 1 for size in sizes):
+            raise ValueError(
+                "in_features, hidden and out_features must be positive integers; "
+                f"got {in_features}, {hidden}, {out_features}"
+            )
+        chosen = NetworkOptions(**options)
+        stages: list[dict[str, nn.Module]] = [
+            {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(sizes)
+        ]
+        stages[0] = {"flatten": nn.Flatten(), **stages[0]}
+        if chosen.batch_norm:
+            for stage, size in zip(stages, hidden, strict=False):
+                stage["norm"] = nn.BatchNorm1d(size)
+        super().__init__(stages, (in_features,), chosen)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments that build a network like this one, read from its modules."""
+        (in_features,), (*hidden, out_features) = self.in_shape, self.sizes.values()
+        sizes = {"in_features": in_features, "hidden": hidden, "out_features": out_features}
+        return {**sizes, **super().config}
+
+
+class LeakyConvNet(LeakyNetwork):
+    r"""Convolutional and dense layers of `snntorch.Leaky` neurons with a readout.
+
+    ``layers`` uses the notation of the literature: ``12C5`` is a convolution with 12 channels and
+    kernels of 5 x 5 pixels, ``P2`` is maximum and ``AP2`` average pooling over 2 x 2 pixels, and a
+    plain number is a dense layer. ``12C5s2p1`` has stride 2 and padding 1. Neurons follow each
+    layer of weights, after its normalisation and pooling, and integrate its output as in
+    `spikemnist.ops.leaky`. The last dense layer has one neuron for each class.
+
+    A layer computes all timesteps at once, folded into the batch, also for batch normalisation. An
+    input that is the same at every timestep, as from `DirectEncoder`, passes the first convolution
+    only once.
+
+    Parameters
+    ----------
+    layers : str, default "12C5-P2-64C5-P2-10"
+        Layers from the input to the classes. The default is the network of snnTorch's sixth
+        tutorial.
+    in_shape : sequence of int, default (1, 28, 28)
+        Shape ``(C, H, W)`` of a sample at one timestep: ``(1, 28, 28)`` for MNIST, ``(2, 34, 34)``
+        for N-MNIST. The input may have any other shape with as many numbers per sample, such as
+        ``[T, B, 28, 28]``.
+    **options
+        Options of neurons, dropout, readout and backend, such as ``beta``: see
+        `spikemnist.models.NetworkOptions`.
+
+    Attributes
+    ----------
+    notation : str
+        The argument ``layers``.
+
+    Raises
+    ------
+    TypeError
+        If an option is unknown.
+    ValueError
+        If an argument is out of its range, or if ``layers`` leaves no pixel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = LeakyConvNet("4C5-P2-8C3-P2-10")
+    >>> model.sizes
+    {'hidden 1': 576, 'hidden 2': 200, 'output': 10}
+    >>> record = model(torch.rand(8, 2, 28, 28) < 0.1)
+    >>> record.spikes.shape, record.scores.shape
+    (torch.Size([8, 2, 10]), torch.Size([2, 10]))
+    """
+
+    def __init__(
+        self,
+        layers: str = "12C5-P2-64C5-P2-10",
+        in_shape: Sequence[int] = (1, 28, 28),
+        **options: Any,
+    ) -> None:
+        chosen = NetworkOptions(**options)
+        stages = stages_of(layers, in_shape, batch_norm=chosen.batch_norm)
+        super().__init__(stages, in_shape, chosen)
+        self.notation = layers
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments that build a network like this one, read from its modules."""
+        return {"layers": self.notation, "in_shape": list(self.in_shape), **super().config}
+
+
+def _width(stage: Mapping[str, nn.Module]) -> int:
+    """Return the number of dense neurons or channels of a layer."""
+    weights = next(m for m in stage.values() if isinstance(m, (nn.Linear, nn.Conv2d)))
+    return len(weights.weight)
+
+
+def _dropout(layer: nn.Module) -> float:
+    """Return the probability of dropping an input of a layer."""
+    return max((m.p for m in layer.modules() if isinstance(m, nn.Dropout)), default=0.0)
+
+
+def _for_channels(values: Tensor, *, dense: bool) -> Tensor:
+    """Reshape the numbers of channels to broadcast against ``[C, H, W]``."""
+    return values if dense or not values.dim() else values.view(-1, 1, 1)
+
+
+def _numbers(values: Tensor) -> float | list[float]:
+    """Return a scalar as a number, and the values of channels or neurons as a list."""
+    numbers: float | list[float] = values.flatten().tolist() if values.dim() else values.item()
+    return numbers

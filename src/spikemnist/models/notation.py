@@ -1,0 +1,96 @@
+"""The notation of convolutional networks, such as ``12C5-P2-64C5-P2-10``, as torch's modules."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TOKEN = re.compile(
+    r"(?P<channels>\d+)C(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
+    r"|(?P<pooling>A?P)(?P<size>\d+)"
+    r"|(?P<neurons>\d+)"
+)
+
+
+def stages_of(
+    layers: str, in_shape: Sequence[int], *, batch_norm: bool
+) -> list[dict[str, nn.Module]]:
+    """Return the modules before the neurons of each layer, by their names.
+
+    Raises
+    ------
+    ValueError
+        If the notation is wrong, or leaves no pixel of ``in_shape``, ``(C, H, W)``.
+    """
+    if len(in_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in in_shape):
+        raise ValueError(
+            f"in_shape must be (channels, height, width), positive integers; got {in_shape!r}"
+        )
+    stages: list[dict[str, nn.Module]] = []
+    shape: tuple[int, ...] = tuple(in_shape)
+    for token in layers.split("-"):
+        match = _TOKEN.fullmatch(token)
+        if match is None or "0" in (match["channels"], match["neurons"], match["size"]):
+            raise ValueError(
+                f"{token!r} in layers={layers!r} is none of 12C5 (a convolution), P2 and AP2 "
+                "(pooling) and 10 (a dense layer)"
+            )
+        out_shape = _out_shape(shape, match, layers)
+        _add(stages, shape, match, layers, batch_norm=batch_norm)
+        shape = out_shape
+    if len(shape) != 1:
+        raise ValueError(f"layers={layers!r} must end in a dense layer, one neuron for each class")
+    return stages
+
+
+def _add(
+    stages: list[dict[str, nn.Module]],
+    shape: tuple[int, ...],
+    match: re.Match[str],
+    layers: str,
+    *,
+    batch_norm: bool,
+) -> None:
+    """Add one layer or pooling of the notation, for an input of this shape, to ``stages``."""
+    if match["pooling"]:
+        if not stages:
+            raise ValueError(f"layers={layers!r} must begin with weights, not with pooling")
+        pooling = nn.AvgPool2d if match["pooling"] == "AP" else nn.MaxPool2d
+        stage = stages[-1]
+        stage[f"pool{len(stage)}" if "pool" in stage else "pool"] = pooling(int(match["size"]))
+    elif match["channels"]:
+        channels = int(match["channels"])
+        stride, padding = int(match["stride"] or 1), int(match["padding"] or 0)
+        convolution = nn.Conv2d(shape[0], channels, int(match["kernel"]), stride, padding)
+        stages.append({"conv": convolution})
+        if batch_norm:
+            stages[-1]["norm"] = nn.BatchNorm2d(channels)
+    else:
+        stages.append({"flatten": nn.Flatten()} if len(shape) > 1 else {})
+        stages[-1]["linear"] = nn.Linear(math.prod(shape), int(match["neurons"]))
+
+
+def _out_shape(shape: tuple[int, ...], match: re.Match[str], layers: str) -> tuple[int, ...]:
+    if match["neurons"]:
+        return (int(match["neurons"]),)
+    kernel = int(match["kernel"] or match["size"])
+    stride = int(match["size"] or match["stride"] or 1)
+    padding = int(match["padding"] or 0)
+    channels, *pixels = shape
+    if not pixels:
+        raise ValueError(f"{match[0]!r} in layers={layers!r} comes after a dense layer")
+    if stride < 1 or kernel < 1:
+        raise ValueError(f"{match[0]!r} in layers={layers!r} has kernel or stride 0")
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in pixels)
+    if min(height, width) < 1:
+        raise ValueError(
+            f"{match[0]!r} in layers={layers!r} leaves no pixel of {pixels[0]} x {pixels[1]}: "
+            "use smaller kernels, padding (as in 12C5p2) or less pooling"
+        )
+    return (int(match["channels"] or channels), height, width)

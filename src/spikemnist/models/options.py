@@ -1,0 +1,76 @@
+"""The options that `LeakyMLP` and `LeakyConvNet` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from spikemnist import ops
+    from spikemnist.models.parameters import PerLayer
+    from spikemnist.models.readout import ReadoutName
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Keyword arguments of `LeakyMLP` and `LeakyConvNet`, with their defaults.
+
+    Attributes
+    ----------
+    batch_norm : bool, default False
+        Whether batch normalisation follows the weights: `torch.nn.BatchNorm1d` in each hidden layer
+        of a `LeakyMLP`, `torch.nn.BatchNorm2d` after each convolution of a `LeakyConvNet`. Its
+        statistics are taken over all timesteps of a batch together.
+    beta : float, torch.Tensor or sequence, default 0.95
+        Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
+        one entry for each layer, output layer included: a number, or one number for each dense
+        neuron or channel.
+    threshold : float, torch.Tensor or sequence, default 1.0
+        Firing threshold, above 0, in the same form as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Reset after a spike: ``"subtract"``, ``"zero"`` or ``"none"``, see `spikemnist.ops.leaky`.
+    spike_grad : str or callable, default "atan"
+        Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
+        any callable with its own gradient.
+    learn_beta, learn_threshold : bool, default False
+        Whether beta or threshold is trained. A beta of exactly 0 or 1 has the gradient of
+        `torch.clamp` at its bounds, which is zero since torch 2.15: start inside the interval.
+    dropout : float, default 0.0
+        Probability, in [0, 1), of dropping a hidden spike in training, drawn anew at each timestep.
+        For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.
+    input_dropout : float, default 0.0
+        The same probability for an input.
+    readout : str, default "mean_membrane"
+        Readout that computes the class scores: ``"mean_membrane"``, ``"max_membrane"``,
+        ``"spike_count"`` or ``"first_spike"``, see `spikemnist.models.readout.scores`.
+    backend : str, default "auto"
+        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        the modules one timestep after the other, and cannot train with ``batch_norm``.
+
+    Raises
+    ------
+    TypeError
+        If an option is unknown.
+
+    Examples
+    --------
+    >>> from spikemnist.models import LeakyMLP
+    >>> LeakyMLP(hidden=100, beta=0.9, dropout=0.2).config["dropout"]
+    0.2
+    """
+
+    batch_norm: bool = False
+    beta: PerLayer = 0.95
+    threshold: PerLayer = 1.0
+    reset_mechanism: ops.ResetMechanism = "subtract"
+    spike_grad: str | Callable[[Tensor], Tensor] = "atan"
+    learn_beta: bool = False
+    learn_threshold: bool = False
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    readout: ReadoutName = "mean_membrane"
+    backend: ops.Backend = "auto"
