@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import peers
-from benchmarks.workload import BETA, linears
+from benchmarks.workload import BETA
 from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.models import LeakyMLP
 
@@ -138,9 +138,9 @@ class Ours(Candidate):
             beta=BETA,
             backend=backend,
         )
-        for ours, given in zip(linears(self.model), layers, strict=True):
-            ours.load_state_dict(given.state_dict())
-        super().__init__(self.model, linears(self.model))
+        for ours, given in zip(self.model.layers, layers, strict=True):
+            ours.linear.load_state_dict(given.state_dict())
+        super().__init__(self.model, [layer.linear for layer in self.model.layers])
         self.name = f"spikemnist {backend}"
         self._encoder = workload.encoder(torch.uint8) if workload else None
         self._generator = torch.Generator().manual_seed(0)

@@ -28,7 +28,7 @@ from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.workload import BETA, Workload
 from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.data import load_digits
-from spikemnist.models import LeakyConvNet
+from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.training import fit
 
@@ -76,25 +76,22 @@ def trained_weights(workload: Workload) -> Mapping[str, Tensor]:
     train, _ = load_digits()
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = LeakyConvNet(LAYERS, beta=BETA)
+        network = LeakyConvNet(LAYERS, beta=BETA)
     fit(
-        model,
+        Classifier(network, workload.encoder(torch.uint8)),
         train[:TRAINED_ON],
-        encoder=workload.encoder(torch.uint8),
         epochs=1,
         batch_size=64,
         lr=5e-3,
         device="cpu",
         progress=False,
     )
-    return weighed(model).state_dict()
+    return weighed(network).state_dict()
 
 
-def weighed(model: LeakyConvNet) -> nn.ModuleList:
-    """Return the convolutional and linear layers of a model."""
-    return nn.ModuleList(
-        m for m in model.network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))
-    )
+def weighed(network: LeakyConvNet) -> nn.ModuleList:
+    """Return the convolutional and linear layers of a network."""
+    return nn.ModuleList(m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
 
 
 def new_layers(weights: Mapping[str, Tensor]) -> nn.ModuleList:

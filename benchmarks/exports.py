@@ -22,11 +22,11 @@ import torch
 from benchmarks import timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
+from spikemnist import load
 from spikemnist.data import load_mnist
 from spikemnist.encoding import DirectEncoder
 from spikemnist.export import to_c, to_onnx
-from spikemnist.export.arrays import read_arrays
-from spikemnist.models import load_pretrained
+from spikemnist.export.arrays import network_of, read_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.encoding import Encoder
-    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.models import Classifier
 
     Spikes = list[NDArray[Any]]
     """Spikes of each layer, ``[T, B, ...]``."""
@@ -58,11 +57,11 @@ def measure(name: str) -> dict[str, Any]:
     dict
         ``network``, ``images``, ``formats`` with a row for each format, and ``machine``.
     """
-    model, encoder = load_pretrained(name)
+    classifier: Any = load(name)
     test = load_mnist()[1]
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-        ours = Ours(model.eval(), encoder)
-        ways = [ours, *(way(model, encoder, Path(folder)) for way in WAYS)]
+        ours = Ours(classifier.eval())
+        ways = [ours, *(way(classifier, Path(folder)) for way in WAYS)]
         spikes, answers = ours.replay(test.images[:REPLAYED])[0], ours.answers(test.images)
         jobs = {way.name: way.job(test.images[:TIMED]) for way in ways}
         timed = timing.time_in_turn(jobs, repeats=9)
@@ -93,18 +92,16 @@ def _differing(spikes: Spikes, others: Spikes) -> int:
 
 
 class Ours:
-    """The original model; timed calls process images one by one."""
+    """The original classifier; timed calls process images one by one."""
 
     name = "spikemnist"
     size = memory = 0
 
-    def __init__(self, model: SpikingNetwork, encoder: Encoder) -> None:
-        self.model, self.encoder = model, encoder
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
 
     def replay(self, images: Tensor) -> Replayed:
-        records = [
-            self.model(self.encoder(part), record="all") for part in torch.split(images, BATCH)
-        ]
+        records = [self.classifier(part, record="all") for part in torch.split(images, BATCH)]
         spikes = [
             np.concatenate([record.layers[i].spikes.numpy() for record in records], 1)
             for i in range(len(records[0].layers))
@@ -112,11 +109,10 @@ class Ours:
         return spikes, torch.cat([record.predictions for record in records]).numpy()
 
     def answers(self, images: Tensor) -> NDArray[Any]:
-        parts = torch.split(images, BATCH)
-        return torch.cat([self.model(self.encoder(part)).predictions for part in parts]).numpy()
+        return self.classifier.predict(images, batch_size=BATCH).numpy()
 
     def job(self, images: Tensor) -> Callable[[], object]:
-        return lambda: [self.model(self.encoder(one)).predictions for one in torch.split(images, 1)]
+        return lambda: [self.classifier(one).predictions for one in torch.split(images, 1)]
 
 
 class Onnx:
@@ -125,10 +121,10 @@ class Onnx:
     name = "ONNX"
     memory = 0
 
-    def __init__(self, model: SpikingNetwork, encoder: Encoder, folder: Path) -> None:
+    def __init__(self, classifier: Classifier, folder: Path) -> None:
         import onnxruntime
 
-        file = to_onnx(model, folder / "model.onnx", encoder=encoder)
+        file = to_onnx(classifier, folder / "model.onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(str(file), options)
@@ -153,21 +149,21 @@ class C:
 
     weights: Literal["float32", "int8"] = "float32"
 
-    def __init__(self, model: SpikingNetwork, encoder: Encoder, folder: Path) -> None:
+    def __init__(self, classifier: Classifier, folder: Path) -> None:
         self.name = f"C, {self.weights}"
-        self.encoder = encoder
+        self.classifier, self.steps = classifier, classifier.encoder.num_steps
         self.shapes = [
             layer.shape if len(layer.shape) == 1 else (*layer.shape[1:], layer.shape[0])
-            for layer in read_arrays(model).layers
+            for layer in read_arrays(network_of(classifier)[0]).layers
         ]
-        to_c(model, folder / self.weights, encoder=encoder, weights=self.weights)
+        to_c(classifier, folder / self.weights, weights=self.weights)
         readme = (folder / self.weights / "README.md").read_text(encoding="utf-8")
         sizes = re.findall(r"\| ([\d,]+) \|$", readme, re.M)
         self.size, self.memory = (int(size.replace(",", "")) for size in sizes)
         self.program = folder / self.weights / "replay"
         compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
         sources = (REPLAY, folder / self.weights / "network.c")
-        options = ("-std=c99", "-O2", f"-I{folder / self.weights}", f"-DSTEPS={encoder.num_steps}")
+        options = ("-std=c99", "-O2", f"-I{folder / self.weights}", f"-DSTEPS={self.steps}")
         subprocess.run([compiler, *options, *sources, "-o", self.program], check=True)
 
     def _run(self, data: NDArray[Any], *words: str) -> list[str]:
@@ -176,11 +172,11 @@ class C:
         return done.stdout.decode().splitlines()
 
     def replay(self, images: Tensor) -> Replayed:
-        grey = isinstance(self.encoder, DirectEncoder)
-        steps = self.encoder.num_steps
-        signal = images.expand(steps, *images.shape) if grey else self.encoder(images)
-        lines = self._run(signal.movedim(0, 1).to(torch.uint8).contiguous().numpy())
-        return from_lines(lines, steps, self.shapes), np.array(
+        signal = self.classifier.encode(images)
+        if isinstance(self.classifier.encoder, DirectEncoder):
+            signal = images.expand(signal.shape)
+        lines = self._run(signal.movedim(0, 1).contiguous().numpy())
+        return from_lines(lines, self.steps, self.shapes), np.array(
             [int(line.partition(">")[2].split()[0]) for line in lines]
         )
 

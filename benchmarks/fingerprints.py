@@ -32,27 +32,24 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist import ops
+from spikemnist import load, ops
 from spikemnist.data import EVENT, EventDataset, load_digits
 from spikemnist.encoding import (
     DirectEncoder,
     EventEncoder,
     LatencyEncoder,
     RateEncoder,
-    describe_encoder,
     get_encoder,
 )
 from spikemnist.energy import measure_energy
 from spikemnist.export import from_nir, to_c, to_html, to_nir, to_onnx
 from spikemnist.models import (
     READOUTS,
+    Classifier,
     LeakyConvNet,
     LeakyMLP,
     accelerate,
     available_pretrained,
-    load_model,
-    load_pretrained,
-    save_model,
 )
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import evaluate, fit
@@ -143,25 +140,25 @@ def trained(
 ) -> Parts:
     """Train a network; hash its weights, metrics, evaluation, and the files as they are read."""
     torch.manual_seed(7)
-    model = build()
-    begin = digest(weights_in(model))
+    network = build()
+    begin = digest(weights_in(network))
+    classifier = Classifier(network, encoder)
     train, test = data or (digits(TRAIN), digits(TEST, train=False))
     given = {"epochs": 2, "batch_size": BATCH, "lr": 5e-3, "seed": 3, **options}
-    given = {"encoder": encoder, "validation": 0.25, "device": "cpu", "progress": False, **given}
+    given = {"validation": 0.25, "device": "cpu", "progress": False, **given}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "checkpoint.pt")
-        history = fit(model, train, checkpoint=checkpoint, **given)
-        resumed = build()
+        history = fit(classifier, train, checkpoint=checkpoint, **given)
+        resumed = Classifier(build(), encoder)
         fit(resumed, train, checkpoint=checkpoint, resume=True, **given)
-        parts = {"begin": begin, "resumed": digest(weights_in(resumed))}
-        if isinstance(model, LeakyMLP | LeakyConvNet):
-            file = Path(folder, "model.safetensors")
-            save_model(model, file, encoder=describe_encoder(encoder))
-            parts["loaded"] = digest(weights_in(load_model(file)))
-    judged = evaluate(model, test, encoder=encoder, device="cpu")
+        parts = {"begin": begin, "resumed": digest(weights_in(resumed.network))}
+        if isinstance(network, LeakyMLP | LeakyConvNet):
+            loaded: Any = load(classifier.save(Path(folder, "model.safetensors")))
+            parts["loaded"] = digest(weights_in(loaded.network))
+    judged = evaluate(classifier, test, device="cpu")
     columns = ("loss", "accuracy", "validation_loss", "validation_accuracy", "spikes_per_sample")
     return {
-        "weights": digest(weights_in(model)),
+        "weights": digest(weights_in(network)),
         "metrics": digest(history.column(name) for name in columns),
         "evaluation": digest([judged.accuracy, judged.loss, judged.confusion]),
         **parts,
@@ -259,16 +256,15 @@ def conv_stdp(seed: int) -> Parts:
 
 def exported(name: str) -> Parts:
     """Export a pretrained network; hash what each export computes or holds, and its energy."""
-    model, encoder = load_pretrained(name)
+    classifier: Any = load(name)
     images, labels = digits(TEST, train=False)
-    energy = measure_energy(model, (images, labels), encoder=encoder, device="cpu")
+    energy = measure_energy(classifier, (images, labels), device="cpu")
     with tempfile.TemporaryDirectory() as folder:
-        session = onnxruntime.InferenceSession(
-            str(to_onnx(model, Path(folder, "model.onnx"), encoder=encoder))
-        )
-        page = to_html(model, Path(folder, "page.html"), encoder=encoder).read_text("utf-8")
+        file = to_onnx(classifier, Path(folder, "model.onnx"))
+        session = onnxruntime.InferenceSession(str(file))
+        page = to_html(classifier, Path(folder, "page.html")).read_text("utf-8")
         compiled = {
-            f"c {kind}": digest(_run_c(to_c(model, folder, encoder=encoder, weights=kind), images))
+            f"c {kind}": digest(_run_c(to_c(classifier, folder, weights=kind), images))
             for kind in ("float32", "int8")
         }
     network = re.search(r'id="network">(.*?)</script>', page, re.DOTALL)

@@ -9,7 +9,6 @@ Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import itertools
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from torch.nn import functional
 from benchmarks import timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
-from benchmarks.workload import BETA, CLASSES, PIXELS, linears
+from benchmarks.workload import BETA, CLASSES, PIXELS
 from spikemnist.models import LeakyMLP
 from spikemnist.training import available_devices
 
@@ -133,8 +132,9 @@ def candidates() -> Candidates:
 
 def _ours(backend: Any) -> Build:
     def build(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
-        hidden = weights.sizes["hidden 1"]
-        model = LeakyMLP(PIXELS, hidden, beta=BETA, backend=backend).to(where)
+        model = LeakyMLP(
+            PIXELS, weights.layers[0].linear.out_features, beta=BETA, backend=backend
+        ).to(where)
         model.load_state_dict(weights.state_dict())
         return model, lambda spikes: model(spikes).scores
 
@@ -142,7 +142,12 @@ def _ours(backend: Any) -> Build:
 
 
 def _linears(weights: LeakyMLP, where: torch.device) -> nn.ModuleList:
-    return nn.ModuleList(copy.deepcopy(linears(weights))).to(where)
+    copies = nn.ModuleList()
+    for layer in weights.layers:
+        copy = nn.Linear(layer.linear.in_features, layer.linear.out_features)
+        copy.load_state_dict(layer.linear.state_dict())
+        copies.append(copy)
+    return copies.to(where)
 
 
 def _snntorch_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:

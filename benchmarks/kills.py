@@ -6,7 +6,7 @@ After SIGKILL every file of the run folder is whole, and the run, resumed or sta
 with the same files as one that was never killed. After SIGINT the command ends with exit code 130,
 one sentence and no traceback, and its files are whole. A signal that arrives before Python runs the
 program, or after the results are printed, is counted apart. Each failure is printed with its
-moment. Two commands run at a time; 300 of each signal take some 20 minutes on two idle cores.
+moment. Two commands run at a time; 300 of each signal take some 25 minutes on two idle cores.
 """
 
 from __future__ import annotations

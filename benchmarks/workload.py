@@ -15,7 +15,7 @@ from torch import nn
 
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import fit
 
 if TYPE_CHECKING:
@@ -124,25 +124,19 @@ def _trained(workload: Workload) -> list[nn.Linear]:
     train, _ = load_digits()
     layers = first_weights(workload.sizes)
     with torch.random.fork_rng([]):
-        model = LeakyMLP(PIXELS, (workload.hidden,), CLASSES, beta=BETA)
-    for ours, given in zip(linears(model), layers, strict=True):
-        ours.load_state_dict(given.state_dict())
+        network = LeakyMLP(PIXELS, (workload.hidden,), CLASSES, beta=BETA)
+    for ours, given in zip(network.layers, layers, strict=True):
+        ours.linear.load_state_dict(given.state_dict())
     fit(
-        model,
+        Classifier(network, workload.encoder(torch.uint8)),
         train[: TRAINING_STEPS * TRAINING_BATCH],
-        encoder=workload.encoder(torch.uint8),
         epochs=1,
         batch_size=TRAINING_BATCH,
         lr=1e-2,
         device="cpu",
         progress=False,
     )
-    return linears(model)
-
-
-def linears(model: nn.Module) -> list[nn.Linear]:
-    """Return the linear layers of a network, from input to output."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return [layer.linear for layer in network.layers]
 
 
 @dataclass(frozen=True)

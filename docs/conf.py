@@ -166,8 +166,8 @@ def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:
 def write_digit_page(app: Sphinx, error: Exception | None) -> None:
     """Put a page on which one draws a digit beside the others."""
     if error is None and app.builder.name == "html":
-        model, encoder = spikemnist.load_pretrained("mnist-mlp")
-        spikemnist.export.to_html(model, Path(app.outdir) / "digit-page.html", encoder=encoder)
+        classifier = spikemnist.load("mnist-mlp")
+        spikemnist.export.to_html(classifier, Path(app.outdir) / "digit-page.html")
 
 
 def setup(app: Sphinx) -> None:

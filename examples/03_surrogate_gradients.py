@@ -9,7 +9,7 @@ gradient to learn from, so the backward pass replaces it by another curve.
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyMLP, evaluate, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, evaluate, fit, load_digits
 from spikemnist.ops import SURROGATES, get_surrogate
 
 # %%
@@ -32,14 +32,13 @@ figure.savefig("surrogates.png", dpi=120)
 # heaviside: a layer that starts silent gets no gradient from them and stays silent, and ``fit``
 # warns. Four others train a network from the same initial weights, on the same batches:
 train, test = load_digits()
-encoder = LatencyEncoder(num_steps=8)
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
 for name in ("atan", "sigmoid", "straight_through", "triangular"):
     torch.manual_seed(0)
-    model = LeakyMLP(hidden=(100,), spike_grad=name)
-    history = fit(model, train, encoder=encoder, epochs=5, lr=0.002, progress=False)
-    accuracy = evaluate(model, test, encoder=encoder).accuracy
+    classifier = Classifier(LeakyMLP(hidden=100, spike_grad=name), "latency")
+    history = fit(classifier, train, epochs=5, lr=0.002, progress=False)
+    accuracy = evaluate(classifier, test).accuracy
     print(f"{name:18s}loss {history.epochs[-1].loss:.2f}   test accuracy {accuracy:.1%}")
     ax.plot(range(1, len(history) + 1), history.column("loss"), marker="o", label=name)
 ax.set(xlabel="epoch", ylabel="training loss", xticks=range(1, 6), ylim=(0, None))

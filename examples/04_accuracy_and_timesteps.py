@@ -9,23 +9,22 @@ network can be trained for a few timesteps. Are they equally accurate?
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyMLP, RateEncoder, evaluate, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, evaluate, fit, get_encoder, load_digits
 
 train, test = load_digits()
 
 # %%
 # The same network, trained from the same initial weights with 2 to 16 timesteps of two codes.
-codes, lengths, figures = {"rate": RateEncoder, "latency": LatencyEncoder}, (2, 4, 8, 16), {}
-for code, kind in codes.items():
+codes, lengths, evaluations = ("rate", "latency"), (2, 4, 8, 16), {}
+for code in codes:
     for steps in lengths:
         torch.manual_seed(0)
-        model, encoder = LeakyMLP(hidden=(100,)), kind(num_steps=steps)
-        options = {"epochs": 5, "lr": 0.005, "schedule": "one_cycle", "progress": False}
-        fit(model, train, encoder=encoder, **options)
-        figures[code, steps] = judged = evaluate(model, test, encoder=encoder)
-        spikes = sum(judged.spikes_per_sample.values())
+        classifier = Classifier(LeakyMLP(hidden=100), get_encoder(code, num_steps=steps))
+        fit(classifier, train, epochs=5, lr=0.005, schedule="one_cycle", progress=False)
+        evaluations[code, steps] = result = evaluate(classifier, test)
+        spikes = sum(result.spikes_per_sample.values())
         print(
-            f"{code:8s}T={steps:<4d}accuracy {judged.accuracy:.1%}  {spikes:5.0f} spikes an image"
+            f"{code:8s}T={steps:<4d}accuracy {result.accuracy:.1%}  {spikes:5.0f} spikes an image"
         )
 
 # %%
@@ -34,9 +33,9 @@ for code, kind in codes.items():
 # bar is the standard error with 1,000 test images.
 figure = Figure(figsize=(8, 4), layout="constrained")
 for ax, code in zip(figure.subplots(1, 2, sharey=True), codes, strict=True):
-    read = 100 * figures[code, 16].accuracy_per_step
+    read = 100 * evaluations[code, 16].accuracy_per_step
     ax.plot(range(1, 17), read, color="tab:blue", label="trained for 16, read early")
-    share = torch.tensor([figures[code, steps].accuracy for steps in lengths])
+    share = torch.tensor([evaluations[code, steps].accuracy for steps in lengths])
     error = 100 * (share * (1 - share) / len(test)).sqrt()
     ax.errorbar(lengths, 100 * share, error, fmt="o", color="tab:orange", label="trained for T")
     ax.set(title=f"{code} code", xlabel="timesteps", xticks=lengths)

@@ -9,7 +9,7 @@ needed, and the time of the decision tells how reliable it is.
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyMLP, evaluate, fit, load_digits, viz
+from spikemnist import Classifier, LatencyEncoder, LeakyMLP, evaluate, fit, load_digits, viz
 from spikemnist.models import first_spike_times
 from spikemnist.training import SpikeTimeMSE
 
@@ -17,18 +17,18 @@ from spikemnist.training import SpikeTimeMSE
 # The readout is ``first_spike``, and the loss sets target times: the neuron of the right class
 # should fire at timestep 2, all others not at all.
 train, test = load_digits()
-encoder, loss = LatencyEncoder(num_steps=16), SpikeTimeMSE(on=2)
 torch.manual_seed(0)
-model = LeakyMLP(hidden=(200,), readout="first_spike")
+network = LeakyMLP(hidden=200, readout="first_spike")
+classifier, loss = Classifier(network, LatencyEncoder(num_steps=16)), SpikeTimeMSE(on=2)
 options = {"epochs": 8, "lr": 0.005, "schedule": "one_cycle", "progress": False}
-fit(model, train, encoder=encoder, loss=loss, **options)
-judged = evaluate(model, test, encoder=encoder, loss=loss)
-print(f"accuracy {judged.accuracy:.1%}, two first at once {judged.tied:.1%}")
+fit(classifier, train, loss=loss, **options)
+evaluation = evaluate(classifier, test, loss=loss)
+print(f"accuracy {evaluation.accuracy:.1%}, two first at once {evaluation.tied:.1%}")
 
 # %%
 # The decision is made when the first of the ten neurons fires. If none fires, the time is T.
 with torch.inference_mode():
-    record = model(encoder(test.images))
+    record = classifier(test.images)
 times = first_spike_times(record.spikes).amin(1).cpu()
 right = record.predictions.cpu() == test.labels
 print(f"mean timestep: right {times[right].mean():.1f}, wrong {times[~right].mean():.1f}")
@@ -48,7 +48,7 @@ figure.savefig("decision_times.png", dpi=120)
 # the dashed line are not needed.
 sample = int((right & (times == 5)).nonzero()[0])
 with torch.inference_mode():
-    one = model(encoder(test.images[sample : sample + 1]), record="all")
+    one = classifier(test.images[sample : sample + 1], record="all")
 figure = Figure(figsize=(7, 6.5), layout="constrained")
 for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), strict=True):
     viz.raster(one, layer=layer, ax=ax).axvline(5.5, color="tab:red", linestyle="--")

@@ -3,7 +3,7 @@ Convolutional features of a digit
 =================================
 
 A convolutional layer of spiking neurons detects the same few strokes at every position. Its spikes,
-summed over time, form maps of where each stroke was found.
+summed over time, map where each stroke is in the digit.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -11,28 +11,28 @@ summed over time, form maps of where each stroke was found.
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyConvNet, evaluate, fit, load_digits, viz
+from spikemnist import Classifier, LatencyEncoder, LeakyConvNet, evaluate, fit, load_digits, viz
 
 # %%
 # Eight kernels of 5 x 5 pixels, pooling, sixteen kernels, pooling, and ten output neurons.
 train, test = load_digits()
-encoder = LatencyEncoder(num_steps=6)
 torch.manual_seed(0)
-model = LeakyConvNet("8C5-P2-16C5-P2-10")
+network = LeakyConvNet("8C5-P2-16C5-P2-10")
+classifier = Classifier(network, LatencyEncoder(num_steps=6))
 options = {"epochs": 3, "batch_size": 64, "lr": 0.01, "schedule": "one_cycle", "progress": False}
-fit(model, train, encoder=encoder, **options)
-print(f"accuracy {evaluate(model, test, encoder=encoder).accuracy:.1%}")
+fit(classifier, train, **options)
+print(f"accuracy {evaluate(classifier, test).accuracy:.1%}")
 
 # %%
 # The learned kernels of the first layer: red weights excite, blue weights inhibit.
-viz.receptive_fields(model).savefig("kernels.png", dpi=120)
+viz.receptive_fields(network).savefig("kernels.png", dpi=120)
 
 # %%
 # The network runs on three digits. The spikes of a layer are ``[T, B, C, H, W]``; their sum over
 # time counts the spikes of each neuron, one map for each kernel.
 digits = torch.stack([test.images[test.labels == label][0] for label in (0, 4, 7)])
 with torch.inference_mode():
-    record = model(encoder(digits), record="all")
+    record = classifier(digits, record="all")
 for layer in record.layers:
     shape, spikes = tuple(layer.spikes.shape), layer.spikes.sum().item() / len(digits)
     print(f"{layer.name:10s}{shape!s:20s}{spikes:5.0f} spikes a digit")

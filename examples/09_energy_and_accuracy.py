@@ -9,19 +9,18 @@ more energy. Stopping when the answer is clear keeps most of the accuracy for le
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits, measure_energy, viz
+from spikemnist import Classifier, LeakyMLP, fit, load_digits, measure_energy, viz
 
 train, test = load_digits()
-encoder = LatencyEncoder(num_steps=8)
 torch.manual_seed(0)
-model = LeakyMLP(hidden=(256,))
-fit(model, train, encoder=encoder, epochs=8, lr=0.01, schedule="one_cycle", progress=False)
+classifier = Classifier(LeakyMLP(hidden=256), "latency")
+fit(classifier, train, epochs=8, lr=0.01, schedule="one_cycle", progress=False)
 
 # %%
 # One pass over the test images counts the operations in which neither weight nor input is zero.
 # The network is compared with an ANN of the same layers that runs once: a dense ANN that multiplies
 # everything, and an ANN that skips zeros.
-energy = measure_energy(model, test, encoder=encoder)
+energy = measure_energy(classifier, test)
 print(f"spiking             {energy.snn.total / 1000:5.0f} nJ")
 print(f"ANN, zeros skipped  {energy.ann_skipping.total / 1000:5.0f} nJ")
 print(f"ANN, dense          {energy.ann_dense.total / 1000:5.0f} nJ")
@@ -42,7 +41,7 @@ ax.get_figure().savefig("energy.png", dpi=120)
 # These figures are not the energy of a chip: they leave out encoding, control and idle circuits.
 # They include memory only on request: here each operation reads a weight, and each timestep reads
 # and writes a membrane. Most of the advantage over an ANN that skips zeros is then gone.
-counted = measure_energy(model, test, encoder=encoder, memory="32KB")
+counted = measure_energy(classifier, test, memory="32KB")
 bars = {"spiking": counted.snn, "ANN, zeros skipped": counted.ann_skipping}
 figure = Figure(figsize=(8, 2.6), layout="constrained")
 ax, left = figure.add_subplot(), torch.zeros(2)

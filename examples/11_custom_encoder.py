@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from spikemnist import LeakyMLP, evaluate, fit, load_digits, viz
+from spikemnist import Classifier, LeakyMLP, evaluate, fit, load_digits, viz
 from spikemnist.encoding import Encoder, get_encoder, measure_code, register_encoder
 
 
@@ -48,12 +48,12 @@ for name, encode in encoders.items():
 viz.codes(spikes, decoded=decoded).savefig("interval_code.png", dpi=120)
 
 # %%
-# Every function that accepts an encoder accepts this one.
+# A classifier takes this encoder as any other.
 for name, encoder in encoders.items():
     torch.manual_seed(0)
-    model = LeakyMLP(hidden=(200,))
-    fit(model, train, encoder=encoder, epochs=2, lr=0.005, progress=False)
-    print(f"{name:10s}test accuracy {evaluate(model, test, encoder=encoder).accuracy:.1%}")
+    classifier = Classifier(LeakyMLP(hidden=200), encoder)
+    fit(classifier, train, epochs=2, lr=0.005, progress=False)
+    print(f"{name:10s}test accuracy {evaluate(classifier, test).accuracy:.1%}")
 
 # %%
 # Next: :class:`~spikemnist.encoding.Encoder`, and :doc:`/howto/custom-encoder` for more.

@@ -9,13 +9,12 @@ classify images that are not digits, and with which margin?
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, fit, load_digits
 
 train, test = load_digits()
-encoder = LatencyEncoder(num_steps=8)
 torch.manual_seed(0)
-model = LeakyMLP(hidden=(256,))
-fit(model, train, encoder=encoder, epochs=5, lr=0.01, schedule="one_cycle", progress=False)
+classifier = Classifier(LeakyMLP(hidden=256), "latency")
+fit(classifier, train, epochs=5, lr=0.01, schedule="one_cycle", progress=False)
 
 # %%
 # A thousand images of each kind. Shuffled images keep their grey values, at random positions. The
@@ -32,10 +31,10 @@ kinds = {
 }
 figure = Figure(figsize=(10, 5.2), layout="constrained")
 axes = figure.subplots(3, 5, sharey="row", height_ratios=(3, 2, 2))
-model.cpu().eval()
+classifier.cpu().eval()
 for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, strict=True):
     with torch.inference_mode():
-        record = model(encoder(images))
+        record = classifier(images)
     first, second = record.scores.softmax(1).topk(2, 1).values.unbind(1)
     margin, hidden = first - second, record.spike_counts[0].float()
     silent = (record.spike_counts[-1] == 0).float().mean()

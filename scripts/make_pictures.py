@@ -16,8 +16,7 @@ import torch
 from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import LeakyMLP, Record
+from spikemnist.models import Classifier, LeakyMLP, Record
 from spikemnist.plasticity import STDPClassifier, pair_stdp
 from spikemnist.training import fit
 
@@ -45,14 +44,13 @@ def main() -> None:
 
 def watch_a_digit() -> tuple[Record, int]:
     train, test = load_digits()
-    encoder = LatencyEncoder(num_steps=8)
     torch.manual_seed(0)
-    model = LeakyMLP(hidden=(512,))
-    fit(model, train, encoder=encoder, epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle")
-    model.cpu().eval()
+    classifier = Classifier(LeakyMLP(hidden=(512,)), "latency")
+    fit(classifier, train, epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle")
+    classifier.cpu().eval()
     image, label = test[INDEX]
     with torch.no_grad():
-        record: Record = model(encoder(image[None]), record="all")
+        record = classifier(image[None], record="all")
     return record, int(label)
 
 

@@ -27,7 +27,7 @@ import torch
 from spikemnist import __version__, viz
 from spikemnist.cli.networks import find
 from spikemnist.data import load_mnist
-from spikemnist.encoding import describe_encoder
+from spikemnist.encoding.registry import describe_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.training import Robustness, evaluate, measure_robustness
 
@@ -101,23 +101,24 @@ def measure(name: str, folders: list[Path]) -> Card:
     Operations and spikes are per image, energies in nJ.
     """
     _, test = load_mnist()
-    trained = [find(folder) for folder in folders]
-    found = [evaluate(each.model, test, encoder=each.encoder) for each in trained]
-    model, encoder, figures = trained[0].model, trained[0].encoder, found[0]
-    energy = measure_energy(model, test, encoder=encoder)
-    robustness = measure_robustness(model, test, encoder=encoder)
+    classifiers = [find(folder).classifier for folder in folders]
+    evaluations = [evaluate(classifier, test) for classifier in classifiers]
+    accuracies = [evaluation.accuracy for evaluation in evaluations]
+    classifier, first = classifiers[0], evaluations[0]
+    energy = measure_energy(classifier, test)
+    robustness = measure_robustness(classifier, test)
     total = energy.total
     return {
         "name": name,
         "command": f"{COMMANDS[name]} --seed {SEEDS[0]}",
-        "accuracy": figures.accuracy,
-        "samples": figures.samples,
-        "accuracies": {str(seed): each.accuracy for seed, each in zip(SEEDS, found, strict=True)},
-        "encoder": describe_encoder(encoder),
-        "sizes": model.sizes,
+        "accuracy": first.accuracy,
+        "samples": first.samples,
+        "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
+        "encoder": describe_encoder(classifier.encoder),
+        "sizes": classifier.network.sizes,
         "parameters": energy.parameters,
         "bytes": weights(name).stat().st_size,
-        "spikes": figures.spikes_per_sample,
+        "spikes": first.spikes_per_sample,
         "operations": {
             "acs": total.acs,
             "macs": total.macs,
@@ -191,21 +192,24 @@ HEAD = """# Pretrained networks
 
 <!-- Written by `python scripts/make_pretrained.py`, from the cards beside the weights. -->
 
-Networks that come with the package, trained on MNIST. From Python:
+Networks that come with the package, trained on MNIST, each with its encoder. From Python:
 
 ```python
-from spikemnist.models import available_pretrained, load_pretrained
+import spikemnist
 
-model, encoder = load_pretrained("mnist-conv")
+classifier = spikemnist.load("mnist-conv")
 ```
 
-On the command line, `pretrained:NAME` stands for a run in every command that takes one:
+{func}`~spikemnist.models.available_pretrained` lists the names. On the command line, a name stands
+for a run in every command that takes one:
 
 ```bash
-spikemnist predict pretrained:mnist-conv digit.png
-spikemnist evaluate pretrained:mnist-mlp pretrained:mnist-conv --robustness
-spikemnist plot pretrained:mnist-sparse
+spikemnist predict mnist-conv digit.png
+spikemnist evaluate mnist-mlp mnist-conv --robustness
+spikemnist plot mnist-sparse
 ```
+
+A file or a run folder of that name goes before it.
 
 The accuracy is that after the last epoch, and settings were chosen on training images that were
 held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. The

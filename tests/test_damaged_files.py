@@ -11,10 +11,10 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikemnist.models import load_model, save_model
+from spikemnist import load
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import new_model, run, same
+from tests.training.small_runs import new_classifier, run, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +66,12 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 def classifier(path: Path) -> dict[str, Any]:
     """Return the parameters and the arrays of an STDP classifier."""
-    loaded = STDPClassifier.load(path)
+    loaded = load(path)
     return {**loaded.get_params(), "weights": torch.from_numpy(loaded.weights_)}
 
 
 READERS: dict[str, Reader] = {
-    "model.safetensors": lambda path: dict(load_model(path).state_dict()),
+    "model.safetensors": lambda path: dict(load(path).state_dict()),
     "stdp.safetensors": classifier,
     "checkpoint.pt": lambda path: vars(load_checkpoint(path)),
 }
@@ -81,12 +81,12 @@ READERS: dict[str, Reader] = {
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an undamaged file for each reader."""
     folder = tmp_path_factory.mktemp("files")
-    save_model(new_model(), folder / "model.safetensors")
+    new_classifier().save(folder / "model.safetensors")
     images = torch.randint(0, 256, (60, 6, 6), generator=torch.Generator().manual_seed(0))
     fitted = STDPClassifier(5, duration=20.0, theta_plus=0.5, min_spikes=0)
     fitted.fit(images.byte(), torch.arange(60) % 2, progress=False)
     fitted.save(folder / "stdp.safetensors")
-    run(folder, new_model(), epochs=1)
+    run(folder, new_classifier(), epochs=1)
     return folder
 
 

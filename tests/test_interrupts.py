@@ -13,7 +13,7 @@ from spikemnist import _interrupt
 from spikemnist._interrupt import interruptible
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import evaluate, fit
 from spikemnist.training.checkpoint import load_checkpoint
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from spikemnist.data import ImageDataset
+    from spikemnist.encoding import Encoder
     from spikemnist.training import History
 
 ENCODER = LatencyEncoder(num_steps=5)
@@ -67,17 +68,18 @@ def images(count: int) -> ImageDataset:
     return load_digits()[0][:count]
 
 
-def train(**options: Any) -> History:
+def train(encoder: Encoder = ENCODER, **options: Any) -> History:
     """Train for four epochs of three batches."""
-    settings = {"encoder": ENCODER, "epochs": 4, "batch_size": 40, "progress": False, **options}
-    return fit(LeakyMLP(hidden=(30,), threshold=0.3), images(120), **settings)
+    settings = {"epochs": 4, "batch_size": 40, "progress": False, **options}
+    classifier = Classifier(LeakyMLP(hidden=(30,), threshold=0.3), encoder)
+    return fit(classifier, images(120), **settings)
 
 
 @pytest.mark.parametrize(("call", "epochs"), [(1, 0), (2, 0), (3, 1), (4, 1)])
 def test_training_ends_after_the_batch(tmp_path: Path, call: int, epochs: int) -> None:
     """The last batch of an epoch completes it."""
     file = tmp_path / "checkpoint.pt"
-    history = train(encoder=PressingEncoder(call), checkpoint=file)
+    history = train(PressingEncoder(call), checkpoint=file)
     assert history.interrupted
     assert len(history) == len(load_checkpoint(file).history) == epochs
 
@@ -85,7 +87,7 @@ def test_training_ends_after_the_batch(tmp_path: Path, call: int, epochs: int) -
 def test_training_ends_during_validation() -> None:
     """Batches of 256 are validated."""
     encoder = PressingEncoder(4)
-    assert train(encoder=encoder, validation=images(600)).interrupted
+    assert train(encoder, validation=images(600)).interrupted
     assert encoder.left == 0
 
 
@@ -99,7 +101,7 @@ def test_ctrl_c_in_the_last_callback_is_recorded() -> None:
 def test_evaluation_ends_after_the_batch(call: int) -> None:
     encoder = PressingEncoder(call)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(LeakyMLP(hidden=(30,)), images(120), encoder=encoder, batch_size=40)
+        evaluate(Classifier(LeakyMLP(hidden=(30,)), encoder), images(120), batch_size=40)
     assert encoder.left == 0
 
 

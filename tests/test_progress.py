@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits
+from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
 from spikemnist._progress import COMPILING, progress_bar, silence
 from spikemnist.training import evaluation
 
@@ -118,5 +118,5 @@ def test_a_long_evaluation_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
             yield bar
 
     monkeypatch.setattr(evaluation, "progress_bar", record)
-    evaluate(LeakyMLP(hidden=(8,)), load_digits()[1][:100], encoder=LatencyEncoder(num_steps=4))
+    evaluate(Classifier(LeakyMLP(hidden=(8,)), "latency"), load_digits()[1][:100])
     assert [(bar.n, bar.total) for bar in bars] == [(1, 1)]

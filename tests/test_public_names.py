@@ -9,9 +9,9 @@ import pytest
 import spikemnist
 
 FIRST = """
-    DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder STDPClassifier
-    accelerate evaluate fit get_encoder load_digits load_fashion_mnist load_mnist
-    load_model load_nmnist load_pretrained measure_energy save_model
+    Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
+    STDPClassifier accelerate evaluate fit get_encoder load load_digits
+    load_fashion_mnist load_mnist load_nmnist measure_energy
 """
 NAMES = {
     "data": """
@@ -22,8 +22,7 @@ NAMES = {
     "encoding": """
         BurstEncoder CodeMeasure DeltaEncoder DirectEncoder Encoder EventEncoder
         LatencyEncoder PhaseEncoder PopulationEncoder RankOrderEncoder RateEncoder
-        available_encoders describe_encoder get_encoder measure_code
-        register_encoder
+        available_encoders get_encoder measure_code register_encoder
     """,
     "energy": """
         EarlyExit Energy Estimate LayerFigures MEMORIES TECHNOLOGIES Technology
@@ -33,9 +32,9 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx
     """,
     "models": """
-        LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record SpikingNetwork accelerate
-        available_pretrained decide first_spike_times load_model load_pretrained
-        model_metadata running_scores save_model
+        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record
+        SpikingNetwork accelerate available_pretrained decide first_spike_times
+        running_scores
     """,
     "ops": """
         ATan BACKENDS Backend FastSigmoid Heaviside RESET_MECHANISMS ResetMechanism
@@ -59,6 +58,7 @@ NAMES = {
         thresholds training_curves
     """,
 }
+PLACES = {**NAMES, "_load": "load"}  # of the names that come first
 
 
 @pytest.mark.parametrize("room", NAMES)
@@ -73,7 +73,7 @@ def test_the_first_names_are_those_of_the_rooms() -> None:
     assert sorted(spikemnist.__all__) == sorted([*FIRST.split(), *NAMES, "__version__"])
     assert dir(spikemnist) == sorted(spikemnist.__all__)
     for name in FIRST.split():
-        (room,) = (room for room, names in NAMES.items() if name in names.split())
+        (room,) = (room for room, names in PLACES.items() if name in names.split())
         module = importlib.import_module(f"spikemnist.{room}")
         assert getattr(spikemnist, room) is module
         assert getattr(spikemnist, name) is getattr(module, name)

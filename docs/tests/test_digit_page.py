@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from spikemnist import DirectEncoder, LatencyEncoder, LeakyConvNet, LeakyMLP, load_pretrained
+from spikemnist import (
+    Classifier,
+    DirectEncoder,
+    LatencyEncoder,
+    LeakyConvNet,
+    LeakyMLP,
+    load,
+)
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
 from tests.export.replay import DIGITS, samples_that_differ, watch
@@ -57,11 +64,8 @@ def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    made = {}
-    for name in available_pretrained():
-        model, encoder = load_pretrained(name)
-        made[name] = to_html(model, folder / f"{name}.html", encoder=encoder)
-    return made
+    names = available_pretrained()
+    return {name: to_html(load(name), folder / f"{name}.html") for name in names}
 
 
 def spikes_of(replayed: list[dict[str, Any]], record: Record) -> list[np.ndarray]:
@@ -87,7 +91,7 @@ def replay(page: Page, record: Record) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", available_pretrained())
 def test_digits_are_replayed(browser: Browser, pages: dict[str, Path], name: str) -> None:
-    record = watch(*load_pretrained(name))
+    record = watch(load(name))
     with opened(browser, pages[name]) as page:
         decisions = [did["decision"] for did in replay(page, record)]
     assert (np.array(decisions) != record.predictions.numpy()).sum() <= 1
@@ -100,14 +104,14 @@ def test_every_reset_and_readout(
 ) -> None:
     torch.manual_seed(0)
     options: dict[str, Any] = {"reset_mechanism": reset, "readout": readout, "threshold": 0.3}
-    code = LatencyEncoder(num_steps=6)
-    for model in (
+    for network in (
         LeakyMLP(hidden=(30, 20), **options),
         LeakyConvNet("4C5s2p1-AP2-6C3-10", **options),
         LeakyConvNet("4C5-P2-8-10", **options),
     ):
-        record = watch(model, code)
-        file = to_html(model, tmp_path / "page.html", encoder=code)
+        classifier = Classifier(network, LatencyEncoder(num_steps=6))
+        record = watch(classifier)
+        file = to_html(classifier, tmp_path / "page.html")
         with opened(browser, file) as page:
             decisions = np.array([did["decision"] for did in replay(page, record)])
         assert (decisions != record.predictions.numpy()).sum() <= 1

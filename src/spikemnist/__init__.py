@@ -4,6 +4,7 @@ The data flows one way::
 
     images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, energy, viz
 
+A `spikemnist.models.Classifier` is a network with its encoder: images in, a Record out.
 Each step is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
 (with the neuron dynamics in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
 `spikemnist.viz`. `spikemnist.export` writes a trained network for use outside Python, and
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from spikemnist import plasticity as plasticity
     from spikemnist import training as training
     from spikemnist import viz as viz
+    from spikemnist._load import load as load
     from spikemnist.data import load_digits as load_digits
     from spikemnist.data import load_fashion_mnist as load_fashion_mnist
     from spikemnist.data import load_mnist as load_mnist
@@ -35,12 +37,10 @@ if TYPE_CHECKING:
     from spikemnist.encoding import RateEncoder as RateEncoder
     from spikemnist.encoding import get_encoder as get_encoder
     from spikemnist.energy import measure_energy as measure_energy
+    from spikemnist.models import Classifier as Classifier
     from spikemnist.models import LeakyConvNet as LeakyConvNet
     from spikemnist.models import LeakyMLP as LeakyMLP
     from spikemnist.models import accelerate as accelerate
-    from spikemnist.models import load_model as load_model
-    from spikemnist.models import load_pretrained as load_pretrained
-    from spikemnist.models import save_model as save_model
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
@@ -49,6 +49,7 @@ __version__ = "0.1.0"
 
 _ROOMS = ("data", "encoding", "energy", "export", "models", "ops", "plasticity", "training", "viz")
 _FROM = {
+    "load": "_load",
     "load_digits": "data",
     "load_fashion_mnist": "data",
     "load_mnist": "data",
@@ -58,12 +59,10 @@ _FROM = {
     "RateEncoder": "encoding",
     "get_encoder": "encoding",
     "measure_energy": "energy",
+    "Classifier": "models",
     "LeakyConvNet": "models",
     "LeakyMLP": "models",
     "accelerate": "models",
-    "load_model": "models",
-    "load_pretrained": "models",
-    "save_model": "models",
     "STDPClassifier": "plasticity",
     "evaluate": "training",
     "fit": "training",

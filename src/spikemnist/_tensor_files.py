@@ -104,6 +104,14 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
     return tensors, metadata
 
 
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file's format, or an empty string if it is none of spikemnist."""
+    try:
+        return str(_metadata(Path(path).read_bytes())["format"])
+    except Exception:  # bytes of any other kind may raise anything
+        return ""
+
+
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raise a `ValueError` that names a tensor of unexpected name, shape or dtype."""
     for name in expected:
@@ -131,12 +139,17 @@ def described(path: str | os.PathLike[str], kind: Format) -> Iterator[None]:
 
 def _checked_metadata(data: bytes) -> dict[str, Any]:
     """Return the metadata of a file whose digest is right."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    metadata: dict[str, Any] = json.loads(header["__metadata__"]["spikemnist"])
+    metadata = _metadata(data)
     digest = metadata.pop(DIGEST)
     unsigned = data.replace(digest.encode(), UNKNOWN.encode(), 1)
     if hashlib.sha256(unsigned).hexdigest() != digest:
         raise ValueError("the contents do not match their SHA-256")
+    return metadata
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata: dict[str, Any] = json.loads(header["__metadata__"]["spikemnist"])
     return metadata
 
 

@@ -102,7 +102,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_digits_in_all_styles_are_recognised(pictures: Path) -> None:
     files = [f"{name}.png" for name in STYLES]
-    printed = spikemnist("predict", "pretrained:mnist-conv", *files, cwd=pictures).stdout
+    printed = spikemnist("predict", "mnist-conv", *files, cwd=pictures).stdout
     answers = dict(re.findall(r"^(.*)\.png: (\d) ", printed, re.MULTILINE))
     assert answers == {name: str(digit) for name, (digit, _) in STYLES.items()}
     assert printed.count("dark on light") == 4

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from spikemnist import load
 from spikemnist.cli import main
 from spikemnist.data import load_digits
-from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
-from spikemnist.models import load_model
 from spikemnist.training import evaluate, measure_robustness
 from tests.cli.command import spikemnist
 
@@ -19,12 +18,11 @@ if TYPE_CHECKING:
     import pytest
 
 DIGITS = load_digits()[1]
-ENCODER = LatencyEncoder(num_steps=8)
 
 
 def test_results_are_those_of_the_library(run: Path) -> None:
     printed = spikemnist("evaluate", run, cwd=run.parent).stdout
-    result = evaluate(load_model(run / "model.safetensors"), DIGITS, encoder=ENCODER)
+    result = evaluate(load(run), DIGITS)
     assert f"accuracy          {result.accuracy:.2%} of 1,000 test images of digits" in printed
     error = (result.accuracy * (1 - result.accuracy) / 1000) ** 0.5
     assert f"standard error {error:.2%}\n" in printed
@@ -37,8 +35,7 @@ def test_results_are_those_of_the_library(run: Path) -> None:
 def test_energy(run: Path) -> None:
     words = ("evaluate", run, "--energy", "--memory", "32KB")
     printed = spikemnist(*words, cwd=run.parent).stdout
-    model = load_model(run / "model.safetensors")
-    energy = measure_energy(model, DIGITS, encoder=ENCODER, memory="32KB")
+    energy = measure_energy(load(run), DIGITS, memory="32KB")
     total = energy.total
     assert re.search(rf"total +{total.dense:,.0f} +0 +{total.acs:,.0f} ", printed)
     assert f"{energy.snn.total / 1000:,.1f}" in printed
@@ -57,9 +54,9 @@ def test_a_model_file_on_another_backend(run: Path) -> None:
 
 
 def test_several_runs(run: Path, tmp_path: Path) -> None:
-    words = ("evaluate", run, "pretrained:mnist-mlp")
+    words = ("evaluate", run, "mnist-mlp")
     parts = spikemnist(*words, cwd=tmp_path).stdout.split("\n\n")
-    assert [part.splitlines()[0] for part in parts] == [str(run), "pretrained:mnist-mlp"]
+    assert [part.splitlines()[0] for part in parts] == [str(run), "mnist-mlp"]
     assert all(part.count("accuracy ") == 1 for part in parts)
 
 
@@ -69,8 +66,7 @@ def test_robustness(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     printed = spikemnist("evaluate", run, "--robustness", cwd=tmp_path).stdout
     assert printed.endswith("\nwritten           robustness.png\n")
     assert (tmp_path / "robustness.png").stat().st_size > 1000
-    model = load_model(run / "model.safetensors")
-    result = measure_robustness(model, few, encoder="latency", seed=0)
+    result = measure_robustness(load(run), few, seed=0)
     for name, accuracy in result.accuracy.items():
         levels = " +".join(f"{level:g}" for level in accuracy)
         shares = " +".join(f"{share:.2%}" for share in accuracy.values())

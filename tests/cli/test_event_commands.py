@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from spikemnist import load
 from spikemnist.cli import main
 from spikemnist.data import EVENT
-from spikemnist.models import load_model
 from tests.cli.command import spikemnist
 from tests.event_recordings import digits, to_bytes, write_split
 
@@ -46,7 +46,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, str]) -> None:
     assert "spikes per sample input" in output
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert (config["encoder"], config["stabilize"], config["drop_events"]) == ("events", True, 0.1)
-    assert load_model(run / "model.safetensors").in_shape == (2 * 34 * 34,)
+    assert load(run).network.in_shape == (2 * 34 * 34,)
 
     tested = spikemnist("evaluate", "run", cwd=run.parent)
     accuracy = output.split()[2]
@@ -61,8 +61,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, str]) -> None:
 def test_a_convolutional_network(root: Path, tmp_path: Path) -> None:
     words = ("--data", "nmnist", "--root", root, "--model", "conv", "--layers", "4C5-P2-10")
     spikemnist("train", *words, "--epochs", 1, "--first-saccade", "--out", "run", cwd=tmp_path)
-    model = load_model(tmp_path / "run" / "model.safetensors")
-    assert model.config["in_shape"] == [2, 34, 34]
+    assert load(tmp_path / "run").network.in_shape == (2, 34, 34)
 
 
 def test_encode(root: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from spikemnist.cli import main
 from spikemnist.data import load_digits
-from spikemnist.encoding import EventEncoder, describe_encoder
+from spikemnist.encoding import EventEncoder
 from spikemnist.export import from_nir
-from spikemnist.models import LeakyMLP, save_model
+from spikemnist.models import Classifier, LeakyMLP
 from tests.cli.command import spikemnist
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_a_page_is_the_default(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("default:NIR cannot describe")
 def test_formats(tmp_path: Path) -> None:
-    words = ("export", "pretrained:mnist-mlp", "--to")
+    words = ("export", "mnist-mlp", "--to")
     spikemnist(*words, "onnx", cwd=tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "mnist-mlp.onnx"))
     (answers,) = session.run(["predictions"], {"images": DIGITS.images.numpy()})
@@ -52,8 +52,8 @@ def test_formats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["pretrained:mnist-conv", "--to", "nir"], "--to nir: layer 1 has maximum pooling"),
-        (["pretrained:mnist-mlp", "--weights", "int8"], "--weights int8 needs --to c; got"),
+        (["mnist-conv", "--to", "nir"], "--to nir: layer 1 has maximum pooling"),
+        (["mnist-mlp", "--weights", "int8"], "--weights int8 needs --to c; got"),
         (["events.safetensors"], "--to html: the page supports latency, rate and direct codes"),
         (["stdp"], "stdp is a run of `spikemnist stdp`; export needs a network of `train`"),
     ],
@@ -68,8 +68,7 @@ def test_wrong_requests(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stdp").mkdir()
     (tmp_path / "stdp" / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
-    code = describe_encoder(EventEncoder(num_steps=4))
-    save_model(LeakyMLP(hidden=(4,)), tmp_path / "events.safetensors", encoder=code)
+    Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4)).save("events.safetensors")
     before = sorted(tmp_path.rglob("*"))
     assert main(["export", *words]) == 2
     assert message in capsys.readouterr().err

@@ -54,8 +54,8 @@ def test_json_of_train_and_evaluate(tmp_path: Path) -> None:
 def test_json_of_several_runs(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = load_digits()[1][:20]
     monkeypatch.setattr("spikemnist.cli.sources.test_set", lambda *_: ("digits", few))
-    objects = lines("evaluate", run, "pretrained:mnist-mlp", "--robustness", cwd=tmp_path)
-    assert [each["run"] for each in objects] == [str(run), "pretrained:mnist-mlp"]
+    objects = lines("evaluate", run, "mnist-mlp", "--robustness", cwd=tmp_path)
+    assert [each["run"] for each in objects] == [str(run), "mnist-mlp"]
     for each in objects:
         assert each["picture"] == "robustness.png"
         shares = [share for level in each["robustness"].values() for share in level.values()]

@@ -42,9 +42,9 @@ def test_shape_of_the_input(given: tuple[int, ...], shape: tuple[int, int]) -> N
 
 
 def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> None:
-    network = networks.find(run)
+    classifier = networks.find(run).classifier
     sample = sources.sample(load_digits()[1], 0)
-    record = pictures.watch(network.model, network.encoder, sample.samples, seed=0)
+    record = pictures.watch(classifier, sample.samples, seed=0)
     figure = pictures.decision(record, sample.label)
     figure.draw_without_rendering()
     for axes in figure.axes[:2]:

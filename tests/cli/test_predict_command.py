@@ -13,8 +13,8 @@ from PIL import Image
 
 from spikemnist.cli import main, predict
 from spikemnist.data import load_digits
-from spikemnist.encoding import EventEncoder, describe_encoder
-from spikemnist.models import LeakyMLP, save_model
+from spikemnist.encoding import EventEncoder
+from spikemnist.models import Classifier, LeakyMLP
 from tests.cli.command import spikemnist
 
 DIGITS = load_digits()[1]
@@ -66,8 +66,8 @@ def test_runs_without_images_are_refused(
     (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
     assert main(["predict", str(tmp_path), str(file)]) == 2
     assert "is a run of `spikemnist stdp`; predict needs" in capsys.readouterr().err
-    events = describe_encoder(EventEncoder(num_steps=4))
-    model = save_model(LeakyMLP(hidden=(4,)), tmp_path / "events.safetensors", encoder=events)
+    events = Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4))
+    model = events.save(tmp_path / "events.safetensors")
     assert main(["predict", str(model), str(file)]) == 2
     assert "reads recordings of an event camera; predict needs" in capsys.readouterr().err
 

@@ -129,6 +129,11 @@ def test_plot_draws_the_pictures_of_a_run_again(
         assert np.array_equal(first, again), name
 
 
+def test_a_file_without_a_network_is_refused(learned: tuple[Path, str]) -> None:
+    result = spikemnist("evaluate", "run/model.safetensors", cwd=learned[0].parent, code=2)
+    assert "holds a classifier of `spikemnist stdp`, which has no network" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["plot", "evaluate"])
 def test_a_run_without_a_model_can_be_continued(
     command: str, learned: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -18,11 +18,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spikemnist import __version__
+from spikemnist import __version__, load
 from spikemnist.cli.options import Train
 from spikemnist.cli.parser import parse
 from spikemnist.cli.recipes import RECIPES
-from spikemnist.models import load_model, model_metadata
+from spikemnist.encoding import LatencyEncoder
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.cli.command import environment, spikemnist
 
@@ -54,8 +54,9 @@ def test_contents_of_the_run_folder(run: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[-1]["accuracy"]) > float(rows[0]["accuracy"])
-    assert load_model(run / "model.safetensors").sizes == {"hidden 1": 40, "output": 10}
-    assert model_metadata(run / "model.safetensors")["encoder"]["name"] == "latency"
+    classifier = load(run)
+    assert classifier.network.sizes == {"hidden 1": 40, "output": 10}
+    assert classifier.encoder == LatencyEncoder(num_steps=8)
     for picture in PICTURES:
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
 
@@ -99,7 +100,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
     }
     assert expected.items() <= checkpoint.settings.items()
     assert str(checkpoint.settings["augment"]).count("Random") == 2
-    leaky = load_model(tmp_path / "run" / "model.safetensors").layers[0].leaky
+    leaky = load(tmp_path / "run").network.layers[0].leaky
     assert 0.7 < leaky.beta.item() < 0.9
     assert 0.6 < leaky.threshold.item() < 0.8
     assert isinstance(leaky.threshold, torch.nn.Parameter)
@@ -123,7 +124,7 @@ def test_a_recipe_runs(tmp_path: Path) -> None:
     words = ("--recipe", "sparse", "--epochs", 1, "--hidden", 20, "--out", "run")
     printed = spikemnist("train", *words, cwd=tmp_path).stdout
     assert "weights           after the last of 1 epoch\n" in printed
-    assert load_model(tmp_path / "run" / "model.safetensors").readout == "first_spike"
+    assert load(tmp_path / "run").network.readout == "first_spike"
 
 
 def test_a_convolutional_network(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_convolutional_network(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "run/config.json").read_text(encoding="utf-8"))
     assert (config["encoder"], config["batch_norm"], config["epochs"]) == ("direct", True, 2)
     sizes = {"hidden 1": 576, "hidden 2": 96, "output": 10}
-    assert load_model(tmp_path / "run/model.safetensors").sizes == sizes
+    assert load(tmp_path / "run").network.sizes == sizes
     assert f"accuracy          {accuracy[1]}%" in spikemnist("evaluate", "run", cwd=tmp_path).stdout
 
 

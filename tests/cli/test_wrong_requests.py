@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from spikemnist.cli import main
-from spikemnist.models import LeakyMLP, save_model
 from tests.cli.command import environment
 
 
@@ -45,18 +44,17 @@ from tests.cli.command import environment
         ("train --resume", "--resume needs --out"),
         ("train --resume --out nowhere", "is not a run folder"),
         ("train --out file.txt", "exists already and is never overwritten"),
-        ("evaluate", "spikemnist evaluate needs RUN: run folder, model file, or pretrained:NAME"),
-        ("evaluate nowhere", "no model at nowhere: give a run folder, a model file, or pretrained"),
-        ("evaluate pretrained:resnet", "no pretrained network 'resnet'; choose from pretrained:"),
-        ("evaluate pretrained:mnist-mlp --memory 8KB", "--technology and --memory need --energy"),
-        ("evaluate pretrained:mnist-mlp --out x.png", "--out names the picture of --robustness"),
+        ("evaluate", "spikemnist evaluate needs RUN: run folder, model file, or name of"),
+        ("evaluate net", "no model at net: give a run folder, a model file, or one of mnist-conv"),
+        ("evaluate mnist-mlp --memory 8KB", "--technology and --memory need --energy"),
+        ("evaluate mnist-mlp --out x.png", "--out names the picture of --robustness"),
         (
-            "evaluate pretrained:mnist-mlp --robustness --out x.txt",
+            "evaluate mnist-mlp --robustness --out x.txt",
             "--out must end in .png, .pdf or .svg; got x.txt",
         ),
-        ("plot pretrained:mnist-mlp --device cuda:99", "--device: "),
-        ("plot pretrained:mnist-mlp --index 1000", "--index must lie in 0..999; got 1000"),
-        ("predict pretrained:mnist-mlp", "predict needs PICTURE"),
+        ("plot mnist-mlp --device cuda:99", "--device: "),
+        ("plot mnist-mlp --index 1000", "--index must lie in 0..999; got 1000"),
+        ("predict mnist-mlp", "predict needs PICTURE"),
         ("encode --out digit.bmp", "--out must end in"),
         ("encode --encoder morse", "--encoder: unknown encoder 'morse'; choose from burst, delta,"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
@@ -124,11 +122,3 @@ def test_a_damaged_model_is_one_line_and_exit_code_1(
     assert error.count("\n") == 1
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         main(["evaluate", str(file), "--debug"])
-
-
-def test_a_model_without_its_encoder_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save_model(LeakyMLP(hidden=(4,)), tmp_path / "model.safetensors")
-    assert main(["evaluate", str(tmp_path / "model.safetensors")]) == 1
-    assert "does not say which encoder" in capsys.readouterr().err

@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.data import EVENT, EventBatch
-from spikemnist.encoding import (
-    Encoder,
-    EventEncoder,
-    LatencyEncoder,
-    describe_encoder,
-    get_encoder,
-)
+from spikemnist.encoding import Encoder, EventEncoder, LatencyEncoder, get_encoder
+from spikemnist.encoding.registry import describe_encoder
 from tests.encoding.encoder_cases import SPIKE_DTYPES
 from tests.event_recordings import random_events
 

@@ -16,11 +16,11 @@ from spikemnist.encoding import (
     LatencyEncoder,
     RateEncoder,
     available_encoders,
-    describe_encoder,
     get_encoder,
     register_encoder,
     registry,
 )
+from spikemnist.encoding.registry import describe_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path

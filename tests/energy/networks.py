@@ -58,11 +58,10 @@ class Stepped(nn.Module):
 
     def __init__(self, model: LeakyMLP | LeakyConvNet) -> None:
         super().__init__()
-        stages = model.layers
         self.before = nn.ModuleList(
-            nn.Sequential(*(module for _, module in stage.modules)) for stage in stages
+            nn.Sequential(*(module for _, module in layer.modules)) for layer in model.layers
         )
-        self.neurons = nn.ModuleList(stage.leaky for stage in stages)
+        self.neurons = nn.ModuleList(layer.leaky for layer in model.layers)
 
     def reset(self) -> None:
         self.membranes = [leaky.reset_mem() for leaky in self.neurons]

@@ -13,7 +13,7 @@ from torch import nn
 
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import evaluate
 from tests.energy.networks import IMAGE, networks
 from tests.event_recordings import MovingBars
@@ -29,7 +29,7 @@ MODEL = networks()["mlp"]
 
 
 def measured(model: nn.Module = MODEL, encoder: Any = ENCODER, **options: Any) -> Energy:
-    return measure_energy(model, (IMAGES, LABELS), encoder=encoder, device="cpu", **options)
+    return measure_energy(Classifier(model, encoder), (IMAGES, LABELS), device="cpu", **options)
 
 
 ENERGY = measured()
@@ -39,7 +39,7 @@ ENERGY = measured()
 def test_accuracy_and_spikes_are_those_of_evaluate(name: str) -> None:
     model = networks()[name]
     energy = measured(model)
-    figures = evaluate(model, (IMAGES, LABELS), encoder=ENCODER, device="cpu")
+    figures = evaluate(Classifier(model, ENCODER), (IMAGES, LABELS), device="cpu")
     assert energy.accuracy == pytest.approx(figures.accuracy)
     assert torch.allclose(energy.accuracy_per_step, figures.accuracy_per_step.double())
     for layer in energy.layers:
@@ -58,8 +58,7 @@ def test_batch_size(name: str) -> None:
 
 
 def test_one_layer_by_hand() -> None:
-    model = LeakyMLP(36, (), 4)
-    energy = measured(model)
+    energy = measured(LeakyMLP(36, (), 4))
     lit = (IMAGES > 0).sum().item() / 40
     (layer,) = energy.layers
     assert layer.macs == 0
@@ -147,8 +146,8 @@ def test_own_technology() -> None:
 def test_events() -> None:
     data = MovingBars(12).dataset()
     torch.manual_seed(0)
-    model = LeakyMLP(128, (16,), 4)
-    energy = measure_energy(model, data, encoder=EventEncoder(num_steps=4))
+    classifier = Classifier(LeakyMLP(128, (16,), 4), EventEncoder(num_steps=4))
+    energy = measure_energy(classifier, data)
     assert energy.total.acs > 0
     assert energy.total.macs == 0
 
@@ -183,7 +182,7 @@ def test_other_networks_need_accelerate() -> None:
 
 
 def test_a_single_class_is_always_clear() -> None:
-    energy = measure_energy(LeakyMLP(36, (), 1), (IMAGES, 0 * LABELS), encoder=ENCODER)
+    energy = measure_energy(Classifier(LeakyMLP(36, (), 1), ENCODER), (IMAGES, 0 * LABELS))
     assert energy.early_exit(1).steps == 1
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.energy import measure_energy
+from spikemnist.models import Classifier
 from tests.energy.networks import IMAGE, Stepped, networks
 
 pytest.importorskip("neurobench", reason="needs neurobench: pip install neurobench")
@@ -35,15 +36,14 @@ def test_figures_of_neurobench(name: str, kind: str) -> None:
     )
     from neurobench.models import SNNTorchModel
 
-    model = networks(backend="snntorch")[name]
+    classifier = Classifier(networks(backend="snntorch")[name], Transposed())
     uniform = torch.rand(23, STEPS, 1, *IMAGE, generator=torch.Generator().manual_seed(0))
     data = (uniform < 0.3).float() * (1 if kind == "spikes" else uniform)
     labels = torch.arange(23) % 4
-    ours = measure_energy(model, (data, labels), encoder=Transposed(), batch_size=8, device="cpu")
+    ours = measure_energy(classifier, (data, labels), batch_size=8, device="cpu")
 
-    net = Stepped(model)
     theirs = Benchmark(
-        SNNTorchModel(net),
+        SNNTorchModel(Stepped(classifier.network)),
         DataLoader(TensorDataset(data, labels), batch_size=8),
         [],
         [],

@@ -42,11 +42,11 @@ def ones(module: nn.Module, *, dense: bool) -> nn.Module:
 
 def each_input(model: nn.Module, spikes: Tensor) -> Iterator[tuple[int, nn.Module, Tensor]]:
     """Yield each call of a layer with weights: where it is, and its input ``[B, ...]``."""
-    record, stages = model(spikes, record="all"), model.layers
+    record = model(spikes, record="all")
     signals = [record.input, *(layer.spikes for layer in record.layers)]
-    for index, (stage, whole) in enumerate(zip(stages, signals, strict=False)):
-        for signal in whole.float():
-            for _, module in stage.modules:
+    for index, (layer, all_steps) in enumerate(zip(model.layers, signals, strict=False)):
+        for signal in all_steps:
+            for _, module in layer.modules:
                 if isinstance(module, (nn.Linear, nn.Conv2d)):
                     yield index, module, signal
                 signal = module(signal)

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spikemnist.encoding import Encoder
+    from spikemnist import Classifier
     from spikemnist.models import Record
-    from spikemnist.models.network import SpikingNetwork
 
 DIGITS = load_digits()[1][:100]
 CLOSE = 1e-4
@@ -33,10 +32,10 @@ def draw_network(layers: str, seed: int, **options: Any) -> LeakyMLP | LeakyConv
     return LeakyMLP(hidden=tuple(map(int, layers.split())), **options).eval()
 
 
-def watch(model: SpikingNetwork, encoder: Encoder) -> Record:
-    """Return what a model does with the digits."""
+def watch(classifier: Classifier) -> Record:
+    """Return the Record of the digits."""
     with torch.no_grad():
-        return model.eval()(encoder(DIGITS.images), record="all")
+        return classifier.eval()(DIGITS.images, record="all")
 
 
 def samples_that_differ(record: Record, replayed: Sequence[NDArray[np.generic]]) -> int:

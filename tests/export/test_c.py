@@ -15,13 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.exports import REPLAY, from_lines
-from spikemnist import (
-    DirectEncoder,
-    LatencyEncoder,
-    LeakyMLP,
-    load_pretrained,
-    measure_energy,
-)
+from spikemnist import Classifier, DirectEncoder, LatencyEncoder, LeakyMLP, load, measure_energy
 from spikemnist.export import to_c
 from spikemnist.models import READOUTS, Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
@@ -75,13 +69,13 @@ def steps_of(record: Record) -> NDArray[np.uint8]:
     ],
 )
 def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
-    model, encoder = load_pretrained(name)
-    record = watch(model, encoder)
+    classifier = load(name)
+    record = watch(classifier)
     steps = len(record.spikes)
-    to_c(model, tmp_path, encoder=encoder)
+    to_c(classifier, tmp_path)
     program = compile_c(tmp_path, *SANITIZED, f"-DSTEPS={steps}", compiler=compiler)
     images = DIGITS.images.numpy()
-    grey = isinstance(encoder, DirectEncoder)
+    grey = isinstance(classifier.encoder, DirectEncoder)
     signal = np.repeat(images[:, None], steps, 1) if grey else steps_of(record)
     lines = run(program, signal)
     differ = samples_that_differ(record, spikes_of(lines, record))
@@ -90,16 +84,16 @@ def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
     assert (np.array(classes) != record.predictions.numpy()).sum() <= differ
     at_once = run(program, images, "classify")
     assert [int(line.split()[0]) for line in at_once] == classes
-    energy = measure_energy(model, DIGITS, encoder=encoder)
+    energy = measure_energy(classifier, DIGITS)
     counted = np.mean([int(line.split()[-1]) for line in lines])
     assert counted == pytest.approx(energy.total.acs + energy.total.macs, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", available_pretrained())
 def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
-    model, encoder = load_pretrained(name)
-    record = watch(model, encoder)
-    to_c(model, tmp_path, encoder=encoder, weights="int8")
+    classifier = load(name)
+    record = watch(classifier)
+    to_c(classifier, tmp_path, weights="int8")
     program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1")
     lines = run(program, DIGITS.images.numpy(), "classify")
     answers = np.array([int(line.split()[0]) for line in lines])
@@ -134,8 +128,7 @@ def test_spikes_and_decisions_are_those_of_the_model(
 
 
 def test_the_example_reads_an_image(tmp_path: Path) -> None:
-    model, encoder = load_pretrained("mnist-mlp")
-    folder = to_c(model, tmp_path / "new" / "folder", encoder=encoder, weights="int8")
+    folder = to_c(load("mnist-mlp"), tmp_path / "new" / "folder", weights="int8")
     words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
     subprocess.run(words, cwd=folder, check=True)
     image = DIGITS.images[0].numpy().tobytes()
@@ -157,8 +150,7 @@ def test_the_example_reads_an_image(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name their sections otherwise")
 def test_the_sizes_in_the_readme(tmp_path: Path) -> None:
-    model, encoder = load_pretrained("mnist-conv")
-    to_c(model, tmp_path, encoder=encoder)
+    to_c(load("mnist-conv"), tmp_path)
     words = [COMPILERS[0], "-std=c99", "-Os", "-c", "network.c"]
     subprocess.run(words, cwd=tmp_path, check=True)
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -181,5 +173,5 @@ def test_an_unknown_weight_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):
-        to_c(LeakyMLP(70_000, (3,)), tmp_path, encoder=LatencyEncoder(num_steps=3))
+        to_c(Classifier(LeakyMLP(70_000, (3,)), LatencyEncoder(num_steps=3)), tmp_path)
     assert not list(tmp_path.iterdir())

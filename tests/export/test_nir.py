@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snntorch.import_nir import import_from_nir
 
-from spikemnist import LatencyEncoder, LeakyConvNet, LeakyMLP, load_pretrained
+from spikemnist import Classifier, LeakyConvNet, LeakyMLP, load
 from spikemnist.export import from_nir, to_nir
 from tests.export.nir_equations import equations
 from tests.export.replay import draw_network, samples_that_differ, watch
@@ -22,39 +22,36 @@ from tests.export.test_arrays import normalised
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spikemnist.models.network import SpikingNetwork
 
-CODE = LatencyEncoder(num_steps=8)
-
-
-def zero_reset(model: SpikingNetwork) -> SpikingNetwork:
+def trained_with_zero_reset() -> Classifier:
     """Return a trained network in which a spike sets its membrane to zero."""
+    model = load("mnist-mlp").network
     again = type(model)(**{**model.config, "reset_mechanism": "zero"})
     state = {k: v for k, v in model.state_dict().items() if "reset" not in k}
     again.load_state_dict(state, strict=False)
-    return again.eval()
+    return Classifier(again, "latency")
 
 
 def test_the_equations_of_nir_fire_the_same_spikes() -> None:
-    model = zero_reset(load_pretrained("mnist-mlp")[0])
-    record = watch(model, CODE)
+    classifier = trained_with_zero_reset()
+    record = watch(classifier)
     spikes = record.input.flatten(2)
     for dt in (1e-4, 1e-3):
-        found = equations(to_nir(model, dt=dt), spikes, dt)
+        found = equations(to_nir(classifier, dt=dt), spikes, dt)
         assert samples_that_differ(record, [each.numpy() for each in found]) <= 1
 
 
 def test_the_equations_of_a_convolution_fire_the_same_spikes() -> None:
     model = draw_network("6C5-AP2-8C3s2p1-10", 0, batch_norm=True, reset_mechanism="zero")
-    record = watch(normalised(model), CODE)
+    record = watch(Classifier(normalised(model), "latency"))
     found = equations(to_nir(model), record.input)
     assert samples_that_differ(record, [each.numpy() for each in found]) <= 1
 
 
 def test_snntorch_reads_it_and_fires_the_same_spikes() -> None:
-    model = zero_reset(load_pretrained("mnist-mlp")[0])
-    record = watch(model, CODE)
-    network = import_from_nir(to_nir(model))
+    classifier = trained_with_zero_reset()
+    record = watch(classifier)
+    network = import_from_nir(to_nir(classifier))
     steps, state = [], None
     with torch.no_grad():
         for step in record.input.flatten(2):

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist import DirectEncoder, LatencyEncoder, LeakyMLP, RateEncoder, load_pretrained
+from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import RankOrderEncoder
 from spikemnist.export import to_onnx
 from spikemnist.models import READOUTS, available_pretrained
@@ -34,20 +34,19 @@ def spikes_of(found: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", available_pretrained())
 def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
-    model, encoder = load_pretrained(name)
-    record = watch(model, encoder)
+    classifier = load(name)
+    record = watch(classifier)
     assert record.input is not None
-    with_encoder = to_onnx(model, tmp_path / "images.onnx", encoder=encoder)
-    found = run(with_encoder, images=DIGITS.images.numpy())
+    file = to_onnx(classifier, tmp_path / "images.onnx")
+    found = run(file, images=DIGITS.images.numpy())
     differ = samples_that_differ(record, spikes_of(found))
     assert differ <= 1
     assert (found["predictions"] != record.predictions.numpy()).sum() <= differ
-    spikes = record.input.float().contiguous()
-    if name != "mnist-conv":
-        spikes = spikes.flatten(2)
-    without = run(to_onnx(model, tmp_path / "spikes.onnx"), input=spikes.numpy())
+    file = to_onnx(classifier.network, tmp_path / "spikes.onnx")
+    spikes = record.input.reshape(*record.input.shape[:2], *classifier.network.in_shape)
+    of_spikes = run(file, input=spikes.contiguous().numpy())
     for key, value in found.items():
-        assert (without[key] == value).all()
+        assert (of_spikes[key] == value).all()
 
 
 @given(
@@ -93,25 +92,25 @@ def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) ->
 
 
 def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
-    model, encoder = LeakyMLP(hidden=(20,)), DirectEncoder(num_steps=7)
-    file = to_onnx(model, tmp_path / "model.onnx", encoder=encoder)
+    classifier = Classifier(LeakyMLP(hidden=(20,)), DirectEncoder(num_steps=7))
+    file = to_onnx(classifier, tmp_path / "model.onnx")
     tables = {one.name: one.dims for one in onnx.load(file).graph.initializer}
     assert tables["grey_values"] == [1, 256]
     found = run(file, images=DIGITS.images[:3].numpy())
-    record = watch(model, encoder)
+    record = watch(classifier)
     assert found["output_membrane"] == pytest.approx(record.membrane[:, :3].numpy(), abs=1e-4)
 
 
 def test_invalid_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, file = LeakyMLP(hidden=(20,)), tmp_path / "model.onnx"
     with pytest.raises(ValueError, match="num_steps must be 8, as in the encoder; got 3"):
-        to_onnx(model, file, encoder=LatencyEncoder(num_steps=8), num_steps=3)
+        to_onnx(Classifier(model, "latency"), file, num_steps=3)
     with pytest.raises(ValueError, match=r"draws random numbers.*deterministic=True"):
-        to_onnx(model, file, encoder=RateEncoder(num_steps=8))
+        to_onnx(Classifier(model, RateEncoder(num_steps=8)), file)
     with pytest.raises(ValueError, match="RankOrderEncoder has no table of grey values"):
-        to_onnx(model, file, encoder=RankOrderEncoder(num_steps=8))
+        to_onnx(Classifier(model, RankOrderEncoder(num_steps=8)), file)
     with pytest.raises(ValueError, match=r"takes square images; the network takes \(10,\)"):
-        to_onnx(LeakyMLP(10, (3,), 2), file, encoder=LatencyEncoder(num_steps=8))
+        to_onnx(Classifier(LeakyMLP(10, (3,), 2), "latency"), file)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "spikemnist\[export\]"'):
         to_onnx(model, file)

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spikemnist import DirectEncoder, LatencyEncoder, LeakyMLP, RateEncoder, load_pretrained
+from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import BurstEncoder
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CODE = LatencyEncoder(num_steps=8)
 
 
 def stored(page: Path) -> dict[str, Any]:
@@ -30,8 +28,8 @@ def stored(page: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", available_pretrained())
 def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
-    model, encoder = load_pretrained(name)
-    page = to_html(model, tmp_path / "page.html", encoder=encoder)
+    classifier = load(name)
+    page = to_html(classifier, tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "://" not in text  # base64, which has no colon, may spell any word
@@ -41,38 +39,39 @@ def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
     network = stored(page)
     assert len(network["examples"]) == 20
     assert [one["label"] for one in network["examples"]] == [*range(10), *range(10)]
-    assert np.shape(network["table"]) == (encoder.num_steps, 256)
+    assert np.shape(network["table"]) == (classifier.encoder.num_steps, 256)
 
 
 def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(40,))
-    first = stored(to_html(model, tmp_path / "page.html", encoder=CODE))["layers"][0]
+    page = to_html(Classifier(model, "latency"), tmp_path / "page.html")
+    first = stored(page)["layers"][0]
     weight = np.frombuffer(base64.b64decode(first["weight"]), np.float32).reshape(784, 40)
     assert np.array_equal(weight.T, model.layers[0].linear.weight.detach().numpy())
 
 
 def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:
     names = ["</script><b>", *"123456789"]
-    page = to_html(LeakyMLP(hidden=(4,)), tmp_path / "p.html", encoder=CODE, classes=names)
+    page = to_html(Classifier(LeakyMLP(hidden=(4,)), "latency", names), tmp_path / "p.html")
     assert stored(page)["classes"] == names
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "complaint"),
+    ("parts", "complaint"),
     [
-        (LeakyMLP(hidden=(4,)), {"encoder": BurstEncoder(num_steps=8)}, "got BurstEncoder"),
-        (LeakyMLP(hidden=(4,)), {"encoder": RateEncoder(num_steps=8, gain=0.5)}, "without options"),
-        (LeakyMLP(100, (4,)), {"encoder": CODE}, r"28 x 28 pixels.*got input \(100,\)"),
-        (LeakyMLP(hidden=(4,), out_features=11), {"encoder": CODE}, "2 layers and 11 classes"),
-        (LeakyMLP(hidden=()), {"encoder": CODE}, "1 layers and 10 classes"),
-        (LeakyMLP(hidden=(4,)), {"encoder": CODE, "classes": ["a"]}, "must have 10 names; got 1"),
+        ((LeakyMLP(hidden=4), BurstEncoder(num_steps=8)), "got BurstEncoder"),
+        ((LeakyMLP(hidden=4), RateEncoder(num_steps=8, gain=0.5)), "without options"),
+        ((LeakyMLP(100, 4), "latency"), r"28 x 28 pixels.*got input \(100,\)"),
+        ((LeakyMLP(hidden=4, out_features=11), "latency"), "2 layers and 11 classes"),
+        ((LeakyMLP(hidden=()), "latency"), "1 layers and 10 classes"),
+        ((LeakyMLP(hidden=4), "latency", ["a"]), "must have 10 names; got 1"),
     ],
 )
-def test_other_networks_are_refused(
-    tmp_path: Path, model: LeakyMLP, options: dict[str, Any], complaint: str
+def test_other_classifiers_are_refused(
+    tmp_path: Path, parts: tuple[Any, ...], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
-        to_html(model, tmp_path / "page.html", **options)
+        to_html(Classifier(*parts), tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 
@@ -80,7 +79,8 @@ def test_all_codes_of_the_page(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(4,))
     even = RateEncoder(num_steps=4, gain=0.5, deterministic=True)
     random = RateEncoder(num_steps=4)
-    for encoder in (CODE, DirectEncoder(num_steps=4), even, random):
-        network = stored(to_html(model, tmp_path / "page.html", encoder=encoder))
+    for encoder in ("latency", DirectEncoder(num_steps=4), even, random):
+        classifier = Classifier(model, encoder)
+        network = stored(to_html(classifier, tmp_path / "page.html"))
         assert (network["table"] is None) == (encoder is random)
-        assert network["steps"] == encoder.num_steps
+        assert network["steps"] == classifier.encoder.num_steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist import DirectEncoder, LeakyMLP, fit, gpu, load_digits, ops
+from spikemnist import Classifier, DirectEncoder, LeakyMLP, fit, gpu, load_digits, ops
 
 if not torch.cuda.is_available():
     pytest.skip("needs CUDA", allow_module_level=True)
@@ -25,9 +25,8 @@ def test_kernels_agree_with_the_reference(
 
 def test_a_training_run() -> None:
     torch.manual_seed(0)
-    model = LeakyMLP(784, (50,), backend="triton")
+    network = LeakyMLP(784, (50,), backend="triton")
+    classifier = Classifier(network, DirectEncoder(num_steps=5))
     train, _ = load_digits()
-    history = fit(
-        model, train[:600], encoder=DirectEncoder(num_steps=5), epochs=4, device="cuda", lr=0.01
-    )
+    history = fit(classifier, train[:600], epochs=4, device="cuda", lr=0.01)
     assert history.epochs[-1].accuracy > 0.6

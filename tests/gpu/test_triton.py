@@ -18,7 +18,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist import DirectEncoder, LeakyConvNet, LeakyMLP, fit, gpu, load_digits, ops
+from spikemnist import (
+    Classifier,
+    DirectEncoder,
+    LeakyConvNet,
+    LeakyMLP,
+    fit,
+    gpu,
+    load_digits,
+    ops,
+)
 from spikemnist.ops import backends
 from tests.gpu.triton_leaky import layer_of, triton_leaky
 from tests.ops.oracle import answer, assert_same, our_leaky
@@ -134,12 +143,11 @@ def test_training_equals_training_on_the_reference(
     trained = []
     for backend in ("triton", "reference"):
         torch.manual_seed(0)
-        model = build(backend)
-        encoder = DirectEncoder(num_steps=4)
-        fit(model, train[:30], encoder=encoder, epochs=1, batch_size=15, progress=False)
+        classifier = Classifier(build(backend), DirectEncoder(num_steps=4))
+        fit(classifier, train[:30], epochs=1, batch_size=15, progress=False)
         with torch.no_grad():
-            assert model(torch.rand(3, 2, 1, 28, 28).flatten(-3)).backend == backend
-        trained.append(model.state_dict())
+            assert classifier(torch.rand(2, 28, 28)).backend == backend
+        trained.append(classifier.state_dict())
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], rtol=0, atol=0)
 

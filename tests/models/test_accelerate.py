@@ -12,11 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import ops
-from spikemnist.data import load_digits
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import LeakyMLP, SpikingNetwork, accelerate
-from spikemnist.training import evaluate, fit
+from spikemnist import Classifier, LeakyMLP, accelerate, evaluate, fit, load_digits, ops
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -154,33 +150,33 @@ def test_a_compiled_model_is_the_same(backend: Any) -> None:
 def test_a_full_training_run(tmp_path: Path) -> None:
     """`fit` with validation, checkpoint, resumption and truncation, and `evaluate`."""
     train, test = load_digits()
-    train, encoder = train[:1000], LatencyEncoder(num_steps=8)
+    train = train[:1000]
     options: dict[str, Any] = {
-        "encoder": encoder,
         "lr": 0.01,
         "validation": 0.1,
         "checkpoint": tmp_path / "checkpoint.pt",
         "progress": False,
     }
 
-    def model() -> SpikingNetwork:
+    def make() -> Classifier:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))
-            return accelerate(network.extend([nn.Linear(50, 10), neuron()]))
+            network.extend([nn.Linear(50, 10), neuron()])
+            return Classifier(accelerate(network), "latency")
 
-    once = model()
+    once = make()
     fit(once, train, epochs=2, **{**options, "checkpoint": None})
-    fit(model(), train, epochs=2, callbacks=[stop], **options)
-    resumed = model()
+    fit(make(), train, epochs=2, callbacks=[stop], **options)
+    resumed = make()
     fit(resumed, train, epochs=2, resume=True, **options)
     for name, tensor in once.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], tensor), name
-    figures = evaluate(resumed, test, encoder=encoder)
-    assert figures.accuracy > 0.7
-    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "output"]
-    fit(once, train[:100], encoder=encoder, epochs=1, truncate=4, progress=False)
+    evaluation = evaluate(resumed, test)
+    assert evaluation.accuracy > 0.7
+    assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "output"]
+    fit(once, train[:100], epochs=1, truncate=4, progress=False)
 
 
-def stop(history: Any, model: nn.Module) -> None:
+def stop(history: Any, classifier: Classifier) -> None:
     raise KeyboardInterrupt

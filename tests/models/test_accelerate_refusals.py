@@ -14,9 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import accelerate
-from spikemnist.training import fit
+from spikemnist import Classifier, accelerate, fit
 from tests.models.stepped_network import BACKENDS, conv, images, mlp, neuron, same
 
 
@@ -232,9 +230,9 @@ def test_sizes_that_depend_on_the_input() -> None:
 
 def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> None:
     data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
-    encoder = LatencyEncoder(num_steps=8)
+    classifier = Classifier(accelerate(conv()), "latency")
     with pytest.raises(ValueError, match="the network begins with"):
-        fit(accelerate(conv()), data, encoder=encoder, epochs=1, truncate=4, progress=False)
+        fit(classifier, data, epochs=1, truncate=4, progress=False)
 
 
 def test_a_subclass_that_computes_the_same_is_taken() -> None:

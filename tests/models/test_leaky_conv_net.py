@@ -15,11 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import ops
-from spikemnist.data import load_digits
+from spikemnist import Classifier, LeakyConvNet, accelerate, evaluate, fit, load, load_digits, ops
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.models import LeakyConvNet, accelerate, load_model, save_model
-from spikemnist.training import evaluate, fit
 from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively
 
 if TYPE_CHECKING:
@@ -210,7 +207,7 @@ def test_it_comes_back_from_a_file(tmp_path: Path, name: str) -> None:
     more = {} if name == "plain" else {"batch_norm": True, "dropout": 0.25, "input_dropout": 0.1}
     model, images = make(**OPTIONS[name], **more), spikes()
     model(images)  # moves the running statistics
-    loaded = load_model(save_model(model, tmp_path / "model.safetensors"))
+    loaded = load(Classifier(model, "latency").save(tmp_path / "model.safetensors")).network
     assert type(loaded) is LeakyConvNet
     assert loaded.config == model.config
     assert torch.equal(loaded.eval()(images).membrane, model.eval()(images).membrane)
@@ -226,12 +223,13 @@ def test_it_comes_back_from_a_file(tmp_path: Path, name: str) -> None:
 def test_it_learns_digits(encoder: Any, backend: str) -> None:
     train, test = load_digits()
     torch.manual_seed(0)
-    model = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
-    settings = {"encoder": encoder, "epochs": 3, "lr": 0.02, "batch_size": 16, "device": "cpu"}
-    fit(model, train[:600], schedule="one_cycle", progress=False, **settings)
-    figures = evaluate(model, test, encoder=encoder, device="cpu")
-    assert figures.accuracy > 0.85
-    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
+    network = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
+    classifier = Classifier(network, encoder)
+    settings = {"epochs": 3, "lr": 0.02, "batch_size": 16, "device": "cpu"}
+    fit(classifier, train[:600], schedule="one_cycle", progress=False, **settings)
+    evaluation = evaluate(classifier, test, device="cpu")
+    assert evaluation.accuracy > 0.85
+    assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Models on disk: round trips, and files that are refused.
+"""Classifiers on disk: round trips, and files that are refused.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -20,15 +20,9 @@ from snntorch import surrogate
 from torch import nn
 
 import spikemnist
-from spikemnist import _tensor_files, ops
-from spikemnist.encoding import LatencyEncoder, describe_encoder, get_encoder
-from spikemnist.models import (
-    READOUTS,
-    LeakyMLP,
-    load_model,
-    model_metadata,
-    save_model,
-)
+from spikemnist import Classifier, LatencyEncoder, LeakyMLP, _tensor_files, load, ops
+from spikemnist.encoding import get_encoder
+from spikemnist.models import READOUTS
 from spikemnist.models.files import FORMAT
 from tests.test_damaged_files import FOREIGN, SENTINEL
 
@@ -36,29 +30,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make(**options: Any) -> LeakyMLP:
+def make(**options: Any) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LeakyMLP(12, (9, 7), 4, **options)
+        return Classifier(LeakyMLP(12, (9, 7), 4, **options), LatencyEncoder(num_steps=6), "abcd")
 
 
-SPIKES = torch.rand(6, 3, 12, generator=torch.Generator().manual_seed(1)) < 0.5
+IMAGES = torch.rand(3, 12, generator=torch.Generator().manual_seed(1))
 
 
-def assert_comes_back(model: LeakyMLP, path: Path) -> LeakyMLP:
-    assert save_model(model, path) == path
-    loaded = load_model(path)
-    assert type(loaded) is LeakyMLP
-    assert loaded.config == model.config
-    for (name, kept), (other, found) in zip(
-        model.state_dict().items(), loaded.state_dict().items(), strict=True
+def assert_comes_back(classifier: Classifier, path: Path) -> Classifier:
+    assert classifier.save(path) == path
+    loaded = load(path)
+    assert type(loaded.network) is LeakyMLP
+    assert loaded.network.config == classifier.network.config
+    assert (loaded.encoder, loaded.classes) == (classifier.encoder, classifier.classes)
+    for (name, saved), (other, tensor) in zip(
+        classifier.state_dict().items(), loaded.state_dict().items(), strict=True
     ):
         assert name == other
-        assert found.dtype == kept.dtype
-        assert torch.equal(found, kept)
+        assert tensor.dtype == saved.dtype
+        assert torch.equal(tensor, saved)
     for name, parameter in loaded.named_parameters():
         assert parameter.requires_grad, name
-    expected, record = model.eval()(SPIKES), loaded.eval()(SPIKES)
+    expected, record = classifier.eval()(IMAGES), loaded.eval()(IMAGES)
     assert torch.equal(record.membrane, expected.membrane)
     assert torch.equal(record.scores, expected.scores)
     assert record.backend == expected.backend
@@ -72,9 +67,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
-    model = make(beta=[0.1, [0.3] * 7, 0.7], learn_beta=True).to(dtype)
-    loaded = assert_comes_back(model, path)
-    assert loaded.layers[0].linear.weight.dtype == dtype
+    classifier = make(beta=[0.1, [0.3] * 7, 0.7], learn_beta=True).to(dtype)
+    loaded = assert_comes_back(classifier, path)
+    assert loaded.network.layers[0].linear.weight.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -96,14 +91,14 @@ def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
 
 
 def test_layers_of_different_dtypes_come_back(path: Path) -> None:
-    model = make()
-    model.network[1].double()
-    assert_comes_back(model, path)
+    classifier = make()
+    classifier.network.network[1].double()
+    assert_comes_back(classifier, path)
 
 
 def test_a_network_of_one_layer_comes_back(tmp_path: Path) -> None:
-    model = LeakyMLP(12, (), 4)
-    assert_comes_back(model, tmp_path / "new" / "folder" / "größe 1.safetensors")
+    classifier = Classifier(LeakyMLP(12, (), 4), "latency")
+    assert_comes_back(classifier, tmp_path / "new" / "folder" / "größe 1.safetensors")
 
 
 @pytest.mark.parametrize("beta", [0.9, [0.9, [0.9] * 7, 0.9]])
@@ -112,42 +107,38 @@ def test_learned_values_outside_the_initial_range_come_back(
     path: Path, beta: Any, learned: str, value: float
 ) -> None:
     """A start value lies in a range; the optimiser knows of none."""
-    model = make(beta=beta, learn_beta=True, learn_threshold=True)
+    classifier = make(beta=beta, learn_beta=True, learn_threshold=True)
     with torch.no_grad():
-        for layer in model.layers:
+        for layer in classifier.network.layers:
             getattr(layer.leaky, learned).fill_(value)
-    loaded = assert_comes_back(model, path)
-    assert all(bool((getattr(layer.leaky, learned) == value).all()) for layer in loaded.layers)
+    layers = assert_comes_back(classifier, path).network.layers
+    assert all(bool((getattr(layer.leaky, learned) == value).all()) for layer in layers)
 
 
 def test_a_loaded_model_leaves_no_neuron_with_snntorch(path: Path, neurons: list[object]) -> None:
-    save_model(make(), path)
+    make().save(path)
     count = len(neurons)
-    load_model(path)
+    load(path)
     assert len(neurons) == count
 
 
 def test_metadata(path: Path) -> None:
-    encoder = LatencyEncoder(num_steps=8, dtype=torch.uint8)
-    save_model(make(), path, encoder=describe_encoder(encoder))
-    metadata = model_metadata(path)
+    classifier = make()
+    _, metadata = _tensor_files.read(classifier.save(path), FORMAT)
     assert metadata["format"] == "spikemnist-model-1"
     assert metadata["class"] == "LeakyMLP"
     assert metadata["version"] == spikemnist.__version__
     assert metadata["config"]["hidden"] == [9, 7]
     assert metadata["config"]["spike_grad"] == {"name": "atan", "alpha": 2.0}
-    assert get_encoder(**metadata["encoder"]) == encoder
-    save_model(make(), path)
-    assert model_metadata(path)["encoder"] is None
+    assert get_encoder(**metadata["encoder"]) == classifier.encoder
+    assert metadata["classes"] == ["a", "b", "c", "d"]
 
 
 def test_other_tools_can_read_the_tensors(path: Path) -> None:
-    model = make()
-    save_model(model, path)
-    tensors = safetensors.torch.load_file(path)
-    other = make()
-    other.load_state_dict(tensors)
-    assert torch.equal(other(SPIKES).scores, model(SPIKES).scores)
+    classifier, other = make(beta=0.9), make(beta=0.5)
+    classifier.save(path)
+    other.network.load_state_dict(safetensors.torch.load_file(path))
+    assert torch.equal(other(IMAGES).scores, classifier(IMAGES).scores)
 
 
 @dataclass(frozen=True)
@@ -165,23 +156,22 @@ def test_a_surrogate_of_ones_own_cannot_be_stored(path: Path, own: Any) -> None:
     with pytest.raises(
         ValueError, match=r"custom surrogate .* cannot be stored; use one of atan, .*state_dict"
     ):
-        save_model(make(spike_grad=own), path)
+        make(spike_grad=own).save(path)
     assert not path.exists()
 
 
-def test_a_model_of_another_class_is_refused(path: Path) -> None:
+def test_a_network_of_another_class_is_refused(path: Path) -> None:
     class Mine(LeakyMLP):
         pass
 
-    for model in (nn.Linear(2, 2), Mine(2, (2,), 2)):
-        with pytest.raises(TypeError, match=f"LeakyConvNet; got {type(model).__name__}"):
-            save_model(model, path)  # type: ignore[arg-type]
+    for network in (nn.Linear(2, 2), Mine(2, (2,), 2)):
+        with pytest.raises(TypeError, match=f"LeakyConvNet; got {type(network).__name__}"):
+            Classifier(network, "latency").save(path)
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> None:
     """Write a saved model again with its metadata and tensors changed."""
-    save_model(make(learn_beta=True), path)
-    metadata, tensors = model_metadata(path), safetensors.torch.load_file(path)
+    tensors, metadata = _tensor_files.read(make(learn_beta=True).save(path), FORMAT)
     change(metadata, tensors)
     _tensor_files.write(path, FORMAT, tensors, metadata)
 
@@ -217,17 +207,19 @@ WEIGHT = "network.0.linear.weight"
             lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 12).long()}),
             f"{WEIGHT}.*[Oo]nly Tensors of floating point",
         ),
-        (lambda meta, _: meta.update(encoder={}), "encoder must be null or an object with a name"),
+        (lambda meta, _: meta.update(encoder={}), "not hold the model .*: .*argument: 'name'"),
+        (lambda meta, _: meta.update(encoder={"name": "morse"}), "unknown encoder 'morse'"),
+        (lambda meta, _: meta.pop("classes"), "not hold the model .*: 'classes' is missing"),
         (
             lambda meta, _: meta["config"].update(hidden=[4_000_000_000, 7]),
-            "size mismatch .*4000000000",  # found before 2e11 bytes are allocated
+            "size mismatch .*4000000000",  # before 2e11 bytes are allocated
         ),
     ],
 )
 def test_contents_that_do_not_fit(path: Path, change: Any, message: str) -> None:
     rewrite(path, change)
     with pytest.raises(ValueError, match=f"(?s){message}") as caught:
-        load_model(path)
+        load(path)
     assert str(path) in str(caught.value)
 
 
@@ -235,16 +227,15 @@ def test_contents_that_do_not_fit(path: Path, change: Any, message: str) -> None
 def test_damaged_metadata_is_named(path: Path, text: str) -> None:
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, {"spikemnist": text})
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist") as caught:
-        load_model(path)
+        load(path)
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("content", FOREIGN)
 def test_a_foreign_file_is_named(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    for read in (load_model, model_metadata):
-        with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
-            read(path)
+    with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
+        load(path)
     assert not Path(SENTINEL).exists()
 
 
@@ -252,52 +243,51 @@ def test_a_foreign_file_is_named(path: Path, content: bytes) -> None:
 def test_a_foreign_safetensors_file_is_named(path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
-        load_model(path)
+        load(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(FileNotFoundError, match="no model at") as caught:
-            load_model(missing)
+            load(missing)
         assert str(missing) in str(caught.value)
 
 
 def test_every_flipped_byte_is_noticed(path: Path) -> None:
     """Of a network so small that each of its bytes can be tried."""
-    save_model(LeakyMLP(3, (), 2), path)
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        damaged = bytearray(whole)
+    sound = Classifier(LeakyMLP(3, (), 2), "latency").save(path).read_bytes()
+    for place in range(len(sound)):
+        damaged = bytearray(sound)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=re.escape(str(path))):
-            load_model(path)
-    path.write_bytes(whole)
-    load_model(path)
+            load(path)
+    path.write_bytes(sound)
+    load(path)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
 def test_nan_and_infinity_are_neither_saved_nor_loaded(path: Path, name: str, bad: float) -> None:
-    model = make(learn_beta=True, learn_threshold=True)
-    sound = save_model(model, path).read_bytes()
+    classifier = make(learn_beta=True, learn_threshold=True)
+    sound = classifier.save(path).read_bytes()
     with torch.no_grad():
-        model.network[1].get_parameter(name).view(-1)[0] = bad
+        classifier.get_parameter(f"network.network.1.{name}").view(-1)[0] = bad
     message = f"network.1.{name} holds NaN or infinity"
     with pytest.raises(ValueError, match=f"{message}, so .*{path.name} was not written"):
-        save_model(model, path)
+        classifier.save(path)
     assert path.read_bytes() == sound
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_tensor_files, "not_finite", lambda tensors: None)
-        save_model(model, path)
+        classifier.save(path)
     with pytest.raises(ValueError, match=f"{path.name} holds NaN or infinity in network.1.{name}"):
-        load_model(path)
+        load(path)
 
 
 def test_reading_needs_no_right_to_write(path: Path) -> None:
-    save_model(make(), path)
+    make().save(path)
     path.chmod(stat.S_IREAD)
     try:
-        load_model(path)
+        load(path)
     finally:
         path.chmod(stat.S_IREAD | stat.S_IWRITE)

@@ -35,7 +35,7 @@ from spikemnist.encoding import (
     measure_code,
 )
 from spikemnist.kernels import compiler
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP
+from spikemnist.models import READOUTS, Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.models.readout import running_predictions
 from spikemnist.training import (
     L1Spikes,
@@ -93,12 +93,12 @@ class MPSRules(TorchDispatchMode):
         return result
 
 
-def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any, rules: MPSRules) -> None:
+def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any) -> None:
     """Take two steps of training and one of evaluation under the rules."""
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
     generator = torch.Generator().manual_seed(0)
-    with rules, mock.patch.object(compiler, "is_available", return_value=False):
+    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
         for _ in range(2):
             optimizer.zero_grad()
             record = model(encoder(images, generator=generator), record="all")
@@ -122,14 +122,14 @@ def images(dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
     inputs = encoder(images(dtype))[0, 0].numel()  # a code may have several neurons for a pixel
-    train(LeakyMLP(inputs, (8,), 3, backend="reference"), encoder, images(dtype), MPSRules())
+    train(LeakyMLP(inputs, (8,), 3, backend="reference"), encoder, images(dtype))
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_events(by: str) -> None:
     recordings = [random_events(20, seed, sensor=(4, 4)) for seed in range(3)]
     encoder, events = EventEncoder(num_steps=4, by=by), EventBatch.gather(recordings, (4, 4))
-    train(LeakyMLP(32, (8,), 3, backend="reference"), encoder, events, MPSRules())
+    train(LeakyMLP(32, (8,), 3, backend="reference"), encoder, events)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -148,14 +148,14 @@ def test_every_readout_and_reset(readout: str, reset_mechanism: str, learn: bool
         dropout=0.25,
         backend="reference",
     )
-    train(model, RateEncoder(num_steps=4), images(torch.uint8), MPSRules())
+    train(model, RateEncoder(num_steps=4), images(torch.uint8))
 
 
 @pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
 @pytest.mark.parametrize("backend", ["reference", "snntorch"])
 def test_every_surrogate_and_backend(spike_grad: str, backend: str) -> None:
     model = LeakyMLP(16, (8,), 3, spike_grad=spike_grad, backend=backend)
-    train(model, LatencyEncoder(num_steps=4), images(torch.uint8), MPSRules())
+    train(model, LatencyEncoder(num_steps=4), images(torch.uint8))
 
 
 def small_digits(samples: int) -> ImageDataset:
@@ -175,7 +175,7 @@ def test_convolutions(batch_norm: bool) -> None:
         backend="reference",
     )
     pixels = small_digits(3).images[:, None]
-    train(model, RateEncoder(num_steps=4), pixels, MPSRules())
+    train(model, RateEncoder(num_steps=4), pixels)
 
 
 @pytest.mark.parametrize(
@@ -190,20 +190,22 @@ def test_convolutions(batch_norm: bool) -> None:
 def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
     """With all that `fit` does beside the steps: clipping, a schedule, validation, truncation."""
     options: dict[str, Any] = {"threshold": 0.2, "dropout": 0.25, "backend": "reference"}
-    model = LeakyMLP(196, (8,), 10, readout=readout, **options)
-    settings: dict[str, Any] = {"encoder": RateEncoder(num_steps=4), "loss": loss, "batch_size": 20}
+    network = LeakyMLP(196, (8,), 10, readout=readout, **options)
+    classifier = Classifier(network, RateEncoder(num_steps=4))
+    settings: dict[str, Any] = {"loss": loss, "batch_size": 20}
     options = {"clip_norm": 1.0, "schedule": "cosine", "progress": False}
     options |= {"validation": small_digits(10), "optimizer": ADAM}
     with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
-        fit(model, small_digits(40), epochs=2, **options, **settings)
-        evaluate(model, small_digits(40), **settings)
+        fit(classifier, small_digits(40), epochs=2, **options, **settings)
+        evaluate(classifier, small_digits(40), **settings)
 
 
 def test_truncated_backpropagation() -> None:
-    model = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
+    network = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
+    classifier = Classifier(network, LatencyEncoder(num_steps=4))
     settings: dict[str, Any] = {"truncate": 2, "progress": False, "optimizer": ADAM}
     with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
-        fit(model, small_digits(20), encoder=LatencyEncoder(num_steps=4), epochs=1, **settings)
+        fit(classifier, small_digits(20), epochs=1, **settings)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
@@ -233,7 +235,7 @@ def test_the_gate_is_shut() -> None:
         torch.linalg.eig(torch.ones(3, 3))
     model = LeakyMLP(16, (8,), 3, backend="reference").double()
     with pytest.raises(TypeError, match="float64"):
-        train(model, ENCODERS[0], images(torch.uint8), MPSRules())
+        train(model, ENCODERS[0], images(torch.uint8))
 
 
 def test_the_list_is_sorted_and_exists() -> None:

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide, load_model, save_model
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def accelerated() -> Any:
@@ -72,11 +71,9 @@ def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> No
         model(torch.zeros(shape))
 
 
-def test_a_number_of_hidden_neurons_is_one_layer(tmp_path: Path) -> None:
+def test_a_number_of_hidden_neurons_is_one_layer() -> None:
     model = LeakyMLP(hidden=100)
     assert model.sizes == {"hidden 1": 100, "output": 10}
     assert model.config["hidden"] == LeakyMLP(hidden=(100,)).config["hidden"]
-    save_model(model, tmp_path / "m.safetensors")
-    assert load_model(tmp_path / "m.safetensors").sizes == model.sizes
     with pytest.raises(ValueError, match=r"positive integers; got 784, \(0,\), 10"):
         LeakyMLP(hidden=0)

@@ -84,9 +84,9 @@ def test_contents_that_do_not_fit_are_refused(
     change: str, classifier: Classifier, tmp_path: Path
 ) -> None:
     file, kind = classifier.save(tmp_path / "file.safetensors"), type(classifier)
-    tensors, metadata = _tensor_files.read(file, kind._format)
+    tensors, metadata = _tensor_files.read(file, kind.file_format)
     CHANGES[change](tensors, metadata)
-    _tensor_files.write(file, kind._format, tensors, metadata)
+    _tensor_files.write(file, kind.file_format, tensors, metadata)
     with pytest.raises(ValueError, match=r"does not hold the .*STDP|is damaged") as caught:
         kind.load(file)
     assert str(file) in str(caught.value)

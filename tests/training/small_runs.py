@@ -11,7 +11,7 @@ import torch
 
 from spikemnist.data import RandomAffine, load_digits
 from spikemnist.encoding import RateEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import cross_entropy, csv_logger, fit
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.data import ImageDataset
+    from spikemnist.encoding import Encoder
     from spikemnist.models import Record
     from spikemnist.training import History
 
@@ -40,11 +41,15 @@ def _training_set() -> ImageDataset:
     return load_digits()[0]
 
 
-def new_model(seed: int = 0, **options: Any) -> LeakyMLP:
+def new_network(seed: int = 0, **options: Any) -> LeakyMLP:
     """A network small enough to be quick, with a threshold low enough that all layers fire."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LeakyMLP(**{"hidden": (16,), "threshold": 0.3, "beta": 0.9, **options})
+
+
+def new_classifier(encoder: Encoder = RANDOM, **options: Any) -> Classifier:
+    return Classifier(new_network(**options), encoder)
 
 
 on_batch: list[Callable[[], None]] = []
@@ -58,10 +63,9 @@ def watched(record: Record, labels: torch.Tensor) -> torch.Tensor:
     return cross_entropy(record, labels)
 
 
-def run(folder: Path, model: LeakyMLP, **changes: Any) -> History:
+def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
     """A run with all that has a state: augmentation, random spikes, momentum, averages, a best."""
     settings: dict[str, Any] = {
-        "encoder": RANDOM,
         "validation": 0.2,
         "epochs": 4,
         "batch_size": 32,
@@ -77,11 +81,13 @@ def run(folder: Path, model: LeakyMLP, **changes: Any) -> History:
         "callbacks": [csv_logger(folder / "metrics.csv")],
         **changes,
     }
-    return fit(model, digits(), **settings)
+    return fit(classifier, digits(), **settings)
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+    """Copy the state of a network, or of the network of a classifier."""
+    network = model.network if isinstance(model, Classifier) else model
+    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def same(a: object, b: object) -> bool:

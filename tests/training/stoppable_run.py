@@ -100,5 +100,5 @@ def main(folder: Path, threads: int, event: str, count: int, pipe: Connection) -
         "rename": stop_before_rename,
         "callback": stop_before_callback,
     }[event](count, pipe)
-    history = small_runs.run(folder, small_runs.new_model(dropout=0.1))
+    history = small_runs.run(folder, small_runs.new_classifier(dropout=0.1))
     pipe.send({"interrupted": history.interrupted, "epochs": len(history)})

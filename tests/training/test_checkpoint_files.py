@@ -15,9 +15,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spikemnist.models import save_model
 from spikemnist.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
-from tests.training.small_runs import new_model, run, same, weights
+from tests.training.small_runs import new_classifier, new_network, run, same, weights
 
 ADVICE = "Delete it to start at the first epoch"
 WEIGHT = "network.0.linear.weight"
@@ -26,7 +25,7 @@ WEIGHT = "network.0.linear.weight"
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    run(folder, new_model(), epochs=1)
+    run(folder, new_classifier(), epochs=1)
     return folder / "checkpoint.pt"
 
 
@@ -54,7 +53,7 @@ def test_a_checkpoint_reads_back(file, tmp_path):
     checkpoint = load_checkpoint(file)
     save_checkpoint(checkpoint, tmp_path / "again.pt")
     assert same(vars(load_checkpoint(tmp_path / "again.pt")), vars(checkpoint))
-    assert list(checkpoint.model) == list(new_model().state_dict())
+    assert list(checkpoint.model) == list(new_network().state_dict())
     assert torch.load(file, weights_only=True)["format"] == FORMAT
 
 
@@ -110,7 +109,7 @@ def test_another_archive_and_a_model_file(folder):
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("readme.txt", "hello")
     refuse(folder, content.getvalue())
-    refuse(folder, save_model(new_model(), folder / "model.safetensors").read_bytes())
+    refuse(folder, new_classifier().save(folder / "model.safetensors").read_bytes())
 
 
 def test_another_format_is_not_called_damaged(folder):
@@ -174,10 +173,10 @@ def test_a_state_that_does_not_fit_is_refused_before_anything_changes(file, tmp_
     CHANGES[what](checkpoint)
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(checkpoint, path)
-    before, model = path.read_bytes(), new_model()
-    untouched = weights(model)
+    before, classifier = path.read_bytes(), new_classifier()
+    untouched = weights(classifier)
     message = f"{re.escape(str(path))} does not fit the run that it describes: .*{ADVICE}"
     with pytest.raises(ValueError, match=message):
-        run(tmp_path, model, epochs=1, resume=True)
+        run(tmp_path, classifier, epochs=1, resume=True)
     assert path.read_bytes() == before
-    assert same(weights(model), untouched)
+    assert same(weights(classifier), untouched)

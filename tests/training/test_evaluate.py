@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.models import Record
+from spikemnist.models import Classifier, Record
 from spikemnist.models.readout import scores
 from spikemnist.training import Regularized, TargetRate, cross_entropy, evaluate, fit
-from tests.training.small_runs import digits, new_model
+from tests.training.small_runs import digits, new_classifier, new_network
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 LATENCY = LatencyEncoder(num_steps=6)
@@ -29,9 +29,13 @@ def network(**options):
 
     Without a bias that drives one class whatever the image is.
     """
-    model = new_model(**{"hidden": (14, 11), "threshold": 0.25, **options}).double()
-    nn.init.zeros_(model.layers[-1].linear.bias)
-    return model
+    made = new_network(**{"hidden": (14, 11), "threshold": 0.25, **options}).double()
+    nn.init.zeros_(made.layers[-1].linear.bias)
+    return made
+
+
+def latency(**options):
+    return Classifier(network(**options), LATENCY)
 
 
 def score(readout, spikes, membrane):
@@ -53,25 +57,26 @@ def decide(values, membrane):
     return max(leaders, key=lambda c: math.fsum(u[c] for u in membrane)), len(leaders)
 
 
-def by_hand(model, data, encoder):
+def by_hand(classifier, data):
     """Every figure of an Evaluation."""
-    names = ["input", *model.sizes]
+    network = classifier.network
+    names = ["input", *network.sizes]
     fired = dict.fromkeys(names, 0)
     confusion = [[0] * 10 for _ in range(10)]
     loss, silent, tied = 0.0, 0, 0
-    correct = [0] * encoder.num_steps
+    correct = [0] * classifier.encoder.num_steps
     for index in range(len(data)):
         image, label = data[index]
         with torch.no_grad():
-            record = model(encoder(image.unsqueeze(0)), record="all")
+            record = network(classifier.encoder(image.unsqueeze(0)), record="all")
         fired["input"] += int((record.input != 0).sum())
         for layer in record.layers:
             fired[layer.name] += int(layer.spikes.sum())
         spikes, membrane = record.spikes[:, 0].tolist(), record.membrane[:, 0].tolist()
         for t in range(len(spikes)):
-            running = score(model.readout, spikes[: t + 1], membrane[: t + 1])
+            running = score(network.readout, spikes[: t + 1], membrane[: t + 1])
             correct[t] += decide(running, membrane[: t + 1])[0] == int(label)
-        final = score(model.readout, spikes, membrane)
+        final = score(network.readout, spikes, membrane)
         decision, leaders = decide(final, membrane)
         confusion[int(label)][decision] += 1
         tied += leaders > 1
@@ -97,11 +102,11 @@ CASES = {"ties": (LATENCY, 0.25), "silence": (DIRECT, 0.55)}
 def test_every_figure_is_that_of_a_slow_computation(readout, case):
     data = digits(37)
     encoder, threshold = CASES[case]
-    model = network(readout=readout, threshold=threshold)
-    wanted = by_hand(model, data, encoder)
+    classifier = Classifier(network(readout=readout, threshold=threshold), encoder)
+    wanted = by_hand(classifier, data)
     if readout == "first_spike":
         assert 0 < wanted["tied" if case == "ties" else "silent"] < 1
-    figures = evaluate(model, data, encoder=encoder, batch_size=8)
+    figures = evaluate(classifier, data, batch_size=8)
     assert figures.samples == 37
     assert figures.backend == "reference"
     assert figures.seconds > 0
@@ -120,10 +125,10 @@ def test_every_figure_is_that_of_a_slow_computation(readout, case):
 
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_batch_size_changes_nothing(readout):
-    model = network(readout=readout)
-    wanted = evaluate(model, digits(60), encoder=LATENCY, batch_size=60)
+    classifier = latency(readout=readout)
+    wanted = evaluate(classifier, digits(60), batch_size=60)
     for batch_size in (7, 59):
-        figures = evaluate(model, digits(60), encoder=LATENCY, batch_size=batch_size)
+        figures = evaluate(classifier, digits(60), batch_size=batch_size)
         assert torch.equal(figures.confusion, wanted.confusion)
         assert torch.equal(figures.accuracy_per_step, wanted.accuracy_per_step)
         assert figures.spikes_per_sample == wanted.spikes_per_sample
@@ -133,7 +138,7 @@ def test_the_batch_size_changes_nothing(readout):
 
 def test_a_batch_size_below_one():
     with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
-        evaluate(network(), digits(10), encoder=LATENCY, batch_size=0)
+        evaluate(latency(), digits(10), batch_size=0)
 
 
 class Swapped(nn.Module):
@@ -161,7 +166,7 @@ class Swapped(nn.Module):
 
 def test_the_last_step_is_the_decision_also_within_rounding():
     data = digits(200)[digits(200).labels < 2]
-    figures = evaluate(Swapped(), data, encoder=LatencyEncoder(num_steps=25))
+    figures = evaluate(Classifier(Swapped(), LatencyEncoder(num_steps=25)), data)
     assert float(figures.accuracy_per_step[-1]) == pytest.approx(figures.accuracy)
     assert figures.backend == "by hand"
 
@@ -170,7 +175,7 @@ def test_the_loss_may_be_another():
     def wrong(record, labels):
         return (record.predictions != labels).double().mean()
 
-    figures = evaluate(network(), digits(50), encoder=LATENCY, batch_size=7, loss=wrong)
+    figures = evaluate(latency(), digits(50), batch_size=7, loss=wrong)
     assert figures.loss == pytest.approx(1 - figures.accuracy)
 
 
@@ -190,23 +195,22 @@ def test_the_mode_is_put_back(training):
     model = network(dropout=0.5).train(training)
     model.network[0].train(not training)  # as if a part was frozen
     before = modes(model)
-    evaluate(model, digits(10), encoder=LATENCY)
+    evaluate(Classifier(model, LATENCY), digits(10))
     assert modes(model) == before
     with pytest.raises(ConnectionError):
-        evaluate(model, digits(10), encoder=Failing())
+        evaluate(Classifier(model, Failing()), digits(10))
     assert modes(model) == before
 
 
-def test_the_model_can_be_trained_afterwards():
+def test_the_network_can_be_trained_afterwards():
     """No tensor of the inference mode stays in it."""
     for backend in ("reference", "snntorch"):
-        model = new_model(backend=backend)
-        figures = evaluate(model, digits(10), encoder=LATENCY)
+        classifier = new_classifier(LATENCY, backend=backend)
+        figures = evaluate(classifier, digits(10))
         assert figures.backend == backend
-        record = model(LATENCY(digits(10).images))
-        record.scores.sum().backward()
-        assert model.layers[0].linear.weight.grad is not None
-        evaluate(model, digits(10), encoder=LATENCY)
+        classifier(digits(10).images).scores.sum().backward()
+        assert classifier.network.layers[0].linear.weight.grad is not None
+        evaluate(classifier, digits(10))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,32 +227,34 @@ class Plugin:
         return (images > 99).expand(self.num_steps, *images.shape).to(self.dtype)
 
 
-def dtypes(encoder, model, **options):
+def dtypes(network, **options):
     """Return the dtypes of spikes in `fit` with a validation set and in `evaluate`."""
-    fit(model, digits(20), encoder=encoder, epochs=1, validation=0.5, **options)
-    evaluate(model, digits(20), encoder=encoder, **options)
-    assert len(encoder.used) == 3
-    return set(encoder.used)
+    classifier = Classifier(network, Plugin())
+    fit(classifier, digits(20), epochs=1, validation=0.5, **options)
+    evaluate(classifier, digits(20), **options)
+    assert len(classifier.encoder.used) == 3
+    return set(classifier.encoder.used)
 
 
-def test_spikes_that_only_the_network_reads_take_a_byte_each():
+def test_binary_spikes_take_a_byte_each_but_for_a_network_of_another_kind():
     everything = Regularized(cross_entropy, [TargetRate(0.1)])
-    assert dtypes(Plugin(), network()) == {torch.uint8}
-    assert dtypes(Plugin(), network(), loss=everything) == {torch.float32}
+    assert dtypes(network()) == {torch.uint8}
+    assert dtypes(network(), loss=everything) == {torch.uint8}
+    assert dtypes(nn.Sequential(network())) == {torch.float32}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
 def test_parameters_that_are_not_finite(name, bad):
-    model = network()
-    model.network[0].get_submodule(name.split(".")[0]).state_dict()[name.split(".")[1]].fill_(bad)
+    classifier = latency()
+    classifier.network.state_dict()[f"network.0.{name}"].fill_(bad)
     with pytest.warns(UserWarning, match=f"network.0.{name} holds NaN or infinity") as caught:
-        evaluate(model, digits(20), encoder=LATENCY)
+        evaluate(classifier, digits(20))
     assert len(caught) == 1
 
 
 def test_it_shows_its_figures() -> None:
-    found = evaluate(new_model(), digits(20), encoder=DirectEncoder(num_steps=2))
+    found = evaluate(new_classifier(DirectEncoder(num_steps=2)), digits(20))
     first, figures, spikes, last = repr(found).splitlines()
     assert first == f"Evaluation of 20 samples, by the backend {found.backend}"
     assert found.standard_error == (found.accuracy * (1 - found.accuracy) / 20) ** 0.5

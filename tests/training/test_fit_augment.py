@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from spikemnist.data import EventBatch, RandomAffine
-from spikemnist.encoding import DirectEncoder
+from spikemnist.encoding import DirectEncoder, EventEncoder
 from spikemnist.models import LeakyConvNet
 from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate, fit
 from spikemnist.training.average import MovingAverage
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
-from tests.training.small_runs import RANDOM, digits, new_model, same, weights
+from tests.training.small_runs import RANDOM, digits, new_classifier, new_network, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -35,10 +35,9 @@ class Spy:
         return self.made[-1]
 
 
-def trained(**options):
-    model = new_model()
-    history = fit(model, digits(), **{"encoder": RANDOM, "epochs": 2, "batch_size": 32, **options})
-    return model, history
+def trained(encoder=RANDOM, **options):
+    classifier = new_classifier(encoder)
+    return classifier, fit(classifier, digits(), epochs=2, batch_size=32, **options)
 
 
 def test_training_images_alone_are_augmented_anew_in_each_epoch():
@@ -80,7 +79,7 @@ def test_recordings_are_not_augmented():
             return iter([(batch, torch.zeros(2, dtype=torch.int64))])
 
     with pytest.raises((TypeError, ValueError), match="images"):
-        fit(new_model(), Recordings(), encoder="events", augment=RandomAffine())
+        fit(new_classifier(EventEncoder(num_steps=8)), Recordings(), augment=RandomAffine())
 
 
 @given(decay=st.floats(0, 0.9999), numbers=st.lists(st.floats(-9, 9), min_size=1, max_size=30))
@@ -102,11 +101,11 @@ def test_the_average_is_the_equation(decay, numbers):
     assert layer.weight.item() == numbers[-1]
 
 
-def test_the_model_ends_with_the_average(tmp_path):
-    model, history = trained(ema=0.9, checkpoint=tmp_path / "checkpoint.pt")
+def test_the_network_ends_with_the_average(tmp_path):
+    classifier, history = trained(ema=0.9, checkpoint=tmp_path / "checkpoint.pt")
     checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
     assert checkpoint.averaged_steps == 2 * 7
-    assert same(checkpoint.average, weights(model))
+    assert same(checkpoint.average, weights(classifier))
     plain, same_history = trained()
     assert same(checkpoint.model, weights(plain))
     assert not same(checkpoint.average, weights(plain))
@@ -117,29 +116,29 @@ def test_the_average_is_what_is_validated_and_what_callbacks_see():
     held_out = digits()[:40]
     seen = []
 
-    def look(history, model):
-        seen.append(evaluate(model, held_out, encoder=DIRECT, device="cpu").accuracy)
+    def look(history, classifier):
+        seen.append(evaluate(classifier, held_out, device="cpu").accuracy)
 
-    model, history = trained(encoder=DIRECT, ema=0.99, validation=held_out, callbacks=[look])
+    classifier, history = trained(DIRECT, ema=0.99, validation=held_out, callbacks=[look])
     assert seen == [row.validation_accuracy for row in history.epochs]
-    best = evaluate(model, held_out, encoder=DIRECT, device="cpu").accuracy
+    best = evaluate(classifier, held_out, device="cpu").accuracy
     assert best == seen[history.best_epoch - 1]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_alone_decay(name):
     """At a gradient of zero nothing but the decay moves a parameter."""
-    model = new_model(learn_beta=True, learn_threshold=True)
-    before = weights(model)
-    optimizer = make_optimizer(name, model, lr=0.1, weight_decay=0.5)
-    for parameter in model.parameters():
+    network = new_network(learn_beta=True, learn_threshold=True)
+    before = weights(network)
+    optimizer = make_optimizer(name, network, lr=0.1, weight_decay=0.5)
+    for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    for key, value in weights(model).items():
+    for key, value in weights(network).items():
         assert torch.equal(value, before[key]) != key.endswith("weight")
     if name == "adamw":
         key = "network.0.linear.weight"
-        torch.testing.assert_close(weights(model)[key], before[key] * (1 - 0.1 * 0.5))
+        torch.testing.assert_close(weights(network)[key], before[key] * (1 - 0.1 * 0.5))
 
 
 def test_channels_of_neurons_do_not_decay():
@@ -157,8 +156,7 @@ def test_channels_of_neurons_do_not_decay():
 
 @given(smoothing=st.floats(0, 0.99))
 def test_smoothed_labels_are_a_mixture(smoothing):
-    model = new_model()
-    record, labels = model(torch.rand(4, 6, 784)), torch.tensor([0, 1, 2, 3, 4, 9])
+    record, labels = new_network()(torch.rand(4, 6, 784)), torch.tensor([0, 1, 2, 3, 4, 9])
     uniform = -functional.log_softmax(record.scores, 1).mean()
     expected = (1 - smoothing) * cross_entropy(record, labels) + smoothing * uniform
     torch.testing.assert_close(SmoothedCrossEntropy(smoothing)(record, labels), expected)

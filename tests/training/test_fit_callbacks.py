@@ -10,7 +10,7 @@ import pytest
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import History, csv_logger, fit, tensorboard
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, new_model, run, same, weights
+from tests.training.small_runs import digits, new_classifier, run, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -18,23 +18,22 @@ DIRECT = DirectEncoder(num_steps=3)
 def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
     file, calls = tmp_path / "checkpoint.pt", []
 
-    def first(history, model):
+    def first(history, classifier):
         kept = load_checkpoint(file)
         assert kept.history.to_csv() == history.to_csv()
-        assert same(kept.model, weights(model))
+        assert same(kept.model, weights(classifier))
         calls.append(("first", len(history)))
 
-    def second(history, model):
+    def second(history, classifier):
         assert isinstance(history, History)
         calls.append(("second", len(history)))
 
-    model = new_model()
     settings = {"checkpoint": file, "callbacks": (first, second), "epochs": 3}
-    fit(model, digits(40), encoder=DIRECT, **settings)
+    fit(new_classifier(DIRECT), digits(40), **settings)
     assert calls == [(name, epoch) for epoch in (1, 2, 3) for name in ("first", "second")]
     # A resumed run makes up for the callbacks that a kill may have come before.
     calls.clear()
-    fit(new_model(), digits(40), encoder=DIRECT, resume=True, **settings)
+    fit(new_classifier(DIRECT), digits(40), resume=True, **settings)
     assert calls == [("first", 3), ("second", 3)]
 
 
@@ -50,7 +49,7 @@ def test_a_table_open_in_another_program_is_written_later(tmp_path, monkeypatch)
 
     monkeypatch.setattr(History, "save_csv", held)
     with pytest.warns(UserWarning, match=r"metrics.csv was not written .*close it") as caught:
-        history = run(tmp_path, new_model(), callbacks=[csv_logger(file)])
+        history = run(tmp_path, new_classifier(), callbacks=[csv_logger(file)])
     assert len(caught) == 2
     assert len(history) == 4
     assert file.read_text(encoding="utf-8") == history.to_csv()
@@ -62,7 +61,7 @@ def test_tensorboard_shows_the_metrics(tmp_path):
 
     folder = tmp_path / "events"
     settings = {"epochs": 2, "validation": None}
-    history = run(tmp_path, new_model(), callbacks=[tensorboard(folder)], **settings)
+    history = run(tmp_path, new_classifier(), callbacks=[tensorboard(folder)], **settings)
     events = EventAccumulator(str(folder)).Reload()
     names = {"loss", "accuracy", "lr", "spikes_per_sample"}  # what was measured
     assert set(events.Tags()["scalars"]) == names
@@ -83,7 +82,7 @@ def shown(monkeypatch, stream, train=None, **settings):
     monkeypatch.setattr(sys, "stderr", stream)
     data = digits(60) if train is None else train
     settings = {"epochs": 2, "batch_size": 20, **settings}
-    history = fit(new_model(), data, encoder=DIRECT, **settings)
+    history = fit(new_classifier(DIRECT), data, **settings)
     return stream.getvalue(), history
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from spikemnist._seeds import seeded
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate, fit
-from spikemnist.training.seeds import seeded
-from tests.training.small_runs import RANDOM, digits, new_model, same, weights
+from tests.training.small_runs import RANDOM, digits, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -30,18 +30,18 @@ def batches():
 
 # Each draws its random numbers in one place: the encoder, the order, a DataLoader, dropout.
 SOURCES = {
-    "encoder": (batches, {"encoder": RANDOM}, {}),
-    "order": (lambda: digits(60), {"encoder": DIRECT, "batch_size": 20}, {}),
-    "loader": (loader, {"encoder": DIRECT}, {}),
-    "dropout": (batches, {"encoder": DIRECT}, {"dropout": 0.5}),
+    "encoder": (batches, {"encoder": RANDOM}),
+    "order": (lambda: digits(60), {"encoder": DIRECT}),
+    "loader": (loader, {"encoder": DIRECT}),
+    "dropout": (batches, {"encoder": DIRECT, "dropout": 0.5}),
 }
 
 
 def trained(source, seed, epochs=2):
-    data, settings, options = SOURCES[source]
-    model = new_model(**options)
-    history = fit(model, data(), seed=seed, epochs=epochs, **settings)
-    return weights(model), history.to_csv()
+    data, options = SOURCES[source]
+    classifier = new_classifier(**options)
+    history = fit(classifier, data(), seed=seed, epochs=epochs, batch_size=20)
+    return weights(classifier), history.to_csv()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -58,8 +58,8 @@ def test_the_seed_decides(source):
 @pytest.mark.parametrize("source", ["encoder", "dropout"])
 def test_every_epoch_draws_anew(source):
     """With a learning rate that changes nothing, equal draws would give equal rows."""
-    data, settings, options = SOURCES[source]
-    history = fit(new_model(**options), data(), epochs=3, lr=1e-30, **settings)
+    data, options = SOURCES[source]
+    history = fit(new_classifier(**options), data(), epochs=3, lr=1e-30)
     assert len(set(history.column("loss"))) == 3
 
 
@@ -74,8 +74,8 @@ def test_every_epoch_has_an_order_of_its_own(source):
             seen.append(tuple(images.flatten(1).sum(1).tolist()))
             return DIRECT(images)
 
-    data, settings, _ = SOURCES[source]
-    fit(new_model(), data(), epochs=3, **{**settings, "encoder": Watching()})
+    data, _ = SOURCES[source]
+    fit(new_classifier(Watching()), data(), epochs=3, batch_size=20)
     epochs = [sum(seen[start : start + 3], ()) for start in (0, 3, 6)]
     assert len(set(epochs)) == 3
     assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
@@ -86,14 +86,14 @@ def test_seeds_share_no_random_numbers():
     drawn = []
 
     class Recording:
-        num_steps = 2
+        num_steps = 3
 
         def __call__(self, images, *, generator=None):
             drawn.append(torch.rand(3, generator=generator).tolist())
             return DIRECT(images)
 
     for seed in (0, 1):
-        fit(new_model(), digits(40), encoder=Recording(), epochs=2, batch_size=20, seed=seed)
+        fit(new_classifier(Recording()), digits(40), epochs=2, batch_size=20, seed=seed)
     assert len({tuple(numbers) for numbers in drawn}) == len(drawn) == 8
 
 
@@ -111,12 +111,12 @@ def global_state():
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_callers_random_numbers_are_left_alone(source):
-    data, settings, options = SOURCES[source]
-    model, data = new_model(**options), data()
+    data, options = SOURCES[source]
+    classifier, data = new_classifier(**options), data()
     before = global_state()
-    fit(model, data, epochs=2, **settings)
+    fit(classifier, data, epochs=2, batch_size=20)
     assert global_state() == before
-    evaluate(model, data, encoder=settings["encoder"])
+    evaluate(classifier, data)
     assert global_state() == before
 
 
@@ -131,7 +131,7 @@ def test_the_callers_random_numbers_are_left_alone_after_an_error():
     before = global_state()
     for work in (fit, evaluate):
         with pytest.raises(ConnectionError):
-            work(new_model(), digits(20), encoder=Failing())
+            work(new_classifier(Failing()), digits(20))
         assert global_state() == before
 
 
@@ -170,8 +170,8 @@ def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
 
 
 def test_evaluation_depends_on_its_seed_alone():
-    model = new_model()
-    figures = [evaluate(model, digits(100), encoder=RANDOM, seed=seed) for seed in (0, 0, 1)]
+    classifier = new_classifier()
+    figures = [evaluate(classifier, digits(100), seed=seed) for seed in (0, 0, 1)]
     spikes = [figure.spikes_per_sample["input"] for figure in figures]
     assert spikes[0] == spikes[1] != spikes[2]
     assert figures[0].loss == figures[1].loss != figures[2].loss
@@ -180,9 +180,9 @@ def test_evaluation_depends_on_its_seed_alone():
 def weights_with(threads, make, encoder):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = make()
-    fit(model, digits(64), encoder=encoder, epochs=1, batch_size=32, progress=False)
-    return weights(model)
+    classifier = Classifier(make(), encoder)
+    fit(classifier, digits(64), epochs=1, batch_size=32, progress=False)
+    return weights(classifier)
 
 
 OF_TORCH = {

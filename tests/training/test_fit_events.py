@@ -10,40 +10,42 @@ from torch.utils.data import DataLoader
 
 from spikemnist.data import DropEvents
 from spikemnist.encoding import EventEncoder
-from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import evaluate, fit
 from tests.event_recordings import MovingBars
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spikemnist.encoding import Encoder
+
 ENCODER = EventEncoder(num_steps=8, dtype=torch.uint8)
 TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
 
 
-def mlp() -> LeakyMLP:
+def mlp(encoder: Encoder = ENCODER) -> Classifier:
     torch.manual_seed(0)
-    return LeakyMLP(2 * 8 * 8, (32,), 4)
+    return Classifier(LeakyMLP(2 * 8 * 8, (32,), 4), encoder)
 
 
-def conv() -> LeakyConvNet:
+def conv() -> Classifier:
     torch.manual_seed(0)
-    return LeakyConvNet("6C3-P2-4", (2, 8, 8))
+    return Classifier(LeakyConvNet("6C3-P2-4", (2, 8, 8)), ENCODER)
 
 
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_the_direction_of_a_synthetic_camera_is_learnt(make) -> None:
     """Any source of events plugs in, here one that makes its recordings on demand."""
-    model = make()
-    fit(model, TRAIN, encoder=ENCODER, epochs=6, batch_size=16, lr=0.02)
-    assert evaluate(model, TEST, encoder=ENCODER).accuracy > 0.9
+    classifier = make()
+    fit(classifier, TRAIN, epochs=6, batch_size=16, lr=0.02)
+    assert evaluate(classifier, TEST).accuracy > 0.9
 
 
 def test_a_data_loader_trains_the_same() -> None:
     ours, theirs = mlp(), mlp()
-    fit(ours, [*TRAIN.batches(16)], encoder=ENCODER, epochs=1)
+    fit(ours, [*TRAIN.batches(16)], epochs=1)
     loader = DataLoader(TRAIN, batch_size=16, collate_fn=TRAIN.collate, num_workers=1)
-    fit(theirs, loader, encoder=ENCODER, epochs=1)
+    fit(theirs, loader, epochs=1)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -61,7 +63,7 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> Non
     data = TRAIN.transformed(DropEvents(0.3))
     for _ in range(2):
         seen.append([])
-        fit(mlp(), data, encoder=Watching(), epochs=2, batch_size=160)
+        fit(mlp(Watching()), data, epochs=2, batch_size=160)
     assert seen[0] == seen[1]
     assert seen[0][0] != seen[0][1]
 
@@ -69,26 +71,26 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> Non
 def test_a_resumed_run_is_the_whole_run(tmp_path: Path) -> None:
     data = TRAIN.transformed(DropEvents(0.2))
     whole, halves = mlp(), mlp()
-    options = {"encoder": ENCODER, "batch_size": 32, "schedule": "constant"}
-    fit(whole, data, epochs=2, **options)
+    options = {"epochs": 2, "batch_size": 32, "schedule": "constant"}
+    fit(whole, data, **options)
     file = tmp_path / "checkpoint.pt"
 
-    def stop(history, model) -> None:
+    def stop(history, classifier) -> None:
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert fit(halves, data, epochs=2, checkpoint=file, callbacks=[stop], **options).interrupted
+    assert fit(halves, data, checkpoint=file, callbacks=[stop], **options).interrupted
     again = mlp()
-    fit(again, data, epochs=2, checkpoint=file, resume=True, **options)
+    fit(again, data, checkpoint=file, resume=True, **options)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="train"):
-        fit(mlp(), TRAIN, epochs=2, checkpoint=file, resume=True, **options)
+        fit(mlp(), TRAIN, checkpoint=file, resume=True, **options)
 
 
 def test_batches_that_are_none() -> None:
     events, labels = next(TRAIN.batches(4))
     with pytest.raises(TypeError, match="of an EventBatch and a tensor; got list and Tensor"):
-        fit(mlp(), [([1], labels)], encoder=ENCODER)
+        fit(mlp(), [([1], labels)])
     with pytest.raises(ValueError, match=r"labels must be int64 of shape \[4\], .* shape \[2\]"):
-        fit(mlp(), [(events, labels[:2])], encoder=ENCODER)
+        fit(mlp(), [(events, labels[:2])])

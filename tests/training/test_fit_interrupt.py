@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import RANDOM, new_model, on_batch, run, same, weights
+from tests.training.small_runs import RANDOM, new_classifier, on_batch, run, same, weights
 
 
 class Interrupting:
@@ -26,15 +26,15 @@ class Interrupting:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    model = new_model()
-    return model, run(tmp_path_factory.mktemp("run"), model, encoder=Interrupting())
+    classifier = new_classifier(Interrupting())
+    return classifier, run(tmp_path_factory.mktemp("run"), classifier)
 
 
 # Five training batches and two of validation in each epoch.
 @pytest.mark.parametrize(("call", "finished"), [(1, 0), (6, 0), (18, 2)])
 def test_a_run_is_resumed_to_the_same_bits(tmp_path, undisturbed, call, finished):
-    model = new_model()
-    history = run(tmp_path, model, encoder=Interrupting(at=call))
+    classifier = new_classifier(Interrupting(at=call))
+    history = run(tmp_path, classifier)
     assert history.interrupted
     assert not history.stopped_early
     assert len(history) == len(history.seconds) == finished
@@ -43,16 +43,16 @@ def test_a_run_is_resumed_to_the_same_bits(tmp_path, undisturbed, call, finished
     assert not saved.history.interrupted
     if finished:
         assert history.best_epoch == finished
-        assert same(weights(model), saved.best)
-    resumed = new_model()
-    history = run(tmp_path, resumed, encoder=Interrupting(), resume=True)
+        assert same(weights(classifier), saved.best)
+    resumed = new_classifier(Interrupting())
+    history = run(tmp_path, resumed, resume=True)
     assert not history.interrupted
     assert same(weights(resumed), weights(undisturbed[0]))
     assert history.to_csv() == undisturbed[1].to_csv()
 
 
 def test_a_run_without_a_checkpoint(tmp_path):
-    history = run(tmp_path, new_model(), encoder=Interrupting(at=9), checkpoint=None, callbacks=())
+    history = run(tmp_path, new_classifier(Interrupting(at=9)), checkpoint=None, callbacks=())
     assert history.interrupted
     assert list(tmp_path.iterdir()) == []
 
@@ -64,7 +64,7 @@ def test_another_error_is_raised(tmp_path):
     on_batch.append(fail)
     try:
         with pytest.raises(ConnectionError, match="network file system"):
-            run(tmp_path, new_model())
+            run(tmp_path, new_classifier())
     finally:
         on_batch.clear()
     assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == 0

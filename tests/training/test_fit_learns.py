@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from spikemnist._seeds import derive_seed
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier
 from spikemnist.training import evaluate, fit
-from spikemnist.training.seeds import derive_seed
-from tests.training.small_runs import RANDOM, digits, new_model, same, weights
+from tests.training.small_runs import digits, new_classifier, new_network, same, weights
 
 ENCODER = DirectEncoder(num_steps=4)
 
@@ -20,28 +20,26 @@ ENCODER = DirectEncoder(num_steps=4)
 def test_learns_digits():
     """1,000 images and three epochs, judged on 1,000 that it has not seen."""
     train, test = load_digits()
-    encoder = LatencyEncoder(num_steps=6)
-    model = new_model(hidden=(60,), threshold=1.0)
-    before = evaluate(model, test, encoder=encoder).accuracy
-    history = fit(model, train[:1000], encoder=encoder, epochs=3, batch_size=50, lr=3e-3)
+    classifier = new_classifier(LatencyEncoder(num_steps=6), hidden=(60,), threshold=1.0)
+    before = evaluate(classifier, test).accuracy
+    history = fit(classifier, train[:1000], epochs=3, batch_size=50, lr=3e-3)
     losses = history.column("loss")
     assert losses == sorted(losses, reverse=True)
     assert history.column("accuracy")[-1] > 0.75
     assert before < 0.3
-    assert evaluate(model, test, encoder=encoder).accuracy > 0.78
+    assert evaluate(classifier, test).accuracy > 0.78
 
 
 @pytest.mark.parametrize("readout", ["max_membrane", "spike_count", "first_spike"])
 def test_the_loss_falls_with_every_readout(readout):
-    model = new_model(readout=readout)
-    history = fit(model, digits(), encoder=RANDOM, epochs=4, batch_size=20, lr=5e-3)
+    history = fit(new_classifier(readout=readout), digits(), epochs=4, batch_size=20, lr=5e-3)
     assert history.column("loss")[-1] < 0.9 * history.column("loss")[0]
 
 
 def trained(data, *, epochs=1, **options):
-    model = new_model()
-    fit(model, data, encoder=ENCODER, batch_size=16, epochs=epochs, **options)
-    return weights(model)
+    classifier = new_classifier(ENCODER)
+    fit(classifier, data, batch_size=16, epochs=epochs, **options)
+    return weights(classifier)
 
 
 def test_a_pair_of_tensors_is_the_dataset():
@@ -80,9 +78,9 @@ def test_batches_in_the_order_of_the_dataset_give_its_bits():
 def test_metrics_are_means_over_samples_not_batches():
     """Three batches of 3, 3 and 1, with a learning rate too small to change anything."""
     data = digits(7)
-    model = new_model().double()
-    history = fit(model, data, encoder=ENCODER, epochs=1, batch_size=3, lr=1e-30)
-    whole = evaluate(model, data, encoder=ENCODER)
+    classifier = new_classifier(ENCODER).double()
+    history = fit(classifier, data, epochs=1, batch_size=3, lr=1e-30)
+    whole = evaluate(classifier, data)
     row = history.epochs[0]
     assert row.loss == pytest.approx(whole.loss, rel=1e-12)
     assert row.accuracy == pytest.approx(whole.accuracy, rel=1e-12)
@@ -92,9 +90,9 @@ def test_metrics_are_means_over_samples_not_batches():
 
 def test_a_generator_that_can_be_read_once():
     data = digits(32)
-    fit(new_model(), (batch for batch in data.batches(16)), encoder=ENCODER, epochs=1)
+    fit(new_classifier(), (batch for batch in data.batches(16)), epochs=1)
     with pytest.raises(ValueError, match=r"gave no batch in epoch 2: .* read once per epoch"):
-        fit(new_model(), (batch for batch in data.batches(16)), encoder=ENCODER, epochs=2)
+        fit(new_classifier(), (batch for batch in data.batches(16)), epochs=2)
 
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
@@ -127,26 +125,26 @@ WRONG_CONTENT = {
 def test_data_of_the_wrong_kind(what):
     data, error, message = WRONG_KINDS[what]
     with pytest.raises(error, match=message):
-        fit(new_model(), data, encoder=ENCODER)
+        fit(new_classifier(ENCODER), data)
     with pytest.raises(error, match=message):
-        evaluate(new_model(), data, encoder=ENCODER)
+        evaluate(new_classifier(ENCODER), data)
 
 
 @pytest.mark.parametrize("what", WRONG_CONTENT)
 def test_data_with_the_wrong_content(what):
     data, message = WRONG_CONTENT[what]
     with pytest.raises(ValueError, match=message):
-        fit(new_model(), data, encoder=ENCODER, lr=1e-9)
+        fit(new_classifier(ENCODER), data, lr=1e-9)
     with pytest.raises(ValueError, match=message):
-        evaluate(new_model(), data, encoder=ENCODER)
+        evaluate(new_classifier(ENCODER), data)
 
 
 @pytest.mark.parametrize("nothing", [[], digits(20)[:0]])
 def test_no_batch_at_all(nothing):
     with pytest.raises(ValueError, match="gave no batch in epoch 1"):
-        fit(new_model(), nothing, encoder=ENCODER)
+        fit(new_classifier(), nothing)
     with pytest.raises(ValueError, match="the data to evaluate are empty"):
-        evaluate(new_model(), nothing, encoder=ENCODER)
+        evaluate(new_classifier(), nothing)
 
 
 WRONG_SETTINGS = [
@@ -167,90 +165,66 @@ WRONG_SETTINGS = [
 
 @pytest.mark.parametrize(("settings", "message"), WRONG_SETTINGS)
 def test_settings_out_of_range(settings, message):
-    model = new_model()
-    before = weights(model)
+    classifier = new_classifier()
+    before = weights(classifier)
     with pytest.raises(ValueError, match=message):
-        fit(model, digits(20), **{"encoder": ENCODER, "epochs": 1, **settings})
-    assert same(weights(model), before)
-
-
-def test_the_name_of_an_encoder_stands_for_eight_timesteps():
-    histories, models = [], [new_model(), new_model()]
-    for model, encoder in zip(models, ("latency", LatencyEncoder(num_steps=8)), strict=True):
-        histories.append(fit(model, digits(40), encoder=encoder, epochs=1))
-    assert same(weights(models[0]), weights(models[1]))
-    assert histories[0].epochs == histories[1].epochs
-    named = evaluate(models[0], digits(40), encoder="latency")
-    built = evaluate(models[0], digits(40), encoder=LatencyEncoder(num_steps=8))
-    assert (named.loss, len(named.accuracy_per_step)) == (built.loss, 8)
-    for work in (fit, evaluate):
-        with pytest.raises(ValueError, match=r"unknown encoder 'latncy'.*did you mean 'latency'"):
-            work(new_model(), digits(20), encoder="latncy")
-
-
-@pytest.mark.parametrize("encoder", [3, LatencyEncoder, None, lambda images: images])
-def test_an_encoder_of_the_wrong_type(encoder):
-    for work in (fit, evaluate):
-        with pytest.raises(
-            TypeError, match=r"encoder must be a name such as 'latency', or an Encoder such as"
-        ):
-            work(new_model(), digits(20), encoder=encoder)
+        fit(classifier, digits(20), **{"epochs": 1, **settings})
+    assert same(weights(classifier), before)
 
 
 class Wrapped(nn.Module):
     """Another module around ours."""
 
-    def __init__(self):
+    def __init__(self, **options):
         super().__init__()
-        self.inner = new_model()
+        self.inner = new_network(**options)
 
     def forward(self, spikes):
         return self.inner(spikes)
 
 
 def test_any_module_that_returns_a_record():
-    model = Wrapped()
-    fit(model, digits(100), encoder=ENCODER, epochs=1, batch_size=16)
-    assert same(weights(model.inner), trained(digits(100)))
+    classifier = Classifier(Wrapped(), ENCODER)
+    fit(classifier, digits(100), epochs=1, batch_size=16)
+    assert same(weights(classifier.network.inner), trained(digits(100)))
     with pytest.raises(TypeError, match=r"truncate needs a model .* Wrapped has no initial_state"):
-        fit(model, digits(20), encoder=ENCODER, truncate=2)
+        fit(classifier, digits(20), truncate=2)
 
 
 def test_any_module_resumes_with_its_learned_neurons(tmp_path):
-    settings = {"encoder": ENCODER, "lr": 0.1, "checkpoint": tmp_path / "c.pt"}
-    model = Wrapped()
-    model.inner = LeakyMLP(784, (5,), 10, learn_beta=True, learn_threshold=True)
-    before = repr(model)
-    fit(model, digits(20), epochs=1, **settings)
-    assert repr(model) != before
-    fit(model, digits(20), epochs=1, resume=True, **settings)
+    settings = {"epochs": 1, "lr": 0.1, "checkpoint": tmp_path / "c.pt"}
+    network = Wrapped(hidden=(5,), learn_beta=True, learn_threshold=True)
+    classifier, before = Classifier(network, ENCODER), repr(network)
+    fit(classifier, digits(20), **settings)
+    assert repr(network) != before
+    fit(classifier, digits(20), resume=True, **settings)
     with pytest.raises(ValueError, match="model was 'Wrapped: "):
-        fit(Wrapped(), digits(20), epochs=1, resume=True, **settings)
+        fit(Classifier(Wrapped(), ENCODER), digits(20), resume=True, **settings)
 
 
 def test_a_module_that_returns_no_record():
-    model = nn.Sequential(nn.Flatten(2), nn.Linear(784, 10))
+    classifier = Classifier(nn.Sequential(nn.Flatten(2), nn.Linear(784, 10)), ENCODER)
     for work in (fit, evaluate):
         with pytest.raises(TypeError, match=r"must return a spikemnist.models.Record.*got Tensor"):
-            work(model, digits(20), encoder=ENCODER)
+            work(classifier, digits(20))
 
 
 def test_frozen_parameters_stay():
-    model = new_model()
-    frozen = model.layers[0].linear.weight.requires_grad_(False).clone()
-    learned = model.layers[1].linear.weight.clone()
-    fit(model, digits(40), encoder=ENCODER, epochs=1)
-    assert torch.equal(model.layers[0].linear.weight, frozen)
-    assert not torch.equal(model.layers[1].linear.weight, learned)
+    classifier = new_classifier(ENCODER)
+    first, second = (layer.linear.weight for layer in classifier.network.layers)
+    frozen, learned = first.requires_grad_(False).clone(), second.clone()
+    fit(classifier, digits(40), epochs=1)
+    assert torch.equal(first, frozen)
+    assert not torch.equal(second, learned)
     with pytest.raises(ValueError, match="empty parameter list"):
-        fit(model.requires_grad_(False), digits(40), encoder=ENCODER)
+        fit(classifier.requires_grad_(False), digits(40))
 
 
 def test_neurons_can_learn_their_decay_and_threshold():
-    model = LeakyMLP(hidden=(16,), threshold=0.3, learn_beta=True, learn_threshold=True)
-    before = weights(model)
-    fit(model, digits(100), encoder=RANDOM, epochs=1, batch_size=16, lr=1e-2)
-    after = weights(model)
+    classifier = new_classifier(learn_beta=True, learn_threshold=True)
+    before = weights(classifier)
+    fit(classifier, digits(100), epochs=1, batch_size=16, lr=1e-2)
+    after = weights(classifier)
     assert all(not torch.equal(after[n], before[n]) for n in before if n.endswith("linear.weight"))
     changed = [n for n in before if n.endswith(("beta", "threshold"))]
     assert len(changed) == 4

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
+from spikemnist.models import Classifier
 from spikemnist.training import cross_entropy, fit
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, new_model, same, weights
+from tests.training.small_runs import digits, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -37,39 +38,41 @@ class Spoiling:
 )
 def test_an_encoder_that_returns_no_numbers(tmp_path, hidden, truncate, value):
     """Behind a hidden layer the loss stays finite, since a membrane of NaN never fires."""
-    model, file = new_model(hidden=hidden, threshold=0.2), tmp_path / "checkpoint.pt"
+    file, options = tmp_path / "checkpoint.pt", {"hidden": hidden, "threshold": 0.2}
+    classifier = new_classifier(Spoiling(5, value), **options)
     settings = {"batch_size": 20, "epochs": 2, "truncate": truncate}
     message = (
         r"the (loss|gradient) became (nan|inf) in epoch 2, batch 2. Likely cause: the encoder "
         r"returned values that are not finite. The last checkpoint, if any, is kept"
     )
     with pytest.raises(FloatingPointError, match=message):
-        fit(model, digits(60), encoder=Spoiling(5, value), checkpoint=file, **settings)
-    assert all(bool(p.isfinite().all()) for p in model.parameters())
+        fit(classifier, digits(60), checkpoint=file, **settings)
+    assert all(bool(p.isfinite().all()) for p in classifier.parameters())
     checkpoint = load_checkpoint(file)
     assert len(checkpoint.history) == 1
     # The run goes on from there when the fault is gone, to the bits of one that never had it.
-    undisturbed = new_model(hidden=hidden, threshold=0.2)
-    fit(undisturbed, digits(60), encoder=Spoiling(0), **settings)
-    fit(model, digits(60), encoder=Spoiling(0), checkpoint=file, resume=True, **settings)
-    assert same(weights(model), weights(undisturbed))
+    undisturbed = new_classifier(Spoiling(0), **options)
+    fit(undisturbed, digits(60), **settings)
+    resumed = Classifier(classifier.network, Spoiling(0))
+    fit(resumed, digits(60), checkpoint=file, resume=True, **settings)
+    assert same(weights(resumed), weights(undisturbed))
 
 
 def test_the_bad_batch_does_not_touch_the_weights():
     batches = list(digits(60).batches(20))
-    model, other = new_model(), new_model()
+    classifier, other = new_classifier(Spoiling(3)), new_classifier(Spoiling(0))
     with pytest.raises(FloatingPointError, match="epoch 1, batch 3"):
-        fit(model, batches, encoder=Spoiling(3), optimizer="sgd", epochs=1)
-    fit(other, batches[:2], encoder=Spoiling(0), optimizer="sgd", epochs=1)
-    assert same(weights(model), weights(other))
+        fit(classifier, batches, optimizer="sgd", epochs=1)
+    fit(other, batches[:2], optimizer="sgd", epochs=1)
+    assert same(weights(classifier), weights(other))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_absurd_learning_rate(tmp_path, optimizer):
     file = tmp_path / "checkpoint.pt"
-    settings = {"encoder": DIRECT, "optimizer": optimizer, "batch_size": 20}
+    settings = {"optimizer": optimizer, "batch_size": 20, "checkpoint": file}
     with pytest.raises(FloatingPointError, match=r"learning rate \(now 3e\+38\).* too high") as e:
-        fit(new_model(), digits(200), lr=3e38, checkpoint=file, **settings)
+        fit(new_classifier(DIRECT), digits(200), lr=3e38, **settings)
     assert "epoch 1" in str(e.value)
     assert len(load_checkpoint(file).history) == 0
 
@@ -81,16 +84,16 @@ def infinite_gradient(record, labels):
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 def test_a_gradient_of_nan_does_not_reach_the_weights(tmp_path, clip_norm):
-    file, model = tmp_path / "checkpoint.pt", new_model()
-    before = weights(model)
+    file, classifier = tmp_path / "checkpoint.pt", new_classifier(DIRECT)
+    before = weights(classifier)
     message = (
         r"the gradient became nan in epoch 1, batch 1. Likely cause: .*the loss or its gradient "
         r"divides by zero; .*check the loss"
     )
     settings = {"loss": infinite_gradient, "clip_norm": clip_norm, "checkpoint": file}
     with pytest.raises(FloatingPointError, match=message):
-        fit(model, digits(20), encoder=DIRECT, **settings)
-    assert same(weights(model), before)
+        fit(classifier, digits(20), **settings)
+    assert same(weights(classifier), before)
     assert same(load_checkpoint(file).model, before)
 
 
@@ -114,7 +117,7 @@ def test_weights_that_are_lost_in_the_middle_of_an_epoch():
     )
     settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10}
     with pytest.raises(FloatingPointError, match=message):
-        fit(new_model(), digits(40), encoder=DIRECT, **settings)
+        fit(new_classifier(DIRECT), digits(40), **settings)
 
 
 def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
@@ -126,7 +129,7 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
     )
     settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10, "checkpoint": file}
     with pytest.raises(FloatingPointError, match=message):
-        fit(new_model(), digits(20), encoder=DIRECT, **settings)
+        fit(new_classifier(DIRECT), digits(20), **settings)
     kept = load_checkpoint(file)
     assert len(kept.history) == 0
     assert all(bool(value.isfinite().all()) for value in kept.model.values())
@@ -138,15 +141,15 @@ def test_a_loss_that_divides_by_zero(value):
         share = torch.zeros(()) if value == "nan" else torch.ones(())
         return cross_entropy(record, labels) + share / torch.zeros(())
 
-    model = new_model()
-    before = weights(model)
+    classifier = new_classifier(DIRECT)
+    before = weights(classifier)
     message = (
         f"the loss became {value} in epoch 1, batch 1. Likely cause: .*scores are too large "
         "for the loss, or the loss or its gradient divides by zero; .*check the loss"
     )
     with pytest.raises(FloatingPointError, match=message):
-        fit(model, digits(40), encoder=DIRECT, loss=loss)
-    assert same(weights(model), before)
+        fit(classifier, digits(40), loss=loss)
+    assert same(weights(classifier), before)
 
 
 def test_a_validation_loss_that_is_no_number(tmp_path):
@@ -157,5 +160,5 @@ def test_a_validation_loss_that_is_no_number(tmp_path):
         return value if torch.is_grad_enabled() else value * float("nan")
 
     with pytest.raises(FloatingPointError, match="validation loss became nan after epoch 1"):
-        fit(new_model(), digits(40), encoder=DIRECT, loss=loss, validation=0.5, checkpoint=file)
+        fit(new_classifier(DIRECT), digits(40), loss=loss, validation=0.5, checkpoint=file)
     assert len(load_checkpoint(file).history) == 0

@@ -14,7 +14,7 @@ from spikemnist.encoding import DirectEncoder
 from spikemnist.training import fit
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
 from spikemnist.training.schedules import SCHEDULES, get_schedule
-from tests.training.small_runs import RANDOM, digits, new_model, weights
+from tests.training.small_runs import digits, new_classifier, new_network, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 PROGRESS = st.floats(0, 1)
@@ -85,7 +85,7 @@ def log():
 @pytest.mark.parametrize("schedule", [*SCHEDULES, lambda progress: 1 - progress / 2])
 def test_the_schedule_sets_the_learning_rate_of_every_batch(schedule, log):
     settings = {"optimizer": Spy, "lr": 0.02, "epochs": 3, "batch_size": 16}
-    history = fit(new_model(), digits(50), encoder=DIRECT, schedule=schedule, **settings)
+    history = fit(new_classifier(DIRECT), digits(50), schedule=schedule, **settings)
     factor = get_schedule(schedule)
     expected = [0.02 * factor((epoch + batch / 4) / 3) for epoch in range(3) for batch in range(4)]
     assert [lr for lr, _ in log] == pytest.approx(expected, rel=1e-12)
@@ -98,32 +98,32 @@ def test_data_of_unknown_length_change_the_rate_once_an_epoch(log):
             return digits(50).batches(16)
 
     settings = {"optimizer": Spy, "lr": 1.0, "epochs": 3, "schedule": lambda progress: progress}
-    fit(new_model(), Batches(), encoder=DIRECT, **settings)
+    fit(new_classifier(DIRECT), Batches(), **settings)
     assert [lr for lr, _ in log] == pytest.approx([0.0] * 4 + [1 / 3] * 4 + [2 / 3] * 4)
 
 
 @pytest.mark.parametrize("truncate", [None, 2])
 def test_no_step_uses_a_gradient_longer_than_clip_norm(truncate, log):
-    settings = {"encoder": RANDOM, "optimizer": Spy, "batch_size": 16, "truncate": truncate}
-    fit(new_model(), digits(50), lr=1e-6, epochs=1, **settings)
+    settings = {"optimizer": Spy, "batch_size": 16, "truncate": truncate, "lr": 1e-6, "epochs": 1}
+    fit(new_classifier(), digits(50), **settings)
     lengths = [norm for _, norm in log]
     clip = sorted(lengths)[1]
     log.clear()
-    fit(new_model(), digits(50), lr=1e-6, epochs=1, clip_norm=clip, **settings)
+    fit(new_classifier(), digits(50), clip_norm=clip, **settings)
     clipped = [norm for _, norm in log]
     assert clipped == pytest.approx([min(norm, clip) for norm in lengths], rel=1e-3)
     assert max(clipped) <= clip * (1 + 1e-6)
 
 
 def test_the_optimisers_by_name():
-    model = new_model()
+    network = new_network()
     assert set(OPTIMIZERS) == {"adam", "adamw", "sgd"}
     for name, kind in OPTIMIZERS.items():
-        optimizer = make_optimizer(name, model, 0.01)
+        optimizer = make_optimizer(name, network, 0.01)
         assert type(optimizer) is kind
         assert optimizer.param_groups[0]["lr"] == 0.01
-        assert optimizer.param_groups[0]["params"] == list(model.parameters())
-    assert make_optimizer("sgd", model, 0.01).param_groups[0]["momentum"] == 0.9
+        assert optimizer.param_groups[0]["params"] == list(network.parameters())
+    assert make_optimizer("sgd", network, 0.01).param_groups[0]["momentum"] == 0.9
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
@@ -132,8 +132,8 @@ def test_the_fused_optimisers_agree_with_the_plain_ones(name):
     plain = partial(OPTIMIZERS[name], fused=False, foreach=False, **options)
     results = []
     for optimizer in (name, plain):
-        model = new_model().double()
-        fit(model, digits(50), encoder=DIRECT, epochs=2, batch_size=16, optimizer=optimizer)
-        results.append(weights(model))
+        classifier = new_classifier(DIRECT).double()
+        fit(classifier, digits(50), epochs=2, batch_size=16, optimizer=optimizer)
+        results.append(weights(classifier))
     for key, value in results[0].items():
         torch.testing.assert_close(value, results[1][key], rtol=1e-9, atol=1e-12)

@@ -14,16 +14,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import RateEncoder
-from spikemnist.models import LeakyMLP
 from spikemnist.training import fit
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training import stoppable_run
 from tests.training.small_runs import (
     BATCHES,
     PROCESSES,
-    RANDOM,
     digits,
-    new_model,
+    new_classifier,
     run,
     same,
     watched,
@@ -59,9 +57,9 @@ def kill(process):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    model = new_model(dropout=0.1)
-    history = run(folder, model)
-    return folder, model, history
+    classifier = new_classifier(dropout=0.1)
+    history = run(folder, classifier)
+    return folder, classifier, history
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +75,9 @@ def killed(tmp_path_factory):
     return {name: root / name for name in moments}
 
 
-def expect_same_run(folder, model, history, undisturbed):
+def expect_same_run(folder, classifier, history, undisturbed):
     reference, other, wanted = undisturbed
-    assert same(weights(model), weights(other))
+    assert same(weights(classifier), weights(other))
     assert history.to_csv() == wanted.to_csv()
     assert history.best_epoch == wanted.best_epoch
     assert not history.interrupted
@@ -97,20 +95,20 @@ def expect_same_run(folder, model, history, undisturbed):
 @pytest.mark.parametrize("moment", KILLS)
 def test_a_killed_run_resumes_to_the_same_bits(moment, killed, undisturbed):
     folder = killed[moment]
-    # The weights that the resumed model starts with do not matter: they come from the file.
-    model = new_model(seed=123, dropout=0.1)
-    history = run(folder, model, resume=True)
-    expect_same_run(folder, model, history, undisturbed)
+    # The weights that the resumed network starts with do not matter: they come from the file.
+    classifier = new_classifier(seed=123, dropout=0.1)
+    history = run(folder, classifier, resume=True)
+    expect_same_run(folder, classifier, history, undisturbed)
 
 
 def test_a_run_killed_before_its_first_checkpoint_has_none_to_resume(killed, undisturbed):
     folder = killed["first checkpoint"]
     assert not (folder / "checkpoint.pt").exists()
-    model = new_model(dropout=0.1)
+    classifier = new_classifier(dropout=0.1)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint to resume from at .*ckpoint.pt"):
-        run(folder, model, resume=True)
+        run(folder, classifier, resume=True)
     # ... and what the kill left lying there does not keep it from starting again.
-    expect_same_run(folder, model, run(folder, model), undisturbed)
+    expect_same_run(folder, classifier, run(folder, classifier), undisturbed)
 
 
 @pytest.mark.skipif(
@@ -129,50 +127,50 @@ def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, un
     assert pipe.recv() == {"interrupted": True, "epochs": 2}
     process.join(60)
     assert process.exitcode == 0
-    model = new_model(dropout=0.1)
-    history = run(tmp_path, model, resume=True)
-    expect_same_run(tmp_path, model, history, undisturbed)
+    classifier = new_classifier(dropout=0.1)
+    history = run(tmp_path, classifier, resume=True)
+    expect_same_run(tmp_path, classifier, history, undisturbed)
 
 
 def test_stopping_at_every_epoch_in_turn_changes_nothing(tmp_path, undisturbed):
     for epoch in range(1, 4):
 
-        def stop(history, model, epoch=epoch):
+        def stop(history, classifier, epoch=epoch):
             if len(history) == epoch:
                 raise ConnectionError
 
         with pytest.raises(ConnectionError):
-            run(tmp_path, new_model(dropout=0.1), callbacks=[stop], resume=epoch > 1)
+            run(tmp_path, new_classifier(dropout=0.1), callbacks=[stop], resume=epoch > 1)
         assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epoch
-    model = new_model(dropout=0.1)
-    history = run(tmp_path, model, resume=True)
-    expect_same_run(tmp_path, model, history, undisturbed)
+    classifier = new_classifier(dropout=0.1)
+    history = run(tmp_path, classifier, resume=True)
+    expect_same_run(tmp_path, classifier, history, undisturbed)
     assert len(history.seconds) == 4
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path, undisturbed):
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    model = new_model(seed=5, dropout=0.1)
-    history = run(tmp_path, model, resume=True)
+    classifier = new_classifier(seed=5, dropout=0.1)
+    history = run(tmp_path, classifier, resume=True)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    expect_same_run(tmp_path, model, history, undisturbed)
+    expect_same_run(tmp_path, classifier, history, undisturbed)
 
 
 def test_an_existing_checkpoint_is_never_overwritten(tmp_path, undisturbed):
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    model = new_model()
-    untouched = weights(model)
+    classifier = new_classifier()
+    untouched = weights(classifier)
     with pytest.raises(FileExistsError, match=r"checkpoint.pt holds an earlier run.*resume=True"):
-        run(tmp_path, model)
+        run(tmp_path, classifier)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert same(weights(model), untouched)
+    assert same(weights(classifier), untouched)
 
 
 def test_resume_needs_a_checkpoint_file():
     with pytest.raises(ValueError, match=r"resume=True needs the checkpoint= file"):
-        fit(new_model(), digits(), encoder=RateEncoder(num_steps=5), resume=True)
+        fit(new_classifier(), digits(), resume=True)
 
 
 def brighter(data):
@@ -183,10 +181,6 @@ def brighter(data):
 
 OTHER = {
     "several": ({"epochs": 5, "seed": 8}, r"epochs was 4, is 5; seed was 7, is 8"),
-    "encoder": (
-        {"encoder": RateEncoder(num_steps=6)},
-        r"encoder was 'RateEncoder\(num_steps=5.*is 'RateEncoder\(num_steps=6",
-    ),
     "optimizer factory": (
         {"optimizer": torch.optim.RMSprop},
         r"optimizer was 'adam', is 'torch.optim.rmsprop.RMSprop'",
@@ -206,76 +200,73 @@ def test_resuming_with_another_setting_names_it(what, undisturbed):
     folder = undisturbed[0]
     before = (folder / "checkpoint.pt").read_bytes()
     with pytest.raises(ValueError, match="cannot resume .* with another configuration: " + message):
-        run(folder, new_model(dropout=0.1), resume=True, **changes)
+        run(folder, new_classifier(dropout=0.1), resume=True, **changes)
     assert (folder / "checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"encoder": RateEncoder(num_steps=6)},
+            r"encoder was 'RateEncoder\(num_steps=5.*is 'RateEncoder\(num_steps=6",
+        ),
         ({"hidden": (17,)}, r"model.hidden was \[16\], is \[17\]"),
         ({"spike_grad": "sigmoid"}, r"model.spike_grad was 'ATan\(alpha=2.0\)', is 'Sigmoid"),
         ({"learn_beta": True}, r"model.learn_beta was False, is True"),
     ],
 )
-def test_resuming_another_model_is_refused(undisturbed, options, message):
-    model = new_model(**{"dropout": 0.1, **options})
-    untouched = weights(model)
-    with pytest.raises(ValueError, match=message):
-        run(undisturbed[0], model, resume=True)
-    assert same(weights(model), untouched)
-
-
-def test_the_dtype_of_spikes_is_no_setting(tmp_path):
-    settings = {"epochs": 1, "checkpoint": tmp_path / "c.pt"}
-    fit(new_model(), digits(40), encoder=RateEncoder(num_steps=3), **settings)
-    encoder = RateEncoder(num_steps=3, dtype=torch.bool)
-    assert len(fit(new_model(), digits(40), encoder=encoder, resume=True, **settings)) == 1
+def test_resuming_another_classifier_is_refused(undisturbed, options, message):
+    classifier = new_classifier(**{"dropout": 0.1, **options})
+    untouched = weights(classifier)
+    with pytest.raises(ValueError, match="with another configuration: .*" + message):
+        run(undisturbed[0], classifier, resume=True)
+    assert same(weights(classifier), untouched)
 
 
 def test_resuming_on_other_data_is_refused(tmp_path):
-    settings = {"encoder": RateEncoder(num_steps=3), "epochs": 1, "checkpoint": tmp_path / "c.pt"}
-    fit(new_model(), digits(50), **settings)
+    settings = {"epochs": 1, "checkpoint": tmp_path / "c.pt"}
+    fit(new_classifier(), digits(50), **settings)
     for other in (brighter(digits(50)), digits(60)[10:], digits(40)):
         with pytest.raises(ValueError, match=r"train was '\(50, 28, 28\) torch.uint8 sha256"):
-            fit(new_model(), other, resume=True, **settings)
-    fit(new_model(), (digits(50).images, digits(50).labels), resume=True, **settings)
+            fit(new_classifier(), other, resume=True, **settings)
+    fit(new_classifier(), (digits(50).images, digits(50).labels), resume=True, **settings)
 
 
 def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
     data = digits(100)
     loader = DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
-    settings = {"encoder": RateEncoder(num_steps=3), "epochs": 3, "validation": data[:20]}
+    settings = {"epochs": 3, "validation": data[:20]}
 
-    def stop(history, model):
+    def stop(history, classifier):
         raise ConnectionError
 
-    undisturbed, model = new_model(dropout=0.2), new_model(dropout=0.2)
+    undisturbed, stopped, resumed = (new_classifier(dropout=0.2) for _ in range(3))
     whole = fit(undisturbed, loader, **settings)
     settings["checkpoint"] = tmp_path / "checkpoint.pt"
     with pytest.raises(ConnectionError):
-        fit(new_model(dropout=0.2), loader, callbacks=[stop], **settings)
-    history = fit(model, loader, resume=True, **settings)
-    assert same(weights(model), weights(undisturbed))
+        fit(stopped, loader, callbacks=[stop], **settings)
+    history = fit(resumed, loader, resume=True, **settings)
+    assert same(weights(resumed), weights(undisturbed))
     assert history.to_csv() == whole.to_csv()
     with pytest.raises(ValueError, match=r"train was 'torch.*DataLoader', is '\(100, 28, 28\) "):
-        fit(model, data, resume=True, **settings)
+        fit(resumed, data, resume=True, **settings)
 
 
-def test_a_model_that_learned_its_neurons_resumes(tmp_path):
-    """Resumed with the very model that was trained so far, as after Ctrl-C in a notebook."""
+def test_a_network_that_learned_its_neurons_resumes(tmp_path):
+    """Resumed with the very network that was trained so far, as after Ctrl-C in a notebook."""
     options = {"learn_beta": True, "learn_threshold": True, "dropout": 0.1}
-    undisturbed, model = new_model(**options), new_model(**options)
+    undisturbed, classifier = new_classifier(**options), new_classifier(**options)
     run(tmp_path / "a", undisturbed, epochs=2)
 
-    def interrupt(history, model):
+    def interrupt(history, classifier):
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert run(tmp_path / "b", model, epochs=2, callbacks=[interrupt]).interrupted
-    assert not same(model.layers[0].leaky.beta, torch.tensor(0.9))
-    run(tmp_path / "b", model, epochs=2, resume=True)
-    assert same(weights(model), weights(undisturbed))
+    assert run(tmp_path / "b", classifier, epochs=2, callbacks=[interrupt]).interrupted
+    assert not same(classifier.network.layers[0].leaky.beta, torch.tensor(0.9))
+    run(tmp_path / "b", classifier, epochs=2, resume=True)
+    assert same(weights(classifier), weights(undisturbed))
 
 
 class Straight(torch.autograd.Function):
@@ -294,8 +285,8 @@ def test_a_surrogate_of_the_users_own_resumes(tmp_path):
     def surrogate():
         return lambda x: Straight.apply(x)
 
-    run(tmp_path, LeakyMLP(hidden=(8,), threshold=0.2, spike_grad=surrogate()), epochs=1)
-    other = LeakyMLP(hidden=(8,), threshold=0.2, spike_grad=surrogate())
+    run(tmp_path, new_classifier(spike_grad=surrogate()), epochs=1)
+    other = new_classifier(spike_grad=surrogate())
     assert len(run(tmp_path, other, epochs=1, resume=True)) == 1
 
 
@@ -310,7 +301,7 @@ def test_numbers_of_numpy_do_not_spoil_the_checkpoint(tmp_path):
         "schedule": lambda progress: np.cos(progress),
         "epochs": 1,
     }
-    run(tmp_path / "numpy", new_model(), **changes)
+    run(tmp_path / "numpy", new_classifier(), **changes)
     checkpoint = load_checkpoint(tmp_path / "numpy/checkpoint.pt")
     assert checkpoint.settings["lr"] == 5e-3
     assert checkpoint.settings["clip_norm"] == 1.0
@@ -320,26 +311,25 @@ def test_numbers_of_numpy_do_not_spoil_the_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["sgd", partial(torch.optim.RMSprop, momentum=0.5)])
 def test_every_optimiser_resumes_to_the_same_bits(tmp_path, optimizer):
-    undisturbed, model = new_model(), new_model()
+    undisturbed, resumed = new_classifier(), new_classifier()
     settings = {"optimizer": optimizer, "epochs": 2, "validation": None}
     run(tmp_path / "a", undisturbed, **settings)
 
-    def interrupt(history, model):
+    def interrupt(history, classifier):
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    run(tmp_path / "b", new_model(), callbacks=[interrupt], **settings)
-    assert run(tmp_path / "b", model, resume=True, **settings).best_epoch is None
-    assert same(weights(model), weights(undisturbed))
+    run(tmp_path / "b", new_classifier(), callbacks=[interrupt], **settings)
+    assert run(tmp_path / "b", resumed, resume=True, **settings).best_epoch is None
+    assert same(weights(resumed), weights(undisturbed))
 
 
 def test_a_call_that_fails_at_once_leaves_no_checkpoint(tmp_path):
     train, file = digits(64), tmp_path / "checkpoint.pt"
-    few_classes = new_model(out_features=5)
     with pytest.raises(ValueError, match="labels must lie in"):
-        fit(few_classes, train, encoder=RANDOM, epochs=1, checkpoint=file)
+        fit(new_classifier(out_features=5), train, epochs=1, checkpoint=file)
     assert list(tmp_path.iterdir()) == []
-    fit(new_model(), train, encoder=RANDOM, epochs=1, checkpoint=file)
+    fit(new_classifier(), train, epochs=1, checkpoint=file)
     with pytest.raises(ValueError, match="another configuration"):
-        fit(new_model(), train, encoder=RANDOM, epochs=2, checkpoint=file, resume=True)
+        fit(new_classifier(), train, epochs=2, checkpoint=file, resume=True)
     assert file.exists()

@@ -13,7 +13,7 @@ from spikemnist.encoding import DirectEncoder
 from spikemnist.models.readout import scores
 from spikemnist.training import cross_entropy
 from spikemnist.training.steps import backpropagate, backpropagate_truncated
-from tests.training.small_runs import RANDOM, digits, new_model, same
+from tests.training.small_runs import RANDOM, digits, new_network, same
 
 STEPS = 7
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -21,7 +21,7 @@ READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 
 def network(**options):
     options = {"hidden": (12, 9), "threshold": 0.2, "learn_beta": True, **options}
-    return new_model(**{"learn_threshold": True, **options}).double()
+    return new_network(**{"learn_threshold": True, **options}).double()
 
 
 def batch(dtype=torch.float64):
@@ -87,7 +87,7 @@ def test_a_chunk_resets_after_the_spikes_of_the_chunk_before(reset_mechanism):
 def test_one_chunk_is_no_truncation_bit_for_bit(truncate, readout):
     """The same operations in the same order: the weight of the only chunk is T/T = 1."""
     spikes, labels = batch(torch.float32)
-    model, other = (new_model(readout=readout, learn_beta=True) for _ in range(2))
+    model, other = (new_network(readout=readout, learn_beta=True) for _ in range(2))
     whole, loss = backpropagate(model, spikes, labels, cross_entropy)
     record, same_loss = backpropagate_truncated(
         other, spikes, labels, cross_entropy, truncate=truncate
@@ -135,7 +135,7 @@ def numbers_held(steps, truncate):
     spikes = DirectEncoder(num_steps=steps)(digits(6).images).contiguous()
     with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
         backpropagate_truncated(
-            new_model(), spikes, digits(6).labels, cross_entropy, truncate=truncate
+            new_network(), spikes, digits(6).labels, cross_entropy, truncate=truncate
         )
     return Held.peak
 

@@ -7,9 +7,9 @@ import torch
 
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import DirectEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import cross_entropy, evaluate, fit
-from tests.training.small_runs import digits, new_model, same, weights
+from tests.training.small_runs import digits, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -39,9 +39,8 @@ def watched(train, **settings):
     encoder = Watching()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LeakyMLP(4, (16,), threshold=0.01)
-    settings = {"epochs": 1, "batch_size": 8, **settings}
-    fit(model, train, encoder=encoder, **settings)
+        classifier = Classifier(LeakyMLP(4, (16,), threshold=0.01), encoder)
+    fit(classifier, train, **{"epochs": 1, "batch_size": 8, **settings})
     return encoder
 
 
@@ -92,19 +91,19 @@ def test_validation_data_of_the_wrong_kind(validation):
 
 def test_validation_figures_are_those_of_evaluate():
     train, held_out = digits(80), digits(120)[80:]
-    model = new_model()
-    history = fit(model, train, encoder=DIRECT, validation=held_out, epochs=1, batch_size=16)
-    figures = evaluate(model, held_out, encoder=DIRECT, batch_size=16)
+    classifier = new_classifier(DIRECT)
+    history = fit(classifier, train, validation=held_out, epochs=1, batch_size=16)
+    figures = evaluate(classifier, held_out, batch_size=16)
     assert history.epochs[0].validation_loss == figures.loss
     assert history.epochs[0].validation_accuracy == figures.accuracy
 
 
 def test_validation_does_not_change_the_training():
     train, held_out = digits(80), digits(120)[80:]
-    models = [new_model(dropout=0.3) for _ in range(2)]
-    for model, validation in zip(models, (None, held_out), strict=True):
-        fit(model, train, encoder=DIRECT, validation=validation, epochs=1, batch_size=16)
-    assert same(weights(models[0]), weights(models[1]))
+    one, other = (new_classifier(DIRECT, dropout=0.3) for _ in range(2))
+    for classifier, validation in ((one, None), (other, held_out)):
+        fit(classifier, train, validation=validation, epochs=1, batch_size=16)
+    assert same(weights(one), weights(other))
 
 
 class Scripted:
@@ -120,28 +119,27 @@ class Scripted:
 
 def scripted(*values, **settings):
     """A run with these validation losses; what its epochs ended with."""
-    model, kept = new_model(), []
+    classifier, kept = new_classifier(DIRECT), []
     history = fit(
-        model,
+        classifier,
         digits(60),
-        encoder=DIRECT,
         validation=0.3,
         loss=Scripted(*values),
-        callbacks=[lambda history, model: kept.append(weights(model))],
+        callbacks=[lambda history, classifier: kept.append(weights(classifier))],
         **{"epochs": len(values), **settings},
     )
-    return history, kept, model
+    return history, kept, classifier
 
 
 @pytest.mark.parametrize(
     ("losses", "best"),
     [((3, 2, 1), 3), ((1, 2, 3), 1), ((3, 1, 2, 2), 2), ((2, 2, 2), 1), ((4, 1, 3, 1), 2)],
 )
-def test_the_model_ends_with_the_weights_of_its_best_epoch(losses, best):
-    history, kept, model = scripted(*losses)
+def test_the_network_ends_with_the_weights_of_its_best_epoch(losses, best):
+    history, kept, classifier = scripted(*losses)
     assert history.column("validation_loss") == list(losses)
     assert history.best_epoch == best
-    assert same(weights(model), kept[best - 1])
+    assert same(weights(classifier), kept[best - 1])
     assert all(not same(kept[0], other) for other in kept[1:])
     assert not history.stopped_early
 
@@ -158,26 +156,21 @@ def test_the_model_ends_with_the_weights_of_its_best_epoch(losses, best):
     ],
 )
 def test_patience_ends_the_run(losses, patience, epochs):
-    history, kept, model = scripted(*losses, patience=patience)
+    history, kept, classifier = scripted(*losses, patience=patience)
     assert len(history) == len(kept) == epochs
     assert history.stopped_early == (epochs < len(losses))
-    assert same(weights(model), kept[history.best_epoch - 1])
+    assert same(weights(classifier), kept[history.best_epoch - 1])
 
 
-def test_without_validation_the_model_ends_with_its_last_weights():
-    kept, model = [], new_model()
-    fit(
-        model,
-        digits(60),
-        encoder=DIRECT,
-        epochs=3,
-        callbacks=[lambda history, model: kept.append(weights(model))],
-    )
-    assert same(weights(model), kept[-1])
+def test_without_validation_the_network_ends_with_its_last_weights():
+    kept, classifier = [], new_classifier(DIRECT)
+    keep = lambda history, classifier: kept.append(weights(classifier))  # noqa: E731
+    fit(classifier, digits(60), epochs=3, callbacks=[keep])
+    assert same(weights(classifier), kept[-1])
 
 
 def stop_after(epochs):
-    def callback(history, model):
+    def callback(history, classifier):
         if len(history) == epochs:
             raise KeyboardInterrupt
 
@@ -186,19 +179,18 @@ def stop_after(epochs):
 
 def test_patience_survives_a_resume(tmp_path):
     losses = (1.0, 2.0, 3.0, 0.5)
-    whole, _, model = scripted(*losses, patience=2)
+    whole, _, classifier = scripted(*losses, patience=2)
     settings = {"epochs": 4, "patience": 2, "checkpoint": tmp_path / "checkpoint.pt"}
-    settings |= {"encoder": DIRECT, "validation": 0.3}
-    fit(new_model(), digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)
-    resumed = new_model()
+    settings["validation"] = 0.3
+    stopped, resumed, again = (new_classifier(DIRECT) for _ in range(3))
+    fit(stopped, digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)
     history = fit(resumed, digits(60), loss=Scripted(3.0), resume=True, **settings)
     assert len(history) == 3
     assert history.stopped_early
     assert history.to_csv() == whole.to_csv()
-    assert same(weights(resumed), weights(model))
+    assert same(weights(resumed), weights(classifier))
     # A finished run computes no loss.
-    again = new_model()
     history = fit(again, digits(60), loss=Scripted(), resume=True, **settings)
     assert history.stopped_early
     assert history.to_csv() == whole.to_csv()
-    assert same(weights(again), weights(model))
+    assert same(weights(again), weights(classifier))

@@ -10,21 +10,25 @@ import torch
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import fit
 from spikemnist.training.monitor import overfits
-from tests.training.small_runs import digits, new_model
+from tests.training.small_runs import digits, new_classifier
 
 DIRECT = DirectEncoder(num_steps=4)
 
 
-def warned(model, epochs=1, lr=1e-9, **settings):
+def make(**options):
+    return new_classifier(DIRECT, **options)
+
+
+def warned(classifier, epochs=1):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(model, digits(40), encoder=DIRECT, epochs=epochs, lr=lr, batch_size=16, **settings)
+        fit(classifier, digits(40), epochs=epochs, lr=1e-9, batch_size=16)
     assert all(warning.category is UserWarning for warning in caught)
     return caught
 
 
-def messages(model, **settings):
-    return [str(warning.message) for warning in warned(model, **settings)]
+def messages(classifier, epochs=1):
+    return [str(warning.message) for warning in warned(classifier, epochs)]
 
 
 SILENT = "did not fire once in an epoch: lower its threshold, raise beta, or feed it more spikes"
@@ -35,21 +39,21 @@ SATURATED = (
 
 
 def test_no_warning_where_all_is_well():
-    assert messages(new_model(), epochs=2) == []
+    assert messages(make(), epochs=2) == []
 
 
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])
 def test_silent_layers(readout):
-    model = new_model(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout)
-    assert messages(model) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
+    classifier = make(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout)
+    assert messages(classifier) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
 
 
 def test_a_beta_that_leaves_its_range():
-    model = new_model(learn_beta=True)
-    assert messages(model) == []
+    classifier = make(learn_beta=True)
+    assert messages(classifier) == []
     with torch.no_grad():
-        model.layers[1].leaky.beta.fill_(1.01)
-    (message,) = messages(model)
+        classifier.network.layers[1].leaky.beta.fill_(1.01)
+    (message,) = messages(classifier)
     assert message.startswith("beta of network[1].leaky has left [0, 1]: the neurons clip it")
 
 
@@ -62,7 +66,7 @@ def test_images_that_are_learned_by_heart(seen):
     settings = {"epochs": 30, "batch_size": 32, "lr": 0.003, "validation": train if seen else other}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(new_model(hidden=(64,)), train, encoder=DIRECT, **settings)
+        fit(make(hidden=(64,)), train, **settings)
     found = [str(warning.message) for warning in caught]
     if seen:
         assert found == []
@@ -81,14 +85,14 @@ def test_few_validation_samples_prove_little(training, right, samples, warns):
 
 @pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane"])
 def test_a_silent_output_that_is_read_by_its_membranes(readout):
-    assert messages(new_model(threshold=[0.3, 1e6], readout=readout)) == []
+    assert messages(make(threshold=[0.3, 1e6], readout=readout)) == []
 
 
 def saturated():
-    model = new_model(reset_mechanism="none")
+    classifier = make(reset_mechanism="none")
     with torch.no_grad():
-        model.layers[0].linear.bias.fill_(100)
-    return model
+        classifier.network.layers[0].linear.bias.fill_(100)
+    return classifier
 
 
 def test_a_saturated_layer():
@@ -97,24 +101,23 @@ def test_a_saturated_layer():
 
 def test_a_layer_just_below_saturation():
     """Fifteen of sixteen neurons fire at every step: 93.75 %."""
-    model = saturated()
+    classifier = saturated()
     with torch.no_grad():
-        model.layers[0].linear.bias[3] = -100
-    assert messages(model) == []
+        classifier.network.layers[0].linear.bias[3] = -100
+    assert messages(classifier) == []
 
 
 def test_one_spike_in_an_epoch_is_enough():
-    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
+    classifier = make(threshold=[0.3, 2.0], readout="spike_count")
+    linear = classifier.network.layers[1].linear
     with torch.no_grad():
-        model.layers[1].leaky.threshold.fill_(2.0)
-        model.layers[1].linear.weight.zero_()
-        model.layers[1].linear.bias.zero_()
-        model.layers[1].linear.bias[0] = 0.6  # at beta 0.9: 0.6, 1.14, 1.626, 2.06 fires last
-    assert messages(model) == []
+        linear.weight.zero_()
+        linear.bias.zero_()
+        linear.bias[0] = 0.6  # at beta 0.9: 0.6, 1.14, 1.626, 2.06 fires last
+    assert messages(classifier) == []
 
 
 def test_the_warning_points_at_the_caller_and_comes_each_epoch():
-    model = new_model(threshold=[0.3, 1e6], readout="spike_count")
-    caught = warned(model, epochs=3)
+    caught = warned(make(threshold=[0.3, 1e6], readout="spike_count"), epochs=3)
     assert len(caught) == 3
     assert {warning.filename for warning in caught} == {__file__}

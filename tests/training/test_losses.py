@@ -30,7 +30,7 @@ from spikemnist.training import (
     fit,
 )
 from tests.strategies import SEEDS
-from tests.training.small_runs import RANDOM, digits, new_model, same, weights
+from tests.training.small_runs import RANDOM, digits, new_classifier, new_network, same, weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,9 +132,9 @@ def test_a_silent_output_learns_to_fire(loss: SpikeTimeMSE | SpikeTimeCrossEntro
 @pytest.mark.parametrize("loss", [SpikeTimeMSE(on=1), SpikeTimeCrossEntropy(tau=0.5)])
 def test_spike_times_can_be_learned(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
     encoder = LatencyEncoder(num_steps=8)
-    model = new_model(readout="first_spike", hidden=(64,))
-    fit(model, digits(1000), encoder=encoder, loss=loss, epochs=12, lr=1e-2)
-    figures = evaluate(model, digits(1000), encoder=encoder, loss=loss)
+    classifier = new_classifier(encoder, readout="first_spike", hidden=(64,))
+    fit(classifier, digits(1000), loss=loss, epochs=12, lr=1e-2)
+    figures = evaluate(classifier, digits(1000), loss=loss)
     assert figures.accuracy > 0.8
     assert figures.silent < 0.1
 
@@ -160,15 +160,15 @@ def test_each_loss_of_snntorch_trains(name: str) -> None:
     options, of = SNNTORCH[name]
     loss = SnnTorchLoss(getattr(SF, name)(**options), of=of)
     data = digits(100)
-    model = new_model()
-    record = model(RANDOM(data.images, generator=torch.Generator().manual_seed(0)))
+    classifier = new_classifier()
+    record = classifier(data.images, generator=torch.Generator().manual_seed(0))
     direct = getattr(SF, name)(**options)(getattr(record, of), data.labels.clone())
     assert loss(record, data.labels).item() == direct.item()
-    before = weights(model)
-    history = fit(model, data, encoder=RANDOM, loss=loss, epochs=1, progress=False)
+    before = weights(classifier)
+    history = fit(classifier, data, loss=loss, epochs=1, progress=False)
     assert math.isfinite(history.epochs[0].loss)
-    assert not same(before, weights(model))
-    assert math.isfinite(evaluate(model, data, encoder=RANDOM, loss=loss).loss)
+    assert not same(before, weights(classifier))
+    assert math.isfinite(evaluate(classifier, data, loss=loss).loss)
 
 
 def test_the_labels_are_left_alone() -> None:
@@ -184,7 +184,7 @@ def test_the_labels_are_left_alone() -> None:
 @pytest.mark.parametrize("layers", ["hidden", "all"])
 def test_penalties_are_what_their_formulas_say(layers: str) -> None:
     spikes, labels = RANDOM(digits(8).images), digits(8).labels
-    record = new_model(hidden=(16, 9))(spikes, record="all")
+    record = new_network(hidden=(16, 9))(spikes, record="all")
     chosen = record.layers if layers == "all" else record.layers[:-1]
     fired = [layer.spikes.detach().double().numpy() for layer in chosen]
     l1 = 0.3 * sum(one.sum() for one in fired) / 8
@@ -199,10 +199,9 @@ def test_penalties_are_what_their_formulas_say(layers: str) -> None:
 
 def test_penalties_do_what_they_are_for() -> None:
     def spikes_with(loss) -> float:
-        model = new_model(hidden=(32,))
-        settings = {"encoder": RANDOM, "loss": loss, "epochs": 5, "lr": 3e-3, "progress": False}
-        fit(model, digits(500), **settings)
-        figures = evaluate(model, digits(500), encoder=RANDOM, loss=loss)
+        classifier = new_classifier(hidden=(32,))
+        fit(classifier, digits(500), loss=loss, epochs=5, lr=3e-3, progress=False)
+        figures = evaluate(classifier, digits(500), loss=loss)
         return figures.spikes_per_sample["hidden 1"]
 
     freely = spikes_with(cross_entropy)
@@ -237,7 +236,7 @@ def test_a_loss_without_its_parentheses() -> None:
 
 
 def test_a_penalty_needs_the_layers() -> None:
-    record = new_model()(RANDOM(digits(4).images), record="all")
+    record = new_classifier()(digits(4).images, record="all")
     with pytest.raises(ValueError, match="call the model with record='all', or pass loss="):
         L1Spikes(1.0)(replace(record, layers=()))
     with pytest.raises(ValueError, match="no hidden layer: use layers='all'"):
@@ -263,14 +262,14 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_wrong_loss_is_refused(mistake: str) -> None:
     loss, message = MISTAKES[mistake]
-    model = new_model()
-    before = weights(model)
+    classifier = new_classifier()
+    before = weights(classifier)
     for truncate in (None, 2):
         with pytest.raises(TypeError, match=message):
-            fit(model, digits(20), encoder=RANDOM, epochs=1, loss=loss, truncate=truncate)
-    assert same(weights(model), before)
+            fit(classifier, digits(20), epochs=1, loss=loss, truncate=truncate)
+    assert same(weights(classifier), before)
     with pytest.raises(TypeError, match=message):
-        evaluate(model, digits(20), encoder=RANDOM, loss=loss)
+        evaluate(classifier, digits(20), loss=loss)
 
 
 def test_an_error_inside_a_loss_stays_what_it_is() -> None:
@@ -278,4 +277,4 @@ def test_an_error_inside_a_loss_stays_what_it_is() -> None:
         raise TypeError("a mistake of its own")
 
     with pytest.raises(TypeError, match=r"^a mistake of its own$"):
-        fit(new_model(), digits(20), encoder=RANDOM, epochs=1, loss=loss)
+        fit(new_classifier(), digits(20), epochs=1, loss=loss)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy
-from tests.training.small_runs import PROCESSES, digits, new_model
+from tests.training.small_runs import PROCESSES, digits, new_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_an_own_loop_with_the_encoder_in_workers(workers: int) -> None:
         multiprocessing_context=how if workers else None,
         persistent_workers=workers > 0,
     )
-    losses = steps(new_model(), batches, 5)
+    losses = steps(new_network(), batches, 5)
     assert losses[-1] < losses[0] - 0.2
 
 
@@ -95,7 +95,7 @@ def one_of_two(rank: int, folder: Path) -> None:
     distributed.init_process_group(
         "gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2
     )
-    model = DistributedDataParallel(new_model())
+    model = DistributedDataParallel(new_network())
     data = digits(64)[rank::2]
     for name in ("first", "third"):
         sgd(model, data.images, data.labels, 1 if name == "first" else 2)
@@ -122,7 +122,7 @@ def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
     for process in processes:
         process.join(180)
     assert [process.exitcode for process in processes] == [0, 0]
-    alone = new_model()
+    alone = new_network()
     sgd(alone, digits(64).images, digits(64).labels, 1)
     found = {
         f"{name}-{rank}": torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)

@@ -18,11 +18,19 @@ import pytest
 import torch
 from torch import distributed
 
-from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import evaluate
 from spikemnist.training.processes import Processes
 from tests.cli.command import environment, spikemnist
-from tests.training.small_runs import PROCESSES, RANDOM, digits, new_model, on_batch, run, weights
+from tests.training.small_runs import (
+    PROCESSES,
+    RANDOM,
+    digits,
+    new_classifier,
+    on_batch,
+    run,
+    weights,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +46,12 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
 """A runner may not find its own host by name."""
 
 
-def model_of(kind: str) -> LeakyMLP | LeakyConvNet:
+def classifier_of(kind: str) -> Classifier:
     if kind == "mlp":
-        return new_model().double()
+        return new_classifier().double()
     torch.manual_seed(0)
     options = {"batch_norm": kind == "normalised", "threshold": 0.3}
-    return LeakyConvNet("2C5-P4-10", **options).double()
+    return Classifier(LeakyConvNet("2C5-P4-10", **options), RANDOM).double()
 
 
 def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict[str, Any]) -> None:
@@ -57,12 +65,12 @@ def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict
     if kill and kill[0] == rank:
         batches = iter(range(10**6))
         on_batch.append(lambda: _end(kill[2]) if next(batches) == kill[1] else None)
-    model = model_of(kind)
+    classifier = classifier_of(kind)
     if rank:  # whose first weights do not matter
-        torch.nn.init.ones_(next(model.parameters()))
-    history = run(folder, model, **changes)
-    figures = evaluate(model, digits(40), encoder=RANDOM, batch_size=16, progress=False)
-    found = (weights(model), history.to_csv(), vars(history), figures)
+        torch.nn.init.ones_(next(classifier.parameters()))
+    history = run(folder, classifier, **changes)
+    figures = evaluate(classifier, digits(40), batch_size=16, progress=False)
+    found = (weights(classifier), history.to_csv(), vars(history), figures)
     torch.save(found, folder / f"{size}-{rank}.pt")
     if size > 1:
         distributed.destroy_process_group()

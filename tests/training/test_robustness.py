@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spikemnist.data import EventBatch, load_digits
 from spikemnist.encoding import EventEncoder, LatencyEncoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import evaluate, fit, measure_robustness
 from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
 from tests.event_recordings import random_events
@@ -81,13 +81,14 @@ def test_spikes_are_dropped_one_by_one() -> None:
 def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
     train, test = load_digits()
     torch.manual_seed(0)
-    model = LeakyMLP(hidden=(60,))
-    fit(model, train[:1000], encoder=ENCODER, epochs=3, batch_size=64, lr=0.01)
+    classifier = Classifier(LeakyMLP(hidden=(60,)), ENCODER)
+    fit(classifier, train[:1000], epochs=3, batch_size=64, lr=0.01)
     test = test[:400]
-    model.train()
-    found = measure_robustness(model, test, encoder=ENCODER)
-    assert model.training
-    assert found.undisturbed == evaluate(model, test, encoder=ENCODER).accuracy
+    classifier.train()
+    found = measure_robustness(classifier, test)
+    assert classifier.training
+    assert classifier.network.training
+    assert found.undisturbed == evaluate(classifier, test).accuracy
     assert found.samples == len(test)
     for name, accuracy in found.accuracy.items():
         assert tuple(accuracy) == LEVELS[name]
@@ -95,26 +96,24 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
         # Three standard errors of a difference between shares of 400 images.
         assert last < first - 0.1
         assert first < found.undisturbed + 0.06
-    few = [measure_robustness(model, test[:20], encoder=ENCODER, seed=seed) for seed in (0, 0, 1)]
+    few = [measure_robustness(classifier, test[:20], seed=seed) for seed in (0, 0, 1)]
     assert few[0] == few[1] != few[2]
 
 
 def test_images_of_any_kind_are_taken() -> None:
-    model, (images, labels) = LeakyMLP(hidden=(16,)), (DIGITS.images[:20], DIGITS.labels[:20])
-    whole = measure_robustness(model, (images, labels), encoder="direct")
+    classifier = Classifier(LeakyMLP(hidden=(16,)), "direct")
+    images, labels = DIGITS.images[:20], DIGITS.labels[:20]
+    whole = measure_robustness(classifier, (images, labels))
     batches = [(images[:10] / 255, labels[:10]), (images[10:] / 255, labels[10:])]
-    parts = measure_robustness(model, batches, encoder="direct")
+    parts = measure_robustness(classifier, batches)
     assert whole.undisturbed == parts.undisturbed
     assert parts.samples == 20
 
 
 def test_what_has_no_intensities_is_refused() -> None:
     events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
-    model, batches = LeakyMLP(2 * 34 * 34, (4,)), [(events, torch.tensor([1, 2]))]
-    encoder = EventEncoder(num_steps=4)
+    classifier = Classifier(LeakyMLP(2 * 34 * 34, (4,)), EventEncoder(num_steps=4))
     with pytest.raises(TypeError, match="on images in tensors; got a batch of EventBatch"):
-        measure_robustness(model, batches, encoder=encoder)
+        measure_robustness(classifier, [(events, torch.tensor([1, 2]))])
     with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
-        measure_robustness(model, DIGITS, encoder=ENCODER, batch_size=0)
-    with pytest.raises(TypeError, match=r"encoder must be a name .* an Encoder"):
-        measure_robustness(model, DIGITS, encoder=3)  # type: ignore[arg-type]
+        measure_robustness(classifier, DIGITS, batch_size=0)

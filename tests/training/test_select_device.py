@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
+from spikemnist.models import Classifier
 from spikemnist.training import (
     available_devices,
     cross_entropy,
@@ -15,7 +16,7 @@ from spikemnist.training import (
     select_device,
 )
 from spikemnist.training.devices import faster_on_a_mac
-from tests.training.small_runs import digits, new_model, same, weights
+from tests.training.small_runs import digits, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=2)
 
@@ -66,15 +67,15 @@ def test_float64_never_goes_to_mps(machine):
     assert select_device(dtype=torch.float64) == torch.device("cuda:0")
 
 
-def test_the_models_precision_decides(machine):
-    """A model in float64 is trained and judged on the CPU of a machine with MPS."""
+def test_the_precision_of_the_network_decides(machine):
+    """A network in float64 is trained and judged on the CPU of a machine with MPS."""
     machine(mps=True)
-    model = new_model().double()
-    fit(model, digits(20), encoder=DIRECT, epochs=1)
-    evaluate(model, digits(20), encoder=DIRECT)
-    assert next(model.parameters()).device.type == "cpu"
+    classifier = new_classifier(DIRECT).double()
+    fit(classifier, digits(20), epochs=1)
+    evaluate(classifier, digits(20))
+    assert next(classifier.parameters()).device.type == "cpu"
     with pytest.raises(ValueError, match="mps has no float64"):
-        fit(model, digits(20), encoder=DIRECT, device="mps")
+        fit(classifier, digits(20), device="mps")
 
 
 def test_cuda_without_a_number_is_the_first(machine):
@@ -123,7 +124,7 @@ def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
     """MPS, unless the CPU is a fifth faster."""
     mac(0.1, on_cpu)
     batch = next(digits(20).batches(20))
-    found = faster_on_a_mac(new_model(), batch, DIRECT, cross_entropy, progress=True)
+    found = faster_on_a_mac(new_classifier(DIRECT), batch, cross_entropy, progress=True)
     assert found == torch.device(chosen)
     line = f"spikemnist: a training step takes 100.0 ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
     assert capsys.readouterr().err == f"{line}device {chosen}\n"
@@ -131,27 +132,27 @@ def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
 
 def test_a_fit_on_a_mac_that_prefers_the_cpu(mac, capsys, tmp_path):
     mac(0.1, 0.01)
-    run = {"encoder": DIRECT, "epochs": 1, "checkpoint": tmp_path / "checkpoint.pt"}
-    assert fit(new_model(), digits(20), progress=False, **run).device == "cpu"
+    run = {"epochs": 1, "checkpoint": tmp_path / "checkpoint.pt"}
+    assert fit(new_classifier(DIRECT), digits(20), progress=False, **run).device == "cpu"
     assert capsys.readouterr().err == ""
     mac(0.01, 0.1)  # a resumed run stays where it was
-    assert fit(new_model(), digits(20), resume=True, **run).device == "cpu"
+    assert fit(new_classifier(DIRECT), digits(20), resume=True, **run).device == "cpu"
 
 
 def test_what_is_not_timed_on_a_mac(mac):
     """Another module, and a device with a name."""
     mac(0.1, 0.01)
     batch = next(digits(20).batches(20))
-    other = torch.nn.Linear(2, 2)
-    assert faster_on_a_mac(other, batch, DIRECT, cross_entropy, progress=False).type == "mps"
+    other = Classifier(torch.nn.Linear(2, 2), DIRECT)
+    assert faster_on_a_mac(other, batch, cross_entropy, progress=False).type == "mps"
     assert select_device("mps").type == "mps"
 
 
 def test_timing_changes_nothing():
-    model = new_model(dropout=0.5)
-    before, random = weights(model), torch.get_rng_state()
+    classifier = new_classifier(DIRECT, dropout=0.5)
+    before, random = weights(classifier), torch.get_rng_state()
     batch = next(digits(20).batches(20))
-    assert devices.step_time(model, batch, DIRECT, cross_entropy, torch.device("cpu")) > 0
-    assert same(weights(model), before)
-    assert all(parameter.grad is None for parameter in model.parameters())
+    assert devices.step_time(classifier, batch, cross_entropy, torch.device("cpu")) > 0
+    assert same(weights(classifier), before)
+    assert all(parameter.grad is None for parameter in classifier.parameters())
     assert torch.equal(torch.get_rng_state(), random)

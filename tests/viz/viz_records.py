@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.models.readout import scores
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.training import Evaluation
@@ -29,9 +29,8 @@ IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0)
 with torch.random.fork_rng():
     torch.manual_seed(0)
     ENERGY = measure_energy(
-        LeakyMLP(16, (8,), 3, backend="reference"),
+        Classifier(LeakyMLP(16, (8,), 3, backend="reference"), LatencyEncoder(num_steps=12)),
         (IMAGES, torch.arange(30) % 3),
-        encoder=LatencyEncoder(num_steps=12),
         device="cpu",
     )
 

@@ -1,26 +1,25 @@
-"""A `LeakyMLP` in a `LightningModule`."""
+"""A `Classifier` in a `LightningModule`."""
 
 import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from spikemnist import LatencyEncoder, LeakyMLP, load_digits
+from spikemnist import Classifier, LeakyMLP, load_digits
 from spikemnist.training import cross_entropy
 
 
-class SpikingClassifier(lightning.LightningModule):
+class Training(lightning.LightningModule):
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = LatencyEncoder(num_steps=8)
-        self.model = LeakyMLP(hidden=(100,))
+        self.classifier = Classifier(LeakyMLP(hidden=100), "latency")
 
     def training_step(self, batch, index):
         images, labels = batch
-        return cross_entropy(self.model(self.encoder(images)), labels)
+        return cross_entropy(self.classifier(images), labels)
 
     def validation_step(self, batch, index):
         images, labels = batch
-        right = self.model(self.encoder(images)).predictions == labels
+        right = self.classifier(images).predictions == labels
         self.log("accuracy", right.float().mean(), batch_size=len(labels))
 
     def configure_optimizers(self):
@@ -33,5 +32,5 @@ loaders = [
     for data, shuffle in ((train, True), (test, False))
 ]
 trainer = lightning.Trainer(max_epochs=2, logger=False, enable_checkpointing=False)
-trainer.fit(SpikingClassifier(), *loaders)
+trainer.fit(Training(), *loaders)
 print(f"accuracy {trainer.callback_metrics['accuracy']:.1%}")

@@ -2,7 +2,7 @@
 
 import optuna
 
-from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, fit, load_digits
 
 train, _ = load_digits()
 
@@ -11,15 +11,14 @@ def objective(trial: optuna.Trial) -> float:
     beta = trial.suggest_float("beta", 0.5, 0.99)
     lr = trial.suggest_float("lr", 1e-3, 3e-2, log=True)
 
-    def prune(history, model):
+    def prune(history, classifier):
         trial.report(history.epochs[-1].validation_accuracy, len(history))
         if trial.should_prune():
             raise optuna.TrialPruned
 
     history = fit(
-        LeakyMLP(hidden=(100,), beta=beta),
+        Classifier(LeakyMLP(hidden=100, beta=beta), "latency"),
         train[:2000],
-        encoder=LatencyEncoder(num_steps=8),
         validation=0.2,
         epochs=3,
         lr=lr,

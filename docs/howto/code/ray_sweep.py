@@ -2,15 +2,14 @@
 
 from ray import tune
 
-from spikemnist import LatencyEncoder, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, fit, load_digits
 
 
 def trial(config: dict) -> dict:
     train, _ = load_digits()
     history = fit(
-        LeakyMLP(hidden=(100,), beta=config["beta"]),
+        Classifier(LeakyMLP(hidden=100, beta=config["beta"]), "latency"),
         train[:2000],
-        encoder=LatencyEncoder(num_steps=8),
         validation=0.2,
         epochs=3,
         lr=config["lr"],

@@ -19,7 +19,7 @@ from torch.utils.benchmark import Timer
 from spikemnist.cli.output import show_json
 from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
-from spikemnist.models import LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import available_devices, fit
 
 if TYPE_CHECKING:
@@ -82,19 +82,17 @@ def networks(code: str, device: str) -> tuple[Functions, Functions]:
     which would flatter an event-driven engine.
     """
     train, _ = load_digits()
-    encoder = get_encoder(code, num_steps=NUM_STEPS)
     network = LeakyMLP(hidden=HIDDEN, beta=BETA)
-    images = train[: 20 * BATCH]
-    fit(network, images, encoder=encoder, epochs=1, batch_size=BATCH, lr=1e-2, progress=False)
-    network = network.to(device)
+    classifier = Classifier(network, get_encoder(code, num_steps=NUM_STEPS))
+    fit(classifier, train[: 20 * BATCH], epochs=1, batch_size=BATCH, lr=1e-2, progress=False)
+    classifier.to(device)
     loop = nn.ModuleList(
-        nn.ModuleList([copy.deepcopy(module), snntorch.Leaky(beta=BETA)]).to(device)
-        for module in network.modules()
-        if isinstance(module, nn.Linear)
+        nn.ModuleList([copy.deepcopy(layer.linear), snntorch.Leaky(beta=BETA)]).to(device)
+        for layer in network.layers
     )
     pixels = train.images[:BATCH].flatten(1).to(device) / 255
     labels = train.labels[:BATCH].to(device)
-    ours = functions_of(network, lambda: network(encoder(pixels)).scores, labels)
+    ours = functions_of(network, lambda: classifier(pixels).scores, labels)
 
     def looped() -> Tensor:
         return loop_scores(loop, snntorch_spikes(pixels, code, NUM_STEPS))

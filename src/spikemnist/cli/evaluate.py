@@ -11,6 +11,7 @@ from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.options import TRAINED
 from spikemnist.cli.output import show_detail, show_json
 from spikemnist.energy import measure_energy
+from spikemnist.models import SpikingNetwork
 from spikemnist.ops import select_backend
 from spikemnist.training import evaluate, measure_robustness, select_device
 
@@ -61,33 +62,32 @@ def _check(command: Evaluate) -> None:
 
 def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness | None:
     """Test a network, print the results, and return its robustness if requested."""
-    network = networks.find(run)
-    model, encoder = network.model, network.encoder
-    data, test = sources.test_set(command, network.options)
+    classifier, options, _ = networks.find(run)
+    data, test = sources.test_set(command, options)
     if command.robustness and data == "nmnist":
         raise WrongRequest(
             "--robustness needs images, but nmnist has recordings; remove it, or choose another "
             "--data"
         )
     if command.backend is not None:
-        model.backend = command.backend
+        assert isinstance(classifier.network, SpikingNetwork)  # of a file of `train`
+        classifier.network.backend = command.backend
     common: dict[str, Any] = {
-        "encoder": encoder,
         "device": select_device(command.device),
         "seed": command.seed,
     }
-    show_detail(command, model, encoder, f"device {common['device']}")
-    figures = evaluate(model, test, batch_size=command.batch_size, **common)
+    show_detail(command, classifier.network, classifier.encoder, f"device {common['device']}")
+    figures = evaluate(classifier, test, batch_size=command.batch_size, **common)
     if not command.json:
         _tell(data, figures)
     energy = robustness = None
     if command.energy:
         costs: dict[str, Any] = {"technology": command.technology, "memory": command.memory}
-        energy = measure_energy(model, test, **costs, **common)
+        energy = measure_energy(classifier, test, **costs, **common)
         if not command.json:
             print(f"\n{table(energy, sources.noun(data))}")
     if command.robustness:
-        robustness = measure_robustness(model, test, batch_size=command.batch_size, **common)
+        robustness = measure_robustness(classifier, test, batch_size=command.batch_size, **common)
         if not command.json:
             print(f"\n{_accuracies(robustness)}", flush=True)
     if command.json:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.wording import command_line
-from spikemnist.data.mnist import FASHION_MNIST
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from spikemnist.cli.networks import Network
     from spikemnist.cli.options import Export
+    from spikemnist.models import Classifier
 
+WRITERS: dict[str, Callable[[Classifier, Path], object]] = {
+    "html": to_html,
+    "nir": to_nir,
+    "onnx": to_onnx,
+}
 NAMES = {"html": "{}.html", "nir": "{}.nir", "onnx": "{}.onnx", "c": "{}-c"}
 
 
@@ -27,28 +32,21 @@ def run(command: Export) -> int:
         )
     if command.weights != "float32" and command.to != "c":
         raise WrongRequest(f"--weights {command.weights} needs --to c; got --to {command.to}")
-    network = networks.find(command.run)
-    name = NAMES[command.to].format(network.folder.resolve().name)
+    classifier, _, folder = networks.find(command.run)
+    name = NAMES[command.to].format(folder.resolve().name)
     out = command.out or pictures.unused(name)
     with request(f"--to {command.to}"):
-        print(f"written           {_write(command, network, out)}")
+        print(f"written           {_write(command, classifier, out)}")
     print(f"try next          {_next(command, out)}")
     return 0
 
 
-def _write(command: Export, network: Network, out: Path) -> str:
+def _write(command: Export, classifier: Classifier, out: Path) -> str:
     """Write a file or a folder; return its name and size."""
-    model: Any = network.model
-    options: dict[str, Any] = {"encoder": network.encoder}
-    if command.to == "html":
-        fashion = network.options.get("data") == "fashion_mnist"
-        to_html(model, out, classes=FASHION_MNIST.classes if fashion else (), **options)
-    elif command.to == "nir":
-        to_nir(model, out)
-    elif command.to == "onnx":
-        to_onnx(model, out, **options)
+    if command.to == "c":
+        to_c(classifier, out, weights=command.weights)
     else:
-        to_c(model, out, weights=command.weights, **options)
+        WRITERS[command.to](classifier, out)
     files = sorted(out.iterdir()) if out.is_dir() else [out]
     return f"{out} ({sum(file.stat().st_size for file in files):,} bytes)"
 

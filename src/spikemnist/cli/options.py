@@ -93,7 +93,7 @@ DATA = f"{IMAGES}. nmnist: N-MNIST, event-camera recordings, never downloaded"
 BACKEND = "implementation that runs the timesteps"
 ROOT = "folder of the data files"
 RUN = "run folder; it must be new or empty, except with --resume"
-TRAINED = "run folder, model file, or pretrained:NAME"
+TRAINED = "run folder, model file, or name of a pretrained network"
 
 # Options of several commands.
 Json = Annotated[bool, option("print the result as JSON, one line for each result")]

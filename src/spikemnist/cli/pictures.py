@@ -21,22 +21,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.cli.sources import Sample
-    from spikemnist.encoding import Encoder
-    from spikemnist.models import Record
-    from spikemnist.models.files import Model
+    from spikemnist.models import Classifier, Record
     from spikemnist.training import Evaluation, History
 
 
 def draw_training(
     folder: Path,
-    model: Model,
-    encoder: Encoder,
+    classifier: Classifier,
     sample: Sample,
     history: History,
     figures: Evaluation,
 ) -> list[Path]:
     """Draw the course of a training, and the network's response to a test sample."""
-    record = watch(model, encoder, sample.samples, seed=0)
+    record = watch(classifier, sample.samples, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
         save(viz.confusion(figures), folder / "confusion.png"),
@@ -45,14 +42,12 @@ def draw_training(
     ]
 
 
-def draw_sample(
-    folder: Path, model: Model, encoder: Encoder, sample: Sample, seed: int
-) -> Iterator[Path]:
+def draw_sample(folder: Path, classifier: Classifier, sample: Sample, seed: int) -> Iterator[Path]:
     """Draw the network's response to a test sample, and the weights of its first layer.
 
     Yields the path of each picture as soon as it is written.
     """
-    record = watch(model, encoder, sample.samples, seed=seed)
+    record = watch(classifier, sample.samples, seed=seed)
     label, index = sample.label, sample.index
     shape = input_shape(record, sample.image)
     if sample.image is None:
@@ -62,7 +57,9 @@ def draw_sample(
     yield save(viz.raster(record, layer=0), folder / f"raster-{index}.png")
     yield save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
     yield save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png")
-    yield save(viz.receptive_fields(model, image_shape=shape), folder / "receptive_fields.png")
+    yield save(
+        viz.receptive_fields(classifier.network, image_shape=shape), folder / "receptive_fields.png"
+    )
     animation = viz.animate(record, label=label, image_shape=shape)
     yield save_animation(animation, folder / f"animation-{index}.gif")
 
@@ -78,15 +75,12 @@ def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
     yield save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
-def watch(model: Model, encoder: Encoder, samples: Any, *, seed: int) -> Record:
-    """Run a batch of images or events through the network and record everything."""
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    spikes = encoder(samples, generator=generator).to(device)
-    model.eval()
+def watch(classifier: Classifier, samples: Any, *, seed: int) -> Record:
+    """Run a batch of images or events through the classifier and record everything."""
+    classifier.eval()
     with torch.no_grad():
-        record: Record = model(spikes, record="all")
-    return record
+        generator = torch.Generator().manual_seed(seed)
+        return classifier(samples, generator=generator, record="all")
 
 
 def encoding(spikes: Tensor | Record, image: Tensor | None) -> Figure:

@@ -20,13 +20,13 @@ def run(command: Plot) -> int:
         return stdp.plot(command)
     with request("--device"):
         device = select_device(command.device)
-    network = networks.find(command.run)
-    model, encoder = network.model.to(device), network.encoder
-    _, test = sources.test_set(command, network.options)
+    classifier, options, own_folder = networks.find(command.run)
+    classifier.to(device)
+    _, test = sources.test_set(command, options)
     sample = sources.sample(test, command.index)
-    folder = command.out or network.folder
-    for path in pictures.draw_sample(folder, model, encoder, sample, command.seed):
+    folder = command.out or own_folder
+    for path in pictures.draw_sample(folder, classifier, sample, command.seed):
         print(path, flush=True)  # one after the other, to show progress
-    energy = measure_energy(model, test, encoder=encoder, device=device, seed=command.seed)
+    energy = measure_energy(classifier, test, device=device, seed=command.seed)
     print(pictures.save(viz.energy(energy), folder / "energy.png"))
     return 0

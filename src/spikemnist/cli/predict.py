@@ -10,7 +10,6 @@ from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
-from spikemnist.data.mnist import FASHION_MNIST
 from spikemnist.data.picture import Prepared, prepare
 from spikemnist.encoding import EventEncoder
 from spikemnist.models.readout import running_predictions
@@ -34,21 +33,22 @@ def run(command: Predict) -> int:
     if not command.pictures:
         raise WrongRequest("spikemnist predict needs PICTURE: a file such as digit.png")
     prepared = [_prepared(picture, command) for picture in command.pictures]
-    network = networks.find(command.run)
-    if isinstance(network.encoder, EventEncoder):
+    classifier, _, _ = networks.find(command.run)
+    if isinstance(classifier.encoder, EventEncoder):
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
     command.out.mkdir(parents=True, exist_ok=True)
-    names = FASHION_MNIST.classes if network.options.get("data") == "fashion_mnist" else ()
     stems = _stems(command.pictures)
-    show_detail(command, network.model, network.encoder)
+    show_detail(command, classifier.network, classifier.encoder)
     for picture, found, stem in zip(command.pictures, prepared, stems, strict=True):
         image = found.image.unsqueeze(0)
-        record = pictures.watch(network.model, network.encoder, image, seed=command.seed)
+        record = pictures.watch(classifier, image, seed=command.seed)
         answer = _answer(record)
         if not command.json:
-            print(_text(picture, found, answer, names, invert=command.invert), flush=True)
+            print(
+                _text(picture, found, answer, classifier.classes, invert=command.invert), flush=True
+            )
         drawing = pictures.decision(record, image=found.image)
         written = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
         if command.gif:

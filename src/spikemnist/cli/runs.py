@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
+from spikemnist._load import MODEL as MODEL
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.limits import flag, types_of, values_of
 from spikemnist.cli.options import Stdp, Train
@@ -27,7 +28,7 @@ Run = Train | Stdp
 """Commands that write a run folder."""
 
 CONFIG, METRICS = "config.json", "metrics.csv"
-CHECKPOINT, MODEL = "checkpoint.pt", "model.safetensors"
+CHECKPOINT = "checkpoint.pt"
 
 # A recipe is stored as the options that it stands for.
 _NOT_STORED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
@@ -152,7 +153,8 @@ def _command(kind: Any, config: Mapping[str, Any]) -> Any:
 
 def is_stdp(folder: Path) -> bool:
     """Return whether a run folder is from `spikemnist stdp`."""
-    return folder.is_dir() and bool(_read(folder).get("command") == _name(Stdp))
+    known = (folder / CONFIG).is_file()
+    return known and bool(_read(folder).get("command") == _name(Stdp))
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from spikemnist.data import (
     RandomAffine,
     RandomErasing,
 )
-from spikemnist.encoding import describe_encoder, get_encoder
-from spikemnist.models import LeakyConvNet, LeakyMLP, save_model
+from spikemnist.data.mnist import FASHION_MNIST
+from spikemnist.encoding import get_encoder
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.ops import select_backend
 from spikemnist.training import (
     Evaluation,
@@ -45,13 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from torch import nn
-
     from spikemnist.cli.options import Learning, Train
     from spikemnist.cli.sources import Dataset
     from spikemnist.data import Augmentation
     from spikemnist.encoding import Encoder
-    from spikemnist.models.files import Model
     from spikemnist.training import History
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.losses import Loss
@@ -76,30 +74,29 @@ def run(command: Train) -> int:
     with request("--encoder"):
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
         shape = _shape(command, encoder)
-    model = _model(command, shape)
+    classes = FASHION_MNIST.classes if command.data == "fashion_mnist" else ()
+    classifier = Classifier(_network(command, shape), encoder, classes)
     with request("--device"):
         device = select_device(command.device)
     if command.resume:
         runs.check_resumed(command)
     train, test = _data(command)
-    show_detail(command, model, f"{len(train):,} training images, device {device}")
+    show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
-            history = _fit(command, model, train, encoder, folder, processes)
+            history = _fit(command, classifier, train, folder, processes)
         if history.interrupted:
             figures = None
         else:
-            figures = evaluate(
-                model, test, encoder=encoder, device=history.device, seed=command.seed
-            )
+            figures = evaluate(classifier, test, device=history.device, seed=command.seed)
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
     if figures is None:
         _tell_interrupted(command, folder, history)
         return INTERRUPTED
-    save_model(model, folder / runs.MODEL, encoder=describe_encoder(encoder))
+    classifier.save(folder / runs.MODEL)
     sample = sources.sample(test, 0)
-    drawn = pictures.draw_training(folder, model, encoder, sample, history, figures)
+    drawn = pictures.draw_training(folder, classifier, sample, history, figures)
     _tell(command, folder, history, figures, drawn, time.perf_counter() - started)
     return 0
 
@@ -113,9 +110,8 @@ def _folder(command: Train, processes: Processes) -> Iterator[Path]:
 
 def _fit(
     command: Train,
-    model: Model,
+    classifier: Classifier,
     train: Dataset,
-    encoder: Encoder,
     folder: Path,
     processes: Processes,
 ) -> History:
@@ -125,9 +121,8 @@ def _fit(
     if command.resume and not saved and processes.is_first:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
-        model,
+        classifier,
         train,
-        encoder=encoder,
         epochs=command.epochs,
         batch_size=command.batch_size,
         lr=command.lr,
@@ -146,7 +141,7 @@ def _fit(
         resume=command.resume and saved,
     )
     if processes.is_first:
-        log(history, model)
+        log(history, classifier)
     return history
 
 
@@ -166,7 +161,7 @@ def _augmentation(learning: Learning) -> Augmentation | None:
 def _line_of(command: Train) -> Callback:
     """Return a callback that writes a line for each epoch, above the bar if there is one."""
 
-    def write(history: History, model: nn.Module) -> None:
+    def write(history: History, classifier: Classifier) -> None:
         row, epochs = history.epochs[-1], str(command.epochs)
         validation = row.validation_accuracy
         tqdm.write(
@@ -216,7 +211,7 @@ def _shape(command: Train, encoder: Encoder) -> torch.Size:
     return shape
 
 
-def _model(command: Train, shape: torch.Size) -> Model:
+def _network(command: Train, shape: torch.Size) -> LeakyMLP | LeakyConvNet:
     with request("--backend"):
         select_backend(command.backend)
     neuron, learning = command.neuron, command.learning
@@ -239,13 +234,13 @@ def _model(command: Train, shape: torch.Size) -> Model:
             return LeakyMLP(shape.numel(), command.hidden, **options)
         picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
         with request("--layers"):
-            model = LeakyConvNet(command.layers, picture, **options)
-            if (outputs := model.sizes["output"]) != sources.CLASSES:
+            network = LeakyConvNet(command.layers, picture, **options)
+            if (outputs := network.sizes["output"]) != sources.CLASSES:
                 raise ValueError(
                     f"--layers must end in {sources.CLASSES}, a neuron for each class; got "
                     f"{outputs} in {command.layers}"
                 )
-    return model
+    return network
 
 
 def _tell_interrupted(command: Train, folder: Path, history: History) -> None:

@@ -11,12 +11,7 @@ from spikemnist.encoding.population import PopulationEncoder
 from spikemnist.encoding.protocol import Encoder
 from spikemnist.encoding.rank import RankOrderEncoder
 from spikemnist.encoding.rate import RateEncoder
-from spikemnist.encoding.registry import (
-    available_encoders,
-    describe_encoder,
-    get_encoder,
-    register_encoder,
-)
+from spikemnist.encoding.registry import available_encoders, get_encoder, register_encoder
 
 __all__ = [
     "BurstEncoder",
@@ -31,7 +26,6 @@ __all__ = [
     "RankOrderEncoder",
     "RateEncoder",
     "available_encoders",
-    "describe_encoder",
     "get_encoder",
     "measure_code",
     "register_encoder",

@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -24,8 +23,8 @@ class Encoder(Protocol):
     state give the same spikes. Any object with these two members is an encoder; no base class is
     needed. A frozen dataclass that is registered with `register_encoder` can also be written into
     run folders and model files. If it has a field ``dtype`` and the class attribute
-    ``binary = True``, it makes only zeros and ones, in any dtype; `spikemnist.training.fit` and
-    `spikemnist.training.evaluate` then ask it for uint8.
+    ``binary = True``, it makes only zeros and ones, in any dtype; `spikemnist.models.Classifier`
+    then asks it for uint8.
 
     An encoder may also have ``decode(spikes)``. It returns the pixels in [0, 1], float32
     ``[B, ...]``, that spikes ``[T, B, ...]`` stand for, and raises a `ValueError` unless their
@@ -115,15 +114,6 @@ def intensities(images: Tensor) -> Tensor:
 def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
     """Return whether a value is an integer in a range; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def compacted(encoder: Encoder) -> Encoder:
-    """Return the encoder with uint8 spikes if it is ``binary``, else the encoder itself."""
-    fields: Any = getattr(encoder, "__dataclass_fields__", ())
-    if not getattr(encoder, "binary", False) or "dtype" not in fields:
-        return encoder
-    compact: Any = dataclasses.replace(encoder, dtype=torch.uint8)  # type: ignore[type-var]
-    return compact  # type: ignore[no-any-return]
 
 
 def check_num_steps(num_steps: int) -> None:

@@ -91,9 +91,9 @@ class LayerFigures:
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy
-    >>> encoder, digits = LatencyEncoder(num_steps=4), load_digits()[1][:20]
-    >>> energy = measure_energy(LeakyMLP(hidden=(20,)), digits, encoder=encoder)
+    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits, measure_energy
+    >>> classifier = Classifier(LeakyMLP(hidden=20), LatencyEncoder(num_steps=4))
+    >>> energy = measure_energy(classifier, load_digits()[1][:20])
     >>> layer = energy.layers[0]
     >>> layer.name, layer.dense == 784 * 20 * 4, layer.macs  # spikes need additions alone
     ('hidden 1', True, 0.0)
@@ -171,9 +171,9 @@ class EarlyExit:
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy
-    >>> encoder, digits = LatencyEncoder(num_steps=4), load_digits()[1][:20]
-    >>> energy = measure_energy(LeakyMLP(hidden=(20,)), digits, encoder=encoder)
+    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits, measure_energy
+    >>> classifier = Classifier(LeakyMLP(hidden=20), LatencyEncoder(num_steps=4))
+    >>> energy = measure_energy(classifier, load_digits()[1][:20])
     >>> energy.early_exit(margin=0.0).steps, energy.early_exit(margin=1.0).steps
     (1.0, 4.0)
     """
@@ -211,9 +211,9 @@ class Energy:
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy
-    >>> encoder, digits = LatencyEncoder(num_steps=4), load_digits()[1][:20]
-    >>> energy = measure_energy(LeakyMLP(hidden=(20,)), digits, encoder=encoder)
+    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits, measure_energy
+    >>> classifier = Classifier(LeakyMLP(hidden=20), LatencyEncoder(num_steps=4))
+    >>> energy = measure_energy(classifier, load_digits()[1][:20])
     >>> energy.samples, energy.macs.shape
     (20, torch.Size([4, 20]))
     >>> round(energy.snn.neurons, 1), (20 + 10) * 4 * 4.6  # a MAC of 4.6 pJ for each decay

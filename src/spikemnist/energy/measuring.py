@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.encoding.protocol import compacted
 from spikemnist.energy.figures import MEMORIES, TECHNOLOGIES, Energy, LayerFigures, Technology
 from spikemnist.energy.operations import Counts, count, count_weights
+from spikemnist.models.classifier import check_classifier, evaluating
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import running_predictions, running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.evaluation import evaluating
-from spikemnist.training.feed import as_encoder, make_feed
+from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import check_output
 
 if TYPE_CHECKING:
@@ -24,18 +23,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.encoding import Encoder
     from spikemnist.energy.operations import Synapses
-    from spikemnist.models import Record
+    from spikemnist.models import Classifier, Record
     from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.training.feed import Data
 
 
 def measure_energy(
-    model: SpikingNetwork,
+    classifier: Classifier,
     data: Data,
     *,
-    encoder: Encoder | str,
     technology: str | Technology = "45nm-fp32",
     memory: str | None = None,
     ann_density: float = 0.5,
@@ -58,14 +55,11 @@ def measure_energy(
 
     Parameters
     ----------
-    model : SpikingNetwork
-        A `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or the result of
-        `spikemnist.models.accelerate`.
+    classifier : Classifier
+        Encoder and network: a `spikemnist.models.LeakyMLP`, a `spikemnist.models.LeakyConvNet`, or
+        the result of `spikemnist.models.accelerate`.
     data : ImageDataset, EventDataset, tuple of torch.Tensor or iterable
         Labelled data, as for `spikemnist.training.evaluate`.
-    encoder : Encoder or str
-        The encoder that the model was trained with. A name stands for the encoder that
-        `spikemnist.training.fit` makes of it.
     technology : str or Technology, default "45nm-fp32"
         Energy of single operations: a name in `TECHNOLOGIES`, or your own figures.
     memory : str, default None
@@ -88,7 +82,7 @@ def measure_energy(
     Raises
     ------
     TypeError
-        If ``model``, ``data`` or ``encoder`` is of the wrong kind.
+        If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
         For an unknown technology or memory, and if labels and classes do not match.
 
@@ -99,36 +93,34 @@ def measure_energy(
 
     Examples
     --------
-    >>> from spikemnist.data import load_digits
-    >>> from spikemnist.encoding import LatencyEncoder
-    >>> from spikemnist.models import LeakyMLP
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
     >>> _, test = load_digits()
-    >>> model = LeakyMLP(hidden=(20,))
-    >>> energy = measure_energy(model, test[:50], encoder=LatencyEncoder(num_steps=8))
+    >>> energy = measure_energy(Classifier(LeakyMLP(hidden=20), "latency"), test[:50])
     >>> energy.total.dense == 8 * (784 * 20 + 20 * 10), round(energy.ann_dense.synapses)
     (True, 73048)
     """
     _check_estimate(technology, memory, ann_density)
-    encoder = compacted(as_encoder(encoder))
-    if not isinstance(model, SpikingNetwork):
+    check_classifier(classifier, "measure_energy")
+    network = classifier.network
+    if not isinstance(network, SpikingNetwork):
         raise TypeError(
             "measure_energy needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
-            f"{type(model).__name__}"
+            f"{type(network).__name__}"
         )
-    target = select_device(device, dtype=parameter_dtype(model))
-    model.to(target)
-    tally = _Tally(model.layers)
-    with evaluating(model, seed, target) as generator:
+    target = select_device(device, dtype=parameter_dtype(network))
+    classifier.to(target)
+    tally = _Tally(network.layers)
+    with evaluating(classifier, seed, target) as generator:
         for samples, labels in make_feed(data, batch_size, target, "data").batches():
-            record = model(encoder(samples, generator=generator), record="all")
+            record = classifier(samples, generator=generator, record="all")
             check_output(record, labels)
             tally.add(record, labels)
     chosen = TECHNOLOGIES[technology] if isinstance(technology, str) else technology
     return Energy(
         **tally.figures(),
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in network.parameters()),
         footprint=sum(
-            t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())
+            t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
         ),
         technology=chosen,
         memory=memory,

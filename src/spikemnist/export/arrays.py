@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from spikemnist._tensors import not_finite
-from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.encoding import Encoder
     from spikemnist.models.spiking_layer import SpikingLayer
 
     Floats = NDArray[np.float32]
@@ -124,6 +124,23 @@ class NetworkArrays:
     def in_shape(self) -> tuple[int, ...]:
         """Shape of a sample at a timestep."""
         return self.layers[0].in_shape
+
+
+def network_of(model: Classifier | SpikingNetwork) -> tuple[SpikingNetwork, Encoder | None]:
+    """Return the network to export, and the encoder if it is part of the export.
+
+    Raises
+    ------
+    TypeError
+        If there is no network of spikemnist.
+    """
+    network: nn.Module = model.network if isinstance(model, Classifier) else model
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            "a Classifier or a network of LeakyMLP, LeakyConvNet or accelerate can be exported; "
+            f"got {type(network).__name__}"
+        )
+    return network, model.encoder if isinstance(model, Classifier) else None
 
 
 def read_arrays(model: SpikingNetwork) -> NetworkArrays:

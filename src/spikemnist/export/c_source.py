@@ -19,7 +19,7 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_arrays
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
 from spikemnist.export.codebook import codebook
 from spikemnist.models import READOUTS
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.models.network import SpikingNetwork
 
 FILES = ("network.h", "network.c", "main.c", "README.md")
@@ -85,24 +85,22 @@ class _Program:
 
 
 def to_c(
-    model: SpikingNetwork,
+    model: Classifier | SpikingNetwork,
     folder: str | os.PathLike[str],
     *,
-    encoder: Encoder | None = None,
     weights: Literal["float32", "int8"] = "float32",
 ) -> Path:
     r"""Write a network as C99.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Network to write, as it is in evaluation mode.
+    model : Classifier or SpikingNetwork
+        What to write, as it is in evaluation mode. A classifier takes images in
+        ``network_classify``: its encoder is in the source as a table of grey values. A network
+        alone takes only spikes, and there is no ``main.c``.
     folder : path
         Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the
         sizes. Older files of these names are replaced.
-    encoder : Encoder, default None
-        Encoder to put into the source as a table of grey values, for ``network_classify``. Without
-        it the network takes only spikes, and there is no ``main.c``.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
         the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
@@ -122,15 +120,16 @@ def to_c(
     Examples
     --------
     >>> import tempfile
-    >>> from spikemnist import LatencyEncoder, LeakyMLP
+    >>> from spikemnist import Classifier, LeakyMLP
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     folder = to_c(LeakyMLP(hidden=(20,)), place, encoder=LatencyEncoder(num_steps=8))
+    ...     folder = to_c(Classifier(LeakyMLP(hidden=20), "latency"), place)
     ...     sorted(file.name for file in folder.iterdir())
     ['README.md', 'main.c', 'network.c', 'network.h']
     """
     if weights not in ("float32", "int8"):
         raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
-    network = read_arrays(model)
+    source, encoder = network_of(model)
+    network = read_arrays(source)
     for layer in network.layers:
         numbers = math.prod(layer.in_shape), math.prod(layer.shape)
         if max(numbers) > MOST:

@@ -56,12 +56,13 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     if isinstance(encoder, RateEncoder) and not encoder.deterministic:
         raise ValueError(
             "RateEncoder draws random numbers, so it has no table of grey values; use "
-            "deterministic=True, which spaces the spikes evenly"
+            "deterministic=True, which spaces the spikes evenly, or export classifier.network and "
+            "pass spikes to it"
         )
     if not isinstance(encoder, (*BY_PIXEL, RateEncoder)):
         raise ValueError(
             f"{type(encoder).__name__} has no table of grey values; latency, direct, phase and "
-            "burst codes have one. Export the network without an encoder, and pass spikes to it"
+            "burst codes have one. Export classifier.network, and pass spikes to it"
         )
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1)  # each is an image of its own
     return np.array(encoder(greys)[:, :, 0].float().numpy())

@@ -30,6 +30,7 @@ from spikemnist.export.arrays import (
     NetworkArrays,
     Synapses,
     build_model,
+    network_of,
     read_arrays,
     square,
 )
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     import nir
     from numpy.typing import NDArray
 
-    from spikemnist.models import LeakyConvNet, LeakyMLP
+    from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
     from spikemnist.models.network import SpikingNetwork
 
 TIMESTEP = 1e-4
@@ -51,7 +52,7 @@ KEY = "spikemnist"
 
 
 def to_nir(
-    model: SpikingNetwork,
+    model: Classifier | SpikingNetwork,
     path: str | os.PathLike[str] | None = None,
     *,
     dt: float = TIMESTEP,
@@ -65,8 +66,9 @@ def to_nir(
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Dense or convolutional network, with average pooling or none.
+    model : Classifier or SpikingNetwork
+        Dense or convolutional network, with average pooling or none. The graph takes spikes: the
+        encoder of a classifier is not part of it.
     path : path, default None
         HDF5 file to write as well; the usual suffix is ``.nir``.
     dt : float, default 1e-4
@@ -102,7 +104,8 @@ def to_nir(
     nir = require("nir", "NIR")
     if not 0 < dt < float("inf"):
         raise ValueError(f"dt must be a positive number of seconds; got {dt}")
-    arrays = read_arrays(model)
+    network, _ = network_of(model)
+    arrays = read_arrays(network)
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(arrays.in_shape)})}
     for number, layer in enumerate(arrays.layers, 1):
         nodes |= {f"{name}_{number}": node for name, node in _nodes(nir, layer, dt, number)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import LayerArrays, read_arrays
+from spikemnist.export.arrays import LayerArrays, network_of, read_arrays
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.models.network import SpikingNetwork
 
 OPSET, IR_VERSION = 17, 8
@@ -35,24 +35,22 @@ OPSET, IR_VERSION = 17, 8
 
 
 def to_onnx(
-    model: SpikingNetwork,
+    model: Classifier | SpikingNetwork,
     path: str | os.PathLike[str],
     *,
-    encoder: Encoder | None = None,
     num_steps: int | None = None,
 ) -> Path:
     """Write a network as an ONNX file.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Network to write, as it is in evaluation mode.
+    model : Classifier or SpikingNetwork
+        What to write, as it is in evaluation mode. The input of a classifier is images, uint8
+        ``[B, height, width]`` under the name ``images``: its encoder is in the file as a table of
+        grey values. The input of a network is spikes, float32 ``[T, B, ...]`` under the name
+        ``input``.
     path : path
         File to write; the usual suffix is ``.onnx``.
-    encoder : Encoder, default None
-        Encoder to put into the file as a table of grey values. The input is then images, uint8
-        ``[B, height, width]`` under the name ``images``. With None it is the input of the network,
-        float32 ``[T, B, ...]`` under the name ``input``.
     num_steps : int, default None
         Fixed number of timesteps; None leaves it open until the file is run. An encoder has its
         own.
@@ -82,7 +80,8 @@ def to_onnx(
     True
     """
     onnx = require("onnx", "ONNX")
-    arrays = read_arrays(model)
+    network, encoder = network_of(model)
+    arrays = read_arrays(network)
     steps = num_steps
     if encoder is not None:
         steps = encoder.num_steps

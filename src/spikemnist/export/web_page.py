@@ -17,19 +17,19 @@ from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.export.arrays import read_arrays
+from spikemnist.export.arrays import network_of, read_arrays
 from spikemnist.export.codebook import codebook
+from spikemnist.models.classifier import check_classifier
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from spikemnist.encoding import Encoder
     from spikemnist.export.arrays import LayerArrays, NetworkArrays
-    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.models import Classifier
 
 MODULES = (
     *("network.js", "encoders.js", "picture.js", "plots.js"),
@@ -42,25 +42,19 @@ EXAMPLES = 20
 
 
 def to_html(
-    model: SpikingNetwork,
+    classifier: Classifier,
     path: str | os.PathLike[str],
-    *,
-    encoder: Encoder,
-    classes: Sequence[str] = (),
 ) -> Path:
     """Write a web page on which you draw a digit and see the network spike.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    classifier : Classifier
         Network for images of 28 x 28 pixels, with ten classes or fewer, as it is in evaluation
-        mode.
+        mode, and an encoder ``"latency"``, ``"rate"`` or ``"direct"``, between which the page can
+        switch. Without names of classes the page shows digits.
     path : path
         File to write, usually ``.html``. It needs no other file and loads nothing.
-    encoder : Encoder
-        Encoder ``"latency"``, ``"rate"`` or ``"direct"``, between which the page can switch.
-    classes : sequence of str, default ()
-        Names of the classes; without them, digits.
 
     Returns
     -------
@@ -69,6 +63,8 @@ def to_html(
 
     Raises
     ------
+    TypeError
+        For anything but a classifier.
     ValueError
         For another encoder, a random rate code with options, another size of images, and a layer
         that cannot be exported.
@@ -76,22 +72,25 @@ def to_html(
     Examples
     --------
     >>> import tempfile
-    >>> from spikemnist import load_pretrained
-    >>> model, encoder = load_pretrained("mnist-conv")
+    >>> import spikemnist
+    >>> classifier = spikemnist.load("mnist-conv")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = to_html(model, f"{folder}/digits.html", encoder=encoder)
+    ...     page = to_html(classifier, f"{folder}/digits.html")
     ...     100_000 < page.stat().st_size < 500_000
     True
     """
+    check_classifier(classifier, "to_html")
+    source, encoder = network_of(classifier)
+    assert encoder is not None
     _check_code(encoder)
-    network = read_arrays(model)
+    network = read_arrays(source)
     number = network.layers[-1].shape[0]
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
         raise ValueError(
             "the page needs an input of 28 x 28 pixels, a hidden layer and at most 10 classes; "
             f"got input {network.in_shape}, {len(network.layers)} layers and {number} classes"
         )
-    names = list(classes) or [str(i) for i in range(number)]
+    names = list(classifier.classes) or [str(i) for i in range(number)]
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
     # "<" is escaped below, so that no text can end the element that holds it.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
@@ -223,6 +224,10 @@ class LeakyMLP(LeakyNetwork):
                 stage["norm"] = nn.BatchNorm1d(size)
         super().__init__(stages, (in_features,), chosen)
 
+    def _check_input(self, spikes: Tensor) -> Tensor:
+        check_spikes(spikes, self.in_shape)
+        return spikes  # the first layer flattens it, and a Record has it as it came
+
     @property
     def config(self) -> dict[str, Any]:
         """Arguments that build a network like this one, read from its modules."""
@@ -241,8 +246,8 @@ class LeakyConvNet(LeakyNetwork):
     `spikemnist.ops.leaky`. The last dense layer has one neuron for each class.
 
     A layer computes all timesteps at once, folded into the batch, also for batch normalisation. An
-    input that is the same at every timestep, as from `DirectEncoder`, passes the first convolution
-    only once.
+    input that is the same at every timestep, as from `~spikemnist.encoding.DirectEncoder`, passes
+    the first convolution only once.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Model files: safetensors with JSON metadata and a digest. Loading runs no code.
+"""Files of classifiers: safetensors with JSON metadata and a digest. Loading runs no code.
 
-The metadata names the class, its configuration, the encoder used in training and the version of
-the package that wrote the file.
+The metadata hold the class and the options of the network, the encoder and the names of the
+classes.
 """
 
 from __future__ import annotations
@@ -13,176 +13,74 @@ import torch
 
 from spikemnist import _tensor_files, ops
 from spikemnist._tensor_files import Format, described
+from spikemnist.encoding import get_encoder
+from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import nn
+
+    from spikemnist.encoding import Encoder
 
 FORMAT = Format(
     "spikemnist-model-1", "model", "Restore it from a good copy, or train the model again"
 )
-Model = LeakyMLP | LeakyConvNet
-_CLASSES: dict[str, type[Model]] = {"LeakyMLP": LeakyMLP, "LeakyConvNet": LeakyConvNet}
+NETWORKS: dict[str, type[LeakyMLP | LeakyConvNet]] = {
+    "LeakyMLP": LeakyMLP,
+    "LeakyConvNet": LeakyConvNet,
+}
 
 
-def save_model(
-    model: Model,
-    path: str | os.PathLike[str],
-    *,
-    encoder: Mapping[str, object] | None = None,
+def write(
+    path: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
 ) -> Path:
-    """Write a model to a safetensors file, atomically.
-
-    Parameters
-    ----------
-    model : LeakyMLP or LeakyConvNet
-        Model to save.
-    path : str or os.PathLike
-        File to write, usually ``*.safetensors``. A missing folder is created.
-    encoder : mapping, default None
-        Encoder that the model was trained with, as `spikemnist.encoding.describe_encoder` returns
-        it. It tells a reader of the file how to feed the model.
-
-    Returns
-    -------
-    pathlib.Path
-        ``path``.
-
-    Raises
-    ------
-    TypeError
-        If the model is of another class.
-    ValueError
-        If the surrogate gradient is a custom function, because code cannot be stored, or if a
-        parameter holds NaN or infinity.
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = save_model(LeakyMLP(hidden=(20,)), f"{folder}/runs/model.safetensors")
-    ...     file.name, load_model(file).sizes
-    ('model.safetensors', {'hidden 1': 20, 'output': 10})
-    """
-    name = type(model).__name__
-    if _CLASSES.get(name) is not type(model):
+    """Write a classifier: see `spikemnist.models.Classifier.save`."""
+    name = type(network).__name__
+    if not isinstance(network, (LeakyMLP, LeakyConvNet)) or NETWORKS.get(name) is not type(network):
         raise TypeError(
-            f"save_model needs one of {', '.join(_CLASSES)}; got {name}. Save the state_dict() of "
-            "another network with torch.save"
+            f"a file holds a network of {' or '.join(NETWORKS)}; got {name}. Save the state_dict() "
+            "of another network with torch.save"
         )
     metadata = {
         "class": name,
-        "config": _to_json(model.config),
-        "encoder": None if encoder is None else dict(encoder),
+        "config": _to_json(network.config),
+        "encoder": describe_encoder(encoder),
+        "classes": list(classes),
     }
-    return _tensor_files.write(path, FORMAT, model.state_dict(), metadata)
+    return _tensor_files.write(path, FORMAT, network.state_dict(), metadata)
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """Load a model that `save_model` wrote, on the CPU.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        File to read.
-
-    Returns
-    -------
-    LeakyMLP or LeakyConvNet
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, is not a spikemnist model, holds NaN or infinity, or its tensors do
-        not fit its configuration. The message names the problem.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from spikemnist.models import LeakyConvNet
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = save_model(LeakyConvNet("4C5-P2-10"), f"{folder}/model.safetensors")
-    ...     load_model(file).sizes
-    {'hidden 1': 576, 'output': 10}
-    """
-    tensors, metadata = _read(path)
+def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]:
+    """Return network, encoder and classes of a file, on the CPU: see `spikemnist.load`."""
+    tensors, metadata = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
+        if str(metadata["class"]) not in NETWORKS:
+            raise ValueError(
+                f"it is of class {metadata['class']!r}, written by version {metadata['version']}; "
+                f"this version reads {', '.join(NETWORKS)}"
+            )
         config = dict(metadata["config"])
         spike_grad = dict(config.pop("spike_grad"))
         config["spike_grad"] = ops.SURROGATES[spike_grad.pop("name")](**spike_grad)
         # On meta, a damaged configuration cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
-            model = _CLASSES[metadata["class"]](**config)
-        model.load_state_dict(tensors, assign=True)
-    return model
+            network = NETWORKS[metadata["class"]](**config)
+        network.load_state_dict(tensors, assign=True)
+        classes = tuple(str(name) for name in metadata["classes"])
+        return network, get_encoder(**metadata["encoder"]), classes
 
 
-def model_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the metadata that `save_model` wrote with the weights.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        File to read.
-
-    Returns
-    -------
-    dict
-        ``format``, ``version``, ``class``, ``config`` and ``encoder``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, is not a spikemnist model of a known format and class, or holds NaN
-        or infinity.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from spikemnist.encoding import LatencyEncoder, describe_encoder, get_encoder
-    >>> encoder = describe_encoder(LatencyEncoder(num_steps=8))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = save_model(LeakyMLP(hidden=(20,)), f"{folder}/m.safetensors", encoder=encoder)
-    ...     get_encoder(**model_metadata(file)["encoder"]).num_steps
-    8
-    """
-    return _read(path)[1]
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, metadata = _tensor_files.read(path, FORMAT)
-    with described(path, FORMAT):
-        if str(metadata["class"]) not in _CLASSES:
-            raise ValueError(
-                f"it is of class {metadata['class']!r}, written by version {metadata['version']}; "
-                f"this version reads {', '.join(_CLASSES)}"
-            )
-        if not isinstance(metadata["config"], dict):
-            raise ValueError("config must be an object")
-        encoder = metadata["encoder"]
-        if encoder is not None and not (isinstance(encoder, dict) and "name" in encoder):
-            raise ValueError("encoder must be null or an object with a name")
-    return tensors, metadata
-
-
-def _to_json(config: dict[str, object]) -> dict[str, object]:
+def _to_json(config: dict[str, Any]) -> dict[str, Any]:
     spike_grad = config["spike_grad"]
     ours = ops.SURROGATES.values()
     if not isinstance(spike_grad, ops.Surrogate) or type(spike_grad) not in ours:
         raise ValueError(
             "a custom surrogate gradient is code and cannot be stored; use one of "
-            f"{', '.join(ops.SURROGATES)}, or save model.state_dict() and rebuild the model in "
-            "code"
+            f"{', '.join(ops.SURROGATES)}, or save the state_dict() of the network and rebuild it "
+            "in code"
         )
     return {
         **config,

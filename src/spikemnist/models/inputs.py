@@ -62,8 +62,8 @@ def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
     """Return a hint at the likely mistake behind a wrong shape, or an empty string."""
     if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
         return (
-            ". Encode images first, as in model(encoder(images)); a single image needs a batch "
-            "axis, as in encoder(image[None])"
+            ". Encode images first, as in Classifier(network, encoder)(images); a single image "
+            "needs a batch axis, as in image[None]"
         )
     side = math.isqrt(size)
     height, width = (side, side) if len(sample) == 1 else sample[1:]

@@ -208,7 +208,9 @@ class SpikingNetwork(nn.Module):
             backend=backend,
             sizes=sizes,
             layers=_layer_records(sizes, layers, outputs) if record == "all" else (),
-            input=spikes if record == "all" else None,
+            input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
+            if record == "all"
+            else None,
             state=None if state is None else tuple(_there(each.final) for each in outputs),
         )
 
@@ -216,8 +218,6 @@ class SpikingNetwork(nn.Module):
         """Return the input in the shape of the first layer, or raise an error."""
         if self.in_shape is not None:
             check_spikes(spikes, self.in_shape)
-            if len(self.in_shape) == 1:  # `LeakyMLP` flattens its input itself
-                return spikes
             return spikes.reshape(*spikes.shape[:2], *self.in_shape)
         check_tensor(spikes, "spikes", "[T, B, ...]")
         if spikes.dim() < 3 or len(spikes) < 1:

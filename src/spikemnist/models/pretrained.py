@@ -9,12 +9,9 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from spikemnist.encoding import get_encoder
-from spikemnist.models.files import load_model, model_metadata
-
 if TYPE_CHECKING:
-    from spikemnist.encoding import Encoder
-    from spikemnist.models.files import Model
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 _SUFFIX = ".safetensors"
 
@@ -22,10 +19,12 @@ _SUFFIX = ".safetensors"
 def available_pretrained() -> tuple[str, ...]:
     """List the pretrained networks.
 
+    The page *Pretrained networks* of the documentation has the accuracy and the training of each.
+
     Returns
     -------
     tuple of str
-        Names for `load_pretrained`, sorted.
+        Names for `spikemnist.load`, sorted.
 
     Examples
     --------
@@ -36,36 +35,6 @@ def available_pretrained() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(_SUFFIX) for f in files if f.name.endswith(_SUFFIX)))
 
 
-def load_pretrained(name: str) -> tuple[Model, Encoder]:
-    """Load a pretrained network and the encoder that makes spikes for it.
-
-    Parameters
-    ----------
-    name : str
-        One of `available_pretrained`. The page *Pretrained networks* of the documentation has the
-        accuracy and the training of each.
-
-    Returns
-    -------
-    model : LeakyMLP or LeakyConvNet
-        The network, on the CPU.
-    encoder : Encoder
-        The encoder that the model was trained with.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-
-    Examples
-    --------
-    >>> from spikemnist import evaluate, load_digits
-    >>> model, encoder = load_pretrained("mnist-conv")
-    >>> _, test = load_digits()
-    >>> evaluate(model, test[:100], encoder=encoder).accuracy > 0.95
-    True
-    """
-    if name not in available_pretrained():
-        raise ValueError(f"name must be one of {', '.join(available_pretrained())}; got {name!r}")
-    with resources.as_file(resources.files(__package__) / "weights" / f"{name}{_SUFFIX}") as file:
-        return load_model(file), get_encoder(**model_metadata(file)["encoder"])
+def pretrained_file(name: str) -> AbstractContextManager[Path]:
+    """Return the file of a pretrained network, which is there within the context."""
+    return resources.as_file(resources.files(__package__) / "weights" / f"{name}{_SUFFIX}")

@@ -43,7 +43,7 @@ class Estimator:
     """
 
     _least: ClassVar[Mapping[str, float]] = {}
-    _format: ClassVar[Format]
+    file_format: ClassVar[Format]
     n_features_in_: int
     classes_: Array
 
@@ -189,7 +189,7 @@ class Estimator:
         arrays, metadata = self._contents()
         common = {"parameters": self.plain_params(), "classes": self.classes_.tolist()}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return _tensor_files.write(path, self._format, tensors, common | metadata)
+        return _tensor_files.write(path, self.file_format, tensors, common | metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -212,8 +212,8 @@ class Estimator:
         ValueError
             If the file is damaged, holds no such classifier, or holds NaN or infinity.
         """
-        tensors, metadata = _tensor_files.read(path, cls._format)
-        with _tensor_files.described(path, cls._format):
+        tensors, metadata = _tensor_files.read(path, cls.file_format)
+        with _tensor_files.described(path, cls.file_format):
             loaded = cls(**metadata["parameters"])
             check_parameters(loaded)
             loaded.classes_ = np.array(metadata["classes"])

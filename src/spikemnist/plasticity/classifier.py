@@ -192,7 +192,7 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: int = 0
 
-    _format: ClassVar = Format(
+    file_format: ClassVar = Format(
         "spikemnist-stdp-1",
         "STDP classifier",
         "Restore it from a good copy, or fit the classifier again",

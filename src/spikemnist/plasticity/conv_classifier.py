@@ -161,7 +161,7 @@ class ConvSTDPClassifier(Estimator):
     lr: float = 2e-3
     random_state: int = 0
 
-    _format: ClassVar = Format(
+    file_format: ClassVar = Format(
         "spikemnist-conv-stdp-1",
         "convolutional STDP classifier",
         "Restore it from a good copy, or fit the classifier again",

@@ -6,15 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from torch import nn
-
+from spikemnist.models import Classifier
 from spikemnist.training.history import History
 
 if TYPE_CHECKING:
     import os
 
-Callback = Callable[[History, nn.Module], object]
-"""Function of the history so far and the model, called after the checkpoint of an epoch."""
+Callback = Callable[[History, Classifier], object]
+"""Function of the history so far and the classifier, called after the checkpoint of an epoch."""
 
 
 def csv_logger(path: str | os.PathLike[str]) -> Callback:
@@ -28,7 +27,7 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     Returns
     -------
     callable
-        Callback ``callback(history, model)``, for the ``callbacks`` of `fit`.
+        Callback ``callback(history, classifier)``, for the ``callbacks`` of `fit`.
 
     Raises
     ------
@@ -45,15 +44,17 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> from spikemnist.models import LeakyMLP
     >>> from spikemnist.training import EpochMetrics
+    >>> classifier = Classifier(LeakyMLP(hidden=20), "latency")
     >>> history = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     csv_logger(f"{folder}/metrics.csv")(history, nn.Identity())
+    ...     csv_logger(f"{folder}/metrics.csv")(history, classifier)
     ...     Path(folder, "metrics.csv").read_text().splitlines()[1]
     '1,0.5,0.8,,,0.001,40.0'
     """
 
-    def write(history: History, model: nn.Module) -> None:
+    def write(history: History, classifier: Classifier) -> None:
         try:
             history.save_csv(path)
         except PermissionError as error:
@@ -77,7 +78,7 @@ def tensorboard(folder: str | os.PathLike[str]) -> Callback:
     Returns
     -------
     callable
-        Callback ``callback(history, model)``, for the ``callbacks`` of `fit`.
+        Callback ``callback(history, classifier)``, for the ``callbacks`` of `fit`.
 
     Raises
     ------
@@ -88,16 +89,18 @@ def tensorboard(folder: str | os.PathLike[str]) -> Callback:
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> from spikemnist.models import LeakyMLP
     >>> from spikemnist.training import EpochMetrics
+    >>> classifier = Classifier(LeakyMLP(hidden=20), "latency")
     >>> history = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tensorboard(folder)(history, nn.Identity())
+    ...     tensorboard(folder)(history, classifier)
     ...     len(list(Path(folder).glob("events.*")))
     1
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    def write(history: History, model: nn.Module) -> None:
+    def write(history: History, classifier: Classifier) -> None:
         row = history.epochs[-1]
         with SummaryWriter(log_dir=str(folder)) as writer:
             for name, value in vars(row).items():

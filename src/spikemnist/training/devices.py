@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._progress import note
+from spikemnist._seeds import seeded
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.training.seeds import seeded
 from spikemnist.training.steps import backpropagate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.training.losses import Loss
 
     Batch = tuple[Any, Tensor]
@@ -96,18 +96,18 @@ def select_device(
 
 
 def faster_on_a_mac(
-    model: nn.Module, batch: Batch, encoder: Encoder, loss: Loss, *, progress: bool
+    classifier: Classifier, batch: Batch, loss: Loss, *, progress: bool
 ) -> torch.device:
     """Return MPS, or the CPU if it trains a network faster by a fifth.
 
     MPS steps through time, whereas kernels of the CPU work only where a spike is. A few training
-    steps are timed on both, and a line on standard error shows the result. The model is not
-    changed. A module of another kind is not timed.
+    steps are timed on both, and a line on standard error shows the result. The classifier is not
+    changed. A network of another kind is not timed.
     """
     mps, cpu = torch.device("mps"), torch.device("cpu")
-    if not isinstance(model, SpikingNetwork):
+    if not isinstance(classifier.network, SpikingNetwork):
         return mps
-    on_mps, on_cpu = (step_time(model, batch, encoder, loss, device) for device in (mps, cpu))
+    on_mps, on_cpu = (step_time(classifier, batch, loss, device) for device in (mps, cpu))
     chosen = cpu if LEAD * on_cpu < on_mps else mps
     note(
         f"a training step takes {1e3 * on_mps:.1f} ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
@@ -117,11 +117,9 @@ def faster_on_a_mac(
     return chosen
 
 
-def step_time(
-    model: nn.Module, batch: Batch, encoder: Encoder, loss: Loss, device: torch.device
-) -> float:
-    """Return the median time of a training step of a copy of the model, in seconds."""
-    trained = copy.deepcopy(model).to(device).train()
+def step_time(classifier: Classifier, batch: Batch, loss: Loss, device: torch.device) -> float:
+    """Return the median time of a training step of a copy of the network, in seconds."""
+    trained = copy.deepcopy(classifier).to(device).train()
     samples, labels = batch[0].to(device), batch[1].to(device)
     optimizer = torch.optim.Adam(trained.parameters())
     times = []
@@ -129,7 +127,8 @@ def step_time(
         for _ in range(UNTIMED + TIMED):
             started = time.perf_counter()
             optimizer.zero_grad()
-            backpropagate(trained, encoder(samples, generator=generator), labels, loss)
+            spikes = trained.encode(samples, generator=generator)
+            backpropagate(trained.network, spikes, labels, loss)
             optimizer.step()
             next(trained.parameters()).flatten()[:1].cpu()  # waits for the device
             times.append(time.perf_counter() - started)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,21 +18,20 @@ from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tables import html_table
 from spikemnist._tensors import not_finite
+from spikemnist.models.classifier import check_classifier, evaluating
 from spikemnist.models.readout import running_predictions
 from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import as_encoder, compact_for, make_feed
+from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
 from spikemnist.training.processes import current
-from spikemnist.training.seeds import seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.encoding import Encoder
-    from spikemnist.models import Record
+    from spikemnist.models import Classifier, Record
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
     from spikemnist.training.processes import Processes
@@ -70,10 +68,9 @@ class Evaluation:
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits
-    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
-    >>> found = evaluate(model, load_digits()[1][:50], encoder=encoder)
-    >>> found.samples, found.confusion.sum(1).tolist(), list(found.spikes_per_sample)
+    >>> from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
+    >>> result = evaluate(Classifier(LeakyMLP(hidden=20), "latency"), load_digits()[1][:50])
+    >>> result.samples, result.confusion.sum(1).tolist(), list(result.spikes_per_sample)
     (50, [5, 5, 5, 5, 5, 5, 5, 5, 5, 5], ['input', 'hidden 1', 'output'])
     """
 
@@ -119,35 +116,31 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module,
+    classifier: Classifier,
     data: Data,
     *,
-    encoder: Encoder | str,
     batch_size: int = 256,
     device: str | torch.device = "auto",
     seed: int = 0,
     loss: Loss = cross_entropy,
     progress: bool = True,
 ) -> Evaluation:
-    """Evaluate a model on labelled data.
+    """Evaluate a classifier on labelled data.
 
     In a process group of `torch.distributed`, call it in each process with the same arguments: the
     processes share the batches.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
+    classifier : Classifier
+        Network and encoder.
     data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or an iterable of such
         batches.
-    encoder : Encoder or str
-        The encoder that the model was trained with. A name stands for the encoder that `fit` makes
-        of it.
     batch_size : int, default 256
         Number of samples per batch, for datasets and tensors.
     device : str or torch.device, default "auto"
-        Device to compute on: see `select_device`. The model stays there.
+        Device to compute on: see `select_device`. The classifier stays there.
     seed : int, default 0
         Seed for encoders that draw random numbers.
     loss : callable, default cross_entropy
@@ -162,7 +155,7 @@ def evaluate(
     Raises
     ------
     TypeError
-        If ``data`` or ``encoder`` is of the wrong kind.
+        If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
         If there is no sample, or labels and classes do not fit.
     KeyboardInterrupt
@@ -175,29 +168,27 @@ def evaluate(
 
     Examples
     --------
-    >>> from spikemnist.data import load_digits
-    >>> from spikemnist.encoding import LatencyEncoder
-    >>> from spikemnist.models import LeakyMLP
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
     >>> _, test = load_digits()
-    >>> figures = evaluate(LeakyMLP(hidden=(20,)), test[:100], encoder=LatencyEncoder(num_steps=8))
+    >>> figures = evaluate(Classifier(LeakyMLP(hidden=20), "latency"), test[:100])
     >>> figures.confusion.sum(), len(figures.accuracy_per_step)
     (tensor(100), 8)
     """
-    encoder = as_encoder(encoder)
+    check_classifier(classifier, "evaluate")
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
-    if bad := not_finite(dict(model.named_parameters()) | dict(model.named_buffers())):
+    network = classifier.network
+    if bad := not_finite(dict(network.named_parameters()) | dict(network.named_buffers())):
         warnings.warn(
             f"{bad} holds NaN or infinity, so these figures are meaningless", stacklevel=2
         )
-    target = select_device(device, dtype=parameter_dtype(model))
-    model.to(target)
+    target = select_device(device, dtype=parameter_dtype(classifier))
+    classifier.to(target)
     feed = make_feed(data, batch_size, target, "data")
     with interruptible() as interruption:
         figures = evaluate_feed(
-            model,
+            classifier,
             feed,
-            compact_for(model, encoder, loss),
             seed=seed,
             loss=loss,
             interruption=interruption,
@@ -209,9 +200,8 @@ def evaluate(
 
 
 def evaluate_feed(
-    model: nn.Module,
+    classifier: Classifier,
     feed: Feed,
-    encoder: Encoder,
     *,
     seed: int,
     loss: Loss,
@@ -219,7 +209,7 @@ def evaluate_feed(
     processes: Processes,
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a model that is on the device of its data already: see `evaluate`.
+    """Evaluate a classifier that is on the device of its data already: see `evaluate`.
 
     The processes take turns with the batches. Each encodes every batch, so that an encoder draws
     the same random numbers as in a single process.
@@ -227,7 +217,7 @@ def evaluate_feed(
     started = time.perf_counter()
     parts: list[_Batch] = []
     with (
-        evaluating(model, seed, feed.device) as generator,
+        evaluating(classifier, seed, feed.device) as generator,
         progress_bar(
             progress=progress and processes.is_first,
             total=feed.num_batches,
@@ -239,30 +229,14 @@ def evaluate_feed(
     ):
         batches = processes.between(feed.batches(), interruption)
         for index, (images, labels) in enumerate(batches):
-            spikes = encoder(images, generator=generator)
+            spikes = classifier.encode(images, generator=generator)
             if index % processes.size == processes.rank:
-                record = model(spikes, **model_options(loss))
+                record = classifier.network(spikes, **model_options(loss))
                 value = compute_loss(loss, record, labels)
                 parts.append(_measure(spikes, record, labels, value))
             bar.update()
     of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
     return _join([*of_all], time.perf_counter() - started)
-
-
-@contextmanager
-def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Put a model into evaluation mode within the context; yield a seeded generator on the CPU.
-
-    Inference mode is on, so nothing is kept for a backward pass.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode(), seeded(seed, device) as generator:
-            yield generator
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class _Batch(NamedTuple):

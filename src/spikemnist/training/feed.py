@@ -1,4 +1,4 @@
-"""Feed a network with batches, for any kind of data and any encoder.
+"""Feed a classifier with batches, for any kind of data.
 
 Shapes: ``B`` batch.
 """
@@ -12,27 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from spikemnist.data import EventBatch, EventDataset, ImageDataset
-from spikemnist.encoding import Encoder, get_encoder
-from spikemnist.encoding.protocol import compacted
-from spikemnist.models.network import SpikingNetwork
-from spikemnist.training.losses import model_options
+from spikemnist.data import EventDataset, ImageDataset
+from spikemnist.models.classifier import Samples
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from spikemnist.training.losses import Loss
-
-Samples = Tensor | EventBatch
-"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
 Dataset = ImageDataset | EventDataset
 Batches = Iterable[tuple[Samples, Tensor]]
 Data = Dataset | tuple[Tensor, Tensor] | Batches
 """A dataset of spikemnist, a pair of tensors (images, labels), or an iterable of such batches."""
-
-NUM_STEPS = 8
-"""Number of timesteps of an encoder given by name, as on the command line."""
 
 
 @dataclass(frozen=True)
@@ -118,38 +107,3 @@ def _pair(batch: Any) -> tuple[Samples, Tensor]:
             f"{type(samples).__name__} and {type(labels).__name__}"
         )
     return samples, labels
-
-
-def as_encoder(encoder: Encoder | str) -> Encoder:
-    """Return an encoder, built by name if a name is given.
-
-    Parameters
-    ----------
-    encoder : Encoder or str
-        An encoder, or one of `spikemnist.encoding.available_encoders`, built with 8 timesteps.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    ValueError
-        If the name is unknown.
-    """
-    if isinstance(encoder, str):
-        return get_encoder(encoder, num_steps=NUM_STEPS)
-    if not isinstance(encoder, Encoder) or isinstance(encoder, type):
-        raise TypeError(
-            "encoder must be a name such as 'latency', or an Encoder such as "
-            f"LatencyEncoder(num_steps=8); got {encoder!r}"
-        )
-    return encoder
-
-
-def compact_for(model: nn.Module, encoder: Encoder, loss: Loss) -> Encoder:
-    """Return the encoder with spikes of one byte each, if only the network reads them.
-
-    A custom module may need other numbers, and a loss on the record of all layers sees the input.
-    """
-    if not isinstance(model, SpikingNetwork) or model_options(loss):
-        return encoder
-    return compacted(encoder)

@@ -11,6 +11,7 @@ import torch
 from spikemnist._checkpoints import new_or_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist.data import EventDataset
+from spikemnist.models.classifier import check_classifier
 from spikemnist.training import processes
 from spikemnist.training.average import MovingAverage
 from spikemnist.training.checkpoint import load_checkpoint
@@ -19,7 +20,7 @@ from spikemnist.training.devices import (
     parameter_dtype,
     select_device,
 )
-from spikemnist.training.feed import Dataset, as_dataset, as_encoder, compact_for, make_feed
+from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.history import History
 from spikemnist.training.losses import cross_entropy
 from spikemnist.training.optimizers import make_optimizer
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import nn
-
     from spikemnist._interrupt import Interruption
     from spikemnist.data import Augmentation
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.checkpoint import Checkpoint
     from spikemnist.training.feed import Data
@@ -45,10 +44,9 @@ if TYPE_CHECKING:
 
 
 def fit(
-    model: nn.Module,
+    classifier: Classifier,
     train: Data,
     *,
-    encoder: Encoder | str,
     validation: Data | float | None = None,
     epochs: int = 5,
     batch_size: int = 128,
@@ -69,9 +67,9 @@ def fit(
     resume: bool = False,
     progress: bool = True,
 ) -> History:
-    r"""Train a network by backpropagation through time with surrogate gradients.
+    r"""Train a classifier by backpropagation through time with surrogate gradients.
 
-    The same model, data, settings and seed give the same weights on the same machine with the
+    The same classifier, data, settings and seed give the same weights on the same machine with the
     same number of threads. The engine's kernels give the same bits for any number of threads; the
     convolutions, matrix products and batch normalisations that torch computes need not. A run that
     was killed and resumed gives the same weights as an uninterrupted one.
@@ -81,19 +79,14 @@ def fit(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
-        It is trained in place and stays on the device.
+    classifier : Classifier
+        Network and encoder. The network is trained in place and stays on the device.
     train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of such
         batches that can be read once per epoch, such as a DataLoader.
-    encoder : Encoder or str
-        Encoder that makes the spikes of each batch. A name stands for that encoder with 8
-        timesteps, as on the command line: ``"latency"`` is
-        ``get_encoder("latency", num_steps=8)``.
     validation : ImageDataset, EventDataset, tuple, iterable or float, default None
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
-        model then ends with the weights of the epoch with the lowest validation loss. Never pass
+        network then ends with the weights of the epoch with the lowest validation loss. Never pass
         the test set.
     epochs : int, default 5
         Number of passes over the training data.
@@ -126,7 +119,7 @@ def fit(
         Weight decay: see `spikemnist.training.optimizers.make_optimizer`.
     ema : float, default None
         Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
-        about the last thousand steps. Validation and callbacks see the average, and the model
+        about the last thousand steps. Validation and callbacks see the average, and the network
         ends with it.
     device : str or torch.device, default "auto"
         Device to train on: see `select_device`. On a Mac, ``"auto"`` times a few training steps on
@@ -135,14 +128,14 @@ def fit(
         device.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
-        weights, which were drawn when the model was built.
+        weights, which were drawn when the network was built.
     callbacks : sequence of callable, default ()
-        Functions called as ``callback(history, model)`` after each epoch. A resumed run calls them
-        once more for its last finished epoch, as it may have been killed before they ran.
+        Functions called as ``callback(history, classifier)`` after each epoch. A resumed run calls
+        them once more for its last finished epoch, as it may have been killed before they ran.
     checkpoint : str or os.PathLike, default None
         File to which the whole state of the run is written after each epoch.
     resume : bool, default False
-        Whether to continue from ``checkpoint`` instead of the present weights of the model.
+        Whether to continue from ``checkpoint`` instead of the present weights.
     progress : bool, default True
         Whether to show a bar, if standard error is a terminal, and the line on the device.
 
@@ -155,8 +148,8 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If data, encoder or settings cannot be used, if a run is resumed with other settings, or if
-        its checkpoint is damaged.
+        If classifier, data or settings cannot be used, if a run is resumed with other settings, or
+        if its checkpoint is damaged.
     FileExistsError
         If ``checkpoint`` exists and ``resume`` is False: it holds an earlier run.
     FileNotFoundError
@@ -176,16 +169,14 @@ def fit(
 
     Examples
     --------
-    >>> from spikemnist.data import load_digits
-    >>> from spikemnist.encoding import LatencyEncoder
-    >>> from spikemnist.models import LeakyMLP
+    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits
     >>> train, test = load_digits()
-    >>> model = LeakyMLP(hidden=(50,))
-    >>> history = fit(model, train[:2000], encoder=LatencyEncoder(num_steps=8), epochs=2, lr=0.01)
+    >>> classifier = Classifier(LeakyMLP(hidden=50), LatencyEncoder(num_steps=8))
+    >>> history = fit(classifier, train[:2000], epochs=2, lr=0.01)
     >>> len(history), history.epochs[-1].accuracy > 0.7
     (2, True)
     """
-    encoder = as_encoder(encoder)
+    check_classifier(classifier, "fit")
     settings = Settings(
         epochs=epochs,
         batch_size=batch_size,
@@ -205,8 +196,7 @@ def fit(
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     together = processes.current()
     file = together.first(lambda: new_or_resumed(checkpoint, resume=resume))
-    compact = compact_for(model, encoder, loss)
-    target = select_device(device, dtype=parameter_dtype(model))
+    target = select_device(device, dtype=parameter_dtype(classifier))
     if augment is not None and isinstance(train, EventDataset):
         raise ValueError(
             "augment needs images, but train has recordings of an event camera; change them with "
@@ -215,21 +205,21 @@ def fit(
     kept, held_out = _hold_out(train, validation, settings.seed)
     saved = load_checkpoint(file) if file is not None and resume else None
     if device == "auto" and target.type == "mps":
-        target = _on_a_mac(model, kept, compact, settings, saved, progress=progress)
-    description = describe_run(model, train, validation, encoder, settings) if file else {}
-    model.to(target)
-    together.give((*model.parameters(), *model.buffers()))
+        target = _on_a_mac(classifier, kept, settings, saved, progress=progress)
+    description = describe_run(classifier, train, validation, settings) if file else {}
+    classifier.to(target)
+    network = classifier.network
+    together.give((*network.parameters(), *network.buffers()))
     run = Run(
-        model=model,
+        classifier=classifier,
         feed=make_feed(kept, batch_size, target, "train"),
         validation=None
         if held_out is None
         else make_feed(held_out, batch_size, target, "validation"),
-        encoder=compact,
-        optimizer=make_optimizer(optimizer, model, settings.lr, weight_decay),
+        optimizer=make_optimizer(optimizer, network, settings.lr, weight_decay),
         settings=settings,
         description=description,
-        average=None if ema is None else MovingAverage(ema, copy.deepcopy(model.state_dict())),
+        average=None if ema is None else MovingAverage(ema, copy.deepcopy(network.state_dict())),
         processes=together,
         history=History(device=str(target)),
     )
@@ -271,9 +261,8 @@ def _train(
 
 
 def _on_a_mac(
-    model: nn.Module,
+    classifier: Classifier,
     train: Data,
-    encoder: Encoder,
     settings: Settings,
     saved: Checkpoint | None,
     *,
@@ -286,13 +275,13 @@ def _on_a_mac(
     if not isinstance(dataset, Dataset) or not len(dataset):
         return torch.device("mps")
     batch: Any = next(dataset.batches(settings.batch_size))
-    return faster_on_a_mac(model, batch, encoder, settings.loss, progress=progress)
+    return faster_on_a_mac(classifier, batch, settings.loss, progress=progress)
 
 
 def _call(callbacks: Sequence[Callback], run: Run) -> None:
     with run.averaged():
         for callback in callbacks:
-            callback(run.history, run.model)
+            callback(run.history, run.classifier)
 
 
 def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:

@@ -409,7 +409,7 @@ def check_output(record: object, labels: Tensor) -> None:
     """Raise unless the output is a `Record`, with a class for each of ``labels``."""
     if not isinstance(record, Record):
         raise TypeError(
-            "the model must return a spikemnist.models.Record, as LeakyMLP does; got "
+            "the network must return a spikemnist.models.Record, as LeakyMLP does; got "
             f"{type(record).__name__}. Wrap a network of snnTorch: spikemnist.accelerate(network)"
         )
     samples, classes = record.scores.shape
@@ -421,7 +421,7 @@ def check_output(record: object, labels: Tensor) -> None:
     low, high = (int(bound) for bound in labels.aminmax())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"labels must lie in 0..{classes - 1} for a model of {classes} classes; "
+            f"labels must lie in 0..{classes - 1} for a network of {classes} classes; "
             f"got {low}..{high}"
         )
 

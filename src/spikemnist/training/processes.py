@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import distributed
 
-from spikemnist.training.seeds import derive_seed, seeded
+from spikemnist._seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,16 +13,15 @@ import torch
 
 from spikemnist._progress import progress_bar
 from spikemnist.data.augmentation import affine_places, sample
+from spikemnist.models import Classifier
+from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
-from spikemnist.training.feed import as_encoder, compact_for
-from spikemnist.training.losses import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from spikemnist.encoding import Encoder
     from spikemnist.training.feed import Data
 
     Change = Callable[[Tensor, float, torch.Generator], Tensor]
@@ -64,16 +63,15 @@ class Robustness:
 
 
 def measure_robustness(
-    model: nn.Module,
+    classifier: Classifier,
     data: Data,
     *,
-    encoder: Encoder | str,
     batch_size: int = 256,
     device: str | torch.device = "auto",
     seed: int = 0,
     progress: bool = True,
 ) -> Robustness:
-    r"""Measure the accuracy of a model on disturbed images and spikes.
+    r"""Measure the accuracy of a classifier on disturbed images and spikes.
 
     Each disturbance is applied alone, at five levels :math:`\ell`, drawn anew for each sample:
 
@@ -88,16 +86,14 @@ def measure_robustness(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A `spikemnist.models.LeakyMLP`, or any module that returns a `spikemnist.models.Record`.
+    classifier : Classifier
+        Network and encoder.
     data : ImageDataset, tuple of torch.Tensor, or iterable of such tuples
         Images ``[B, H, W]``, uint8 or floating in [0, 1], and labels ``[B]``.
-    encoder : Encoder or str
-        The encoder that the model was trained with.
     batch_size : int, default 256
         Number of samples per batch, for datasets and tensors.
     device : str or torch.device, default "auto"
-        Device to compute on: see `select_device`. The model stays there.
+        Device to compute on: see `select_device`. The classifier stays there.
     seed : int, default 0
         Seed for the disturbances, and for encoders that draw random numbers.
     progress : bool, default True
@@ -110,8 +106,8 @@ def measure_robustness(
     Raises
     ------
     TypeError
-        If ``data`` or ``encoder`` is of the wrong kind, or if ``data`` holds recordings of an event
-        camera, which have no intensities.
+        If ``classifier`` or ``data`` is of the wrong kind, or if ``data`` holds recordings of an
+        event camera, which have no intensities.
     ValueError
         If there is no sample, or labels and classes do not fit.
     KeyboardInterrupt
@@ -124,14 +120,13 @@ def measure_robustness(
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
     >>> _, test = load_digits()
-    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
-    >>> found = measure_robustness(model, test[:50], encoder=encoder)
-    >>> list(found.accuracy["rotation"])
+    >>> robustness = measure_robustness(Classifier(LeakyMLP(hidden=20), "latency"), test[:50])
+    >>> list(robustness.accuracy["rotation"])
     [10, 20, 30, 45, 60]
     """
-    encoder = as_encoder(encoder)
+    check_classifier(classifier, "measure_robustness")
     options: dict[str, Any] = {"batch_size": batch_size, "device": device, "seed": seed}
     trials = [(name, level) for name, levels in LEVELS.items() for level in levels]
     accuracy: dict[str, dict[float, float]] = {name: {} for name in LEVELS}
@@ -143,13 +138,11 @@ def measure_robustness(
         delay=2.0,
         leave=False,
     ) as bar:
-        plain = evaluate(model, data, encoder=encoder, progress=False, **options)
+        plain = evaluate(classifier, data, progress=False, **options)
         bar.update()
-        compact = compact_for(model, encoder, cross_entropy)
         for name, level in trials:
-            disturbed = _Disturbed(compact, name, level)
-            found = evaluate(model, data, encoder=disturbed, progress=False, **options)
-            accuracy[name][level] = found.accuracy
+            disturbed = Classifier(classifier.network, _Disturbed(classifier, name, level))
+            accuracy[name][level] = evaluate(disturbed, data, progress=False, **options).accuracy
             bar.update()
     return Robustness(plain.accuracy, accuracy, plain.samples)
 
@@ -158,13 +151,13 @@ def measure_robustness(
 class _Disturbed:
     """An encoder that disturbs its images or its spikes."""
 
-    encoder: Encoder
+    classifier: Classifier
     disturbance: str
     level: float
 
     @property
     def num_steps(self) -> int:
-        return self.encoder.num_steps
+        return self.classifier.encoder.num_steps
 
     def __call__(self, images: Any, /, *, generator: torch.Generator | None = None) -> Tensor:
         assert generator is not None  # `evaluate` passes one
@@ -175,8 +168,9 @@ class _Disturbed:
             )
         change = OF_IMAGES.get(self.disturbance)
         if change is not None:
-            return self.encoder(change(images, self.level, generator), generator=generator)
-        return drop(self.encoder(images, generator=generator), self.level, generator)
+            images = change(images, self.level, generator)
+            return self.classifier.encode(images, generator=generator)
+        return drop(self.classifier.encode(images, generator=generator), self.level, generator)
 
 
 def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tensor:

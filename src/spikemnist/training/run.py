@@ -13,6 +13,7 @@ import torch
 
 from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
+from spikemnist._seeds import derive_seed, seeded
 from spikemnist.training import processes
 from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
@@ -25,7 +26,6 @@ from spikemnist.training.monitor import (
     overfits,
 )
 from spikemnist.training.schedules import get_schedule
-from spikemnist.training.seeds import derive_seed, seeded
 from spikemnist.training.steps import backpropagate, backpropagate_truncated, gradient_norm
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.feed import Feed
@@ -46,15 +46,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """Model, optimiser and history of a run.
+    """Classifier, optimiser and history of a run.
 
     ``description`` holds the settings of the run as plain values, for its checkpoint.
     """
 
-    model: nn.Module
+    classifier: Classifier
     feed: Feed
     validation: Feed | None
-    encoder: Encoder
     optimizer: torch.optim.Optimizer
     settings: Settings
     description: dict[str, Any]
@@ -62,6 +61,11 @@ class Run:
     best: Weights | None = None
     average: MovingAverage | None = None
     processes: Processes = field(default_factory=processes.current)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, whose weights are trained."""
+        return self.classifier.network
 
     @property
     def finished(self) -> bool:
@@ -90,7 +94,7 @@ class Run:
         epoch = len(self.history) + 1
         started = time.perf_counter()
         monitor = EpochMonitor()
-        self.model.train()
+        self.network.train()
         with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
             drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
@@ -99,7 +103,9 @@ class Run:
                 if self.settings.augment is not None:
                     images = self.settings.augment(images, generator=drawing)
                 # No variable holds the spikes: it would keep them while the next batch is encoded.
-                self._step(self.encoder(images, generator=generator), labels, epoch, monitor)
+                self._step(
+                    self.classifier.encode(images, generator=generator), labels, epoch, monitor
+                )
                 bar.set_description(f"epoch {epoch}/{self.settings.epochs}", refresh=False)
                 bar.set_postfix_str(
                     f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
@@ -110,8 +116,8 @@ class Run:
                 f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
-        check_weights(self.model, epoch=epoch, lr=self._lr)
-        warnings = monitor.warnings(self.model)
+        check_weights(self.network, epoch=epoch, lr=self._lr)
+        warnings = monitor.warnings(self.network)
         seconds = time.perf_counter() - started
         warnings += self._close_epoch(epoch, monitor, seconds, interruption)
         return warnings if self.processes.is_first else []
@@ -133,7 +139,7 @@ class Run:
     def _step(self, spikes: Tensor, labels: Tensor, epoch: int, monitor: EpochMonitor) -> None:
         place = f"in epoch {epoch}, batch {monitor.batches + 1}"
         check = functools.partial(
-            check_finite, model=self.model, spikes=spikes, place=place, lr=self._lr
+            check_finite, model=self.network, spikes=spikes, place=place, lr=self._lr
         )
         samples, truncate = len(labels), self.settings.truncate
         mine = self.processes.share(spikes, labels)
@@ -144,13 +150,17 @@ class Run:
         path = (self.settings.seed, epoch, 4, monitor.batches)
         with self.processes.own_masks(spikes.device, *path):
             record, value = learn(
-                self.model, mine.spikes, mine.labels, self.settings.loss, share=mine.of_mean
+                self.network,
+                mine.spikes,
+                mine.labels,
+                self.settings.loss,
+                share=mine.of_mean,
             )
-        self.processes.add_gradients(self.model)
+        self.processes.add_gradients(self.network)
         exact = torch.promote_types(value.dtype, torch.float32)
         mean = self.processes.add(value.to(exact) * mine.of_mean)
         counts = self.processes.add(batch_counts(record, mine.labels) * mine.of_sum)
-        norm = gradient_norm(self.model, clip=self.settings.clip_norm)
+        norm = gradient_norm(self.network, clip=self.settings.clip_norm)
         # Read together, because a read waits for the GPU; the counts are ready by then.
         number, length = torch.stack([mean.view(()), norm.to(exact)]).tolist()
         correct, *fired = counts.tolist()
@@ -160,9 +170,9 @@ class Run:
         check(length, "gradient")
         self.optimizer.step()
         # Each process has normalised its own samples: the statistics of the first count.
-        self.processes.give(self.model.buffers())
+        self.processes.give(self.network.buffers())
         if self.average is not None:
-            self.average.update(self.model)
+            self.average.update(self.network)
         monitor.add(record, samples, number, correct, fired)
 
     def _close_epoch(
@@ -174,9 +184,8 @@ class Run:
         if self.validation is not None:
             with self.averaged():
                 figures = evaluate_feed(
-                    self.model,
+                    self.classifier,
                     self.validation,
-                    self.encoder,
                     seed=derive_seed(self.settings.seed, epoch, 2),
                     loss=self.settings.loss,
                     interruption=interruption,
@@ -185,7 +194,7 @@ class Run:
             check_finite(
                 figures.loss,
                 "validation loss",
-                model=self.model,
+                model=self.network,
                 lr=self._lr,
                 place=f"after epoch {epoch}",
             )
@@ -207,7 +216,7 @@ class Run:
         if figures.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
             with self.averaged():
-                self.best = copy.deepcopy(self.model.state_dict())
+                self.best = copy.deepcopy(self.network.state_dict())
         elif (
             self.settings.patience is not None
             and epoch - (history.best_epoch or 0) >= self.settings.patience
@@ -223,7 +232,7 @@ class Run:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Load the average of the weights into the model within the context, if there is one."""
-        return nullcontext() if self.average is None else self.average.applied(self.model)
+        return nullcontext() if self.average is None else self.average.applied(self.network)
 
     def keep_weights(self) -> None:
         """Load the weights of the best epoch into the model.
@@ -231,15 +240,15 @@ class Run:
         Without validation, load the average of the weights, if there is one.
         """
         if self.best is not None:
-            self.model.load_state_dict(self.best)
+            self.network.load_state_dict(self.best)
         elif self.average is not None:
-            self.model.load_state_dict(self.average.weights)
+            self.network.load_state_dict(self.average.weights)
 
     def save(self, path: Path) -> None:
         """Have the first process write a checkpoint."""
         checkpoint = Checkpoint(
             settings=self.description,
-            model=self.model.state_dict(),
+            model=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
             history=self.history,
             best=self.best,
@@ -251,7 +260,7 @@ class Run:
     def restore(self, checkpoint: Checkpoint, path: Path) -> None:
         """Continue from a checkpoint of a run with the same settings."""
         check_settings(checkpoint.settings, self.description, path)
-        restore(checkpoint, self.model, self.optimizer, path)
+        restore(checkpoint, self.network, self.optimizer, path)
         self.history = checkpoint.history
         self.history.device = str(self.feed.device)
         self.best = checkpoint.best

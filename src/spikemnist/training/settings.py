@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from spikemnist.data import EventDataset, ImageDataset
-from spikemnist.encoding.protocol import compacted
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.training.devices import parameter_dtype
 from spikemnist.training.feed import as_dataset
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.data import Augmentation
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.training.losses import Loss
     from spikemnist.training.optimizers import OptimizerFactory
     from spikemnist.training.schedules import Schedule
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Training arguments of `fit`, without model, data and encoder.
+    """Training arguments of `fit`, without classifier and data.
 
     Raises
     ------
@@ -70,27 +69,27 @@ class Settings:
 
 
 def describe_run(
-    model: nn.Module, train: Any, validation: Any, encoder: Encoder, settings: Settings
+    classifier: Classifier, train: Any, validation: Any, settings: Settings
 ) -> dict[str, Any]:
     """Describe a run by numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data in tensors are described by their
-    content. The dtype of binary spikes is ignored, as it changes nothing.
+    content.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Model, described by its ``config``, or else by its printed form.
+    classifier : Classifier
+        Encoder and network, which is described by its ``config``, or else by its printed form.
     train, validation : object
         Training and validation data, as in `fit`.
-    encoder, settings : Encoder and Settings
-        Encoder and settings of the run.
+    settings : Settings
+        Settings of the run.
     """
     return {
-        **_describe_model(model),
+        **_describe_model(classifier.network),
         "train": _describe_data(train),
         "validation": _describe_data(validation),
-        "encoder": _describe(compacted(encoder)),
+        "encoder": _describe(classifier.encoder),
         **{
             field.name: _describe(getattr(settings, field.name))
             for field in dataclasses.fields(settings)

@@ -37,10 +37,9 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, measure_energy, viz
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits, measure_energy, viz
     >>> _, test = load_digits()
-    >>> model = LeakyMLP(hidden=(20,))
-    >>> measured = measure_energy(model, test[:50], encoder=LatencyEncoder(num_steps=4))
+    >>> measured = measure_energy(Classifier(LeakyMLP(hidden=20), "latency"), test[:50])
     >>> viz.energy(measured).get_xlabel()
     'energy per sample [nJ]'
     """

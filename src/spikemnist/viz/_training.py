@@ -123,9 +123,9 @@ def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None
 
     Examples
     --------
-    >>> from spikemnist import LatencyEncoder, LeakyMLP, evaluate, load_digits, viz
-    >>> model, encoder = LeakyMLP(hidden=(20,)), LatencyEncoder(num_steps=8)
-    >>> ax = viz.confusion(evaluate(model, load_digits()[1][:50], encoder=encoder))
+    >>> from spikemnist import Classifier, LeakyMLP, evaluate, load_digits, viz
+    >>> classifier = Classifier(LeakyMLP(hidden=20), "latency")
+    >>> ax = viz.confusion(evaluate(classifier, load_digits()[1][:50]))
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted class', 'true class')
     """

@@ -1,0 +1,66 @@
+"""Load a classifier from a file, from the folder of a run, or by the name of a pretrained one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from spikemnist.models import Classifier
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+
+MODEL = "model.safetensors"
+"""Name of the model file in the folder of a run."""
+
+
+def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvSTDPClassifier:
+    """Load a trained classifier, on the CPU. No code of the file runs.
+
+    Parameters
+    ----------
+    source : str or os.PathLike
+        A file of `spikemnist.models.Classifier.save` or of a classifier of
+        `spikemnist.plasticity`, the folder of a run of ``spikemnist train`` or ``stdp``, or one of
+        `spikemnist.models.available_pretrained`. A path that holds a model goes before a name.
+
+    Returns
+    -------
+    Classifier, STDPClassifier or ConvSTDPClassifier
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither such a file nor such a name.
+    ValueError
+        If the file is damaged, is not one of spikemnist, holds NaN or infinity, or its tensors do
+        not fit its configuration. The message names the problem.
+
+    Examples
+    --------
+    >>> import spikemnist
+    >>> _, test = spikemnist.load_digits()
+    >>> classifier = spikemnist.load("mnist-conv")
+    >>> spikemnist.evaluate(classifier, test[:100]).accuracy > 0.95
+    True
+    """
+    # Imported here, as the command line reads `MODEL` before it needs PyTorch.
+    from spikemnist._tensor_files import format_of
+    from spikemnist.models.classifier import load_classifier
+    from spikemnist.models.pretrained import available_pretrained, pretrained_file
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+
+    path = Path(source)
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file() and str(source) in available_pretrained():
+        with pretrained_file(str(source)) as pretrained:
+            return load_classifier(pretrained)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no model at {file}: give a run folder, a model file, or one of "
+            f"{', '.join(available_pretrained())}"
+        )
+    by_format = {kind.file_format.name: kind for kind in (STDPClassifier, ConvSTDPClassifier)}
+    kind = by_format.get(format_of(file))
+    return load_classifier(file) if kind is None else kind.load(file)

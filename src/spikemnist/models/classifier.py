@@ -1,0 +1,302 @@
+"""A network and the encoder that it was trained with, as one object.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from spikemnist._seeds import seeded
+from spikemnist._tensors import check_tensor
+from spikemnist.data import EventBatch, EventDataset, ImageDataset
+from spikemnist.encoding import Encoder, get_encoder
+from spikemnist.models import files
+from spikemnist.models.network import SpikingNetwork
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from spikemnist.models.record import Record
+
+Samples = Tensor | EventBatch
+"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
+
+NUM_STEPS = 8
+"""Number of timesteps of an encoder given by name, as on the command line."""
+
+
+class Classifier(nn.Module):
+    """A network with its encoder: samples in, a `Record` out.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A `LeakyMLP`, a `LeakyConvNet`, a network of `accelerate`, or any module that maps spikes
+        ``[T, B, ...]`` to a `Record`. It holds all parameters.
+    encoder : Encoder or str
+        Encoder that makes the spikes. A name stands for that encoder with 8 timesteps:
+        ``"latency"`` is ``get_encoder("latency", num_steps=8)``.
+    classes : sequence of str, default ()
+        Names of the classes, in the order of the output neurons.
+
+    Raises
+    ------
+    TypeError
+        If network or encoder are of another kind.
+    ValueError
+        If the name of the encoder is unknown, or if the encoder has parameters, which would not be
+        trained.
+
+    Examples
+    --------
+    >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits
+    >>> _, test = load_digits()
+    >>> classifier = Classifier(LeakyMLP(hidden=100), LatencyEncoder(num_steps=8))
+    >>> record = classifier(test.images[:5])
+    >>> record.spikes.shape, classifier.predict(test[:50]).shape
+    (torch.Size([8, 5, 10]), torch.Size([50]))
+    """
+
+    def __init__(
+        self, network: nn.Module, encoder: Encoder | str, classes: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                "network must be a torch.nn.Module, such as LeakyMLP(); got "
+                f"{type(network).__name__}"
+            )
+        self.network = network
+        self.encoder = _checked(encoder)
+        self.classes = tuple(classes)
+        compact = isinstance(network, SpikingNetwork)
+        self._encode = _compact(self.encoder) if compact else self.encoder
+
+    def __repr__(self) -> str:
+        known = isinstance(self.network, SpikingNetwork) and self.network.in_shape is not None
+        sizes = f": {self.network.sizes}" if known else ""
+        names = f"\n  classes {', '.join(self.classes)}" if self.classes else ""
+        return f"Classifier\n  {self.encoder}\n  {type(self.network).__name__}{sizes}{names}"
+
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+
+        def __call__(  # noqa: D102
+            self,
+            samples: Samples,
+            *,
+            generator: torch.Generator | None = None,
+            record: Literal["output", "all"] = "output",
+        ) -> Record: ...
+
+    def forward(
+        self,
+        samples: Samples,
+        *,
+        generator: torch.Generator | None = None,
+        record: Literal["output", "all"] = "output",
+    ) -> Record:
+        """Encode samples, and run the network on their spikes.
+
+        Parameters
+        ----------
+        samples : torch.Tensor or EventBatch
+            Images ``[B, ...]``, or recordings for an `~spikemnist.encoding.EventEncoder`.
+        generator : torch.Generator, default None
+            Source of the encoder's randomness; None is torch's global CPU generator.
+        record : str, default "output"
+            ``"all"`` records every layer, see `SpikingNetwork.forward`.
+
+        Returns
+        -------
+        Record
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the samples do not fit the encoder, or its spikes the network.
+        """
+        spikes = self.encode(samples, generator=generator)
+        # A network of another kind may know no record.
+        options = {} if record == "output" else {"record": record}
+        response: Record = self.network(spikes, **options)
+        return response
+
+    def encode(self, samples: Samples, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the spikes that the network receives.
+
+        Parameters
+        ----------
+        samples, generator
+            As in `forward`.
+
+        Returns
+        -------
+        torch.Tensor
+            Spikes ``[T, B, ...]`` on the device of the samples: uint8 where the code has only zeros
+            and ones and the network is a `SpikingNetwork`, otherwise as the encoder makes them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the samples do not fit the encoder.
+        ValueError
+            If the encoder does not return ``num_steps`` timesteps of each sample.
+        """
+        spikes = self._encode(samples, generator=generator)
+        expected = (self.encoder.num_steps, len(samples))
+        if tuple(spikes.shape[:2]) != expected:
+            raise ValueError(
+                f"{type(self.encoder).__name__} must return spikes [T, B, ...], here "
+                f"[{expected[0]}, {expected[1]}, ...], with T = num_steps first; got shape "
+                f"{tuple(spikes.shape)}"
+            )
+        return spikes
+
+    def predict(
+        self,
+        data: Samples | ImageDataset | EventDataset,
+        *,
+        batch_size: int = 256,
+        seed: int = 0,
+    ) -> Tensor:
+        """Return the class of each sample, in evaluation mode.
+
+        Parameters
+        ----------
+        data : torch.Tensor, EventBatch, ImageDataset or EventDataset
+            Images ``[N, ...]``, one batch of recordings, or a dataset, whose labels are not used.
+        batch_size : int, default 256
+            Number of samples per batch; a batch of recordings is not divided.
+        seed : int, default 0
+            Seed for encoders that draw random numbers.
+
+        Returns
+        -------
+        torch.Tensor
+            Classes ``[N]``, int64, on the CPU.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the samples do not fit the encoder, or its spikes the network.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        with evaluating(self, seed, device) as generator:
+            classes = [
+                self(samples.to(device), generator=generator).predictions.cpu()
+                for samples in _batches(data, batch_size)
+            ]
+        return torch.cat([torch.empty(0, dtype=torch.int64), *classes])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write network, encoder and classes to one safetensors file, atomically.
+
+        `spikemnist.load` reads it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            File to write, usually ``*.safetensors``. A missing folder is created.
+
+        Returns
+        -------
+        pathlib.Path
+            ``path``.
+
+        Raises
+        ------
+        TypeError
+            If the network is neither a `LeakyMLP` nor a `LeakyConvNet`, or the encoder is not a
+            registered dataclass.
+        ValueError
+            If the surrogate gradient is a custom function, because code cannot be stored, or if a
+            parameter holds NaN or infinity.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import spikemnist
+        >>> classifier = Classifier(spikemnist.LeakyMLP(hidden=20), "latency")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = classifier.save(f"{folder}/digits.safetensors")
+        ...     spikemnist.load(file).network.sizes
+        {'hidden 1': 20, 'output': 10}
+        """
+        return files.write(path, self.network, self.encoder, self.classes)
+
+
+def load_classifier(path: str | os.PathLike[str]) -> Classifier:
+    """Load what `Classifier.save` wrote, on the CPU: see `spikemnist.load`."""
+    return Classifier(*files.read(path))
+
+
+def check_classifier(classifier: object, function: str) -> None:
+    """Raise a `TypeError` for a network without its encoder, or anything else."""
+    if not isinstance(classifier, Classifier):
+        raise TypeError(
+            f"{function} takes a Classifier, a network with its encoder, as in "
+            f"Classifier(LeakyMLP(), 'latency'); got {type(classifier).__name__}"
+        )
+
+
+@contextmanager
+def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
+    """Put a model into evaluation mode within the context; yield a seeded generator on the CPU.
+
+    Inference mode is on, so nothing is kept for a backward pass.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode(), seeded(seed, device) as generator:
+            yield generator
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _checked(encoder: Encoder | str) -> Encoder:
+    """Return an encoder, built by name if a name is given."""
+    if isinstance(encoder, str):
+        return get_encoder(encoder, num_steps=NUM_STEPS)
+    if not isinstance(encoder, Encoder) or isinstance(encoder, type):
+        raise TypeError(
+            "encoder must be a name such as 'latency', or an Encoder such as "
+            f"LatencyEncoder(num_steps=8); got {encoder!r}"
+        )
+    if isinstance(encoder, nn.Module) and any(True for _ in encoder.parameters()):
+        raise ValueError(
+            f"{type(encoder).__name__} has parameters, and an encoder is not trained: put them "
+            "into a first layer of the network, and take DirectEncoder as the encoder"
+        )
+    return encoder
+
+
+def _compact(encoder: Encoder) -> Encoder:
+    """Return the encoder with uint8 spikes if it is ``binary``, else the encoder itself."""
+    fields: Any = getattr(encoder, "__dataclass_fields__", ())
+    if not getattr(encoder, "binary", False) or "dtype" not in fields:
+        return encoder
+    compact: Encoder = dataclasses.replace(encoder, dtype=torch.uint8)  # type: ignore[type-var]
+    return compact
+
+
+def _batches(data: Samples | ImageDataset | EventDataset, batch_size: int) -> Iterable[Any]:
+    if isinstance(data, (ImageDataset, EventDataset)):
+        return (samples for samples, _ in data.batches(batch_size))
+    if isinstance(data, EventBatch):
+        return [data]
+    check_tensor(data, "data", "[N, ...]")
+    return torch.split(data, batch_size) if len(data) else []

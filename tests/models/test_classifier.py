@@ -1,0 +1,185 @@
+"""Laws of `Classifier`, a network and its encoder as one object.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikemnist import Classifier, LeakyMLP, evaluate, fit, load, load_digits, measure_energy
+from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from spikemnist.export import to_html
+from spikemnist.training import measure_robustness
+from tests.event_recordings import MovingBars
+from tests.models.stepped_network import same
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spikemnist.encoding import Encoder
+    from spikemnist.models import Record
+
+DIGITS = load_digits()[1][:20]
+BARS = MovingBars(12).dataset()
+((RECORDINGS, _),) = BARS.batches(len(BARS))
+BINARY = [LatencyEncoder(num_steps=5), RateEncoder(num_steps=5)]
+DIRECT = DirectEncoder(num_steps=5)
+
+
+def make(
+    encoder: Encoder | str = "latency", in_features: int = 784, classes: Any = ()
+) -> Classifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = LeakyMLP(in_features, 30, threshold=0.3, input_dropout=0.5)
+    return Classifier(network, encoder, classes)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+@pytest.mark.parametrize("encoder", [*BINARY, DIRECT], ids=repr)
+def test_the_record_is_that_of_the_network_on_encoded_images(encoder: Encoder) -> None:
+    classifier = make(encoder).eval()
+    expected = classifier.network(encoder(DIGITS.images, generator=seeded()), record="all")
+    record = classifier(DIGITS.images, generator=seeded(), record="all")
+    assert same(record, expected)
+    assert record.input is not None
+    assert torch.equal(record.input, expected.input)
+    alone = classifier(DIGITS.images, generator=seeded())
+    assert same(alone, expected)
+    assert alone.layers == ()
+
+
+@pytest.mark.parametrize("encoder", [*BINARY, DIRECT], ids=repr)
+def test_spikes_of_binary_codes_are_integers(encoder: Encoder) -> None:
+    spikes = make(encoder).encode(DIGITS.images, generator=seeded())
+    floats = encoder(DIGITS.images, generator=seeded())
+    assert floats.dtype == torch.float32
+    assert spikes.dtype == (torch.float32 if encoder is DIRECT else torch.uint8)
+    assert torch.equal(spikes.float(), floats)
+
+
+@pytest.mark.parametrize(
+    ("data", "samples"),
+    [
+        (DIGITS.images, DIGITS.images),
+        (DIGITS, DIGITS.images),
+        (RECORDINGS, RECORDINGS),
+        (BARS, RECORDINGS),
+    ],
+    ids=["images", "ImageDataset", "EventBatch", "EventDataset"],
+)
+def test_predictions_are_the_highest_scores_in_evaluation(data: Any, samples: Any) -> None:
+    of_events = samples is RECORDINGS
+    classifier = make(EventEncoder(num_steps=4), 128) if of_events else make()
+    classifier.network.network[1].eval()  # one module in another mode than the others
+    modes = [module.training for module in classifier.modules()]
+    classes = classifier.predict(data, batch_size=7)
+    assert [module.training for module in classifier.modules()] == modes
+    assert torch.equal(classes, copy.deepcopy(classifier).eval()(samples).scores.argmax(1))
+    assert not torch.equal(classifier(samples).scores, classifier(samples).scores)
+
+
+def test_a_seed_gives_the_same_classes() -> None:
+    classifier = make(RateEncoder(num_steps=2))
+    before = torch.get_rng_state()
+    first, second, other = (classifier.predict(DIGITS, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("shape", [(20, 8, 784), (5, 20, 784), (8, 19, 784)])
+def test_spikes_of_another_shape(shape: tuple[int, ...]) -> None:
+    class Wrong:
+        num_steps = 8
+
+        def __call__(self, images: Tensor, *, generator: Any = None) -> Tensor:
+            return torch.zeros(shape)
+
+    message = "Wrong must return spikes [T, B, ...], here [8, 20, ...], with T = num_steps first"
+    with pytest.raises(ValueError, match=re.escape(f"{message}; got shape {shape}")):
+        make(Wrong())(DIGITS.images)
+
+
+class Learned(nn.Module):
+    """An encoder with a parameter."""
+
+    num_steps = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor, *, generator: Any = None) -> Tensor:
+        return (self.gain * images).expand(self.num_steps, *images.shape)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "message"),
+    [
+        (Learned(), ValueError, "Learned has parameters.* take DirectEncoder as the encoder"),
+        (LatencyEncoder, TypeError, "encoder must be a name .*, or an Encoder"),
+        (None, TypeError, "encoder must be a name .*; got None"),
+        ("morse", ValueError, "unknown encoder 'morse'"),
+    ],
+)
+def test_what_is_no_encoder(encoder: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make(encoder)
+
+
+def test_what_is_no_network() -> None:
+    with pytest.raises(TypeError, match=r"network must be a torch.nn.Module, .*; got function"):
+        Classifier(lambda spikes: spikes, "latency")  # type: ignore[arg-type]
+
+
+def test_a_name_stands_for_eight_timesteps() -> None:
+    assert make("latency").encoder == LatencyEncoder(num_steps=8)
+
+
+@pytest.mark.parametrize("function", [fit, evaluate, measure_energy, measure_robustness, to_html])
+def test_a_network_without_its_encoder(function: Callable[..., Any]) -> None:
+    message = f"{function.__name__} takes a Classifier, .*'latency'.*; got LeakyMLP"
+    with pytest.raises(TypeError, match=message):
+        function(LeakyMLP(hidden=5), DIGITS)
+
+
+def test_classes_come_back_from_a_file(tmp_path: Path) -> None:
+    classes = ("zero", "one", "größer", *"3456789")
+    classifier = make(classes=list(classes))
+    assert classifier.classes == classes
+    assert load(classifier.save(tmp_path / "digits.safetensors")).classes == classes
+
+
+class Own(nn.Module):
+    """A network of another kind, which takes spikes alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = LeakyMLP(hidden=20, threshold=0.2)
+
+    def forward(self, spikes: Tensor) -> Record:
+        assert spikes.dtype == torch.float32
+        record: Record = self.inner(spikes)
+        return record
+
+
+def test_a_network_of_another_kind_receives_floats() -> None:
+    classifier = Classifier(Own(), "latency")
+    before = copy.deepcopy(classifier.state_dict())
+    fit(classifier, DIGITS, epochs=1, device="cpu", progress=False)
+    assert all(not torch.equal(x, before[name]) for name, x in classifier.named_parameters())
+    evaluation = evaluate(classifier, DIGITS, device="cpu")
+    right = (classifier.predict(DIGITS) == DIGITS.labels).double().mean()
+    assert evaluation.accuracy == pytest.approx(float(right))

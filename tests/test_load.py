@@ -1,0 +1,82 @@
+"""`spikemnist.load`: files, folders and names."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from spikemnist import Classifier, LeakyMLP, load, load_digits
+from spikemnist.models import available_pretrained
+from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, small, small_features
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+
+    Loaded = Classifier | STDPClassifier | ConvSTDPClassifier
+
+BARS = torch.from_numpy(TEST_IMAGES)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
+
+
+@pytest.fixture(scope="module", params=["network", "neurons", "features"])
+def classifier(request: pytest.FixtureRequest) -> Loaded:
+    if request.param == "network":
+        with torch.random.fork_rng([]):
+            torch.manual_seed(1)
+            return Classifier(LeakyMLP(BARS[0].numel(), 50), "latency")
+    if request.param == "neurons":
+        return small().fit(IMAGES, LABELS, progress=False)
+    return small_features(epochs=1).fit(IMAGES, LABELS)
+
+
+def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -> None:
+    file = classifier.save(tmp_path / "model.safetensors")
+    labels = np.asarray(classifier.predict(BARS))
+    assert len(set(labels.tolist())) > 1
+    for source in (file, tmp_path, str(tmp_path)):
+        loaded = load(source)
+        assert type(loaded) is type(classifier)
+        assert np.array_equal(loaded.predict(BARS), labels)
+
+
+def test_a_damaged_file_is_a_value_error(classifier: Loaded, tmp_path: Path) -> None:
+    file = classifier.save(tmp_path / "model.safetensors")
+    whole = file.read_bytes()
+    for damaged in (b"", b"[1, 2, 3]", whole[:1000], whole[:-1], whole[:-1] + b"\x99"):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=re.escape(str(file))):
+            load(tmp_path)
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_a_name(name: str, tmp_path: Path) -> None:
+    digits, loaded = load_digits()[1][:100], load(name)
+    assert isinstance(loaded, Classifier)
+    labels = loaded.predict(digits)
+    assert (labels == digits.labels).float().mean() > 0.9
+    assert torch.equal(load(loaded.save(tmp_path / "copy")).predict(digits), labels)
+
+
+@pytest.mark.parametrize("file", ["mnist-mlp", "mnist-mlp/model.safetensors"])
+def test_a_path_goes_before_a_name(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Classifier(LeakyMLP(hidden=3), "latency").save(file)
+    assert load("mnist-mlp").network.sizes == {"hidden 1": 3, "output": 10}
+
+
+@pytest.mark.parametrize("source", ["resnet", "../mnist-mlp", "."])
+def test_an_unknown_name_lists_the_names(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"one of {', '.join(available_pretrained())}"):
+        load(source)
