@@ -158,6 +158,17 @@ def test_between_two_loops_of_a_program_ctrl_c_acts_at_once() -> None:
             press()
 
 
+def test_in_a_callback_of_the_compiler_it_is_recorded_alone() -> None:
+    def _raw_object_cache_notify() -> None:
+        press()
+
+    with interruptible() as interruption:
+        interruption.deadline = 0.0
+        _raw_object_cache_notify()
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+
+
 def test_a_handler_of_the_users_own_stays() -> None:
     pressed: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))

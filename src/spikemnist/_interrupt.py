@@ -11,10 +11,12 @@ import contextlib
 import signal
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import FrameType
 
     Step = TypeVar("Step")
 
@@ -33,10 +35,10 @@ class Interruption:
         self.pressed = False
         self.deadline = float("inf")
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, _: int, frame: FrameType | None) -> None:
         at_once = self.pressed or time.monotonic() > self.deadline
         self.pressed = True
-        if at_once:
+        if at_once and not _in_callback(frame):
             raise KeyboardInterrupt
 
     def poll(self) -> bool:
@@ -54,6 +56,12 @@ class Interruption:
         for step in steps:
             self.check()
             yield step
+
+
+def _in_callback(frame: FrameType | None) -> bool:
+    """Return whether the compiler has called Python: it would print and drop an exception."""
+    names = (each.f_code.co_name for each, _ in traceback.walk_stack(frame))
+    return any(name.startswith("_raw_object_cache") for name in names)
 
 
 @contextlib.contextmanager
