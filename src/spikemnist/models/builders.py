@@ -19,6 +19,7 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.options import NetworkOptions
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
+from spikemnist.models.spiking_layer import SpikingLayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,6 +142,17 @@ class LeakyNetwork(SpikingNetwork):
             readout=options.readout,
             backend=options.backend,
         )
+
+    @property
+    def layers(self) -> list[SpikingLayer]:
+        """As in `SpikingNetwork`. Modules built here need no check, which one image would feel."""
+        layers = []
+        for index, stage in enumerate(self.network.children()):
+            path = f"network[{index}]"
+            *modules, (name, leaky) = stage.named_children()
+            before = tuple((f"{path}.{own}", module) for own, module in modules)
+            layers.append(SpikingLayer(f"{path}.{name}", leaky, before))
+        return layers
 
     @property
     def config(self) -> dict[str, Any]:
