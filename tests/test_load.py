@@ -59,6 +59,7 @@ def test_a_damaged_file_is_a_value_error(classifier: Loaded, tmp_path: Path) -> 
 def test_a_name(name: str, tmp_path: Path) -> None:
     digits, loaded = load_digits()[1][:100], load(name)
     assert isinstance(loaded, Classifier)
+    assert not loaded.training  # or one image would be its own batch statistics
     labels = loaded.predict(digits)
     assert (labels == digits.labels).float().mean() > 0.9
     assert torch.equal(load(loaded.save(tmp_path / "copy")).predict(digits), labels)

@@ -16,7 +16,7 @@ MODEL = "model.safetensors"
 
 
 def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvSTDPClassifier:
-    """Load a trained classifier, on the CPU. No code of the file runs.
+    """Load a trained classifier, on the CPU and in evaluation mode. No code of the file runs.
 
     Parameters
     ----------

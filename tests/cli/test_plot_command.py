@@ -55,3 +55,10 @@ def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> No
             if text.get_text() in set("0123456789")
         }
         assert sorted(heights, key=heights.__getitem__) == list(reversed(range(10)))
+
+
+def test_a_pretrained_network_is_drawn_into_a_folder_of_its_name(tmp_path: Path) -> None:
+    """The folder is no run, so the name still stands for the network."""
+    (tmp_path / "mnist-mlp").mkdir()
+    printed = spikemnist("plot", "mnist-mlp", cwd=tmp_path).stdout
+    assert {Path(line).parent.name for line in printed.splitlines()} == {"mnist-mlp"}

@@ -48,6 +48,14 @@ def test_several_pictures(run: Path, tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} == names
 
 
+def test_names_of_the_classes(tmp_path: Path) -> None:
+    names = [f"name {label}" for label in range(10)]
+    Classifier(LeakyMLP(hidden=9), "latency", names).save(tmp_path / "model.safetensors")
+    picture(tmp_path, 0, "one.png")
+    printed = spikemnist("predict", "model.safetensors", "one.png", cwd=tmp_path).stdout
+    assert re.match(r"one.png: (\d), name \1   margin .*, second choice (\d), name \2\n", printed)
+
+
 def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path / "model.safetensors")
     picture(tmp_path, 0, "one.png")

@@ -238,8 +238,8 @@ class Classifier(nn.Module):
 
 
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
-    """Load what `Classifier.save` wrote, on the CPU: see `spikemnist.load`."""
-    return Classifier(*files.read(path))
+    """Load what `Classifier.save` wrote: see `spikemnist.load`."""
+    return Classifier(*files.read(path)).eval()
 
 
 def check_classifier(classifier: object, function: str) -> None:
