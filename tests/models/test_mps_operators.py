@@ -36,7 +36,6 @@ from spikemnist.encoding import (
 )
 from spikemnist.kernels import compiler
 from spikemnist.models import READOUTS, Classifier, LeakyConvNet, LeakyMLP
-from spikemnist.models.readout import running_predictions
 from spikemnist.training import (
     L1Spikes,
     Regularized,
@@ -107,7 +106,7 @@ def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any) -> None
         with torch.inference_mode():
             record = model.eval()(encoder(images, generator=generator))
             assert record.predictions.shape == (3,)
-            assert running_predictions(record).shape == (4, 3)
+            assert record.running_predictions.shape == (4, 3)
             assert repr(record).startswith("Record of 3 samples")
             assert "beta=" in repr(model)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.models import READOUTS, Record, decide, running_scores
-from spikemnist.models.readout import running_predictions, scores
+from spikemnist.models.readout import scores
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
@@ -144,8 +144,20 @@ def test_predictions_of_a_record(out: tuple[Tensor, Tensor], readout: str) -> No
         readout=readout,
         backend="reference",
     )
-    running = running_predictions(record)
+    running = record.running_predictions
     assert running.shape == spikes.shape[:2]
     assert torch.equal(running[0], decide(running_scores(readout, *out)[0], membrane[0]))
     close = (record.scores.sort(-1).values.diff() < 1e-9).any(-1) & (record.scores != 0).any(-1)
     assert torch.equal(running[-1][~close], record.predictions[~close])
+    choices = zip(
+        *(each.tolist() for each in (record.scores, record.predictions, record.second)), strict=True
+    )
+    for sample, (row, first, second) in enumerate(choices):
+        others = [value for c, value in enumerate(row) if c != first]
+        assert row[second] == max(others, default=row[first])
+        changes = [t for t, c in enumerate(running[:, sample].tolist(), 1) if c != first]
+        assert record.decided[sample] == max(changes, default=0) + 1
+    assert bool(((record.margin >= 0) & (record.margin <= 1)).all())
+    if record.scores.shape[1] == 2:
+        difference = record.scores.diff().squeeze(1).abs()
+        torch.testing.assert_close(record.margin, (difference / 2).tanh())

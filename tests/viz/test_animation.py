@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from spikemnist import viz
-from spikemnist.models.readout import running_predictions
 from tests.viz.viz_records import CLASSES, gif_frames, make_record
 
 
@@ -34,7 +33,7 @@ def drawn(animation, step):
 @pytest.mark.parametrize("step", [0, 4, 11])
 def test_frame(step):
     record = make_record()
-    leader = int(running_predictions(record)[step, 1])
+    leader = int(record.running_predictions[step, 1])
     figure, picture, curves, bars = drawn(viz.animate(record, sample=1, label=2), step)
     np.testing.assert_array_equal(picture.images[0].get_array(), record.input[step, 1].view(28, 28))
     for index, curve in enumerate(curves.lines):

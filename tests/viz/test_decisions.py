@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikemnist import viz
-from spikemnist.models.readout import READOUTS, running_predictions
+from spikemnist.models.readout import READOUTS
 from spikemnist.viz import _style
 from tests.viz.viz_records import CLASSES, T, coloured, line, make_record, texts, title
 
@@ -65,7 +65,7 @@ def test_strip_names_the_leading_class(readout):
         leaders += [int(text.get_text())] * round(width)
         assert strip.get_xlim()[0] <= text.get_position()[0] <= strip.get_xlim()[1]
         assert coloured([span], _style.class_colour(leaders[-1])) == [0]
-    assert leaders == running_predictions(record)[:, 1].tolist()
+    assert leaders == record.running_predictions[:, 1].tolist()
     assert leaders[-1] == int(record.predictions[1])
 
 

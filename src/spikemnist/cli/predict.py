@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
@@ -12,10 +11,9 @@ from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
 from spikemnist.data.picture import Prepared, prepare
 from spikemnist.encoding import EventEncoder
-from spikemnist.models.readout import running_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from spikemnist.cli.options import Predict
@@ -60,7 +58,7 @@ def run(command: Predict) -> int:
                 picture=picture,
                 size=found.size,
                 dark_on_light=found.inverted,
-                **vars(answer),
+                **answer,
                 written=written,
             )
         else:
@@ -83,63 +81,37 @@ def _stems(files: tuple[Path, ...]) -> Iterator[str]:
         yield name
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Decision of a network on a picture.
-
-    Attributes
-    ----------
-    prediction, second
-        The class, and the one with the next highest score.
-    margin
-        Difference of their probabilities.
-    spikes
-        Number of spikes of each layer.
-    decided_after, num_steps
-        Timestep after which the leading class no longer changed, and number of timesteps.
-    """
-
-    prediction: int
-    second: int
-    margin: float
-    spikes: dict[str, int]
-    decided_after: int
-    num_steps: int
-
-
-def _answer(record: Record) -> Answer:
-    first, second = record.scores[0].topk(2).indices.tolist()
-    answer = int(record.predictions[0])
-    second = first if answer == second else second  # in a tie, which the readout decides
-    shares = record.scores[0].double().softmax(0)
-    margin = float(shares[answer] - shares[second])
-    running = running_predictions(record)[:, 0]
-    changes = (running != answer).nonzero()
-    counts = zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)
-    return Answer(
-        prediction=answer,
-        second=second,
-        margin=margin,
-        spikes=dict(counts),
-        decided_after=int(changes[-1]) + 2 if len(changes) else 1,
-        num_steps=len(running),
-    )
+def _answer(record: Record) -> dict[str, Any]:
+    """Return the decision on one picture as plain values."""
+    return {
+        "prediction": int(record.predictions),
+        "second": int(record.second),
+        "margin": float(record.margin),
+        "spikes": dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
+        "decided_after": int(record.decided),
+        "num_steps": len(record.spikes),
+    }
 
 
 def _text(
-    picture: Path, found: Prepared, answer: Answer, names: tuple[str, ...], *, invert: str
+    picture: Path,
+    found: Prepared,
+    answer: Mapping[str, Any],
+    names: tuple[str, ...],
+    *,
+    invert: str,
 ) -> str:
     def name(number: int) -> str:
         return f"{number}, {names[number]}" if names else str(number)
 
-    spikes = ", ".join(f"{name} {number}" for name, number in answer.spikes.items())
+    spikes = ", ".join(f"{name} {number}" for name, number in answer["spikes"].items())
     height, width = found.size
     paper = "dark on light" if found.inverted else "light on dark"
     source = "detected" if invert == "auto" else "by --invert"
     return (
-        f"{picture}: {name(answer.prediction)}   margin {answer.margin:.2f}, "
-        f"second choice {name(answer.second)}\n"
+        f"{picture}: {name(answer['prediction'])}   margin {answer['margin']:.2f}, "
+        f"second choice {name(answer['second'])}\n"
         f"  picture   {width} x {height} pixels, strokes {paper} ({source})\n"
         f"  spikes    {spikes}\n"
-        f"  decided   after timestep {answer.decided_after} of {answer.num_steps}"
+        f"  decided   after timestep {answer['decided_after']} of {answer['num_steps']}"
     )

@@ -13,7 +13,7 @@ from spikemnist.energy.figures import MEMORIES, TECHNOLOGIES, Energy, LayerFigur
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.models.classifier import check_classifier, evaluating
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.readout import running_predictions, running_scores
+from spikemnist.models.readout import running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import check_output
@@ -162,7 +162,7 @@ class _Tally:
         kept = self.per_sample
         for name in ("macs", "acs", "spikes"):
             kept[name].append(torch.stack([getattr(counted, name) for counted in counts]).sum(0))
-        kept["correct"].append((running_predictions(record) == labels).cpu())
+        kept["correct"].append((record.running_predictions == labels).cpu())
         kept["margins"].append(_margins(record).cpu())
 
     def figures(self) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from spikemnist.models.classifier import Classifier
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.options import NetworkOptions
 from spikemnist.models.pretrained import available_pretrained
-from spikemnist.models.readout import READOUTS, first_spike_times, running_scores
-from spikemnist.models.record import LayerRecord, Record, decide
+from spikemnist.models.readout import READOUTS, decide, first_spike_times, running_scores
+from spikemnist.models.record import LayerRecord, Record
 
 __all__ = [
     "READOUTS",

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from spikemnist.models.record import decide
+from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-    from spikemnist.models.record import Record
 
 ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 READOUTS: tuple[str, ...] = get_args(ReadoutName)
@@ -144,20 +142,45 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
     return -_running(add, _not_yet_fired(spikes))
 
 
-def running_predictions(record: Record) -> Tensor:
-    """Return the predicted class after each timestep, ``[T, B]``, int64.
-
-    The last timestep equals `Record.predictions`, even if two scores differ by rounding alone.
-    """
-    running = running_scores(record.readout, record.spikes, record.membrane)
-    decided = decide(running, running_mean(record.membrane))
-    return torch.cat((decided[:-1], record.predictions.unsqueeze(0)))
-
-
 def running_mean(values: Tensor) -> Tensor:
     """Return the mean of ``values`` ``[T, ...]`` up to each timestep."""
     steps = torch.arange(1, len(values) + 1, device=values.device, dtype=values.dtype)
     return _running(add, values) / steps.view(-1, *[1] * (values.dim() - 1))
+
+
+def decide(scores: Tensor, membrane: Tensor) -> Tensor:
+    """Return the class with the highest score; a tie goes to the highest mean membrane.
+
+    All classes tie if no output neuron fires. The class that came closest to firing then wins,
+    whereas a plain argmax would return class 0.
+
+    Parameters
+    ----------
+    scores : torch.Tensor
+        Class scores ``[..., C]``.
+    membrane : torch.Tensor
+        Mean membranes of the output neurons, ``[..., C]``.
+
+    Returns
+    -------
+    torch.Tensor
+        Classes ``[...]``, int64.
+
+    Raises
+    ------
+    TypeError
+        If scores or membranes are not a tensor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> decide(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
+    tensor([1])
+    """
+    check_tensor(scores, "scores", "[..., C]")
+    check_tensor(membrane, "membrane", "[..., C]")
+    leading = scores == scores.amax(-1, keepdim=True)
+    return torch.where(leading, membrane, -torch.inf).argmax(-1)
 
 
 def check_readout(readout: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist._tables import html_table
-from spikemnist._tensors import check_tensor
+from spikemnist.models.readout import decide, running_mean, running_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,8 @@ class Record:
     (torch.Size([2, 10]), torch.Size([8, 2, 784]), ['hidden 1', 'output'])
     >>> record.spike_counts.shape  # layers, samples
     torch.Size([2, 2])
+    >>> record.predictions.shape, record.margin.shape, record.decided.shape
+    (torch.Size([2]), torch.Size([2]), torch.Size([2]))
     """
 
     spikes: Tensor
@@ -124,37 +126,39 @@ class Record:
         """Predicted class of each sample, ``[B]``, int64 (see `decide`)."""
         return decide(self.scores, self.membrane.mean(0))
 
+    @property
+    def second(self) -> Tensor:
+        """Class with the next highest score, ``[B]``, int64; the prediction, if it is alone."""
+        best = self.scores.topk(min(2, self.scores.shape[1])).indices
+        return torch.where(best[:, 0] == self.predictions, best[:, -1], best[:, 0])
 
-def decide(scores: Tensor, membrane: Tensor) -> Tensor:
-    """Return the class with the highest score; a tie goes to the highest mean membrane.
+    @property
+    def margin(self) -> Tensor:
+        """Probability of the prediction less that of `second`, by softmax of the scores, ``[B]``.
 
-    All classes tie if no output neuron fires. The class that came closest to firing then wins,
-    whereas a plain argmax would return class 0.
+        It is 1 for a network of one class.
+        """
+        if self.scores.shape[1] == 1:
+            return torch.ones_like(self.scores[:, 0])
+        shares = self.scores.to(torch.promote_types(self.scores.dtype, torch.float32)).softmax(1)
+        first, second = (
+            shares.gather(1, classes.unsqueeze(1)) for classes in (self.predictions, self.second)
+        )
+        return (first - second).squeeze(1)
 
-    Parameters
-    ----------
-    scores : torch.Tensor
-        Class scores ``[..., C]``.
-    membrane : torch.Tensor
-        Mean membranes of the output neurons, ``[..., C]``.
+    @property
+    def running_predictions(self) -> Tensor:
+        """Predicted class after each timestep, ``[T, B]``, int64.
 
-    Returns
-    -------
-    torch.Tensor
-        Classes ``[...]``, int64.
+        The last timestep equals `predictions`, even if two scores differ by rounding alone.
+        """
+        running = running_scores(self.readout, self.spikes, self.membrane)
+        decided = decide(running, running_mean(self.membrane))
+        return torch.cat((decided[:-1], self.predictions.unsqueeze(0)))
 
-    Raises
-    ------
-    TypeError
-        If scores or membranes are not a tensor.
-
-    Examples
-    --------
-    >>> import torch
-    >>> decide(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
-    tensor([1])
-    """
-    check_tensor(scores, "scores", "[..., C]")
-    check_tensor(membrane, "membrane", "[..., C]")
-    leading = scores == scores.amax(-1, keepdim=True)
-    return torch.where(leading, membrane, -torch.inf).argmax(-1)
+    @property
+    def decided(self) -> Tensor:
+        """Timestep, from 1 to T, after which the prediction no longer changes, ``[B]``, int64."""
+        running = self.running_predictions
+        steps = torch.arange(1, len(running) + 1, device=running.device).unsqueeze(1)
+        return ((running != running[-1]) * steps).amax(0) + 1

@@ -19,7 +19,6 @@ from spikemnist._progress import progress_bar
 from spikemnist._tables import html_table
 from spikemnist._tensors import not_finite
 from spikemnist.models.classifier import check_classifier, evaluating
-from spikemnist.models.readout import running_predictions
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
@@ -291,7 +290,7 @@ def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _B
         samples=len(labels),
         counts=torch.stack(counts),
         confusion=torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
-        correct=(running_predictions(record) == labels).sum(1),
+        correct=(record.running_predictions == labels).sum(1),
         names=("input", *record.sizes),
         backend=record.backend,
     )

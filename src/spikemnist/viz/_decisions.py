@@ -37,8 +37,7 @@ def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np
     The record's readout is applied to the timesteps so far of the sample.
     """
     # Imported here, because drawing a History must not load the models.
-    from spikemnist.models.readout import running_mean, running_scores
-    from spikemnist.models.record import decide
+    from spikemnist.models.readout import decide, running_mean, running_scores
 
     spikes = one_sample(record.spikes, sample).detach().cpu().float().unsqueeze(1)
     membrane = one_sample(record.membrane, sample).detach().cpu().float().unsqueeze(1)
