@@ -52,11 +52,11 @@ def check_convolution(
     padding: tuple[int, int],
 ) -> None:
     """Raise an error unless a kernel ``[O, C, K, L]`` fits images ``[N, C, H, W]``."""
-    outputs, channels, *reach = weight.shape
     check_dtype(weight.dtype)
-    _check("bias", bias, weight.dtype, (outputs,))
-    size = [n + 2 * p for n, p in zip(spikes.shape[2:], padding, strict=True)]
-    fits = spikes.shape[1] == channels and size[0] >= reach[0] and size[1] >= reach[1]
+    _check("bias", bias, weight.dtype, (len(weight),))
+    sizes = zip(spikes.shape[2:], padding, weight.shape[2:], strict=False)
+    fits = spikes.dim() == weight.dim() == 4 and spikes.shape[1] == weight.shape[1]
+    fits = fits and all(side + 2 * pad >= reach for side, pad, reach in sizes)
     if not fits or not weight.numel() or min(stride) < 1 or min(padding) < 0:
         raise ValueError(
             f"a kernel {tuple(weight.shape)} with stride {stride} and padding {padding} does not "
