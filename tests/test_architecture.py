@@ -186,16 +186,16 @@ def circles(root: Path) -> list[list[str]]:
     files = {module_name(root, file): file for file in root.rglob("*.py")}
     arrows = {
         name: {
-            found
+            module
             for node, _ in imports(ast.parse(file.read_text(encoding="utf-8")))
             for target in targets(node, (root.name, *file.relative_to(root).parent.parts))
-            for found in (target if target in files else target.rpartition(".")[0],)
-            if found in files and found != name and target.rpartition(".")[2] not in EVERYWHERE
+            for module in (target if target in files else target.rpartition(".")[0],)
+            if module in files and module != name and target.rpartition(".")[2] not in EVERYWHERE
         }
         for name, file in files.items()
         if name != root.name
     }
-    return [sorted(each) for each in strongly_connected(arrows) if len(each) > 1]
+    return [sorted(group) for group in strongly_connected(arrows) if len(group) > 1]
 
 
 def module_name(root: Path, file: Path) -> str:
@@ -206,16 +206,16 @@ def module_name(root: Path, file: Path) -> str:
 def strongly_connected(arrows: dict[str, set[str]]) -> list[set[str]]:
     """Return the sets of names that reach one another."""
 
-    def reached(name: str) -> set[str]:
-        found: set[str] = set()
+    def reachable(name: str) -> set[str]:
+        names: set[str] = set()
         waiting = [name]
         while waiting:
-            for following in arrows.get(waiting.pop(), set()) - found:
-                found.add(following)
+            for following in arrows.get(waiting.pop(), set()) - names:
+                names.add(following)
                 waiting.append(following)
-        return found
+        return names
 
-    reach = {name: reached(name) for name in arrows}
+    reach = {name: reachable(name) for name in arrows}
     groups: list[set[str]] = []
     for name in arrows:
         group = {name, *(other for other in reach[name] if name in reach.get(other, set()))}
@@ -237,11 +237,11 @@ def test_no_arrow_runs_backwards() -> None:
     assert forbidden(read_arrows(SOURCE)) == []
 
 
-def test_there_is_no_circle_between_files() -> None:
+def test_no_circle_between_files() -> None:
     assert circles(SOURCE) == []
 
 
-def test_a_circle_is_found_wherever_its_imports_are(tmp_path: Path) -> None:
+def test_a_circle_counts_wherever_its_imports_are(tmp_path: Path) -> None:
     plant(
         tmp_path / "spikemnist",
         {
@@ -263,12 +263,12 @@ def test_every_room_has_its_rule() -> None:
 
 def test_the_arrows_of_the_design_are_seen() -> None:
     """The reader is not blind: the package does import across its rooms."""
-    found = {
+    rooms = {
         (arrow.source, arrow.target.split(".")[1])
         for arrow in read_arrows(SOURCE)
         if arrow.runtime and arrow.target.startswith("spikemnist.")
     }
-    assert {("models", "ops"), ("training", "models"), ("viz", "models")} <= found
+    assert {("models", "ops"), ("training", "models"), ("viz", "models")} <= rooms
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,12 @@ FOREIGN = (
 
 
 @st.composite
-def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+def damaged(draw: st.DrawFn, original: bytes) -> bytes:
     """Draw a damage of a file: flipped bits, zeros, another length or order, foreign contents."""
-    content, place = bytearray(whole), draw(st.integers(0, len(whole) - 1))
+    content, place = bytearray(original), draw(st.integers(0, len(original) - 1))
     kind = draw(st.sampled_from(["flip", "flip", "zeros", "cut", "swap", "grow", "foreign"]))
     if kind == "flip":
-        for index in {place, *draw(st.lists(st.integers(0, len(whole) - 1), max_size=3))}:
+        for index in {place, *draw(st.lists(st.integers(0, len(original) - 1), max_size=3))}:
             content[index] ^= 1 << draw(st.integers(0, 7))
     elif kind == "zeros":
         content[place : place + 512] = bytes(len(content[place : place + 512]))
@@ -60,7 +60,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
         content += draw(st.binary(min_size=1, max_size=99))
     else:
         content = bytearray(draw(st.sampled_from(FOREIGN)))
-    assume(content != whole)
+    assume(content != original)
     return bytes(content)
 
 
@@ -93,16 +93,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
 def test_damage_is_refused_or_harmless(files: Path, name: str, data: st.DataObject) -> None:
-    read, whole = READERS[name], (files / name).read_bytes()
+    read, original = READERS[name], (files / name).read_bytes()
     victim = files / f"victim-{name}"
-    victim.write_bytes(data.draw(damaged(whole)))
+    victim.write_bytes(data.draw(damaged(original)))
     try:
-        found, message = read(victim), ""
+        value, message = read(victim), ""
     except (ValueError, OSError) as error:
-        found, message = None, str(error)
-    if found is None:
+        value, message = None, str(error)
+    if value is None:
         assert victim.name in message
         assert len(message) < 1000
     else:
-        assert same(found, read(files / name))
+        assert same(value, read(files / name))
     assert not Path(SENTINEL).exists()

@@ -48,8 +48,8 @@ def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -
 
 def test_a_damaged_file_is_a_value_error(classifier: Loaded, tmp_path: Path) -> None:
     file = classifier.save(tmp_path / "model.safetensors")
-    whole = file.read_bytes()
-    for damaged in (b"", b"[1, 2, 3]", whole[:1000], whole[:-1], whole[:-1] + b"\x99"):
+    content = file.read_bytes()
+    for damaged in (b"", b"[1, 2, 3]", content[:1000], content[:-1], content[:-1] + b"\x99"):
         file.write_bytes(damaged)
         with pytest.raises(ValueError, match=re.escape(str(file))):
             load(tmp_path)

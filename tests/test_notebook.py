@@ -50,7 +50,7 @@ def test_it_and_its_solutions_run_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For one epoch in place of five, which the building of the docs takes its time for."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
     # The other tests hide the GPU from the library, but not from this name.
     monkeypatch.setattr(training, "available_devices", lambda: ("cpu",))
     monkeypatch.chdir(tmp_path)

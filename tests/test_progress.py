@@ -29,13 +29,13 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("progress", "stream", "shown"),
+    ("progress", "stream", "visible"),
     [(True, Terminal(), True), (True, io.StringIO(), False), (False, Terminal(), False)],
 )
-def test_a_bar_shows_on_a_terminal(progress: bool, stream: io.StringIO, shown: bool) -> None:
+def test_a_bar_shows_on_a_terminal(progress: bool, stream: io.StringIO, visible: bool) -> None:
     with progress_bar(progress=progress, total=3, file=stream, unit="image") as bar:
         bar.update(3)
-    assert ("3/3" in stream.getvalue()) == shown
+    assert ("3/3" in stream.getvalue()) == visible
 
 
 def test_silence_hides_bars() -> None:
@@ -45,7 +45,7 @@ def test_silence_hides_bars() -> None:
     assert terminal.getvalue() == ""
 
 
-def test_without_a_standard_error_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under pythonw."""
     monkeypatch.setattr(sys, "stderr", None)
     with progress_bar(progress=True, total=1) as bar:

@@ -25,7 +25,7 @@ NAMES = {
         available_encoders get_encoder measure_code register_encoder
     """,
     "energy": """
-        EarlyExit Energy Estimate LayerFigures MEMORIES TECHNOLOGIES Technology
+        EarlyExit Energy Estimate LayerOperations MEMORIES TECHNOLOGIES Technology
         measure_energy
     """,
     "export": """

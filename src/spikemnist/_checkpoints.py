@@ -24,12 +24,12 @@ def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path
     return file
 
 
-def check_settings(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+def check_settings(checkpoint: Mapping[str, Any], run: Mapping[str, Any], path: Path) -> None:
     """Raise a `ValueError` that names every setting in which a run differs from its checkpoint."""
     differences = [
-        f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}"
-        for name in (*wanted, *(name for name in found if name not in wanted))
-        if found.get(name) != wanted.get(name)
+        f"{name} was {checkpoint.get(name)!r}, is {run.get(name)!r}"
+        for name in (*run, *(name for name in checkpoint if name not in run))
+        if checkpoint.get(name) != run.get(name)
     ]
     if differences:
         raise ValueError(

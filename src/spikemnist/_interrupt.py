@@ -60,7 +60,7 @@ class Interruption:
 
 def _in_callback(frame: FrameType | None) -> bool:
     """Return whether the compiler has called Python: it would print and drop an exception."""
-    names = (each.f_code.co_name for each, _ in traceback.walk_stack(frame))
+    names = (caller.f_code.co_name for caller, _ in traceback.walk_stack(frame))
     return any(name.startswith("_raw_object_cache") for name in names)
 
 

@@ -67,10 +67,10 @@ def write(
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if bad := not_finite(dense):
         raise ValueError(f"{bad} holds NaN or infinity, so {path} was not written")
-    whole = {DIGEST: UNKNOWN, "format": kind.name, "version": __version__, **metadata}
-    data = safetensors.torch.save(dense, {"spikemnist": json.dumps(whole)})
-    signed = data.replace(UNKNOWN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
-    return write_atomically(path, lambda file: file.write_bytes(signed))
+    entries = {DIGEST: UNKNOWN, "format": kind.name, "version": __version__, **metadata}
+    data = safetensors.torch.save(dense, {"spikemnist": json.dumps(entries)})
+    content = data.replace(UNKNOWN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+    return write_atomically(path, lambda file: file.write_bytes(content))
 
 
 def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str, Any]]:
@@ -112,12 +112,12 @@ def format_of(path: str | os.PathLike[str]) -> str:
         return ""
 
 
-def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raise a `ValueError` that names a tensor of unexpected name, shape or dtype."""
     for name in expected:
-        if name not in found:
+        if name not in tensors:
             raise ValueError(f"the tensor {name} is missing")
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         if name not in expected:
             raise ValueError(f"the tensor {name} is unknown")
         if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
@@ -141,8 +141,8 @@ def _checked_metadata(data: bytes) -> dict[str, Any]:
     """Return the metadata of a file whose digest is right."""
     metadata = _metadata(data)
     digest = metadata.pop(DIGEST)
-    unsigned = data.replace(digest.encode(), UNKNOWN.encode(), 1)
-    if hashlib.sha256(unsigned).hexdigest() != digest:
+    content = data.replace(digest.encode(), UNKNOWN.encode(), 1)
+    if hashlib.sha256(content).hexdigest() != digest:
         raise ValueError("the contents do not match their SHA-256")
     return metadata
 

@@ -55,10 +55,10 @@ def test_json_of_several_runs(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
     few = load_digits()[1][:20]
     monkeypatch.setattr("spikemnist.cli.sources.test_set", lambda *_: ("digits", few))
     objects = lines("evaluate", run, "mnist-mlp", "--robustness", cwd=tmp_path)
-    assert [each["run"] for each in objects] == [str(run), "mnist-mlp"]
-    for each in objects:
-        assert each["picture"] == "robustness.png"
-        shares = [share for level in each["robustness"].values() for share in level.values()]
+    assert [result["run"] for result in objects] == [str(run), "mnist-mlp"]
+    for result in objects:
+        assert result["picture"] == "robustness.png"
+        shares = [share for level in result["robustness"].values() for share in level.values()]
         assert all(0 <= share <= 1 for share in shares)
     assert (tmp_path / "robustness.png").is_file()
 
@@ -68,12 +68,12 @@ def test_json_of_predict(run: Path, tmp_path: Path) -> None:
     for name, image in zip("ab", test.images, strict=False):
         Image.fromarray(image.numpy()).save(tmp_path / f"{name}.png")
     objects = lines("predict", run, "a.png", "b.png", cwd=tmp_path)
-    assert [each["picture"] for each in objects] == ["a.png", "b.png"]
-    for each in objects:
-        assert 0 <= each["prediction"] <= 9
-        assert 1 <= each["decided_after"] <= each["num_steps"] == 8
-        assert not each["dark_on_light"]
-        assert all((tmp_path / file).is_file() for file in each["written"])
+    assert [result["picture"] for result in objects] == ["a.png", "b.png"]
+    for result in objects:
+        assert 0 <= result["prediction"] <= 9
+        assert 1 <= result["decided_after"] <= result["num_steps"] == 8
+        assert not result["dark_on_light"]
+        assert all((tmp_path / file).is_file() for file in result["written"])
 
 
 def test_json_of_stdp(tmp_path: Path) -> None:

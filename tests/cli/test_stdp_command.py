@@ -48,9 +48,9 @@ def test_a_finished_run_resumes_to_the_same_files(
 
 
 def test_the_files_of_a_run(learned: tuple[Path, str]) -> None:
-    folder, said = learned
-    found = {file.name for file in folder.iterdir()}
-    assert found == {
+    folder, output = learned
+    files = {file.name for file in folder.iterdir()}
+    assert files == {
         *(f"{name}.png" for name in PICTURES),
         *("config.json", "metrics.csv", "model.safetensors"),
     }
@@ -61,15 +61,15 @@ def test_the_files_of_a_run(learned: tuple[Path, str]) -> None:
     assert len(rows) == 16
     assert 600 < int(rows[0]["images"]) < int(rows[-1]["images"]) <= 10_000
     assert float(rows[0]["accuracy"]) < float(rows[-1]["accuracy"])
-    assert "learned with      --theta-plus 0.0075, learning rate 0.01\n" in said
-    assert float(said.split()[2].rstrip("%")) > 60
-    assert "of 1,000 images" in said
+    assert "learned with      --theta-plus 0.0075, learning rate 0.01\n" in output
+    assert float(output.split()[2].rstrip("%")) > 60
+    assert "of 1,000 images" in output
     assert STDPClassifier.load(folder / "model.safetensors").n_images_seen_ == 10_000
 
 
 def test_evaluate_prints_the_same(learned: tuple[Path, str]) -> None:
-    folder, said = learned
-    assert spikemnist("evaluate", folder, cwd=folder).stdout == "".join(said.splitlines(True)[:4])
+    folder, output = learned
+    assert spikemnist("evaluate", folder, cwd=folder).stdout == "".join(output.splitlines(True)[:4])
 
 
 @pytest.mark.parametrize(
@@ -144,25 +144,25 @@ def test_a_run_without_a_model_can_be_continued(
 
 
 def test_features_through_all_commands(tmp_path: Path) -> None:
-    said = spikemnist("stdp", "--features", 8, "--seed", 1, "--out", "run", cwd=tmp_path).stdout
-    found = {file.name for file in (tmp_path / "run").iterdir()}
-    assert found == {
+    output = spikemnist("stdp", "--features", 8, "--seed", 1, "--out", "run", cwd=tmp_path).stdout
+    files = {file.name for file in (tmp_path / "run").iterdir()}
+    assert files == {
         "config.json",
         "model.safetensors",
         *("receptive_fields.png", "confusion.png"),
     }
-    assert float(said.split()[2].rstrip("%")) > 80
+    assert float(output.split()[2].rstrip("%")) > 80
     pattern = r"spikes per image  ([\d.]+), at most one of each feature in each pooling cell\n"
-    assert (counted := re.search(pattern, said)) is not None
+    assert (match := re.search(pattern, output)) is not None
     again = spikemnist("evaluate", "run", cwd=tmp_path).stdout
-    assert again == "".join(said.splitlines(True)[:2])
-    drawn = spikemnist("plot", "run", "--out", "pictures", cwd=tmp_path).stdout.split()
-    assert {Path(file).name for file in drawn} == {"receptive_fields.png", "confusion.png"}
+    assert again == "".join(output.splitlines(True)[:2])
+    drawings = spikemnist("plot", "run", "--out", "pictures", cwd=tmp_path).stdout.split()
+    assert {Path(file).name for file in drawings} == {"receptive_fields.png", "confusion.png"}
     classifier = ConvSTDPClassifier.load(tmp_path / "run" / "model.safetensors")
     assert (classifier.n_features, classifier.random_state) == (8, 1)
     _, test = load_digits()
-    seen = classifier.count_features(test.images)  # of each feature in each cell of an image
-    assert float(counted[1]) == pytest.approx((seen > 0).sum() / len(seen), abs=0.05)
+    counts = classifier.count_features(test.images)  # of each feature in each cell of an image
+    assert float(match[1]) == pytest.approx((counts > 0).sum() / len(counts), abs=0.05)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process alone")

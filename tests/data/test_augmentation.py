@@ -26,7 +26,7 @@ from spikemnist.data import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-EACH = [
+AUGMENTATIONS = [
     RandomAffine(),
     ElasticDeformation(),
     RandomErasing(probability=1.0),
@@ -84,7 +84,7 @@ def test_affine_transform_equals_that_of_torchvision(
         torch.testing.assert_close(sampled[b].double(), expected, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("augment", EACH, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("augment", AUGMENTATIONS, ids=lambda augment: type(augment).__name__)
 def test_same_generator_gives_same_images(augment: Augmentation, digits: Tensor) -> None:
     before = digits.clone()
     first, again = augment(digits, generator=seeded(3)), augment(digits, generator=seeded(3))
@@ -97,7 +97,7 @@ def test_same_generator_gives_same_images(augment: Augmentation, digits: Tensor)
         assert torch.equal(first, augment(digits))
 
 
-@pytest.mark.parametrize("augment", EACH, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("augment", AUGMENTATIONS, ids=lambda augment: type(augment).__name__)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16])
 @pytest.mark.parametrize("axes", [(), (2,), (3, 2)])
 def test_shape_and_dtype_are_unchanged(
@@ -114,7 +114,7 @@ def test_shape_and_dtype_are_unchanged(
         assert torch.equal(flat, flat[:, :1].expand_as(flat))
 
 
-@pytest.mark.parametrize("augment", STILL, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("augment", STILL, ids=lambda augment: type(augment).__name__)
 def test_smallest_settings_change_nothing(augment: Augmentation, digits: Tensor) -> None:
     assert torch.equal(augment(digits, generator=seeded()), digits)
 
@@ -132,7 +132,7 @@ def test_default_dtype_may_change_between_calls(digits: Tensor) -> None:
 
 def test_equal_images_are_changed_differently(digits: Tensor) -> None:
     same = digits[:1].expand(30, -1, -1)
-    for augment in EACH:
+    for augment in AUGMENTATIONS:
         assert len(augment(same, generator=seeded()).unique(dim=0)) > 20  # black takes black away
 
 
@@ -162,7 +162,7 @@ def test_two_shifts_are_combined(seed: int, size: int) -> None:
         functional.affine_grid(matrix, [3, 1, size, size], align_corners=False)
         for matrix in matrices
     )
-    joined = augmentation._joined(first, second)
+    joined = augmentation._compose(first, second)
     ones = torch.cat((second, torch.ones(3, size, size, 1)), 3)
     expected = torch.einsum("bij,bhwj->bhwi", matrices[0], ones)
     inside = (second.abs() <= 1 - 1 / size).all(3)
@@ -174,7 +174,9 @@ def test_combined_shifts_are_interpolated_once(digits: Tensor) -> None:
     twice = Compose([RandomAffine(), STILL[1]])(digits, generator=seeded())
     assert (once.int() - twice.int()).abs().max() <= 1
     both = Compose([RandomAffine(), ElasticDeformation()])
-    bright = [(each > 200).float().mean() for each in (digits, both(digits, generator=seeded()))]
+    bright = [
+        (images > 200).float().mean() for images in (digits, both(digits, generator=seeded()))
+    ]
     assert bright[1] > 0.85 * bright[0]
 
 
@@ -182,8 +184,8 @@ def test_pixels_are_clamped(digits: Tensor) -> None:
     """Cubic interpolation overshoots."""
     floats = RandomAffine()(digits / 255, generator=seeded())
     assert 0 <= floats.min() <= floats.max() <= 1
-    whole = RandomAffine()(digits, generator=seeded())
-    assert (whole - 255 * floats).abs().max() <= 0.51
+    result = RandomAffine()(digits, generator=seeded())
+    assert (result - 255 * floats).abs().max() <= 0.51
 
 
 @given(
@@ -229,7 +231,7 @@ def test_settings_out_of_range(make: Any, message: str) -> None:
         make()
 
 
-@pytest.mark.parametrize("augment", EACH[:3], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("augment", AUGMENTATIONS[:3], ids=lambda augment: type(augment).__name__)
 def test_wrong_images(augment: Any) -> None:
     with pytest.raises(TypeError, match=r"images must be a torch.Tensor .*; got a ndarray"):
         augment(torch.zeros(2, 28, 28).numpy())

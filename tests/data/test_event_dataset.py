@@ -64,12 +64,12 @@ def test_recordings_are_read_when_a_batch_is_made() -> None:
     recordings = Counting()
     data = dataset(recordings)
     assert (len(data), data.labels.bincount().tolist()) == (10, [4, 3, 3])
-    kept, held_out = data.split(0.3, seed=1)
+    rest, held_out = data.split(0.3, seed=1)
     batches = held_out.batches(2)
     assert sum(recordings.read) == 0
     next(batches)
     assert sum(recordings.read) == 2
-    assert len(kept) + len(held_out) == 10
+    assert len(rest) + len(held_out) == 10
 
 
 def test_batch_refuses_an_index_out_of_range() -> None:
@@ -110,10 +110,10 @@ def test_data_loader_reads_the_same(workers: int) -> None:
 
 def test_moving_a_batch_to_another_device() -> None:
     events, _ = next(dataset().batches(10))
-    there = events.to("meta")
-    assert len(there) == 10
-    assert {there.t.device.type, there.starts.device.type} == {"meta"}
-    assert there.sensor == events.sensor
+    copy = events.to("meta")
+    assert len(copy) == 10
+    assert {copy.t.device.type, copy.starts.device.type} == {"meta"}
+    assert copy.sensor == events.sensor
     assert "10 recordings, 45 events, sensor 34 x 34" in repr(events)
 
 

@@ -181,10 +181,10 @@ def test_split_is_a_stratified_partition(data, fraction, seed):
         with pytest.raises(ValueError, match="part empty"):
             data.split(fraction, seed)
         return
-    kept, held_out = data.split(fraction, seed)
+    rest, held_out = data.split(fraction, seed)
     assert len(held_out) == total
-    assert sorted(numbers(kept) + numbers(held_out)) == list(range(len(data)))
-    for part in (kept, held_out):
+    assert sorted(numbers(rest) + numbers(held_out)) == list(range(len(data)))
+    for part in (rest, held_out):
         assert numbers(part) == sorted(numbers(part))
         assert torch.equal(part.labels, data.labels[part.images.long()])
     for label in data.labels.unique():
@@ -248,8 +248,8 @@ def order(data, **options):
 
 def test_batch_size_does_not_change_the_order():
     data = numbered(50)
-    whole = next(iter(data.batches(50, seed=5)))[0].long().tolist()
-    assert order(data, seed=5) == whole != list(range(50))
+    labels = next(iter(data.batches(50, seed=5)))[0].long().tolist()
+    assert order(data, seed=5) == labels != list(range(50))
 
 
 def test_unshuffled_batches_are_views():
@@ -287,7 +287,7 @@ def test_same_samples_on_every_device():
     moved = data.to(device)
     assert moved.images.device.type == device
     assert order(moved, seed=3) == order(data, seed=3)
-    for here, there in zip(data.split(0.3, 1), moved.split(0.3, 1), strict=True):
-        assert numbers(here) == numbers(there)
+    for one, other in zip(data.split(0.3, 1), moved.split(0.3, 1), strict=True):
+        assert numbers(one) == numbers(other)
     assert numbers(moved[torch.tensor([1, 2])]) == [1, 2]
     assert numbers(moved[moved.labels == 4]) == numbers(data[data.labels == 4])

@@ -72,7 +72,7 @@ def test_bits_are_the_spikes_of_each_image_alone(
     assert words.shape == (batch, num_steps, -(-features // WIDTH))
     assert words.dtype == torch.int64
     assert counts.dtype == np.int64
-    found = unpacked(words, features)
+    raster = unpacked(words, features)
     for b in range(batch):
         alone = bernoulli(
             code_pixels(encoder, images[b : b + 1]),
@@ -81,19 +81,19 @@ def test_bits_are_the_spikes_of_each_image_alone(
             first_spike_time=0,
             dtype=torch.bool,
         )
-        assert np.array_equal(found[:, b], alone[:, 0].numpy())
-    assert counts.tolist() == found.sum((0, 2)).tolist()
+        assert np.array_equal(raster[:, b], alone[:, 0].numpy())
+    assert counts.tolist() == raster.sum((0, 2)).tolist()
 
 
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_makes_the_same_bits() -> None:
     encoder = RateEncoder(num_steps=40, gain=0.5)
     images, seeds = images_of(7, 60, 784, torch.uint8, 0.3), seeds_of(7, 60)
-    found = []
+    results = []
     for number in (1, 2, 8):
         torch.set_num_threads(number)
         words = bernoulli_words(code_pixels(encoder, images), seeds, 40)
-        found.append((words.clone(), count(words)))
-    for words, counts in found[1:]:
-        assert torch.equal(words, found[0][0])
-        assert np.array_equal(counts, found[0][1])
+        results.append((words.clone(), count(words)))
+    for words, counts in results[1:]:
+        assert torch.equal(words, results[0][0])
+        assert np.array_equal(counts, results[0][1])

@@ -53,9 +53,9 @@ def test_rate_spikes_do_not_depend_on_the_path(
     for device in ACCELERATORS:
         if device == "mps" and torch.float64 in (images.dtype, encoder.dtype):
             continue  # which it does not have
-        there = encode(encoder, images.to(device), seed)
-        assert there.device.type == device
-        assert torch.equal(there.cpu(), spikes)
+        result = encode(encoder, images.to(device), seed)
+        assert result.device.type == device
+        assert torch.equal(result.cpu(), spikes)
 
 
 @given(latency_encoders(), images())
@@ -97,16 +97,16 @@ def test_spikes_do_not_depend_on_the_number_of_threads(
 def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder) -> None:
     """A buffer is zeroed before it is used again, and not used while something refers to it."""
     before = encode(encoder, BATCH)
-    kept = before.clone()
+    copy = before.clone()
     scribbled = encode(encoder, BATCH)
     scribbled.fill_(1)
     view = scribbled[3]
     del scribbled
-    assert torch.equal(encode(encoder, BATCH), kept)
+    assert torch.equal(encode(encoder, BATCH), copy)
     assert view.bool().all()
-    assert torch.equal(before, kept)
+    assert torch.equal(before, copy)
     del view
-    assert torch.equal(encode(encoder, BATCH), kept)
+    assert torch.equal(encode(encoder, BATCH), copy)
     assert type(before) is torch.Tensor
     assert before.is_contiguous()
     assert not before.requires_grad

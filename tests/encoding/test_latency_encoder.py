@@ -49,10 +49,10 @@ def away_from_ties(times: Tensor) -> Tensor:
 @given(latency_encoders())
 def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
     expected = exact_times(encoder, GREYS)
-    found = encoder.spike_times(GREYS)
+    times = encoder.spike_times(GREYS)
     sure = away_from_ties(expected)
-    assert torch.equal(found[sure], expected[sure].round().float())
-    assert ((found - expected).abs() <= 0.5 + 1e-4).all()
+    assert torch.equal(times[sure], expected[sure].round().float())
+    assert ((times - expected).abs() <= 0.5 + 1e-4).all()
 
 
 @given(latency_encoders(), pixels())

@@ -44,15 +44,15 @@ class Noisy:
 
 def test_the_closed_form_of_a_known_error() -> None:
     grey = torch.full((2, 100), 0.5)
-    found = measure_code(Noisy(by=0.25), grey)
-    assert found.error == pytest.approx(0.25)
-    assert found.spikes == 1
-    assert found.bits_per_spike == 0
+    measure = measure_code(Noisy(by=0.25), grey)
+    assert measure.error == pytest.approx(0.25)
+    assert measure.spikes == 1
+    assert measure.bits_per_spike == 0
     half = torch.tensor([0.0, 1.0]).repeat(2, 50)
-    found = measure_code(Noisy(by=0.5 - 0.01), half)
+    measure = measure_code(Noisy(by=0.5 - 0.01), half)
     noise = 1 / (12 * 255**2)
     expected = 50 * math.log2((0.25 + noise) / (0.01**2 + noise))
-    assert found.bits_per_spike == pytest.approx(expected, rel=1e-5)
+    assert measure.bits_per_spike == pytest.approx(expected, rel=1e-5)
 
 
 def test_fewer_spikes_carry_more_bits_each() -> None:

@@ -172,7 +172,7 @@ def test_rank_order_ignores_contrast_and_gamma(images: Tensor, num_steps: int) -
         assert torch.equal(encoder(changed), encoder(images))
 
 
-def test_rank_order_uses_the_whole_window() -> None:
+def test_rank_order_uses_the_window_to_its_end() -> None:
     spikes = RankOrderEncoder(num_steps=5)(torch.arange(1, 101)[None].byte())
     assert spikes.sum((1, 2)).tolist() == [20.0] * 5
 

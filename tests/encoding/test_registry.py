@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
 
 
 @dataclass(frozen=True, kw_only=True)

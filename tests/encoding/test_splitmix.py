@@ -53,10 +53,10 @@ def test_the_published_sequence() -> None:
 
 def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """On MPS, products of 64 bits may be wrong."""
-    right, asked = splitmix.words, list[int]()
+    right, sizes = splitmix.words, list[int]()
 
     def words(seed: int, indices: Tensor) -> Tensor:
-        asked.append(len(indices))
+        sizes.append(len(indices))
         return right(seed, indices.cpu()) ^ wrong
 
     monkeypatch.setattr(splitmix, "words", words)
@@ -65,11 +65,11 @@ def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) 
         splitmix._knows_words.cache_clear()
         for _ in range(3):
             assert splitmix.exact_device(torch.device("mps")).type == device
-    assert len(asked) == 2
+    assert len(sizes) == 2
     splitmix._knows_words.cache_clear()
     assert splitmix.exact_device(torch.device("cuda")).type == "cuda"
     assert splitmix.exact_device(torch.device("cpu")).type == "cpu"
-    assert len(asked) == 2
+    assert len(sizes) == 2
 
 
 @given(WORDS)

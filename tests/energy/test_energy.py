@@ -39,11 +39,11 @@ ENERGY = measured()
 def test_accuracy_and_spikes_are_those_of_evaluate(name: str) -> None:
     model = networks()[name]
     energy = measured(model)
-    figures = evaluate(Classifier(model, ENCODER), (IMAGES, LABELS), device="cpu")
-    assert energy.accuracy == pytest.approx(figures.accuracy)
-    assert torch.allclose(energy.accuracy_per_step, figures.accuracy_per_step.double())
+    evaluation = evaluate(Classifier(model, ENCODER), (IMAGES, LABELS), device="cpu")
+    assert energy.accuracy == pytest.approx(evaluation.accuracy)
+    assert torch.allclose(energy.accuracy_per_step, evaluation.accuracy_per_step.double())
     for layer in energy.layers:
-        assert layer.spikes == pytest.approx(figures.spikes_per_sample[layer.name])
+        assert layer.spikes == pytest.approx(evaluation.spikes_per_sample[layer.name])
     assert (energy.samples, energy.num_steps) == (40, STEPS)
 
 

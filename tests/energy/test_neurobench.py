@@ -26,7 +26,7 @@ class Transposed:
 
 @pytest.mark.parametrize("kind", ["spikes", "grey"])
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_figures_of_neurobench(name: str, kind: str) -> None:
+def test_counts_of_neurobench(name: str, kind: str) -> None:
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics.static import ConnectionSparsity, Footprint, ParameterCount
     from neurobench.metrics.workload import (

@@ -38,39 +38,39 @@ def magnitudes(given: Stack, towards: list[dict[str, Tensor]], run: Answer) -> d
     ``run`` is an answer with the spikes and membranes of all layers. Dropout is taken to let all
     spikes through.
     """
-    found: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
     above: Tensor | None = None
     for index in reversed(range(len(given.layers))):
-        each = given.layers[index]
-        received, scale = given.spikes, 1.0
+        params = given.layers[index]
+        source, scale = given.spikes, 1.0
         if index > 0:
-            received = run.activities[index - 1].spikes
+            source = run.activities[index - 1].spikes
             scale = 1 / (1 - given.layers[index].dropout)
-        adjoint = _adjoint(each, run.activities[index], towards[index], above)
-        found |= {f"{part} {index}": value for part, value in adjoint.items() if part != "delta"}
-        delta, inputs = adjoint["delta"], received.double().abs() * scale
-        found[f"bias {index}"] = delta.sum((0, 1))
-        if each.weight is None:
+        adjoint = _adjoint(params, run.activities[index], towards[index], above)
+        sums |= {f"{part} {index}": value for part, value in adjoint.items() if part != "delta"}
+        delta, inputs = adjoint["delta"], source.double().abs() * scale
+        sums[f"bias {index}"] = delta.sum((0, 1))
+        if params.weight is None:
             above = delta * scale
         else:
-            found[f"weight {index}"] = torch.einsum("tbn,tbf->nf", delta, inputs)
-            above = delta @ each.weight.double().abs() * scale
-    found["input"] = above
-    return found
+            sums[f"weight {index}"] = torch.einsum("tbn,tbf->nf", delta, inputs)
+            above = delta @ params.weight.double().abs() * scale
+    sums["input"] = above
+    return sums
 
 
 def _adjoint(
-    each: LayerParams, did: LayerOutput, towards: dict[str, Tensor], above: Tensor | None
+    params: LayerParams, output: LayerOutput, towards: dict[str, Tensor], above: Tensor | None
 ) -> dict[str, Tensor]:
     """Return the magnitudes of the adjoint ``[T, B, N]`` and of what is summed from it."""
-    membrane, threshold = did.membrane.double(), each.threshold.double()
-    beta = each.beta.double().clamp(0, 1)
+    membrane, threshold = output.membrane.double(), params.threshold.double()
+    beta = params.beta.double().clamp(0, 1)
     none = torch.zeros_like(membrane)
-    start = torch.zeros_like(membrane[0]) if each.initial is None else each.initial.double()
+    start = torch.zeros_like(membrane[0]) if params.initial is None else params.initial.double()
     before = torch.cat([start[None], membrane[:-1]])
     fired = (before > threshold).double()
-    passed = 1 - fired if each.reset_mechanism == "zero" else torch.ones_like(fired)
-    slope = each.spike_grad.derivative_(membrane - threshold).abs()
+    passed = 1 - fired if params.reset_mechanism == "zero" else torch.ones_like(fired)
+    slope = params.spike_grad.derivative_(membrane - threshold).abs()
     through = slope * (towards.get("spikes", none).double().abs() + (0 if above is None else above))
     arriving = towards.get("membrane", none).double().abs() + through
     carried = towards.get("final", torch.zeros_like(start)).double().abs()
@@ -78,7 +78,7 @@ def _adjoint(
     for t in reversed(range(len(membrane))):
         delta[t] = arriving[t] + carried
         carried = beta * passed[t] * delta[t]
-    of_threshold = through + (delta * fired if each.reset_mechanism == "subtract" else 0)
+    of_threshold = through + (delta * fired if params.reset_mechanism == "subtract" else 0)
     return {
         "delta": delta,
         "initial": carried,
@@ -91,20 +91,20 @@ def roundings(given: Stack) -> int:
     """Return how many roundings there are at most on a path from the loss to a gradient."""
     steps, batch, size = given.spikes.shape
     total = steps * batch
-    for each in given.layers:
-        slope = each.spike_grad
+    for params in given.layers:
+        slope = params.spike_grad
         exponential = isinstance(slope, ops.Sigmoid | ops.SpikeRateEscape)
         # The adjoint's recursion rounds three times a step, the other surrogates eight times.
         total += 3 * steps + (EXPONENTIAL if exponential else 8) + size
-        size = size if each.weight is None else len(each.weight)
+        size = size if params.weight is None else len(params.weight)
     return total + size
 
 
 def assert_gradients_agree(
-    found: Answer, expected: Answer, sizes: dict[str, Tensor], tolerance: float
+    result: Answer, expected: Answer, sizes: dict[str, Tensor], tolerance: float
 ) -> None:
     """Assert gradients that differ by at most ``tolerance`` times their magnitudes."""
-    for name, gradient in found.gradients.items():
+    for name, gradient in result.gradients.items():
         wanted = expected.gradients[name]
         # Autograd says None where the loss does not depend on a leaf.
         gradient, wanted = (
@@ -117,9 +117,9 @@ def assert_gradients_agree(
         assert bool((error <= bound).all()), f"gradient of {name}: {error.max():.3g} off"
 
 
-def assert_same_spikes(found: Answer, expected: Answer) -> None:
+def assert_same_spikes(result: Answer, expected: Answer) -> None:
     """Assert equal spikes, and counts of them, where the run recorded them."""
-    for one, other in zip(found.activities, expected.activities, strict=True):
+    for one, other in zip(result.activities, expected.activities, strict=True):
         assert one.counts.dtype == torch.int64
         assert torch.equal(one.counts, other.counts)
         if one.spikes is not None:
@@ -127,9 +127,9 @@ def assert_same_spikes(found: Answer, expected: Answer) -> None:
             assert torch.equal(one.spikes, other.spikes)
 
 
-def assert_same_membranes(found: Answer, expected: Answer, tolerance: float) -> None:
+def assert_same_membranes(result: Answer, expected: Answer, tolerance: float) -> None:
     """Assert membranes that differ by at most ``tolerance`` times the largest."""
-    for one, other in zip(found.activities, expected.activities, strict=True):
+    for one, other in zip(result.activities, expected.activities, strict=True):
         for name in OUTPUTS[1:]:
             membrane, wanted = getattr(one, name), getattr(other, name)
             if membrane is not None and membrane.numel():
@@ -140,10 +140,10 @@ def assert_same_membranes(found: Answer, expected: Answer, tolerance: float) -> 
 def compare(given: Stack, outputs: Sequence[str] = OUTPUTS, *others: Run) -> Answer:
     """Compare the engine in double precision with the reference and ``others``."""
     towards = loss_weights(given, outputs)
-    found, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
+    result, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
     sizes = magnitudes(given, towards, reference)
     for expected in (reference, *(answer(run, given, towards) for run in others)):
-        assert_same_spikes(found, expected)
-        assert_same_membranes(found, expected, DOUBLE)
-        assert_gradients_agree(found, expected, sizes, DOUBLE)
-    return found
+        assert_same_spikes(result, expected)
+        assert_same_membranes(result, expected, DOUBLE)
+        assert_gradients_agree(result, expected, sizes, DOUBLE)
+    return result

@@ -81,19 +81,19 @@ def layer(
     def uniform(low: float, high: float, *size: int) -> Tensor:
         return torch.rand(size, generator=random, dtype=torch.float64) * (high - low) + low
 
-    def whole(low: int, high: int, *size: int) -> Tensor:
+    def integers(low: int, high: int, *size: int) -> Tensor:
         return torch.randint(low, high + 1, size, generator=random, dtype=torch.float64)
 
     if numbers == "any":
         weight, shift = uniform(-2, 2.4, neurons, features) / spread, uniform(-0.1, 0.5, neurons)
     elif numbers == "short":
-        weight = whole(-8, 9, neurons, features) / 4 * 2.0 ** -round(math.log2(spread))
-        shift = whole(-1, 4, neurons) / 8
+        weight = integers(-8, 9, neurons, features) / 4 * 2.0 ** -round(math.log2(spread))
+        shift = integers(-1, 4, neurons) / 8
     else:
-        weight, shift = whole(-2, 2, neurons, features), whole(-1, 2, neurons)
+        weight, shift = integers(-2, 2, neurons, features), integers(-1, 2, neurons)
     if numbers == "whole":
-        betas, thresholds = whole(0, 1, neurons), whole(1, 3, neurons)
-        start = None if batch is None else whole(-2, 5, batch, neurons)
+        betas, thresholds = integers(0, 1, neurons), integers(1, 3, neurons)
+        start = None if batch is None else integers(-2, 5, batch, neurons)
     else:
         betas, thresholds = uniform(-0.2, 1.2, neurons), uniform(0.3, 1.5, neurons)
         start = None if batch is None else uniform(-1, 3, batch, neurons)
@@ -157,26 +157,26 @@ def _layer_by_layer(leaky: Callable[..., tuple[Tensor, Tensor]]) -> Run:
     """Return a way to run: dense weights, and then ``leaky``; everything is returned."""
 
     def run(spikes: Tensor, layers: Sequence[LayerParams], **_: Any) -> list[LayerOutput]:
-        did = []
-        for each in layers:
-            spikes = functional.dropout(spikes, each.dropout) if each.dropout else spikes
-            if each.weight is None:
-                current = spikes.to(each.beta.dtype)
+        outputs = []
+        for params in layers:
+            spikes = functional.dropout(spikes, params.dropout) if params.dropout else spikes
+            if params.weight is None:
+                current = spikes.to(params.beta.dtype)
             else:
-                current = ops.linear(spikes, each.weight, each.bias)
+                current = ops.linear(spikes, params.weight, params.bias)
             fired, membrane = leaky(
                 current,
-                each.beta,
-                each.threshold,
-                each.initial,
-                each.reset_mechanism,
-                each.spike_grad,
+                params.beta,
+                params.threshold,
+                params.initial,
+                params.reset_mechanism,
+                params.spike_grad,
             )
             counts = fired.detach().sum((0, 2)).long()
             shape = tuple(fired.shape[2:])
-            did.append(LayerOutput(fired, membrane, counts, membrane[-1], shape))
+            outputs.append(LayerOutput(fired, membrane, counts, membrane[-1], shape))
             spikes = fired
-        return did
+        return outputs
 
     return run
 
@@ -195,15 +195,15 @@ class Answer:
 def leaves_of(given: Stack) -> tuple[Stack, dict[str, Tensor]]:
     """Return a copy of a stack whose tensors, the input among them, all require gradients."""
     leaves, layers = {}, []
-    for index, each in enumerate(given.layers):
-        parts = {part: getattr(each, part) for part in PARTS}
+    for index, params in enumerate(given.layers):
+        parts = {part: getattr(params, part) for part in PARTS}
         own = {
             part: value.detach().clone().requires_grad_()
             for part, value in parts.items()
             if value is not None
         }
         leaves |= {f"{part} {index}": leaf for part, leaf in own.items()}
-        layers.append(replace(each, **own))
+        layers.append(replace(params, **own))
     fed = given.spikes
     if fed.is_floating_point():
         fed = leaves["input"] = fed.detach().clone().requires_grad_()
@@ -215,42 +215,42 @@ def answer(run: Run, given: Stack, towards: list[dict[str, Tensor]]) -> Answer:
     own, leaves = leaves_of(given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        did = run(own.spikes, own.layers, record=own.record, final=own.final)
-    loss = loss_of(did, towards)
+        outputs = run(own.spikes, own.layers, record=own.record, final=own.final)
+    loss = loss_of(outputs, towards)
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-    return Answer([detach(one) for one in did], dict(zip(leaves, gradients, strict=True)))
+    return Answer([detach(one) for one in outputs], dict(zip(leaves, gradients, strict=True)))
 
 
-def loss_of(did: Sequence[LayerOutput], towards: list[dict[str, Tensor]]) -> Tensor:
+def loss_of(outputs: Sequence[LayerOutput], towards: list[dict[str, Tensor]]) -> Tensor:
     terms = [
         (getattr(one, name) * weights.to(one.counts.device)).sum()
-        for one, wanted in zip(did, towards, strict=True)
+        for one, wanted in zip(outputs, towards, strict=True)
         for name, weights in wanted.items()
     ]
     return torch.stack(terms).sum()
 
 
 def loss_weights(
-    given: Stack, outputs: Sequence[str] = OUTPUTS, *, whole: bool = False
+    given: Stack, outputs: Sequence[str] = OUTPUTS, *, integral: bool = False
 ) -> list[dict[str, Tensor]]:
     """Draw for each layer what multiplies its outputs, those that are recorded, in a loss."""
     random = torch.Generator().manual_seed(1)
     steps, batch, size = given.spikes.shape
     drawn: list[dict[str, Tensor]] = []
-    for each in given.layers:
-        size = size if each.weight is None else len(each.weight)
-        dtype = each.beta.dtype
+    for params in given.layers:
+        size = size if params.weight is None else len(params.weight)
+        dtype = params.beta.dtype
         shapes = dict.fromkeys(("spikes", "membrane"), (steps, batch, size))
         shapes["final"] = (batch, size)
         numbers = {
             name: torch.randint(-2, 3, shape, generator=random).to(dtype)
-            if whole
+            if integral
             else torch.randn(shape, generator=random, dtype=torch.float64).to(dtype)
             for name, shape in shapes.items()
         }
-        recorded = given.record == "all" or each is given.layers[-1]
-        asked = {"spikes": recorded, "membrane": recorded, "final": given.final}
-        drawn.append({name: numbers[name] for name in outputs if asked[name]})
+        recorded = given.record == "all" or params is given.layers[-1]
+        flags = {"spikes": recorded, "membrane": recorded, "final": given.final}
+        drawn.append({name: numbers[name] for name in outputs if flags[name]})
     return drawn
 
 

@@ -60,17 +60,17 @@ def misfits(draw: st.DrawFn) -> Stack:
 @given(misfits())
 def test_no_misfit_reaches_a_kernel(given: Stack) -> None:
     """It raises an error, or has the result of plain torch."""
-    for each in given.layers:
+    for params in given.layers:
         for part in PARTS:
-            tensor = getattr(each, part)
+            tensor = getattr(params, part)
             tensor.requires_grad_(tensor.is_floating_point())
     try:
-        found = engine.run(given.layers, given.spikes, record="all", final=True)[-1].membrane
-        found.sum().backward()
+        result = engine.run(given.layers, given.spikes, record="all", final=True)[-1].membrane
+        result.sum().backward()
     except (ValueError, TypeError):
         return
     expected = by_reference(given.spikes, given.layers)[-1].membrane
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
 
 
 @given(st.data())
@@ -86,27 +86,27 @@ def test_no_misfit_reaches_the_kernel_of_convolutions(data: st.DataObject) -> No
     stride = data.draw(st.tuples(st.integers(-1, 3), st.integers(1, 3)))
     padding = data.draw(st.tuples(st.integers(-1, 2), st.sampled_from([0, 9])))
     try:
-        found = engine.convolve(*tensors, stride=stride, padding=padding)
-        found.sum().backward()
+        result = engine.convolve(*tensors, stride=stride, padding=padding)
+        result.sum().backward()
     except (ValueError, TypeError, RuntimeError):
         return
     images, weight, bias = tensors
     expected = nn.functional.conv2d(images.to(weight.dtype), weight, bias, stride, padding)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_parameters_have_one_dtype(part: str) -> None:
-    each = layer(N, F, batch=B)
-    each = replace(each, **{part: getattr(each, part).float()})
+    params = layer(N, F, batch=B)
+    params = replace(params, **{part: getattr(params, part).float()})
     with pytest.raises(TypeError, match=r"must have the dtype torch\.float"):
-        engine.run([each], spikes(T, B, F))
+        engine.run([params], spikes(T, B, F))
 
 
 def test_half_precision_is_refused() -> None:
-    each = layer(N, F, dtype=torch.float16)
+    params = layer(N, F, dtype=torch.float16)
     with pytest.raises(TypeError, match=r"must be float32 or float64; got torch\.float16"):
-        engine.run([each], spikes(T, B, F))
+        engine.run([params], spikes(T, B, F))
 
 
 @pytest.mark.parametrize("shape", [(B, F), (T, B, 10, 7), (0, B, F), (T, B, 0)])
@@ -117,13 +117,13 @@ def test_spikes_have_time_batch_and_features(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("other", ["spikes", "weight"])
 def test_other_devices_are_refused(other: str) -> None:
-    each, fed = layer(N, F), spikes(T, B, F)
+    params, fed = layer(N, F), spikes(T, B, F)
     if other == "spikes":
         fed = fed.to("meta")
     else:
-        each = replace(each, weight=each.weight.to("meta"))
+        params = replace(params, weight=params.weight.to("meta"))
     with pytest.raises(TypeError, match="meta device"):
-        engine.run([each], fed)
+        engine.run([params], fed)
 
 
 def test_layers_fit_one_another() -> None:

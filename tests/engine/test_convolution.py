@@ -115,11 +115,11 @@ def test_it_is_torchs_convolution(given: Problem) -> None:
     leaves = given.leaves()
     gradient = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
     gradient = gradient.to(expected.dtype)
-    found = torch.autograd.grad(ours, leaves, gradient)
+    result = torch.autograd.grad(ours, leaves, gradient)
     wanted = torch.autograd.grad(expected, leaves, gradient)
     # The gradient of a weight sums over all pixels of all images.
     close = {name: 20 * bound for name, bound in close.items()}
-    for mine, theirs in zip(found, wanted, strict=True):
+    for mine, theirs in zip(result, wanted, strict=True):
         torch.testing.assert_close(mine, theirs, **close)
 
 
@@ -129,9 +129,9 @@ def test_the_gradient_of_a_single_leaf(learned: str) -> None:
     for name in ("spikes", "weight", "bias"):
         getattr(given, name).requires_grad_(name == learned)
     leaf = getattr(given, learned)
-    (found,) = torch.autograd.grad(given.by_events().square().sum(), [leaf])
+    (result,) = torch.autograd.grad(given.by_events().square().sum(), [leaf])
     (expected,) = torch.autograd.grad(given.by_torch().square().sum(), [leaf])
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(result, expected, rtol=1e-11, atol=1e-11)
 
 
 def with_half_a_spike() -> Problem:
@@ -147,9 +147,9 @@ def with_half_a_spike() -> Problem:
     ids=["dense", "few channels", "one channel more than a block", "not spikes"],
 )
 def test_the_dense_product_takes_over(given: Problem) -> None:
-    with mock.patch.object(convolution, "_Convolved", None):
-        found = given.by_events()
-    assert torch.equal(found, given.by_torch())
+    with mock.patch.object(convolution, "_Convolution", None):
+        result = given.by_events()
+    assert torch.equal(result, given.by_torch())
 
 
 def test_buffers_are_written_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

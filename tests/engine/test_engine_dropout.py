@@ -53,12 +53,12 @@ def test_recorded_spikes_are_those_before_dropout() -> None:
 
 def test_no_gradient_passes_a_dropped_spike() -> None:
     given = stack((20, 70, 65), dropout=0.5, steps=1, record="all")
-    own = [replace(each, bias=each.bias.clone().requires_grad_()) for each in given.layers]
+    own = [replace(params, bias=params.bias.clone().requires_grad_()) for params in given.layers]
     torch.manual_seed(0)
-    did = by_engine(given.spikes[:, :1], own, record="all", final=False)
+    outputs = by_engine(given.spikes[:, :1], own, record="all", final=False)
     torch.manual_seed(0)
     mask = functional.dropout(torch.ones(1, 1, 70), 0.5)[0, 0]
-    (gradient,) = torch.autograd.grad(did[1].membrane.sum(), own[0].bias)
+    (gradient,) = torch.autograd.grad(outputs[1].membrane.sum(), own[0].bias)
     assert torch.equal(gradient != 0, mask != 0)
     assert 20 < mask.count_nonzero() < 50
 
@@ -93,8 +93,8 @@ def test_a_model_trains_the_same_on_either_backend(options: dict[str, float], fe
         functional.cross_entropy(record.scores, torch.tensor([0, 1, 2])).backward()
         gradients = [parameter.grad for parameter in model.parameters()]
         results.append([record.scores, record.layers[1].spikes, *gradients])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+    for result, expected in zip(*results, strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-13)
     torch.manual_seed(1)
     trained, tested = model(fed, record="all"), model.eval()(fed, record="all")
     assert not torch.equal(trained.layers[1].membrane, tested.layers[1].membrane)

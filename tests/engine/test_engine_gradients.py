@@ -37,8 +37,8 @@ DENSITIES = [0.1, 0.4, 0.9]
 def run_leaves(given: Stack) -> tuple[Tensor, list[Tensor]]:
     """Run fresh leaves; return the loss and the leaves."""
     own, leaves = leaves_of(given)
-    did = by_engine(own.spikes, own.layers, record=own.record, final=own.final)
-    return loss_of(did, loss_weights(given)), list(leaves.values())
+    outputs = by_engine(own.spikes, own.layers, record=own.record, final=own.final)
+    return loss_of(outputs, loss_weights(given)), list(leaves.values())
 
 
 @pytest.fixture(params=DENSITIES)
@@ -49,10 +49,10 @@ def given(request: pytest.FixtureRequest) -> Stack:
 def test_differentiating_twice_gives_the_same(given: Stack) -> None:
     loss, leaves = run_leaves(given)
     first = torch.autograd.grad(loss, leaves, retain_graph=True)
-    kept = [gradient.clone() for gradient in first]
+    copies = [gradient.clone() for gradient in first]
     second = torch.autograd.grad(loss, leaves)
     assert all(map(torch.equal, first, second))
-    assert all(map(torch.equal, first, kept))
+    assert all(map(torch.equal, first, copies))
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         torch.autograd.grad(loss, leaves)
 
@@ -64,8 +64,8 @@ def test_two_graphs_live_at_once(given: Stack) -> None:
         loss, leaves = run_leaves(one)
         expected.append(torch.autograd.grad(loss, leaves))
     (loss, leaves), (other_loss, other_leaves) = run_leaves(given), run_leaves(other)
-    found = [torch.autograd.grad(loss, leaves), torch.autograd.grad(other_loss, other_leaves)]
-    for gradients, wanted in zip(found, expected, strict=True):
+    result = [torch.autograd.grad(loss, leaves), torch.autograd.grad(other_loss, other_leaves)]
+    for gradients, wanted in zip(result, expected, strict=True):
         assert all(map(torch.equal, gradients, wanted))
 
 
@@ -73,30 +73,32 @@ def test_the_gradient_of_a_single_leaf(given: Stack) -> None:
     """With all other leaves frozen, each gradient has the same bits."""
     towards = loss_weights(given)
     everything = answer(by_engine, given, towards).gradients
-    for index, each in enumerate(given.layers):
+    for index, params in enumerate(given.layers):
         for part in PARTS:
-            leaf = getattr(each, part).clone().requires_grad_()
+            leaf = getattr(params, part).clone().requires_grad_()
             layers = list(given.layers)
-            layers[index] = replace(each, **{part: leaf})
-            did = by_engine(given.spikes, layers, record="all", final=True)
-            (gradient,) = torch.autograd.grad(loss_of(did, towards), leaf)
+            layers[index] = replace(params, **{part: leaf})
+            outputs = by_engine(given.spikes, layers, record="all", final=True)
+            (gradient,) = torch.autograd.grad(loss_of(outputs, towards), leaf)
             assert torch.equal(gradient, everything[f"{part} {index}"]), (part, index)
     fed = given.spikes.clone().requires_grad_()
-    did = by_engine(fed, given.layers, record="all", final=True)
-    (gradient,) = torch.autograd.grad(loss_of(did, towards), fed)
+    outputs = by_engine(fed, given.layers, record="all", final=True)
+    (gradient,) = torch.autograd.grad(loss_of(outputs, towards), fed)
     assert torch.equal(gradient, everything["input"])
 
 
 def test_the_gradients_of_outputs_add_up(given: Stack) -> None:
     """The gradient is linear in the loss."""
     own, leaves = leaves_of(replace(given, spikes=given.spikes.double()))
-    did = by_engine(own.spikes, own.layers, record="all", final=True)
+    outputs = by_engine(own.spikes, own.layers, record="all", final=True)
     towards = loss_weights(given)
-    whole = torch.autograd.grad(loss_of(did, towards), list(leaves.values()), retain_graph=True)
-    total = [torch.zeros_like(gradient) for gradient in whole]
+    together = torch.autograd.grad(
+        loss_of(outputs, towards), list(leaves.values()), retain_graph=True
+    )
+    total = [torch.zeros_like(gradient) for gradient in together]
     for index in range(len(given.layers)):
         for name in OUTPUTS:
-            output = getattr(did[index], name)
+            output = getattr(outputs[index], name)
             part = torch.autograd.grad(
                 output,
                 list(leaves.values()),
@@ -106,7 +108,7 @@ def test_the_gradients_of_outputs_add_up(given: Stack) -> None:
             )
             for summed, gradient in zip(total, part, strict=True):
                 summed += 0 if gradient is None else gradient
-    for summed, gradient in zip(total, whole, strict=True):
+    for summed, gradient in zip(total, together, strict=True):
         scale = float(gradient.abs().max())
         torch.testing.assert_close(summed, gradient, rtol=0, atol=1e-11 * scale)
 
@@ -115,19 +117,21 @@ def test_the_gradients_of_outputs_add_up(given: Stack) -> None:
 def test_gradients_of_any_layout(layout: str) -> None:
     given = stack((70, 66, 5))
     own, leaves = leaves_of(given)
-    did = by_engine(own.spikes, own.layers, record="output", final=False)
+    outputs = by_engine(own.spikes, own.layers, record="output", final=False)
     if layout == "expanded":
-        towards = torch.ones((), dtype=torch.float64).expand_as(did[-1].membrane)
+        towards = torch.ones((), dtype=torch.float64).expand_as(outputs[-1].membrane)
     else:
-        towards = torch.randn_like(did[-1].membrane).transpose(0, 2).contiguous().transpose(0, 2)
+        towards = (
+            torch.randn_like(outputs[-1].membrane).transpose(0, 2).contiguous().transpose(0, 2)
+        )
     assert not towards.is_contiguous()
     wanted = list(leaves.values())
-    found = torch.autograd.grad(did[-1].membrane, wanted, towards, retain_graph=True)
-    expected = torch.autograd.grad(did[-1].membrane, wanted, towards.contiguous())
-    assert all(map(torch.equal, found, expected))
+    result = torch.autograd.grad(outputs[-1].membrane, wanted, towards, retain_graph=True)
+    expected = torch.autograd.grad(outputs[-1].membrane, wanted, towards.contiguous())
+    assert all(map(torch.equal, result, expected))
 
 
-def test_there_is_no_second_derivative(given: Stack) -> None:
+def test_no_second_derivative(given: Stack) -> None:
     loss, leaves = run_leaves(given)
     gradients = torch.autograd.grad(loss.square(), leaves, create_graph=True)
     with pytest.raises(RuntimeError, match=r"once_differentiable|no autograd formula"):
@@ -136,31 +140,31 @@ def test_there_is_no_second_derivative(given: Stack) -> None:
 
 def test_weights_that_change_in_place_are_noticed() -> None:
     own, leaves = leaves_of(stack((70, 66, 5)))
-    did = by_engine(own.spikes, own.layers, record="output", final=False)
+    outputs = by_engine(own.spikes, own.layers, record="output", final=False)
     with torch.no_grad():
         leaves["weight 1"].add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        did[-1].membrane.sum().backward()
+        outputs[-1].membrane.sum().backward()
 
 
 def test_outputs_without_gradients() -> None:
     given = stack((70, 66, 3), record="all", final=True)
-    did = by_engine(given.spikes, given.layers, record="all", final=True)
+    outputs = by_engine(given.spikes, given.layers, record="all", final=True)
     own = leaves_of(given)[0]
     with torch.no_grad():
-        did += by_engine(own.spikes, own.layers, record="all", final=True)
+        outputs += by_engine(own.spikes, own.layers, record="all", final=True)
     with torch.inference_mode():
-        did += by_engine(own.spikes, own.layers, record="all", final=True)
-    assert not any(getattr(one, name).requires_grad for one in did for name in OUTPUTS)
+        outputs += by_engine(own.spikes, own.layers, record="all", final=True)
+    assert not any(getattr(one, name).requires_grad for one in outputs for name in OUTPUTS)
 
 
 def test_weights_made_in_inference_mode_run() -> None:
     with torch.inference_mode():
         given = stack((70, 66, 3))
-    did = by_engine(given.spikes, given.layers, record="output", final=False)
+    outputs = by_engine(given.spikes, given.layers, record="output", final=False)
     expected = stack((70, 66, 3))
     other = by_engine(expected.spikes, expected.layers, record="output", final=False)
-    assert torch.equal(did[-1].membrane, other[-1].membrane)
+    assert torch.equal(outputs[-1].membrane, other[-1].membrane)
 
 
 class Softened(ops.Surrogate):
@@ -189,5 +193,5 @@ def test_own_surrogates_use_their_derivative(surrogate: object, backend: str) ->
         record = model(fed)
         record.scores.square().sum().backward()
         results.append([record.scores, *(parameter.grad for parameter in model.parameters())])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+    for result, expected in zip(*results, strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-13)

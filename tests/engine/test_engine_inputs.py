@@ -81,13 +81,15 @@ def test_an_input_constant_in_time(binary: bool, differentiated: bool) -> None:
     for run in (by_engine, by_reference):
         own, leaves = leaves_of(given)
         leaf = image.clone().requires_grad_(differentiated)
-        did = run(leaf.expand(7, 3, 70), own.layers, record="output", final=False)
+        outputs = run(leaf.expand(7, 3, 70), own.layers, record="output", final=False)
         wanted = [value for name, value in leaves.items() if name != "input"]
         wanted += [leaf] if differentiated else []
-        results.append([did[-1].membrane, *torch.autograd.grad(loss_of(did, towards), wanted)])
-    for found, expected in zip(*results, strict=True):
+        results.append(
+            [outputs[-1].membrane, *torch.autograd.grad(loss_of(outputs, towards), wanted)]
+        )
+    for result, expected in zip(*results, strict=True):
         scale = float(expected.detach().abs().max())
-        torch.testing.assert_close(found, expected, rtol=0, atol=DOUBLE * scale)
+        torch.testing.assert_close(result, expected, rtol=0, atol=DOUBLE * scale)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -97,16 +99,19 @@ def test_dtypes_and_layouts_give_the_same_bits(dtype: torch.dtype) -> None:
     def run(fed: Tensor) -> list[Tensor]:
         fed = fed.requires_grad_(fed.is_floating_point())
         own, leaves = leaves_of(given)
-        did = engine.run(own.layers, fed)
+        outputs = engine.run(own.layers, fed)
         wanted = [leaves["weight 0"], *([fed] if fed.requires_grad else [])]
-        return [did[-1].membrane, *torch.autograd.grad(loss_of(did, loss_weights(given)), wanted)]
+        return [
+            outputs[-1].membrane,
+            *torch.autograd.grad(loss_of(outputs, loss_weights(given)), wanted),
+        ]
 
     expected = run(given.spikes.clone())
     for layout in ("contiguous", "batch first", "every other", "a part"):
-        found = run(LAYOUTS[layout](given.spikes.to(dtype)).detach())
-        for value, wanted in zip(found, expected, strict=False):
+        result = run(LAYOUTS[layout](given.spikes.to(dtype)).detach())
+        for value, wanted in zip(result, expected, strict=False):
             assert torch.equal(value, wanted.to(value.dtype))
-        assert len(found) < 3 or found[2].dtype == dtype
+        assert len(result) < 3 or result[2].dtype == dtype
 
 
 def test_minus_zero_is_silence() -> None:
@@ -124,32 +129,32 @@ def test_nan_and_infinity_stay_with_their_sample(number: float, feature: int) ->
     given = stack((70, 66, 3), record="all", beta=0.9)
     fed = given.spikes.double()
     fed[3, 1, feature] = number
-    found = by_engine(fed, given.layers, record="all", final=False)
+    result = by_engine(fed, given.layers, record="all", final=False)
     expected = by_reference(fed, given.layers)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(result, expected, strict=True):
         assert torch.equal(one.spikes, other.spikes)
         torch.testing.assert_close(
             one.membrane, other.membrane, rtol=DOUBLE, atol=DOUBLE, equal_nan=True
         )
-    assert not found[0].membrane[3:, 1].isfinite().any()
-    assert found[0].membrane[:, [0, 2]].isfinite().all()
+    assert not result[0].membrane[3:, 1].isfinite().any()
+    assert result[0].membrane[:, [0, 2]].isfinite().all()
 
 
 def test_parameters_in_any_layout() -> None:
     given = stack((70, 66, 3), initial=True)
     strided = [
         replace(
-            each,
+            params,
             **{
                 part: value.repeat_interleave(2, -1)[..., ::2]
                 for part in PARTS
-                if (value := getattr(each, part)).dim()
+                if (value := getattr(params, part)).dim()
             },
         )
-        for each in given.layers
+        for params in given.layers
     ]
     strided[0] = replace(strided[0], weight=strided[0].weight.T.contiguous().T)
-    assert not any(each.weight.is_contiguous() for each in strided)
+    assert not any(params.weight.is_contiguous() for params in strided)
     compare(replace(given, layers=strided))
 
 
@@ -176,20 +181,26 @@ def test_dropout_of_layers_without_weights_has_their_size(features: int) -> None
 
 def test_inputs_stay_and_outputs_are_fresh() -> None:
     given = stack((70, 66, 3), initial=True, record="all", final=True, dropout=0.5)
-    leaves = [given.spikes, *(getattr(each, part) for each in given.layers for part in PARTS)]
+    leaves = [given.spikes, *(getattr(params, part) for params in given.layers for part in PARTS)]
     before = [leaf.clone() for leaf in leaves]
     own, tracked = leaves_of(given)
-    did = by_engine(own.spikes, own.layers, record="all", final=True)
-    loss_of(did, loss_weights(given)).backward()
-    outputs = [value for one in did for value in (one.spikes, one.membrane, one.final, one.counts)]
+    layer_outputs = by_engine(own.spikes, own.layers, record="all", final=True)
+    loss_of(layer_outputs, loss_weights(given)).backward()
+    outputs = [
+        value
+        for one in layer_outputs
+        for value in (one.spikes, one.membrane, one.final, one.counts)
+    ]
     gradients = [leaf.grad for leaf in tracked.values()]
     assert all(map(torch.equal, leaves, before))
     everything = [*leaves, *tracked.values(), *outputs, *gradients]
     assert len({value.data_ptr() for value in everything}) == len(everything)
-    kept = [value.detach().clone() for value in outputs]
+    copies = [value.detach().clone() for value in outputs]
     for leaf in leaves:
         leaf.fill_(float("nan"))
-    assert all(torch.equal(detached, value) for detached, value in zip(kept, outputs, strict=True))
+    assert all(
+        torch.equal(detached, value) for detached, value in zip(copies, outputs, strict=True)
+    )
 
 
 @pytest.mark.parametrize("record", ["output", "all"])
@@ -199,9 +210,9 @@ def test_outputs_are_those_requested(record: str, final: bool, gradient: bool) -
     given = stack((70, 66, 66, 3), record=record, final=final)
     with torch.set_grad_enabled(gradient):
         own = leaves_of(given)[0]
-        did = by_engine(own.spikes, own.layers, record=record, final=final)
+        outputs = by_engine(own.spikes, own.layers, record=record, final=final)
     expected = by_reference(given.spikes, given.layers)
-    for index, (one, other) in enumerate(zip(did, expected, strict=True)):
+    for index, (one, other) in enumerate(zip(outputs, expected, strict=True)):
         recorded = record == "all" or index == 2
         assert (one.spikes is None, one.membrane is None) == (not recorded, not recorded)
         assert (one.final is None) == (not final)
@@ -216,6 +227,6 @@ def test_outputs_are_those_requested(record: str, final: bool, gradient: bool) -
 
 
 def test_one_layer_twice_is_recorded_once() -> None:
-    each = layer(66, 66)
-    did = by_engine(spikes(5, 2, 66), [each, each], record="output", final=False)
-    assert [one.spikes is None for one in did] == [True, False]
+    params = layer(66, 66)
+    outputs = by_engine(spikes(5, 2, 66), [params, params], record="output", final=False)
+    assert [one.spikes is None for one in outputs] == [True, False]

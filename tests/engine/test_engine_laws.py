@@ -34,7 +34,7 @@ def single(
 ) -> tuple[Tensor, Tensor]:
     """Run neurons that each listen to one input of weight 1; return spikes and membranes."""
     features = fed.shape[2]
-    (did,) = engine.run(
+    (output,) = engine.run(
         [
             LayerParams(
                 weight=torch.eye(features, dtype=torch.float64),
@@ -47,7 +47,7 @@ def single(
         ],
         fed,
     )
-    return did.spikes, did.membrane
+    return output.spikes, output.membrane
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.95, 1.0])
@@ -107,14 +107,14 @@ def test_permuting_the_batch_permutes_the_result(seed: int, density: float) -> N
 @given(SEEDS, st.integers(0, 4))
 def test_samples_do_not_see_one_another(seed: int, index: int) -> None:
     given = stack((70, 66, 3), numbers="short", seed=seed, batch=5, initial=True)
-    whole = by_engine(given.spikes, given.layers, record="all", final=True)
+    together = by_engine(given.spikes, given.layers, record="all", final=True)
     alone = by_engine(
         given.spikes[:, index : index + 1],
-        [replace(each, initial=each.initial[index : index + 1]) for each in given.layers],
+        [replace(params, initial=params.initial[index : index + 1]) for params in given.layers],
         record="all",
         final=True,
     )
-    for one, other in zip(whole, alone, strict=True):
+    for one, other in zip(together, alone, strict=True):
         assert torch.equal(one.spikes[:, index : index + 1], other.spikes)
         assert torch.equal(one.membrane[:, index : index + 1], other.membrane)
 
@@ -122,13 +122,14 @@ def test_samples_do_not_see_one_another(seed: int, index: int) -> None:
 @given(SEEDS, st.sampled_from(ops.RESET_MECHANISMS), st.integers(1, 8))
 def test_two_halves_are_one_run(seed: int, reset_mechanism: str, cut: int) -> None:
     given = stack((70, 66, 3), numbers="short", seed=seed, steps=9, reset_mechanism=reset_mechanism)
-    whole = by_engine(given.spikes, given.layers, record="all", final=True)
+    together = by_engine(given.spikes, given.layers, record="all", final=True)
     first = by_engine(given.spikes[:cut], given.layers, record="all", final=True)
     layers = [
-        replace(each, initial=did.final) for each, did in zip(given.layers, first, strict=True)
+        replace(params, initial=output.final)
+        for params, output in zip(given.layers, first, strict=True)
     ]
     second = by_engine(given.spikes[cut:], layers, record="all", final=True)
-    for one, part, rest in zip(whole, first, second, strict=True):
+    for one, part, rest in zip(together, first, second, strict=True):
         assert torch.equal(one.membrane, torch.cat([part.membrane, rest.membrane]))
         assert torch.equal(one.counts, part.counts + rest.counts)
         assert torch.equal(one.final, rest.final)
@@ -138,42 +139,42 @@ def test_two_halves_are_one_run(seed: int, reset_mechanism: str, cut: int) -> No
 def test_the_gradient_of_the_membrane_is_the_finite_difference(reset_mechanism: str) -> None:
     """Between spikes everything is differentiable; a reset to zero is a constant in between."""
     given = stack((9, 66), steps=5, batch=2, reset_mechanism=reset_mechanism, initial=True)
-    (each,) = given.layers
-    each = replace(each, beta=each.beta.clamp(0.1, 0.9))
-    leaves = [each.weight, each.bias, each.beta, each.initial]
+    (params,) = given.layers
+    params = replace(params, beta=params.beta.clamp(0.1, 0.9))
+    leaves = [params.weight, params.bias, params.beta, params.initial]
     leaves = [leaf.clone().requires_grad_() for leaf in leaves]
 
     def membranes(weight: Tensor, bias: Tensor, beta: Tensor, initial: Tensor) -> Tensor:
-        own = replace(each, weight=weight, bias=bias, beta=beta, initial=initial)
+        own = replace(params, weight=weight, bias=bias, beta=beta, initial=initial)
         return by_engine(given.spikes, [own], record="output", final=False)[0].membrane
 
-    distance = (membranes(*leaves) - each.threshold).abs()
+    distance = (membranes(*leaves) - params.threshold).abs()
     assert distance.min() > 1e-5
-    assert (each.initial - each.threshold).abs().min() > 1e-5
+    assert (params.initial - params.threshold).abs().min() > 1e-5
     assert torch.autograd.gradcheck(membranes, leaves, eps=1e-7, atol=1e-5, fast_mode=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_threshold_itself_does_not_fire(dtype: torch.dtype) -> None:
-    each = replace(
+    params = replace(
         cast(layer(3, 1, beta=0.5, threshold=1.0), dtype),
         weight=torch.tensor([[1.0], [1 + torch.finfo(dtype).eps], [-1.0]], dtype=dtype),
         bias=None,
     )
-    (did,) = engine.run([each], torch.ones(1, 1, 1))
-    assert did.spikes.flatten().tolist() == [0.0, 1.0, 0.0]
+    (output,) = engine.run([params], torch.ones(1, 1, 1))
+    assert output.spikes.flatten().tolist() == [0.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_largest_and_smallest_numbers(dtype: torch.dtype) -> None:
     """No flush to zero, and an overflow is an infinity that fires."""
     tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
-    each = replace(
+    params = replace(
         cast(layer(3, 2, beta=1.0, threshold=1.0, reset_mechanism="none"), dtype),
         weight=torch.tensor([[tiny / 4, 0.0], [huge, huge], [-huge, -huge]], dtype=dtype),
         bias=None,
     )
-    (did,) = engine.run([each], torch.ones(2, 1, 2))
+    (output,) = engine.run([params], torch.ones(2, 1, 2))
     expected = [[tiny / 4, math.inf, -math.inf], [tiny / 2, math.inf, -math.inf]]
-    assert did.membrane[:, 0].tolist() == torch.tensor(expected, dtype=dtype).tolist()
-    assert did.spikes[:, 0].tolist() == [[0.0, 1.0, 0.0]] * 2
+    assert output.membrane[:, 0].tolist() == torch.tensor(expected, dtype=dtype).tolist()
+    assert output.spikes[:, 0].tolist() == [[0.0, 1.0, 0.0]] * 2

@@ -64,13 +64,13 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     torch.use_deterministic_algorithms(before)
 
 
-def assert_equal_bits(found: Answer, expected: Answer) -> None:
-    for one, other in zip(found.activities, expected.activities, strict=True):
+def assert_equal_bits(result: Answer, expected: Answer) -> None:
+    for one, other in zip(result.activities, expected.activities, strict=True):
         for name in ("spikes", "membrane", "final", "counts"):
             value, wanted = getattr(one, name), getattr(other, name)
             assert (value is None) == (wanted is None)
             assert value is None or torch.equal(value, wanted), name
-    for name, gradient in found.gradients.items():
+    for name, gradient in result.gradients.items():
         assert torch.equal(gradient, expected.gradients[name]), name
 
 
@@ -94,7 +94,7 @@ def test_no_uninitialised_memory_is_read(
 ) -> None:
     options = {"initial": record == "all", "final": record == "all", **STACKS[name]}
     given = stack(options.pop("sizes"), record=record, **options)
-    given = replace(given, layers=[cast(each, dtype) for each in given.layers])
+    given = replace(given, layers=[cast(item, dtype) for item in given.layers])
     towards = loss_weights(given)
     clean = answer(by_engine, given, towards)  # compiles kernels before NumPy is poisoned
     poisoned()
@@ -125,8 +125,8 @@ def scribbled(monkeypatch: pytest.MonkeyPatch) -> None:
     take = memory._take
 
     def scribble(idle: deque[Any]) -> Tensor | None:
-        for each in memory._idle.values():
-            for loan in each:
+        for item in memory._idle.values():
+            for loan in item:
                 loan.buffer.numpy().fill(255)  # torch refuses to change tensors of inference mode
         return take(idle)
 
@@ -140,11 +140,11 @@ def test_nothing_uses_a_buffer_that_returned(record: str) -> None:
     other = stack((130, 300), batch=20, steps=20, density=0.7)
     towards = loss_weights(given)
     expected = answer(by_engine, given, towards)
-    kept = copy.deepcopy(expected)
+    copies = copy.deepcopy(expected)
     for _ in range(3):
         answer(by_engine, other, loss_weights(other))
-        assert_equal_bits(answer(by_engine, given, towards), kept)
-    assert_equal_bits(expected, kept)
+        assert_equal_bits(answer(by_engine, given, towards), copies)
+    assert_equal_bits(expected, copies)
 
 
 class Ledger:
@@ -154,7 +154,7 @@ class Ledger:
         self.fresh: list[int] = []
         self.largest = 0
         self.make, self.take = memory._fresh, memory._take
-        for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
+        for name, empty in (("_loans", {}), ("_idle", {}), ("_idle_bytes", 0)):
             monkeypatch.setattr(memory, name, empty)
         monkeypatch.setattr(memory, "_fresh", self._fresh)
         monkeypatch.setattr(memory, "_take", self._take)
@@ -198,13 +198,13 @@ def train(model: LeakyMLP, fed: Tensor) -> None:
 def test_later_steps_take_large_buffers_from_the_pool(ledger: Ledger, density: float) -> None:
     model = network(learn_beta=True)
     fed = [spikes(T, B, F, density=density, seed=seed, dtype=torch.uint8) for seed in range(2)]
-    for each in (*fed, *fed):
-        train(model, each)
+    for item in (*fed, *fed):
+        train(model, item)
     assert ledger.fresh
     ledger.fresh.clear()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        for each in (*fed, *fed):
-            train(model, each)
+        for item in (*fed, *fed):
+            train(model, item)
     assert ledger.fresh == []
     # Torch allocates none either.
     sizes = [event.cpu_memory_usage for event in profiler.events() if event.name == "[memory]"]
@@ -238,8 +238,8 @@ def test_inference_allocates_nothing_for_a_backward_pass(
 def tensor_sizes() -> list[int]:
     """Return the bytes of every tensor's storage that the garbage collector knows."""
     gc.collect()
-    found = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
-    return sorted(one.untyped_storage().nbytes() for one in found)
+    result = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
+    return sorted(one.untyped_storage().nbytes() for one in result)
 
 
 def test_a_graph_holds_bits_and_one_dense_tensor_for_a_layer(ledger: Ledger) -> None:

@@ -87,7 +87,7 @@ def stacks(draw: st.DrawFn, numbers: str, surrogates: Sequence[ops.Surrogate]) -
 
 
 def in_precision(given: StackOfLayers, dtype: torch.dtype) -> StackOfLayers:
-    return replace(given, layers=[cast(each, dtype) for each in given.layers])
+    return replace(given, layers=[cast(params, dtype) for params in given.layers])
 
 
 @settings(max_examples=15)  # it runs without compilation as well
@@ -116,9 +116,9 @@ def test_every_reset_with_every_surrogate(reset_mechanism: str, spike_grad: ops.
         spike_grad=spike_grad,
         initial=True,
     )
-    found = compare(given, OUTPUTS, by_snntorch)
-    for did in found.activities:
-        assert 0.1 < did.spikes.mean() < 0.9
+    result = compare(given, OUTPUTS, by_snntorch)
+    for output in result.activities:
+        assert 0.1 < output.spikes.mean() < 0.9
 
 
 @given(stacks("short", SURROGATES), st.sampled_from([torch.float32, torch.float64]))
@@ -130,13 +130,13 @@ def test_exact_sums_give_the_same_bits(given: StackOfLayers, dtype: torch.dtype)
     """Runs differ in the order of sums alone; gradients round in other places too."""
     given = in_precision(given, dtype)
     towards = loss_weights(given)
-    found, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
+    result, reference = (answer(run, given, towards) for run in (by_engine, by_reference))
     bound = 2 * roundings(given) * torch.finfo(dtype).eps / 2
     sizes = magnitudes(given, towards, reference)
     for expected in (reference, answer(by_snntorch, given, towards)):
-        assert_same_spikes(found, expected)
-        assert_same_membranes(found, expected, 0)
-        assert_gradients_agree(found, expected, sizes, bound)
+        assert_same_spikes(result, expected)
+        assert_same_membranes(result, expected, 0)
+        assert_gradients_agree(result, expected, sizes, bound)
 
 
 @given(stacks("whole", EXACT))
@@ -144,23 +144,23 @@ def test_exact_sums_give_the_same_bits(given: StackOfLayers, dtype: torch.dtype)
 @example(
     stack((20, 66, 3), numbers="whole", spike_grad="triangular", steps=5, batch=2, density=0.1)
 )
-def test_whole_numbers_give_the_same_gradients(given: StackOfLayers) -> None:
+def test_integers_give_the_same_gradients(given: StackOfLayers) -> None:
     """Nothing is rounded, so gradients are equal, in single precision if the numbers fit."""
-    towards = loss_weights(given, whole=True)
+    towards = loss_weights(given, integral=True)
     expected = answer(by_reference, given, towards)
     sizes = magnitudes(given, towards, expected)
     largest = max([0.0, *(float(size.max()) for size in sizes.values() if size.numel())])
-    membranes = [did.membrane.abs() for did in expected.activities if did.membrane.numel()]
+    membranes = [output.membrane.abs() for output in expected.activities if output.membrane.numel()]
     largest = max([largest, *(float(membrane.max()) for membrane in membranes)])
     assume(largest < 2**53)
     dtypes = [torch.float64] + [torch.float32] * (largest < 2**24)
     for dtype in dtypes:
         ours = in_precision(given, dtype)
-        found = answer(
+        result = answer(
             by_engine, ours, [{k: v.to(dtype) for k, v in one.items()} for one in towards]
         )
-        assert_same_spikes(found, answer(by_reference, ours, loss_weights(ours)))
-        assert_gradients_agree(found, expected, sizes, 0)
+        assert_same_spikes(result, answer(by_reference, ours, loss_weights(ours)))
+        assert_gradients_agree(result, expected, sizes, 0)
 
 
 def test_beta_is_clamped_and_so_is_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,11 +168,11 @@ def test_beta_is_clamped_and_so_is_its_gradient(monkeypatch: pytest.MonkeyPatch)
     beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)
     outside = replace(given, layers=[replace(given.layers[0], beta=beta)])
     inside = replace(given, layers=[replace(given.layers[0], beta=beta.clamp(0, 1))])
-    found = compare(outside, OUTPUTS, by_snntorch)
+    result = compare(outside, OUTPUTS, by_snntorch)
     passes = reference.CLAMP_PASSES_ON_BOUNDS
     learns = [False, passes, True, passes, False]
-    assert (found.gradients["beta 0"] != 0).tolist() == learns
-    assert_same_membranes(found, compare(inside), 0)
+    assert (result.gradients["beta 0"] != 0).tolist() == learns
+    assert_same_membranes(result, compare(inside), 0)
     monkeypatch.setattr(reference, "CLAMP_PASSES_ON_BOUNDS", not passes)
     learns = [False, not passes, True, not passes, False]
     assert (
@@ -187,5 +187,5 @@ def test_one_parameter_for_all_neurons_or_one_for_each(shape: tuple[int, ...]) -
         name: torch.full(shape, value, dtype=torch.float64)
         for name, value in (("beta", 0.9), ("threshold", 0.7))
     }
-    found = compare(replace(given, layers=[replace(given.layers[0], **own)]), OUTPUTS, by_snntorch)
-    assert {found.gradients[f"{name} 0"].shape for name in own} == {shape}
+    result = compare(replace(given, layers=[replace(given.layers[0], **own)]), OUTPUTS, by_snntorch)
+    assert {result.gradients[f"{name} 0"].shape for name in own} == {shape}

@@ -39,13 +39,13 @@ STACKS = {
 }
 
 
-def bits(found: Answer) -> dict[str, Tensor]:
+def bits(result: Answer) -> dict[str, Tensor]:
     outputs = {
-        f"{name} {index}": getattr(did, name)
-        for index, did in enumerate(found.activities)
+        f"{name} {index}": getattr(output, name)
+        for index, output in enumerate(result.activities)
         for name in ("spikes", "membrane", "final", "counts")
     }
-    return outputs | {f"gradient of {name}": value for name, value in found.gradients.items()}
+    return outputs | {f"gradient of {name}": value for name, value in result.gradients.items()}
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -58,26 +58,26 @@ def test_any_number_of_threads_makes_the_same_bits(name: str, count: int) -> Non
     expected = bits(answer(by_engine, given, towards))
     torch.set_num_threads(count)
     for _ in range(2):
-        found = bits(answer(by_engine, given, towards))
+        result = bits(answer(by_engine, given, towards))
         assert torch.get_num_threads() == count
         for name, value in expected.items():
-            assert torch.equal(value, found[name]), name
+            assert torch.equal(value, result[name]), name
 
 
 def test_several_python_threads_at_once() -> None:
     """More threads than cores, each with its own input."""
     torch.set_num_threads(2)
     given = [stack((200, 130, 10), density=0.2, seed=seed, **LARGE) for seed in range(4)]
-    towards = [loss_weights(each) for each in given]
-    expected = [bits(answer(by_engine, *each)) for each in zip(given, towards, strict=True)]
+    towards = [loss_weights(item) for item in given]
+    expected = [bits(answer(by_engine, *item)) for item in zip(given, towards, strict=True)]
 
     def run(index: int) -> list[dict[str, Tensor]]:
         return [bits(_answer_of(given[index], towards[index])) for _ in range(4)]
 
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(run, range(4)))
-    for found, wanted in zip(results, expected, strict=True):
-        for one in found:
+    for result, wanted in zip(results, expected, strict=True):
+        for one in result:
             assert all(torch.equal(value, wanted[name]) for name, value in one.items())
 
 
@@ -101,5 +101,5 @@ def test_one_model_in_several_python_threads() -> None:
 
     expected = [step(fed) for fed in images]
     with ThreadPoolExecutor(3) as pool:
-        for found, wanted in zip(pool.map(step, images), expected, strict=True):
-            assert all(map(torch.equal, found[1:], wanted[1:]))
+        for result, wanted in zip(pool.map(step, images), expected, strict=True):
+            assert all(map(torch.equal, result[1:], wanted[1:]))

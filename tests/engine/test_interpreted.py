@@ -58,11 +58,11 @@ def test_kernels_as_plain_python(tmp_path: Path) -> None:
     measuring = coverage.Coverage.current()
     measure = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}", "-m"]
     own = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTEST_ADDOPTS"}
-    kept = {name: value for name, value in os.environ.items() if name not in own}
+    rest = {name: value for name, value in os.environ.items() if name not in own}
     tests = [f"tests/{test}" for test in CHOSEN]
     run = subprocess.run(
         [sys.executable, "-m", *(measure if measuring else []), "pytest", "-qx", "-n", "0", *tests],
-        env={**kept, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
+        env={**rest, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
         cwd=TESTS.parent,
         capture_output=True,
         encoding="utf-8",
@@ -70,6 +70,6 @@ def test_kernels_as_plain_python(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     if measuring is not None:
-        found = coverage.Coverage(data_file=str(data), config_file=str(settings))
-        found.load()
-        measuring.get_data().update(found.get_data())
+        data_of_run = coverage.Coverage(data_file=str(data), config_file=str(settings))
+        data_of_run.load()
+        measuring.get_data().update(data_of_run.get_data())

@@ -31,14 +31,14 @@ def learn(given: Stack, *, expanded: bool) -> Answer:
     """
     leaves: dict[str, Tensor] = {"input": given.spikes.double().requires_grad_()}
     layers = []
-    for index, each in enumerate(given.layers):
-        own = {part: getattr(each, part).clone().requires_grad_() for part in LEARNT}
+    for index, params in enumerate(given.layers):
+        own = {part: getattr(params, part).clone().requires_grad_() for part in LEARNT}
         leaves |= {f"{part} {index}": leaf for part, leaf in own.items()}
-        layers.append(replace(each, **own))
+        layers.append(replace(params, **own))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        did = by_engine(leaves["input"], layers, record=given.record, final=False)
-    membrane = did[-1].membrane
+        outputs = by_engine(leaves["input"], layers, record=given.record, final=False)
+    membrane = outputs[-1].membrane
     gradient = towards(given).expand(membrane.shape)
     gradients = torch.autograd.grad(
         membrane, list(leaves.values()), gradient if expanded else gradient.contiguous()
@@ -53,7 +53,7 @@ def towards(given: Stack) -> Tensor:
 
 
 def assert_written_out_is_the_same(given: Stack) -> None:
-    found, expected = learn(given, expanded=True), learn(given, expanded=False)
+    result, expected = learn(given, expanded=True), learn(given, expanded=False)
     everything = replace(given, record="all")
     loss = [{}, {}, {}][: len(given.layers) - 1]
     loss.append({"membrane": towards(given).expand(len(given.spikes), -1, -1)})
@@ -62,7 +62,7 @@ def assert_written_out_is_the_same(given: Stack) -> None:
     unit = torch.finfo(given.layers[0].beta.dtype).eps / 2
     # Both sides round, and a power of beta once for each timestep more.
     tolerance = 2 * (roundings(given) + len(given.spikes)) * unit
-    assert_gradients_agree(found, expected, sizes, tolerance)
+    assert_gradients_agree(result, expected, sizes, tolerance)
 
 
 @pytest.fixture

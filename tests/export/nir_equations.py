@@ -12,7 +12,7 @@ from torch.nn import functional
 
 def equations(graph: Any, spikes: Tensor, dt: float = 1e-4) -> list[Tensor]:
     """Return the spikes of each layer, ``[T, B, ...]``."""
-    signal, found = spikes.double(), []
+    signal, trains = spikes.double(), []
     for node in graph.nodes.values():
         kind = type(node).__name__
         values = {k: torch.as_tensor(np.asarray(v)) for k, v in vars(node).items() if is_array(v)}
@@ -31,8 +31,8 @@ def equations(graph: Any, spikes: Tensor, dt: float = 1e-4) -> list[Tensor]:
             signal = signal.flatten(2)
         elif kind == "LIF":
             signal = integrate(values, signal, dt)
-            found.append(signal.float())
-    return found
+            trains.append(signal.float())
+    return trains
 
 
 def is_array(value: object) -> bool:

@@ -49,7 +49,7 @@ def test_a_network_is_built_again_of_its_arrays(
     spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
     with torch.no_grad():
         # In double precision no membrane comes within rounding of its threshold.
-        ours, theirs = (each.double()(spikes, record="all") for each in (model, again))
+        ours, theirs = (network.double()(spikes, record="all") for network in (model, again))
     if not batch_norm:
         assert ours.scores.equal(theirs.scores)
     for one, other in zip(ours.layers, theirs.layers, strict=True):
@@ -61,7 +61,7 @@ def test_a_network_is_built_again_of_its_arrays(
     assert again.readout == readout
 
 
-def test_beta_and_threshold_of_each_neuron_and_channel_are_kept() -> None:
+def test_beta_and_threshold_of_each_neuron_and_channel_are_preserved() -> None:
     model = LeakyConvNet(
         "3C5-4-2", beta=[[0.1, 0.2, 0.3], 0.5, 0.6], threshold=[1, [1, 2, 3, 4], 2]
     )

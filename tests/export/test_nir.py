@@ -37,15 +37,15 @@ def test_the_equations_of_nir_fire_the_same_spikes() -> None:
     record = watch(classifier)
     spikes = record.input.flatten(2)
     for dt in (1e-4, 1e-3):
-        found = equations(to_nir(classifier, dt=dt), spikes, dt)
-        assert samples_that_differ(record, [each.numpy() for each in found]) <= 1
+        trains = equations(to_nir(classifier, dt=dt), spikes, dt)
+        assert samples_that_differ(record, [train.numpy() for train in trains]) <= 1
 
 
 def test_the_equations_of_a_convolution_fire_the_same_spikes() -> None:
     model = draw_network("6C5-AP2-8C3s2p1-10", 0, batch_norm=True, reset_mechanism="zero")
     record = watch(Classifier(normalised(model), "latency"))
-    found = equations(to_nir(model), record.input)
-    assert samples_that_differ(record, [each.numpy() for each in found]) <= 1
+    trains = equations(to_nir(model), record.input)
+    assert samples_that_differ(record, [train.numpy() for train in trains]) <= 1
 
 
 def test_snntorch_reads_it_and_fires_the_same_spikes() -> None:
@@ -69,13 +69,13 @@ def test_snntorch_reads_it_and_fires_the_same_spikes() -> None:
     readout=st.sampled_from(["mean_membrane", "spike_count"]),
     seed=st.integers(0, 99),
 )
-def test_there_and_back_again(model: str, reset: str, beta: float, readout: str, seed: int) -> None:
+def test_round_trip(model: str, reset: str, beta: float, readout: str, seed: int) -> None:
     first = draw_network(model, seed, reset_mechanism=reset, beta=beta, readout=readout)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the reset
         again = from_nir(to_nir(first))
     spikes = (torch.rand(6, 2, 1, 28, 28) < 0.2).float()
-    one, other = (each.eval()(spikes, record="all") for each in (first, again))
+    one, other = (network.eval()(spikes, record="all") for network in (first, again))
     for ours, theirs in zip(one.layers, other.layers, strict=True):
         assert ours.spikes.equal(theirs.spikes)
         assert ours.membrane.equal(theirs.membrane)

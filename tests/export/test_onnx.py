@@ -28,8 +28,8 @@ def run(file: Path, **inputs: Any) -> dict[str, Any]:
     return dict(zip(names, session.run(None, inputs), strict=True))
 
 
-def spikes_of(found: dict[str, Any]) -> list[Any]:
-    return [value for name, value in found.items() if name.endswith("_spikes")]
+def spikes_of(outputs: dict[str, Any]) -> list[Any]:
+    return [value for name, value in outputs.items() if name.endswith("_spikes")]
 
 
 @pytest.mark.parametrize("name", available_pretrained())
@@ -38,14 +38,14 @@ def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
     record = watch(classifier)
     assert record.input is not None
     file = to_onnx(classifier, tmp_path / "images.onnx")
-    found = run(file, images=DIGITS.images.numpy())
-    differ = samples_that_differ(record, spikes_of(found))
+    outputs = run(file, images=DIGITS.images.numpy())
+    differ = samples_that_differ(record, spikes_of(outputs))
     assert differ <= 1
-    assert (found["predictions"] != record.predictions.numpy()).sum() <= differ
+    assert (outputs["predictions"] != record.predictions.numpy()).sum() <= differ
     file = to_onnx(classifier.network, tmp_path / "spikes.onnx")
     spikes = record.input.reshape(*record.input.shape[:2], *classifier.network.in_shape)
     of_spikes = run(file, input=spikes.contiguous().numpy())
-    for key, value in found.items():
+    for key, value in outputs.items():
         assert (of_spikes[key] == value).all()
 
 
@@ -70,15 +70,15 @@ def test_scores_are_those_of_the_model(
     spikes = (torch.rand(steps, batch, 1, 28, 28) < 0.2).float()
     spikes = spikes if "C" in layers else spikes.flatten(2)
     file = to_onnx(model, tmp_path_factory.mktemp("onnx") / "model.onnx")
-    found = run(file, input=spikes.numpy())
+    outputs = run(file, input=spikes.numpy())
     with torch.no_grad():
         record = model(spikes, record="all")
-    if samples_that_differ(record, spikes_of(found)) == 0:
-        assert found["scores"] == pytest.approx(record.scores.numpy(), abs=1e-4)
-        assert found["output_membrane"] == pytest.approx(record.membrane.numpy(), abs=1e-4)
+    if samples_that_differ(record, spikes_of(outputs)) == 0:
+        assert outputs["scores"] == pytest.approx(record.scores.numpy(), abs=1e-4)
+        assert outputs["output_membrane"] == pytest.approx(record.membrane.numpy(), abs=1e-4)
         top = record.scores.topk(2).values
         clear = ((top[:, 0] == top[:, 1]) | (top[:, 0] - top[:, 1] > 1e-3)).numpy()
-        assert (found["predictions"] == record.predictions.numpy())[clear].all()
+        assert (outputs["predictions"] == record.predictions.numpy())[clear].all()
 
 
 def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
     file = to_onnx(classifier, tmp_path / "model.onnx")
     tables = {one.name: one.dims for one in onnx.load(file).graph.initializer}
     assert tables["grey_values"] == [1, 256]
-    found = run(file, images=DIGITS.images[:3].numpy())
+    outputs = run(file, images=DIGITS.images[:3].numpy())
     record = watch(classifier)
-    assert found["output_membrane"] == pytest.approx(record.membrane[:, :3].numpy(), abs=1e-4)
+    assert outputs["output_membrane"] == pytest.approx(record.membrane[:, :3].numpy(), abs=1e-4)
 
 
 def test_invalid_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def stored(page: Path) -> dict[str, Any]:
+def network_data(page: Path) -> dict[str, Any]:
     text = page.read_text(encoding="utf-8")
-    (found,) = re.findall(r'<script type="application/json" id="network">(.*?)</script>', text)
-    network: dict[str, Any] = json.loads(found)
+    (content,) = re.findall(r'<script type="application/json" id="network">(.*?)</script>', text)
+    network: dict[str, Any] = json.loads(content)
     return network
 
 
@@ -36,7 +36,7 @@ def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
     assert not re.search(r"^(import|export) ", text, re.M)
     assert "@" not in re.sub(r"@media|<script.*?</script>", "", text, flags=re.S)
     assert len(text) < 1_500_000
-    network = stored(page)
+    network = network_data(page)
     assert len(network["examples"]) == 20
     assert [one["label"] for one in network["examples"]] == [*range(10), *range(10)]
     assert np.shape(network["table"]) == (classifier.encoder.num_steps, 256)
@@ -45,7 +45,7 @@ def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
 def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(40,))
     page = to_html(Classifier(model, "latency"), tmp_path / "page.html")
-    first = stored(page)["layers"][0]
+    first = network_data(page)["layers"][0]
     weight = np.frombuffer(base64.b64decode(first["weight"]), np.float32).reshape(784, 40)
     assert np.array_equal(weight.T, model.layers[0].linear.weight.detach().numpy())
 
@@ -53,7 +53,7 @@ def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
 def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:
     names = ["</script><b>", *"123456789"]
     page = to_html(Classifier(LeakyMLP(hidden=(4,)), "latency", names), tmp_path / "p.html")
-    assert stored(page)["classes"] == names
+    assert network_data(page)["classes"] == names
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,6 @@ def test_all_codes_of_the_page(tmp_path: Path) -> None:
     random = RateEncoder(num_steps=4)
     for encoder in ("latency", DirectEncoder(num_steps=4), even, random):
         classifier = Classifier(model, encoder)
-        network = stored(to_html(classifier, tmp_path / "page.html"))
+        network = network_data(to_html(classifier, tmp_path / "page.html"))
         assert (network["table"] is None) == (encoder is random)
         assert network["steps"] == classifier.encoder.num_steps

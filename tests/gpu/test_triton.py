@@ -59,14 +59,14 @@ def interpreted() -> Iterator[None]:
 @given(leaky_problems(), st.sampled_from(sorted(TOLERANCE, key=str)))
 def test_any_layer_equals_the_reference(problem: LeakyProblem, dtype: torch.dtype) -> None:
     problem = problem.to(dtype)
-    found, expected = answer(triton_leaky, problem), answer(our_leaky, problem)
-    assert_same(found, expected, tolerance=TOLERANCE[dtype])
+    result, expected = answer(triton_leaky, problem), answer(our_leaky, problem)
+    assert_same(result, expected, tolerance=TOLERANCE[dtype])
     if dtype == torch.float32 and problem.spike_grad not in EXPONENTIAL:
         # To the bit, but for beta: the reference's sum over time fuses products and sums.
         for name in ("current", "threshold", "initial"):
-            if found.gradients.get(name) is not None:
+            if result.gradients.get(name) is not None:
                 torch.testing.assert_close(
-                    found.gradients[name], expected.gradients[name], rtol=0, atol=0
+                    result.gradients[name], expected.gradients[name], rtol=0, atol=0
                 )
 
 
@@ -74,19 +74,19 @@ def test_any_layer_equals_the_reference(problem: LeakyProblem, dtype: torch.dtyp
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
 def test_a_loss_on_one_of_the_two(reset_mechanism: str, loss_on: tuple[str, ...]) -> None:
     problem = leaky_problem((6, 2, 300), reset_mechanism=reset_mechanism).to(torch.float32)
-    found, expected = answer(triton_leaky, problem, loss_on), answer(our_leaky, problem, loss_on)
-    assert_same(found, expected, tolerance=TOLERANCE[torch.float32])
+    result, expected = answer(triton_leaky, problem, loss_on), answer(our_leaky, problem, loss_on)
+    assert_same(result, expected, tolerance=TOLERANCE[torch.float32])
 
 
 @given(leaky_problems(), st.sampled_from([torch.bfloat16, torch.float16]))
 def test_half_precision_has_membranes_in_single(problem: LeakyProblem, dtype: torch.dtype) -> None:
     half = problem.to(dtype)
-    found = answer(triton_leaky, half)
+    result = answer(triton_leaky, half)
     expected = answer(our_leaky, half.to(torch.float32))
-    assert found.spikes.dtype == dtype
-    assert torch.equal(found.spikes.float(), expected.spikes)
-    assert torch.equal(found.membrane, expected.membrane)
-    for name, value in found.gradients.items():
+    assert result.spikes.dtype == dtype
+    assert torch.equal(result.spikes.float(), expected.spikes)
+    assert torch.equal(result.membrane, expected.membrane)
+    for name, value in result.gradients.items():
         assert value is None or value.dtype == dtype, name
 
 
@@ -108,10 +108,10 @@ def test_a_constant_current_is_read_once_a_timestep() -> None:
     once = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
     constant, repeated = once.expand(9, 3, 40), once.expand(9, 3, 40).contiguous()
     layer = layer_of(40)
-    for found, expected in zip(gpu.run(constant, layer), gpu.run(repeated, layer), strict=True):
-        assert found is not None
+    for result, expected in zip(gpu.run(constant, layer), gpu.run(repeated, layer), strict=True):
+        assert result is not None
         assert expected is not None
-        assert torch.equal(found, expected)
+        assert torch.equal(result, expected)
 
 
 def test_membranes_on_demand() -> None:
@@ -212,7 +212,7 @@ def test_kernels_that_fail_leave_the_work_to_the_reference(
     model, spikes = LeakyMLP(20, (30,)), torch.rand(4, 2, 20)
     with pytest.warns(RuntimeWarning, match=rf"fail on cpu \({reason}\)") as caught:
         assert model(spikes).backend == model(spikes).backend == "reference"
-    assert sum("fail on cpu" in str(each.message) for each in caught) == 1
+    assert sum("fail on cpu" in str(report.message) for report in caught) == 1
     model.backend = "triton"
     with pytest.raises(ValueError, match=rf"its kernels fail on cpu \({reason}\)"):
         model(spikes)
@@ -273,10 +273,10 @@ def test_the_kernels_compile_for_cuda(tmp_path_factory: pytest.TempPathFactory) 
     printed = subprocess.run(
         [sys.executable, script], env=environment, check=True, capture_output=True, text=True
     ).stdout
-    found = [json.loads(line) for line in printed.splitlines()]
-    assert len(found) == 1 + len(ops.SURROGATES)
-    for each in found:
-        assert each["cubin"] > 1000
-        assert each["atomic"] == 0
-        if each["surrogate"] not in EXPONENTIAL:
-            assert each["fused"] == 0
+    result = [json.loads(line) for line in printed.splitlines()]
+    assert len(result) == 1 + len(ops.SURROGATES)
+    for report in result:
+        assert report["cubin"] > 1000
+        assert report["atomic"] == 0
+        if report["surrogate"] not in EXPONENTIAL:
+            assert report["fused"] == 0

@@ -37,7 +37,7 @@ def addresses(
         ["/opt/M\xfcller/libgomp.so.1"],
     ],
 )
-def test_without_a_single_runtime_there_is_no_team(
+def test_no_team_without_a_single_runtime(
     libraries: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert addresses(libraries, monkeypatch, tmp_path) == openmp.NO_TEAM

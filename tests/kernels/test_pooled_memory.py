@@ -70,8 +70,8 @@ def test_a_view_keeps_the_buffer(holder: str) -> None:
     del tensor
     others = [memory.empty(LARGE, torch.uint8).fill_(0) for _ in range(9)]
     assert place not in {other.data_ptr() for other in others}
-    kept = bytes(held) if holder == "its storage" else np.asarray(held).tobytes()
-    assert set(kept) == {7}
+    content = bytes(held) if holder == "its storage" else np.asarray(held).tobytes()
+    assert set(content) == {7}
     del held
     assert place in {one.data_ptr() for one in [memory.empty(LARGE, torch.uint8) for _ in range(9)]}
 
@@ -82,7 +82,7 @@ def test_living_tensors_share_no_memory(steps: list[tuple[int, int]]) -> None:
     for number, (slot, size) in enumerate(steps):
         alive[slot] = memory.empty((size * POOLED_FROM // 3,), torch.uint8).fill_(number)
         values = {key: set(one[:: POOLED_FROM // 7].tolist()) for key, one in alive.items()}
-        assert all(len(found) == 1 for found in values.values())
+        assert all(len(bits) == 1 for bits in values.values())
         assert len(set(map(tuple, values.values()))) == len(alive)
 
 
@@ -108,7 +108,7 @@ def test_the_pool_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(memory, "POOL_BYTES", 10 * POOLED_FROM)
     monkeypatch.setattr(memory, "_fresh", remember)
-    for name, empty in (("_loans", {}), ("_idle", {}), ("_kept_bytes", 0)):
+    for name, empty in (("_loans", {}), ("_idle", {}), ("_idle_bytes", 0)):
         monkeypatch.setattr(memory, name, empty)
     lent = [memory.empty(LARGE, torch.uint8) for _ in range(37)]
     assert len({one.data_ptr() for one in lent}) == 37

@@ -64,23 +64,23 @@ def _add_where(queue, units, row, word, value):
 
 
 @kernel
-def _bits(queue, units, word, found):
+def _bits(queue, units, word, results):
     if next_unit(queue) < units:
-        found[0] = bits.lowest_bit(word[0])
-        found[1] = bits.count_bits(word[0])
-        found[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
+        results[0] = bits.lowest_bit(word[0])
+        results[1] = bits.count_bits(word[0])
+        results[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
         word[0] = bits.drop_lowest_bit(word[0])
 
 
 @kernel
-def _addresses(queue, units, like, found):
+def _addresses(queue, units, like, results):
     if next_unit(queue) < units:
-        for rows in range(len(found)):
+        for rows in range(len(results)):
             scratch = blocks.aligned_rows(rows + 1, like)
-            found[rows] = scratch.ctypes.data
+            results[rows] = scratch.ctypes.data
             for row in range(rows + 1):
                 clear(at(scratch, row))
-            found[rows] += scratch.any()
+            results[rows] += scratch.any()
 
 
 @kernel
@@ -169,18 +169,18 @@ def test_a_number_is_added_where_a_bit_is_set(word: int, dtype: type) -> None:
 @example(0)
 @example(1 << 63)
 def test_bits_of_a_word(word: int) -> None:
-    found, array = np.zeros(3, np.int64), np.array([word], np.uint64)
-    parallel(_bits, 1, array, found)
+    results, array = np.zeros(3, np.int64), np.array([word], np.uint64)
+    parallel(_bits, 1, array, results)
     places = [place for place in range(WIDTH) if word >> place & 1]
-    assert found.tolist() == [(places or [WIDTH])[0], len(places), len(places[1:])]
+    assert results.tolist() == [(places or [WIDTH])[0], len(places), len(places[1:])]
     assert int(array[0]) == sum(1 << place for place in places[1:])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_scratch_begins_on_a_cache_line(dtype: type) -> None:
-    found = np.ones(20, np.int64)
-    parallel(_addresses, 1, np.empty(0, dtype), found)
-    assert not (found % 64).any()
+    results = np.ones(20, np.int64)
+    parallel(_addresses, 1, np.empty(0, dtype), results)
+    assert not (results % 64).any()
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

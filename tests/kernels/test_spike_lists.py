@@ -38,9 +38,9 @@ def rasters(draw: st.DrawFn) -> Tensor:
 
 
 def packed(raster: Tensor) -> Tensor:
-    found = spike_lists.pack(raster)
-    assert found is not None
-    words, counts = found
+    result = spike_lists.pack(raster)
+    assert result is not None
+    words, counts = result
     assert (
         counts.tolist() == spike_lists.count(words).tolist() == raster.long().sum((0, 2)).tolist()
     )

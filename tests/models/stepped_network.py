@@ -143,8 +143,8 @@ def stepped(network: nn.Sequential, spikes: Tensor, dtype: torch.dtype = torch.f
             if isinstance(module, snntorch.Leaky):
                 fired = signal[0] if isinstance(signal, tuple) else signal
                 signal = fired.to(dtype)  # snnTorch's surrogates return float32
-                for kept, new in zip(next(layers), (signal, module.mem), strict=True):
-                    kept.append(new)
+                for steps, new in zip(next(layers), (signal, module.mem), strict=True):
+                    steps.append(new)
     return [(torch.stack(fired), torch.stack(membrane)) for fired, membrane in seen]
 
 
@@ -156,15 +156,15 @@ def same(one: Record, other: Record) -> bool:
 def gradients(network: nn.Module, loss: Callable[[], Tensor], *also: Tensor) -> dict[str, Tensor]:
     """Return the gradients of a loss, by the name of the parameter, and of other tensors."""
     named = {**dict(network.named_parameters()), **{str(i): t for i, t in enumerate(also)}}
-    found = torch.autograd.grad(loss(), list(named.values()), materialize_grads=True)
-    return dict(zip(named, found, strict=True))
+    result = torch.autograd.grad(loss(), list(named.values()), materialize_grads=True)
+    return dict(zip(named, result, strict=True))
 
 
 def assert_close(
-    found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-11
+    result: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-11
 ) -> None:
     """Compare gradients, each by its own largest entry."""
-    assert found.keys() == expected.keys()
-    for name, gradient in found.items():
+    assert result.keys() == expected.keys()
+    for name, gradient in result.items():
         scale = max([float(expected[name].abs().max()), 1e-3]) if gradient.numel() else 1.0
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=tolerance * scale)

@@ -43,9 +43,9 @@ def test_it_is_the_leaky_mlp_of_the_same_modules() -> None:
             torch.manual_seed(0)
             expected = model.train(mode)(images())
             torch.manual_seed(0)
-            found = accelerate(network).train(mode)(images())
-        assert same(found, expected)
-        assert found.sizes == expected.sizes == accelerate(network).sizes
+            result = accelerate(network).train(mode)(images())
+        assert same(result, expected)
+        assert result.sizes == expected.sizes == accelerate(network).sizes
 
 
 def test_the_parameters_are_those_of_the_network() -> None:
@@ -67,11 +67,11 @@ def test_the_parameters_are_those_of_the_network() -> None:
 
 def contents(network: nn.Module) -> dict[str, Any]:
     """Return everything that the modules hold, the values of the tensors included."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, module in network.named_modules():
         for key, value in {**vars(module), **module._buffers, **module._parameters}.items():
-            found[f"{name} {key}"] = value.clone() if isinstance(value, torch.Tensor) else value
-    return found
+            result[f"{name} {key}"] = value.clone() if isinstance(value, torch.Tensor) else value
+    return result
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

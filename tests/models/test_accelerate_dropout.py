@@ -165,17 +165,17 @@ def test_a_convolutional_network_trains_the_same_on_either_backend() -> None:
         "4C5-P2-3C3-P2-30-10", dropout=P, batch_norm=True, threshold=0.2, backend="reference"
     ).double()
     fed = (torch.rand(4, 3, 28, 28) < 0.3).double()
-    found = []
+    results = []
     for backend in ("reference", "event_driven"):
         model.backend = backend
         model.zero_grad()
         torch.manual_seed(1)
         record = model(fed, record="all")
         record.scores.square().sum().backward()
-        found.append([record.scores, record.layers[2].spikes])
-        found[-1] += [parameter.grad for parameter in model.network[:2].parameters()]
-    assert found[0][1].any()
-    for one, other in zip(*found, strict=True):
+        results.append([record.scores, record.layers[2].spikes])
+        results[-1] += [parameter.grad for parameter in model.network[:2].parameters()]
+    assert results[0][1].any()
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
@@ -225,15 +225,15 @@ def test_the_law(place: str, constant: bool, backend: Any) -> None:
     model = accelerate(make(), backend=backend)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        kept = model(spikes).membrane
-    found = kept.unique()
-    torch.testing.assert_close(found, torch.tensor([0.0, 1 / (1 - p)]))
-    kept = kept.bool().double()
+        membrane = model(spikes).membrane
+    values = membrane.unique()
+    torch.testing.assert_close(values, torch.tensor([0.0, 1 / (1 - p)]))
+    membrane = membrane.bool().double()
     deviation = math.sqrt(p * (1 - p))
-    assert abs(kept.mean() - (1 - p)) < 5 * deviation / math.sqrt(kept.numel())
+    assert abs(membrane.mean() - (1 - p)) < 5 * deviation / math.sqrt(membrane.numel())
     for axis in range(3):  # neither timesteps nor samples nor neurons drop together
-        means = kept.mean(axis)
-        expected = deviation / math.sqrt(kept.shape[axis])
+        means = membrane.mean(axis)
+        expected = deviation / math.sqrt(membrane.shape[axis])
         assert means.std() == pytest.approx(expected, rel=0.15)
     assert model.eval()(spikes).membrane.unique().tolist() == [1.0]
 
@@ -245,9 +245,9 @@ def test_the_record_holds_spikes_before_dropout(inplace: bool, backend: Any) -> 
     dropped = (nn.Dropout(0.5, inplace=inplace) for _ in range(2))
     network = probe(next(dropped), *always_firing(), next(dropped))
     inputs = images(5, 4, side=10).flatten(2)[..., :50]
-    kept = inputs.clone()
+    copy = inputs.clone()
     record = accelerate(network, backend=backend)(inputs, record="all")
-    assert torch.equal(inputs, kept)
+    assert torch.equal(inputs, copy)
     assert record.input is inputs
     assert record.layers[0].spikes.unique().tolist() == [1.0]
     assert record.spike_counts[0].tolist() == [5 * 50] * 4

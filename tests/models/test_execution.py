@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import spikemnist
-from spikemnist.engine import layer
+from spikemnist.engine import layer_run
 from spikemnist.models import LeakyMLP
 
 PACKAGE = Path(spikemnist.__file__).parent
@@ -22,18 +22,18 @@ def test_at_most_six_frames_lie_before_the_first_kernel_of_a_layer(train: bool) 
     frames: list[str] = []
 
     def parallel(*_: object, **__: object) -> None:
-        found = [Path(frame.filename) for frame in traceback.extract_stack()]
-        frames.extend(path.name for path in found if PACKAGE in path.parents)
+        paths = [Path(frame.filename) for frame in traceback.extract_stack()]
+        frames.extend(path.name for path in paths if PACKAGE in path.parents)
         raise InterruptedError  # the first layer is reached
 
     model = LeakyMLP(hidden=(100,), backend="event_driven").train(train)
-    with mock.patch.object(layer, "parallel", parallel), pytest.raises(InterruptedError):
+    with mock.patch.object(layer_run, "parallel", parallel), pytest.raises(InterruptedError):
         model(torch.ones(25, 4, 784))
     # `parallel` itself is the sixth.
     assert len(frames) + 1 <= 6, frames
 
 
-def test_a_surrogate_without_a_name_runs_on_the_reference_as_a_whole() -> None:
+def test_a_surrogate_without_a_name_runs_on_the_reference() -> None:
     model = LeakyMLP(30, (20,), 5, spike_grad=torch.sigmoid)
     spikes = torch.ones(20, 200, 30)
     assert model(spikes).backend == "reference"

@@ -112,9 +112,9 @@ def test_all_timesteps_at_once_are_the_loop(
     stepped = copy.deepcopy(model)
     stepped.backend = "snntorch"
     images = spikes(steps, batch).double()
-    found, expected = (net(images, record="all") for net in (model, stepped))
-    assert (found.backend, expected.backend) == (backend, "snntorch")
-    for one, other in zip(found.layers, expected.layers, strict=True):
+    result, expected = (net(images, record="all") for net in (model, stepped))
+    assert (result.backend, expected.backend) == (backend, "snntorch")
+    for one, other in zip(result.layers, expected.layers, strict=True):
         assert torch.equal(one.spikes, other.spikes)
         torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-12, atol=1e-12)
     inputs = [images.clone().requires_grad_() for _ in range(2)]

@@ -131,18 +131,18 @@ def test_dropout_drops_hidden_spikes_while_training(backend: str) -> None:
 
 
 def test_dropout_of_the_input_is_that_of_its_spikes() -> None:
-    found = []
+    results = []
     for backend in ("reference", "event_driven"):
         model = perceptron(backend=backend, input_dropout=0.5).double()
         torch.manual_seed(1)
         record = model(spikes().double(), record="all")
         record.scores.square().sum().backward()
-        found.append([record.scores, *(parameter.grad for parameter in model.parameters())])
+        results.append([record.scores, *(parameter.grad for parameter in model.parameters())])
         assert torch.equal(record.input, spikes().double())
         plain = perceptron(backend=backend).double()
         assert not torch.equal(record.scores, plain(spikes().double()).scores)
         assert same(model.eval()(spikes().double()), plain(spikes().double()))
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
@@ -165,9 +165,9 @@ def test_repr_of_model_and_record() -> None:
     model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
     for layer in model.layers:
         torch.nn.init.zeros_(layer.linear.bias)
-    shown = repr(model).splitlines()
-    assert shown[1] == "  readout='mean_membrane', backend='auto', parameters=125"
-    assert shown[2] == (
+    lines = repr(model).splitlines()
+    assert lines[1] == "  readout='mean_membrane', backend='auto', parameters=125"
+    assert lines[2] == (
         "  Leaky(beta=0.9, threshold=1 (learned), reset_mechanism='subtract', "
         "spike_grad=Triangular(threshold=1.0))"
     )

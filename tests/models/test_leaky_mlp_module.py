@@ -88,13 +88,13 @@ def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) 
     modules = [module for layer in twin.network for module in layer]
     row = accelerate(nn.Sequential(*modules), backend=backend)
     images, labels = spikes().double(), torch.tensor([0, 1, 2])
-    optimizers = [torch.optim.SGD(each.parameters(), lr=0.5) for each in (model, row)]
+    optimizers = [torch.optim.SGD(network.parameters(), lr=0.5) for network in (model, row)]
     for _ in range(3):
         scores = []
-        for each, optimizer in zip((model, row), optimizers, strict=True):
+        for network, optimizer in zip((model, row), optimizers, strict=True):
             torch.manual_seed(3)
             optimizer.zero_grad()
-            scores.append(each(images).scores)
+            scores.append(network(images).scores)
             functional.cross_entropy(scores[-1], labels).backward()
             optimizer.step()
         torch.testing.assert_close(*scores)

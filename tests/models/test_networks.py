@@ -53,11 +53,11 @@ def build(kind: str, backend: Any = "auto", **options: Any) -> Any:
 
 
 KINDS = pytest.mark.parametrize("kind", SHAPES)
-EACH = pytest.mark.parametrize("backend", BACKENDS)
+ALL_BACKENDS = pytest.mark.parametrize("backend", BACKENDS)
 
 
 @KINDS
-@EACH
+@ALL_BACKENDS
 def test_a_record(kind: str, backend: str) -> None:
     model, spikes = build(kind, backend, threshold=0.7), images()
     for readout in READOUTS:
@@ -88,24 +88,24 @@ def loss(record: Record) -> Tensor:
 
 
 @KINDS
-@EACH
+@ALL_BACKENDS
 def test_two_halves_with_the_state_between_them_are_one_run(kind: str, backend: str) -> None:
     model = build(kind, backend, learn_beta=True).double()
     rest = model.initial_state(3, 1, 14, 14) if kind != "perceptron" else model.initial_state(3)
     assert [tuple(membrane.shape[1:]) for membrane in rest] == SHAPES[kind]
     assert {membrane.dtype for membrane in rest} == {torch.float64}
-    whole = model(images(), state=rest)
-    assert same(whole, model(images()))
+    together = model(images(), state=rest)
+    assert same(together, model(images()))
     assert not any(membrane.any() for membrane in rest)
 
     def in_halves() -> Tensor:
         first = model(images()[:2], state=rest)
-        kept = [membrane.clone() for membrane in first.state]
+        copies = [membrane.clone() for membrane in first.state]
         second = model(images()[2:], state=list(first.state))
-        assert all(map(torch.equal, first.state, kept))
-        assert all(map(torch.equal, second.state, whole.state))
+        assert all(map(torch.equal, first.state, copies))
+        assert all(map(torch.equal, second.state, together.state))
         membrane = torch.cat([first.membrane, second.membrane])
-        assert torch.equal(membrane, whole.membrane)
+        assert torch.equal(membrane, together.membrane)
         return membrane.square().sum()
 
     expected = gradients(model, lambda: model(images()).membrane.square().sum())
@@ -120,26 +120,26 @@ def test_samples_are_independent(
     kind: str, backend: str, seed: int, batch: int, order: list[int]
 ) -> None:
     model, spikes = build(kind, backend).double(), images(3, 4, seed=seed)
-    whole = model(spikes)
-    torch.testing.assert_close(model(spikes[:, order]).scores, whole.scores[order])
+    together = model(spikes)
+    torch.testing.assert_close(model(spikes[:, order]).scores, together.scores[order])
     part = model(spikes[:, :batch])
-    assert torch.equal(part.spikes, whole.spikes[:, :batch])
-    torch.testing.assert_close(part.scores, whole.scores[:batch])
+    assert torch.equal(part.spikes, together.spikes[:, :batch])
+    torch.testing.assert_close(part.scores, together.scores[:batch])
 
 
 @KINDS
-@EACH
+@ALL_BACKENDS
 @pytest.mark.parametrize("record", ["output", "all"])
 def test_an_empty_batch(kind: str, backend: str, record: Any) -> None:
-    found = build(kind, backend)(images(batch=0), record=record)
-    assert found.spikes.shape == (7, 0, 4)
-    assert found.spike_counts.shape == (3, 0)
-    assert found.predictions.shape == (0,)
-    found.scores.sum().backward()
+    result = build(kind, backend)(images(batch=0), record=record)
+    assert result.spikes.shape == (7, 0, 4)
+    assert result.spike_counts.shape == (3, 0)
+    assert result.predictions.shape == (0,)
+    result.scores.sum().backward()
 
 
 @KINDS
-@EACH
+@ALL_BACKENDS
 def test_copies_are_equal_and_independent(kind: str, backend: str) -> None:
     model = build(kind, backend, learn_beta=True)
     loss(model(images())).backward()
@@ -165,7 +165,7 @@ def test_only_its_owner_keeps_a_model_alive(kind: str, neurons: list[object]) ->
         loss(record).backward()
         alive.update([record.membrane, *copy.deepcopy(model).modules()])
     assert len(neurons) == len(listed)
-    assert all(found is kept for found, kept in zip(neurons, listed, strict=True))
+    assert all(one is other for one, other in zip(neurons, listed, strict=True))
     assert neurons[-1] is other
     del model, record
     gc.collect()
@@ -200,7 +200,7 @@ def test_shapes_on_the_meta_device(kind: str) -> None:
 
 
 @KINDS
-@EACH
+@ALL_BACKENDS
 def test_inference_mode_leaves_no_inference_tensor_behind(kind: str, backend: str) -> None:
     model = build(kind, backend)
     with torch.inference_mode():

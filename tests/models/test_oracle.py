@@ -81,8 +81,8 @@ def assert_equals_the_loop(network: nn.Sequential, spikes: Tensor, backend: str)
         record = accelerate(network, backend=backend)(inputs[0])
         return loss(record.spikes, record.membrane)
 
-    found = gradients(network, ours, inputs[0])
-    assert_close(found, gradients(twin, lambda: loss(*stepped(twin, inputs[1])[-1]), inputs[1]))
+    result = gradients(network, ours, inputs[0])
+    assert_close(result, gradients(twin, lambda: loss(*stepped(twin, inputs[1])[-1]), inputs[1]))
     return record
 
 
@@ -120,8 +120,8 @@ def test_a_perceptron_and_its_readout(options: dict[str, Any], readout: Any, bac
         output = stepped(network, images())[-1]
         return functional.cross_entropy(scores(readout, *output), labels)
 
-    found = gradients(model, lambda: functional.cross_entropy(model(images()).scores, labels))
-    assert_close(found, gradients(twin, theirs))
+    result = gradients(model, lambda: functional.cross_entropy(model(images()).scores, labels))
+    assert_close(result, gradients(twin, theirs))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -245,11 +245,11 @@ def test_the_convolution_of_an_input_that_stays_the_same_is_done_once() -> None:
 def test_spikes_of_any_dtype(dtype: torch.dtype, backend: str) -> None:
     for make in (NETWORKS["two layers"], conv, other_modules):
         network = make(**LEARN).double()
-        found, expected = (
+        result, expected = (
             accelerate(network, backend=backend)(images().to(kind))
             for kind in (dtype, torch.float64)
         )
-        assert torch.equal(found.membrane, expected.membrane)
+        assert torch.equal(result.membrane, expected.membrane)
 
 
 @pytest.mark.parametrize("backend", ENGINE)
@@ -288,16 +288,16 @@ def test_neurons_of_each_pixel_start_where_their_state_is() -> None:
         neuron(output=True),
     ).double()
     given = (torch.rand(6, 2, 1, 5, 11, generator=random) < 0.4).double()
-    state = [torch.rand(2, *each, generator=random).double() for each in (shape, (4,))]
-    found = []
+    state = [torch.rand(2, *item, generator=random).double() for item in (shape, (4,))]
+    result = []
     for backend in ("reference", "event_driven"):
-        leaves = [each.clone().requires_grad_() for each in state]
+        leaves = [item.clone().requires_grad_() for item in state]
         record = accelerate(network, backend=backend)(given, record="all", state=leaves)
-        membranes = [each.membrane for each in record.layers]
+        membranes = [item.membrane for item in record.layers]
         total = loss(record.spikes, record.membrane) + membranes[0].square().sum()
         wanted = [*network.parameters(), *leaves]
-        found.append([*membranes, *record.state, *torch.autograd.grad(total, wanted)])
-    for one, other in zip(*found, strict=True):
+        result.append([*membranes, *record.state, *torch.autograd.grad(total, wanted)])
+    for one, other in zip(*result, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
@@ -367,6 +367,6 @@ def test_networks_of_the_tutorials_in_full_size(tutorial: str, backend: str) -> 
     # Currents are sums of up to 1,024 terms (64 maps of 4 x 4), in an order that depends on the
     # number of threads: a relative error of 2**-24 * sqrt(1024) = 2e-6 is to be expected of each.
     torch.testing.assert_close(record.membrane, membrane, rtol=2e-6, atol=1e-5)
-    found = gradients(network, lambda: loss(record.spikes, record.membrane))
+    result = gradients(network, lambda: loss(record.spikes, record.membrane))
     # Sums of thousands of terms round, in another order.
-    assert_close(found, gradients(network, lambda: loss(*theirs())), 1e-4)
+    assert_close(result, gradients(network, lambda: loss(*theirs())), 1e-4)

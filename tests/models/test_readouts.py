@@ -150,7 +150,8 @@ def test_predictions_of_a_record(out: tuple[Tensor, Tensor], readout: str) -> No
     close = (record.scores.sort(-1).values.diff() < 1e-9).any(-1) & (record.scores != 0).any(-1)
     assert torch.equal(running[-1][~close], record.predictions[~close])
     choices = zip(
-        *(each.tolist() for each in (record.scores, record.predictions, record.second)), strict=True
+        *(tensor.tolist() for tensor in (record.scores, record.predictions, record.second)),
+        strict=True,
     )
     for sample, (row, first, second) in enumerate(choices):
         others = [value for c, value in enumerate(row) if c != first]

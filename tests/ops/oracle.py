@@ -101,27 +101,27 @@ def answer(
     return Answer(spikes.detach(), membrane.detach(), dict(zip(wanted, gradients, strict=True)))
 
 
-def assert_same(found: Answer, expected: Answer, *, tolerance: float) -> None:
+def assert_same(result: Answer, expected: Answer, *, tolerance: float) -> None:
     """Assert equal bits of the run, and gradients equal relative to the largest of each kind.
 
     In single precision the gradients of beta and threshold are compared relative to the terms
     that they are sums of, which may cancel: at most the current's gradient times a membrane.
     """
-    assert found.spikes.dtype == found.membrane.dtype == expected.spikes.dtype
-    assert torch.equal(found.spikes, expected.spikes)
-    assert torch.equal(found.membrane, expected.membrane)
+    assert result.spikes.dtype == result.membrane.dtype == expected.spikes.dtype
+    assert torch.equal(result.spikes, expected.spikes)
+    assert torch.equal(result.membrane, expected.membrane)
     terms = 0.0
-    if found.membrane.dtype == torch.float32 and found.membrane.numel():
-        adjoint = found.gradients["current"].abs().sum(dtype=torch.float64)
-        terms = float(adjoint * found.membrane.abs().max().clamp_min(1))
+    if result.membrane.dtype == torch.float32 and result.membrane.numel():
+        adjoint = result.gradients["current"].abs().sum(dtype=torch.float64)
+        terms = float(adjoint * result.membrane.abs().max().clamp_min(1))
     for name, gradient in expected.gradients.items():
         if gradient is None:
-            gradient = torch.zeros_like(found.gradients[name])
+            gradient = torch.zeros_like(result.gradients[name])
         scale = float(gradient.abs().max()) if gradient.numel() else 0.0
         if name in ("beta", "threshold"):
             scale = max(scale, terms)
         torch.testing.assert_close(
-            found.gradients[name],
+            result.gradients[name],
             gradient,
             rtol=0,
             atol=tolerance * scale,

@@ -58,10 +58,10 @@ def test_inputs_stay_and_outputs_are_fresh() -> None:
         assert torch.equal(value, copy)
     pointers = {value.untyped_storage().data_ptr() for value in (*inputs, spikes, membrane, *again)}
     assert len(pointers) == len(inputs) + 4
-    kept = membrane.clone()
+    original = membrane.clone()
     for value in (*inputs, *again):
         value.fill_(math.nan)
-    assert torch.equal(membrane, kept)
+    assert torch.equal(membrane, original)
 
 
 def test_the_gradient_does_not_change_its_inputs() -> None:
@@ -69,11 +69,11 @@ def test_the_gradient_does_not_change_its_inputs() -> None:
     current = problem.current.requires_grad_()
     spikes, membrane = ops.leaky(current, 0.9)
     weights = torch.randn_like(spikes)
-    kept = weights.clone()
+    original = weights.clone()
     (first,) = torch.autograd.grad(
         (spikes, membrane), current, (weights, weights), retain_graph=True
     )
-    assert torch.equal(weights, kept)
+    assert torch.equal(weights, original)
     (second,) = torch.autograd.grad((spikes, membrane), current, (weights, weights))
     assert torch.equal(first, second)
 
@@ -85,11 +85,11 @@ def test_memory_layout_does_not_matter(reset_mechanism: str) -> None:
     problem.current = problem.current.permute(2, 1, 0).contiguous().permute(2, 1, 0)
     problem.initial = problem.initial.t().contiguous().t()
     assert not problem.current.is_contiguous()
-    found = answer(our_leaky, problem)
-    assert torch.equal(found.membrane, expected.membrane)
+    result = answer(our_leaky, problem)
+    assert torch.equal(result.membrane, expected.membrane)
     for name in LEAVES:
         torch.testing.assert_close(
-            found.gradients[name], expected.gradients[name], rtol=1e-13, atol=1e-13
+            result.gradients[name], expected.gradients[name], rtol=1e-13, atol=1e-13
         )
 
 
@@ -104,29 +104,29 @@ def test_a_current_constant_in_time_and_broadcast_inputs() -> None:
         spikes, membrane = ops.leaky(inputs[0], 0.9, initial=inputs[1])
         (spikes.sum() + membrane.square().sum()).backward()
         answers.append([spikes, membrane, *(value.grad for value in inputs)])
-    for found, expected in zip(*answers, strict=True):
-        assert torch.equal(found, expected)
+    for result, expected in zip(*answers, strict=True):
+        assert torch.equal(result, expected)
 
 
 @given(SEEDS, st.sampled_from(ops.RESET_MECHANISMS), st.integers(1, 8))
 def test_two_halves_are_one_run(seed: int, reset_mechanism: str, cut: int) -> None:
     problem = leaky_problem((9, 2, 3), seed=seed, reset_mechanism=reset_mechanism)
-    whole = our_leaky(*(getattr(problem, name) for name in LEAVES), reset_mechanism, "atan")
+    together = our_leaky(*(getattr(problem, name) for name in LEAVES), reset_mechanism, "atan")
     parameters = (problem.beta, problem.threshold)
     first = our_leaky(problem.current[:cut], *parameters, problem.initial, reset_mechanism, "atan")
     second = our_leaky(problem.current[cut:], *parameters, first[1][-1], reset_mechanism, "atan")
-    for one, part, rest in zip(whole, first, second, strict=True):
+    for one, part, rest in zip(together, first, second, strict=True):
         assert torch.equal(one, torch.cat([part, rest]))
 
 
 @given(SEEDS, st.sampled_from(ops.RESET_MECHANISMS))
 def test_neurons_and_samples_do_not_see_one_another(seed: int, reset_mechanism: str) -> None:
     problem = leaky_problem((6, 4, 5), seed=seed, reset_mechanism=reset_mechanism)
-    whole = answer(our_leaky, problem)
+    together = answer(our_leaky, problem)
     problem.current, problem.initial = problem.current[:, 1:2], problem.initial[1:2]
     alone = our_leaky(*(getattr(problem, name) for name in LEAVES), reset_mechanism, "atan")
-    assert torch.equal(alone[0], whole.spikes[:, 1:2])
-    assert torch.equal(alone[1], whole.membrane[:, 1:2])
+    assert torch.equal(alone[0], together.spikes[:, 1:2])
+    assert torch.equal(alone[1], together.membrane[:, 1:2])
 
 
 @given(st.floats(0, 1), st.floats(-5, 1), st.sampled_from(ops.RESET_MECHANISMS))
@@ -196,9 +196,9 @@ def test_scaling_membranes_and_thresholds_changes_no_spike(seed: int, reset_mech
     expected = our_leaky(*(getattr(problem, n) for n in LEAVES), reset_mechanism, "atan")
     for name in ("current", "threshold", "initial"):
         setattr(problem, name, getattr(problem, name) * 8)
-    found = our_leaky(*(getattr(problem, n) for n in LEAVES), reset_mechanism, "atan")
-    assert torch.equal(found[0], expected[0])
-    assert torch.equal(found[1], expected[1] * 8)
+    result = our_leaky(*(getattr(problem, n) for n in LEAVES), reset_mechanism, "atan")
+    assert torch.equal(result[0], expected[0])
+    assert torch.equal(result[1], expected[1] * 8)
 
 
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
@@ -236,7 +236,7 @@ def test_straight_through_spikes_have_the_membranes_gradient() -> None:
     assert torch.equal(through[0], torch.autograd.grad(membrane, current, weights)[0])
 
 
-def test_there_is_no_second_derivative() -> None:
+def test_no_second_derivative() -> None:
     current = leaky_problem((4, 2, 3)).current.requires_grad_()
     _, membrane = ops.leaky(current, 0.9)
     (first,) = torch.autograd.grad(membrane.square().sum(), current, create_graph=True)

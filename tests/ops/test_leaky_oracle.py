@@ -52,9 +52,9 @@ def compare(
     tolerance: float,
     loss_on: tuple[str, ...] = ("spikes", "membrane"),
 ) -> Answer:
-    found = answer(our_leaky, problem, loss_on)
-    assert_same(found, answer(snntorch_leaky, problem, loss_on), tolerance=tolerance)
-    return found
+    result = answer(our_leaky, problem, loss_on)
+    assert_same(result, answer(snntorch_leaky, problem, loss_on), tolerance=tolerance)
+    return result
 
 
 @given(leaky_problems())
@@ -67,10 +67,10 @@ def test_any_problem(problem: LeakyProblem) -> None:
 def test_any_problem_in_brain_float(problem: LeakyProblem) -> None:
     """Eight bits hold no gradient worth comparing digit by digit; the run is equal all the same."""
     half = problem.to(torch.bfloat16)
-    found, expected = answer(our_leaky, half), answer(snntorch_leaky, half)
-    assert torch.equal(found.spikes, expected.spikes)
-    assert torch.equal(found.membrane, expected.membrane)
-    assert {grad.dtype for grad in found.gradients.values() if grad is not None} == {
+    result, expected = answer(our_leaky, half), answer(snntorch_leaky, half)
+    assert torch.equal(result.spikes, expected.spikes)
+    assert torch.equal(result.membrane, expected.membrane)
+    assert {grad.dtype for grad in result.gradients.values() if grad is not None} == {
         half.beta.dtype
     }
 
@@ -82,8 +82,8 @@ def test_every_reset_with_every_surrogate(reset_mechanism: str, spike_grad: str,
     problem = leaky_problem(
         (9, 3, size), reset_mechanism=reset_mechanism, spike_grad=spike_grad, seed=size
     )
-    found = compare(problem, DOUBLE)
-    assert 0.1 < found.spikes.mean() < 0.9
+    result = compare(problem, DOUBLE)
+    assert 0.1 < result.spikes.mean() < 0.9
 
 
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
@@ -101,22 +101,22 @@ def test_a_stochastic_surrogate_is_called_as_it_is() -> None:
     problem = leaky_problem(
         (9, 3, 5), reset_mechanism="none", spike_grad=surrogate.SSO(), beta=0.0, initial=False
     ).to(torch.float32)
-    found = answer(our_leaky, problem, ("spikes",))
+    result = answer(our_leaky, problem, ("spikes",))
     straight = leaky_problem(
         (9, 3, 5), reset_mechanism="none", spike_grad="straight_through", beta=0.0, initial=False
     ).to(torch.float32)
     expected = answer(our_leaky, straight, ("spikes",))
-    fired = found.spikes == 1
-    drawn, passed = found.gradients["current"], expected.gradients["current"]
-    assert torch.equal(found.spikes, expected.spikes)
+    fired = result.spikes == 1
+    drawn, passed = result.gradients["current"], expected.gradients["current"]
+    assert torch.equal(result.spikes, expected.spikes)
     assert torch.equal(drawn[fired], passed[fired])
     assert (drawn[~fired].abs() <= 0.1 * passed[~fired].abs()).all()
 
 
 def test_a_callable_without_a_gradient_gives_none() -> None:
     problem = leaky_problem((5, 2, 3), spike_grad=lambda x: (x > 0).to(x.dtype))
-    found = answer(our_leaky, problem, ("spikes",))
-    assert not any(grad.any() for name, grad in found.gradients.items() if name != "threshold")
+    result = answer(our_leaky, problem, ("spikes",))
+    assert not any(grad.any() for name, grad in result.gradients.items() if name != "threshold")
     compare(problem, DOUBLE, ("membrane",))
 
 
@@ -156,23 +156,23 @@ def test_parameters_broadcast(
     problem = leaky_problem(
         shape, reset_mechanism=reset_mechanism, parameter_shape=parameter_shape, seed=3
     )
-    found = compare(problem, DOUBLE)
-    assert found.gradients["beta"].shape == parameter_shape
-    assert found.gradients["threshold"].shape == parameter_shape
+    result = compare(problem, DOUBLE)
+    assert result.gradients["beta"].shape == parameter_shape
+    assert result.gradients["threshold"].shape == parameter_shape
 
 
 def test_beta_is_clamped_and_so_is_its_gradient() -> None:
     beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)
     problem = leaky_problem((7, 3, 5))
     problem.beta = beta
-    found = compare(problem, DOUBLE)
+    result = compare(problem, DOUBLE)
     problem.beta = beta.clamp(0, 1)
     inside = answer(our_leaky, problem)
-    assert torch.equal(found.spikes, inside.spikes)
-    assert torch.equal(found.membrane, inside.membrane)
+    assert torch.equal(result.spikes, inside.spikes)
+    assert torch.equal(result.membrane, inside.membrane)
     learns = torch.autograd.functional.vjp(lambda x: x.clamp(0, 1), beta, torch.ones(5))[1] != 0
     assert learns[2]
-    assert torch.equal(found.gradients["beta"] != 0, learns)
+    assert torch.equal(result.gradients["beta"] != 0, learns)
 
 
 @pytest.mark.parametrize("passes", [False, True])
@@ -183,8 +183,8 @@ def test_a_beta_on_a_bound_learns_where_clamp_says_so(
     monkeypatch.setattr(reference, "CLAMP_PASSES_ON_BOUNDS", passes)
     problem = leaky_problem((7, 3, 5))
     problem.beta = torch.tensor([-0.5, 0.0, 0.4, 1.0, 1.5], dtype=torch.float64)
-    found = answer(our_leaky, problem).gradients["beta"] != 0
-    assert found.tolist() == [False, passes, True, passes, False]
+    result = answer(our_leaky, problem).gradients["beta"] != 0
+    assert result.tolist() == [False, passes, True, passes, False]
 
 
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
@@ -193,8 +193,8 @@ def test_an_initial_membrane_above_the_threshold_resets_at_the_first_step(
 ) -> None:
     problem = leaky_problem((3, 1, 4), reset_mechanism=reset_mechanism, beta=0.5, threshold=1.0)
     problem.initial = torch.tensor([[5.0, 1.5, 1.0, 0.5]], dtype=torch.float64)
-    found = compare(problem, DOUBLE)
-    after = found.membrane[0] - problem.current[0]
+    result = compare(problem, DOUBLE)
+    after = result.membrane[0] - problem.current[0]
     expected = {
         "subtract": [1.5, -0.25, 0.5, 0.25],
         "zero": [0.0, 0.0, 0.5, 0.25],
@@ -217,10 +217,10 @@ def test_numbers_and_tensors_are_the_same_parameters() -> None:
         (torch.full((3,), 0.9), 0.7),
         (0.9, torch.full((2, 3), 0.7)),
     ):
-        for found, wanted in zip(
+        for result, wanted in zip(
             ops.leaky(problem.current, beta, threshold), expected, strict=True
         ):
-            assert torch.equal(found, wanted)
+            assert torch.equal(result, wanted)
 
 
 def test_a_parameter_of_another_dtype_gets_its_gradient() -> None:
@@ -236,9 +236,9 @@ def test_a_parameter_of_another_dtype_gets_its_gradient() -> None:
 @pytest.mark.parametrize("name", LEAVES)
 def test_each_gradient_alone(name: str) -> None:
     problem = leaky_problem((6, 2, 3))
-    alone = {each: getattr(problem, each) for each in LEAVES}
+    alone = {part: getattr(problem, part) for part in LEAVES}
     alone[name] = leaf = alone[name].clone().requires_grad_()
     ops.leaky(**alone)[1].square().sum().backward()
-    together = [getattr(problem, each).clone().requires_grad_() for each in LEAVES]
+    together = [getattr(problem, part).clone().requires_grad_() for part in LEAVES]
     our_leaky(*together, "subtract", "atan")[1].square().sum().backward()
     assert torch.equal(leaf.grad, together[LEAVES.index(name)].grad)

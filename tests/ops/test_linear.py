@@ -46,12 +46,12 @@ def test_an_input_constant_in_time_is_weighed_once(with_bias: bool) -> None:
     assert constant.stride(0) == 0
     torch.testing.assert_close(constant, repeated, rtol=1e-13, atol=0)
     towards = torch.randn(7, 3, 4, generator=random, dtype=torch.float64)
-    for found, expected in zip(
+    for result, expected in zip(
         torch.autograd.grad(constant, leaves, towards),
         torch.autograd.grad(repeated, leaves, towards),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_one_timestep_is_not_taken_for_a_constant() -> None:

@@ -59,7 +59,9 @@ CASES: list[tuple[Surrogate, Callable[[Tensor], Tensor], Callable[[float], float
         lambda x: 3 * math.exp(-2 * abs(x - 1)),
     ),
 ]
-EACH = pytest.mark.parametrize(("ours", "theirs", "paper"), CASES, ids=[str(c[0]) for c in CASES])
+ALL_CASES = pytest.mark.parametrize(
+    ("ours", "theirs", "paper"), CASES, ids=[str(c[0]) for c in CASES]
+)
 FLOATING = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 # Dyadic, so that no dtype rounds them; the places where a surrogate has a corner among them.
 POINTS = [-2.0, -1.0, -0.5, -0.25, -0.125, 0.0, 2**-10, 0.125, 0.5, 1.0, 1.25, 2.0]
@@ -78,29 +80,29 @@ def test_every_surrogate_is_tested() -> None:
     }
 
 
-@EACH
+@ALL_CASES
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_the_derivative_is_the_closed_form(
     ours: Surrogate, theirs: Any, paper: Callable[[float], float], dtype: torch.dtype
 ) -> None:
     x = torch.tensor(POINTS, dtype=dtype)
-    found = derivative(ours, x)
-    assert found.dtype == dtype
+    result = derivative(ours, x)
+    assert result.dtype == dtype
     expected = torch.tensor([paper(point) for point in POINTS], dtype=torch.float64)
     # A few roundings, none of them of an exponent, and half precision's subnormal steps times k.
     unit = torch.finfo(dtype)
     torch.testing.assert_close(
-        found.double(), expected, rtol=4 * unit.eps, atol=25 * unit.tiny * unit.eps
+        result.double(), expected, rtol=4 * unit.eps, atol=25 * unit.tiny * unit.eps
     )
 
 
-@EACH
+@ALL_CASES
 def test_the_gradient_is_snntorchs(ours: Surrogate, theirs: Any, paper: Any) -> None:
     x = torch.linspace(-2, 2, 401)
     torch.testing.assert_close(derivative(ours, x), derivative(theirs, x), rtol=2e-4, atol=1e-12)
 
 
-@EACH
+@ALL_CASES
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=5))
 def test_spikes_are_the_step_in_the_membranes_dtype(
     ours: Surrogate, theirs: Any, paper: Any, values: list[float]
@@ -112,7 +114,7 @@ def test_spikes_are_the_step_in_the_membranes_dtype(
         assert spikes.tolist() == [float(value > 0) for value in x.tolist()]
 
 
-@EACH
+@ALL_CASES
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_no_membrane_is_too_far_from_the_threshold(
     ours: Surrogate, theirs: Any, paper: Any, dtype: torch.dtype
@@ -131,7 +133,7 @@ def test_snntorchs_sigmoid_overflows_where_ours_does_not() -> None:
     assert derivative(Sigmoid(), far).tolist() == [0.0]
 
 
-@EACH
+@ALL_CASES
 def test_the_gradient_is_scaled_and_the_membrane_unchanged(
     ours: Surrogate, theirs: Any, paper: Any
 ) -> None:
@@ -142,14 +144,14 @@ def test_the_gradient_is_scaled_and_the_membrane_unchanged(
     assert x.tolist() == POINTS
 
 
-@EACH
+@ALL_CASES
 def test_snntorchs_closures_are_recognised_with_their_arguments(
     ours: Surrogate, theirs: Any, paper: Any
 ) -> None:
     assert get_surrogate(theirs) == ours
 
 
-@EACH
+@ALL_CASES
 def test_a_surrogate_is_a_value(ours: Any, theirs: Any, paper: Any) -> None:
     for twin in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), replace(ours)):
         assert twin == ours

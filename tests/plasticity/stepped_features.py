@@ -63,18 +63,18 @@ class SteppedFeatures:
 
     def see(self, spikes: np.ndarray) -> np.ndarray:
         """Return how early each feature appears in each cell, ``[Q, N]``."""
-        cell, steps, potentials, found = self.parameters.pool_size, len(spikes), 0.0, None
+        cell, steps, potentials, earliness = self.parameters.pool_size, len(spikes), 0.0, None
         for t, now in enumerate(spikes.astype(bool)):
             potentials = potentials + self._potentials(now)
             rows, columns, features = potentials.shape
             self._note(potentials)
-            if found is None:
-                found = np.zeros((-(-rows // cell), -(-columns // cell), features), int)
+            if earliness is None:
+                earliness = np.zeros((-(-rows // cell), -(-columns // cell), features), int)
             for y, x, n in zip(*np.nonzero(potentials > self.parameters.threshold), strict=True):
-                place = found[y // cell, x // cell]
+                place = earliness[y // cell, x // cell]
                 place[n] = max(place[n], steps - t)
-        assert found is not None
-        return found.reshape(-1, found.shape[2])
+        assert earliness is not None
+        return earliness.reshape(-1, earliness.shape[2])
 
     def _note(self, values: np.ndarray) -> None:
         finite = values[np.isfinite(values)]

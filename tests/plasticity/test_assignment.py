@@ -24,15 +24,15 @@ def test_mean_responses_are_those_of_a_loop(
     random = np.random.default_rng(seed)
     counts = random.poisson(2.0, (images, neurons))
     labels = random.integers(0, classes, images)
-    whole, parts = Responses(classes, neurons), Responses(classes, neurons)
-    whole.add(counts, labels)
+    total, parts = Responses(classes, neurons), Responses(classes, neurons)
+    total.add(counts, labels)
     for part in (slice(0, 3), slice(3, None)):
         parts.add(counts[part], labels[part])
     for c in range(classes):
         of_class = [count for count, label in zip(counts, labels, strict=True) if label == c]
         expected = np.mean(of_class, 0) if of_class else np.zeros(neurons)
-        assert np.allclose(whole.mean[c], expected)
-    assert np.array_equal(whole.mean, parts.mean)
+        assert np.allclose(total.mean[c], expected)
+    assert np.array_equal(total.mean, parts.mean)
 
 
 @given(SEEDS, SIZES, SIZES)

@@ -124,8 +124,8 @@ def test_the_layer_equals_its_stepped_equations(
         if stepped.closest < TOO_CLOSE:
             assume(i > 0)  # what was before has been compared
             return
-        found = layer.learn(image[None], seed, 10 + i)
-        assert found.tolist() == [expected.tolist()]
+        results = layer.learn(image[None], seed, 10 + i)
+        assert results.tolist() == [expected.tolist()]
         expect_equal(layer, stepped)
     for image in images:
         stepped.closest = math.inf
@@ -137,13 +137,13 @@ def test_the_layer_equals_its_stepped_equations(
 @given(SEEDS, st.integers(1, 5), st.integers(1, 70))
 def test_learning_in_parts_gives_the_same_bits(seed: int, cut: int, size: int) -> None:
     parameters = small(16, n_neurons=size, min_spikes=3)
-    whole, parts = begin(parameters, 16)[0], begin(parameters, 16)[0]
+    one, parts = begin(parameters, 16)[0], begin(parameters, 16)[0]
     images = images_of(seed, 6, 16)
-    together = whole.learn(images, seed, 4)
+    together = one.learn(images, seed, 4)
     apart = [parts.learn(images[:cut], seed, 4), parts.learn(images[cut:], seed, 4 + cut)]
     assert np.array_equal(together, np.concatenate(apart))
-    assert np.array_equal(whole.weights, parts.weights)
-    assert np.array_equal(whole.theta, parts.theta)
+    assert np.array_equal(one.weights, parts.weights)
+    assert np.array_equal(one.theta, parts.theta)
 
 
 @given(SEEDS, st.integers(1, 70))
@@ -166,19 +166,19 @@ def test_weights_and_theta_are_copies() -> None:
 
 @pytest.mark.usefixtures("threads")
 def test_any_number_of_threads_makes_the_same_bits() -> None:
-    found = []
+    results = []
     for count in (1, 2, 8):
         torch.set_num_threads(count)
         layer, _ = begin(small(64, n_neurons=130, min_spikes=3), 64)
         images = images_of(1, 60, 64)
         learned = layer.learn(images, 1, 0)
-        found.append((learned, layer.weights, layer.theta, layer.respond(images, 2)))
-    assert found[0][0].any()
-    for other in found[1:]:
-        assert all(map(np.array_equal, found[0], other))
+        results.append((learned, layer.weights, layer.theta, layer.respond(images, 2)))
+    assert results[0][0].any()
+    for other in results[1:]:
+        assert all(map(np.array_equal, results[0], other))
 
 
-def test_an_image_is_shown_until_it_causes_enough_spikes() -> None:
+def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
     layer, stepped = begin(small(16, min_spikes=6, max_rate=50.0, rate_step=50.0), 16)
     images = images_of(5, 6, 16)
     images[3] = 0
@@ -213,7 +213,7 @@ def test_attempts_end_at_the_highest_rate(
     assert not layer.respond(image, 0).any()
 
 
-def test_an_image_without_input_by_chance_is_shown_again() -> None:
+def test_an_image_without_input_by_chance_is_presented_again() -> None:
     """It is not blank: learning and responding give it the same chances."""
     parameters = small(1, n_neurons=1, duration=7.0, min_spikes=1, max_weight=15.0)
     image = torch.full((1, 1), 255, dtype=torch.uint8)  # which at the last rate always fires

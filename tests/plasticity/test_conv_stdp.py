@@ -78,13 +78,17 @@ def test_bars_are_learned(features: ConvSTDPClassifier) -> None:
 
 
 def test_evaluate(features: ConvSTDPClassifier) -> None:
-    found = features.evaluate(TEST_IMAGES, TEST_LABELS)
+    evaluation = features.evaluate(TEST_IMAGES, TEST_LABELS)
     seen = features.count_features(TEST_IMAGES)
-    assert found.accuracy == features.score(TEST_IMAGES, TEST_LABELS) == found.votes["readout"]
-    assert found.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
-    assert found.confusion.trace() == round(found.accuracy * len(TEST_LABELS))
-    assert found.spikes_per_image == (seen > 0).sum() / len(seen)
-    assert found.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
+    assert (
+        evaluation.accuracy
+        == features.score(TEST_IMAGES, TEST_LABELS)
+        == evaluation.votes["readout"]
+    )
+    assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
+    assert evaluation.confusion.trace() == round(evaluation.accuracy * len(TEST_LABELS))
+    assert evaluation.spikes_per_image == (seen > 0).sum() / len(seen)
+    assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
     with pytest.raises(ValueError, match="labels"):
         features.evaluate(TEST_IMAGES, TEST_LABELS[:-1])
 

@@ -18,8 +18,8 @@ COUNTS = st.integers(1, 10**6)
 
 def steps(neurons: int, images: int) -> tuple[float, float]:
     """Return default ``theta_plus`` and learning rate."""
-    found = step_sizes(STDPClassifier(neurons).get_params(), images)
-    return found["theta_plus"], found["learning_rate"]
+    sizes = step_sizes(STDPClassifier(neurons).get_params(), images)
+    return sizes["theta_plus"], sizes["learning_rate"]
 
 
 @given(COUNTS, COUNTS, COUNTS)

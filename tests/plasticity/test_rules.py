@@ -77,13 +77,13 @@ def test_a_change_follows_a_power_of_the_headroom(mu: float, start: float) -> No
 def test_pairing_with_all_or_the_nearest_spike() -> None:
     pre, post = spikes_at(10, 14), spikes_at(20)
     near, far = 0.01 * math.exp(-6 / 20), 0.01 * math.exp(-10 / 20)
-    whole = pair_stdp(pre, post, weight_of())
+    change = pair_stdp(pre, post, weight_of())
     nearest = pair_stdp(pre, post, weight_of(), traces="nearest")
-    assert whole.item() - 0.5 == exactly(near + far)
+    assert change.item() - 0.5 == exactly(near + far)
     assert nearest.item() - 0.5 == exactly(near)
-    whole = pair_stdp(post, pre, weight_of())
+    change = pair_stdp(post, pre, weight_of())
     nearest = pair_stdp(post, pre, weight_of(), traces="nearest")
-    assert whole.item() - 0.5 == exactly(-1.05 * (near + far))
+    assert change.item() - 0.5 == exactly(-1.05 * (near + far))
     assert nearest.item() - 0.5 == exactly(-1.05 * near)
 
 
@@ -230,10 +230,10 @@ def eligible(case: Case, reward: Tensor, tau: float) -> Tensor:
 def test_a_reward_pays_what_is_in_the_eligibility_trace(shared: bool) -> None:
     case = draw(1, (40, 3, 6, 5))
     reward = case.reward[:, 0] if shared else case.reward
-    each = reward[:, None].expand(40, 3) if shared else reward
+    signal = reward[:, None].expand(40, 3) if shared else reward
     after = reward_stdp(case.pre, case.post, case.weight, reward, tau_eligibility=30.0)
     assert not torch.allclose(after, case.weight, atol=1e-3)
-    assert torch.allclose(after, eligible(case, each, 30.0), rtol=0, atol=1e-12)
+    assert torch.allclose(after, eligible(case, signal, 30.0), rtol=0, atol=1e-12)
 
 
 def test_without_a_reward_nothing_is_learned() -> None:
@@ -261,11 +261,11 @@ def test_weights_that_require_gradients() -> None:
 @pytest.mark.parametrize("which", ["pre", "post"])
 def test_the_additive_rule_is_linear_in_the_size_of_spikes(which: str) -> None:
     case = draw(8, (9, 3, 5, 4))
-    whole = pair_stdp(case.pre, case.post, case.weight) - case.weight
+    change = pair_stdp(case.pre, case.post, case.weight) - case.weight
     getattr(case, which).mul_(0.5)
     half = pair_stdp(case.pre, case.post, case.weight) - case.weight
-    assert whole.any()
-    assert torch.allclose(half, whole / 2, rtol=0, atol=1e-15)
+    assert change.any()
+    assert torch.allclose(half, change / 2, rtol=0, atol=1e-15)
 
 
 def zeros(*shape: int) -> Tensor:

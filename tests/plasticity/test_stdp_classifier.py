@@ -249,7 +249,7 @@ def test_old_responses_fade() -> None:
     assert responses.mean[:, 0].tolist() == pytest.approx([4 * 2 / 3, 1], abs=1e-12)
 
 
-def test_where_there_is_no_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "obstacle", lambda: "Numba, which is not installed")
     with pytest.raises(ImportError, match="STDPClassifier needs Numba, which is not installed"):
         small().fit(IMAGES, LABELS, progress=False)

@@ -56,9 +56,9 @@ def test_a_loaded_classifier_learns_on_to_the_same_bits(
 
 def test_flipped_bits_are_noticed(classifier: Classifier, tmp_path: Path) -> None:
     file = classifier.save(tmp_path / "file.safetensors")
-    whole = file.read_bytes()
-    for place in random.Random(0).sample(range(len(whole)), 30):
-        damaged = bytearray(whole)
+    content = file.read_bytes()
+    for place in random.Random(0).sample(range(len(content)), 30):
+        damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
         with pytest.raises(ValueError, match=re.escape(str(file))):

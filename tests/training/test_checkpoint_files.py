@@ -71,20 +71,20 @@ def test_a_truncated_file(file, folder):
 
 def test_a_flipped_bit_is_noticed_unless_it_changes_nothing(file, folder):
     """Each entry of the archive has a checksum; its date, for one, has none."""
-    whole, original = file.read_bytes(), load_checkpoint(file)
-    begin = whole.find(original.model[WEIGHT].numpy().tobytes())
+    data, original = file.read_bytes(), load_checkpoint(file)
+    begin = data.find(original.model[WEIGHT].numpy().tobytes())
     weight, noticed = set(range(begin, begin + 9)), set()
-    places = random.Random(0).sample(range(len(whole)), 50)
-    for place in {*places, *range(0, 200, 4), *weight, *range(len(whole) - 80, len(whole), 2)}:
-        content = bytearray(whole)
+    places = random.Random(0).sample(range(len(data)), 50)
+    for place in {*places, *range(0, 200, 4), *weight, *range(len(data) - 80, len(data), 2)}:
+        content = bytearray(data)
         content[place] ^= 1 << place % 8
         (folder / "flipped.pt").write_bytes(content)
         try:
-            found = load_checkpoint(folder / "flipped.pt")
+            checkpoint = load_checkpoint(folder / "flipped.pt")
         except ValueError:
             noticed.add(place)
         else:
-            assert same(vars(found), vars(original))
+            assert same(vars(checkpoint), vars(original))
     assert noticed >= weight
     assert len(noticed) > 50
 

@@ -99,28 +99,28 @@ CASES = {"ties": (LATENCY, 0.25), "silence": (DIRECT, 0.55)}
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("readout", READOUTS)
-def test_every_figure_is_that_of_a_slow_computation(readout, case):
+def test_every_metric_is_that_of_a_slow_computation(readout, case):
     data = digits(37)
     encoder, threshold = CASES[case]
     classifier = Classifier(network(readout=readout, threshold=threshold), encoder)
     wanted = by_hand(classifier, data)
     if readout == "first_spike":
         assert 0 < wanted["tied" if case == "ties" else "silent"] < 1
-    figures = evaluate(classifier, data, batch_size=8)
-    assert figures.samples == 37
-    assert figures.backend == "reference"
-    assert figures.seconds > 0
-    assert figures.confusion.dtype == torch.int64
-    assert figures.confusion.tolist() == wanted["confusion"]
-    assert figures.accuracy == wanted["accuracy"]
-    assert figures.silent == wanted["silent"]
-    assert figures.tied == wanted["tied"]
-    assert figures.spikes_per_sample == pytest.approx(wanted["spikes_per_sample"], rel=1e-12)
-    assert list(figures.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
-    assert figures.loss == pytest.approx(wanted["loss"], rel=1e-12)
-    found = figures.accuracy_per_step.tolist()
-    assert found == pytest.approx(wanted["accuracy_per_step"], abs=1e-7)
-    assert found[-1] == pytest.approx(figures.accuracy, abs=1e-7)
+    evaluation = evaluate(classifier, data, batch_size=8)
+    assert evaluation.samples == 37
+    assert evaluation.backend == "reference"
+    assert evaluation.seconds > 0
+    assert evaluation.confusion.dtype == torch.int64
+    assert evaluation.confusion.tolist() == wanted["confusion"]
+    assert evaluation.accuracy == wanted["accuracy"]
+    assert evaluation.silent == wanted["silent"]
+    assert evaluation.tied == wanted["tied"]
+    assert evaluation.spikes_per_sample == pytest.approx(wanted["spikes_per_sample"], rel=1e-12)
+    assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
+    assert evaluation.loss == pytest.approx(wanted["loss"], rel=1e-12)
+    curve = evaluation.accuracy_per_step.tolist()
+    assert curve == pytest.approx(wanted["accuracy_per_step"], abs=1e-7)
+    assert curve[-1] == pytest.approx(evaluation.accuracy, abs=1e-7)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -128,12 +128,12 @@ def test_the_batch_size_changes_nothing(readout):
     classifier = latency(readout=readout)
     wanted = evaluate(classifier, digits(60), batch_size=60)
     for batch_size in (7, 59):
-        figures = evaluate(classifier, digits(60), batch_size=batch_size)
-        assert torch.equal(figures.confusion, wanted.confusion)
-        assert torch.equal(figures.accuracy_per_step, wanted.accuracy_per_step)
-        assert figures.spikes_per_sample == wanted.spikes_per_sample
-        assert (figures.silent, figures.tied) == (wanted.silent, wanted.tied)
-        assert figures.loss == pytest.approx(wanted.loss, rel=1e-12)
+        evaluation = evaluate(classifier, digits(60), batch_size=batch_size)
+        assert torch.equal(evaluation.confusion, wanted.confusion)
+        assert torch.equal(evaluation.accuracy_per_step, wanted.accuracy_per_step)
+        assert evaluation.spikes_per_sample == wanted.spikes_per_sample
+        assert (evaluation.silent, evaluation.tied) == (wanted.silent, wanted.tied)
+        assert evaluation.loss == pytest.approx(wanted.loss, rel=1e-12)
 
 
 def test_a_batch_size_below_one():
@@ -166,17 +166,17 @@ class Swapped(nn.Module):
 
 def test_the_last_step_is_the_decision_also_within_rounding():
     data = digits(200)[digits(200).labels < 2]
-    figures = evaluate(Classifier(Swapped(), LatencyEncoder(num_steps=25)), data)
-    assert float(figures.accuracy_per_step[-1]) == pytest.approx(figures.accuracy)
-    assert figures.backend == "by hand"
+    evaluation = evaluate(Classifier(Swapped(), LatencyEncoder(num_steps=25)), data)
+    assert float(evaluation.accuracy_per_step[-1]) == pytest.approx(evaluation.accuracy)
+    assert evaluation.backend == "by hand"
 
 
 def test_the_loss_may_be_another():
     def wrong(record, labels):
         return (record.predictions != labels).double().mean()
 
-    figures = evaluate(latency(), digits(50), batch_size=7, loss=wrong)
-    assert figures.loss == pytest.approx(1 - figures.accuracy)
+    evaluation = evaluate(latency(), digits(50), batch_size=7, loss=wrong)
+    assert evaluation.loss == pytest.approx(1 - evaluation.accuracy)
 
 
 def modes(model):
@@ -206,8 +206,8 @@ def test_the_network_can_be_trained_afterwards():
     """No tensor of the inference mode stays in it."""
     for backend in ("reference", "snntorch"):
         classifier = new_classifier(LATENCY, backend=backend)
-        figures = evaluate(classifier, digits(10))
-        assert figures.backend == backend
+        evaluation = evaluate(classifier, digits(10))
+        assert evaluation.backend == backend
         classifier(digits(10).images).scores.sum().backward()
         assert classifier.network.layers[0].linear.weight.grad is not None
         evaluate(classifier, digits(10))
@@ -253,15 +253,17 @@ def test_parameters_that_are_not_finite(name, bad):
     assert len(caught) == 1
 
 
-def test_it_shows_its_figures() -> None:
-    found = evaluate(new_classifier(DirectEncoder(num_steps=2)), digits(20))
-    first, figures, spikes, last = repr(found).splitlines()
-    assert first == f"Evaluation of 20 samples, by the backend {found.backend}"
-    assert found.standard_error == (found.accuracy * (1 - found.accuracy) / 20) ** 0.5
-    accuracy = f"{found.accuracy:.2%} ± {found.standard_error:.2%}"
-    assert figures == f"  accuracy {accuracy}, loss {found.loss:.4f}"
+def test_its_text() -> None:
+    evaluation = evaluate(new_classifier(DirectEncoder(num_steps=2)), digits(20))
+    first, metrics, spikes, last = repr(evaluation).splitlines()
+    assert first == f"Evaluation of 20 samples, by the backend {evaluation.backend}"
+    assert (
+        evaluation.standard_error == (evaluation.accuracy * (1 - evaluation.accuracy) / 20) ** 0.5
+    )
+    accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%}"
+    assert metrics == f"  accuracy {accuracy}, loss {evaluation.loss:.4f}"
     assert spikes.startswith("  spikes per sample: input ")
     assert last.endswith(" s")
-    table = found._repr_html_()
+    table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table

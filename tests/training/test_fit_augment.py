@@ -47,10 +47,10 @@ def test_training_images_alone_are_augmented_anew_in_each_epoch():
     assert [len(images) for images in spy.given] == 2 * [32] * 5
     assert spy.devices == {"cpu"}
     assert all(map(torch.equal, spy.made, again.made))
-    kept, _ = digits().split(0.2, 0)
+    train, _ = digits().split(0.2, 0)
     for epoch in (spy.given[:5], spy.given[5:]):
         assert sorted(map(tuple, torch.cat(epoch).flatten(1).tolist())) == sorted(
-            map(tuple, kept.images.flatten(1).tolist())
+            map(tuple, train.images.flatten(1).tolist())
         )
     assert not torch.equal(torch.cat(spy.made[:5]).sum(0), torch.cat(spy.made[5:]).sum(0))
 

@@ -19,9 +19,9 @@ def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
     file, calls = tmp_path / "checkpoint.pt", []
 
     def first(history, classifier):
-        kept = load_checkpoint(file)
-        assert kept.history.to_csv() == history.to_csv()
-        assert same(kept.model, weights(classifier))
+        checkpoint = load_checkpoint(file)
+        assert checkpoint.history.to_csv() == history.to_csv()
+        assert same(checkpoint.model, weights(classifier))
         calls.append(("first", len(history)))
 
     def second(history, classifier):
@@ -77,7 +77,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(monkeypatch, stream, train=None, **settings):
+def fit_output(monkeypatch, stream, train=None, **settings):
     monkeypatch.setenv("COLUMNS", "200")  # a narrow bar is cut where the batches are quick
     monkeypatch.setattr(sys, "stderr", stream)
     data = digits(60) if train is None else train
@@ -87,7 +87,7 @@ def shown(monkeypatch, stream, train=None, **settings):
 
 
 def test_the_bar_shows_epoch_loss_and_accuracy_on_a_terminal(monkeypatch):
-    text, history = shown(monkeypatch, Terminal())
+    text, history = fit_output(monkeypatch, Terminal())
     assert "epoch 2/2" in text
     assert "6/6" in text
     last = history.epochs[-1]
@@ -96,8 +96,8 @@ def test_the_bar_shows_epoch_loss_and_accuracy_on_a_terminal(monkeypatch):
 
 
 def test_the_bar_is_silent_elsewhere(monkeypatch, capsys):
-    assert shown(monkeypatch, io.StringIO())[0] == ""
-    assert shown(monkeypatch, Terminal(), progress=False)[0] == ""
+    assert fit_output(monkeypatch, io.StringIO())[0] == ""
+    assert fit_output(monkeypatch, Terminal(), progress=False)[0] == ""
     assert capsys.readouterr().out == ""
 
 
@@ -106,14 +106,14 @@ def test_the_bar_of_data_of_unknown_length(monkeypatch):
         def __iter__(self):
             return digits(60).batches(20)
 
-    text, _ = shown(monkeypatch, Terminal(), Batches())
+    text, _ = fit_output(monkeypatch, Terminal(), Batches())
     assert "6batch" in text
     assert "6/6" not in text
 
 
 def test_the_bar_of_a_resumed_run(monkeypatch, tmp_path):
     settings = {"checkpoint": tmp_path / "checkpoint.pt"}
-    shown(monkeypatch, Terminal(), **settings)
-    text, _ = shown(monkeypatch, Terminal(), resume=True, **settings)
+    fit_output(monkeypatch, Terminal(), **settings)
+    text, _ = fit_output(monkeypatch, Terminal(), resume=True, **settings)
     assert "6/6" in text
     assert "0/6" not in text

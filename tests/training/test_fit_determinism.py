@@ -171,10 +171,10 @@ def test_the_device_in_use_is_seeded_and_put_back(monkeypatch, device):
 
 def test_evaluation_depends_on_its_seed_alone():
     classifier = new_classifier()
-    figures = [evaluate(classifier, digits(100), seed=seed) for seed in (0, 0, 1)]
-    spikes = [figure.spikes_per_sample["input"] for figure in figures]
+    evaluations = [evaluate(classifier, digits(100), seed=seed) for seed in (0, 0, 1)]
+    spikes = [evaluation.spikes_per_sample["input"] for evaluation in evaluations]
     assert spikes[0] == spikes[1] != spikes[2]
-    assert figures[0].loss == figures[1].loss != figures[2].loss
+    assert evaluations[0].loss == evaluations[1].loss != evaluations[2].loss
 
 
 def weights_with(threads, make, encoder):
@@ -197,8 +197,8 @@ OF_TORCH = {
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_the_same_number_of_threads_gives_the_same_weights(name):
     """Also where torch takes part."""
-    found = (weights_with(3, OF_TORCH[name], DIRECT) for _ in range(2))
-    assert same(*found)
+    states = (weights_with(3, OF_TORCH[name], DIRECT) for _ in range(2))
+    assert same(*states)
 
 
 OF_KERNELS = {
@@ -216,5 +216,5 @@ def test_kernels_give_the_same_weights_for_any_number_of_threads(name, code):
     def make():
         return LeakyMLP(hidden=(200,), threshold=0.2, backend="event_driven", **OF_KERNELS[name])
 
-    found = (weights_with(number, make, code) for number in (1, 3))
-    assert same(*found)
+    states = (weights_with(number, make, code) for number in (1, 3))
+    assert same(*states)

@@ -68,11 +68,11 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> Non
     assert seen[0][0] != seen[0][1]
 
 
-def test_a_resumed_run_is_the_whole_run(tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
     data = TRAIN.transformed(DropEvents(0.2))
-    whole, halves = mlp(), mlp()
+    reference, halves = mlp(), mlp()
     options = {"epochs": 2, "batch_size": 32, "schedule": "constant"}
-    fit(whole, data, **options)
+    fit(reference, data, **options)
     file = tmp_path / "checkpoint.pt"
 
     def stop(history, classifier) -> None:
@@ -82,7 +82,7 @@ def test_a_resumed_run_is_the_whole_run(tmp_path: Path) -> None:
     assert fit(halves, data, checkpoint=file, callbacks=[stop], **options).interrupted
     again = mlp()
     fit(again, data, checkpoint=file, resume=True, **options)
-    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+    for a, b in zip(reference.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="train"):
         fit(mlp(), TRAIN, checkpoint=file, resume=True, **options)

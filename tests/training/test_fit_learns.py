@@ -80,11 +80,11 @@ def test_metrics_are_means_over_samples_not_batches():
     data = digits(7)
     classifier = new_classifier(ENCODER).double()
     history = fit(classifier, data, epochs=1, batch_size=3, lr=1e-30)
-    whole = evaluate(classifier, data)
+    evaluation = evaluate(classifier, data)
     row = history.epochs[0]
-    assert row.loss == pytest.approx(whole.loss, rel=1e-12)
-    assert row.accuracy == pytest.approx(whole.accuracy, rel=1e-12)
-    neurons = sum(n for name, n in whole.spikes_per_sample.items() if name != "input")
+    assert row.loss == pytest.approx(evaluation.loss, rel=1e-12)
+    assert row.accuracy == pytest.approx(evaluation.accuracy, rel=1e-12)
+    neurons = sum(n for name, n in evaluation.spikes_per_sample.items() if name != "input")
     assert row.spikes_per_sample == pytest.approx(neurons, rel=1e-12)
 
 

@@ -130,9 +130,9 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
     settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10, "checkpoint": file}
     with pytest.raises(FloatingPointError, match=message):
         fit(new_classifier(DIRECT), digits(20), **settings)
-    kept = load_checkpoint(file)
-    assert len(kept.history) == 0
-    assert all(bool(value.isfinite().all()) for value in kept.model.values())
+    checkpoint = load_checkpoint(file)
+    assert len(checkpoint.history) == 0
+    assert all(bool(value.isfinite().all()) for value in checkpoint.model.values())
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

@@ -242,13 +242,13 @@ def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
         raise ConnectionError
 
     undisturbed, stopped, resumed = (new_classifier(dropout=0.2) for _ in range(3))
-    whole = fit(undisturbed, loader, **settings)
+    reference = fit(undisturbed, loader, **settings)
     settings["checkpoint"] = tmp_path / "checkpoint.pt"
     with pytest.raises(ConnectionError):
         fit(stopped, loader, callbacks=[stop], **settings)
     history = fit(resumed, loader, resume=True, **settings)
     assert same(weights(resumed), weights(undisturbed))
-    assert history.to_csv() == whole.to_csv()
+    assert history.to_csv() == reference.to_csv()
     with pytest.raises(ValueError, match=r"train was 'torch.*DataLoader', is '\(100, 28, 28\) "):
         fit(resumed, data, resume=True, **settings)
 

@@ -65,11 +65,11 @@ def test_the_gradient_is_that_of_a_loop_over_chunks(truncate, readout):
     model = network(readout=readout)
     wanted = by_hand(network(readout=readout), spikes, labels, truncate)
     backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=truncate)
-    found = gradients(model)
-    assert found.keys() == wanted.keys()
-    for name, gradient in found.items():
+    result = gradients(model)
+    assert result.keys() == wanted.keys()
+    for name, gradient in result.items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
-    assert any(bool(gradient.any()) for gradient in found.values())
+    assert any(bool(gradient.any()) for gradient in result.values())
 
 
 @pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
@@ -88,19 +88,19 @@ def test_one_chunk_is_no_truncation_bit_for_bit(truncate, readout):
     """The same operations in the same order: the weight of the only chunk is T/T = 1."""
     spikes, labels = batch(torch.float32)
     model, other = (new_network(readout=readout, learn_beta=True) for _ in range(2))
-    whole, loss = backpropagate(model, spikes, labels, cross_entropy)
+    reference, loss = backpropagate(model, spikes, labels, cross_entropy)
     record, same_loss = backpropagate_truncated(
         other, spikes, labels, cross_entropy, truncate=truncate
     )
     assert same_loss == loss
     assert same(gradients(other), gradients(model))
     for name in ("spikes", "membrane", "scores", "spike_counts"):
-        assert torch.equal(getattr(record, name), getattr(whole, name)), name
+        assert torch.equal(getattr(record, name), getattr(reference, name)), name
 
 
 @pytest.mark.parametrize("truncate", [1, 3])
 @pytest.mark.parametrize("readout", READOUTS)
-def test_the_record_is_that_of_the_whole_window(truncate, readout):
+def test_the_record_is_that_of_the_full_window(truncate, readout):
     spikes, labels = batch()
     model = network(readout=readout)
     wanted = model(spikes)

@@ -89,13 +89,13 @@ def test_validation_data_of_the_wrong_kind(validation):
         watched(numbered(), validation=validation)
 
 
-def test_validation_figures_are_those_of_evaluate():
+def test_validation_metrics_are_those_of_evaluate():
     train, held_out = digits(80), digits(120)[80:]
     classifier = new_classifier(DIRECT)
     history = fit(classifier, train, validation=held_out, epochs=1, batch_size=16)
-    figures = evaluate(classifier, held_out, batch_size=16)
-    assert history.epochs[0].validation_loss == figures.loss
-    assert history.epochs[0].validation_accuracy == figures.accuracy
+    evaluation = evaluate(classifier, held_out, batch_size=16)
+    assert history.epochs[0].validation_loss == evaluation.loss
+    assert history.epochs[0].validation_accuracy == evaluation.accuracy
 
 
 def test_validation_does_not_change_the_training():
@@ -119,16 +119,16 @@ class Scripted:
 
 def scripted(*values, **settings):
     """A run with these validation losses; what its epochs ended with."""
-    classifier, kept = new_classifier(DIRECT), []
+    classifier, states = new_classifier(DIRECT), []
     history = fit(
         classifier,
         digits(60),
         validation=0.3,
         loss=Scripted(*values),
-        callbacks=[lambda history, classifier: kept.append(weights(classifier))],
+        callbacks=[lambda history, classifier: states.append(weights(classifier))],
         **{"epochs": len(values), **settings},
     )
-    return history, kept, classifier
+    return history, states, classifier
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def scripted(*values, **settings):
     [((3, 2, 1), 3), ((1, 2, 3), 1), ((3, 1, 2, 2), 2), ((2, 2, 2), 1), ((4, 1, 3, 1), 2)],
 )
 def test_the_network_ends_with_the_weights_of_its_best_epoch(losses, best):
-    history, kept, classifier = scripted(*losses)
+    history, states, classifier = scripted(*losses)
     assert history.column("validation_loss") == list(losses)
     assert history.best_epoch == best
-    assert same(weights(classifier), kept[best - 1])
-    assert all(not same(kept[0], other) for other in kept[1:])
+    assert same(weights(classifier), states[best - 1])
+    assert all(not same(states[0], other) for other in states[1:])
     assert not history.stopped_early
 
 
@@ -156,17 +156,17 @@ def test_the_network_ends_with_the_weights_of_its_best_epoch(losses, best):
     ],
 )
 def test_patience_ends_the_run(losses, patience, epochs):
-    history, kept, classifier = scripted(*losses, patience=patience)
-    assert len(history) == len(kept) == epochs
+    history, states, classifier = scripted(*losses, patience=patience)
+    assert len(history) == len(states) == epochs
     assert history.stopped_early == (epochs < len(losses))
-    assert same(weights(classifier), kept[history.best_epoch - 1])
+    assert same(weights(classifier), states[history.best_epoch - 1])
 
 
 def test_without_validation_the_network_ends_with_its_last_weights():
-    kept, classifier = [], new_classifier(DIRECT)
-    keep = lambda history, classifier: kept.append(weights(classifier))  # noqa: E731
+    states, classifier = [], new_classifier(DIRECT)
+    keep = lambda history, classifier: states.append(weights(classifier))  # noqa: E731
     fit(classifier, digits(60), epochs=3, callbacks=[keep])
-    assert same(weights(classifier), kept[-1])
+    assert same(weights(classifier), states[-1])
 
 
 def stop_after(epochs):
@@ -179,7 +179,7 @@ def stop_after(epochs):
 
 def test_patience_survives_a_resume(tmp_path):
     losses = (1.0, 2.0, 3.0, 0.5)
-    whole, _, classifier = scripted(*losses, patience=2)
+    reference, _, classifier = scripted(*losses, patience=2)
     settings = {"epochs": 4, "patience": 2, "checkpoint": tmp_path / "checkpoint.pt"}
     settings["validation"] = 0.3
     stopped, resumed, again = (new_classifier(DIRECT) for _ in range(3))
@@ -187,10 +187,10 @@ def test_patience_survives_a_resume(tmp_path):
     history = fit(resumed, digits(60), loss=Scripted(3.0), resume=True, **settings)
     assert len(history) == 3
     assert history.stopped_early
-    assert history.to_csv() == whole.to_csv()
+    assert history.to_csv() == reference.to_csv()
     assert same(weights(resumed), weights(classifier))
     # A finished run computes no loss.
     history = fit(again, digits(60), loss=Scripted(), resume=True, **settings)
     assert history.stopped_early
-    assert history.to_csv() == whole.to_csv()
+    assert history.to_csv() == reference.to_csv()
     assert same(weights(again), weights(classifier))

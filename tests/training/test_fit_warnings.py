@@ -67,11 +67,11 @@ def test_images_that_are_learned_by_heart(seen):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(make(hidden=(64,)), train, **settings)
-    found = [str(warning.message) for warning in caught]
+    texts = [str(warning.message) for warning in caught]
     if seen:
-        assert found == []
+        assert texts == []
     else:
-        (message,) = found
+        (message,) = texts
         assert "the network overfits. Remedies: augment=" in message
 
 

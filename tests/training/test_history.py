@@ -96,6 +96,6 @@ def test_it_shows_the_columns_that_were_measured() -> None:
 
 
 def test_it_shows_both_ends_of_a_long_run() -> None:
-    shown = [line.split()[0] for line in repr(History(rows(100))).splitlines()[2:]]
-    assert shown == ["1", "2", "3", "4", "5", "...", "96", "97", "98", "99", "100"]
+    epochs = [line.split()[0] for line in repr(History(rows(100))).splitlines()[2:]]
+    assert epochs == ["1", "2", "3", "4", "5", "...", "96", "97", "98", "99", "100"]
     assert History(rows(100))._repr_html_().count("<tr>") == 101

@@ -97,8 +97,8 @@ def test_cross_entropy_of_spike_times(spikes: Tensor, tau: float) -> None:
     labels, logits = labels_for(spikes), -times_of(spikes) / tau
     chosen = logits[np.arange(len(labels)), labels]
     expected = np.mean(np.log(np.exp(logits).sum(1)) - chosen)
-    found = SpikeTimeCrossEntropy(tau)(record_of(spikes), labels)
-    assert math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9)
+    loss = SpikeTimeCrossEntropy(tau)(record_of(spikes), labels)
+    assert math.isclose(loss, expected, rel_tol=1e-9, abs_tol=1e-9)
 
 
 def test_cross_entropy_of_spike_times_is_that_of_the_readout() -> None:
@@ -134,9 +134,9 @@ def test_spike_times_can_be_learned(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) 
     encoder = LatencyEncoder(num_steps=8)
     classifier = new_classifier(encoder, readout="first_spike", hidden=(64,))
     fit(classifier, digits(1000), loss=loss, epochs=12, lr=1e-2)
-    figures = evaluate(classifier, digits(1000), loss=loss)
-    assert figures.accuracy > 0.8
-    assert figures.silent < 0.1
+    evaluation = evaluate(classifier, digits(1000), loss=loss)
+    assert evaluation.accuracy > 0.8
+    assert evaluation.silent < 0.1
 
 
 SNNTORCH = {
@@ -151,8 +151,8 @@ SNNTORCH = {
 
 
 def test_no_loss_of_snntorch_is_left_out() -> None:
-    there = {name for name in vars(SF.loss) if name.startswith(("ce_", "mse_"))}
-    assert there == set(SNNTORCH)
+    names = {name for name in vars(SF.loss) if name.startswith(("ce_", "mse_"))}
+    assert names == set(SNNTORCH)
 
 
 @pytest.mark.parametrize("name", SNNTORCH)
@@ -192,17 +192,17 @@ def test_penalties_are_what_their_formulas_say(layers: str) -> None:
     penalties = [L1Spikes(0.3, layers=layers), TargetRate(0.1, 2.0, layers=layers)]
     for penalty, expected in zip(penalties, (l1, rate), strict=True):
         assert math.isclose(penalty(record).item(), expected, rel_tol=1e-5)
-    whole = Regularized(cross_entropy, penalties)(record, labels).item()
+    total = Regularized(cross_entropy, penalties)(record, labels).item()
     expected = cross_entropy(record, labels).item() + l1 + rate
-    assert math.isclose(whole, expected, rel_tol=1e-5)
+    assert math.isclose(total, expected, rel_tol=1e-5)
 
 
 def test_penalties_do_what_they_are_for() -> None:
     def spikes_with(loss) -> float:
         classifier = new_classifier(hidden=(32,))
         fit(classifier, digits(500), loss=loss, epochs=5, lr=3e-3, progress=False)
-        figures = evaluate(classifier, digits(500), loss=loss)
-        return figures.spikes_per_sample["hidden 1"]
+        evaluation = evaluate(classifier, digits(500), loss=loss)
+        return evaluation.spikes_per_sample["hidden 1"]
 
     freely = spikes_with(cross_entropy)
     assert spikes_with(Regularized(cross_entropy, [L1Spikes(5e-3)])) < 0.7 * freely

@@ -124,17 +124,17 @@ def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0]
     alone = new_network()
     sgd(alone, digits(64).images, digits(64).labels, 1)
-    found = {
+    states = {
         f"{name}-{rank}": torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
         for name in ("first", "third")
         for rank in range(2)
     }
     for key, value in alone.state_dict().items():
         # The sum over 64 samples is the sum of two halves, each rounded by itself.
-        torch.testing.assert_close(found["first-0"][key], value, rtol=1e-4, atol=1e-6)
-        assert torch.equal(found["third-0"][key], found["third-1"][key])
+        torch.testing.assert_close(states["first-0"][key], value, rtol=1e-4, atol=1e-6)
+        assert torch.equal(states["third-0"][key], states["third-1"][key])
     weight = "network.0.linear.weight"
-    assert not torch.equal(found["first-0"][weight], found["third-0"][weight])
+    assert not torch.equal(states["first-0"][weight], states["third-0"][weight])
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,9 @@ def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict
     if rank:  # whose first weights do not matter
         torch.nn.init.ones_(next(classifier.parameters()))
     history = run(folder, classifier, **changes)
-    figures = evaluate(classifier, digits(40), batch_size=16, progress=False)
-    found = (weights(classifier), history.to_csv(), vars(history), figures)
-    torch.save(found, folder / f"{size}-{rank}.pt")
+    evaluation = evaluate(classifier, digits(40), batch_size=16, progress=False)
+    outcome = (weights(classifier), history.to_csv(), vars(history), evaluation)
+    torch.save(outcome, folder / f"{size}-{rank}.pt")
     if size > 1:
         distributed.destroy_process_group()
 
@@ -110,30 +110,30 @@ def result(folder: Path, size: int, rank: int = 0) -> Any:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What comes of one process, by the kind of the network."""
-    found = {}
+    results = {}
     for kind in ("mlp", "conv"):
         folder = tmp_path_factory.mktemp(kind)
         assert together(folder, 1, kind) == [0]
-        found[kind] = result(folder, 1)
-    return found
+        results[kind] = result(folder, 1)
+    return results
 
 
-def assert_same_weights(found: Any, expected: Any) -> None:
+def assert_same_weights(actual: Any, expected: Any) -> None:
     for name, value in expected[0].items():
-        assert torch.equal(found[0][name], value), name
+        assert torch.equal(actual[0][name], value), name
 
 
-def assert_close(found: Any, expected: Any) -> None:
+def assert_close(actual: Any, expected: Any) -> None:
     """Assert the same run but for rounding: of sums in float64, over 10 steps of Adam."""
     for name, value in expected[0].items():
-        torch.testing.assert_close(found[0][name], value, rtol=1e-9, atol=1e-9, msg=name)
-    for line, other in zip(found[1].splitlines()[1:], expected[1].splitlines()[1:], strict=True):
-        mine, theirs = ([float(each or 0) for each in row.split(",")] for row in (line, other))
+        torch.testing.assert_close(actual[0][name], value, rtol=1e-9, atol=1e-9, msg=name)
+    for line, other in zip(actual[1].splitlines()[1:], expected[1].splitlines()[1:], strict=True):
+        mine, theirs = ([float(cell or 0) for cell in row.split(",")] for row in (line, other))
         assert mine == pytest.approx(theirs, rel=1e-9)
-    assert found[3].loss == pytest.approx(expected[3].loss, rel=1e-9)
-    assert found[3].accuracy == expected[3].accuracy
-    assert found[3].spikes_per_sample == expected[3].spikes_per_sample
-    assert torch.equal(found[3].confusion, expected[3].confusion)
+    assert actual[3].loss == pytest.approx(expected[3].loss, rel=1e-9)
+    assert actual[3].accuracy == expected[3].accuracy
+    assert actual[3].spikes_per_sample == expected[3].spikes_per_sample
+    assert torch.equal(actual[3].confusion, expected[3].confusion)
 
 
 @pytest.mark.parametrize(("size", "kind"), [(2, "mlp"), (3, "conv"), (2, "normalised")])
@@ -164,9 +164,9 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes(
 def test_ctrl_c_in_one_process_ends_all_after_the_same_batch(tmp_path: Path) -> None:
     assert together(tmp_path / "run", 2, "mlp", kill=(1, 7, True)) == [0, 0]
     for rank in range(2):
-        found = result(tmp_path / "run", 2, rank)[2]
-        assert found["interrupted"]
-        assert len(found["epochs"]) == 1
+        history = result(tmp_path / "run", 2, rank)[2]
+        assert history["interrupted"]
+        assert len(history["epochs"]) == 1
     assert_same_weights(*(result(tmp_path / "run", 2, rank) for rank in range(2)))
 
 
@@ -177,7 +177,7 @@ def test_batches_smaller_than_the_number_of_processes(tmp_path: Path) -> None:
     assert_close(result(tmp_path / "three", 3), result(tmp_path / "one", 1))
 
 
-def test_shares_are_the_whole_batch() -> None:
+def test_shares_are_the_full_batch() -> None:
     spikes, labels = torch.arange(14).view(1, 7, 2), torch.arange(7)
     parts = [Processes(rank, 3).share(spikes, labels) for rank in range(3)]
     assert torch.equal(torch.cat([part.labels for part in parts]), labels)

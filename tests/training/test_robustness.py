@@ -25,9 +25,9 @@ def generator(seed: int = 0) -> torch.Generator:
 def centre(images: torch.Tensor) -> torch.Tensor:
     """Return the centre of mass of each image, ``[B, 2]``, row before column."""
     mass = images.double()
-    whole = mass.sum((1, 2))
-    rows = (mass.sum(2) * torch.arange(mass.shape[1])).sum(1) / whole
-    columns = (mass.sum(1) * torch.arange(mass.shape[2])).sum(1) / whole
+    total = mass.sum((1, 2))
+    rows = (mass.sum(2) * torch.arange(mass.shape[1])).sum(1) / total
+    columns = (mass.sum(1) * torch.arange(mass.shape[2])).sum(1) / total
     return torch.stack((rows, columns), 1)
 
 
@@ -70,10 +70,10 @@ def test_noise_has_the_spread_it_should_and_stays_in_range(dtype: torch.dtype) -
 
 def test_spikes_are_dropped_one_by_one() -> None:
     spikes = torch.ones(8, 100, 784, dtype=torch.uint8)
-    kept = drop(spikes, 0.25, generator())
-    assert kept.dtype == torch.uint8
+    rest = drop(spikes, 0.25, generator())
+    assert rest.dtype == torch.uint8
     # Of n spikes a share of sqrt(p (1 - p) / n) is the standard error: 0.00055.
-    assert abs(float(kept.double().mean()) - 0.75) < 4 * 0.00055
+    assert abs(float(rest.double().mean()) - 0.75) < 4 * 0.00055
     assert torch.equal(drop(spikes, 0.0, generator()), spikes)
     assert int(drop(spikes, 1.0, generator()).sum()) == 0
 
@@ -85,17 +85,17 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
     fit(classifier, train[:1000], epochs=3, batch_size=64, lr=0.01)
     test = test[:400]
     classifier.train()
-    found = measure_robustness(classifier, test)
+    robustness = measure_robustness(classifier, test)
     assert classifier.training
     assert classifier.network.training
-    assert found.undisturbed == evaluate(classifier, test).accuracy
-    assert found.samples == len(test)
-    for name, accuracy in found.accuracy.items():
+    assert robustness.undisturbed == evaluate(classifier, test).accuracy
+    assert robustness.samples == len(test)
+    for name, accuracy in robustness.accuracy.items():
         assert tuple(accuracy) == LEVELS[name]
         first, *_, last = accuracy.values()
         # Three standard errors of a difference between shares of 400 images.
         assert last < first - 0.1
-        assert first < found.undisturbed + 0.06
+        assert first < robustness.undisturbed + 0.06
     few = [measure_robustness(classifier, test[:20], seed=seed) for seed in (0, 0, 1)]
     assert few[0] == few[1] != few[2]
 
@@ -103,10 +103,10 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
 def test_images_of_any_kind_are_taken() -> None:
     classifier = Classifier(LeakyMLP(hidden=(16,)), "direct")
     images, labels = DIGITS.images[:20], DIGITS.labels[:20]
-    whole = measure_robustness(classifier, (images, labels))
+    tensors = measure_robustness(classifier, (images, labels))
     batches = [(images[:10] / 255, labels[:10]), (images[10:] / 255, labels[10:])]
     parts = measure_robustness(classifier, batches)
-    assert whole.undisturbed == parts.undisturbed
+    assert tensors.undisturbed == parts.undisturbed
     assert parts.samples == 20
 
 

@@ -98,7 +98,7 @@ def test_cuda_without_a_number_is_the_first(machine):
         ({}, None, "cpu and 'auto'"),
     ],
 )
-def test_a_device_that_is_not_there(machine, parts, device, present):
+def test_an_absent_device(machine, parts, device, present):
     machine(**parts)
     message = f"device '{device}' is not available; choose from {present}$"
     with pytest.raises(ValueError, match=message):
@@ -124,8 +124,8 @@ def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
     """MPS, unless the CPU is a fifth faster."""
     mac(0.1, on_cpu)
     batch = next(digits(20).batches(20))
-    found = faster_on_a_mac(new_classifier(DIRECT), batch, cross_entropy, progress=True)
-    assert found == torch.device(chosen)
+    device = faster_on_a_mac(new_classifier(DIRECT), batch, cross_entropy, progress=True)
+    assert device == torch.device(chosen)
     line = f"spikemnist: a training step takes 100.0 ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
     assert capsys.readouterr().err == f"{line}device {chosen}\n"
 

@@ -33,27 +33,27 @@ def test_panels():
     figure = viz.encoding(spikes, sample=1, image=image)
     bars = {bar.get_ylabel() for ax in figure.axes for bar in ax.child_axes}
     assert {"spikes", "timestep"} <= bars
-    shown = panels(figure)
+    axes = panels(figure)
     frames = [f"t = {t}" for t in range(5)]
-    assert list(shown) == ["image", "spikes in 5 timesteps", "first spike (grey: none)", *frames]
-    assert picture(shown["image"]).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert picture(shown["spikes in 5 timesteps"]).tolist() == [[1, 1, 1], [1, 1, 0]]
-    first = picture(shown["first spike (grey: none)"])
+    assert list(axes) == ["image", "spikes in 5 timesteps", "first spike (grey: none)", *frames]
+    assert picture(axes["image"]).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert picture(axes["spikes in 5 timesteps"]).tolist() == [[1, 1, 1], [1, 1, 0]]
+    first = picture(axes["first spike (grey: none)"])
     assert first.tolist() == [[0, 1, 2], [3, 4, None]]
     for step in range(5):
-        np.testing.assert_array_equal(picture(shown[f"t = {step}"]), spikes[step, 1])
+        np.testing.assert_array_equal(picture(axes[f"t = {step}"]), spikes[step, 1])
 
 
 def test_flat_digits_are_squares():
     record = make_record()
-    shown = panels(viz.encoding(record, sample=2))
-    assert "image" not in shown
-    np.testing.assert_array_equal(picture(shown["t = 0"]), record.input[0, 2].reshape(28, 28))
+    axes = panels(viz.encoding(record, sample=2))
+    assert "image" not in axes
+    np.testing.assert_array_equal(picture(axes["t = 0"]), record.input[0, 2].reshape(28, 28))
 
 
 def test_at_most_twelve_timesteps():
-    shown = [name for name in panels(viz.encoding(torch.ones(100, 1, 16))) if name[0] == "t"]
-    steps = [int(name.removeprefix("t = ")) for name in shown]
+    names = [name for name in panels(viz.encoding(torch.ones(100, 1, 16))) if name[0] == "t"]
+    steps = [int(name.removeprefix("t = ")) for name in names]
     assert len(steps) == 12
     assert (steps[0], steps[-1]) == (0, 99)
     assert set(np.diff(steps)) == {9}
@@ -61,15 +61,15 @@ def test_at_most_twelve_timesteps():
 
 def test_a_constant_current_is_no_spike_count():
     current = torch.rand(1, 1, 16).expand(6, 1, 16)
-    shown = panels(viz.encoding(current))
+    axes = panels(viz.encoding(current))
     np.testing.assert_allclose(
-        picture(shown["sum over time"]), 6 * current[0, 0].reshape(4, 4), rtol=1e-5
+        picture(axes["sum over time"]), 6 * current[0, 0].reshape(4, 4), rtol=1e-5
     )
 
 
 def test_silence():
-    shown = panels(viz.encoding(torch.zeros(3, 1, 16), image=torch.zeros(16)))
-    assert np.ma.count(picture(shown["first spike (grey: none)"])) == 0
+    axes = panels(viz.encoding(torch.zeros(3, 1, 16), image=torch.zeros(16)))
+    assert np.ma.count(picture(axes["first spike (grey: none)"])) == 0
 
 
 def test_given_figure():
@@ -82,12 +82,12 @@ def test_given_figure():
 
 
 @pytest.mark.parametrize(
-    ("shape", "image_shape", "shown"),
+    ("shape", "image_shape", "size"),
     [((12,), (3, 4), (3, 4)), ((1, 3, 4), None, (3, 4)), ((2, 3, 4), (6, 4), (6, 4))],
 )
-def test_image_shape(shape, image_shape, shown):
+def test_image_shape(shape, image_shape, size):
     figure = viz.encoding(torch.ones(2, 1, *shape), image_shape=image_shape)
-    assert picture(panels(figure)["t = 0"]).shape == shown
+    assert picture(panels(figure)["t = 0"]).shape == size
 
 
 @pytest.mark.parametrize("shape", [(12,), (2, 34, 34)])

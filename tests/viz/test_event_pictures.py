@@ -33,10 +33,10 @@ def test_sums_of_events():
 def test_six_frames_in_a_row(frames, rows):
     events = random_events(200, seed=0)
     figure = viz.event_frames(events, sensor=(34, 34), num_frames=frames)
-    shown = [ax for ax in figure.axes if ax.images]
-    assert len(shown) == frames
-    assert len({ax.get_subplotspec().rowspan.start for ax in shown}) == rows
-    assert sum(int(np.abs(ax.images[0].get_array()).sum()) for ax in shown) <= 200
+    axes = [ax for ax in figure.axes if ax.images]
+    assert len(axes) == frames
+    assert len({ax.get_subplotspec().rowspan.start for ax in axes}) == rows
+    assert sum(int(np.abs(ax.images[0].get_array()).sum()) for ax in axes) <= 200
 
 
 def test_points_of_the_scatter():

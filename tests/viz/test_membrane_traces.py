@@ -12,11 +12,11 @@ from tests.viz.viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, 
 
 def rows(ax, label):
     """The lines with that label, from the top band down."""
-    return [each for each in ax.lines if each.get_label().lstrip("_").startswith(label)]
+    return [curve for curve in ax.lines if curve.get_label().lstrip("_").startswith(label)]
 
 
 def zeros(ax):
-    return np.array([each.get_ydata()[0] for each in rows(ax, "zero")])
+    return np.array([curve.get_ydata()[0] for curve in rows(ax, "zero")])
 
 
 def names(ax) -> list[str]:
@@ -42,9 +42,9 @@ def test_thresholds():
     thresholds = torch.linspace(0.5, 2.0, HIDDEN)
     record = make_record(hidden_threshold=thresholds)
     ax = viz.membrane(record, layer="hidden 1", neurons=[3, 14, 0])
-    heights = np.array([each.get_ydata()[0] for each in rows(ax, "threshold")])
+    heights = np.array([curve.get_ydata()[0] for curve in rows(ax, "threshold")])
     np.testing.assert_allclose(heights - zeros(ax), thresholds[[3, 14, 0]], atol=1e-4)
-    assert all(each.is_dashed() for each in rows(ax, "threshold"))
+    assert all(curve.is_dashed() for curve in rows(ax, "threshold"))
     assert rows(ax, "threshold")[0].get_label() == "threshold (0.5 to 2)"
     assert names(ax) == ["3", "14", "0"]
 
@@ -81,11 +81,11 @@ def test_bands_do_not_overlap():
 def test_ten_most_active_neurons():
     record = make_record()
     counts = record.layers[0].spikes[:, 0].sum(0)
-    shown = [int(name) for name in names(viz.membrane(record, layer="hidden 1"))]
-    assert len(shown) == 10
-    assert shown == sorted(shown)
-    others = [i for i in range(HIDDEN) if i not in shown]
-    assert counts[shown].min() >= counts[others].max()
+    neurons = [int(name) for name in names(viz.membrane(record, layer="hidden 1"))]
+    assert len(neurons) == 10
+    assert neurons == sorted(neurons)
+    others = [i for i in range(HIDDEN) if i not in neurons]
+    assert counts[neurons].min() >= counts[others].max()
 
 
 def test_silent_neurons_are_ranked_by_membrane():
@@ -115,7 +115,7 @@ def test_thresholds_of_feature_maps():
     )
     record = dataclasses.replace(record, layers=(layer, record.layers[1]))
     ax = viz.membrane(record, layer="conv 1", neurons=[0, 4, 11])
-    heights = np.array([each.get_ydata()[0] for each in rows(ax, "threshold")])
+    heights = np.array([curve.get_ydata()[0] for curve in rows(ax, "threshold")])
     np.testing.assert_allclose(heights - zeros(ax), [0.5, 1.0, 1.5], atol=1e-5)
 
 

@@ -46,7 +46,7 @@ def test_animation(tmp_path):
     )
     animation.save(tmp_path / "growth.gif", writer="pillow", dpi=40)
     (picture,) = animation._func(0)
-    shown = np.asarray(picture.get_array())
+    pixels = np.asarray(picture.get_array())
     (picture,) = animation._func(1)
-    assert np.allclose(np.nan_to_num(picture.get_array()) * 2, np.nan_to_num(shown))
+    assert np.allclose(np.nan_to_num(picture.get_array()) * 2, np.nan_to_num(pixels))
     assert picture.axes.get_title(loc="left") == "after"

@@ -17,11 +17,14 @@ def test_panels_and_lines():
     panels = dict(zip(("noise", "shift"), figure.axes, strict=True))
     for name, panel in panels.items():
         assert len(panel.lines) == 2
-        for network, found in MEASURED.items():
-            drawn = line(panel, network)
-            assert drawn.get_xdata().tolist() == [0, *found.accuracy[name]]
-            assert drawn.get_ydata().tolist() == [found.undisturbed, *found.accuracy[name].values()]
-    styles = {(each.get_color(), each.get_linestyle()) for each in figure.axes[0].lines}
+        for network, robustness in MEASURED.items():
+            curve = line(panel, network)
+            assert curve.get_xdata().tolist() == [0, *robustness.accuracy[name]]
+            assert curve.get_ydata().tolist() == [
+                robustness.undisturbed,
+                *robustness.accuracy[name].values(),
+            ]
+    styles = {(curve.get_color(), curve.get_linestyle()) for curve in figure.axes[0].lines}
     assert len(styles) == 2
     assert panels["shift"].get_xlabel() == "shift (pixels)"
     (legend,) = figure.legends

@@ -20,7 +20,7 @@ def make_history(count, best=None):
 
 
 def labels(ax):
-    return {each.get_label() for each in ax.lines}
+    return {curve.get_label() for curve in ax.lines}
 
 
 def test_curves():

@@ -97,7 +97,7 @@ def gif_frames(file) -> list[np.ndarray]:
 
 def line(ax, label):
     """Return the one line with that label."""
-    (only,) = [each for each in ax.lines if each.get_label() == label]
+    (only,) = [curve for curve in ax.lines if curve.get_label() == label]
     return only
 
 

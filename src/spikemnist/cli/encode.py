@@ -35,14 +35,14 @@ def run(command: Encode) -> int:
     sample = sources.sample(test, command.index)
     spikes = encoder(sample.samples, generator=torch.Generator().manual_seed(command.seed))
     _write(spikes, sample.image, out)
-    fired = int(torch.count_nonzero(spikes))
+    total = int(torch.count_nonzero(spikes))
     what = "events" if sample.image is None else "image"
     noun = sources.noun(command.data)
     print(
         f"{what:<9}test {noun} {command.index} of {command.data}, "
         f"class {test.classes[sample.label]}\n"
         f"encoder  {encoder}\n"
-        f"spikes   {fired} in {count(len(spikes), 'timestep')}, {fired / spikes.numel():.2%} of "
+        f"spikes   {total} in {count(len(spikes), 'timestep')}, {total / spikes.numel():.2%} of "
         f"all possible spikes\n"
         f"written  {out}"
     )
@@ -50,7 +50,7 @@ def run(command: Encode) -> int:
 
 
 def _compare(command: Encode) -> int:
-    """Encode an image in every code; draw the codes and print their figures."""
+    """Encode an image in every code; draw the codes and print their measures."""
     out = _out(command)
     if out.suffix == ".npy":
         raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
@@ -70,8 +70,8 @@ def _compare(command: Encode) -> int:
         generator = torch.Generator().manual_seed(command.seed)
         trains[name] = encoder(sample.samples, generator=generator)
         generator.manual_seed(command.seed)
-        found = measure_code(encoder, sample.samples, generator=generator)
-        rows.append(f"{name:<12}{_figures(found)}")
+        measure = measure_code(encoder, sample.samples, generator=generator)
+        rows.append(f"{name:<12}{_cells(measure)}")
         if hasattr(encoder, "decode"):
             decoded[name] = encoder.decode(trains[name])
     pictures.save(viz.codes(trains, decoded=decoded), out)
@@ -100,10 +100,10 @@ def _out(command: Encode) -> Path:
     return command.out
 
 
-def _figures(found: CodeMeasure) -> str:
-    spikes = "current" if found.spikes is None else f"{found.spikes:.0f}"
-    error = "–" if found.error is None else f"{found.error:.4f}"
-    bits = "–" if found.bits_per_spike is None else f"{found.bits_per_spike:.2f}"
+def _cells(measure: CodeMeasure) -> str:
+    spikes = "current" if measure.spikes is None else f"{measure.spikes:.0f}"
+    error = "–" if measure.error is None else f"{measure.error:.4f}"
+    bits = "–" if measure.bits_per_spike is None else f"{measure.bits_per_spike:.2f}"
     return f"{spikes:>8}{error:>9}{bits:>13}"
 
 

@@ -89,10 +89,10 @@ def _over_time(energy: Energy, noun: str) -> str:
 def _exits(energy: Energy, noun: str) -> str:
     rows = []
     for margin in MARGINS:
-        found = energy.early_exit(margin)
+        outcome = energy.early_exit(margin)
         rows.append(
-            f"{margin:<12g}{found.accuracy:>10.2%}{found.energy / NANOJOULE:>14,.1f}"
-            f"{found.steps:>12.2f}{found.operations:>16,.0f}"
+            f"{margin:<12g}{outcome.accuracy:>10.2%}{outcome.energy / NANOJOULE:>14,.1f}"
+            f"{outcome.steps:>12.2f}{outcome.operations:>16,.0f}"
         )
     head = f"{'exit margin':<12}{'accuracy':>10}{'nJ spiking':>14}{'timesteps':>12}"
     return "\n".join([f"{head}{'operations':>16}", *rows])

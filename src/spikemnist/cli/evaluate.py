@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 def run(command: Evaluate) -> int:
     """Test each model on the test set of its run, or on another one."""
     _check(command)
-    found: dict[str, Robustness] = {}
+    results: dict[str, Robustness] = {}
     picture = (command.out or pictures.unused("robustness.png")) if command.robustness else None
-    for number, each in enumerate(command.runs):
+    for number, path in enumerate(command.runs):
         if len(command.runs) > 1 and not command.json:
-            print("\n" * (number > 0) + str(each))
-        if runs.is_stdp(each):
-            stdp.evaluate(command, each)
-        elif (robustness := _evaluate(command, each, picture)) is not None:
-            found[str(each)] = robustness
+            print("\n" * (number > 0) + str(path))
+        if runs.is_stdp(path):
+            stdp.evaluate(command, path)
+        elif (robustness := _evaluate(command, path, picture)) is not None:
+            results[str(path)] = robustness
     if picture is not None:
-        pictures.save(viz.robustness(found), picture)
+        pictures.save(viz.robustness(results), picture)
         if not command.json:
             print(f"\nwritten           {picture}")
     return 0
@@ -44,9 +44,9 @@ def run(command: Evaluate) -> int:
 def _check(command: Evaluate) -> None:
     if not command.runs:
         raise WrongRequest(f"spikemnist evaluate needs RUN: {TRAINED}")
-    for each in command.runs:
-        if runs.is_stdp(each):
-            stdp.check(command, each)
+    for path in command.runs:
+        if runs.is_stdp(path):
+            stdp.check(command, path)
     if not command.energy and (command.memory or command.technology != "45nm-fp32"):
         raise WrongRequest("--technology and --memory need --energy")
     if command.out is not None and not command.robustness:
@@ -77,9 +77,9 @@ def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness 
         "seed": command.seed,
     }
     show_detail(command, classifier.network, classifier.encoder, f"device {common['device']}")
-    figures = evaluate(classifier, test, batch_size=command.batch_size, **common)
+    evaluation = evaluate(classifier, test, batch_size=command.batch_size, **common)
     if not command.json:
-        _tell(data, figures)
+        _tell(data, evaluation)
     energy = robustness = None
     if command.energy:
         costs: dict[str, Any] = {"technology": command.technology, "memory": command.memory}
@@ -94,31 +94,31 @@ def _evaluate(command: Evaluate, run: Path, picture: Path | None) -> Robustness 
         more: dict[str, object] = {} if energy is None else {"energy": summary(energy)}
         if robustness is not None:
             more |= {"robustness": robustness.accuracy, "picture": picture}
-        more |= {"standard_error": figures.standard_error}
-        show_json(run=run, data=data, **vars(figures), **more)
+        more |= {"standard_error": evaluation.standard_error}
+        show_json(run=run, data=data, **vars(evaluation), **more)
     return robustness
 
 
-def _tell(data: str, figures: Evaluation) -> None:
+def _tell(data: str, evaluation: Evaluation) -> None:
     noun = sources.noun(data)
-    spikes = ", ".join(f"{name} {n:.1f}" for name, n in figures.spikes_per_sample.items())
-    per_step = " ".join(f"{accuracy:.1%}" for accuracy in figures.accuracy_per_step.tolist())
+    spikes = ", ".join(f"{name} {n:.1f}" for name, n in evaluation.spikes_per_sample.items())
+    per_step = " ".join(f"{accuracy:.1%}" for accuracy in evaluation.accuracy_per_step.tolist())
     print(
-        f"accuracy          {figures.accuracy:.2%} of {figures.samples:,} test {noun}s of {data}, "
-        f"standard error {figures.standard_error:.2%}\n"
-        f"loss              {figures.loss:.4f}\n"
+        f"accuracy          {evaluation.accuracy:.2%} of {evaluation.samples:,} test {noun}s of "
+        f"{data}, standard error {evaluation.standard_error:.2%}\n"
+        f"loss              {evaluation.loss:.4f}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
-        f"silent, tied      {figures.silent:.2%}, {figures.tied:.2%} of the {noun}s\n"
+        f"silent, tied      {evaluation.silent:.2%}, {evaluation.tied:.2%} of the {noun}s\n"
         f"after each step   {per_step}\n"
-        f"time              {figures.seconds:.2f} s, backend {figures.backend}",
+        f"time              {evaluation.seconds:.2f} s, backend {evaluation.backend}",
         flush=True,
     )
 
 
-def _accuracies(found: Robustness) -> str:
+def _accuracies(robustness: Robustness) -> str:
     """Return two rows per disturbance: levels above accuracies."""
     rows = []
-    for name, accuracy in found.accuracy.items():
+    for name, accuracy in robustness.accuracy.items():
         shares = "".join(f"{share:>9.2%}" for share in accuracy.values())
         rows.append(f"{name:<18}" + "".join(f"{level:>9g}" for level in accuracy))
         rows.append(f"{'  accuracy':<18}{shares}")

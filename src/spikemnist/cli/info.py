@@ -44,16 +44,16 @@ def run(command: Info) -> int:
 
 def _backends() -> str:
     """Return the backend that ``auto`` takes on each device, and why others cannot run."""
-    taken, missing = [], []
+    backends, errors = [], []
     for backend, device in (("event_driven", "the CPU"), ("triton", "CUDA")):
         try:
             select_backend(backend)
         except ValueError as error:
             if device == "the CPU" or torch.cuda.is_available():
-                missing.append(f"            {error}\n")
+                errors.append(f"            {error}\n")
         else:
-            taken.append(f"{backend} on {device}, ")
-    return f"auto takes {''.join(taken)}else reference\n{''.join(missing)}"
+            backends.append(f"{backend} on {device}, ")
+    return f"auto takes {''.join(backends)}else reference\n{''.join(errors)}"
 
 
 def _inexact() -> str:
@@ -74,14 +74,14 @@ def _version(package: str) -> str:
 
 
 def _data() -> str:
-    found = ["digits (in the package)"]
+    places = ["digits (in the package)"]
     for source in (MNIST, FASHION_MNIST):
         try:
-            found.append(f"{source.title} in {find_folder(source, None)}")
+            places.append(f"{source.title} in {find_folder(source, None)}")
         except OSError:
-            found.append(f"{source.title} not found")
+            places.append(f"{source.title} not found")
     try:
-        found.append(f"N-MNIST in {find_nmnist(None)}")
+        places.append(f"N-MNIST in {find_nmnist(None)}")
     except OSError:
-        found.append("N-MNIST not found")
-    return ", ".join(found)
+        places.append("N-MNIST not found")
+    return ", ".join(places)

@@ -23,15 +23,15 @@ class Limits:
     contains: Callable[[float], bool]
 
 
-def whole(low: int, high: int) -> Limits:
+def integers(low: int, high: int) -> Limits:
     """Return the limits of a whole number."""
     return Limits(f"a whole number from {low:,} to {high:,}", lambda n: low <= n <= high)
 
 
-COUNT = whole(1, 1_000_000)
-STEPS = whole(1, 100_000)
+COUNT = integers(1, 1_000_000)
+STEPS = integers(1, 100_000)
 INDEX = Limits("a whole number, at least 0", lambda n: n >= 0)
-SEED = whole(0, 2**63 - 1)
+SEED = integers(0, 2**63 - 1)
 POSITIVE = Limits("a positive, finite number", lambda x: 0 < x < math.inf)
 MILLIVOLTS = Limits("a number from 0 to 1,000", lambda x: 0 <= x <= 1000)
 SHARE = Limits("a number from 0 to 1", lambda x: 0 <= x <= 1)
@@ -47,19 +47,19 @@ def flag(name: str) -> str:
 
 def types_of(kind: Any, *, include_extras: bool = False) -> dict[str, Any]:
     """Return the types of a command's options by name, including options in groups."""
-    found: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=include_extras).items():
         group = is_dataclass(hint)
-        found |= types_of(hint, include_extras=include_extras) if group else {name: hint}
-    return found
+        types |= types_of(hint, include_extras=include_extras) if group else {name: hint}
+    return types
 
 
 def values_of(command: Any) -> dict[str, Any]:
     """Return the values of a command's options by name, including options in groups."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in vars(command).items():
-        found |= vars(value) if is_dataclass(value) else {name: value}
-    return found
+        values |= vars(value) if is_dataclass(value) else {name: value}
+    return values
 
 
 def limits_of(kind: Any) -> dict[str, Limits]:

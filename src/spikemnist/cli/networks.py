@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Trained(NamedTuple):
+class NetworkSource(NamedTuple):
     """A trained classifier.
 
     Attributes
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
     folder: Path
 
 
-def find(run: Path) -> Trained:
+def find(run: Path) -> NetworkSource:
     """Return the classifier of a run folder, of a model file, or a pretrained one by its name.
 
     Raises
@@ -43,12 +43,12 @@ def find(run: Path) -> Trained:
         If the file is damaged.
     """
     # `plot` draws a pretrained network into a folder of its name, which is no run.
-    named = str(run) in available_pretrained() and not (run / runs.MODEL).is_file()
-    options = runs.read_config(run) if run.is_dir() and not named else {}
+    is_pretrained = str(run) in available_pretrained() and not (run / runs.MODEL).is_file()
+    options = runs.read_config(run) if run.is_dir() and not is_pretrained else {}
     try:
         classifier = load(run)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
     if not isinstance(classifier, Classifier):
         raise WrongRequest(f"{run} holds a classifier of `spikemnist stdp`, which has no network")
-    return Trained(classifier, options, run.parent if run.is_file() else run)
+    return NetworkSource(classifier, options, run.parent if run.is_file() else run)

@@ -68,8 +68,8 @@ def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
         Text to show as the default of an option that has no default value.
     """
 
-    def default(shown: str) -> str:
-        return f"(default: {({'None': absent, '': absent, 'False': 'off'}).get(shown, shown)})"
+    def default(literal: str) -> str:
+        return f"(default: {({'None': absent, '': absent, 'False': 'off'}).get(literal, literal)})"
 
     return arg(help=text, metavar=value, help_behavior_hint=default)
 
@@ -205,7 +205,7 @@ class Learning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recordings:
+class RecordingOptions:
     """Recordings of an event camera, with --data nmnist."""
 
     first_saccade: Annotated[bool, option("use only the first saccade of each recording")] = False
@@ -275,7 +275,7 @@ class Train(Source):
     json: Json = False
     neuron: Neuron = Neuron()
     learning: Learning = Learning()
-    recordings: Recordings = Recordings()
+    recordings: RecordingOptions = RecordingOptions()
 
 
 @dataclass(frozen=True, kw_only=True)

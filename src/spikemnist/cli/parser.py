@@ -71,7 +71,7 @@ def _print_help(words: list[str]) -> NoReturn:
 
 def _read(kind: object, words: list[str], default: Command | None = None) -> Command:
     """Return the command in the words; ``default`` holds the options not given."""
-    given = {} if default is None else {"default": default}
+    options = {} if default is None else {"default": default}
     name = "" if default is None else f" {type(default).__name__.lower()}"
     return tyro.cli(  # type: ignore[call-overload,no-any-return]
         kind,
@@ -83,7 +83,7 @@ def _read(kind: object, words: list[str], default: Command | None = None) -> Com
             tyro.conf.OmitArgPrefixes,
             tyro.conf.FlagCreatePairsOff,
         ),
-        **given,
+        **options,
     )
 
 

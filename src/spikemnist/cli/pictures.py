@@ -30,13 +30,13 @@ def draw_training(
     classifier: Classifier,
     sample: Sample,
     history: History,
-    figures: Evaluation,
+    evaluation: Evaluation,
 ) -> list[Path]:
     """Draw the course of a training, and the network's response to a test sample."""
     record = watch(classifier, sample.samples, seed=0)
     return [
         save(viz.training_curves(history), folder / "training.png"),
-        save(viz.confusion(figures), folder / "confusion.png"),
+        save(viz.confusion(evaluation), folder / "confusion.png"),
         save(encoding(record, sample.image), folder / "encoding.png"),
         save(decision(record, sample.label), folder / "decision.png"),
     ]
@@ -95,9 +95,9 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
 
     The image's shape if it has as many values; else the input's channels are below one another.
     """
-    given = spikes if isinstance(spikes, torch.Tensor) else spikes.input
-    assert given is not None
-    shape = given.shape[2:]
+    values = spikes if isinstance(spikes, torch.Tensor) else spikes.input
+    assert values is not None
+    shape = values.shape[2:]
     if image is not None and shape.numel() == image.numel():
         shape = image.shape[-2:]
     return shape[:-1].numel(), shape[-1]
@@ -112,8 +112,8 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
     heights = [*(2.5 for _ in images), 4, 2, 3.5]
     figure = Figure(figsize=(7, sum(heights) + 0.5), layout="constrained")
     *above, membrane, raster, decision = figure.subplots(len(heights), 1, height_ratios=heights)
-    for ax, seen in zip(above, images, strict=True):
-        ax.imshow(seen.numpy(), cmap="gray", vmin=0, vmax=255)
+    for ax, picture in zip(above, images, strict=True):
+        ax.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title="what the network sees")
     viz.membrane(record, ax=membrane)
     viz.raster(record, ax=raster)

@@ -9,7 +9,7 @@ from spikemnist import viz
 from spikemnist.cli import networks, pictures, runs
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
-from spikemnist.data.picture import Prepared, prepare
+from spikemnist.data.picture import PreparedPicture, prepare
 from spikemnist.encoding import EventEncoder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(command: Predict) -> int:
         )
     if not command.pictures:
         raise WrongRequest("spikemnist predict needs PICTURE: a file such as digit.png")
-    prepared = [_prepared(picture, command) for picture in command.pictures]
+    digits = [_prepare(picture, command) for picture in command.pictures]
     classifier, _, _ = networks.find(command.run)
     if isinstance(classifier.encoder, EventEncoder):
         raise WrongRequest(
@@ -39,45 +39,45 @@ def run(command: Predict) -> int:
     command.out.mkdir(parents=True, exist_ok=True)
     stems = _stems(command.pictures)
     show_detail(command, classifier.network, classifier.encoder)
-    for picture, found, stem in zip(command.pictures, prepared, stems, strict=True):
-        image = found.image.unsqueeze(0)
+    for picture, digit, stem in zip(command.pictures, digits, stems, strict=True):
+        image = digit.image.unsqueeze(0)
         record = pictures.watch(classifier, image, seed=command.seed)
         answer = _answer(record)
         if not command.json:
             print(
-                _text(picture, found, answer, classifier.classes, invert=command.invert), flush=True
+                _text(picture, digit, answer, classifier.classes, invert=command.invert), flush=True
             )
-        drawing = pictures.decision(record, image=found.image)
-        written = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
+        drawing = pictures.decision(record, image=digit.image)
+        files = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
         if command.gif:
-            shape = pictures.input_shape(record, found.image)
+            shape = pictures.input_shape(record, digit.image)
             animation = viz.animate(record, image_shape=shape)
-            written.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
+            files.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
         if command.json:
             show_json(
                 picture=picture,
-                size=found.size,
-                dark_on_light=found.inverted,
+                size=digit.size,
+                dark_on_light=digit.inverted,
                 **answer,
-                written=written,
+                written=files,
             )
         else:
-            print(f"  written   {', '.join(map(str, written))}", flush=True)
+            print(f"  written   {', '.join(map(str, files))}", flush=True)
     return 0
 
 
-def _prepared(picture: Path, command: Predict) -> Prepared:
+def _prepare(picture: Path, command: Predict) -> PreparedPicture:
     with request(str(picture)):
         return prepare(picture, invert=INVERT[command.invert])
 
 
 def _stems(files: tuple[Path, ...]) -> Iterator[str]:
     """Yield a name for the pictures of each file, with a number where files share theirs."""
-    taken: set[str] = set()
+    stems: set[str] = set()
     for file in files:
         names = itertools.chain([file.stem], (f"{file.stem}-{i}" for i in itertools.count(2)))
-        name = next(name for name in names if name not in taken)
-        taken.add(name)
+        name = next(name for name in names if name not in stems)
+        stems.add(name)
         yield name
 
 
@@ -95,7 +95,7 @@ def _answer(record: Record) -> dict[str, Any]:
 
 def _text(
     picture: Path,
-    found: Prepared,
+    digit: PreparedPicture,
     answer: Mapping[str, Any],
     names: tuple[str, ...],
     *,
@@ -105,8 +105,8 @@ def _text(
         return f"{number}, {names[number]}" if names else str(number)
 
     spikes = ", ".join(f"{name} {number}" for name, number in answer["spikes"].items())
-    height, width = found.size
-    paper = "dark on light" if found.inverted else "light on dark"
+    height, width = digit.size
+    paper = "dark on light" if digit.inverted else "light on dark"
     source = "detected" if invert == "auto" else "by --invert"
     return (
         f"{picture}: {name(answer['prediction'])}   margin {answer['margin']:.2f}, "

@@ -103,11 +103,11 @@ def check_resumed(command: Run) -> Path:
     """
     assert command.out is not None  # `resumed` ensures it
     kind = type(command)
-    stored = _stored(_command(kind, read_config(command.out, kind)))
+    config = _stored(_command(kind, read_config(command.out, kind)))
     differences = [
-        f"{flag(name)} was {stored[name]}, is {value}"
+        f"{flag(name)} was {config[name]}, is {value}"
         for name, value in _stored(command).items()
-        if stored[name] != value
+        if config[name] != value
     ]
     if differences:
         raise WrongRequest(
@@ -125,17 +125,17 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
     WrongRequest
         If the file is missing, damaged, or of another command.
     """
-    stored, wanted = _read(folder), _name(kind)
-    command = stored.get("command")
-    if command != wanted:
-        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{wanted}`")
+    entries, name_of_kind = _read(folder), _name(kind)
+    command = entries.get("command")
+    if command != name_of_kind:
+        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{name_of_kind}`")
     config: dict[str, Any] = {}
     for name in types_of(kind):
         if name in _NOT_STORED:
             continue
-        if name not in stored:
+        if name not in entries:
             raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
-        value = stored[name]
+        value = entries[name]
         config[name] = tuple(value) if isinstance(value, list) else value
     config["root"] = None if config["root"] is None else Path(config["root"])
     return config
@@ -143,18 +143,18 @@ def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
 
 def _command(kind: Any, config: Mapping[str, Any]) -> Any:
     """Return the command, or the group of options, with the given options."""
-    given = {
+    values = {
         name: _command(type_, config) if dataclasses.is_dataclass(type_) else config[name]
         for name, type_ in get_type_hints(kind).items()
         if dataclasses.is_dataclass(type_) or name in config
     }
-    return kind(**given)
+    return kind(**values)
 
 
 def is_stdp(folder: Path) -> bool:
     """Return whether a run folder is from `spikemnist stdp`."""
-    known = (folder / CONFIG).is_file()
-    return known and bool(_read(folder).get("command") == _name(Stdp))
+    has_config = (folder / CONFIG).is_file()
+    return has_config and bool(_read(folder).get("command") == _name(Stdp))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -164,12 +164,12 @@ def _read(folder: Path) -> dict[str, Any]:
         hint = f"; run folders in it are {', '.join(inside[:5])}" if inside else ""
         raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}{hint}")
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WrongRequest(f"{file} is damaged: {error}") from error
-    if not isinstance(stored, dict):
+    if not isinstance(config, dict):
         raise WrongRequest(f"{file} is damaged: it holds no options")
-    return stored
+    return config
 
 
 def _name(kind: type[Run]) -> str:

@@ -65,16 +65,16 @@ def load(
     return train, test
 
 
-def test_set(command: Evaluate | Plot, stored: Mapping[str, Any]) -> tuple[str, Dataset]:
+def test_set(command: Evaluate | Plot, config: Mapping[str, Any]) -> tuple[str, Dataset]:
     """Return name and samples of the requested test set, else of the run's test set.
 
-    ``stored`` holds the options of the run, including the changes to recordings before they are
+    ``config`` holds the options of the run, including the changes to recordings before they are
     encoded. It is empty for a model file alone.
     """
-    data = command.data or stored.get("data", "digits")
+    data = command.data or config.get("data", "digits")
     check_root(data, command.root)
-    root = command.root if command.data or command.root else stored.get("root")
-    changes = {name: stored.get(name, False) for name in ("first_saccade", "stabilize")}
+    root = command.root if command.data or command.root else config.get("root")
+    changes = {name: config.get(name, False) for name in ("first_saccade", "stabilize")}
     return data, load(data, root, **changes)[1]
 
 

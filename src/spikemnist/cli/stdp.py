@@ -14,7 +14,7 @@ from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
 from spikemnist.cli.limits import flag
 from spikemnist.cli.options import Evaluate, Plot, Stdp
 from spikemnist.cli.output import coloured, show_json
-from spikemnist.cli.wording import command_line, to_continue, written
+from spikemnist.cli.wording import command_line, file_lines, to_continue
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 
 def run(command: Stdp) -> int:
     """Learn, test, draw and print the results."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     with request():
         classifier = _classifier(command)
     if command.resume:
@@ -53,23 +53,23 @@ def run(command: Stdp) -> int:
             _write_metrics(classifier, folder / runs.METRICS)
             files.append(runs.METRICS)
         classifier.save(model)
-    learned = time.perf_counter() - started
-    figures = classifier.evaluate(*test)
-    drawn = _draw(classifier, figures, folder)
-    seconds = time.perf_counter() - started
+    training_seconds = time.perf_counter() - start
+    evaluation = classifier.evaluate(*test)
+    drawings = _draw(classifier, evaluation, folder)
+    seconds = time.perf_counter() - start
     if command.json:
-        paths = [*(folder / name for name in files), *drawn]
-        done: dict[str, Any] = {
+        paths = [*(folder / name for name in files), *drawings]
+        results: dict[str, Any] = {
             "run": folder,
             "interrupted": False,
             "seconds": seconds,
             "files": paths,
         }
-        show_json(**done, test=figures, **_learned_with(classifier))
+        show_json(**results, test=evaluation, **_learning_settings(classifier))
         return 0
-    _tell(figures, classifier)
-    print(f"time              {learned:.1f} s of training, {seconds:.1f} s in all")
-    print(written(folder, files, drawn), end="")
+    _tell(evaluation, classifier)
+    print(f"time              {training_seconds:.1f} s of training, {seconds:.1f} s in all")
+    print(file_lines(folder, files, drawings), end="")
     if not command.quiet:
         print(f"try next          {command_line('spikemnist', 'evaluate', folder)}")
     return 0
@@ -102,11 +102,11 @@ def check(command: Evaluate, run: Path) -> None:
 
 def evaluate(command: Evaluate, run: Path) -> None:
     """Test the classifier of a run of ``spikemnist stdp``."""
-    figures, classifier = _tested(command, run)
+    evaluation, classifier = _test(command, run)
     if command.json:
-        show_json(run=run, **vars(figures), **_learned_with(classifier))
+        show_json(run=run, **vars(evaluation), **_learning_settings(classifier))
     else:
-        _tell(figures, classifier)
+        _tell(evaluation, classifier)
 
 
 def plot(command: Plot) -> int:
@@ -121,13 +121,13 @@ def plot(command: Plot) -> int:
         raise WrongRequest(
             f"{command.run} is a run of `spikemnist stdp`, which runs on the CPU; remove --device"
         )
-    figures, classifier = _tested(command, command.run)
-    for path in _draw(classifier, figures, command.out or command.run):
+    evaluation, classifier = _test(command, command.run)
+    for path in _draw(classifier, evaluation, command.out or command.run):
         print(path)
     return 0
 
 
-def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classifier]:
+def _test(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classifier]:
     """Test the classifier of a finished run; return the evaluation and the classifier.
 
     Raises
@@ -135,15 +135,15 @@ def _tested(command: Evaluate | Plot, run: Path) -> tuple[STDPEvaluation, Classi
     WrongRequest
         If the run has not ended.
     """
-    stored, file = runs.read_config(run, Stdp), run / runs.MODEL
+    config, file = runs.read_config(run, Stdp), run / runs.MODEL
     if not file.is_file():
         raise WrongRequest(
             f"{run} has no {runs.MODEL}, because the run has not finished; continue it with "
             f"`{command_line('spikemnist', 'stdp', '--resume', '--out', run)}`"
         )
-    kind = STDPClassifier if stored["features"] is None else ConvSTDPClassifier
+    kind = STDPClassifier if config["features"] is None else ConvSTDPClassifier
     classifier: Classifier = kind.load(file)
-    _, test = sources.test_set(command, stored)
+    _, test = sources.test_set(command, config)
     return classifier.evaluate(*_images(test)), classifier
 
 
@@ -183,23 +183,23 @@ def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(("images", "accuracy"))
-            writer.writerows((int(seen), share) for seen, share in classifier.accuracy_history_)
+            writer.writerows((int(images), share) for images, share in classifier.accuracy_history_)
 
     write_atomically(file, write)
 
 
-def _draw(classifier: Classifier, figures: STDPEvaluation, folder: Path) -> list[Path]:
-    drawn = [
+def _draw(classifier: Classifier, evaluation: STDPEvaluation, folder: Path) -> list[Path]:
+    paths = [
         pictures.save(viz.receptive_fields(classifier), folder / "receptive_fields.png"),
-        pictures.save(viz.confusion(figures), folder / "confusion.png"),
+        pictures.save(viz.confusion(evaluation), folder / "confusion.png"),
     ]
     if isinstance(classifier, STDPClassifier):
-        drawn += [
+        paths += [
             pictures.save(viz.assignments(classifier), folder / "assignments.png"),
             pictures.save(viz.thresholds(classifier), folder / "thresholds.png"),
             pictures.save(viz.running_accuracy(classifier), folder / "running_accuracy.png"),
         ]
-    return drawn
+    return paths
 
 
 def _tell_interrupted(command: Stdp, folder: Path, passes: int) -> None:
@@ -209,31 +209,31 @@ def _tell_interrupted(command: Stdp, folder: Path, passes: int) -> None:
         print(to_continue("stdp", folder, f"{passes} of {command.passes} passes"))
 
 
-def _learned_with(classifier: Classifier) -> dict[str, float]:
+def _learning_settings(classifier: Classifier) -> dict[str, float]:
     """Return the settings that the classifier has chosen itself."""
     if isinstance(classifier, ConvSTDPClassifier):
         return {}
     return {"theta_plus": classifier.theta_plus_, "learning_rate": classifier.learning_rate_}
 
 
-def _tell(figures: STDPEvaluation, classifier: Classifier) -> None:
-    error = (figures.accuracy * (1 - figures.accuracy) / figures.samples) ** 0.5
-    votes = ", ".join(f"{name} {share:.2%}" for name, share in figures.votes.items())
+def _tell(evaluation: STDPEvaluation, classifier: Classifier) -> None:
+    error = (evaluation.accuracy * (1 - evaluation.accuracy) / evaluation.samples) ** 0.5
+    votes = ", ".join(f"{name} {share:.2%}" for name, share in evaluation.votes.items())
     lines = [
-        f"test accuracy     {coloured(f'{figures.accuracy:.2%}', 'bold', sys.stdout)} of "
-        f"{figures.samples:,} images, "
+        f"test accuracy     {coloured(f'{evaluation.accuracy:.2%}', 'bold', sys.stdout)} of "
+        f"{evaluation.samples:,} images, "
         f"standard error {error:.2%}"
     ]
     if isinstance(classifier, ConvSTDPClassifier):
         lines += [
-            f"spikes per image  {figures.spikes_per_image:.1f}, at most one of each feature in "
+            f"spikes per image  {evaluation.spikes_per_image:.1f}, at most one of each feature in "
             "each pooling cell"
         ]
     else:
         lines += [
             f"by vote           {votes}",
-            f"spikes per image  {figures.spikes_per_image:.1f}; "
-            f"silent for {figures.silent:.1%} of the images",
+            f"spikes per image  {evaluation.spikes_per_image:.1f}; "
+            f"silent for {evaluation.silent:.1%} of the images",
             f"learned with      --theta-plus {classifier.theta_plus_:.3g}, "
             f"learning rate {classifier.learning_rate_:.3g}",
         ]

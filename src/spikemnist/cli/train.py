@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
-from spikemnist.cli.options import Recordings
+from spikemnist.cli.options import RecordingOptions
 from spikemnist.cli.output import coloured, show_detail, show_json
-from spikemnist.cli.wording import command_line, count, to_continue, written
+from spikemnist.cli.wording import command_line, count, file_lines, to_continue
 from spikemnist.data import (
     Compose,
     DropEvents,
@@ -69,7 +69,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 def run(command: Train) -> int:
     """Train, test, draw and print the results."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     _check(command)
     with request("--encoder"):
         encoder = get_encoder(command.encoder, num_steps=command.num_steps)
@@ -86,18 +86,18 @@ def run(command: Train) -> int:
         with _folder(command, processes) as folder:
             history = _fit(command, classifier, train, folder, processes)
         if history.interrupted:
-            figures = None
+            evaluation = None
         else:
-            figures = evaluate(classifier, test, device=history.device, seed=command.seed)
+            evaluation = evaluate(classifier, test, device=history.device, seed=command.seed)
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
-    if figures is None:
+    if evaluation is None:
         _tell_interrupted(command, folder, history)
         return INTERRUPTED
     classifier.save(folder / runs.MODEL)
     sample = sources.sample(test, 0)
-    drawn = pictures.draw_training(folder, classifier, sample, history, figures)
-    _tell(command, folder, history, figures, drawn, time.perf_counter() - started)
+    drawings = pictures.draw_training(folder, classifier, sample, history, evaluation)
+    _tell(command, folder, history, evaluation, drawings, time.perf_counter() - start)
     return 0
 
 
@@ -115,10 +115,10 @@ def _fit(
     folder: Path,
     processes: Processes,
 ) -> History:
-    saved, learning = (folder / runs.CHECKPOINT).exists(), command.learning
+    has_checkpoint, learning = (folder / runs.CHECKPOINT).exists(), command.learning
     log = csv_logger(folder / runs.METRICS)
     callbacks = [log, _line_of(command)] if processes.is_first else []
-    if command.resume and not saved and processes.is_first:
+    if command.resume and not has_checkpoint and processes.is_first:
         print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
     history = fit(
         classifier,
@@ -138,7 +138,7 @@ def _fit(
         seed=command.seed,
         callbacks=callbacks,
         checkpoint=folder / runs.CHECKPOINT,
-        resume=command.resume and saved,
+        resume=command.resume and has_checkpoint,
     )
     if processes.is_first:
         log(history, classifier)
@@ -154,8 +154,8 @@ def _loss(learning: Learning) -> Loss:
 
 
 def _augmentation(learning: Learning) -> Augmentation | None:
-    chosen = [AUGMENTATIONS[name] for name in learning.augment]
-    return Compose(chosen) if chosen else None
+    steps = [AUGMENTATIONS[name] for name in learning.augment]
+    return Compose(steps) if steps else None
 
 
 def _line_of(command: Train) -> Callback:
@@ -188,7 +188,7 @@ def _data(command: Train) -> tuple[Dataset, Dataset]:
 def _check(command: Train) -> None:
     """Refuse options that do not fit the data or each other."""
     learning = command.learning
-    if command.recordings != Recordings() and command.data != "nmnist":
+    if command.recordings != RecordingOptions() and command.data != "nmnist":
         raise WrongRequest("--first-saccade, --stabilize and --drop-events need --data nmnist")
     if learning.augment and command.data == "nmnist":
         raise WrongRequest("--augment changes images; recordings of nmnist have --drop-events")
@@ -271,27 +271,27 @@ def _tell(
     command: Train,
     folder: Path,
     history: History,
-    figures: Evaluation,
-    drawn: list[Path],
+    evaluation: Evaluation,
+    drawings: list[Path],
     seconds: float,
 ) -> None:
     files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
     if command.json:
-        written_files = [folder / name for name in files] + drawn
-        test = {**vars(figures), "standard_error": figures.standard_error}
-        show_json(**_done(folder, history), test=test, seconds=seconds, files=written_files)
+        paths = [folder / name for name in files] + drawings
+        test = {**vars(evaluation), "standard_error": evaluation.standard_error}
+        show_json(**_done(folder, history), test=test, seconds=seconds, files=paths)
         return
-    spikes = ", ".join(f"{name} {n:.0f}" for name, n in figures.spikes_per_sample.items())
+    spikes = ", ".join(f"{name} {n:.0f}" for name, n in evaluation.spikes_per_sample.items())
     noun = sources.noun(command.data)
-    accuracy = coloured(f"{figures.accuracy:.2%}", "bold", sys.stdout)
+    accuracy = coloured(f"{evaluation.accuracy:.2%}", "bold", sys.stdout)
     print(
-        f"test accuracy     {accuracy} of {count(figures.samples, noun)}, "
-        f"standard error {figures.standard_error:.2%}\n"
+        f"test accuracy     {accuracy} of {count(evaluation.samples, noun)}, "
+        f"standard error {evaluation.standard_error:.2%}\n"
         f"weights           {_which(history)} of {count(len(history), 'epoch')}\n"
         f"{'spikes per ' + noun:<17} {spikes}\n"
         f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
-        f"backend {figures.backend}\n"
-        f"{written(folder, files, drawn)}",
+        f"backend {evaluation.backend}\n"
+        f"{file_lines(folder, files, drawings)}",
         end="",
     )
     if not command.quiet:

@@ -29,7 +29,7 @@ def to_continue(command: str, folder: Path, done: str) -> str:
     return f"interrupted after {done}, which are saved\ncontinue with  {words}"
 
 
-def written(folder: Path, files: Iterable[str], pictures: Iterable[Path]) -> str:
+def file_lines(folder: Path, files: Iterable[str], pictures: Iterable[Path]) -> str:
     """Return lines that name a run folder and the files written to it."""
     rows = [str(folder), ", ".join(files), ", ".join(path.name for path in pictures)]
     return f"written to        {rows[0]}\n" + "".join(f"{'':18}{row}\n" for row in rows[1:])

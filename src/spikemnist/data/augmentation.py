@@ -239,7 +239,7 @@ class RandomErasing:
         """Change images at random."""
         batch, shape = _batch_and_size(images)
         numbers = _uniform((5, batch), generator)
-        chosen = numbers[0] < self.probability
+        selection = numbers[0] < self.probability
         low, high = self.size
         inside = []
         for side, place, pixels in zip(numbers[1:3], numbers[3:], shape, strict=True):
@@ -247,9 +247,9 @@ class RandomErasing:
             begin = (place * (pixels - length + 1)).floor().unsqueeze(1)
             index = torch.arange(pixels)
             inside.append((index >= begin) & (index < begin + length.unsqueeze(1)))
-        erased = (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)) & chosen.view(-1, 1, 1)
-        erased = erased.view(batch, *[1] * (images.dim() - 3), *shape)
-        return images.masked_fill(erased.to(images.device), 0)
+        region = (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)) & selection.view(-1, 1, 1)
+        region = region.view(batch, *[1] * (images.dim() - 3), *shape)
+        return images.masked_fill(region.to(images.device), 0)
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,8 @@ class Compose:
         places: Tensor | None = None
         for augmentation in self.augmentations:
             if isinstance(augmentation, (RandomAffine, ElasticDeformation)):
-                following = augmentation._places(images, generator)
-                places = following if places is None else _joined(places, following)
+                change = augmentation._places(images, generator)
+                places = change if places is None else _compose(places, change)
                 continue
             if places is not None:
                 images, places = sample(images, places), None
@@ -313,8 +313,8 @@ def affine_places(
     matrix = torch.stack((cos + tan * sin, sin - tan * cos, -sin, cos)).view(2, 2, batch)
     aspect = torch.tensor([[1, size[0] / size[1]], [size[1] / size[0], 1]])
     matrix = matrix.movedim(2, 0) * aspect
-    moved = matrix @ (-2 * shift).T.unsqueeze(2)
-    theta = torch.cat((matrix, moved), 2).to(images.device)
+    offset = matrix @ (-2 * shift).T.unsqueeze(2)
+    theta = torch.cat((matrix, offset), 2).to(images.device)
     return functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
 
 
@@ -327,21 +327,21 @@ def sample(images: Tensor, places: Tensor) -> Tensor:
     if device.type == "mps":  # MPS has no bicubic interpolation
         images, places = images.cpu(), places.cpu()
     channels = images.reshape(len(images), -1, *images.shape[-2:]).to(places.dtype)
-    sampled = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
-    sampled = sampled.view(images.shape)
+    samples = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
+    samples = samples.view(images.shape)
     if images.dtype == torch.uint8:
-        return sampled.round_().clamp_(0, 255).to(images.dtype).to(device)
-    return sampled.clamp_(0, 1).to(images.dtype).to(device)
+        return samples.round_().clamp_(0, 255).to(images.dtype).to(device)
+    return samples.clamp_(0, 1).to(images.dtype).to(device)
 
 
-def _joined(first: Tensor, second: Tensor) -> Tensor:
+def _compose(first: Tensor, second: Tensor) -> Tensor:
     """Return the positions of a single change that equals the first followed by the second."""
     shifts = first - _still(first.shape[1], first.shape[2], first.device)
     # The first shift, interpolated at the positions of the second; constant beyond the edge.
-    there = functional.grid_sample(
+    interpolation = functional.grid_sample(
         shifts.movedim(-1, 1), second, padding_mode="border", align_corners=False
     )
-    return second + there.movedim(1, -1)
+    return second + interpolation.movedim(1, -1)
 
 
 def _still(height: int, width: int, device: torch.device) -> Tensor:

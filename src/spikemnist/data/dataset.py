@@ -213,8 +213,8 @@ def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> 
     most_lost_first = (take - quotas).argsort(stable=True)
     take[most_lost_first[: total - int(take.sum())]] += 1
 
-    shuffled = torch.randperm(len(labels), generator=_generator(seed))
-    by_group = shuffled[group[shuffled].argsort(stable=True)]
+    order = torch.randperm(len(labels), generator=_generator(seed))
+    by_group = order[group[order].argsort(stable=True)]
     first_of_group = sizes.cumsum(0) - sizes
     rank = torch.arange(len(labels)) - first_of_group[group[by_group]]
     mask = torch.zeros(len(labels), dtype=torch.bool)

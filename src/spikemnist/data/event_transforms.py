@@ -79,9 +79,9 @@ class Stabilize:
         right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * REACH
         down = np.choose(saccade, (share, 1 - share, 0 * share)) * 2 * REACH
         x, y = np.rint(events["x"] - right), np.rint(events["y"] - down)
-        moved = events.copy()
-        moved["x"], moved["y"] = x, y
-        return moved[(x >= 0) & (y >= 0) & (x < sensor[1]) & (y < sensor[0])], sensor
+        result = events.copy()
+        result["x"], result["y"] = x, y
+        return result[(x >= 0) & (y >= 0) & (x < sensor[1]) & (y < sensor[0])], sensor
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ class Crop:
             top, left = (int(generator.integers(free + 1)) for free in room)
         else:
             top, left = (free // 2 for free in room)
-        moved = events.copy()
-        moved["x"] -= left
-        moved["y"] -= top
-        inside = (moved["x"] >= 0) & (moved["x"] < self.width)
-        inside &= (moved["y"] >= 0) & (moved["y"] < self.height)
-        return moved[inside], (self.height, self.width)
+        result = events.copy()
+        result["x"] -= left
+        result["y"] -= top
+        inside = (result["x"] >= 0) & (result["x"] < self.width)
+        inside &= (result["y"] >= 0) & (result["y"] < self.height)
+        return result[inside], (self.height, self.width)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ class EventBatch:
             check_events(events, sensor, f"recording {index} of the batch")
         starts = np.zeros(len(recordings) + 1, np.int64)
         np.cumsum([len(events) for events in recordings], out=starts[1:])
-        joined = np.concatenate([np.empty(0, EVENT), *recordings])
-        t, x, y, p = (torch.from_numpy(joined[name].copy()) for name in ("t", "x", "y", "p"))
+        rows = np.concatenate([np.empty(0, EVENT), *recordings])
+        t, x, y, p = (torch.from_numpy(rows[name].copy()) for name in ("t", "x", "y", "p"))
         return cls(t, x, y, p, torch.from_numpy(starts), sensor)
 
     def __len__(self) -> int:
@@ -254,10 +254,12 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         self._set_labels(len(self.recordings), "recordings")
 
     def __repr__(self) -> str:
-        named = f", {len(self.classes)} classes" if self.classes else ""
-        changed = "".join(f", {transform}" for transform in self.transforms)
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        transforms = "".join(f", {transform}" for transform in self.transforms)
         height, width = self.seen_sensor
-        return f"EventDataset({len(self)} recordings, sensor {height} x {width}{named}{changed})"
+        return (
+            f"EventDataset({len(self)} recordings, sensor {height} x {width}{classes}{transforms})"
+        )
 
     @property
     def seen_sensor(self) -> tuple[int, int]:
@@ -314,8 +316,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         return self._read(index % len(self), 0)[0]
 
     def _subset(self, index: slice | Tensor) -> EventDataset:
-        chosen = _Chosen(self.recordings, torch.arange(len(self))[index].tolist())
-        return replace(self, recordings=chosen, labels=self.labels[index])
+        subset = _Subset(self.recordings, torch.arange(len(self))[index].tolist())
+        return replace(self, recordings=subset, labels=self.labels[index])
 
     def _batch(self, index: slice | Tensor, seed: int) -> tuple[EventBatch, Tensor]:
         read = [self._read(i, seed) for i in torch.arange(len(self))[index].tolist()]
@@ -336,7 +338,7 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Chosen:
+class _Subset:
     """A selection of recordings, in any order."""
 
     recordings: Recordings
@@ -351,7 +353,7 @@ class _Chosen:
 
 def _name(recordings: Recordings, index: int) -> str:
     """Return the name of a recording in error messages: its file, if it has one."""
-    if isinstance(recordings, _Chosen):
+    if isinstance(recordings, _Subset):
         return _name(recordings.recordings, recordings.indices[index])
     path = getattr(recordings, "path", None)
     return f"recording {index}" if path is None else f"{path(index)} is damaged: it"

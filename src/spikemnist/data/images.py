@@ -75,9 +75,9 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
 
     def __repr__(self) -> str:
         images = self.images
-        named = f", {len(self.classes)} classes" if self.classes else ""
+        classes = f", {len(self.classes)} classes" if self.classes else ""
         shape = list(images.shape[1:])
-        return f"ImageDataset({len(self)} images {shape}, {images.dtype}, {images.device}{named})"
+        return f"ImageDataset({len(self)} images {shape}, {images.dtype}, {images.device}{classes})"
 
     def to(self, device: torch.device | str) -> ImageDataset:
         """Return the dataset on another device.

@@ -168,7 +168,7 @@ class _Files:
 
     def __getitem__(self, index: int) -> Events:
         if self.place.suffix == ".zip":
-            data = _opened(self.place, os.getpid()).read(self.names[index])
+            data = _zip_file(self.place, os.getpid()).read(self.names[index])
         else:
             data = (self.place / self.names[index]).read_bytes()
         return decode_recording(data, self.path(index))
@@ -178,7 +178,7 @@ class _Files:
 
 
 @lru_cache(maxsize=2)
-def _opened(archive: Path, process: int) -> zipfile.ZipFile:
+def _zip_file(archive: Path, process: int) -> zipfile.ZipFile:
     """Open an archive once in each process: forked ones would share a position in the file."""
     return zipfile.ZipFile(archive)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SIZE, BOX = 28, 20
 """Side of an image and of the box around a digit, in pixels."""
 
-ANALYSED = 200
+ANALYSIS_SIZE = 200
 """Pixels of the longer side to which a larger picture is reduced before the analysis."""
 
 EDGE = 0.9
@@ -37,7 +37,7 @@ FAINTEST = 0.15
 """Fraction of the full contrast below which a pixel counts as paper."""
 
 
-class Prepared(NamedTuple):
+class PreparedPicture(NamedTuple):
     """An image like MNIST's, and two properties of its picture.
 
     ``inverted`` tells whether the strokes were darker than the paper; ``size`` is the height and
@@ -93,7 +93,7 @@ def prepare_image(
     return prepare(picture, invert=invert).image
 
 
-def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
+def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
     """Prepare an image as `prepare_image` does; also return properties of the picture.
 
     Raises
@@ -104,7 +104,7 @@ def prepare(picture: Any, *, invert: bool | None = None) -> Prepared:
     grey, size = _grey(_open(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
     strokes = _strokes(1 - grey if inverted else grey)
-    return Prepared(torch.from_numpy(_centred(strokes)), inverted, size)
+    return PreparedPicture(torch.from_numpy(_centre(strokes)), inverted, size)
 
 
 def _open(picture: Any) -> Image.Image:
@@ -116,8 +116,8 @@ def _open(picture: Any) -> Image.Image:
     if isinstance(picture, Image.Image):
         return ImageOps.exif_transpose(picture)
     try:
-        with Image.open(picture) as opened:
-            return ImageOps.exif_transpose(opened)
+        with Image.open(picture) as image:
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no picture at {picture}") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -159,12 +159,12 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
             raise ValueError("the picture has NaN or infinite pixels")
         picture = _from_array((values - values.min()) / (span or 1.0))
     picture = picture.convert("RGBA")
-    scale = ANALYSED / max(size)
+    scale = ANALYSIS_SIZE / max(size)
     if scale < 1:
-        reduced = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
-        picture = picture.resize(reduced, Image.Resampling.BOX)  # each pixel the mean of an area
+        extent = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
+        picture = picture.resize(extent, Image.Resampling.BOX)  # each pixel the mean of an area
     grey, alpha = picture.convert("L"), picture.getchannel("A")
-    light, opaque = (np.asarray(each, np.float64) / 255 for each in (grey, alpha))
+    light, opaque = (np.asarray(channel, np.float64) / 255 for channel in (grey, alpha))
     visible = float((light * opaque).sum()) / max(float(opaque.sum()), 1e-9)
     paper = 0.0 if visible > 0.5 else 1.0
     return light * opaque + paper * (1 - opaque), size
@@ -218,23 +218,23 @@ def _is_paper(above: Grey, paper: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(above < median + 3 * spread + 0.02)
 
 
-def _centred(strokes: Grey) -> NDArray[np.uint8]:
+def _centre(strokes: Grey) -> NDArray[np.uint8]:
     """Crop, scale into the box, and put the centre of mass into the middle of the image."""
     from PIL import Image
 
     rows, columns = (np.flatnonzero(strokes.max(axis) > FAINTEST) for axis in (1, 0))
-    cropped = strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX / max(cropped.shape)
-    height, width = (max(1, round(side * scale)) for side in cropped.shape)
-    whole = Image.fromarray(cropped.astype(np.float32))
-    fitted = np.asarray(whole.resize((width, height), Image.Resampling.LANCZOS), np.float64)
-    fitted = fitted.clip(0, None) / fitted.max()
+    crop = strokes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = BOX / max(crop.shape)
+    height, width = (max(1, round(side * scale)) for side in crop.shape)
+    drawing = Image.fromarray(crop.astype(np.float32))
+    digit = np.asarray(drawing.resize((width, height), Image.Resampling.LANCZOS), np.float64)
+    digit = digit.clip(0, None) / digit.max()
     image = np.zeros((SIZE, SIZE))
     place = []
     for axis, side in ((1, height), (0, width)):
-        mass = fitted.sum(axis)
+        mass = digit.sum(axis)
         # The middle of pixel 14, as in MNIST, whose centres of mass lie there within half a pixel.
         centre = float((mass * (np.arange(side) + 0.5)).sum() / mass.sum())
         place.append(min(max(round(SIZE / 2 + 0.5 - centre), 0), SIZE - side))
-    image[place[0] : place[0] + height, place[1] : place[1] + width] = fitted
+    image[place[0] : place[0] + height, place[1] : place[1] + width] = digit
     return np.rint(image * 255).astype(np.uint8)

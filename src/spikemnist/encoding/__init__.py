@@ -3,7 +3,7 @@
 from spikemnist.encoding.burst import BurstEncoder
 from spikemnist.encoding.delta import DeltaEncoder
 from spikemnist.encoding.direct import DirectEncoder
-from spikemnist.encoding.events import EventEncoder
+from spikemnist.encoding.event_encoder import EventEncoder
 from spikemnist.encoding.latency import LatencyEncoder
 from spikemnist.encoding.measure import CodeMeasure, measure_code
 from spikemnist.encoding.phase import PhaseEncoder

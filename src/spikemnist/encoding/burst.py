@@ -123,16 +123,16 @@ class BurstEncoder:
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the middle of the range that number and interval of the spikes allow."""
         check_spikes(spikes, self.num_steps)
-        fired = spikes.float()
-        number = fired.sum(0)
+        raster = spikes.float()
+        number = raster.sum(0)
         low, high = (number - 1) / self.max_spikes, number / self.max_spikes
         spread = self.max_interval - self.min_interval
         if spread:
             # The second spike is one interval after the first, which is at timestep 0.
-            later = timesteps(self.num_steps, fired[0]) * fired
+            later = timesteps(self.num_steps, raster[0]) * raster
             interval = torch.where(later > 0, later, self.num_steps).amin(0)
-            known = number > 1
+            several = number > 1
             slowest = (self.max_interval - interval) / spread
-            low = torch.where(known, torch.maximum(low, slowest), low)
-            high = torch.where(known, torch.minimum(high, slowest + 1 / spread), high)
+            low = torch.where(several, torch.maximum(low, slowest), low)
+            high = torch.where(several, torch.minimum(high, slowest + 1 / spread), high)
         return torch.where(number > 0, (low + high) / 2, 0)

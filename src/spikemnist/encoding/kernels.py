@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from spikemnist.encoding import splitmix
-from spikemnist.encoding.pixels import Coded
+from spikemnist.encoding.pixels import CodedPixels
 from spikemnist.kernels import memory
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
@@ -40,13 +40,13 @@ _word = inlined(splitmix.word)
 
 
 def bernoulli(
-    bounds: Coded, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+    bounds: CodedPixels, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
 ) -> Tensor:
     """Compute `spikemnist.encoding.spikes.bernoulli` on the CPU."""
     return _write(_bernoulli, bounds, num_steps, dtype, np.uint64(seed), first_spike_time)
 
 
-def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> Tensor:
+def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Tensor:
     """Return the spikes of `spikemnist.encoding.spikes.bernoulli` as bits, with no dense copy.
 
     Parameters
@@ -72,7 +72,7 @@ def bernoulli_words(bounds: Coded, seeds: Tensor, num_steps: int) -> Tensor:
     return words
 
 
-def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     """Compute `spikemnist.encoding.spikes.once` on the CPU."""
     return _write(_once, times, num_steps, dtype)
 
@@ -98,19 +98,23 @@ def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -
         raise ValueError(
             f"spikes must lie in timesteps 0..{num_steps - 1}; got timesteps {first:g}..{last:g}"
         )
-    spikes = _write(_once_on, Coded(pixels), num_steps, dtype, numbers, outside)
+    spikes = _write(_once_on, CodedPixels(pixels), num_steps, dtype, numbers, outside)
     return None if outside[0] else spikes
 
 
 def _write(
-    code: Callable[..., None], coded: Coded, num_steps: int, dtype: torch.dtype, *arguments: Any
+    code: Callable[..., None],
+    pixels: CodedPixels,
+    num_steps: int,
+    dtype: torch.dtype,
+    *arguments: Any,
 ) -> Tensor:
-    shape = (num_steps, *coded.levels.shape)
+    shape = (num_steps, *pixels.levels.shape)
     spikes = memory.empty(shape, dtype if dtype in NATIVE else torch.uint8)
     array = (spikes.view(torch.uint8) if dtype == torch.bool else spikes).numpy()
-    table = None if coded.table is None else coded.table.numpy()
+    table = None if pixels.table is None else pixels.table.numpy()
     work = spikes.numel() // 8
-    parallel(code, shape[1], coded.levels.numpy(), table, array, *arguments, work=work)
+    parallel(code, shape[1], pixels.levels.numpy(), table, array, *arguments, work=work)
     return spikes.to(dtype)
 
 

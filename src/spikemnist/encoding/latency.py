@@ -178,8 +178,8 @@ class LatencyEncoder:
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the pixels that fire at these times, 0 for silent ones."""
         check_spikes(spikes, self.num_steps)
-        fired = spikes.float()
-        time = (timesteps(self.num_steps, fired[0]) * fired).sum(0) - self.first_spike_time
+        raster = spikes.float()
+        time = (timesteps(self.num_steps, raster[0]) * raster).sum(0) - self.first_spike_time
         window = self.num_steps - 1 - self.first_spike_time
         if self.curve == "linear":
             tau = window if self.normalize else self.tau
@@ -188,7 +188,7 @@ class LatencyEncoder:
             lowest = torch.full((), self.threshold + EPSILON, device=spikes.device)
             scale = self._charging_time(lowest) / max(window, EPSILON) if self.normalize else 1
             x = self.threshold / -torch.expm1(-time * scale / self.tau)
-        return torch.where(fired.any(0), x.clamp(self.threshold, 1), 0)
+        return torch.where(raster.any(0), x.clamp(self.threshold, 1), 0)
 
     def _pixel_code(self, images: Tensor) -> Tensor:
         """Return the timestep at which each pixel fires, negative if it does not."""

@@ -36,7 +36,7 @@ class Ramp(NamedTuple):
     silent_below: float
 
 
-class Coded(NamedTuple):
+class CodedPixels(NamedTuple):
     """A number for each pixel: ``levels``, or ``table[levels]`` if there is a table.
 
     The table has the numbers of the 256 values of a byte. It is computed once, on the CPU, so that
@@ -53,11 +53,11 @@ class Coded(NamedTuple):
         return self.table.to(self.levels.device)[self.levels.long()]
 
 
-def code_pixels(encoder: PixelCode, images: Tensor) -> Coded:
+def code_pixels(encoder: PixelCode, images: Tensor) -> CodedPixels:
     """Return the numbers ``[B, F]`` of an encoder for the pixels of images ``[B, ...]``."""
     if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
-        return Coded(by_sample(images), _table(encoder))
-    return Coded(by_sample(encoder._pixel_code(images)))
+        return CodedPixels(by_sample(images), _table(encoder))
+    return CodedPixels(by_sample(encoder._pixel_code(images)))
 
 
 def by_sample(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.pixels import Coded, by_sample
+from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import (
     check_dtype,
     check_num_steps,
@@ -115,7 +115,7 @@ class PopulationEncoder:
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, M, ...]``."""
         times = self._times(intensities(images).detach().float())
-        spikes = once(Coded(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *times.shape)
 
     def _times(self, x: Tensor) -> Tensor:
@@ -135,13 +135,13 @@ class PopulationEncoder:
         firing after the last timestep. If several grey values are nearest, their mean is taken.
         """
         check_spikes(spikes, self.num_steps)
-        fired = spikes.float()
-        step = timesteps(self.num_steps, fired[0])
-        times = torch.where(fired.any(0), (step * fired).sum(0), self.num_steps)
+        raster = spikes.float()
+        step = timesteps(self.num_steps, raster[0])
+        times = torch.where(raster.any(0), (step * raster).sum(0), self.num_steps)
         levels = torch.arange(LEVELS, device=spikes.device) / (LEVELS - 1)
-        known = self._times(levels)
-        known = torch.where(known < 0, self.num_steps, known)
+        references = self._times(levels)
+        references = torch.where(references < 0, self.num_steps, references)
         pixels = times.movedim(1, -1)
-        distance = torch.cdist(pixels.reshape(-1, self.num_fields), known, p=1)
+        distance = torch.cdist(pixels.reshape(-1, self.num_fields), references, p=1)
         nearest = (distance == distance.amin(1, keepdim=True)).float()
         return ((nearest @ levels) / nearest.sum(1)).view(pixels.shape[:-1])

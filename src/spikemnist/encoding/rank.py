@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.pixels import Coded, by_sample
+from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import check_dtype, check_num_steps, intensities
 from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import once
@@ -82,5 +82,5 @@ class RankOrderEncoder:
         brighter = x.shape[1] - torch.searchsorted(x.sort(dim=1).values, x, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()
-        spikes = once(Coded(times), num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(CodedPixels(times), num_steps=self.num_steps, dtype=self.dtype)
         return spikes.view(self.num_steps, *images.shape)

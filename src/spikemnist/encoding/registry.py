@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "spikemnist.encoders"
 
-_registered: dict[str, Callable[..., Encoder]] = {}
+_factories: dict[str, Callable[..., Encoder]] = {}
 
 Factory = TypeVar("Factory", bound="Callable[..., Any]")
 
@@ -64,10 +64,10 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
         )
 
     def register(factory: Factory) -> Factory:
-        known = _registered.get(name)
-        if known is not None and _path(known) != _path(factory):
-            raise ValueError(f"the encoder name {name!r} is already used by {_path(known)}")
-        _registered[name] = factory
+        other = _factories.get(name)
+        if other is not None and _path(other) != _path(factory):
+            raise ValueError(f"the encoder name {name!r} is already used by {_path(other)}")
+        _factories[name] = factory
         return factory
 
     return register
@@ -86,7 +86,7 @@ def available_encoders() -> tuple[str, ...]:
     >>> {"direct", "latency", "rate"} <= set(available_encoders())
     True
     """
-    return tuple(sorted({*_registered, *entry_points(group=ENTRY_POINT_GROUP).names}))
+    return tuple(sorted({*_factories, *entry_points(group=ENTRY_POINT_GROUP).names}))
 
 
 def get_encoder(name: str, **options: Any) -> Encoder:
@@ -148,8 +148,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     """
     kind = type(encoder)
     # An installed plug-in is loaded only if the class is not among the registered ones.
-    known = (*_registered, *available_encoders())
-    name = next((name for name in known if _factory(name) is kind), None)
+    names = (*_factories, *available_encoders())
+    name = next((name for name in names if _factory(name) is kind), None)
     if name is None or not dataclasses.is_dataclass(encoder):
         raise TypeError(
             f"{kind.__qualname__} cannot be written to a file: make it a dataclass and register it "
@@ -164,24 +164,24 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
 
 
 def _factory(name: str) -> Callable[..., Encoder]:
-    if name not in _registered:
+    if name not in _factories:
         plugins = entry_points(group=ENTRY_POINT_GROUP, name=name)
         if not plugins:
-            known = available_encoders()
-            close = difflib.get_close_matches(name, known, n=1)
+            names = available_encoders()
+            close = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"unknown encoder {name!r}; choose from {', '.join(known)}, or install the package "
+                f"unknown encoder {name!r}; choose from {', '.join(names)}, or install the package "
                 f"that provides it{hint}"
             )
         (plugin, *_) = plugins
         try:
-            _registered[name] = plugin.load()
+            _factories[name] = plugin.load()
         except (ImportError, AttributeError) as error:
             raise ValueError(
                 f"the encoder {name!r} cannot be loaded from {plugin.value}: {error}"
             ) from error
-    return _registered[name]
+    return _factories[name]
 
 
 def _path(factory: Callable[..., Any]) -> str:

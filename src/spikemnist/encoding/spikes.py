@@ -17,14 +17,14 @@ from spikemnist.kernels import compiler
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.encoding.pixels import Coded
+    from spikemnist.encoding.pixels import CodedPixels
 
 RANGE = 1 << 32
 """Exclusive upper bound of the random numbers, which are whole numbers from 0."""
 
 
 def bernoulli(
-    bounds: Coded, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+    bounds: CodedPixels, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
 ) -> Tensor:
     """Return spikes ``[T, B, F]``, each with the probability of its pixel.
 
@@ -54,13 +54,13 @@ def bernoulli(
     limits = of_pixel[lit].long()
     even = (words & (RANGE - 1)) < limits
     odd = (words >> 32).bitwise_and_(RANGE - 1) < limits
-    fired = torch.stack((even, odd), dim=1).flatten(0, 1)[:num_steps]
+    raster = torch.stack((even, odd), dim=1).flatten(0, 1)[:num_steps]
     spikes = torch.zeros((num_steps, len(of_pixel)), dtype=dtype, device=lit.device)
-    spikes[first_spike_time:, lit] = fired[first_spike_time:].to(dtype)
+    spikes[first_spike_time:, lit] = raster[first_spike_time:].to(dtype)
     return spikes.to(device).view(num_steps, *bounds.levels.shape)
 
 
-def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
+def evenly(bounds: CodedPixels, *, num_steps: int, first_spike_time: int) -> Tensor:
     """Return evenly spaced spikes ``[T, B, F]``, bool, with the rate of each pixel.
 
     Parameters
@@ -78,7 +78,7 @@ def evenly(bounds: Coded, *, num_steps: int, first_spike_time: int) -> Tensor:
     return ((after > before) & (step >= 0)).to(device)
 
 
-def once(times: Coded, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none if it is negative.
 
     Parameters
@@ -106,5 +106,5 @@ def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
 def has_kernels(pixels: Tensor) -> bool:
     """Return whether compiled kernels can make spikes of these pixels."""
     # torch.compile can trace plain torch, but not our kernels.
-    compiled = not torch.compiler.is_compiling() and compiler.is_available()
-    return compiled and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"
+    available = not torch.compiler.is_compiling() and compiler.is_available()
+    return available and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"

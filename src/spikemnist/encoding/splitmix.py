@@ -73,8 +73,8 @@ def exact_device(device: torch.device) -> torch.device:
 @lru_cache(maxsize=8)
 def _knows_words(device: torch.device) -> bool:
     seed, indices = GAMMA, [*range(64), (1 << 40) + 7]
-    found = words(seed, torch.tensor(indices, device=device)).tolist()
-    return bool(found == [_signed(word(seed, index)) for index in indices])
+    device_words = words(seed, torch.tensor(indices, device=device)).tolist()
+    return bool(device_words == [_signed(word(seed, index)) for index in indices])
 
 
 def _fold(z: Tensor, bits: int) -> Tensor:

@@ -4,16 +4,16 @@
 network with an ANN.
 """
 
-from spikemnist.energy.figures import (
+from spikemnist.energy.measuring import measure_energy
+from spikemnist.energy.results import (
     MEMORIES,
     TECHNOLOGIES,
     EarlyExit,
     Energy,
     Estimate,
-    LayerFigures,
+    LayerOperations,
     Technology,
 )
-from spikemnist.energy.measuring import measure_energy
 
 __all__ = [
     "MEMORIES",
@@ -21,7 +21,7 @@ __all__ = [
     "EarlyExit",
     "Energy",
     "Estimate",
-    "LayerFigures",
+    "LayerOperations",
     "Technology",
     "measure_energy",
 ]

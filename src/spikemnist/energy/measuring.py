@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.energy.figures import MEMORIES, TECHNOLOGIES, Energy, LayerFigures, Technology
 from spikemnist.energy.operations import Counts, count, count_weights
+from spikemnist.energy.results import MEMORIES, TECHNOLOGIES, Energy, LayerOperations, Technology
 from spikemnist.models.classifier import check_classifier, evaluating
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import running_scores
@@ -115,14 +115,13 @@ def measure_energy(
             record = classifier(samples, generator=generator, record="all")
             check_output(record, labels)
             tally.add(record, labels)
-    chosen = TECHNOLOGIES[technology] if isinstance(technology, str) else technology
     return Energy(
-        **tally.figures(),
+        **tally.fields(),
         parameters=sum(p.numel() for p in network.parameters()),
         footprint=sum(
             t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
         ),
-        technology=chosen,
+        technology=TECHNOLOGIES[technology] if isinstance(technology, str) else technology,
         memory=memory,
         ann_density=ann_density,
     )
@@ -156,21 +155,23 @@ class _Tally:
     def add(self, record: Record, labels: Tensor) -> None:
         self.sizes = record.sizes
         counts = count(self.layers, record, self.fans)
-        for sums, counted in zip(self.sums, counts, strict=True):
-            for name, values in counted._asdict().items():
+        for sums, layer_counts in zip(self.sums, counts, strict=True):
+            for name, values in layer_counts._asdict().items():
                 sums[name] += float(values.sum())
-        kept = self.per_sample
+        per_sample = self.per_sample
         for name in ("macs", "acs", "spikes"):
-            kept[name].append(torch.stack([getattr(counted, name) for counted in counts]).sum(0))
-        kept["correct"].append((record.running_predictions == labels).cpu())
-        kept["margins"].append(_margins(record).cpu())
+            per_sample[name].append(
+                torch.stack([getattr(layer_counts, name) for layer_counts in counts]).sum(0)
+            )
+        per_sample["correct"].append((record.running_predictions == labels).cpu())
+        per_sample["margins"].append(_margins(record).cpu())
 
-    def figures(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the fields of `Energy` that were counted."""
-        kept = {name: torch.cat(values, 1) for name, values in self.per_sample.items()}
-        steps, samples = kept["correct"].shape
+        per_sample = {name: torch.cat(values, 1) for name, values in self.per_sample.items()}
+        steps, samples = per_sample["correct"].shape
         layers = [
-            LayerFigures(
+            LayerOperations(
                 name,
                 neurons,
                 neurons * steps,
@@ -182,7 +183,7 @@ class _Tally:
                 self.sizes.items(), self.sums, self.layers, strict=True
             )
         ]
-        return {"layers": tuple(layers), "samples": samples, "num_steps": steps, **kept}
+        return {"layers": tuple(layers), "samples": samples, "num_steps": steps, **per_sample}
 
 
 def _margins(record: Record) -> Tensor:

@@ -72,17 +72,17 @@ def count(
         of all inputs. Missing entries are added. Weights stay the same from batch to batch.
     """
     assert record.input is not None
-    found, signal = [], record.input
-    for layer, did in zip(layers, record.layers, strict=True):
-        macs, acs, dense, seen = _synapses(layer, signal.to(did.membrane.dtype), fans)
-        changed = (did.membrane.diff(dim=0) != 0).flatten(2).sum(2)
-        first = changed.new_full((1, changed.shape[1]), did.membrane[0, 0].numel())
-        spikes = torch.count_nonzero(did.spikes.flatten(2), 2)
-        found.append(
-            Counts(macs, acs, dense, _cpu(torch.cat((first, changed))), _cpu(spikes), seen)
+    counts, signal = [], record.input
+    for layer, layer_record in zip(layers, record.layers, strict=True):
+        macs, acs, dense, seen = _synapses(layer, signal.to(layer_record.membrane.dtype), fans)
+        changes = (layer_record.membrane.diff(dim=0) != 0).flatten(2).sum(2)
+        first = changes.new_full((1, changes.shape[1]), layer_record.membrane[0, 0].numel())
+        spikes = torch.count_nonzero(layer_record.spikes.flatten(2), 2)
+        counts.append(
+            Counts(macs, acs, dense, _cpu(torch.cat((first, changes))), _cpu(spikes), seen)
         )
-        signal = did.spikes
-    return found
+        signal = layer_record.spikes
+    return counts
 
 
 def _synapses(
@@ -101,13 +101,13 @@ def _synapses(
             place = module, signal.shape[1:]
             if place not in fans:
                 fans[place] = fan_out(*place), float(fan_out(*place, zeros=True).sum())
-            reached, whole = fans[place]
-            operations = _weigh(inputs != 0, reached)
-            spiking = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
-            acs += torch.where(spiking, operations, 0)
-            macs += torch.where(spiking, 0, operations)
-            dense += whole
-            seen += _weigh((inputs != 0).any(0)[None], reached)[0]
+            fan, total = fans[place]
+            operations = _weigh(inputs != 0, fan)
+            is_binary = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
+            acs += torch.where(is_binary, operations, 0)
+            macs += torch.where(is_binary, 0, operations)
+            dense += total
+            seen += _weigh((inputs != 0).any(0)[None], fan)[0]
         if i < last:
             signal = module(signal)
     return macs, acs, dense, seen

@@ -2,12 +2,12 @@
 
 Importing it loads Numba. `run` runs layers of leaky neurons, forward and backward; `convolve` is
 the convolution before neurons with pixels. The other modules, in the order in which data passes:
-`bounds` validates shapes, dtypes and devices; `layer_input` is the input of a layer; `layer` and
-`gradients` call the kernels of one layer, `network` all layers; `forward`, `backward` with
-`weight_gradient`, and `separable` are the kernels, built from `membranes` and `slopes`.
+`bounds` validates shapes, dtypes and devices; `layer_input` is the input of a layer; `layer_run`
+and `gradients` call the kernels of one layer, `autograd` of all layers; `forward`, `backward`
+with `weight_gradient`, and `separable` are the kernels, built from `membranes` and `slopes`.
 """
 
+from spikemnist.engine.autograd import run
 from spikemnist.engine.convolution import convolve
-from spikemnist.engine.network import run
 
 __all__ = ["convolve", "run"]

@@ -83,7 +83,7 @@ class Incoming(NamedTuple):
     ``[M, C, WIDTH]`` its weights; their product is the gradient of the spikes. Otherwise ``above``
     ``[T, B, N]`` is this product, and ``weights`` is ``[1, 0, WIDTH]``. With a ``profile``
     ``[T]``, ``above`` has one timestep, to be multiplied by the profile: see `separable`.
-    ``kept`` ``[B, T, M]`` are the bits of the spikes that dropout kept and multiplied by ``scale``.
+    ``mask`` ``[B, T, M]`` are the bits of the spikes that dropout kept and multiplied by ``scale``.
     """
 
     spikes: Array
@@ -92,7 +92,7 @@ class Incoming(NamedTuple):
     above: Array
     weights: Array
     profile: Array
-    kept: Array
+    mask: Array
     scale: Any
 
 
@@ -185,14 +185,14 @@ def run_backward(
     for t in range(steps):
         places[t] = single(t, burst)
     # The gradient of a block stays in the second-level cache until it is complete.
-    whole = aligned_rows(outgoing.weight.shape[1], neurons.beta)
+    block_gradient = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
-    weighed = sliced or len(whole) > 0
+    weighed = sliced or len(block_gradient) > 0
     unit = next_unit(queue)
     while unit < units:
         m, part = unit // slices, unit % slices
         load_block(weights, past.drive.weights, m)
-        gradient = outgoing.slices[part, m] if sliced else whole
+        gradient = outgoing.slices[part, m] if sliced else block_gradient
         for row in range(len(gradient)):
             clear(at(gradient, row))
         for row in range(len(sums)):
@@ -212,8 +212,8 @@ def run_backward(
             if weighed:
                 tabulate(delta, (end - begin) * steps, burst)
                 add_by_neuron(events, g, delta, gradient)
-        if len(whole):
-            store_block(outgoing.weight, m, whole)
+        if len(block_gradient):
+            store_block(outgoing.weight, m, block_gradient)
         for row in range(len(sums)):
             for j in range(WIDTH):
                 outgoing.sums[part, row, m, j] = sums[row, j]
@@ -244,7 +244,7 @@ def _adjoint(
     narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
     weights, profile = incoming.weights[m if narrow else 0], incoming.profile
     separable = len(profile) > 0
-    kept, from_loss = len(incoming.kept) > 0, len(incoming.spikes) > 0
+    has_mask, from_loss = len(incoming.mask) > 0, len(incoming.spikes) > 0
     on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
     kind, first, second = slope.kind, slope.first, slope.second
     clear(carried)
@@ -272,8 +272,8 @@ def _adjoint(
             clear(through)
             if wide:
                 add_part(through, incoming.above[t, b], m)
-        if kept:
-            _keep(through, incoming.kept[b, t, m], incoming.scale)
+        if has_mask:
+            _keep(through, incoming.mask[b, t, m], incoming.scale)
         if from_loss:
             add_part(through, incoming.spikes[t, b], m)
         if wide or from_loss:

@@ -87,26 +87,26 @@ def convolve(
     outputs = len(weight)
     # Spike by spike only if at most half of the last block is padding, which is added in vain.
     fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
-    listed = _list(spikes) if fills else None
-    if listed is None:
+    events = _list(spikes) if fills else None
+    if events is None:
         return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)
     _, channels, height, width = spikes.shape
     geometry = Geometry(height, width, channels, weight.shape[3], stride, padding)
-    out: Tensor = _Convolved.apply(  # type: ignore[no-untyped-call]
-        spikes, weight, bias, geometry, listed
+    out: Tensor = _Convolution.apply(  # type: ignore[no-untyped-call]
+        spikes, weight, bias, geometry, events
     )
     return out
 
 
 def _list(spikes: Tensor) -> spike_lists.ByTimestep | None:
     """List the spikes of each image; return None if values are not 0 or 1, or spikes too many."""
-    packed = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
-    if packed is None or packed[1].sum() > DENSE_FROM * spikes.numel():
+    words_and_counts = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
+    if words_and_counts is None or words_and_counts[1].sum() > DENSE_FROM * spikes.numel():
         return None
-    return spike_lists.by_timestep(*packed)
+    return spike_lists.by_timestep(*words_and_counts)
 
 
-class _Convolved(torch.autograd.Function):
+class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -114,7 +114,7 @@ class _Convolved(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         geometry: Geometry,
-        listed: spike_lists.ByTimestep,
+        events: spike_lists.ByTimestep,
     ) -> Tensor:
         images, _, *size = spikes.shape
         outputs, _, *reach = weight.shape
@@ -123,17 +123,17 @@ class _Convolved(torch.autograd.Function):
         out = memory.empty((images, rows, columns, outputs), weight.dtype)
         begin = weight.new_zeros(outputs) if bias is None else bias.detach().contiguous()
         blocks = _lay_out(weight)
-        arguments = (listed, geometry, blocks.numpy(), begin.numpy(), out.numpy())
-        parallel(run_convolution, images, *arguments, work=_work(listed, reach, outputs))
+        arguments = (events, geometry, blocks.numpy(), begin.numpy(), out.numpy())
+        parallel(run_convolution, images, *arguments, work=_work(events, reach, outputs))
         ctx.save_for_backward(spikes, weight)
-        ctx.settings = geometry, listed, bias is not None
+        ctx.settings = geometry, events, bias is not None
         return out.movedim(3, 1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         spikes, weight = ctx.saved_tensors
-        geometry, listed, biased = ctx.settings
+        geometry, events, biased = ctx.settings
         needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         of_spikes = None
         if needs_spikes:
@@ -142,26 +142,26 @@ class _Convolved(torch.autograd.Function):
                 gradient, spikes.to(weight.dtype), weight, None, *options, [True, False, False]
             )
             of_spikes = of_spikes.to(spikes.dtype)
-        of_weight = _of_weight(gradient, weight, geometry, listed) if needs_weight else None
+        of_weight = _of_weight(gradient, weight, geometry, events) if needs_weight else None
         of_bias = gradient.sum((0, 2, 3)) if biased and needs_bias else None
         return of_spikes, of_weight, of_bias, None, None
 
 
 def _of_weight(
-    gradient: Tensor, weight: Tensor, geometry: Geometry, listed: spike_lists.ByTimestep
+    gradient: Tensor, weight: Tensor, geometry: Geometry, events: spike_lists.ByTimestep
 ) -> Tensor:
-    arrived = gradient.movedim(1, 3).contiguous()
+    channels_last = gradient.movedim(1, 3).contiguous()
     outputs, channels, *reach = weight.shape
-    slices = max(1, min(SLICES, len(arrived)))
+    slices = max(1, min(SLICES, len(channels_last)))
     shape = (slices, blocks_of(outputs), reach[0], reach[1] * channels, WIDTH)
     parts = memory.empty(shape, weight.dtype)
-    work = 2 * _work(listed, reach, outputs)
+    work = 2 * _work(events, reach, outputs)
     parallel(
         run_convolution_backward,
         slices,
-        listed,
+        events,
         geometry,
-        arrived.numpy(),
+        channels_last.numpy(),
         parts.numpy(),
         work=work,
     )
@@ -169,8 +169,8 @@ def _of_weight(
     return total.permute(0, 4, 3, 1, 2).flatten(0, 1)[:outputs]
 
 
-def _work(listed: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int:
-    return len(listed.neurons) * reach[0] * reach[1] * outputs // 16
+def _work(events: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int:
+    return len(events.neurons) * reach[0] * reach[1] * outputs // 16
 
 
 def _lay_out(weight: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def _lay_out(weight: Tensor) -> Tensor:
 def run_convolution(
     queue: Array,
     units: int,
-    listed: spike_lists.ByTimestep,
+    events: spike_lists.ByTimestep,
     geometry: Geometry,
     weights: Array,
     bias: Array,
@@ -200,7 +200,7 @@ def run_convolution(
     """Convolve one image in each unit of work."""
     if by_team(queue):
         return
-    listed, weights, bias, out = borrowed((listed, weights, bias, out))
+    events, weights, bias, out = borrowed((events, weights, bias, out))
     _, rows, columns, _ = out.shape
     image = aligned_rows(rows * columns, weights)
     n = next_unit(queue)
@@ -209,7 +209,7 @@ def run_convolution(
             for pixel in range(rows * columns):
                 clear(at(image, pixel))
                 add_part(at(image, pixel), bias, block)
-            _meet(listed, n, geometry, image, weights[block], (rows, columns), True)
+            _meet(events, n, geometry, image, weights[block], (rows, columns), True)
             for y in range(rows):
                 for x in range(columns):
                     put_part(out[n, y, x], block, at(image, y * columns + x))
@@ -220,7 +220,7 @@ def run_convolution(
 def run_convolution_backward(
     queue: Array,
     units: int,
-    listed: spike_lists.ByTimestep,
+    events: spike_lists.ByTimestep,
     geometry: Geometry,
     gradient: Array,
     parts: Array,
@@ -228,7 +228,7 @@ def run_convolution_backward(
     """Sum the gradient of the weights over one part of the images in each unit of work."""
     if by_team(queue):
         return
-    listed, gradient, parts = borrowed((listed, gradient, parts))
+    events, gradient, parts = borrowed((events, gradient, parts))
     images, rows, columns, _ = gradient.shape
     image, run = aligned_rows(rows * columns, parts), -(-images // units)
     part = next_unit(queue)
@@ -243,13 +243,13 @@ def run_convolution_backward(
                         row = at(image, y * columns + x)
                         clear(row)
                         add_part(row, gradient[n, y, x], block)
-                _meet(listed, n, geometry, image, of_weights, (rows, columns), False)
+                _meet(events, n, geometry, image, of_weights, (rows, columns), False)
         part = next_unit(queue)
 
 
 @inlined
 def _meet(
-    listed: spike_lists.ByTimestep,
+    events: spike_lists.ByTimestep,
     n: int,
     geometry: Geometry,
     image: Array,
@@ -262,7 +262,7 @@ def _meet(
     The rows of the kernel come one by one, so that weights and image stay in the first-level cache.
     """
     height, width, channels, length, (down, across), (above, beside) = geometry
-    starts = _starts(listed, n, geometry)
+    starts = _starts(events, n, geometry)
     for k in range(len(weights)):
         table = weights[k]
         for y in range(size[0]):
@@ -278,20 +278,20 @@ def _meet(
                         shift = -(row + left) * channels
                         pixel = at(image, y * size[1] + x)
                         if onto:
-                            add_rows(pixel, table, listed.neurons, first, last, shift)
+                            add_rows(pixel, table, events.neurons, first, last, shift)
                         else:
-                            scatter_row(table, pixel, listed.neurons, first, last, shift)
+                            scatter_row(table, pixel, events.neurons, first, last, shift)
 
 
 @routine
-def _starts(listed: spike_lists.ByTimestep, n: int, geometry: Geometry) -> Array:
+def _starts(events: spike_lists.ByTimestep, n: int, geometry: Geometry) -> Array:
     """Return the position of each pixel's first spike in the list, int64 ``[H * W + 1]``."""
     pixels = geometry.height * geometry.width
     starts = np.empty(pixels + 1, np.int64)
-    position, end = listed.starts[n, 0], listed.starts[n, 1]
+    position, end = events.starts[n, 0], events.starts[n, 1]
     for pixel in range(pixels):
         starts[pixel] = position
-        while position < end and listed.neurons[position] < (pixel + 1) * geometry.channels:
+        while position < end and events.neurons[position] < (pixel + 1) * geometry.channels:
             position += 1
     starts[pixels] = end
     return starts

@@ -84,15 +84,15 @@ def run_forward(
     neurons, drive, trace = borrowed((neurons, drive, trace))
     _, batch, steps = trace.words.shape
     chunks = -(-batch // chunk)
-    weights, loaded = scratch_block(drive.weights, neurons.beta), -1
+    weights, block = scratch_block(drive.weights, neurons.beta), -1
     scratch = aligned_rows(steps + 2, neurons.beta)
     inflow, start = at(scratch, 0), at(scratch, 1)
     unit = next_unit(queue)
     while unit < units:
         m = unit // chunks
-        if m != loaded:
+        if m != block:
             load_block(weights, drive.weights, m)
-            loaded = m
+            block = m
         begin = (unit % chunks) * chunk
         for b in range(begin, min(begin + chunk, batch)):
             load_initial(drive.initial, b, m, start)
@@ -154,11 +154,11 @@ def scan(
     driven, few = len(weights) > 0, drive.weights.shape[0] <= FEW
     indices, starts = drive.neurons, drive.starts[b if driven else 0]
     if driven and in_registers(weights, FEW if few else WIDTH):
-        given = words, membrane, start, weights, indices, starts, bias, beta, threshold
+        arguments = words, membrane, start, weights, indices, starts, bias, beta, threshold
         if few:
-            run_on_events_of_few(reset, *given)
+            run_on_events_of_few(reset, *arguments)
         else:
-            run_on_events(reset, *given)
+            run_on_events(reset, *arguments)
         return
     for t in range(len(words)):
         if driven:

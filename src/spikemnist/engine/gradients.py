@@ -13,7 +13,7 @@ import torch
 
 from spikemnist.engine import separable
 from spikemnist.engine.backward import Incoming, Outgoing, Past, Slope, run_backward
-from spikemnist.engine.layer import (
+from spikemnist.engine.layer_run import (
     array_of,
     clamped,
     layer_size,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.engine.layer import Prepared
     from spikemnist.engine.layer_input import LayerInput
+    from spikemnist.engine.layer_run import PreparedLayer
     from spikemnist.ops.layer import LayerParams
 
     Array = NDArray[Any]
@@ -61,9 +61,9 @@ class Needs(NamedTuple):
 class LayerRun(NamedTuple):
     """Forward pass of one layer; its membranes are in blocks ``[B, M, T, WIDTH]``."""
 
-    received: LayerInput
+    signal: LayerInput
     membrane: Tensor | None
-    prepared: Prepared
+    preparation: PreparedLayer
     recorded: bool
 
 
@@ -73,13 +73,13 @@ class FromAbove(NamedTuple):
     It is the product of the ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight``
     ``[C, N]``; or ``adjoint`` is the product, ``[T, B, N]``, and ``weight`` is None. With a
     ``profile`` ``[T]``, the adjoint has one timestep, to be multiplied by the profile. Dropout has
-    removed the spikes that are not in ``kept``, and multiplied the others by ``scale``.
+    removed the spikes that are not in ``mask``, and multiplied the others by ``scale``.
     """
 
     adjoint: Tensor
     weight: Tensor | None
     profile: Array | None
-    kept: Tensor | None
+    mask: Tensor | None
     scale: float
 
 
@@ -108,36 +108,36 @@ def backward(
     ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and to its
     final membranes, ``[B, N]``.
     """
-    received, membrane = run.received, run.membrane
+    signal, membrane = run.signal, run.membrane
     assert membrane is not None
-    if above is None and _is_separable(received, layer, loss, needs):
-        return _backward_separable(received, layer, loss, needs)
+    if above is None and _is_separable(signal, layer, loss, needs):
+        return _backward_separable(signal, layer, loss, needs)
     batch, blocks, steps, _ = membrane.shape
-    size, dtype = layer_size(received, layer), layer.beta.dtype
-    again = not run.recorded and received.recomputes(steps)
-    sparse = needs.weight and received.is_sparse(steps)
+    size, dtype = layer_size(signal, layer), layer.beta.dtype
+    again = not run.recorded and signal.recomputes(steps)
+    sparse = needs.weight and signal.is_sparse(steps)
     dense_weight = needs.weight and not sparse and layer.weight is not None
-    constant = received.dense is not None and len(received.dense) < steps
+    constant = signal.dense is not None and len(signal.dense) < steps
     adjoint = None
     if needs.input or dense_weight:
         adjoint = memory.empty((1 if constant and not needs.input else steps, batch, size), dtype)
     # With few blocks, the batch is cut into slices, so that every thread has work.
     slices = max(1, min(8 // blocks, batch))
-    weight = memory.empty((size, received.features), dtype) if sparse else None
-    features = received.features if sparse and slices > 1 else 0
+    weight = memory.empty((size, signal.features), dtype) if sparse else None
+    features = signal.features if sparse and slices > 1 else 0
     parts = memory.empty((slices, blocks, features, WIDTH), dtype).numpy()
     sums = memory.empty((slices, 3 if needs.beta or needs.threshold else 1, blocks, WIDTH), dtype)
     initial = memory.empty((batch, size), dtype) if needs.initial else None
     number = parts.dtype.type
-    neurons, drive = run.prepared
+    neurons, drive = run.preparation
     kind, first, second = slope_of(layer.spike_grad)
     # Group samples only when the batch is not sliced: the boundaries of slices must be the same
     # with and without a weight gradient, and must not fall inside a group.
-    listed = spike_lists.no_patterns(batch)
+    events = spike_lists.no_patterns(batch)
     if sparse:
-        assert received.words is not None
-        assert received.counts is not None
-        listed = spike_lists.by_neuron(received.words, received.counts, grouped=slices == 1)
+        assert signal.words is not None
+        assert signal.counts is not None
+        events = spike_lists.by_neuron(signal.words, signal.counts, grouped=slices == 1)
     parallel(
         run_backward,
         blocks * slices,
@@ -145,7 +145,7 @@ def backward(
         Slope(kind, number(first), number(second)),
         Past(membrane.numpy(), drive, again),
         _incoming(loss, above, dtype),
-        listed,
+        events,
         Outgoing(
             array_of(weight if slices == 1 else None, 2, dtype),
             parts,
@@ -153,20 +153,20 @@ def backward(
             array_of(initial, 2, dtype),
             array_of(adjoint, 3, dtype),
         ),
-        work=batch * steps * blocks * 20 + received.total * blocks,
+        work=batch * steps * blocks * 20 + signal.total * blocks,
     )
     if weight is not None and slices > 1:
         parallel(sum_slices, blocks, parts, weight.numpy(), work=parts.size // 16)
     if dense_weight:
-        weight = _dense_weight(received, adjoint)
-    if weight is not None and received.scale != 1:
-        weight *= received.scale
+        weight = _dense_weight(signal, adjoint)
+    if weight is not None and signal.scale != 1:
+        weight *= signal.scale
     total = sums[0] if slices == 1 else sums.sum(0)
     return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
 def _is_separable(
-    received: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
+    signal: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
 ) -> bool:
     """Return whether the adjoint does not depend on the neurons' activity: see `separable`."""
     spikes, membrane, final = loss
@@ -177,24 +177,24 @@ def _is_separable(
         and is_constant(membrane)
         and layer.beta.numel() == 1
         and RESETS[layer.reset_mechanism] != ZERO
-        and received.words is not None
+        and signal.words is not None
         and not (needs.beta or needs.threshold)
         and not needs.initial
     )
 
 
 def _backward_separable(
-    received: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
+    signal: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
 ) -> Gradients:
     gradient, weight = loss[1], None
     assert gradient is not None
-    assert received.words is not None
+    assert signal.words is not None
     beta = float(clamped(layer.beta.reshape(())))
     adjoint = separable.separate(gradient.to(layer.beta.dtype), beta)
     if needs.weight:
-        weight = memory.empty((gradient.shape[2], received.features), layer.beta.dtype)
-        separable.weigh_spikes(adjoint, received.words.numpy().view(np.uint64), weight.numpy())
-        weight = scaled(weight, received.scale)
+        weight = memory.empty((gradient.shape[2], signal.features), layer.beta.dtype)
+        separable.weigh_spikes(adjoint, signal.words.numpy().view(np.uint64), weight.numpy())
+        weight = scaled(weight, signal.scale)
     sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
     amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis]) if needs.input else None
     return Gradients(weight, sums, None, amplitude, adjoint.profile)
@@ -205,10 +205,10 @@ def _incoming(
 ) -> Incoming:
     spikes, membrane, final = loss
     adjoint, weights = None, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
-    profile, kept, scale = nothing(1, dtype), np.empty((0, 0, 0), np.uint64), 1.0
+    profile, mask, scale = nothing(1, dtype), np.empty((0, 0, 0), np.uint64), 1.0
     if above is not None:
         scale = above.scale
-        kept = kept if above.kept is None else above.kept.numpy().view(np.uint64)
+        mask = mask if above.mask is None else above.mask.numpy().view(np.uint64)
         adjoint = above.adjoint
         profile = profile if above.profile is None else above.profile
         if above.weight is not None and len(above.weight) <= NARROW:
@@ -222,14 +222,14 @@ def _incoming(
         array_of(adjoint, 3, dtype),
         weights,
         profile,
-        kept,
+        mask,
         weights.dtype.type(scale),
     )
 
 
-def _dense_weight(received: LayerInput, adjoint: Tensor | None) -> Tensor:
+def _dense_weight(signal: LayerInput, adjoint: Tensor | None) -> Tensor:
     assert adjoint is not None
-    dense = received.to_dense(adjoint.dtype).detach()
+    dense = signal.to_dense(adjoint.dtype).detach()
     if len(dense) < len(adjoint):
         adjoint = adjoint.sum(0, keepdim=True)
     return torch.mm(adjoint.flatten(0, 1).T, dense.flatten(0, 1))

@@ -29,7 +29,7 @@ class LayerInput(NamedTuple):
     """Packed spikes ``words`` ``[B, T, W]``, or any numbers ``dense`` ``[T or 1, B, F]``.
 
     Packed spikes come with the ``counts`` of each sample and their ``total``. A dense input that is
-    constant over time has one timestep. Dropout has removed the spikes that are not in ``kept``
+    constant over time has one timestep. Dropout has removed the spikes that are not in ``mask``
     ``[B, T, W]``, or has set the numbers to zero, and multiplies the others by ``scale``.
     """
 
@@ -38,7 +38,7 @@ class LayerInput(NamedTuple):
     counts: Array | None = None
     total: int = 0
     dense: Tensor | None = None
-    kept: Tensor | None = None
+    mask: Tensor | None = None
     scale: float = 1.0
 
     def is_sparse(self, steps: int) -> bool:
@@ -63,10 +63,10 @@ class LayerInput(NamedTuple):
 
 def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
     """Return a network's input ``[T, B, F]`` as packed spikes if it is 0 and 1, else dense."""
-    packed = None if is_constant(spikes) else spike_lists.pack(spikes)
-    if packed is None:
+    words_and_counts = None if is_constant(spikes) else spike_lists.pack(spikes)
+    if words_and_counts is None:
         return dense_input(spikes, dtype)
-    return packed_input(spikes.shape[2], *packed)
+    return packed_input(spikes.shape[2], *words_and_counts)
 
 
 def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
@@ -74,18 +74,18 @@ def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
     return LayerInput(features, words, counts, int(counts.sum()))
 
 
-def drop_from(received: LayerInput, mask: Tensor, probability: float) -> LayerInput:
+def drop_from(signal: LayerInput, mask: Tensor, probability: float) -> LayerInput:
     """Return a layer input after dropout, whose ``mask`` ``[T, B, F]`` is 1 where it keeps."""
     scale = 1 / (1 - probability)
-    if received.words is None:
-        assert received.dense is not None
-        return received._replace(dense=received.dense * mask, scale=scale)
-    packed = spike_lists.pack(mask)
-    assert packed is not None
-    kept = packed[0]
-    words = received.words & kept
-    dropped = packed_input(received.features, words, spike_lists.count(words))
-    return dropped._replace(kept=kept, scale=scale)
+    if signal.words is None:
+        assert signal.dense is not None
+        return signal._replace(dense=signal.dense * mask, scale=scale)
+    words_and_counts = spike_lists.pack(mask)
+    assert words_and_counts is not None
+    bits = words_and_counts[0]
+    words = signal.words & bits
+    result = packed_input(signal.features, words, spike_lists.count(words))
+    return result._replace(mask=bits, scale=scale)
 
 
 def dense_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:

@@ -103,10 +103,10 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     def body(t: Any, before: list[Any]) -> list[Any]:
         begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, block, indices, begin, end, zero)
-        given = list(zip(before, inflow, *neuron, strict=True))
+        parts = list(zip(before, inflow, *neuron, strict=True))
 
         def advance(formula: Callable[..., Any]) -> list[Any]:
-            return [results(formula, builder, part)[0] for part in given]
+            return [results(formula, builder, part)[0] for part in parts]
 
         now = choose(builder, reset, [partial(advance, formula) for formula in _FORMULAS])
         silent = all_of_row.zeros()[rows.count :]
@@ -136,6 +136,6 @@ def in_registers(weights: Array, width: int) -> Any:
 @lowered(in_registers, lambda weights, width: types.boolean(weights, types.intp))
 def _in_registers(_: Any, builder: Any, kinds: Any, values: Any) -> Any:
     # From the dtype: `itemsize` is known at run time only, so both branches would be compiled.
-    each = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
+    row_bytes = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
     room = ir.Constant(INDEX, PROCESSOR.working_bytes)
-    return builder.icmp_signed("<=", builder.mul(values[1], each), room)
+    return builder.icmp_signed("<=", builder.mul(values[1], row_bytes), room)

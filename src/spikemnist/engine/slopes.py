@@ -38,8 +38,8 @@ def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
 
 
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:
-    scaled = scale * (membrane - threshold)
-    return gradient * (height / (1 + scaled * scaled))
+    x = scale * (membrane - threshold)
+    return gradient * (height / (1 + x * x))
 
 
 def _fast_sigmoid(gradient: Any, membrane: Any, threshold: Any, slope: Any, _: Any) -> Any:

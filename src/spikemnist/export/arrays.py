@@ -176,9 +176,9 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
 def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
     modules = [(path, m) for path, m in layer.modules if not isinstance(m, IGNORED)]
     if not modules or not isinstance(modules[0][1], (nn.Linear, nn.Conv2d)):
-        found = type(modules[0][1]).__name__ if modules else "nothing"
+        kind = type(modules[0][1]).__name__ if modules else "nothing"
         raise ValueError(
-            f"the layer of {layer.path} begins with {found}; only layers that begin with "
+            f"the layer of {layer.path} begins with {kind}; only layers that begin with "
             "nn.Linear or nn.Conv2d are exported"
         )
     (path, weights), *others = modules
@@ -259,14 +259,14 @@ def _pool(synapses: Synapses, path: str, module: nn.MaxPool2d | nn.AvgPool2d) ->
 def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Floats:
     """Return beta or threshold of each dense neuron or channel."""
     value = getattr(layer.leaky, name).detach().cpu().float()
-    whole = value.broadcast_to(shape).numpy()
-    each = whole.reshape(shape[0], -1)
-    if (each != each[:, :1]).any():
+    values = value.broadcast_to(shape).numpy()
+    channels = values.reshape(shape[0], -1)
+    if (channels != channels[:, :1]).any():
         raise ValueError(
             f"{name} of {layer.path} differs within a channel; it must be one number for each "
             "channel to be exported"
         )
-    return np.ascontiguousarray(each[:, 0])
+    return np.ascontiguousarray(channels[:, 0])
 
 
 def square(path: str, name: str, value: Any) -> int:

@@ -142,8 +142,8 @@ def to_c(
     if weights == "int8":
         last = len(tables) - 1
         tables = [
-            _quantised(each, layer, is_grey=i == 0 and _is_grey(code), is_output=i == last)
-            for i, (each, layer) in enumerate(zip(tables, network.layers, strict=True))
+            _quantise(layer_tables, layer, is_grey=i == 0 and _is_grey(code), is_output=i == last)
+            for i, (layer_tables, layer) in enumerate(zip(tables, network.layers, strict=True))
         ]
     program = _Program(network, tuple(tables), code, weights)
     words = {
@@ -171,7 +171,7 @@ def _write(file: Path, words: dict[str, str]) -> None:
     write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
 
 
-def _quantised(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
+def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
     largest = np.abs(tables.weight.astype(np.float64)).max((0, 1, 2))
     scale = (largest.max() if is_output else largest) / 127
     # Grey values are multiples of 1/255. Average pooling leaves sums, and the unit is smaller.
@@ -179,16 +179,16 @@ def _quantised(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output:
     scale = np.maximum(scale, tables.threshold.astype(np.float64) * parts / LARGEST)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
 
-    def whole(values: NDArray[Any], unit: NDArray[Any] | float, kind: type = np.int32) -> Any:
+    def integers(values: NDArray[Any], unit: NDArray[Any] | float, kind: type = np.int32) -> Any:
         limit = np.iinfo(kind).max // (1 if kind is np.int8 else 2)
         return (values / unit).round().clip(-limit, limit).astype(kind)
 
     unit = scale / parts
     return _Tables(
-        whole(tables.weight, scale, np.int8),
-        whole(tables.bias, unit),
-        whole(tables.beta, 1 / ONE),
-        whole(tables.threshold, unit),
+        integers(tables.weight, scale, np.int8),
+        integers(tables.bias, unit),
+        integers(tables.beta, 1 / ONE),
+        integers(tables.threshold, unit),
     )
 
 
@@ -217,26 +217,26 @@ def _source(program: _Program) -> str:
         # Bit g % 8 of byte g / 8: whether grey value g has a spike.
         bits = np.packbits(program.code.astype(bool), axis=1, bitorder="little")
         parts.append(_array("uint8_t code", bits))
-    for i, each in enumerate(program.tables):
+    for i, tables in enumerate(program.tables):
         parts += [
-            _array(f"weight_t weight_{i}", each.weight),
-            _array(f"number_t bias_{i}", each.bias),
-            _array(f"number_t beta_{i}", each.beta),
-            _array(f"number_t threshold_{i}", each.threshold),
+            _array(f"weight_t weight_{i}", tables.weight),
+            _array(f"number_t bias_{i}", tables.bias),
+            _array(f"number_t beta_{i}", tables.beta),
+            _array(f"number_t threshold_{i}", tables.threshold),
         ]
     parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
     if len(layers) > 1:  # shared by all layers but the first, whose input may be repeated
-        parts.append(f"static number_t current[{_shared(layers)}];")
+        parts.append(f"static number_t current[{_shared_size(layers)}];")
     for i, layer in enumerate(layers):
         neurons = math.prod(layer.shape)
         parts.append(f"static number_t membrane_{i}[{neurons}];")
         parts.append(f"static uint16_t spikes_{i}[{neurons}];")
     entries = (_entry(i, *pair) for i, pair in enumerate(zip(layers, program.tables, strict=True)))
-    listed = ",\n".join(entries)
-    return "\n".join([*parts, f"static const struct layer layers[] = {{\n{listed}\n}};"])
+    text = ",\n".join(entries)
+    return "\n".join([*parts, f"static const struct layer layers[] = {{\n{text}\n}};"])
 
 
-def _shared(layers: Sequence[LayerArrays]) -> int:
+def _shared_size(layers: Sequence[LayerArrays]) -> int:
     """Return the largest number of currents in any layer after the first."""
     return max((math.prod(layer.weighed_shape) for layer in layers[1:]), default=0)
 
@@ -254,7 +254,7 @@ def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
     return f"    {{{', '.join(map(str, words))}}}"
 
 
-def _array(declared: str, values: NDArray[Any]) -> str:
+def _array(declaration: str, values: NDArray[Any]) -> str:
     """Return the C code of a constant array with the declared type and name."""
     flat = values.reshape(-1)
     if flat.dtype == np.float32:
@@ -263,16 +263,16 @@ def _array(declared: str, values: NDArray[Any]) -> str:
         words = list(map(str, flat.tolist()))
     rows = (", ".join(words[i : i + 16]) for i in range(0, len(words), 16))
     text = ",\n    ".join(rows)
-    return f"static const {declared}[] = {{\n    {text}\n}};"
+    return f"static const {declaration}[] = {{\n    {text}\n}};"
 
 
 def _readme(program: _Program) -> dict[str, str]:
     """Return the placeholders of the README and the example, filled for a network."""
     layers, code = program.network.layers, program.code
     inputs = math.prod(layers[0].in_shape)
-    constant = sum(each.nbytes for each in program.tables)
+    constant = sum(tables.nbytes for tables in program.tables)
     constant += 0 if code is None or program.is_grey else 32 * len(code)
-    numbers = math.prod(layers[0].weighed_shape) + _shared(layers)
+    numbers = math.prod(layers[0].weighed_shape) + _shared_size(layers)
     neurons = sum(math.prod(layer.shape) for layer in layers)
     sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in layers))))
     takes = "spikes alone" if code is None else f"images, in {len(code)} timesteps"

@@ -120,8 +120,10 @@ def to_nir(
             stacklevel=2,
         )
     names = list(nodes)
-    said = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
-    graph = nir.NIRGraph(nodes, list(itertools.pairwise(names)), metadata={KEY: json.dumps(said)})
+    metadata = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
+    graph = nir.NIRGraph(
+        nodes, list(itertools.pairwise(names)), metadata={KEY: json.dumps(metadata)}
+    )
     if path is not None:
         # Written in memory: HDF5 would lock the file, which is locked already.
         content = io.BytesIO()
@@ -132,12 +134,12 @@ def to_nir(
 
 def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[str, Any]]:
     """Return the nodes of a layer in order, each with its kind."""
-    found = []
+    nodes = []
     if layer.is_dense:
         if number > 1 and len(layer.in_shape) > 1:
             shape = {"input": np.array(layer.in_shape)}
-            found.append(("flatten", nir.Flatten(shape, start_dim=0, end_dim=-1)))
-        found.append(("linear", nir.Affine(layer.weight, layer.bias)))
+            nodes.append(("flatten", nir.Flatten(shape, start_dim=0, end_dim=-1)))
+        nodes.append(("linear", nir.Affine(layer.weight, layer.bias)))
     else:
         convolution = nir.Conv2d(
             input_shape=layer.in_shape[1:],
@@ -148,7 +150,7 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[s
             groups=1,
             bias=layer.bias,
         )
-        found.append(("conv", convolution))
+        nodes.append(("conv", convolution))
     if layer.pooling == "max":
         raise ValueError(
             f"layer {number} has maximum pooling, for which NIR has no node: build and train the "
@@ -156,14 +158,14 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[s
         )
     if layer.pooling:
         sides = np.array([layer.pool, layer.pool])
-        found.append(("pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)))
-    return [*found, ("neurons", _neurons(nir, layer, dt, number))]
+        nodes.append(("pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)))
+    return [*nodes, ("neurons", _neurons(nir, layer, dt, number))]
 
 
 def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
     beta, threshold = (
-        np.array(np.broadcast_to(each.reshape(-1, *[1] * (len(layer.shape) - 1)), layer.shape))
-        for each in (layer.beta.astype(np.float64), layer.threshold)
+        np.array(np.broadcast_to(values.reshape(-1, *[1] * (len(layer.shape) - 1)), layer.shape))
+        for values in (layer.beta.astype(np.float64), layer.threshold)
     )
     if (beta == 1).all():
         return nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
@@ -223,18 +225,18 @@ def from_nir(
             graph = nir.read(file)
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"{file} is not a NIR graph: {error}") from error
-    said = _metadata(graph)
-    layers = _read_layers(nir, graph, said.get("dt", TIMESTEP) if dt is None else dt)
-    resets = said.get("reset", ["zero"] * len(layers))
-    layers = [replace(layer, reset=each) for layer, each in zip(layers, resets, strict=True)]
-    return build_model(NetworkArrays(tuple(layers), said.get("readout", "spike_count")))
+    metadata = _metadata(graph)
+    layers = _read_layers(nir, graph, metadata.get("dt", TIMESTEP) if dt is None else dt)
+    resets = metadata.get("reset", ["zero"] * len(layers))
+    layers = [replace(layer, reset=reset) for layer, reset in zip(layers, resets, strict=True)]
+    return build_model(NetworkArrays(tuple(layers), metadata.get("readout", "spike_count")))
 
 
 def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
     """Return the metadata that `to_nir` wrote, or an empty dict."""
-    said = graph.metadata.get(KEY, "{}")
-    found: dict[str, Any] = json.loads(said.decode() if isinstance(said, bytes) else said)
-    return found
+    text = graph.metadata.get(KEY, "{}")
+    metadata: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else text)
+    return metadata
 
 
 def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
@@ -247,7 +249,7 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
         elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
             synapses = _weights(nir, name, node, shape)
         elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and synapses is not None:
-            synapses = _pooled(nir, name, node, synapses)
+            synapses = _pool(nir, name, node, synapses)
         elif isinstance(node, (nir.LIF, nir.IF)) and synapses is not None:
             layers.append(_with_neurons(nir, name, node, synapses, dt))
             synapses, shape = None, layers[-1].shape
@@ -263,13 +265,13 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
 
 def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
     """Return the nodes of a graph in the order in which a signal passes them."""
-    following = dict(graph.edges)
+    successors = dict(graph.edges)
     inputs = list(graph.inputs)
-    if len(following) != len(graph.edges) or len(inputs) != 1:
+    if len(successors) != len(graph.edges) or len(inputs) != 1:
         raise ValueError("the graph branches; from_nir reads only a chain of nodes from one input")
     names = inputs
-    while names[-1] in following and len(names) <= len(graph.nodes):
-        names.append(following[names[-1]])
+    while names[-1] in successors and len(names) <= len(graph.nodes):
+        names.append(successors[names[-1]])
     if len(names) != len(graph.nodes):
         raise ValueError("the graph has nodes outside the chain from its input, or a cycle")
     return [(name, graph.nodes[name]) for name in names]
@@ -289,7 +291,7 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses
     return Synapses(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
 
 
-def _pooled(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
+def _pool(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
     side = square(name, "kernel_size", node.kernel_size)
     if square(name, "stride", node.stride) != side or np.any(node.padding):
         raise ValueError(f"{name} must pool squares side by side, without padding")
@@ -308,8 +310,8 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
     decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)
     gain = np.asarray(node.r) * (decay if isinstance(node, nir.LIF) else dt)
     beta, gain, threshold = (
-        _for_channels(name, np.broadcast_to(each, synapses.shape))
-        for each in (1 - decay, gain, node.v_threshold)
+        _for_channels(name, np.broadcast_to(values, synapses.shape))
+        for values in (1 - decay, gain, node.v_threshold)
     )
     if (beta < 0).any():
         raise ValueError(
@@ -317,12 +319,12 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         )
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
-    folded = {
+    changes = {
         "weight": weight.astype(np.float32),
         "bias": (synapses.bias * gain).astype(np.float32),
     }
     return LayerArrays(
-        **{**vars(synapses), **folded},
+        **{**vars(synapses), **changes},
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
         reset="zero",
@@ -330,9 +332,9 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
 
 
 def _for_channels(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    each = values.reshape(len(values), -1)
-    if (each != each[:, :1]).any():
+    channels = values.reshape(len(values), -1)
+    if (channels != channels[:, :1]).any():
         raise ValueError(
             f"the neurons of {name} differ within a channel, which from_nir does not support"
         )
-    return each[:, 0]
+    return channels[:, 0]

@@ -147,7 +147,7 @@ class _Graph:
 
     def scan(self, body: _Graph, state: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Add a loop over the first axis, starting from a state."""
-        found = self.helper.make_node(
+        loop = self.helper.make_node(
             "Scan",
             [state, *inputs],
             [f"{outputs[0]}_final", *outputs],
@@ -155,7 +155,7 @@ class _Graph:
             num_scan_inputs=len(inputs),
             body=self.helper.make_graph(body.nodes, "timestep", body.inputs, body.outputs),
         )
-        self.nodes.append(found)
+        self.nodes.append(loop)
 
     def finish(self) -> bytes:
         graph = self.helper.make_graph(
@@ -180,30 +180,30 @@ def _encode(graph: _Graph, table: NDArray[np.float32], in_shape: tuple[int, ...]
         raise ValueError(f"an encoder takes square images; the network takes {in_shape}")
     images = graph.input("images", np.uint8, ["B", side, side])
     greys = graph.node("Cast", [images], "greys", to=graph.onnx.TensorProto.INT32)
-    found = graph.node("Gather", [graph.array("grey_values", table), greys], "encoded", axis=1)
-    return graph.node("Reshape", [found, graph.shape("in_shape", 0, 0, *in_shape)], "input")
+    codes = graph.node("Gather", [graph.array("grey_values", table), greys], "encoded", axis=1)
+    return graph.node("Reshape", [codes, graph.shape("in_shape", 0, 0, *in_shape)], "input")
 
 
 def _weigh(graph: _Graph, name: str, layer: LayerArrays, signal: str) -> str:
     """Return the current ``[T, B, ...]``, all timesteps in one product."""
     lead = graph.node("Shape", [signal], f"{name}_lead", start=0, end=2)
-    folded = graph.shape(f"{name}_folded_shape", -1, *layer.in_shape)
+    flat_shape = graph.shape(f"{name}_folded_shape", -1, *layer.in_shape)
     if layer.is_dense:
-        folded = graph.shape(f"{name}_folded_shape", -1, math.prod(layer.in_shape))
-    found = graph.node("Reshape", [signal, folded], f"{name}_folded")
+        flat_shape = graph.shape(f"{name}_folded_shape", -1, math.prod(layer.in_shape))
+    tensor = graph.node("Reshape", [signal, flat_shape], f"{name}_folded")
     weights = [graph.array(f"{name}_{part}", getattr(layer, part)) for part in ("weight", "bias")]
     if layer.is_dense:
-        found = graph.node("Gemm", [found, *weights], f"{name}_weighed", transB=1)
+        tensor = graph.node("Gemm", [tensor, *weights], f"{name}_weighed", transB=1)
     else:
         space = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
-        found = graph.node("Conv", [found, *weights], f"{name}_weighed", **space)
+        tensor = graph.node("Conv", [tensor, *weights], f"{name}_weighed", **space)
     if layer.pooling:
         kind = {"max": "MaxPool", "average": "AveragePool"}[layer.pooling]
         sides = [layer.pool] * 2
-        found = graph.node(kind, [found], f"{name}_pooled", kernel_shape=sides, strides=sides)
+        tensor = graph.node(kind, [tensor], f"{name}_pooled", kernel_shape=sides, strides=sides)
     behind = graph.shape(f"{name}_shape", *layer.shape)
     shape = graph.node("Concat", [lead, behind], f"{name}_unfolded_shape", axis=0)
-    return graph.node("Reshape", [found, shape], f"{name}_current")
+    return graph.node("Reshape", [tensor, shape], f"{name}_current")
 
 
 def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tuple[str, str]:

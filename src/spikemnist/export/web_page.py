@@ -94,14 +94,14 @@ def to_html(
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
     # "<" is escaped below, so that no text can end the element that holds it.
-    stored = json.dumps(_contents(network, encoder, names), separators=(",", ":"))
+    content = json.dumps(_contents(network, encoder, names), separators=(",", ":"))
     words = {
         "VERSION": __version__,
         "STYLE": _read("style.css"),
-        "SCRIPT": "\n".join(map(_joined, MODULES)),
-        "NETWORK": stored.replace("<", "\\u003c"),
+        "SCRIPT": "\n".join(map(_module_text, MODULES)),
+        "NETWORK": content.replace("<", "\\u003c"),
     }
-    text = re.sub("@([A-Z]+)@", lambda found: words[found[1]], _read("page.html"))
+    text = re.sub("@([A-Z]+)@", lambda match: words[match[1]], _read("page.html"))
     return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
@@ -135,7 +135,7 @@ def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dic
         "table": None if is_random else codebook(encoder).tolist(),
         "readout": network.readout,
         "classes": names,
-        "layers": [_stored(layer) for layer in network.layers],
+        "layers": [_layer_data(layer) for layer in network.layers],
         "examples": _examples(),
     }
 
@@ -144,13 +144,13 @@ def _read(name: str) -> str:
     return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
 
 
-def _joined(name: str) -> str:
+def _module_text(name: str) -> str:
     """Return a module as a part of one script, without its import and export statements."""
     text = re.sub(r"^import [^;]*;\n", "", _read(name), flags=re.M)
     return re.sub(r"^export ", "", text, flags=re.M)
 
 
-def _stored(layer: LayerArrays) -> dict[str, Any]:
+def _layer_data(layer: LayerArrays) -> dict[str, Any]:
     """Return a layer as JSON; shapes are ``[height, width, channels]``."""
 
     def last(shape: tuple[int, ...]) -> list[int]:

@@ -89,9 +89,9 @@ def _difference(
         return scan(current, layer, membrane=True)
 
     reference = functools.partial(ops.leaky, reset_mechanism=reset_mechanism, spike_grad=surrogate)
-    found = _results(kernels, (current, beta, threshold), weights)
+    results = _results(kernels, (current, beta, threshold), weights)
     expected = _results(reference, (current.to(number), beta, threshold), weights)
-    for name, one, other in zip(RESULTS, found, expected, strict=True):
+    for name, one, other in zip(RESULTS, results, expected, strict=True):
         tolerance = max(torch.finfo(one.dtype).eps, 128 * torch.finfo(number).eps)
         if not (one.to(number) - other).abs().max() <= tolerance * other.abs().max():
             return f"they compute other {name} than plain torch"
@@ -102,7 +102,7 @@ def _results(
     run: Callable[..., tuple[Any, ...]], inputs: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> list[Tensor]:
     """Return spikes and membranes, and the gradients of their weighted sum."""
-    leaves = [each.clone().requires_grad_() for each in inputs]
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
     outputs = run(*leaves)
     loss = sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True))
     return [*outputs, *torch.autograd.grad(loss, leaves)]

@@ -38,8 +38,8 @@ def scan(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Tensor
     )
     if not current[0].is_contiguous() or current.stride(0) not in (0, current[0].numel()):
         current = current.contiguous()
-    inputs = [each for each in (current, *layer.tensors) if each is not None]
-    if not torch.is_grad_enabled() or not any(each.requires_grad for each in inputs):
+    inputs = [tensor for tensor in (current, *layer.tensors) if tensor is not None]
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in inputs):
         return forward(current, layer, membrane=membrane)
     spikes, membranes = _Scan.apply(  # type: ignore[no-untyped-call]
         layer, current, layer.beta, layer.threshold, layer.initial

@@ -113,11 +113,11 @@ def _add_at_set_bits(context: Any, builder: Any, kinds: Any, values: Any) -> Non
     of_lane = ir.Constant(ir.VectorType(wide, lanes), [1 << lane for lane in range(lanes)])
     nothing = ir.Constant(of_lane.type, [0] * lanes)
     for part, zero in enumerate(rows.zeros()):
-        shifted = builder.lshr(values[1], ir.Constant(values[1].type, part * lanes))
-        here = builder.trunc(shifted, wide) if rows.size < 8 else shifted
+        word = builder.lshr(values[1], ir.Constant(values[1].type, part * lanes))
+        here = builder.trunc(word, wide) if rows.size < 8 else word
         bits = builder.and_(splat(builder, here, lanes), of_lane)
-        chosen = builder.select(builder.icmp_unsigned("!=", bits, nothing), number, zero)
-        rows.store_part(builder.fadd(rows.load_part(address, part), chosen), address, part)
+        term = builder.select(builder.icmp_unsigned("!=", bits, nothing), number, zero)
+        rows.store_part(builder.fadd(rows.load_part(address, part), term), address, part)
 
 
 @lowered(lowest_bit, lambda word: types.int64(types.uint64))

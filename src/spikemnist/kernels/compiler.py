@@ -29,7 +29,7 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrap
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
-_found: list[str | None] = []
+_obstacle_memo: list[str | None] = []
 """Result of `obstacle`, once known; no functools.cache, since torch.compile warns of it."""
 
 
@@ -42,9 +42,9 @@ def obstacle() -> str | None:
         The first time, if Numba is installed but cannot be imported: it may not support this NumPy
         yet.
     """
-    if not _found:
-        _found.append(_look_for_numba())
-    return _found[0]
+    if not _obstacle_memo:
+        _obstacle_memo.append(_look_for_numba())
+    return _obstacle_memo[0]
 
 
 def _look_for_numba() -> str | None:
@@ -102,10 +102,10 @@ def _listen() -> None:
     event.register("numba:compile", Compilations())
 
 
-def _is_kernel(compiled: Any) -> bool:
+def _is_kernel(dispatcher: Any) -> bool:
     """Return whether a function is a kernel of this package, not a piece of one."""
-    ours = compiled.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return ours and "no_cpython_wrapper" not in compiled.targetoptions
+    ours = dispatcher.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return ours and "no_cpython_wrapper" not in dispatcher.targetoptions
 
 
 def inlined(function: Function) -> Function:
@@ -139,10 +139,10 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
 
     _listen()
     try:
-        compiled = numba.njit(**OPTIONS, cache=True)(function)
+        dispatcher = numba.njit(**OPTIONS, cache=True)(function)
     except RuntimeError:  # Numba finds no folder
         warn("no folder can be written")
         return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
     if not numba.config.DISABLE_JIT:
-        compiled._cache._cache_file = Files(compiled.stats.cache_path, function)
-    return compiled  # type: ignore[no-any-return]
+        dispatcher._cache._cache_file = Files(dispatcher.stats.cache_path, function)
+    return dispatcher  # type: ignore[no-any-return]

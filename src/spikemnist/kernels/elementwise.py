@@ -121,17 +121,17 @@ def _write_row(
 ) -> None:
     inputs = formulas[0].__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
-    given = list(zip(kinds, values, strict=True))
-    targets = [rows.address(*one) for one in given[:-inputs]]
-    sources = [source_of(rows, *one) for one in given[-inputs:]]
+    arguments = list(zip(kinds, values, strict=True))
+    targets = [rows.address(*one) for one in arguments[:-inputs]]
+    sources = [source_of(rows, *one) for one in arguments[-inputs:]]
     together = rows.vectors(inputs)
 
     def write(formula: Callable[..., Any]) -> list[Any]:
         for first in range(0, rows.count, together):
             parts = range(first, min(first + together, rows.count))
-            loaded = [[source(part) for source in sources] for part in parts]
-            found = [results(formula, builder, values) for values in loaded]
-            for part, values in zip(parts, found, strict=True):
+            operands = [[source(part) for source in sources] for part in parts]
+            outputs = [results(formula, builder, values) for values in operands]
+            for part, values in zip(parts, outputs, strict=True):
                 for target, value in zip(targets, values, strict=True):
                     rows.store_part(value, target, part)
         return []
@@ -149,8 +149,8 @@ def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
 
 def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) -> list[Any]:
     """Emit the code of a formula; return the vectors of its results."""
-    found = formula(*(Vector(builder, value) for value in values))
-    return [one.value for one in (found if isinstance(found, tuple) else (found,))]
+    outputs = formula(*(Vector(builder, value) for value in values))
+    return [one.value for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
 def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
@@ -163,19 +163,19 @@ def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) 
         return pieces[0]()
     after = builder.append_basic_block("after")
     blocks = [builder.append_basic_block("choice") for _ in pieces]
-    cases, found = builder.switch(which, blocks[-1]), []
+    cases, outputs = builder.switch(which, blocks[-1]), []
     for code, (emit, block) in enumerate(zip(pieces, blocks, strict=True)):
         if block is not blocks[-1]:
             cases.add_case(ir.Constant(which.type, code), block)
         builder.position_at_end(block)
-        found.append(emit())
+        outputs.append(emit())
         builder.branch(after)
     builder.position_at_end(after)
-    merged = [builder.phi(value.type) for value in found[0]]
-    for values, block in zip(found, blocks, strict=True):
-        for phi, value in zip(merged, values, strict=True):
+    phis = [builder.phi(value.type) for value in outputs[0]]
+    for values, block in zip(outputs, blocks, strict=True):
+        for phi, value in zip(phis, values, strict=True):
             phi.add_incoming(value, block)
-    return merged
+    return phis
 
 
 @elementwise

@@ -52,16 +52,18 @@ def lowered(
     infer_global(Template.key, types.Function(Template))
     if not inline:
         parameters = inspect.signature(function).parameters.values()
-        taken = ", ".join(str(one.replace(annotation=one.empty)) for one in parameters)
-        given = ", ".join("*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters)
+        header = ", ".join(str(one.replace(annotation=one.empty)) for one in parameters)
+        arguments = ", ".join(
+            "*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters
+        )
         # Numba requires that both have the parameters of the function.
-        source = f"lambda {taken}: lambda {taken}: primitive({given})"
+        source = f"lambda {header}: lambda {header}: primitive({arguments})"
         overload(function)(eval(source, {"primitive": primitive, "__name__": __name__}))
 
     def register(code: Code) -> Code:
         @lower_builtin(Template.key, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
-        def emit(context: Any, builder: Any, typed: Any, values: Any) -> Any:
-            result = code(context, builder, typed.args, values)
+        def emit(context: Any, builder: Any, call_signature: Any, values: Any) -> Any:
+            result = code(context, builder, call_signature.args, values)
             return context.get_dummy_value() if result is None else result
 
         return code

@@ -47,7 +47,7 @@ _idle: dict[int, deque[_Loan]] = {}
 """Loans whose view is gone, by the size of the buffer."""
 
 # Two threads that add to it at once may lose a buffer's bytes; the limit need not be exact.
-_kept_bytes = 0
+_idle_bytes = 0
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -58,7 +58,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
-    size = _rounded(size)
+    size = _round_up(size)
     idle = _idle.setdefault(size, deque())
     buffer = _take(idle)
     if buffer is None:
@@ -77,7 +77,7 @@ def _numpy(dtype: torch.dtype) -> Any:
     return torch.empty(0, dtype=dtype, device="cpu").numpy().dtype
 
 
-def _rounded(size: int) -> int:
+def _round_up(size: int) -> int:
     """Return the size of the buffer for ``size`` bytes.
 
     Sizes that depend on the number of spikes differ a little from step to step. So they are rounded
@@ -99,10 +99,10 @@ def _take(idle: deque[_Loan]) -> Tensor | None:
 
 def _fresh(size: int) -> Tensor:
     """Return a new buffer; forget the others if the pool has no room for it."""
-    global _kept_bytes
-    _kept_bytes += size
-    if _kept_bytes > POOL_BYTES:
-        _kept_bytes = size
+    global _idle_bytes
+    _idle_bytes += size
+    if _idle_bytes > POOL_BYTES:
+        _idle_bytes = size
         _loans.clear()
         for idle in list(_idle.values()):
             idle.clear()

@@ -54,8 +54,8 @@ def _library(maps: str) -> str | None:
     """Return the path of the runtime that torch uses, if there is no doubt."""
     paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
     names = ("libgomp", "libomp", "libiomp")
-    found = {path for path in paths if Path(path).name.startswith(names)}
-    runtimes = {path for path in found if Path(path).parent in OWN} or found
+    candidates = {path for path in paths if Path(path).name.startswith(names)}
+    runtimes = {path for path in candidates if Path(path).parent in OWN} or candidates
     return runtimes.pop() if len(runtimes) == 1 else None
 
 

@@ -97,8 +97,8 @@ class Rows:
 
     def vectors(self, rows: int) -> int:
         """Return how many vectors of each of ``rows`` rows the registers hold, at least one."""
-        bytes_of_each: int = rows * self.vector.count * self.size
-        return max(1, min(self.count, PROCESSOR.working_bytes // bytes_of_each))
+        part_bytes: int = rows * self.vector.count * self.size
+        return max(1, min(self.count, PROCESSOR.working_bytes // part_bytes))
 
     @contextmanager
     def strips(self, rows: int) -> Iterator[Rows]:
@@ -173,18 +173,18 @@ class Rows:
         builder.position_at_end(head)
         index = builder.phi(INDEX)
         index.add_incoming(begin, before)
-        carried = [builder.phi(self.vector) for _ in values]
-        for phi, value in zip(carried, values, strict=True):
+        state = [builder.phi(self.vector) for _ in values]
+        for phi, value in zip(state, values, strict=True):
             phi.add_incoming(value, before)
         builder.cbranch(builder.icmp_signed("<", index, end), inside, after)
         builder.position_at_end(inside)
-        new = body(index, carried)
+        new = body(index, state)
         index.add_incoming(builder.add(index, ir.Constant(INDEX, step)), builder.block)
-        for phi, value in zip(carried, new, strict=True):
+        for phi, value in zip(state, new, strict=True):
             phi.add_incoming(value, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
-        return carried
+        return state
 
 
 def splat(builder: Any, number: Any, lanes: int) -> Any:

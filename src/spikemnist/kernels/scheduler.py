@@ -102,14 +102,14 @@ def parallel(
 
 def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
     global _crowded_until
-    compiled: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
-    known, started = len(compiled), time.perf_counter()
+    overloads: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
+    count, started = len(overloads), time.perf_counter()
     # The whole team: for a smaller one the runtime would end the other threads.
     kernel(*arguments)
-    ended = time.perf_counter()
+    end = time.perf_counter()
     # The time of a call that compiled or loaded the kernel tells nothing about the machine.
-    if len(compiled) == known and ended - started > STALL + 10e-9 * work:
-        _crowded_until = ended + RETRY
+    if len(overloads) == count and end - started > STALL + 10e-9 * work:
+        _crowded_until = end + RETRY
 
 
 def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> None:

@@ -99,30 +99,30 @@ def _pack(
         return
     spikes, words, counts, analog = borrowed((spikes, words, counts, analog))
     steps, features = spikes.shape[0], spikes.shape[2]
-    whole = features // WIDTH
+    full_words = features // WIDTH
     zero, one = spikes.dtype.type(0), spikes.dtype.type(1)
     b = next_unit(queue)
     while b < units:
         total = 0
         for t in range(steps):
             row = spikes[t, b]
-            for w in range(whole):
+            for w in range(full_words):
                 ones = equal(row[w * WIDTH : (w + 1) * WIDTH], one)
                 words[b, t, w] = ones
                 total += count_bits(ones)
             # In a separate loop: both comparisons at once need more registers than there are.
-            for w in range(whole):
+            for w in range(full_words):
                 zeros = equal(row[w * WIDTH : (w + 1) * WIDTH], zero)
                 if words[b, t, w] | zeros != ~np.uint64(0):
                     analog[0] = True
-            if whole < words.shape[2]:
+            if full_words < words.shape[2]:
                 rest = np.uint64(0)
-                for f in range(whole * WIDTH, features):
+                for f in range(full_words * WIDTH, features):
                     if row[f] == one:
-                        rest |= ONE << np.uint64(f - whole * WIDTH)
+                        rest |= ONE << np.uint64(f - full_words * WIDTH)
                     elif row[f] != zero:
                         analog[0] = True
-                words[b, t, whole] = rest
+                words[b, t, full_words] = rest
                 total += count_bits(rest)
         counts[b] = total
         b = next_unit(queue)
@@ -242,10 +242,10 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
     starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
     patterns = _empty_indices(spikes, bursts_of(group * steps, burst) << burst)
     first = (np.cumsum(counts) - counts)[::group]
-    listed = ByNeuron(groups, neurons, starts, patterns, burst, group)
+    events = ByNeuron(groups, neurons, starts, patterns, burst, group)
     work = 10 * bits.size + len(patterns)
-    parallel(_by_neuron, len(active), bits, group * steps, first, listed, work=work)
-    return listed
+    parallel(_by_neuron, len(active), bits, group * steps, first, events, work=work)
+    return events
 
 
 def no_patterns(batch: int) -> ByNeuron:
@@ -293,12 +293,12 @@ def _count_active(queue: Array, units: int, words: Array, rows: int, active: Arr
 
 @kernel
 def _by_neuron(
-    queue: Array, units: int, words: Array, rows: int, first: Array, listed: ByNeuron
+    queue: Array, units: int, words: Array, rows: int, first: Array, events: ByNeuron
 ) -> None:
     if by_team(queue):
         return
-    words, first, listed = borrowed((words, first, listed))
-    groups, neurons, starts, patterns, burst, _ = listed
+    words, first, events = borrowed((words, first, events))
+    groups, neurons, starts, patterns, burst, _ = events
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
     g = next_unit(queue)
@@ -327,11 +327,11 @@ def _emit(fired_at: np.uint64, begin: int, burst: int, patterns: Array, event: i
     """Append the patterns of a word whose bit i is the spike at timestep begin + i."""
     # Bursts are powers of two: shifts in place of divisions.
     shift = lowest_bit(np.uint64(burst))
-    whole = (ONE << np.uint64(burst)) - ONE
+    mask = (ONE << np.uint64(burst)) - ONE
     while fired_at != 0:
         first = lowest_bit(fired_at) >> shift << shift
-        pattern = (fired_at >> np.uint64(first)) & whole
-        fired_at &= ~(whole << np.uint64(first))
+        pattern = (fired_at >> np.uint64(first)) & mask
+        fired_at &= ~(mask << np.uint64(first))
         patterns[event] = ((begin + first) >> shift << burst) + np.int64(pattern)
         event += 1
     return event
@@ -354,9 +354,9 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
         shift = np.uint64(half)
         for block in range(0, WIDTH, 2 * half):
             for i in range(block, block + half):
-                moved = ((out[i] >> shift) ^ out[i + half]) & mask
-                out[i + half] ^= moved
-                out[i] ^= moved << shift
+                swap = ((out[i] >> shift) ^ out[i + half]) & mask
+                out[i + half] ^= swap
+                out[i] ^= swap << shift
         half //= 2
         mask ^= mask << np.uint64(half)
 

@@ -129,8 +129,8 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
         index = builder.add(_index(builder, indices, position), shift)
         return rows.of_table(base, index)
 
-    whole = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
-    middle = builder.add(begin, whole)
+    bulk = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
+    middle = builder.add(begin, bulk)
     with rows.strips(1) as strip:
         sums = strip.loop(begin, middle, UNROLL, strip.load(target), partial(_sum, strip, row))
         sums = strip.loop(

@@ -3,7 +3,7 @@
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.models.classifier import Classifier
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.options import NetworkOptions
+from spikemnist.models.network_options import NetworkOptions
 from spikemnist.models.pretrained import available_pretrained
 from spikemnist.models.readout import READOUTS, decide, first_spike_times, running_scores
 from spikemnist.models.record import LayerRecord, Record

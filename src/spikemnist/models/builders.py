@@ -15,9 +15,9 @@ from torch import nn
 from spikemnist import ops
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.network_options import NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
-from spikemnist.models.options import NetworkOptions
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.spiking_layer import SpikingLayer
 
@@ -226,15 +226,15 @@ class LeakyMLP(LeakyNetwork):
                 "in_features, hidden and out_features must be positive integers; "
                 f"got {in_features}, {hidden}, {out_features}"
             )
-        chosen = NetworkOptions(**options)
+        settings = NetworkOptions(**options)
         stages: list[dict[str, nn.Module]] = [
             {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(sizes)
         ]
         stages[0] = {"flatten": nn.Flatten(), **stages[0]}
-        if chosen.batch_norm:
+        if settings.batch_norm:
             for stage, size in zip(stages, hidden, strict=False):
                 stage["norm"] = nn.BatchNorm1d(size)
-        super().__init__(stages, (in_features,), chosen)
+        super().__init__(stages, (in_features,), settings)
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape)
@@ -303,9 +303,9 @@ class LeakyConvNet(LeakyNetwork):
         in_shape: Sequence[int] = (1, 28, 28),
         **options: Any,
     ) -> None:
-        chosen = NetworkOptions(**options)
-        stages = stages_of(layers, in_shape, batch_norm=chosen.batch_norm)
-        super().__init__(stages, in_shape, chosen)
+        settings = NetworkOptions(**options)
+        stages = stages_of(layers, in_shape, batch_norm=settings.batch_norm)
+        super().__init__(stages, in_shape, settings)
         self.notation = layers
 
     @property

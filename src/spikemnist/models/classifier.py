@@ -75,7 +75,7 @@ class Classifier(nn.Module):
                 f"{type(network).__name__}"
             )
         self.network = network
-        self.encoder = _checked(encoder)
+        self.encoder = _check_encoder(encoder)
         self.classes = tuple(classes)
         compact = isinstance(network, SpikingNetwork)
         self._encode = _compact(self.encoder) if compact else self.encoder
@@ -267,7 +267,7 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
             module.training = training
 
 
-def _checked(encoder: Encoder | str) -> Encoder:
+def _check_encoder(encoder: Encoder | str) -> Encoder:
     """Return an encoder, built by name if a name is given."""
     if isinstance(encoder, str):
         return get_encoder(encoder, num_steps=NUM_STEPS)

@@ -47,7 +47,7 @@ def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str 
 
 
 def backend_for_hooks(
-    requested: str, layers: Sequence[SpikingLayer], hooked: Mapping[str, nn.Module]
+    request: str, layers: Sequence[SpikingLayer], hooked: Mapping[str, nn.Module]
 ) -> str:
     """Return the backend that calls the modules that have hooks or a custom forward.
 
@@ -56,7 +56,7 @@ def backend_for_hooks(
     """
     neurons = {layer.leaky for layer in layers}
     modules = {module for layer in layers for _, module in layer.modules}
-    needed = "reference" if neurons.isdisjoint(hooked.values()) else "snntorch"
+    backend = "reference" if neurons.isdisjoint(hooked.values()) else "snntorch"
     for path, module in hooked.items():
         what = f"{path} ({type(module).__name__}) has hooks or a custom forward"
         if module not in neurons | modules or isinstance(module, (nn.Flatten, nn.Dropout)):
@@ -64,12 +64,11 @@ def backend_for_hooks(
                 f"{what}, which no backend calls; put them on a module with weights, on an "
                 "nn.Identity or on a snntorch.Leaky"
             )
-        if requested not in ("auto", needed, "snntorch"):
+        if request not in ("auto", backend, "snntorch"):
             raise ValueError(
-                f"{what}, which backend={requested!r} may not call; use backend='auto' or "
-                f"{needed!r}"
+                f"{what}, which backend={request!r} may not call; use backend='auto' or {backend!r}"
             )
-    return needed if requested == "auto" else requested
+    return backend if request == "auto" else request
 
 
 def run(
@@ -111,7 +110,7 @@ def run(
         for layer, membrane in zip(layers, initial, strict=True):
             needed = record == "all" or state is not None or layer is layers[-1]
             outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed))
-            spikes = _there(outputs[-1].spikes)
+            spikes = _present(outputs[-1].spikes)
         return outputs
     # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
@@ -120,13 +119,13 @@ def run(
     for group in _groups(layers):
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
-        wanted = record if record == "all" or last else "spikes"
+        layer_record = record if record == "all" or last else "spikes"
         if first.packed_linear is None:
-            outputs.append(_run_current(first, spikes, membranes[0], dtype, wanted))
+            outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
-            outputs += engine.run(params, signal, record=wanted, final=final)
-        spikes = spikes if last else _there(outputs[-1].spikes)
+            outputs += engine.run(params, signal, record=layer_record, final=final)
+        spikes = spikes if last else _present(outputs[-1].spikes)
     return outputs
 
 
@@ -221,8 +220,8 @@ def _run_layer(
             spike_grad=params.spike_grad,
             initial=params.initial,
         )
-    whole = (len(spikes), *current.shape[1:])
-    return _output(fired.reshape(whole), None if membrane is None else membrane.reshape(whole))
+    shape = (len(spikes), *current.shape[1:])
+    return _output(fired.reshape(shape), None if membrane is None else membrane.reshape(shape))
 
 
 def _step(
@@ -239,12 +238,12 @@ def _step(
             layer.leaky.mem = spikes.new_empty(0) if state is None else state[index]
         for step in spikes:
             signal = step.to(dtype)
-            for layer, done in zip(layers, steps, strict=True):
+            for layer, pairs in zip(layers, steps, strict=True):
                 current = layer(signal)
                 layer.check_state(None if state is None else layer.leaky.mem, current.shape)
                 signal, membrane = step_once(layer.leaky, current)
-                done.append((signal, membrane))
-    return [_output(*map(torch.stack, zip(*done, strict=True))) for done in steps]
+                pairs.append((signal, membrane))
+    return [_output(*map(torch.stack, zip(*pairs, strict=True))) for pairs in steps]
 
 
 def _output(fired: Tensor, membrane: Tensor | None) -> LayerOutput:
@@ -252,6 +251,6 @@ def _output(fired: Tensor, membrane: Tensor | None) -> LayerOutput:
     return LayerOutput(fired, membrane, count_spikes(fired), final, tuple(fired.shape[2:]))
 
 
-def _there(tensor: Tensor | None) -> Tensor:
+def _present(tensor: Tensor | None) -> Tensor:
     assert tensor is not None, "the spikes of every layer but those inside a group are recorded"
     return tensor

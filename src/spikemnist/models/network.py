@@ -211,7 +211,7 @@ class SpikingNetwork(nn.Module):
             input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
             if record == "all"
             else None,
-            state=None if state is None else tuple(_there(each.final) for each in outputs),
+            state=None if state is None else tuple(_present(output.final) for output in outputs),
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:
@@ -229,7 +229,9 @@ class SpikingNetwork(nn.Module):
     def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        hooked = {path: each for path, each in self.named_modules() if path and is_hooked(each)}
+        hooked = {
+            path: module for path, module in self.named_modules() if path and is_hooked(module)
+        }
         if hooked:
             backend = execution.backend_for_hooks(self.backend, layers, hooked)
         elif backend in COMPILED and (reason := execution.obstacle(layers, backend, like)):
@@ -292,12 +294,12 @@ def _layer_records(
 ) -> tuple[LayerRecord, ...]:
     return tuple(
         LayerRecord(
-            name, _there(output.spikes), _there(output.membrane), layer.leaky.threshold.detach()
+            name, _present(output.spikes), _present(output.membrane), layer.leaky.threshold.detach()
         )
         for name, layer, output in zip(names, layers, outputs, strict=True)
     )
 
 
-def _there(tensor: Tensor | None) -> Tensor:
+def _present(tensor: Tensor | None) -> Tensor:
     assert tensor is not None
     return tensor

@@ -43,8 +43,8 @@ def new_leaky(
             learn_threshold=learn_threshold,
             reset_mechanism=reset_mechanism,
         )
-    registered = snntorch.SpikingNeuron.instances
-    registered[:] = [neuron for neuron in registered if neuron is not leaky]
+    instances = snntorch.SpikingNeuron.instances
+    instances[:] = [neuron for neuron in instances if neuron is not leaky]
     return leaky
 
 
@@ -53,16 +53,18 @@ def describe(leaky: snntorch.Leaky) -> str:
     reset, surrogate = leaky.reset_mechanism, leaky.spike_grad
     named = isinstance(surrogate, ops.Surrogate)
     name = surrogate if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
-    numbers = (f"{each}={_shown(getattr(leaky, each))}" for each in ("beta", "threshold"))
+    numbers = (
+        f"{attribute}={_format(getattr(leaky, attribute))}" for attribute in ("beta", "threshold")
+    )
     return f"Leaky({', '.join(numbers)}, reset_mechanism={reset!r}, spike_grad={name})"
 
 
-def _shown(parameter: Tensor) -> str:
+def _format(parameter: Tensor) -> str:
     if parameter.is_meta:
         return "?"
     low, high = (f"{float(end):.4g}" for end in parameter.detach().aminmax())
-    learned = " (learned)" if parameter.requires_grad else ""
-    return (low if low == high else f"{low} to {high}") + learned
+    note = " (learned)" if parameter.requires_grad else ""
+    return (low if low == high else f"{low} to {high}") + note
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -81,9 +83,9 @@ def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
 @contextmanager
 def own_membranes(neurons: Sequence[snntorch.Leaky]) -> Iterator[None]:
     """Restore the membranes of the neurons on exit, as a call must not change them."""
-    kept = [(leaky.mem, getattr(leaky, "reset", None)) for leaky in neurons]
+    states = [(leaky.mem, getattr(leaky, "reset", None)) for leaky in neurons]
     try:
         yield
     finally:
-        for leaky, (membrane, reset) in zip(neurons, kept, strict=True):
+        for leaky, (membrane, reset) in zip(neurons, states, strict=True):
             leaky.mem, leaky.reset = membrane, reset

@@ -153,8 +153,8 @@ class Record:
         The last timestep equals `predictions`, even if two scores differ by rounding alone.
         """
         running = running_scores(self.readout, self.spikes, self.membrane)
-        decided = decide(running, running_mean(self.membrane))
-        return torch.cat((decided[:-1], self.predictions.unsqueeze(0)))
+        classes = decide(running, running_mean(self.membrane))
+        return torch.cat((classes[:-1], self.predictions.unsqueeze(0)))
 
     @property
     def decided(self) -> Tensor:

@@ -110,15 +110,15 @@ def _advice(module: nn.Module) -> str:
 
 def _check_neuron(path: str, leaky: Any) -> None:
     """Refuse the options that make the dynamics differ from `spikemnist.ops.leaky`."""
-    refused = {
+    obstacles = {
         "inhibition=True": leaky.inhibition,
         "state_quant": leaky.state_quant,
         "learn_graded_spikes_factor=True": isinstance(leaky.graded_spikes_factor, nn.Parameter),
         "reset_delay=False": not leaky.reset_delay,
         "a custom state_function": has_resets() and reset_of(leaky) is None,
     }
-    for option, given in refused.items():
-        if given:
+    for option, present in obstacles.items():
+        if present:
             raise _refusal(path, option)
     if has_resets() and leaky.reset_mechanism != reset_of(leaky):
         raise ValueError(

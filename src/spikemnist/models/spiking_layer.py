@@ -125,16 +125,16 @@ class SpikingLayer:
         """
         constant = is_constant(signal) and not self.is_random
         steps = signal[:1] if constant else signal
-        folded = steps.flatten(0, 1).to(dtype)
+        frames = steps.flatten(0, 1).to(dtype)
         modules = self.modules
-        if convolve is not None and folded.dim() == 4:  # the fastest layout on the CPU
-            folded = folded.to(memory_format=torch.channels_last)
+        if convolve is not None and frames.dim() == 4:  # the fastest layout on the CPU
+            frames = frames.to(memory_format=torch.channels_last)
         if self.dropout:  # before the weights, with one mask
-            folded = drop_out(folded, self.dropout)
+            frames = drop_out(frames, self.dropout)
             count = len(self._entrance)
-            kept = [each for each in modules[:count] if not isinstance(each[1], nn.Dropout)]
-            modules = (*kept, *modules[count:])
-        current = self._pass(folded, modules, convolve=convolve)
+            places = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
+            modules = (*places, *modules[count:])
+        current = self._pass(frames, modules, convolve=convolve)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
 
     def _pass(
@@ -253,8 +253,8 @@ def drop_out(signal: Tensor, probability: float) -> Tensor:
     """
     if not probability or signal.is_contiguous():
         return functional.dropout(signal, probability)
-    kept = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
-    return signal * functional.dropout(kept, probability)
+    ones = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
+    return signal * functional.dropout(ones, probability)
 
 
 def has_resets() -> bool:

@@ -74,16 +74,16 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     if backend in ("reference", "snntorch"):
         return backend
     if backend == "auto":
-        preferred = _preferred(weight)
-        if preferred == "event_driven" and _is_small(spikes, weight):
+        choice = _preference(weight)
+        if choice == "event_driven" and _is_small(spikes, weight):
             return "reference"
-        return "reference" if _obstacle(preferred, spikes, weight) else preferred
+        return "reference" if _obstacle(choice, spikes, weight) else choice
     if obstacle := _obstacle(backend, spikes, weight):
         raise ValueError(f"backend={backend!r} cannot run here: {obstacle}. Use backend='auto'")
     return backend
 
 
-def _preferred(weight: Tensor | None) -> str:
+def _preference(weight: Tensor | None) -> str:
     """Return the compiled backend for the device of weights."""
     return "triton" if weight is not None and weight.device.type == "cuda" else "event_driven"
 
@@ -119,8 +119,8 @@ def _unfit(backend: str, weight: Tensor) -> str | None:
         return f"it runs on {kernels.title}, and the model is on {weight.device.type}"
     if weight.dtype not in kernels.dtypes:
         names = [str(dtype).removeprefix("torch.") for dtype in kernels.dtypes]
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        return f"it computes in {listed}, and the model is in {weight.dtype}"
+        text = f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"it computes in {text}, and the model is in {weight.dtype}"
     if backend == "event_driven" and torch.is_autocast_enabled("cpu"):
         return f"it computes in {weight.dtype}, and autocast asks for another precision"
     return None
@@ -137,7 +137,7 @@ def _missing_for_triton() -> str | None:
     return None
 
 
-class Compiled(NamedTuple):
+class CompiledBackend(NamedTuple):
     """Requirements of a backend of compiled kernels.
 
     Attributes
@@ -158,7 +158,7 @@ class Compiled(NamedTuple):
 
 FULL, HALF = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
 COMPILED = {
-    "event_driven": Compiled("cpu", "the CPU", FULL, compiler.obstacle),
-    "triton": Compiled("cuda", "CUDA", (*FULL, *HALF), _missing_for_triton),
+    "event_driven": CompiledBackend("cpu", "the CPU", FULL, compiler.obstacle),
+    "triton": CompiledBackend("cuda", "CUDA", (*FULL, *HALF), _missing_for_triton),
 }
 """Backends of compiled kernels."""

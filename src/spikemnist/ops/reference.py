@@ -184,7 +184,7 @@ def _backward(
     through_spike = torch.empty_like(initial)
     beta_sum = torch.zeros_like(initial) if needs_beta else None
     threshold_sum = torch.zeros_like(initial) if needs_threshold else None
-    fired_before = _fire(initial, threshold, spike_grad, torch.empty_like(initial))
+    initial_spike = _fire(initial, threshold, spike_grad, torch.empty_like(initial))
     carried = torch.zeros_like(initial)
     for t in reversed(range(len(membrane))):
         delta = grad_current[t].copy_(carried)
@@ -193,7 +193,7 @@ def _backward(
         if grad_spikes is not None:
             _surrogate_gradient(grad_spikes[t], membrane[t], threshold, spike_grad, through_spike)
             delta.add_(through_spike)
-        previous, fired = (membrane[t - 1], spikes[t - 1]) if t else (initial, fired_before)
+        previous, fired = (membrane[t - 1], spikes[t - 1]) if t else (initial, initial_spike)
         if threshold_sum is not None:
             if grad_spikes is not None:
                 threshold_sum.sub_(through_spike)

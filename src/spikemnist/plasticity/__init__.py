@@ -1,7 +1,7 @@
 """Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it."""
 
 from spikemnist.plasticity.assignment import STDPEvaluation, assign_classes, class_scores
-from spikemnist.plasticity.classifier import STDPClassifier
+from spikemnist.plasticity.competitive_classifier import STDPClassifier
 from spikemnist.plasticity.conv_classifier import ConvSTDPClassifier
 from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_window
 

@@ -105,8 +105,8 @@ class Estimator:
             If the images are invalid or the classifier is not fitted.
         """
         scores, voting, _ = self._votes(images)
-        predicted: Array = self.classes_[scores[voting].argmax(1)]
-        return predicted
+        predictions: Array = self.classes_[scores[voting].argmax(1)]
+        return predictions
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.
@@ -126,8 +126,8 @@ class Estimator:
         ValueError
             If the images or labels are invalid or the classifier is not fitted.
         """
-        predicted = self.predict(images)
-        return float((predicted == _label_array(labels, len(predicted))).mean())
+        predictions = self.predict(images)
+        return float((predictions == _label_array(labels, len(predictions))).mean())
 
     def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
         """Return accuracy, confusion matrix and spike counts.
@@ -149,21 +149,21 @@ class Estimator:
         ValueError
             If the images or labels are invalid or the classifier is not fitted.
         """
-        started = time.perf_counter()
+        start = time.perf_counter()
         scores, voting, spikes = self._votes(images)
-        encoded = encode_labels(labels, len(spikes), self.classes_)
-        predicted = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
-        votes = {name: float((best == encoded).mean()) for name, best in predicted.items()}
+        targets = encode_labels(labels, len(spikes), self.classes_)
+        predictions = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
+        votes = {name: float((best == targets).mean()) for name, best in predictions.items()}
         confusion = np.zeros((len(self.classes_), len(self.classes_)), np.int64)
-        np.add.at(confusion, (encoded, predicted[voting]), 1)
+        np.add.at(confusion, (targets, predictions[voting]), 1)
         return STDPEvaluation(
             accuracy=votes[voting],
             confusion=confusion,
             votes=votes,
             spikes_per_image=float(spikes.mean()),
             silent=float((spikes == 0).mean()),
-            samples=len(encoded),
-            seconds=time.perf_counter() - started,
+            samples=len(targets),
+            seconds=time.perf_counter() - start,
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -214,11 +214,11 @@ class Estimator:
         """
         tensors, metadata = _tensor_files.read(path, cls.file_format)
         with _tensor_files.described(path, cls.file_format):
-            loaded = cls(**metadata["parameters"])
-            check_parameters(loaded)
-            loaded.classes_ = np.array(metadata["classes"])
-            loaded._restore(tensors, metadata)
-        return loaded
+            classifier = cls(**metadata["parameters"])
+            check_parameters(classifier)
+            classifier.classes_ = np.array(metadata["classes"])
+            classifier._restore(tensors, metadata)
+        return classifier
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -358,12 +358,12 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
 
 def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:
     """Return the sorted classes, and the index in them of the label of each image."""
-    classes, encoded = np.unique(_label_array(labels, images), return_inverse=True)
+    classes, targets = np.unique(_label_array(labels, images), return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}"
         )
-    return classes, encoded.astype(np.int64)
+    return classes, targets.astype(np.int64)
 
 
 def encode_labels(labels: ArrayLike, images: int, classes: Array) -> Array:

@@ -175,8 +175,8 @@ class Progress:
 
     def add(self, counts: Array, labels: Array) -> None:
         """Add the spikes ``[B, N]`` of a block of images and their classes ``[B]``."""
-        predicted = class_scores(counts, self.responses.mean, self.voting).argmax(1)
-        self.blocks.append((len(labels), int((predicted == labels).sum())))
+        predictions = class_scores(counts, self.responses.mean, self.voting).argmax(1)
+        self.blocks.append((len(labels), int((predictions == labels).sum())))
         self.seen += len(labels)
         self.responses.add(counts, labels)
         self.responses.fade(WINDOW)

@@ -74,7 +74,7 @@ class Constants(NamedTuple):
     decay_theta: Any
 
 
-class Neurons(NamedTuple):
+class CompetitiveNeurons(NamedTuple):
     """A layer of neurons.
 
     ``weights`` ``[M, F + 1, WIDTH]`` has a last row of zeros. ``theta`` ``[M, WIDTH]`` is infinite
@@ -134,7 +134,12 @@ def _refract(membrane: Any, blocked: Any, inhibition: Any, reset: Any, decay: An
 
 @kernel
 def learn(
-    queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array, done: Array
+    queue: Array,
+    units: int,
+    neurons: CompetitiveNeurons,
+    events: ByTimestep,
+    counts: Array,
+    done: Array,
 ) -> None:
     """Learn from the images from index ``done[0]`` on, in order, in one unit of work.
 
@@ -158,7 +163,9 @@ def learn(
 
 
 @kernel
-def respond(queue: Array, units: int, neurons: Neurons, events: ByTimestep, counts: Array) -> None:
+def respond(
+    queue: Array, units: int, neurons: CompetitiveNeurons, events: ByTimestep, counts: Array
+) -> None:
     """Present one image in each unit of work, without learning."""
     if by_team(queue):
         return
@@ -171,7 +178,7 @@ def respond(queue: Array, units: int, neurons: Neurons, events: ByTimestep, coun
 
 
 @inlined
-def _scratch(neurons: Neurons) -> Scratch:
+def _scratch(neurons: CompetitiveNeurons) -> Scratch:
     blocks, like = len(neurons.theta), neurons.theta
     return Scratch(
         aligned_rows(blocks, like),
@@ -185,7 +192,7 @@ def _scratch(neurons: Neurons) -> Scratch:
 
 @inlined
 def _present(
-    neurons: Neurons,
+    neurons: CompetitiveNeurons,
     trace: Array | None,
     scratch: Scratch,
     events: ByTimestep,
@@ -228,7 +235,9 @@ def _present(
 
 
 @inlined
-def _step(neurons: Neurons, scratch: Scratch, events: ByTimestep, begin: int, end: int) -> int:
+def _step(
+    neurons: CompetitiveNeurons, scratch: Scratch, events: ByTimestep, begin: int, end: int
+) -> int:
     """Run all neurons for a timestep; list the neurons that fired and return their number."""
     constants, inflow, fired = neurons.constants, at(scratch.inflow, 0), 0
     for m in range(len(neurons.theta)):
@@ -272,7 +281,7 @@ def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
 
 
 @inlined
-def _learn(neurons: Neurons, n: int, trace: Array) -> None:
+def _learn(neurons: CompetitiveNeurons, n: int, trace: Array) -> None:
     """Change the weights of a neuron that fired, and raise its threshold."""
     m, j = n // WIDTH, n % WIDTH
     constants, weights = neurons.constants, neurons.weights[m]
@@ -290,22 +299,22 @@ def _learn(neurons: Neurons, n: int, trace: Array) -> None:
 
 
 @inlined
-def _normalise(neurons: Neurons, counts: Array) -> None:
+def _normalise(neurons: CompetitiveNeurons, counts: Array) -> None:
     """Scale the weights of each neuron that fired, and so learned, to ``total_weight``."""
     for n in range(len(counts)):
         if counts[n] > 0:
             weights, j = neurons.weights[n // WIDTH], n % WIDTH
-            found = 0.0
+            total = 0.0
             for f in range(len(weights)):
-                found += weights[f, j]
-            if found > 0:
-                factor = neurons.constants.total_weight / found
+                total += weights[f, j]
+            if total > 0:
+                factor = neurons.constants.total_weight / total
                 for f in range(len(weights)):
                     weights[f, j] *= factor
 
 
 @inlined
-def _decay_thresholds(neurons: Neurons) -> None:
+def _decay_thresholds(neurons: CompetitiveNeurons) -> None:
     """Let the adaptation of the thresholds decay over a presentation."""
     for m in range(len(neurons.theta)):
         for j in range(WIDTH):

@@ -19,7 +19,7 @@ from spikemnist.kernels.blocks import blocks_of, join_weight_blocks, weight_bloc
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.plasticity import competitive_kernels
-from spikemnist.plasticity.competitive_kernels import Constants, Neurons
+from spikemnist.plasticity.competitive_kernels import CompetitiveNeurons, Constants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,9 +58,11 @@ class CompetitiveLayer:
         least = int(parameters["min_spikes"])
         laid_out = np.zeros((blocks, self.features + 1, WIDTH), np.float32)
         laid_out[:, :-1] = weight_blocks(torch.from_numpy(weights))
-        padded = np.full((blocks, WIDTH), np.inf, np.float32)
-        padded.reshape(-1)[: self.size] = theta
-        self.neurons = Neurons(constants, least, laid_out, padded, constants.threshold + padded)
+        offsets = np.full((blocks, WIDTH), np.inf, np.float32)
+        offsets.reshape(-1)[: self.size] = theta
+        self.neurons = CompetitiveNeurons(
+            constants, least, laid_out, offsets, constants.threshold + offsets
+        )
 
     def learn(self, images: Tensor, seed: int, first: int) -> Array:
         """Learn from images ``[B, F]`` in order.
@@ -79,9 +81,9 @@ class CompetitiveLayer:
         """
         numbers = torch.arange(first, first + len(images))
         counts, done = self._counts(len(images)), np.zeros(1, np.int64)
-        listed = self._events(images, seed, numbers, 0)
+        events = self._events(images, seed, numbers, 0)
         while done[0] < len(images):
-            self._learn(listed, counts, done)
+            self._learn(events, counts, done)
             last = slice(int(done[0]) - 1, int(done[0]))
             for attempt in range(1, self.attempts):
                 if counts[last].sum() >= self.parameters["min_spikes"] or not images[last].any():
@@ -99,20 +101,20 @@ class CompetitiveLayer:
         lit = images.bool().any(1).numpy()  # no rate helps a blank image
         for attempt in range(self.attempts):
             numbers = torch.zeros(len(waiting), dtype=torch.int64)
-            listed = self._events(images[torch.from_numpy(waiting)], seed, numbers, attempt)
-            found = self._counts(len(waiting))
-            arguments = (self.neurons, listed, found)
-            work = found.size * self.num_steps
+            events = self._events(images[torch.from_numpy(waiting)], seed, numbers, attempt)
+            responses = self._counts(len(waiting))
+            arguments = (self.neurons, events, responses)
+            work = responses.size * self.num_steps
             parallel(competitive_kernels.respond, len(waiting), *arguments, work=work)
-            counts[waiting] = found
-            waiting = waiting[(found.sum(1) < self.parameters["min_spikes"]) & lit[waiting]]
+            counts[waiting] = responses
+            waiting = waiting[(responses.sum(1) < self.parameters["min_spikes"]) & lit[waiting]]
             if not len(waiting):
                 break
         return counts[:, : self.size]
 
-    def _learn(self, listed: ByTimestep, counts: Array, done: Array) -> None:
+    def _learn(self, events: ByTimestep, counts: Array, done: Array) -> None:
         # Each image needs the weights learned from the image before: one unit of work.
-        parallel(competitive_kernels.learn, 1, self.neurons, listed, counts, done)
+        parallel(competitive_kernels.learn, 1, self.neurons, events, counts, done)
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
         """Return the Poisson spikes of images at an attempt, counted from 0."""

@@ -59,13 +59,13 @@ def contrast(images: Tensor) -> Tensor:
         float32 ``[B, 2, H, W]`` in [0, 1].
     """
     distance = torch.arange(-3.0, 4.0)
-    squared = distance[:, None] ** 2 + distance**2
-    centre, surround = (torch.exp(-squared / (2 * sigma**2)) for sigma in (1.0, 2.0))
+    square = distance[:, None] ** 2 + distance**2
+    centre, surround = (torch.exp(-square / (2 * sigma**2)) for sigma in (1.0, 2.0))
     difference = centre / centre.sum() - surround / surround.sum()
     kernels = torch.stack([difference, -difference])[:, None]
-    filtered = functional.conv2d(images.float()[:, None], kernels, padding=3).clamp_min(0)
-    largest = filtered.amax((1, 2, 3), keepdim=True)
-    return filtered / torch.where(largest > 0, largest, 1)
+    responses = functional.conv2d(images.float()[:, None], kernels, padding=3).clamp_min(0)
+    largest = responses.amax((1, 2, 3), keepdim=True)
+    return responses / torch.where(largest > 0, largest, 1)
 
 
 @dataclass(eq=False)
@@ -191,13 +191,13 @@ class ConvSTDPClassifier(Estimator):
         """
         check_parameters(self)
         pictures = _pictures(images)
-        classes, encoded = check_labels(labels, len(pictures))
+        classes, targets = check_labels(labels, len(pictures))
         self._check_numba()
         self._shape, self.classes_ = self._pixels(pictures.shape[1:]), classes
         with interruptible() as interruption:
             self._learn_features(pictures, interruption)
-            seen = _joined(interruption.between(self._see(pictures)))
-            self._learn_readout(seen, torch.from_numpy(encoded), interruption)
+            earliness = _join(interruption.between(self._see(pictures)))
+            self._learn_readout(earliness, torch.from_numpy(targets), interruption)
         interruption.check()
         self.n_features_in_ = math.prod(self._shape)
         return self
@@ -217,7 +217,7 @@ class ConvSTDPClassifier(Estimator):
             where the feature does not appear.
         """
         flat = self._fitted_pixels(images)
-        return _joined(self._see(flat.reshape(len(flat), *self._shape))).numpy()
+        return _join(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return height and width of images; raise if the kernel does not fit."""
@@ -230,10 +230,10 @@ class ConvSTDPClassifier(Estimator):
         return height, width
 
     def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
-        seen = self.count_features(images)
-        given = torch.from_numpy(seen).flatten(1).float() / self.num_steps
-        scores = functional.linear(given, *self._readout).numpy()
-        return {"readout": scores}, "readout", np.count_nonzero(seen, axis=(1, 2))
+        earliness = self.count_features(images)
+        inputs = torch.from_numpy(earliness).flatten(1).float() / self.num_steps
+        scores = functional.linear(inputs, *self._readout).numpy()
+        return {"readout": scores}, "readout", np.count_nonzero(earliness, axis=(1, 2))
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
         self._check_fitted()
@@ -271,10 +271,10 @@ class ConvSTDPClassifier(Estimator):
         shape = (self.n_features, CHANNELS, self.kernel_size, self.kernel_size)
         first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
         order = torch.from_numpy(generator.permutation(len(pictures))[: self.feature_images])
-        features, seen = self._features(first.astype(np.float32)), 0
+        features, count = self._features(first.astype(np.float32)), 0
         for block in interruption.between(torch.split(order, BLOCK)):
-            features.learn(self._encode(pictures[block]), seen)
-            seen += len(block)
+            features.learn(self._encode(pictures[block]), count)
+            count += len(block)
         self.weights_, self.wins_ = features.weights, features.wins
 
     def _see(self, pictures: Tensor) -> Iterator[Array]:
@@ -291,15 +291,15 @@ class ConvSTDPClassifier(Estimator):
         return encoder(contrast(pictures).flatten(1))
 
     def _learn_readout(self, earliness: Tensor, labels: Tensor, interruption: Interruption) -> None:
-        seen = earliness.flatten(1)
-        weight = torch.zeros((len(self.classes_), seen.shape[1]), requires_grad=True)
+        features = earliness.flatten(1)
+        weight = torch.zeros((len(self.classes_), features.shape[1]), requires_grad=True)
         bias = torch.zeros(len(self.classes_), requires_grad=True)
         optimizer = torch.optim.Adam([weight, bias], self.lr, fused=True)
-        steps = self.epochs * -(-len(seen) // self.batch_size)
+        steps = self.epochs * -(-len(features) // self.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        for chosen in interruption.between(self._batches(len(seen))):
-            given = seen[chosen].float() / self.num_steps
-            loss = functional.cross_entropy(functional.linear(given, weight, bias), labels[chosen])
+        for batch in interruption.between(self._batches(len(features))):
+            inputs = features[batch].float() / self.num_steps
+            loss = functional.cross_entropy(functional.linear(inputs, weight, bias), labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -325,7 +325,7 @@ class ConvSTDPClassifier(Estimator):
             )
 
 
-def _joined(blocks: Iterable[Array]) -> Tensor:
+def _join(blocks: Iterable[Array]) -> Tensor:
     """Return all blocks of images as one tensor."""
     return torch.from_numpy(np.concatenate(list(blocks)))
 

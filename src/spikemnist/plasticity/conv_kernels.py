@@ -130,17 +130,17 @@ class ConvFeatures:
         """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``."""
         grid, padded = self._features.grid, self._features.wins.size
         cells = -(-grid.rows // grid.cell) * -(-grid.columns // grid.cell)
-        found = np.empty((spikes.shape[1], cells, padded), np.uint8)
-        arguments = (self._features, _by_timestep(spikes), found)
-        parallel(see_features, len(found), *arguments, work=found.size * len(spikes))
-        seen: Array = found[:, :, : self.size]
+        earliness = np.empty((spikes.shape[1], cells, padded), np.uint8)
+        arguments = (self._features, _by_timestep(spikes), earliness)
+        parallel(see_features, len(earliness), *arguments, work=earliness.size * len(spikes))
+        seen: Array = earliness[:, :, : self.size]
         return seen
 
 
 def _by_timestep(spikes: Tensor) -> ByTimestep:
-    packed = spike_lists.pack(spikes)
-    assert packed is not None
-    return spike_lists.by_timestep(*packed)
+    words_and_counts = spike_lists.pack(spikes)
+    assert words_and_counts is not None
+    return spike_lists.by_timestep(*words_and_counts)
 
 
 @kernel

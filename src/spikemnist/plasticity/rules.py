@@ -418,9 +418,9 @@ def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) ->
         raise ValueError(
             f"reward must be [T] or [T, B] = [{steps}, {batch}]; got {tuple(reward.shape)}"
         )
-    each = reward.detach().to(dtype)
-    each = (each[:, None] if each.dim() == 1 else each).expand(steps, batch)
-    values, later = torch.empty_like(each), each.new_zeros(batch)
+    signal = reward.detach().to(dtype)
+    signal = (signal[:, None] if signal.dim() == 1 else signal).expand(steps, batch)
+    values, later = torch.empty_like(signal), signal.new_zeros(batch)
     for t in range(steps - 1, -1, -1):
-        values[t] = later = each[t] + left * later
+        values[t] = later = signal[t] + left * later
     return values

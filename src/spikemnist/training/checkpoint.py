@@ -94,15 +94,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if bad := archive.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong")
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        found = content.pop("format")
+        kind = content.pop("format")
     except Exception as error:  # replaced: torch's message advises unsafe loading
         raise ValueError(
             f"{path} is damaged, or not a checkpoint of spikemnist. {REMEDY}"
         ) from error
-    if found != FORMAT:
-        raise ValueError(
-            f"{path} has format {found!r}; this version of spikemnist reads {FORMAT!r}"
-        )
+    if kind != FORMAT:
+        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
     history = content["history"]
     epochs = [EpochMetrics(**row) for row in history["epochs"]]
     return Checkpoint(**{**content, "history": History(**{**history, "epochs": epochs})})

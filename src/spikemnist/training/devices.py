@@ -84,15 +84,15 @@ def select_device(
         with_mps = dtype != torch.float64 and int(os.environ.get("WORLD_SIZE", "1")) == 1
         return torch.device(present[0] if with_mps else "cpu")
     try:
-        chosen = torch.device(device)
+        target = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(_absent(device, present)) from error
-    name = f"cuda:{chosen.index or 0}" if chosen.type == "cuda" else chosen.type
+    name = f"cuda:{target.index or 0}" if target.type == "cuda" else target.type
     if name not in present:
         raise ValueError(_absent(device, present))
-    if chosen.type == "mps" and dtype == torch.float64:
+    if target.type == "mps" and dtype == torch.float64:
         raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
-    return chosen
+    return target
 
 
 def faster_on_a_mac(
@@ -108,30 +108,30 @@ def faster_on_a_mac(
     if not isinstance(classifier.network, SpikingNetwork):
         return mps
     on_mps, on_cpu = (step_time(classifier, batch, loss, device) for device in (mps, cpu))
-    chosen = cpu if LEAD * on_cpu < on_mps else mps
+    device = cpu if LEAD * on_cpu < on_mps else mps
     note(
         f"a training step takes {1e3 * on_mps:.1f} ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
-        f"device {chosen}",
+        f"device {device}",
         progress=progress,
     )
-    return chosen
+    return device
 
 
 def step_time(classifier: Classifier, batch: Batch, loss: Loss, device: torch.device) -> float:
     """Return the median time of a training step of a copy of the network, in seconds."""
-    trained = copy.deepcopy(classifier).to(device).train()
+    copy_on_device = copy.deepcopy(classifier).to(device).train()
     samples, labels = batch[0].to(device), batch[1].to(device)
-    optimizer = torch.optim.Adam(trained.parameters())
+    optimizer = torch.optim.Adam(copy_on_device.parameters())
     times = []
     with seeded(0, device) as generator:
         for _ in range(UNTIMED + TIMED):
-            started = time.perf_counter()
+            start = time.perf_counter()
             optimizer.zero_grad()
-            spikes = trained.encode(samples, generator=generator)
-            backpropagate(trained.network, spikes, labels, loss)
+            spikes = copy_on_device.encode(samples, generator=generator)
+            backpropagate(copy_on_device.network, spikes, labels, loss)
             optimizer.step()
-            next(trained.parameters()).flatten()[:1].cpu()  # waits for the device
-            times.append(time.perf_counter() - started)
+            next(copy_on_device.parameters()).flatten()[:1].cpu()  # waits for the device
+            times.append(time.perf_counter() - start)
     return statistics.median(times[UNTIMED:])
 
 

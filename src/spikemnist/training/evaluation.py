@@ -169,8 +169,8 @@ def evaluate(
     --------
     >>> from spikemnist import Classifier, LeakyMLP, load_digits
     >>> _, test = load_digits()
-    >>> figures = evaluate(Classifier(LeakyMLP(hidden=20), "latency"), test[:100])
-    >>> figures.confusion.sum(), len(figures.accuracy_per_step)
+    >>> evaluation = evaluate(Classifier(LeakyMLP(hidden=20), "latency"), test[:100])
+    >>> evaluation.confusion.sum(), len(evaluation.accuracy_per_step)
     (tensor(100), 8)
     """
     check_classifier(classifier, "evaluate")
@@ -185,7 +185,7 @@ def evaluate(
     classifier.to(target)
     feed = make_feed(data, batch_size, target, "data")
     with interruptible() as interruption:
-        figures = evaluate_feed(
+        evaluation = evaluate_feed(
             classifier,
             feed,
             seed=seed,
@@ -195,7 +195,7 @@ def evaluate(
             progress=progress,
         )
     interruption.check()
-    return figures
+    return evaluation
 
 
 def evaluate_feed(
@@ -213,7 +213,7 @@ def evaluate_feed(
     The processes take turns with the batches. Each encodes every batch, so that an encoder draws
     the same random numbers as in a single process.
     """
-    started = time.perf_counter()
+    start = time.perf_counter()
     parts: list[_Batch] = []
     with (
         evaluating(classifier, seed, feed.device) as generator,
@@ -235,7 +235,7 @@ def evaluate_feed(
                 parts.append(_measure(spikes, record, labels, value))
             bar.update()
     of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
-    return _join([*of_all], time.perf_counter() - started)
+    return _join([*of_all], time.perf_counter() - start)
 
 
 class _Batch(NamedTuple):

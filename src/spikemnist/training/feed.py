@@ -81,8 +81,8 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     """
     data = as_dataset(data)
     if isinstance(data, Dataset):
-        moved = data.to(device) if isinstance(data, ImageDataset) else data
-        return Feed(moved, batch_size, device)
+        dataset = data.to(device) if isinstance(data, ImageDataset) else data
+        return Feed(dataset, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
         raise TypeError(
             f"{name} must be a dataset of spikemnist.data, a pair of tensors (images, labels), or "

@@ -202,20 +202,20 @@ def fit(
             "augment needs images, but train has recordings of an event camera; change them with "
             "train.transformed(), for example by spikemnist.data.DropEvents"
         )
-    kept, held_out = _hold_out(train, validation, settings.seed)
-    saved = load_checkpoint(file) if file is not None and resume else None
+    training_set, validation_set = _hold_out(train, validation, settings.seed)
+    earlier = load_checkpoint(file) if file is not None and resume else None
     if device == "auto" and target.type == "mps":
-        target = _on_a_mac(classifier, kept, settings, saved, progress=progress)
+        target = _on_a_mac(classifier, training_set, settings, earlier, progress=progress)
     description = describe_run(classifier, train, validation, settings) if file else {}
     classifier.to(target)
     network = classifier.network
     together.give((*network.parameters(), *network.buffers()))
     run = Run(
         classifier=classifier,
-        feed=make_feed(kept, batch_size, target, "train"),
+        feed=make_feed(training_set, batch_size, target, "train"),
         validation=None
-        if held_out is None
-        else make_feed(held_out, batch_size, target, "validation"),
+        if validation_set is None
+        else make_feed(validation_set, batch_size, target, "validation"),
         optimizer=make_optimizer(optimizer, network, settings.lr, weight_decay),
         settings=settings,
         description=description,
@@ -224,8 +224,8 @@ def fit(
         history=History(device=str(target)),
     )
     with interruptible() as interruption:
-        if file is not None and saved is not None:
-            run.restore(saved, file)
+        if file is not None and earlier is not None:
+            run.restore(earlier, file)
         elif file is not None:
             run.save(file)  # so that a run killed in its first epoch can be resumed
         _train(run, file, callbacks, interruption, progress=progress)
@@ -264,13 +264,13 @@ def _on_a_mac(
     classifier: Classifier,
     train: Data,
     settings: Settings,
-    saved: Checkpoint | None,
+    earlier: Checkpoint | None,
     *,
     progress: bool,
 ) -> torch.device:
     """Return the device of a resumed run, or the faster one."""
-    if saved is not None and saved.history.device in ("cpu", "mps"):
-        return torch.device(saved.history.device)
+    if earlier is not None and earlier.history.device in ("cpu", "mps"):
+        return torch.device(earlier.history.device)
     dataset = as_dataset(train)
     if not isinstance(dataset, Dataset) or not len(dataset):
         return torch.device("mps")

@@ -106,12 +106,12 @@ class History:
         head = self._title()
         if not self.epochs:
             return head
-        shown = self._table()
+        rows = self._table()
         # The names, and the first and last epochs of a long run.
-        if len(shown) > 2 * ENDS + 1:
-            shown[ENDS + 1 : -ENDS] = [["..."] + [""] * (len(shown[0]) - 1)]
-        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-        lines = ("  ".join(map(str.rjust, row, widths)).rstrip() for row in shown)
+        if len(rows) > 2 * ENDS + 1:
+            rows[ENDS + 1 : -ENDS] = [["..."] + [""] * (len(rows[0]) - 1)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.rjust, row, widths)).rstrip() for row in rows)
         return "\n  ".join([head, *lines])
 
     def _repr_html_(self) -> str:

@@ -290,7 +290,7 @@ class L1Spikes:
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""
-        spikes = [fired.sum() for fired in _spikes_of(record, self.layers)]
+        spikes = [train.sum() for train in _spikes_of(record, self.layers)]
         return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
 
 
@@ -336,7 +336,7 @@ class TargetRate:
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""
-        rates = [fired.mean((0, 1)) for fired in _spikes_of(record, self.layers)]
+        rates = [train.mean((0, 1)) for train in _spikes_of(record, self.layers)]
         return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
 
 
@@ -399,10 +399,10 @@ def _spikes_of(record: Record, layers: str) -> list[Tensor]:
             "a penalty needs all layers, but this record has only the output layer; call the "
             "model with record='all', or pass loss=Regularized(loss, [penalty]) to fit"
         )
-    chosen = record.layers[:-1] if layers == "hidden" else record.layers
-    if not chosen:
+    selection = record.layers[:-1] if layers == "hidden" else record.layers
+    if not selection:
         raise ValueError("the network has no hidden layer: use layers='all'")
-    return [layer.spikes for layer in chosen]
+    return [layer.spikes for layer in selection]
 
 
 def check_output(record: object, labels: Tensor) -> None:
@@ -463,8 +463,8 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
             "snnTorch write loss=SnnTorchLoss(snntorch.functional.ce_rate_loss())"
         ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
-        found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-        raise TypeError(f"loss {name} must return a scalar tensor, with its graph; got {found}")
+        result = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise TypeError(f"loss {name} must return a scalar tensor, with its graph; got {result}")
     return value
 
 

@@ -46,7 +46,7 @@ class EpochMonitor:
         self._readout = ""
 
     def add(
-        self, record: Record, samples: int, loss: float, correct: int, fired: Sequence[int]
+        self, record: Record, samples: int, loss: float, correct: int, counts: Sequence[int]
     ) -> None:
         """Add one batch, of which the record may hold a part."""
         self.batches += 1
@@ -54,7 +54,7 @@ class EpochMonitor:
         self.samples += samples
         self._loss += loss * samples
         self._correct += correct
-        for (name, neurons), count in zip(record.sizes.items(), fired, strict=True):
+        for (name, neurons), count in zip(record.sizes.items(), counts, strict=True):
             opportunities = neurons * len(record.spikes) * samples
             self._spikes[name] = self._spikes.get(name, 0) + count
             self._possible[name] = self._possible.get(name, 0) + opportunities
@@ -79,26 +79,26 @@ class EpochMonitor:
 
         A silent output layer is no problem if the readout reads its membranes.
         """
-        found = []
+        messages = []
         for name, count in self._spikes.items():
             if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
-                found.append(
+                messages.append(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
                     "beta, or feed it more spikes"
                 )
             elif count > SATURATED * self._possible[name]:
-                found.append(
+                messages.append(
                     f"layer {name!r} made more than {SATURATED:.0%} of all possible spikes in an "
                     "epoch: raise its threshold, lower beta, or feed it fewer spikes"
                 )
         for layer in model.layers if isinstance(model, SpikingNetwork) else ():
             beta = layer.leaky.beta
             if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
-                found.append(
+                messages.append(
                     f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
                     "is zero. Lower lr, or start with a beta further inside"
                 )
-        return found
+        return messages
 
 
 def overfits(accuracy: float, validation: float, samples: int) -> bool:

@@ -72,4 +72,4 @@ def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> l
     weights = [p for p in parameters if p.dim() >= 2 and id(p) not in of_neurons]
     others = [p for p in parameters if p.dim() < 2 or id(p) in of_neurons]
     groups = ((weights, decay), (others, 0.0))
-    return [{"params": group, "weight_decay": each} for group, each in groups if group]
+    return [{"params": group, "weight_decay": rate} for group, rate in groups if group]

@@ -134,8 +134,8 @@ class Processes:
                 distributed.broadcast_object_list(answer)
         if answer[1]:
             raise RuntimeError(f"process 0 failed: {answer[1]}")
-        found: Answer = answer[0]
-        return found
+        value: Answer = answer[0]
+        return value
 
     def between(self, steps: Iterable[Step], interruption: Interruption) -> Iterator[Step]:
         """Yield the steps of a loop until Ctrl-C is pressed in one of the processes."""
@@ -173,15 +173,15 @@ def current() -> Processes:
 @contextlib.contextmanager
 def joined() -> Iterator[Processes]:
     """Join the processes that ``torchrun`` has started, if any."""
-    started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
-    if started:
+    is_group = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
+    if is_group:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group()  # gloo for the CPU, NCCL for CUDA
     try:
         yield current()
     finally:
-        if started:
+        if is_group:
             distributed.destroy_process_group()
 
 

@@ -141,14 +141,14 @@ def measure_robustness(
         plain = evaluate(classifier, data, progress=False, **options)
         bar.update()
         for name, level in trials:
-            disturbed = Classifier(classifier.network, _Disturbed(classifier, name, level))
+            disturbed = Classifier(classifier.network, _Disturbance(classifier, name, level))
             accuracy[name][level] = evaluate(disturbed, data, progress=False, **options).accuracy
             bar.update()
     return Robustness(plain.accuracy, accuracy, plain.samples)
 
 
 @dataclass(frozen=True)
-class _Disturbed:
+class _Disturbance:
     """An encoder that disturbs its images or its spikes."""
 
     classifier: Classifier
@@ -202,8 +202,8 @@ def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Drop each spike with probability ``level``."""
-    kept = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
-    return spikes * kept
+    mask = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
+    return spikes * mask
 
 
 OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}

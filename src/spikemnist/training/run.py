@@ -92,16 +92,17 @@ class Run:
             What the user is to be warned of.
         """
         epoch = len(self.history) + 1
-        started = time.perf_counter()
+        start = time.perf_counter()
         monitor = EpochMonitor()
         self.network.train()
         with seeded(derive_seed(self.settings.seed, epoch), self.feed.device) as generator:
-            drawing = torch.Generator().manual_seed(derive_seed(self.settings.seed, epoch, 3))
+            augment_generator = torch.Generator()
+            augment_generator.manual_seed(derive_seed(self.settings.seed, epoch, 3))
             batches = self.feed.batches(seed=derive_seed(self.settings.seed, epoch, 1))
             for images, labels in self.processes.between(batches, interruption):
                 self._set_lr(epoch, monitor.batches)
                 if self.settings.augment is not None:
-                    images = self.settings.augment(images, generator=drawing)
+                    images = self.settings.augment(images, generator=augment_generator)
                 # No variable holds the spikes: it would keep them while the next batch is encoded.
                 self._step(
                     self.classifier.encode(images, generator=generator), labels, epoch, monitor
@@ -118,7 +119,7 @@ class Run:
             )
         check_weights(self.network, epoch=epoch, lr=self._lr)
         warnings = monitor.warnings(self.network)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - start
         warnings += self._close_epoch(epoch, monitor, seconds, interruption)
         return warnings if self.processes.is_first else []
 
@@ -163,7 +164,7 @@ class Run:
         norm = gradient_norm(self.network, clip=self.settings.clip_norm)
         # Read together, because a read waits for the GPU; the counts are ready by then.
         number, length = torch.stack([mean.view(()), norm.to(exact)]).tolist()
-        correct, *fired = counts.tolist()
+        correct, *spike_counts = counts.tolist()
         check(number, "loss")
         # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows
         # in the gradient only, which must not reach the weights.
@@ -173,17 +174,17 @@ class Run:
         self.processes.give(self.network.buffers())
         if self.average is not None:
             self.average.update(self.network)
-        monitor.add(record, samples, number, correct, fired)
+        monitor.add(record, samples, number, correct, spike_counts)
 
     def _close_epoch(
         self, epoch: int, monitor: EpochMonitor, seconds: float, interruption: Interruption
     ) -> list[str]:
         """Validate, add a row to the history, and return warnings."""
         history = self.history
-        figures = None
+        evaluation = None
         if self.validation is not None:
             with self.averaged():
-                figures = evaluate_feed(
+                evaluation = evaluate_feed(
                     self.classifier,
                     self.validation,
                     seed=derive_seed(self.settings.seed, epoch, 2),
@@ -192,7 +193,7 @@ class Run:
                     processes=self.processes,
                 )
             check_finite(
-                figures.loss,
+                evaluation.loss,
                 "validation loss",
                 model=self.network,
                 lr=self._lr,
@@ -205,15 +206,15 @@ class Run:
                 epoch=epoch,
                 loss=monitor.loss,
                 accuracy=monitor.accuracy,
-                validation_loss=figures.loss if figures else None,
-                validation_accuracy=figures.accuracy if figures else None,
+                validation_loss=evaluation.loss if evaluation else None,
+                validation_accuracy=evaluation.accuracy if evaluation else None,
                 lr=self._lr,
                 spikes_per_sample=monitor.spikes_per_sample,
             )
         )
-        if figures is None:
+        if evaluation is None:
             return []
-        if figures.loss < min(previous, default=float("inf")):
+        if evaluation.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
             with self.averaged():
                 self.best = copy.deepcopy(self.network.state_dict())
@@ -222,10 +223,10 @@ class Run:
             and epoch - (history.best_epoch or 0) >= self.settings.patience
         ):
             history.stopped_early = True
-        if self.finished and overfits(monitor.accuracy, figures.accuracy, figures.samples):
+        if self.finished and overfits(monitor.accuracy, evaluation.accuracy, evaluation.samples):
             return [
                 f"training accuracy {monitor.accuracy:.1%}, validation accuracy "
-                f"{figures.accuracy:.1%}: the network overfits. Remedies: augment=, dropout, "
+                f"{evaluation.accuracy:.1%}: the network overfits. Remedies: augment=, dropout, "
                 "weight_decay=, fewer epochs or more images"
             ]
         return []

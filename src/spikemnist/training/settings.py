@@ -112,8 +112,8 @@ def _describe_model(model: nn.Module) -> dict[str, object]:
 def _structure(model: nn.Module) -> str:
     """Return torch's text of a module without the lines on neurons, which training may change."""
     networks = (part for part in model.modules() if isinstance(part, SpikingNetwork))
-    shown = {line for network in networks for line in network.extra_repr().splitlines()}
-    return "\n".join(line for line in repr(model).splitlines() if line.strip() not in shown)
+    neuron_lines = {line for network in networks for line in network.extra_repr().splitlines()}
+    return "\n".join(line for line in repr(model).splitlines() if line.strip() not in neuron_lines)
 
 
 def _describe(value: object) -> object:
@@ -127,10 +127,10 @@ def _describe(value: object) -> object:
         return f"({', '.join(str(_describe(part)) for part in value)})"
     if dataclasses.is_dataclass(value):
         parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        described = (f"{name}={_describe(part)}" for name, part in parts.items())
-        return f"{type(value).__qualname__}({', '.join(described)})"
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+        fields = (f"{name}={_describe(part)}" for name, part in parts.items())
+        return f"{type(value).__qualname__}({', '.join(fields)})"
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _describe_data(data: Any) -> object:

@@ -102,8 +102,8 @@ def backpropagate_truncated(
         torch.autograd.backward(value * (share * len(chunk) / len(spikes)))
         state = tuple(membrane.detach() for membrane in record.state)
         records.append(record)
-    whole = _join(records)
-    return whole, compute_loss(loss, whole, labels)
+    record = _join(records)
+    return record, compute_loss(loss, record, labels)
 
 
 def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
@@ -131,7 +131,7 @@ def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
 
 def _join(records: Sequence[Record]) -> Record:
     """Join the records of chunks into one of the whole window, detached."""
-    spikes, membrane = _joined(records)
+    spikes, membrane = _concatenate(records)
     layers = zip(*(record.layers for record in records), strict=True)
     return replace(
         records[-1],
@@ -146,11 +146,11 @@ def _join(records: Sequence[Record]) -> Record:
 
 
 def _join_layer(parts: Sequence[LayerRecord]) -> LayerRecord:
-    spikes, membrane = _joined(parts)
+    spikes, membrane = _concatenate(parts)
     return replace(parts[0], spikes=spikes, membrane=membrane)
 
 
-def _joined(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
+def _concatenate(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
     """Join the spikes and the membranes of chunks, detached."""
     spikes = torch.cat([part.spikes.detach() for part in parts])
     return spikes, torch.cat([part.membrane.detach() for part in parts])

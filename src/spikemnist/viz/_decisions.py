@@ -93,17 +93,17 @@ def spike_counts(
     """
     counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
     label = class_label(label, len(counts))
-    predicted = int(record.predictions[sample])
+    prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, 6.0, 3.4)
     bars = count_bars(ax, counts, label)
-    bars[predicted].set(facecolor=_style.SKY, hatch="///")
-    if predicted != label:
-        bars[predicted].set(edgecolor=_style.BLUE)
+    bars[prediction].set(facecolor=_style.SKY, hatch="///")
+    if prediction != label:
+        bars[prediction].set(edgecolor=_style.BLUE)
     if not counts.any():
         _style.note(ax, "no output neuron fired")
-    for index in {predicted} | ({label} if label is not None else set()):
+    for index in {prediction} | ({label} if label is not None else set()):
         ax.annotate(
-            _roles(index, predicted, label, "\n"),
+            _roles(index, prediction, label, "\n"),
             xy=(index, counts[index]),
             xytext=(0, 3),
             textcoords="offset points",
@@ -133,8 +133,8 @@ def limit_counts(ax: Axes, counts: Array, label: str, *, room: float) -> None:
     _style.integer_ticks(ax.yaxis, 6)
 
 
-def _roles(index: int, predicted: int, label: int | None, separator: str) -> str:
-    roles = ["predicted"] if index == predicted else []
+def _roles(index: int, prediction: int, label: int | None, separator: str) -> str:
+    roles = ["predicted"] if index == prediction else []
     return separator.join(roles + (["true"] if index == label else []))
 
 
@@ -185,23 +185,23 @@ def decision(
     scores, leader = running_decision(record, sample)
     steps, classes = scores.shape
     label = class_label(label, classes)
-    predicted = int(record.predictions[sample])
+    prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, 7.0, 4.2)
-    _draw_scores(ax, scores, record.readout, predicted, label)
+    _draw_scores(ax, scores, record.readout, prediction, label)
     if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
     _style.open_frame(ax, ylabel=_SCORE_LABELS.get(record.readout, record.readout))
     _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
-    _style.set_title(ax, f"predicted class {predicted}{truth}{which(record.spikes, sample)}")
+    _style.set_title(ax, f"predicted class {prediction}{truth}{which(record.spikes, sample)}")
     return ax
 
 
-def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: int | None) -> None:
+def _draw_scores(ax: Axes, scores: Array, readout: str, prediction: int, label: int | None) -> None:
     time = np.arange(len(scores))
     for index in range(scores.shape[1]):
-        marked = index in (predicted, label)
+        marked = index in (prediction, label)
         ax.plot(
             time,
             scores[:, index],
@@ -218,13 +218,13 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, predicted: int, label: i
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(ax, scores, predicted, label)
+    _label_ends(ax, scores, prediction, label)
 
 
-def _label_ends(ax: Axes, scores: Array, predicted: int, label: int | None) -> None:
+def _label_ends(ax: Axes, scores: Array, prediction: int, label: int | None) -> None:
     """Write the class beside the end of each curve, without overlap."""
     for index, height in enumerate(_style.label_heights(ax, scores[-1])):
-        role = _roles(index, predicted, label, ", ")
+        role = _roles(index, prediction, label, ", ")
         ax.annotate(
             f"{index} ({role})" if role else f"{index}",
             xy=(len(scores) - 1, float(scores[-1, index])),

@@ -99,31 +99,31 @@ def _draw_sum(ax: Axes, values: Array) -> None:
     title = f"spikes in {len(values)} timesteps" if binary else "sum over time"
     picture = _show(ax, total, title, cmap="viridis")
     picture.set_clim(min(float(total.min()), 0.0), max(float(total.max()), 1.0))
-    _colour_bar(picture, "spikes" if binary else "input", whole=binary)
+    _colour_bar(picture, "spikes" if binary else "input", integers=binary)
 
 
 def _draw_first_spike(ax: Axes, values: Array) -> None:
-    fired = (values != 0).any(0)
-    first = np.ma.masked_array((values != 0).argmax(0), mask=~fired)
+    active = (values != 0).any(0)
+    first = np.ma.masked_array((values != 0).argmax(0), mask=~active)
     ax.set_facecolor(_style.PALE)  # shows where nothing fired
     colours = {"cmap": "viridis_r", "vmin": 0, "vmax": max(len(values) - 1, 1)}
     picture = _show(ax, first, "first spike (grey: none)", **colours)
-    _colour_bar(picture, "timestep", whole=True)
+    _colour_bar(picture, "timestep", integers=True)
 
 
-def _colour_bar(picture: AxesImage, label: str, *, whole: bool) -> None:
-    """Put a colour bar at the right of the picture, with only whole numbers if ``whole``."""
+def _colour_bar(picture: AxesImage, label: str, *, integers: bool) -> None:
+    """Put a colour bar at the right of the picture, with only whole numbers if ``integers``."""
     ax = picture.axes
     bar = _style.root_figure(ax).colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
     bar.set_label(label)
-    if whole:
+    if integers:
         _style.integer_ticks(bar.ax.yaxis, 6)
 
 
 def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
-    chosen = _style.evenly_chosen(len(values), _MOST_FRAMES)
-    panels = figure.subplots(1, len(chosen), squeeze=False)[0]
-    for ax, step in zip(panels, chosen, strict=True):
+    steps = _style.evenly_chosen(len(values), _MOST_FRAMES)
+    panels = figure.subplots(1, len(steps), squeeze=False)[0]
+    for ax, step in zip(panels, steps, strict=True):
         _show(ax, values[step], f"t = {step}", **_style.grey_levels(values))
 
 

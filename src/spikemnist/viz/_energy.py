@@ -70,8 +70,8 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
         )  # fmt: skip
     exits = [measured.early_exit(margin) for margin in _MARGINS]
     ax.plot(
-        [found.energy / _NANOJOULE for found in exits],
-        [100 * found.accuracy for found in exits],
+        [outcome.energy / _NANOJOULE for outcome in exits],
+        [100 * outcome.accuracy for outcome in exits],
         color=_style.VERMILLION,
         marker=".",
         label="each stops when it is clear",

@@ -131,11 +131,11 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
         ax = _style.new_figure(7.0, 4.4).add_subplot(projection="3d")
     space: Any = ax
     every = -(-len(events) // _MOST_POINTS)
-    shown = events[::every]
-    time = (shown["t"] - events["t"][0]) / _MILLISECOND
+    points = events[::every]
+    time = (points["t"] - events["t"][0]) / _MILLISECOND
     for polarity, colour, name in _POLARITIES:
-        one = shown["p"] == polarity
-        x, y = shown["x"][one], shown["y"][one]
+        one = points["p"] == polarity
+        x, y = points["x"][one], points["y"][one]
         space.scatter(time[one], x, y, s=2, color=colour, label=name, depthshade=False)
     height, width = sensor
     space.set(xlabel="time [ms]", ylabel="column", zlabel="row")
@@ -146,8 +146,8 @@ def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = 
     space.set_box_aspect((2.2, 1.0, height / width), zoom=1.2)
     space.view_init(elev=18, azim=-60)
     space.legend(loc="upper right", frameon=False, fontsize=_style.SMALL, markerscale=3)
-    drawn = f", one in {every} drawn" if every > 1 else ""
-    space.set_title(f"{len(events)} events{drawn}", fontsize=10)
+    note = f", one in {every} drawn" if every > 1 else ""
+    space.set_title(f"{len(events)} events{note}", fontsize=10)
     return ax
 
 

@@ -75,13 +75,13 @@ def membrane(
     >>> ax.get_ylabel(), [tick.get_text() for tick in ax.get_yticklabels()]
     ('hidden 1 neuron: membrane potential', ['3', '1'])
     """
-    chosen = layer_sample(record, layer, sample)
-    if chosen.membrane is None:
+    view = layer_sample(record, layer, sample)
+    if view.membrane is None:
         raise ValueError("the input has no membrane; use raster(record, layer='input')")
-    shown = _most_active(chosen) if neurons is None else [int(i) for i in neurons]
-    spikes, traces = chosen.spikes[:, shown], chosen.membrane[:, shown]
-    thresholds = None if chosen.threshold is None else chosen.threshold[shown]
-    ax = _style.axes_or_new(ax, 7.0, max(3.2, 1.0 + 0.5 * len(shown)))
+    indices = _most_active(view) if neurons is None else [int(i) for i in neurons]
+    spikes, traces = view.spikes[:, indices], view.membrane[:, indices]
+    thresholds = None if view.threshold is None else view.threshold[indices]
+    ax = _style.axes_or_new(ax, 7.0, max(3.2, 1.0 + 0.5 * len(indices)))
 
     offsets, edges = _stack(traces, thresholds)
     height = float(edges[0])
@@ -90,10 +90,10 @@ def membrane(
     _draw_rows(ax, spikes, traces, thresholds, offsets)
     _style.time_axis(ax, len(traces))
     _draw_scale(ax, height)
-    label = f"{chosen.name} neuron: membrane potential"
+    label = f"{view.name} neuron: membrane potential"
     _style.open_frame(ax, ylim=(0.0, height), ylabel=label)
-    ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(i) for i in shown])
-    _style.set_title(ax, f"{chosen.name}{which(record.spikes, sample)}")
+    ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(i) for i in indices])
+    _style.set_title(ax, f"{view.name}{which(record.spikes, sample)}")
     _style.legend_above(ax)
     return ax
 

@@ -94,9 +94,9 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     >>> ax.get_title(loc="left"), sum(int(bar.get_height()) for bar in ax.patches)
     ('20 neurons by class', 20)
     """
-    assigned, names = classifier.assignments_, [str(name) for name in classifier.classes_]
-    counts = [int((assigned == index).sum()) for index in range(len(names))]
-    silent = int((assigned < 0).sum())
+    assignment, names = classifier.assignments_, [str(name) for name in classifier.classes_]
+    counts = [int((assignment == index).sum()) for index in range(len(names))]
+    silent = int((assignment < 0).sum())
     if silent:
         names, counts = [*names, "none"], [*counts, silent]
     ax = _style.axes_or_new(ax, 6.0, 3.4)
@@ -106,7 +106,7 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(names)), names)
     _style.open_frame(ax, xlabel="class that a neuron responds to most", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.set_title(ax, f"{len(assigned):,} neurons by class")
+    _style.set_title(ax, f"{len(assignment):,} neurons by class")
     return ax
 
 
@@ -229,16 +229,16 @@ def animate_receptive_fields(
     """
     weights = [np.asarray(snapshot, np.float32) for snapshot in snapshots]
     frames = [lay_out(snapshot, image_shape, neurons)[2] for snapshot in weights]
-    named = titles or [f"snapshot {index + 1} of {len(frames)}" for index in range(len(frames))]
+    captions = titles or [f"snapshot {index + 1} of {len(frames)}" for index in range(len(frames))]
     figure = _style.new_figure(5.4, 5.6)
     ax = figure.add_subplot()
     limit = max(float(np.nanmax(np.abs(frame))) for frame in frames) or 1.0
     picture = show_weights(ax, frames[0], "Blues", 0, limit)
-    _style.set_title(ax, named[0])
+    _style.set_title(ax, captions[0])
 
     def draw(index: int) -> Iterable[Artist]:
         picture.set_data(frames[index])
-        _style.set_title(ax, named[index])
+        _style.set_title(ax, captions[index])
         return (picture,)
 
     return FuncAnimation(figure, draw, frames=len(frames), interval=interval)

@@ -90,8 +90,8 @@ def raster(
 
 def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tuple[str, Array]:
     if not isinstance(source, Tensor):
-        chosen = layer_sample(source, layer, sample)
-        return chosen.name, chosen.spikes
+        view = layer_sample(source, layer, sample)
+        return view.name, view.spikes
     if layer is not None:
         raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")
     return "", to_numpy(input_sample(source, sample).flatten(1))

@@ -24,14 +24,14 @@ UNITS = {
 _MARKERS = "osD^vPX"
 
 
-def robustness(found: Mapping[str, Robustness]) -> Figure:
+def robustness(results: Mapping[str, Robustness]) -> Figure:
     """Draw the accuracy of networks against the strength of each disturbance.
 
     Level 0 is the accuracy without a disturbance.
 
     Parameters
     ----------
-    found : mapping of str to Robustness
+    results : mapping of str to Robustness
         Results of `spikemnist.training.measure_robustness` by the name of the network.
 
     Returns
@@ -43,11 +43,11 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     --------
     >>> from spikemnist import viz
     >>> from spikemnist.training import Robustness
-    >>> found = {"mlp": Robustness(0.98, {"shift": {1: 0.97, 2: 0.90}}, 1000)}
-    >>> [panel.get_xlabel() for panel in viz.robustness(found).axes]
+    >>> results = {"mlp": Robustness(0.98, {"shift": {1: 0.97, 2: 0.90}}, 1000)}
+    >>> [panel.get_xlabel() for panel in viz.robustness(results).axes]
     ['shift (pixels)']
     """
-    first, *_ = found.values()
+    first, *_ = results.values()
     names = list(first.accuracy)
     rows = -(-len(names) // 2)
     figure = _style.new_figure(8.0 if len(names) > 1 else 4.5, 3.0 * rows + 0.4)
@@ -55,7 +55,7 @@ def robustness(found: Mapping[str, Robustness]) -> Figure:
     for spare in panels[len(names) :]:
         spare.remove()
     for panel, name in zip(panels, names, strict=False):
-        for number, (network, measured) in enumerate(found.items()):
+        for number, (network, measured) in enumerate(results.items()):
             levels = {0: measured.undisturbed, **measured.accuracy[name]}
             panel.plot(
                 list(levels),

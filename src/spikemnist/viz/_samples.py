@@ -83,9 +83,10 @@ def layer_sample(record: Record, layer: int | str | None, sample: int) -> LayerS
         return LayerSample("input", to_numpy(input_sample(record, sample).flatten(1)), None, None)
     if not record.layers and layer in (None, -1, "output"):
         return LayerSample("output", flat(record.spikes), flat(record.membrane), None)
-    chosen = record.layers[_find_layer(record, layer)]
-    threshold = to_numpy(chosen.threshold.expand(chosen.spikes.shape[2:]).flatten())
-    return LayerSample(chosen.name, flat(chosen.spikes), flat(chosen.membrane), threshold)
+    layer_record = record.layers[_find_layer(record, layer)]
+    threshold = to_numpy(layer_record.threshold.expand(layer_record.spikes.shape[2:]).flatten())
+    spikes, membrane = flat(layer_record.spikes), flat(layer_record.membrane)
+    return LayerSample(layer_record.name, spikes, membrane, threshold)
 
 
 def class_label(label: int | Tensor | None, classes: int) -> int | None:
@@ -112,7 +113,7 @@ def _guess_image_shape(shape: list[int]) -> tuple[int, int]:
 
 def _find_layer(record: Record, layer: int | str | None) -> int:
     """Return the index into ``record.layers``."""
-    names = [each.name for each in record.layers]
+    names = [layer_record.name for layer_record in record.layers]
     if not names:
         raise ValueError(
             f"layer {layer!r} was not recorded, only the output layer was; "
@@ -122,9 +123,9 @@ def _find_layer(record: Record, layer: int | str | None) -> int:
         return names.index(str(layer))
     index = -1 if layer is None else layer
     if isinstance(index, str) or not -len(names) <= index < len(names):
-        known = ", ".join(repr(name) for name in ("input", *names))
+        options = ", ".join(repr(name) for name in ("input", *names))
         raise ValueError(
-            f"unknown layer {layer!r}; this Record holds {known}, or an index from "
+            f"unknown layer {layer!r}; this Record holds {options}, or an index from "
             f"{-len(names)} to {len(names) - 1}"
         )
     return index

@@ -76,11 +76,11 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
         (f"validation_{name}", "validation", _style.VERMILLION, (0, (5, 1.5)), "s"),
     ):
         values = np.array(history.column(column))
-        known = np.isfinite(values)
-        if known.any():
+        finite = np.isfinite(values)
+        if finite.any():
             ax.plot(
-                epochs[known],
-                values[known],
+                epochs[finite],
+                values[finite],
                 color=colour,
                 linestyle=dashes,
                 linewidth=1.6,

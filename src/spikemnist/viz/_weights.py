@@ -78,12 +78,12 @@ def receptive_fields(
     if weight.ndim == 4:
         channels, height, width = weight.shape[1:]
         image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
-    shown, corners, grid = lay_out(weight, image_shape, neurons)
+    indices, corners, grid = lay_out(weight, image_shape, neurons)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
     _draw_grid(ax, grid)
-    for neuron, (top, left) in zip(shown, corners, strict=True):
+    for neuron, (top, left) in zip(indices, corners, strict=True):
         ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
-    _style.set_title(ax, f"input weights of {len(shown)} of {len(weight):,} {kind}", pad=16.0)
+    _style.set_title(ax, f"input weights of {len(indices)} of {len(weight):,} {kind}", pad=16.0)
     return _style.root_figure(ax)
 
 
@@ -116,10 +116,10 @@ def lay_out(
             f"got shape {weight.shape}; pass the image_shape of your input"
         )
     first = range(min(len(weight), _MOST_BY_DEFAULT))
-    shown = [int(i) for i in (first if neurons is None else neurons)]
-    columns = math.ceil(math.sqrt(len(shown) * height / width))
-    corners = _corners(len(shown), columns, height, width)
-    return shown, corners, _mosaic(weight[shown].reshape(-1, height, width), corners)
+    indices = [int(i) for i in (first if neurons is None else neurons)]
+    columns = math.ceil(math.sqrt(len(indices) * height / width))
+    corners = _corners(len(indices), columns, height, width)
+    return indices, corners, _mosaic(weight[indices].reshape(-1, height, width), corners)
 
 
 def _mosaic(fields: Array, corners: list[tuple[int, int]]) -> Array:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Prepared(NamedTuple):
+class PreparedLayer(NamedTuple):
     """Neurons of a layer and their input, in the form that kernels take."""
 
     neurons: Neurons
@@ -45,18 +45,18 @@ class PackedOutput(NamedTuple):
     """Packed spikes ``words`` ``[B, T, M]`` of a layer, their ``counts`` ``[B]`` and membranes.
 
     ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` is ``[B, N]``; each may be None.
-    ``prepared`` is the part of the layer's preparation that the backward pass uses.
+    ``preparation`` is the part of the layer's preparation that the backward pass uses.
     """
 
     words: Tensor
     counts: Array
     membrane: Tensor | None
     final: Tensor | None
-    prepared: Prepared
+    preparation: PreparedLayer
 
 
 def forward(
-    received: LayerInput,
+    signal: LayerInput,
     layer: LayerParams,
     shape: tuple[int, int],
     *,
@@ -70,16 +70,16 @@ def forward(
     their memory may stay unwritten: see `LayerInput.recomputes`.
     """
     steps, batch = shape
-    size, dtype = layer_size(received, layer), layer.beta.dtype
+    size, dtype = layer_size(signal, layer), layer.beta.dtype
     blocks = blocks_of(size)
-    neurons, drive = _prepare(received, layer, steps, size)
+    neurons, drive = _prepare(signal, layer, steps, size)
     of_blocks = memory.empty((blocks, batch, steps), torch.int64)
     membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if keep or record else None
-    again = not record and received.recomputes(steps)
+    again = not record and signal.recomputes(steps)
     last = memory.empty((batch, size), dtype) if final else None
-    written = None if again else membrane
+    target = None if again else membrane
     bits, counts = of_blocks.numpy().view(np.uint64), np.empty((blocks, batch), np.int64)
-    trace = Trace(bits, counts, array_of(written, 4, dtype), array_of(last, 2, dtype))
+    trace = Trace(bits, counts, array_of(target, 4, dtype), array_of(last, 2, dtype))
     # As long as possible, since each thread copies the weights of its block first, but short enough
     # that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
@@ -87,10 +87,10 @@ def forward(
     work = batch * steps * blocks * 10 + len(drive.neurons) * blocks + drive.weights.size // 4
     parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
     if not again:
-        unused = spike_lists.no_events()._asdict()
-        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype), **unused)
+        empty = spike_lists.no_events()._asdict()
+        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype), **empty)
     return PackedOutput(
-        _by_sample(of_blocks), counts.sum(0), membrane, last, Prepared(neurons, drive)
+        _by_sample(of_blocks), counts.sum(0), membrane, last, PreparedLayer(neurons, drive)
     )
 
 
@@ -101,39 +101,39 @@ def _by_sample(of_blocks: Tensor) -> Tensor:
         return of_blocks.view(batch, steps, 1)
     words = memory.empty((batch, steps, blocks), torch.int64)
     # Done in threads, so that a sample's words are on the core that lists its events next.
-    bits = (each.numpy().view(np.uint64) for each in (of_blocks, words))
+    bits = (tensor.numpy().view(np.uint64) for tensor in (of_blocks, words))
     parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
     return words
 
 
-def layer_size(received: LayerInput, layer: LayerParams) -> int:
+def layer_size(signal: LayerInput, layer: LayerParams) -> int:
     """Return the number of neurons of a layer."""
-    return received.features if layer.weight is None else len(layer.weight)
+    return signal.features if layer.weight is None else len(layer.weight)
 
 
-def _prepare(received: LayerInput, layer: LayerParams, steps: int, size: int) -> Prepared:
+def _prepare(signal: LayerInput, layer: LayerParams, steps: int, size: int) -> PreparedLayer:
     """Convert a layer and its input to the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
     values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
     beta_blocks, threshold, bias_blocks = parameter_blocks(values, size, layer.beta.dtype)
     neurons = Neurons(beta_blocks, threshold, RESETS[layer.reset_mechanism])
-    return Prepared(neurons, _drive(received, layer, steps, bias_blocks))
+    return PreparedLayer(neurons, _drive(signal, layer, steps, bias_blocks))
 
 
-def _drive(received: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:
+def _drive(signal: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
     by_timestep = spike_lists.no_events()
     if layer.weight is None:
-        current = scaled(received.to_dense(dtype).detach(), received.scale).contiguous().numpy()
-    elif received.is_sparse(steps):
-        assert received.words is not None
-        assert received.counts is not None
-        weights = array_of(scaled(layer.weight, received.scale), 2, dtype)
-        by_timestep = spike_lists.by_timestep(received.words, received.counts)
+        current = scaled(signal.to_dense(dtype).detach(), signal.scale).contiguous().numpy()
+    elif signal.is_sparse(steps):
+        assert signal.words is not None
+        assert signal.counts is not None
+        weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
+        by_timestep = spike_lists.by_timestep(signal.words, signal.counts)
     else:
-        dense = received.to_dense(dtype).detach()
-        current = product(dense, scaled(layer.weight, received.scale).T).numpy()
+        dense = signal.to_dense(dtype).detach()
+        current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
     return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.engine import gradients, layer
+from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
 from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
 from spikemnist.engine.layer_input import dense_input, drop_from, pack_input, packed_input
@@ -82,7 +82,7 @@ def run(
     has no effect while its input is silent, whereas a matrix product would give NaN.
     """
     check_layers(spikes, layers)
-    tensors = [tensor for each in layers for tensor in each.tensors]
+    tensors = [tensor for params in layers for tensor in params.tensors]
     learns = any(x is not None and x.requires_grad for x in (spikes, *tensors))
     ends, everything = [False] * (len(layers) - 1) + [True], record == "all"
     setting = Setting(
@@ -98,8 +98,8 @@ def run(
         *flat, counts = _Network.forward(None, setting, spikes)
     outputs = [flat[i : i + OUTPUTS] for i in range(0, len(flat), OUTPUTS)]
     results, size = [], spikes.shape[2]
-    for each, output, count in zip(layers, outputs, counts.unbind(), strict=True):
-        size = size if each.weight is None else len(each.weight)
+    for params, output, count in zip(layers, outputs, counts.unbind(), strict=True):
+        size = size if params.weight is None else len(params.weight)
         fired, membrane, last = output
         results.append(LayerOutput(fired, membrane, count, last, (size,)))
     return results
@@ -123,13 +123,13 @@ def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]
     """Draw the dropout mask of each layer, with the same numbers as `torch.nn.Dropout`."""
     steps, batch, size = spikes.shape
     masks: list[Tensor | None] = []
-    for each in layers:
+    for params in layers:
         mask = None
-        if each.dropout:
+        if params.dropout:
             mask = torch.empty((steps, batch, size), dtype=torch.uint8, device="cpu")
-            mask.bernoulli_(1 - each.dropout)
+            mask.bernoulli_(1 - params.dropout)
         masks.append(mask)
-        size = size if each.weight is None else len(each.weight)
+        size = size if params.weight is None else len(params.weight)
     return masks
 
 
@@ -143,32 +143,32 @@ class _Network(torch.autograd.Function):
         layers, masks = setting.layers, setting.masks
         dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
         # A current does not consist of spikes, so there is nothing to pack.
-        received = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
+        signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         if (mask := masks[0]) is not None:
-            received = drop_from(received, mask, layers[0].dropout)
+            signal = drop_from(signal, mask, layers[0].dropout)
         runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
-        numbers = spikes if mask is None else received.dense
-        saved = [numbers if received.words is None else None]
-        for index, each in enumerate(layers):
+        numbers = spikes if mask is None else signal.dense
+        saved = [numbers if signal.words is None else None]
+        for index, params in enumerate(layers):
             recorded = setting.membranes[index]
-            did = layer.forward(
-                received, each, shape, keep=ctx is not None, record=recorded, final=setting.final
+            output = layer_run.forward(
+                signal, params, shape, keep=ctx is not None, record=recorded, final=setting.final
             )
-            size = layer.layer_size(received, each)
-            fired = spike_lists.unpack(did.words, size, dtype) if setting.spikes[index] else None
-            membrane = did.membrane if recorded else None
-            flat += [fired, None if membrane is None else join_blocks(membrane, size), did.final]
-            counts.append(did.counts)
+            size = layer_run.layer_size(signal, params)
+            fired = spike_lists.unpack(output.words, size, dtype) if setting.spikes[index] else None
+            membrane = output.membrane if recorded else None
+            flat += [fired, None if membrane is None else join_blocks(membrane, size), output.final]
+            counts.append(output.counts)
             if ctx is not None:
                 own = tensors[TENSORS * index : TENSORS * (index + 1)]
-                saved += [*own, received.words, received.kept, did.membrane]
+                saved += [*own, signal.words, signal.mask, output.membrane]
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
-                small = received._replace(words=None, kept=None, dense=None)
-                runs.append(LayerRun(small, None, did.prepared, recorded))
+                small = signal._replace(words=None, mask=None, dense=None)
+                runs.append(LayerRun(small, None, output.preparation, recorded))
             if index + 1 < len(layers):
-                received = packed_input(size, did.words, did.counts)
+                signal = packed_input(size, output.words, output.counts)
                 if (mask := masks[index + 1]) is not None:
-                    received = drop_from(received, mask, layers[index + 1].dropout)
+                    signal = drop_from(signal, mask, layers[index + 1].dropout)
         if ctx is not None:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs
@@ -180,12 +180,12 @@ class _Network(torch.autograd.Function):
     def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
         spikes, *saved = ctx.saved_tensors
         _, needs_input, *needs = ctx.needs_input_grad
-        found_gradients: list[Tensor | None] = []
+        tensor_gradients: list[Tensor | None] = []
         above = None
         for index in reversed(range(len(ctx.layers))):
             own = saved[SAVED * index : SAVED * (index + 1)]
-            weight, bias, beta, threshold, initial, words, kept, membrane = own
-            each = replace(
+            weight, bias, beta, threshold, initial, words, mask, membrane = own
+            params = replace(
                 ctx.layers[index],
                 weight=weight,
                 bias=bias,
@@ -193,37 +193,37 @@ class _Network(torch.autograd.Function):
                 threshold=threshold,
                 initial=initial,
             )
-            received, _, prepared, recorded = ctx.runs[index]
-            received = received._replace(words=words, kept=kept)
+            signal, _, preparation, recorded = ctx.runs[index]
+            signal = signal._replace(words=words, mask=mask)
             if index == 0 and spikes is not None:
-                numbers = dense_input(spikes, each.beta.dtype)
-                received = numbers._replace(scale=received.scale)
+                numbers = dense_input(spikes, params.beta.dtype)
+                signal = numbers._replace(scale=signal.scale)
             of_tensors = needs[TENSORS * index : TENSORS * (index + 1)]
-            needed = Needs._make([*of_tensors, index > 0 or needs_input])
-            got = gradients.backward(
-                each,
-                LayerRun(received, membrane, prepared, recorded),
+            layer_needs = Needs._make([*of_tensors, index > 0 or needs_input])
+            result = gradients.backward(
+                params,
+                LayerRun(signal, membrane, preparation, recorded),
                 loss[OUTPUTS * index : OUTPUTS * (index + 1)],
                 above,
-                needed,
+                layer_needs,
             )
-            found_gradients[:0] = _of_tensors(got, each, needed)
+            tensor_gradients[:0] = _of_tensors(result, params, layer_needs)
             above = None
-            if got.adjoint is not None:
+            if result.adjoint is not None:
                 above = FromAbove(
-                    got.adjoint, each.weight, got.profile, received.kept, received.scale
+                    result.adjoint, params.weight, result.profile, signal.mask, signal.scale
                 )
-        return None, _of_input(above) if needs_input else None, *found_gradients
+        return None, _of_input(above) if needs_input else None, *tensor_gradients
 
 
-def _of_tensors(got: Gradients, each: LayerParams, needs: Needs) -> list[Tensor | None]:
+def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Tensor | None]:
     """Return the gradients of a layer's tensors, None where they are not needed."""
     return [
-        got.weight if needs.weight else None,
-        got.sums[0] if needs.bias else None,
-        through_clamp(got.sums[1], each.beta) if needs.beta else None,
-        got.sums[2].sum_to_size(each.threshold.shape) if needs.threshold else None,
-        got.initial if needs.initial else None,
+        result.weight if needs.weight else None,
+        result.sums[0] if needs.bias else None,
+        through_clamp(result.sums[1], params.beta) if needs.beta else None,
+        result.sums[2].sum_to_size(params.threshold.shape) if needs.threshold else None,
+        result.initial if needs.initial else None,
     ]
 
 

@@ -250,17 +250,17 @@ class STDPClassifier(Estimator):
         """
         check_parameters(self)
         pixels = check_images(images)
-        classes, encoded = check_labels(labels, len(pixels))
+        classes, targets = check_labels(labels, len(pixels))
         file = new_or_resumed(checkpoint, resume=resume)
         if file and resume:
             self._resume(file, pixels, classes)
         else:
             self._begin(pixels, classes, int(self.passes) * len(pixels))
         with interruptible() as interruption:
-            for _ in self._passes(pixels, encoded, interruption, show_bar=progress):
+            for _ in self._passes(pixels, targets, interruption, show_bar=progress):
                 if file:
                     self.save(file)
-            responses = self._respond(pixels, encoded, interruption, show_bar=progress)
+            responses = self._respond(pixels, targets, interruption, show_bar=progress)
         self.interrupted_ = interruption.poll()
         self._progress.responses = responses or self._progress.responses
         warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
@@ -293,11 +293,11 @@ class STDPClassifier(Estimator):
         else:
             pixels = check_images(images)
             known, _ = check_labels(labels if classes is None else classes, None)
-        encoded = encode_labels(labels, len(pixels), known)
+        targets = encode_labels(labels, len(pixels), known)
         if not fitted:
             self._begin(pixels, known)
         for first in range(0, len(pixels), BLOCK):
-            self._learn(pixels[first : first + BLOCK], encoded[first : first + BLOCK])
+            self._learn(pixels[first : first + BLOCK], targets[first : first + BLOCK])
         return self
 
     def count_spikes(self, images: ArrayLike) -> Array:
@@ -444,7 +444,7 @@ class STDPClassifier(Estimator):
         self._progress.add(counts, labels)
 
     def _passes(
-        self, pixels: Tensor, encoded: Array, interruption: Interruption, *, show_bar: bool
+        self, pixels: Tensor, targets: Array, interruption: Interruption, *, show_bar: bool
     ) -> Iterator[None]:
         """Run the passes that are left, up to an interruption; yield after each of them."""
         progress, total = self._progress, int(self.passes) * len(pixels)
@@ -456,21 +456,21 @@ class STDPClassifier(Estimator):
                 for block in torch.split(order, BLOCK):
                     if interruption.poll():
                         return
-                    self._learn(pixels[block], encoded[block.numpy()])
+                    self._learn(pixels[block], targets[block.numpy()])
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
                     bar.update(len(block))
                 yield
 
     def _respond(
-        self, pixels: Tensor, encoded: Array, interruption: Interruption, *, show_bar: bool
+        self, pixels: Tensor, targets: Array, interruption: Interruption, *, show_bar: bool
     ) -> Responses | None:
         """Return the responses to all images, or None if interrupted."""
         responses = Responses(len(self.classes_), self.n_neurons)
         with progress_bar(progress=show_bar, total=len(pixels), unit="image") as bar:
             bar.set_description_str("assigning", refresh=False)
             for images in torch.split(pixels, RESPONDING):
-                responses.add(self._layer.respond(images, self._seeds[1]), encoded[: len(images)])
-                encoded = encoded[len(images) :]
+                responses.add(self._layer.respond(images, self._seeds[1]), targets[: len(images)])
+                targets = targets[len(images) :]
                 bar.update(len(images))
                 if interruption.poll():
                     return None

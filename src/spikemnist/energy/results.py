@@ -1,4 +1,4 @@
-"""Energy of single operations, the figures of a measurement, and energy estimates from both.
+"""Energy of single operations, the results of a measurement, and energy estimates from both.
 
 Shapes: ``T`` timesteps, ``N`` samples.
 """
@@ -65,8 +65,8 @@ lowest figure for DRAM."""
 
 
 @dataclass(frozen=True)
-class LayerFigures:
-    """Figures of one layer, summed over timesteps; means over the samples.
+class LayerOperations:
+    """Operations of one layer, summed over timesteps; means over the samples.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ class Energy:
     (552.0, 552.0)
     """
 
-    layers: tuple[LayerFigures, ...]
+    layers: tuple[LayerOperations, ...]
     parameters: int
     footprint: int
     samples: int
@@ -261,17 +261,17 @@ class Energy:
     def _nanojoules(self) -> tuple[str, ...]:
         """Return the energy of this network, of an ANN, and of an ANN that skips zeros."""
         estimates = (self.snn, self.ann_dense, self.ann_skipping)
-        return tuple(f"{each.total / 1000:,.1f} nJ" for each in estimates)
+        return tuple(f"{estimate.total / 1000:,.1f} nJ" for estimate in estimates)
 
     @property
-    def total(self) -> LayerFigures:
-        """Figures of all layers together."""
+    def total(self) -> LayerOperations:
+        """Operations of all layers together."""
         sums = {
             name: sum(getattr(layer, name) for layer in self.layers)
-            for name in LayerFigures.__dataclass_fields__
+            for name in LayerOperations.__dataclass_fields__
             if name != "name"
         }
-        return LayerFigures("total", **sums)
+        return LayerOperations("total", **sums)
 
     @property
     def accuracy(self) -> float:
