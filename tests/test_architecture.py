@@ -72,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
         "_checkpoints",
         "_tensor_files",
     },
-    "energy": {"models", "training", "_tables"},
+    "energy": {"models", "training", "_interrupt", "_tables"},
     "_load": {"models", "plasticity", "_tensor_files"},
     "export": {"models", "encoding", "data", "_atomic", "_tensors"},
     "viz": {"models.readout", "models.record"},

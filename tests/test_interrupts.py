@@ -13,9 +13,10 @@ from spikemnist import _interrupt
 from spikemnist._interrupt import interruptible
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
+from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier
-from spikemnist.training import evaluate, fit
+from spikemnist.training import evaluate, fit, measure_robustness
 from spikemnist.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
@@ -97,11 +98,12 @@ def test_ctrl_c_in_the_last_callback_is_recorded() -> None:
     assert len(history) == 1
 
 
+@pytest.mark.parametrize("measure", [evaluate, measure_energy, measure_robustness])
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_evaluation_ends_after_the_batch(call: int) -> None:
+def test_evaluation_ends_after_the_batch(measure: Any, call: int) -> None:
     encoder = PressingEncoder(call)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Classifier(LeakyMLP(hidden=(30,)), encoder), images(120), batch_size=40)
+        measure(Classifier(LeakyMLP(hidden=(30,)), encoder), images(120), batch_size=40)
     assert encoder.left == 0
 
 

@@ -50,5 +50,8 @@ def find(run: Path) -> NetworkSource:
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
     if not isinstance(classifier, Classifier):
-        raise WrongRequest(f"{run} holds a classifier of `spikemnist stdp`, which has no network")
+        raise WrongRequest(
+            f"{run} holds a classifier of `spikemnist stdp`, which has no network: give the folder "
+            "of its run to evaluate or plot"
+        )
     return NetworkSource(classifier, options, run.parent if run.is_file() else run)

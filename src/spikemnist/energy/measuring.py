@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spikemnist._interrupt import interruptible
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.energy.results import MEMORIES, TECHNOLOGIES, Energy, LayerOperations, Technology
-from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.models.classifier import check_classifier
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.evaluation import responses
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import check_output
+from spikemnist.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +42,7 @@ def measure_energy(
     batch_size: int = 128,
     device: str | torch.device = "auto",
     seed: int = 0,
+    progress: bool = True,
 ) -> Energy:
     r"""Count the operations of a network on labelled data, and estimate their energy.
 
@@ -74,6 +78,8 @@ def measure_energy(
         As in `spikemnist.training.evaluate`.
     seed : int, default 0
         Seed for encoders that draw random numbers.
+    progress : bool, default True
+        Whether to show a bar after two seconds, if standard error is a terminal.
 
     Returns
     -------
@@ -85,6 +91,8 @@ def measure_energy(
         If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
         For an unknown technology or memory, and if labels and classes do not match.
+    KeyboardInterrupt
+        After the batch during which Ctrl-C was pressed.
 
     Notes
     -----
@@ -110,11 +118,22 @@ def measure_energy(
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
     tally = _Tally(network.layers)
-    with evaluating(classifier, seed, target) as generator:
-        for samples, labels in make_feed(data, batch_size, target, "data").batches():
-            record = classifier(samples, generator=generator, record="all")
+    with (
+        interruptible() as interruption,
+        responses(
+            classifier,
+            make_feed(data, batch_size, target, "data"),
+            seed=seed,
+            options={"record": "all"},
+            interruption=interruption,
+            processes=Processes(),
+            progress=progress,
+        ) as batches,
+    ):
+        for _, record, labels in batches:
             check_output(record, labels)
             tally.add(record, labels)
+    interruption.check()
     return Energy(
         **tally.fields(),
         parameters=sum(p.numel() for p in network.parameters()),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -25,7 +26,7 @@ from spikemnist.training.losses import compute_loss, cross_entropy, model_option
 from spikemnist.training.processes import current
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -208,13 +209,41 @@ def evaluate_feed(
     processes: Processes,
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a classifier that is on the device of its data already: see `evaluate`.
+    """Evaluate a classifier that is on the device of its data already: see `evaluate`."""
+    start = time.perf_counter()
+    with responses(
+        classifier,
+        feed,
+        seed=seed,
+        options=model_options(loss),
+        interruption=interruption,
+        processes=processes,
+        progress=progress,
+    ) as batches:
+        parts = [
+            _measure(spikes, record, labels, compute_loss(loss, record, labels))
+            for spikes, record, labels in batches
+        ]
+    of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
+    return _join([*of_all], time.perf_counter() - start)
+
+
+@contextmanager
+def responses(
+    classifier: Classifier,
+    feed: Feed,
+    *,
+    seed: int,
+    options: Mapping[str, Any],
+    interruption: Interruption,
+    processes: Processes,
+    progress: bool,
+) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
+    """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
 
     The processes take turns with the batches. Each encodes every batch, so that an encoder draws
-    the same random numbers as in a single process.
+    the same random numbers as in a single process. ``options`` go to the network.
     """
-    start = time.perf_counter()
-    parts: list[_Batch] = []
     with (
         evaluating(classifier, seed, feed.device) as generator,
         progress_bar(
@@ -226,16 +255,16 @@ def evaluate_feed(
             leave=False,
         ) as bar,
     ):
-        batches = processes.between(feed.batches(), interruption)
-        for index, (images, labels) in enumerate(batches):
-            spikes = classifier.encode(images, generator=generator)
-            if index % processes.size == processes.rank:
-                record = classifier.network(spikes, **model_options(loss))
-                value = compute_loss(loss, record, labels)
-                parts.append(_measure(spikes, record, labels, value))
-            bar.update()
-    of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
-    return _join([*of_all], time.perf_counter() - start)
+
+        def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
+            batches = processes.between(feed.batches(), interruption)
+            for index, (samples, labels) in enumerate(batches):
+                spikes = classifier.encode(samples, generator=generator)
+                if index % processes.size == processes.rank:
+                    yield spikes, classifier.network(spikes, **options), labels
+                bar.update()
+
+        yield run()
 
 
 class _Batch(NamedTuple):
