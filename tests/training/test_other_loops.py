@@ -100,6 +100,7 @@ def one_of_two(rank: int, folder: Path) -> None:
     for name in ("first", "third"):
         sgd(model, data.images, data.labels, 1 if name == "first" else 2)
         torch.save(model.module.state_dict(), folder / f"{name}-{rank}.pt")
+    del model  # freed after the group, it may wait for a thread of gloo for ever
     distributed.destroy_process_group()
 
 
