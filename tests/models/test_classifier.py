@@ -139,6 +139,12 @@ def test_what_is_no_encoder(encoder: Any, error: type[Exception], message: str) 
         make(encoder)
 
 
+def test_another_encoder_is_another_classifier() -> None:
+    classifier = make()
+    with pytest.raises(AttributeError, match="encoder"):
+        classifier.encoder = DIRECT  # type: ignore[misc]
+
+
 def test_what_is_no_network() -> None:
     with pytest.raises(TypeError, match=r"network must be a torch.nn.Module, .*; got function"):
         Classifier(lambda spikes: spikes, "latency")  # type: ignore[arg-type]

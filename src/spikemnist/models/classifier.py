@@ -75,10 +75,15 @@ class Classifier(nn.Module):
                 f"{type(network).__name__}"
             )
         self.network = network
-        self.encoder = _check_encoder(encoder)
         self.classes = tuple(classes)
+        self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork)
-        self._encode = _compact(self.encoder) if compact else self.encoder
+        self._encode = _compact(self._encoder) if compact else self._encoder
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder. It is not set: a network with another encoder is another classifier."""
+        return self._encoder
 
     def __repr__(self) -> str:
         known = isinstance(self.network, SpikingNetwork) and self.network.in_shape is not None
