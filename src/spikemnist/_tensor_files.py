@@ -107,7 +107,9 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
 def format_of(path: str | os.PathLike[str]) -> str:
     """Return the name of a file's format, or an empty string if it is none of spikemnist."""
     try:
-        return str(_metadata(Path(path).read_bytes())["format"])
+        with Path(path).open("rb") as file:  # the header alone: `read` reads the rest
+            size = file.read(8)
+            return str(_metadata(size + file.read(int.from_bytes(size, "little")))["format"])
     except Exception:  # bytes of any other kind may raise anything
         return ""
 

@@ -80,10 +80,9 @@ def to_html(
     True
     """
     check_classifier(classifier, "to_html")
-    source, encoder = network_of(classifier)
-    assert encoder is not None
+    encoder = classifier.encoder
     _check_code(encoder)
-    network = read_arrays(source)
+    network = read_arrays(network_of(classifier)[0])
     number = network.layers[-1].shape[0]
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
         raise ValueError(

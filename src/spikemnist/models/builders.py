@@ -145,7 +145,7 @@ class LeakyNetwork(SpikingNetwork):
 
     @property
     def layers(self) -> list[SpikingLayer]:
-        """As in `SpikingNetwork`. Modules built here need no check, which one image would feel."""
+        """As in `SpikingNetwork`, without its checks: they would slow the answer to one image."""
         layers = []
         for index, stage in enumerate(self.network.children()):
             path = f"network[{index}]"

@@ -82,7 +82,7 @@ class Classifier(nn.Module):
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder. It is not set: a network with another encoder is another classifier."""
+        """The encoder, read-only: for another encoder, make another classifier."""
         return self._encoder
 
     def __repr__(self) -> str:
