@@ -24,8 +24,7 @@ from typing import Any
 import snntorch
 import torch
 
-from spikemnist import __version__, viz
-from spikemnist.cli.networks import find
+from spikemnist import __version__, load, viz
 from spikemnist.data import load_mnist
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.energy import measure_energy
@@ -101,7 +100,7 @@ def measure(name: str, folders: list[Path]) -> Card:
     Operations and spikes are per image, energies in nJ.
     """
     _, test = load_mnist()
-    classifiers = [find(folder).classifier for folder in folders]
+    classifiers: list[Any] = [load(folder) for folder in folders]
     evaluations = [evaluate(classifier, test) for classifier in classifiers]
     accuracies = [evaluation.accuracy for evaluation in evaluations]
     classifier, first = classifiers[0], evaluations[0]

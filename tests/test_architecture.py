@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "training": {
         "models",
+        "plasticity",
         "data",
         "ops",
         "_atomic",
@@ -67,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "plasticity": {
         "kernels",
         "encoding",
+        "data.ImageDataset",
         "_interrupt",
         "_progress",
         "_checkpoints",

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, load, load_digits
+from spikemnist import Classifier, LeakyMLP, evaluate, load, load_digits
+from spikemnist.data import ImageDataset
 from spikemnist.models import available_pretrained
-from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, small, small_features
+from tests.plasticity.bar_images import (
+    IMAGES,
+    LABELS,
+    TEST_IMAGES,
+    TEST_LABELS,
+    small,
+    small_features,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +47,16 @@ def classifier(request: pytest.FixtureRequest) -> Loaded:
 def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -> None:
     file = classifier.save(tmp_path / "model.safetensors")
     labels = np.asarray(classifier.predict(BARS))
+    bars = ImageDataset(BARS, torch.from_numpy(TEST_LABELS))
+    accuracy = evaluate(classifier, bars).accuracy
+    assert accuracy == (labels == TEST_LABELS).mean()
+    assert np.array_equal(classifier.predict(bars), labels)
     assert len(set(labels.tolist())) > 1
     for source in (file, tmp_path, str(tmp_path)):
         loaded = load(source)
         assert type(loaded) is type(classifier)
         assert np.array_equal(loaded.predict(BARS), labels)
+        assert evaluate(loaded, bars).accuracy == accuracy
 
 
 def test_a_damaged_file_is_a_value_error(classifier: Loaded, tmp_path: Path) -> None:

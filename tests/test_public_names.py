@@ -42,7 +42,7 @@ NAMES = {
         Surrogate Triangular get_surrogate is_named leaky linear select_backend
     """,
     "plasticity": """
-        ConvSTDPClassifier STDPClassifier STDPEvaluation assign_classes class_scores
+        ConvSTDPClassifier STDPClassifier assign_classes class_scores
         pair_stdp post_stdp reward_stdp stdp_window
     """,
     "training": """

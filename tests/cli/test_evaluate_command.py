@@ -9,6 +9,7 @@ from spikemnist import load
 from spikemnist.cli import main
 from spikemnist.data import load_digits
 from spikemnist.energy import measure_energy
+from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import evaluate, measure_robustness
 from tests.cli.command import spikemnist
 
@@ -73,11 +74,12 @@ def test_robustness(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert re.search(rf"^{name} +{levels}\n  accuracy +{shares}$", printed, re.MULTILINE)
 
 
-def test_stdp_runs_are_refused_before_any_test(
+def test_an_option_that_needs_a_network_is_refused_before_any_test(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
-    assert main(["evaluate", str(run), str(tmp_path), "--robustness"]) == 2
+    images, labels = DIGITS.images[:200], DIGITS.labels[:200]
+    file = ConvSTDPClassifier(4, epochs=1).fit(images, labels).save(tmp_path / "features")
+    assert main(["evaluate", str(run), str(file), "--robustness"]) == 2
     captured = capsys.readouterr()
-    assert "is a run of `spikemnist stdp`, but --robustness needs" in captured.err
+    assert "--robustness cannot be used with" in captured.err
     assert not captured.out

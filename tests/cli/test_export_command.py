@@ -55,7 +55,6 @@ def test_formats(tmp_path: Path) -> None:
         (["mnist-conv", "--to", "nir"], "--to nir: layer 1 has maximum pooling"),
         (["mnist-mlp", "--weights", "int8"], "--weights int8 needs --to c; got"),
         (["events.safetensors"], "--to html: the page supports latency, rate and direct codes"),
-        (["stdp"], "stdp is a run of `spikemnist stdp`; export needs a network of `train`"),
     ],
 )
 def test_wrong_requests(
@@ -66,8 +65,6 @@ def test_wrong_requests(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "stdp").mkdir()
-    (tmp_path / "stdp" / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
     Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4)).save("events.safetensors")
     before = sorted(tmp_path.rglob("*"))
     assert main(["export", *words]) == 2

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spikemnist.cli import networks, pictures, sources
+from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.data import load_digits
 from tests.cli.command import spikemnist
 
@@ -42,7 +42,7 @@ def test_shape_of_the_input(given: tuple[int, ...], shape: tuple[int, int]) -> N
 
 
 def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> None:
-    classifier = networks.find(run).classifier
+    classifier = classifiers.find(run).classifier
     sample = sources.sample(load_digits()[1], 0)
     record = pictures.watch(classifier, sample.samples, seed=0)
     figure = pictures.decision(record, sample.label)

@@ -67,13 +67,10 @@ def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
         assert animation.n_frames == 8  # type: ignore[attr-defined]
 
 
-def test_runs_without_images_are_refused(
+def test_a_network_of_recordings_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = picture(tmp_path, 0, "one.png")
-    (tmp_path / "config.json").write_text('{"command": "stdp"}', encoding="utf-8")
-    assert main(["predict", str(tmp_path), str(file)]) == 2
-    assert "is a run of `spikemnist stdp`; predict needs" in capsys.readouterr().err
     events = Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4))
     model = events.save(tmp_path / "events.safetensors")
     assert main(["predict", str(model), str(file)]) == 2

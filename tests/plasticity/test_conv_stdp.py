@@ -14,6 +14,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from spikemnist import evaluate
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
@@ -78,19 +79,17 @@ def test_bars_are_learned(features: ConvSTDPClassifier) -> None:
 
 
 def test_evaluate(features: ConvSTDPClassifier) -> None:
-    evaluation = features.evaluate(TEST_IMAGES, TEST_LABELS)
+    evaluation = evaluate(features, (TEST_IMAGES, TEST_LABELS))
     seen = features.count_features(TEST_IMAGES)
-    assert (
-        evaluation.accuracy
-        == features.score(TEST_IMAGES, TEST_LABELS)
-        == evaluation.votes["readout"]
-    )
+    assert evaluation.accuracy == features.score(TEST_IMAGES, TEST_LABELS)
     assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
     assert evaluation.confusion.trace() == round(evaluation.accuracy * len(TEST_LABELS))
-    assert evaluation.spikes_per_image == (seen > 0).sum() / len(seen)
+    assert evaluation.spikes_per_sample == {"features": (seen > 0).sum() / len(seen)}
     assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
     with pytest.raises(ValueError, match="labels"):
-        features.evaluate(TEST_IMAGES, TEST_LABELS[:-1])
+        evaluate(features, (TEST_IMAGES, TEST_LABELS[:-1]))
+    with pytest.raises(TypeError, match="data must be an ImageDataset or a pair"):
+        evaluate(features, [(TEST_IMAGES, TEST_LABELS)])
 
 
 def test_the_same_seed_makes_the_same_features_for_any_number_of_threads(

@@ -255,15 +255,14 @@ def test_parameters_that_are_not_finite(name, bad):
 
 def test_its_text() -> None:
     evaluation = evaluate(new_classifier(DirectEncoder(num_steps=2)), digits(20))
-    first, metrics, spikes, last = repr(evaluation).splitlines()
+    first, *metrics = repr(evaluation).splitlines()
     assert first == f"Evaluation of 20 samples, by the backend {evaluation.backend}"
     assert (
         evaluation.standard_error == (evaluation.accuracy * (1 - evaluation.accuracy) / 20) ** 0.5
     )
     accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%}"
-    assert metrics == f"  accuracy {accuracy}, loss {evaluation.loss:.4f}"
-    assert spikes.startswith("  spikes per sample: input ")
-    assert last.endswith(" s")
+    assert metrics[:2] == [f"  accuracy: {accuracy}", f"  loss: {evaluation.loss:.4f}"]
+    assert metrics[2].startswith("  spikes per sample: input ")
     table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table

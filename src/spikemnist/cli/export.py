@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spikemnist.cli import networks, pictures, runs
+from spikemnist.cli import classifiers, pictures
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.wording import command_line
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist.cli.options import Export
-    from spikemnist.models import Classifier
 
-WRITERS: dict[str, Callable[[Classifier, Path], object]] = {
+WRITERS: dict[str, Callable[[Any, Path], object]] = {
     "html": to_html,
     "nir": to_nir,
     "onnx": to_onnx,
@@ -26,13 +25,9 @@ NAMES = {"html": "{}.html", "nir": "{}.nir", "onnx": "{}.onnx", "c": "{}-c"}
 
 def run(command: Export) -> int:
     """Write a network in another format, and print how to use it."""
-    if runs.is_stdp(command.run):
-        raise WrongRequest(
-            f"{command.run} is a run of `spikemnist stdp`; export needs a network of `train`"
-        )
     if command.weights != "float32" and command.to != "c":
         raise WrongRequest(f"--weights {command.weights} needs --to c; got --to {command.to}")
-    classifier, _, folder = networks.find(command.run)
+    classifier, _, folder = classifiers.find(command.run)
     name = NAMES[command.to].format(folder.resolve().name)
     out = command.out or pictures.unused(name)
     with request(f"--to {command.to}"):
@@ -41,7 +36,7 @@ def run(command: Export) -> int:
     return 0
 
 
-def _write(command: Export, classifier: Classifier, out: Path) -> str:
+def _write(command: Export, classifier: Any, out: Path) -> str:
     """Write a file or a folder; return its name and size."""
     if command.to == "c":
         to_c(classifier, out, weights=command.weights)

@@ -35,8 +35,9 @@ def coloured(text: str, style: str, stream: TextIO) -> str:
 
 
 def show_json(**values: object) -> None:
-    """Print values as one line of JSON."""
-    print(json.dumps(values, default=_plain), flush=True)
+    """Print values as one line of JSON, with null for what is no number."""
+    plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
+    print(json.dumps(plain), flush=True)
 
 
 def _plain(value: Any) -> object:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
+from spikemnist.plasticity import STDPClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.sources import Sample
     from spikemnist.models import Classifier, Record
+    from spikemnist.plasticity import ConvSTDPClassifier
     from spikemnist.training import Evaluation, History
 
 
@@ -62,6 +64,18 @@ def draw_sample(folder: Path, classifier: Classifier, sample: Sample, seed: int)
     )
     animation = viz.animate(record, label=label, image_shape=shape)
     yield save_animation(animation, folder / f"animation-{index}.gif")
+
+
+def draw_stdp(
+    folder: Path, classifier: STDPClassifier | ConvSTDPClassifier, evaluation: Evaluation
+) -> Iterator[Path]:
+    """Draw what a classifier has learned by STDP; yield the path of each picture."""
+    yield save(viz.receptive_fields(classifier), folder / "receptive_fields.png")
+    yield save(viz.confusion(evaluation), folder / "confusion.png")
+    if isinstance(classifier, STDPClassifier):
+        yield save(viz.assignments(classifier), folder / "assignments.png")
+        yield save(viz.thresholds(classifier), folder / "thresholds.png")
+        yield save(viz.running_accuracy(classifier), folder / "running_accuracy.png")
 
 
 def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:

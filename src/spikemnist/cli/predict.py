@@ -6,53 +6,52 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import viz
-from spikemnist.cli import networks, pictures, runs
+from spikemnist.cli import classifiers, pictures
 from spikemnist.cli.errors import WrongRequest, request
 from spikemnist.cli.output import show_detail, show_json
 from spikemnist.data.picture import PreparedPicture, prepare
 from spikemnist.encoding import EventEncoder
+from spikemnist.models import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
     from spikemnist.cli.options import Predict
     from spikemnist.models import Record
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 INVERT = {"auto": None, "yes": True, "no": False}
 
 
 def run(command: Predict) -> int:
     """Print the digit in each picture, and draw the network's decision."""
-    if runs.is_stdp(command.run):
-        raise WrongRequest(
-            f"{command.run} is a run of `spikemnist stdp`; predict needs a network of `train`"
-        )
     if not command.pictures:
         raise WrongRequest("spikemnist predict needs PICTURE: a file such as digit.png")
     digits = [_prepare(picture, command) for picture in command.pictures]
-    classifier, _, _ = networks.find(command.run)
-    if isinstance(classifier.encoder, EventEncoder):
+    source = classifiers.find(command.run)
+    classifiers.check_options(command, command.run, source, "gif", "seed", "out")
+    classifier = source.classifier
+    if isinstance(getattr(classifier, "encoder", None), EventEncoder):
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
     command.out.mkdir(parents=True, exist_ok=True)
     stems = _stems(command.pictures)
-    show_detail(command, classifier.network, classifier.encoder)
+    show_detail(command, classifier)
     for picture, digit, stem in zip(command.pictures, digits, stems, strict=True):
         image = digit.image.unsqueeze(0)
-        record = pictures.watch(classifier, image, seed=command.seed)
-        answer = _answer(record)
+        record, names = None, tuple[str, ...]()
+        if isinstance(classifier, Classifier):
+            record, names = pictures.watch(classifier, image, seed=command.seed), classifier.classes
+            answer = _answer(record)
+        else:
+            answer = _vote(classifier, image)
         if not command.json:
-            print(
-                _text(picture, digit, answer, classifier.classes, invert=command.invert), flush=True
-            )
-        drawing = pictures.decision(record, image=digit.image)
-        files = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
-        if command.gif:
-            shape = pictures.input_shape(record, digit.image)
-            animation = viz.animate(record, image_shape=shape)
-            files.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
+            print(_text(picture, digit, answer, names, invert=command.invert), flush=True)
+        files = [] if record is None else _draw(command, record, digit, stem)
         if command.json:
             show_json(
                 picture=picture,
@@ -61,9 +60,20 @@ def run(command: Predict) -> int:
                 **answer,
                 written=files,
             )
-        else:
+        elif files:
             print(f"  written   {', '.join(map(str, files))}", flush=True)
     return 0
+
+
+def _draw(command: Predict, record: Record, digit: PreparedPicture, stem: str) -> list[Path]:
+    """Draw the decision, and with ``--gif`` the course of it; return the files."""
+    drawing = pictures.decision(record, image=digit.image)
+    files = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
+    if command.gif:
+        shape = pictures.input_shape(record, digit.image)
+        animation = viz.animate(record, image_shape=shape)
+        files.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
+    return files
 
 
 def _prepare(picture: Path, command: Predict) -> PreparedPicture:
@@ -93,6 +103,14 @@ def _answer(record: Record) -> dict[str, Any]:
     }
 
 
+def _vote(classifier: STDPClassifier | ConvSTDPClassifier, image: Tensor) -> dict[str, Any]:
+    """Return the answer of a classifier without a network to one image as plain values."""
+    votes = classifier.votes(image)
+    first, second = classifier.classes_[(-votes.deciding[0]).argsort(kind="stable")[:2]].tolist()
+    spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
+    return {"prediction": first, "second": second, "spikes": spikes}
+
+
 def _text(
     picture: Path,
     digit: PreparedPicture,
@@ -108,10 +126,14 @@ def _text(
     height, width = digit.size
     paper = "dark on light" if digit.inverted else "light on dark"
     source = "detected" if invert == "auto" else "by --invert"
-    return (
-        f"{picture}: {name(answer['prediction'])}   margin {answer['margin']:.2f}, "
-        f"second choice {name(answer['second'])}\n"
+    margin = f"margin {answer['margin']:.2f}, " if "margin" in answer else ""
+    second = f"second choice {name(answer['second'])}"
+    text = (
+        f"{picture}: {name(answer['prediction'])}   {margin}{second}\n"
         f"  picture   {width} x {height} pixels, strokes {paper} ({source})\n"
-        f"  spikes    {spikes}\n"
-        f"  decided   after timestep {answer['decided_after']} of {answer['num_steps']}"
+        f"  spikes    {spikes}"
     )
+    if "decided_after" in answer:
+        steps = f"{answer['decided_after']} of {answer['num_steps']}"
+        text += f"\n  decided   after timestep {steps}"
+    return text

@@ -12,7 +12,7 @@ import itertools
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
@@ -117,20 +117,24 @@ def check_resumed(command: Run) -> Path:
     return command.out
 
 
-def read_config(folder: Path, kind: type[Run] = Train) -> dict[str, Any]:
-    """Return the options in the ``config.json`` of the run folder of a command.
+def read_config(folder: Path, kind: type[Run] | None = None) -> dict[str, Any]:
+    """Return the name of the command that made a run folder, and its options.
+
+    ``kind`` is the command that is expected; None takes either.
 
     Raises
     ------
     WrongRequest
         If the file is missing, damaged, or of another command.
     """
-    entries, name_of_kind = _read(folder), _name(kind)
-    command = entries.get("command")
-    if command != name_of_kind:
-        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{name_of_kind}`")
-    config: dict[str, Any] = {}
-    for name in types_of(kind):
+    entries = _read(folder)
+    kinds = {_name(each): each for each in get_args(Run)}
+    command = str(entries.get("command"))
+    if command not in (kinds if kind is None else {_name(kind)}):
+        expected = "` or `".join(kinds) if kind is None else _name(kind)
+        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{expected}`")
+    config: dict[str, Any] = {"command": command}
+    for name in types_of(kinds[command]):
         if name in _NOT_STORED:
             continue
         if name not in entries:
@@ -149,12 +153,6 @@ def _command(kind: Any, config: Mapping[str, Any]) -> Any:
         if dataclasses.is_dataclass(type_) or name in config
     }
     return kind(**values)
-
-
-def is_stdp(folder: Path) -> bool:
-    """Return whether a run folder is from `spikemnist stdp`."""
-    has_config = (folder / CONFIG).is_file()
-    return has_config and bool(_read(folder).get("command") == _name(Stdp))
 
 
 def _read(folder: Path) -> dict[str, Any]:

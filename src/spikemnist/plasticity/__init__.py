@@ -1,6 +1,6 @@
 """Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it."""
 
-from spikemnist.plasticity.assignment import STDPEvaluation, assign_classes, class_scores
+from spikemnist.plasticity.assignment import assign_classes, class_scores
 from spikemnist.plasticity.competitive_classifier import STDPClassifier
 from spikemnist.plasticity.conv_classifier import ConvSTDPClassifier
 from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_window
@@ -8,7 +8,6 @@ from spikemnist.plasticity.rules import pair_stdp, post_stdp, reward_stdp, stdp_
 __all__ = [
     "ConvSTDPClassifier",
     "STDPClassifier",
-    "STDPEvaluation",
     "assign_classes",
     "class_scores",
     "pair_stdp",

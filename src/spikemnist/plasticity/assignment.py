@@ -5,8 +5,7 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -147,6 +146,31 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     return scores
 
 
+class Votes(NamedTuple):
+    """What a classifier makes of images.
+
+    Attributes
+    ----------
+    scores
+        Scores ``[B, C]`` by voting rule: see `class_scores`. For convolutional features the readout
+        is the only rule.
+    rule
+        Name of the rule that decides.
+    spikes
+        Number of spikes for each image, ``[B]``, of all ``"neurons"``, or of all ``"features"``,
+        where each that appears in a pooling cell counts as one.
+    """
+
+    scores: dict[str, Array]
+    rule: str
+    spikes: dict[str, Array]
+
+    @property
+    def deciding(self) -> Array:
+        """Scores ``[B, C]`` by the rule that decides."""
+        return self.scores[self.rule]
+
+
 class Progress:
     """Responses to the latest images and number of right predictions during training.
 
@@ -196,45 +220,3 @@ class Progress:
         sums = sums[np.unique(ends)]
         images, right = np.diff(sums, axis=0, prepend=0).T
         return np.stack([sums[:, 0], right / images], 1)
-
-
-@dataclass(frozen=True, eq=False)
-class STDPEvaluation:
-    """Results of a classifier on labelled images; `spikemnist.viz.confusion` draws them.
-
-    Attributes
-    ----------
-    accuracy
-        Share of images whose predicted class is the label.
-    confusion
-        ``[C, C]``, int64: row = label, column = prediction.
-    votes
-        Accuracy of each voting rule, by name: see `spikemnist.plasticity.class_scores`. For
-        convolutional features, accuracy of the readout.
-    spikes_per_image
-        Mean number of spikes of all neurons per image. For convolutional features, each feature
-        that appears in a pooling cell counts as one spike.
-    silent
-        Share of images without a spike.
-    samples
-        Number of images.
-    seconds
-        Wall-clock time, including encoding.
-
-    Examples
-    --------
-    >>> from spikemnist import STDPClassifier, load_digits
-    >>> train, test = load_digits()
-    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images[:50], train.labels[:50])
-    >>> found = classifier.evaluate(test.images[:30], test.labels[:30])
-    >>> found.samples, found.confusion.shape, sorted(found.votes)
-    (30, (10, 10), ['assigned', 'proportional'])
-    """
-
-    accuracy: float
-    confusion: Array
-    votes: dict[str, float]
-    spikes_per_image: float
-    silent: float
-    samples: int
-    seconds: float

@@ -16,20 +16,21 @@ from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import splitmix
-from spikemnist.plasticity._estimator import (
-    Estimator,
-    check_images,
-    check_labels,
-    check_parameters,
-    encode_labels,
-)
 from spikemnist.plasticity.assignment import (
     BLOCK,
     VOTINGS,
     Progress,
     Responses,
+    Votes,
     assign_classes,
     class_scores,
+)
+from spikemnist.plasticity.estimator import (
+    Estimator,
+    check_images,
+    check_labels,
+    check_parameters,
+    encode_labels,
 )
 from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
 
@@ -372,10 +373,10 @@ class STDPClassifier(Estimator):
         self._check_fitted()
         return self._progress.seen
 
-    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
+    def votes(self, images: ArrayLike) -> Votes:  # noqa: D102 - inherited
         counts, responses = self.count_spikes(images), self.responses_
         scores = {name: class_scores(counts, responses, name) for name in sorted(VOTINGS)}
-        return scores, self.voting, counts.sum(1)
+        return Votes(scores, self.voting, {"neurons": counts.sum(1)})
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
         self._check_fitted()

@@ -17,7 +17,8 @@ from torch.nn import functional
 from spikemnist._interrupt import interruptible
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import LatencyEncoder, splitmix
-from spikemnist.plasticity._estimator import (
+from spikemnist.plasticity.assignment import Votes
+from spikemnist.plasticity.estimator import (
     Estimator,
     check_images,
     check_labels,
@@ -134,11 +135,11 @@ class ConvSTDPClassifier(Estimator):
 
     Examples
     --------
-    >>> from spikemnist.data import load_digits
+    >>> from spikemnist import evaluate, load_digits
     >>> train, test = load_digits()
     >>> classifier = ConvSTDPClassifier(n_features=16, epochs=3, batch_size=25)
     >>> classifier = classifier.fit(train.images[:2000], train.labels[:2000])
-    >>> classifier.evaluate(test.images, test.labels).accuracy > 0.8
+    >>> evaluate(classifier, test).accuracy > 0.8
     True
     """
 
@@ -229,11 +230,12 @@ class ConvSTDPClassifier(Estimator):
             )
         return height, width
 
-    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
+    def votes(self, images: ArrayLike) -> Votes:  # noqa: D102 - inherited
         earliness = self.count_features(images)
         inputs = torch.from_numpy(earliness).flatten(1).float() / self.num_steps
         scores = functional.linear(inputs, *self._readout).numpy()
-        return {"readout": scores}, "readout", np.count_nonzero(earliness, axis=(1, 2))
+        appearances = np.count_nonzero(earliness, axis=(1, 2))
+        return Votes({"readout": scores}, "readout", {"features": appearances})
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
         self._check_fitted()

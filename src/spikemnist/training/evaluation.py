@@ -9,17 +9,19 @@ import math
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tables import html_table
 from spikemnist._tensors import not_finite
-from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.data import ImageDataset
+from spikemnist.models.classifier import Classifier, check_classifier, evaluating
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
@@ -28,10 +30,12 @@ from spikemnist.training.processes import current
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.models import Classifier, Record
+    from spikemnist.models import Record
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
     from spikemnist.training.processes import Processes
@@ -46,25 +50,29 @@ class Evaluation:
     accuracy : float
         Share of samples whose predicted class is the label.
     loss : float
-        Mean loss per sample.
+        Mean loss per sample; NaN for a classifier of `spikemnist.plasticity`, which has none.
     confusion : torch.Tensor
         Confusion matrix ``[C, C]``, int64: row = label, column = prediction.
     spikes_per_sample : dict of str to float
         Mean number of spikes for one sample, by layer: ``"input"``, ``"hidden 1"``, ...,
         ``"output"``. The input counts non-zero entries, so a direct code counts its lit pixels
-        at every timestep.
+        at every timestep. Of an `STDPClassifier` all ``"neurons"`` together, of a
+        `ConvSTDPClassifier` the ``"features"`` that appear in a pooling cell.
     silent : float
         Share of samples for which no output neuron fired.
     tied : float
         Share of samples for which at least two classes shared the highest score.
     accuracy_per_step : torch.Tensor
-        Accuracy if the decision were taken after each timestep, ``[T]``.
+        Accuracy if the decision were taken after each timestep, ``[T]``; empty where the spikes of
+        all timesteps vote together.
     samples : int
         Number of samples.
     backend : str
         Name of the backend that ran the first batch; a last one of few samples may take another.
     seconds : float
         Wall-clock time, encoding included.
+    votes : dict of str to float, default {}
+        Accuracy of each voting rule of an `STDPClassifier`.
 
     Examples
     --------
@@ -84,6 +92,7 @@ class Evaluation:
     samples: int
     backend: str
     seconds: float
+    votes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def standard_error(self) -> float:
@@ -91,33 +100,33 @@ class Evaluation:
         return math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
 
     def __repr__(self) -> str:
-        spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
-        return (
-            f"{self._title()}\n"
-            f"  accuracy {self.accuracy:.2%} ± {self.standard_error:.2%}, loss {self.loss:.4f}\n"
-            f"  spikes per sample: {spikes}\n"
-            f"  silent {self.silent:.1%}, tied {self.tied:.1%}, {self.seconds:.1f} s"
-        )
+        return "\n  ".join([self._title(), *(f"{name}: {value}" for name, value in self._rows())])
 
     def _repr_html_(self) -> str:
-        spikes = self.spikes_per_sample.items()
-        rows = [
-            ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
-            ("loss", f"{self.loss:.4f}"),
-            *((f"spikes per sample, {name}", f"{n:,.1f}") for name, n in spikes),
-            ("silent", f"{self.silent:.1%}"),
-            ("tied", f"{self.tied:.1%}"),
-            ("seconds", f"{self.seconds:.1f}"),
-        ]
-        return html_table(self._title(), ("metric", "value"), rows)
+        return html_table(self._title(), ("metric", "value"), self._rows())
 
     def _title(self) -> str:
         return f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
 
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return name and value of each metric that was measured."""
+        votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
+        spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
+        loss = "" if not len(self.accuracy_per_step) else f"{self.loss:.4f}"
+        rows = [
+            ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
+            ("by vote", votes),
+            ("loss", loss),
+            ("spikes per sample", spikes),
+            ("silent, tied", f"{self.silent:.1%}, {self.tied:.1%}"),
+            ("seconds", f"{self.seconds:.1f}"),
+        ]
+        return [(name, value) for name, value in rows if value]
+
 
 def evaluate(
-    classifier: Classifier,
-    data: Data,
+    classifier: Classifier | STDPClassifier | ConvSTDPClassifier,
+    data: Data | tuple[ArrayLike, ArrayLike],
     *,
     batch_size: int = 256,
     device: str | torch.device = "auto",
@@ -128,15 +137,16 @@ def evaluate(
     """Evaluate a classifier on labelled data.
 
     In a process group of `torch.distributed`, call it in each process with the same arguments: the
-    processes share the batches.
+    processes share the batches. The options are for a `Classifier`; a classifier of
+    `spikemnist.plasticity` runs on the CPU, and its own ``random_state`` draws its spikes.
 
     Parameters
     ----------
-    classifier : Classifier
-        Network and encoder.
+    classifier : Classifier, STDPClassifier or ConvSTDPClassifier
+        Classifier that was trained.
     data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
-        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or an iterable of such
-        batches.
+        A dataset of `spikemnist.data`, a pair of tensors, images ``[N, ...]`` and labels ``[N]``, or
+        an iterable of such batches.
     batch_size : int, default 256
         Number of samples per batch, for datasets and tensors.
     device : str or torch.device, default "auto"
@@ -174,6 +184,11 @@ def evaluate(
     >>> evaluation.confusion.sum(), len(evaluation.accuracy_per_step)
     (tensor(100), 8)
     """
+    if not isinstance(classifier, Classifier):
+        from spikemnist.plasticity.estimator import Estimator
+
+        if isinstance(classifier, Estimator):
+            return _evaluate_votes(classifier, data)
     check_classifier(classifier, "evaluate")
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
@@ -184,7 +199,7 @@ def evaluate(
         )
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)
-    feed = make_feed(data, batch_size, target, "data")
+    feed = make_feed(data, batch_size, target, "data")  # type: ignore[arg-type]  # it refuses arrays
     with interruptible() as interruption:
         evaluation = evaluate_feed(
             classifier,
@@ -197,6 +212,46 @@ def evaluate(
         )
     interruption.check()
     return evaluation
+
+
+def _evaluate_votes(
+    classifier: STDPClassifier | ConvSTDPClassifier, data: Data | tuple[ArrayLike, ArrayLike]
+) -> Evaluation:
+    """Evaluate a classifier of `spikemnist.plasticity`: see `evaluate`."""
+    from spikemnist.plasticity.estimator import encode_labels
+
+    start = time.perf_counter()
+    if isinstance(data, ImageDataset):
+        data = data.images, data.labels
+    if not isinstance(data, tuple):
+        raise TypeError(
+            f"{type(classifier).__name__} reads images: data must be an ImageDataset or a pair "
+            f"(images, labels); got {type(data).__name__}"
+        )
+    images, labels = data
+    votes, classes = classifier.votes(images), classifier.classes_
+    scores = votes.deciding
+    targets, predictions = encode_labels(labels, len(scores), classes), scores.argmax(1)
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (targets, predictions), 1)
+    (spikes,) = votes.spikes.values()
+    return Evaluation(
+        accuracy=float((predictions == targets).mean()),
+        loss=math.nan,
+        confusion=torch.from_numpy(confusion),
+        spikes_per_sample={name: float(counts.mean()) for name, counts in votes.spikes.items()},
+        silent=float((spikes == 0).mean()),
+        tied=float(((scores == scores.max(1, keepdims=True)).sum(1) > 1).mean()),
+        accuracy_per_step=torch.empty(0),
+        samples=len(targets),
+        backend="event_driven",
+        seconds=time.perf_counter() - start,
+        votes={
+            rule: float((by_rule.argmax(1) == targets).mean())
+            for rule, by_rule in votes.scores.items()
+            if len(votes.scores) > 1
+        },
+    )
 
 
 def evaluate_feed(

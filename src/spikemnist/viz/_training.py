@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from spikemnist.plasticity import STDPEvaluation
     from spikemnist.training.evaluation import Evaluation
     from spikemnist.training.history import History
     from spikemnist.viz._samples import Array
@@ -104,15 +103,15 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
     _style.legend_above(ax)
 
 
-def confusion(evaluation: Evaluation | STDPEvaluation, *, ax: Axes | None = None) -> Axes:
+def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 
     A cell is coloured by its share of the row and shows its count unless it is 0.
 
     Parameters
     ----------
-    evaluation : Evaluation or STDPEvaluation
-        Result of `spikemnist.evaluate` or `STDPClassifier.evaluate`, with ``confusion`` ``[C, C]``.
+    evaluation : Evaluation
+        Result of `spikemnist.evaluate`, with ``confusion`` ``[C, C]``.
     ax : matplotlib.axes.Axes, default None
         Axes to draw into; a new figure by default.
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
 from spikemnist import _tensor_files
+from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
-from spikemnist.plasticity.assignment import STDPEvaluation
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from spikemnist._tensor_files import Format
+    from spikemnist.plasticity.assignment import Votes
 
     Array = NDArray[Any]
 
@@ -51,8 +51,23 @@ class Estimator:
         """Raise a ValueError unless the parameters are consistent with each other."""
         raise NotImplementedError
 
-    def _votes(self, images: ArrayLike) -> tuple[dict[str, Array], str, Array]:
-        """Return scores ``[B, C]`` by voting rule, the rule that decides, and spikes ``[B]``."""
+    def votes(self, images: ArrayLike) -> Votes:
+        """Return the scores of each voting rule, and the spikes.
+
+        Parameters
+        ----------
+        images : array_like
+            Images ``[B, ...]``, as for ``fit``, of the fitted size.
+
+        Returns
+        -------
+        Votes
+
+        Raises
+        ------
+        ValueError
+            If the images are invalid or the classifier is not fitted.
+        """
         raise NotImplementedError
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -82,17 +97,17 @@ class Estimator:
         ValueError
             If the images are invalid or the classifier is not fitted.
         """
-        by_rule, voting, _ = self._votes(images)
-        scores = by_rule[voting]
+        scores = self.votes(images).deciding
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict(self, images: ArrayLike) -> Array:
+    def predict(self, data: ArrayLike | ImageDataset) -> Array:
         """Return the class with the highest score for each image.
 
         Parameters
         ----------
-        images : array_like
-            Images ``[B, ...]``, as for ``fit``, of the fitted size.
+        data : array_like or ImageDataset
+            Images ``[B, ...]``, as for ``fit``, of the fitted size, or a dataset of such images,
+            whose labels are not used.
 
         Returns
         -------
@@ -104,8 +119,8 @@ class Estimator:
         ValueError
             If the images are invalid or the classifier is not fitted.
         """
-        scores, voting, _ = self._votes(images)
-        predictions: Array = self.classes_[scores[voting].argmax(1)]
+        votes = self.votes(data.images if isinstance(data, ImageDataset) else data)
+        predictions: Array = self.classes_[votes.deciding.argmax(1)]
         return predictions
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
@@ -128,43 +143,6 @@ class Estimator:
         """
         predictions = self.predict(images)
         return float((predictions == _label_array(labels, len(predictions))).mean())
-
-    def evaluate(self, images: ArrayLike, labels: ArrayLike) -> STDPEvaluation:
-        """Return accuracy, confusion matrix and spike counts.
-
-        Parameters
-        ----------
-        images, labels : array_like
-            Images ``[B, ...]`` and labels ``[B]``, as for ``fit``. Each label is one of
-            ``classes_``.
-
-        Returns
-        -------
-        STDPEvaluation
-            The result, which `spikemnist.viz.confusion` draws. For a `ConvSTDPClassifier`, each
-            feature that appears in a pooling cell counts as one spike.
-
-        Raises
-        ------
-        ValueError
-            If the images or labels are invalid or the classifier is not fitted.
-        """
-        start = time.perf_counter()
-        scores, voting, spikes = self._votes(images)
-        targets = encode_labels(labels, len(spikes), self.classes_)
-        predictions = {name: of_classes.argmax(1) for name, of_classes in scores.items()}
-        votes = {name: float((best == targets).mean()) for name, best in predictions.items()}
-        confusion = np.zeros((len(self.classes_), len(self.classes_)), np.int64)
-        np.add.at(confusion, (targets, predictions[voting]), 1)
-        return STDPEvaluation(
-            accuracy=votes[voting],
-            confusion=confusion,
-            votes=votes,
-            spikes_per_image=float(spikes.mean()),
-            silent=float((spikes == 0).mean()),
-            samples=len(targets),
-            seconds=time.perf_counter() - start,
-        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the parameters and the fitted state to a safetensors file, atomically.
