@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
@@ -29,6 +29,9 @@ from spikemnist.data import load_mnist
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.training import Robustness, evaluate, measure_robustness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "src" / "spikemnist" / "models" / "weights"
@@ -114,8 +117,6 @@ def measure(name: str, folders: list[Path]) -> Card:
         "samples": first.samples,
         "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
         "encoder": describe_encoder(classifier.encoder),
-        "sizes": classifier.network.sizes,
-        "parameters": energy.parameters,
         "bytes": weights(name).stat().st_size,
         "spikes": first.spikes_per_sample,
         "operations": {
@@ -160,7 +161,8 @@ def page(cards: list[Card]) -> str:
 def card_text(card: Card) -> str:
     spikes = ", ".join(f"{name} {count:.1f}" for name, count in card["spikes"].items())
     encoder = card["encoder"]
-    sizes = ", ".join(f"{name} {neurons:,}" for name, neurons in card["sizes"].items())
+    classifier: Any = load(card["name"])
+    layers = classifier.network.table()
     shares = [100 * share for share in card["accuracies"].values()]
     seeds = ", ".join(f"{share:.2f}" for share in shares)
     operations, energy = card["operations"], card["energy"]
@@ -170,7 +172,7 @@ def card_text(card: Card) -> str:
         f"standard error {standard_error(card):.2%}",
         "Seeds 0, 1, 2": f"{seeds} %, mean {statistics.mean(shares):.2f} %; seed 0 is the one here",
         "Code": f"{encoder['name']}, {encoder['num_steps']} timesteps",
-        "Neurons": f"{sizes}; {card['parameters']:,} parameters, {card['bytes'] / 1024:.0f} KiB",
+        "Size": f"{card['bytes'] / 1024:.0f} KiB",
         "Spikes per image": spikes,
         "Operations per image": f"{operations['acs']:,.0f} additions, {operations['macs']:,.0f} "
         f"multiplications; an ANN of these layers: {operations['ann_macs']:,.0f} multiplications",
@@ -179,8 +181,13 @@ def card_text(card: Card) -> str:
         "Command": f"`{card['command']}`",
         "Made": f"{card['date']}, at commit {card['commit']}; {versions}",
     }
-    table = "\n".join(f"| {name} | {text} |" for name, text in rows.items())
-    return f"## {card['name']}\n\n{SUMMARIES[card['name']]}\n\n| | |\n|---|---|\n{table}"
+    tables = [markdown(layers.head, layers.rows), markdown(("", ""), rows.items())]
+    return "\n\n".join([f"## {card['name']}", SUMMARIES[card["name"]], *tables])
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+    return "\n".join(lines)
 
 
 def standard_error(card: Card) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "viz"]
-PROTOCOL_MEMBERS = ["__call__", "decode"]
+PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]
 SHAPE = re.compile(r"\[(\.{3}|[^\]]*(?<![\w'])[A-Z](?![\w'])[^\]]*)\]")  # [T, B, 28, 28], [...]
 ARRAY = re.compile(r"\b(Tensor|NDArray|ArrayLike|Array|Events)\b")
 CALLABLE = re.compile(r"Callable\[\[.*?\], [^\]]*\]")

@@ -1,20 +1,64 @@
-"""Tables of figures that a notebook shows for an object."""
+"""Tables that objects print, as aligned text or in a notebook."""
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+ENDS = 5
+"""Rows that the text of a long table shows at each end."""
 
-def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as HTML, with its caption, a row of headings, and a row for each entry."""
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    # Captions of tables are above in notebooks, and may be cut to the width of a narrow table.
-    title = f'<caption style="white-space: nowrap">{escape(caption)}</caption>'
-    return f"<table>{title}<tr>{cells}</tr>{body}</table>"
+
+class Table(NamedTuple):
+    """A title, the names of the columns, a row for each entry, and a note below them."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def text(self, *, untitled: bool = False) -> str:
+        """Return the table with aligned columns: numbers to the right, words to the left."""
+        rows = [*self.rows]
+        if len(rows) > 2 * ENDS:
+            rows[ENDS:-ENDS] = [["..."] + [""] * (len(self.head) - 1)]
+        lines = [self.head, *rows]
+        columns = [_aligned(column) for column in zip(*lines, strict=True)] if rows else []
+        body = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+        body += [self.note] * bool(self.note)
+        return "\n".join(body) if untitled else "\n  ".join([self.title, *body])
+
+    def html(self) -> str:
+        """Return the table in HTML, with the title as its caption."""
+        body = "".join(_row(cells, "td") for cells in self.rows)
+        # Captions of tables are above in notebooks, and may be cut to the width of a narrow table.
+        text = "<br>".join(escape(line) for line in (self.title, self.note) if line)
+        caption = f'<caption style="white-space: nowrap">{text}</caption>'
+        return f"<table>{caption}{_row(self.head, 'th')}{body}</table>"
+
+
+class Tabular:
+    """An object that prints as a table."""
+
+    def table(self) -> Table:
+        """Return the table."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    numbers = all(not cell or cell[0] in "-.0123456789" for cell in column[1:])
+    return [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]
+
+
+def _row(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -38,7 +38,7 @@ def test_energy(run: Path) -> None:
     printed = spikemnist(*words, cwd=run.parent).stdout
     energy = measure_energy(load(run), DIGITS, memory="32KB")
     total = energy.total
-    assert re.search(rf"total +{total.dense:,.0f} +0 +{total.acs:,.0f} ", printed)
+    assert re.search(rf"total +{total.neurons} +{total.dense:,.0f} +0 +{total.acs:,.0f} ", printed)
     assert f"{energy.snn.total / 1000:,.1f}" in printed
     assert f"{energy.ann_dense.total / 1000:,.1f}    100.0%" in printed
     assert re.search(rf"0\.9 +{energy.early_exit(0.9).accuracy:.2%} ", printed)

@@ -117,7 +117,7 @@ def test_epochs_are_printed_above_the_bar(tmp_path: Path, monkeypatch: pytest.Mo
 def test_verbose_prints_settings_network_and_device(tmp_path: Path) -> None:
     output = spikemnist("train", *SMALL, "--verbose", "--out", "run", cwd=tmp_path)
     assert "--learn-beta      False" in output.stderr
-    assert "LeakyMLP(" in output.stderr
+    assert "LeakyMLP of " in output.stderr
     assert "5,000 training images, device cpu" in output.stderr
     assert "--debug" not in output.stderr
     resumed = ("train", "--resume", "--out", "run", "--quiet", "--json")

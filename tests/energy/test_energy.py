@@ -187,12 +187,13 @@ def test_a_single_class_is_always_clear() -> None:
 
 
 def test_repr() -> None:
-    head, counts, ann, last = repr(ENERGY).splitlines()
-    assert head.startswith(f"Energy per sample, of {ENERGY.samples} samples and ")
-    assert counts.endswith(f": {ENERGY.snn.total / 1000:,.1f} nJ")
-    assert f"{ENERGY.ann_dense.total / 1000:,.1f} nJ" in ann
-    assert last == f"  accuracy {ENERGY.accuracy:.2%}"
+    title, _, *rows, energies = repr(ENERGY).splitlines()
+    assert title.startswith(f"Energy of {ENERGY.samples} samples and ")
+    assert title.endswith(f"accuracy {ENERGY.accuracy:.2%}")
+    assert [row.split("  ")[1] for row in rows] == [*(x.name for x in ENERGY.layers), "total"]
+    assert energies.startswith(f"  {ENERGY.snn.total / 1000:,.1f} nJ per sample")
+    assert f"of these layers: {ENERGY.ann_dense.total / 1000:,.1f} nJ" in energies
     table = ENERGY._repr_html_()
-    assert f"{head}: " in table
+    assert title in table
     assert table.count("<tr>") == 1 + len(ENERGY.layers) + 1
     assert f"<td>{ENERGY.total.spikes:,.1f}</td>" in table

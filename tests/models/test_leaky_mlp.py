@@ -165,18 +165,21 @@ def test_repr_of_model_and_record() -> None:
     model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
     for layer in model.layers:
         torch.nn.init.zeros_(layer.linear.bias)
-    lines = repr(model).splitlines()
-    assert lines[1] == "  readout='mean_membrane', backend='auto', parameters=125"
-    assert lines[2] == (
-        "  Leaky(beta=0.9, threshold=1 (learned), reset_mechanism='subtract', "
-        "spike_grad=Triangular(threshold=1.0))"
-    )
-    assert "beta=?" in repr(copy.deepcopy(model).to("meta"))
+    assert repr(model).splitlines() == [
+        "LeakyMLP of 125 parameters, readout='mean_membrane', backend='auto'",
+        "  layer     modules         neurons  parameters  beta    threshold  reset     surrogate",
+        "  hidden 1  Flatten Linear        5         106   0.9  1 (learned)  subtract  "
+        "Triangular(threshold=1.0)",
+        "  output    Linear                3          19   0.9  1 (learned)  subtract  "
+        "Triangular(threshold=1.0)",
+    ]
+    assert "19  ?     ?  " in repr(copy.deepcopy(model).to("meta"))
     record = model(torch.zeros(4, 2, 20))
     assert "<tr><td>hidden 1</td><td>5</td><td>0.0</td></tr>" in record._repr_html_()
     assert repr(record).splitlines() == [
         "Record of 2 samples and 4 timesteps, by the backend reference",
-        "  hidden 1: 5 neurons, 0.0 spikes per sample",
-        "  output: 3 neurons, 0.0 spikes per sample",
+        "  layer     neurons  spikes per sample",
+        "  hidden 1        5                0.0",
+        "  output          3                0.0",
         "  scores by the readout mean_membrane",
     ]

@@ -108,7 +108,7 @@ def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any) -> None
             assert record.predictions.shape == (3,)
             assert record.running_predictions.shape == (4, 3)
             assert repr(record).startswith("Record of 3 samples")
-            assert "beta=" in repr(model)
+            assert "ATan(alpha=2.0)" in repr(model)
 
 
 def images(dtype: torch.dtype) -> torch.Tensor:

@@ -49,8 +49,6 @@ def test_each_has_a_card_and_a_command(
 def test_the_card_is_that_of_the_file(name: str, cards: dict[str, dict[str, Any]]) -> None:
     card, classifier, file = cards[name], load(name), WEIGHTS / f"{name}.safetensors"
     assert card["encoder"] == describe_encoder(classifier.encoder)
-    assert card["sizes"] == classifier.network.sizes
-    assert card["parameters"] == sum(parameter.numel() for parameter in classifier.parameters())
     assert card["bytes"] == file.stat().st_size
     assert load(file).network.config == classifier.network.config
     assert card["accuracies"]["0"] == card["accuracy"]

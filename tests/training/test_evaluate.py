@@ -261,8 +261,11 @@ def test_its_text() -> None:
         evaluation.standard_error == (evaluation.accuracy * (1 - evaluation.accuracy) / 20) ** 0.5
     )
     accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%}"
-    assert metrics[:2] == [f"  accuracy: {accuracy}", f"  loss: {evaluation.loss:.4f}"]
-    assert metrics[2].startswith("  spikes per sample: input ")
+    assert metrics[1:3] == [
+        f"  accuracy           {accuracy}",
+        f"  loss               {evaluation.loss:.4f}",
+    ]
+    assert metrics[3].startswith("  spikes per sample  input ")
     table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table

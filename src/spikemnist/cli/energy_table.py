@@ -41,15 +41,9 @@ def summary(energy: Energy) -> dict[str, object]:
 
 
 def _operations(energy: Energy, noun: str) -> str:
-    rows = [
-        f"{layer.name:<12}{layer.dense:>14,.0f}{layer.macs:>14,.0f}{layer.acs:>14,.0f}"
-        f"{layer.updates:>12,.0f}{layer.spikes:>10,.1f}"
-        f"{layer.activation_sparsity:>9.1%}{layer.connection_sparsity:>9.1%}"
-        for layer in (*energy.layers, energy.total)
-    ]
-    head = f"{'per ' + noun:<12}{'dense':>14}{'MACs':>14}{'ACs':>14}{'updates':>12}{'spikes':>10}"
     size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
-    return "\n".join([f"{head}{'silent':>9}{'zero':>9}", *rows, size])
+    head = (f"per {noun}", *energy.table().head[1:])
+    return energy.table()._replace(head=head, note=size).text(untitled=True)
 
 
 def _energies(energy: Energy, noun: str) -> str:

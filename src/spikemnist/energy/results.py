@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spikemnist._tables import html_table
+from spikemnist._tables import Table, Tabular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,8 +185,8 @@ class EarlyExit:
     energy: float
 
 
-@dataclass(frozen=True, eq=False)
-class Energy:
+@dataclass(frozen=True, eq=False, repr=False)
+class Energy(Tabular):
     """Operations and energy of a network on labelled data.
 
     Attributes
@@ -234,34 +234,29 @@ class Energy:
     acs: Tensor
     spikes: Tensor
 
-    def __repr__(self) -> str:
-        total = self.total
-        snn, dense, skipping = self._nanojoules()
-        return (
-            f"{self._title()}\n"
-            f"  {total.spikes:,.1f} spikes, {total.acs:,.0f} additions, "
-            f"{total.macs:,.0f} multiplications: {snn}\n"
-            f"  an ANN of these layers: {dense}, where it skips zeros {skipping}\n"
-            f"  accuracy {self.accuracy:.2%}"
-        )
-
-    def _repr_html_(self) -> str:
-        head = ("layer", "spikes", "additions", "multiplications")
+    def table(self) -> Table:
+        """Return the operations of each layer and of all together, as ``repr`` shows."""
+        head = ("per sample", "neurons", "dense", "MACs", "ACs", "updates", "spikes")
         rows = [
-            (layer.name, f"{layer.spikes:,.1f}", f"{layer.acs:,.0f}", f"{layer.macs:,.0f}")
+            (
+                layer.name,
+                *(f"{n:,.0f}" for n in (layer.neurons, layer.dense, layer.macs, layer.acs)),
+                *(f"{layer.updates:,.0f}", f"{layer.spikes:,.1f}"),
+                *(f"{layer.activation_sparsity:.1%}", f"{layer.connection_sparsity:.1%}"),
+            )
             for layer in (*self.layers, self.total)
         ]
-        snn, dense, skipping = self._nanojoules()
-        energies = f"{snn}; an ANN of these layers {dense}, where it skips zeros {skipping}"
-        return html_table(f"{self._title()}: {energies}", head, rows)
-
-    def _title(self) -> str:
-        return f"Energy per sample, of {self.samples:,} samples and {self.num_steps} timesteps"
-
-    def _nanojoules(self) -> tuple[str, ...]:
-        """Return the energy of this network, of an ANN, and of an ANN that skips zeros."""
-        estimates = (self.snn, self.ann_dense, self.ann_skipping)
-        return tuple(f"{estimate.total / 1000:,.1f} nJ" for estimate in estimates)
+        snn, dense, skipping = (
+            f"{estimate.total / 1000:,.1f} nJ"
+            for estimate in (self.snn, self.ann_dense, self.ann_skipping)
+        )
+        return Table(
+            f"Energy of {self.samples:,} samples and {self.num_steps} timesteps, accuracy "
+            f"{self.accuracy:.2%}",
+            (*head, "silent", "zero"),
+            rows,
+            f"{snn} per sample; an ANN of these layers: {dense}, where it skips zeros {skipping}",
+        )
 
     @property
     def total(self) -> LayerOperations:

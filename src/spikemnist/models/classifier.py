@@ -86,10 +86,9 @@ class Classifier(nn.Module):
         return self._encoder
 
     def __repr__(self) -> str:
-        known = isinstance(self.network, SpikingNetwork) and self.network.in_shape is not None
-        sizes = f": {self.network.sizes}" if known else ""
-        names = f"\n  classes {', '.join(self.classes)}" if self.classes else ""
-        return f"Classifier\n  {self.encoder}\n  {type(self.network).__name__}{sizes}{names}"
+        names = [f"classes {', '.join(self.classes)}"] if self.classes else []
+        lines = [repr(self.encoder), *repr(self.network).splitlines(), *names]
+        return "\n  ".join(["Classifier", *lines])
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
 

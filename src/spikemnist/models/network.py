@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
 from spikemnist.models.inputs import check_spikes, on_device_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from spikemnist.ops.layer import LayerOutput
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(Tabular, nn.Module):
     """A network of `snntorch.Leaky` neurons that runs all timesteps at once.
 
     `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
@@ -91,18 +92,31 @@ class SpikingNetwork(nn.Module):
         """
         return read_layers(self.network)
 
-    def extra_repr(self) -> str:
-        """Describe the network for ``repr``.
+    def table(self) -> Table:
+        """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
+        layers = self.layers
+        try:
+            sizes = [f"{size:,}" for size in self.sizes.values()]
+        except ValueError:
+            sizes = ["by input"] * len(layers)
+        rows = [
+            (
+                name,
+                " ".join(type(module).__name__ for _, module in layer.modules),
+                size,
+                f"{layer.num_parameters:,}",
+                *describe(layer.leaky),
+            )
+            for name, size, layer in zip(layer_names(len(layers)), sizes, layers, strict=True)
+        ]
+        total = sum(parameter.numel() for parameter in self.parameters())
+        title = f"{type(self).__name__} of {total:,} parameters, {self.extra_repr()}"
+        head = ("layer", "modules", "neurons", "parameters")
+        return Table(title, (*head, "beta", "threshold", "reset", "surrogate"), rows)
 
-        Returns
-        -------
-        str
-            The readout, the backend, the number of parameters, and each kind of neurons once.
-        """
-        parameters = sum(parameter.numel() for parameter in self.parameters())
-        neurons = dict.fromkeys(describe(layer.leaky) for layer in self.layers)
-        head = f"readout={self.readout!r}, backend={self.backend!r}, parameters={parameters:,}"
-        return "\n".join([head, *neurons])
+    def extra_repr(self) -> str:
+        """Return readout and backend, for the printed form of a module that holds the network."""
+        return f"readout={self.readout!r}, backend={self.backend!r}"
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -282,9 +296,13 @@ def _features(layer: SpikingLayer) -> tuple[int]:
     return (module.in_features,)
 
 
+def layer_names(layers: int) -> list[str]:
+    """Return the names of the layers of a network: ``hidden 1``, ``hidden 2``, ..., ``output``."""
+    return [*(f"hidden {i + 1}" for i in range(layers - 1)), "output"]
+
+
 def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
-    names = [*(f"hidden {i + 1}" for i in range(len(shapes) - 1)), "output"]
-    return {name: math.prod(shape) for name, shape in zip(names, shapes, strict=True)}
+    return dict(zip(layer_names(len(shapes)), map(math.prod, shapes), strict=True))
 
 
 def _layer_records(

@@ -48,15 +48,12 @@ def new_leaky(
     return leaky
 
 
-def describe(leaky: snntorch.Leaky) -> str:
-    """Return beta, threshold, reset and surrogate of neurons in a line."""
-    reset, surrogate = leaky.reset_mechanism, leaky.spike_grad
+def describe(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:
+    """Return beta, threshold, reset and surrogate of neurons in words."""
+    surrogate = leaky.spike_grad
     named = isinstance(surrogate, ops.Surrogate)
-    name = surrogate if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
-    numbers = (
-        f"{attribute}={_format(getattr(leaky, attribute))}" for attribute in ("beta", "threshold")
-    )
-    return f"Leaky({', '.join(numbers)}, reset_mechanism={reset!r}, spike_grad={name})"
+    name = repr(surrogate) if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
+    return _format(leaky.beta), _format(leaky.threshold), str(leaky.reset_mechanism), name
 
 
 def _format(parameter: Tensor) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist._tables import html_table
+from spikemnist._tables import Table, Tabular
 from spikemnist.models.readout import decide, running_mean, running_scores
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class LayerRecord:
     threshold: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
+@dataclass(frozen=True, eq=False, repr=False)
+class Record(Tabular):
     """Result of a model for a batch of spike trains.
 
     Attributes
@@ -101,25 +101,19 @@ class Record:
     input: Tensor | None = None
     state: tuple[Tensor, ...] | None = None
 
-    def __repr__(self) -> str:
-        layers = [f"{name}: {n} neurons, {k} spikes per sample" for name, n, k in self._rows()]
-        return "\n  ".join([self._title(), *layers, f"scores by the readout {self.readout}"])
-
-    def _repr_html_(self) -> str:
-        head = ("layer", "neurons", "spikes per sample")
-        return html_table(f"{self._title()}, readout {self.readout}", head, self._rows())
-
-    def _title(self) -> str:
+    def table(self) -> Table:
+        """Return number of neurons and mean number of spikes of each layer, as ``repr`` shows."""
         steps, batch = self.spikes.shape[:2]
-        return f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}"
-
-    def _rows(self) -> list[tuple[str, str, str]]:
-        """Return name, number of neurons and mean number of spikes of each layer."""
         counts = self.spike_counts.float().mean(1).tolist()  # MPS has no float64
-        return [
-            (name, f"{neurons:,}", f"{count:.1f}")
-            for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
-        ]
+        return Table(
+            f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}",
+            ("layer", "neurons", "spikes per sample"),
+            [
+                (name, f"{neurons:,}", f"{count:.1f}")
+                for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
+            ],
+            f"scores by the readout {self.readout}",
+        )
 
     @property
     def predictions(self) -> Tensor:

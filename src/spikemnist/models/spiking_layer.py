@@ -87,6 +87,12 @@ class SpikingLayer:
         return last
 
     @property
+    def num_parameters(self) -> int:
+        """Number of parameters of the modules and the neurons."""
+        modules = (self.leaky, *(module for _, module in self.modules))
+        return sum(p.numel() for module in modules for p in module.parameters())
+
+    @property
     def dropout(self) -> float:
         """Current probability of dropping an input: 0 outside training."""
         active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]

@@ -18,7 +18,7 @@ import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
-from spikemnist._tables import html_table
+from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from spikemnist.training.processes import Processes
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Tabular):
     """Metrics of a model on labelled data.
 
     Attributes
@@ -99,29 +99,20 @@ class Evaluation:
         """Standard error of the accuracy ``p`` of ``n`` samples, ``sqrt(p * (1 - p) / n)``."""
         return math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
 
-    def __repr__(self) -> str:
-        return "\n  ".join([self._title(), *(f"{name}: {value}" for name, value in self._rows())])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._title(), ("metric", "value"), self._rows())
-
-    def _title(self) -> str:
-        return f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        """Return name and value of each metric that was measured."""
+    def table(self) -> Table:
+        """Return name and value of each metric that was measured, as ``repr`` shows."""
         votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
         spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
-        loss = "" if not len(self.accuracy_per_step) else f"{self.loss:.4f}"
         rows = [
             ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
             ("by vote", votes),
-            ("loss", loss),
+            ("loss", f"{self.loss:.4f}" if len(self.accuracy_per_step) else ""),
             ("spikes per sample", spikes),
             ("silent, tied", f"{self.silent:.1%}, {self.tied:.1%}"),
             ("seconds", f"{self.seconds:.1f}"),
         ]
-        return [(name, value) for name, value in rows if value]
+        title = f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
+        return Table(title, ("metric", "value"), [row for row in rows if row[1]])
 
 
 def evaluate(
@@ -145,8 +136,8 @@ def evaluate(
     classifier : Classifier, STDPClassifier or ConvSTDPClassifier
         Classifier that was trained.
     data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
-        A dataset of `spikemnist.data`, a pair of tensors, images ``[N, ...]`` and labels ``[N]``, or
-        an iterable of such batches.
+        A dataset of `spikemnist.data`, a pair of tensors, images ``[N, ...]`` and labels ``[N]``,
+        or an iterable of such batches.
     batch_size : int, default 256
         Number of samples per batch, for datasets and tensors.
     device : str or torch.device, default "auto"

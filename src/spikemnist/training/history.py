@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from spikemnist._atomic import write_atomically
-from spikemnist._tables import html_table
+from spikemnist._tables import Table, Tabular
 
 if TYPE_CHECKING:
     import os
@@ -58,12 +58,9 @@ FORMATS = {
 }
 """The metrics that a `History` shows, and how."""
 
-ENDS = 5
-"""Epochs that a long `History` shows at each end."""
 
-
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(Tabular):
     """The record of a training run.
 
     Attributes
@@ -102,33 +99,15 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
-    def __repr__(self) -> str:
-        head = self._title()
-        if not self.epochs:
-            return head
-        rows = self._table()
-        # The names, and the first and last epochs of a long run.
-        if len(rows) > 2 * ENDS + 1:
-            rows[ENDS + 1 : -ENDS] = [["..."] + [""] * (len(rows[0]) - 1)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(map(str.rjust, row, widths)).rstrip() for row in rows)
-        return "\n  ".join([head, *lines])
-
-    def _repr_html_(self) -> str:
-        names, *rows = self._table()
-        return html_table(self._title(), names, rows)
-
-    def _title(self) -> str:
-        return f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
-
-    def _table(self) -> list[list[str]]:
-        """Return the names of the columns that were measured, and a row for each epoch."""
+    def table(self) -> Table:
+        """Return the metrics that were measured, a row for each epoch, as ``repr`` shows."""
         columns = {"epoch": [str(row.epoch) for row in self.epochs]}
         for name, form in FORMATS.items():
             values = self.column(name)
             if not all(map(math.isnan, values)):
                 columns[name.replace("_", " ")] = [form.format(value) for value in values]
-        return [list(columns), *map(list, zip(*columns.values(), strict=True))]
+        title = f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
+        return Table(title, list(columns), [*zip(*columns.values(), strict=True)])
 
     def column(self, name: str) -> list[float]:
         """Return one metric for all epochs.

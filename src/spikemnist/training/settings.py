@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from spikemnist.data import EventDataset, ImageDataset
-from spikemnist.models.network import SpikingNetwork
 from spikemnist.training.devices import parameter_dtype
 from spikemnist.training.feed import as_dataset
 from spikemnist.training.losses import cross_entropy
@@ -100,20 +99,18 @@ def describe_run(
 def _describe_model(model: nn.Module) -> dict[str, object]:
     config, dtype = getattr(model, "config", None), str(parameter_dtype(model))
     if not isinstance(config, dict):
-        return {"model": f"{type(model).__name__}: {_structure(model)}", "model.dtype": dtype}
+        # Not its printed form, which shows neurons that training may change.
+        structure = "; ".join(
+            f"{path} {type(module).__name__}({module.extra_repr()})"
+            for path, module in model.named_modules()
+        )
+        return {"model": f"{type(model).__name__}:{structure}", "model.dtype": dtype}
     settings: dict[str, object] = {"model": type(model).__name__, "model.dtype": dtype}
     for name, value in config.items():
         if config.get(f"learn_{name}"):
             continue  # part of the weights, so it changes during the run
         settings[f"model.{name}"] = value if isinstance(value, list) else _describe(value)
     return settings
-
-
-def _structure(model: nn.Module) -> str:
-    """Return torch's text of a module without the lines on neurons, which training may change."""
-    networks = (part for part in model.modules() if isinstance(part, SpikingNetwork))
-    neuron_lines = {line for network in networks for line in network.extra_repr().splitlines()}
-    return "\n".join(line for line in repr(model).splitlines() if line.strip() not in neuron_lines)
 
 
 def _describe(value: object) -> object:
