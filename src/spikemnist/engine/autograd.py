@@ -13,8 +13,8 @@ import torch
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
-from spikemnist.engine.gradients import FromAbove, LayerRun, Needs
-from spikemnist.engine.layer_input import dense_input, drop_from, pack_input, packed_input
+from spikemnist.engine.gradients import FromAbove, Needs
+from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.engine.gradients import Gradients
+    from spikemnist.engine.layer_run import LayerRun
 
 TENSORS = 5
 """Number of tensors of a layer: see `LayerParams.tensors`."""
@@ -100,8 +101,8 @@ def run(
     results, size = [], spikes.shape[2]
     for params, output, count in zip(layers, outputs, counts.unbind(), strict=True):
         size = size if params.weight is None else len(params.weight)
-        fired, membrane, last = output
-        results.append(LayerOutput(fired, membrane, count, last, (size,)))
+        spike_train, membrane, last = output
+        results.append(LayerOutput(spike_train, membrane, count, last, (size,)))
     return results
 
 
@@ -146,27 +147,28 @@ class _Network(torch.autograd.Function):
         signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         if (mask := masks[0]) is not None:
             signal = drop_from(signal, mask, layers[0].dropout)
-        runs, flat, counts = list[LayerRun](), list["Tensor | None"](), list[Any]()
+        runs, flat, counts = list["LayerRun"](), list["Tensor | None"](), list[Any]()
         numbers = spikes if mask is None else signal.dense
         saved = [numbers if signal.words is None else None]
         for index, params in enumerate(layers):
-            recorded = setting.membranes[index]
-            output = layer_run.forward(
-                signal, params, shape, keep=ctx is not None, record=recorded, final=setting.final
+            record = setting.membranes[index]
+            run = layer_run.forward(
+                signal, params, shape, keep=ctx is not None, record=record, final=setting.final
             )
+            assert run.words is not None
             size = layer_run.layer_size(signal, params)
-            fired = spike_lists.unpack(output.words, size, dtype) if setting.spikes[index] else None
-            membrane = output.membrane if recorded else None
-            flat += [fired, None if membrane is None else join_blocks(membrane, size), output.final]
-            counts.append(output.counts)
+            train = spike_lists.unpack(run.words, size, dtype) if setting.spikes[index] else None
+            membrane = None if not record else join_blocks(_present(run.membrane), size)
+            flat += [train, membrane, run.final]
+            counts.append(run.counts)
             if ctx is not None:
                 own = tensors[TENSORS * index : TENSORS * (index + 1)]
-                saved += [*own, signal.words, signal.mask, output.membrane]
+                saved += [*own, signal.words, signal.mask, run.membrane]
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = signal._replace(words=None, mask=None, dense=None)
-                runs.append(LayerRun(small, None, output.preparation, recorded))
+                runs.append(run._replace(signal=small, words=None, membrane=None, final=None))
             if index + 1 < len(layers):
-                signal = packed_input(size, output.words, output.counts)
+                signal = packed_input(size, run.words, run.counts)
                 if (mask := masks[index + 1]) is not None:
                     signal = drop_from(signal, mask, layers[index + 1].dropout)
         if ctx is not None:
@@ -193,8 +195,7 @@ class _Network(torch.autograd.Function):
                 threshold=threshold,
                 initial=initial,
             )
-            signal, _, preparation, recorded = ctx.runs[index]
-            signal = signal._replace(words=words, mask=mask)
+            signal = ctx.runs[index].signal._replace(words=words, mask=mask)
             if index == 0 and spikes is not None:
                 numbers = dense_input(spikes, params.beta.dtype)
                 signal = numbers._replace(scale=signal.scale)
@@ -202,7 +203,7 @@ class _Network(torch.autograd.Function):
             layer_needs = Needs._make([*of_tensors, index > 0 or needs_input])
             result = gradients.backward(
                 params,
-                LayerRun(signal, membrane, preparation, recorded),
+                ctx.runs[index]._replace(signal=signal, membrane=membrane),
                 loss[OUTPUTS * index : OUTPUTS * (index + 1)],
                 above,
                 layer_needs,
@@ -225,6 +226,11 @@ def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Te
         result.sums[2].sum_to_size(params.threshold.shape) if needs.threshold else None,
         result.initial if needs.initial else None,
     ]
+
+
+def _present(membrane: Tensor | None) -> Tensor:
+    assert membrane is not None
+    return membrane
 
 
 def _of_input(above: FromAbove | None) -> Tensor:

@@ -99,10 +99,10 @@ def run_forward(
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
             words = trace.words[m, b]
             scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
-            fired = 0
+            count = 0
             for t in range(steps):
-                fired += count_bits(words[t])
-            trace.counts[m, b] = fired
+                count += count_bits(words[t])
+            trace.counts[m, b] = count
             if len(trace.final):
                 put_part(trace.final[b], m, at(membrane, steps - 1))
         unit = next_unit(queue)

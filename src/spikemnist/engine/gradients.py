@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.engine.layer_input import LayerInput
-    from spikemnist.engine.layer_run import PreparedLayer
+    from spikemnist.engine.layer_run import LayerRun
+    from spikemnist.engine.signal import Signal
     from spikemnist.ops.layer import LayerParams
 
     Array = NDArray[Any]
@@ -56,15 +56,6 @@ class Needs(NamedTuple):
     threshold: bool
     initial: bool
     input: bool
-
-
-class LayerRun(NamedTuple):
-    """Forward pass of one layer; its membranes are in blocks ``[B, M, T, WIDTH]``."""
-
-    signal: LayerInput
-    membrane: Tensor | None
-    preparation: PreparedLayer
-    recorded: bool
 
 
 class FromAbove(NamedTuple):
@@ -114,7 +105,7 @@ def backward(
         return _backward_separable(signal, layer, loss, needs)
     batch, blocks, steps, _ = membrane.shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
-    again = not run.recorded and signal.recomputes(steps)
+    again = not run.record and signal.recomputes(steps)
     sparse = needs.weight and signal.is_sparse(steps)
     dense_weight = needs.weight and not sparse and layer.weight is not None
     constant = signal.dense is not None and len(signal.dense) < steps
@@ -129,7 +120,6 @@ def backward(
     sums = memory.empty((slices, 3 if needs.beta or needs.threshold else 1, blocks, WIDTH), dtype)
     initial = memory.empty((batch, size), dtype) if needs.initial else None
     number = parts.dtype.type
-    neurons, drive = run.preparation
     kind, first, second = slope_of(layer.spike_grad)
     # Group samples only when the batch is not sliced: the boundaries of slices must be the same
     # with and without a weight gradient, and must not fall inside a group.
@@ -141,9 +131,9 @@ def backward(
     parallel(
         run_backward,
         blocks * slices,
-        neurons,
+        run.neurons,
         Slope(kind, number(first), number(second)),
-        Past(membrane.numpy(), drive, again),
+        Past(membrane.numpy(), run.drive, again),
         _incoming(loss, above, dtype),
         events,
         Outgoing(
@@ -166,7 +156,7 @@ def backward(
 
 
 def _is_separable(
-    signal: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
+    signal: Signal, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
 ) -> bool:
     """Return whether the adjoint does not depend on the neurons' activity: see `separable`."""
     spikes, membrane, final = loss
@@ -184,7 +174,7 @@ def _is_separable(
 
 
 def _backward_separable(
-    signal: LayerInput, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
+    signal: Signal, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
 ) -> Gradients:
     gradient, weight = loss[1], None
     assert gradient is not None
@@ -227,7 +217,7 @@ def _incoming(
     )
 
 
-def _dense_weight(signal: LayerInput, adjoint: Tensor | None) -> Tensor:
+def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:
     assert adjoint is not None
     dense = signal.to_dense(adjoint.dtype).detach()
     if len(dense) < len(adjoint):

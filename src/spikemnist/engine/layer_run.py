@@ -28,51 +28,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spikemnist.engine.layer_input import LayerInput
+    from spikemnist.engine.signal import Signal
     from spikemnist.ops.layer import LayerParams
 
     Array = NDArray[Any]
 
 
-class PreparedLayer(NamedTuple):
-    """Neurons of a layer and their input, in the form that kernels take."""
+class LayerRun(NamedTuple):
+    """The forward pass of a layer, in the form that kernels take.
 
-    neurons: Neurons
-    drive: Drive
-
-
-class PackedOutput(NamedTuple):
-    """Packed spikes ``words`` ``[B, T, M]`` of a layer, their ``counts`` ``[B]`` and membranes.
-
+    ``signal`` is its input, ``neurons`` and ``drive`` are what the backward pass needs of its
+    parameters. ``words`` ``[B, T, M]`` are its packed spikes and ``counts`` ``[B]`` their numbers.
     ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` is ``[B, N]``; each may be None.
-    ``preparation`` is the part of the layer's preparation that the backward pass uses.
+    ``record`` is whether the membranes are returned.
     """
 
-    words: Tensor
+    signal: Signal
+    neurons: Neurons
+    drive: Drive
+    words: Tensor | None
     counts: Array
     membrane: Tensor | None
     final: Tensor | None
-    preparation: PreparedLayer
+    record: bool
 
 
 def forward(
-    signal: LayerInput,
+    signal: Signal,
     layer: LayerParams,
     shape: tuple[int, int],
     *,
     keep: bool,
     record: bool,
     final: bool,
-) -> PackedOutput:
+) -> LayerRun:
     """Run one layer; ``shape`` is the numbers of timesteps and samples.
 
     Its membranes are kept if a backward pass or a record needs them. For a backward pass alone,
-    their memory may stay unwritten: see `LayerInput.recomputes`.
+    their memory may stay unwritten: see `Signal.recomputes`.
     """
     steps, batch = shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
     blocks = blocks_of(size)
-    neurons, drive = _prepare(signal, layer, steps, size)
+    neurons, drive = _lay_out(signal, layer, steps, size)
     of_blocks = memory.empty((blocks, batch, steps), torch.int64)
     membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if keep or record else None
     again = not record and signal.recomputes(steps)
@@ -89,9 +87,8 @@ def forward(
     if not again:
         empty = spike_lists.no_events()._asdict()
         drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype), **empty)
-    return PackedOutput(
-        _by_sample(of_blocks), counts.sum(0), membrane, last, PreparedLayer(neurons, drive)
-    )
+    words = _by_sample(of_blocks)
+    return LayerRun(signal, neurons, drive, words, counts.sum(0), membrane, last, record)
 
 
 def _by_sample(of_blocks: Tensor) -> Tensor:
@@ -106,21 +103,21 @@ def _by_sample(of_blocks: Tensor) -> Tensor:
     return words
 
 
-def layer_size(signal: LayerInput, layer: LayerParams) -> int:
+def layer_size(signal: Signal, layer: LayerParams) -> int:
     """Return the number of neurons of a layer."""
     return signal.features if layer.weight is None else len(layer.weight)
 
 
-def _prepare(signal: LayerInput, layer: LayerParams, steps: int, size: int) -> PreparedLayer:
+def _lay_out(signal: Signal, layer: LayerParams, steps: int, size: int) -> tuple[Neurons, Drive]:
     """Convert a layer and its input to the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
     values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
     beta_blocks, threshold, bias_blocks = parameter_blocks(values, size, layer.beta.dtype)
     neurons = Neurons(beta_blocks, threshold, RESETS[layer.reset_mechanism])
-    return PreparedLayer(neurons, _drive(signal, layer, steps, bias_blocks))
+    return neurons, _drive(signal, layer, steps, bias_blocks)
 
 
-def _drive(signal: LayerInput, layer: LayerParams, steps: int, bias: Array) -> Drive:
+def _drive(signal: Signal, layer: LayerParams, steps: int, bias: Array) -> Drive:
     dtype = layer.beta.dtype
     weights, current = nothing(2, dtype), nothing(3, dtype)
     by_timestep = spike_lists.no_events()

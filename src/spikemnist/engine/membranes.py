@@ -114,8 +114,8 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
         place = builder.mul(t, builder.extract_value(words.strides, 0))
         data = builder.bitcast(words.data, BYTE.as_pointer())
         address = builder.gep(data, [place], source_etype=BYTE)
-        fired = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
-        builder.store(word_of(builder, fired), builder.bitcast(address, words.data.type))
+        above = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
+        builder.store(word_of(builder, above), builder.bitcast(address, words.data.type))
         return now
 
     rows.loop(ir.Constant(INDEX, 0), count, 1, rows.load(start), body)

@@ -45,7 +45,7 @@ def forward_kernel(
     membrane = tl.full((BLOCK,), 0, NUMBER)
     if initial is not None:
         membrane = tl.load(initial + index, inside, 0).to(NUMBER)
-    fired = (membrane > level).to(NUMBER)
+    spike = (membrane > level).to(NUMBER)
     current += index
     spikes += index
     if membranes is not None:
@@ -53,13 +53,13 @@ def forward_kernel(
     for _ in range(steps):
         inflow = tl.load(current, inside, 0).to(NUMBER)
         if RESET == "zero":
-            membrane = (membrane - membrane * fired) * decay + inflow
+            membrane = (membrane - membrane * spike) * decay + inflow
         elif RESET == "subtract":
-            membrane = membrane * decay + inflow - fired * level
+            membrane = membrane * decay + inflow - spike * level
         else:
             membrane = membrane * decay + inflow
-        fired = (membrane > level).to(NUMBER)
-        tl.store(spikes, fired.to(spikes.dtype.element_ty), inside)
+        spike = (membrane > level).to(NUMBER)
+        tl.store(spikes, spike.to(spikes.dtype.element_ty), inside)
         if membranes is not None:
             tl.store(membranes, membrane.to(membranes.dtype.element_ty), inside)
             membranes += size
@@ -120,14 +120,14 @@ def backward_kernel(
         previous = tl.load(membranes + offset, inside & (offset >= 0), 0).to(NUMBER)
         if initial is not None:
             previous += tl.load(initial + index, inside & (offset < 0), 0).to(NUMBER)
-        fired = (previous > level).to(NUMBER)
+        spike = (previous > level).to(NUMBER)
         membrane = previous
         carried = delta * decay
         if RESET == "subtract":
-            threshold_sum -= delta * fired
+            threshold_sum -= delta * spike
         if RESET == "zero":
-            previous -= previous * fired
-            carried -= carried * fired
+            previous -= previous * spike
+            carried -= carried * spike
         beta_sum += delta * previous
     if grad_initial is not None:
         tl.store(grad_initial + index, carried.to(grad_initial.dtype.element_ty), inside)

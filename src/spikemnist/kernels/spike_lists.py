@@ -307,13 +307,13 @@ def _by_neuron(
         position, event = groups[g], first[g]
         starts[position + g] = event
         for w in range(words.shape[1]):
-            fired = _any(here, w)
-            if fired != 0:
+            active = _any(here, w)
+            if active != 0:
                 for chunk in range(chunks):
                     _transpose_bits(over_time[chunk], here, chunk * WIDTH, w)
-            while fired != 0:
-                bit = lowest_bit(fired)
-                fired = drop_lowest_bit(fired)
+            while active != 0:
+                bit = lowest_bit(active)
+                active = drop_lowest_bit(active)
                 neurons[position] = w * WIDTH + bit
                 for chunk in range(chunks):
                     event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
@@ -364,10 +364,10 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
 @inlined
 def _any(words: Array, w: int) -> Any:
     """Return the bits of word w that are set at any timestep."""
-    fired = np.uint64(0)
+    active = np.uint64(0)
     for t in range(len(words)):
-        fired |= words[t, w]
-    return fired
+        active |= words[t, w]
+    return active
 
 
 def _empty_indices(size: int, below: int) -> Array:

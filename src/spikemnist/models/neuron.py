@@ -73,8 +73,8 @@ def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
     """Call neurons for one timestep; return their spikes and their membranes."""
     output = leaky(current)
     # snnTorch's surrogates return float32 for any dtype of the membrane, and promote it.
-    fired = (output[0] if isinstance(output, tuple) else output).to(current.dtype)
-    return fired, leaky.mem.to(current.dtype)
+    spikes = (output[0] if isinstance(output, tuple) else output).to(current.dtype)
+    return spikes, leaky.mem.to(current.dtype)
 
 
 @contextmanager

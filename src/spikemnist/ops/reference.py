@@ -134,18 +134,21 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     membrane = torch.empty(current.shape, dtype=current.dtype, device=current.device)
     spikes = torch.empty_like(membrane)
-    previous, fired = initial, _fire(initial, threshold, spike_grad, torch.empty_like(initial))
+    previous, last_spikes = (
+        initial,
+        _fire(initial, threshold, spike_grad, torch.empty_like(initial)),
+    )
     for now, spike, inflow in zip(membrane, spikes, current, strict=True):
         # A product with a spike is exact (0 or the factor). The other roundings come in snnTorch's
         # order, so the results have the same bits.
         if reset_mechanism == "zero":
-            torch.addcmul(previous, previous, fired, value=-1, out=now)
+            torch.addcmul(previous, previous, last_spikes, value=-1, out=now)
             now.mul_(beta).add_(inflow)
         else:
             torch.mul(previous, beta, out=now).add_(inflow)
             if reset_mechanism == "subtract":
-                now.addcmul_(fired, threshold, value=-1)
-        previous, fired = now, _fire(now, threshold, spike_grad, spike)
+                now.addcmul_(last_spikes, threshold, value=-1)
+        previous, last_spikes = now, _fire(now, threshold, spike_grad, spike)
     return spikes, membrane
 
 
@@ -193,16 +196,16 @@ def _backward(
         if grad_spikes is not None:
             _surrogate_gradient(grad_spikes[t], membrane[t], threshold, spike_grad, through_spike)
             delta.add_(through_spike)
-        previous, fired = (membrane[t - 1], spikes[t - 1]) if t else (initial, initial_spike)
+        previous, last_spikes = (membrane[t - 1], spikes[t - 1]) if t else (initial, initial_spike)
         if threshold_sum is not None:
             if grad_spikes is not None:
                 threshold_sum.sub_(through_spike)
             if reset_mechanism == "subtract":
-                threshold_sum.addcmul_(delta, fired, value=-1)
+                threshold_sum.addcmul_(delta, last_spikes, value=-1)
         torch.mul(delta, beta, out=carried)
         if reset_mechanism == "zero":
-            previous = previous - previous * fired
-            carried.addcmul_(carried, fired, value=-1)
+            previous = previous - previous * last_spikes
+            carried.addcmul_(carried, last_spikes, value=-1)
         if beta_sum is not None:
             beta_sum.addcmul_(delta, previous)
     return grad_current, beta_sum, threshold_sum, carried
@@ -216,7 +219,7 @@ def _surrogate_gradient(
         return spike_grad.derivative_(out).mul_(grad)
     with torch.enable_grad():
         x = out.detach().requires_grad_()
-        fired = spike_grad(x)
-    if not fired.requires_grad:
+        spikes = spike_grad(x)
+    if not spikes.requires_grad:
         return out.zero_()
-    return out.copy_(torch.autograd.grad(fired, x, grad.to(fired.dtype))[0])
+    return out.copy_(torch.autograd.grad(spikes, x, grad.to(spikes.dtype))[0])

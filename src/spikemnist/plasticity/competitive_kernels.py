@@ -97,7 +97,7 @@ class Scratch(NamedTuple):
     inhibition: Array
     blocked: Array
     inflow: Array
-    fired: Array
+    active: Array
 
 
 @elementwise
@@ -220,17 +220,17 @@ def _present(
                 trace[f] *= constants.decay_trace
             for event in range(begin, end):
                 trace[events.neurons[event]] += 1
-        fired = _step(neurons, scratch, events, begin, end)
-        for i in range(fired):
-            n = scratch.fired[i]
+        active = _step(neurons, scratch, events, begin, end)
+        for i in range(active):
+            n = scratch.active[i]
             scratch.membrane[n // WIDTH, n % WIDTH] = constants.reset_potential
             scratch.blocked[n // WIDTH, n % WIDTH] = constants.refractory_steps
             counts[n] += 1
             if trace is not None:
                 _learn(neurons, n, trace)
-        if fired:
-            _inhibit(scratch, fired, constants.inhibition)
-        total += fired
+        if active:
+            _inhibit(scratch, active, constants.inhibition)
+        total += active
     return total
 
 
@@ -239,7 +239,7 @@ def _step(
     neurons: CompetitiveNeurons, scratch: Scratch, events: ByTimestep, begin: int, end: int
 ) -> int:
     """Run all neurons for a timestep; list the neurons that fired and return their number."""
-    constants, inflow, fired = neurons.constants, at(scratch.inflow, 0), 0
+    constants, inflow, active = neurons.constants, at(scratch.inflow, 0), 0
     for m in range(len(neurons.theta)):
         table = neurons.weights[m]
         sum_rows(inflow, table, events.neurons, begin, end, len(table) - 1)
@@ -260,23 +260,23 @@ def _step(
         _refract(*state, *state, constants.reset_potential, constants.decay_inhibition)
         word = above(membrane, at(neurons.threshold, m))
         while word != 0:
-            scratch.fired[fired] = m * WIDTH + lowest_bit(word)
+            scratch.active[active] = m * WIDTH + lowest_bit(word)
             word = drop_lowest_bit(word)
-            fired += 1
-    return fired
+            active += 1
+    return active
 
 
 @inlined
-def _inhibit(scratch: Scratch, fired: int, strength: Any) -> None:
+def _inhibit(scratch: Scratch, active: int, strength: Any) -> None:
     """Let each neuron that fired inhibit all the others."""
     pressure = strength
-    for _ in range(1, fired):
+    for _ in range(1, active):
         pressure += strength  # a product with an integer would be in double precision
     for m in range(len(scratch.inhibition)):
         row = at(scratch.inhibition, m)
         add(row, row, pressure)
-    for i in range(fired):
-        n = scratch.fired[i]
+    for i in range(active):
+        n = scratch.active[i]
         scratch.inhibition[n // WIDTH, n % WIDTH] -= strength
 
 

@@ -25,7 +25,7 @@ RECOMPUTE_UP_TO = 16
 the backward pass than to write and read them: see docs/guide/engine.md."""
 
 
-class LayerInput(NamedTuple):
+class Signal(NamedTuple):
     """Packed spikes ``words`` ``[B, T, W]``, or any numbers ``dense`` ``[T or 1, B, F]``.
 
     Packed spikes come with the ``counts`` of each sample and their ``total``. A dense input that is
@@ -61,7 +61,7 @@ class LayerInput(NamedTuple):
         return spike_lists.unpack(self.words, self.features, dtype)
 
 
-def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
+def pack_input(spikes: Tensor, dtype: torch.dtype) -> Signal:
     """Return a network's input ``[T, B, F]`` as packed spikes if it is 0 and 1, else dense."""
     words_and_counts = None if is_constant(spikes) else spike_lists.pack(spikes)
     if words_and_counts is None:
@@ -69,12 +69,12 @@ def pack_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
     return packed_input(spikes.shape[2], *words_and_counts)
 
 
-def packed_input(features: int, words: Tensor, counts: Array) -> LayerInput:
+def packed_input(features: int, words: Tensor, counts: Array) -> Signal:
     """Return a layer input of packed spikes."""
-    return LayerInput(features, words, counts, int(counts.sum()))
+    return Signal(features, words, counts, int(counts.sum()))
 
 
-def drop_from(signal: LayerInput, mask: Tensor, probability: float) -> LayerInput:
+def drop_from(signal: Signal, mask: Tensor, probability: float) -> Signal:
     """Return a layer input after dropout, whose ``mask`` ``[T, B, F]`` is 1 where it keeps."""
     scale = 1 / (1 - probability)
     if signal.words is None:
@@ -88,7 +88,7 @@ def drop_from(signal: LayerInput, mask: Tensor, probability: float) -> LayerInpu
     return result._replace(mask=bits, scale=scale)
 
 
-def dense_input(spikes: Tensor, dtype: torch.dtype) -> LayerInput:
+def dense_input(spikes: Tensor, dtype: torch.dtype) -> Signal:
     """Return a layer input of numbers ``[T, B, F]``, with one timestep if constant over time."""
     dense = spikes[:1] if is_constant(spikes) else spikes
-    return LayerInput(spikes.shape[2], dense=dense.to(dtype))
+    return Signal(spikes.shape[2], dense=dense.to(dtype))
