@@ -142,7 +142,7 @@ class Ours(Candidate):
             ours.linear.load_state_dict(given.state_dict())
         super().__init__(self.model, [layer.linear for layer in self.model.layers])
         self.name = f"spikemnist {backend}"
-        self._encoder = workload.encoder(torch.uint8) if workload else None
+        self._workload = workload
         self._generator = torch.Generator().manual_seed(0)
 
     def prepare_input(self, spikes: Tensor) -> Tensor:
@@ -151,8 +151,8 @@ class Ours(Candidate):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return uint8 spikes."""
-        assert self._encoder is not None  # pixels belong to a workload
-        return self._encoder(pixels, generator=self._generator)
+        assert self._workload is not None  # pixels belong to a workload
+        return self._workload.encode(pixels, self._generator)
 
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the scores of the Record."""

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -175,8 +176,10 @@ def _stages_of_network(
     torch.manual_seed(0)
     images, labels = train.images[:batch].float() / 255, train.labels[:batch]
     encoder: Any = get_encoder(code, num_steps=num_steps)
-    if code != "direct" and hasattr(encoder, "dtype"):
-        encoder = replace(encoder, dtype=torch.uint8)  # as in `fit`
+    if code != "direct":  # uint8, as in `fit`; an older checkout has the dtype as a field
+        compact = {"dtype": torch.uint8}
+        as_field = hasattr(encoder, "dtype")
+        encoder = replace(encoder, **compact) if as_field else partial(encoder, **compact)
     model: Any = (LeakyConvNet if "layers" in options else LeakyMLP)(**options)
     optimizer = torch.optim.Adam(model.parameters())
     generator = torch.Generator().manual_seed(0)

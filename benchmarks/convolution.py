@@ -78,7 +78,7 @@ def trained_weights(workload: Workload) -> Mapping[str, Tensor]:
         torch.manual_seed(0)
         network = LeakyConvNet(LAYERS, beta=BETA)
     fit(
-        Classifier(network, workload.encoder(torch.uint8)),
+        Classifier(network, workload.encoder()),
         train[:TRAINED_ON],
         epochs=1,
         batch_size=64,
@@ -149,7 +149,7 @@ class Ours(Convolutional):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return uint8 spikes."""
-        return as_images(self.workload.encoder(torch.uint8)(pixels, generator=self._generator))
+        return as_images(self.workload.encode(pixels, self._generator))
 
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the scores of the Record."""

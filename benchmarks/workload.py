@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from spikemnist.data import load_digits
-from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.encoding import get_encoder
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import fit
 
@@ -67,20 +67,23 @@ class Workload:
         """Width of the input and of each layer."""
         return (PIXELS, self.hidden, CLASSES)
 
-    def encoder(self, dtype: torch.dtype) -> Encoder:
-        """Return the encoder of the code; the direct code ignores ``dtype`` and is floating."""
-        if self.code == "rate":
-            return RateEncoder(num_steps=self.num_steps, dtype=dtype)
-        if self.code == "latency":
-            return LatencyEncoder(num_steps=self.num_steps, dtype=dtype)
-        return DirectEncoder(num_steps=self.num_steps)
+    def encoder(self) -> Encoder:
+        """Return the encoder of the code."""
+        return get_encoder(self.code, num_steps=self.num_steps)
+
+    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return spikes as a `Classifier` makes them: uint8, or the currents of the direct code."""
+        options = {} if self.code == "direct" else {"dtype": torch.uint8}
+        encoder: Any = self.encoder()
+        spikes: Tensor = encoder(pixels, generator=generator, **options)
+        return spikes
 
     def load(self) -> Batch:
         """Return the first images of the training set, and their spikes."""
         train, _ = load_digits()
         pixels = (train.images[: self.batch].float() / 255).flatten(1)
         generator = torch.Generator().manual_seed(0)
-        spikes = self.encoder(torch.uint8)(pixels, generator=generator)
+        spikes = self.encode(pixels, generator)
         return Batch(pixels, train.labels[: self.batch], spikes)
 
 
@@ -128,7 +131,7 @@ def _trained(workload: Workload) -> list[nn.Linear]:
     for ours, given in zip(network.layers, layers, strict=True):
         ours.linear.load_state_dict(given.state_dict())
     fit(
-        Classifier(network, workload.encoder(torch.uint8)),
+        Classifier(network, workload.encoder()),
         train[: TRAINING_STEPS * TRAINING_BATCH],
         epochs=1,
         batch_size=TRAINING_BATCH,

@@ -31,7 +31,7 @@ for name in names:
 # Left: the reconstruction. Middle: every spike. Right: the number of spikes in each timestep. The
 # latency code conveys the most per spike. The phase and population codes give the best
 # reconstruction, with about ten times as many spikes.
-figure = viz.codes(spikes, decoded=decoded)
+figure = viz.codes(spikes, reconstructions=decoded)
 figure.savefig("encodings.png", dpi=120)
 
 # %%

@@ -45,7 +45,7 @@ decoded = {name: encoders[name].decode(spikes[name]) for name in encoders}
 for name, encode in encoders.items():
     cost = measure_code(encode, test.images)
     print(f"{name:10s}{cost.spikes:4.0f} spikes an image, error {cost.error:.3f}")
-viz.codes(spikes, decoded=decoded).savefig("interval_code.png", dpi=120)
+viz.codes(spikes, reconstructions=decoded).savefig("interval_code.png", dpi=120)
 
 # %%
 # A classifier takes this encoder as any other.

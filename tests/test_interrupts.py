@@ -110,11 +110,11 @@ def test_evaluation_ends_after_the_batch(measure: Any, call: int) -> None:
 def test_convolutional_stdp_ends_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     encode, calls = LatencyEncoder.__call__, []
 
-    def pressing(encoder: LatencyEncoder, *images: Any) -> torch.Tensor:
+    def pressing(encoder: LatencyEncoder, *images: Any, **options: Any) -> torch.Tensor:
         calls.append(encoder)
         if len(calls) == 1:
             Pressing()
-        return encode(encoder, *images)
+        return encode(encoder, *images, **options)
 
     monkeypatch.setattr(LatencyEncoder, "__call__", pressing)
     data = images(512)

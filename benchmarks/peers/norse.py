@@ -58,7 +58,7 @@ class Norse(Layerwise):
                 pixels, self.workload.num_steps, f_max=1 / TIMESTEP, dt=TIMESTEP
             )
             return spikes
-        return self.workload.encoder(torch.float32)(pixels)
+        return self.workload.encoder()(pixels)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:
         """Run the cell in a loop over time."""

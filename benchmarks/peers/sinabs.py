@@ -63,7 +63,7 @@ class Sinabs(Layerwise):
         if self.workload.code == "rate":
             return (torch.rand(batch, steps, features) < pixels.unsqueeze(1)).float()
         if self.workload.code == "latency":
-            return self.prepare_input(self.workload.encoder(torch.float32)(pixels))
+            return self.prepare_input(self.workload.encoder()(pixels))
         return pixels.unsqueeze(1).expand(-1, steps, -1)
 
     def run_neurons(self, neurons: Any, current: Tensor, keep: Keep) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def new_or_resumed(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
+def checkpoint_file(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
     """Return the file of a checkpoint; raise if it exists and is not resumed."""
     if path is None:
         if resume:

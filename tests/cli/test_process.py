@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba", "spikemnist.encoding")
+HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba")
 
 
 def test_help_and_wrong_words_load_no_pytorch() -> None:

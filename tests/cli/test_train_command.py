@@ -124,7 +124,7 @@ def test_a_recipe_runs(tmp_path: Path) -> None:
     words = ("--recipe", "sparse", "--epochs", 1, "--hidden", 20, "--out", "run")
     printed = spikemnist("train", *words, cwd=tmp_path).stdout
     assert "weights           after the last of 1 epoch\n" in printed
-    assert load(tmp_path / "run").network.readout == "first_spike"
+    assert load(tmp_path / "run").network.config["readout"] == "first_spike"
 
 
 def test_a_convolutional_network(tmp_path: Path) -> None:

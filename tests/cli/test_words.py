@@ -9,13 +9,12 @@ from typing import get_args
 
 import pytest
 
-from spikemnist import __version__
+from spikemnist import __version__, _names
 from spikemnist.cli import limits, main, options, parser, train, wording
 from spikemnist.cli.recipes import RECIPES
-from spikemnist.encoding import available_encoders, get_encoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES
 from spikemnist.models import READOUTS
-from spikemnist.ops import BACKENDS, RESET_MECHANISMS, SURROGATES
+from spikemnist.ops import BACKENDS, SURROGATES
 from spikemnist.training.optimizers import OPTIMIZERS
 from spikemnist.training.schedules import SCHEDULES
 
@@ -74,17 +73,10 @@ def test_help_has_the_defaults_that_follow_from_other_options(
 
 
 def test_choices_are_those_of_the_library() -> None:
-    built_in = {
-        name
-        for name in available_encoders()
-        if type(get_encoder(name, num_steps=16)).__module__.startswith("spikemnist.")
-    }
-    assert set(options.ENCODERS) == built_in
-    assert set(get_args(options.BackendName)) == set(BACKENDS)
+    assert set(get_args(_names.Backend)) == set(BACKENDS)
     choices = limits.types_of(options.Train)
-    assert get_args(choices["spike_grad"]) == tuple(sorted(SURROGATES))
-    assert get_args(choices["readout"]) == READOUTS
-    assert get_args(choices["reset"]) == RESET_MECHANISMS
+    assert get_args(_names.SurrogateName) == tuple(sorted(SURROGATES))
+    assert get_args(_names.ReadoutName) == tuple(READOUTS)
     assert set(get_args(choices["loss"])) == set(train.LOSSES)
     assert set(get_args(choices["optimizer"])) == set(OPTIMIZERS)
     assert set(get_args(choices["schedule"])) == set(SCHEDULES)

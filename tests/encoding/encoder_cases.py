@@ -63,7 +63,6 @@ def rate_encoders(draw: st.DrawFn) -> RateEncoder:
         gain=gain,
         offset=draw(st.sampled_from([max(0.0, lowest)]) | st.floats(lowest, 1)),
         first_spike_time=draw(st.integers(0, num_steps - 1)),
-        dtype=draw(st.sampled_from(SPIKE_DTYPES)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,23 +26,7 @@ def test_timesteps_share_memory() -> None:
     assert current.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_dtype_of_the_current(dtype: torch.dtype) -> None:
-    images = torch.rand(2, 5, dtype=torch.float64)
-    current = DirectEncoder(num_steps=3, dtype=dtype)(images)
-    assert current.dtype == dtype
-    assert torch.equal(current[2], images.to(dtype))
-
-
 def test_the_gradient_reaches_the_image() -> None:
     images = torch.rand(2, 5, requires_grad=True)
     DirectEncoder(num_steps=7)(images).sum().backward()
     assert torch.equal(images.grad, torch.full((2, 5), 7.0))
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64])
-def test_grey_values_need_a_floating_dtype(dtype: torch.dtype) -> None:
-    with pytest.raises(
-        ValueError, match=f"dtype must be floating, to hold grey values; got {dtype}"
-    ):
-        DirectEncoder(num_steps=3, dtype=dtype)

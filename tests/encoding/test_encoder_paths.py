@@ -12,17 +12,28 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
-from tests.encoding.encoder_cases import images, latency_encoders, plain_torch, rate_encoders
+from tests.encoding.encoder_cases import (
+    SPIKE_DTYPES,
+    images,
+    latency_encoders,
+    plain_torch,
+    rate_encoders,
+)
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-RATE = RateEncoder(num_steps=25, dtype=torch.uint8)
-LATENCY = LatencyEncoder(num_steps=25, dtype=torch.uint8)
-ENCODERS = [RATE, LATENCY, replace(RATE, dtype=torch.float32), replace(LATENCY, dtype=torch.bool)]
+RATE = RateEncoder(num_steps=25)
+LATENCY = LatencyEncoder(num_steps=25)
+EACH = pytest.mark.parametrize(
+    ("encoder", "dtype"),
+    [(RATE, torch.uint8), (LATENCY, torch.uint8), (RATE, torch.float32), (LATENCY, torch.bool)],
+    ids=repr,
+)
 # Large enough for its spikes to lie in a pooled buffer.
 BATCH = (torch.arange(16 * 300).view(16, 300) % 256).to(torch.uint8)
 ACCELERATORS = [
@@ -32,28 +43,37 @@ ACCELERATORS = [
 ]
 
 
-def encode(encoder: RateEncoder | LatencyEncoder, images: Tensor, seed: int = 0) -> Tensor:
-    return encoder(images, generator=torch.Generator().manual_seed(seed))
+def encode(
+    encoder: RateEncoder | LatencyEncoder,
+    images: Tensor,
+    dtype: torch.dtype = torch.uint8,
+    seed: int = 0,
+) -> Tensor:
+    return encoder(images, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-@given(rate_encoders(), images(), SEEDS)
-@example(RateEncoder(num_steps=1), torch.zeros(0, 3), 0)
-@example(RateEncoder(num_steps=7, first_spike_time=3, offset=0.5), torch.zeros(2, 3), 0)
-@example(RateEncoder(num_steps=6, first_spike_time=5, gain=1e38), torch.ones(2, 3), 0)
+@given(rate_encoders(), images(), st.sampled_from(SPIKE_DTYPES), SEEDS)
+@example(RateEncoder(num_steps=1), torch.zeros(0, 3), torch.float32, 0)
+@example(
+    RateEncoder(num_steps=7, first_spike_time=3, offset=0.5), torch.zeros(2, 3), torch.float32, 0
+)
+@example(
+    RateEncoder(num_steps=6, first_spike_time=5, gain=1e38), torch.ones(2, 3), torch.float32, 0
+)
 def test_rate_spikes_do_not_depend_on_the_path(
-    encoder: RateEncoder, images: Tensor, seed: int
+    encoder: RateEncoder, images: Tensor, dtype: torch.dtype, seed: int
 ) -> None:
     ours, theirs = (torch.Generator().manual_seed(seed) for _ in range(2))
-    spikes = encoder(images, generator=ours)
+    spikes = encoder(images, generator=ours, dtype=dtype)
     with plain_torch():
-        plain = encoder(images, generator=theirs)
+        plain = encoder(images, generator=theirs, dtype=dtype)
     assert torch.equal(spikes, plain)
     assert (spikes.dtype, spikes.device) == (plain.dtype, plain.device)
     assert torch.equal(ours.get_state(), theirs.get_state())
     for device in ACCELERATORS:
-        if device == "mps" and torch.float64 in (images.dtype, encoder.dtype):
+        if device == "mps" and torch.float64 in (images.dtype, dtype):
             continue  # which it does not have
-        result = encode(encoder, images.to(device), seed)
+        result = encode(encoder, images.to(device), dtype, seed)
         assert result.device.type == device
         assert torch.equal(result.cpu(), spikes)
 
@@ -93,57 +113,60 @@ def test_spikes_do_not_depend_on_the_number_of_threads(
     assert torch.equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder) -> None:
+@EACH
+def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     """A buffer is zeroed before it is used again, and not used while something refers to it."""
-    before = encode(encoder, BATCH)
+    before = encode(encoder, BATCH, dtype)
     copy = before.clone()
-    scribbled = encode(encoder, BATCH)
+    scribbled = encode(encoder, BATCH, dtype)
     scribbled.fill_(1)
     view = scribbled[3]
     del scribbled
-    assert torch.equal(encode(encoder, BATCH), copy)
+    assert torch.equal(encode(encoder, BATCH, dtype), copy)
     assert view.bool().all()
     assert torch.equal(before, copy)
     del view
-    assert torch.equal(encode(encoder, BATCH), copy)
+    assert torch.equal(encode(encoder, BATCH, dtype), copy)
     assert type(before) is torch.Tensor
     assert before.is_contiguous()
     assert not before.requires_grad
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder) -> None:
+@EACH
+def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     floating = BATCH / 255
-    expected = encode(encoder, floating)
-    assert torch.equal(encode(encoder, torch.nn.Parameter(floating)), expected)
+    expected = encode(encoder, floating, dtype)
+    assert torch.equal(encode(encoder, torch.nn.Parameter(floating), dtype), expected)
     with torch.inference_mode():
-        assert torch.equal(encode(encoder, BATCH / 255), expected)
+        assert torch.equal(encode(encoder, BATCH / 255, dtype), expected)
     wide = torch.zeros(16, 2, 303)
     wide[:, 1, 3:] = floating
-    assert torch.equal(encode(encoder, wide[:, 1, 3:]), expected)
-    assert encode(encoder, floating[0]).shape == (25, 300)
+    assert torch.equal(encode(encoder, wide[:, 1, 3:], dtype), expected)
+    assert encode(encoder, floating[0], dtype).shape == (25, 300)
     assert torch.equal(
-        encode(encoder, floating[0, 200])[:, None], encode(encoder, floating[0, 200:201])
+        encode(encoder, floating[0, 200], dtype)[:, None],
+        encode(encoder, floating[0, 200:201], dtype),
     )
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+@EACH
 def test_plain_torch_names_the_device_of_all_that_it_makes(
-    encoder: RateEncoder | LatencyEncoder,
+    encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
 ) -> None:
     """A tensor without a device would be on the default device, here meta."""
     odd = replace(encoder, num_steps=24)  # no other test has filled its table
     with plain_torch(), torch.device("meta"):
-        spikes = [encode(odd, images) for images in (BATCH, BATCH / 255)]
-    assert all(torch.equal(made, encode(odd, BATCH)) for made in spikes)
+        spikes = [encode(odd, images, dtype) for images in (BATCH, BATCH / 255)]
+    assert all(torch.equal(made, encode(odd, BATCH, dtype)) for made in spikes)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_torch_compile_makes_the_same_spikes(encoder: RateEncoder | LatencyEncoder) -> None:
+@EACH
+def test_torch_compile_makes_the_same_spikes(
+    encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
+) -> None:
     compiled = torch.compile(encode, backend="eager")
     with warnings.catch_warnings():
         # It warns of graph breaks at the checks.
         warnings.simplefilter("ignore")
         for images in (BATCH, BATCH / 255):
-            assert torch.equal(compiled(encoder, images), encode(encoder, images))
+            assert torch.equal(compiled(encoder, images, dtype), encode(encoder, images, dtype))

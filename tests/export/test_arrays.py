@@ -58,7 +58,7 @@ def test_a_network_is_built_again_of_its_arrays(
             break
         assert one.spikes.equal(other.spikes)
         torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-4, atol=1e-5)
-    assert again.readout == readout
+    assert again.config["readout"] == readout
 
 
 def test_beta_and_threshold_of_each_neuron_and_channel_are_preserved() -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from benchmarks.exports import REPLAY, from_lines
 from spikemnist import Classifier, DirectEncoder, LatencyEncoder, LeakyMLP, load, measure_energy
 from spikemnist.export import to_c
-from spikemnist.models import READOUTS, Record, available_pretrained
+from spikemnist.export.arrays import READOUTS
+from spikemnist.models import Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ def test_round_trip(model: str, reset: str, beta: float, readout: str, seed: int
         assert ours.spikes.equal(theirs.spikes)
         assert ours.membrane.equal(theirs.membrane)
     assert again.config["reset_mechanism"] == reset
-    assert again.readout == readout
+    assert again.config["readout"] == readout
 
 
 def test_a_file_is_what_the_graph_is(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_graph_of_others_is_read() -> None:
     model = from_nir(graph_of(nir.Linear(np.ones((2, 3))), lif(r=20.0)))
     assert model.config["beta"] == pytest.approx([0.9])
     assert model.config["reset_mechanism"] == "zero"
-    assert model.readout == "spike_count"
+    assert model.config["readout"] == "spike_count"
     assert model.layers[0].linear.weight.tolist() == [[2, 2, 2]] * 2
     assert from_nir(graph_of(AFFINE, lif()), dt=5e-4).config["beta"] == pytest.approx([0.5])
 

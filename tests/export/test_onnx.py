@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import RankOrderEncoder
 from spikemnist.export import to_onnx
-from spikemnist.models import READOUTS, available_pretrained
+from spikemnist.export.arrays import READOUTS
+from spikemnist.models import available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from spikemnist import (
     load_digits,
     ops,
 )
+from spikemnist.gpu.proof import SURROGATES
 from spikemnist.ops import backends
 from tests.gpu.triton_leaky import layer_of, triton_leaky
 from tests.ops.oracle import answer, assert_same, our_leaky
@@ -90,7 +91,7 @@ def test_half_precision_has_membranes_in_single(problem: LeakyProblem, dtype: to
         assert value is None or value.dtype == dtype, name
 
 
-@pytest.mark.parametrize("surrogate", sorted(ops.SURROGATES))
+@pytest.mark.parametrize("surrogate", SURROGATES)
 def test_no_surrogate_has_a_gradient_of_zero_everywhere(surrogate: str) -> None:
     current = torch.randn(5, 2, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     layer = layer_of(64, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
@@ -177,8 +178,9 @@ def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_kernels_that_agree_with_the_reference_run(dtype: torch.dtype) -> None:
     for reset_mechanism in ops.RESET_MECHANISMS:
-        for surrogate in ops.SURROGATES.values():
-            assert gpu.obstacle(torch.device("cpu"), dtype, reset_mechanism, surrogate()) is None
+        for name in SURROGATES:
+            surrogate = ops.SURROGATES[name]()
+            assert gpu.obstacle(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
     with torch.inference_mode():
         model = LeakyMLP(20, (30,), spike_grad=ops.ATan(3.0)).to(dtype)
         assert model(torch.rand(4, 2, 20)).backend == "triton"
@@ -229,7 +231,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from spikemnist.gpu import triton_kernels as kernels
-from spikemnist.ops import SURROGATES
+from spikemnist.gpu.proof import SURROGATES
 
 HALF = ("current", "spikes", "grad_spikes", "grad_current")
 
@@ -274,7 +276,7 @@ def test_the_kernels_compile_for_cuda(tmp_path_factory: pytest.TempPathFactory) 
         [sys.executable, script], env=environment, check=True, capture_output=True, text=True
     ).stdout
     result = [json.loads(line) for line in printed.splitlines()]
-    assert len(result) == 1 + len(ops.SURROGATES)
+    assert len(result) == 1 + len(SURROGATES)
     for report in result:
         assert report["cubin"] > 1000
         assert report["atomic"] == 0

@@ -60,10 +60,11 @@ def test_the_record_is_that_of_the_network_on_encoded_images(encoder: Encoder) -
     assert alone.layers == ()
 
 
-@pytest.mark.parametrize("encoder", [*BINARY, DIRECT], ids=repr)
-def test_spikes_of_binary_codes_are_integers(encoder: Encoder) -> None:
-    spikes = make(encoder).encode(DIGITS.images, generator=seeded())
-    floats = encoder(DIGITS.images, generator=seeded())
+@pytest.mark.parametrize("encoder", [*BINARY, DIRECT, "latency"], ids=repr)
+def test_spikes_of_binary_codes_are_integers(encoder: Encoder | str) -> None:
+    classifier = make(encoder)
+    spikes = classifier.encode(DIGITS.images, generator=seeded())
+    floats = classifier.encoder(DIGITS.images, generator=seeded())
     assert floats.dtype == torch.float32
     assert spikes.dtype == (torch.float32 if encoder is DIRECT else torch.uint8)
     assert torch.equal(spikes.float(), floats)

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from spikemnist import ops
 from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
-from spikemnist.models.readout import scores
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -63,8 +62,8 @@ def test_a_record(kind: str, backend: str) -> None:
     for readout in READOUTS:
         model.readout = readout
         record = model(spikes, record="all")
-        assert torch.equal(record.scores, scores(readout, record.spikes, record.membrane))
-        assert (record.readout, record.backend) == (readout, backend)
+        assert torch.equal(record.scores, READOUTS[readout](record.spikes, record.membrane))
+        assert (record.readout, record.backend) == (READOUTS[readout], backend)
     names = ["hidden 1", "hidden 2", "output"]
     assert [layer.name for layer in record.layers] == list(record.sizes) == names
     assert [tuple(layer.spikes.shape[2:]) for layer in record.layers] == SHAPES[kind]

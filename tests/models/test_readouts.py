@@ -12,11 +12,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.models import READOUTS, Record, decide, running_scores
-from spikemnist.models.readout import scores
+from spikemnist.models import READOUTS, LeakyMLP, Record, decide, get_readout, running_scores
+from spikemnist.models.readout import (
+    first_spike,
+)
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -43,20 +47,25 @@ def first_spike_time(train: list[float]) -> int:
     return train.index(1) if 1 in train else len(train)
 
 
+# The score of a neuron from its spikes and membranes, as lists.
+DEFINITIONS: dict[str, Callable[[list[float], list[float]], float]] = {
+    "mean_membrane": lambda _, membrane: sum(membrane) / len(membrane),
+    "max_membrane": lambda _, membrane: max(membrane),
+    "spike_count": lambda train, _: sum(train),
+    "first_spike": lambda train, _: -first_spike_time(train),
+}
+
+
+@pytest.mark.parametrize("readout", READOUTS)
 @given(OUTPUTS)
-def test_scores_equal_their_definitions(out: tuple[Tensor, Tensor]) -> None:
-    spikes, membrane = out
-    shape = spikes.shape[1:]
-    trains = spikes.flatten(1).t().tolist()
-    torch.testing.assert_close(scores("mean_membrane", *out), membrane.sum(0) / len(membrane))
-    assert torch.equal(scores("max_membrane", *out), membrane.max(0).values)
-    count = torch.tensor([sum(train) for train in trains], dtype=torch.float64).view(shape)
-    assert torch.equal(scores("spike_count", *out), count)
-    time = torch.tensor([first_spike_time(t) for t in trains], dtype=torch.float64).view(shape)
-    assert torch.equal(scores("first_spike", *out), -time)
+def test_scores_equal_their_definitions(readout: str, out: tuple[Tensor, Tensor]) -> None:
+    spikes, membrane = (tensor.flatten(1).t().tolist() for tensor in out)
+    scores = [DEFINITIONS[readout](*of_neuron) for of_neuron in zip(spikes, membrane, strict=True)]
+    expected = torch.tensor(scores, dtype=torch.float64).view(out[0].shape[1:])
+    torch.testing.assert_close(READOUTS[readout](*out), expected, rtol=1e-13, atol=1e-13)
 
 
-@given(OUTPUTS, st.sampled_from(READOUTS))
+@given(OUTPUTS, st.sampled_from([*READOUTS]))
 def test_running_scores_are_the_scores_of_every_window(
     out: tuple[Tensor, Tensor], readout: str
 ) -> None:
@@ -64,7 +73,7 @@ def test_running_scores_are_the_scores_of_every_window(
     running = running_scores(readout, spikes, membrane)
     assert running.shape == membrane.shape
     for t in range(len(membrane)):
-        expected = scores(readout, spikes[: t + 1], membrane[: t + 1])
+        expected = READOUTS[readout](spikes[: t + 1], membrane[: t + 1])
         torch.testing.assert_close(running[t], expected, rtol=1e-13, atol=1e-13)
 
 
@@ -72,14 +81,34 @@ def test_running_scores_are_the_scores_of_every_window(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_scores_have_the_membranes_dtype(readout: str, dtype: torch.dtype) -> None:
     spikes, membrane = (tensor.to(dtype) for tensor in output(0))
-    assert scores(readout, spikes, membrane).dtype == dtype
+    assert READOUTS[readout](spikes, membrane).dtype == dtype
     assert running_scores(readout, spikes, membrane).dtype == dtype
 
 
-@pytest.mark.parametrize("function", [scores, running_scores])
-def test_an_unknown_readout_lists_the_known(function: object) -> None:
+def test_neither_a_name_nor_a_function() -> None:
     with pytest.raises(ValueError, match=r"mean_membrane, max_membrane, .*; got 'last_mem"):
-        function("last_membrane", *output(0))  # type: ignore[operator]
+        LeakyMLP(readout="last_membrane")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="readout must be a name or a function; got int"):
+        get_readout(3)  # type: ignore[arg-type]
+
+
+def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
+    return membrane[-1]
+
+
+def test_a_function_of_ones_own() -> None:
+    spikes, membrane = output(3)
+    assert torch.equal(running_scores(last_membrane, spikes, membrane), membrane)
+    network = LeakyMLP(20, (), 4, readout=last_membrane)
+    record = network(torch.rand(5, 3, 20).round())
+    assert torch.equal(record.scores, record.membrane[-1])
+    assert torch.equal(record.running_predictions, record.membrane.argmax(-1))
+    assert repr(record).endswith("scores by the readout last_membrane")
+    assert LeakyMLP(**network.config).readout is last_membrane
+    with pytest.raises(
+        ValueError, match=r"readout <lambda> must return scores .*3, 4.*; got shape"
+    ):
+        LeakyMLP(20, (), 4, readout=lambda spikes, _: spikes)(torch.zeros(5, 3, 20))
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -89,7 +118,7 @@ def test_gradients_are_finite_differences_of_relaxed_spikes(readout: str, seed: 
     random = torch.Generator().manual_seed(seed)
     relaxed = torch.rand(5, 2, 3, generator=random, dtype=torch.float64).requires_grad_()
     membrane = torch.randn(5, 2, 3, generator=random, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda s, u: scores(readout, s, u), (relaxed, membrane))
+    assert torch.autograd.gradcheck(lambda s, u: READOUTS[readout](s, u), (relaxed, membrane))
 
 
 @given(OUTPUTS)
@@ -99,27 +128,27 @@ def test_first_spikes_gradient_is_the_effect_of_flipping_a_spike(
     """In a multilinear function the derivative is the difference between 1 and 0, exactly."""
     spikes, membrane = out
     leaf = spikes.clone().requires_grad_()
-    scores("first_spike", leaf, membrane).sum().backward()
+    first_spike(leaf, membrane).sum().backward()
     for t in range(len(spikes)):
         on, off = spikes.clone(), spikes.clone()
         on[t], off[t] = 1, 0
-        effect = scores("first_spike", on, membrane) - scores("first_spike", off, membrane)
+        effect = first_spike(on, membrane) - first_spike(off, membrane)
         assert torch.equal(leaf.grad[t], effect)
 
 
 def test_a_silent_neuron_learns_to_fire_early() -> None:
     silent = torch.zeros(4, 1, 1, requires_grad=True)
-    score = scores("first_spike", silent, silent)
+    score = first_spike(silent, silent)
     assert score.item() == -4
     score.sum().backward()
     # A spike at t would move the first spike from 4 to t.
     assert silent.grad.flatten().tolist() == [4, 3, 2, 1]
 
 
-@given(OUTPUTS, st.sampled_from(READOUTS))
+@given(OUTPUTS, st.sampled_from([*READOUTS]))
 def test_the_decision_is_for_one_of_the_leaders(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
-    score, mean = scores(readout, spikes, membrane), membrane.mean(0)
+    score, mean = READOUTS[readout](spikes, membrane), membrane.mean(0)
     decided = decide(score, mean)
     assert decided.dtype == torch.int64
     for row, close, choice in zip(score.tolist(), mean.tolist(), decided.tolist(), strict=True):
@@ -133,15 +162,15 @@ def test_ties_and_silence_go_to_the_class_that_came_closest() -> None:
     assert decide(tied, mean).tolist() == [1, 2, 0]
 
 
-@given(OUTPUTS, st.sampled_from(READOUTS))
+@given(OUTPUTS, st.sampled_from([*READOUTS]))
 def test_predictions_of_a_record(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
     record = Record(
         spikes=spikes,
         membrane=membrane,
-        scores=scores(readout, spikes, membrane),
+        scores=READOUTS[readout](spikes, membrane),
         spike_counts=spikes.sum((0, 2)).long()[None],
-        readout=readout,
+        readout=READOUTS[readout],
         backend="reference",
     )
     running = record.running_predictions

@@ -142,6 +142,6 @@ def test_the_engine_does_not_serve_autocast() -> None:
 
 
 def test_an_unknown_backend_lists_the_known() -> None:
-    expected = "one of auto, reference, event_driven, triton, snntorch; got 'cuda'"
+    expected = "one of auto, event_driven, triton, reference, snntorch; got 'cuda'"
     with pytest.raises(ValueError, match=expected):
         ops.select_backend("cuda")

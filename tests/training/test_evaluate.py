@@ -15,7 +15,7 @@ from torch import nn
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier, Record
-from spikemnist.models.readout import scores
+from spikemnist.models.readout import mean_membrane
 from spikemnist.training import Regularized, TargetRate, cross_entropy, evaluate, fit
 from tests.training.small_runs import digits, new_classifier, new_network
 
@@ -74,9 +74,9 @@ def by_hand(classifier, data):
             fired[layer.name] += int(layer.spikes.sum())
         spikes, membrane = record.spikes[:, 0].tolist(), record.membrane[:, 0].tolist()
         for t in range(len(spikes)):
-            running = score(network.readout, spikes[: t + 1], membrane[: t + 1])
+            running = score(network.config["readout"], spikes[: t + 1], membrane[: t + 1])
             correct[t] += decide(running, membrane[: t + 1])[0] == int(label)
-        final = score(network.readout, spikes, membrane)
+        final = score(network.config["readout"], spikes, membrane)
         decision, leaders = decide(final, membrane)
         confusion[int(label)][decision] += 1
         tied += leaders > 1
@@ -156,9 +156,9 @@ class Swapped(nn.Module):
         return Record(
             spikes=membrane * 0,
             membrane=membrane,
-            scores=scores("mean_membrane", membrane * 0, membrane),
+            scores=mean_membrane(membrane * 0, membrane),
             spike_counts=torch.zeros(1, samples, dtype=torch.int64),
-            readout="mean_membrane",
+            readout=mean_membrane,
             backend="by hand",
             sizes={"output": 2},
         )
@@ -218,13 +218,12 @@ class Plugin:
     """An encoder that records the dtypes of its spikes."""
 
     num_steps: int = 4
-    dtype: torch.dtype = torch.float32
     used: list[torch.dtype] = field(default_factory=list)
     binary: ClassVar[bool] = True
 
-    def __call__(self, images, *, generator=None):
-        self.used.append(self.dtype)
-        return (images > 99).expand(self.num_steps, *images.shape).to(self.dtype)
+    def __call__(self, images, *, generator=None, dtype=torch.float32):
+        self.used.append(dtype)
+        return (images > 99).expand(self.num_steps, *images.shape).to(dtype)
 
 
 def dtypes(network, **options):

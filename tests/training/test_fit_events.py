@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from spikemnist.encoding import Encoder
 
-ENCODER = EventEncoder(num_steps=8, dtype=torch.uint8)
+ENCODER = EventEncoder(num_steps=8)
 TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
 
 

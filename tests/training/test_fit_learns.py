@@ -198,7 +198,7 @@ def test_any_module_resumes_with_its_learned_neurons(tmp_path):
     fit(classifier, digits(20), **settings)
     assert repr(network) != before
     fit(classifier, digits(20), resume=True, **settings)
-    with pytest.raises(ValueError, match="model was .Wrapped: "):
+    with pytest.raises(ValueError, match=r"model was .Wrapped: "):
         fit(Classifier(Wrapped(), ENCODER), digits(20), resume=True, **settings)
 
 

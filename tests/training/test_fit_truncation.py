@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.models.readout import scores
 from spikemnist.training import cross_entropy
 from spikemnist.training.steps import backpropagate, backpropagate_truncated
 from tests.training.small_runs import RANDOM, digits, new_network, same
@@ -53,7 +52,7 @@ def by_hand(model, spikes, labels, truncate):
                 signal = signal.double()
             fired.append(signal)
             potential.append(membranes[-1])
-        score = scores(model.readout, torch.stack(fired), torch.stack(potential))
+        score = model.readout(torch.stack(fired), torch.stack(potential))
         (functional.cross_entropy(score, labels) * len(chunk) / STEPS).backward()
     return gradients(model)
 

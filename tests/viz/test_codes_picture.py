@@ -19,7 +19,7 @@ def rows(figure):
 def test_one_row_for_each_code():
     spikes = {"latency": LATENCY(IMAGE), "fields": FIELDS(IMAGE)}
     decoded = {"latency": LATENCY.decode(spikes["latency"])}
-    (picture, raster, counts), (nothing, wide, _) = rows(viz.codes(spikes, decoded=decoded))
+    (picture, raster, counts), (nothing, wide, _) = rows(viz.codes(spikes, reconstructions=decoded))
     assert picture.get_ylabel() == "latency"
     np.testing.assert_array_equal(picture.images[0].get_array(), decoded["latency"][0])
     dots = raster.collections[0].get_offsets()
@@ -37,7 +37,7 @@ def test_current():
     direct = DirectEncoder(num_steps=6)
     spikes = {"latency": LATENCY(IMAGE), "direct": direct(IMAGE)}
     decoded = {"direct": direct.decode(spikes["direct"])}
-    above, below = rows(viz.codes(spikes, decoded=decoded))
+    above, below = rows(viz.codes(spikes, reconstructions=decoded))
     assert below[1].texts[0].get_text() == "a current, not spikes"
     assert not below[1].axison
     assert above[1].get_xlabel() == "timestep"

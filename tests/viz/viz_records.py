@@ -12,8 +12,7 @@ from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
-from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.models.readout import scores
+from spikemnist.models import READOUTS, Classifier, LeakyMLP
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.training import Evaluation
 
@@ -80,9 +79,9 @@ def make_record(
     return Record(
         spikes=spikes,
         membrane=membrane,
-        scores=scores(readout, spikes, membrane),
+        scores=READOUTS[readout](spikes, membrane),
         spike_counts=torch.stack([hidden.sum((0, 2)), spikes.sum((0, 2))]).long(),
-        readout=readout,
+        readout=READOUTS[readout],
         backend="reference",
         layers=layers if everything else (),
         input=inputs if everything else None,

@@ -58,7 +58,7 @@ def _compare(command: Encode) -> int:
         raise WrongRequest("--compare needs images, but nmnist has events; choose another --data")
     _, test = sources.load(command.data, command.root)
     sample = sources.sample(test, command.index)
-    rows, trains, decoded = [], {}, {}
+    rows, trains, reconstructions = [], {}, {}
     for name in available_encoders():
         if name == "events":
             continue
@@ -73,8 +73,8 @@ def _compare(command: Encode) -> int:
         measure = measure_code(encoder, sample.samples, generator=generator)
         rows.append(f"{name:<12}{_cells(measure)}")
         if hasattr(encoder, "decode"):
-            decoded[name] = encoder.decode(trains[name])
-    pictures.save(viz.codes(trains, decoded=decoded), out)
+            reconstructions[name] = encoder.decode(trains[name])
+    pictures.save(viz.codes(trains, reconstructions=reconstructions), out)
     print(
         f"image    test image {command.index} of {command.data}, "
         f"class {test.classes[sample.label]}, {count(command.num_steps, 'timestep')}\n\n"

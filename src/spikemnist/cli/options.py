@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
+from spikemnist._names import Backend, SurrogateName
 from spikemnist.cli.limits import (
     COUNT,
     INDEX,
@@ -21,38 +22,14 @@ from spikemnist.cli.limits import (
     SHARE,
     STEPS,
 )
+from spikemnist.encoding import ENCODERS
 
 ImagesName = Literal["digits", "mnist", "fashion_mnist"]
 DataName = Literal[ImagesName, "nmnist"]
 RecipeName = Literal["fast", "accurate", "sparse"]
 AugmentationName = Literal["affine", "elastic", "erase"]
-BackendName = Literal["auto", "event_driven", "triton", "reference", "snntorch"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
-
-SurrogateName = Literal[
-    "atan",
-    "fast_sigmoid",
-    "heaviside",
-    "sigmoid",
-    "sparse_fast_sigmoid",
-    "spike_rate_escape",
-    "straight_through",
-    "triangular",
-]
-
-ENCODERS = (
-    "burst",
-    "delta",
-    "direct",
-    "events",
-    "latency",
-    "phase",
-    "population",
-    "rank_order",
-    "rate",
-)
-"""Encoders of the package. Their registry loads torch, so a test compares the names."""
 
 
 def option(text: str, value: str | None = None, *, absent: str = "none") -> Any:
@@ -266,7 +243,7 @@ class Train(Source):
     batch_size: Annotated[int, COUNT, option("images in a training step", "N")] = 64
     lr: Annotated[float, POSITIVE, option("peak learning rate", "LR")] = 1e-2
     device: Device = "auto"
-    backend: Annotated[BackendName, option(BACKEND)] = "auto"
+    backend: Annotated[Backend, option(BACKEND)] = "auto"
     seed: Annotated[
         int, SEED, option("seed of the weights, the order of the images and the encoder", "N")
     ] = 0
@@ -335,10 +312,10 @@ class Evaluate(Common):
     batch_size: Annotated[int, COUNT, option("samples in a step", "N")] = 256
     device: Device = "auto"
     backend: Annotated[
-        BackendName | None,
+        Backend | None,
         option(
             BACKEND,
-            choices(BackendName),
+            choices(Backend),
             absent="as in the model",
         ),
     ] = None

@@ -13,7 +13,7 @@ from spikemnist.cli import options
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.limits import check_numbers
 from spikemnist.cli.recipes import defaults_of
-from spikemnist.cli.runs import resumed
+from spikemnist.cli.runs import options_to_resume
 
 if TYPE_CHECKING:
     from spikemnist.cli.options import Command
@@ -90,7 +90,7 @@ def _read(kind: object, words: list[str], default: Command | None = None) -> Com
 def _defaults(command: Command) -> Command | None:
     """Return the defaults of a command, or None if its class has them already."""
     if isinstance(command, options.Train | options.Stdp) and command.resume:
-        return resumed(command)
+        return options_to_resume(command)
     if isinstance(command, options.Train | options.Encode):
         default = defaults_of(command)
         return None if default == type(command)() else default

@@ -31,7 +31,7 @@ CONFIG, METRICS = "config.json", "metrics.csv"
 CHECKPOINT = "checkpoint.pt"
 
 # A recipe is stored as the options that it stands for.
-_NOT_STORED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
+_OMITTED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def run_folder(command: Run) -> Iterator[Path]:
     does not block the corrected command.
     """
     if command.resume:
-        assert command.out is not None  # `check_resumed` ensures it
+        assert command.out is not None  # `check_same_options` ensures it
         yield command.out
         return
     folder = new_run(command)
@@ -73,13 +73,13 @@ def new_run(command: Run) -> Path:
             f"--out: {folder} exists already and is never overwritten. Add --resume to continue "
             "the run in it; to start anew, choose another --out or delete the folder"
         )
-    options = {"version": __version__, "command": _name(type(command)), **_stored(command)}
+    options = {"version": __version__, "command": _name(type(command)), **_options_of(command)}
     text = json.dumps(options, indent=2) + "\n"
     write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
     return folder
 
 
-def resumed(command: Run) -> Run:
+def options_to_resume(command: Run) -> Run:
     """Return the options with which the run in ``command.out`` was started.
 
     Raises
@@ -93,7 +93,7 @@ def resumed(command: Run) -> Run:
     return _command(kind, read_config(command.out, kind))  # type: ignore[no-any-return]
 
 
-def check_resumed(command: Run) -> Path:
+def check_same_options(command: Run) -> Path:
     """Return the folder of a run to continue, if it was started with the same options.
 
     Raises
@@ -101,12 +101,12 @@ def check_resumed(command: Run) -> Path:
     WrongRequest
         With each option that differs.
     """
-    assert command.out is not None  # `resumed` ensures it
+    assert command.out is not None  # `options_to_resume` ensures it
     kind = type(command)
-    config = _stored(_command(kind, read_config(command.out, kind)))
+    config = _options_of(_command(kind, read_config(command.out, kind)))
     differences = [
         f"{flag(name)} was {config[name]}, is {value}"
-        for name, value in _stored(command).items()
+        for name, value in _options_of(command).items()
         if config[name] != value
     ]
     if differences:
@@ -135,7 +135,7 @@ def read_config(folder: Path, kind: type[Run] | None = None) -> dict[str, Any]:
         raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{expected}`")
     config: dict[str, Any] = {"command": command}
     for name in types_of(kinds[command]):
-        if name in _NOT_STORED:
+        if name in _OMITTED:
             continue
         if name not in entries:
             raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
@@ -174,11 +174,11 @@ def _name(kind: type[Run]) -> str:
     return kind.__name__.lower()
 
 
-def _stored(command: Run) -> dict[str, Any]:
+def _options_of(command: Run) -> dict[str, Any]:
     options = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values_of(command).items()
-        if name not in _NOT_STORED
+        if name not in _OMITTED
     }
     options["root"] = None if command.root is None else str(command.root.resolve())
     return options

@@ -32,7 +32,7 @@ def run(command: Stdp) -> int:
     with request():
         classifier = _classifier(command)
     if command.resume:
-        runs.check_resumed(command)
+        runs.check_same_options(command)
     else:
         sources.check_root(command.data, command.root)
     images, test = sources.load(command.data, command.root)

@@ -79,7 +79,7 @@ def run(command: Train) -> int:
     with request("--device"):
         device = select_device(command.device)
     if command.resume:
-        runs.check_resumed(command)
+        runs.check_same_options(command)
     train, test = _data(command)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:

@@ -1,32 +1,58 @@
-"""Encode images or events as spike trains, ``[B, ...] -> [T, B, ...]``, with one protocol."""
+"""Encode images or events as spike trains, ``[B, ...] -> [T, B, ...]``, with one protocol.
 
-from spikemnist.encoding.burst import BurstEncoder
-from spikemnist.encoding.delta import DeltaEncoder
-from spikemnist.encoding.direct import DirectEncoder
-from spikemnist.encoding.event_encoder import EventEncoder
-from spikemnist.encoding.latency import LatencyEncoder
-from spikemnist.encoding.measure import CodeMeasure, measure_code
-from spikemnist.encoding.phase import PhaseEncoder
-from spikemnist.encoding.population import PopulationEncoder
-from spikemnist.encoding.protocol import Encoder
-from spikemnist.encoding.rank import RankOrderEncoder
-from spikemnist.encoding.rate import RateEncoder
+An encoder of the package is listed here alone, and imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from spikemnist.encoding import registry
 from spikemnist.encoding.registry import available_encoders, get_encoder, register_encoder
 
-__all__ = [
-    "BurstEncoder",
-    "CodeMeasure",
-    "DeltaEncoder",
-    "DirectEncoder",
-    "Encoder",
-    "EventEncoder",
-    "LatencyEncoder",
-    "PhaseEncoder",
-    "PopulationEncoder",
-    "RankOrderEncoder",
-    "RateEncoder",
-    "available_encoders",
-    "get_encoder",
-    "measure_code",
-    "register_encoder",
-]
+if TYPE_CHECKING:
+    from spikemnist.encoding.burst import BurstEncoder as BurstEncoder
+    from spikemnist.encoding.delta import DeltaEncoder as DeltaEncoder
+    from spikemnist.encoding.direct import DirectEncoder as DirectEncoder
+    from spikemnist.encoding.event_encoder import EventEncoder as EventEncoder
+    from spikemnist.encoding.latency import LatencyEncoder as LatencyEncoder
+    from spikemnist.encoding.measure import CodeMeasure as CodeMeasure
+    from spikemnist.encoding.measure import measure_code as measure_code
+    from spikemnist.encoding.phase import PhaseEncoder as PhaseEncoder
+    from spikemnist.encoding.population import PopulationEncoder as PopulationEncoder
+    from spikemnist.encoding.protocol import Encoder as Encoder
+    from spikemnist.encoding.rank import RankOrderEncoder as RankOrderEncoder
+    from spikemnist.encoding.rate import RateEncoder as RateEncoder
+
+ENCODERS = {
+    "burst": "burst.BurstEncoder",
+    "delta": "delta.DeltaEncoder",
+    "direct": "direct.DirectEncoder",
+    "events": "event_encoder.EventEncoder",
+    "latency": "latency.LatencyEncoder",
+    "phase": "phase.PhaseEncoder",
+    "population": "population.PopulationEncoder",
+    "rank_order": "rank.RankOrderEncoder",
+    "rate": "rate.RateEncoder",
+}
+"""Module and class of each code by its name."""
+
+registry.provide({name: f"{__name__}.{path}" for name, path in ENCODERS.items()})
+
+_FROM = {path.partition(".")[2]: path.partition(".")[0] for path in ENCODERS.values()} | {
+    "CodeMeasure": "measure",
+    "Encoder": "protocol",
+    "measure_code": "measure",
+}
+__all__ = ["available_encoders", "get_encoder", "register_encoder", *_FROM]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

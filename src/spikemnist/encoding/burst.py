@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from spikemnist.encoding.protocol import (
-    check_dtype,
     check_num_steps,
     check_spikes,
     intensities,
     is_integer,
 )
-from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ LARGEST = 100_000
 """Limit of ``max_spikes`` and the intervals, which bounds the search for the longest burst."""
 
 
-@register_encoder("burst")
 @dataclass(frozen=True, kw_only=True)
 class BurstEncoder:
     r"""Encode a pixel as a burst from timestep 0; its brightness sets the length and the interval.
@@ -47,8 +44,6 @@ class BurstEncoder:
         Number of spikes :math:`N_{\max}` of a pixel of 1.
     min_interval, max_interval : int, default 1 and 2
         Timesteps :math:`I_{\min}` and :math:`I_{\max}` from one spike of a burst to the next.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -78,11 +73,9 @@ class BurstEncoder:
     max_spikes: int = 4
     min_interval: int = 1
     max_interval: int = 2
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         numbers = (self.max_spikes, self.min_interval, self.max_interval)
         if not all(is_integer(number, 1, LARGEST) for number in numbers):
             raise ValueError(
@@ -111,14 +104,20 @@ class BurstEncoder:
             for n in range(1, self.max_spikes + 1)
         )
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = intensities(images).detach().float()
         spikes = (x * self.max_spikes).ceil().to(torch.int32)
         spread = self.max_interval - self.min_interval
         interval = (self.max_interval - x * spread).ceil().to(torch.int32)
         step = timesteps(self.num_steps, spikes)
-        return ((step % interval == 0) & (step < spikes * interval)).to(self.dtype)
+        return ((step % interval == 0) & (step < spikes * interval)).to(dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the middle of the range that number and interval of the spikes allow."""

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
-from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.protocol import check_num_steps, check_spikes, intensities
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register_encoder("delta")
 @dataclass(frozen=True, kw_only=True)
 class DeltaEncoder:
     r"""Encode a pixel as one spike for each threshold step that its estimate has to rise.
@@ -38,8 +36,6 @@ class DeltaEncoder:
         Number of timesteps, ``T``. Pixels brighter than ``num_steps * threshold`` look the same.
     threshold : float, default 0.1
         Threshold :math:`\theta` in (0, 1], the resolution of the code.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -66,18 +62,22 @@ class DeltaEncoder:
 
     num_steps: int
     threshold: float = 0.1
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         rises = (intensities(images).detach().float() / self.threshold).floor()
-        return (timesteps(self.num_steps, rises) < rises).to(self.dtype)
+        return (timesteps(self.num_steps, rises) < rises).to(dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the middle of the range that the number of spikes allows."""

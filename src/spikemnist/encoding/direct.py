@@ -8,16 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, check_spikes, intensities
-from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.protocol import check_num_steps, check_spikes, intensities
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
-@register_encoder("direct")
 @dataclass(frozen=True, kw_only=True)
 class DirectEncoder:
     r"""Encode a pixel as a constant current, :math:`I_t = x`.
@@ -30,8 +27,6 @@ class DirectEncoder:
     ----------
     num_steps : int
         Number of timesteps, ``T``.
-    dtype : torch.dtype, default torch.float32
-        Floating dtype of the current.
 
     Raises
     ------
@@ -53,15 +48,13 @@ class DirectEncoder:
     """
 
     num_steps: int
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype, floating=True)
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Encode images ``[B, ...]`` as a current ``[T, B, ...]``."""
-        return intensities(images).to(self.dtype).expand(self.num_steps, *images.shape)
+        return intensities(images).float().expand(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the mean current."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, is_integer
-from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.protocol import check_num_steps, is_integer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +31,6 @@ class Events(Protocol):
         ...
 
 
-@register_encoder("events")
 @dataclass(frozen=True, kw_only=True)
 class EventEncoder:
     r"""Sort events into timesteps; a pixel fires once in each timestep with any of its events.
@@ -60,8 +58,6 @@ class EventEncoder:
     polarity : str, default "channels"
         ``"channels"``: one channel for pixels that became darker, then one for brighter pixels.
         ``"merged"``: one channel for both.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -89,11 +85,9 @@ class EventEncoder:
     by: Literal["time", "count"] = "time"
     duration: int | None = None
     polarity: Literal["channels", "merged"] = "channels"
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         if self.by not in ("time", "count"):
             raise ValueError(f"by must be 'time' or 'count'; got {self.by!r}")
         if self.polarity not in ("channels", "merged"):
@@ -105,7 +99,13 @@ class EventEncoder:
         if self.duration is not None and self.by == "count":
             raise ValueError("duration has no effect with by='count'; remove it")
 
-    def __call__(self, events: Events, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        events: Events,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Sort the events of B recordings into spikes ``[T, B, channels, H, W]``."""
         _check_events(events)
         height, width = events.sensor
@@ -118,7 +118,7 @@ class EventEncoder:
         if channels == 2:
             place = place * 2 + events.p
         place = (place * height + events.y) * width + events.x
-        spikes = torch.zeros(shape, dtype=self.dtype, device=counts.device)
+        spikes = torch.zeros(shape, dtype=dtype, device=counts.device)
         spikes.view(-1)[place[step < self.num_steps]] = 1
         return spikes
 

@@ -13,13 +13,11 @@ import torch
 
 from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
-    check_dtype,
     check_first_spike_time,
     check_num_steps,
     check_spikes,
     intensities,
 )
-from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import has_kernels, once, timesteps
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ EPSILON = 1e-7
 """Distance from the threshold below which the logarithmic code no longer tells pixels apart."""
 
 
-@register_encoder("latency")
 @dataclass(frozen=True, kw_only=True)
 class LatencyEncoder:
     r"""Encode a pixel as the time of its only spike: the brighter, the earlier.
@@ -61,8 +58,6 @@ class LatencyEncoder:
         Whether pixels below the threshold stay silent.
     first_spike_time : int, default 0
         Timestep :math:`t_0` at which a pixel of 1 fires with the linear curve.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -98,12 +93,10 @@ class LatencyEncoder:
     normalize: bool = True
     clip: bool = True
     first_spike_time: int = 0
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
         check_first_spike_time(self.first_spike_time, self.num_steps)
-        check_dtype(self.dtype)
         if self.curve not in ("linear", "log"):
             raise ValueError(f"curve must be 'linear' or 'log'; got {self.curve!r}")
         lowest = EPSILON if self.curve == "log" else 0
@@ -161,9 +154,15 @@ class LatencyEncoder:
     def _charging_time(self, x: Tensor) -> Tensor:
         return self.tau * torch.log(x / (x - self.threshold))
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
-        options: Any = {"num_steps": self.num_steps, "dtype": self.dtype}
+        options: Any = {"num_steps": self.num_steps, "dtype": dtype}
         spikes = None
         if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
             from spikemnist.encoding import kernels  # loads Numba

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from spikemnist.encoding.protocol import (
-    check_dtype,
     check_num_steps,
     check_spikes,
     intensities,
     is_integer,
 )
-from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ MOST_PHASES = 16
 """Most digits; single precision holds whole numbers of this size with room to spare."""
 
 
-@register_encoder("phase")
 @dataclass(frozen=True, kw_only=True)
 class PhaseEncoder:
     r"""Encode a pixel as its binary digits: a spike at each phase whose digit is one.
@@ -47,8 +44,6 @@ class PhaseEncoder:
         Number of timesteps, ``T``; fewer than ``num_phases`` omit the last digits.
     num_phases : int, default 8
         Number of phases :math:`K`, from 1 to 16. Eight represent a uint8 pixel exactly.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -80,23 +75,27 @@ class PhaseEncoder:
 
     num_steps: int
     num_phases: int = 8
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         if not is_integer(self.num_phases, 1, MOST_PHASES):
             raise ValueError(
                 f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"
             )
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = intensities(images).detach().float()
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
         phase = timesteps(self.num_steps, number) % self.num_phases
         digits: Tensor = number >> (self.num_phases - 1 - phase) & 1
-        return digits.to(self.dtype)
+        return digits.to(dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the number that the digits form, with zeros for missing digits."""

@@ -13,13 +13,11 @@ import torch
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import (
-    check_dtype,
     check_num_steps,
     check_spikes,
     intensities,
     is_integer,
 )
-from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import once, timesteps
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ LEVELS = 256
 """Number of grey values that `PopulationEncoder.decode` compares."""
 
 
-@register_encoder("population")
 @dataclass(frozen=True, kw_only=True)
 class PopulationEncoder:
     r"""Encode a pixel by Gaussian receptive fields: the nearest field fires first.
@@ -58,8 +55,6 @@ class PopulationEncoder:
         Factor :math:`\beta`: the larger, the narrower the fields.
     threshold : float, default 0.1
         Smallest response that fires, in (0, 1).
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -92,11 +87,9 @@ class PopulationEncoder:
     num_fields: int = 8
     overlap: float = 1.5
     threshold: float = 0.1
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         if not is_integer(self.num_fields, LEAST_FIELDS):
             raise ValueError(
                 f"num_fields must be an integer >= {LEAST_FIELDS}; got {self.num_fields!r}"
@@ -112,10 +105,16 @@ class PopulationEncoder:
                 f"below threshold={self.threshold}. Lower threshold or overlap"
             )
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, M, ...]``."""
         times = self._times(intensities(images).detach().float())
-        spikes = once(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=dtype)
         return spikes.view(self.num_steps, *times.shape)
 
     def _times(self, x: Tensor) -> Tensor:

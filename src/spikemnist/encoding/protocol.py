@@ -22,9 +22,10 @@ class Encoder(Protocol):
     An encoder has no state: a call does not change it, and the same images and the same generator
     state give the same spikes. Any object with these two members is an encoder; no base class is
     needed. A frozen dataclass that is registered with `register_encoder` can also be written into
-    run folders and model files. If it has a field ``dtype`` and the class attribute
-    ``binary = True``, it makes only zeros and ones, in any dtype; `spikemnist.models.Classifier`
-    then asks it for uint8.
+    run folders and model files.
+
+    An encoder that makes only zeros and ones may have the class attribute ``binary = True`` and
+    take an argument ``dtype`` when called; `spikemnist.models.Classifier` then asks for uint8.
 
     An encoder may also have ``decode(spikes)``. It returns the pixels in [0, 1], float32
     ``[B, ...]``, that spikes ``[T, B, ...]`` stand for, and raises a `ValueError` unless their
@@ -64,7 +65,8 @@ class Encoder(Protocol):
         Returns
         -------
         torch.Tensor
-            Spikes ``[T, B, ...]``, on the device of the images.
+            Spikes ``[T, B, ...]``, float32 unless another ``dtype`` is asked for, on the device of
+            the images.
         """
         ...
 
@@ -129,14 +131,6 @@ def check_first_spike_time(first_spike_time: int, num_steps: int) -> None:
             f"first_spike_time must be an integer in 0..{num_steps - 1} (num_steps - 1); "
             f"got {first_spike_time!r}"
         )
-
-
-def check_dtype(dtype: torch.dtype, *, floating: bool = False) -> None:
-    """Raise a `ValueError` unless spikes can be stored as ``dtype``."""
-    if not isinstance(dtype, torch.dtype) or dtype.is_complex:
-        raise ValueError(f"dtype must be a real torch.dtype; got {dtype!r}")
-    if floating and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be floating, to hold grey values; got {dtype}")
 
 
 def check_spikes(spikes: Tensor, num_steps: int) -> None:

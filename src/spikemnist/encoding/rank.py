@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import check_dtype, check_num_steps, intensities
-from spikemnist.encoding.registry import register_encoder
+from spikemnist.encoding.protocol import check_num_steps, intensities
 from spikemnist.encoding.spikes import once
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register_encoder("rank_order")
 @dataclass(frozen=True, kw_only=True)
 class RankOrderEncoder:
     r"""Encode each lit pixel as one spike, in order of brightness.
@@ -37,8 +35,6 @@ class RankOrderEncoder:
         Number of timesteps, ``T``.
     threshold : float, default 0.0
         Brightness in [0, 1) up to which a pixel stays silent.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -66,15 +62,19 @@ class RankOrderEncoder:
 
     num_steps: int
     threshold: float = 0.0
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
-        check_dtype(self.dtype)
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         x = by_sample(intensities(images).detach().float())
         lit = x > self.threshold
@@ -82,5 +82,5 @@ class RankOrderEncoder:
         brighter = x.shape[1] - torch.searchsorted(x.sort(dim=1).values, x, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()
-        spikes = once(CodedPixels(times), num_steps=self.num_steps, dtype=self.dtype)
+        spikes = once(CodedPixels(times), num_steps=self.num_steps, dtype=dtype)
         return spikes.view(self.num_steps, *images.shape)

@@ -12,13 +12,11 @@ import torch
 
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import (
-    check_dtype,
     check_first_spike_time,
     check_num_steps,
     check_spikes,
     intensities,
 )
-from spikemnist.encoding.registry import register_encoder
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
 from spikemnist.encoding.splitmix import draw_seed
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register_encoder("rate")
 @dataclass(frozen=True, kw_only=True)
 class RateEncoder:
     r"""Encode brightness as a rate: independent Bernoulli spikes, or evenly spaced ones.
@@ -55,8 +52,6 @@ class RateEncoder:
         First timestep :math:`t_0` at which spikes are allowed.
     deterministic : bool, default False
         Whether spikes are evenly spaced instead of random.
-    dtype : torch.dtype, default torch.float32
-        Dtype of the spikes; ``torch.uint8`` and ``torch.bool`` are compact.
 
     Raises
     ------
@@ -97,12 +92,10 @@ class RateEncoder:
     offset: float = 0.0
     first_spike_time: int = 0
     deterministic: bool = False
-    dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
         check_first_spike_time(self.first_spike_time, self.num_steps)
-        check_dtype(self.dtype)
         largest = torch.finfo(torch.float32).max
         if not (abs(self.gain) <= largest and abs(self.offset) <= largest):  # rejects NaN too
             raise ValueError(
@@ -115,18 +108,24 @@ class RateEncoder:
                 "gain=-1, offset=1 inverts an image"
             )
 
-    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         bounds, first = code_pixels(self, images), self.first_spike_time
         if self.deterministic:
             spikes = evenly(bounds, num_steps=self.num_steps, first_spike_time=first)
-            return spikes.to(self.dtype).view(self.num_steps, *images.shape)
+            return spikes.to(dtype).view(self.num_steps, *images.shape)
         spikes = bernoulli(
             bounds,
             seed=draw_seed(generator),
             num_steps=self.num_steps,
             first_spike_time=first,
-            dtype=self.dtype,
+            dtype=dtype,
         )
         return spikes.view(self.num_steps, *images.shape)
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from spikemnist.encoding.protocol import Encoder
 
 ENTRY_POINT_GROUP = "spikemnist.encoders"
 
+_paths: dict[str, str] = {}
+"""Module and class of each encoder of the package, which are imported on first use."""
+
 _factories: dict[str, Callable[..., Encoder]] = {}
+"""Encoders that were registered, or imported."""
 
 Factory = TypeVar("Factory", bound="Callable[..., Any]")
 
@@ -64,9 +67,9 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
         )
 
     def register(factory: Factory) -> Factory:
-        other = _factories.get(name)
-        if other is not None and _path(other) != _path(factory):
-            raise ValueError(f"the encoder name {name!r} is already used by {_path(other)}")
+        used_by = _path(_factories[name]) if name in _factories else _paths.get(name)
+        if used_by not in (None, _path(factory)):
+            raise ValueError(f"the encoder name {name!r} is already used by {used_by}")
         _factories[name] = factory
         return factory
 
@@ -86,7 +89,7 @@ def available_encoders() -> tuple[str, ...]:
     >>> {"direct", "latency", "rate"} <= set(available_encoders())
     True
     """
-    return tuple(sorted({*_factories, *entry_points(group=ENTRY_POINT_GROUP).names}))
+    return tuple(sorted({*_paths, *_factories, *entry_points(group=ENTRY_POINT_GROUP).names}))
 
 
 def get_encoder(name: str, **options: Any) -> Encoder:
@@ -97,7 +100,7 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     name : str
         Name of the encoder, one of `available_encoders`.
     **options : Any
-        Arguments of its class; ``dtype`` may be a string such as ``"uint8"``.
+        Arguments of its class.
 
     Returns
     -------
@@ -116,9 +119,6 @@ def get_encoder(name: str, **options: Any) -> Encoder:
     >>> get_encoder("latency", num_steps=8).num_steps
     8
     """
-    dtype = options.get("dtype")
-    if isinstance(dtype, str):
-        options["dtype"] = getattr(torch, dtype, dtype)
     return _factory(name)(**options)
 
 
@@ -144,11 +144,12 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     --------
     >>> from spikemnist.encoding import DirectEncoder
     >>> describe_encoder(DirectEncoder(num_steps=4))
-    {'name': 'direct', 'num_steps': 4, 'dtype': 'float32'}
+    {'name': 'direct', 'num_steps': 4}
     """
     kind = type(encoder)
     # An installed plug-in is loaded only if the class is not among the registered ones.
-    names = (*_factories, *available_encoders())
+    own = [name for name, path in _paths.items() if path == _path(kind)]
+    names = own or (*_factories, *available_encoders())
     name = next((name for name in names if _factory(name) is kind), None)
     if name is None or not dataclasses.is_dataclass(encoder):
         raise TypeError(
@@ -156,14 +157,18 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
             "with spikemnist.encoding.register_encoder"
         )
     options = {field.name: getattr(encoder, field.name) for field in dataclasses.fields(encoder)}
-    plain = {
-        option: str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
-        for option, value in options.items()
-    }
-    return {"name": name, **plain}
+    return {"name": name, **options}
+
+
+def provide(paths: Mapping[str, str]) -> None:
+    """Name the classes of encoders, as ``module.Class``, without importing them."""
+    _paths.update(paths)
 
 
 def _factory(name: str) -> Callable[..., Encoder]:
+    if name in _paths:
+        module, _, kind = _paths[name].rpartition(".")
+        _factories[name] = getattr(importlib.import_module(module), kind)
     if name not in _factories:
         plugins = entry_points(group=ENTRY_POINT_GROUP, name=name)
         if not plugins:

@@ -1,13 +1,15 @@
 """The event-driven engine: compiled kernels for the CPU that do work only for spikes.
 
 Importing it loads Numba. `run` runs layers of leaky neurons, forward and backward; `convolve` is
-the convolution before neurons with pixels. The other modules, in the order in which data passes:
-`bounds` validates shapes, dtypes and devices; `layer_input` is the input of a layer; `layer_run`
+the convolution before neurons with pixels; `obstacle` names a surrogate that the kernels lack. The
+other modules, in the order in which data passes:
+`bounds` validates shapes, dtypes and devices; `signal` is the input of a layer; `layer_run`
 and `gradients` call the kernels of one layer, `autograd` of all layers; `forward`, `backward`
 with `weight_gradient`, and `separable` are the kernels, built from `membranes` and `slopes`.
 """
 
 from spikemnist.engine.autograd import run
 from spikemnist.engine.convolution import convolve
+from spikemnist.engine.slopes import obstacle
 
-__all__ = ["convolve", "run"]
+__all__ = ["convolve", "obstacle", "run"]

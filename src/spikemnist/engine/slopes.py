@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist.kernels.elementwise import exp, switch, where
 from spikemnist.ops.surrogate import (
-    SURROGATES,
     ATan,
     FastSigmoid,
     Heaviside,
@@ -20,7 +19,6 @@ from spikemnist.ops.surrogate import (
     StraightThrough,
     Surrogate,
     Triangular,
-    is_named,
 )
 
 if TYPE_CHECKING:
@@ -28,13 +26,19 @@ if TYPE_CHECKING:
 
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
-    """Return the code of a named surrogate and its parameters, as `through_spikes` takes them."""
-    if not is_named(surrogate):
-        raise ValueError(
-            f"the fused kernels support the surrogates {', '.join(SURROGATES)}; got "
-            f"{surrogate!r}. Use backend='reference', which supports all"
-        )
+    """Return the code of a surrogate and its parameters, as `through_spikes` takes them."""
+    if reason := obstacle(surrogate):
+        raise ValueError(f"{reason}. Use backend='reference', which runs all")
+    assert isinstance(surrogate, Surrogate)
     return (_CODES[type(surrogate)], *surrogate.constants)
+
+
+def obstacle(surrogate: Callable[..., Any]) -> str | None:
+    """Return why the kernels cannot run neurons with a surrogate, or None."""
+    if type(surrogate) in _CODES:
+        return None
+    names = ", ".join(kind.name for kind in _CODES)
+    return f"its kernels have the surrogates {names}, and not {surrogate!r}"
 
 
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:
@@ -78,7 +82,7 @@ def _spike_rate_escape(gradient: Any, membrane: Any, threshold: Any, beta: Any, 
     return gradient * (slope * exp(-(beta * abs(membrane - threshold - 1))))
 
 
-_FORMULAS: dict[type[Surrogate], Callable[..., Any]] = {
+FORMULAS: dict[type[Surrogate], Callable[..., Any]] = {
     ATan: _atan,
     FastSigmoid: _fast_sigmoid,
     SparseFastSigmoid: _sparse_fast_sigmoid,
@@ -88,10 +92,12 @@ _FORMULAS: dict[type[Surrogate], Callable[..., Any]] = {
     Heaviside: _heaviside,
     SpikeRateEscape: _spike_rate_escape,
 }
-_CODES = {kind: code for code, kind in enumerate(_FORMULAS)}
+"""The formula of each surrogate that the engine has."""
+
+_CODES = {kind: code for code, kind in enumerate(FORMULAS)}
 """Position of each formula, by which kernels choose it."""
 
 
-through_spikes = switch(tuple(_FORMULAS.values()))
+through_spikes = switch(tuple(FORMULAS.values()))
 """``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
 gradients of the spikes by the surrogate derivative."""

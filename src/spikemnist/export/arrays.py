@@ -21,6 +21,7 @@ from torch import nn
 
 from spikemnist._tensors import not_finite
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
+from spikemnist.models.readout import name_of, named_or_own
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from spikemnist.models.spiking_layer import SpikingLayer
 
     Floats = NDArray[np.float32]
+
+READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
+"""Readouts of the exports, in the order of their numbers in C."""
 
 IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
 """Modules that change no numbers in evaluation."""
@@ -161,8 +165,15 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     Raises
     ------
     ValueError
-        For a layer of other modules, or a parameter that is NaN or infinite; the message names it.
+        For a layer of other modules, another readout, or a parameter that is NaN or infinite; the
+        message names it.
     """
+    readout = named_or_own(model.readout)
+    if not isinstance(readout, str) or readout not in READOUTS:
+        raise ValueError(
+            f"the exports have the readouts {', '.join(READOUTS)}, and not "
+            f"{name_of(model.readout)}: train the network with one of them"
+        )
     if bad := not_finite(model.state_dict()):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
     shape = model.in_shape or ()
@@ -170,7 +181,7 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     for layer in model.layers:
         layers.append(_read_layer(layer, shape))
         shape = layers[-1].shape
-    return NetworkArrays(tuple(layers), model.readout)
+    return NetworkArrays(tuple(layers), readout)
 
 
 def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:

@@ -19,9 +19,14 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
+from spikemnist.export.arrays import (
+    READOUTS,
+    LayerArrays,
+    NetworkArrays,
+    network_of,
+    read_arrays,
+)
 from spikemnist.export.codebook import codebook
-from spikemnist.models import READOUTS
 
 if TYPE_CHECKING:
     import os

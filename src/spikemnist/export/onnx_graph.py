@@ -221,12 +221,12 @@ def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tu
     inflow = step.input("inflow", np.float32, shape)
     if layer.reset != "none":
         step.node("Greater", [before, threshold], "above_before")
-        fired = step.node("Cast", ["above_before"], "fired", to=graph.onnx.TensorProto.FLOAT)
+        spike = step.node("Cast", ["above_before"], "fired", to=graph.onnx.TensorProto.FLOAT)
     if layer.reset == "zero":
-        before = step.node("Sub", [before, step.node("Mul", [before, fired], "lost")], "kept")
+        before = step.node("Sub", [before, step.node("Mul", [before, spike], "lost")], "kept")
     total = step.node("Add", [step.node("Mul", [before, beta], "decayed"), inflow], "total")
     if layer.reset == "subtract":
-        total = step.node("Sub", [total, step.node("Mul", [fired, threshold], "taken")], "left")
+        total = step.node("Sub", [total, step.node("Mul", [spike, threshold], "taken")], "left")
     membrane = step.node("Identity", [total], "membrane")
     step.node("Greater", [membrane, threshold], "above")
     step.node("Cast", ["above"], "spikes", to=graph.onnx.TensorProto.FLOAT)
@@ -247,12 +247,12 @@ def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
         graph.node("ReduceMax", [membrane], "scores", axes=[0], **over_time)
     elif readout == "spike_count":
         graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", **over_time)
-    else:  # a silent neuron counts as firing just after the window
+    else:  # first_spike: a silent neuron counts as firing just after the window
         first = graph.node("ArgMax", [spikes], "first_index", axis=0, **over_time)
         end = graph.node("Shape", [spikes], "window", start=0, end=1)
         any_spike = graph.node("ReduceMax", [spikes], "any_spike", axes=[0], **over_time)
-        fired = graph.node("Cast", [any_spike], "fired", to=graph.onnx.TensorProto.BOOL)
-        time = graph.node("Where", [fired, first, end], "first_time")
+        spike = graph.node("Cast", [any_spike], "fired", to=graph.onnx.TensorProto.BOOL)
+        time = graph.node("Where", [spike, first, end], "first_time")
         time = graph.node("Cast", [time], "first_spike_time", to=graph.onnx.TensorProto.FLOAT)
         graph.node("Neg", [time], "scores")
     _decide(graph, membrane)

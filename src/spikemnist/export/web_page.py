@@ -110,12 +110,11 @@ def _check_code(encoder: Encoder) -> None:
         raise ValueError(
             f"the page supports latency, rate and direct codes; got {type(encoder).__name__}"
         )
-    if isinstance(encoder, RateEncoder) and not encoder.deterministic:
-        plain = RateEncoder(num_steps=encoder.num_steps, dtype=encoder.dtype)
-        if encoder != plain:
-            raise ValueError(
-                f"the page supports the random rate code only without options; got {encoder}"
-            )
+    is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
+    if is_random and encoder != RateEncoder(num_steps=encoder.num_steps):
+        raise ValueError(
+            f"the page supports the random rate code only without options; got {encoder}"
+        )
 
 
 def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dict[str, Any]:

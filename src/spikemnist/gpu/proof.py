@@ -25,9 +25,25 @@ RESULTS = (
 )
 
 
+SURROGATES = (
+    "atan",
+    "fast_sigmoid",
+    "sparse_fast_sigmoid",
+    "sigmoid",
+    "straight_through",
+    "triangular",
+    "heaviside",
+    "spike_rate_escape",
+)
+"""Surrogates whose derivative `triton_kernels` has."""
+
+
 @functools.cache
 def obstacle(
-    device: torch.device, dtype: torch.dtype, reset_mechanism: str, surrogate: ops.Surrogate
+    device: torch.device,
+    dtype: torch.dtype,
+    reset_mechanism: str,
+    surrogate: Callable[[Tensor], Tensor],
 ) -> str | None:
     """Return why the kernels cannot run neurons of this kind, or None.
 
@@ -36,19 +52,22 @@ def obstacle(
     device, dtype
         Device and dtype of the input current.
     reset_mechanism, surrogate
-        Reset mechanism and named surrogate of the neurons.
+        Reset mechanism and surrogate of the neurons.
 
     Returns
     -------
     str or None
-        The error that the kernels raise, or the result that differs from the reference's by more
-        than rounding.
+        The surrogate that they lack, the error that they raise, or the result that differs from the
+        reference's by more than rounding.
 
     Warns
     -----
     RuntimeWarning
         The first time that the kernels fail, for example because Triton finds no C compiler.
     """
+    if type(surrogate) not in {ops.SURROGATES[name] for name in SURROGATES}:
+        names = ", ".join(SURROGATES)
+        return f"its kernels have the surrogates {names}, and not {surrogate!r}"
     try:
         reason = _difference(device, dtype, reset_mechanism, surrogate)
     except Exception as error:  # Triton and the driver may raise anything
@@ -67,7 +86,10 @@ def obstacle(
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
 def _difference(
-    device: torch.device, dtype: torch.dtype, reset_mechanism: str, surrogate: ops.Surrogate
+    device: torch.device,
+    dtype: torch.dtype,
+    reset_mechanism: str,
+    surrogate: Callable[[Tensor], Tensor],
 ) -> str | None:
     """Return which result of the kernels differs from the reference's, or None."""
     from spikemnist.gpu.scan import scan  # imports Triton

@@ -5,7 +5,13 @@ from spikemnist.models.classifier import Classifier
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import NetworkOptions
 from spikemnist.models.pretrained import available_pretrained
-from spikemnist.models.readout import READOUTS, decide, first_spike_times, running_scores
+from spikemnist.models.readout import (
+    READOUTS,
+    decide,
+    first_spike_times,
+    get_readout,
+    running_scores,
+)
 from spikemnist.models.record import LayerRecord, Record
 
 __all__ = [
@@ -21,5 +27,6 @@ __all__ = [
     "available_pretrained",
     "decide",
     "first_spike_times",
+    "get_readout",
     "running_scores",
 ]

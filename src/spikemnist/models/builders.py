@@ -19,6 +19,7 @@ from spikemnist.models.network_options import NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
+from spikemnist.models.readout import named_or_own
 from spikemnist.models.spiking_layer import SpikingLayer
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.models.readout import ReadoutName
+    from spikemnist._names import ReadoutName
+    from spikemnist.models.readout import Readout
 
 
 def accelerate(
     network: nn.Module,
     *,
     in_shape: Sequence[int] | None = None,
-    readout: ReadoutName = "mean_membrane",
+    readout: ReadoutName | Readout = "mean_membrane",
     backend: ops.Backend = "auto",
 ) -> SpikingNetwork:
     """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
@@ -54,8 +56,8 @@ def accelerate(
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.
-    readout : str, default "mean_membrane"
-        Readout that computes the class scores: see `spikemnist.models.readout.scores`.
+    readout : str or callable, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
         ``network`` itself. For a given seed, the backends ``"reference"`` and ``"event_driven"``
@@ -170,7 +172,7 @@ class LeakyNetwork(SpikingNetwork):
             "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
             "dropout": max(others, default=0.0),
             "input_dropout": first,
-            "readout": self.readout,
+            "readout": named_or_own(self.readout),
             "backend": self.backend,
         }
 

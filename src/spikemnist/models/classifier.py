@@ -77,8 +77,8 @@ class Classifier(nn.Module):
         self.network = network
         self.classes = tuple(classes)
         self._encoder = _check_encoder(encoder)
-        compact = isinstance(network, SpikingNetwork)
-        self._encode = _compact(self._encoder) if compact else self._encoder
+        compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
+        self._spikes: dict[str, Any] = {"dtype": torch.uint8} if compact else {}
 
     @property
     def encoder(self) -> Encoder:
@@ -87,7 +87,7 @@ class Classifier(nn.Module):
 
     def __repr__(self) -> str:
         names = [f"classes {', '.join(self.classes)}"] if self.classes else []
-        lines = [repr(self.encoder), *repr(self.network).splitlines(), *names]
+        lines = [_brief(self.encoder), *repr(self.network).splitlines(), *names]
         return "\n  ".join(["Classifier", *lines])
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
@@ -154,7 +154,7 @@ class Classifier(nn.Module):
         ValueError
             If the encoder does not return ``num_steps`` timesteps of each sample.
         """
-        spikes = self._encode(samples, generator=generator)
+        spikes = self._encoder(samples, generator=generator, **self._spikes)
         expected = (self.encoder.num_steps, len(samples))
         if tuple(spikes.shape[:2]) != expected:
             raise ValueError(
@@ -288,13 +288,13 @@ def _check_encoder(encoder: Encoder | str) -> Encoder:
     return encoder
 
 
-def _compact(encoder: Encoder) -> Encoder:
-    """Return the encoder with uint8 spikes if it is ``binary``, else the encoder itself."""
-    fields: Any = getattr(encoder, "__dataclass_fields__", ())
-    if not getattr(encoder, "binary", False) or "dtype" not in fields:
-        return encoder
-    compact: Encoder = dataclasses.replace(encoder, dtype=torch.uint8)  # type: ignore[type-var]
-    return compact
+def _brief(encoder: Encoder) -> str:
+    """Return the printed form of an encoder without the options that are at their defaults."""
+    if not dataclasses.is_dataclass(encoder):
+        return repr(encoder)
+    options = [(field, getattr(encoder, field.name)) for field in dataclasses.fields(encoder)]
+    given = [f"{field.name}={value!r}" for field, value in options if value != field.default]
+    return f"{type(encoder).__name__}({', '.join(given)})"
 
 
 def _batches(data: Samples | ImageDataset | EventDataset, batch_size: int) -> Iterable[Any]:

@@ -31,18 +31,21 @@ def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str 
 
     ``like`` is a tensor that has the dtype and the device of the parameters.
     """
+    device, dtype = like.device, like.dtype
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
     for layer in layers:
         surrogate = ops.get_surrogate(layer.leaky.spike_grad)
-        if not ops.is_named(surrogate):
-            return f"its kernels do not support the surrogate of {layer.path}"
         if backend == "triton":
             from spikemnist import gpu
 
-            device, dtype = like.device, like.dtype
-            if torch.is_autocast_enabled(device.type):
-                dtype = torch.get_autocast_dtype(device.type)
-            if reason := gpu.obstacle(device, dtype, layer.reset_mechanism, surrogate):
-                return reason
+            reason = gpu.obstacle(device, dtype, layer.reset_mechanism, surrogate)
+        else:  # imported here because it loads Numba, which importing the package must not do
+            from spikemnist import engine
+
+            reason = engine.obstacle(surrogate)
+        if reason:
+            return f"{reason}, in {layer.path}"
     return None
 
 
@@ -182,14 +185,14 @@ def _run_current(
     layer.check_state(initial, (current.shape[1], *shape))
     params = layer.params(shape, dtype, initial, channels_last=True)
     signal = current.movedim(2, -1)
-    lying = signal.shape[2:]
+    pixels = signal.shape[2:]
     signal = signal.flatten(2).expand(len(spikes), -1, -1)
     (output,) = engine.run([params], signal, record=record, final=initial is not None)
-    fired, membrane, last = (
-        None if tensor is None else tensor.view(*tensor.shape[:-1], *lying).movedim(-1, leading)
+    output_spikes, membrane, last = (
+        None if tensor is None else tensor.view(*tensor.shape[:-1], *pixels).movedim(-1, leading)
         for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))
     )
-    return LayerOutput(fired, membrane, output.counts, last, shape)
+    return LayerOutput(output_spikes, membrane, output.counts, last, shape)
 
 
 def _run_layer(
@@ -210,9 +213,9 @@ def _run_layer(
     if backend == "triton":
         from spikemnist import gpu
 
-        fired, membrane = gpu.run(signal, params, membrane=needed)
+        output_spikes, membrane = gpu.run(signal, params, membrane=needed)
     else:
-        fired, membrane = ops.leaky(
+        output_spikes, membrane = ops.leaky(
             signal,
             params.beta,
             params.threshold,
@@ -221,7 +224,9 @@ def _run_layer(
             initial=params.initial,
         )
     shape = (len(spikes), *current.shape[1:])
-    return _output(fired.reshape(shape), None if membrane is None else membrane.reshape(shape))
+    return _output(
+        output_spikes.reshape(shape), None if membrane is None else membrane.reshape(shape)
+    )
 
 
 def _step(
@@ -246,9 +251,11 @@ def _step(
     return [_output(*map(torch.stack, zip(*pairs, strict=True))) for pairs in steps]
 
 
-def _output(fired: Tensor, membrane: Tensor | None) -> LayerOutput:
+def _output(output_spikes: Tensor, membrane: Tensor | None) -> LayerOutput:
     final = None if membrane is None else membrane[-1]
-    return LayerOutput(fired, membrane, count_spikes(fired), final, tuple(fired.shape[2:]))
+    return LayerOutput(
+        output_spikes, membrane, count_spikes(output_spikes), final, tuple(output_spikes.shape[2:])
+    )
 
 
 def _present(tensor: Tensor | None) -> Tensor:

@@ -16,6 +16,7 @@ from spikemnist._tensor_files import Format, described
 from spikemnist.encoding import get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP
+from spikemnist.models.readout import READOUTS
 
 if TYPE_CHECKING:
     import os
@@ -81,6 +82,11 @@ def _to_json(config: dict[str, Any]) -> dict[str, Any]:
             "a custom surrogate gradient is code and cannot be stored; use one of "
             f"{', '.join(ops.SURROGATES)}, or save the state_dict() of the network and rebuild it "
             "in code"
+        )
+    if not isinstance(config["readout"], str):
+        raise ValueError(
+            "a custom readout is code and cannot be stored; use one of "
+            f"{', '.join(READOUTS)}, or save the state_dict() of the network and rebuild it in code"
         )
     return {
         **config,

@@ -18,7 +18,7 @@ from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
-from spikemnist.models.readout import ReadoutName, check_readout, scores
+from spikemnist.models.readout import get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from spikemnist._names import ReadoutName
+    from spikemnist.models.readout import Readout
     from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.ops.layer import LayerOutput
 
@@ -48,8 +50,8 @@ class SpikingNetwork(Tabular, nn.Module):
     in_shape : sequence of int, default None
         Shape of a sample at one timestep. Where it is given, the input may have any other shape
         with as many numbers per sample; None takes the input as it is.
-    readout : str, default "mean_membrane"
-        Readout that computes the class scores: see `spikemnist.models.readout.scores`.
+    readout : str or callable, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
 
@@ -72,17 +74,25 @@ class SpikingNetwork(Tabular, nn.Module):
         network: nn.Module,
         *,
         in_shape: Sequence[int] | None = None,
-        readout: ReadoutName = "mean_membrane",
+        readout: ReadoutName | Readout = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
         super().__init__()
-        check_readout(readout)
         ops.select_backend(backend)
         check_grades(read_layers(network))
         self.network = network
         self.in_shape = None if in_shape is None else tuple(in_shape)
         self.readout = readout
         self.backend = backend
+
+    @property
+    def readout(self) -> Readout:
+        """The readout, a function. A name of `READOUTS` can be assigned to it as well."""
+        return self._readout
+
+    @readout.setter
+    def readout(self, readout: ReadoutName | Readout) -> None:
+        self._readout = get_readout(readout)
 
     @property
     def layers(self) -> list[SpikingLayer]:
@@ -116,7 +126,7 @@ class SpikingNetwork(Tabular, nn.Module):
 
     def extra_repr(self) -> str:
         """Return readout and backend, for the printed form of a module that holds the network."""
-        return f"readout={self.readout!r}, backend={self.backend!r}"
+        return f"readout={name_of(self.readout)!r}, backend={self.backend!r}"
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -204,19 +214,24 @@ class SpikingNetwork(Tabular, nn.Module):
         outputs = execution.run(
             layers, spikes, dtype=like.dtype, backend=backend, record=record, state=state
         )
-        fired, membrane = outputs[-1].spikes, outputs[-1].membrane
-        assert fired is not None
-        assert membrane is not None
-        if fired.dim() > 3:
+        output_spikes, membrane = _present(outputs[-1].spikes), _present(outputs[-1].membrane)
+        if output_spikes.dim() > 3:
+            shape = tuple(output_spikes.shape[2:])
             raise ValueError(
-                f"the last neurons, {layers[-1].path}, have the shape {tuple(fired.shape[2:])}, "
-                "and scores need one neuron for each class: put nn.Flatten() before them"
+                f"the last neurons, {layers[-1].path}, have the shape {shape}, and scores need one "
+                "neuron for each class: put nn.Flatten() before them"
             )
         sizes = _sizes([output.shape for output in outputs])
+        scores = self.readout(output_spikes, membrane)
+        if scores.shape != output_spikes.shape[1:]:
+            raise ValueError(
+                f"the readout {name_of(self.readout)} must return scores [B, C], here "
+                f"{list(output_spikes.shape[1:])}; got shape {tuple(scores.shape)}"
+            )
         return Record(
-            spikes=fired,
+            spikes=output_spikes,
             membrane=membrane,
-            scores=scores(self.readout, fired, membrane),
+            scores=scores,
             spike_counts=torch.stack([output.counts for output in outputs]),
             readout=self.readout,
             backend=backend,

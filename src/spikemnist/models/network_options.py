@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist import ops
+    from spikemnist._names import Backend, ReadoutName, ResetMechanism
     from spikemnist.models.parameters import PerLayer
-    from spikemnist.models.readout import ReadoutName
+    from spikemnist.models.readout import Readout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class NetworkOptions:
         For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.
     input_dropout : float, default 0.0
         The same probability for an input.
-    readout : str, default "mean_membrane"
-        Readout that computes the class scores: ``"mean_membrane"``, ``"max_membrane"``,
-        ``"spike_count"`` or ``"first_spike"``, see `spikemnist.models.readout.scores`.
+    readout : str or callable, default "mean_membrane"
+        Readout that computes the class scores: one of `READOUTS`, or a function of spikes and
+        membranes, see `spikemnist.models.get_readout`.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
         the modules one timestep after the other, and cannot train with ``batch_norm``.
@@ -66,11 +66,11 @@ class NetworkOptions:
     batch_norm: bool = False
     beta: PerLayer = 0.95
     threshold: PerLayer = 1.0
-    reset_mechanism: ops.ResetMechanism = "subtract"
+    reset_mechanism: ResetMechanism = "subtract"
     spike_grad: str | Callable[[Tensor], Tensor] = "atan"
     learn_beta: bool = False
     learn_threshold: bool = False
     dropout: float = 0.0
     input_dropout: float = 0.0
-    readout: ReadoutName = "mean_membrane"
-    backend: ops.Backend = "auto"
+    readout: ReadoutName | Readout = "mean_membrane"
+    backend: Backend = "auto"

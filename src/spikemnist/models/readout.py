@@ -1,79 +1,109 @@
 """Compute class scores from output spikes and membranes.
 
-The readout belongs to the model, so that loss, prediction and saved file always agree.
+A readout is a function of the spikes and the membranes of the output layer, ``[T, B, C]`` each, to
+scores ``[B, C]``. It belongs to the model, so that loss, prediction and saved file always agree.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from operator import add, mul
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from spikemnist._names import ReadoutName
 
-    from torch import Tensor
-
-ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
-READOUTS: tuple[str, ...] = get_args(ReadoutName)
+Readout = Callable[[Tensor, Tensor], Tensor]
 
 
-def scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
-    r"""Return the class scores at the end of the window.
+def mean_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
+    r"""Return the mean membrane, :math:`\frac1T \sum_t U_t`."""
+    # Not mean, which writes its gradient for each timestep; the gradient of a sum is a view.
+    return membrane.sum(0) / len(membrane)
 
-    ==================  ==========================================================
-    ``mean_membrane``   :math:`\frac1T \sum_t U_t`
-    ``max_membrane``    :math:`\max_t U_t`
-    ``spike_count``     :math:`\sum_t S_t`
-    ``first_spike``     :math:`-\sum_t \prod_{t' \le t} (1 - S_{t'})`
-    ==================  ==========================================================
 
-    The last one is minus the time of the first spike. A silent neuron counts as firing just after
-    the window, at :math:`T`. The sum of products is exact for binary spikes and has a gradient: one
-    spike more at :math:`t` brings the first spike forward to :math:`t`, also for a silent neuron.
+def max_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
+    r"""Return the highest membrane, :math:`\max_t U_t`."""
+    return membrane.amax(0)
+
+
+def spike_count(spikes: Tensor, membrane: Tensor) -> Tensor:
+    r"""Return the number of spikes, :math:`\sum_t S_t`."""
+    return spikes.sum(0)
+
+
+def first_spike(spikes: Tensor, membrane: Tensor) -> Tensor:
+    r"""Return minus the time of the first spike, :math:`-\sum_t \prod_{t' \le t} (1 - S_{t'})`.
+
+    A silent neuron counts as firing just after the window, at :math:`T`: see `first_spike_times`.
+    """
+    return -first_spike_times(spikes)
+
+
+READOUTS: dict[str, Readout] = {
+    readout.__name__: readout for readout in (mean_membrane, max_membrane, spike_count, first_spike)
+}
+"""The readouts by name."""
+
+
+def get_readout(readout: ReadoutName | Readout) -> Readout:
+    """Return the readout for a name or a function.
 
     Parameters
     ----------
-    readout : str
-        One of the names above.
-    spikes, membrane : torch.Tensor
-        Spikes and membranes of the output layer, ``[T, B, C]`` each.
+    readout : str or callable
+        One of `READOUTS`, or a function of spikes and membranes, ``[T, B, C]`` each, that returns
+        scores ``[B, C]``: a higher score means a likelier class.
 
     Returns
     -------
-    torch.Tensor
-        Scores ``[B, C]``, in the dtype of the membranes or spikes that they are made of. A higher
-        score means a likelier class.
+    callable
 
     Raises
     ------
     ValueError
-        If the readout is unknown.
+        For an unknown name.
+    TypeError
+        If ``readout`` is neither a name nor callable.
 
     Examples
     --------
     >>> import torch
     >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # T=3, B=1, C=2
-    >>> scores("first_spike", spikes, spikes)
+    >>> get_readout("first_spike")(spikes, spikes)
     tensor([[-3., -1.]])
-    >>> scores("spike_count", spikes, spikes)
+    >>> get_readout("spike_count")(spikes, spikes)
     tensor([[0., 2.]])
     """
-    check_readout(readout)
-    if readout == "mean_membrane":
-        # Not mean, which writes its gradient for each timestep; the gradient of a sum is a view.
-        return membrane.sum(0) / len(membrane)
-    if readout == "max_membrane":
-        return membrane.amax(0)
-    if readout == "spike_count":
-        return spikes.sum(0)
-    return -first_spike_times(spikes)
+    if isinstance(readout, str):
+        if readout not in READOUTS:
+            raise ValueError(
+                f"readout must be one of {', '.join(READOUTS)}, or a function of spikes and "
+                f"membranes; got {readout!r}"
+            )
+        return READOUTS[readout]
+    if not callable(readout):
+        raise TypeError(f"readout must be a name or a function; got {type(readout).__name__}")
+    return readout
+
+
+def name_of(readout: Readout) -> str:
+    """Return the name of a readout."""
+    return getattr(readout, "__name__", type(readout).__name__)
+
+
+def named_or_own(readout: Readout) -> str | Readout:
+    """Return the name of one of `READOUTS`, which a file can hold, or another readout itself."""
+    name = name_of(readout)
+    return name if READOUTS.get(name) is readout else readout
 
 
 def first_spike_times(spikes: Tensor) -> Tensor:
@@ -100,28 +130,28 @@ def first_spike_times(spikes: Tensor) -> Tensor:
     >>> first_spike_times(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
     tensor([3., 1.])
     """
-    return _not_yet_fired(spikes).sum(0)
+    return _running(mul, 1 - spikes).sum(0)
 
 
-def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
-    """Return the class scores after each timestep.
+def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Tensor) -> Tensor:
+    """Return the class scores after each timestep: the readout of the timesteps so far.
 
     Parameters
     ----------
-    readout : str
-        As in `scores`.
+    readout : str or callable
+        As in `get_readout`.
     spikes, membrane : torch.Tensor
-        ``[T, B, C]`` each, as in `scores`.
+        Spikes and membranes of the output layer, ``[T, B, C]`` each.
 
     Returns
     -------
     torch.Tensor
-        Scores ``[T, B, C]``. The last timestep equals `scores` up to rounding.
+        Scores ``[T, B, C]``; the last timestep has those of the readout, up to rounding.
 
     Raises
     ------
     ValueError
-        If the readout is unknown.
+        If the name is unknown.
 
     Examples
     --------
@@ -132,20 +162,35 @@ def running_scores(readout: str, spikes: Tensor, membrane: Tensor) -> Tensor:
             [0., 1.],
             [1., 2.]])
     """
-    check_readout(readout)
-    if readout == "mean_membrane":
-        return running_mean(membrane)
-    if readout == "max_membrane":
-        return _running(torch.maximum, membrane)
-    if readout == "spike_count":
-        return _running(add, spikes)
-    return -_running(add, _not_yet_fired(spikes))
+    readout = get_readout(readout)
+    if readout in _RUNNING:
+        return _RUNNING[readout](spikes, membrane)
+    ends = range(1, len(spikes) + 1)
+    return torch.stack([readout(spikes[:end], membrane[:end]) for end in ends])
 
 
 def running_mean(values: Tensor) -> Tensor:
     """Return the mean of ``values`` ``[T, ...]`` up to each timestep."""
     steps = torch.arange(1, len(values) + 1, device=values.device, dtype=values.dtype)
     return _running(add, values) / steps.view(-1, *[1] * (values.dim() - 1))
+
+
+def _running(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
+    """Combine ``values`` ``[T, ...]`` from the first timestep up to each.
+
+    No function of torch serves: `torch.use_deterministic_algorithms` refuses cumsum on CUDA, and
+    with it the gradient of cumprod; MPS lacks cummax in older versions of torch.
+    """
+    return torch.stack(list(accumulate(values.unbind(), operation)))
+
+
+_RUNNING: dict[Readout, Readout] = {
+    mean_membrane: lambda _, membrane: running_mean(membrane),
+    max_membrane: lambda _, membrane: _running(torch.maximum, membrane),
+    spike_count: lambda spikes, _: _running(add, spikes),
+    first_spike: lambda spikes, _: -_running(add, _running(mul, 1 - spikes)),
+}
+"""Running scores in T operations instead of the T(T + 1) / 2 timesteps of every beginning."""
 
 
 def decide(scores: Tensor, membrane: Tensor) -> Tensor:
@@ -181,22 +226,3 @@ def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     check_tensor(membrane, "membrane", "[..., C]")
     leading = scores == scores.amax(-1, keepdim=True)
     return torch.where(leading, membrane, -torch.inf).argmax(-1)
-
-
-def check_readout(readout: str) -> None:
-    """Raise a `ValueError` that lists the readouts unless ``readout`` is one of them."""
-    if readout not in READOUTS:
-        raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {readout!r}")
-
-
-def _not_yet_fired(spikes: Tensor) -> Tensor:
-    return _running(mul, 1 - spikes)
-
-
-def _running(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
-    """Combine ``values`` ``[T, ...]`` from the first timestep up to each.
-
-    No function of torch serves: `torch.use_deterministic_algorithms` refuses cumsum on CUDA, and
-    with it the gradient of cumprod; MPS lacks cummax in older versions of torch.
-    """
-    return torch.stack(list(accumulate(values.unbind(), operation)))

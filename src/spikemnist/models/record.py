@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist._tables import Table, Tabular
-from spikemnist.models.readout import decide, running_mean, running_scores
+from spikemnist.models.readout import decide, name_of, running_mean, running_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+    from spikemnist.models.readout import Readout
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,8 @@ class Record(Tabular):
         Class scores ``[B, C]`` that the readout makes of the two; differentiable.
     spike_counts : torch.Tensor
         Number of spikes of each layer for each sample, ``[L, B]``, int64, detached.
-    readout : str
-        Name of the readout that made the scores.
+    readout : callable
+        Readout that made the scores: a function of spikes and membranes.
     backend : str
         Name of the backend that ran.
     sizes : mapping of str to int
@@ -94,7 +96,7 @@ class Record(Tabular):
     membrane: Tensor
     scores: Tensor
     spike_counts: Tensor
-    readout: str
+    readout: Readout
     backend: str
     sizes: Mapping[str, int] = field(default_factory=dict)
     layers: tuple[LayerRecord, ...] = ()
@@ -112,7 +114,7 @@ class Record(Tabular):
                 (name, f"{neurons:,}", f"{count:.1f}")
                 for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
             ],
-            f"scores by the readout {self.readout}",
+            f"scores by the readout {name_of(self.readout)}",
         )
 
     @property

@@ -5,41 +5,19 @@ Pure functions over tensors: they keep no state and change nothing that the call
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 """
 
-from spikemnist.ops.backends import BACKENDS, Backend, select_backend
-from spikemnist.ops.dynamics import RESET_MECHANISMS, ResetMechanism, leaky, linear
-from spikemnist.ops.surrogate import (
-    SURROGATES,
-    ATan,
-    FastSigmoid,
-    Heaviside,
-    Sigmoid,
-    SparseFastSigmoid,
-    SpikeRateEscape,
-    StraightThrough,
-    Surrogate,
-    Triangular,
-    get_surrogate,
-    is_named,
-)
+from spikemnist._names import Backend, ResetMechanism
+from spikemnist.ops import surrogate
+from spikemnist.ops.backends import BACKENDS, select_backend
+from spikemnist.ops.dynamics import RESET_MECHANISMS, leaky, linear
+from spikemnist.ops.surrogate import *  # noqa: F403 - it lists its surrogates alone
 
 __all__ = [
     "BACKENDS",
     "RESET_MECHANISMS",
-    "SURROGATES",
-    "ATan",
     "Backend",
-    "FastSigmoid",
-    "Heaviside",
     "ResetMechanism",
-    "Sigmoid",
-    "SparseFastSigmoid",
-    "SpikeRateEscape",
-    "StraightThrough",
-    "Surrogate",
-    "Triangular",
-    "get_surrogate",
-    "is_named",
     "leaky",
     "linear",
     "select_backend",
 ]
+__all__ += surrogate.__all__

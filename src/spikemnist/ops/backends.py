@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 
+from spikemnist._names import Backend
 from spikemnist.kernels import compiler
 from spikemnist.ops.dynamics import is_constant
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Backend = Literal["auto", "reference", "event_driven", "triton", "snntorch"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""
 

@@ -5,11 +5,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch.nn import functional
 
+from spikemnist._names import ResetMechanism
 from spikemnist._tensors import check_tensor
 from spikemnist.ops import reference
 from spikemnist.ops.surrogate import get_surrogate
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-ResetMechanism = Literal["subtract", "zero", "none"]
 RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
 """How a spike acts on the membrane one timestep later."""
 

@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+__all__ = [
+    "SURROGATES",
+    "ATan",
+    "FastSigmoid",
+    "Heaviside",
+    "Sigmoid",
+    "SparseFastSigmoid",
+    "SpikeRateEscape",
+    "StraightThrough",
+    "Surrogate",
+    "Triangular",
+    "get_surrogate",
+    "is_named",
+]
+
 
 @dataclass(frozen=True)
 class Surrogate:
@@ -407,7 +422,7 @@ def is_named(spike_grad: Callable[[Tensor], Tensor]) -> TypeGuard[Surrogate]:
     Returns
     -------
     bool
-        Whether the event-driven engine and model files support it.
+        Whether a model file can hold it.
 
     Examples
     --------

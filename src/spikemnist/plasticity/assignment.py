@@ -5,9 +5,11 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
+
+from spikemnist._names import Voting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-Voting = Literal["proportional", "assigned"]
 VOTINGS: tuple[str, ...] = get_args(Voting)
 """Names of the voting rules: see `class_scores`."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from spikemnist._checkpoints import check_settings, new_or_resumed
+from spikemnist._checkpoints import check_settings, checkpoint_file
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.plasticity.assignment import Voting
+    from spikemnist._names import Voting
 
     Array = NDArray[Any]
 
@@ -252,7 +252,7 @@ class STDPClassifier(Estimator):
         check_parameters(self)
         pixels = check_images(images)
         classes, targets = check_labels(labels, len(pixels))
-        file = new_or_resumed(checkpoint, resume=resume)
+        file = checkpoint_file(checkpoint, resume=resume)
         if file and resume:
             self._resume(file, pixels, classes)
         else:

@@ -287,10 +287,8 @@ class ConvSTDPClassifier(Estimator):
 
     def _encode(self, pictures: Tensor) -> Tensor:
         """Return spikes, uint8 ``[T, B, 2 * H * W]``."""
-        encoder = LatencyEncoder(
-            num_steps=self.num_steps, threshold=self.min_contrast, dtype=torch.uint8
-        )
-        return encoder(contrast(pictures).flatten(1))
+        encoder = LatencyEncoder(num_steps=self.num_steps, threshold=self.min_contrast)
+        return encoder(contrast(pictures).flatten(1), dtype=torch.uint8)
 
     def _learn_readout(self, earliness: Tensor, labels: Tensor, interruption: Interruption) -> None:
         features = earliness.flatten(1)

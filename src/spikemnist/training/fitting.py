@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist._checkpoints import new_or_resumed
+from spikemnist._checkpoints import checkpoint_file
 from spikemnist._interrupt import interruptible
 from spikemnist.data import EventDataset
 from spikemnist.models.classifier import check_classifier
@@ -195,7 +195,7 @@ def fit(
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     together = processes.current()
-    file = together.first(lambda: new_or_resumed(checkpoint, resume=resume))
+    file = together.first(lambda: checkpoint_file(checkpoint, resume=resume))
     target = select_device(device, dtype=parameter_dtype(classifier))
     if augment is not None and isinstance(train, EventDataset):
         raise ValueError(

@@ -43,14 +43,14 @@ class EpochMonitor:
         self._correct = 0
         self._spikes: dict[str, int] = {}
         self._possible: dict[str, int] = {}
-        self._readout = ""
+        self._scores = torch.empty(0, 0)
 
     def add(
         self, record: Record, samples: int, loss: float, correct: int, counts: Sequence[int]
     ) -> None:
         """Add one batch, of which the record may hold a part."""
         self.batches += 1
-        self._readout = record.readout
+        self._scores = record.scores.detach()
         self.samples += samples
         self._loss += loss * samples
         self._correct += correct
@@ -77,11 +77,12 @@ class EpochMonitor:
     def warnings(self, model: nn.Module) -> list[str]:
         """Return warnings of layers silent or saturated all epoch, and of beta outside [0, 1].
 
-        A silent output layer is no problem if the readout reads its membranes.
+        A silent output layer is no problem if its membranes make the scores differ.
         """
         messages = []
+        decides = bool((self._scores != self._scores[:, :1]).any())
         for name, count in self._spikes.items():
-            if count == 0 and not (name == "output" and self._readout.endswith("_membrane")):
+            if count == 0 and not (name == "output" and decides):
                 messages.append(
                     f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
                     "beta, or feed it more spikes"

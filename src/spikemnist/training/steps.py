@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.models.readout import scores
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _join(records: Sequence[Record]) -> Record:
         records[-1],
         spikes=spikes,
         membrane=membrane,
-        scores=scores(records[-1].readout, spikes, membrane),
+        scores=records[-1].readout(spikes, membrane),
         spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
         layers=tuple(map(_join_layer, layers)),
         input=None,

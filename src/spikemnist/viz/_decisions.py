@@ -46,6 +46,13 @@ def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np
     return to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy()
 
 
+def readout_name(record: Record) -> str:
+    """Return the name of the readout of a record."""
+    from spikemnist.models.readout import name_of
+
+    return name_of(record.readout)
+
+
 def spike_counts(
     record: Record,
     *,
@@ -112,7 +119,9 @@ def spike_counts(
             fontsize=_style.SMALL,
         )
     limit_counts(ax, counts, "spikes in all timesteps", room=1.25)  # for the text above a bar
-    _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {record.readout})")
+    _style.set_title(
+        ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
+    )
     return ax
 
 
@@ -187,11 +196,11 @@ def decision(
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, 7.0, 4.2)
-    _draw_scores(ax, scores, record.readout, prediction, label)
-    if not one_sample(record.spikes, sample).any() and "membrane" not in record.readout:
+    _draw_scores(ax, scores, readout_name(record), prediction, label)
+    if not one_sample(record.spikes, sample).any() and "membrane" not in readout_name(record):
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
-    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(record.readout, record.readout))
+    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(readout_name(record), readout_name(record)))
     _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
     _style.set_title(ax, f"predicted class {prediction}{truth}{which(record.spikes, sample)}")

@@ -130,7 +130,7 @@ def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
 def codes(
     spikes: Mapping[str, Tensor],
     *,
-    decoded: Mapping[str, Tensor] | None = None,
+    reconstructions: Mapping[str, Tensor] | None = None,
     sample: int = 0,
 ) -> Figure:
     """Draw the codes of several encoders for one image, one row per code.
@@ -142,7 +142,7 @@ def codes(
     ----------
     spikes : mapping of str to torch.Tensor
         Spikes ``[T, B, ...]`` by the name of the code.
-    decoded : mapping of str to torch.Tensor, default None
+    reconstructions : mapping of str to torch.Tensor, default None
         Decoded images, ``[B, H, W]`` or flat squares, by the name of the code. A code that is
         missing has no picture.
     sample : int, default 0
@@ -162,7 +162,7 @@ def codes(
     """
     figure = _style.new_figure(8.0, 0.5 + _ROW_INCHES * len(spikes))
     rows = figure.subplots(len(spikes), 3, squeeze=False, width_ratios=(1.0, 3.0, 2.0))
-    pictures = decoded or {}
+    pictures = reconstructions or {}
     for (name, trains), (picture, raster, counts) in zip(spikes.items(), rows, strict=True):
         values = to_numpy(input_sample(trains, sample)).reshape(len(trains), -1)
         _draw_picture(picture, name, pictures.get(name), sample)
@@ -180,14 +180,14 @@ def codes(
     return figure
 
 
-def _draw_picture(ax: Axes, name: str, decoded: Tensor | None, sample: int) -> None:
+def _draw_picture(ax: Axes, name: str, reconstructions: Tensor | None, sample: int) -> None:
     ax.set_ylabel(name, fontsize=9)
-    if decoded is None:
+    if reconstructions is None:
         ax.set(xticks=[], yticks=[])
         _style.note(ax, "not\nread back")
         ax.spines[:].set_visible(False)
         return
-    (picture,) = to_numpy(frames(decoded[sample][None], None))
+    (picture,) = to_numpy(frames(reconstructions[sample][None], None))
     _style.pixels(ax, picture, cmap="gray", vmin=0, vmax=1)
 
 
@@ -201,10 +201,10 @@ def _draw_raster(ax: Axes, values: Array) -> None:
 
 
 def _draw_counts(ax: Axes, values: Array) -> None:
-    fired = (values != 0).sum(1)
-    ax.bar(np.arange(len(values)), fired, width=0.8, color=_style.GREY)
+    counts = (values != 0).sum(1)
+    ax.bar(np.arange(len(values)), counts, width=0.8, color=_style.GREY)
     _style.time_axis(ax, len(values))
     ax.set_ylabel("spikes", fontsize=_style.SMALL)
     _style.integer_ticks(ax.yaxis, 3)
-    ax.set_title(f"{int(fired.sum())} spikes", fontsize=_style.SMALL, loc="right")
+    ax.set_title(f"{int(counts.sum())} spikes", fontsize=_style.SMALL, loc="right")
     _style.open_frame(ax)

@@ -1,0 +1,21 @@
+"""Names that a user chooses from, one list for each set.
+
+Nothing heavy is imported here, so that the command line can list them at once.
+"""
+
+from typing import Literal
+
+Backend = Literal["auto", "event_driven", "triton", "reference", "snntorch"]
+ResetMechanism = Literal["subtract", "zero", "none"]
+SurrogateName = Literal[
+    "atan",
+    "fast_sigmoid",
+    "heaviside",
+    "sigmoid",
+    "sparse_fast_sigmoid",
+    "spike_rate_escape",
+    "straight_through",
+    "triangular",
+]
+ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
+Voting = Literal["proportional", "assigned"]
