@@ -96,7 +96,8 @@ def record_of(record: Record) -> str:
     return digest(
         [
             *(record.spikes, record.membrane, record.scores, record.spike_counts),
-            *(record.readout, record.backend, [*record.sizes.values()], record.predictions),
+            *(record.readout.__name__, record.backend),
+            *([*record.sizes.values()], record.predictions),
             *itertools.chain(*layers),
         ]
     )
