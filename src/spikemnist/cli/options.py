@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
-from spikemnist._names import Backend, SurrogateName
+from spikemnist._names import Backend, ReadoutName, ResetMechanism, SurrogateName, Voting
 from spikemnist.cli.limits import (
     COUNT,
     INDEX,
@@ -110,14 +110,14 @@ class Neuron:
     beta: Annotated[float, SHARE, option("decay of a membrane per timestep", "BETA")] = 0.95
     threshold: Annotated[float, POSITIVE, option("firing threshold", "THRESHOLD")] = 1.0
     reset: Annotated[
-        Literal["subtract", "zero", "none"],
+        ResetMechanism,
         option("reset after a spike: subtract the threshold, set the membrane to zero, or none"),
     ] = "subtract"
     spike_grad: Annotated[SurrogateName, option("surrogate gradient")] = "atan"
     learn_beta: Annotated[bool, option("train beta as well")] = False
     learn_threshold: Annotated[bool, option("train the threshold as well")] = False
     readout: Annotated[
-        Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"],
+        ReadoutName,
         option("class scores, computed from the output neurons"),
     ] = "mean_membrane"
 
@@ -281,7 +281,7 @@ class Stdp(Source):
         ),
     ] = None
     voting: Annotated[
-        Literal["proportional", "assigned"],
+        Voting,
         option(
             "vote of a spike. proportional: for all classes that its neuron responds to. assigned: "
             "for the class that the neuron is assigned to"
