@@ -168,7 +168,7 @@ def test_hidden_membranes_on_demand() -> None:
 @pytest.fixture
 def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let `auto` take Triton on the CPU, and forget which kernels have been tested."""
-    monkeypatch.setattr(backends, "_preferred", lambda weight: "triton")
+    monkeypatch.setattr(backends, "_preference", lambda weight: "triton")
     gpu.obstacle.cache_clear()
     yield monkeypatch
     gpu.obstacle.cache_clear()
