@@ -144,8 +144,9 @@ autosummary_context = {
     "documented": {
         f"spikemnist.{room}.{name}": members_of(thing)
         for room in ROOMS
-        for name, thing in vars(importlib.import_module(f"spikemnist.{room}")).items()
-        if isinstance(thing, type)
+        for module in (importlib.import_module(f"spikemnist.{room}"),)
+        for name in module.__all__
+        if isinstance(thing := getattr(module, name), type)
     }
 }
 
