@@ -162,7 +162,10 @@ def card_text(card: Card) -> str:
     spikes = ", ".join(f"{name} {count:.1f}" for name, count in card["spikes"].items())
     encoder = card["encoder"]
     classifier: Any = load(card["name"])
-    layers = classifier.network.table()
+    head, rows_of_layers = classifier.network.table()[1:3]
+    neurons = dict.fromkeys(
+        ", ".join(map(" ".join, zip(head[4:], row[4:], strict=True))) for row in rows_of_layers
+    )
     shares = [100 * share for share in card["accuracies"].values()]
     seeds = ", ".join(f"{share:.2f}" for share in shares)
     operations, energy = card["operations"], card["energy"]
@@ -172,6 +175,7 @@ def card_text(card: Card) -> str:
         f"standard error {standard_error(card):.2%}",
         "Seeds 0, 1, 2": f"{seeds} %, mean {statistics.mean(shares):.2f} %; seed 0 is the one here",
         "Code": f"{encoder['name']}, {encoder['num_steps']} timesteps",
+        "Leaky neurons": "; ".join(neurons),
         "Size": f"{card['bytes'] / 1024:.0f} KiB",
         "Spikes per image": spikes,
         "Operations per image": f"{operations['acs']:,.0f} additions, {operations['macs']:,.0f} "
@@ -181,7 +185,8 @@ def card_text(card: Card) -> str:
         "Command": f"`{card['command']}`",
         "Made": f"{card['date']}, at commit {card['commit']}; {versions}",
     }
-    tables = [markdown(layers.head, layers.rows), markdown(("", ""), rows.items())]
+    layers = [row[:4] for row in rows_of_layers]
+    tables = [markdown(head[:4], layers), markdown(("", ""), rows.items())]
     return "\n\n".join([f"## {card['name']}", SUMMARIES[card["name"]], *tables])
 
 
