@@ -30,7 +30,7 @@ from spikemnist.cli.bench import snntorch_spikes
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.ops.dynamics import is_constant
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,9 +80,7 @@ def trained_weights(workload: Workload) -> Mapping[str, Tensor]:
     fit(
         Classifier(network, workload.encoder()),
         train[:TRAINED_ON],
-        epochs=1,
-        batch_size=64,
-        lr=5e-3,
+        TrainConfig(epochs=1, batch_size=64, lr=5e-3, schedule="constant"),
         device="cpu",
         progress=False,
     )

@@ -52,7 +52,7 @@ from spikemnist.models import (
     available_pretrained,
 )
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.training import evaluate, fit
+from spikemnist.training import TrainConfig, evaluate, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -145,13 +145,14 @@ def trained(
     begin = digest(weights_in(network))
     classifier = Classifier(network, encoder)
     train, test = data or (digits(TRAIN), digits(TEST, train=False))
-    given = {"epochs": 2, "batch_size": BATCH, "lr": 5e-3, "seed": 3, **options}
-    given = {"validation": 0.25, "device": "cpu", "progress": False, **given}
+    given = {"epochs": 2, "batch_size": BATCH, "lr": 5e-3, "seed": 3, "schedule": "constant"}
+    config = TrainConfig(**{**given, **options})
+    rest: dict[str, Any] = {"validation": 0.25, "device": "cpu", "progress": False}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "checkpoint.pt")
-        history = fit(classifier, train, checkpoint=checkpoint, **given)
+        history = fit(classifier, train, config, checkpoint=checkpoint, **rest)
         resumed = Classifier(build(), encoder)
-        fit(resumed, train, checkpoint=checkpoint, resume=True, **given)
+        fit(resumed, train, config, checkpoint=checkpoint, resume=True, **rest)
         parts = {"begin": begin, "resumed": digest(weights_in(resumed.network))}
         if isinstance(network, LeakyMLP | LeakyConvNet):
             loaded: Any = load(classifier.save(Path(folder, "model.safetensors")))

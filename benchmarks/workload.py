@@ -16,7 +16,7 @@ from torch import nn
 from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,9 +133,7 @@ def _trained(workload: Workload) -> list[nn.Linear]:
     fit(
         Classifier(network, workload.encoder()),
         train[: TRAINING_STEPS * TRAINING_BATCH],
-        epochs=1,
-        batch_size=TRAINING_BATCH,
-        lr=1e-2,
+        TrainConfig(epochs=1, batch_size=TRAINING_BATCH, lr=1e-2, schedule="constant"),
         device="cpu",
         progress=False,
     )

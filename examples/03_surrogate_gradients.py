@@ -9,7 +9,7 @@ gradient to learn from, so the backward pass replaces it by another curve.
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import Classifier, LeakyMLP, evaluate, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits
 from spikemnist.ops import SURROGATES, get_surrogate
 
 # %%
@@ -37,7 +37,7 @@ ax = figure.subplots()
 for name in ("atan", "sigmoid", "straight_through", "triangular"):
     torch.manual_seed(0)
     classifier = Classifier(LeakyMLP(hidden=100, spike_grad=name), "latency")
-    history = fit(classifier, train, epochs=5, lr=0.002, progress=False)
+    history = fit(classifier, train, TrainConfig(epochs=5, lr=0.002), progress=False)
     accuracy = evaluate(classifier, test).accuracy
     print(f"{name:18s}loss {history.epochs[-1].loss:.2f}   test accuracy {accuracy:.1%}")
     ax.plot(range(1, len(history) + 1), history.column("loss"), marker="o", label=name)

@@ -9,7 +9,7 @@ network can be trained for a few timesteps. Are they equally accurate?
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import Classifier, LeakyMLP, evaluate, fit, get_encoder, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, get_encoder, load_digits
 
 train, test = load_digits()
 
@@ -20,7 +20,7 @@ for code in codes:
     for steps in lengths:
         torch.manual_seed(0)
         classifier = Classifier(LeakyMLP(hidden=100), get_encoder(code, num_steps=steps))
-        fit(classifier, train, epochs=5, lr=0.005, schedule="one_cycle", progress=False)
+        fit(classifier, train, TrainConfig(epochs=5, lr=0.005), progress=False)
         evaluations[code, steps] = result = evaluate(classifier, test)
         spikes = sum(result.spikes_per_sample.values())
         print(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from spikemnist import Classifier, LatencyEncoder, LeakyMLP, evaluate, fit, load_digits, viz
 from spikemnist.models import first_spike_times
-from spikemnist.training import SpikeTimeMSE
+from spikemnist.training import SpikeTimeMSE, TrainConfig
 
 # %%
 # The readout is ``first_spike``, and the loss sets target times: the neuron of the right class
@@ -20,8 +20,7 @@ train, test = load_digits()
 torch.manual_seed(0)
 network = LeakyMLP(hidden=200, readout="first_spike")
 classifier, loss = Classifier(network, LatencyEncoder(num_steps=16)), SpikeTimeMSE(on=2)
-options = {"epochs": 8, "lr": 0.005, "schedule": "one_cycle", "progress": False}
-fit(classifier, train, loss=loss, **options)
+fit(classifier, train, TrainConfig(epochs=8, lr=0.005, loss=loss), progress=False)
 evaluation = evaluate(classifier, test, loss=loss)
 print(f"accuracy {evaluation.accuracy:.1%}, two first at once {evaluation.tied:.1%}")
 

@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from spikemnist import Classifier, LatencyEncoder, LeakyConvNet, evaluate, fit, load_digits, viz
+from spikemnist.training import TrainConfig
 
 # %%
 # Eight kernels of 5 x 5 pixels, pooling, sixteen kernels, pooling, and ten output neurons.
@@ -19,8 +20,7 @@ train, test = load_digits()
 torch.manual_seed(0)
 network = LeakyConvNet("8C5-P2-16C5-P2-10")
 classifier = Classifier(network, LatencyEncoder(num_steps=6))
-options = {"epochs": 3, "batch_size": 64, "lr": 0.01, "schedule": "one_cycle", "progress": False}
-fit(classifier, train, **options)
+fit(classifier, train, TrainConfig(epochs=3), progress=False)
 print(f"accuracy {evaluate(classifier, test).accuracy:.1%}")
 
 # %%

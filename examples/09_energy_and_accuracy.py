@@ -9,12 +9,12 @@ more energy. Stopping when the answer is clear keeps most of the accuracy for le
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import Classifier, LeakyMLP, fit, load_digits, measure_energy, viz
+from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load_digits, measure_energy, viz
 
 train, test = load_digits()
 torch.manual_seed(0)
 classifier = Classifier(LeakyMLP(hidden=256), "latency")
-fit(classifier, train, epochs=8, lr=0.01, schedule="one_cycle", progress=False)
+fit(classifier, train, TrainConfig(epochs=8), progress=False)
 
 # %%
 # One pass over the test images counts the operations in which neither weight nor input is zero.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from spikemnist import Classifier, LeakyMLP, evaluate, fit, load_digits, viz
+from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits, viz
 from spikemnist.encoding import Encoder, get_encoder, measure_code, register_encoder
 
 
@@ -52,7 +52,7 @@ viz.codes(spikes, reconstructions=decoded).savefig("interval_code.png", dpi=120)
 for name, encoder in encoders.items():
     torch.manual_seed(0)
     classifier = Classifier(LeakyMLP(hidden=200), encoder)
-    fit(classifier, train, epochs=2, lr=0.005, progress=False)
+    fit(classifier, train, TrainConfig(epochs=2, lr=0.005), progress=False)
     print(f"{name:10s}test accuracy {evaluate(classifier, test).accuracy:.1%}")
 
 # %%

@@ -9,12 +9,12 @@ classify images that are not digits, and with which margin?
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import Classifier, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load_digits
 
 train, test = load_digits()
 torch.manual_seed(0)
 classifier = Classifier(LeakyMLP(hidden=256), "latency")
-fit(classifier, train, epochs=5, lr=0.01, schedule="one_cycle", progress=False)
+fit(classifier, train, TrainConfig(epochs=5), progress=False)
 
 # %%
 # A thousand images of each kind. Shuffled images keep their grey values, at random positions. The
@@ -37,9 +37,8 @@ for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, st
         record = classifier(images)
     first, second = record.scores.softmax(1).topk(2, 1).values.unbind(1)
     margin, hidden = first - second, record.spike_counts[0].float()
-    silent = (record.spike_counts[-1] == 0).float().mean()
     print(f"{name:12s} margin above 0.9: {(margin > 0.9).float().mean():4.0%}", end="   ")
-    print(f"hidden spikes {hidden.mean():3.0f} ± {hidden.std():.0f}   silent output {silent:4.0%}")
+    print(f"hidden spikes {hidden.mean():3.0f} ± {hidden.std():.0f}")
     picture.imshow(images[0].view(28, 28).numpy(), cmap="gray", vmin=0, vmax=255)
     picture.set(xticks=[], yticks=[])
     picture.set_title(f"{name}\nanswer {record.predictions[0]}, margin {margin[0]:.2f}", fontsize=9)
@@ -53,6 +52,6 @@ figure.savefig("noise.png", dpi=120)
 # %%
 # A large margin means only that one answer is ahead of the other nine, not that any of them is
 # right. The number of hidden spikes is the better warning here: on average it is far larger, or far
-# smaller, than for digits. For a blank image no output neuron fires.
+# smaller, than for digits. For a blank image hardly any hidden neuron fires.
 #
 # Next: :class:`~spikemnist.models.Record`, and :doc:`/guide/readouts` for how it becomes an answer.

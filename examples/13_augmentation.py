@@ -9,7 +9,7 @@ changes in every epoch, the network has to learn this and cannot memorise the im
 import torch
 from matplotlib.figure import Figure
 
-from spikemnist import Classifier, LeakyMLP, evaluate, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits
 from spikemnist.data import Compose, ElasticDeformation, RandomAffine, RandomErasing
 
 train, test = load_digits()
@@ -33,12 +33,11 @@ figure.savefig("augmentation.png", dpi=120)
 # %%
 # Two networks that differ only in the augmentation. Augmented images are harder, so the training
 # loss stays higher. On images that neither network has seen, the order is reversed.
-settings = {"epochs": 20, "lr": 0.01, "schedule": "one_cycle", "progress": False}
 for name in ("images", "Compose"):
     torch.manual_seed(0)
     classifier = Classifier(LeakyMLP(hidden=256), "latency")
-    augment = None if name == "images" else rows[name]
-    history = fit(classifier, train, augment=augment, **settings)
+    augment = () if name == "images" else rows[name]
+    history = fit(classifier, train, TrainConfig(epochs=20, augment=augment), progress=False)
     accuracy, last = evaluate(classifier, test).accuracy, history.epochs[-1]
     print(f"{name:8s} training {last.accuracy:6.2%}   test {accuracy:6.2%}")
 

@@ -18,7 +18,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyMLP, Record
 from spikemnist.plasticity import STDPClassifier, pair_stdp
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def watch_a_digit() -> tuple[Record, int]:
     train, test = load_digits()
     torch.manual_seed(0)
     classifier = Classifier(LeakyMLP(hidden=(512,)), "latency")
-    fit(classifier, train, epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle")
+    fit(classifier, train, TrainConfig(epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle"))
     classifier.cpu().eval()
     image, label = test[INDEX]
     with torch.no_grad():

@@ -16,8 +16,9 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier
-from spikemnist.training import evaluate, fit, measure_robustness
+from spikemnist.training import evaluate, measure_robustness
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.training.small_runs import fit_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def train(encoder: Encoder = ENCODER, **options: Any) -> History:
     """Train for four epochs of three batches."""
     settings = {"epochs": 4, "batch_size": 40, "progress": False, **options}
     classifier = Classifier(LeakyMLP(hidden=(30,), threshold=0.3), encoder)
-    return fit(classifier, images(120), **settings)
+    return fit_with(classifier, images(120), **settings)
 
 
 @pytest.mark.parametrize(("call", "epochs"), [(1, 0), (2, 0), (3, 1), (4, 1)])

@@ -12,7 +12,7 @@ from spikemnist.ops import SURROGATES
 
 FIRST = """
     Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
-    STDPClassifier accelerate evaluate fit get_encoder load load_digits
+    STDPClassifier TrainConfig accelerate evaluate fit get_encoder load load_digits
     load_fashion_mnist load_mnist load_nmnist measure_energy
 """
 NAMES = {
@@ -46,10 +46,10 @@ NAMES = {
         pair_stdp post_stdp reward_stdp stdp_window
     """,
     "training": """
-        Callback EpochMetrics Evaluation History L1Spikes Regularized Robustness
+        Callback EpochMetrics Evaluation History L1Spikes Recipe Regularized Robustness
         SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy SpikeTimeMSE
-        TargetRate available_devices cross_entropy csv_logger evaluate fit
-        measure_robustness select_device tensorboard
+        TargetRate TrainConfig available_devices cross_entropy csv_logger evaluate fit
+        measure_robustness recipes select_device tensorboard
     """,
     "viz": """
         animate animate_events animate_receptive_fields assignments codes confusion

@@ -14,8 +14,9 @@ Each loads its subpackage on first use, so ``import spikemnist`` alone loads non
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
     from spikemnist import data as data
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from spikemnist.models import LeakyMLP as LeakyMLP
     from spikemnist.models import accelerate as accelerate
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
+    from spikemnist.training import TrainConfig as TrainConfig
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
 
@@ -64,19 +66,9 @@ _FROM = {
     "LeakyMLP": "models",
     "accelerate": "models",
     "STDPClassifier": "plasticity",
+    "TrainConfig": "training",
     "evaluate": "training",
     "fit": "training",
 }
 __all__ = ["__version__", *_ROOMS, *_FROM]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _FROM:
-        return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, {**{room: room for room in _ROOMS}, **_FROM})

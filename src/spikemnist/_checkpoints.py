@@ -24,15 +24,19 @@ def checkpoint_file(path: str | os.PathLike[str] | None, *, resume: bool) -> Pat
     return file
 
 
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return what differs between two descriptions of runs, in words; empty if they are equal."""
+    return "; ".join(
+        f"{name} was {one.get(name)!r}, is {other.get(name)!r}"
+        for name in (*other, *(name for name in one if name not in other))
+        if one.get(name) != other.get(name)
+    )
+
+
 def check_settings(checkpoint: Mapping[str, Any], run: Mapping[str, Any], path: Path) -> None:
     """Raise a `ValueError` that names every setting in which a run differs from its checkpoint."""
-    differences = [
-        f"{name} was {checkpoint.get(name)!r}, is {run.get(name)!r}"
-        for name in (*run, *(name for name in checkpoint if name not in run))
-        if checkpoint.get(name) != run.get(name)
-    ]
-    if differences:
+    if named := differences(checkpoint, run):
         raise ValueError(
-            f"cannot resume {path} with another configuration: {'; '.join(differences)}. Resume "
-            "with the same configuration, or start a new run"
+            f"cannot resume {path} with another configuration: {named}. Resume with the same "
+            "configuration, or start a new run"
         )

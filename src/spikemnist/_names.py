@@ -18,4 +18,9 @@ SurrogateName = Literal[
     "triangular",
 ]
 ReadoutName = Literal["mean_membrane", "max_membrane", "spike_count", "first_spike"]
+OptimizerName = Literal["adam", "adamw", "sgd"]
+ScheduleName = Literal["one_cycle", "cosine", "constant"]
+LossName = Literal["cross_entropy", "spike_time_cross_entropy", "spike_time_mse"]
+AugmentationName = Literal["affine", "elastic", "erase"]
+NetworkName = Literal["mlp", "conv"]
 Voting = Literal["proportional", "assigned"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spikemnist.cli import main, runs, train
+from spikemnist import models
+from spikemnist.cli import main, runs
 from spikemnist.cli.options import Train
 from tests.cli.command import spikemnist
 
@@ -72,7 +73,7 @@ def test_too_little_memory_leaves_no_folder(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("can't allocate memory: you tried to allocate 31360000000000 bytes")
 
-    monkeypatch.setattr(train, "LeakyMLP", fail)
+    monkeypatch.setattr(models, "LeakyMLP", fail)
     output = spikemnist("train", "--hidden", "9000", "--out", "run", cwd=tmp_path, code=1)
     assert "error: can't allocate memory: you tried to allocate" in output.stderr
     assert not any(tmp_path.iterdir())

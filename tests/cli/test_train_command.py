@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from spikemnist import __version__, load
 from spikemnist.cli.options import Train
 from spikemnist.cli.parser import parse
-from spikemnist.cli.recipes import RECIPES
+from spikemnist.cli.recipes import options_of
 from spikemnist.encoding import LatencyEncoder
+from spikemnist.training import recipes
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.cli.command import environment, spikemnist
 
@@ -70,7 +71,7 @@ def test_the_same_seed_gives_the_same_files(run: Path, tmp_path: Path) -> None:
 
 def test_every_option_arrives(tmp_path: Path) -> None:
     words = (
-        "train --beta 0.8 --threshold 0.7 --reset zero --spike-grad sigmoid --learn-beta "
+        "train --beta 0.8 --threshold 0.7 --reset-mechanism zero --spike-grad sigmoid --learn-beta "
         "--learn-threshold --readout spike_count --spike-penalty 1e-4 --label-smoothing 0.1 "
         "--optimizer adamw --schedule cosine --weight-decay 0.01 --augment affine erase "
         "--dropout 0.1 --input-dropout 0.2 --ema 0.9 --validation 0.1 --patience 1 --hidden 20 "
@@ -89,8 +90,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "model.dropout": 0.1,
         "model.input_dropout": 0.2,
         "model.readout": "spike_count",
-        "loss": "Regularized(loss=SmoothedCrossEntropy(smoothing=0.1), "
-        "penalties=(L1Spikes(strength=0.0001, layers=hidden)))",
+        "loss": "cross_entropy",
+        "spike_penalty": 1e-4,
+        "label_smoothing": 0.1,
+        "augment": "(affine, erase)",
         "optimizer": "adamw",
         "schedule": "cosine",
         "weight_decay": 0.01,
@@ -99,7 +102,6 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "patience": 1,
     }
     assert expected.items() <= checkpoint.settings.items()
-    assert str(checkpoint.settings["augment"]).count("Random") == 2
     leaky = load(tmp_path / "run").network.layers[0].leaky
     assert 0.7 < leaky.beta.item() < 0.9
     assert 0.6 < leaky.threshold.item() < 0.8
@@ -107,10 +109,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [(name, model) for name, models in RECIPES.items() for model in models]
+    ("name", "model"), [key for key in recipes if key[0] not in ("default", "events")]
 )
 def test_options_override_a_recipe(name: str, model: str) -> None:
-    recipe = RECIPES[name][model]
+    recipe = options_of(recipes[name, model], "digits")
     words = ["train", "--recipe", name, "--model", model]
     assert parse(words) == replace(recipe, recipe=name)
     command = parse([*words, "--epochs", "2", "--augment", "erase", "--data", "fashion_mnist"])

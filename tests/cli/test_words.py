@@ -10,11 +10,13 @@ from typing import get_args
 import pytest
 
 from spikemnist import __version__, _names
-from spikemnist.cli import limits, main, options, parser, train, wording
-from spikemnist.cli.recipes import RECIPES
+from spikemnist.cli import limits, main, options, parser, wording
+from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.energy import MEMORIES, TECHNOLOGIES
 from spikemnist.models import READOUTS
 from spikemnist.ops import BACKENDS, SURROGATES
+from spikemnist.training import TrainConfig, recipes
+from spikemnist.training.losses import LOSSES
 from spikemnist.training.optimizers import OPTIMIZERS
 from spikemnist.training.schedules import SCHEDULES
 
@@ -57,8 +59,8 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     ("words", "epochs"),
     [
         ("train", options.Train().epochs),
-        ("train --recipe accurate", RECIPES["accurate"]["mlp"].epochs),
-        ("train --model conv --recipe accurate", RECIPES["accurate"]["conv"].epochs),
+        ("train --recipe accurate", recipes["accurate", "mlp"].config.epochs),
+        ("train --model conv --recipe accurate", recipes["accurate", "conv"].config.epochs),
         ("train --resume", options.Train().epochs),
     ],
 )
@@ -77,12 +79,18 @@ def test_choices_are_those_of_the_library() -> None:
     choices = limits.types_of(options.Train)
     assert get_args(_names.SurrogateName) == tuple(sorted(SURROGATES))
     assert get_args(_names.ReadoutName) == tuple(READOUTS)
-    assert set(get_args(choices["loss"])) == set(train.LOSSES)
+    assert set(get_args(choices["loss"])) == set(LOSSES)
     assert set(get_args(choices["optimizer"])) == set(OPTIMIZERS)
     assert set(get_args(choices["schedule"])) == set(SCHEDULES)
-    assert set(get_args(get_args(choices["augment"])[0])) == set(train.AUGMENTATIONS)
+    assert set(get_args(get_args(choices["augment"])[0])) == set(AUGMENTATIONS)
     assert set(get_args(options.Technology)) == set(TECHNOLOGIES)
     assert set(get_args(options.Memory)) == set(MEMORIES)
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    values, config = limits.values_of(options.Train()), vars(TrainConfig())
+    assert config.keys() - values.keys() == {"clip_norm", "truncate"}
+    assert {name: values.get(name) for name in config} == config
 
 
 def test_the_docs_have_every_command() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist import Classifier, DirectEncoder, LeakyMLP, fit, gpu, load_digits, ops
+from spikemnist import Classifier, DirectEncoder, LeakyMLP, TrainConfig, fit, gpu, load_digits, ops
 from spikemnist.gpu.proof import SURROGATES
 
 if not torch.cuda.is_available():
@@ -29,5 +29,5 @@ def test_a_training_run() -> None:
     network = LeakyMLP(784, (50,), backend="triton")
     classifier = Classifier(network, DirectEncoder(num_steps=5))
     train, _ = load_digits()
-    history = fit(classifier, train[:600], epochs=4, device="cuda", lr=0.01)
+    history = fit(classifier, train[:600], TrainConfig(epochs=4, lr=0.01), device="cuda")
     assert history.epochs[-1].accuracy > 0.6

@@ -23,6 +23,7 @@ from spikemnist import (
     DirectEncoder,
     LeakyConvNet,
     LeakyMLP,
+    TrainConfig,
     fit,
     gpu,
     load_digits,
@@ -145,7 +146,7 @@ def test_training_equals_training_on_the_reference(
     for backend in ("triton", "reference"):
         torch.manual_seed(0)
         classifier = Classifier(build(backend), DirectEncoder(num_steps=4))
-        fit(classifier, train[:30], epochs=1, batch_size=15, progress=False)
+        fit(classifier, train[:30], TrainConfig(epochs=1, batch_size=15), progress=False)
         with torch.no_grad():
             assert classifier(torch.rand(2, 28, 28)).backend == backend
         trained.append(classifier.state_dict())

@@ -12,7 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import Classifier, LeakyMLP, accelerate, evaluate, fit, load_digits, ops
+from spikemnist import (
+    Classifier,
+    LeakyMLP,
+    TrainConfig,
+    accelerate,
+    evaluate,
+    fit,
+    load_digits,
+    ops,
+)
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -151,12 +160,9 @@ def test_a_full_training_run(tmp_path: Path) -> None:
     """`fit` with validation, checkpoint, resumption and truncation, and `evaluate`."""
     train, test = load_digits()
     train = train[:1000]
-    options: dict[str, Any] = {
-        "lr": 0.01,
-        "validation": 0.1,
-        "checkpoint": tmp_path / "checkpoint.pt",
-        "progress": False,
-    }
+    config = TrainConfig(epochs=2, lr=0.01)
+    options: dict[str, Any] = {"validation": 0.1, "progress": False}
+    file = tmp_path / "checkpoint.pt"
 
     def make() -> Classifier:
         with torch.random.fork_rng(devices=[]):
@@ -166,16 +172,16 @@ def test_a_full_training_run(tmp_path: Path) -> None:
             return Classifier(accelerate(network), "latency")
 
     once = make()
-    fit(once, train, epochs=2, **{**options, "checkpoint": None})
-    fit(make(), train, epochs=2, callbacks=[stop], **options)
+    fit(once, train, config, **options)
+    fit(make(), train, config, checkpoint=file, callbacks=[stop], **options)
     resumed = make()
-    fit(resumed, train, epochs=2, resume=True, **options)
+    fit(resumed, train, config, checkpoint=file, resume=True, **options)
     for name, tensor in once.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], tensor), name
     evaluation = evaluate(resumed, test)
     assert evaluation.accuracy > 0.7
     assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "output"]
-    fit(once, train[:100], epochs=1, truncate=4, progress=False)
+    fit(once, train[:100], TrainConfig(epochs=1, truncate=4), progress=False)
 
 
 def stop(history: Any, classifier: Classifier) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from spikemnist import Classifier, accelerate, fit
+from spikemnist import Classifier, TrainConfig, accelerate, fit
 from tests.models.stepped_network import BACKENDS, conv, images, mlp, neuron, same
 
 
@@ -232,7 +232,7 @@ def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> No
     data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
     classifier = Classifier(accelerate(conv()), "latency")
     with pytest.raises(ValueError, match="the network begins with"):
-        fit(classifier, data, epochs=1, truncate=4, progress=False)
+        fit(classifier, data, TrainConfig(epochs=1, truncate=4), progress=False)
 
 
 def test_a_subclass_that_computes_the_same_is_taken() -> None:

@@ -13,7 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spikemnist import Classifier, LeakyMLP, evaluate, fit, load, load_digits, measure_energy
+from spikemnist import (
+    Classifier,
+    LeakyMLP,
+    TrainConfig,
+    evaluate,
+    fit,
+    load,
+    load_digits,
+    measure_energy,
+)
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from spikemnist.export import to_html
 from spikemnist.training import measure_robustness
@@ -185,7 +194,7 @@ class Own(nn.Module):
 def test_a_network_of_another_kind_receives_floats() -> None:
     classifier = Classifier(Own(), "latency")
     before = copy.deepcopy(classifier.state_dict())
-    fit(classifier, DIGITS, epochs=1, device="cpu", progress=False)
+    fit(classifier, DIGITS, TrainConfig(epochs=1), device="cpu", progress=False)
     assert all(not torch.equal(x, before[name]) for name, x in classifier.named_parameters())
     evaluation = evaluate(classifier, DIGITS, device="cpu")
     right = (classifier.predict(DIGITS) == DIGITS.labels).double().mean()

@@ -15,7 +15,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import Classifier, LeakyConvNet, accelerate, evaluate, fit, load, load_digits, ops
+from spikemnist import (
+    Classifier,
+    LeakyConvNet,
+    TrainConfig,
+    accelerate,
+    evaluate,
+    fit,
+    load,
+    load_digits,
+    ops,
+)
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively
 
@@ -225,8 +235,8 @@ def test_it_learns_digits(encoder: Any, backend: str) -> None:
     torch.manual_seed(0)
     network = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, backend=backend)
     classifier = Classifier(network, encoder)
-    settings = {"epochs": 3, "lr": 0.02, "batch_size": 16, "device": "cpu"}
-    fit(classifier, train[:600], schedule="one_cycle", progress=False, **settings)
+    config = TrainConfig(epochs=3, lr=0.02, batch_size=16, schedule="one_cycle")
+    fit(classifier, train[:600], config, device="cpu", progress=False)
     evaluation = evaluate(classifier, test, device="cpu")
     assert evaluation.accuracy > 0.85
     assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]

@@ -42,6 +42,7 @@ from spikemnist.training import (
     SpikeTimeCrossEntropy,
     SpikeTimeMSE,
     TargetRate,
+    TrainConfig,
     cross_entropy,
     evaluate,
     fit,
@@ -192,19 +193,18 @@ def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
     network = LeakyMLP(196, (8,), 10, readout=readout, **options)
     classifier = Classifier(network, RateEncoder(num_steps=4))
     settings: dict[str, Any] = {"loss": loss, "batch_size": 20}
-    options = {"clip_norm": 1.0, "schedule": "cosine", "progress": False}
-    options |= {"validation": small_digits(10), "optimizer": ADAM}
+    config = TrainConfig(epochs=2, clip_norm=1.0, schedule="cosine", optimizer=ADAM, **settings)
     with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
-        fit(classifier, small_digits(40), epochs=2, **options, **settings)
+        fit(classifier, small_digits(40), config, validation=small_digits(10), progress=False)
         evaluate(classifier, small_digits(40), **settings)
 
 
 def test_truncated_backpropagation() -> None:
     network = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
     classifier = Classifier(network, LatencyEncoder(num_steps=4))
-    settings: dict[str, Any] = {"truncate": 2, "progress": False, "optimizer": ADAM}
+    config = TrainConfig(epochs=1, truncate=2, optimizer=ADAM)
     with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
-        fit(classifier, small_digits(20), epochs=1, **settings)
+        fit(classifier, small_digits(20), config, progress=False)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)

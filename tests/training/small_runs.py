@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from spikemnist.data import RandomAffine, load_digits
 from spikemnist.encoding import RateEncoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import cross_entropy, csv_logger, fit
+from spikemnist.training import TrainConfig, cross_entropy, csv_logger, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,15 @@ def watched(record: Record, labels: torch.Tensor) -> torch.Tensor:
     return cross_entropy(record, labels)
 
 
+FIELDS = {field.name for field in fields(TrainConfig)}
+
+
+def fit_with(classifier: Classifier, train: Any, **settings: Any) -> History:
+    """Call `fit` with the fields of its configuration among its other arguments."""
+    config = {name: settings.pop(name) for name in FIELDS.intersection(settings)}
+    return fit(classifier, train, TrainConfig(**config), **settings)
+
+
 def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
     """A run with all that has a state: augmentation, random spikes, momentum, averages, a best."""
     settings: dict[str, Any] = {
@@ -81,7 +91,7 @@ def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
         "callbacks": [csv_logger(folder / "metrics.csv")],
         **changes,
     }
-    return fit(classifier, digits(), **settings)
+    return fit_with(classifier, digits(), **settings)
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

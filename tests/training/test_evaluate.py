@@ -16,7 +16,7 @@ from torch import nn
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier, Record
 from spikemnist.models.readout import mean_membrane
-from spikemnist.training import Regularized, TargetRate, cross_entropy, evaluate, fit
+from spikemnist.training import Regularized, TargetRate, TrainConfig, cross_entropy, evaluate, fit
 from tests.training.small_runs import digits, new_classifier, new_network
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -229,7 +229,7 @@ class Plugin:
 def dtypes(network, **options):
     """Return the dtypes of spikes in `fit` with a validation set and in `evaluate`."""
     classifier = Classifier(network, Plugin())
-    fit(classifier, digits(20), epochs=1, validation=0.5, **options)
+    fit(classifier, digits(20), TrainConfig(epochs=1, **options), validation=0.5)
     evaluate(classifier, digits(20), **options)
     assert len(classifier.encoder.used) == 3
     return set(classifier.encoder.used)

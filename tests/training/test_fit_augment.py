@@ -13,11 +13,19 @@ from torch.nn import functional
 from spikemnist.data import EventBatch, RandomAffine
 from spikemnist.encoding import DirectEncoder, EventEncoder
 from spikemnist.models import LeakyConvNet
-from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate, fit
+from spikemnist.training import SmoothedCrossEntropy, TrainConfig, cross_entropy, evaluate, fit
 from spikemnist.training.average import MovingAverage
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
-from tests.training.small_runs import RANDOM, digits, new_classifier, new_network, same, weights
+from tests.training.small_runs import (
+    RANDOM,
+    digits,
+    fit_with,
+    new_classifier,
+    new_network,
+    same,
+    weights,
+)
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -37,7 +45,7 @@ class Spy:
 
 def trained(encoder=RANDOM, **options):
     classifier = new_classifier(encoder)
-    return classifier, fit(classifier, digits(), epochs=2, batch_size=32, **options)
+    return classifier, fit_with(classifier, digits(), epochs=2, batch_size=32, **options)
 
 
 def test_training_images_alone_are_augmented_anew_in_each_epoch():
@@ -79,7 +87,11 @@ def test_recordings_are_not_augmented():
             return iter([(batch, torch.zeros(2, dtype=torch.int64))])
 
     with pytest.raises((TypeError, ValueError), match="images"):
-        fit(new_classifier(EventEncoder(num_steps=8)), Recordings(), augment=RandomAffine())
+        fit(
+            new_classifier(EventEncoder(num_steps=8)),
+            Recordings(),
+            TrainConfig(augment=RandomAffine()),
+        )
 
 
 @given(decay=st.floats(0, 0.9999), numbers=st.lists(st.floats(-9, 9), min_size=1, max_size=30))

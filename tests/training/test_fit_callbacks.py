@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import History, csv_logger, fit, tensorboard
+from spikemnist.training import History, csv_logger, tensorboard
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, new_classifier, run, same, weights
+from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -29,12 +29,40 @@ def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
         calls.append(("second", len(history)))
 
     settings = {"checkpoint": file, "callbacks": (first, second), "epochs": 3}
-    fit(new_classifier(DIRECT), digits(40), **settings)
+    fit_with(new_classifier(DIRECT), digits(40), **settings)
     assert calls == [(name, epoch) for epoch in (1, 2, 3) for name in ("first", "second")]
     # A resumed run makes up for the callbacks that a kill may have come before.
     calls.clear()
-    fit(new_classifier(DIRECT), digits(40), resume=True, **settings)
+    fit_with(new_classifier(DIRECT), digits(40), resume=True, **settings)
     assert calls == [("first", 3), ("second", 3)]
+
+
+def end_after(epochs):
+    return lambda history, classifier: len(history) == epochs
+
+
+def test_a_callback_ends_the_run(tmp_path):
+    """After the other callbacks of its epoch, and again where it is resumed."""
+    undisturbed, seen = run(tmp_path / "whole", new_classifier()), []
+    note = lambda history, classifier: seen.append(len(history))  # noqa: E731
+    classifier = new_classifier()
+    history = run(tmp_path, classifier, callbacks=[end_after(2), note])
+    assert history.stopped_early
+    assert not history.interrupted
+    assert seen == [1, 2]
+    assert history.to_csv().splitlines() == undisturbed.to_csv().splitlines()[:3]
+    again = new_classifier()
+    history = run(tmp_path, again, callbacks=[end_after(2), note], resume=True)
+    assert history.stopped_early
+    assert seen == [1, 2, 2]
+    assert same(weights(again), weights(classifier))
+    # Another callback lets it go on, and ends it in its turn.
+    history = run(tmp_path, new_classifier(), callbacks=[end_after(3)], resume=True)
+    assert history.stopped_early
+    assert history.to_csv().splitlines() == undisturbed.to_csv().splitlines()[:4]
+    history = run(tmp_path, new_classifier(), callbacks=[lambda *_: 1], resume=True)
+    assert not history.stopped_early  # 1 is not True
+    assert history.to_csv() == undisturbed.to_csv()
 
 
 def test_a_table_open_in_another_program_is_written_later(tmp_path, monkeypatch):
@@ -82,7 +110,7 @@ def fit_output(monkeypatch, stream, train=None, **settings):
     monkeypatch.setattr(sys, "stderr", stream)
     data = digits(60) if train is None else train
     settings = {"epochs": 2, "batch_size": 20, **settings}
-    history = fit(new_classifier(DIRECT), data, **settings)
+    history = fit_with(new_classifier(DIRECT), data, **settings)
     return stream.getvalue(), history
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from spikemnist._seeds import seeded
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
-from spikemnist.training import evaluate, fit
+from spikemnist.training import TrainConfig, evaluate, fit
 from tests.training.small_runs import RANDOM, digits, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
@@ -40,7 +40,7 @@ SOURCES = {
 def trained(source, seed, epochs=2):
     data, options = SOURCES[source]
     classifier = new_classifier(**options)
-    history = fit(classifier, data(), seed=seed, epochs=epochs, batch_size=20)
+    history = fit(classifier, data(), TrainConfig(seed=seed, epochs=epochs, batch_size=20))
     return weights(classifier), history.to_csv()
 
 
@@ -59,7 +59,7 @@ def test_the_seed_decides(source):
 def test_every_epoch_draws_anew(source):
     """With a learning rate that changes nothing, equal draws would give equal rows."""
     data, options = SOURCES[source]
-    history = fit(new_classifier(**options), data(), epochs=3, lr=1e-30)
+    history = fit(new_classifier(**options), data(), TrainConfig(epochs=3, lr=1e-30))
     assert len(set(history.column("loss"))) == 3
 
 
@@ -75,7 +75,7 @@ def test_every_epoch_has_an_order_of_its_own(source):
             return DIRECT(images)
 
     data, _ = SOURCES[source]
-    fit(new_classifier(Watching()), data(), epochs=3, batch_size=20)
+    fit(new_classifier(Watching()), data(), TrainConfig(epochs=3, batch_size=20))
     epochs = [sum(seen[start : start + 3], ()) for start in (0, 3, 6)]
     assert len(set(epochs)) == 3
     assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
@@ -93,7 +93,9 @@ def test_seeds_share_no_random_numbers():
             return DIRECT(images)
 
     for seed in (0, 1):
-        fit(new_classifier(Recording()), digits(40), epochs=2, batch_size=20, seed=seed)
+        fit(
+            new_classifier(Recording()), digits(40), TrainConfig(epochs=2, batch_size=20, seed=seed)
+        )
     assert len({tuple(numbers) for numbers in drawn}) == len(drawn) == 8
 
 
@@ -114,7 +116,7 @@ def test_the_callers_random_numbers_are_left_alone(source):
     data, options = SOURCES[source]
     classifier, data = new_classifier(**options), data()
     before = global_state()
-    fit(classifier, data, epochs=2, batch_size=20)
+    fit(classifier, data, TrainConfig(epochs=2, batch_size=20))
     assert global_state() == before
     evaluate(classifier, data)
     assert global_state() == before
@@ -181,7 +183,7 @@ def weights_with(threads, make, encoder):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     classifier = Classifier(make(), encoder)
-    fit(classifier, digits(64), epochs=1, batch_size=32, progress=False)
+    fit(classifier, digits(64), TrainConfig(epochs=1, batch_size=32), progress=False)
     return weights(classifier)
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from spikemnist.data import DropEvents
 from spikemnist.encoding import EventEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
-from spikemnist.training import evaluate, fit
+from spikemnist.training import TrainConfig, evaluate, fit
 from tests.event_recordings import MovingBars
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ def conv() -> Classifier:
 def test_the_direction_of_a_synthetic_camera_is_learnt(make) -> None:
     """Any source of events plugs in, here one that makes its recordings on demand."""
     classifier = make()
-    fit(classifier, TRAIN, epochs=6, batch_size=16, lr=0.02)
+    fit(classifier, TRAIN, TrainConfig(epochs=6, batch_size=16, lr=0.02))
     assert evaluate(classifier, TEST).accuracy > 0.9
 
 
 def test_a_data_loader_trains_the_same() -> None:
     ours, theirs = mlp(), mlp()
-    fit(ours, [*TRAIN.batches(16)], epochs=1)
+    fit(ours, [*TRAIN.batches(16)], TrainConfig(epochs=1))
     loader = DataLoader(TRAIN, batch_size=16, collate_fn=TRAIN.collate, num_workers=1)
-    fit(theirs, loader, epochs=1)
+    fit(theirs, loader, TrainConfig(epochs=1))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -63,7 +63,7 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> Non
     data = TRAIN.transformed(DropEvents(0.3))
     for _ in range(2):
         seen.append([])
-        fit(mlp(Watching()), data, epochs=2, batch_size=160)
+        fit(mlp(Watching()), data, TrainConfig(epochs=2, batch_size=160))
     assert seen[0] == seen[1]
     assert seen[0][0] != seen[0][1]
 
@@ -71,21 +71,21 @@ def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> Non
 def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
     data = TRAIN.transformed(DropEvents(0.2))
     reference, halves = mlp(), mlp()
-    options = {"epochs": 2, "batch_size": 32, "schedule": "constant"}
-    fit(reference, data, **options)
+    config = TrainConfig(epochs=2, batch_size=32)
+    fit(reference, data, config)
     file = tmp_path / "checkpoint.pt"
 
     def stop(history, classifier) -> None:
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert fit(halves, data, checkpoint=file, callbacks=[stop], **options).interrupted
+    assert fit(halves, data, config, checkpoint=file, callbacks=[stop]).interrupted
     again = mlp()
-    fit(again, data, checkpoint=file, resume=True, **options)
+    fit(again, data, config, checkpoint=file, resume=True)
     for a, b in zip(reference.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="train"):
-        fit(mlp(), TRAIN, checkpoint=file, resume=True, **options)
+        fit(mlp(), TRAIN, config, checkpoint=file, resume=True)
 
 
 def test_batches_that_are_none() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,12 +11,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist._seeds import derive_seed
 from spikemnist.data import load_digits
+from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier
-from spikemnist.training import evaluate, fit
-from tests.training.small_runs import digits, new_classifier, new_network, same, weights
+from spikemnist.training import TrainConfig, evaluate, fit
+from spikemnist.training.losses import LOSSES
+from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 
 ENCODER = DirectEncoder(num_steps=4)
+CONFIG = TrainConfig(epochs=1, batch_size=16, schedule="constant")
 
 
 def test_learns_digits():
@@ -22,7 +27,8 @@ def test_learns_digits():
     train, test = load_digits()
     classifier = new_classifier(LatencyEncoder(num_steps=6), hidden=(60,), threshold=1.0)
     before = evaluate(classifier, test).accuracy
-    history = fit(classifier, train[:1000], epochs=3, batch_size=50, lr=3e-3)
+    config = TrainConfig(epochs=3, batch_size=50, lr=3e-3, schedule="constant")
+    history = fit(classifier, train[:1000], config)
     losses = history.column("loss")
     assert losses == sorted(losses, reverse=True)
     assert history.column("accuracy")[-1] > 0.75
@@ -32,13 +38,15 @@ def test_learns_digits():
 
 @pytest.mark.parametrize("readout", ["max_membrane", "spike_count", "first_spike"])
 def test_the_loss_falls_with_every_readout(readout):
-    history = fit(new_classifier(readout=readout), digits(), epochs=4, batch_size=20, lr=5e-3)
+    history = fit(
+        new_classifier(readout=readout), digits(), TrainConfig(epochs=4, batch_size=20, lr=5e-3)
+    )
     assert history.column("loss")[-1] < 0.9 * history.column("loss")[0]
 
 
-def trained(data, *, epochs=1, **options):
+def trained(data, *, epochs=1):
     classifier = new_classifier(ENCODER)
-    fit(classifier, data, batch_size=16, epochs=epochs, **options)
+    fit(classifier, data, replace(CONFIG, epochs=epochs))
     return weights(classifier)
 
 
@@ -79,7 +87,7 @@ def test_metrics_are_means_over_samples_not_batches():
     """Three batches of 3, 3 and 1, with a learning rate too small to change anything."""
     data = digits(7)
     classifier = new_classifier(ENCODER).double()
-    history = fit(classifier, data, epochs=1, batch_size=3, lr=1e-30)
+    history = fit(classifier, data, TrainConfig(epochs=1, batch_size=3, lr=1e-30))
     evaluation = evaluate(classifier, data)
     row = history.epochs[0]
     assert row.loss == pytest.approx(evaluation.loss, rel=1e-12)
@@ -90,9 +98,9 @@ def test_metrics_are_means_over_samples_not_batches():
 
 def test_a_generator_that_can_be_read_once():
     data = digits(32)
-    fit(new_classifier(), (batch for batch in data.batches(16)), epochs=1)
+    fit(new_classifier(), (batch for batch in data.batches(16)), TrainConfig(epochs=1))
     with pytest.raises(ValueError, match=r"gave no batch in epoch 2: .* read once per epoch"):
-        fit(new_classifier(), (batch for batch in data.batches(16)), epochs=2)
+        fit(new_classifier(), (batch for batch in data.batches(16)), TrainConfig(epochs=2))
 
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
@@ -134,7 +142,7 @@ def test_data_of_the_wrong_kind(what):
 def test_data_with_the_wrong_content(what):
     data, message = WRONG_CONTENT[what]
     with pytest.raises(ValueError, match=message):
-        fit(new_classifier(ENCODER), data, lr=1e-9)
+        fit(new_classifier(ENCODER), data, TrainConfig(lr=1e-9))
     with pytest.raises(ValueError, match=message):
         evaluate(new_classifier(ENCODER), data)
 
@@ -155,6 +163,17 @@ WRONG_SETTINGS = [
     ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
     ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
     ({"seed": -1}, "expected non-negative integer"),
+    ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1; got 1.0"),
+    ({"spike_penalty": -1.0}, "spike_penalty must be at least 0 and finite; got -1.0"),
+    (
+        {"label_smoothing": 0.1, "loss": "spike_time_mse"},
+        "label_smoothing needs the loss 'cross_entropy'; got 'spike_time_mse'",
+    ),
+    ({"loss": "mse"}, f"loss must be one of {', '.join(LOSSES)}, or a function .* got 'mse'"),
+    (
+        {"augment": ("affine", "flip")},
+        f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .* got 'flip'",
+    ),
     ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
     ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
     ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
@@ -168,7 +187,7 @@ def test_settings_out_of_range(settings, message):
     classifier = new_classifier()
     before = weights(classifier)
     with pytest.raises(ValueError, match=message):
-        fit(classifier, digits(20), **{"epochs": 1, **settings})
+        fit_with(classifier, digits(20), **{"epochs": 1, **settings})
     assert same(weights(classifier), before)
 
 
@@ -185,21 +204,22 @@ class Wrapped(nn.Module):
 
 def test_any_module_that_returns_a_record():
     classifier = Classifier(Wrapped(), ENCODER)
-    fit(classifier, digits(100), epochs=1, batch_size=16)
+    fit(classifier, digits(100), CONFIG)
     assert same(weights(classifier.network.inner), trained(digits(100)))
     with pytest.raises(TypeError, match=r"truncate needs a model .* Wrapped has no initial_state"):
-        fit(classifier, digits(20), truncate=2)
+        fit(classifier, digits(20), TrainConfig(truncate=2))
 
 
 def test_any_module_resumes_with_its_learned_neurons(tmp_path):
-    settings = {"epochs": 1, "lr": 0.1, "checkpoint": tmp_path / "c.pt"}
+    config, file = TrainConfig(epochs=1, lr=0.1), tmp_path / "c.pt"
     network = Wrapped(hidden=(5,), learn_beta=True, learn_threshold=True)
     classifier, before = Classifier(network, ENCODER), repr(network)
-    fit(classifier, digits(20), **settings)
+    fit(classifier, digits(20), config, checkpoint=file)
     assert repr(network) != before
-    fit(classifier, digits(20), resume=True, **settings)
+    fit(classifier, digits(20), config, checkpoint=file, resume=True)
+    other = Classifier(Wrapped(), ENCODER)
     with pytest.raises(ValueError, match=r"model was .Wrapped: "):
-        fit(Classifier(Wrapped(), ENCODER), digits(20), resume=True, **settings)
+        fit(other, digits(20), config, checkpoint=file, resume=True)
 
 
 def test_a_module_that_returns_no_record():
@@ -213,7 +233,7 @@ def test_frozen_parameters_stay():
     classifier = new_classifier(ENCODER)
     first, second = (layer.linear.weight for layer in classifier.network.layers)
     frozen, learned = first.requires_grad_(False).clone(), second.clone()
-    fit(classifier, digits(40), epochs=1)
+    fit(classifier, digits(40), TrainConfig(epochs=1))
     assert torch.equal(first, frozen)
     assert not torch.equal(second, learned)
     with pytest.raises(ValueError, match="empty parameter list"):
@@ -223,7 +243,7 @@ def test_frozen_parameters_stay():
 def test_neurons_can_learn_their_decay_and_threshold():
     classifier = new_classifier(learn_beta=True, learn_threshold=True)
     before = weights(classifier)
-    fit(classifier, digits(100), epochs=1, batch_size=16, lr=1e-2)
+    fit(classifier, digits(100), TrainConfig(epochs=1, batch_size=16, lr=1e-2))
     after = weights(classifier)
     assert all(not torch.equal(after[n], before[n]) for n in before if n.endswith("linear.weight"))
     changed = [n for n in before if n.endswith(("beta", "threshold"))]

@@ -7,9 +7,9 @@ import torch
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models import Classifier
-from spikemnist.training import cross_entropy, fit
+from spikemnist.training import TrainConfig, cross_entropy, fit
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, new_classifier, same, weights
+from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -40,39 +40,40 @@ def test_an_encoder_that_returns_no_numbers(tmp_path, hidden, truncate, value):
     """Behind a hidden layer the loss stays finite, since a membrane of NaN never fires."""
     file, options = tmp_path / "checkpoint.pt", {"hidden": hidden, "threshold": 0.2}
     classifier = new_classifier(Spoiling(5, value), **options)
-    settings = {"batch_size": 20, "epochs": 2, "truncate": truncate}
+    config = TrainConfig(batch_size=20, epochs=2, truncate=truncate)
     message = (
         r"the (loss|gradient) became (nan|inf) in epoch 2, batch 2. Likely cause: the encoder "
         r"returned values that are not finite. The last checkpoint, if any, is kept"
     )
     with pytest.raises(FloatingPointError, match=message):
-        fit(classifier, digits(60), checkpoint=file, **settings)
+        fit(classifier, digits(60), config, checkpoint=file)
     assert all(bool(p.isfinite().all()) for p in classifier.parameters())
     checkpoint = load_checkpoint(file)
     assert len(checkpoint.history) == 1
     # The run goes on from there when the fault is gone, to the bits of one that never had it.
     undisturbed = new_classifier(Spoiling(0), **options)
-    fit(undisturbed, digits(60), **settings)
+    fit(undisturbed, digits(60), config)
     resumed = Classifier(classifier.network, Spoiling(0))
-    fit(resumed, digits(60), checkpoint=file, resume=True, **settings)
+    fit(resumed, digits(60), config, checkpoint=file, resume=True)
     assert same(weights(resumed), weights(undisturbed))
 
 
 def test_the_bad_batch_does_not_touch_the_weights():
     batches = list(digits(60).batches(20))
     classifier, other = new_classifier(Spoiling(3)), new_classifier(Spoiling(0))
+    config = TrainConfig(optimizer="sgd", epochs=1, schedule="constant")
     with pytest.raises(FloatingPointError, match="epoch 1, batch 3"):
-        fit(classifier, batches, optimizer="sgd", epochs=1)
-    fit(other, batches[:2], optimizer="sgd", epochs=1)
+        fit(classifier, batches, config)
+    fit(other, batches[:2], config)
     assert same(weights(classifier), weights(other))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_absurd_learning_rate(tmp_path, optimizer):
     file = tmp_path / "checkpoint.pt"
-    settings = {"optimizer": optimizer, "batch_size": 20, "checkpoint": file}
+    config = TrainConfig(optimizer=optimizer, lr=3e38, batch_size=20, schedule="constant")
     with pytest.raises(FloatingPointError, match=r"learning rate \(now 3e\+38\).* too high") as e:
-        fit(new_classifier(DIRECT), digits(200), lr=3e38, **settings)
+        fit(new_classifier(DIRECT), digits(200), config, checkpoint=file)
     assert "epoch 1" in str(e.value)
     assert len(load_checkpoint(file).history) == 0
 
@@ -90,9 +91,9 @@ def test_a_gradient_of_nan_does_not_reach_the_weights(tmp_path, clip_norm):
         r"the gradient became nan in epoch 1, batch 1. Likely cause: .*the loss or its gradient "
         r"divides by zero; .*check the loss"
     )
-    settings = {"loss": infinite_gradient, "clip_norm": clip_norm, "checkpoint": file}
+    config = TrainConfig(loss=infinite_gradient, clip_norm=clip_norm)
     with pytest.raises(FloatingPointError, match=message):
-        fit(classifier, digits(20), **settings)
+        fit(classifier, digits(20), config, checkpoint=file)
     assert same(weights(classifier), before)
     assert same(load_checkpoint(file).model, before)
 
@@ -109,15 +110,17 @@ class Overshooting(torch.optim.SGD):
             self.param_groups[0]["params"][0].data[0, 0] = float("inf")
 
 
+OVERSHOOTING = TrainConfig(optimizer=Overshooting, lr=0.01, batch_size=10, schedule="constant")
+
+
 def test_weights_that_are_lost_in_the_middle_of_an_epoch():
     message = (
         r"the (loss|gradient) became nan in epoch 1, batch 3. Likely cause: the parameter "
         r"network.0.linear.weight is no longer finite, so the learning rate \(now 0.01\) is too "
         r"high; lower it"
     )
-    settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10}
     with pytest.raises(FloatingPointError, match=message):
-        fit(new_classifier(DIRECT), digits(40), **settings)
+        fit(new_classifier(DIRECT), digits(40), OVERSHOOTING)
 
 
 def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
@@ -127,9 +130,8 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path):
         r"parameter network.0.linear.weight is no longer finite at the end of epoch 1. Likely "
         r"cause: the learning rate \(now 0.01\) is too high; lower it"
     )
-    settings = {"optimizer": Overshooting, "lr": 0.01, "batch_size": 10, "checkpoint": file}
     with pytest.raises(FloatingPointError, match=message):
-        fit(new_classifier(DIRECT), digits(20), **settings)
+        fit(new_classifier(DIRECT), digits(20), OVERSHOOTING, checkpoint=file)
     checkpoint = load_checkpoint(file)
     assert len(checkpoint.history) == 0
     assert all(bool(value.isfinite().all()) for value in checkpoint.model.values())
@@ -148,7 +150,7 @@ def test_a_loss_that_divides_by_zero(value):
         "for the loss, or the loss or its gradient divides by zero; .*check the loss"
     )
     with pytest.raises(FloatingPointError, match=message):
-        fit(classifier, digits(40), loss=loss)
+        fit(classifier, digits(40), TrainConfig(loss=loss))
     assert same(weights(classifier), before)
 
 
@@ -160,5 +162,5 @@ def test_a_validation_loss_that_is_no_number(tmp_path):
         return value if torch.is_grad_enabled() else value * float("nan")
 
     with pytest.raises(FloatingPointError, match="validation loss became nan after epoch 1"):
-        fit(new_classifier(DIRECT), digits(40), loss=loss, validation=0.5, checkpoint=file)
+        fit_with(new_classifier(DIRECT), digits(40), loss=loss, validation=0.5, checkpoint=file)
     assert len(load_checkpoint(file).history) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
 from spikemnist.training.schedules import SCHEDULES, get_schedule
 from tests.training.small_runs import digits, new_classifier, new_network, weights
@@ -84,8 +85,8 @@ def log():
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES, lambda progress: 1 - progress / 2])
 def test_the_schedule_sets_the_learning_rate_of_every_batch(schedule, log):
-    settings = {"optimizer": Spy, "lr": 0.02, "epochs": 3, "batch_size": 16}
-    history = fit(new_classifier(DIRECT), digits(50), schedule=schedule, **settings)
+    config = TrainConfig(optimizer=Spy, lr=0.02, epochs=3, batch_size=16, schedule=schedule)
+    history = fit(new_classifier(DIRECT), digits(50), config)
     factor = get_schedule(schedule)
     expected = [0.02 * factor((epoch + batch / 4) / 3) for epoch in range(3) for batch in range(4)]
     assert [lr for lr, _ in log] == pytest.approx(expected, rel=1e-12)
@@ -97,19 +98,19 @@ def test_data_of_unknown_length_change_the_rate_once_an_epoch(log):
         def __iter__(self):
             return digits(50).batches(16)
 
-    settings = {"optimizer": Spy, "lr": 1.0, "epochs": 3, "schedule": lambda progress: progress}
-    fit(new_classifier(DIRECT), Batches(), **settings)
+    config = TrainConfig(optimizer=Spy, lr=1.0, epochs=3, schedule=lambda progress: progress)
+    fit(new_classifier(DIRECT), Batches(), config)
     assert [lr for lr, _ in log] == pytest.approx([0.0] * 4 + [1 / 3] * 4 + [2 / 3] * 4)
 
 
 @pytest.mark.parametrize("truncate", [None, 2])
 def test_no_step_uses_a_gradient_longer_than_clip_norm(truncate, log):
-    settings = {"optimizer": Spy, "batch_size": 16, "truncate": truncate, "lr": 1e-6, "epochs": 1}
-    fit(new_classifier(), digits(50), **settings)
+    config = TrainConfig(optimizer=Spy, batch_size=16, truncate=truncate, lr=1e-6, epochs=1)
+    fit(new_classifier(), digits(50), config)
     lengths = [norm for _, norm in log]
     clip = sorted(lengths)[1]
     log.clear()
-    fit(new_classifier(), digits(50), clip_norm=clip, **settings)
+    fit(new_classifier(), digits(50), replace(config, clip_norm=clip))
     clipped = [norm for _, norm in log]
     assert clipped == pytest.approx([min(norm, clip) for norm in lengths], rel=1e-3)
     assert max(clipped) <= clip * (1 + 1e-6)
@@ -133,7 +134,7 @@ def test_the_fused_optimisers_agree_with_the_plain_ones(name):
     results = []
     for optimizer in (name, plain):
         classifier = new_classifier(DIRECT).double()
-        fit(classifier, digits(50), epochs=2, batch_size=16, optimizer=optimizer)
+        fit(classifier, digits(50), TrainConfig(epochs=2, batch_size=16, optimizer=optimizer))
         results.append(weights(classifier))
     for key, value in results[0].items():
         torch.testing.assert_close(value, results[1][key], rtol=1e-9, atol=1e-12)

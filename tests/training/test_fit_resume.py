@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import RateEncoder
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training import stoppable_run
 from tests.training.small_runs import (
     BATCHES,
     PROCESSES,
     digits,
+    fit_with,
     new_classifier,
     run,
     same,
@@ -157,6 +158,18 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, undisturbed):
     expect_same_run(tmp_path, classifier, history, undisturbed)
 
 
+def test_a_finished_run_goes_on_for_more_epochs_at_a_constant_rate(tmp_path):
+    longer, classifier = new_classifier(dropout=0.1), new_classifier(dropout=0.1)
+    constant = {"schedule": "constant"}
+    wanted = run(tmp_path / "longer", longer, epochs=4, **constant)
+    run(tmp_path / "more", classifier, epochs=2, **constant)
+    history = run(tmp_path / "more", classifier, epochs=4, resume=True, **constant)
+    expect_same_run(tmp_path / "more", classifier, history, (tmp_path / "longer", longer, wanted))
+    run(tmp_path / "cycle", classifier, epochs=2, schedule="one_cycle")
+    with pytest.raises(ValueError, match=r"another configuration: epochs was 2, is 4\. Resume"):
+        run(tmp_path / "cycle", classifier, epochs=4, schedule="one_cycle", resume=True)
+
+
 def test_an_existing_checkpoint_is_never_overwritten(tmp_path, undisturbed):
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "checkpoint.pt").read_bytes()
@@ -226,11 +239,11 @@ def test_resuming_another_classifier_is_refused(undisturbed, options, message):
 
 def test_resuming_on_other_data_is_refused(tmp_path):
     settings = {"epochs": 1, "checkpoint": tmp_path / "c.pt"}
-    fit(new_classifier(), digits(50), **settings)
+    fit_with(new_classifier(), digits(50), **settings)
     for other in (brighter(digits(50)), digits(60)[10:], digits(40)):
         with pytest.raises(ValueError, match=r"train was '\(50, 28, 28\) torch.uint8 sha256"):
-            fit(new_classifier(), other, resume=True, **settings)
-    fit(new_classifier(), (digits(50).images, digits(50).labels), resume=True, **settings)
+            fit_with(new_classifier(), other, resume=True, **settings)
+    fit_with(new_classifier(), (digits(50).images, digits(50).labels), resume=True, **settings)
 
 
 def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
@@ -242,15 +255,15 @@ def test_a_data_loader_that_shuffles_resumes_to_the_same_bits(tmp_path):
         raise ConnectionError
 
     undisturbed, stopped, resumed = (new_classifier(dropout=0.2) for _ in range(3))
-    reference = fit(undisturbed, loader, **settings)
+    reference = fit_with(undisturbed, loader, **settings)
     settings["checkpoint"] = tmp_path / "checkpoint.pt"
     with pytest.raises(ConnectionError):
-        fit(stopped, loader, callbacks=[stop], **settings)
-    history = fit(resumed, loader, resume=True, **settings)
+        fit_with(stopped, loader, callbacks=[stop], **settings)
+    history = fit_with(resumed, loader, resume=True, **settings)
     assert same(weights(resumed), weights(undisturbed))
     assert history.to_csv() == reference.to_csv()
     with pytest.raises(ValueError, match=r"train was 'torch.*DataLoader', is '\(100, 28, 28\) "):
-        fit(resumed, data, resume=True, **settings)
+        fit_with(resumed, data, resume=True, **settings)
 
 
 def test_a_network_that_learned_its_neurons_resumes(tmp_path):
@@ -327,9 +340,9 @@ def test_every_optimiser_resumes_to_the_same_bits(tmp_path, optimizer):
 def test_a_call_that_fails_at_once_leaves_no_checkpoint(tmp_path):
     train, file = digits(64), tmp_path / "checkpoint.pt"
     with pytest.raises(ValueError, match="labels must lie in"):
-        fit(new_classifier(out_features=5), train, epochs=1, checkpoint=file)
+        fit(new_classifier(out_features=5), train, TrainConfig(epochs=1), checkpoint=file)
     assert list(tmp_path.iterdir()) == []
-    fit(new_classifier(), train, epochs=1, checkpoint=file)
+    fit(new_classifier(), train, TrainConfig(epochs=1), checkpoint=file)
     with pytest.raises(ValueError, match="another configuration"):
-        fit(new_classifier(), train, epochs=2, checkpoint=file, resume=True)
+        fit(new_classifier(), train, TrainConfig(epochs=2), checkpoint=file, resume=True)
     assert file.exists()

@@ -8,8 +8,8 @@ import torch
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import cross_entropy, evaluate, fit
-from tests.training.small_runs import digits, new_classifier, same, weights
+from spikemnist.training import TrainConfig, cross_entropy, evaluate, fit
+from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
@@ -40,7 +40,7 @@ def watched(train, **settings):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         classifier = Classifier(LeakyMLP(4, (16,), threshold=0.01), encoder)
-    fit(classifier, train, **{"epochs": 1, "batch_size": 8, **settings})
+    fit_with(classifier, train, **{"epochs": 1, "batch_size": 8, **settings})
     return encoder
 
 
@@ -92,7 +92,7 @@ def test_validation_data_of_the_wrong_kind(validation):
 def test_validation_metrics_are_those_of_evaluate():
     train, held_out = digits(80), digits(120)[80:]
     classifier = new_classifier(DIRECT)
-    history = fit(classifier, train, validation=held_out, epochs=1, batch_size=16)
+    history = fit(classifier, train, TrainConfig(epochs=1, batch_size=16), validation=held_out)
     evaluation = evaluate(classifier, held_out, batch_size=16)
     assert history.epochs[0].validation_loss == evaluation.loss
     assert history.epochs[0].validation_accuracy == evaluation.accuracy
@@ -102,7 +102,7 @@ def test_validation_does_not_change_the_training():
     train, held_out = digits(80), digits(120)[80:]
     one, other = (new_classifier(DIRECT, dropout=0.3) for _ in range(2))
     for classifier, validation in ((one, None), (other, held_out)):
-        fit(classifier, train, validation=validation, epochs=1, batch_size=16)
+        fit(classifier, train, TrainConfig(epochs=1, batch_size=16), validation=validation)
     assert same(weights(one), weights(other))
 
 
@@ -120,13 +120,13 @@ class Scripted:
 def scripted(*values, **settings):
     """A run with these validation losses; what its epochs ended with."""
     classifier, states = new_classifier(DIRECT), []
-    history = fit(
+    history = fit_with(
         classifier,
         digits(60),
-        validation=0.3,
         loss=Scripted(*values),
+        validation=0.3,
         callbacks=[lambda history, classifier: states.append(weights(classifier))],
-        **{"epochs": len(values), **settings},
+        **{"epochs": len(values), "lr": 1e-3, **settings},
     )
     return history, states, classifier
 
@@ -165,7 +165,7 @@ def test_patience_ends_the_run(losses, patience, epochs):
 def test_without_validation_the_network_ends_with_its_last_weights():
     states, classifier = [], new_classifier(DIRECT)
     keep = lambda history, classifier: states.append(weights(classifier))  # noqa: E731
-    fit(classifier, digits(60), epochs=3, callbacks=[keep])
+    fit(classifier, digits(60), TrainConfig(epochs=3), callbacks=[keep])
     assert same(weights(classifier), states[-1])
 
 
@@ -181,16 +181,16 @@ def test_patience_survives_a_resume(tmp_path):
     losses = (1.0, 2.0, 3.0, 0.5)
     reference, _, classifier = scripted(*losses, patience=2)
     settings = {"epochs": 4, "patience": 2, "checkpoint": tmp_path / "checkpoint.pt"}
-    settings["validation"] = 0.3
+    settings |= {"validation": 0.3, "lr": 1e-3}
     stopped, resumed, again = (new_classifier(DIRECT) for _ in range(3))
-    fit(stopped, digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)
-    history = fit(resumed, digits(60), loss=Scripted(3.0), resume=True, **settings)
+    fit_with(stopped, digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)
+    history = fit_with(resumed, digits(60), loss=Scripted(3.0), resume=True, **settings)
     assert len(history) == 3
     assert history.stopped_early
     assert history.to_csv() == reference.to_csv()
     assert same(weights(resumed), weights(classifier))
     # A finished run computes no loss.
-    history = fit(again, digits(60), loss=Scripted(), resume=True, **settings)
+    history = fit_with(again, digits(60), loss=Scripted(), resume=True, **settings)
     assert history.stopped_early
     assert history.to_csv() == reference.to_csv()
     assert same(weights(again), weights(classifier))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import fit
+from spikemnist.training import TrainConfig, fit
 from spikemnist.training.monitor import overfits
 from tests.training.small_runs import digits, new_classifier
 
@@ -22,7 +22,7 @@ def make(**options):
 def warned(classifier, epochs=1):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(classifier, digits(40), epochs=epochs, lr=1e-9, batch_size=16)
+        fit(classifier, digits(40), TrainConfig(epochs=epochs, lr=1e-9, batch_size=16))
     assert all(warning.category is UserWarning for warning in caught)
     return caught
 
@@ -63,10 +63,10 @@ def test_images_that_are_learned_by_heart(seen):
     labels = torch.arange(400) % 10
     images = torch.rand(400, 28, 28, generator=torch.Generator().manual_seed(0))
     train, other = (images[:200], labels[:200]), (images[200:], labels[200:])
-    settings = {"epochs": 30, "batch_size": 32, "lr": 0.003, "validation": train if seen else other}
+    config = TrainConfig(epochs=30, batch_size=32, lr=0.003, schedule="constant")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(make(hidden=(64,)), train, **settings)
+        fit(make(hidden=(64,)), train, config, validation=train if seen else other)
     texts = [str(warning.message) for warning in caught]
     if seen:
         assert texts == []

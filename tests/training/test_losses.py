@@ -25,6 +25,7 @@ from spikemnist.training import (
     SpikeTimeCrossEntropy,
     SpikeTimeMSE,
     TargetRate,
+    TrainConfig,
     cross_entropy,
     evaluate,
     fit,
@@ -133,7 +134,7 @@ def test_a_silent_output_learns_to_fire(loss: SpikeTimeMSE | SpikeTimeCrossEntro
 def test_spike_times_can_be_learned(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
     encoder = LatencyEncoder(num_steps=8)
     classifier = new_classifier(encoder, readout="first_spike", hidden=(64,))
-    fit(classifier, digits(1000), loss=loss, epochs=12, lr=1e-2)
+    fit(classifier, digits(1000), TrainConfig(loss=loss, epochs=12, lr=1e-2))
     evaluation = evaluate(classifier, digits(1000), loss=loss)
     assert evaluation.accuracy > 0.8
     assert evaluation.silent < 0.1
@@ -165,7 +166,7 @@ def test_each_loss_of_snntorch_trains(name: str) -> None:
     direct = getattr(SF, name)(**options)(getattr(record, of), data.labels.clone())
     assert loss(record, data.labels).item() == direct.item()
     before = weights(classifier)
-    history = fit(classifier, data, loss=loss, epochs=1, progress=False)
+    history = fit(classifier, data, TrainConfig(loss=loss, epochs=1), progress=False)
     assert math.isfinite(history.epochs[0].loss)
     assert not same(before, weights(classifier))
     assert math.isfinite(evaluate(classifier, data, loss=loss).loss)
@@ -200,7 +201,7 @@ def test_penalties_are_what_their_formulas_say(layers: str) -> None:
 def test_penalties_do_what_they_are_for() -> None:
     def spikes_with(loss) -> float:
         classifier = new_classifier(hidden=(32,))
-        fit(classifier, digits(500), loss=loss, epochs=5, lr=3e-3, progress=False)
+        fit(classifier, digits(500), TrainConfig(loss=loss, epochs=5, lr=3e-3), progress=False)
         evaluation = evaluate(classifier, digits(500), loss=loss)
         return evaluation.spikes_per_sample["hidden 1"]
 
@@ -266,7 +267,7 @@ def test_a_wrong_loss_is_refused(mistake: str) -> None:
     before = weights(classifier)
     for truncate in (None, 2):
         with pytest.raises(TypeError, match=message):
-            fit(classifier, digits(20), epochs=1, loss=loss, truncate=truncate)
+            fit(classifier, digits(20), TrainConfig(epochs=1, loss=loss, truncate=truncate))
     assert same(weights(classifier), before)
     with pytest.raises(TypeError, match=message):
         evaluate(classifier, digits(20), loss=loss)
@@ -277,4 +278,4 @@ def test_an_error_inside_a_loss_stays_what_it_is() -> None:
         raise TypeError("a mistake of its own")
 
     with pytest.raises(TypeError, match=r"^a mistake of its own$"):
-        fit(new_classifier(), digits(20), epochs=1, loss=loss)
+        fit(new_classifier(), digits(20), TrainConfig(epochs=1, loss=loss))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spikemnist.data import EventBatch, load_digits
 from spikemnist.encoding import EventEncoder, LatencyEncoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import evaluate, fit, measure_robustness
+from spikemnist.training import TrainConfig, evaluate, fit, measure_robustness
 from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
 from tests.event_recordings import random_events
 
@@ -82,7 +82,7 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
     train, test = load_digits()
     torch.manual_seed(0)
     classifier = Classifier(LeakyMLP(hidden=(60,)), ENCODER)
-    fit(classifier, train[:1000], epochs=3, batch_size=64, lr=0.01)
+    fit(classifier, train[:1000], TrainConfig(epochs=3, batch_size=64, lr=0.01))
     test = test[:400]
     classifier.train()
     robustness = measure_robustness(classifier, test)

@@ -8,6 +8,7 @@ import torch
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models import Classifier
 from spikemnist.training import (
+    TrainConfig,
     available_devices,
     cross_entropy,
     devices,
@@ -16,7 +17,7 @@ from spikemnist.training import (
     select_device,
 )
 from spikemnist.training.devices import faster_on_a_mac
-from tests.training.small_runs import digits, new_classifier, same, weights
+from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
 
 DIRECT = DirectEncoder(num_steps=2)
 
@@ -71,7 +72,7 @@ def test_the_precision_of_the_network_decides(machine):
     """A network in float64 is trained and judged on the CPU of a machine with MPS."""
     machine(mps=True)
     classifier = new_classifier(DIRECT).double()
-    fit(classifier, digits(20), epochs=1)
+    fit(classifier, digits(20), TrainConfig(epochs=1))
     evaluate(classifier, digits(20))
     assert next(classifier.parameters()).device.type == "cpu"
     with pytest.raises(ValueError, match="mps has no float64"):
@@ -133,10 +134,10 @@ def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
 def test_a_fit_on_a_mac_that_prefers_the_cpu(mac, capsys, tmp_path):
     mac(0.1, 0.01)
     run = {"epochs": 1, "checkpoint": tmp_path / "checkpoint.pt"}
-    assert fit(new_classifier(DIRECT), digits(20), progress=False, **run).device == "cpu"
+    assert fit_with(new_classifier(DIRECT), digits(20), progress=False, **run).device == "cpu"
     assert capsys.readouterr().err == ""
     mac(0.01, 0.1)  # a resumed run stays where it was
-    assert fit(new_classifier(DIRECT), digits(20), resume=True, **run).device == "cpu"
+    assert fit_with(new_classifier(DIRECT), digits(20), resume=True, **run).device == "cpu"
 
 
 def test_what_is_not_timed_on_a_mac(mac):

@@ -2,7 +2,7 @@
 
 import optuna
 
-from spikemnist import Classifier, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load_digits
 
 train, _ = load_digits()
 
@@ -19,9 +19,8 @@ def objective(trial: optuna.Trial) -> float:
     history = fit(
         Classifier(LeakyMLP(hidden=100, beta=beta), "latency"),
         train[:2000],
+        TrainConfig(epochs=3, lr=lr),
         validation=0.2,
-        epochs=3,
-        lr=lr,
         callbacks=[prune],
         progress=False,
     )

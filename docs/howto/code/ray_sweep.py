@@ -2,7 +2,7 @@
 
 from ray import tune
 
-from spikemnist import Classifier, LeakyMLP, fit, load_digits
+from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load_digits
 
 
 def trial(config: dict) -> dict:
@@ -10,9 +10,8 @@ def trial(config: dict) -> dict:
     history = fit(
         Classifier(LeakyMLP(hidden=100, beta=config["beta"]), "latency"),
         train[:2000],
+        TrainConfig(epochs=3, lr=config["lr"]),
         validation=0.2,
-        epochs=3,
-        lr=config["lr"],
         progress=False,
     )
     return {"accuracy": history.epochs[-1].validation_accuracy}

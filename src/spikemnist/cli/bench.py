@@ -20,7 +20,7 @@ from spikemnist.cli.output import show_json
 from spikemnist.data import load_digits
 from spikemnist.encoding import get_encoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import available_devices, fit
+from spikemnist.training import TrainConfig, available_devices, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,12 @@ def networks(code: str, device: str) -> tuple[Functions, Functions]:
     train, _ = load_digits()
     network = LeakyMLP(hidden=HIDDEN, beta=BETA)
     classifier = Classifier(network, get_encoder(code, num_steps=NUM_STEPS))
-    fit(classifier, train[: 20 * BATCH], epochs=1, batch_size=BATCH, lr=1e-2, progress=False)
+    fit(
+        classifier,
+        train[: 20 * BATCH],
+        TrainConfig(epochs=1, batch_size=BATCH, schedule="constant"),
+        progress=False,
+    )
     classifier.to(device)
     loop = nn.ModuleList(
         nn.ModuleList([copy.deepcopy(layer.linear), snntorch.Leaky(beta=BETA)]).to(device)

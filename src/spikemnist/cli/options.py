@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
-from spikemnist._names import Backend, ReadoutName, ResetMechanism, SurrogateName, Voting
+from spikemnist._names import (
+    AugmentationName,
+    Backend,
+    LossName,
+    OptimizerName,
+    ReadoutName,
+    ResetMechanism,
+    ScheduleName,
+    SurrogateName,
+    Voting,
+)
 from spikemnist.cli.limits import (
     COUNT,
     INDEX,
@@ -27,7 +37,6 @@ from spikemnist.encoding import ENCODERS
 ImagesName = Literal["digits", "mnist", "fashion_mnist"]
 DataName = Literal[ImagesName, "nmnist"]
 RecipeName = Literal["fast", "accurate", "sparse"]
-AugmentationName = Literal["affine", "elastic", "erase"]
 Technology = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 Memory = Literal["8KB", "32KB", "1MB", "DRAM"]
 
@@ -109,7 +118,7 @@ class Neuron:
 
     beta: Annotated[float, SHARE, option("decay of a membrane per timestep", "BETA")] = 0.95
     threshold: Annotated[float, POSITIVE, option("firing threshold", "THRESHOLD")] = 1.0
-    reset: Annotated[
+    reset_mechanism: Annotated[
         ResetMechanism,
         option("reset after a spike: subtract the threshold, set the membrane to zero, or none"),
     ] = "subtract"
@@ -127,7 +136,7 @@ class Learning:
     """Loss, optimiser and regularisation."""
 
     loss: Annotated[
-        Literal["cross_entropy", "spike_time_cross_entropy", "spike_time_mse"],
+        LossName,
         option("loss of the class scores, or of the times of the first output spikes"),
     ] = "cross_entropy"
     spike_penalty: Annotated[
@@ -138,11 +147,9 @@ class Learning:
         PROBABILITY,
         option("share of a label spread over all classes, for cross_entropy", "P"),
     ] = 0.0
-    optimizer: Annotated[
-        Literal["adam", "adamw", "sgd"], option("optimiser; sgd has a momentum of 0.9")
-    ] = "adam"
+    optimizer: Annotated[OptimizerName, option("optimiser; sgd has a momentum of 0.9")] = "adam"
     schedule: Annotated[
-        Literal["one_cycle", "cosine", "constant"],
+        ScheduleName,
         option("learning rate over time. one_cycle: rises for the first 30 %, then falls to zero"),
     ] = "one_cycle"
     weight_decay: Annotated[

@@ -90,7 +90,7 @@ def options_to_resume(command: Run) -> Run:
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
     kind = type(command)
-    return _command(kind, read_config(command.out, kind))  # type: ignore[no-any-return]
+    return from_values(kind, read_config(command.out, kind))  # type: ignore[no-any-return]
 
 
 def check_same_options(command: Run) -> Path:
@@ -103,7 +103,7 @@ def check_same_options(command: Run) -> Path:
     """
     assert command.out is not None  # `options_to_resume` ensures it
     kind = type(command)
-    config = _options_of(_command(kind, read_config(command.out, kind)))
+    config = _options_of(from_values(kind, read_config(command.out, kind)))
     differences = [
         f"{flag(name)} was {config[name]}, is {value}"
         for name, value in _options_of(command).items()
@@ -145,10 +145,10 @@ def read_config(folder: Path, kind: type[Run] | None = None) -> dict[str, Any]:
     return config
 
 
-def _command(kind: Any, config: Mapping[str, Any]) -> Any:
-    """Return the command, or the group of options, with the given options."""
+def from_values(kind: Any, config: Mapping[str, Any]) -> Any:
+    """Return the command, or the group of options, with the values that are given."""
     values = {
-        name: _command(type_, config) if dataclasses.is_dataclass(type_) else config[name]
+        name: from_values(type_, config) if dataclasses.is_dataclass(type_) else config[name]
         for name, type_ in get_type_hints(kind).items()
         if dataclasses.is_dataclass(type_) or name in config
     }

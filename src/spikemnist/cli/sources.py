@@ -19,6 +19,7 @@ from spikemnist.data import (
     load_mnist,
     load_nmnist,
 )
+from spikemnist.training.recipe import IMAGE, SENSOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     Dataset = ImageDataset | EventDataset
 
-IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
 LOADERS: dict[str, Any] = {
     "digits": lambda _: load_digits(),
     "mnist": load_mnist,

@@ -5,36 +5,28 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm import tqdm
 
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
+from spikemnist.cli.limits import values_of
 from spikemnist.cli.options import RecordingOptions
 from spikemnist.cli.output import coloured, show_detail, show_json
 from spikemnist.cli.wording import command_line, count, file_lines, to_continue
 from spikemnist.data import (
-    Compose,
     DropEvents,
-    ElasticDeformation,
     EventDataset,
-    RandomAffine,
-    RandomErasing,
 )
 from spikemnist.data.mnist import FASHION_MNIST
-from spikemnist.encoding import get_encoder
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.models import NetworkOptions
 from spikemnist.ops import select_backend
 from spikemnist.training import (
     Evaluation,
-    L1Spikes,
-    Regularized,
-    SmoothedCrossEntropy,
-    SpikeTimeCrossEntropy,
-    SpikeTimeMSE,
-    cross_entropy,
+    Recipe,
+    TrainConfig,
     csv_logger,
     evaluate,
     fit,
@@ -46,36 +38,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from spikemnist.cli.options import Learning, Train
+    from spikemnist.cli.options import Train
     from spikemnist.cli.sources import Dataset
-    from spikemnist.data import Augmentation
-    from spikemnist.encoding import Encoder
+    from spikemnist.models import Classifier
     from spikemnist.training import History
     from spikemnist.training.callbacks import Callback
-    from spikemnist.training.losses import Loss
     from spikemnist.training.processes import Processes
-
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
-    "spike_time_cross_entropy": SpikeTimeCrossEntropy(),
-    "spike_time_mse": SpikeTimeMSE(),
-}
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "affine": RandomAffine(),
-    "elastic": ElasticDeformation(),
-    "erase": RandomErasing(),
-}
 
 
 def run(command: Train) -> int:
     """Train, test, draw and print the results."""
     start = time.perf_counter()
     _check(command)
+    with request():
+        recipe = _recipe(command)
+        select_backend(command.backend)
+    with request("--encoder" if command.model == "mlp" else "--layers"):
+        classes = FASHION_MNIST.classes if command.data == "fashion_mnist" else ()
+        classifier = recipe.classifier(command.seed, classes=classes)
     with request("--encoder"):
-        encoder = get_encoder(command.encoder, num_steps=command.num_steps)
-        shape = _shape(command, encoder)
-    classes = FASHION_MNIST.classes if command.data == "fashion_mnist" else ()
-    classifier = Classifier(_network(command, shape), encoder, classes)
+        classifier.encode(sources.blank(command.data))
     with request("--device"):
         device = select_device(command.device)
     if command.resume:
@@ -84,13 +66,12 @@ def run(command: Train) -> int:
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
-            history = _fit(command, classifier, train, folder, processes)
-        if history.interrupted:
-            evaluation = None
-        else:
-            evaluation = evaluate(classifier, test, device=history.device, seed=command.seed)
+            history = _fit(command, classifier, train, recipe.config, folder, processes)
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
+        evaluation = None
+        if not history.interrupted:
+            evaluation = evaluate(classifier, test, device=history.device, seed=command.seed)
     if evaluation is None:
         _tell_interrupted(command, folder, history)
         return INTERRUPTED
@@ -112,10 +93,11 @@ def _fit(
     command: Train,
     classifier: Classifier,
     train: Dataset,
+    config: TrainConfig,
     folder: Path,
     processes: Processes,
 ) -> History:
-    has_checkpoint, learning = (folder / runs.CHECKPOINT).exists(), command.learning
+    has_checkpoint = (folder / runs.CHECKPOINT).exists()
     log = csv_logger(folder / runs.METRICS)
     callbacks = [log, _line_of(command)] if processes.is_first else []
     if command.resume and not has_checkpoint and processes.is_first:
@@ -123,19 +105,9 @@ def _fit(
     history = fit(
         classifier,
         train,
-        epochs=command.epochs,
-        batch_size=command.batch_size,
-        lr=command.lr,
-        validation=learning.validation,
-        optimizer=learning.optimizer,
-        schedule=learning.schedule,
-        loss=_loss(learning),
-        patience=learning.patience,
-        augment=_augmentation(learning),
-        weight_decay=learning.weight_decay,
-        ema=learning.ema,
+        config,
+        validation=command.learning.validation,
         device=command.device,
-        seed=command.seed,
         callbacks=callbacks,
         checkpoint=folder / runs.CHECKPOINT,
         resume=command.resume and has_checkpoint,
@@ -143,19 +115,6 @@ def _fit(
     if processes.is_first:
         log(history, classifier)
     return history
-
-
-def _loss(learning: Learning) -> Loss:
-    loss = LOSSES[learning.loss]
-    if learning.label_smoothing:
-        loss = SmoothedCrossEntropy(learning.label_smoothing)
-    penalty = learning.spike_penalty
-    return Regularized(loss, [L1Spikes(penalty)]) if penalty else loss
-
-
-def _augmentation(learning: Learning) -> Augmentation | None:
-    steps = [AUGMENTATIONS[name] for name in learning.augment]
-    return Compose(steps) if steps else None
 
 
 def _line_of(command: Train) -> Callback:
@@ -200,47 +159,19 @@ def _check(command: Train) -> None:
         sources.check_root(command.data, command.root)
 
 
-def _shape(command: Train, encoder: Encoder) -> torch.Size:
-    """Return the shape of a sample at a timestep; a code may have several neurons per pixel."""
-    shape = encoder(sources.blank(command.data)).shape[2:]
-    if command.model == "conv" and shape != sources.IMAGE and command.data != "nmnist":
-        raise ValueError(
-            f"--model conv needs a picture at each timestep, and --encoder {command.encoder} "
-            f"makes {tuple(shape)} of an image: choose another code, or --model mlp"
-        )
-    return shape
-
-
-def _network(command: Train, shape: torch.Size) -> LeakyMLP | LeakyConvNet:
-    with request("--backend"):
-        select_backend(command.backend)
-    neuron, learning = command.neuron, command.learning
-    options: dict[str, Any] = {
-        "batch_norm": command.batch_norm,
-        "beta": neuron.beta,
-        "threshold": neuron.threshold,
-        "reset_mechanism": neuron.reset,
-        "spike_grad": neuron.spike_grad,
-        "learn_beta": neuron.learn_beta,
-        "learn_threshold": neuron.learn_threshold,
-        "readout": neuron.readout,
-        "dropout": learning.dropout,
-        "input_dropout": learning.input_dropout,
-        "backend": command.backend,
-    }
-    with torch.random.fork_rng([]):
-        torch.manual_seed(command.seed)
-        if command.model == "mlp":
-            return LeakyMLP(shape.numel(), command.hidden, **options)
-        picture = (1, *shape) if shape == sources.IMAGE else tuple(shape)
-        with request("--layers"):
-            network = LeakyConvNet(command.layers, picture, **options)
-            if (outputs := network.sizes["output"]) != sources.CLASSES:
-                raise ValueError(
-                    f"--layers must end in {sources.CLASSES}, a neuron for each class; got "
-                    f"{outputs} in {command.layers}"
-                )
-    return network
+def _recipe(command: Train) -> Recipe:
+    """Return the network, the code and the settings of a command."""
+    values = values_of(command)
+    of_model = {"mlp": "hidden", "conv": "layers"}[command.model]
+    shared = {field.name: values[field.name] for field in fields(NetworkOptions)}
+    settings = [field.name for field in fields(TrainConfig) if field.name in values]
+    return Recipe(
+        network=command.model,
+        options={of_model: values[of_model], **shared},
+        encoder=command.encoder,
+        num_steps=command.num_steps,
+        config=TrainConfig(**{name: values[name] for name in settings}),
+    )
 
 
 def _tell_interrupted(command: Train, folder: Path, history: History) -> None:

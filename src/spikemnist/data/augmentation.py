@@ -381,3 +381,30 @@ def _uniform(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Draw numbers in [0, 1) on the device of the generator and return them on the CPU."""
     device = "cpu" if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=device).cpu()
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "affine": RandomAffine(),
+    "elastic": ElasticDeformation(),
+    "erase": RandomErasing(),
+}
+"""The augmentations by name, with their defaults."""
+
+
+def get_augmentation(augment: tuple[str, ...] | Augmentation) -> Augmentation | None:
+    """Return the augmentation of these names, or None for no name; another one unchanged.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+    if callable(augment) or augment is None:
+        return augment
+    for name in (augment,) if isinstance(augment, str) else augment:
+        if name not in AUGMENTATIONS or isinstance(augment, str):
+            raise ValueError(
+                f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an "
+                f"augmentation such as RandomAffine(); got {name!r}"
+            )
+    return Compose([AUGMENTATIONS[name] for name in augment]) if augment else None

@@ -5,9 +5,9 @@ An encoder of the package is listed here alone, and imported on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from spikemnist._lazy import lazy
 from spikemnist.encoding import registry
 from spikemnist.encoding.registry import available_encoders, get_encoder, register_encoder
 
@@ -48,11 +48,4 @@ _FROM = {path.partition(".")[2]: path.partition(".")[0] for path in ENCODERS.val
 __all__ = ["available_encoders", "get_encoder", "register_encoder", *_FROM]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _FROM:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _FROM)

@@ -19,7 +19,6 @@ from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import responses
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import check_output
-from spikemnist.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +125,6 @@ def measure_energy(
             seed=seed,
             options={"record": "all"},
             interruption=interruption,
-            processes=Processes(),
             progress=progress,
         ) as batches,
     ):

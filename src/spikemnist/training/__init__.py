@@ -1,41 +1,60 @@
 """Training and evaluation: backpropagation through time with surrogate gradients."""
 
-from spikemnist.training.callbacks import Callback, csv_logger, tensorboard
-from spikemnist.training.devices import available_devices, select_device
-from spikemnist.training.evaluation import Evaluation, evaluate
-from spikemnist.training.fitting import fit
-from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.losses import (
-    L1Spikes,
-    Regularized,
-    SmoothedCrossEntropy,
-    SnnTorchLoss,
-    SpikeTimeCrossEntropy,
-    SpikeTimeMSE,
-    TargetRate,
-    cross_entropy,
-)
-from spikemnist.training.robustness import Robustness, measure_robustness
+from __future__ import annotations
 
-__all__ = [
-    "Callback",
-    "EpochMetrics",
-    "Evaluation",
-    "History",
-    "L1Spikes",
-    "Regularized",
-    "Robustness",
-    "SmoothedCrossEntropy",
-    "SnnTorchLoss",
-    "SpikeTimeCrossEntropy",
-    "SpikeTimeMSE",
-    "TargetRate",
-    "available_devices",
-    "cross_entropy",
-    "csv_logger",
-    "evaluate",
-    "fit",
-    "measure_robustness",
-    "select_device",
-    "tensorboard",
-]
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
+
+if TYPE_CHECKING:
+    from spikemnist.training.callbacks import Callback as Callback
+    from spikemnist.training.callbacks import csv_logger as csv_logger
+    from spikemnist.training.callbacks import tensorboard as tensorboard
+    from spikemnist.training.config import TrainConfig as TrainConfig
+    from spikemnist.training.devices import available_devices as available_devices
+    from spikemnist.training.devices import select_device as select_device
+    from spikemnist.training.evaluation import Evaluation as Evaluation
+    from spikemnist.training.evaluation import evaluate as evaluate
+    from spikemnist.training.fitting import fit as fit
+    from spikemnist.training.history import EpochMetrics as EpochMetrics
+    from spikemnist.training.history import History as History
+    from spikemnist.training.losses import L1Spikes as L1Spikes
+    from spikemnist.training.losses import Regularized as Regularized
+    from spikemnist.training.losses import SmoothedCrossEntropy as SmoothedCrossEntropy
+    from spikemnist.training.losses import SnnTorchLoss as SnnTorchLoss
+    from spikemnist.training.losses import SpikeTimeCrossEntropy as SpikeTimeCrossEntropy
+    from spikemnist.training.losses import SpikeTimeMSE as SpikeTimeMSE
+    from spikemnist.training.losses import TargetRate as TargetRate
+    from spikemnist.training.losses import cross_entropy as cross_entropy
+    from spikemnist.training.recipe import Recipe as Recipe
+    from spikemnist.training.recipe import recipes as recipes
+    from spikemnist.training.robustness import Robustness as Robustness
+    from spikemnist.training.robustness import measure_robustness as measure_robustness
+
+_FROM = {
+    "Callback": "callbacks",
+    "csv_logger": "callbacks",
+    "tensorboard": "callbacks",
+    "TrainConfig": "config",
+    "available_devices": "devices",
+    "select_device": "devices",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "fit": "fitting",
+    "EpochMetrics": "history",
+    "History": "history",
+    "L1Spikes": "losses",
+    "Regularized": "losses",
+    "SmoothedCrossEntropy": "losses",
+    "SnnTorchLoss": "losses",
+    "SpikeTimeCrossEntropy": "losses",
+    "SpikeTimeMSE": "losses",
+    "TargetRate": "losses",
+    "cross_entropy": "losses",
+    "Recipe": "recipe",
+    "recipes": "recipe",
+    "Robustness": "robustness",
+    "measure_robustness": "robustness",
+}
+__all__ = [*_FROM]
+__getattr__, __dir__ = lazy(__name__, _FROM)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import os
 
 Callback = Callable[[History, Classifier], object]
-"""Function of the history so far and the classifier, called after the checkpoint of an epoch."""
+"""Function of the history so far and the classifier, called after the checkpoint of an epoch. The
+run ends if it returns True."""
 
 
 def csv_logger(path: str | os.PathLike[str]) -> Callback:

@@ -13,7 +13,7 @@ import torch
 from spikemnist._progress import note
 from spikemnist._seeds import seeded
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.training.steps import backpropagate
+from spikemnist.training.backpropagation import backpropagate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,7 +10,6 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,6 @@ from spikemnist.models.classifier import Classifier, check_classifier, evaluatin
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, cross_entropy, model_options
-from spikemnist.training.processes import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
-    from spikemnist.training.processes import Processes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,9 +124,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a classifier on labelled data.
 
-    In a process group of `torch.distributed`, call it in each process with the same arguments: the
-    processes share the batches. The options are for a `Classifier`; a classifier of
-    `spikemnist.plasticity` runs on the CPU, and its own ``random_state`` draws its spikes.
+    The options are for a `Classifier`; a classifier of `spikemnist.plasticity` runs on the CPU, and
+    its own ``random_state`` draws its spikes.
 
     Parameters
     ----------
@@ -198,7 +194,6 @@ def evaluate(
             seed=seed,
             loss=loss,
             interruption=interruption,
-            processes=current(),
             progress=progress,
         )
     interruption.check()
@@ -252,7 +247,6 @@ def evaluate_feed(
     seed: int,
     loss: Loss,
     interruption: Interruption,
-    processes: Processes,
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate a classifier that is on the device of its data already: see `evaluate`."""
@@ -263,15 +257,13 @@ def evaluate_feed(
         seed=seed,
         options=model_options(loss),
         interruption=interruption,
-        processes=processes,
         progress=progress,
     ) as batches:
         parts = [
             _measure(spikes, record, labels, compute_loss(loss, record, labels))
             for spikes, record, labels in batches
         ]
-    of_all = chain.from_iterable(processes.gather([part.cpu() for part in parts]))
-    return _join([*of_all], time.perf_counter() - start)
+    return _join([part.cpu() for part in parts], time.perf_counter() - start)
 
 
 @contextmanager
@@ -282,18 +274,16 @@ def responses(
     seed: int,
     options: Mapping[str, Any],
     interruption: Interruption,
-    processes: Processes,
     progress: bool,
 ) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
     """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
 
-    The processes take turns with the batches. Each encodes every batch, so that an encoder draws
-    the same random numbers as in a single process. ``options`` go to the network.
+    ``options`` go to the network.
     """
     with (
         evaluating(classifier, seed, feed.device) as generator,
         progress_bar(
-            progress=progress and processes.is_first,
+            progress=progress,
             total=feed.num_batches,
             desc="testing",
             unit="batch",
@@ -303,11 +293,9 @@ def responses(
     ):
 
         def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
-            batches = processes.between(feed.batches(), interruption)
-            for index, (samples, labels) in enumerate(batches):
+            for samples, labels in interruption.between(feed.batches()):
                 spikes = classifier.encode(samples, generator=generator)
-                if index % processes.size == processes.rank:
-                    yield spikes, classifier.network(spikes, **options), labels
+                yield spikes, classifier.network(spikes, **options), labels
                 bar.update()
 
         yield run()

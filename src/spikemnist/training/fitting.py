@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from spikemnist._checkpoints import checkpoint_file
 from spikemnist._interrupt import interruptible
 from spikemnist.data import EventDataset
+from spikemnist.data.augmentation import get_augmentation
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training import processes
 from spikemnist.training.average import MovingAverage
 from spikemnist.training.checkpoint import load_checkpoint
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.description import describe_run
 from spikemnist.training.devices import (
     faster_on_a_mac,
     parameter_dtype,
@@ -22,10 +27,11 @@ from spikemnist.training.devices import (
 )
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.history import History
-from spikemnist.training.losses import cross_entropy
+from spikemnist.training.losses import make_loss
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
-from spikemnist.training.settings import Settings, describe_run
+from spikemnist.training.schedules import get_schedule
+from spikemnist.training.steps import train_epoch
 
 if TYPE_CHECKING:
     import os
@@ -33,35 +39,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spikemnist._interrupt import Interruption
-    from spikemnist.data import Augmentation
     from spikemnist.models import Classifier
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.checkpoint import Checkpoint
     from spikemnist.training.feed import Data
     from spikemnist.training.losses import Loss
-    from spikemnist.training.optimizers import OptimizerFactory
-    from spikemnist.training.schedules import Schedule
 
 
 def fit(
     classifier: Classifier,
     train: Data,
+    config: TrainConfig | None = None,
     *,
     validation: Data | float | None = None,
-    epochs: int = 5,
-    batch_size: int = 128,
-    lr: float = 1e-3,
-    optimizer: str | OptimizerFactory = "adam",
-    schedule: str | Schedule = "constant",
-    loss: Loss = cross_entropy,
-    clip_norm: float | None = None,
-    truncate: int | None = None,
-    patience: int | None = None,
-    augment: Augmentation | None = None,
-    weight_decay: float | None = None,
-    ema: float | None = None,
     device: str | torch.device = "auto",
-    seed: int = 0,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -75,7 +66,7 @@ def fit(
     was killed and resumed gives the same weights as an uninterrupted one.
 
     In a process group of `torch.distributed`, call it in each process with the same arguments. Each
-    process takes its share of every batch, and the first one writes the checkpoint.
+    process runs its share of every batch; the first one validates, and writes the checkpoint.
 
     Parameters
     ----------
@@ -84,58 +75,26 @@ def fit(
     train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of such
         batches that can be read once per epoch, such as a DataLoader.
+    config : TrainConfig, default TrainConfig()
+        Settings of the run, such as epochs and learning rate.
     validation : ImageDataset, EventDataset, tuple, iterable or float, default None
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
         network then ends with the weights of the epoch with the lowest validation loss. Never pass
         the test set.
-    epochs : int, default 5
-        Number of passes over the training data.
-    batch_size : int, default 128
-        Number of samples per batch, for datasets and tensors. An iterable has its own batches.
-    lr : float, default 1e-3
-        Learning rate.
-    optimizer : str or callable, default "adam"
-        Optimiser: see `spikemnist.training.optimizers.make_optimizer`.
-    schedule : str or callable, default "constant"
-        Factor on the learning rate: ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function
-        of the progress in [0, 1].
-    loss : callable, default cross_entropy
-        Function of record and labels that returns the mean loss of the batch, a scalar tensor. A
-        loss of torch takes scores:
-        ``lambda record, labels: F.cross_entropy(record.scores, labels)``. A loss of snnTorch is
-        wrapped in `SnnTorchLoss`.
-    clip_norm : float, default None
-        Largest norm of the whole gradient. Longer gradients are scaled down to it.
-    truncate : int, default None
-        Number of timesteps after which the gradient through time is cut: see
-        `spikemnist.training.steps.backpropagate_truncated`.
-    patience : int, default None
-        Number of epochs without a lower validation loss after which the run stops early.
-    augment : spikemnist.data.Augmentation, default None
-        Random change of the training images of each batch before they are encoded, such as
-        `spikemnist.data.RandomAffine`. Validation images stay unchanged. The random numbers are
-        drawn on the CPU, so the images are the same on every device, within rounding.
-    weight_decay : float, default None
-        Weight decay: see `spikemnist.training.optimizers.make_optimizer`.
-    ema : float, default None
-        Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
-        about the last thousand steps. Validation and callbacks see the average, and the network
-        ends with it.
     device : str or torch.device, default "auto"
         Device to train on: see `select_device`. On a Mac, ``"auto"`` times a few training steps on
         MPS and on the CPU, if ``train`` is a dataset or a pair of tensors; a line on standard error
         shows which it takes: MPS, unless the CPU is faster by a fifth. A resumed run stays on its
         device.
-    seed : int, default 0
-        Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
-        weights, which were drawn when the network was built.
     callbacks : sequence of callable, default ()
-        Functions called as ``callback(history, classifier)`` after each epoch. A resumed run calls
-        them once more for its last finished epoch, as it may have been killed before they ran.
+        Functions called as ``callback(history, classifier)`` after each epoch. One that returns
+        True ends the run. A resumed run calls them once more for its last finished epoch, as it may
+        have been killed before they ran.
     checkpoint : str or os.PathLike, default None
         File to which the whole state of the run is written after each epoch.
     resume : bool, default False
-        Whether to continue from ``checkpoint`` instead of the present weights.
+        Whether to continue from ``checkpoint`` instead of the present weights. With the schedule
+        ``"constant"`` a run can be continued for more epochs than before.
     progress : bool, default True
         Whether to show a bar, if standard error is a terminal, and the line on the device.
 
@@ -172,28 +131,22 @@ def fit(
     >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits
     >>> train, test = load_digits()
     >>> classifier = Classifier(LeakyMLP(hidden=50), LatencyEncoder(num_steps=8))
-    >>> history = fit(classifier, train[:2000], epochs=2, lr=0.01)
+    >>> history = fit(classifier, train[:2000], TrainConfig(epochs=2))
     >>> len(history), history.epochs[-1].accuracy > 0.7
     (2, True)
     """
     check_classifier(classifier, "fit")
-    settings = Settings(
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=float(lr),  # a checkpoint holds no NumPy numbers
-        optimizer=optimizer,
-        schedule=schedule,
-        loss=loss,
-        clip_norm=clip_norm,
-        truncate=truncate,
-        patience=patience,
-        augment=augment,
-        weight_decay=weight_decay,
-        ema=ema,
-        seed=int(seed),
-    )
-    if patience is not None and validation is None:
+    config = TrainConfig() if config is None else config
+    if not isinstance(config, TrainConfig):
+        raise TypeError(
+            "the settings of fit are a TrainConfig, as in fit(classifier, train, "
+            f"TrainConfig(epochs=5)); got {type(config).__name__}"
+        )
+    if config.patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
+    loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
+    augment = get_augmentation(config.augment)
+    get_schedule(config.schedule)
     together = processes.current()
     file = together.first(lambda: checkpoint_file(checkpoint, resume=resume))
     target = select_device(device, dtype=parameter_dtype(classifier))
@@ -202,24 +155,32 @@ def fit(
             "augment needs images, but train has recordings of an event camera; change them with "
             "train.transformed(), for example by spikemnist.data.DropEvents"
         )
-    training_set, validation_set = _hold_out(train, validation, settings.seed)
+    training_set, validation_set = _hold_out(train, validation, config.seed)
     earlier = load_checkpoint(file) if file is not None and resume else None
     if device == "auto" and target.type == "mps":
-        target = _on_a_mac(classifier, training_set, settings, earlier, progress=progress)
-    description = describe_run(classifier, train, validation, settings) if file else {}
+        target = _on_a_mac(
+            classifier, training_set, config.batch_size, loss, earlier, progress=progress
+        )
+    needed = file is not None or together.size > 1
+    description = describe_run(classifier, train, validation, config) if needed else {}
+    together.check_same(description)
     classifier.to(target)
     network = classifier.network
-    together.give((*network.parameters(), *network.buffers()))
     run = Run(
         classifier=classifier,
-        feed=make_feed(training_set, batch_size, target, "train"),
+        model=together.wrap(network),  # before the average: it starts from the weights of process 0
+        feed=make_feed(training_set, config.batch_size, target, "train"),
         validation=None
         if validation_set is None
-        else make_feed(validation_set, batch_size, target, "validation"),
-        optimizer=make_optimizer(optimizer, network, settings.lr, weight_decay),
-        settings=settings,
+        else make_feed(validation_set, config.batch_size, target, "validation"),
+        optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+        config=config,
+        loss=loss,
+        augment=augment,
         description=description,
-        average=None if ema is None else MovingAverage(ema, copy.deepcopy(network.state_dict())),
+        average=None
+        if config.ema is None
+        else MovingAverage(config.ema, copy.deepcopy(network.state_dict())),
         processes=together,
         history=History(device=str(target)),
     )
@@ -230,6 +191,7 @@ def fit(
             run.save(file)  # so that a run killed in its first epoch can be resumed
         _train(run, file, callbacks, interruption, progress=progress)
     run.history.interrupted = interruption.pressed
+    run.model = network  # torch may hang if its wrapper outlives the process group
     return run.history
 
 
@@ -243,14 +205,19 @@ def _train(
 ) -> None:
     try:
         with run.bar(progress=progress) as bar:
-            if len(run.history):  # resumed: it may have been killed before its callbacks
-                _call(callbacks, run)
-            while not run.finished:
-                for warning in run.train_epoch(bar, interruption):
-                    warnings.warn(warning, stacklevel=3)  # the caller of `fit`
+            # A resumed run may have been killed before its callbacks.
+            stop = len(run.history) > 0 and _call(callbacks, run)
+            while not (stop or run.finished):
+                start = time.perf_counter()
+                monitor = train_epoch(run, bar, interruption)
+                seconds = time.perf_counter() - start
+                for warning in run.close_epoch(monitor, seconds, interruption):
+                    if run.processes.is_first:
+                        warnings.warn(warning, stacklevel=3)  # the caller of `fit`
                 if file is not None:
                     run.save(file)
-                _call(callbacks, run)
+                stop = _call(callbacks, run)
+            run.history.stopped_early |= stop
     except KeyboardInterrupt:
         interruption.pressed = True
     except (TypeError, ValueError):
@@ -263,7 +230,8 @@ def _train(
 def _on_a_mac(
     classifier: Classifier,
     train: Data,
-    settings: Settings,
+    batch_size: int,
+    loss: Loss,
     earlier: Checkpoint | None,
     *,
     progress: bool,
@@ -274,14 +242,16 @@ def _on_a_mac(
     dataset = as_dataset(train)
     if not isinstance(dataset, Dataset) or not len(dataset):
         return torch.device("mps")
-    batch: Any = next(dataset.batches(settings.batch_size))
-    return faster_on_a_mac(classifier, batch, settings.loss, progress=progress)
+    batch: Any = next(dataset.batches(batch_size))
+    return faster_on_a_mac(classifier, batch, loss, progress=progress)
 
 
-def _call(callbacks: Sequence[Callback], run: Run) -> None:
+def _call(callbacks: Sequence[Callback], run: Run) -> bool:
+    """Call each callback; return whether one of the first process ends the run."""
     with run.averaged():
-        for callback in callbacks:
-            callback(run.history, run.classifier)
+        results = [callback(run.history, run.classifier) for callback in callbacks]
+    stop = any(isinstance(result, bool | np.bool_) and bool(result) for result in results)
+    return run.processes.first(lambda: stop)
 
 
 def _hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-
 Loss = Callable[[Record, "Tensor"], "Tensor"]
 """Function of the record of B samples and of their labels ``[B]``, int64; returns the mean loss of
 the samples, a scalar tensor."""
@@ -424,6 +423,33 @@ def check_output(record: object, labels: Tensor) -> None:
             f"labels must lie in 0..{classes - 1} for a network of {classes} classes; "
             f"got {low}..{high}"
         )
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "spike_time_cross_entropy": SpikeTimeCrossEntropy(),
+    "spike_time_mse": SpikeTimeMSE(),
+}
+"""The losses by name, with their defaults."""
+
+
+def make_loss(loss: str | Loss, label_smoothing: float = 0.0, spike_penalty: float = 0.0) -> Loss:
+    """Return the loss of a run: see `TrainConfig`.
+
+    Raises
+    ------
+    ValueError
+        If its name is unknown.
+    """
+    if not callable(loss) and loss not in LOSSES:
+        raise ValueError(
+            f"loss must be one of {', '.join(LOSSES)}, or a function of record and labels; got "
+            f"{loss!r}"
+        )
+    function = LOSSES[loss] if isinstance(loss, str) else loss
+    if label_smoothing:
+        function = SmoothedCrossEntropy(label_smoothing)
+    return Regularized(function, [L1Spikes(spike_penalty)]) if spike_penalty else function
 
 
 def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from spikemnist.models import Record
+    from spikemnist.training.processes import Processes
 
 SATURATED = 0.95
 """Share of all possible spikes above which a layer counts as saturated."""
@@ -48,9 +49,11 @@ class EpochMonitor:
     def add(
         self, record: Record, samples: int, loss: float, correct: int, counts: Sequence[int]
     ) -> None:
-        """Add one batch, of which the record may hold a part."""
+        """Add one batch; without samples, another process counts it."""
         self.batches += 1
         self._scores = record.scores.detach()
+        if not samples:
+            return
         self.samples += samples
         self._loss += loss * samples
         self._correct += correct
@@ -59,15 +62,27 @@ class EpochMonitor:
             self._spikes[name] = self._spikes.get(name, 0) + count
             self._possible[name] = self._possible.get(name, 0) + opportunities
 
+    def add_up(self, processes: Processes, device: torch.device) -> None:
+        """Add the sums of all processes."""
+        if processes.size == 1:
+            return
+        names = list(self._spikes)
+        sums = [self.samples, self._loss, self._correct]
+        sums += [self._spikes[name] for name in names] + [self._possible[name] for name in names]
+        total = processes.add(torch.tensor(sums, dtype=torch.float64, device=device)).tolist()
+        self.samples, self._loss, self._correct = int(total[0]), total[1], int(total[2])
+        self._spikes = dict(zip(names, map(int, total[3:]), strict=False))
+        self._possible = dict(zip(names, map(int, total[3 + len(names) :]), strict=True))
+
     @property
     def loss(self) -> float:
         """Mean loss per sample."""
-        return self._loss / self.samples
+        return self._loss / max(self.samples, 1)
 
     @property
     def accuracy(self) -> float:
         """Share of correct predictions."""
-        return self._correct / self.samples
+        return self._correct / max(self.samples, 1)
 
     @property
     def spikes_per_sample(self) -> float:

@@ -1,55 +1,39 @@
-"""Train one model in several processes, by `torch.distributed`.
+"""Train one network in several processes, by `torch.distributed`.
 
-Each process has the whole model and all data. It encodes every batch and then takes its share, so
-that a sample gets the same random numbers for encoding and augmentation in any process. Gradients
-and metrics are summed over the processes.
+Each process has all data and encodes every batch, so that a sample gets the same random numbers for
+encoding and augmentation in any of them. It then runs its share of the samples, and
+`torch.nn.parallel.DistributedDataParallel` averages the gradients.
 
-Shapes: ``T`` timesteps, ``B`` batch.
+Shapes: ``B`` samples of a batch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
+from spikemnist._checkpoints import differences
 from spikemnist._seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from torch import Tensor, nn
 
-    from spikemnist._interrupt import Interruption
-
     Answer = TypeVar("Answer")
-    Step = TypeVar("Step")
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""Variables of the environment that ``torchrun`` sets."""
 
-class Share(NamedTuple):
-    """The part of a batch that one process computes.
-
-    Attributes
-    ----------
-    spikes : torch.Tensor
-        Spikes of its samples, ``[T, B, ...]``.
-    labels : torch.Tensor
-        Labels of its samples, ``[B]``.
-    of_mean : float
-        Factor with which its means enter the means of the batch.
-    of_sum : int
-        Factor with which its sums enter the sums of the batch: 0 where another process computes the
-        same samples.
-    """
-
-    spikes: Tensor
-    labels: Tensor
-    of_mean: float
-    of_sum: int
+PATIENCE = datetime.timedelta(seconds=60)
+"""How long the processes wait for one another at the start."""
 
 
 @dataclass(frozen=True)
@@ -69,48 +53,38 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and shows progress."""
+        """Whether this process validates, decides, writes files and shows progress."""
         return self.rank == 0
 
-    def share(self, spikes: Tensor, labels: Tensor) -> Share:
-        """Return the share of this process in a batch ``[T, B, ...]``.
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Return a module that runs the network, and averages its gradients over the processes."""
+        return network if self.size == 1 else DistributedDataParallel(network)
 
-        If a batch has fewer samples than processes, each process computes all of it, its means
-        weighted by ``1 / size``.
-        """
-        samples = len(labels)
-        if self.size == 1 or samples < self.size:
-            return Share(spikes, labels, 1 / self.size, int(self.is_first))
-        begin, end = (samples * rank // self.size for rank in (self.rank, self.rank + 1))
-        return Share(spikes[:, begin:end], labels[begin:end], (end - begin) / samples, 1)
+    def share(self, samples: int) -> slice:
+        """Return the samples of a batch that this process runs: all, if there are too few."""
+        return slice(None) if samples < self.size else slice(self.rank, None, self.size)
 
-    def add_gradients(self, model: nn.Module) -> None:
-        """Replace each gradient by its sum over the processes, in one message per dtype."""
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        if self.size == 1 or not gradients:
-            return
-        for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
-            same = [gradient for gradient in gradients if gradient.dtype == dtype]
-            flat = self.add(torch.cat([gradient.flatten() for gradient in same]))
-            parts = torch.split(flat, [gradient.numel() for gradient in same])
-            for gradient, part in zip(same, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+    def weight(self, own: int, samples: int) -> float:
+        """Return the factor of the loss of its own samples, so that the average is the gradient."""
+        return 1.0 if own == samples else self.size * own / samples
+
+    def counts(self, samples: int) -> bool:
+        """Return whether the metrics of its share count: once, if each process runs all samples."""
+        return self.is_first or samples >= self.size
 
     def add(self, numbers: Tensor) -> Tensor:
         """Sum a tensor over the processes, in place."""
         if self.size > 1:
-            with _talk():
+            with explained():
                 distributed.all_reduce(numbers)
         return numbers
 
-    def gather(self, value: Answer) -> list[Answer]:
-        """Return the values of all processes, in the order of their ranks."""
-        if self.size == 1:
-            return [value]
-        values: list[Any] = [None] * self.size
-        with _talk():
-            distributed.all_gather_object(values, value)
-        return values
+    def give(self, tensors: Iterable[Tensor]) -> None:
+        """Copy tensors of the first process to all others."""
+        if self.size > 1:
+            with torch.no_grad(), explained():
+                for tensor in tensors:
+                    distributed.broadcast(tensor, 0)
 
     def first(self, work: Callable[[], Answer]) -> Answer:
         """Run ``work`` in the first process, and return its answer in all.
@@ -126,32 +100,32 @@ class Processes:
         try:
             if self.is_first:
                 answer[0] = work()
-        except Exception as error:
+        except BaseException as error:
             answer[1] = f"{type(error).__name__}: {error}"
             raise
         finally:  # or the others would wait forever
-            with _talk():
+            with explained():
                 distributed.broadcast_object_list(answer)
         if answer[1]:
             raise RuntimeError(f"process 0 failed: {answer[1]}")
         value: Answer = answer[0]
         return value
 
-    def between(self, steps: Iterable[Step], interruption: Interruption) -> Iterator[Step]:
-        """Yield the steps of a loop until Ctrl-C is pressed in one of the processes."""
-        for step in steps:
-            if self.size == 1:
-                interruption.check()
-            elif any(self.gather(interruption.poll())):
-                raise KeyboardInterrupt
-            yield step
+    def check_same(self, description: Mapping[str, Any]) -> None:
+        """Raise a `ValueError` in all processes if the run of one of them differs from the first's.
 
-    def give(self, tensors: Iterable[Tensor]) -> None:
-        """Copy tensors of the first process to all others."""
-        if self.size > 1:
-            with torch.no_grad(), _talk():
-                for tensor in tensors:
-                    distributed.broadcast(tensor, 0)
+        The message names what differs.
+        """
+        if self.size == 1:
+            return
+        descriptions: list[Any] = [None] * self.size
+        with explained():
+            distributed.all_gather_object(descriptions, description)
+        for rank, other in enumerate(descriptions):
+            if named := differences(descriptions[0], other):
+                raise ValueError(
+                    f"the processes train different runs: in process 0 {named} in process {rank}"
+                )
 
     @contextlib.contextmanager
     def own_masks(self, device: torch.device, seed: int, *path: int) -> Iterator[None]:
@@ -172,26 +146,60 @@ def current() -> Processes:
 
 @contextlib.contextmanager
 def joined() -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` has started, if any."""
-    is_group = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
-    if is_group:
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group()  # gloo for the CPU, NCCL for CUDA
+    """Join the processes that ``torchrun`` has started, if any.
+
+    Raises
+    ------
+    ValueError
+        If the variables of ``torchrun`` are not complete, or no numbers.
+    RuntimeError
+        If the other processes do not come within a minute.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or distributed.is_initialized():
+        yield current()
+        return
+    given = {name: os.environ.get(name) for name in VARIABLES}
+    numbers = [given[name] or "" for name in VARIABLES if name != "MASTER_ADDR"]
+    whole = all(number.isdecimal() for number in numbers) and given["MASTER_ADDR"]
+    if not whole or int(numbers[0]) >= int(numbers[1]):
+        raise ValueError(
+            f"the environment of several processes is wrong: {given}. Start them by torchrun, or "
+            "unset WORLD_SIZE"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        meeting = distributed.rendezvous("env://", timeout=PATIENCE)  # type: ignore[attr-defined]
+        store, rank, size = next(meeting)
+        store.set_timeout(PATIENCE)
+        # gloo for the CPU, NCCL for CUDA
+        distributed.init_process_group(store=store, rank=rank, world_size=size)
+    except Exception as error:
+        raise RuntimeError(
+            f"the {given['WORLD_SIZE']} processes of WORLD_SIZE did not meet within "
+            f"{PATIENCE.seconds} s at {given['MASTER_ADDR']}:{given['MASTER_PORT']}: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
     try:
         yield current()
     finally:
-        if is_group:
-            distributed.destroy_process_group()
+        distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
-def _talk() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Explain a communication error: another process has ended."""
     try:
         yield
     except RuntimeError as error:
+        if current().size == 1 or not _is_of_communication(error):
+            raise
         raise RuntimeError(
             "another process of this training has ended: resume the run from its last checkpoint, "
             f"if it has one ({' '.join(str(error).split())[:200]})"
         ) from error
+
+
+def _is_of_communication(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in ("gloo", "nccl", "connection", "timed out", "peer"))

@@ -1,108 +1,98 @@
-"""One training step: backpropagation through time over all timesteps, or truncated.
+"""The training of an epoch: encode, forward, loss, backward, clip, step, metrics.
 
-Shapes: ``T`` timesteps, ``B`` batch.
+Shapes: ``T`` timesteps, ``B`` samples of a batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist.training.losses import compute_loss, model_options
+from spikemnist._seeds import derive_seed, seeded
+from spikemnist.training.backpropagation import backpropagate, backpropagate_truncated
+from spikemnist.training.monitor import EpochMonitor, batch_counts, check_finite
+from spikemnist.training.processes import explained
+from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
+    from tqdm import tqdm
 
-    from spikemnist.models import LayerRecord, Record
-    from spikemnist.training.losses import Loss
-
-
-def backpropagate(
-    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, *, share: float = 1.0
-) -> tuple[Record, Tensor]:
-    """Run the model over the whole window, and add the gradient of the loss to its parameters.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Model that returns a `spikemnist.models.Record`.
-    spikes : torch.Tensor
-        Input ``[T, B, ...]``.
-    labels : torch.Tensor
-        Labels ``[B]``.
-    loss : callable
-        Function of record and labels that returns a scalar.
-    share : float, default 1.0
-        Factor on the gradient: the share of these samples in the batch.
-
-    Returns
-    -------
-    record : spikemnist.models.Record
-    loss : torch.Tensor
-        A scalar, detached.
-    """
-    record: Record = model(spikes, **model_options(loss))
-    value = compute_loss(loss, record, labels)
-    torch.autograd.backward(value * share)
-    return record, value.detach()
+    from spikemnist._interrupt import Interruption
+    from spikemnist.training.run import Run
 
 
-def backpropagate_truncated(
-    model: Any,
-    spikes: Tensor,
-    labels: Tensor,
-    loss: Loss,
-    *,
-    truncate: int,
-    share: float = 1.0,
-) -> tuple[Record, Tensor]:
-    r"""Backpropagate like `backpropagate`, but only within chunks of timesteps.
+def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMonitor:
+    """Train for one epoch; return its metrics."""
+    epoch, seed, epochs = len(run.history) + 1, run.config.seed, run.config.epochs
+    monitor = EpochMonitor()
+    run.network.train()
+    changes = torch.Generator().manual_seed(derive_seed(seed, epoch, 3))
+    with seeded(derive_seed(seed, epoch), run.feed.device) as generator:
+        batches = run.feed.batches(seed=derive_seed(seed, epoch, 1))
+        for images, labels in interruption.between(batches):
+            set_lr(run, epoch, monitor.batches)
+            if run.augment is not None:
+                images = run.augment(images, generator=changes)
+            # No variable holds the spikes: it would keep them while the next batch is encoded.
+            train_step(run, run.classifier.encode(images, generator=generator), labels, monitor)
+            bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
+            bar.set_postfix_str(
+                f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
+            )
+            bar.update()
+    return monitor
 
-    Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes at the end of the
-    chunk before, and contributes :math:`\frac{k_i}{T} \nabla L_i`, where :math:`L_i` is the loss of
-    the readout over that chunk alone. Memory grows with the chunk, not with ``T``. With one chunk
-    this is `backpropagate`.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Model that takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
-    spikes, labels, loss, share
-        As in `backpropagate`.
-    truncate : int
-        Number of timesteps of a chunk.
+def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) -> None:
+    """Change the weights by the spikes ``[T, B, ...]`` and the labels ``[B]`` of a batch."""
+    config, processes, samples = run.config, run.processes, len(labels)
+    epoch, batch = len(run.history) + 1, monitor.batches
+    mine = processes.share(samples)
+    spikes, labels = spikes[:, mine], labels[mine]
+    learn: Any = backpropagate
+    if config.truncate is not None:
+        learn = functools.partial(backpropagate_truncated, truncate=config.truncate)
 
-    Returns
-    -------
-    record : spikemnist.models.Record
-        Record of the whole window, detached.
-    loss : torch.Tensor
-        Loss of the whole window, a scalar.
-
-    Raises
-    ------
-    TypeError
-        If the model has no ``initial_state``.
-    """
-    if not hasattr(model, "initial_state"):
-        raise TypeError(
-            "truncate needs a model that takes and returns its membranes, as LeakyMLP does; "
-            f"{type(model).__name__} has no initial_state"
+    run.optimizer.zero_grad(set_to_none=True)
+    with processes.own_masks(spikes.device, config.seed, epoch, 4, batch), explained():
+        record, loss = learn(
+            run.model, spikes, labels, run.loss, weight=processes.weight(len(labels), samples)
         )
-    state = model.initial_state(spikes.shape[1])
-    records = []
-    for chunk in torch.split(spikes, truncate):
-        record = model(chunk, state=state, **model_options(loss))
-        value = compute_loss(loss, record, labels)
-        torch.autograd.backward(value * (share * len(chunk) / len(spikes)))
-        state = tuple(membrane.detach() for membrane in record.state)
-        records.append(record)
-    record = _join(records)
-    return record, compute_loss(loss, record, labels)
+    norm = gradient_norm(run.network, clip=config.clip_norm)
+
+    # Read together, because a read waits for the GPU; the counts are ready by then.
+    exact = torch.promote_types(loss.dtype, torch.float32)
+    value, length = torch.stack([loss.to(exact).view(()), norm.to(exact)]).tolist()
+    correct, *counts = batch_counts(record, labels).tolist()
+    # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows in the
+    # gradient only, which must not reach the weights.
+    for number, what in ((value, "loss"), (length, "gradient")):
+        check_finite(
+            number,
+            what,
+            model=run.network,
+            lr=run.lr,
+            place=f"in epoch {epoch}, batch {batch + 1}",
+            spikes=spikes,
+        )
+    run.optimizer.step()
+    if run.average is not None:
+        run.average.update(run.network)
+    counted = len(labels) if processes.counts(samples) else 0
+    monitor.add(record, counted, value, correct, counts)
+
+
+def set_lr(run: Run, epoch: int, batch: int) -> None:
+    """Set the learning rate of a batch by the schedule."""
+    within = batch / run.feed.num_batches if run.feed.num_batches else 0.0
+    progress = (epoch - 1 + within) / run.config.epochs
+    # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
+    factor = float(get_schedule(run.config.schedule)(progress))
+    for group in run.optimizer.param_groups:
+        group["lr"] = run.config.lr * factor
 
 
 def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
@@ -126,30 +116,3 @@ def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
     norms = torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters])
     norm: Tensor = torch.linalg.vector_norm(norms)
     return norm
-
-
-def _join(records: Sequence[Record]) -> Record:
-    """Join the records of chunks into one of the whole window, detached."""
-    spikes, membrane = _concatenate(records)
-    layers = zip(*(record.layers for record in records), strict=True)
-    return replace(
-        records[-1],
-        spikes=spikes,
-        membrane=membrane,
-        scores=records[-1].readout(spikes, membrane),
-        spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
-        layers=tuple(map(_join_layer, layers)),
-        input=None,
-        state=None,
-    )
-
-
-def _join_layer(parts: Sequence[LayerRecord]) -> LayerRecord:
-    spikes, membrane = _concatenate(parts)
-    return replace(parts[0], spikes=spikes, membrane=membrane)
-
-
-def _concatenate(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
-    """Join the spikes and the membranes of chunks, detached."""
-    spikes = torch.cat([part.spikes.detach() for part in parts])
-    return spikes, torch.cat([part.membrane.detach() for part in parts])

@@ -1,10 +1,9 @@
-"""The settings of a run as plain values, which a checkpoint holds and compares."""
+"""The description of a run in plain values, which a checkpoint holds and compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,66 +13,22 @@ from torch import nn
 from spikemnist.data import EventDataset, ImageDataset
 from spikemnist.training.devices import parameter_dtype
 from spikemnist.training.feed import as_dataset
-from spikemnist.training.losses import cross_entropy
-from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.data import Augmentation
     from spikemnist.models import Classifier
-    from spikemnist.training.losses import Loss
-    from spikemnist.training.optimizers import OptimizerFactory
-    from spikemnist.training.schedules import Schedule
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Training arguments of `fit`, without classifier and data.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of its range.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    optimizer: str | OptimizerFactory = "adam"
-    schedule: str | Schedule = "constant"
-    loss: Loss = cross_entropy
-    clip_norm: float | None = None
-    truncate: int | None = None
-    patience: int | None = None
-    augment: Augmentation | None = None
-    weight_decay: float | None = None
-    ema: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "truncate", "patience"):
-            count = getattr(self, name)
-            if count is not None and (not isinstance(count, int) or count < 1):
-                raise ValueError(f"{name} must be an integer >= 1; got {count!r}")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be positive and finite; got {self.lr}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive; got {self.clip_norm}")
-        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be at least 0 and finite; got {self.weight_decay}")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be at least 0 and below 1; got {self.ema}")
-        get_schedule(self.schedule)
+    from spikemnist.training.config import TrainConfig
 
 
 def describe_run(
-    classifier: Classifier, train: Any, validation: Any, settings: Settings
+    classifier: Classifier, train: Any, validation: Any, config: TrainConfig
 ) -> dict[str, Any]:
     """Describe a run by numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data in tensors are described by their
-    content.
+    content. The number of epochs is left out where the learning rate does not depend on it, so that
+    such a run can be continued for more.
 
     Parameters
     ----------
@@ -81,7 +36,7 @@ def describe_run(
         Encoder and network, which is described by its ``config``, or else by its printed form.
     train, validation : object
         Training and validation data, as in `fit`.
-    settings : Settings
+    config : TrainConfig
         Settings of the run.
     """
     return {
@@ -90,8 +45,9 @@ def describe_run(
         "validation": _describe_data(validation),
         "encoder": _describe(classifier.encoder),
         **{
-            field.name: _describe(getattr(settings, field.name))
-            for field in dataclasses.fields(settings)
+            field.name: _describe(getattr(config, field.name))
+            for field in dataclasses.fields(config)
+            if not (field.name == "epochs" and config.schedule == "constant")
         },
     }
 

@@ -1,0 +1,133 @@
+"""Backpropagation through time, over all timesteps or truncated.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from spikemnist.training.losses import compute_loss, model_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.models import LayerRecord, Record
+    from spikemnist.training.losses import Loss
+
+
+def backpropagate(
+    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, *, weight: float = 1.0
+) -> tuple[Record, Tensor]:
+    """Run the model over the whole window, and add the gradient of the loss to its parameters.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Model that returns a `spikemnist.models.Record`.
+    spikes : torch.Tensor
+        Input ``[T, B, ...]``.
+    labels : torch.Tensor
+        Labels ``[B]``.
+    loss : callable
+        Function of record and labels that returns a scalar.
+    weight : float, default 1.0
+        Factor on the gradient.
+
+    Returns
+    -------
+    record : spikemnist.models.Record
+    loss : torch.Tensor
+        A scalar, detached.
+    """
+    record: Record = model(spikes, **model_options(loss))
+    value = compute_loss(loss, record, labels)
+    torch.autograd.backward(value * weight)
+    return record, value.detach()
+
+
+def backpropagate_truncated(
+    model: Any,
+    spikes: Tensor,
+    labels: Tensor,
+    loss: Loss,
+    *,
+    truncate: int,
+    weight: float = 1.0,
+) -> tuple[Record, Tensor]:
+    r"""Backpropagate like `backpropagate`, but only within chunks of timesteps.
+
+    Chunk :math:`i` of :math:`k_i` timesteps starts from the detached membranes at the end of the
+    chunk before, and contributes :math:`\frac{k_i}{T} \nabla L_i`, where :math:`L_i` is the loss of
+    the readout over that chunk alone. Memory grows with the chunk, not with ``T``. With one chunk
+    this is `backpropagate`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Model that takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
+    spikes, labels, loss, weight
+        As in `backpropagate`.
+    truncate : int
+        Number of timesteps of a chunk.
+
+    Returns
+    -------
+    record : spikemnist.models.Record
+        Record of the whole window, detached.
+    loss : torch.Tensor
+        Loss of the whole window, a scalar.
+
+    Raises
+    ------
+    TypeError
+        If the model has no ``initial_state``.
+    """
+    network = getattr(model, "module", model)  # several processes wrap it
+    if not hasattr(network, "initial_state"):
+        raise TypeError(
+            "truncate needs a model that takes and returns its membranes, as LeakyMLP does; "
+            f"{type(network).__name__} has no initial_state"
+        )
+    state = network.initial_state(spikes.shape[1])
+    records = []
+    for chunk in torch.split(spikes, truncate):
+        record = model(chunk, state=state, **model_options(loss))
+        value = compute_loss(loss, record, labels)
+        torch.autograd.backward(value * (weight * len(chunk) / len(spikes)))
+        state = tuple(membrane.detach() for membrane in record.state)
+        records.append(record)
+    record = _join(records)
+    return record, compute_loss(loss, record, labels)
+
+
+def _join(records: Sequence[Record]) -> Record:
+    """Join the records of chunks into one of the whole window, detached."""
+    spikes, membrane = _concatenate(records)
+    layers = zip(*(record.layers for record in records), strict=True)
+    return replace(
+        records[-1],
+        spikes=spikes,
+        membrane=membrane,
+        scores=records[-1].readout(spikes, membrane),
+        spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
+        layers=tuple(map(_join_layer, layers)),
+        input=None,
+        state=None,
+    )
+
+
+def _join_layer(parts: Sequence[LayerRecord]) -> LayerRecord:
+    spikes, membrane = _concatenate(parts)
+    return replace(parts[0], spikes=spikes, membrane=membrane)
+
+
+def _concatenate(parts: Sequence[Record] | Sequence[LayerRecord]) -> tuple[Tensor, Tensor]:
+    """Join the spikes and the membranes of chunks, detached."""
+    spikes = torch.cat([part.spikes.detach() for part in parts])
+    return spikes, torch.cat([part.membrane.detach() for part in parts])

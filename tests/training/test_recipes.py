@@ -1,0 +1,53 @@
+"""The recipes: networks, codes and settings that go together."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spikemnist import evaluate, fit, load_digits
+from spikemnist.encoding import EventEncoder
+from spikemnist.training import Recipe, TrainConfig, recipes
+
+
+@pytest.mark.parametrize(("name", "network"), recipes)
+def test_a_recipe_makes_a_classifier_of_ten_classes(name: str, network: str) -> None:
+    recipe = recipes[name, network]
+    classifier, again = recipe.classifier(seed=3), recipe.classifier(seed=3)
+    assert all(map(torch.equal, classifier.parameters(), again.parameters()))
+    assert classifier.network.sizes["output"] == 10
+    assert classifier.encoder.num_steps == recipe.num_steps
+    assert isinstance(classifier.encoder, EventEncoder) == (name == "events")
+    other = next(recipe.classifier(seed=4).parameters())
+    assert not torch.equal(next(classifier.parameters()), other)
+
+
+def test_the_seed_of_a_recipe_leaves_torchs_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    recipes["default", "mlp"].classifier(seed=7)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_fast_recipe_learns() -> None:
+    recipe, (train, test) = recipes["fast", "mlp"], load_digits()
+    classifier = recipe.classifier()
+    fit(classifier, train, recipe.config, device="cpu", progress=False)
+    assert evaluate(classifier, test, device="cpu", progress=False).accuracy > 0.9
+
+
+def test_a_code_with_channels_goes_into_convolutions() -> None:
+    recipe = Recipe(network="conv", encoder="population", num_steps=3)
+    assert recipe.classifier().network.in_shape == (8, 28, 28)
+
+
+def test_a_network_that_does_not_fit_is_named() -> None:
+    with pytest.raises(ValueError, match=r"must end in 10, .*; got 11 in 4C5-11"):
+        Recipe(network="conv", options={"layers": "4C5-11"}).classifier()
+    with pytest.raises(ValueError, match="unknown encoder 'morse'"):
+        Recipe(encoder="morse").classifier()
+
+
+def test_the_default_settings_are_those_of_the_default_recipe() -> None:
+    assert recipes["default", "mlp"].config == TrainConfig()
