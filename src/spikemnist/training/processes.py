@@ -180,10 +180,10 @@ def joined() -> Iterator[Processes]:
             f"{PATIENCE.seconds} s at {given['MASTER_ADDR']}:{given['MASTER_PORT']}: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
-    try:
-        yield current()
-    finally:
-        distributed.destroy_process_group()
+    yield current()
+    # Not after an error, whose traceback holds the wrapped network: torch may hang if the network
+    # outlives the group.
+    distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
