@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +111,7 @@ def show_evaluation(evaluation: Evaluation, data: str) -> None:
         "accuracy": f"{accuracy} of {evaluation.samples:,} test {noun}s of {data}, standard error "
         f"{evaluation.standard_error:.2%}",
         "by vote": ", ".join(f"{name} {share:.2%}" for name, share in evaluation.votes.items()),
-        "loss": "" if math.isnan(evaluation.loss) else f"{evaluation.loss:.4f}",
+        "loss": f"{evaluation.loss:.4f}" if len(evaluation.accuracy_per_step) else "",
         f"spikes per {noun}": ", ".join(
             f"{name} {number:.1f}" for name, number in evaluation.spikes_per_sample.items()
         ),

@@ -16,11 +16,9 @@ from spikemnist.cli.limits import values_of
 from spikemnist.cli.options import RecordingOptions
 from spikemnist.cli.output import coloured, show_detail, show_json
 from spikemnist.cli.wording import command_line, count, file_lines, to_continue
-from spikemnist.data import (
-    DropEvents,
-    EventDataset,
-)
+from spikemnist.data import DropEvents, EventDataset
 from spikemnist.data.mnist import FASHION_MNIST
+from spikemnist.encoding import get_encoder
 from spikemnist.models import NetworkOptions
 from spikemnist.ops import select_backend
 from spikemnist.training import (
@@ -53,11 +51,11 @@ def run(command: Train) -> int:
     with request():
         recipe = _recipe(command)
         select_backend(command.backend)
-    with request("--encoder" if command.model == "mlp" else "--layers"):
+    with request("--encoder"):
+        get_encoder(command.encoder, num_steps=command.num_steps)(sources.blank(command.data))
+    with request("--layers" if command.model == "conv" else ""):
         classes = FASHION_MNIST.classes if command.data == "fashion_mnist" else ()
         classifier = recipe.classifier(command.seed, classes=classes)
-    with request("--encoder"):
-        classifier.encode(sources.blank(command.data))
     with request("--device"):
         device = select_device(command.device)
     if command.resume:

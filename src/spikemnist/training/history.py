@@ -74,7 +74,7 @@ class History(Tabular):
         Wall-clock time of each finished epoch. It is not in `metrics.csv`, which is the same for
         the same seed.
     stopped_early : bool
-        Whether the validation loss stopped the run before the last epoch.
+        Whether the validation loss, or a callback, stopped the run.
     interrupted : bool
         Whether Ctrl-C stopped the run.
     device : str

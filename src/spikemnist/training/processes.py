@@ -158,13 +158,13 @@ def joined() -> Iterator[Processes]:
     if os.environ.get("WORLD_SIZE", "1") == "1" or distributed.is_initialized():
         yield current()
         return
-    given = {name: os.environ.get(name) for name in VARIABLES}
-    numbers = [given[name] or "" for name in VARIABLES if name != "MASTER_ADDR"]
-    whole = all(number.isdecimal() for number in numbers) and given["MASTER_ADDR"]
-    if not whole or int(numbers[0]) >= int(numbers[1]):
+    variables = {name: os.environ.get(name) for name in VARIABLES}
+    numbers = [variables[name] or "" for name in VARIABLES if name != "MASTER_ADDR"]
+    complete = all(number.isdecimal() for number in numbers) and variables["MASTER_ADDR"]
+    if not complete or int(numbers[0]) >= int(numbers[1]):
         raise ValueError(
-            f"the environment of several processes is wrong: {given}. Start them by torchrun, or "
-            "unset WORLD_SIZE"
+            f"the environment of several processes is wrong: {variables}. Start them by torchrun, "
+            "or unset WORLD_SIZE"
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -176,8 +176,8 @@ def joined() -> Iterator[Processes]:
         distributed.init_process_group(store=store, rank=rank, world_size=size)
     except Exception as error:
         raise RuntimeError(
-            f"the {given['WORLD_SIZE']} processes of WORLD_SIZE did not meet within "
-            f"{PATIENCE.seconds} s at {given['MASTER_ADDR']}:{given['MASTER_PORT']}: "
+            f"the {variables['WORLD_SIZE']} processes of WORLD_SIZE did not meet within "
+            f"{PATIENCE.seconds} s at {variables['MASTER_ADDR']}:{variables['MASTER_PORT']}: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     yield current()

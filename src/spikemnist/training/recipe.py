@@ -87,8 +87,7 @@ class Recipe:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             if self.network == "mlp":
-                options = {"hidden": (512,), **self.options}
-                return Classifier(LeakyMLP(shape.numel(), **options), encoder, classes)
+                return Classifier(LeakyMLP(shape.numel(), **self.options), encoder, classes)
             network = LeakyConvNet(in_shape=picture, **self.options)
         if (outputs := network.sizes["output"]) != CLASSES:
             raise ValueError(
