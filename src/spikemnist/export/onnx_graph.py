@@ -239,7 +239,7 @@ def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tu
 
 
 def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
-    """Compute ``scores`` from the last layer, as `spikemnist.models.readout.scores` does."""
+    """Compute ``scores`` from the last layer, as `spikemnist.models.readout` does."""
     over_time = {"keepdims": 0}
     if readout == "mean_membrane":
         graph.node("ReduceMean", [membrane], "scores", axes=[0], **over_time)
