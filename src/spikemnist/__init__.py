@@ -49,26 +49,5 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "encoding", "energy", "export", "models", "ops", "plasticity", "training", "viz")
-_FROM = {
-    "load": "_load",
-    "load_digits": "data",
-    "load_fashion_mnist": "data",
-    "load_mnist": "data",
-    "load_nmnist": "data",
-    "DirectEncoder": "encoding",
-    "LatencyEncoder": "encoding",
-    "RateEncoder": "encoding",
-    "get_encoder": "encoding",
-    "measure_energy": "energy",
-    "Classifier": "models",
-    "LeakyConvNet": "models",
-    "LeakyMLP": "models",
-    "accelerate": "models",
-    "STDPClassifier": "plasticity",
-    "TrainConfig": "training",
-    "evaluate": "training",
-    "fit": "training",
-}
-__all__ = ["__version__", *_ROOMS, *_FROM]
-__getattr__, __dir__ = lazy(__name__, {**{room: room for room in _ROOMS}, **_FROM})
+__getattr__, __dir__, _lazy_names = lazy(__name__)
+__all__ = ["__version__", *_lazy_names]

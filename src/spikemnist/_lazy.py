@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 
-def lazy(
-    package: str, modules: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package.
+def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` and the public names of a package.
 
-    ``modules`` has the module of each public name, below the package. A name that is its module is
-    the module itself.
+    They are the names that the package imports for type checkers, in ``if TYPE_CHECKING:``, so that
+    they are listed once.
     """
+    source = sys.modules[package].__spec__.loader.get_source(package)  # type: ignore[union-attr]
+    modules = {
+        alias.name: statement.module
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If)
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom) and statement.module
+        for alias in statement.names
+    }
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{package}.{modules[name]}")
-        return module if modules[name] == name else getattr(module, name)
+        if modules[name] == package:
+            return importlib.import_module(f"{package}.{name}")
+        return getattr(importlib.import_module(modules[name]), name)
 
-    return get, lambda: sorted(sys.modules[package].__all__)
+    return get, lambda: sorted(sys.modules[package].__all__), [*modules]

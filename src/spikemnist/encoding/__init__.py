@@ -40,12 +40,5 @@ ENCODERS = {
 
 registry.provide({name: f"{__name__}.{path}" for name, path in ENCODERS.items()})
 
-_FROM = {path.partition(".")[2]: path.partition(".")[0] for path in ENCODERS.values()} | {
-    "CodeMeasure": "measure",
-    "Encoder": "protocol",
-    "measure_code": "measure",
-}
-__all__ = ["available_encoders", "get_encoder", "register_encoder", *_FROM]
-
-
-__getattr__, __dir__ = lazy(__name__, _FROM)
+__getattr__, __dir__, _lazy_names = lazy(__name__)
+__all__ = ["available_encoders", "get_encoder", "register_encoder", *_lazy_names]

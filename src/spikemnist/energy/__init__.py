@@ -4,24 +4,20 @@
 network with an ANN.
 """
 
-from spikemnist.energy.measuring import measure_energy
-from spikemnist.energy.results import (
-    MEMORIES,
-    TECHNOLOGIES,
-    EarlyExit,
-    Energy,
-    Estimate,
-    LayerOperations,
-    Technology,
-)
+from __future__ import annotations
 
-__all__ = [
-    "MEMORIES",
-    "TECHNOLOGIES",
-    "EarlyExit",
-    "Energy",
-    "Estimate",
-    "LayerOperations",
-    "Technology",
-    "measure_energy",
-]
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
+
+if TYPE_CHECKING:
+    from spikemnist.energy.measuring import measure_energy as measure_energy
+    from spikemnist.energy.results import MEMORIES as MEMORIES
+    from spikemnist.energy.results import TECHNOLOGIES as TECHNOLOGIES
+    from spikemnist.energy.results import EarlyExit as EarlyExit
+    from spikemnist.energy.results import Energy as Energy
+    from spikemnist.energy.results import Estimate as Estimate
+    from spikemnist.energy.results import LayerOperations as LayerOperations
+    from spikemnist.energy.results import Technology as Technology
+
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,32 +1,25 @@
 """Networks of `snntorch.Leaky` neurons, their records and their files."""
 
-from spikemnist.models.builders import LeakyConvNet, LeakyMLP, accelerate
-from spikemnist.models.classifier import Classifier
-from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.network_options import NetworkOptions
-from spikemnist.models.pretrained import available_pretrained
-from spikemnist.models.readout import (
-    READOUTS,
-    decide,
-    first_spike_times,
-    get_readout,
-    running_scores,
-)
-from spikemnist.models.record import LayerRecord, Record
+from __future__ import annotations
 
-__all__ = [
-    "READOUTS",
-    "Classifier",
-    "LayerRecord",
-    "LeakyConvNet",
-    "LeakyMLP",
-    "NetworkOptions",
-    "Record",
-    "SpikingNetwork",
-    "accelerate",
-    "available_pretrained",
-    "decide",
-    "first_spike_times",
-    "get_readout",
-    "running_scores",
-]
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
+
+if TYPE_CHECKING:
+    from spikemnist.models.builders import LeakyConvNet as LeakyConvNet
+    from spikemnist.models.builders import LeakyMLP as LeakyMLP
+    from spikemnist.models.builders import accelerate as accelerate
+    from spikemnist.models.classifier import Classifier as Classifier
+    from spikemnist.models.network import SpikingNetwork as SpikingNetwork
+    from spikemnist.models.network_options import NetworkOptions as NetworkOptions
+    from spikemnist.models.pretrained import available_pretrained as available_pretrained
+    from spikemnist.models.readout import READOUTS as READOUTS
+    from spikemnist.models.readout import decide as decide
+    from spikemnist.models.readout import first_spike_times as first_spike_times
+    from spikemnist.models.readout import get_readout as get_readout
+    from spikemnist.models.readout import running_scores as running_scores
+    from spikemnist.models.record import LayerRecord as LayerRecord
+    from spikemnist.models.record import Record as Record
+
+__getattr__, __dir__, __all__ = lazy(__name__)
