@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks import peers
 from benchmarks.workload import BETA
-from spikemnist.cli.bench import snntorch_spikes
+from spikemnist.cli.snntorch_loop import snntorch_spikes
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:

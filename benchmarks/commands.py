@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from benchmarks.plan import Plan
 
-ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%(?: of ([\d,]+))?")
+ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%")
+IMAGES = re.compile(r" of ([\d,]+) (?:images|samples)")
 STAT = Path("/proc/stat")
 """File in which Linux counts processor time."""
 VOTINGS = ("assigned", "proportional")
@@ -97,7 +98,7 @@ def _work_of_others() -> float:
 def accuracy(found: dict[str, Any]) -> float:
     """Return the last accuracy that a command printed, in percent; NaN if it printed none."""
     printed = ACCURACY.findall(found["printed"])
-    return float(printed[-1][0]) if printed else float("nan")
+    return float(printed[-1]) if printed else float("nan")
 
 
 def merge(earlier: Sequence[dict[str, Any]], found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -139,7 +140,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
 def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
     """Return the table row of a command."""
     shares = [accuracy(one) for one in here]
-    images = next(iter(ACCURACY.findall(here[0]["printed"])), ("", ""))[1]
+    images = next(iter(IMAGES.findall(here[0]["printed"])), "")
     mean = statistics.mean(shares)
     count = int(images.replace(",", "")) if images else 0
     quiet = [one["seconds"] for one in here if not one.get("busy")]

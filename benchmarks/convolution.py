@@ -26,7 +26,7 @@ from benchmarks.oracle import Oracle
 from benchmarks.peers import installed
 from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.workload import BETA, Workload
-from spikemnist.cli.bench import snntorch_spikes
+from spikemnist.cli.snntorch_loop import snntorch_spikes
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.ops.dynamics import is_constant

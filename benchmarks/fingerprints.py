@@ -149,10 +149,9 @@ def trained(
     config = TrainConfig(**{**given, **options})
     rest: dict[str, Any] = {"validation": 0.25, "device": "cpu", "progress": False}
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Path(folder, "checkpoint.pt")
-        history = fit(classifier, train, config, checkpoint=checkpoint, **rest)
+        history = fit(classifier, train, config, run=folder, **rest)
         resumed = Classifier(build(), encoder)
-        fit(resumed, train, config, checkpoint=checkpoint, resume=True, **rest)
+        fit(resumed, train, config, run=folder, resume=True, **rest)
         parts = {"begin": begin, "resumed": digest(weights_in(resumed.network))}
         if isinstance(network, LeakyMLP | LeakyConvNet):
             loaded: Any = load(classifier.save(Path(folder, "model.safetensors")))

@@ -127,7 +127,7 @@ def kill(trial: Trial, folder: Path) -> str:
         return "late" if ended.code == 0 else f"exit code {ended.code}: {ended.printed}"
     if wrong := not_whole(trial.out):
         return wrong
-    resume = (trial.out / "config.json").exists()
+    resume = (trial.out / "command.json").exists()
     again = run(words_of(trial.command, trial.out, resume=resume), folder)
     if again.code:
         return f"resumed, exit code {again.code}: {again.printed}"

@@ -81,7 +81,6 @@ READERS: dict[str, Reader] = {
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an undamaged file for each reader."""
     folder = tmp_path_factory.mktemp("files")
-    new_classifier().save(folder / "model.safetensors")
     images = torch.randint(0, 256, (60, 6, 6), generator=torch.Generator().manual_seed(0))
     fitted = STDPClassifier(5, duration=20.0, theta_plus=0.5, min_spikes=0)
     fitted.fit(images.byte(), torch.arange(60) % 2, progress=False)

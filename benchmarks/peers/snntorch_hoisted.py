@@ -9,7 +9,7 @@ import torch
 from benchmarks.candidates import plain_leaky
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.cli.bench import snntorch_spikes
+from spikemnist.cli.snntorch_loop import snntorch_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

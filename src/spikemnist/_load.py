@@ -22,7 +22,7 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
     ----------
     source : str or os.PathLike
         A file of `spikemnist.models.Classifier.save` or of a classifier of
-        `spikemnist.plasticity`, the folder of a run of ``spikemnist train`` or ``stdp``, or one of
+        `spikemnist.plasticity`, the folder of a run of `spikemnist.fit` or a command, or one of
         `spikemnist.models.available_pretrained`. A path that holds a model goes before a name.
 
     Returns

@@ -24,3 +24,6 @@ LossName = Literal["cross_entropy", "spike_time_cross_entropy", "spike_time_mse"
 AugmentationName = Literal["affine", "elastic", "erase"]
 NetworkName = Literal["mlp", "conv"]
 Voting = Literal["proportional", "assigned"]
+DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
+TechnologyName = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
+MemoryName = Literal["8KB", "32KB", "1MB", "DRAM"]

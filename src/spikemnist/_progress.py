@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-COMPILING = "compiling kernels, once: up to 20 s"
+PURPOSES = {"encoding": "codes", "engine": "networks", "kernels": "spikes", "plasticity": "STDP"}
+"""What the kernels of a subpackage are for."""
 
 _silent = False
 
@@ -24,7 +25,7 @@ _silent = False
 def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
     """Show a tqdm bar, silent unless on a terminal or in a notebook.
 
-    The first kernel that is compiled meanwhile is announced.
+    Kernels that are compiled meanwhile are announced.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
         if bar.disable:
             yield bar
             return
-        with compiler.watched(lambda: bar.write(COMPILING, file=bar.fp)):
+        with compiler.watched(lambda room: bar.write(_compiling(room), file=bar.fp)):
             yield bar
 
 
@@ -67,4 +68,16 @@ def note(text: str, *, progress: bool = True) -> None:
 
 def compilation_announced() -> AbstractContextManager[None]:
     """Announce on standard error that kernels are compiled when no bar is shown."""
-    return compiler.watched(lambda: note(COMPILING))
+    return compiler.watched(lambda room: note(_compiling(room)))
+
+
+def write_line(bar: tqdm[Any], text: str, *, progress: bool) -> None:
+    """Print a line on standard error, above the bar if it is visible, unless progress is off."""
+    if not bar.disable:
+        bar.write(text, file=bar.fp)
+    elif progress and not _silent and sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _compiling(room: str) -> str:
+    return f"compiling kernels for {PURPOSES.get(room, room)}; later runs reuse them"

@@ -20,16 +20,19 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     note: str = ""
 
-    def text(self, *, untitled: bool = False) -> str:
-        """Return the table with aligned columns: numbers to the right, words to the left."""
+    def text(self, *, bare: bool = False) -> str:
+        """Return the table with aligned columns: numbers to the right, words to the left.
+
+        ``bare`` leaves out the title, and keeps all rows of a long table.
+        """
         rows = [*self.rows]
-        if len(rows) > 2 * ENDS:
+        if len(rows) > 2 * ENDS and not bare:
             rows[ENDS:-ENDS] = [["..."] + [""] * (len(self.head) - 1)]
         lines = [self.head, *rows]
         columns = [_aligned(column) for column in zip(*lines, strict=True)] if rows else []
         body = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         body += [self.note] * bool(self.note)
-        return "\n".join(body) if untitled else "\n  ".join([self.title, *body])
+        return "\n".join(body) if bare else "\n  ".join([self.title, *body])
 
     def html(self) -> str:
         """Return the table in HTML, with the title as its caption."""

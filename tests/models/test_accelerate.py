@@ -156,13 +156,13 @@ def test_a_compiled_model_is_the_same(backend: Any) -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.filterwarnings("ignore:.*will hold no model")
 def test_a_full_training_run(tmp_path: Path) -> None:
-    """`fit` with validation, checkpoint, resumption and truncation, and `evaluate`."""
+    """`fit` with validation, run folder, resumption and truncation, and `evaluate`."""
     train, test = load_digits()
     train = train[:1000]
     config = TrainConfig(epochs=2, lr=0.01)
     options: dict[str, Any] = {"validation": 0.1, "progress": False}
-    file = tmp_path / "checkpoint.pt"
 
     def make() -> Classifier:
         with torch.random.fork_rng(devices=[]):
@@ -173,9 +173,9 @@ def test_a_full_training_run(tmp_path: Path) -> None:
 
     once = make()
     fit(once, train, config, **options)
-    fit(make(), train, config, checkpoint=file, callbacks=[stop], **options)
+    fit(make(), train, config, run=tmp_path, callbacks=[stop], **options)
     resumed = make()
-    fit(resumed, train, config, checkpoint=file, resume=True, **options)
+    fit(resumed, train, config, run=tmp_path, resume=True, **options)
     for name, tensor in once.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], tensor), name
     evaluation = evaluate(resumed, test)

@@ -13,7 +13,7 @@ import torch
 from spikemnist.data import RandomAffine, load_digits
 from spikemnist.encoding import RateEncoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import TrainConfig, cross_entropy, csv_logger, fit
+from spikemnist.training import TrainConfig, cross_entropy, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +87,7 @@ def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
         "ema": 0.9,
         "loss": watched,
         "seed": 7,
-        "checkpoint": folder / "checkpoint.pt",
-        "callbacks": [csv_logger(folder / "metrics.csv")],
+        "run": folder,
         **changes,
     }
     return fit_with(classifier, digits(), **settings)

@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import zipfile
 
 import pytest
@@ -115,9 +116,7 @@ def test_another_archive_and_a_model_file(folder):
 def test_another_format_is_not_called_damaged(folder):
     """The advice must not be to delete the file of a newer version."""
     (folder / "new.pt").write_bytes(saved({"format": "spikemnist-checkpoint-12"}))
-    message = (
-        "new.pt has format 'spikemnist-checkpoint-12'; this version of spikemnist reads .*-1'$"
-    )
+    message = f"new.pt has format 'spikemnist-checkpoint-12'; .* of spikemnist reads '{FORMAT}'$"
     with pytest.raises(ValueError, match=message):
         load_checkpoint(folder / "new.pt")
 
@@ -130,14 +129,14 @@ class Payload:
         return os.mkdir, (self.folder,)
 
 
-@pytest.mark.parametrize("where", ["pickle", "archive", "settings"])
+@pytest.mark.parametrize("where", ["pickle", "archive", "history"])
 def test_a_payload_does_not_run(folder, tmp_path, where):
     trap = tmp_path / "trap"
     payload = Payload(str(trap))
     content = {
         "pickle": pickle.dumps(payload, protocol=2),
         "archive": saved(payload),
-        "settings": saved({"format": FORMAT, "settings": payload}),
+        "history": saved({"format": FORMAT, "history": payload}),
     }[where]
     refuse(folder, content)
     assert not trap.exists()
@@ -171,11 +170,12 @@ CHANGES = {
 def test_a_state_that_does_not_fit_is_refused_before_anything_changes(file, tmp_path, what):
     checkpoint = load_checkpoint(file)
     CHANGES[what](checkpoint)
+    shutil.copy(file.with_name("config.json"), tmp_path)
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(checkpoint, path)
     before, classifier = path.read_bytes(), new_classifier()
     untouched = weights(classifier)
-    message = f"{re.escape(str(path))} does not fit the run that it describes: .*{ADVICE}"
+    message = f"{re.escape(str(path))} does not fit the run: .*{ADVICE}"
     with pytest.raises(ValueError, match=message):
         run(tmp_path, classifier, epochs=1, resume=True)
     assert path.read_bytes() == before

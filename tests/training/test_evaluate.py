@@ -265,6 +265,12 @@ def test_its_text() -> None:
         f"  loss               {evaluation.loss:.4f}",
     ]
     assert metrics[3].startswith("  spikes per sample  input ")
+    steps = " ".join(f"{share:.1%}" for share in evaluation.accuracy_per_step.tolist())
+    assert metrics[4:7] == [
+        f"  silent             {evaluation.silent:.2%}, no output neuron fired",
+        f"  tied               {evaluation.tied:.2%}, two classes shared the highest score",
+        f"  after each step    {steps}",
+    ]
     table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table

@@ -114,7 +114,7 @@ def test_the_average_is_the_equation(decay, numbers):
 
 
 def test_the_network_ends_with_the_average(tmp_path):
-    classifier, history = trained(ema=0.9, checkpoint=tmp_path / "checkpoint.pt")
+    classifier, history = trained(ema=0.9, run=tmp_path)
     checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
     assert checkpoint.averaged_steps == 2 * 7
     assert same(checkpoint.average, weights(classifier))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import re
 import sys
 
 import pytest
 
+from spikemnist._progress import progress_bar
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import History, csv_logger, tensorboard
+from spikemnist.training import History, tensorboard
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
 
 DIRECT = DirectEncoder(num_steps=3)
 
 
-def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
-    file, calls = tmp_path / "checkpoint.pt", []
+def test_callbacks_are_called_in_order_after_the_files(tmp_path):
+    calls = []
 
     def first(history, classifier):
-        checkpoint = load_checkpoint(file)
+        assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == history.to_csv()
+        checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
         assert checkpoint.history.to_csv() == history.to_csv()
         assert same(checkpoint.model, weights(classifier))
         calls.append(("first", len(history)))
@@ -28,7 +32,7 @@ def test_callbacks_are_called_in_order_after_the_checkpoint(tmp_path):
         assert isinstance(history, History)
         calls.append(("second", len(history)))
 
-    settings = {"checkpoint": file, "callbacks": (first, second), "epochs": 3}
+    settings = {"run": tmp_path, "callbacks": (first, second), "epochs": 3}
     fit_with(new_classifier(DIRECT), digits(40), **settings)
     assert calls == [(name, epoch) for epoch in (1, 2, 3) for name in ("first", "second")]
     # A resumed run makes up for the callbacks that a kill may have come before.
@@ -67,7 +71,7 @@ def test_a_callback_ends_the_run(tmp_path):
 
 def test_a_table_open_in_another_program_is_written_later(tmp_path, monkeypatch):
     """As by a spreadsheet on Windows: the training goes on."""
-    file, save_csv, refused = tmp_path / "metrics.csv", History.save_csv, []
+    save_csv, refused = History.save_csv, []
 
     def held(self, path):
         if len(refused) < 2:
@@ -77,10 +81,10 @@ def test_a_table_open_in_another_program_is_written_later(tmp_path, monkeypatch)
 
     monkeypatch.setattr(History, "save_csv", held)
     with pytest.warns(UserWarning, match=r"metrics.csv was not written .*close it") as caught:
-        history = run(tmp_path, new_classifier(), callbacks=[csv_logger(file)])
+        history = run(tmp_path, new_classifier())
     assert len(caught) == 2
     assert len(history) == 4
-    assert file.read_text(encoding="utf-8") == history.to_csv()
+    assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == history.to_csv()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
@@ -106,7 +110,7 @@ class Terminal(io.StringIO):
 
 
 def fit_output(monkeypatch, stream, train=None, **settings):
-    monkeypatch.setenv("COLUMNS", "200")  # a narrow bar is cut where the batches are quick
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "stderr", stream)
     data = digits(60) if train is None else train
     settings = {"epochs": 2, "batch_size": 20, **settings}
@@ -114,34 +118,56 @@ def fit_output(monkeypatch, stream, train=None, **settings):
     return stream.getvalue(), history
 
 
-def test_the_bar_shows_epoch_loss_and_accuracy_on_a_terminal(monkeypatch):
+def lines(history, first=1):
+    """The line of each epoch."""
+    return "".join(
+        f"epoch {row.epoch}/2  loss {row.loss:.4f}  accuracy {row.accuracy:7.2%}  "
+        f"spikes {row.spikes_per_sample:,.0f}  {seconds:.1f} s\n"
+        for row, seconds in zip(history.epochs, history.seconds, strict=True)
+        if row.epoch >= first
+    )
+
+
+def visible(text):
+    """What stays on a terminal: a bar begins with a return of the cursor."""
+    return "\n".join(line.rsplit("\r", 1)[-1] for line in text.split("\n"))
+
+
+def test_on_a_terminal_the_epochs_are_above_a_bar(monkeypatch):
+    """A bar for each epoch, which fits the terminal and leaves nothing."""
+    every_batch = functools.partial(progress_bar, mininterval=0.0)
+    monkeypatch.setattr("spikemnist.training.run.progress_bar", every_batch)
     text, history = fit_output(monkeypatch, Terminal())
-    assert "epoch 2/2" in text
-    assert "6/6" in text
-    last = history.epochs[-1]
-    assert f"loss {last.loss:.4f}, accuracy {last.accuracy:.4f}" in text
-    assert text.endswith("\n")
+    assert visible(text) == lines(history)
+    bars = [part.strip() for part in re.split(r"[\r\n]", text) if "|" in part]
+    assert [bar for bar in bars if re.match(r"epoch 2/2: +\d+%\|.*\| \d/3, .* left", bar)]
+    assert max(map(len, bars)) <= 80
 
 
-def test_the_bar_is_silent_elsewhere(monkeypatch, capsys):
-    assert fit_output(monkeypatch, io.StringIO())[0] == ""
+def test_elsewhere_there_are_lines_alone_or_nothing(monkeypatch, capsys):
+    text, history = fit_output(monkeypatch, io.StringIO())
+    assert text == lines(history)
     assert fit_output(monkeypatch, Terminal(), progress=False)[0] == ""
+    monkeypatch.setattr(sys, "stderr", None)  # as under pythonw
+    fit_with(new_classifier(DIRECT), digits(40), epochs=1)
     assert capsys.readouterr().out == ""
 
 
-def test_the_bar_of_data_of_unknown_length(monkeypatch):
+def test_the_bar_of_data_of_unknown_length_learns_it_in_the_first_epoch(monkeypatch):
     class Batches:
         def __iter__(self):
             return digits(60).batches(20)
 
-    text, _ = fit_output(monkeypatch, Terminal(), Batches())
-    assert "6batch" in text
-    assert "6/6" not in text
+    text, history = fit_output(monkeypatch, Terminal(), Batches())
+    assert visible(text) == lines(history)
+    assert "epoch 1/2:   0%|          | 0/?, " in text
 
 
-def test_the_bar_of_a_resumed_run(monkeypatch, tmp_path):
-    settings = {"checkpoint": tmp_path / "checkpoint.pt"}
-    fit_output(monkeypatch, Terminal(), **settings)
+def test_a_resumed_run_shows_the_epochs_that_are_left(monkeypatch, tmp_path):
+    settings = {"schedule": "constant", "run": tmp_path}
+    fit_output(monkeypatch, Terminal(), epochs=1, **settings)
+    text, history = fit_output(monkeypatch, Terminal(), resume=True, **settings)
+    assert visible(text) == lines(history, first=2)
+    assert "epoch 1" not in text
     text, _ = fit_output(monkeypatch, Terminal(), resume=True, **settings)
-    assert "6/6" in text
-    assert "0/6" not in text
+    assert visible(text) == ""

@@ -73,19 +73,18 @@ def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
     reference, halves = mlp(), mlp()
     config = TrainConfig(epochs=2, batch_size=32)
     fit(reference, data, config)
-    file = tmp_path / "checkpoint.pt"
 
     def stop(history, classifier) -> None:
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    assert fit(halves, data, config, checkpoint=file, callbacks=[stop]).interrupted
+    assert fit(halves, data, config, run=tmp_path, callbacks=[stop]).interrupted
     again = mlp()
-    fit(again, data, config, checkpoint=file, resume=True)
+    fit(again, data, config, run=tmp_path, resume=True)
     for a, b in zip(reference.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     with pytest.raises(ValueError, match="train"):
-        fit(mlp(), TRAIN, config, checkpoint=file, resume=True)
+        fit(mlp(), TRAIN, config, run=tmp_path, resume=True)
 
 
 def test_batches_that_are_none() -> None:

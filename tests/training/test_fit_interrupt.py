@@ -7,6 +7,8 @@ import pytest
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training.small_runs import RANDOM, new_classifier, on_batch, run, same, weights
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*will hold no model")
+
 
 class Interrupting:
     """An encoder that is interrupted in its call number ``at``."""
@@ -51,13 +53,13 @@ def test_a_run_is_resumed_to_the_same_bits(tmp_path, undisturbed, call, finished
     assert history.to_csv() == undisturbed[1].to_csv()
 
 
-def test_a_run_without_a_checkpoint(tmp_path):
-    history = run(tmp_path, new_classifier(Interrupting(at=9)), checkpoint=None, callbacks=())
+def test_a_run_without_a_folder(tmp_path):
+    history = run(tmp_path, new_classifier(Interrupting(at=9)), run=None)
     assert history.interrupted
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_error_is_raised(tmp_path):
+def test_a_lost_connection_is_raised_and_leaves_a_run_to_resume(tmp_path):
     def fail():
         raise ConnectionError("the network file system is gone")
 

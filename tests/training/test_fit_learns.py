@@ -210,16 +210,17 @@ def test_any_module_that_returns_a_record():
         fit(classifier, digits(20), TrainConfig(truncate=2))
 
 
+@pytest.mark.filterwarnings("ignore:.*will hold no model")
 def test_any_module_resumes_with_its_learned_neurons(tmp_path):
-    config, file = TrainConfig(epochs=1, lr=0.1), tmp_path / "c.pt"
+    config = TrainConfig(epochs=1, lr=0.1)
     network = Wrapped(hidden=(5,), learn_beta=True, learn_threshold=True)
     classifier, before = Classifier(network, ENCODER), repr(network)
-    fit(classifier, digits(20), config, checkpoint=file)
+    fit(classifier, digits(20), config, run=tmp_path)
     assert repr(network) != before
-    fit(classifier, digits(20), config, checkpoint=file, resume=True)
+    fit(classifier, digits(20), config, run=tmp_path, resume=True)
     other = Classifier(Wrapped(), ENCODER)
-    with pytest.raises(ValueError, match=r"model was .Wrapped: "):
-        fit(other, digits(20), config, checkpoint=file, resume=True)
+    with pytest.raises(ValueError, match=r"network was .Wrapped: "):
+        fit(other, digits(20), config, run=tmp_path, resume=True)
 
 
 def test_a_module_that_returns_no_record():

@@ -180,7 +180,7 @@ def stop_after(epochs):
 def test_patience_survives_a_resume(tmp_path):
     losses = (1.0, 2.0, 3.0, 0.5)
     reference, _, classifier = scripted(*losses, patience=2)
-    settings = {"epochs": 4, "patience": 2, "checkpoint": tmp_path / "checkpoint.pt"}
+    settings = {"epochs": 4, "patience": 2, "run": tmp_path}
     settings |= {"validation": 0.3, "lr": 1e-3}
     stopped, resumed, again = (new_classifier(DIRECT) for _ in range(3))
     fit_with(stopped, digits(60), loss=Scripted(1.0, 2.0), callbacks=[stop_after(2)], **settings)

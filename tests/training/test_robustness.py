@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spikemnist.data import EventBatch, load_digits
 from spikemnist.encoding import EventEncoder, LatencyEncoder
 from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import TrainConfig, evaluate, fit, measure_robustness
+from spikemnist.training import Robustness, TrainConfig, evaluate, fit, measure_robustness
 from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
 from tests.event_recordings import random_events
 
@@ -98,6 +98,17 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
         assert first < robustness.undisturbed + 0.06
     few = [measure_robustness(classifier, test[:20], seed=seed) for seed in (0, 0, 1)]
     assert few[0] == few[1] != few[2]
+
+
+def test_its_text() -> None:
+    accuracy = {"shift": {1: 0.97, 2: 0.9}, "dropped spikes": {0.25: 1.0, 0.5: 0.305}}
+    lines = repr(Robustness(0.98, accuracy, 1000)).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "Robustness on 1,000 samples, 98.00% undisturbed",
+        "disturbance level: accuracy",
+        "shift, pixels 1: 97.0% 2: 90.0%",
+        "dropped spikes 0.25: 100.0% 0.5: 30.5%",
+    ]
 
 
 def test_images_of_any_kind_are_taken() -> None:

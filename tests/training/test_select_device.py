@@ -133,7 +133,7 @@ def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
 
 def test_a_fit_on_a_mac_that_prefers_the_cpu(mac, capsys, tmp_path):
     mac(0.1, 0.01)
-    run = {"epochs": 1, "checkpoint": tmp_path / "checkpoint.pt"}
+    run = {"epochs": 1, "run": tmp_path}
     assert fit_with(new_classifier(DIRECT), digits(20), progress=False, **run).device == "cpu"
     assert capsys.readouterr().err == ""
     mac(0.01, 0.1)  # a resumed run stays where it was

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib.util
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
 
@@ -69,13 +69,16 @@ def is_available() -> bool:
     return obstacle() is None
 
 
-_watchers: list[Callable[[], object]] = []
-"""Only the last one is called, and only once in a process."""
+_watchers: list[Callable[[str], object]] = []
+"""Only the last one is called, and only once in a process for each subpackage."""
 
 
 @contextlib.contextmanager
-def watched(began: Callable[[], object]) -> Iterator[None]:
-    """Call a function before the first kernel is compiled, if that happens inside this context."""
+def watched(began: Callable[[str], object]) -> Iterator[None]:
+    """Call a function before the first kernel of a subpackage is compiled inside this context.
+
+    It takes the name of the subpackage.
+    """
     _watchers.append(began)
     try:
         yield
@@ -89,23 +92,23 @@ def _listen() -> None:
     from numba.core import event
 
     class Compilations(event.Listener):  # type: ignore[misc]
-        announced = False
+        announced: ClassVar[set[str]] = set()
 
         def on_start(self, event: Any) -> None:
-            if _watchers and not self.announced and _is_kernel(event.data["dispatcher"]):
-                self.announced = True
-                _watchers[-1]()
+            dispatcher = event.data["dispatcher"]
+            package, _, rest = dispatcher.py_func.__module__.partition(".")
+            subpackage = rest.partition(".")[0]
+            if package != __name__.partition(".")[0] or subpackage in self.announced:
+                return
+            # A piece of a kernel is compiled with it.
+            if _watchers and "no_cpython_wrapper" not in dispatcher.targetoptions:
+                self.announced.add(subpackage)
+                _watchers[-1](subpackage)
 
         def on_end(self, event: Any) -> None:
             """Do nothing; Numba calls it."""
 
     event.register("numba:compile", Compilations())
-
-
-def _is_kernel(dispatcher: Any) -> bool:
-    """Return whether a function is a kernel of this package, not a piece of one."""
-    ours = dispatcher.py_func.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return ours and "no_cpython_wrapper" not in dispatcher.targetoptions
 
 
 def inlined(function: Function) -> Function:

@@ -35,22 +35,33 @@ NETWORKS: dict[str, type[LeakyMLP | LeakyConvNet]] = {
 }
 
 
-def write(
-    path: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
-) -> Path:
-    """Write a classifier: see `spikemnist.models.Classifier.save`."""
+def describe(network: nn.Module, encoder: Encoder, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the metadata of a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a file cannot hold the classifier.
+    """
     name = type(network).__name__
     if not isinstance(network, (LeakyMLP, LeakyConvNet)) or NETWORKS.get(name) is not type(network):
         raise TypeError(
             f"a file holds a network of {' or '.join(NETWORKS)}; got {name}. Save the state_dict() "
             "of another network with torch.save"
         )
-    metadata = {
+    return {
         "class": name,
         "config": _to_json(network.config),
         "encoder": describe_encoder(encoder),
         "classes": list(classes),
     }
+
+
+def write(
+    path: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
+) -> Path:
+    """Write a classifier: see `spikemnist.models.Classifier.save`."""
+    metadata = describe(network, encoder, classes)
     return _tensor_files.write(path, FORMAT, network.state_dict(), metadata)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist._names import Backend, ReadoutName, ResetMechanism
+    from spikemnist._names import Backend, ReadoutName, ResetMechanism, SurrogateName
     from spikemnist.models.parameters import PerLayer
     from spikemnist.models.readout import Readout
 
@@ -22,33 +22,34 @@ class NetworkOptions:
     Attributes
     ----------
     batch_norm : bool, default False
-        Whether batch normalisation follows the weights: `torch.nn.BatchNorm1d` in each hidden layer
-        of a `LeakyMLP`, `torch.nn.BatchNorm2d` after each convolution of a `LeakyConvNet`. Its
-        statistics are taken over all timesteps of a batch together.
+        Whether batch normalisation follows the weights. It is `torch.nn.BatchNorm1d` in each hidden
+        layer of a `LeakyMLP`, `torch.nn.BatchNorm2d` after each convolution of a `LeakyConvNet`.
+        Its statistics are taken over all timesteps of a batch together.
     beta : float, torch.Tensor or sequence, default 0.95
         Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
         one entry for each layer, output layer included: a number, or one number for each dense
         neuron or channel.
     threshold : float, torch.Tensor or sequence, default 1.0
-        Firing threshold, above 0, in the same form as ``beta``.
+        Firing threshold, above 0. In the same form as ``beta``.
     reset_mechanism : str, default "subtract"
-        Reset after a spike: ``"subtract"``, ``"zero"`` or ``"none"``, see `spikemnist.ops.leaky`.
+        Reset after a spike, which subtracts the threshold or sets the membrane to zero. See
+        `spikemnist.ops.leaky`.
     spike_grad : str or callable, default "atan"
-        Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
+        Surrogate gradient. A name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
         any callable with its own gradient.
     learn_beta, learn_threshold : bool, default False
         Whether beta or threshold is trained. A beta of exactly 0 or 1 has the gradient of
         `torch.clamp` at its bounds, which is zero since torch 2.15: start inside the interval.
     dropout : float, default 0.0
-        Probability, in [0, 1), of dropping a hidden spike in training, drawn anew at each timestep.
+        Probability, in [0, 1), of dropping a hidden spike in training. Drawn anew at each timestep.
         For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.
     input_dropout : float, default 0.0
-        The same probability for an input.
+        Probability, in [0, 1), of dropping an input in training.
     readout : str or callable, default "mean_membrane"
-        Readout that computes the class scores: one of `READOUTS`, or a function of spikes and
+        Readout that computes the class scores. One of `READOUTS`, or a function of spikes and
         membranes, see `spikemnist.models.get_readout`.
     backend : str, default "auto"
-        Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
+        Backend that runs the timesteps. See `spikemnist.ops.select_backend`. ``"snntorch"`` steps
         the modules one timestep after the other, and cannot train with ``batch_norm``.
 
     Raises
@@ -67,7 +68,7 @@ class NetworkOptions:
     beta: PerLayer = 0.95
     threshold: PerLayer = 1.0
     reset_mechanism: ResetMechanism = "subtract"
-    spike_grad: str | Callable[[Tensor], Tensor] = "atan"
+    spike_grad: SurrogateName | Callable[[Tensor], Tensor] = "atan"
     learn_beta: bool = False
     learn_threshold: bool = False
     dropout: float = 0.0

@@ -31,30 +31,4 @@ if TYPE_CHECKING:
     from spikemnist.training.robustness import Robustness as Robustness
     from spikemnist.training.robustness import measure_robustness as measure_robustness
 
-_FROM = {
-    "Callback": "callbacks",
-    "csv_logger": "callbacks",
-    "tensorboard": "callbacks",
-    "TrainConfig": "config",
-    "available_devices": "devices",
-    "select_device": "devices",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "fit": "fitting",
-    "EpochMetrics": "history",
-    "History": "history",
-    "L1Spikes": "losses",
-    "Regularized": "losses",
-    "SmoothedCrossEntropy": "losses",
-    "SnnTorchLoss": "losses",
-    "SpikeTimeCrossEntropy": "losses",
-    "SpikeTimeMSE": "losses",
-    "TargetRate": "losses",
-    "cross_entropy": "losses",
-    "Recipe": "recipe",
-    "recipes": "recipe",
-    "Robustness": "robustness",
-    "measure_robustness": "robustness",
-}
-__all__ = [*_FROM]
-__getattr__, __dir__ = lazy(__name__, _FROM)
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-FORMAT = "spikemnist-checkpoint-1"
+FORMAT = "spikemnist-checkpoint-2"
 
 REMEDY = "Delete it to start at the first epoch"
 
@@ -39,8 +39,6 @@ class Checkpoint:
 
     Attributes
     ----------
-    settings : dict
-        Settings of the run, as plain values.
     model, optimizer : dict
         State dicts of model and optimiser.
     history : History
@@ -53,7 +51,6 @@ class Checkpoint:
         Number of steps in the average.
     """
 
-    settings: dict[str, Any]
     model: Weights
     optimizer: dict[str, Any]
     history: History
@@ -124,9 +121,7 @@ def restore(
         model.load_state_dict(checkpoint.model)
     except Exception as error:  # a custom optimiser or module may raise anything
         reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} does not fit the run that it describes: {reason}. {REMEDY}"
-        ) from error
+        raise ValueError(f"{path} does not fit the run: {reason}. {REMEDY}") from error
 
 
 def _check_weights(weights: Weights, model: nn.Module) -> None:

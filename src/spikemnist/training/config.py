@@ -27,40 +27,42 @@ class TrainConfig:
     epochs : int, default 10
         Number of passes over the training data.
     batch_size : int, default 64
-        Number of samples per batch, for datasets and tensors. An iterable has its own batches.
+        Number of samples per batch. An iterable has its own batches.
     lr : float, default 0.01
         Learning rate, at its peak.
     optimizer : str or callable, default "adam"
-        Optimiser: see `spikemnist.training.optimizers.make_optimizer`.
+        Optimiser; sgd has a momentum of 0.9. See
+        `spikemnist.training.optimizers.make_optimizer`.
     schedule : str or callable, default "one_cycle"
-        Factor on the learning rate: ``"one_cycle"``, ``"cosine"``, ``"constant"``, or a function
-        of the progress in [0, 1].
+        Factor on the learning rate over the run. ``"one_cycle"`` rises for the first 30 % and falls
+        to zero; or a function of the progress in [0, 1].
     loss : str or callable, default "cross_entropy"
-        ``"cross_entropy"``, ``"spike_time_cross_entropy"`` or ``"spike_time_mse"``, or a function
-        of record and labels that returns the mean loss of the batch, a scalar tensor. A loss of
+        Loss of the class scores, or of the times of the first output spikes. Or a function of
+        record and labels that returns the mean loss of the batch, a scalar tensor. A loss of
         torch takes scores: ``lambda record, labels: F.cross_entropy(record.scores, labels)``. A
         loss of snnTorch is wrapped in `SnnTorchLoss`.
     label_smoothing : float, default 0.0
-        Share of a label that is spread over all classes, in [0, 1), for ``"cross_entropy"``.
+        Share of a label that is spread over all classes, in [0, 1), with ``"cross_entropy"``.
     spike_penalty : float, default 0.0
-        Cost in the loss of each hidden spike of a sample: see `L1Spikes`.
+        Cost in the loss of each hidden spike of a sample. See `L1Spikes`.
     clip_norm : float, default None
         Largest norm of the whole gradient. Longer gradients are scaled down to it.
     truncate : int, default None
-        Number of timesteps after which the gradient through time is cut: see
+        Number of timesteps after which the gradient through time is cut. See
         `spikemnist.training.backpropagation.backpropagate_truncated`.
     patience : int, default None
         Number of epochs without a lower validation loss after which the run stops early.
     augment : tuple of str, or spikemnist.data.Augmentation, default ()
-        Random changes of the training images of each batch before they are encoded: names among
-        ``"affine"``, ``"elastic"`` and ``"erase"``, or an augmentation such as
+        Random changes of the training images, drawn anew in each epoch. Affine rotates, shifts,
+        scales and shears, elastic bends, erase draws a black rectangle; or an augmentation such as
         `spikemnist.data.RandomAffine`. Validation images stay unchanged. The random numbers are
         drawn on the CPU, so the images are the same on every device, within rounding.
     weight_decay : float, default None
-        Weight decay: see `spikemnist.training.optimizers.make_optimizer`.
+        Decay of the weights, but not of the biases. See
+        `spikemnist.training.optimizers.make_optimizer`.
     ema : float, default None
-        Decay per step of an exponential moving average of the weights, in [0, 1): 0.999 averages
-        about the last thousand steps. Validation and callbacks see the average, and the network
+        Decay per step of a moving average of the weights, such as 0.999. That averages about the
+        last thousand steps. Validation and callbacks see the average, and the network
         ends with it.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
@@ -119,5 +121,7 @@ class TrainConfig:
                 f"label_smoothing needs the loss 'cross_entropy'; got {self.loss!r}. Use "
                 "SmoothedCrossEntropy in a loss of your own"
             )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be an integer from 0 to 2**63 - 1; got {self.seed}")
         object.__setattr__(self, "lr", float(self.lr))
         object.__setattr__(self, "seed", int(self.seed))

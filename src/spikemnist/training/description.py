@@ -1,4 +1,4 @@
-"""The description of a run in plain values, which a checkpoint holds and compares."""
+"""The description of a run in plain values, which its folder holds."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 def describe_run(
     classifier: Classifier, train: Any, validation: Any, config: TrainConfig
-) -> dict[str, Any]:
-    """Describe a run by numbers, strings, lists of them and ``None``.
+) -> dict[str, dict[str, Any]]:
+    """Describe classifier, data and settings by numbers, strings, lists of them and ``None``.
 
     Two runs with equal descriptions compute the same thing. Data in tensors are described by their
-    content. The number of epochs is left out where the learning rate does not depend on it, so that
-    such a run can be continued for more.
+    content.
 
     Parameters
     ----------
@@ -40,32 +39,32 @@ def describe_run(
         Settings of the run.
     """
     return {
-        **_describe_model(classifier.network),
-        "train": _describe_data(train),
-        "validation": _describe_data(validation),
-        "encoder": _describe(classifier.encoder),
-        **{
+        "classifier": {
+            **_describe_network(classifier.network),
+            "encoder": _describe(classifier.encoder),
+        },
+        "data": {"train": _describe_data(train), "validation": _describe_data(validation)},
+        "settings": {
             field.name: _describe(getattr(config, field.name))
             for field in dataclasses.fields(config)
-            if not (field.name == "epochs" and config.schedule == "constant")
         },
     }
 
 
-def _describe_model(model: nn.Module) -> dict[str, object]:
-    config, dtype = getattr(model, "config", None), str(parameter_dtype(model))
+def _describe_network(network: nn.Module) -> dict[str, object]:
+    config, dtype = getattr(network, "config", None), str(parameter_dtype(network))
     if not isinstance(config, dict):
         # Not its printed form, which shows neurons that training may change.
         structure = "; ".join(
             f"{path} {type(module).__name__}({module.extra_repr()})"
-            for path, module in model.named_modules()
+            for path, module in network.named_modules()
         )
-        return {"model": f"{type(model).__name__}:{structure}", "model.dtype": dtype}
-    settings: dict[str, object] = {"model": type(model).__name__, "model.dtype": dtype}
+        return {"network": f"{type(network).__name__}:{structure}", "dtype": dtype}
+    settings: dict[str, object] = {"network": type(network).__name__, "dtype": dtype}
     for name, value in config.items():
         if config.get(f"learn_{name}"):
             continue  # part of the weights, so it changes during the run
-        settings[f"model.{name}"] = value if isinstance(value, list) else _describe(value)
+        settings[name] = value if isinstance(value, list) else _describe(value)
     return settings
 
 
@@ -77,7 +76,7 @@ def _describe(value: object) -> object:
     if isinstance(value, (torch.dtype, torch.device)):
         return repr(value)
     if isinstance(value, (list, tuple)):
-        return f"({', '.join(str(_describe(part)) for part in value)})"
+        return [_describe(part) for part in value]
     if dataclasses.is_dataclass(value):
         parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         fields = (f"{name}={_describe(part)}" for name, part in parts.items())

@@ -70,6 +70,8 @@ class Evaluation(Tabular):
         Wall-clock time, encoding included.
     votes : dict of str to float, default {}
         Accuracy of each voting rule of an `STDPClassifier`.
+    standard_error : float
+        Standard error of the accuracy ``p`` of ``n`` samples, ``sqrt(p * (1 - p) / n)``.
 
     Examples
     --------
@@ -90,23 +92,26 @@ class Evaluation(Tabular):
     backend: str
     seconds: float
     votes: Mapping[str, float] = field(default_factory=dict)
+    standard_error: float = field(init=False)
 
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the accuracy ``p`` of ``n`` samples, ``sqrt(p * (1 - p) / n)``."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
+    def __post_init__(self) -> None:
+        error = math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
+        object.__setattr__(self, "standard_error", error)
 
     def table(self) -> Table:
         """Return name and value of each metric that was measured, as ``repr`` shows."""
         votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
         spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
+        steps = self.accuracy_per_step.tolist()
         rows = [
             ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
             ("by vote", votes),
-            ("loss", f"{self.loss:.4f}" if len(self.accuracy_per_step) else ""),
+            ("loss", f"{self.loss:.4f}" if steps else ""),
             ("spikes per sample", spikes),
-            ("silent, tied", f"{self.silent:.1%}, {self.tied:.1%}"),
-            ("seconds", f"{self.seconds:.1f}"),
+            ("silent", f"{self.silent:.2%}, no output neuron fired"),
+            ("tied", f"{self.tied:.2%}, two classes shared the highest score"),
+            ("after each step", " ".join(f"{share:.1%}" for share in steps)),
+            ("seconds", f"{self.seconds:.2f}"),
         ]
         title = f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
         return Table(title, ("metric", "value"), [row for row in rows if row[1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 import warnings
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist._checkpoints import checkpoint_file
 from spikemnist._interrupt import interruptible
+from spikemnist._load import MODEL
+from spikemnist._progress import note, write_line
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.models.classifier import check_classifier
+from spikemnist.models.files import describe
 from spikemnist.training import processes
 from spikemnist.training.average import MovingAverage
+from spikemnist.training.callbacks import csv_logger
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.description import describe_run
@@ -26,6 +30,13 @@ from spikemnist.training.devices import (
     select_device,
 )
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
+from spikemnist.training.folder import (
+    CHECKPOINT,
+    METRICS,
+    discard,
+    find_folder,
+    open_folder,
+)
 from spikemnist.training.history import History
 from spikemnist.training.losses import make_loss
 from spikemnist.training.optimizers import make_optimizer
@@ -35,7 +46,7 @@ from spikemnist.training.steps import train_epoch
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from spikemnist._interrupt import Interruption
@@ -52,10 +63,10 @@ def fit(
     config: TrainConfig | None = None,
     *,
     validation: Data | float | None = None,
-    device: str | torch.device = "auto",
-    callbacks: Sequence[Callback] = (),
-    checkpoint: str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    device: str | torch.device = "auto",
     progress: bool = True,
 ) -> History:
     r"""Train a classifier by backpropagation through time with surrogate gradients.
@@ -66,7 +77,7 @@ def fit(
     was killed and resumed gives the same weights as an uninterrupted one.
 
     In a process group of `torch.distributed`, call it in each process with the same arguments. Each
-    process runs its share of every batch; the first one validates, and writes the checkpoint.
+    process runs its share of every batch; the first one validates, and writes the files.
 
     Parameters
     ----------
@@ -81,22 +92,26 @@ def fit(
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
         network then ends with the weights of the epoch with the lowest validation loss. Never pass
         the test set.
+    run : str or os.PathLike, default None
+        Folder of the run, which must not hold one yet. It gets ``config.json``, a description of
+        classifier, data and settings; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
+        whole state of the run; and at the end ``model.safetensors``, which `spikemnist.load` reads.
+    resume : bool, default False
+        Whether to continue the run in ``run`` instead of training from the present weights.
+        Classifier, data and settings must be the same. With the schedule ``"constant"``, a run can
+        be continued for more epochs than before.
+    callbacks : sequence of callable, default ()
+        Functions called as ``callback(history, classifier)`` after each epoch. One that returns
+        True ends the run. A resumed run calls them once more for its last finished epoch, as it may
+        have been killed before they ran.
     device : str or torch.device, default "auto"
         Device to train on: see `select_device`. On a Mac, ``"auto"`` times a few training steps on
         MPS and on the CPU, if ``train`` is a dataset or a pair of tensors; a line on standard error
         shows which it takes: MPS, unless the CPU is faster by a fifth. A resumed run stays on its
         device.
-    callbacks : sequence of callable, default ()
-        Functions called as ``callback(history, classifier)`` after each epoch. One that returns
-        True ends the run. A resumed run calls them once more for its last finished epoch, as it may
-        have been killed before they ran.
-    checkpoint : str or os.PathLike, default None
-        File to which the whole state of the run is written after each epoch.
-    resume : bool, default False
-        Whether to continue from ``checkpoint`` instead of the present weights. With the schedule
-        ``"constant"`` a run can be continued for more epochs than before.
     progress : bool, default True
-        Whether to show a bar, if standard error is a terminal, and the line on the device.
+        Whether to write a line for each epoch on standard error, and to show a bar if that is a
+        terminal.
 
     Returns
     -------
@@ -107,19 +122,21 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If classifier, data or settings cannot be used, if a run is resumed with other settings, or
-        if its checkpoint is damaged.
+        If classifier, data or settings cannot be used, if a run is resumed with other ones, or if
+        one of its files is damaged.
     FileExistsError
-        If ``checkpoint`` exists and ``resume`` is False: it holds an earlier run.
+        If ``run`` holds a run and ``resume`` is False.
     FileNotFoundError
-        If ``resume`` is True and there is no ``checkpoint``.
+        If ``resume`` is True and ``run`` holds no run.
     FloatingPointError
-        If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays.
+        If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays;
+        a run that fails in its first epoch leaves no files.
 
     Warns
     -----
     UserWarning
-        If a layer did not fire, or fired almost all the time, in a whole epoch.
+        If a layer did not fire, or fired almost all the time, in a whole epoch; or if ``run`` gets
+        no model, as a file cannot hold the classifier.
 
     Notes
     -----
@@ -137,36 +154,26 @@ def fit(
     """
     check_classifier(classifier, "fit")
     config = TrainConfig() if config is None else config
-    if not isinstance(config, TrainConfig):
-        raise TypeError(
-            "the settings of fit are a TrainConfig, as in fit(classifier, train, "
-            f"TrainConfig(epochs=5)); got {type(config).__name__}"
-        )
-    if config.patience is not None and validation is None:
-        raise ValueError("patience needs validation data: pass validation=0.1, for example")
-    loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
-    augment = get_augmentation(config.augment)
-    get_schedule(config.schedule)
+    _check(config, train, validation)
     together = processes.current()
-    file = together.first(lambda: checkpoint_file(checkpoint, resume=resume))
+    folder = together.first(lambda: find_folder(run, resume=resume))
     target = select_device(device, dtype=parameter_dtype(classifier))
-    if augment is not None and isinstance(train, EventDataset):
-        raise ValueError(
-            "augment needs images, but train has recordings of an event camera; change them with "
-            "train.transformed(), for example by spikemnist.data.DropEvents"
-        )
+    loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
     training_set, validation_set = _hold_out(train, validation, config.seed)
-    earlier = load_checkpoint(file) if file is not None and resume else None
+    earlier = None
+    if folder is not None and resume and (folder / CHECKPOINT).exists():
+        earlier = load_checkpoint(folder / CHECKPOINT)
     if device == "auto" and target.type == "mps":
         target = _on_a_mac(
             classifier, training_set, config.batch_size, loss, earlier, progress=progress
         )
-    needed = file is not None or together.size > 1
-    description = describe_run(classifier, train, validation, config) if needed else {}
-    together.check_same(description)
+    description = {}
+    if folder is not None or together.size > 1:
+        description = describe_run(classifier, train, validation, config)
+        together.check_same(description)
     classifier.to(target)
     network = classifier.network
-    run = Run(
+    state = Run(
         classifier=classifier,
         model=together.wrap(network),  # before the average: it starts from the weights of process 0
         feed=make_feed(training_set, config.batch_size, target, "train"),
@@ -176,33 +183,75 @@ def fit(
         optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
         config=config,
         loss=loss,
-        augment=augment,
-        description=description,
+        augment=get_augmentation(config.augment),
         average=None
         if config.ema is None
         else MovingAverage(config.ema, copy.deepcopy(network.state_dict())),
         processes=together,
         history=History(device=str(target)),
+        folder=folder,
     )
-    with interruptible() as interruption:
-        if file is not None and earlier is not None:
-            run.restore(earlier, file)
-        elif file is not None:
-            run.save(file)  # so that a run killed in its first epoch can be resumed
-        _train(run, file, callbacks, interruption, progress=progress)
-    run.history.interrupted = interruption.pressed
-    run.model = network  # torch may hang if its wrapper outlives the process group
-    return run.history
+    savable = folder is not None and together.is_first and _is_savable(classifier, folder)
+    discarded = _discarded_on_failure(state, resume=resume)
+    with interruptible() as interruption, discarded, processes.explained():
+        if folder is not None:
+            together.first(lambda: open_folder(folder, description, resume=resume))
+            if resume and earlier is None and together.is_first:
+                note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
+        state.start(earlier)
+        _train(state, callbacks, interruption, progress=progress)
+    state.history.interrupted = interruption.pressed
+    state.model = network  # torch may hang if its wrapper outlives the process group
+    if folder is not None and savable and not interruption.pressed:
+        classifier.save(folder / MODEL)
+    return state.history
+
+
+def _check(config: TrainConfig, train: Data, validation: Data | float | None) -> None:
+    """Refuse settings that do not fit the data."""
+    if not isinstance(config, TrainConfig):
+        raise TypeError(
+            "the settings of fit are a TrainConfig, as in fit(classifier, train, "
+            f"TrainConfig(epochs=5)); got {type(config).__name__}"
+        )
+    if config.patience is not None and validation is None:
+        raise ValueError("patience needs validation data: pass validation=0.1, for example")
+    get_schedule(config.schedule)
+    if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
+        raise ValueError(
+            "augment needs images, but train has recordings of an event camera; change them with "
+            "train.transformed(), for example by spikemnist.data.DropEvents"
+        )
+
+
+@contextlib.contextmanager
+def _discarded_on_failure(run: Run, *, resume: bool) -> Iterator[None]:
+    """Remove the files of a new run that fails in its first epoch."""
+    try:
+        yield
+    except Exception as error:
+        # Where another process has ended, the rest of the run can be resumed.
+        useless = not (resume or len(run.history) or isinstance(error, ConnectionError))
+        if run.folder is not None and useless and run.processes.is_first:
+            discard(run.folder)
+        raise
+
+
+def _is_savable(classifier: Classifier, folder: Path) -> bool:
+    """Return whether a file can hold the classifier; warn if it cannot."""
+    try:
+        describe(classifier.network, classifier.encoder, classifier.classes)
+    except (TypeError, ValueError) as error:
+        warnings.warn(f"{folder} will hold no {MODEL}: {error}", stacklevel=3)
+        return False
+    return True
 
 
 def _train(
-    run: Run,
-    file: Path | None,
-    callbacks: Sequence[Callback],
-    interruption: Interruption,
-    *,
-    progress: bool,
+    run: Run, callbacks: Sequence[Callback], interruption: Interruption, *, progress: bool
 ) -> None:
+    if run.folder is not None and run.processes.is_first:
+        callbacks = [csv_logger(run.folder / METRICS), *callbacks]
     try:
         with run.bar(progress=progress) as bar:
             # A resumed run may have been killed before its callbacks.
@@ -214,16 +263,13 @@ def _train(
                 for warning in run.close_epoch(monitor, seconds, interruption):
                     if run.processes.is_first:
                         warnings.warn(warning, stacklevel=3)  # the caller of `fit`
-                if file is not None:
-                    run.save(file)
+                if run.processes.is_first:
+                    write_line(bar, run.line(), progress=progress)
+                run.save()
                 stop = _call(callbacks, run)
             run.history.stopped_early |= stop
     except KeyboardInterrupt:
         interruption.pressed = True
-    except (TypeError, ValueError):
-        if file is not None and not len(run.history):
-            file.unlink(missing_ok=True)  # or it would block the corrected call
-        raise
     run.keep_weights()
 
 

@@ -106,7 +106,8 @@ class History(Tabular):
             values = self.column(name)
             if not all(map(math.isnan, values)):
                 columns[name.replace("_", " ")] = [form.format(value) for value in values]
-        title = f"History of {len(self)} epochs, {sum(self.seconds):.1f} s"
+        epochs = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"
+        title = f"History of {epochs}, {sum(self.seconds):.1f} s"
         return Table(title, list(columns), [*zip(*columns.values(), strict=True)])
 
     def column(self, name: str) -> list[float]:

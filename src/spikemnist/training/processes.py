@@ -19,8 +19,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from spikemnist._checkpoints import differences
 from spikemnist._seeds import derive_seed, seeded
+from spikemnist.training.folder import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     Answer = TypeVar("Answer")
 
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""Variables of the environment that ``torchrun`` sets."""
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+"""Numbers in the environment that ``torchrun`` sets, beside the address of the first process."""
 
 PATIENCE = datetime.timedelta(seconds=60)
 """How long the processes wait for one another at the start."""
@@ -75,14 +75,13 @@ class Processes:
     def add(self, numbers: Tensor) -> Tensor:
         """Sum a tensor over the processes, in place."""
         if self.size > 1:
-            with explained():
-                distributed.all_reduce(numbers)
+            distributed.all_reduce(numbers)
         return numbers
 
     def give(self, tensors: Iterable[Tensor]) -> None:
         """Copy tensors of the first process to all others."""
         if self.size > 1:
-            with torch.no_grad(), explained():
+            with torch.no_grad():
                 for tensor in tensors:
                     distributed.broadcast(tensor, 0)
 
@@ -104,25 +103,19 @@ class Processes:
             answer[1] = f"{type(error).__name__}: {error}"
             raise
         finally:  # or the others would wait forever
-            with explained():
-                distributed.broadcast_object_list(answer)
+            distributed.broadcast_object_list(answer)
         if answer[1]:
             raise RuntimeError(f"process 0 failed: {answer[1]}")
         value: Answer = answer[0]
         return value
 
     def check_same(self, description: Mapping[str, Any]) -> None:
-        """Raise a `ValueError` in all processes if the run of one of them differs from the first's.
-
-        The message names what differs.
-        """
-        if self.size == 1:
-            return
-        descriptions: list[Any] = [None] * self.size
-        with explained():
+        """Raise a `ValueError` in all processes that names what differs between them."""
+        descriptions: list[Any] = [description] * self.size
+        if self.size > 1:
             distributed.all_gather_object(descriptions, description)
         for rank, other in enumerate(descriptions):
-            if named := differences(descriptions[0], other):
+            if named := changes(descriptions[0], other):
                 raise ValueError(
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )
@@ -150,25 +143,19 @@ def joined() -> Iterator[Processes]:
 
     Raises
     ------
-    ValueError
-        If the variables of ``torchrun`` are not complete, or no numbers.
     RuntimeError
-        If the other processes do not come within a minute.
+        If the variables of ``torchrun`` are wrong, or the other processes do not come within a
+        minute.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or distributed.is_initialized():
         yield current()
         return
-    variables = {name: os.environ.get(name) for name in VARIABLES}
-    numbers = [variables[name] or "" for name in VARIABLES if name != "MASTER_ADDR"]
-    complete = all(number.isdecimal() for number in numbers) and variables["MASTER_ADDR"]
-    if not complete or int(numbers[0]) >= int(numbers[1]):
-        raise ValueError(
-            f"the environment of several processes is wrong: {variables}. Start them by torchrun, "
-            "or unset WORLD_SIZE"
-        )
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
+        rank, size, local_rank = (int(os.environ[name]) for name in VARIABLES)
+        if not 0 <= rank < size:
+            raise ValueError(f"RANK is {rank} of WORLD_SIZE {size}")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank)
         meeting = distributed.rendezvous("env://", timeout=PATIENCE)  # type: ignore[attr-defined]
         store, rank, size = next(meeting)
         store.set_timeout(PATIENCE)
@@ -176,9 +163,9 @@ def joined() -> Iterator[Processes]:
         distributed.init_process_group(store=store, rank=rank, world_size=size)
     except Exception as error:
         raise RuntimeError(
-            f"the {variables['WORLD_SIZE']} processes of WORLD_SIZE did not meet within "
-            f"{PATIENCE.seconds} s at {variables['MASTER_ADDR']}:{variables['MASTER_PORT']}: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"the processes of WORLD_SIZE={os.environ['WORLD_SIZE']} did not meet within "
+            f"{PATIENCE.seconds} s ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
+            "Start them by torchrun, or unset WORLD_SIZE"
         ) from error
     yield current()
     # Not after an error, whose traceback holds the wrapped network: torch may hang if the network
@@ -192,14 +179,11 @@ def explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if current().size == 1 or not _is_of_communication(error):
+        text = " ".join(str(error).split())
+        words = ("gloo", "nccl", "connection", "timed out", "peer")
+        if current().size == 1 or not any(word in text.lower() for word in words):
             raise
-        raise RuntimeError(
+        raise ConnectionError(
             "another process of this training has ended: resume the run from its last checkpoint, "
-            f"if it has one ({' '.join(str(error).split())[:200]})"
+            f"if it has one ({text[:200]})"
         ) from error
-
-
-def _is_of_communication(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in ("gloo", "nccl", "connection", "timed out", "peer"))

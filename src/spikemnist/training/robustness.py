@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._progress import progress_bar
+from spikemnist._tables import Table, Tabular
 from spikemnist.data.augmentation import affine_places, sample
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
@@ -35,8 +36,12 @@ LEVELS: dict[str, tuple[float, ...]] = {
 """Levels of each disturbance, from weak to strong."""
 
 
-@dataclass(frozen=True)
-class Robustness:
+UNITS = {"shift": "shift, pixels", "rotation": "rotation, degrees"}
+"""Names of disturbances whose levels have a unit."""
+
+
+@dataclass(frozen=True, repr=False)
+class Robustness(Tabular):
     """Accuracies of a network under disturbances.
 
     Attributes
@@ -60,6 +65,18 @@ class Robustness:
     undisturbed: float
     accuracy: dict[str, dict[float, float]]
     samples: int
+
+    def table(self) -> Table:
+        """Return the accuracies at the levels of each disturbance, as ``repr`` shows."""
+        rows = [
+            (
+                UNITS.get(name, name),
+                "  ".join(f"{level:g}: {share:.1%}" for level, share in accuracies.items()),
+            )
+            for name, accuracies in self.accuracy.items()
+        ]
+        title = f"Robustness on {self.samples:,} samples, {self.undisturbed:.2%} undisturbed"
+        return Table(title, ("disturbance", "level: accuracy"), rows)
 
 
 def measure_robustness(

@@ -7,12 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._checkpoints import check_settings
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import derive_seed
 from spikemnist.training import processes
 from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
+from spikemnist.training.folder import CHECKPOINT
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import (
     EpochMonitor,
@@ -42,12 +42,15 @@ if TYPE_CHECKING:
     from spikemnist.training.processes import Processes
 
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+"""A bar that fits 80 columns."""
+
+
 @dataclass
 class Run:
     """Classifier, optimiser and history of a run.
 
-    ``description`` holds the settings of the run as plain values, for its checkpoint. ``model``
-    runs the network, in several processes through torch's `DistributedDataParallel`.
+    ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
     """
 
     classifier: Classifier
@@ -58,11 +61,11 @@ class Run:
     config: TrainConfig
     loss: Loss
     augment: Augmentation | None
-    description: dict[str, Any]
     history: History = field(default_factory=History)
     best: Weights | None = None
     average: MovingAverage | None = None
     processes: Processes = field(default_factory=processes.current)
+    folder: Path | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -74,15 +77,15 @@ class Run:
         """Whether no epoch is left."""
         return len(self.history) >= self.config.epochs or self.history.stopped_early
 
-    def bar(self, *, progress: bool) -> tqdm[Any]:
-        """Return a progress bar over the batches of all epochs, silent unless on a terminal."""
-        batches = self.feed.num_batches
+    def bar(self, *, progress: bool) -> AbstractContextManager[tqdm[Any]]:
+        """Return a progress bar over the batches of an epoch, silent unless on a terminal."""
         return progress_bar(
             progress=progress and self.processes.is_first,
-            total=None if batches is None else batches * self.config.epochs,
-            initial=0 if batches is None else batches * len(self.history),
-            unit="batch",
+            total=self.feed.num_batches,
+            bar_format=BAR,
+            desc=f"epoch {len(self.history) + 1}/{self.config.epochs}",
             dynamic_ncols=True,
+            leave=False,
         )
 
     @property
@@ -160,6 +163,17 @@ class Run:
         )
         return evaluation
 
+    def line(self) -> str:
+        """Return the metrics of the last epoch in a line."""
+        row, seconds = self.history.epochs[-1], self.history.seconds[-1]
+        width, validation = len(str(self.config.epochs)), row.validation_accuracy
+        return (
+            f"epoch {row.epoch:{width}}/{self.config.epochs}  loss {row.loss:.4f}  "
+            f"accuracy {row.accuracy:7.2%}  "
+            f"{'' if validation is None else f'validation {validation:7.2%}  '}"
+            f"spikes {row.spikes_per_sample:,.0f}  {seconds:.1f} s"
+        )
+
     def averaged(self) -> AbstractContextManager[None]:
         """Load the average of the weights into the model within the context, if there is one."""
         return nullcontext() if self.average is None else self.average.applied(self.network)
@@ -174,10 +188,19 @@ class Run:
         elif self.average is not None:
             self.network.load_state_dict(self.average.weights)
 
-    def save(self, path: Path) -> None:
-        """Have the first process write a checkpoint."""
+    def start(self, earlier: Checkpoint | None) -> None:
+        """Continue from a checkpoint; without one, write the state before the first epoch."""
+        if earlier is None:
+            self.save()  # or a run killed in its first epoch could not be resumed
+        else:
+            self._restore(earlier)
+
+    def save(self) -> None:
+        """Have the first process write a checkpoint, if the run has a folder."""
+        if self.folder is None:
+            return
+        path = self.folder / CHECKPOINT
         checkpoint = Checkpoint(
-            settings=self.description,
             model=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
             history=self.history,
@@ -187,10 +210,9 @@ class Run:
         )
         self.processes.first(lambda: save_checkpoint(checkpoint, path))
 
-    def restore(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Continue from a checkpoint of a run with the same settings."""
-        check_settings(checkpoint.settings, self.description, path)
-        restore(checkpoint, self.network, self.optimizer, path)
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        assert self.folder is not None
+        restore(checkpoint, self.network, self.optimizer, self.folder / CHECKPOINT)
         self.history = checkpoint.history
         self.history.device = str(self.feed.device)
         self.best = checkpoint.best

@@ -13,7 +13,6 @@ import torch
 from spikemnist._seeds import derive_seed, seeded
 from spikemnist.training.backpropagation import backpropagate, backpropagate_truncated
 from spikemnist.training.monitor import EpochMonitor, batch_counts, check_finite
-from spikemnist.training.processes import explained
 from spikemnist.training.schedules import get_schedule
 
 if TYPE_CHECKING:
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
 
 def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMonitor:
     """Train for one epoch; return its metrics."""
-    epoch, seed, epochs = len(run.history) + 1, run.config.seed, run.config.epochs
+    epoch, seed = len(run.history) + 1, run.config.seed
     monitor = EpochMonitor()
     run.network.train()
+    bar.reset()
+    bar.set_description_str(f"epoch {epoch}/{run.config.epochs}", refresh=False)
     changes = torch.Generator().manual_seed(derive_seed(seed, epoch, 3))
     with seeded(derive_seed(seed, epoch), run.feed.device) as generator:
         batches = run.feed.batches(seed=derive_seed(seed, epoch, 1))
@@ -38,9 +39,8 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
                 images = run.augment(images, generator=changes)
             # No variable holds the spikes: it would keep them while the next batch is encoded.
             train_step(run, run.classifier.encode(images, generator=generator), labels, monitor)
-            bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
             bar.set_postfix_str(
-                f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.4f}", refresh=False
+                f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.2%}", refresh=False
             )
             bar.update()
     return monitor
@@ -57,7 +57,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
         learn = functools.partial(backpropagate_truncated, truncate=config.truncate)
 
     run.optimizer.zero_grad(set_to_none=True)
-    with processes.own_masks(spikes.device, config.seed, epoch, 4, batch), explained():
+    with processes.own_masks(spikes.device, config.seed, epoch, 4, batch):
         record, loss = learn(
             run.model, spikes, labels, run.loss, weight=processes.weight(len(labels), samples)
         )

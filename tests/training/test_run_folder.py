@@ -1,0 +1,167 @@
+"""The folder of a run: its files, its configuration, and when it is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spikemnist import __version__, load
+from spikemnist.training import TrainConfig
+from spikemnist.training.checkpoint import load_checkpoint
+from tests.training import small_runs
+from tests.training.small_runs import new_classifier, run, same, weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spikemnist.models import Classifier
+
+FILES = {"checkpoint.pt", "config.json", "metrics.csv", "model.safetensors"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Classifier]:
+    folder, classifier = tmp_path_factory.mktemp("runs") / "of/today", new_classifier()
+    run(folder, classifier, epochs=1)
+    return folder, classifier
+
+
+@pytest.fixture
+def copied(finished: tuple[Path, Classifier], tmp_path: Path) -> Path:
+    return shutil.copytree(finished[0], tmp_path / "run")
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return values
+
+
+def interrupt(history: object, classifier: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_finished_run_has_four_files(finished: tuple[Path, Classifier]) -> None:
+    folder, classifier = finished
+    assert names(folder) == FILES
+    assert same(weights(load(folder)), weights(classifier))
+
+
+def test_an_interrupted_run_has_a_model_once_it_is_resumed(tmp_path: Path) -> None:
+    run(tmp_path, new_classifier(), epochs=2, callbacks=[interrupt])
+    assert names(tmp_path) == FILES - {"model.safetensors"}
+    run(tmp_path, new_classifier(), epochs=2, resume=True)
+    assert names(tmp_path) == FILES
+
+
+def test_the_configuration_describes_the_run(finished: tuple[Path, Classifier]) -> None:
+    values = configuration(finished[0])
+    assert list(values) == ["version", "classifier", "data", "settings"]
+    assert values["version"] == __version__
+    assert values["classifier"]["network"] == "LeakyMLP"
+    assert values["classifier"]["hidden"] == [16]
+    assert values["classifier"]["encoder"].startswith("RateEncoder(num_steps=5")
+    assert values["data"]["train"].startswith("(200, 28, 28) torch.uint8 sha256:")
+    assert values["data"]["validation"] == 0.2
+    assert list(values["settings"]) == [field.name for field in fields(TrainConfig)]
+    assert values["settings"]["epochs"] == 1
+
+
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
+    changes = {
+        "lr": np.float64(5e-3),
+        "clip_norm": np.float32(1.0),
+        "seed": np.int64(7),
+        "validation": np.float64(0.2),
+        "schedule": lambda progress: np.cos(progress),
+        "epochs": 1,
+    }
+    run(tmp_path, new_classifier(), **changes)
+    settings = configuration(tmp_path)["settings"]
+    assert (settings["lr"], settings["clip_norm"], settings["seed"]) == (5e-3, 1.0, 7)
+    assert type(load_checkpoint(tmp_path / "checkpoint.pt").history.epochs[0].lr) is float
+
+
+def test_more_epochs_at_a_constant_rate_are_written_down(tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        run(tmp_path, new_classifier(), epochs=epochs, schedule="constant", resume=epochs > 1)
+        assert configuration(tmp_path)["settings"]["epochs"] == epochs
+
+
+def test_a_run_without_its_checkpoint_starts_anew(
+    copied: Path, finished: tuple[Path, Classifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "checkpoint.pt").unlink()
+    classifier = new_classifier()
+    run(copied, classifier, epochs=1, resume=True)
+    line = f"spikemnist: no checkpoint.pt in {copied}: starting at the first epoch"
+    assert line in capsys.readouterr().err.splitlines()
+    assert same(weights(classifier), weights(finished[1]))
+    assert names(copied) == FILES
+
+
+@pytest.mark.parametrize("error", [FloatingPointError, OSError, RuntimeError, ValueError])
+def test_a_run_that_fails_in_its_first_epoch_leaves_no_files(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error("not this one")
+
+    folder, other = tmp_path / "run", tmp_path / "other/notes.txt"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(small_runs, "on_batch", [fail])
+        for place in (folder, other.parent):
+            with pytest.raises(error, match="not this one"):
+                run(place, new_classifier())
+    assert not folder.exists()
+    assert names(other.parent) == {"notes.txt"}
+    run(folder, new_classifier(), epochs=1)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_folder_with_any_file_of_a_run_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(FileExistsError, match="holds a run already: pass resume=True to continue"):
+        run(tmp_path, new_classifier())
+    assert names(tmp_path) == {name}
+
+
+def test_runs_inside_a_folder_without_one_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"is not a run folder: it has no config.json$"):
+        run(tmp_path, new_classifier(), resume=True)
+    inside = [tmp_path / name for name in "ab"]
+    for folder in inside:
+        folder.mkdir()
+        (folder / "config.json").touch()
+    message = f"no config.json; run folders in it are {inside[0]}, {inside[1]}"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        run(tmp_path, new_classifier(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value"),
+        ('{"version": "1.0", "class', "Unterminated string"),
+        ("[1, 2]", "it lacks classifier, data, settings"),
+        ("3", "not iterable|not a container"),
+        ('{"classifier": {}, "data": {}}', "it lacks settings"),
+    ],
+)
+def test_a_damaged_configuration_is_refused(text: str, reason: str, copied: Path) -> None:
+    file = copied / "config.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{re.escape(str(file))} is damaged: .*({reason})"):
+        run(copied, new_classifier(), epochs=1, resume=True)
+    assert file.read_text(encoding="utf-8") == text
