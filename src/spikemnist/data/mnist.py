@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -238,10 +239,12 @@ def _download(source: OfficialSet, root: Path) -> None:
     try:
         getattr(datasets, source.name)(root, download=True)
     except (RuntimeError, URLError, ConnectionError) as error:
+        text = " ".join(str(error).split())  # torchvision lists each address that it has tried
+        reason = (re.findall(r"\[Errno [^\]]*\] ([^<>]+)>", text) or [text[:100]])[-1]
         raise ConnectionError(
-            f"{source.title} could not be downloaded ({' '.join(str(error).split())}). Without a "
-            f"network, copy the four files {', '.join(f'{name}.gz' for name in FILES)} into "
-            f"{root / source.name / 'raw'}, or name their folder by root= or {VARIABLE}"
+            f"{source.title} could not be downloaded: {reason}. Copy the four files "
+            "{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz into "
+            f"{root / source.name / 'raw'}, or set {VARIABLE} to their folder"
         ) from error
 
 
