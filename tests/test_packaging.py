@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -21,7 +22,8 @@ COMMANDS = [
     "python -m pip install . && spikemnist train",
     'python -m pip install -e ".[test]" && pytest',
 ]
-HEAVY = ["matplotlib", "numba", "torchvision", "triton", "tyro"]
+ROOMS = [name for name in spikemnist.__all__ if inspect.ismodule(getattr(spikemnist, name))]
+HEAVY = ["matplotlib", "numba", "torchvision", "triton", "spikemnist.cli"]
 
 
 def read(name: str) -> str:
@@ -66,9 +68,8 @@ def test_tested_versions_are_in_range() -> None:
         assert cap is None or tuple(map(int, newest.split("."))) < tuple(map(int, cap.split(".")))
         (pinned,) = re.findall(rf'"{name}==([\d.]+?)(?:\.\*)?"', workflow)
         assert f"{pinned}.".startswith(f"{floor}."), name
-        if name != "tyro":  # `pip install -e .` brings it
-            package = {"torch": "pytorch", "matplotlib": "matplotlib-base"}.get(name, name)
-            assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
+        package = {"torch": "pytorch", "matplotlib": "matplotlib-base"}.get(name, name)
+        assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
 
 
 @pytest.mark.parametrize(("tag", "code"), [((), 0), ((f"v{VERSION}",), 0), (("v99.0.0",), 1)])
@@ -78,16 +79,27 @@ def test_the_release_is_the_same_everywhere(tag: tuple[str, ...], code: int) -> 
     assert (checked.returncode, bool(checked.stderr)) == (code, code == 1)
 
 
-def test_import_is_light() -> None:
-    """A script that only trains must not pay for plots, kernels and the command line."""
-    code = f"import sys, spikemnist; print([m for m in {HEAVY} if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("names", "unwanted"),
+    [
+        # A script that only trains must not pay for plots, kernels and the command line.
+        ("Classifier, LeakyMLP, LatencyEncoder, TrainConfig, fit, evaluate, load_digits", HEAVY),
+        # The command line lists options, codes and networks at once.
+        ("encoding, energy, models, training", [*HEAVY, "torch", "numpy"]),
+    ],
+)
+def test_import_is_light(names: str, unwanted: list[str]) -> None:
+    code = (
+        f"import sys; from spikemnist import {names}; "
+        f"print([name for name in {unwanted} if name in sys.modules])"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True
     )
     assert loaded.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("room", spikemnist._ROOMS)
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_public_name_is_on_its_api_page(room: str) -> None:
     """Each name is in one table, or is a constant with a line of its own.
 

@@ -69,7 +69,10 @@ def test_public_names(room: str) -> None:
     """A new name belongs in this list as well, so that adding one is a decision."""
     module = importlib.import_module(f"spikemnist.{room}")
     assert sorted(module.__all__) == sorted(NAMES[room].split())
+    assert {*module.__all__} <= {*dir(module)}
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    with pytest.raises(AttributeError, match=f"'spikemnist.{room}' has no attribute 'Nonsense'"):
+        _ = module.Nonsense
 
 
 def test_the_first_names_are_those_of_the_rooms() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -46,3 +47,22 @@ def spikemnist(*words: object, cwd: Path, code: int = 0) -> Output:
     return Output(
         out.getvalue(), "".join(line for line in lines if "compiling kernels" not in line)
     )
+
+
+def error(*words: object, cwd: Path, code: int = 2) -> str:
+    """Return the message of a command that fails in one line, without a result."""
+    printed, (line,) = (text.splitlines() for text in spikemnist(*words, cwd=cwd, code=code))
+    assert printed == []
+    assert line.startswith("spikemnist: error: ")
+    return line.removeprefix("spikemnist: error: ")
+
+
+def answers(*words: object, cwd: Path, code: int = 0) -> list[dict[str, Any]]:
+    """Return the lines of a command with ``--json``."""
+    printed = spikemnist(*words, "--json", cwd=cwd, code=code).stdout
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def fields(printed: str) -> dict[str, str]:
+    """Return the values in the aligned lines of a result by their names."""
+    return {line[:18].strip(): line[18:] for line in printed.splitlines() if line[:18].strip()}

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from spikemnist.cli import bench, main
+from spikemnist.cli import bench, snntorch_loop
+from tests.cli.command import answers, fields, spikemnist
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network and short turns."""
-    small = {"HIDDEN": 20, "NUM_STEPS": 4, "BATCH": 8, "SECONDS": 0.001, "QUICK_SECONDS": 0.001}
-    for name, value in small.items():
-        monkeypatch.setattr(bench, name, value)
+    for name, value in {"HIDDEN": 20, "NUM_STEPS": 4, "BATCH": 8}.items():
+        monkeypatch.setattr(snntorch_loop, name, value)
+    for name in ("SECONDS", "QUICK_SECONDS"):
+        monkeypatch.setattr(bench, name, 0.001)
 
 
-def test_a_table_of_medians_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith("784-20-10, 4 timesteps, batch 8, encoding included, ")
+def test_a_table_of_medians_and_ratios(tmp_path: Path) -> None:
+    printed = spikemnist("bench", cwd=tmp_path).stdout
+    assert fields(printed)["network"] == "784-20-10, 4 timesteps, batch 8, with encoding"
     rows = re.findall(
         r"^cpu +(rate|latency|direct) +(training step|inference) +([\d.]+) +([\d.]+) +([\d.]+)$",
         printed,
@@ -33,19 +37,19 @@ def test_a_table_of_medians_and_ratios(capsys: pytest.CaptureFixture[str]) -> No
         assert float(ratio) == pytest.approx(float(theirs) / float(ours), rel=0.05, abs=0.1)
 
 
-def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "CODES", ("rate",))
-    assert main(["bench", "--quick", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    (result,) = answers("bench", "--quick", cwd=tmp_path)
     assert result["threads"] == torch.get_num_threads()
-    row = result["milliseconds"][0]
-    assert (row["device"], row["code"], row["stage"]) == ("cpu", "rate", "training step")
-    assert row["ratio"] == row["snntorch"] / row["spikemnist"]
+    assert [row["stage"] for row in result["milliseconds"]] == ["training step", "inference"]
+    for row in result["milliseconds"]:
+        assert (row["device"], row["code"]) == ("cpu", "rate")
+        assert row["ratio"] == row["snntorch"] / row["spikemnist"]
 
 
 @pytest.mark.parametrize("code", ["latency", "direct"])  # rate draws random numbers
 def test_both_networks_agree(code: str) -> None:
-    ours, theirs = bench.networks(code, "cpu")
+    ours, theirs = snntorch_loop.networks(code, "cpu")
     torch.testing.assert_close(ours["inference"](), theirs["inference"](), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours["training step"](), theirs["training step"]())
     scores = ours["inference"]()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from tests.cli.command import spikemnist
+from tests.cli.command import answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,8 +100,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_digits_in_all_styles_are_recognised(pictures: Path) -> None:
-    files = [f"{name}.png" for name in STYLES]
-    printed = spikemnist("predict", "mnist-conv", *files, cwd=pictures).stdout
-    answers = dict(re.findall(r"^(.*)\.png: (\d) ", printed, re.MULTILINE))
-    assert answers == {name: str(digit) for name, (digit, _) in STYLES.items()}
-    assert printed.count("dark on light") == 4
+    results = answers("predict", "mnist-conv", ".", "--out", "drawings", cwd=pictures)
+    found = {result["picture"].removesuffix(".png"): result["prediction"] for result in results}
+    assert found == {name: digit for name, (digit, _) in STYLES.items()}
+    assert sum(result["strokes"] == "dark on light" for result in results) == 4

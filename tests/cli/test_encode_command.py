@@ -7,35 +7,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from tests.cli.command import spikemnist
+from tests.cli.command import answers, fields, spikemnist
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_a_picture(tmp_path: Path) -> None:
-    spikemnist("encode", "--index", 4, "--out", "latency.png", cwd=tmp_path)
-    with Image.open(tmp_path / "latency.png") as picture:
+    (result,) = answers("encode", "--index", 4, "--out", "latency.png", cwd=tmp_path)
+    assert (result["data"], result["index"], result["shape"]) == ("digits", 4, [28, 28])
+    assert result["encoder"].startswith("LatencyEncoder(num_steps=8")
+    with Image.open(tmp_path / result["written"]) as picture:
         assert min(picture.size) > 200
 
 
 def test_an_array(tmp_path: Path) -> None:
     words = ("encode", "--encoder", "rate", "--num-steps", 12, "--seed", 5, "--out")
-    printed = spikemnist(*words, "rate.npy", cwd=tmp_path).stdout
+    (result,) = answers(*words, "rate.npy", cwd=tmp_path)
     spikes = np.load(tmp_path / "rate.npy")
     assert spikes.shape == (12, 28, 28)
     assert set(np.unique(spikes)) == {0, 1}
-    assert f"{int(spikes.sum())} in 12 timesteps" in printed
+    assert (result["spikes"], result["num_steps"]) == (spikes.sum(), 12)
+    assert result["density"] == spikes.mean(dtype=float)
     spikemnist(*words, "again.npy", cwd=tmp_path)
     assert np.array_equal(np.load(tmp_path / "again.npy"), spikes)
 
 
 def test_an_existing_picture_is_not_replaced_by_default(tmp_path: Path) -> None:
     (tmp_path / "encoding.png").write_text("mine", encoding="utf-8")
-    printed = spikemnist("encode", cwd=tmp_path).stdout
+    result = fields(spikemnist("encode", cwd=tmp_path).stdout)
     assert (tmp_path / "encoding.png").read_text(encoding="utf-8") == "mine"
-    assert printed.endswith("written  encoding-2.png\n")
-    assert "of digits, class 8\n" in printed
+    assert (result["written"], result["label"]) == ("encoding-2.png", "8")
 
 
 def test_compare(tmp_path: Path) -> None:
@@ -52,6 +54,9 @@ def test_compare(tmp_path: Path) -> None:
     # One spike for each lit pixel; the latency code's pixels are lit from a hundredth on.
     assert 0 <= int(rows["rank_order"][0]) - int(rows["latency"][0]) < 10
     assert 0 < float(rows["latency"][1]) < 0.1
+    (result,) = answers(*words, cwd=tmp_path)
+    assert f"{result['codes']['latency']['error']:.4f}" == rows["latency"][1]
+    assert result["codes"]["direct"]["spikes"] is None
 
 
 def test_compare_names_codes_that_need_more_timesteps(tmp_path: Path) -> None:

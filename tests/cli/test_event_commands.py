@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from spikemnist import load
-from spikemnist.cli import main
 from spikemnist.data import EVENT
-from tests.cli.command import spikemnist
+from tests.cli.command import answers, error, spikemnist
 from tests.event_recordings import digits, to_bytes, write_split
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -31,29 +28,29 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return the folder of a run, and its output."""
+def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a run, and its result."""
     folder = tmp_path_factory.mktemp("events")
     words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16, "--stabilize")
-    output = spikemnist("train", *words, "--drop-events", 0.1, "--out", "run", cwd=folder).stdout
-    return folder / "run", output
+    (result,) = answers("train", *words, "--drop-events", 0.1, "--out", "run", cwd=folder)
+    return folder / "run", result
 
 
 @pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
-def test_train_evaluate_and_plot(trained: tuple[Path, str]) -> None:
-    run, output = trained
-    assert "of 20 samples" in output
-    assert "spikes per sample input" in output
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert (config["encoder"], config["stabilize"], config["drop_events"]) == ("events", True, 0.1)
+def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
+    run, result = trained
+    assert result["test"]["samples"] == 20
+    options = json.loads((run / "command.json").read_text(encoding="utf-8"))["options"]
+    expected = {"encoder": "events", "stabilize": True, "drop_events": 0.1}
+    assert expected.items() <= options.items()
     assert load(run).network.in_shape == (2 * 34 * 34,)
 
-    tested = spikemnist("evaluate", "run", cwd=run.parent)
-    accuracy = output.split()[2]
-    assert f"accuracy          {accuracy} of 20 test samples of nmnist" in tested.stdout
+    (tested,) = answers("evaluate", "run", cwd=run.parent)
+    assert tested["data"] == "nmnist"
+    assert tested["test"]["confusion"] == result["test"]["confusion"]
 
-    drawn = spikemnist("plot", "run", "--index", 3, cwd=run.parent).stdout.split()
-    names = {path.split("run")[-1].strip("/\\") for path in drawn}
+    (drawn,) = answers("plot", "run", "--index", 3, cwd=run.parent)
+    names = {Path(path).name for path in drawn["written"]}
     assert {"events-3.png", "events-3-scatter.png", "events-3.gif", "encoding-3.png"} <= names
     assert all((run / name).stat().st_size > 1000 for name in names)
 
@@ -66,25 +63,33 @@ def test_a_convolutional_network(root: Path, tmp_path: Path) -> None:
 
 def test_encode(root: Path, tmp_path: Path) -> None:
     words = ("encode", "--data", "nmnist", "--root", root, "--num-steps", 6)
-    printed = spikemnist(*words, "--index", 2, "--out", "spikes.npy", cwd=tmp_path).stdout
+    (result,) = answers(*words, "--index", 2, "--out", "spikes.npy", cwd=tmp_path)
     assert np.load(tmp_path / "spikes.npy").shape == (6, 2, 34, 34)
-    assert "events   test sample 2 of nmnist, class 2" in printed
+    assert (result["index"], result["label"]) == (2, "2")
+    assert result["encoder"].startswith("EventEncoder(num_steps=6")
     spikemnist(*words, "--out", "spikes.png", cwd=tmp_path)
     assert (tmp_path / "spikes.png").stat().st_size > 1000
 
 
-def test_robustness_needs_images(trained: tuple[Path, str], tmp_path: Path) -> None:
-    words = ("evaluate", trained[0], "--robustness")
-    assert "--robustness needs images" in spikemnist(*words, cwd=tmp_path, code=2).stderr
+def test_robustness_needs_images(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    message = error("evaluate", trained[0], "--robustness", cwd=tmp_path)
+    assert message.startswith("--robustness needs images")
 
 
-def test_absent_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["train", "--data", "nmnist", "--root", str(tmp_path)]) == 1
-    assert "Get Train.zip and Test.zip from" in capsys.readouterr().err
+def test_a_probability_of_1_is_refused(root: Path, tmp_path: Path) -> None:
+    words = ("train", "--data", "nmnist", "--root", root, "--drop-events", 1)
+    assert "--drop-events" in error(*words, cwd=tmp_path)
+
+
+def test_absent_data(tmp_path: Path) -> None:
+    message = error("train", "--data", "nmnist", "--root", tmp_path, cwd=tmp_path, code=1)
+    assert "Get Train.zip and Test.zip from" in message
 
 
 @pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
-def test_plot_of_a_recording_without_events(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_plot_of_a_recording_without_events(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     printed = spikemnist("plot", trained[0], "--out", "pictures", cwd=tmp_path).stdout
     assert "encoding-0.png" in printed
     assert "events-0.png" not in printed
@@ -94,6 +99,6 @@ def test_a_damaged_recording_is_named(root: Path, tmp_path: Path) -> None:
     write_split(tmp_path / "N-MNIST", "Train", {**digits(20), "9/00010.bin": b"\x63\5\x80\0\5"})
     write_split(tmp_path / "N-MNIST", "Test", digits(4))
     words = ("--data", "nmnist", "--root", tmp_path, "--epochs", 1, "--hidden", 8, "--out", "run")
-    error = spikemnist("train", *words, cwd=tmp_path, code=1).stderr
     path = tmp_path / "N-MNIST" / "Train" / "9" / "00010.bin"
-    assert f"{path} is damaged: it has events from" in error
+    message = error("train", *words, cwd=tmp_path, code=1)
+    assert f"{path} is damaged: it has events from" in message

@@ -8,12 +8,11 @@ import nir
 import onnxruntime
 import pytest
 
-from spikemnist.cli import main
 from spikemnist.data import load_digits
 from spikemnist.encoding import EventEncoder
 from spikemnist.export import from_nir
 from spikemnist.models import Classifier, LeakyMLP
-from tests.cli.command import spikemnist
+from tests.cli.command import answers, error, fields, spikemnist
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +21,17 @@ DIGITS = load_digits()[1][:50]
 
 
 def test_a_page_is_the_default(run: Path, tmp_path: Path) -> None:
-    printed = spikemnist("export", run, cwd=tmp_path).stdout
+    result = fields(spikemnist("export", run, cwd=tmp_path).stdout)
     (page,) = tmp_path.iterdir()
-    assert page.name == f"{run.name}.html"
-    assert f"written           {page.name} ({page.stat().st_size:,} bytes)\n" in printed
-    assert f"try next          open {page.name} in a browser" in printed
-    spikemnist("export", run, cwd=tmp_path)
-    assert (tmp_path / f"{run.name}-2.html").read_bytes() == page.read_bytes()
+    size = page.stat().st_size
+    assert result == {
+        "written": "run.html",
+        "bytes": f"{size:,}",
+        "next": "open run.html in a browser",
+    }
+    (result,) = answers("export", run, cwd=tmp_path)
+    assert (result["written"], result["bytes"]) == ("run-2.html", size)
+    assert (tmp_path / "run-2.html").read_bytes() == page.read_bytes()
 
 
 @pytest.mark.filterwarnings("default:NIR cannot describe")
@@ -36,14 +39,14 @@ def test_formats(tmp_path: Path) -> None:
     words = ("export", "mnist-mlp", "--to")
     spikemnist(*words, "onnx", cwd=tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "mnist-mlp.onnx"))
-    (answers,) = session.run(["predictions"], {"images": DIGITS.images.numpy()})
-    assert (answers == DIGITS.labels.numpy()).mean() > 0.9
+    (predictions,) = session.run(["predictions"], {"images": DIGITS.images.numpy()})
+    assert (predictions == DIGITS.labels.numpy()).mean() > 0.9
     output = spikemnist(*words, "nir", cwd=tmp_path)
     assert "spikemnist: warning: NIR cannot describe reset_mechanism='subtract'" in output.stderr
     assert isinstance(nir.read(tmp_path / "mnist-mlp.nir"), nir.NIRGraph)
     assert from_nir(tmp_path / "mnist-mlp.nir").config["hidden"] == [128]
     output = spikemnist(*words, "c", "--weights", "int8", "--out", "digits", cwd=tmp_path)
-    assert "try next          cc -std=c99 -O2" in output.stdout
+    assert fields(output.stdout)["next"].startswith("cc -std=c99 -O2 digits")
     assert "int8_t weight_t" in (tmp_path / "digits" / "network.h").read_text(encoding="utf-8")
     spikemnist(*words, "c", cwd=tmp_path)
     assert (tmp_path / "mnist-mlp-c" / "main.c").is_file()
@@ -52,21 +55,13 @@ def test_formats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mnist-conv", "--to", "nir"], "--to nir: layer 1 has maximum pooling"),
-        (["mnist-mlp", "--weights", "int8"], "--weights int8 needs --to c; got"),
-        (["events.safetensors"], "--to html: the page supports latency, rate and direct codes"),
+        ("mnist-conv --to nir", "--to nir: layer 1 has maximum pooling"),
+        ("events.safetensors", "--to html: the page supports latency, rate and direct codes"),
     ],
 )
-def test_wrong_requests(
-    words: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4)).save("events.safetensors")
+def test_a_network_that_a_format_lacks_is_refused(words: str, message: str, tmp_path: Path) -> None:
+    events = Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4))
+    events.save(tmp_path / "events.safetensors")
     before = sorted(tmp_path.rglob("*"))
-    assert main(["export", *words]) == 2
-    assert message in capsys.readouterr().err
+    assert error("export", *words.split(), cwd=tmp_path).startswith(message)
     assert sorted(tmp_path.rglob("*")) == before

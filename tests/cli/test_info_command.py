@@ -9,21 +9,21 @@ import torch
 from spikemnist import __version__
 from spikemnist.encoding import available_encoders
 from spikemnist.ops import BACKENDS
-from tests.cli.command import spikemnist
+from tests.cli.command import answers, fields, spikemnist
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_versions_devices_backends_encoders_and_data(tmp_path: Path) -> None:
-    printed = spikemnist("info", cwd=tmp_path).stdout
-    for words in (
-        f"spikemnist  {__version__}",
-        f"torch {torch.__version__}",
-        "snntorch 1",
-        "cpu",
-        ", ".join(name for name in BACKENDS if name != "auto"),
-        ", ".join(available_encoders()),
-        "digits (in the package), MNIST",
-    ):
-        assert words in printed
+    (result,) = answers("info", cwd=tmp_path)
+    assert result["spikemnist"] == __version__
+    assert result["packages"]["torch"] == torch.__version__
+    assert result["packages"]["snntorch"].startswith("1.")
+    assert (result["devices"], result["threads"]) == (["cpu"], torch.get_num_threads())
+    assert {"auto", *result["backends"]} == {*BACKENDS}
+    assert tuple(result["encoders"]) == available_encoders()
+    assert result["data"][0] == "digits in the package"
+    printed = fields(spikemnist("info", cwd=tmp_path).stdout)
+    assert printed["encoders"] == ", ".join(available_encoders())
+    assert f"torch {torch.__version__}, " in printed["packages"]

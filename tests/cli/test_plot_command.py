@@ -11,7 +11,7 @@ from PIL import Image
 
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.data import load_digits
-from tests.cli.command import spikemnist
+from tests.cli.command import answers, spikemnist
 
 
 def test_another_image_of_other_data(run: Path, tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_another_image_of_other_data(run: Path, tmp_path: Path) -> None:
         if file.name.endswith(".gz"):
             (folder / file.name).write_bytes(file.read_bytes())
     words = ("--data", "fashion_mnist", "--root", tmp_path, "--device", "cpu", "--index", 7)
-    printed = spikemnist("plot", run, *words, "--out", "pictures", cwd=tmp_path).stdout
-    written = {Path(line).name for line in printed.splitlines()}
+    (result,) = answers("plot", run, *words, "--out", "pictures", cwd=tmp_path)
+    written = {Path(path).name for path in result["written"]}
     samples = {f"{name}-7.png" for name in ("encoding", "decision", "raster", "membrane")}
     samples |= {"spike_counts-7.png", "animation-7.gif"}
     assert written == samples | {"receptive_fields.png", "energy.png"}
@@ -60,5 +60,6 @@ def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> No
 def test_a_pretrained_network_is_drawn_into_a_folder_of_its_name(tmp_path: Path) -> None:
     """The folder is no run, so the name still stands for the network."""
     (tmp_path / "mnist-mlp").mkdir()
-    printed = spikemnist("plot", "mnist-mlp", cwd=tmp_path).stdout
-    assert {Path(line).parent.name for line in printed.splitlines()} == {"mnist-mlp"}
+    lines = spikemnist("plot", "mnist-mlp", cwd=tmp_path).stdout.splitlines()
+    assert {line[:18].strip() for line in lines} == {"written"}
+    assert {Path(line[18:]).parent.name for line in lines} == {"mnist-mlp"}

@@ -22,21 +22,23 @@ HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba")
 
 def test_help_and_wrong_words_load_no_pytorch() -> None:
     """Ctrl-C is handled once the package of the command line is imported: it loads still less."""
+    pages = [f"{name} --help" for name in cli.COMMANDS]
+    requests = ["", "--version", *pages, "train --epochs 0", "train --recipe fast -h", "fit"]
     code = (
         "import sys\n"
         "before = {*sys.modules}\n"  # Python's own start, and coverage
         "from spikemnist import cli\n"
         "def loaded(*more):\n"
         f"    print('loaded', [n for n in {HEAVY} + more if n in {{*sys.modules}} - before])\n"
-        "loaded('dataclasses', 'tyro')\n"
-        "for words in ('', '--version', 'train --help', 'train --epochs 0', 'fit'):\n"
+        "loaded('dataclasses', 'argparse')\n"
+        f"for words in {requests}:\n"
         "    cli.main(words.split())\n"
         "    loaded()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, encoding="utf-8"
     )
-    assert done.stdout.count("loaded []\n") == 6, done.stdout + done.stderr
+    assert done.stdout.count("loaded []\n") == 1 + len(requests), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("module", "name"), [(parser, "parse"), (info, "run")])
@@ -49,10 +51,10 @@ def test_ctrl_c_ends_a_command_with_130_and_one_line(
     """During imports, which end first, and afterwards."""
     function, reached = getattr(module, name), []
 
-    def press(words: object) -> object:
+    def press(*arguments: object) -> object:
         signal.raise_signal(signal.SIGINT)
         reached.append(name)
-        return function(words)
+        return function(*arguments)
 
     monkeypatch.setattr(module, name, press)
     assert cli.main(["info"]) == 130

@@ -82,7 +82,7 @@ def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -
 
 def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
-    monkeypatch.setattr(registry, "entry_points", EntryPoints([broken]).select)
+    monkeypatch.setattr("importlib.metadata.entry_points", EntryPoints([broken]).select)
     assert "dusk" in available_encoders()
     with pytest.raises(ValueError, match="'dusk' cannot be loaded from dusk_encoders:Dusk"):
         get_encoder("dusk", num_steps=3)

@@ -1,6 +1,7 @@
-"""The command line: the only place that parses arguments or prints.
+"""The command line: the only place that parses arguments or prints results.
 
-This file imports nothing heavy, so that Ctrl-C is handled from the first instant.
+Each command is a file with its options, their checks and its work. None of them imports PyTorch
+before its work begins, so that help and wrong requests are answered at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikemnist._interrupt import interruptible
 from spikemnist.cli.errors import (
@@ -22,9 +23,11 @@ from spikemnist.cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from spikemnist.cli.options import Command
+    from spikemnist.cli.parser import Command
+
+COMMANDS = ("train", "stdp", "evaluate", "predict", "encode", "plot", "export", "info", "bench")
 
 
 def program() -> int:
@@ -67,27 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(words: list[str]) -> int:
     """Run a command; report errors in one line."""
+    from spikemnist.cli.output import print_error, print_warning
+
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            with interruptible() as interruption:  # an import may drop a KeyboardInterrupt
-                from spikemnist.cli.parser import parse
-
-                command = parse(words)
-                work = _load(command)
-                interruption.check()
-            return _run(work, command)
+            warnings.showwarning = print_warning
+            return _answer(words)
     except KeyboardInterrupt:
         return _interrupted()
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
     except BrokenPipeError:
         raise
     except Exception as error:
         if "--debug" in words:
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"spikemnist: {_word('error', 'red')} {message}", file=sys.stderr)
+        print_error(str(error) or type(error).__name__)
         return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
 
 
@@ -96,34 +92,69 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
-def _load(command: Command) -> Callable[[Command], int]:
-    """Import the module of a command, and with it PyTorch and other heavy packages."""
+def _answer(words: list[str]) -> int:
+    """Print the help or the version, or run a command."""
+    with interruptible() as interruption:  # an import may drop a KeyboardInterrupt
+        from spikemnist.cli import parser
+
+        if words[:1] == ["help"]:
+            words = [*words[1:], "--help"]
+        if not words or words[0] in parser.HELP:
+            print(_overview())
+            return 0
+        if words[0] in ("-V", "--version"):
+            from spikemnist import __version__
+
+            print(f"spikemnist {__version__}")
+            return 0
+        name = words[0]
+        if name not in COMMANDS:
+            raise WrongRequest(
+                f"{name!r} is no command"
+                + (parser.suggestion(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}")
+            )
+        module = importlib.import_module(f"spikemnist.cli.{name}")
+        if not parser.HELP.isdisjoint(words):
+            print(parser.help_page(name, module, words[1:]))
+            return 0
+        command = parser.parse(name, module, words[1:])
+        _import_heavy_packages()
+        interruption.check()
+    return _run(module, command, name)
+
+
+def _overview() -> str:
+    """Return the page of ``spikemnist --help``."""
+    modules = (importlib.import_module(f"spikemnist.cli.{name}") for name in COMMANDS)
+    rows = [f"  {n:<10}{module.SUMMARY}" for n, module in zip(COMMANDS, modules, strict=True)]
+    return (
+        "usage: spikemnist COMMAND [OPTIONS]\n\n"
+        "Spiking neural networks on MNIST-like data.\n\ncommands:\n" + "\n".join(rows) + "\n\n"
+        "examples:\n"
+        "  spikemnist train                            train on the digits of the package\n"
+        "  spikemnist predict mnist-conv digit.png     recognise a digit in a picture\n\n"
+        "`spikemnist COMMAND --help` lists the options of a command."
+    )
+
+
+def _import_heavy_packages() -> None:
+    """Import PyTorch and Numba, and with them what takes time."""
     # Pictures go to files: override any Matplotlib backend that is set, or misspelt.
     os.environ["MPLBACKEND"] = "agg"
-    module = importlib.import_module(f"spikemnist.cli.{type(command).__name__.lower()}")
+    import torch  # noqa: F401
+
     from spikemnist.kernels import compiler
 
     compiler.is_available()  # imports Numba
-    work: Callable[[Command], int] = module.run
-    return work
 
 
-def _run(work: Callable[[Command], int], command: Command) -> int:
+def _run(module: Any, command: Command, name: str) -> int:
     """Run a command; announce compilations, and with ``--verbose`` the settings."""
     from spikemnist._progress import compilation_announced, silence
     from spikemnist.cli.output import show_settings
 
     with silence() if command.quiet else compilation_announced():
         if command.verbose:
-            show_settings(command)
-        return work(command)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"spikemnist: {_word('warning', 'yellow')} {message}", file=sys.stderr)
-
-
-def _word(word: str, colour: str) -> str:
-    from spikemnist.cli.output import coloured
-
-    return coloured(f"{word}:", colour, sys.stderr)
+            show_settings(command, name)
+        code: int = module.run(command)
+        return code

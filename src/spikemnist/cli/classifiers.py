@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikemnist._load import load
+import spikemnist
 from spikemnist.cli import runs
-from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.limits import flag
-from spikemnist.cli.wording import command_line
-from spikemnist.models import Classifier, available_pretrained
+from spikemnist.cli.errors import WrongRequest, refuse
+from spikemnist.training.folder import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from spikemnist.cli.options import Command
+    from spikemnist.cli.parser import Command, Options
+    from spikemnist.models import Classifier
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 
@@ -37,6 +36,13 @@ class ClassifierSource(NamedTuple):
     folder: Path
 
 
+def add_argument(add: Options, *, several: bool = False) -> None:
+    """Add the argument for a trained classifier."""
+    pretrained = ", ".join(spikemnist.models.available_pretrained())
+    text = f"run folder, model file, or a pretrained network: {pretrained}"
+    add.argument("runs" if several else "run", text, "RUN", several=several)
+
+
 def find(run: Path) -> ClassifierSource:
     """Return the classifier of a run folder, of a model file, or a pretrained one by its name.
 
@@ -47,34 +53,30 @@ def find(run: Path) -> ClassifierSource:
     ValueError
         If the file is damaged.
     """
+    has_model = (run / runs.MODEL).is_file()
     # `plot` draws a pretrained network into a folder of its name, which is no run.
-    is_pretrained = str(run) in available_pretrained() and not (run / runs.MODEL).is_file()
-    options = runs.read_config(run) if run.is_dir() and not is_pretrained else {}
-    if options and not (run / runs.MODEL).is_file():
-        words = command_line("spikemnist", options["command"], "--resume", "--out", run)
-        raise WrongRequest(
-            f"{run} has no {runs.MODEL}, because the run has not finished; continue it with "
-            f"`{words}`"
-        )
+    is_pretrained = str(run) in spikemnist.models.available_pretrained() and not has_model
+    options: Mapping[str, Any] = {}
+    if run.is_dir() and not is_pretrained:
+        if has_model and not (run / runs.COMMAND).exists():  # a run of `spikemnist.fit`
+            return ClassifierSource(spikemnist.load(run), options, run)
+        if not has_model and (run / CONFIG).exists() and not (run / runs.COMMAND).exists():
+            raise WrongRequest(f"{run} has no {runs.MODEL}, because the run has not finished")
+        name, options = runs.read_options(run)
+        if not has_model:
+            raise WrongRequest(
+                f"{run} has no {runs.MODEL}, because the run has not finished; continue it with "
+                f"`{runs.to_continue(name, run)}`"
+            )
     try:
-        classifier = load(run)
+        classifier = spikemnist.load(run)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
     return ClassifierSource(classifier, options, run.parent if run.is_file() else run)
 
 
 def check_options(command: Command, run: Path, source: ClassifierSource, *names: str) -> None:
-    """Refuse options that need a network, if the classifier has none.
-
-    Raises
-    ------
-    WrongRequest
-        With the options among ``names`` that were given.
-    """
-    given = [flag(name) for name in names if getattr(command, name) != getattr(type(command), name)]
-    if given and not isinstance(source.classifier, Classifier):
-        raise WrongRequest(
-            f"{', '.join(given)} cannot be used with {run}, of the class "
-            f"{type(source.classifier).__name__}, which has no network and runs on the CPU; remove "
-            "them, or give a run of `train`"
-        )
+    """Refuse options that need a network, if the classifier has none."""
+    if not isinstance(source.classifier, spikemnist.models.Classifier):
+        kind = type(source.classifier).__name__
+        refuse(command, *names, because=f"for {run}, of the class {kind}, which has no network")

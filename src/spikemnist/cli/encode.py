@@ -2,102 +2,128 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from spikemnist import viz
+import spikemnist
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, sources
-from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.cli.wording import count
-from spikemnist.encoding import CodeMeasure, available_encoders, get_encoder, measure_code
+from spikemnist.cli.errors import WrongRequest, refuse, request
+from spikemnist.cli.output import Block, show
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from spikemnist.cli.parser import Command, Options
+    from spikemnist.encoding import CodeMeasure
 
-    from torch import Tensor
+SUMMARY = "Turn an image into spikes, and draw or store them."
+EXAMPLES = """
+spikemnist encode
+spikemnist encode --encoder rate --num-steps 25 --out spikes.npy
+spikemnist encode --compare --num-steps 16
+"""
 
-    from spikemnist.cli.options import Encode
+
+def add_options(add: Options) -> None:
+    """Add the options."""
+    sources.add_options(add)
+    add.shared("--encoder", "--num-steps", "--index", "--seed")
+    text = "compare all codes: spikes, error of the decoded image, bits per spike, picture"
+    add("--compare", text, False)
+    text = "picture (png, pdf, svg) or NumPy array (npy); an existing one is replaced"
+    add("--out", text, kind=Path, value="FILE", absent="encoding.png, or the next free name")
 
 
-def run(command: Encode) -> int:
+def defaults(given: Command) -> dict[str, Any]:
+    """Return the code of recordings."""
+    return {"encoder": "events"} if given.data == "nmnist" else {}
+
+
+def check(command: Command) -> None:
+    """Refuse options that do not fit each other."""
+    sources.check_root(command, command.data)
+    if command.out is not None:
+        pictures.check_format(command.out, ".npy")
+    if not command.compare:
+        return
+    refuse(command, "encoder", because="with --compare, which shows every code")
+    if command.out is not None and command.out.suffix == ".npy":
+        raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
+    if command.data == "nmnist":
+        raise WrongRequest("--compare needs images, but nmnist has events; choose another --data")
+
+
+def run(command: Command) -> int:
     """Encode an image, store or draw the spikes, and count them."""
-    sources.check_root(command.data, command.root)
+    import numpy as np
+    import torch
+
     if command.compare:
         return _compare(command)
-    out = _out(command)
-    with request("--encoder"):
-        encoder = get_encoder(command.encoder, num_steps=command.num_steps)
-        encoder(sources.blank(command.data))
+    out = command.out or pictures.unused("encoding.png")
+    with request(command, "--encoder"):
+        encoder = spikemnist.get_encoder(command.encoder, num_steps=command.num_steps)
     _, test = sources.load(command.data, command.root)
     sample = sources.sample(test, command.index)
-    spikes = encoder(sample.samples, generator=torch.Generator().manual_seed(command.seed))
-    _write(spikes, sample.image, out)
+    with request(command, "--encoder"):
+        generator = torch.Generator().manual_seed(command.seed)
+        spikes = encoder(sample.samples, generator=generator)
+    if out.suffix == ".npy":
+        write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
+    else:
+        pictures.save(pictures.encoding(spikes, sample.image), out)
     total = int(torch.count_nonzero(spikes))
-    what = "events" if sample.image is None else "image"
-    noun = sources.noun(command.data)
-    print(
-        f"{what:<9}test {noun} {command.index} of {command.data}, "
-        f"class {test.classes[sample.label]}\n"
-        f"encoder  {encoder}\n"
-        f"spikes   {total} in {count(len(spikes), 'timestep')}, {total / spikes.numel():.2%} of "
-        f"all possible spikes\n"
-        f"written  {out}"
+    show(
+        command,
+        data=command.data,
+        index=command.index,
+        label=test.classes[sample.label],
+        encoder=repr(encoder),
+        shape=list(spikes.shape[2:]),
+        num_steps=len(spikes),
+        spikes=total,
+        density=total / spikes.numel(),
+        written=out,
     )
     return 0
 
 
-def _compare(command: Encode) -> int:
+def _compare(command: Command) -> int:
     """Encode an image in every code; draw the codes and print their measures."""
-    out = _out(command)
-    if out.suffix == ".npy":
-        raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
-    if command.data == "nmnist":
-        raise WrongRequest("--compare needs images, but nmnist has events; choose another --data")
+    import torch
+
+    out = command.out or pictures.unused("encoding.png")
     _, test = sources.load(command.data, command.root)
     sample = sources.sample(test, command.index)
-    rows, trains, reconstructions = [], {}, {}
-    for name in available_encoders():
+    rows, measures, trains, reconstructions = [], dict[str, Any](), {}, {}
+    for name in spikemnist.encoding.available_encoders():
         if name == "events":
             continue
         try:
-            encoder = get_encoder(name, num_steps=command.num_steps)
+            encoder = spikemnist.get_encoder(name, num_steps=command.num_steps)
         except (TypeError, ValueError) as error:  # a plug-in may need other options
             rows.append(f"{name:<12}{error}")
             continue
         generator = torch.Generator().manual_seed(command.seed)
         trains[name] = encoder(sample.samples, generator=generator)
         generator.manual_seed(command.seed)
-        measure = measure_code(encoder, sample.samples, generator=generator)
+        measure = spikemnist.encoding.measure_code(encoder, sample.samples, generator=generator)
         rows.append(f"{name:<12}{_cells(measure)}")
+        measures[name] = measure
         if hasattr(encoder, "decode"):
             reconstructions[name] = encoder.decode(trains[name])
-    pictures.save(viz.codes(trains, reconstructions=reconstructions), out)
-    print(
-        f"image    test image {command.index} of {command.data}, "
-        f"class {test.classes[sample.label]}, {count(command.num_steps, 'timestep')}\n\n"
-        f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}\n"
-        + "\n".join(rows)
-        + "\n\nerror: root mean square error of the decoded image, pixels in [0, 1]\n"
-        f"written  {out}"
+    pictures.save(spikemnist.viz.codes(trains, reconstructions=reconstructions), out)
+    head = f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}"
+    note = "error: root mean square error of the decoded image, pixels in [0, 1]"
+    show(
+        command,
+        data=command.data,
+        index=command.index,
+        label=test.classes[sample.label],
+        num_steps=command.num_steps,
+        codes=Block("\n".join([head, *rows, "", note]), measures),
+        written=out,
     )
     return 0
-
-
-def _out(command: Encode) -> Path:
-    """Return the file to write: the given one, or an unused one.
-
-    Raises
-    ------
-    WrongRequest
-        For a file of another format.
-    """
-    if command.out is None:
-        return pictures.unused("encoding.png")
-    pictures.check_format(command.out, ".npy")
-    return command.out
 
 
 def _cells(measure: CodeMeasure) -> str:
@@ -105,10 +131,3 @@ def _cells(measure: CodeMeasure) -> str:
     error = "–" if measure.error is None else f"{measure.error:.4f}"
     bits = "–" if measure.bits_per_spike is None else f"{measure.bits_per_spike:.2f}"
     return f"{spikes:>8}{error:>9}{bits:>13}"
-
-
-def _write(spikes: Tensor, image: Tensor | None, out: Path) -> None:
-    if out.suffix == ".npy":
-        write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
-    else:
-        pictures.save(pictures.encoding(spikes, image), out)

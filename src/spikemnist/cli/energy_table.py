@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spikemnist.energy import MEMORIES
+from spikemnist._tables import Table
+from spikemnist.energy.results import MEMORIES
 
 if TYPE_CHECKING:
-    from spikemnist.energy import Energy, Estimate
+    from spikemnist.energy import Energy
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
 """Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""
@@ -16,10 +17,10 @@ BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
 """Size of each memory of limited size."""
 
 
-def table(energy: Energy, noun: str) -> str:
-    """Return the tables, one below the other; ``noun`` is the word for a sample."""
+def table(energy: Energy) -> str:
+    """Return the tables, one below the other."""
     parts = (_operations, _energies, _over_time, _exits, _assumptions)
-    return "\n\n".join(part(energy, noun) for part in parts)
+    return "\n\n".join(part(energy) for part in parts)
 
 
 def summary(energy: Energy) -> dict[str, object]:
@@ -40,30 +41,28 @@ def summary(energy: Energy) -> dict[str, object]:
     }
 
 
-def _operations(energy: Energy, noun: str) -> str:
+def _operations(energy: Energy) -> str:
     size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
-    head = (f"per {noun}", *energy.table().head[1:])
-    return energy.table()._replace(head=head, note=size).text(untitled=True)
+    return energy.table()._replace(note=size).text(bare=True)
 
 
-def _energies(energy: Energy, noun: str) -> str:
-    dense = energy.ann_dense.total
+def _energies(energy: Energy) -> str:
+    head = ("nJ per sample", "synapses", "neurons", "memory", "total", "of dense")
     networks = {
         f"spiking, {energy.num_steps} timesteps": energy.snn,
         "ANN, dense": energy.ann_dense,
         "ANN, zeros skipped": energy.ann_skipping,
     }
-    head = f"{'nJ per ' + noun:<24}{'synapses':>12}{'neurons':>12}{'memory':>12}{'total':>12}"
-    return "\n".join([f"{head}{'of dense':>10}", *(_row(n, e, dense) for n, e in networks.items())])
+    rows = []
+    for name, cost in networks.items():
+        parts = (cost.synapses, cost.neurons, cost.memory, cost.total)
+        cells = (f"{part / NANOJOULE:,.1f}" for part in parts)
+        rows.append((name, *cells, f"{cost.total / energy.ann_dense.total:.1%}"))
+    return Table("", head, rows).text(bare=True)
 
 
-def _row(name: str, estimate: Estimate, dense: float) -> str:
-    parts = (estimate.synapses, estimate.neurons, estimate.memory, estimate.total)
-    cells = "".join(f"{part / NANOJOULE:>12,.1f}" for part in parts)
-    return f"{name:<24}{cells}{estimate.total / dense:>10.1%}"
-
-
-def _over_time(energy: Energy, noun: str) -> str:
+def _over_time(energy: Energy) -> str:
+    head = ("timesteps", "accuracy", "nJ spiking", "spikes", "operations")
     columns = (
         energy.accuracy_per_step,
         energy.energy_per_step / NANOJOULE,
@@ -71,28 +70,25 @@ def _over_time(energy: Energy, noun: str) -> str:
         energy.operations_per_step,
     )
     rows = [
-        f"{step:<12}{accuracy:>10.2%}{spent:>14,.1f}{spikes:>12,.1f}{operations:>16,.0f}"
+        (str(step), f"{accuracy:.2%}", f"{spent:,.1f}", f"{spikes:,.1f}", f"{operations:,.0f}")
         for step, (accuracy, spent, spikes, operations) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True), 1
         )
     ]
-    head = f"{'timesteps':<12}{'accuracy':>10}{'nJ spiking':>14}{'spikes':>12}{'operations':>16}"
-    return "\n".join([head, *rows])
+    return Table("", head, rows).text(bare=True)
 
 
-def _exits(energy: Energy, noun: str) -> str:
+def _exits(energy: Energy) -> str:
+    head = ("exit margin", "accuracy", "nJ spiking", "timesteps", "operations")
     rows = []
     for margin in MARGINS:
-        outcome = energy.early_exit(margin)
-        rows.append(
-            f"{margin:<12g}{outcome.accuracy:>10.2%}{outcome.energy / NANOJOULE:>14,.1f}"
-            f"{outcome.steps:>12.2f}{outcome.operations:>16,.0f}"
-        )
-    head = f"{'exit margin':<12}{'accuracy':>10}{'nJ spiking':>14}{'timesteps':>12}"
-    return "\n".join([f"{head}{'operations':>16}", *rows])
+        end = energy.early_exit(margin)
+        spent, operations = f"{end.energy / NANOJOULE:,.1f}", f"{end.operations:,.0f}"
+        rows.append((f"{margin:g}", f"{end.accuracy:.2%}", spent, f"{end.steps:.2f}", operations))
+    return Table("", head, rows).text(bare=True)
 
 
-def _assumptions(energy: Energy, noun: str) -> str:
+def _assumptions(energy: Energy) -> str:
     technology = energy.technology
     memory = "memory accesses are free"
     if energy.memory is not None:
@@ -106,7 +102,7 @@ def _assumptions(energy: Energy, noun: str) -> str:
                 f"{energy.memory}, and a larger memory costs more"
             )
     return (
-        f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
+        f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC\n"
         f"({technology.source});\none MAC for the decay of each membrane at each timestep; "
         f"{memory};\n"
         "each ANN has the same layers and runs once; in the one that skips zeros, "

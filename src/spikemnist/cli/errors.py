@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator
 
 
@@ -18,11 +20,13 @@ class WrongRequest(Exception):  # noqa: N818 - the request is wrong, not the pro
 
 
 @contextmanager
-def request(option: str = "") -> Iterator[None]:
+def request(command: Namespace, option: str = "") -> Iterator[None]:
     """Turn the library's errors about arguments into a `WrongRequest`.
 
     Parameters
     ----------
+    command : argparse.Namespace
+        Command, whose options replace the arguments of the same name in the message.
     option : str, default ""
         Option with the arguments, such as ``--encoder``; the message begins with it.
     """
@@ -30,5 +34,20 @@ def request(option: str = "") -> Iterator[None]:
         yield
     except (ValueError, TypeError, FileExistsError, FileNotFoundError) as error:
         text = str(error)
-        prefix = f"{option}: " if option and option not in text else ""
-        raise WrongRequest(prefix + text) from error
+        if (name := re.split(r"\W", text)[0]) in vars(command):
+            text = f"--{name.replace('_', '-')}{text.removeprefix(name)}"
+        elif option and option not in text:
+            text = f"{option}: {text}"
+        raise WrongRequest(text) from error
+
+
+def refuse(command: Namespace, *names: str, because: str) -> None:
+    """Refuse options that would do nothing.
+
+    Raises
+    ------
+    WrongRequest
+        With the options among ``names`` that the user gave.
+    """
+    if given := [f"--{name.replace('_', '-')}" for name in names if name in command.given]:
+        raise WrongRequest(f"{', '.join(given)} would do nothing {because}; leave it out")

@@ -2,57 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import spikemnist
 from spikemnist.cli import classifiers, pictures
-from spikemnist.cli.errors import WrongRequest, request
-from spikemnist.cli.wording import command_line
-from spikemnist.export import to_c, to_html, to_nir, to_onnx
+from spikemnist.cli.errors import refuse, request
+from spikemnist.cli.output import command_line, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from spikemnist.cli.parser import Command, Options
 
-    from spikemnist.cli.options import Export
+SUMMARY = "Write a network for a browser, NIR simulators, ONNX or a C compiler."
+EXAMPLES = """
+spikemnist export mnist-mlp
+spikemnist export runs/mnist --to c --weights int8
+"""
 
-WRITERS: dict[str, Callable[[Any, Path], object]] = {
-    "html": to_html,
-    "nir": to_nir,
-    "onnx": to_onnx,
-}
 NAMES = {"html": "{}.html", "nir": "{}.nir", "onnx": "{}.onnx", "c": "{}-c"}
 
 
-def run(command: Export) -> int:
+def add_options(add: Options) -> None:
+    """Add the options."""
+    classifiers.add_argument(add)
+    text = (
+        "format. html: a page on which you draw a digit. nir: the Neuromorphic Intermediate "
+        "Representation. onnx: ONNX, including the encoder. c: a folder of C99"
+    )
+    add("--to", text, "html", names=NAMES)
+    text = "number format, for --to c; int8 uses integers only"
+    add("--weights", text, "float32", names=["float32", "int8"])
+    text = "file, or folder for c; an existing one is replaced"
+    absent = "NAME.html, NAME.nir, NAME.onnx or NAME-c, or the next free name"
+    add("--out", text, kind=Path, value="PATH", absent=absent)
+
+
+def check(command: Command) -> None:
+    """Refuse options that do not fit the format."""
+    if command.to != "c":
+        refuse(command, "weights", because="without --to c")
+
+
+def run(command: Command) -> int:
     """Write a network in another format, and print how to use it."""
-    if command.weights != "float32" and command.to != "c":
-        raise WrongRequest(f"--weights {command.weights} needs --to c; got --to {command.to}")
     classifier, _, folder = classifiers.find(command.run)
-    name = NAMES[command.to].format(folder.resolve().name)
-    out = command.out or pictures.unused(name)
-    with request(f"--to {command.to}"):
-        print(f"written           {_write(command, classifier, out)}")
-    print(f"try next          {_next(command, out)}")
+    out = command.out or pictures.unused(NAMES[command.to].format(folder.resolve().name))
+    options = {"weights": command.weights} if command.to == "c" else {}
+    with request(command, f"--to {command.to}"):
+        getattr(spikemnist.export, f"to_{command.to}")(classifier, out, **options)
+    files = sorted(out.iterdir()) if out.is_dir() else [out]
+    size = sum(file.stat().st_size for file in files)
+    show(command, written=out, bytes=size, next=_next(command, out))
     return 0
 
 
-def _write(command: Export, classifier: Any, out: Path) -> str:
-    """Write a file or a folder; return its name and size."""
-    if command.to == "c":
-        to_c(classifier, out, weights=command.weights)
-    else:
-        WRITERS[command.to](classifier, out)
-    files = sorted(out.iterdir()) if out.is_dir() else [out]
-    return f"{out} ({sum(file.stat().st_size for file in files):,} bytes)"
-
-
-def _next(command: Export, out: Path) -> str:
+def _next(command: Command, out: Path) -> str:
     """Return how to use the file or folder that was written."""
-    if command.to == "html":
-        return f"open {out} in a browser"
-    if command.to == "nir":
-        return f'nir.read("{out}") in Python'
-    if command.to == "onnx":
-        return f'onnxruntime.InferenceSession("{out}") in Python'
     files = (out / "main.c", out / "network.c")
-    return command_line("cc", "-std=c99", "-O2", *files, "-o", "classify")
+    return {
+        "html": f"open {out} in a browser",
+        "nir": f'nir.read("{out}") in Python',
+        "onnx": f'onnxruntime.InferenceSession("{out}") in Python',
+        "c": command_line("cc", "-std=c99", "-O2", *files, "-o", "classify"),
+    }[command.to]

@@ -8,64 +8,78 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
-import torch
-
-from spikemnist import __version__
-from spikemnist.data.mnist import FASHION_MNIST, MNIST, find_folder
-from spikemnist.data.nmnist import find_nmnist
-from spikemnist.encoding import available_encoders
-from spikemnist.encoding.splitmix import exact_device
-from spikemnist.ops import BACKENDS, select_backend
-from spikemnist.training import available_devices
+import spikemnist
+from spikemnist.cli.output import show
 
 if TYPE_CHECKING:
-    from spikemnist.cli.options import Info
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spikemnist.cli.parser import Command, Options
+
+SUMMARY = "Print versions, devices, backends and data, for bug reports."
+EXAMPLES = """
+spikemnist info
+"""
 
 
-def run(command: Info) -> int:
+def add_options(add: Options) -> None:
+    """Add no options."""
+
+
+def run(command: Command) -> int:
     """Print the facts for a bug report."""
+    import torch
+
     required = [text for text in requires("spikemnist") or () if "extra ==" not in text]
-    names = (re.split("[<>=; ]", text)[0] for text in required)
-    packages = ", ".join(f"{name} {_version(name)}" for name in names)
-    backends = ", ".join(name for name in BACKENDS if name != "auto")
-    print(
-        f"spikemnist  {__version__}\n"
-        f"python      {platform.python_version()} on {platform.platform()}, {sys.executable}\n"
-        f"packages    {packages}\n"
-        f"devices     {', '.join(available_devices())}; {torch.get_num_threads()} threads\n"
-        f"{_inexact()}"
-        f"backends    {backends}\n"
-        f"            {_backends()}"
-        f"encoders    {', '.join(available_encoders())}\n"
-        f"data        {_data()}"
+    names = [re.split("[<>=; ]", text)[0] for text in required]
+    show(
+        command,
+        spikemnist=spikemnist.__version__,
+        python=f"{platform.python_version()} on {platform.platform()}, {sys.executable}",
+        packages={name: _version(name) for name in names},
+        devices=spikemnist.training.available_devices(),
+        threads=torch.get_num_threads(),
+        rate_codes=_inexact(),
+        backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
+        auto=_backends(),
+        encoders=spikemnist.encoding.available_encoders(),
+        data=_data(),
     )
     return 0
 
 
-def _backends() -> str:
+def _backends() -> list[str]:
     """Return the backend that ``auto`` takes on each device, and why others cannot run."""
+    import torch
+
     backends, errors = [], []
     for backend, device in (("event_driven", "the CPU"), ("triton", "CUDA")):
         try:
-            select_backend(backend)
+            spikemnist.ops.select_backend(backend)
         except ValueError as error:
             if device == "the CPU" or torch.cuda.is_available():
-                errors.append(f"            {error}\n")
+                errors.append(str(error))
         else:
-            backends.append(f"{backend} on {device}, ")
-    return f"auto takes {''.join(backends)}else reference\n{''.join(errors)}"
+            backends.append(f"{backend} on {device}")
+    return [*backends, "else reference", *errors]
 
 
-def _inexact() -> str:
-    """Return a line about a GPU whose arithmetic the rate code cannot use, or an empty string."""
-    gpu = torch.device(available_devices()[0])
-    if exact_device(gpu) == gpu:
-        return ""
-    return f"            rate codes are drawn on the CPU: products of 64 bits are wrong on {gpu}\n"
+def _inexact() -> str | None:
+    """Return a line about a GPU whose arithmetic the rate code cannot use."""
+    import torch
+
+    from spikemnist.encoding.splitmix import exact_device
+
+    gpu = torch.device(spikemnist.training.available_devices()[0])
+    exact = exact_device(gpu) == gpu
+    return None if exact else f"drawn on the CPU: products of 64 bits are wrong on {gpu}"
 
 
 def _version(package: str) -> str:
     if package == "torch":
+        import torch
+
         return str(torch.__version__)  # names the build, as in 2.15.0+cpu; its metadata may not
     try:
         return version(package)
@@ -73,15 +87,18 @@ def _version(package: str) -> str:
         return "is missing"
 
 
-def _data() -> str:
-    places = ["digits (in the package)"]
-    for source in (MNIST, FASHION_MNIST):
+def _data() -> list[str]:
+    """Return where each data set was found."""
+    mnist, nmnist = spikemnist.data.mnist, spikemnist.data.nmnist
+    finders: dict[str, Callable[[], Path]] = {
+        "MNIST": lambda: mnist.find_folder(mnist.MNIST, None),
+        "Fashion-MNIST": lambda: mnist.find_folder(mnist.FASHION_MNIST, None),
+        "N-MNIST": lambda: nmnist.find_nmnist(None),
+    }
+    places = ["digits in the package"]
+    for name, find in finders.items():
         try:
-            places.append(f"{source.title} in {find_folder(source, None)}")
+            places.append(f"{name} in {find()}")
         except OSError:
-            places.append(f"{source.title} not found")
-    try:
-        places.append(f"N-MNIST in {find_nmnist(None)}")
-    except OSError:
-        places.append("N-MNIST not found")
-    return ", ".join(places)
+            places.append(f"{name} not found")
+    return places

@@ -1,23 +1,129 @@
-"""The forms of output besides plain text: JSON, details for ``--verbose``, and colours."""
+"""The output of commands: results as aligned lines or as JSON, details, and colours."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import shlex
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from spikemnist import __version__
-from spikemnist.cli.limits import flag, values_of
-from spikemnist.cli.options import Common
+from spikemnist._tables import Tabular
+from spikemnist.cli.parser import flag
 
 if TYPE_CHECKING:
-    from spikemnist.cli.options import Command
+    from spikemnist.cli.parser import Command
 
 STYLES = {"bold": "1", "red": "31", "yellow": "33"}
 """Parameters of the escape sequence that selects each style."""
+
+
+class Block(NamedTuple):
+    """A part of a result with lines of its own.
+
+    Attributes
+    ----------
+    text
+        The lines.
+    value
+        The same for JSON.
+    """
+
+    text: str
+    value: object
+
+
+def show(command: Command, **fields: Any) -> None:
+    """Print a result: a line ``name value`` for each field, or all of them as a line of JSON.
+
+    In the lines, an object that prints as a table of names and values has a line for each row, and
+    what is None, False or empty has none. In JSON, what is no number is null.
+    """
+    if command.json:
+        values = {name: v.value if isinstance(v, Block) else v for name, v in fields.items()}
+        plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
+        print(json.dumps(plain), flush=True)
+        return
+    for name, value in fields.items():
+        if isinstance(value, Block):
+            print(f"\n{value.text}\n", flush=True)
+            continue
+        rows = [(name.replace("_", " "), _text(value))]
+        if isinstance(value, Tabular) and len(value.table().head) == 2:
+            rows += value.table().rows  # type: ignore[arg-type]
+        for title, text in rows:
+            if text:
+                shown = coloured(text, "bold", sys.stdout) if title == "accuracy" else text
+                print(f"{title:<18}{shown}", flush=True)
+
+
+def _text(value: Any) -> str:
+    """Return a value as the text of one line."""
+    if isinstance(value, Tabular):
+        return value.table().title
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return {None: "", False: "", True: "yes"}.get(value) or str(value or "")
+
+
+def _plain(value: Any) -> object:
+    """Return a value of a type that JSON lacks in one that it has."""
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return vars(value)
+    return value.tolist()  # a tensor, or a number of NumPy
+
+
+def say(command: Command, *lines: object) -> None:
+    """Print lines for people, not with ``--json`` and ``--quiet``."""
+    if not (command.json or command.quiet):
+        print(*lines, sep="\n", flush=True)
+
+
+def show_settings(command: Command, name: str) -> None:
+    """Print the version and every option of a command to standard error."""
+    print(f"spikemnist {__version__}: {name}", file=sys.stderr)
+    for option, value in vars(command).items():
+        words = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        if option not in ("given", "json", "debug", "quiet", "verbose"):
+            print(f"  {flag(option):<20}{words}", file=sys.stderr)
+
+
+def show_detail(command: Command, *lines: object) -> None:
+    """Print lines to standard error if ``--verbose`` is given."""
+    if command.verbose:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+def print_error(message: str) -> None:
+    """Print an error in one line."""
+    text = " ".join(message.split())
+    print(
+        f"spikemnist: {coloured('error:', 'red', sys.stderr)} {text}", file=sys.stderr, flush=True
+    )
+
+
+def print_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning in one line, in place of `warnings.showwarning`."""
+    print(f"spikemnist: {coloured('warning:', 'yellow', sys.stderr)} {message}", file=sys.stderr)
+
+
+def command_line(*words: str | Path) -> str:
+    """Return a command to type, with each word quoted for the system's shell."""
+    texts = [str(word) for word in words]
+    return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
 
 
 def coloured(text: str, style: str, stream: TextIO) -> str:
@@ -32,35 +138,3 @@ def coloured(text: str, style: str, stream: TextIO) -> str:
 
         just_fix_windows_console()
     return f"\033[{STYLES[style]}m{text}\033[0m"
-
-
-def show_json(**values: object) -> None:
-    """Print values as one line of JSON, with null for what is no number."""
-    plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
-    print(json.dumps(plain), flush=True)
-
-
-def _plain(value: Any) -> object:
-    """Return a value of a type that JSON lacks in one that it has."""
-    if isinstance(value, Path):
-        return str(value)
-    if dataclasses.is_dataclass(value):
-        return vars(value)
-    return value.tolist()  # a tensor, or a number of NumPy
-
-
-def show_settings(command: Command) -> None:
-    """Print the version and every option of a command to standard error."""
-    name = type(command).__name__.lower()
-    print(f"spikemnist {__version__}: {name}", file=sys.stderr)
-    for option, value in values_of(command).items():
-        if option in ("json", *vars(Common())):
-            continue
-        words = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        print(f"  {flag(option):<18}{words}", file=sys.stderr)
-
-
-def show_detail(command: Command, *lines: object) -> None:
-    """Print lines to standard error if ``--verbose`` is given."""
-    if command.verbose:
-        print(*lines, sep="\n", file=sys.stderr, flush=True)

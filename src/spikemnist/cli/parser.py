@@ -1,97 +1,326 @@
-"""Parser of the command line."""
+"""The parser: a table of options for each command, on the standard library's argparse."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import io
-from typing import TYPE_CHECKING, NoReturn, get_args
+import dataclasses
+import difflib
+import inspect
+import math
+import re
+import shutil
+import textwrap
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-import tyro
-
-from spikemnist import __version__
-from spikemnist.cli import options
+from spikemnist import _names
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.limits import check_numbers
-from spikemnist.cli.recipes import defaults_of
-from spikemnist.cli.runs import options_to_resume
+from spikemnist.encoding import ENCODERS
 
 if TYPE_CHECKING:
-    from spikemnist.cli.options import Command
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-COMMANDS = {kind.__name__.lower(): kind for kind in get_args(options.Command)}
+Command = argparse.Namespace
+"""The options of a command by name; ``given`` holds the names of those that the user gave."""
 
-DESCRIPTION = """Spiking neural networks on MNIST-like data.
 
-`spikemnist COMMAND --help` lists the options of a command.
+class Parser(argparse.ArgumentParser):
+    """A parser that raises a `WrongRequest`."""
 
-`spikemnist --version` prints the version.
-"""
+    def error(self, message: str) -> NoReturn:
+        """Raise the message in the form of all other ones."""
+        absent = "the following arguments are required: "
+        if message.startswith(absent):
+            name = message.removeprefix(absent).partition(",")[0]
+            text = next(action.help for action in self._actions if action.metavar == name)
+            message = f"{self.prog} needs {name}: {text}"
+        raise WrongRequest(message.removeprefix("argument ").replace(": must", " must"))
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """A help page whose lines do not break at a hyphen, as in ``mnist-conv``."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+class Options:
+    """The options of a command; a call adds one.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command.
+    defaults : mapping
+        Defaults that replace those of the options, as of a recipe or of a resumed run.
+    """
+
+    def __init__(self, command: str, defaults: Mapping[str, Any]) -> None:
+        width = min(100, shutil.get_terminal_size().columns)
+        self.parser = Parser(
+            prog=f"spikemnist {command}",
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=lambda prog: Formatter(prog, max_help_position=24, width=width),
+        )
+        self.defaults = dict(defaults)
+        self.flags: list[str] = []
+        self.arguments: list[str] = []
+        self._group: Any = self.parser.add_argument_group("options")
+
+    def group(self, title: str) -> None:
+        """Begin a group of options."""
+        self._group = self.parser.add_argument_group(title)
+
+    def argument(self, name: str, text: str, value: str, *, several: bool = False) -> None:
+        """Add an argument without a flag, a path that is required."""
+        options: dict[str, Any] = {"nargs": "+" if several else None}
+        self.parser.add_argument(name, metavar=value, help=text, type=Path, **options)
+        self.arguments.append(f"{value} [{value} ...]" if several else value)
+
+    def __call__(
+        self,
+        name: str,
+        text: str,
+        default: Any = None,
+        *,
+        kind: Callable[[str], Any] | None = None,
+        names: Iterable[str] = (),
+        value: str = "",
+        absent: str = "",
+        several: bool = False,
+        undo: bool = False,
+    ) -> None:
+        """Add an option.
+
+        Parameters
+        ----------
+        name : str
+            ``--flag``.
+        text : str
+            Description.
+        default : object, default None
+            Value without the option. False makes it a flag.
+        kind : callable, default None
+            Function from a word to a value.
+        names : iterable of str, default ()
+            Values to choose from.
+        value : str, default ""
+            Placeholder of the value.
+        absent : str, default ""
+            Description of a default that is None.
+        several : bool, default False
+            Whether it takes several values.
+        undo : bool, default False
+            Whether a flag has a ``--no-`` form.
+        """
+        default = self.defaults.setdefault(name[2:].replace("-", "_"), default)
+        options: dict[str, Any] = {
+            "type": kind,
+            "metavar": value,
+            "nargs": "+" if several else None,
+        }
+        if isinstance(default, bool):
+            options = {"action": argparse.BooleanOptionalAction if undo else "store_true"}
+        elif names := [*names]:
+            braces = f"{{{','.join(names)}}}"
+            options |= {"type": one_of(names), "metavar": braces if len(braces) < 25 else "NAME"}
+            if len(braces) >= 25 and not all(name in text for name in names):
+                text = f"{text}; one of {', '.join(names)}"
+        if shown := _shown(default) or absent:
+            text += f" (default: {shown})"
+        text = text.replace("%", "%%")
+        self._group.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
+        self.flags += [name, f"--no-{name[2:]}"] if undo else [name]
+
+    def shared(self, *names: str) -> None:
+        """Add options that several commands have: see `SHARED`."""
+        for name in names:
+            text, default, kind, value = SHARED[name]
+            self(name, text, default, kind=kind, value=value)
+
+    def fields(self, kind: Any, **more: str) -> None:
+        """Add an option for each field of a dataclass; those in ``more`` get another text.
+
+        The first sentence of a field in the docstring describes it, and its annotation has the
+        values.
+        """
+        texts = field_texts(kind)
+        for field in dataclasses.fields(kind):
+            words = re.findall(r"\w+", str(field.type))
+            names = [name for word in words for name in get_args(vars(_names).get(word))]
+            self(
+                flag(field.name),
+                more.get(field.name, texts[field.name]),
+                field.default,
+                kind=whole() if words[0] == "int" else number(),
+                names=[*names, "none"] if words[0] == "tuple" else names,
+                value="N" if words[0] == "int" else "X",
+                several=words[0] == "tuple",
+                undo=True,
+            )
+
+    def parse(self, words: Sequence[str]) -> Command:
+        """Return the options in the words; ``given`` has the names of those in them.
+
+        Raises
+        ------
+        WrongRequest
+            With the option, what was expected, and a suggestion.
+        """
+        given, unknown = self.parser.parse_known_args(words)
+        if unknown:
+            word = unknown[0].partition("=")[0]
+            raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.flags)}")
+        for name, value in vars(given).items():
+            if isinstance(value, list):
+                setattr(given, name, () if value == ["none"] else tuple(value))
+                if "none" in value[1:] or value[0] == "none" != value[-1]:
+                    raise WrongRequest(f"{flag(name)}: none stands alone; got {' '.join(value)}")
+        return Command(**{**self.defaults, **vars(given), "given": {*vars(given)}})
+
 
 HELP = {"-h", "--help"}
 
 
-def parse(words: list[str]) -> Command:
-    """Return the command in the words; print the help if there are none.
+def options_of(
+    name: str, module: Any, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Options:
+    """Return the options of a command, with other defaults if there are any."""
+    add = Options(name, defaults)
+    module.add_options(add)
+    add.group("output")
+    add("--json", "print the result as a line of JSON", False)
+    add("--quiet", "print only the result, without progress", False)
+    add("--verbose", "also print all settings, the network and the device", False)
+    add("--debug", "show the traceback of an error", False)
+    return add
+
+
+def parse(name: str, module: Any, words: Sequence[str]) -> Command:
+    """Return the options of a command in the words.
 
     Raises
     ------
     WrongRequest
-        If a number is out of range, or there is no run to resume.
-    SystemExit
-        With code 0 after printing the requested help or version, with code 2 after printing what is
-        wrong with the words.
+        If the words cannot be understood, or options do not fit each other.
     """
-    if words[:1] == ["--version"]:
-        print(f"spikemnist {__version__}")
-        raise SystemExit(0)
-    words = words or ["--help"]
-    if words[0] in COMMANDS and not HELP.isdisjoint(words):
-        _print_help(words)
-    command = _read(options.Command, words)
-    # The options of the resumed run, or the settings for recipe, data and model, replace the
-    # defaults, so that only options given now differ.
-    default = _defaults(command)
-    if default is not None:
-        command = _read(type(command), words[1:], default)
-    check_numbers(command)
+    command = options_of(name, module).parse(words)
+    if hasattr(module, "defaults"):
+        # Only what the user gave replaces the options of a recipe, or of the run that is resumed.
+        for option, value in module.defaults(command).items():
+            if option not in command.given:
+                setattr(command, option, value)
+    if hasattr(module, "check"):
+        module.check(command)
     return command
 
 
-def _print_help(words: list[str]) -> NoReturn:
-    """Print the help of a command, with the defaults that follow from the other options."""
-    default = None
-    with contextlib.suppress(WrongRequest, SystemExit), contextlib.redirect_stderr(io.StringIO()):
-        default = _defaults(_read(options.Command, [word for word in words if word not in HELP]))
-    if default is None:
-        _read(options.Command, words)
-    else:
-        _read(type(default), words[1:], default)
-    raise SystemExit(0)
+def help_page(name: str, module: Any, words: Sequence[str]) -> str:
+    """Return the help of a command, with the defaults that follow from the other words."""
+    defaults: Mapping[str, Any] = {}
+    if hasattr(module, "defaults"):
+        with contextlib.suppress(WrongRequest):
+            known = [word for word in words if word not in HELP]
+            defaults = module.defaults(options_of(name, module).parse(known))
+    options = options_of(name, module, defaults)
+    parser = options.parser
+    parser.usage = " ".join(["%(prog)s [OPTIONS]", *options.arguments])
+    parser.description = "\n".join(textwrap.wrap(module.SUMMARY, 78))
+    parser.epilog = f"examples:\n{textwrap.indent(module.EXAMPLES.strip(), '  ')}"
+    return parser.format_help().rstrip()
 
 
-def _read(kind: object, words: list[str], default: Command | None = None) -> Command:
-    """Return the command in the words; ``default`` holds the options not given."""
-    options = {} if default is None else {"default": default}
-    name = "" if default is None else f" {type(default).__name__.lower()}"
-    return tyro.cli(  # type: ignore[call-overload,no-any-return]
-        kind,
-        prog=f"spikemnist{name}",
-        description=DESCRIPTION if default is None else type(default).__doc__,
-        args=words,
-        config=(
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.FlagCreatePairsOff,
-        ),
-        **options,
-    )
+def _shown(default: Any) -> str:
+    """Return a default as the help shows it."""
+    if default is None or default is False:
+        return ""
+    if isinstance(default, tuple | list):
+        return " ".join(map(str, default)) or "none"
+    return "on" if default is True else str(default)
 
 
-def _defaults(command: Command) -> Command | None:
-    """Return the defaults of a command, or None if its class has them already."""
-    if isinstance(command, options.Train | options.Stdp) and command.resume:
-        return options_to_resume(command)
-    if isinstance(command, options.Train | options.Encode):
-        default = defaults_of(command)
-        return None if default == type(command)() else default
-    return None
+def flag(name: str) -> str:
+    """Return the option of a field: ``--num-steps`` for ``num_steps``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def field_texts(kind: Any) -> dict[str, str]:
+    """Return the first sentence on each field in the docstring of a dataclass."""
+    entries = re.findall(r"^(\w.*) : .*\n((?:    .+\n)+)", inspect.getdoc(kind) or "", re.MULTILINE)
+    texts: dict[str, str] = {}
+    for fields, text in entries:
+        sentence = re.split(r"\.(?:\s|$)", " ".join(text.split()))[0]
+        plain = re.sub(r"[`\"]", "", sentence)
+        texts |= dict.fromkeys(fields.split(", "), plain[0].lower() + plain[1:])
+    return texts
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return the type of an option that takes one of several names."""
+
+    def convert(word: str) -> str:
+        if word not in names:
+            reason = suggestion(word, names) or f"; choose from {', '.join(names)}"
+            raise argparse.ArgumentTypeError(f"unknown {word!r}{reason}")
+        return word
+
+    return convert
+
+
+def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
+    """Return the type of an option that takes a whole number in a range."""
+    least = "" if low is None else f", at least {low}"
+    limits = least if high is None else f" from {low:,} to {high:,}"
+
+    def convert(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            value = None
+        if (
+            value is None
+            or not (low is None or low <= value)
+            or not (high is None or value <= high)
+        ):
+            raise argparse.ArgumentTypeError(f"must be a whole number{limits}; got {word!r}")
+        return value
+
+    return convert
+
+
+def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], float]:
+    """Return the type of an option that takes a number from ``low`` to below ``high``."""
+
+    def convert(word: str) -> float:
+        limits = f" that is at least {low:g} and below {high:g}" if high < math.inf else ""
+        value: float | None = None
+        with contextlib.suppress(ValueError):
+            value = float(word)
+        if value is None or (limits and not low <= value < high):
+            raise argparse.ArgumentTypeError(f"must be a number{limits}; got {word!r}")
+        return value
+
+    return convert
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """Return a question for the name that was meant, or an empty string."""
+    close = difflib.get_close_matches(word, [*names], 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+CODES = (
+    f"code that turns images into spikes: {', '.join(ENCODERS)}, or a code from a plug-in package; "
+    "events is for nmnist"
+)
+SHARED: dict[str, tuple[str, Any, Callable[[str], Any] | None, str]] = {
+    "--encoder": (CODES, "latency", None, "NAME"),
+    "--num-steps": ("timesteps for each sample", 8, whole(1, 100_000), "T"),
+    "--index": ("index of the sample in the test set, from 0", 0, whole(0), "N"),
+    "--device": ("PyTorch device; auto uses CUDA, else MPS, else the CPU", "auto", None, "NAME"),
+    "--seed": ("seed of random encoders such as rate", 0, whole(0, 2**63 - 1), "N"),
+}
+"""Text, default, type and placeholder of the options that several commands have."""

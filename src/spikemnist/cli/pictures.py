@@ -6,24 +6,21 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-from matplotlib.figure import Figure
-
-from spikemnist import viz
+import spikemnist
 from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.plasticity import STDPClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from spikemnist.cli.sources import Sample
     from spikemnist.models import Classifier, Record
-    from spikemnist.plasticity import ConvSTDPClassifier
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training import Evaluation, History
 
 
@@ -37,8 +34,8 @@ def draw_training(
     """Draw the course of a training, and the network's response to a test sample."""
     record = watch(classifier, sample.samples, seed=0)
     return [
-        save(viz.training_curves(history), folder / "training.png"),
-        save(viz.confusion(evaluation), folder / "confusion.png"),
+        save(spikemnist.viz.training_curves(history), folder / "training.png"),
+        save(spikemnist.viz.confusion(evaluation), folder / "confusion.png"),
         save(encoding(record, sample.image), folder / "encoding.png"),
         save(decision(record, sample.label), folder / "decision.png"),
     ]
@@ -56,13 +53,16 @@ def draw_sample(folder: Path, classifier: Classifier, sample: Sample, seed: int)
         yield from draw_events(folder, sample)
     yield save(encoding(record, sample.image), folder / f"encoding-{index}.png")
     yield save(decision(record, label), folder / f"decision-{index}.png")
-    yield save(viz.raster(record, layer=0), folder / f"raster-{index}.png")
-    yield save(viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
-    yield save(viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png")
+    yield save(spikemnist.viz.raster(record, layer=0), folder / f"raster-{index}.png")
+    yield save(spikemnist.viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
     yield save(
-        viz.receptive_fields(classifier.network, image_shape=shape), folder / "receptive_fields.png"
+        spikemnist.viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png"
     )
-    animation = viz.animate(record, label=label, image_shape=shape)
+    yield save(
+        spikemnist.viz.receptive_fields(classifier.network, image_shape=shape),
+        folder / "receptive_fields.png",
+    )
+    animation = spikemnist.viz.animate(record, label=label, image_shape=shape)
     yield save_animation(animation, folder / f"animation-{index}.gif")
 
 
@@ -70,12 +70,12 @@ def draw_stdp(
     folder: Path, classifier: STDPClassifier | ConvSTDPClassifier, evaluation: Evaluation
 ) -> Iterator[Path]:
     """Draw what a classifier has learned by STDP; yield the path of each picture."""
-    yield save(viz.receptive_fields(classifier), folder / "receptive_fields.png")
-    yield save(viz.confusion(evaluation), folder / "confusion.png")
-    if isinstance(classifier, STDPClassifier):
-        yield save(viz.assignments(classifier), folder / "assignments.png")
-        yield save(viz.thresholds(classifier), folder / "thresholds.png")
-        yield save(viz.running_accuracy(classifier), folder / "running_accuracy.png")
+    yield save(spikemnist.viz.receptive_fields(classifier), folder / "receptive_fields.png")
+    yield save(spikemnist.viz.confusion(evaluation), folder / "confusion.png")
+    if isinstance(classifier, spikemnist.STDPClassifier):
+        yield save(spikemnist.viz.assignments(classifier), folder / "assignments.png")
+        yield save(spikemnist.viz.thresholds(classifier), folder / "thresholds.png")
+        yield save(spikemnist.viz.running_accuracy(classifier), folder / "running_accuracy.png")
 
 
 def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
@@ -84,13 +84,15 @@ def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
     sensor: Any = {"sensor": sample.samples.sensor}
     if not len(events):
         return
-    yield save(viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png")
-    yield save(viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png")
-    yield save_animation(viz.animate_events(events, **sensor), folder / f"{name}.gif")
+    yield save(spikemnist.viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png")
+    yield save(spikemnist.viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png")
+    yield save_animation(spikemnist.viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
 def watch(classifier: Classifier, samples: Any, *, seed: int) -> Record:
     """Run a batch of images or events through the classifier and record everything."""
+    import torch
+
     classifier.eval()
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
@@ -101,7 +103,7 @@ def encoding(spikes: Tensor | Record, image: Tensor | None) -> Figure:
     """Draw the spikes of a sample, with the image if they match pixel by pixel."""
     shape = input_shape(spikes, image)
     same = image is not None and shape[0] * shape[1] == image.numel()
-    return viz.encoding(spikes, image=image if same else None, image_shape=shape)
+    return spikemnist.viz.encoding(spikes, image=image if same else None, image_shape=shape)
 
 
 def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int]:
@@ -109,7 +111,7 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
 
     The image's shape if it has as many values; else the input's channels are below one another.
     """
-    values = spikes if isinstance(spikes, torch.Tensor) else spikes.input
+    values = spikes if hasattr(spikes, "shape") else spikes.input
     assert values is not None
     shape = values.shape[2:]
     if image is not None and shape.numel() == image.numel():
@@ -124,15 +126,17 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
     """
     images = [] if image is None else [image]
     heights = [*(2.5 for _ in images), 4, 2, 3.5]
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, sum(heights) + 0.5), layout="constrained")
     *above, membrane, raster, decision = figure.subplots(len(heights), 1, height_ratios=heights)
     for ax, picture in zip(above, images, strict=True):
         ax.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title="what the network sees")
-    viz.membrane(record, ax=membrane)
-    viz.raster(record, ax=raster)
+    spikemnist.viz.membrane(record, ax=membrane)
+    spikemnist.viz.raster(record, ax=raster)
     raster.invert_yaxis()  # neuron 0 on top, as for the membranes
-    viz.decision(record, label=label, ax=decision)
+    spikemnist.viz.decision(record, label=label, ax=decision)
     return figure
 
 
@@ -158,7 +162,7 @@ def unused(name: str) -> Path:
 
 def save(drawing: Figure | Axes, path: Path) -> Path:
     """Write a figure, or the figure that contains the Axes, to a file atomically."""
-    figure = drawing if isinstance(drawing, Figure) else cast(Figure, drawing.figure)
+    figure = cast("Figure", getattr(drawing, "figure", drawing))  # a Figure is its own
     return write_atomically(path, lambda file: figure.savefig(file, dpi=150))
 
 

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from spikemnist import viz
+import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import request
-from spikemnist.energy import measure_energy
-from spikemnist.models import Classifier
-from spikemnist.training import evaluate, select_device
+from spikemnist.cli.output import show
 
 if TYPE_CHECKING:
-    from spikemnist.cli.options import Plot
+    from collections.abc import Iterator
+
+    from spikemnist.cli.parser import Command, Options
+    from spikemnist.cli.sources import Dataset
+
+SUMMARY = "Draw the activity of a network for an image, or what STDP has learned."
+EXAMPLES = """
+spikemnist plot mnist-conv --index 7
+spikemnist plot runs/mnist --out pictures
+"""
 
 
-def run(command: Plot) -> int:
+def add_options(add: Options) -> None:
+    """Add the options."""
+    classifiers.add_argument(add)
+    sources.add_options(add, absent="as in training, else digits")
+    add.shared("--index", "--device", "--seed")
+    text, absent = "folder for the pictures", "the run folder, or one of the network's name"
+    add("--out", text, kind=Path, value="PATH", absent=absent)
+
+
+def run(command: Command) -> int:
     """Draw the response of a trained network to one test sample, or what STDP has learned."""
-    with request("--device"):
-        device = select_device(command.device)
+    with request(command):
+        spikemnist.training.select_device(command.device)
     source = classifiers.find(command.run)
     classifiers.check_options(command, command.run, source, "index", "seed", "device")
-    classifier, options, own_folder = source
-    _, test = sources.test_set(command, options)
-    folder = command.out or own_folder
-    if not isinstance(classifier, Classifier):
-        for path in pictures.draw_stdp(folder, classifier, evaluate(classifier, test)):
-            print(path, flush=True)
-        return 0
-    classifier.to(device)
-    sample = sources.sample(test, command.index)
-    for path in pictures.draw_sample(folder, classifier, sample, command.seed):
-        print(path, flush=True)  # one after the other, to show progress
-    energy = measure_energy(classifier, test, device=device, seed=command.seed)
-    print(pictures.save(viz.energy(energy), folder / "energy.png"))
+    _, test = sources.test_set(command, source.options)
+    written = []
+    for path in _draw(command, source.classifier, test, command.out or source.folder):
+        written.append(path)
+        if not command.json:  # one after the other, to show progress
+            show(command, written=path)
+    if command.json:
+        show(command, written=written)
     return 0
+
+
+def _draw(command: Command, classifier: Any, test: Dataset, folder: Path) -> Iterator[Path]:
+    """Draw the pictures; yield the path of each."""
+    if not isinstance(classifier, spikemnist.Classifier):
+        yield from pictures.draw_stdp(folder, classifier, spikemnist.evaluate(classifier, test))
+        return
+    classifier.to(spikemnist.training.select_device(command.device))
+    sample = sources.sample(test, command.index)
+    yield from pictures.draw_sample(folder, classifier, sample, command.seed)
+    options: Any = {"device": command.device, "seed": command.seed}
+    energy = spikemnist.measure_energy(classifier, test, **options)
+    yield pictures.save(spikemnist.viz.energy(energy), folder / "energy.png")

@@ -1,193 +1,138 @@
-"""Run folders: the files of a training, and how to find them again.
+"""Run folders of commands.
 
-A run folder holds ``config.json``, ``metrics.csv``, a checkpoint, ``model.safetensors`` and
-pictures.
+Beside the files of `spikemnist.fit`, a folder holds ``command.json``, the options of the command
+that made it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from spikemnist import __version__
-from spikemnist._atomic import write_atomically
 from spikemnist._load import MODEL as MODEL
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.limits import flag, types_of, values_of
-from spikemnist.cli.options import Stdp, Train
+from spikemnist.cli.output import command_line
+from spikemnist.cli.parser import flag
+from spikemnist.training.folder import CONFIG, check_file, read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-Run = Train | Stdp
-"""Commands that write a run folder."""
+    from spikemnist.cli.parser import Command, Options
 
-CONFIG, METRICS = "config.json", "metrics.csv"
-CHECKPOINT = "checkpoint.pt"
+COMMAND = "command.json"
 
-# A recipe is stored as the options that it stands for.
-_OMITTED = ("out", "resume", "recipe", "debug", "quiet", "verbose", "json")
+OMITTED = ("given", "out", "resume", "recipe", "debug", "quiet", "verbose", "json")
+"""Options that are not stored; a recipe is stored as the options that it stands for."""
+
+
+def add_options(add: Options) -> None:
+    """Add the options of a command that makes a run folder."""
+    text = "run folder; it must be new or empty, except with --resume"
+    add("--out", text, kind=Path, value="PATH", absent="a new folder below runs/")
+    add("--resume", "continue the run in --out, with its own options", False)
 
 
 @contextlib.contextmanager
-def run_folder(command: Run) -> Iterator[Path]:
+def run_folder(name: str, command: Command, code: str) -> Iterator[Path]:
     """Yield the folder of the run: a new one, or the existing one with ``--resume``.
 
     If a run ends before it has anything to continue from, its new folder is removed, so that it
     does not block the corrected command.
     """
     if command.resume:
-        assert command.out is not None  # `check_same_options` ensures it
         yield command.out
         return
-    folder = new_run(command)
-    try:
-        yield folder
-    except BaseException:
-        if {file.name for file in folder.iterdir()} == {CONFIG}:
-            (folder / CONFIG).unlink()
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def new_run(command: Run) -> Path:
-    """Make the folder of a new run, with its configuration.
-
-    Raises
-    ------
-    WrongRequest
-        If the folder is not empty: a run is never overwritten.
-    """
-    folder = command.out or _make_unused_folder(command)
+    folder = command.out or _make_unused_folder(f"{command.data}-{code}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
-    # A run killed before it had written its configuration leaves at most a hidden temporary file.
+    # A run killed before it had written its options leaves at most a hidden temporary file.
     if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
         raise WrongRequest(
             f"--out: {folder} exists already and is never overwritten. Add --resume to continue "
             "the run in it; to start anew, choose another --out or delete the folder"
         )
-    options = {"version": __version__, "command": _name(type(command)), **_options_of(command)}
-    text = json.dumps(options, indent=2) + "\n"
-    write_atomically(folder / CONFIG, lambda file: file.write_text(text, encoding="utf-8"))
-    return folder
-
-
-def options_to_resume(command: Run) -> Run:
-    """Return the options with which the run in ``command.out`` was started.
-
-    Raises
-    ------
-    WrongRequest
-        Without ``--out``, or if there is no run in it.
-    """
-    if command.out is None:
-        raise WrongRequest("--resume needs --out, the folder of the run to continue")
-    kind = type(command)
-    return from_values(kind, read_config(command.out, kind))  # type: ignore[no-any-return]
-
-
-def check_same_options(command: Run) -> Path:
-    """Return the folder of a run to continue, if it was started with the same options.
-
-    Raises
-    ------
-    WrongRequest
-        With each option that differs.
-    """
-    assert command.out is not None  # `options_to_resume` ensures it
-    kind = type(command)
-    config = _options_of(from_values(kind, read_config(command.out, kind)))
-    differences = [
-        f"{flag(name)} was {config[name]}, is {value}"
-        for name, value in _options_of(command).items()
-        if config[name] != value
-    ]
-    if differences:
-        raise WrongRequest(
-            f"cannot resume {command.out} with other options: {'; '.join(differences)}. Leave "
-            "them out; to change them, choose another --out or delete the folder"
-        )
-    return command.out
-
-
-def read_config(folder: Path, kind: type[Run] | None = None) -> dict[str, Any]:
-    """Return the name of the command that made a run folder, and its options.
-
-    ``kind`` is the command that is expected; None takes either.
-
-    Raises
-    ------
-    WrongRequest
-        If the file is missing, damaged, or of another command.
-    """
-    entries = _read(folder)
-    kinds = {_name(each): each for each in get_args(Run)}
-    command = str(entries.get("command"))
-    if command not in (kinds if kind is None else {_name(kind)}):
-        expected = "` or `".join(kinds) if kind is None else _name(kind)
-        raise WrongRequest(f"{folder} is a run of `spikemnist {command}`, not of `{expected}`")
-    config: dict[str, Any] = {"command": command}
-    for name in types_of(kinds[command]):
-        if name in _OMITTED:
-            continue
-        if name not in entries:
-            raise WrongRequest(f"{folder / CONFIG} is damaged: it lacks {name!r}")
-        value = entries[name]
-        config[name] = tuple(value) if isinstance(value, list) else value
-    config["root"] = None if config["root"] is None else Path(config["root"])
-    return config
-
-
-def from_values(kind: Any, config: Mapping[str, Any]) -> Any:
-    """Return the command, or the group of options, with the values that are given."""
-    values = {
-        name: from_values(type_, config) if dataclasses.is_dataclass(type_) else config[name]
-        for name, type_ in get_type_hints(kind).items()
-        if dataclasses.is_dataclass(type_) or name in config
-    }
-    return kind(**values)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / CONFIG
-    if not file.is_file():
-        inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
-        hint = f"; run folders in it are {', '.join(inside[:5])}" if inside else ""
-        raise WrongRequest(f"{folder} is not a run folder: it has no {CONFIG}{hint}")
+    options = {option: value for option, value in vars(command).items() if option not in OMITTED}
+    options["root"] = command.root and str(command.root.resolve())
+    write_json(folder / COMMAND, command=name, options=options)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WrongRequest(f"{file} is damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise WrongRequest(f"{file} is damaged: it holds no options")
-    return config
+        yield folder
+    except BaseException:
+        if {file.name for file in folder.iterdir()} == {COMMAND}:
+            (folder / COMMAND).unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+                if command.out is None:
+                    folder.parent.rmdir()  # unless it holds other runs
+        raise
 
 
-def _name(kind: type[Run]) -> str:
-    return kind.__name__.lower()
+def options_to_resume(name: str, given: Command) -> dict[str, Any]:
+    """Return the options with which the run in ``--out`` was started.
 
+    Where the data lie and which device computes may change, and at a constant learning rate there
+    may be more epochs.
 
-def _options_of(command: Run) -> dict[str, Any]:
-    options = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in values_of(command).items()
-        if name not in _OMITTED
-    }
-    options["root"] = None if command.root is None else str(command.root.resolve())
+    Raises
+    ------
+    WrongRequest
+        Without ``--out``, if there is no run of this command in it, or with each option that was
+        another one.
+    """
+    if given.out is None:
+        raise WrongRequest("--resume needs --out, the folder of the run to continue")
+    command, options = read_options(given.out)
+    if command != name:
+        raise WrongRequest(f"{given.out} is a run of `spikemnist {command}`, not of `{name}`")
+    if (given.out / CONFIG).is_file() and name == "train":  # it may have got more epochs since
+        options["epochs"] = read_json(given.out / CONFIG, "settings")["settings"].get("epochs")
+    free = {"root", "device"}
+    if options.get("schedule") == "constant" and given.epochs >= options["epochs"]:
+        free.add("epochs")
+    changes = [
+        f"{flag(option)} was {options[option]}, is {getattr(given, option)}"
+        for option in options
+        if option in given.given - free and options[option] != getattr(given, option)
+    ]
+    if changes:
+        raise WrongRequest(
+            f"cannot resume {given.out} with other options: {'; '.join(changes)}. Leave them out; "
+            "to change them, choose another --out or delete the folder"
+        )
     return options
 
 
-def _make_unused_folder(command: Run) -> Path:
+def read_options(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name of the command that made a run folder, and its options.
+
+    Raises
+    ------
+    WrongRequest
+        If the folder holds no run of a command, or its file is damaged.
+    """
+    try:
+        entries = read_json(check_file(folder, COMMAND), "options")
+    except (OSError, ValueError) as error:
+        raise WrongRequest(str(error)) from error
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in entries["options"].items()
+    }
+    options["root"] = options.get("root") and Path(str(options["root"]))
+    return str(entries.get("command")), options
+
+
+def to_continue(name: str, folder: Path) -> str:
+    """Return the command that continues a run."""
+    return command_line("spikemnist", name, "--resume", "--out", folder)
+
+
+def _make_unused_folder(kind: str) -> Path:
     """Make an unused folder below ``runs/``."""
-    how = command.encoder if isinstance(command, Train) else _name(Stdp)
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{command.data}-{how}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}"
     for number in itertools.count(1):
         folder = Path("runs", name if number == 1 else f"{name}-{number}")
         with contextlib.suppress(FileExistsError):

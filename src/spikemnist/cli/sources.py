@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-import torch
-
-from spikemnist.cli.errors import WrongRequest
-from spikemnist.data import (
-    EVENT,
-    EventBatch,
-    FirstSaccade,
-    Stabilize,
-    load_digits,
-    load_fashion_mnist,
-    load_mnist,
-    load_nmnist,
-)
-from spikemnist.training.recipe import IMAGE, SENSOR
+import spikemnist
+from spikemnist._names import DataName
+from spikemnist.cli.errors import WrongRequest, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from torch import Tensor
 
-    from spikemnist.cli.options import Evaluate, Plot
+    from spikemnist.cli.parser import Command, Options
     from spikemnist.data import EventDataset, ImageDataset
 
     Dataset = ImageDataset | EventDataset
 
-LOADERS: dict[str, Any] = {
-    "digits": lambda _: load_digits(),
-    "mnist": load_mnist,
-    "fashion_mnist": load_fashion_mnist,
-    "nmnist": load_nmnist,
-}
+DATA = get_args(DataName)
+IMAGES = DATA[:3]
+
+TEXT = (
+    "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
+    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded"
+)
+
+
+def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -> None:
+    """Add the options for a data set; ``absent`` describes the data without ``--data``."""
+    more = ". nmnist: N-MNIST, event-camera recordings, never downloaded" if names == DATA else ""
+    add("--data", TEXT + more, None if absent else "digits", names=names, absent=absent)
+    root = "folder of the data files"
+    add("--root", root, kind=Path, value="PATH", absent=absent or "SPIKEMNIST_DATA, else the cache")
 
 
 @dataclass(frozen=True)
@@ -51,53 +48,40 @@ class Sample:
     @property
     def image(self) -> Tensor | None:
         """The image, or None for a recording."""
-        return self.samples[0] if isinstance(self.samples, torch.Tensor) else None
+        return None if hasattr(self.samples, "recording") else self.samples[0]
 
 
 def load(
     data: str, root: Path | None, *, first_saccade: bool = False, stabilize: bool = False
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test set."""
-    train, test = LOADERS[data](root)
-    if data == "nmnist":
-        changes: list[Any] = [FirstSaccade()] * first_saccade + [Stabilize()] * stabilize
-        train, test = train.transformed(*changes), test.transformed(*changes)
-    return train, test
+    rooms = spikemnist.data
+    if data == "digits":
+        return rooms.load_digits()
+    if data != "nmnist":
+        return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
+    train, test = rooms.load_nmnist(root)
+    changes: list[Any] = [rooms.FirstSaccade()] * first_saccade + [rooms.Stabilize()] * stabilize
+    return train.transformed(*changes), test.transformed(*changes)
 
 
-def test_set(command: Evaluate | Plot, config: Mapping[str, Any]) -> tuple[str, Dataset]:
+def test_set(command: Command, options: Mapping[str, Any]) -> tuple[str, Dataset]:
     """Return name and samples of the requested test set, else of the run's test set.
 
-    ``config`` holds the options of the run, including the changes to recordings before they are
-    encoded. It is empty for a model file alone.
+    ``options`` are those of the run, including the changes to recordings before they are encoded.
+    It is empty for a model file alone.
     """
-    data = command.data or config.get("data", "digits")
-    check_root(data, command.root)
-    root = command.root if command.data or command.root else config.get("root")
-    changes = {name: config.get(name, False) for name in ("first_saccade", "stabilize")}
+    data = command.data or options.get("data", "digits")
+    check_root(command, data)
+    root = command.root if command.data or command.root else options.get("root")
+    changes = {name: options.get(name, False) for name in ("first_saccade", "stabilize")}
     return data, load(data, root, **changes)[1]
 
 
-def check_root(data: str, root: Path | None) -> None:
-    """Refuse a folder for data that are in the package.
-
-    Raises
-    ------
-    WrongRequest
-        If a folder is given for digits.
-    """
-    if data == "digits" and root is not None:
-        raise WrongRequest(
-            f"--root {root} does not apply to digits, which come with the package; remove it, or "
-            "choose another --data"
-        )
-
-
-def blank(data: str) -> Any:
-    """Return a batch of one blank sample."""
-    if data == "nmnist":
-        return EventBatch.gather([np.empty(0, EVENT)], SENSOR)
-    return torch.zeros((1, *IMAGE), dtype=torch.uint8)
+def check_root(command: Command, data: str) -> None:
+    """Refuse a folder for data that are in the package."""
+    if data == "digits":
+        refuse(command, "root", because="for digits, which come with the package")
 
 
 def sample(dataset: Dataset, index: int) -> Sample:
@@ -112,8 +96,3 @@ def sample(dataset: Dataset, index: int) -> Sample:
         raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
     samples, labels = next(dataset[index : index + 1].batches(1))
     return Sample(samples, int(labels), index)
-
-
-def noun(data: str) -> str:
-    """Return the word for a sample."""
-    return "sample" if data == "nmnist" else "image"

@@ -4,103 +4,123 @@ from __future__ import annotations
 
 import csv
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+import spikemnist
 from spikemnist._atomic import write_atomically
+from spikemnist._names import Voting
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import INTERRUPTED, request
-from spikemnist.cli.evaluate import show_evaluation
-from spikemnist.cli.limits import flag
-from spikemnist.cli.options import Stdp
-from spikemnist.cli.output import show_json
-from spikemnist.cli.wording import command_line, file_lines, to_continue
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from spikemnist.training import evaluate
+from spikemnist.cli.errors import INTERRUPTED, refuse, request
+from spikemnist.cli.output import command_line, say, show
+from spikemnist.cli.parser import number, whole
+from spikemnist.training.folder import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    Classifier = STDPClassifier | ConvSTDPClassifier
+    from spikemnist.cli.parser import Command, Options
+    from spikemnist.plasticity import STDPClassifier
 
-OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
+SUMMARY = "Learn digits without labels by STDP, and test the result."
+EXAMPLES = """
+spikemnist stdp
+spikemnist stdp --data mnist --neurons 1600 --out runs/stdp
+spikemnist stdp --features 16
+"""
+
+OF_NEURONS = ("neurons", "passes", "theta_plus", "voting", "resume")
 """Options that do not apply to convolutional features."""
 
 
-def run(command: Stdp) -> int:
+def add_options(add: Options) -> None:
+    """Add the options."""
+    sources.add_options(add, sources.IMAGES)
+    count = whole(1, 1_000_000)
+    add("--neurons", "competing neurons", 400, kind=count, value="N")
+    text = (
+        "convolutional features to learn instead of neurons that see whole images; labels train "
+        "their readout"
+    )
+    add("--features", text, kind=count, value="N")
+    add("--passes", "passes over the training images", 1, kind=count, value="N")
+    text, absent = (
+        "rise of a threshold with each spike, in mV",
+        "by the numbers of neurons and images",
+    )
+    add("--theta-plus", text, kind=number(0, 1000), value="MV", absent=absent)
+    text = (
+        "vote of a spike. proportional: for all classes that its neuron responds to. assigned: for "
+        "the class that the neuron is assigned to"
+    )
+    add("--voting", text, "proportional", names=get_args(Voting))
+    text = "seed of the weights, the order of the images and the spikes"
+    add("--seed", text, 0, kind=whole(0, 2**63 - 1), value="N")
+    runs.add_options(add)
+
+
+def defaults(given: Command) -> dict[str, Any]:
+    """Return the options of the resumed run."""
+    return runs.options_to_resume("stdp", given) if given.resume else {}
+
+
+def check(command: Command) -> None:
+    """Refuse options that do not fit each other."""
+    if command.features is not None:
+        refuse(command, *OF_NEURONS, because="with --features")
+    sources.check_root(command, command.data)
+
+
+def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
     start = time.perf_counter()
-    with request():
+    with request(command):
         classifier = _classifier(command)
-    if command.resume:
-        runs.check_same_options(command)
-    else:
-        sources.check_root(command.data, command.root)
     images, test = sources.load(command.data, command.root)
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
-    files = [runs.MODEL, runs.CONFIG]
-    with runs.run_folder(command) as folder:
+    files, settings = [runs.MODEL, runs.COMMAND], dict[str, float]()
+    with runs.run_folder("stdp", command, "stdp") as folder:
         model = folder / runs.MODEL
-        if isinstance(classifier, ConvSTDPClassifier):
+        if isinstance(classifier, spikemnist.plasticity.ConvSTDPClassifier):
             classifier.fit(*train)
         else:
-            classifier.fit(*train, checkpoint=model, resume=model.exists())
+            with request(command):
+                classifier.fit(*train, checkpoint=model, resume=model.exists())
             if classifier.interrupted_:
                 passes = classifier.n_images_seen_ // len(train[0])
-                _tell_interrupted(command, folder, passes)
+                show(command, run=folder, interrupted=True, passes=passes)
+                say(command, f"next              {runs.to_continue('stdp', folder)}")
                 return INTERRUPTED
-            _write_metrics(classifier, folder / runs.METRICS)
-            files.append(runs.METRICS)
+            _write_metrics(classifier, folder / METRICS)
+            files.append(METRICS)
+            settings["theta_plus"] = classifier.theta_plus_
+            settings["learning_rate"] = classifier.learning_rate_
         classifier.save(model)
-    training_seconds = time.perf_counter() - start
-    evaluation = evaluate(classifier, test)
+    evaluation = spikemnist.evaluate(classifier, test)
     drawings = list(pictures.draw_stdp(folder, classifier, evaluation))
-    seconds = time.perf_counter() - start
-    if command.json:
-        paths = [*(folder / name for name in files), *drawings]
-        results: dict[str, Any] = {
-            "run": folder,
-            "interrupted": False,
-            "seconds": seconds,
-            "files": paths,
-        }
-        show_json(**results, test=evaluation, **_learning_settings(classifier))
-        return 0
-    show_evaluation(evaluation, command.data)
-    if settings := _learning_settings(classifier):
-        print(
-            f"learned with      --theta-plus {settings['theta_plus']:.3g}, "
-            f"learning rate {settings['learning_rate']:.3g}"
-        )
-    print(f"training          {training_seconds:.1f} s, {seconds:.1f} s in all")
-    print(file_lines(folder, files, drawings), end="")
-    if not command.quiet:
-        print(f"try next          {command_line('spikemnist', 'evaluate', folder)}")
+    show(
+        command,
+        run=folder,
+        interrupted=False,
+        test=evaluation,
+        **{name: float(f"{value:.3g}") for name, value in settings.items()},
+        total_seconds=time.perf_counter() - start,
+        files=[*files, *(path.name for path in drawings)],
+    )
+    say(command, f"next              {command_line('spikemnist', 'evaluate', folder)}")
     return 0
 
 
-def _classifier(command: Stdp) -> Classifier:
-    """Return the untrained classifier.
-
-    Raises
-    ------
-    ValueError
-        For options that are invalid, alone or together.
-    """
-    classifier: Classifier
-    if command.features is None:
-        classifier = STDPClassifier(
-            command.neurons,
-            passes=command.passes,
-            theta_plus=command.theta_plus,
-            voting=command.voting,
-            random_state=command.seed,
-        )
-    else:
-        for name in OF_NEURONS:
-            if getattr(command, name) != getattr(Stdp, name):
-                raise ValueError(f"{flag(name)} cannot be combined with --features; remove it")
-        classifier = ConvSTDPClassifier(command.features, random_state=command.seed)
-    return classifier
+def _classifier(command: Command) -> Any:
+    """Return the untrained classifier."""
+    if command.features is not None:
+        return spikemnist.plasticity.ConvSTDPClassifier(command.features, random_state=command.seed)
+    return spikemnist.STDPClassifier(
+        command.neurons,
+        passes=command.passes,
+        theta_plus=command.theta_plus,
+        voting=command.voting,
+        random_state=command.seed,
+    )
 
 
 def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
@@ -113,17 +133,3 @@ def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
             writer.writerows((int(images), share) for images, share in classifier.accuracy_history_)
 
     write_atomically(file, write)
-
-
-def _tell_interrupted(command: Stdp, folder: Path, passes: int) -> None:
-    if command.json:
-        show_json(run=folder, interrupted=True, passes=passes)
-    else:
-        print(to_continue("stdp", folder, f"{passes} of {command.passes} passes"))
-
-
-def _learning_settings(classifier: Classifier) -> dict[str, float]:
-    """Return the settings that the classifier has chosen itself."""
-    if isinstance(classifier, ConvSTDPClassifier):
-        return {}
-    return {"theta_plus": classifier.theta_plus_, "learning_rate": classifier.learning_rate_}

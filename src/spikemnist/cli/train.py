@@ -3,227 +3,197 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from tqdm import tqdm
-
+import spikemnist
+from spikemnist._names import NetworkName
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import INTERRUPTED, WrongRequest, request
-from spikemnist.cli.limits import values_of
-from spikemnist.cli.options import RecordingOptions
-from spikemnist.cli.output import coloured, show_detail, show_json
-from spikemnist.cli.wording import command_line, count, file_lines, to_continue
-from spikemnist.data import DropEvents, EventDataset
-from spikemnist.data.mnist import FASHION_MNIST
-from spikemnist.encoding import get_encoder
-from spikemnist.models import NetworkOptions
-from spikemnist.ops import select_backend
-from spikemnist.training import (
-    Evaluation,
-    Recipe,
-    TrainConfig,
-    csv_logger,
-    evaluate,
-    fit,
-    select_device,
-)
-from spikemnist.training.processes import joined
+from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
+from spikemnist.cli.output import command_line, say, show, show_detail
+from spikemnist.cli.parser import number, whole
+from spikemnist.models.network_options import NetworkOptions
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.folder import CONFIG, FILES
+from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from spikemnist.cli.options import Train
+    from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
-    from spikemnist.models import Classifier
-    from spikemnist.training import History
-    from spikemnist.training.callbacks import Callback
     from spikemnist.training.processes import Processes
 
+SUMMARY = "Train a spiking network, test it, and draw its activity."
+EXAMPLES = """
+spikemnist train
+spikemnist train --data mnist --recipe fast --out runs/fast
+spikemnist train --resume --out runs/fast
+"""
 
-def run(command: Train) -> int:
-    """Train, test, draw and print the results."""
-    start = time.perf_counter()
-    _check(command)
-    with request():
-        recipe = _recipe(command)
-        select_backend(command.backend)
-    with request("--encoder"):
-        get_encoder(command.encoder, num_steps=command.num_steps)(sources.blank(command.data))
-    with request("--layers" if command.model == "conv" else ""):
-        classes = FASHION_MNIST.classes if command.data == "fashion_mnist" else ()
-        classifier = recipe.classifier(command.seed, classes=classes)
-    with request("--device"):
-        device = select_device(command.device)
+NETWORKS = get_args(NetworkName)
+RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events"))
+OF_RECORDINGS = ("first_saccade", "stabilize", "drop_events")
+
+
+def add_options(add: Options) -> None:
+    """Add the options."""
+    sources.add_options(add)
+    text = (
+        "named settings for images. fast: 98 % on MNIST as soon as possible. accurate: highest "
+        "accuracy, in minutes to an hour. sparse: few spikes. Other options given override it"
+    )
+    add("--recipe", text, names=RECIPES)
+    add.shared("--encoder", "--num-steps", "--device")
+    text = "share of the training images held out to choose the best epoch"
+    add("--validation", text, kind=number(0, 1), value="X")
+    runs.add_options(add)
+    add.group("network")
+    text = "mlp: dense layers. conv: convolutions before them; --model conv --help has its defaults"
+    add("--model", text, "mlp", names=NETWORKS)
+    text = "neurons of each hidden layer of an mlp; 512 256 makes two layers"
+    add("--hidden", text, (512,), kind=whole(1, 1_000_000), value="N", several=True)
+    text = (
+        "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 is "
+        "pooling, 10 is a dense layer"
+    )
+    add("--layers", text, "12C5-P2-64C5-P2-10", value="LAYERS")
+    add.fields(
+        NetworkOptions,
+        batch_norm="batch normalisation of each convolution of a conv, or hidden layer of an mlp",
+        learn_beta="train beta as well",
+        learn_threshold="train the threshold as well",
+    )
+    add.group("learning")
+    add.fields(TrainConfig, seed="seed of the weights, the order of the images and the encoder")
+    add.group("recordings, with --data nmnist")
+    add("--first-saccade", "use only the first saccade of each recording", False, undo=True)
+    text = "remove the movement of the camera from the events"
+    add("--stabilize", text, False, undo=True)
+    text = "probability that an event is left out in training, drawn anew in each epoch"
+    add("--drop-events", text, 0.0, kind=number(0, 1), value="P")
+
+
+def defaults(given: Command) -> dict[str, Any]:
+    """Return the options of the resumed run, or those that follow from recipe, data and model."""
+    if given.resume:
+        return runs.options_to_resume("train", given)
+    of_events = given.data == "nmnist"
+    name = given.recipe or ("events" if of_events else "default")
+    if given.recipe and of_events:
+        raise WrongRequest(f"--recipe {name} is for images, but nmnist has recordings; remove it")
+    if (name, given.model) not in recipes:
+        models = " or ".join(model for recipe, model in recipes if recipe == name)
+        raise WrongRequest(f"--recipe {name} needs --model {models}; got {given.model}")
+    recipe = recipes[name, given.model]
+    named = {"model": recipe.network, "encoder": recipe.encoder, "num_steps": recipe.num_steps}
+    return {**named, **recipe.options, **vars(recipe.config)}
+
+
+def check(command: Command) -> None:
+    """Refuse options that do not fit the data or each other."""
     if command.resume:
-        runs.check_same_options(command)
+        refuse(command, "recipe", because="with --resume")
+    if command.model == "conv":
+        refuse(command, "hidden", because="with --model conv, which has --layers")
+    else:
+        refuse(command, "layers", because="without --model conv")
+    if command.data != "nmnist":
+        refuse(command, *OF_RECORDINGS, because="without --data nmnist")
+    elif command.augment:
+        refuse(command, "augment", because="for recordings, which have --drop-events")
+    sources.check_root(command, command.data)
+    code = command.encoder
+    reads = (code == "events") == (command.data == "nmnist")
+    if code in spikemnist.encoding.ENCODERS and not reads:
+        raise WrongRequest(
+            f"--encoder {code} does not read {command.data}: events, and no other code, is for "
+            "recordings"
+        )
+    if command.patience and not command.validation:
+        raise WrongRequest("--patience needs --validation, for example --validation 0.1")
+    with request(command):
+        recipe_of(command)
+
+
+def recipe_of(command: Command) -> Recipe:
+    """Return the network, the code and the settings of a command."""
+    values = vars(command)
+    of_network = ["hidden" if command.model == "mlp" else "layers"]
+    of_network += [field.name for field in fields(NetworkOptions)]
+    return Recipe(
+        network=command.model,
+        options={name: values[name] for name in of_network},
+        encoder=command.encoder,
+        num_steps=command.num_steps,
+        config=TrainConfig(**{field.name: values[field.name] for field in fields(TrainConfig)}),
+    )
+
+
+def run(command: Command) -> int:
+    """Train, test, draw and print the results."""
+    from spikemnist.training.processes import joined
+
+    start = time.perf_counter()
+    training, recipe = spikemnist.training, recipe_of(command)
+    with request(command):
+        spikemnist.ops.select_backend(command.backend)
+        training.select_device(command.device)
+    with request(command, "--layers" if command.model == "conv" else "--encoder"):
+        names = spikemnist.data.mnist.FASHION_MNIST.classes
+        classes = names if command.data == "fashion_mnist" else ()
+        classifier = recipe.classifier(command.seed, classes=classes)
     train, test = _data(command)
-    show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
+    show_detail(command, classifier.network, f"{len(train):,} training images")
     with joined() as processes:
         with _folder(command, processes) as folder:
-            history = _fit(command, classifier, train, recipe.config, folder, processes)
+            history = training.fit(
+                classifier,
+                train,
+                recipe.config,
+                validation=command.validation or None,
+                run=folder,
+                resume=command.resume and (folder / CONFIG).is_file(),
+                device=command.device,
+            )
         if not processes.is_first:
             return INTERRUPTED if history.interrupted else 0
-        evaluation = None
-        if not history.interrupted:
-            evaluation = evaluate(classifier, test, device=history.device, seed=command.seed)
-    if evaluation is None:
-        _tell_interrupted(command, folder, history)
-        return INTERRUPTED
-    classifier.save(folder / runs.MODEL)
+        results: dict[str, Any] = {"run": folder, "history": history}
+        if history.interrupted:
+            show(command, **results, interrupted=True)
+            say(command, f"next              {runs.to_continue('train', folder)}")
+            return INTERRUPTED
+        evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
     sample = sources.sample(test, 0)
     drawings = pictures.draw_training(folder, classifier, sample, history, evaluation)
-    _tell(command, folder, history, evaluation, drawings, time.perf_counter() - start)
+    show(
+        command,
+        **results,
+        interrupted=False,
+        best_epoch=history.best_epoch,
+        test=evaluation,
+        total_seconds=time.perf_counter() - start,
+        files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
+    )
+    say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
+    if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
+        say(command, f"                  {command_line('spikemnist', 'export', folder)}")
     return 0
 
 
 @contextlib.contextmanager
-def _folder(command: Train, processes: Processes) -> Iterator[Path]:
+def _folder(command: Command, processes: Processes) -> Iterator[Path]:
     """Yield, in each process, the run folder that the first process makes."""
     with contextlib.ExitStack() as stack:
-        yield processes.first(lambda: stack.enter_context(runs.run_folder(command)))
+        folder = runs.run_folder("train", command, command.encoder)
+        yield processes.first(lambda: stack.enter_context(folder))
 
 
-def _fit(
-    command: Train,
-    classifier: Classifier,
-    train: Dataset,
-    config: TrainConfig,
-    folder: Path,
-    processes: Processes,
-) -> History:
-    has_checkpoint = (folder / runs.CHECKPOINT).exists()
-    log = csv_logger(folder / runs.METRICS)
-    callbacks = [log, _line_of(command)] if processes.is_first else []
-    if command.resume and not has_checkpoint and processes.is_first:
-        print(f"no checkpoint in {folder} yet: starting at the first epoch", file=sys.stderr)
-    history = fit(
-        classifier,
-        train,
-        config,
-        validation=command.learning.validation,
-        device=command.device,
-        callbacks=callbacks,
-        checkpoint=folder / runs.CHECKPOINT,
-        resume=command.resume and has_checkpoint,
-    )
-    if processes.is_first:
-        log(history, classifier)
-    return history
-
-
-def _line_of(command: Train) -> Callback:
-    """Return a callback that writes a line for each epoch, above the bar if there is one."""
-
-    def write(history: History, classifier: Classifier) -> None:
-        row, epochs = history.epochs[-1], str(command.epochs)
-        validation = row.validation_accuracy
-        tqdm.write(
-            f"epoch {row.epoch:{len(epochs)}}/{epochs}  loss {row.loss:.4f}  "
-            f"accuracy {row.accuracy:7.2%}  "
-            f"{'' if validation is None else f'validation {validation:7.2%}  '}"
-            f"spikes {row.spikes_per_sample:,.0f}  {history.seconds[-1]:.1f} s",
-            file=sys.stderr,
-        )
-        sys.stderr.flush()
-
-    return (lambda *_: None) if command.quiet else write
-
-
-def _data(command: Train) -> tuple[Dataset, Dataset]:
-    events = command.recordings
-    changes = {"first_saccade": events.first_saccade, "stabilize": events.stabilize}
+def _data(command: Command) -> tuple[Dataset, Dataset]:
+    changes = {"first_saccade": command.first_saccade, "stabilize": command.stabilize}
     train, test = sources.load(command.data, command.root, **changes)
-    if events.drop_events and isinstance(train, EventDataset):
-        train = train.transformed(DropEvents(events.drop_events))
+    if command.drop_events:
+        train = train.transformed(spikemnist.data.DropEvents(command.drop_events))  # type: ignore[union-attr]
     return train, test
-
-
-def _check(command: Train) -> None:
-    """Refuse options that do not fit the data or each other."""
-    learning = command.learning
-    if command.recordings != RecordingOptions() and command.data != "nmnist":
-        raise WrongRequest("--first-saccade, --stabilize and --drop-events need --data nmnist")
-    if learning.augment and command.data == "nmnist":
-        raise WrongRequest("--augment changes images; recordings of nmnist have --drop-events")
-    if learning.label_smoothing and learning.loss != "cross_entropy":
-        raise WrongRequest(f"--label-smoothing needs --loss cross_entropy; got {learning.loss}")
-    if learning.patience and not learning.validation:
-        raise WrongRequest("--patience needs --validation, for example --validation 0.1")
-    if not command.resume:
-        sources.check_root(command.data, command.root)
-
-
-def _recipe(command: Train) -> Recipe:
-    """Return the network, the code and the settings of a command."""
-    values = values_of(command)
-    of_model = {"mlp": "hidden", "conv": "layers"}[command.model]
-    shared = {field.name: values[field.name] for field in fields(NetworkOptions)}
-    settings = [field.name for field in fields(TrainConfig) if field.name in values]
-    return Recipe(
-        network=command.model,
-        options={of_model: values[of_model], **shared},
-        encoder=command.encoder,
-        num_steps=command.num_steps,
-        config=TrainConfig(**{name: values[name] for name in settings}),
-    )
-
-
-def _tell_interrupted(command: Train, folder: Path, history: History) -> None:
-    if command.json:
-        show_json(**_done(folder, history))
-        return
-    epochs = count(command.epochs, "epoch")
-    print(to_continue("train", folder, f"{len(history)} of {epochs}"))
-
-
-def _done(folder: Path, history: History) -> dict[str, Any]:
-    """Return the facts of a training, finished or interrupted, for ``--json``."""
-    return {
-        "run": folder,
-        "interrupted": history.interrupted,
-        "best_epoch": history.best_epoch,
-        "epochs": history.epochs,
-        "epoch_seconds": history.seconds,
-    }
-
-
-def _which(history: History) -> str:
-    best = history.best_epoch
-    return "after the last" if best is None else f"after epoch {best}, the best by validation,"
-
-
-def _tell(
-    command: Train,
-    folder: Path,
-    history: History,
-    evaluation: Evaluation,
-    drawings: list[Path],
-    seconds: float,
-) -> None:
-    files = (runs.MODEL, runs.METRICS, runs.CONFIG, runs.CHECKPOINT)
-    if command.json:
-        paths = [folder / name for name in files] + drawings
-        test = {**vars(evaluation), "standard_error": evaluation.standard_error}
-        show_json(**_done(folder, history), test=test, seconds=seconds, files=paths)
-        return
-    spikes = ", ".join(f"{name} {n:.0f}" for name, n in evaluation.spikes_per_sample.items())
-    noun = sources.noun(command.data)
-    accuracy = coloured(f"{evaluation.accuracy:.2%}", "bold", sys.stdout)
-    print(
-        f"test accuracy     {accuracy} of {count(evaluation.samples, noun)}, "
-        f"standard error {evaluation.standard_error:.2%}\n"
-        f"weights           {_which(history)} of {count(len(history), 'epoch')}\n"
-        f"{'spikes per ' + noun:<17} {spikes}\n"
-        f"time              {sum(history.seconds):.1f} s of training, {seconds:.1f} s in all; "
-        f"backend {evaluation.backend}\n"
-        f"{file_lines(folder, files, drawings)}",
-        end="",
-    )
-    if not command.quiet:
-        print(f"try next          {command_line('spikemnist', 'plot', folder)}")
-        if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
-            print(f"                  {command_line('spikemnist', 'export', folder)}")
