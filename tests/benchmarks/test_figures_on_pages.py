@@ -80,8 +80,8 @@ FAST, SPARSE, ACCURATE = (
 CONV = "spikemnist train --model conv --data mnist"
 ACCURATE_CONV = f"{ACCURATE} --model conv"
 PLAIN = (
-    f"{ACCURATE} --augment --batch-norm --encoder direct --num-steps 2 --hidden 1024 1024 1024 "
-    "--epochs 40 --dropout 0.5 --input-dropout 0.2 --label-smoothing 0.1"
+    f"{ACCURATE} --augment none --batch-norm --encoder direct --num-steps 2 "
+    "--hidden 1024 1024 1024 --epochs 40 --dropout 0.5 --input-dropout 0.2 --label-smoothing 0.1"
 )
 STDP, FEATURES = (f"spikemnist stdp --data mnist {rest}" for rest in ("--neurons", "--features 64"))
 

@@ -72,7 +72,7 @@ def test_verbose_prints_settings_and_network(tmp_path: Path) -> None:
     lines = [line.split(maxsplit=1) for line in output.stderr.splitlines()]
     assert {("--hidden", "30"), ("--learn-beta", "False")} <= {*map(tuple, lines)}
     assert "LeakyMLP of " in output.stderr
-    assert "5,000 training images\n" in output.stderr
+    assert "5,000 training images, device " in output.stderr
     assert "--debug" not in output.stderr
     resumed = ("train", "--resume", "--out", "run", "--quiet", "--json")
     assert spikemnist(*resumed, cwd=tmp_path).stderr == ""

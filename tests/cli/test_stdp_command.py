@@ -118,7 +118,7 @@ def test_evaluate_prints_the_same(learned: tuple[Path, dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("stdp --resume --neurons 31 --out run", "n_neurons was 30, is 31"),
+        ("stdp --resume --neurons 31 --out run", "--neurons was 30, is 31"),
         ("stdp --out run", "run exists already and is never overwritten"),
         ("stdp --resume", "--resume needs --out"),
         ("train --resume --out run", "run is a run of `spikemnist stdp`, not of `train`"),

@@ -267,8 +267,8 @@ def test_its_text() -> None:
     assert metrics[3].startswith("  spikes per sample  input ")
     steps = " ".join(f"{share:.1%}" for share in evaluation.accuracy_per_step.tolist())
     assert metrics[4:7] == [
-        f"  silent             {evaluation.silent:.2%}, no output neuron fired",
-        f"  tied               {evaluation.tied:.2%}, two classes shared the highest score",
+        f"  silent             {evaluation.silent:.2%} of the samples",
+        f"  tied               {evaluation.tied:.2%} of the samples",
         f"  after each step    {steps}",
     ]
     table = evaluation._repr_html_()

@@ -162,7 +162,7 @@ WRONG_SETTINGS = [
     ({"patience": 0, "validation": 0.5}, "patience must be an integer >= 1; got 0"),
     ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
     ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
-    ({"seed": -1}, "expected non-negative integer"),
+    ({"seed": -1}, "seed must be an integer from 0"),
     ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1; got 1.0"),
     ({"spike_penalty": -1.0}, "spike_penalty must be at least 0 and finite; got -1.0"),
     (

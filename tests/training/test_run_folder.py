@@ -154,9 +154,10 @@ def test_runs_inside_a_folder_without_one_are_named(tmp_path: Path) -> None:
     [
         ("", "Expecting value"),
         ('{"version": "1.0", "class', "Unterminated string"),
-        ("[1, 2]", "it lacks classifier, data, settings"),
-        ("3", "not iterable|not a container"),
-        ('{"classifier": {}, "data": {}}', "it lacks settings"),
+        ("[1, 2]", "it lacks 'classifier'"),
+        ("3", "it lacks 'classifier'"),
+        ('{"classifier": {}, "data": {}}', "it lacks 'settings'"),
+        ('{"classifier": [], "data": {}, "settings": {}}', "it lacks 'classifier'"),
     ],
 )
 def test_a_damaged_configuration_is_refused(text: str, reason: str, copied: Path) -> None:

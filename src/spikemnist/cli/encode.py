@@ -41,6 +41,7 @@ def defaults(given: Command) -> dict[str, Any]:
 def check(command: Command) -> None:
     """Refuse options that do not fit each other."""
     sources.check_root(command, command.data)
+    sources.check_code(command)
     if command.out is not None:
         pictures.check_format(command.out, ".npy")
     if not command.compare:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from spikemnist._tables import Table
@@ -101,13 +102,16 @@ def _assumptions(energy: Energy) -> str:
                 f"; the {energy.footprint:,} bytes of this network do not fit into "
                 f"{energy.memory}, and a larger memory costs more"
             )
-    return (
-        f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC\n"
-        f"({technology.source});\none MAC for the decay of each membrane at each timestep; "
-        f"{memory};\n"
-        "each ANN has the same layers and runs once; in the one that skips zeros, "
-        f"{energy.ann_density:.0%} of the hidden\nactivations are not zero, which was not "
-        "measured. Encoding, control and idle circuits are left out.\nsilent: share of neurons "
-        "and timesteps without a spike. zero: share of weights that are zero.\nexit margin: the "
-        "network stops when the probabilities of the two leading classes differ by it."
+    assumptions = (
+        f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
+        f"({technology.source}); one MAC for the decay of each membrane at each timestep; "
+        f"{memory}; each ANN has the same layers and runs once; in the one that skips zeros, "
+        f"{energy.ann_density:.0%} of the hidden activations are not zero, which was not measured. "
+        "Encoding, control and idle circuits are left out."
     )
+    words = (
+        "silent: share of neurons and timesteps without a spike. zero: share of weights that are "
+        "zero. exit margin: the network stops when the probabilities of the two leading classes "
+        "differ by it."
+    )
+    return "\n".join(textwrap.fill(text, 100) for text in (assumptions, words))

@@ -110,6 +110,8 @@ def _evaluate(
         robustness = spikemnist.training.measure_robustness(
             classifier, test, batch_size=command.batch_size, **options
         )
-        fields |= {"robustness": robustness, "picture": picture}
+        fields["robustness"] = robustness
+        if command.json:
+            fields["picture"] = picture
     show(command, **fields)
     return robustness

@@ -128,7 +128,7 @@ class Options:
             braces = f"{{{','.join(names)}}}"
             options |= {"type": one_of(names), "metavar": braces if len(braces) < 25 else "NAME"}
             if len(braces) >= 25 and not all(name in text for name in names):
-                text = f"{text}; one of {', '.join(names)}"
+                text = f"{text}; {'some' if several else 'one'} of {', '.join(names)}"
         if shown := _shown(default) or absent:
             text += f" (default: {shown})"
         text = text.replace("%", "%%")
@@ -308,8 +308,9 @@ def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], fl
 
 def suggestion(word: str, names: Iterable[str]) -> str:
     """Return a question for the name that was meant, or an empty string."""
-    close = difflib.get_close_matches(word, [*names], 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    bare = {name.lstrip("-"): name for name in names}
+    close = difflib.get_close_matches(word.lstrip("-"), bare, 1)
+    return f"; did you mean {bare[close[0]]}?" if close else ""
 
 
 CODES = (

@@ -53,9 +53,9 @@ def run(command: Command) -> int:
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
     show_detail(command, classifier)
-    failed = False
+    answered = failed = False
     files = _files(command.pictures)
-    for number, (picture, stem) in enumerate(zip(files, _stems(files), strict=True)):
+    for picture, stem in zip(files, _stems(files), strict=True):
         try:
             digit = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
         except (OSError, ValueError) as error:
@@ -63,8 +63,9 @@ def run(command: Command) -> int:
             print_error(text if str(picture) in text else f"{picture}: {text}")
             failed = True
             continue
-        if number:
+        if answered:
             say(command, "")
+        answered = True
         _answer(command, classifier, picture, digit, stem)
     return FAILURE if failed else 0
 

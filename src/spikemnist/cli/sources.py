@@ -34,7 +34,7 @@ def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -
     more = ". nmnist: N-MNIST, event-camera recordings, never downloaded" if names == DATA else ""
     add("--data", TEXT + more, None if absent else "digits", names=names, absent=absent)
     root = "folder of the data files"
-    add("--root", root, kind=Path, value="PATH", absent=absent or "SPIKEMNIST_DATA, else the cache")
+    add("--root", root, kind=Path, value="PATH", absent="SPIKEMNIST_DATA, else the cache")
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,21 @@ def check_root(command: Command, data: str) -> None:
     """Refuse a folder for data that are in the package."""
     if data == "digits":
         refuse(command, "root", because="for digits, which come with the package")
+
+
+def check_code(command: Command) -> None:
+    """Refuse a code of the package that does not read the data.
+
+    Raises
+    ------
+    WrongRequest
+        If recordings meet another code than ``events``, or images this one.
+    """
+    code, data = command.encoder, command.data
+    if code in spikemnist.encoding.ENCODERS and (code == "events") != (data == "nmnist"):
+        raise WrongRequest(
+            f"--encoder {code} does not read {data}: events, and no other code, is for recordings"
+        )
 
 
 def sample(dataset: Dataset, index: int) -> Sample:

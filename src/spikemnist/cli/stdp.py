@@ -11,7 +11,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist._names import Voting
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse, request
-from spikemnist.cli.output import command_line, say, show
+from spikemnist.cli.output import command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
 from spikemnist.training.folder import METRICS
 
@@ -75,6 +75,7 @@ def run(command: Command) -> int:
     start = time.perf_counter()
     with request(command):
         classifier = _classifier(command)
+    show_detail(command, classifier)
     images, test = sources.load(command.data, command.root)
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
     files, settings = [runs.MODEL, runs.COMMAND], dict[str, float]()

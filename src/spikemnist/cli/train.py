@@ -105,13 +105,7 @@ def check(command: Command) -> None:
     elif command.augment:
         refuse(command, "augment", because="for recordings, which have --drop-events")
     sources.check_root(command, command.data)
-    code = command.encoder
-    reads = (code == "events") == (command.data == "nmnist")
-    if code in spikemnist.encoding.ENCODERS and not reads:
-        raise WrongRequest(
-            f"--encoder {code} does not read {command.data}: events, and no other code, is for "
-            "recordings"
-        )
+    sources.check_code(command)
     if command.patience and not command.validation:
         raise WrongRequest("--patience needs --validation, for example --validation 0.1")
     with request(command):
@@ -140,13 +134,13 @@ def run(command: Command) -> int:
     training, recipe = spikemnist.training, recipe_of(command)
     with request(command):
         spikemnist.ops.select_backend(command.backend)
-        training.select_device(command.device)
+        device = training.select_device(command.device)
     with request(command, "--layers" if command.model == "conv" else "--encoder"):
         names = spikemnist.data.mnist.FASHION_MNIST.classes
         classes = names if command.data == "fashion_mnist" else ()
         classifier = recipe.classifier(command.seed, classes=classes)
     train, test = _data(command)
-    show_detail(command, classifier.network, f"{len(train):,} training images")
+    show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
             history = training.fit(

@@ -108,8 +108,8 @@ class Evaluation(Tabular):
             ("by vote", votes),
             ("loss", f"{self.loss:.4f}" if steps else ""),
             ("spikes per sample", spikes),
-            ("silent", f"{self.silent:.2%}, no output neuron fired"),
-            ("tied", f"{self.tied:.2%}, two classes shared the highest score"),
+            ("silent", f"{self.silent:.2%} of the samples"),
+            ("tied", f"{self.tied:.2%} of the samples"),
             ("after each step", " ".join(f"{share:.1%}" for share in steps)),
             ("seconds", f"{self.seconds:.2f}"),
         ]

@@ -28,6 +28,7 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
     epoch, seed = len(run.history) + 1, run.config.seed
     monitor = EpochMonitor()
     run.network.train()
+    bar.set_postfix_str("", refresh=False)
     bar.reset()
     bar.set_description_str(f"epoch {epoch}/{run.config.epochs}", refresh=False)
     changes = torch.Generator().manual_seed(derive_seed(seed, epoch, 3))
