@@ -129,8 +129,8 @@ class Options:
             options |= {"type": one_of(names), "metavar": braces if len(braces) < 25 else "NAME"}
             if len(braces) >= 25 and not all(name in text for name in names):
                 text = f"{text}; {'some' if several else 'one'} of {', '.join(names)}"
-        if shown := _shown(default) or absent:
-            text += f" (default: {shown})"
+        if value_text := shown(default) or absent:
+            text += f" (default: {value_text})"
         text = text.replace("%", "%%")
         self._group.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
         self.flags += [name, f"--no-{name[2:]}"] if undo else [name]
@@ -170,7 +170,7 @@ class Options:
         WrongRequest
             With the option, what was expected, and a suggestion.
         """
-        given, unknown = self.parser.parse_known_args(words)
+        given, unknown = self.parser.parse_known_intermixed_args(words)
         if unknown:
             word = unknown[0].partition("=")[0]
             raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.flags)}")
@@ -233,8 +233,8 @@ def help_page(name: str, module: Any, words: Sequence[str]) -> str:
     return parser.format_help().rstrip()
 
 
-def _shown(default: Any) -> str:
-    """Return a default as the help shows it."""
+def shown(default: Any) -> str:
+    """Return a value as the help shows it; empty for None and False."""
     if default is None or default is False:
         return ""
     if isinstance(default, tuple | list):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._load import MODEL as MODEL
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import command_line
-from spikemnist.cli.parser import flag
+from spikemnist.cli.parser import flag, shown
 from spikemnist.training.folder import CONFIG, check_file, read_json, write_json
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def options_to_resume(name: str, given: Command) -> dict[str, Any]:
     if options.get("schedule") == "constant" and given.epochs >= options["epochs"]:
         free.add("epochs")
     changes = [
-        f"{flag(option)} was {options[option]}, is {getattr(given, option)}"
+        f"{flag(option)} was {shown(options[option]) or 'none'}, "
+        f"is {shown(getattr(given, option)) or 'none'}"
         for option in options
         if option in given.given - free and options[option] != getattr(given, option)
     ]

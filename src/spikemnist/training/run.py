@@ -83,7 +83,7 @@ class Run:
             progress=progress and self.processes.is_first,
             total=self.feed.num_batches,
             bar_format=BAR,
-            desc=f"epoch {len(self.history) + 1}/{self.config.epochs}",
+            desc=f"epoch {min(len(self.history) + 1, self.config.epochs)}/{self.config.epochs}",
             dynamic_ncols=True,
             leave=False,
         )
