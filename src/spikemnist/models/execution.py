@@ -111,14 +111,13 @@ def run(
     outputs: list[LayerOutput] = []
     if backend != "event_driven":
         for layer, membrane in zip(layers, initial, strict=True):
-            needed = record == "all" or state is not None or layer is layers[-1]
+            needed = record == "all" or layer is layers[-1]
             outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed))
             spikes = _present(outputs[-1].spikes)
         return outputs
     # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
 
-    final = state is not None
     for group in _groups(layers):
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
@@ -127,7 +126,7 @@ def run(
             outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
-            outputs += engine.run(params, signal, record=layer_record, final=final)
+            outputs += engine.run(params, signal, record=layer_record, final=True)
         spikes = spikes if last else _present(outputs[-1].spikes)
     return outputs
 
@@ -187,7 +186,7 @@ def _run_current(
     signal = current.movedim(2, -1)
     pixels = signal.shape[2:]
     signal = signal.flatten(2).expand(len(spikes), -1, -1)
-    (output,) = engine.run([params], signal, record=record, final=initial is not None)
+    (output,) = engine.run([params], signal, record=record, final=True)
     output_spikes, membrane, last = (
         None if tensor is None else tensor.view(*tensor.shape[:-1], *pixels).movedim(-1, leading)
         for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))
@@ -209,11 +208,11 @@ def _run_layer(
     number = torch.promote_types(current.dtype, torch.float32)
     params = layer.params(current.shape[2:], number, initial)
     signal = current.flatten(2).expand(len(spikes), -1, -1)
-    membrane: Tensor | None
+    shape = (len(spikes), *current.shape[1:])
     if backend == "triton":
         from spikemnist import gpu
 
-        output_spikes, membrane = gpu.run(signal, params, membrane=needed)
+        output_spikes, membrane, last = gpu.run(signal, params, membrane=needed)
     else:
         output_spikes, membrane = ops.leaky(
             signal,
@@ -223,10 +222,9 @@ def _run_layer(
             spike_grad=params.spike_grad,
             initial=params.initial,
         )
-    shape = (len(spikes), *current.shape[1:])
-    return _output(
-        output_spikes.reshape(shape), None if membrane is None else membrane.reshape(shape)
-    )
+        last = membrane[-1].clone()  # or a state would keep all membranes
+    membrane = None if membrane is None else membrane.reshape(shape)
+    return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]))
 
 
 def _step(
@@ -248,14 +246,13 @@ def _step(
                 layer.check_state(None if state is None else layer.leaky.mem, current.shape)
                 signal, membrane = step_once(layer.leaky, current)
                 pairs.append((signal, membrane))
-    return [_output(*map(torch.stack, zip(*pairs, strict=True))) for pairs in steps]
+    trains = (map(torch.stack, zip(*pairs, strict=True)) for pairs in steps)
+    return [_output(train, membrane, membrane[-1].clone()) for train, membrane in trains]
 
 
-def _output(output_spikes: Tensor, membrane: Tensor | None) -> LayerOutput:
-    final = None if membrane is None else membrane[-1]
-    return LayerOutput(
-        output_spikes, membrane, count_spikes(output_spikes), final, tuple(output_spikes.shape[2:])
-    )
+def _output(output_spikes: Tensor, membrane: Tensor | None, final: Tensor) -> LayerOutput:
+    counts, shape = count_spikes(output_spikes), tuple(output_spikes.shape[2:])
+    return LayerOutput(output_spikes, membrane, counts, final, shape)
 
 
 def _present(tensor: Tensor | None) -> Tensor:

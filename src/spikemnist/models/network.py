@@ -48,8 +48,8 @@ class SpikingNetwork(Tabular, nn.Module):
     network : torch.nn.Sequential
         Modules in their order, as `accelerate` takes them. It holds the parameters.
     in_shape : sequence of int, default None
-        Shape of a sample at one timestep. Where it is given, the input may have any other shape
-        with as many numbers per sample; None takes the input as it is.
+        Shape of a sample at one timestep. ``(F,)`` takes samples of any shape with F numbers,
+        ``(C, H, W)`` that shape, or ``[H, W]`` for one channel; None takes the input as it is.
     readout : str or callable, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
@@ -138,9 +138,7 @@ class SpikingNetwork(Tabular, nn.Module):
         return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest.
-
-        A call that receives them as ``state`` also returns the membranes after its last timestep.
+        """Return membranes at rest, from which a call without a ``state`` starts.
 
         Parameters
         ----------
@@ -240,7 +238,7 @@ class SpikingNetwork(Tabular, nn.Module):
             input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
             if record == "all"
             else None,
-            state=None if state is None else tuple(_present(output.final) for output in outputs),
+            state=tuple(_present(output.final) for output in outputs),
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:
