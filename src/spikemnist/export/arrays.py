@@ -174,7 +174,8 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
             f"the exports have the readouts {', '.join(READOUTS)}, and not "
             f"{name_of(model.readout)}: train the network with one of them"
         )
-    if bad := not_finite(model.state_dict()):
+    # In single precision, in which all formats are written.
+    if bad := not_finite({name: x.float() for name, x in model.state_dict().items()}):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
     shape = model.in_shape or ()
     layers = []
