@@ -281,11 +281,14 @@ def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Flo
     return np.ascontiguousarray(channels[:, 0])
 
 
-def square(path: str, name: str, value: Any) -> int:
+def square(path: str, name: str, value: Any, least: int = 0) -> int:
     """Return a size that is the same along height and width; raise a `ValueError` otherwise."""
     sizes = set(np.ravel(value).tolist())
-    if len(sizes) != 1 or not all(isinstance(size, int) for size in sizes):
-        raise ValueError(f"{name} of {path} must be the same along height and width; got {value}")
+    if len(sizes) != 1 or not all(isinstance(size, int) and size >= least for size in sizes):
+        raise ValueError(
+            f"{name} of {path} must be the same along height and width, an integer >= {least}; "
+            f"got {value}"
+        )
     return int(sizes.pop())
 
 
