@@ -329,16 +329,6 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-def read_or_refuse(path: Path) -> None:
-    """Read a file, which may fail only with a ValueError that names it."""
-    refusal = ""
-    try:
-        assert not not_finite(from_nir(path).state_dict())
-    except ValueError as error:
-        refusal = str(error)
-    assert not refusal or refusal.startswith(f"{path} is not a NIR graph that from_nir reads: ")
-
-
 STRANGE = [None, 0, -1, 2.5, 1e300, np.nan, 1j, 10**12, "IF", "{}", b"\xff", [], [[1, 2], [3, 4]]]
 
 
@@ -355,25 +345,22 @@ def test_a_file_with_any_part_replaced_is_read_or_refused(
         del file[part]
         if value is not None:
             file[part] = value
-    read_or_refuse(path)
+    refusal = ""
+    try:
+        assert not not_finite(from_nir(path).state_dict())
+    except ValueError as error:
+        refusal = str(error)
+    assert not refusal or refusal.startswith(f"{path} is not a NIR graph that from_nir reads: ")
 
 
-@given(
-    length=st.none() | st.integers(0, 20_000),
-    damage=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=9),
-)
-def test_a_damaged_file_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory,
-    content: bytes,
-    length: int | None,
-    damage: list[tuple[int, int]],
+@given(length=st.integers(0, 20_000))
+def test_a_file_that_ends_early_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, length: int
 ) -> None:
     path = tmp_path_factory.mktemp("nir") / "model.nir"
-    damaged = bytearray(content)
-    for place, byte in damage:
-        damaged[place % len(content)] = byte
-    path.write_bytes(damaged[:length])
-    read_or_refuse(path)
+    path.write_bytes(content[:length])
+    with pytest.raises(ValueError, match="is not a NIR graph"):
+        from_nir(path)
 
 
 def test_no_file_and_no_graph(tmp_path: Path) -> None:
