@@ -45,9 +45,9 @@ class Plan:
         "spikemnist train --recipe fast --data mnist",
         "spikemnist train --recipe sparse --data mnist",
         "spikemnist train --recipe accurate --data mnist",
-        "spikemnist train --recipe accurate --data mnist --augment none --batch-norm --encoder direct "
-        "--num-steps 2 --hidden 1024 1024 1024 --epochs 40 --dropout 0.5 --input-dropout 0.2 "
-        "--label-smoothing 0.1",
+        "spikemnist train --recipe accurate --data mnist --augment none --batch-norm "
+        "--encoder direct --num-steps 2 --hidden 1024 1024 1024 --epochs 40 --dropout 0.5 "
+        "--input-dropout 0.2 --label-smoothing 0.1",
         "spikemnist train --recipe accurate --data mnist --model conv",
         "spikemnist train --model conv --data mnist",
         "spikemnist stdp --data mnist --neurons 100",
