@@ -27,6 +27,7 @@ from spikemnist.plasticity.assignment import (
 )
 from spikemnist.plasticity.estimator import (
     Estimator,
+    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -403,6 +404,10 @@ class STDPClassifier(Estimator):
             "blocks": torch.empty(len(tensors["blocks"]), 2, dtype=torch.int64, device="meta"),
         }
         check_tensors(tensors, expected)
+        check_counts(tensors, "responses.spikes", "responses.images", "blocks")
+        images, right = tensors["blocks"].T
+        if bool((right > images).any()):
+            raise ValueError("blocks counts more right predictions than images")
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         theta_plus, learning_rate = metadata["steps"]
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}

@@ -20,6 +20,7 @@ from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
     Estimator,
+    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -260,6 +261,7 @@ class ConvSTDPClassifier(Estimator):
             "readout.bias": torch.empty(classes, device="meta"),
         }
         check_tensors(tensors, expected)
+        check_counts(tensors, "wins")
         self.weights_, self.wins_ = tensors["weights"].numpy(), tensors["wins"].numpy()
         self._readout = tensors["readout.weight"], tensors["readout.bias"]
 

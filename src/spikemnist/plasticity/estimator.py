@@ -356,6 +356,13 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
     return pixels
 
 
+def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
+    """Raise a ValueError that names a tensor of counts with a negative one."""
+    for name in names:
+        if bool((tensors[name] < 0).any()):
+            raise ValueError(f"{name} counts {float(tensors[name].min()):g}; expected 0 or more")
+
+
 def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:
     """Return the sorted classes, and the index in them of the label of each image."""
     classes, targets = np.unique(_label_array(labels, images), return_inverse=True)
