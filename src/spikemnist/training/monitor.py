@@ -38,8 +38,8 @@ class EpochMonitor:
     """Sums over the batches of an epoch."""
 
     def __init__(self) -> None:
-        self.samples = 0
-        self.batches = 0
+        self.samples: int = 0
+        self.batches: int = 0
         self._loss = 0.0
         self._correct = 0
         self._spikes: dict[str, int] = {}
