@@ -81,7 +81,7 @@ class SpikingNetwork(Tabular, nn.Module):
         ops.select_backend(backend)
         check_grades(read_layers(network))
         self.network = network
-        self.in_shape = None if in_shape is None else tuple(in_shape)
+        self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
         self.readout = readout
         self.backend = backend
 
@@ -161,6 +161,16 @@ class SpikingNetwork(Tabular, nn.Module):
         """
         like = self._like()
         return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
+
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+
+        def __call__(  # noqa: D102
+            self,
+            spikes: Tensor,
+            *,
+            record: Literal["output", "all"] = "output",
+            state: Sequence[Tensor] | None = None,
+        ) -> Record: ...
 
     def forward(
         self,
