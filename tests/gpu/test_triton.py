@@ -126,6 +126,15 @@ def test_membranes_on_demand() -> None:
     assert torch.equal(last, membranes[-1])
 
 
+def test_a_second_derivative_is_refused() -> None:
+    current = torch.randn(4, 2, 30).requires_grad_()
+    spikes, _, last = gpu.run(current, layer_of(30))
+    loss = spikes.sum() + last.square().sum()
+    (first,) = torch.autograd.grad(loss, current, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"second derivatives .* backend='snntorch'"):
+        torch.autograd.grad(first.sum(), current)
+
+
 def test_membranes_that_are_not_a_number_stay_so() -> None:
     current = torch.full((3, 1, 2), torch.nan)
     spikes, membrane, _ = gpu.run(current, layer_of(2))
