@@ -118,6 +118,7 @@ def run(
     # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
 
+    final = state is not None
     for group in _groups(layers):
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
@@ -126,7 +127,7 @@ def run(
             outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
-            outputs += engine.run(params, signal, record=layer_record, final=True)
+            outputs += engine.run(params, signal, record=layer_record, final=final)
         spikes = spikes if last else _present(outputs[-1].spikes)
     return outputs
 
@@ -186,7 +187,7 @@ def _run_current(
     signal = current.movedim(2, -1)
     pixels = signal.shape[2:]
     signal = signal.flatten(2).expand(len(spikes), -1, -1)
-    (output,) = engine.run([params], signal, record=record, final=True)
+    (output,) = engine.run([params], signal, record=record, final=initial is not None)
     output_spikes, membrane, last = (
         None if tensor is None else tensor.view(*tensor.shape[:-1], *pixels).movedim(-1, leading)
         for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))

@@ -138,7 +138,9 @@ class SpikingNetwork(Tabular, nn.Module):
         return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest, from which a call without a ``state`` starts.
+        """Return membranes at rest.
+
+        A call that receives them as ``state`` also returns the membranes after its last timestep.
 
         Parameters
         ----------
@@ -248,7 +250,7 @@ class SpikingNetwork(Tabular, nn.Module):
             input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
             if record == "all"
             else None,
-            state=tuple(_present(output.final) for output in outputs),
+            state=None if state is None else tuple(_present(output.final) for output in outputs),
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:

@@ -76,9 +76,9 @@ class Record(Tabular):
         Every layer, the output layer last, if recorded with ``record="all"``; else empty.
     input : torch.Tensor or None
         Input spikes ``[T, B, ...]``, if recorded with ``record="all"``.
-    state : tuple of torch.Tensor
-        Membranes of every layer after the last timestep, ``[B, ...]``. The next call continues from
-        them: ``network(chunk, state=record.state)``.
+    state : tuple of torch.Tensor or None
+        Membranes of every layer after the last timestep, if the model was given a ``state`` to
+        start from. They can be passed to the next call.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class Record(Tabular):
     sizes: Mapping[str, int] = field(default_factory=dict)
     layers: tuple[LayerRecord, ...] = ()
     input: Tensor | None = None
-    state: tuple[Tensor, ...] = ()
+    state: tuple[Tensor, ...] | None = None
 
     def table(self) -> Table:
         """Return number of neurons and mean number of spikes of each layer, as ``repr`` shows."""
