@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from spikemnist.training import TrainConfig as TrainConfig
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
+else:
+    __getattr__, __dir__, _lazy_names = lazy(__name__)
+    __all__ = ["__version__", *_lazy_names]
 
 __version__ = "0.1.0"
-
-__getattr__, __dir__, _lazy_names = lazy(__name__)
-__all__ = ["__version__", *_lazy_names]

@@ -39,12 +39,14 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Raises
     ------
     OSError
-        If the disk is full or the file cannot be written. The message names ``path`` and the
-        reason.
+        If the disk is full or the file cannot be written, or if ``path`` is a folder, a device or
+        a pipe. The message names ``path`` and the reason.
     """
     path = Path(path)
     if path.exists() and not path.is_file():  # a folder, a device, a pipe
         raise OSError(f"{path} is not a regular file: choose another path")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(f"{path.parent} is not a folder: choose another one")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(4)}{path.suffix}")
     try:

@@ -32,8 +32,8 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self.pressed = False
-        self.deadline = float("inf")
+        self.pressed: bool = False
+        self.deadline: float = float("inf")
 
     def __call__(self, _: int, frame: FrameType | None) -> None:
         at_once = self.pressed or time.monotonic() > self.deadline

@@ -1,4 +1,4 @@
-"""Checks for all subpackages: that a value is a tensor, and that its numbers are finite."""
+"""Checks for all subpackages: of tensors, of images, and of numbers that must be finite."""
 
 from __future__ import annotations
 
@@ -31,6 +31,23 @@ def check_tensor(value: object, name: str, shape: str) -> None:
     elif isinstance(value, (list, tuple)):
         how = "; convert numbers with torch.tensor, and tensors with torch.stack"
     raise TypeError(f"{name} must be a torch.Tensor {shape}; got a {type(value).__name__}{how}")
+
+
+def check_images(images: torch.Tensor) -> None:
+    """Raise a `ValueError` unless images are uint8, or floating in [0, 1]."""
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be uint8 in 0..255 or floating in [0, 1]; got {images.dtype}"
+        )
+    if images.numel():
+        low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
+        if not (low >= 0 and high <= 1):  # written so that NaN fails
+            raise ValueError(
+                f"floating images must lie in [0, 1]; got values in [{low:g}, {high:g}]. "
+                "Divide by the maximum, or pass uint8 images"
+            )
 
 
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:

@@ -180,6 +180,14 @@ def test_combined_shifts_are_interpolated_once(digits: Tensor) -> None:
     assert bright[1] > 0.85 * bright[0]
 
 
+def test_an_inner_compose_makes_no_difference(digits: Tensor) -> None:
+    bend, move, erase = ElasticDeformation(), RandomAffine(), RandomErasing()
+    nested = Compose([Compose([Compose([bend]), move]), erase])
+    assert nested == Compose([bend, move, erase])
+    bent = Compose([Compose([bend]), move])(digits, generator=seeded())
+    assert torch.equal(bent, Compose([bend, move])(digits, generator=seeded()))
+
+
 def test_pixels_are_clamped(digits: Tensor) -> None:
     """Cubic interpolation overshoots."""
     floats = RandomAffine()(digits / 255, generator=seeded())
@@ -237,5 +245,12 @@ def test_wrong_images(augment: Any) -> None:
         augment(torch.zeros(2, 28, 28).numpy())
     with pytest.raises(ValueError, match=r"images must be \[B, ..., H, W\]; got shape \(2, 784\)"):
         augment(torch.zeros(2, 784))
-    with pytest.raises(ValueError, match=r"images must be uint8 or floating; got torch\.int64"):
+    with pytest.raises(ValueError, match=r"images must be uint8 .*; got torch\.int64"):
         augment(torch.zeros(2, 28, 28, dtype=torch.int64))
+    for value in (math.nan, math.inf, 255.0, -1.0):
+        images = torch.zeros(2, 28, 28)
+        images[1, 14, 14] = value
+        with pytest.raises(
+            ValueError, match=r"floating images must lie in \[0, 1\]; got values in"
+        ):
+            augment(images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from spikemnist import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist import Classifier, LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.export.arrays import build_model, read_arrays
 from tests.export.replay import draw_network
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spikemnist.models import SpikingNetwork
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
@@ -138,10 +142,17 @@ def test_a_beta_within_a_channel_is_refused() -> None:
         read_arrays(model)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_parameter_that_is_not_finite(bad: float) -> None:
-    model = LeakyMLP(4, (3,), 2)
-    with torch.no_grad():
-        model.layers[1].linear.weight[0, 0] = bad
-    with pytest.raises(ValueError, match=r"network\.1\.linear\.weight holds NaN or infinity"):
-        read_arrays(model)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize(
+    "tensor", ["0.conv.weight", "0.norm.running_var", "0.leaky.beta", "1.leaky.threshold"]
+)
+def test_a_network_that_is_not_finite_in_single_precision_is_refused_by_every_export(
+    tensor: str, bad: float, tmp_path: Path
+) -> None:
+    model = LeakyConvNet("2C5-AP2-10", batch_norm=True, beta=[[0.9, 0.8], 0.9]).double()
+    model.state_dict()[f"network.{tensor}"].view(-1)[0] = bad
+    classifier = Classifier(model, "latency")
+    for export in (to_c, partial(to_c, weights="int8"), to_onnx, to_nir, to_html):
+        with pytest.raises(ValueError, match=f"{tensor} holds NaN or infinity"):
+            export(classifier, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

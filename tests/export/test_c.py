@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,15 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.exports import REPLAY, from_lines
-from spikemnist import Classifier, DirectEncoder, LatencyEncoder, LeakyMLP, load, measure_energy
+from spikemnist import (
+    Classifier,
+    DirectEncoder,
+    LatencyEncoder,
+    LeakyConvNet,
+    LeakyMLP,
+    load,
+    measure_energy,
+)
 from spikemnist.export import to_c
 from spikemnist.export.arrays import READOUTS
 from spikemnist.models import Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 pytestmark = [
@@ -149,6 +157,19 @@ def test_the_example_reads_an_image(tmp_path: Path) -> None:
     assert classify("elsewhere.pgm")[0] == classify()[0] == 2
 
 
+def test_pooled_sums_of_grey_values_may_exceed_32_bits(tmp_path: Path) -> None:
+    model = LeakyConvNet("1C16-AP17-4", (1, 32, 32))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.layers[0].modules[0][1].weight.fill_(1)
+        model.layers[1].linear.weight[2] = 1  # class 2 hears the only hidden neuron
+    to_c(Classifier(model, DirectEncoder(num_steps=3)), tmp_path, weights="int8")
+    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1")
+    white = np.full((32, 32), 255, np.uint8)
+    assert run(program, white, "classify")[0].startswith("2 ")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name their sections otherwise")
 def test_the_sizes_in_the_readme(tmp_path: Path) -> None:
     to_c(load("mnist-conv"), tmp_path)
@@ -168,6 +189,30 @@ def test_files_without_an_encoder(tmp_path: Path) -> None:
     folder = to_c(LeakyMLP(4, (3,), 2), tmp_path)
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "network.c", "network.h"]
     assert "#define NETWORK_STEPS 0" in (folder / "network.h").read_text(encoding="utf-8")
+
+
+def test_a_folder_holds_all_new_files_or_all_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    to_c(load("mnist-mlp"), tmp_path)
+    old, write = read(), Path.write_text
+
+    def write_on_a_full_disk(path: Path, text: str, **options: Any) -> int:
+        if path.suffix == ".md":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, text, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", write_on_a_full_disk)
+        with pytest.raises(OSError, match=r"No space left on device: .*README\.md"):
+            to_c(load("mnist-sparse"), tmp_path)
+    assert read() == old
+    to_c(load("mnist-sparse"), tmp_path)
+    assert read().keys() == old.keys()
+    assert read() != old
 
 
 def test_an_unknown_weight_format(tmp_path: Path) -> None:

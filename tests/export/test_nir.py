@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -14,12 +16,14 @@ from hypothesis import strategies as st
 from snntorch.import_nir import import_from_nir
 
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, load
+from spikemnist._tensors import not_finite
 from spikemnist.export import from_nir, to_nir
 from tests.export.nir_equations import equations
 from tests.export.replay import draw_network, samples_that_differ, watch
 from tests.export.test_arrays import normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -108,10 +112,10 @@ def test_networks_that_nir_cannot_describe() -> None:
         to_nir(mixed, dt=0)
 
 
-def graph_of(*nodes: nir.NIRNode, features: int = 3) -> nir.NIRGraph:
+def graph_of(*nodes: nir.NIRNode, features: int = 3, **options: bool) -> nir.NIRGraph:
     shape = {"input": np.array([features])}
     last = {"output": np.array([2])}
-    return nir.NIRGraph.from_list(nir.Input(shape), *nodes, nir.Output(last))
+    return nir.NIRGraph.from_list(nir.Input(shape), *nodes, nir.Output(last), **options)
 
 
 def lif(**changes: float) -> nir.LIF:
@@ -120,6 +124,7 @@ def lif(**changes: float) -> nir.LIF:
 
 
 AFFINE = nir.Affine(np.ones((2, 3)), np.zeros(2))
+POOL = nir.AvgPool2d(*(np.array([2, 2]) for _ in range(2)), np.array([0, 0]))
 
 
 def test_a_graph_of_others_is_read() -> None:
@@ -173,6 +178,189 @@ def test_a_graph_that_branches_is_refused() -> None:
     loop.edges[-1] = ("lif", "affine")
     with pytest.raises(ValueError, match="outside the chain"):
         from_nir(loop)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "features", "complaint"),
+    [
+        ((AFFINE, lif()), 10**15, r"weight of affine must have the shape \(2, 10{15}\); got"),
+        ((AFFINE, lif()), -3, "input must have a shape of positive sizes"),
+        ((nir.Affine(np.ones((2, 1)), np.zeros(2)), lif()), 3, r"must have the shape \(2, 3\)"),
+        ((nir.Affine(np.ones((2, 3)), np.zeros(1)), lif()), 3, r"bias of affine .* \(2,\); got"),
+        ((nir.Linear(np.ones((1, 3))), lif()), 3, r"v_threshold of lif must have the shape \(1,\)"),
+        ((AFFINE, POOL, lif()), 3, "avgpool2d must directly follow a convolution"),
+        ((nir.Conv2d(None, np.ones((2, 1, 3, 3)), 1, 0, 1, 1, np.zeros(2)), lif()), 3, "convolve"),
+        ((nir.Linear(np.full((2, 3), 1j)), lif()), 3, "weight of linear must be finite real"),
+        ((nir.Linear(np.full((2, 3), 1e300)), lif()), 3, "exceeds the range of single precision"),
+        ((nir.Linear(np.full((2, 3), 1e30)), lif(r=1e30)), 3, "exceeds the range of single"),
+        ((AFFINE, lif(r=np.inf)), 3, "r of lif must be finite"),
+        ((AFFINE, lif(tau=np.nan)), 3, "tau of lif must be finite"),
+        ((AFFINE, lif(tau=-1.0)), 3, "time constant below the timestep"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(
+    nodes: tuple[nir.NIRNode, ...], features: int, complaint: str
+) -> None:
+    graph = graph_of(*nodes, features=features, type_check=False)
+    with pytest.raises(ValueError, match=complaint):
+        from_nir(graph)
+
+
+@pytest.mark.parametrize(
+    ("node", "part", "value", "complaint"),
+    [
+        ("conv_1", "weight", np.ones((4, 2, 5, 5)), r"\(4, 1, 5, 5\); got \(4, 2, 5, 5\)"),
+        ("conv_1", "stride", 0, "stride of conv_1 must be .* an integer >= 1; got 0"),
+        ("conv_1", "padding", -1, "padding of conv_1 must be .* an integer >= 0; got -1"),
+        ("conv_1", "padding", 10**6, r"must have the shape \(4, 1000012, 1000012\)"),
+        ("pool_1", "kernel_size", 0, "kernel_size of pool_1 must be .* an integer >= 1; got 0"),
+    ],
+)
+def test_convolutions_that_do_not_fit_are_refused(
+    node: str, part: str, value: Any, complaint: str
+) -> None:
+    graph = to_nir(LeakyConvNet("4C5-AP2-10", reset_mechanism="zero"))
+    setattr(graph.nodes[node], part, value)
+    with pytest.raises(ValueError, match=complaint):
+        from_nir(graph)
+
+
+@pytest.mark.parametrize("dt", [0, -1e-4, float("nan"), float("inf"), "1"])
+def test_a_timestep_is_positive_and_finite(dt: Any) -> None:
+    graph = graph_of(AFFINE, lif())
+    with pytest.raises(ValueError, match="dt must be a positive number of seconds; got"):
+        from_nir(graph, dt=dt)
+    graph.metadata = {"spikemnist": json.dumps({"dt": dt})}
+    with pytest.raises(ValueError, match="dt must be a positive number of seconds; got"):
+        from_nir(graph)
+
+
+LINEAR = "node/nodes/linear_1"
+
+
+def replaced(path: str, **options: Any) -> Callable[[h5py.File], None]:
+    """Return a change of a file: another data set at a path."""
+
+    def change(file: h5py.File) -> None:
+        file.pop(path, None)
+        file.create_dataset(path, **options)
+
+    return change
+
+
+def linked(path: str, target: Any) -> Callable[[h5py.File], None]:
+    """Return a change of a file: a link at a path, to the group of the path if it is None."""
+
+    def change(file: h5py.File) -> None:
+        del file[path]
+        file[path] = file[path.rpartition("/")[0]] if target is None else target
+
+    return change
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((5, 7), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "weight", (5, 7))
+    del file[f"{LINEAR}/weight"]
+    file.create_virtual_dataset(f"{LINEAR}/weight", layout)
+
+
+def weights(values: Any) -> Callable[[h5py.File], None]:
+    return replaced(f"{LINEAR}/weight", data=np.full((5, 7), values))
+
+
+METADATA = "node/metadata/spikemnist"
+SECRET = {"shape": (5, 7), "dtype": "f4", "external": [("secret.txt", 0, 140)]}
+VAST = {"shape": (10**12, 7), "dtype": "f4", "chunks": (1000, 7)}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (replaced(f"{LINEAR}/weight", **SECRET), "linear_1/weight has its data elsewhere"),
+        (virtual, "linear_1/weight has its data elsewhere"),
+        (
+            linked(f"{LINEAR}/weight", h5py.ExternalLink("o.h5", "/w")),
+            "weight in .*linear_1 is a link",
+        ),
+        (linked(f"{LINEAR}/weight", h5py.SoftLink("/node")), "weight in .*linear_1 is a link"),
+        (linked(f"{LINEAR}/weight", None), "linear_1.* has two links to it"),
+        (replaced(f"{LINEAR}/weight", **VAST), "claims more bytes than the file can hold"),
+        (replaced(f"{LINEAR}/type", data="Magic"), "AssertionError"),
+        (replaced(f"{LINEAR}/bias", data=np.full(5, np.nan)), "bias of linear_1 must be finite"),
+        (replaced(f"{LINEAR}/extra", data=1), "unexpected keyword argument 'extra'"),
+        (weights(np.nan), "weight of linear_1 must be finite real numbers"),
+        (weights(1j), "weight of linear_1 must be finite real numbers"),
+        (weights(1e300), "linear.weight exceeds the range of single precision"),
+        (replaced(METADATA, data="{"), "Expecting property name"),
+        (replaced(METADATA, data="[]"), "'list' object has no attribute"),
+        (replaced(METADATA, data='{"dt": 0}'), "dt must be a positive number of seconds; got 0"),
+        (replaced(METADATA, data='{"reset": ["zero"]}'), "1 resets for 2 layers"),
+        (replaced(METADATA, data='{"readout": "x"}'), "readout"),
+        (replaced("node", data=1), "AttributeError"),
+    ],
+)
+def test_a_file_that_reaches_elsewhere_or_makes_no_sense(
+    change: Callable[[h5py.File], None], complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.nir"
+    to_nir(LeakyMLP(7, (5,), 3, reset_mechanism="zero"), path)
+    (tmp_path / "secret.txt").write_bytes(bytes(140))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=rf"model.nir is not a NIR graph.*{complaint}"):
+        from_nir(path)
+
+
+def test_a_file_may_hold_as_much_as_gzip_packs_into_it(tmp_path: Path) -> None:
+    model = LeakyMLP(784, (2000,), 10, reset_mechanism="zero")
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.linear.weight.zero_()
+    to_nir(model, tmp_path / "zeros.nir")
+    assert from_nir(tmp_path / "zeros.nir").config == model.config
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return a sound file."""
+    path = tmp_path_factory.mktemp("nir") / "model.nir"
+    to_nir(LeakyConvNet("3C5-AP2-4-3", (1, 12, 12), reset_mechanism="zero"), path)
+    return path.read_bytes()
+
+
+STRANGE = [None, 0, -1, 2.5, 1e300, np.nan, 1j, 10**12, "IF", "{}", b"\xff", [], [[1, 2], [3, 4]]]
+
+
+@given(number=st.integers(0), value=st.sampled_from(STRANGE))
+def test_a_file_with_any_part_replaced_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, number: int, value: Any
+) -> None:
+    path = tmp_path_factory.mktemp("nir") / "model.nir"
+    path.write_bytes(content)
+    parts: list[str] = []
+    with h5py.File(path, "r+") as file:
+        file.visit(parts.append)
+        part = parts[number % len(parts)]
+        del file[part]
+        if value is not None:
+            file[part] = value
+    refusal = ""
+    try:
+        assert not not_finite(from_nir(path).state_dict())
+    except ValueError as error:
+        refusal = str(error)
+    assert not refusal or refusal.startswith(f"{path} is not a NIR graph that from_nir reads: ")
+
+
+@given(length=st.integers(0, 20_000))
+def test_a_file_that_ends_early_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, length: int
+) -> None:
+    path = tmp_path_factory.mktemp("nir") / "model.nir"
+    path.write_bytes(content[:length])
+    with pytest.raises(ValueError, match="is not a NIR graph"):
+        from_nir(path)
 
 
 def test_no_file_and_no_graph(tmp_path: Path) -> None:

@@ -92,6 +92,21 @@ def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) ->
         run(fixed, input=torch.zeros(6, 2, 784).numpy())
 
 
+def test_a_network_with_one_input_takes_it_on_an_axis_of_its_own(tmp_path: Path) -> None:
+    model = LeakyMLP(1, (3,), 2).eval()
+    spikes = torch.ones(4, 2, 1)
+    outputs = run(to_onnx(model, tmp_path / "model.onnx"), input=spikes.numpy())
+    membrane = model(spikes).membrane.detach().numpy()
+    assert outputs["output_membrane"] == pytest.approx(membrane, abs=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, "T", True, 2.5])
+def test_a_number_of_timesteps_is_a_positive_integer(num_steps: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_steps must be an integer >= 1; got "):
+        to_onnx(LeakyMLP(4, (3,), 2), tmp_path / "model.onnx", num_steps=num_steps)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
     classifier = Classifier(LeakyMLP(hidden=(20,)), DirectEncoder(num_steps=7))
     file = to_onnx(classifier, tmp_path / "model.onnx")

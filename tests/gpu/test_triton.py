@@ -118,14 +118,26 @@ def test_a_constant_current_is_read_once_a_timestep() -> None:
 
 def test_membranes_on_demand() -> None:
     current = torch.randn(4, 2, 30)
-    spikes, membrane = gpu.run(current, layer_of(30), membrane=False)
+    spikes, membrane, last = gpu.run(current, layer_of(30), membrane=False)
     assert membrane is None
-    assert torch.equal(spikes, gpu.run(current, layer_of(30))[0])
+    all_spikes, membranes, _ = gpu.run(current, layer_of(30))
+    assert membranes is not None
+    assert torch.equal(spikes, all_spikes)
+    assert torch.equal(last, membranes[-1])
+
+
+def test_a_second_derivative_is_refused() -> None:
+    current = torch.randn(4, 2, 30).requires_grad_()
+    spikes, _, last = gpu.run(current, layer_of(30))
+    loss = spikes.sum() + last.square().sum()
+    (first,) = torch.autograd.grad(loss, current, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"second derivatives .* backend='snntorch'"):
+        torch.autograd.grad(first.sum(), current)
 
 
 def test_membranes_that_are_not_a_number_stay_so() -> None:
     current = torch.full((3, 1, 2), torch.nan)
-    spikes, membrane = gpu.run(current, layer_of(2))
+    spikes, membrane, _ = gpu.run(current, layer_of(2))
     assert membrane is not None
     assert membrane.isnan().all()
     assert not spikes.any()

@@ -34,7 +34,7 @@ def triton_leaky(
         spike_grad=ops.get_surrogate(spike_grad),
         initial=None if initial is None else initial.reshape(flat.shape[1:]),
     )
-    spikes, membrane = gpu.run(flat, layer)
+    spikes, membrane, _ = gpu.run(flat, layer)
     assert membrane is not None
     return spikes.reshape(current.shape), membrane.reshape(current.shape)
 

@@ -155,16 +155,6 @@ def test_the_first_convolution_sees_a_constant_input_once(backend: str) -> None:
     torch.testing.assert_close(record.membrane, model(repeated).membrane, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_any_shape_of_as_many_numbers_will_do(backend: str) -> None:
-    model = make("3C3-P2-4", (1, 8, 8), backend=backend)
-    images = spikes(shape=(8, 8))
-    expected = model(images.unsqueeze(2))
-    for shape in ((8, 8), (64,), (4, 16)):
-        record = model(images.view(6, 3, *shape))
-        assert torch.equal(record.membrane, expected.membrane)
-
-
 @pytest.mark.parametrize("backend", TOGETHER)
 def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
     model = make("3C3-P2-4", batch_norm=True, backend=backend).double()

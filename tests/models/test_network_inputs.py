@@ -71,6 +71,31 @@ def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> No
         model(torch.zeros(shape))
 
 
+COLOURED = LeakyConvNet("2C5-P4-3", in_shape=(3, 28, 20))
+
+
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((8, 2, 28, 20, 3), r"permute\(0, 1, 4, 2, 3\), or images.permute\(0, 3, 1, 2\) before"),
+        ((8, 2, 28 * 20 * 3), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
+        ((8, 2, 28, 60), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
+        ((8, 2, 3, 20, 28), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
+    ],
+)
+def test_values_in_another_order_are_refused(shape: tuple[int, ...], remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        COLOURED(torch.zeros(shape))
+
+
+def test_a_channel_axis_may_be_left_out_if_there_is_one_channel() -> None:
+    spikes = (torch.rand(4, 2, 28, 28) < 0.3).float()
+    model = LeakyConvNet("2C5-P4-3")
+    assert torch.equal(model(spikes).scores, model(spikes.unsqueeze(2)).scores)
+    with pytest.raises(ValueError, match=r"reshape\(4, 2, 1, 28, 28\)"):
+        model(spikes.flatten(2))
+
+
 def test_a_number_of_hidden_neurons_is_one_layer() -> None:
     model = LeakyMLP(hidden=100)
     assert model.sizes == {"hidden 1": 100, "output": 10}

@@ -205,3 +205,40 @@ def test_inference_mode_leaves_no_inference_tensor_behind(kind: str, backend: st
     with torch.inference_mode():
         model(images())
     assert not any(buffer.is_inference() for buffer in model.buffers())
+
+
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "snntorch"])
+@pytest.mark.parametrize("kind", ["perceptron", "convolutions"])
+def test_a_second_derivative_is_refused(kind: str, backend: str) -> None:
+    """Of every parameter and of the input; the first one alone is right."""
+    model = build(kind, backend, learn_beta=True).double()
+    spikes = images().double().requires_grad_()
+    inputs = [spikes, *model.parameters()]
+    first = torch.autograd.grad(loss(model(spikes)), inputs)
+    again = torch.autograd.grad(loss(model(spikes)), inputs, create_graph=True)
+    torch.testing.assert_close(again, first)
+    penalty = sum(gradient.square().sum() for gradient in again)
+    for tensor in inputs:
+        with pytest.raises(RuntimeError, match=r"second derivatives .* backend='snntorch'"):
+            torch.autograd.grad(penalty, tensor, retain_graph=True)
+
+
+def test_a_second_derivative_by_snntorch() -> None:
+    """Against central differences of the gradient, where no spike flips."""
+    model = build("perceptron", "snntorch").double()
+    weight = model.layers[-1].linear.weight
+    direction = torch.randn_like(weight)
+
+    def gradient() -> Tensor:
+        (first,) = torch.autograd.grad(
+            model(images()).membrane.square().sum(), weight, create_graph=True
+        )
+        return first
+
+    (product,) = torch.autograd.grad((gradient() * direction).sum(), weight)
+    with torch.no_grad():
+        weight += 1e-6 * direction
+    after = gradient().detach()
+    with torch.no_grad():
+        weight -= 2e-6 * direction
+    torch.testing.assert_close(product, (after - gradient().detach()) / 2e-6, rtol=1e-5, atol=1e-6)

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, small
+from tests.plasticity.bar_images import (
+    IMAGES,
+    LABELS,
+    TEST_IMAGES,
+    TEST_LABELS,
+    small,
+    small_features,
+)
 
 if TYPE_CHECKING:
-    from spikemnist.plasticity import STDPClassifier
+    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 # Not all neurons fire in tasks as small as these.
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
@@ -47,3 +54,27 @@ def test_a_pipeline_passes_images_and_parameters_on(fitted: STDPClassifier) -> N
     pipeline.set_params(stdpclassifier__n_neurons=20)
     pipeline.fit(IMAGES, LABELS, stdpclassifier__progress=False)
     assert np.array_equal(pipeline.predict(TEST_IMAGES), fitted.predict(TEST_IMAGES))
+
+
+@pytest.mark.parametrize("classifier", [small(), small_features()])
+def test_unseen_pixels_above_the_range_of_a_scaler_are_clipped(
+    classifier: STDPClassifier | ConvSTDPClassifier,
+) -> None:
+    """A pixel that is all but dark in training is 127 times brighter in the test."""
+    from sklearn.base import clone
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+
+    train, test = IMAGES[:200].reshape(200, -1).copy(), TEST_IMAGES.reshape(200, -1)
+    train[:, 0] = np.minimum(train[:, 0], 2)
+    scaled, clipped = (
+        make_pipeline(MinMaxScaler(clip=clip), clone(classifier)).fit(train, LABELS[:200])
+        for clip in (False, True)
+    )
+    with pytest.warns(UserWarning, match=r"to 127\.5, and are clipped.*MinMaxScaler\(clip=True\)"):
+        scores = scaled.decision_function(test)
+    assert np.array_equal(scores, clipped.decision_function(test))
+    images, labels = np.concatenate([train, test]), np.concatenate([LABELS[:200], TEST_LABELS])
+    with pytest.warns(UserWarning, match="are clipped"):
+        assert np.isfinite(cross_val_score(scaled, images, labels, cv=2)).all()

@@ -92,6 +92,40 @@ def test_contents_that_do_not_fit_are_refused(
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("responses.spikes", "neurons"),
+        ("responses.images", "neurons"),
+        ("blocks", "neurons"),
+        ("wins", "features"),
+    ],
+)
+def test_negative_counts_are_refused(
+    name: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    classifier = request.getfixturevalue({"neurons": "fitted"}.get(kind, kind))
+    file, form = classifier.save(tmp_path / "file.safetensors"), classifier.file_format
+    tensors, metadata = _tensor_files.read(file, form)
+    tensors[name].view(-1)[-1] = -1
+    _tensor_files.write(file, form, tensors, metadata)
+    with pytest.raises(
+        ValueError, match=rf"{re.escape(str(file))} .* {name} counts -1; expected 0"
+    ):
+        type(classifier).load(file)
+
+
+def test_more_right_predictions_than_images_are_refused(
+    fitted: STDPClassifier, tmp_path: Path
+) -> None:
+    file = fitted.save(tmp_path / "file.safetensors")
+    tensors, metadata = _tensor_files.read(file, fitted.file_format)
+    tensors["blocks"][0, 1] = tensors["blocks"][0, 0] + 1
+    _tensor_files.write(file, fitted.file_format, tensors, metadata)
+    with pytest.raises(ValueError, match="blocks counts more right predictions than images"):
+        STDPClassifier.load(file)
+
+
 def test_nan_is_not_saved(features: ConvSTDPClassifier, tmp_path: Path) -> None:
     damaged = copy.deepcopy(features)
     damaged.weights_[0] = np.nan

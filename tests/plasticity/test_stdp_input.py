@@ -64,8 +64,12 @@ def test_parameters_out_of_range(
 BAD_IMAGES = {
     "one image": (IMAGES[0, 0], r"must be \[B, ...\].*got shape \(6,\).*images\[None"),
     "no images": (IMAGES[:0], r"must be \[B, ...\].*got shape \(0, 6, 6\)"),
-    "too bright": (IMAGES * 1.0, r"floating in \[0, 1\].*from 0.0 to 255.0. Divide"),
+    "too bright": (IMAGES * 1.0, r"floating in \[0, 1\].*from 0.0 to 255.0. Divide.*\(clip=True\)"),
     "negative": (IMAGES / -255, r"floating in \[0, 1\].*got values from -1.0 to"),
+    "one inf": (
+        np.where(np.arange(36).reshape(6, 6), IMAGES / 255, math.inf),
+        "without NaN or inf",
+    ),
     "NaN": (IMAGES * math.nan, r"without NaN or inf; got values from nan"),
     "int64": (IMAGES.astype(int), r"got values from 0.0 to 255.0"),
 }

@@ -19,16 +19,16 @@ def make(**options):
     return new_classifier(DIRECT, **options)
 
 
-def warned(classifier, epochs=1):
+def warned(classifier, epochs=1, **options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(classifier, digits(40), TrainConfig(epochs=epochs, lr=1e-9, batch_size=16))
+        fit(classifier, digits(40), TrainConfig(epochs=epochs, lr=1e-9, batch_size=16, **options))
     assert all(warning.category is UserWarning for warning in caught)
     return caught
 
 
-def messages(classifier, epochs=1):
-    return [str(warning.message) for warning in warned(classifier, epochs)]
+def messages(classifier, epochs=1, **options):
+    return [str(warning.message) for warning in warned(classifier, epochs, **options)]
 
 
 SILENT = "did not fire once in an epoch: lower its threshold, raise beta, or feed it more spikes"
@@ -46,6 +46,12 @@ def test_no_warning_where_all_is_well():
 def test_silent_layers(readout):
     classifier = make(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout)
     assert messages(classifier) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
+
+
+def test_a_layer_that_weight_decay_silences():
+    (message,) = messages(make(threshold=[1e6, 0.3]), weight_decay=10.0)
+    decay, rest = message.split("lower weight_decay (10), or ")
+    assert f"{decay}{rest}" == f"layer 'hidden 1' {SILENT}"
 
 
 def test_a_beta_that_leaves_its_range():

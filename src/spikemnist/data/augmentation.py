@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch.nn import functional
 
-from spikemnist._tensors import check_tensor
+from spikemnist._tensors import check_images, check_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ class RandomAffine:
     Raises
     ------
     ValueError
-        For a parameter out of range; when called, for images of another shape or dtype.
+        For a parameter out of range; when called, for images of another shape, dtype or range.
     TypeError
         When called with anything but a tensor.
 
@@ -151,7 +152,7 @@ class ElasticDeformation:
     Raises
     ------
     ValueError
-        For a parameter out of range; when called, for images of another shape or dtype.
+        For a parameter out of range; when called, for images of another shape, dtype or range.
     TypeError
         When called with anything but a tensor.
 
@@ -209,7 +210,7 @@ class RandomErasing:
     Raises
     ------
     ValueError
-        For a parameter out of range; when called, for images of another shape or dtype.
+        For a parameter out of range; when called, for images of another shape, dtype or range.
     TypeError
         When called with anything but a tensor.
 
@@ -262,7 +263,8 @@ class Compose:
     Parameters
     ----------
     augmentations : sequence of Augmentation
-        Augmentations in the order of application, at least one.
+        Augmentations in the order of application, at least one. Those of a `Compose` among them
+        take its place.
 
     Raises
     ------
@@ -281,7 +283,8 @@ class Compose:
     def __post_init__(self) -> None:
         if not self.augmentations:
             raise ValueError("Compose needs an augmentation, for example RandomAffine()")
-        object.__setattr__(self, "augmentations", tuple(self.augmentations))
+        parts = (a.augmentations if isinstance(a, Compose) else (a,) for a in self.augmentations)
+        object.__setattr__(self, "augmentations", tuple(chain.from_iterable(parts)))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -372,8 +375,7 @@ def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
     check_tensor(images, "images", "[B, ..., H, W]")
     if images.dim() < 3 or not images.numel():
         raise ValueError(f"images must be [B, ..., H, W]; got shape {tuple(images.shape)}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images must be uint8 or floating; got {images.dtype}")
+    check_images(images)  # a pixel of NaN would spread, and one of 255.0 would be clamped
     return len(images), (images.shape[-2], images.shape[-1])
 
 

@@ -62,6 +62,9 @@ class LabelledDataset(Generic[Sample, Batch]):
             )
         return self._subset(torch.from_numpy(positions.copy()))
 
+    def __iter__(self) -> Iterator[tuple[Sample, Tensor]]:
+        return (self[index] for index in range(len(self)))
+
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Hold out a fraction of the samples, the same fraction of every class.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from spikemnist._lazy import lazy
 from spikemnist.encoding import registry
-from spikemnist.encoding.registry import available_encoders, get_encoder, register_encoder
+from spikemnist.encoding.registry import available_encoders as available_encoders
+from spikemnist.encoding.registry import get_encoder as get_encoder
+from spikemnist.encoding.registry import register_encoder as register_encoder
 
 if TYPE_CHECKING:
     from spikemnist.encoding.burst import BurstEncoder as BurstEncoder
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder as Encoder
     from spikemnist.encoding.rank import RankOrderEncoder as RankOrderEncoder
     from spikemnist.encoding.rate import RateEncoder as RateEncoder
+else:
+    __getattr__, __dir__, _lazy_names = lazy(__name__)
+    __all__ = ["available_encoders", "get_encoder", "register_encoder", *_lazy_names]
 
 ENCODERS = {
     "burst": "burst.BurstEncoder",
@@ -39,6 +44,3 @@ ENCODERS = {
 """Module and class of each code by its name."""
 
 registry.provide({name: f"{__name__}.{path}" for name, path in ENCODERS.items()})
-
-__getattr__, __dir__, _lazy_names = lazy(__name__)
-__all__ = ["available_encoders", "get_encoder", "register_encoder", *_lazy_names]

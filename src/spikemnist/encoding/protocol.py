@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
-from spikemnist._tensors import check_tensor
+from spikemnist._tensors import check_images, check_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,19 +97,9 @@ def intensities(images: Tensor) -> Tensor:
             f"images must be a tensor; got an {type(images).__name__}, which needs an EventEncoder"
         )
     check_tensor(images, "images", "[B, ...]")
+    check_images(images)
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255
-    if not images.is_floating_point():
-        raise ValueError(
-            f"images must be uint8 in 0..255 or floating in [0, 1]; got {images.dtype}"
-        )
-    if images.numel():
-        low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
-        if not (low >= 0 and high <= 1):  # written so that NaN fails
-            raise ValueError(
-                f"floating images must lie in [0, 1]; got values in [{low:g}, {high:g}]. "
-                "Divide by the maximum, or pass uint8 images"
-            )
     return images if images.dtype == torch.float64 else images.to(torch.float32)
 
 

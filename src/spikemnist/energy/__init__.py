@@ -19,5 +19,5 @@ if TYPE_CHECKING:
     from spikemnist.energy.results import Estimate as Estimate
     from spikemnist.energy.results import LayerOperations as LayerOperations
     from spikemnist.energy.results import Technology as Technology
-
-__getattr__, __dir__, __all__ = lazy(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -18,6 +18,7 @@ from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams
+from spikemnist.ops.once import once
 from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
@@ -149,7 +150,9 @@ class _Network(torch.autograd.Function):
             signal = drop_from(signal, mask, layers[0].dropout)
         runs, flat, counts = list["LayerRun"](), list["Tensor | None"](), list[Any]()
         numbers = spikes if mask is None else signal.dense
-        saved = [numbers if signal.words is None else None]
+        # With the words alone, the input is saved only for `once`.
+        learns = ctx is not None and ctx.needs_input_grad[1]
+        saved = [numbers if signal.words is None or learns else None]
         for index, params in enumerate(layers):
             record = setting.membranes[index]
             run = layer_run.forward(
@@ -178,7 +181,7 @@ class _Network(torch.autograd.Function):
         return *flat, torch.from_numpy(np.stack(counts))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
         spikes, *saved = ctx.saved_tensors
         _, needs_input, *needs = ctx.needs_input_grad
@@ -196,7 +199,7 @@ class _Network(torch.autograd.Function):
                 initial=initial,
             )
             signal = ctx.runs[index].signal._replace(words=words, mask=mask)
-            if index == 0 and spikes is not None:
+            if index == 0 and words is None:
                 numbers = dense_input(spikes, params.beta.dtype)
                 signal = numbers._replace(scale=signal.scale)
             of_tensors = needs[TENSORS * index : TENSORS * (index + 1)]

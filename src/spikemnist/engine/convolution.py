@@ -25,6 +25,7 @@ from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import add_rows, scatter_row
+from spikemnist.ops.once import once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class _Convolution(torch.autograd.Function):
         return out.movedim(3, 1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         spikes, weight = ctx.saved_tensors
         geometry, events, biased = ctx.settings

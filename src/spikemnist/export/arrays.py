@@ -174,7 +174,8 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
             f"the exports have the readouts {', '.join(READOUTS)}, and not "
             f"{name_of(model.readout)}: train the network with one of them"
         )
-    if bad := not_finite(model.state_dict()):
+    # In single precision, in which all formats are written.
+    if bad := not_finite({name: x.float() for name, x in model.state_dict().items()}):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
     shape = model.in_shape or ()
     layers = []
@@ -280,11 +281,14 @@ def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Flo
     return np.ascontiguousarray(channels[:, 0])
 
 
-def square(path: str, name: str, value: Any) -> int:
+def square(path: str, name: str, value: Any, least: int = 0) -> int:
     """Return a size that is the same along height and width; raise a `ValueError` otherwise."""
     sizes = set(np.ravel(value).tolist())
-    if len(sizes) != 1 or not all(isinstance(size, int) for size in sizes):
-        raise ValueError(f"{name} of {path} must be the same along height and width; got {value}")
+    if len(sizes) != 1 or not all(isinstance(size, int) and size >= least for size in sizes):
+        raise ValueError(
+            f"{name} of {path} must be the same along height and width, an integer >= {least}; "
+            f"got {value}"
+        )
     return int(sizes.pop())
 
 

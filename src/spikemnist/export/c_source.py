@@ -105,7 +105,8 @@ def to_c(
         alone takes only spikes, and there is no ``main.c``.
     folder : path
         Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the
-        sizes. Older files of these names are replaced.
+        sizes. Older files of these names are replaced: all of them or, if one cannot be written,
+        none.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
         the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
@@ -158,9 +159,8 @@ def to_c(
         **_readme(program),
     }
     folder = Path(folder)
-    for name in FILES:
-        if name != "main.c" or code is not None:
-            _write(folder / name, words)
+    names = [name for name in FILES if name != "main.c" or code is not None]
+    _write({folder / name: _fill(name, words) for name in names})
     return folder
 
 
@@ -168,12 +168,24 @@ def _is_grey(code: NDArray[np.float32] | None) -> bool:
     return code is not None and not bool(np.isin(code, (0, 1)).all())
 
 
-def _write(file: Path, words: dict[str, str]) -> None:
-    """Write the template of the same name in ``c``, with its placeholders replaced."""
-    text = (resources.files(__package__) / "c" / file.name).read_text(encoding="utf-8")
+def _fill(name: str, words: dict[str, str]) -> str:
+    """Return the template of this name in ``c``, with its placeholders replaced."""
+    text = (resources.files(__package__) / "c" / name).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
-    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
+    return text
+
+
+def _write(texts: dict[Path, str]) -> None:
+    """Write all files or, if one cannot be written, none."""
+    (file, text), *others = texts.items()
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8", newline="\n")
+        if others:  # all are complete under temporary names before the first is moved into place
+            _write(dict(others))
+
+    write_atomically(file, write)
 
 
 def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:

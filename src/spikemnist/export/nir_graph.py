@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
+from spikemnist._tensors import not_finite
 from spikemnist.export.arrays import (
     LayerArrays,
     NetworkArrays,
@@ -49,6 +51,8 @@ TIMESTEP = 1e-4
 """Seconds of a timestep if a graph does not name it, as snnTorch assumes."""
 KEY = "spikemnist"
 """Key of the graph's metadata that holds facts beyond NIR, as JSON."""
+GZIP = 1032
+"""Most bytes that gzip, with which nir writes, packs into one: no sound file claims more."""
 
 
 def to_nir(
@@ -102,8 +106,7 @@ def to_nir(
     0.002
     """
     nir = require("nir", "NIR")
-    if not 0 < dt < float("inf"):
-        raise ValueError(f"dt must be a positive number of seconds; got {dt}")
+    _check_timestep(dt)
     network, _ = network_of(model)
     arrays = read_arrays(network)
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(arrays.in_shape)})}
@@ -130,6 +133,11 @@ def to_nir(
         nir.write(content, graph)
         write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
     return graph
+
+
+def _check_timestep(dt: object) -> None:
+    if not (isinstance(dt, (int, float, np.floating)) and 0 < dt < math.inf):
+        raise ValueError(f"dt must be a positive number of seconds; got {dt!r}")
 
 
 def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[str, Any]]:
@@ -189,7 +197,8 @@ def from_nir(
     graph : nir.NIRGraph or path
         Chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each followed by ``AvgPool2d``,
         ``SumPool2d`` or no pooling, and then by ``LIF`` or ``IF`` neurons. Sum pooling becomes
-        average pooling with larger weights, and a resistance is folded into the weights.
+        average pooling with larger weights, and a resistance is folded into the weights. A file
+        is read alone: whatever it has elsewhere, by links or storage of HDF5, is refused.
     dt : float, default None
         Seconds of a timestep. None takes the value that `to_nir` wrote, or 1e-4 as in snnTorch.
 
@@ -204,7 +213,7 @@ def from_nir(
     ModuleNotFoundError
         Without the package nir: ``pip install "spikemnist[export]"``.
     ValueError
-        For any other graph; the message names the node that does not fit.
+        For any other graph; the message names the node that does not fit, and the file.
 
     Examples
     --------
@@ -217,19 +226,63 @@ def from_nir(
     True
     """
     nir = require("nir", "NIR")
-    if not isinstance(graph, nir.NIRGraph):
-        file = Path(graph)
-        if not file.is_file():
-            raise FileNotFoundError(f"no file at {file}")
-        try:
-            graph = nir.read(file)
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{file} is not a NIR graph: {error}") from error
+    if dt is not None:
+        _check_timestep(dt)
+    if isinstance(graph, nir.NIRGraph):
+        return _model_of(nir, graph, dt)
+    file = Path(graph)
+    if not file.is_file():
+        raise FileNotFoundError(f"no file at {file}")
+    try:
+        _check_file(file)
+        return _model_of(nir, nir.read(file), dt)
+    except Exception as error:  # nir and h5py raise nearly anything for a file of other content
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{file} is not a NIR graph that from_nir reads: {reason}") from error
+
+
+def _check_file(file: Path) -> None:
+    """Raise a `ValueError` unless an HDF5 file is a tree of its own data, before nir reads it.
+
+    Links and storage can name other files, whose bytes would become weights. Links can form a
+    cycle, and a few bytes can claim an array of terabytes.
+    """
+    h5py = require("h5py", "NIR")
+    with h5py.File(file) as content:
+        room = GZIP * file.stat().st_size
+        seen, waiting = set(), [content["/"]]
+        while waiting:
+            entry = waiting.pop()
+            if entry in seen:
+                raise ValueError(f"{entry.name} has two links to it; expected a tree")
+            seen.add(entry)
+            if isinstance(entry, h5py.Group):
+                for name in entry:
+                    if not isinstance(entry.get(name, getlink=True), h5py.HardLink):
+                        raise ValueError(f"{name} in {entry.name} is a link; expected data")
+                    waiting.append(entry[name])
+            elif isinstance(entry, h5py.Dataset):
+                if entry.is_virtual or entry.external:
+                    raise ValueError(f"{entry.name} has its data elsewhere, not in the file")
+                room -= entry.nbytes
+                if room < 0:
+                    raise ValueError(f"{entry.name} claims more bytes than the file can hold")
+
+
+def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | LeakyConvNet:
     metadata = _metadata(graph)
-    layers = _read_layers(nir, graph, metadata.get("dt", TIMESTEP) if dt is None else dt)
+    dt = metadata.get("dt", TIMESTEP) if dt is None else dt
+    _check_timestep(dt)
+    with np.errstate(over="ignore"):  # found below
+        layers = _read_layers(nir, graph, dt)
     resets = metadata.get("reset", ["zero"] * len(layers))
+    if len(resets) != len(layers):
+        raise ValueError(f"the metadata has {len(resets)} resets for {len(layers)} layers")
     layers = [replace(layer, reset=reset) for layer, reset in zip(layers, resets, strict=True)]
-    return build_model(NetworkArrays(tuple(layers), metadata.get("readout", "spike_count")))
+    model = build_model(NetworkArrays(tuple(layers), metadata.get("readout", "spike_count")))
+    if bad := not_finite(model.state_dict()):
+        raise ValueError(f"{bad} exceeds the range of single precision")
+    return model
 
 
 def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
@@ -246,6 +299,8 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
     for name, node in _chain(graph):
         if isinstance(node, nir.Input):
             shape = tuple(map(int, node.input_type["input"]))
+            if min(shape, default=0) < 1:
+                raise ValueError(f"{name} must have a shape of positive sizes; got {shape}")
         elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
             synapses = _weights(nir, name, node, shape)
         elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and synapses is not None:
@@ -277,24 +332,47 @@ def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
     return [(name, graph.nodes[name]) for name in names]
 
 
+def _numbers(name: str, node: Any, part: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a parameter of a node; raise a `ValueError` for another shape or kind of numbers."""
+    values = np.asarray(getattr(node, part))
+    if values.shape != shape:
+        raise ValueError(f"{part} of {name} must have the shape {shape}; got {values.shape}")
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise ValueError(f"{part} of {name} must be finite real numbers")
+    return values.astype(np.float64)
+
+
 def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses:
-    weight = np.asarray(node.weight, np.float32)
-    bias = np.asarray(getattr(node, "bias", np.zeros(len(weight))), np.float32)
-    if not isinstance(node, nir.Conv2d):
+    size = np.shape(node.weight)
+    is_dense = not isinstance(node, nir.Conv2d)
+    if not is_dense and (len(shape) != 3 or len(size) != 4):
+        raise ValueError(
+            f"{name} must convolve (channels, height, width) with weights of four axes; got "
+            f"{shape} and weights of shape {size}"
+        )
+    fitting = (*size[:1], math.prod(shape)) if is_dense else (size[0], shape[0], *size[2:])
+    weight = _numbers(name, node, "weight", fitting).astype(np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    if not isinstance(node, nir.Linear):
+        bias = _numbers(name, node, "bias", bias.shape).astype(np.float32)
+    if is_dense:
         return Synapses(in_shape=shape, weight=weight, bias=bias)
     if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
         raise ValueError(
             f"{name} has groups, dilation or padding by name, which from_nir does not support"
         )
-    square(name, "the kernel", weight.shape[2:])
-    stride, padding = square(name, "stride", node.stride), square(name, "padding", node.padding)
+    square(name, "the kernel", size[2:], least=1)
+    stride = square(name, "stride", node.stride, least=1)
+    padding = square(name, "padding", node.padding)
     return Synapses(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
 
 
 def _pool(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
-    side = square(name, "kernel_size", node.kernel_size)
+    side = square(name, "kernel_size", node.kernel_size, least=1)
     if square(name, "stride", node.stride) != side or np.any(node.padding):
         raise ValueError(f"{name} must pool squares side by side, without padding")
+    if synapses.is_dense or synapses.pooling:
+        raise ValueError(f"{name} must directly follow a convolution")
     if isinstance(node, nir.SumPool2d):
         scale = np.float32(side * side)
         synapses = replace(synapses, weight=synapses.weight * scale, bias=synapses.bias * scale)
@@ -307,16 +385,22 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         raise ValueError(
             f"{name} has a resting or reset voltage other than 0, which from_nir does not support"
         )
-    decay: Any = np.divide(dt, node.tau) if isinstance(node, nir.LIF) else np.zeros(1)
-    gain = np.asarray(node.r) * (decay if isinstance(node, nir.LIF) else dt)
-    beta, gain, threshold = (
-        _for_channels(name, np.broadcast_to(values, synapses.shape))
-        for values in (1 - decay, gain, node.v_threshold)
-    )
-    if (beta < 0).any():
-        raise ValueError(
-            f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
-        )
+    shape = synapses.shape
+    if min(shape) < 1:
+        raise ValueError(f"{name} has no neurons: the weights before it give the shape {shape}")
+
+    def read(part: str) -> NDArray[Any]:
+        return _for_channels(name, _numbers(name, node, part, shape))
+
+    threshold = read("v_threshold")
+    beta, gain = np.ones(len(threshold)), read("r") * dt
+    if isinstance(node, nir.LIF):
+        tau = read("tau")
+        if (tau < dt).any():
+            raise ValueError(
+                f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
+            )
+        beta, gain = 1 - dt / tau, read("r") * (dt / tau)
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
     changes = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
+from spikemnist.encoding.protocol import check_num_steps
 from spikemnist.export.arrays import LayerArrays, network_of, read_arrays
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
@@ -67,8 +68,8 @@ def to_onnx(
     ModuleNotFoundError
         Without the package onnx: ``pip install "spikemnist[export]"``.
     ValueError
-        For an encoder without a table of grey values, or with another number of timesteps than
-        ``num_steps``, and for a layer that cannot be exported.
+        For ``num_steps`` below 1, an encoder without a table of grey values, or with another number
+        of timesteps than ``num_steps``, and for a layer that cannot be exported.
 
     Examples
     --------
@@ -80,6 +81,8 @@ def to_onnx(
     True
     """
     onnx = require("onnx", "ONNX")
+    if num_steps is not None:
+        check_num_steps(num_steps)
     network, encoder = network_of(model)
     arrays = read_arrays(network)
     steps = num_steps

@@ -22,7 +22,7 @@ __all__ = ["obstacle", "run"]
 
 def run(
     current: Tensor, layer: LayerParams, *, membrane: bool = True
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Run the neurons of a layer.
 
     Parameters
@@ -40,6 +40,8 @@ def run(
         Spikes ``[T, B, N]``, zeros and ones in the dtype of the current.
     membrane : torch.Tensor or None
         Membranes ``[T, B, N]``, float64 for a float64 current, else float32.
+    last : torch.Tensor
+        Membranes after the last timestep, ``[B, N]``.
     """
     from spikemnist.gpu.scan import scan
 

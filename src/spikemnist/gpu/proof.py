@@ -108,7 +108,7 @@ def _difference(
         layer = LayerParams(
             beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=surrogate
         )
-        return scan(current, layer, membrane=True)
+        return scan(current, layer, membrane=True)[:2]
 
     reference = functools.partial(ops.leaky, reset_mechanism=reset_mechanism, spike_grad=surrogate)
     results = _results(kernels, (current, beta, threshold), weights)

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 from spikemnist.gpu import triton_kernels
+from spikemnist.ops.once import once
 from spikemnist.ops.reference import through_clamp
 from spikemnist.ops.surrogate import Surrogate
 
@@ -25,7 +26,9 @@ BLOCK = 256
 """Number of neurons of one Triton program."""
 
 
-def scan(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Tensor, Tensor | None]:
+def scan(
+    current: Tensor, layer: LayerParams, *, membrane: bool
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Run the neurons of a layer over all timesteps: see `spikemnist.gpu.run`."""
     initial = layer.initial
     layer = replace(
@@ -44,7 +47,7 @@ def scan(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Tensor
     spikes, membranes = _Scan.apply(  # type: ignore[no-untyped-call]
         layer, current, layer.beta, layer.threshold, layer.initial
     )
-    return spikes, membranes if membrane else None
+    return spikes, membranes if membrane else None, membranes[-1].clone()
 
 
 class _Scan(torch.autograd.Function):
@@ -52,7 +55,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, layer: LayerParams, current: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        spikes, membrane = forward(current, layer, membrane=True)
+        spikes, membrane, _ = forward(current, layer, membrane=True)
         # Spikes need not be saved: a neuron has fired where its membrane is above the threshold.
         ctx.save_for_backward(membrane, *tensors)
         ctx.layer, ctx.dtype = layer, current.dtype
@@ -60,7 +63,7 @@ class _Scan(torch.autograd.Function):
         return spikes, membrane
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:
@@ -87,8 +90,10 @@ class _Scan(torch.autograd.Function):
         return None, of_current, of_beta, of_threshold, of_initial
 
 
-def forward(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Tensor, Tensor | None]:
-    """Return spikes and, if needed, membranes, ``[T, B, N]`` each.
+def forward(
+    current: Tensor, layer: LayerParams, *, membrane: bool
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return spikes and, if needed, membranes, ``[T, B, N]`` each, and the last membrane.
 
     Each timestep of the current is contiguous; the stride along T may be 0. The tensors of the
     layer are contiguous.
@@ -96,9 +101,10 @@ def forward(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Ten
     spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
     number = torch.promote_types(current.dtype, torch.float32)
     membranes = torch.empty_like(spikes, dtype=number) if membrane else None
+    last = torch.empty(current.shape[1:], dtype=number, device=current.device)
     size = current[0].numel()
     if not size:
-        return spikes, membranes
+        return spikes, membranes, last
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         triton_kernels.forward_kernel[(triton.cdiv(size, BLOCK),)](
             current,
@@ -107,13 +113,14 @@ def forward(current: Tensor, layer: LayerParams, *, membrane: bool) -> tuple[Ten
             layer.initial,
             spikes,
             membranes,
+            last,
             len(current),
             current.stride(0),
             size,
             current.shape[-1],
             **_constants(layer, current.dtype),
         )
-    return spikes, membranes
+    return spikes, membranes, last
 
 
 def backward(

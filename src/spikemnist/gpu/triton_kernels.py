@@ -23,6 +23,7 @@ def forward_kernel(
     initial,
     spikes,
     membranes,
+    last,
     steps,
     step_stride,
     size,
@@ -33,7 +34,7 @@ def forward_kernel(
     NUMBER: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the spikes ``[T, size]``, and the membranes unless ``membranes`` is None.
+    """Write the spikes ``[T, size]``, the membranes unless ``membranes`` is None, and the last one.
 
     ``initial`` may be None; ``step_stride`` is 0 for a constant current.
     """
@@ -65,6 +66,7 @@ def forward_kernel(
             membranes += size
         current += step_stride
         spikes += size
+    tl.store(last + index, membrane, inside)
 
 
 @triton.jit(do_not_specialize=["steps"])

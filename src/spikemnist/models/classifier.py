@@ -75,7 +75,7 @@ class Classifier(nn.Module):
                 f"{type(network).__name__}"
             )
         self.network = network
-        self.classes = tuple(classes)
+        self.classes: tuple[str, ...] = tuple(classes)
         self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
         self._spikes: dict[str, Any] = {"dtype": torch.uint8} if compact else {}

@@ -111,7 +111,7 @@ def run(
     outputs: list[LayerOutput] = []
     if backend != "event_driven":
         for layer, membrane in zip(layers, initial, strict=True):
-            needed = record == "all" or state is not None or layer is layers[-1]
+            needed = record == "all" or layer is layers[-1]
             outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed))
             spikes = _present(outputs[-1].spikes)
         return outputs
@@ -209,11 +209,11 @@ def _run_layer(
     number = torch.promote_types(current.dtype, torch.float32)
     params = layer.params(current.shape[2:], number, initial)
     signal = current.flatten(2).expand(len(spikes), -1, -1)
-    membrane: Tensor | None
+    shape = (len(spikes), *current.shape[1:])
     if backend == "triton":
         from spikemnist import gpu
 
-        output_spikes, membrane = gpu.run(signal, params, membrane=needed)
+        output_spikes, membrane, last = gpu.run(signal, params, membrane=needed)
     else:
         output_spikes, membrane = ops.leaky(
             signal,
@@ -223,10 +223,9 @@ def _run_layer(
             spike_grad=params.spike_grad,
             initial=params.initial,
         )
-    shape = (len(spikes), *current.shape[1:])
-    return _output(
-        output_spikes.reshape(shape), None if membrane is None else membrane.reshape(shape)
-    )
+        last = membrane[-1].clone()  # or a state would keep all membranes
+    membrane = None if membrane is None else membrane.reshape(shape)
+    return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]))
 
 
 def _step(
@@ -248,14 +247,13 @@ def _step(
                 layer.check_state(None if state is None else layer.leaky.mem, current.shape)
                 signal, membrane = step_once(layer.leaky, current)
                 pairs.append((signal, membrane))
-    return [_output(*map(torch.stack, zip(*pairs, strict=True))) for pairs in steps]
+    trains = (map(torch.stack, zip(*pairs, strict=True)) for pairs in steps)
+    return [_output(train, membrane, membrane[-1].clone()) for train, membrane in trains]
 
 
-def _output(output_spikes: Tensor, membrane: Tensor | None) -> LayerOutput:
-    final = None if membrane is None else membrane[-1]
-    return LayerOutput(
-        output_spikes, membrane, count_spikes(output_spikes), final, tuple(output_spikes.shape[2:])
-    )
+def _output(output_spikes: Tensor, membrane: Tensor | None, final: Tensor) -> LayerOutput:
+    counts, shape = count_spikes(output_spikes), tuple(output_spikes.shape[2:])
+    return LayerOutput(output_spikes, membrane, counts, final, shape)
 
 
 def _present(tensor: Tensor | None) -> Tensor:

@@ -35,8 +35,10 @@ def check_spikes(spikes: Tensor, sample: Sequence[int]) -> None:
         If the shape does not fit.
     """
     check_tensor(spikes, "spikes", "[T, B, ...]")
-    size = math.prod(sample)
-    if spikes.dim() >= 3 and len(spikes) and spikes.shape[2:].numel() == size:
+    size, shape = math.prod(sample), tuple(spikes.shape[2:])
+    flat, one_channel = len(sample) == 1, len(sample) == 3 and sample[0] == 1
+    fits = shape == tuple(sample) or (one_channel and shape == tuple(sample[1:]))
+    if spikes.dim() >= 3 and len(spikes) and (fits or (flat and math.prod(shape) == size)):
         return
     what = (
         f"{size} values (in_features)" if len(sample) == 1 else f"{tuple(sample)} values (in_shape)"
@@ -60,6 +62,14 @@ def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
 
 def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
     """Return a hint at the likely mistake behind a wrong shape, or an empty string."""
+    if len(sample) == 3 and len(spikes) and spikes.shape[2:].numel() == size:
+        channels, height, width = sample
+        if tuple(spikes.shape[2:]) == (height, width, channels):
+            return (
+                ". The channels come last: write spikes.permute(0, 1, 4, 2, 3), or "
+                "images.permute(0, 3, 1, 2) before encoding"
+            )
+        return f". Write spikes.reshape({', '.join(map(str, (*spikes.shape[:2], *sample)))})"
     if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
         return (
             ". Encode images first, as in Classifier(network, encoder)(images); a single image "

@@ -48,8 +48,8 @@ class SpikingNetwork(Tabular, nn.Module):
     network : torch.nn.Sequential
         Modules in their order, as `accelerate` takes them. It holds the parameters.
     in_shape : sequence of int, default None
-        Shape of a sample at one timestep. Where it is given, the input may have any other shape
-        with as many numbers per sample; None takes the input as it is.
+        Shape of a sample at one timestep. ``(F,)`` takes samples of any shape with F numbers,
+        ``(C, H, W)`` that shape, or ``[H, W]`` for one channel; None takes the input as it is.
     readout : str or callable, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
@@ -81,7 +81,7 @@ class SpikingNetwork(Tabular, nn.Module):
         ops.select_backend(backend)
         check_grades(read_layers(network))
         self.network = network
-        self.in_shape = None if in_shape is None else tuple(in_shape)
+        self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
         self.readout = readout
         self.backend = backend
 
@@ -163,6 +163,16 @@ class SpikingNetwork(Tabular, nn.Module):
         """
         like = self._like()
         return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
+
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+
+        def __call__(  # noqa: D102
+            self,
+            spikes: Tensor,
+            *,
+            record: Literal["output", "all"] = "output",
+            state: Sequence[Tensor] | None = None,
+        ) -> Record: ...
 
     def forward(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spikemnist.ops.once import once
 from spikemnist.ops.surrogate import Surrogate
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class _LeakyScan(torch.autograd.Function):
         return spikes, membrane
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:

@@ -114,7 +114,20 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return ctx.surrogate.derivative_(x.clone()).mul_(grad), None
+        if not torch.is_grad_enabled():
+            return ctx.surrogate.derivative_(x.clone()).mul_(grad), None
+        # For a second derivative, autograd keeps copies of what the formula changes in place.
+        with torch.autograd.graph.saved_tensors_hooks(_copy, _same):
+            slope = ctx.surrogate.derivative_(x.clone())
+        return slope * grad, None
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 @dataclass(frozen=True)

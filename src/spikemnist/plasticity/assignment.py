@@ -59,8 +59,8 @@ class Responses:
     """
 
     def __init__(self, num_classes: int, num_neurons: int) -> None:
-        self.spikes = np.zeros((num_classes, num_neurons))
-        self.images = np.zeros(num_classes)
+        self.spikes: Array = np.zeros((num_classes, num_neurons))
+        self.images: Array = np.zeros(num_classes)
 
     def add(self, counts: Array, labels: Array) -> None:
         """Add the spikes ``[B, N]`` of images and their classes in 0..C-1 ``[B]``."""
@@ -196,7 +196,7 @@ class Progress:
         self, responses: Responses, voting: str, blocks: Iterable[tuple[int, int]] = ()
     ) -> None:
         self.responses, self.voting, self.blocks = responses, voting, list(blocks)
-        self.seen = sum(images for images, _ in self.blocks)
+        self.seen: int = sum(images for images, _ in self.blocks)
 
     def add(self, counts: Array, labels: Array) -> None:
         """Add the spikes ``[B, N]`` of a block of images and their classes ``[B]``."""

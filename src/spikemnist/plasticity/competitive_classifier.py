@@ -27,6 +27,7 @@ from spikemnist.plasticity.assignment import (
 )
 from spikemnist.plasticity.estimator import (
     Estimator,
+    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -193,7 +194,7 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: int = 0
 
-    file_format: ClassVar = Format(
+    file_format: ClassVar[Format] = Format(
         "spikemnist-stdp-1",
         "STDP classifier",
         "Restore it from a good copy, or fit the classifier again",
@@ -262,7 +263,7 @@ class STDPClassifier(Estimator):
                 if file:
                     self.save(file)
             responses = self._respond(pixels, targets, interruption, show_bar=progress)
-        self.interrupted_ = interruption.poll()
+        self.interrupted_: bool = interruption.poll()
         self._progress.responses = responses or self._progress.responses
         warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
@@ -403,6 +404,10 @@ class STDPClassifier(Estimator):
             "blocks": torch.empty(len(tensors["blocks"]), 2, dtype=torch.int64, device="meta"),
         }
         check_tensors(tensors, expected)
+        check_counts(tensors, "responses.spikes", "responses.images", "blocks")
+        images, right = tensors["blocks"].T
+        if bool((right > images).any()):
+            raise ValueError("blocks counts more right predictions than images")
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         theta_plus, learning_rate = metadata["steps"]
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
@@ -412,7 +417,7 @@ class STDPClassifier(Estimator):
         responses = Responses(classes, neurons)
         responses.spikes, responses.images = arrays["responses.spikes"], arrays["responses.images"]
         self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))
-        self.n_features_in_ = self._layer.features
+        self.n_features_in_: int = self._layer.features
 
     def _begin(self, pixels: Tensor, classes: Array, total: int = LONG) -> None:
         """Begin with an untrained layer; ``total`` is the number of images in all passes."""
@@ -421,7 +426,8 @@ class STDPClassifier(Estimator):
 
         parameters = self.plain_params()
         parameters |= step_sizes(parameters, total)
-        self._layer, self.classes_ = new_layer(parameters, pixels.shape[1]), classes
+        self._layer = new_layer(parameters, pixels.shape[1])
+        self.classes_: Array = classes
         self._progress = Progress(Responses(len(classes), self.n_neurons), self.voting)
         self.n_features_in_ = self._layer.features
 

@@ -50,8 +50,8 @@ class CompetitiveLayer:
     """
 
     def __init__(self, parameters: Mapping[str, Any], weights: Array, theta: Array) -> None:
-        self.parameters = parameters
-        self.num_steps = round(parameters["duration"] / parameters["timestep"])
+        self.parameters: Mapping[str, Any] = parameters
+        self.num_steps: int = round(parameters["duration"] / parameters["timestep"])
         self.attempts = _attempts(parameters)
         self.size, self.features = weights.shape
         blocks, constants = blocks_of(self.size), _constants(parameters)

@@ -20,6 +20,7 @@ from spikemnist.encoding import LatencyEncoder, splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
     Estimator,
+    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -162,7 +163,7 @@ class ConvSTDPClassifier(Estimator):
     lr: float = 2e-3
     random_state: int = 0
 
-    file_format: ClassVar = Format(
+    file_format: ClassVar[Format] = Format(
         "spikemnist-conv-stdp-1",
         "convolutional STDP classifier",
         "Restore it from a good copy, or fit the classifier again",
@@ -194,13 +195,14 @@ class ConvSTDPClassifier(Estimator):
         pictures = _pictures(images)
         classes, targets = check_labels(labels, len(pictures))
         self._check_numba()
-        self._shape, self.classes_ = self._pixels(pictures.shape[1:]), classes
+        self._shape = self._pixels(pictures.shape[1:])
+        self.classes_: Array = classes
         with interruptible() as interruption:
             self._learn_features(pictures, interruption)
             earliness = _join(interruption.between(self._see(pictures)))
             self._learn_readout(earliness, torch.from_numpy(targets), interruption)
         interruption.check()
-        self.n_features_in_ = math.prod(self._shape)
+        self.n_features_in_: int = math.prod(self._shape)
         return self
 
     def count_features(self, images: ArrayLike) -> Array:
@@ -260,7 +262,9 @@ class ConvSTDPClassifier(Estimator):
             "readout.bias": torch.empty(classes, device="meta"),
         }
         check_tensors(tensors, expected)
-        self.weights_, self.wins_ = tensors["weights"].numpy(), tensors["wins"].numpy()
+        check_counts(tensors, "wins")
+        self.weights_: Array = tensors["weights"].numpy()
+        self.wins_: Array = tensors["wins"].numpy()
         self._readout = tensors["readout.weight"], tensors["readout.bias"]
 
     def _features(self, weights: Array) -> ConvFeatures:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from spikemnist.plasticity.assignment import Votes
 
     Array = NDArray[Any]
+
+
+OUTSIDE = 0.05
+"""Largest share of pixels outside [0, 1] that are clipped.
+
+Of unseen digits, a MinMaxScaler puts up to 0.012 there, with values as large as 255 where a pixel
+was dark in training. Of digits in 0..255, 0.19 are there, and of digits in [-1, 1] 0.8.
+"""
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -315,7 +324,11 @@ def _check_number(name: str, value: Any, least: float | None, or_none: str = "")
 
 
 def check_images(images: ArrayLike | Tensor) -> Tensor:
-    """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1]."""
+    """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1].
+
+    A few values outside [0, 1], as in unseen images after a MinMaxScaler, are clipped with a
+    warning.
+    """
     if not isinstance(images, torch.Tensor):
         images = torch.from_numpy(np.ascontiguousarray(images))
     if images.dim() < 2 or not images.numel():
@@ -326,12 +339,28 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
     pixels = images.detach().cpu().flatten(1).contiguous()
     if pixels.dtype != torch.uint8:
         pixels = pixels.float()
-        if not bool(((pixels >= 0) & (pixels <= 1)).all()):  # False for NaN
+        outside = int(((pixels < 0) | (pixels > 1)).sum()) / pixels.numel()
+        values = f"values from {float(pixels.min())} to {float(pixels.max())}"
+        if outside > OUTSIDE or not bool(pixels.isfinite().all()):
             raise ValueError(
-                "images must be uint8, or floating in [0, 1] without NaN or inf; got values "
-                f"from {float(pixels.min())} to {float(pixels.max())}. Divide by their maximum"
+                "images must be uint8, or floating in [0, 1] without NaN or inf; got "
+                f"{values}. Divide by their maximum, or scale with MinMaxScaler(clip=True)"
             )
+        if outside:
+            warnings.warn(
+                f"images must lie in [0, 1]: {outside:.2g} of the pixels do not, with {values}, "
+                "and are clipped. In scikit-learn, scale with MinMaxScaler(clip=True)",
+                stacklevel=3,
+            )
+            pixels = pixels.clamp(0, 1)
     return pixels
+
+
+def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
+    """Raise a ValueError that names a tensor of counts with a negative one."""
+    for name in names:
+        if bool((tensors[name] < 0).any()):
+            raise ValueError(f"{name} counts {float(tensors[name].min()):g}; expected 0 or more")
 
 
 def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:

@@ -30,5 +30,5 @@ if TYPE_CHECKING:
     from spikemnist.training.recipe import recipes as recipes
     from spikemnist.training.robustness import Robustness as Robustness
     from spikemnist.training.robustness import measure_robustness as measure_robustness
-
-__getattr__, __dir__, __all__ = lazy(__name__)
+else:
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -38,8 +38,8 @@ class EpochMonitor:
     """Sums over the batches of an epoch."""
 
     def __init__(self) -> None:
-        self.samples = 0
-        self.batches = 0
+        self.samples: int = 0
+        self.batches: int = 0
         self._loss = 0.0
         self._correct = 0
         self._spikes: dict[str, int] = {}
@@ -89,18 +89,20 @@ class EpochMonitor:
         """Mean number of spikes for one sample, all layers together."""
         return sum(self._spikes.values()) / self.samples
 
-    def warnings(self, model: nn.Module) -> list[str]:
+    def warnings(self, model: nn.Module, weight_decay: float | None = None) -> list[str]:
         """Return warnings of layers silent or saturated all epoch, and of beta outside [0, 1].
 
-        A silent output layer is no problem if its membranes make the scores differ.
+        A silent output layer is no problem if its membranes make the scores differ. Weight decay
+        silences layers that would fire without it.
         """
+        decay = f"lower weight_decay ({weight_decay:g}), or " if weight_decay else ""
         messages = []
         decides = bool((self._scores != self._scores[:, :1]).any())
         for name, count in self._spikes.items():
             if count == 0 and not (name == "output" and decides):
                 messages.append(
-                    f"layer {name!r} did not fire once in an epoch: lower its threshold, raise "
-                    "beta, or feed it more spikes"
+                    f"layer {name!r} did not fire once in an epoch: {decay}lower its threshold, "
+                    "raise beta, or feed it more spikes"
                 )
             elif count > SATURATED * self._possible[name]:
                 messages.append(

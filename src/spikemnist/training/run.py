@@ -109,7 +109,7 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.network, epoch=epoch, lr=self.lr)
-        warnings = monitor.warnings(self.network)
+        warnings = monitor.warnings(self.network, self.config.weight_decay)
         evaluation = self.processes.first(lambda: self._validate(epoch, interruption))
         previous = history.column("validation_loss")
         history.seconds.append(seconds)

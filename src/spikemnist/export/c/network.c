@@ -70,13 +70,14 @@ static void add(const struct layer *layer, int event, number_t amount)
     }
 }
 
-/* Returns what a neuron receives: the current of its place, or of the square that is pooled. */
-static number_t receive(const struct layer *layer, int y, int x, int channel)
+/* Returns what a neuron receives: the current of its place, or of the square that is pooled, whose
+ * sum may need more than 32 bits. */
+static sum_t receive(const struct layer *layer, int y, int x, int channel)
 {
     const int side = layer->pool, size = layer->channels;
     const number_t *current =
         layer->current + ((size_t)y * side * layer->width + (size_t)x * side) * size + channel;
-    number_t found = current[0];
+    sum_t found = current[0];
     int i, j;
 
     for (i = 0; i < side; i++)
@@ -91,13 +92,13 @@ static number_t receive(const struct layer *layer, int y, int x, int channel)
         }
 #if !NETWORK_INTEGER /* whose units are as much smaller */
     if (layer->pooling == POOL_AVERAGE)
-        found /= (number_t)(side * side);
+        found /= (sum_t)(side * side);
 #endif
     return found;
 }
 
 /* Moves a membrane on by one timestep. */
-static number_t move(const struct layer *layer, int channel, number_t before, number_t current)
+static number_t move(const struct layer *layer, int channel, number_t before, sum_t current)
 {
     const number_t threshold = layer->threshold[channel];
     const int fires = before > threshold;
@@ -106,7 +107,7 @@ static number_t move(const struct layer *layer, int channel, number_t before, nu
     int64_t membrane = layer->reset == RESET_ZERO && fires ? 0 : before;
 
     membrane = membrane * layer->beta[channel] / NETWORK_ONE;
-    membrane += (int64_t)current * (layer == layers ? NETWORK_FIRST_UNIT : NETWORK_UNIT);
+    membrane += current * (layer == layers ? NETWORK_FIRST_UNIT : NETWORK_UNIT);
     membrane += layer->bias[channel];
     if (layer->reset == RESET_SUBTRACT && fires)
         membrane -= threshold;
@@ -130,7 +131,7 @@ static int integrate(const struct layer *layer)
     for (y = 0; y < layer->out_height; y++)
         for (x = 0; x < layer->out_width; x++)
             for (channel = 0; channel < layer->channels; channel++, neuron++) {
-                const number_t current = receive(layer, y, x, channel);
+                const sum_t current = receive(layer, y, x, channel);
                 number_t *membrane = layer->membrane + neuron;
                 *membrane = move(layer, channel, *membrane, current);
                 if (*membrane > layer->threshold[channel])

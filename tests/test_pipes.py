@@ -1,0 +1,69 @@
+"""A path that names a pipe, which stands for any device, is refused by whatever writes files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+import spikemnist.cli
+from spikemnist import Classifier, LeakyMLP, fit, load_digits
+from spikemnist.export import to_c, to_html, to_nir, to_onnx
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from spikemnist.training import EpochMetrics, History, TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders"),
+    pytest.mark.filterwarnings("ignore:.*neuron"),  # few images teach few of them
+]
+
+TRAIN, _ = load_digits()
+CLASSIFIER = Classifier(LeakyMLP(hidden=8, reset_mechanism="zero"), "latency")
+HISTORY = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
+
+
+@cache
+def fitted(kind, **options):
+    return kind(**options).fit(TRAIN.images[:20], TRAIN.labels[:20])
+
+
+WRITERS = {
+    "Classifier.save": CLASSIFIER.save,
+    "to_html": lambda path: to_html(CLASSIFIER, path),
+    "to_onnx": lambda path: to_onnx(CLASSIFIER, path),
+    "to_nir": lambda path: to_nir(CLASSIFIER.network, path),
+    "to_c": lambda path: to_c(CLASSIFIER, path),
+    "History.save_csv": HISTORY.save_csv,
+    "fit": lambda path: fit(CLASSIFIER, TRAIN[:20], config=TrainConfig(epochs=1), run=path),
+    "STDPClassifier.save": lambda path: fitted(STDPClassifier, n_neurons=8).save(path),
+    "ConvSTDPClassifier.save": lambda path: fitted(ConvSTDPClassifier, n_features=4).save(path),
+}
+
+
+@pytest.fixture(params=["pipe", "link.png"])
+def path(request, tmp_path) -> Iterator[Path]:
+    """Return a pipe, or a link to it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.png").symlink_to("pipe")
+    yield tmp_path / request.param
+    assert (tmp_path / request.param).is_fifo()
+    assert {file.name for file in tmp_path.iterdir()} == {"link.png", "pipe"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_file_replaces_a_pipe(name, path):
+    with pytest.raises(OSError, match=f"{path} is (not a regular file|not a folder|a file)"):
+        WRITERS[name](path)
+
+
+@pytest.mark.parametrize("words", ["export mnist-mlp", "encode"])
+def test_no_command_replaces_a_pipe(words, path, capsys):
+    assert spikemnist.cli.main([*words.split(), "--out", str(path)]) != 0
+    assert "error: " in capsys.readouterr().err

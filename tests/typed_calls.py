@@ -1,0 +1,34 @@
+"""What type checkers know of the public names: nothing here runs, mypy reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import assert_type
+
+from spikemnist import Classifier, LatencyEncoder, LeakyMLP, accelerate, load_digits
+from spikemnist.models import Record, SpikingNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    # An unused "ignore" is an error: the names of lazy packages are known, and others are not.
+    from spikemnist import LeakyMPL  # type: ignore[attr-defined]  # noqa: F401
+    from spikemnist.encoding import LatencyEncode  # type: ignore[attr-defined]  # noqa: F401
+    from spikemnist.training import fitt  # type: ignore[attr-defined]  # noqa: F401
+
+
+def a_call_returns_a_record(spikes: Tensor, own: nn.Sequential) -> None:
+    encoder = LatencyEncoder(num_steps=8)
+    assert_type(encoder(spikes), "Tensor")
+    assert_type(LeakyMLP()(spikes, record="all"), Record)
+    assert_type(accelerate(own), SpikingNetwork)
+    assert_type(accelerate(own)(spikes).scores, "Tensor")
+    assert_type(Classifier(LeakyMLP(), encoder)(spikes), Record)
+
+
+def a_dataset_gives_images_and_labels() -> None:
+    train, _ = load_digits()
+    for image, label in train:
+        assert_type(image, "Tensor")
+        assert_type(label, "Tensor")
