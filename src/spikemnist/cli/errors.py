@@ -19,6 +19,11 @@ class WrongRequest(Exception):  # noqa: N818 - the request is wrong, not the pro
     """A request that cannot be fulfilled: exit code 2."""
 
 
+def flag(name: str) -> str:
+    """Return the option of a name: ``--num-steps`` for ``num_steps``."""
+    return f"--{name.replace('_', '-')}"
+
+
 @contextmanager
 def request(command: Namespace, option: str = "") -> Iterator[None]:
     """Turn the library's errors about arguments into a `WrongRequest`.
@@ -35,7 +40,7 @@ def request(command: Namespace, option: str = "") -> Iterator[None]:
     except (ValueError, TypeError, FileExistsError, FileNotFoundError) as error:
         text = str(error)
         if (name := re.split(r"\W", text)[0]) in vars(command):
-            text = f"--{name.replace('_', '-')}{text.removeprefix(name)}"
+            text = f"{flag(name)}{text.removeprefix(name)}"
         elif option and option not in text:
             text = f"{option}: {text}"
         raise WrongRequest(text) from error
@@ -49,5 +54,5 @@ def refuse(command: Namespace, *names: str, because: str) -> None:
     WrongRequest
         With the options among ``names`` that the user gave.
     """
-    if given := [f"--{name.replace('_', '-')}" for name in names if name in command.given]:
+    if given := [flag(name) for name in names if name in command.given]:
         raise WrongRequest(f"{', '.join(given)} would do nothing {because}; leave it out")

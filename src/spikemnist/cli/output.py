@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from spikemnist import __version__
 from spikemnist._tables import Tabular
-from spikemnist.cli.parser import flag
+from spikemnist.cli.errors import flag
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from spikemnist import _names
-from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.encoding import ENCODERS
 
 if TYPE_CHECKING:
@@ -240,11 +240,6 @@ def shown(default: Any) -> str:
     if isinstance(default, tuple | list):
         return " ".join(map(str, default)) or "none"
     return "on" if default is True else str(default)
-
-
-def flag(name: str) -> str:
-    """Return the option of a field: ``--num-steps`` for ``num_steps``."""
-    return f"--{name.replace('_', '-')}"
 
 
 def field_texts(kind: Any) -> dict[str, str]:

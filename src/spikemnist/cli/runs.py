@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._load import MODEL as MODEL
-from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.cli.output import command_line
-from spikemnist.cli.parser import flag, shown
+from spikemnist.cli.parser import shown
 from spikemnist.training.folder import CONFIG, check_file, read_json, write_json
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist._checkpoints import differences
+from spikemnist._checkpoints import check_settings
 from spikemnist._load import MODEL
 
 if TYPE_CHECKING:
@@ -66,21 +66,14 @@ def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -
         former = earlier["settings"]
         if settings["schedule"] == "constant" and former.get("epochs", 0) < settings["epochs"]:
             former["epochs"] = settings["epochs"]
-        if named := changes(earlier, description):
-            raise ValueError(
-                f"cannot resume {folder} with another configuration: {named}. Resume with the same "
-                "configuration, or start a new run"
-            )
+        check_settings(flat(earlier), flat(description), folder)
     write_json(folder / CONFIG, **description)
 
 
-def changes(earlier: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    """Return what differs between the descriptions of two runs, in words; empty if nothing does."""
-    one, other = (
-        {name: value for part in run for name, value in each[part].items()}
-        for each in (earlier, run)
-    )
-    return differences(one, other)
+def flat(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of all parts of a description, which have different names."""
+    parts = (part for part in description.values() if isinstance(part, dict))
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def check_file(folder: Path, name: str) -> Path:

@@ -19,8 +19,9 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from spikemnist._checkpoints import differences
 from spikemnist._seeds import derive_seed, seeded
-from spikemnist.training.folder import changes
+from spikemnist.training.folder import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -115,7 +116,7 @@ class Processes:
         if self.size > 1:
             distributed.all_gather_object(descriptions, description)
         for rank, other in enumerate(descriptions):
-            if named := changes(descriptions[0], other):
+            if named := differences(flat(descriptions[0]), flat(other)):
                 raise ValueError(
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )

@@ -1,4 +1,4 @@
-"""The state of a training run, and the training of one epoch."""
+"""The state of a training run, its checkpoints, and the end of an epoch."""
 
 from __future__ import annotations
 
