@@ -108,7 +108,7 @@ def gradients_of(model: nn.Module, record: Record, more: Iterable[Tensor] = ()) 
     loss = record.scores.square().sum() + record.spikes.sum()
     for layer in record.layers:
         loss = loss + (layer.spikes * layer.membrane).mean()
-    for membrane in record.state or ():
+    for membrane in getattr(record, "state", ()):
         loss = loss + membrane.mean()
     model.zero_grad()
     torch.autograd.backward(loss)

@@ -76,7 +76,8 @@ def test_a_record(kind: str, backend: str) -> None:
     assert record.spikes is record.layers[-1].spikes
     assert record.membrane is record.layers[-1].membrane
     assert torch.equal(record.input, spikes)
-    assert record.state is None
+    with pytest.raises(AttributeError, match=r"call network\(spikes, state=None\)"):
+        record.state  # noqa: B018
     alone = model(spikes)
     assert same(alone, record)
     assert (alone.layers, alone.input) == ((), None)
@@ -93,7 +94,8 @@ def test_two_halves_with_the_state_between_them_are_one_run(kind: str, backend: 
     rest = model.initial_state(3, 1, 14, 14) if kind != "perceptron" else model.initial_state(3)
     assert [tuple(membrane.shape[1:]) for membrane in rest] == SHAPES[kind]
     assert {membrane.dtype for membrane in rest} == {torch.float64}
-    together = model(images(), state=rest)
+    together, unset = model(images(), state=rest), model(images(), state=None)
+    assert all(map(torch.equal, unset.state, together.state))
     assert same(together, model(images()))
     assert not any(membrane.any() for membrane in rest)
 

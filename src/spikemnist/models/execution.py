@@ -82,6 +82,7 @@ def run(
     backend: str,
     record: str,
     state: Sequence[Tensor] | None,
+    final: bool,
 ) -> list[LayerOutput]:
     """Run layers over all timesteps, each on the spikes of the previous layer.
 
@@ -99,6 +100,8 @@ def run(
         Layers to record: ``"output"`` or ``"all"``.
     state : sequence of torch.Tensor or None
         Initial membranes ``[B, ...]``, one for each layer; at rest when None.
+    final : bool
+        Whether the membranes after the last timestep are returned.
 
     Returns
     -------
@@ -106,25 +109,24 @@ def run(
         One output for each layer. Its neurons have the shape of their input current.
     """
     if backend == "snntorch":
-        return _step(layers, spikes, dtype, state)
+        return _step(layers, spikes, dtype, state, final)
     initial: State = [None] * len(layers) if state is None else list(state)
     outputs: list[LayerOutput] = []
     if backend != "event_driven":
         for layer, membrane in zip(layers, initial, strict=True):
             needed = record == "all" or layer is layers[-1]
-            outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed))
+            outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed, final))
             spikes = _present(outputs[-1].spikes)
         return outputs
     # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
 
-    final = state is not None
     for group in _groups(layers):
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
         layer_record = record if record == "all" or last else "spikes"
         if first.packed_linear is None:
-            outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record))
+            outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record, final))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
             outputs += engine.run(params, signal, record=layer_record, final=final)
@@ -172,7 +174,12 @@ def _dense(
 
 
 def _run_current(
-    layer: SpikingLayer, spikes: Tensor, initial: Tensor | None, dtype: torch.dtype, record: str
+    layer: SpikingLayer,
+    spikes: Tensor,
+    initial: Tensor | None,
+    dtype: torch.dtype,
+    record: str,
+    final: bool,
 ) -> LayerOutput:
     """Run neurons on the engine whose current torch computes, as after a convolution.
 
@@ -187,7 +194,7 @@ def _run_current(
     signal = current.movedim(2, -1)
     pixels = signal.shape[2:]
     signal = signal.flatten(2).expand(len(spikes), -1, -1)
-    (output,) = engine.run([params], signal, record=record, final=initial is not None)
+    (output,) = engine.run([params], signal, record=record, final=final)
     output_spikes, membrane, last = (
         None if tensor is None else tensor.view(*tensor.shape[:-1], *pixels).movedim(-1, leading)
         for tensor, leading in ((output.spikes, 2), (output.membrane, 2), (output.final, 1))
@@ -202,6 +209,7 @@ def _run_layer(
     initial: Tensor | None,
     dtype: torch.dtype,
     needed: bool,
+    final: bool,
 ) -> LayerOutput:
     """Call the modules of one layer, and scan its neurons; Triton skips unneeded membranes."""
     current = layer.current(spikes, dtype)
@@ -223,9 +231,9 @@ def _run_layer(
             spike_grad=params.spike_grad,
             initial=params.initial,
         )
-        last = membrane[-1].clone()  # or a state would keep all membranes
+        last = membrane[-1]
     membrane = None if membrane is None else membrane.reshape(shape)
-    return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]))
+    return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]), final)
 
 
 def _step(
@@ -233,6 +241,7 @@ def _step(
     spikes: Tensor,
     dtype: torch.dtype,
     state: Sequence[Tensor] | None,
+    final: bool,
 ) -> list[LayerOutput]:
     """Step the modules of snnTorch, one timestep after the other: the oracle of all backends."""
     steps: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
@@ -248,12 +257,15 @@ def _step(
                 signal, membrane = step_once(layer.leaky, current)
                 pairs.append((signal, membrane))
     trains = (map(torch.stack, zip(*pairs, strict=True)) for pairs in steps)
-    return [_output(train, membrane, membrane[-1].clone()) for train, membrane in trains]
+    return [_output(train, membrane, membrane[-1], final) for train, membrane in trains]
 
 
-def _output(output_spikes: Tensor, membrane: Tensor | None, final: Tensor) -> LayerOutput:
+def _output(
+    output_spikes: Tensor, membrane: Tensor | None, last: Tensor, final: bool
+) -> LayerOutput:
     counts, shape = count_spikes(output_spikes), tuple(output_spikes.shape[2:])
-    return LayerOutput(output_spikes, membrane, counts, final, shape)
+    # A copy, since a state must not keep the membranes of all timesteps.
+    return LayerOutput(output_spikes, membrane, counts, last.clone() if final else None, shape)
 
 
 def _present(tensor: Tensor | None) -> Tensor:

@@ -138,9 +138,7 @@ class SpikingNetwork(Tabular, nn.Module):
         return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest.
-
-        A call that receives them as ``state`` also returns the membranes after its last timestep.
+        """Return membranes at rest, the ``state`` of a call that passes None.
 
         Parameters
         ----------
@@ -171,7 +169,7 @@ class SpikingNetwork(Tabular, nn.Module):
             spikes: Tensor,
             *,
             record: Literal["output", "all"] = "output",
-            state: Sequence[Tensor] | None = None,
+            state: Sequence[Tensor] | None = (),
         ) -> Record: ...
 
     def forward(
@@ -179,7 +177,7 @@ class SpikingNetwork(Tabular, nn.Module):
         spikes: Tensor,
         *,
         record: Literal["output", "all"] = "output",
-        state: Sequence[Tensor] | None = None,
+        state: Sequence[Tensor] | None = (),
     ) -> Record:
         """Run the network over all timesteps.
 
@@ -191,9 +189,10 @@ class SpikingNetwork(Tabular, nn.Module):
         record : str, default "output"
             Layers to record: ``"output"`` keeps the output layer, ``"all"`` every layer and the
             input.
-        state : sequence of torch.Tensor, default None
-            Membranes to start from, as `initial_state` or an earlier `Record.state` gives them.
-            Nothing else carries over from one call to the next.
+        state : sequence of torch.Tensor or None, default ()
+            Membranes to start from: those of an earlier `Record.state`, or None for rest. The
+            record then has a state, too. An empty sequence starts from rest and returns none, which
+            saves its memory. Nothing else carries over from one call to the next.
 
         Returns
         -------
@@ -213,16 +212,22 @@ class SpikingNetwork(Tabular, nn.Module):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         spikes = self._check_input(spikes)
         layers, like = self.layers, self._like()
-        if state is not None and len(state) != len(layers):
+        final = state is None or len(state) > 0
+        if state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
             )
         spikes = on_device_of(like, spikes)
-        if state is not None:
-            state = [on_device_of(like, membrane) for membrane in state]
+        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
         backend = self._select_backend(layers, spikes, like)
         outputs = execution.run(
-            layers, spikes, dtype=like.dtype, backend=backend, record=record, state=state
+            layers,
+            spikes,
+            dtype=like.dtype,
+            backend=backend,
+            record=record,
+            state=initial,
+            final=final,
         )
         output_spikes, membrane = _present(outputs[-1].spikes), _present(outputs[-1].membrane)
         if output_spikes.dim() > 3:
@@ -250,7 +255,7 @@ class SpikingNetwork(Tabular, nn.Module):
             input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
             if record == "all"
             else None,
-            state=None if state is None else tuple(_present(output.final) for output in outputs),
+            final=tuple(_present(output.final) for output in outputs) if final else None,
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:

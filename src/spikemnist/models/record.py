@@ -76,9 +76,8 @@ class Record(Tabular):
         Every layer, the output layer last, if recorded with ``record="all"``; else empty.
     input : torch.Tensor or None
         Input spikes ``[T, B, ...]``, if recorded with ``record="all"``.
-    state : tuple of torch.Tensor or None
-        Membranes of every layer after the last timestep, if the model was given a ``state`` to
-        start from. They can be passed to the next call.
+    final : tuple of torch.Tensor or None
+        What `state` returns, if the model was called with a ``state``.
 
     Examples
     --------
@@ -101,7 +100,23 @@ class Record(Tabular):
     sizes: Mapping[str, int] = field(default_factory=dict)
     layers: tuple[LayerRecord, ...] = ()
     input: Tensor | None = None
-    state: tuple[Tensor, ...] | None = None
+    final: tuple[Tensor, ...] | None = None
+
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        """Membranes of every layer after the last timestep, for the next call.
+
+        Raises
+        ------
+        AttributeError
+            If the model was called without a ``state``.
+        """
+        if self.final is None:
+            raise AttributeError(
+                "this record has no state, since the network was called without one: call "
+                "network(spikes, state=None) to start from rest, then state=record.state"
+            )
+        return self.final
 
     def table(self) -> Table:
         """Return number of neurons and mean number of spikes of each layer, as ``repr`` shows."""

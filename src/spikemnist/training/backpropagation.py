@@ -118,7 +118,7 @@ def _join(records: Sequence[Record]) -> Record:
         spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
         layers=tuple(map(_join_layer, layers)),
         input=None,
-        state=None,
+        final=None,
     )
 
 
