@@ -59,13 +59,13 @@ class Options:
 
     def __init__(self, command: str, defaults: Mapping[str, Any]) -> None:
         width = min(100, shutil.get_terminal_size().columns)
-        self.parser = Parser(
+        self.parser: Parser = Parser(
             prog=f"spikemnist {command}",
             add_help=False,
             allow_abbrev=False,
             formatter_class=lambda prog: Formatter(prog, max_help_position=24, width=width),
         )
-        self.defaults = dict(defaults)
+        self.defaults: dict[str, Any] = dict(defaults)
         self.flags: list[str] = []
         self.arguments: list[str] = []
         self._group: Any = self.parser.add_argument_group("options")

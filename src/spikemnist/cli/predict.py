@@ -24,7 +24,7 @@ spikemnist predict mnist-conv digit.png
 spikemnist predict runs/mnist photographs --out decisions
 """
 
-INVERT = {"auto": None, "yes": True, "no": False}
+INVERT: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
 
 
 def add_options(add: Options) -> None:

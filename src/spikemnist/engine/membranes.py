@@ -50,7 +50,7 @@ _FORMULAS = (_subtract, _zero, _integrate)
 FEW = 16
 """Neurons up to which only the first part of a row is computed."""
 
-step = switch(_FORMULAS)
+step: Callable[..., None] = switch(_FORMULAS)
 """``step(reset, out, before, inflow, bias, beta, threshold)`` writes the row of membranes that
 follows the row ``before`` in time."""
 

@@ -98,6 +98,6 @@ _CODES = {kind: code for code, kind in enumerate(FORMULAS)}
 """Position of each formula, by which kernels choose it."""
 
 
-through_spikes = switch(tuple(FORMULAS.values()))
+through_spikes: Callable[..., None] = switch(tuple(FORMULAS.values()))
 """``through_spikes(kind, out, gradient, membrane, threshold, first, second)`` multiplies a row of
 gradients of the spikes by the surrogate derivative."""

@@ -42,7 +42,8 @@ class Vector:
     """Vector register in a formula that is being lowered: its operators emit instructions."""
 
     def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
+        self.builder: Any = builder
+        self.value: Any = value
 
     def value_of(self, other: Any) -> Any:
         """Return the value of a vector, or of a number repeated in all lanes."""

@@ -68,9 +68,9 @@ _TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()
 PROCESSOR = Processor.of(_TRIPLE, _FEATURES)
 """The processor that kernels are compiled for."""
 
-INDEX = cgutils.intp_t
+INDEX: Any = cgutils.intp_t
 
-BYTE = ir.IntType(8)
+BYTE: Any = ir.IntType(8)
 
 
 class Rows:
@@ -89,11 +89,14 @@ class Rows:
         offset: Any = None,
         lanes: int = 0,
     ) -> None:
-        self.context, self.builder, self.dtype = context, builder, dtype
-        self.size, self.offset = dtype.bitwidth // 8, offset
+        self.context: Any = context
+        self.builder: Any = builder
+        self.dtype: Any = dtype
+        self.size: int = dtype.bitwidth // 8
+        self.offset: Any = offset
         lanes = lanes or PROCESSOR.vector_bytes // self.size
-        self.vector = ir.VectorType(context.get_value_type(dtype), lanes)
-        self.count = width // lanes
+        self.vector: Any = ir.VectorType(context.get_value_type(dtype), lanes)
+        self.count: int = width // lanes
 
     def vectors(self, rows: int) -> int:
         """Return how many vectors of each of ``rows`` rows the registers hold, at least one."""

@@ -195,7 +195,9 @@ class Progress:
     def __init__(
         self, responses: Responses, voting: str, blocks: Iterable[tuple[int, int]] = ()
     ) -> None:
-        self.responses, self.voting, self.blocks = responses, voting, list(blocks)
+        self.responses: Responses = responses
+        self.voting: str = voting
+        self.blocks: list[tuple[int, int]] = list(blocks)
         self.seen: int = sum(images for images, _ in self.blocks)
 
     def add(self, counts: Array, labels: Array) -> None:

@@ -52,15 +52,16 @@ class CompetitiveLayer:
     def __init__(self, parameters: Mapping[str, Any], weights: Array, theta: Array) -> None:
         self.parameters: Mapping[str, Any] = parameters
         self.num_steps: int = round(parameters["duration"] / parameters["timestep"])
-        self.attempts = _attempts(parameters)
-        self.size, self.features = weights.shape
+        self.attempts: int = _attempts(parameters)
+        self.size: int = weights.shape[0]
+        self.features: int = weights.shape[1]
         blocks, constants = blocks_of(self.size), _constants(parameters)
         least = int(parameters["min_spikes"])
         laid_out = np.zeros((blocks, self.features + 1, WIDTH), np.float32)
         laid_out[:, :-1] = weight_blocks(torch.from_numpy(weights))
         offsets = np.full((blocks, WIDTH), np.inf, np.float32)
         offsets.reshape(-1)[: self.size] = theta
-        self.neurons = CompetitiveNeurons(
+        self.neurons: CompetitiveNeurons = CompetitiveNeurons(
             constants, least, laid_out, offsets, constants.threshold + offsets
         )
 

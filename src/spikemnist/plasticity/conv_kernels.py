@@ -92,7 +92,8 @@ class ConvFeatures:
         self, parameters: Mapping[str, Any], weights: Array, shape: tuple[int, ...]
     ) -> None:
         single, (height, width) = np.float32, shape
-        self.size, channels, side, _ = weights.shape
+        self.size: int = weights.shape[0]
+        _, channels, side, _ = weights.shape
         laid_out = weight_blocks(torch.from_numpy(weights.reshape(self.size, -1))).copy()
         threshold = np.full((blocks_of(self.size), WIDTH), np.inf, np.float32)
         threshold.reshape(-1)[: self.size] = parameters["threshold"]
