@@ -161,9 +161,53 @@ CHANGES = {
     "NaN": lambda c: c.model[WEIGHT].view(-1)[3].fill_(math.nan),
     "infinity in the best weights": lambda c: c.best[WEIGHT].view(-1)[3].fill_(-math.inf),
     "an average of another shape": lambda c: c.average.update({WEIGHT: torch.zeros(3)}),
-    "an optimiser without groups": lambda c: c.optimizer.pop("param_groups"),
-    "an optimiser of fewer parameters": lambda c: c.optimizer["param_groups"][0].update(params=[]),
+    "no average": lambda c: setattr(c, "average", None),
+    # Torch's fused kernels would read and write outside of these.
+    "a moment of one number": lambda c: moments(c).update(exp_avg=torch.zeros(1)),
+    "a moment of another shape": lambda c: moments(c).update(exp_avg=moments(c)["exp_avg"].T),
+    "a moment that is NaN": lambda c: moments(c)["exp_avg_sq"].view(-1)[3].fill_(math.nan),
+    "no moment": lambda c: moments(c).pop("exp_avg"),
+    "a step of two numbers": lambda c: moments(c).update(step=torch.zeros(2)),
+    "a state of no parameter": lambda c: c.optimizer["state"].update({99: moments(c)}),
 }
+
+
+def moments(checkpoint):
+    """Return the state of the optimiser for the first weights."""
+    return checkpoint.optimizer["state"][0]
+
+
+def test_strides_and_settings_of_an_optimiser_are_those_of_the_run(tmp_path):
+    """A transposed moment has the right shape and numbers, and the settings are in config.json."""
+    run(tmp_path / "sound", new_classifier(), epochs=1, schedule="constant")
+    shutil.copytree(tmp_path / "sound", tmp_path / "changed")
+    checkpoint = load_checkpoint(tmp_path / "changed" / "checkpoint.pt")
+    moments(checkpoint)["exp_avg"] = moments(checkpoint)["exp_avg"].T.contiguous().T
+    checkpoint.optimizer["param_groups"][0].update(maximize=True, eps=-1.0)
+    save_checkpoint(checkpoint, tmp_path / "changed" / "checkpoint.pt")
+    ends = []
+    for name in ("sound", "changed"):
+        classifier = new_classifier()
+        run(tmp_path / name, classifier, epochs=2, schedule="constant", resume=True)
+        ends.append(weights(classifier))
+    assert same(*ends)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda history: history.update(seconds=2.5),
+        lambda history: history.update(best_epoch="first"),
+        lambda history: history.update(stopped_early=-1),
+        lambda history: history["epochs"].append(history["epochs"][0]),
+        lambda history: history["epochs"][0].update(loss="low"),
+        lambda history: history["epochs"][0].pop("lr"),
+    ],
+)
+def test_an_impossible_history(file, folder, change):
+    content = torch.load(file, weights_only=True)
+    change(content["history"])
+    refuse(folder, saved(content))
 
 
 @pytest.mark.parametrize("what", CHANGES)

@@ -6,6 +6,7 @@ file is the zip archive that `torch.save` writes, which has a checksum for each 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import zipfile
@@ -17,8 +18,10 @@ from spikemnist._atomic import write_atomically
 from spikemnist._tensor_files import check_tensors
 from spikemnist._tensors import not_finite
 from spikemnist.training.history import EpochMetrics, History
+from spikemnist.training.optimizers import load_state
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -86,21 +89,43 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint to resume from at {path}")
     data = path.read_bytes()  # an unreadable file raises OSError, not damage
-    try:
+    with _damaged(path):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch ignores the checksums
             if bad := archive.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong")
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         kind = content.pop("format")
-    except Exception as error:  # replaced: torch's message advises unsafe loading
+    if kind != FORMAT:
+        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
+    with _damaged(path):
+        epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
+        history = History(**{**content["history"], "epochs": epochs})
+        _check_history(history)
+        return Checkpoint(**{**content, "history": history})
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # any content may raise anything; torch advises unsafe loading
         raise ValueError(
             f"{path} is damaged, or not a checkpoint of spikemnist. {REMEDY}"
         ) from error
-    if kind != FORMAT:
-        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
-    history = content["history"]
-    epochs = [EpochMetrics(**row) for row in history["epochs"]]
-    return Checkpoint(**{**content, "history": History(**{**history, "epochs": epochs})})
+
+
+def _check_history(history: History) -> None:
+    """Raise a `ValueError` unless a history has a row of numbers for each epoch."""
+    count = len(history.epochs)
+    numbers = [x for row in history.epochs for x in dataclasses.astuple(row) if x is not None]
+    if (
+        [row.epoch for row in history.epochs] != [*range(1, count + 1)]
+        or len(history.seconds) != count
+        or not {type(number) for number in (*numbers, *history.seconds)} <= {int, float}
+        or history.best_epoch not in (None, *range(1, count + 1))
+        or not isinstance(history.stopped_early, bool)
+    ):
+        raise ValueError("the history is not that of a run")
 
 
 def restore(
@@ -111,13 +136,13 @@ def restore(
     Raises
     ------
     ValueError
-        If the state does not fit them, or a weight is NaN or infinite. The model stays unchanged.
+        If the state does not fit them, or a number is NaN or infinite. The model stays unchanged.
     """
     try:
         for weights in (checkpoint.model, checkpoint.best, checkpoint.average):
             if weights is not None:
                 _check_weights(weights, model)
-        optimizer.load_state_dict(checkpoint.optimizer)
+        load_state(optimizer, checkpoint.optimizer)
         model.load_state_dict(checkpoint.model)
     except Exception as error:  # a custom optimiser or module may raise anything
         reason = " ".join(str(error).split())
@@ -126,5 +151,5 @@ def restore(
 
 def _check_weights(weights: Weights, model: nn.Module) -> None:
     check_tensors(weights, model.state_dict())
-    if bad := not_finite({name: weights[name] for name, _ in model.named_parameters()}):
+    if bad := not_finite(weights):
         raise ValueError(f"{bad} holds NaN or infinity")

@@ -107,7 +107,7 @@ def read_json(file: Path, *parts: str) -> dict[str, Any]:
     """
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     for part in parts:
         if not isinstance(values, dict) or not isinstance(values.get(part), dict):

@@ -9,6 +9,9 @@ import snntorch
 import torch
 from torch import nn
 
+from spikemnist._tensor_files import check_tensors
+from spikemnist._tensors import not_finite
+
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -16,6 +19,12 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+MOMENTS = {
+    "betas": ("exp_avg", "exp_avg_sq"),
+    "amsgrad": ("max_exp_avg_sq",),
+    "momentum": ("momentum_buffer",),
+}
+"""Tensors of the size of a parameter that these optimisers keep for it, by the setting behind."""
 
 
 def make_optimizer(
@@ -73,3 +82,35 @@ def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> l
     others = [p for p in parameters if p.dim() < 2 or id(p) in of_neurons]
     groups = ((weights, decay), (others, 0.0))
     return [{"params": group, "weight_decay": rate} for group, rate in groups if group]
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a state dict into an optimiser.
+
+    The state of torch's own optimisers is checked, since their fused kernels do not compare its
+    shapes and strides with those of the parameters, and read and write outside of it. Their
+    settings stay. Other optimisers check theirs.
+
+    Raises
+    ------
+    ValueError
+        If a tensor does not fit its parameter, or holds NaN or infinity.
+    """
+    if type(optimizer) in OPTIMIZERS.values():
+        groups = optimizer.state_dict()["param_groups"]
+        names = [one for name, kept in MOMENTS.items() if groups[0].get(name) for one in kept]
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        fitted = {}
+        for index, entry in state["state"].items():
+            expected = dict.fromkeys(names, parameters[index].detach())
+            if "exp_avg" in names:
+                expected["step"] = torch.zeros(())
+            check_tensors(entry, expected)
+            if bad := not_finite(entry):
+                raise ValueError(f"{bad} of the optimiser holds NaN or infinity")
+            fitted[index] = {
+                name: torch.empty_like(expected[name]).copy_(tensor)
+                for name, tensor in entry.items()
+            }
+        state = {"state": fitted, "param_groups": groups}
+    optimizer.load_state_dict(state)

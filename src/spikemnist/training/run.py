@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import derive_seed
 from spikemnist.training import processes
-from spikemnist.training.checkpoint import Checkpoint, restore, save_checkpoint
+from spikemnist.training.checkpoint import REMEDY, Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.folder import CHECKPOINT
 from spikemnist.training.history import EpochMetrics, History
@@ -212,10 +212,13 @@ class Run:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert self.folder is not None
+        if (self.average is None) != (checkpoint.average is None):
+            raise ValueError(f"{self.folder / CHECKPOINT} does not fit the run: average. {REMEDY}")
         restore(checkpoint, self.network, self.optimizer, self.folder / CHECKPOINT)
         self.history = checkpoint.history
         self.history.device = str(self.feed.device)
         self.best = checkpoint.best
-        if self.average is not None and checkpoint.average is not None:
+        if self.average is not None:
+            assert checkpoint.average is not None
             self.average.weights = checkpoint.average
             self.average.steps = checkpoint.averaged_steps
