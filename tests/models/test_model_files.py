@@ -176,7 +176,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor
     _tensor_files.write(path, FORMAT, tensors, metadata)
 
 
-WEIGHT = "network.0.linear.weight"
+WEIGHT, THRESHOLD = "network.0.linear.weight", "network.0.leaky.threshold"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,12 @@ WEIGHT = "network.0.linear.weight"
         (lambda meta, _: meta.update(encoder={}), "not hold the model .*: .*argument: 'name'"),
         (lambda meta, _: meta.update(encoder={"name": "morse"}), "unknown encoder 'morse'"),
         (lambda meta, _: meta.pop("classes"), "not hold the model .*: 'classes' is missing"),
+        (lambda meta, _: meta.update(classes=["a"]), "classes must be 4 names or none; got"),
+        (lambda meta, _: meta.update(classes=[*"abc", "\x1b[31m"]), "control characters"),
+        (
+            lambda _, tensors: tensors.update({THRESHOLD: tensors[THRESHOLD].long()}),
+            f"{THRESHOLD} is torch.int64, which no network has there",
+        ),
         (
             lambda meta, _: meta["config"].update(hidden=[4_000_000_000, 7]),
             "size mismatch .*4000000000",  # before 2e11 bytes are allocated

@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         If network or encoder are of another kind.
     ValueError
         If the name of the encoder is unknown, or if the encoder has parameters, which would not be
-        trained.
+        trained; if a class has no printable name.
 
     Examples
     --------
@@ -76,6 +76,7 @@ class Classifier(nn.Module):
             )
         self.network = network
         self.classes: tuple[str, ...] = tuple(classes)
+        files.check_classes(self.classes)
         self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
         self._spikes: dict[str, Any] = {"dtype": torch.uint8} if compact else {}

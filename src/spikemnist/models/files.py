@@ -20,9 +20,10 @@ from spikemnist.models.readout import READOUTS
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from spikemnist.encoding import Encoder
 
@@ -80,9 +81,29 @@ def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder
         # On meta, a damaged configuration cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
             network = NETWORKS[metadata["class"]](**config)
+        floating = {name for name, x in network.state_dict().items() if x.is_floating_point()}
         network.load_state_dict(tensors, assign=True)
-        classes = tuple(str(name) for name in metadata["classes"])
-        return network, get_encoder(**metadata["encoder"]), classes
+        _check(tensors, floating)
+        classes, outputs = metadata["classes"], [*network.sizes.values()][-1]
+        if not isinstance(classes, list) or len(classes) not in (0, outputs):
+            raise ValueError(f"classes must be {outputs} names or none; got {classes!r}")
+        check_classes(classes)
+        return network, get_encoder(**metadata["encoder"]), tuple(classes)
+
+
+def check_classes(classes: Collection[str]) -> None:
+    """Raise a `ValueError` unless all names can be printed: a file must not control a terminal."""
+    if not all(isinstance(name, str) and name.isprintable() for name in classes):
+        raise ValueError(f"classes must be names without control characters; got {classes!r}")
+
+
+def _check(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
+    """Raise a `ValueError` for a tensor of another kind, or a negative variance."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != (name in floating):
+            raise ValueError(f"{name} is {tensor.dtype}, which no network has there")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise ValueError(f"{name} holds a negative variance")
 
 
 def _to_json(config: dict[str, Any]) -> dict[str, Any]:
