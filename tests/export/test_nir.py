@@ -363,6 +363,25 @@ def test_a_file_that_ends_early_is_refused(
         from_nir(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"edges": [("input", "nowhere")]},
+        {"edges": None},
+        {"metadata": None},
+        {"metadata": {"spikemnist": "[1]"}},
+        {"metadata": {"spikemnist": b"\xff"}},
+        {"metadata": {"spikemnist": '{"reset": 5}'}},
+    ],
+)
+def test_a_graph_in_memory_that_makes_no_sense(change: dict[str, Any]) -> None:
+    graph = to_nir(LeakyMLP(7, (5,), 3, reset_mechanism="zero"))
+    for name, value in change.items():
+        setattr(graph, name, value)
+    with pytest.raises(ValueError, match="this is not a NIR graph that from_nir reads"):
+        from_nir(graph)
+
+
 def test_no_file_and_no_graph(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file at"):
         from_nir(tmp_path / "elsewhere.nir")

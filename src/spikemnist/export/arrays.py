@@ -174,6 +174,9 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
             f"the exports have the readouts {', '.join(READOUTS)}, and not "
             f"{name_of(model.readout)}: train the network with one of them"
         )
+    for name, tensor in model.state_dict().items():
+        if tensor.is_complex() or tensor.is_meta:
+            raise ValueError(f"{name} is complex or on meta; real numbers in memory are exported")
     # In single precision, in which all formats are written.
     if bad := not_finite({name: x.float() for name, x in model.state_dict().items()}):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
@@ -243,6 +246,8 @@ def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) 
             f"{path} keeps no running statistics, so it cannot be merged into the weights"
         )
     mean, variance = _array(norm.running_mean, np.float64), _array(norm.running_var, np.float64)
+    if (variance + norm.eps <= 0).any():
+        raise ValueError(f"{path} has a negative variance, which cannot be exported")
     scale = 1 / np.sqrt(variance + norm.eps)
     shift = -mean * scale
     if norm.affine:

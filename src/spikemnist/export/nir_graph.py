@@ -228,17 +228,18 @@ def from_nir(
     nir = require("nir", "NIR")
     if dt is not None:
         _check_timestep(dt)
-    if isinstance(graph, nir.NIRGraph):
-        return _model_of(nir, graph, dt)
-    file = Path(graph)
-    if not file.is_file():
-        raise FileNotFoundError(f"no file at {file}")
+    in_memory = isinstance(graph, nir.NIRGraph)
+    if not in_memory and not Path(graph).is_file():
+        raise FileNotFoundError(f"no file at {graph}")
     try:
-        _check_file(file)
-        return _model_of(nir, nir.read(file), dt)
-    except Exception as error:  # nir and h5py raise nearly anything for a file of other content
+        if in_memory:
+            return _model_of(nir, graph, dt)
+        _check_file(Path(graph))
+        return _model_of(nir, nir.read(graph), dt)
+    except Exception as error:  # nir and h5py raise nearly anything for other content
         reason = error if isinstance(error, ValueError) else repr(error)
-        raise ValueError(f"{file} is not a NIR graph that from_nir reads: {reason}") from error
+        name = "this" if in_memory else graph
+        raise ValueError(f"{name} is not a NIR graph that from_nir reads: {reason}") from error
 
 
 def _check_file(file: Path) -> None:
