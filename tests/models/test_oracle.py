@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.models import Record
+    from spikemnist.models.network import SpikingNetwork
 
     Network = Callable[..., nn.Sequential]
 
@@ -215,6 +216,25 @@ def test_an_input_that_stays_the_same(network: str, backend: str) -> None:
     image = torch.rand(3, 1, 14, 14, generator=torch.Generator().manual_seed(0)) * 2
     made = NETWORKS[network](**LEARN)
     assert_equals_the_loop(made, image.expand(7, -1, -1, -1, -1), backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_each_timestep_of_an_expanded_input_has_its_own_gradient(
+    network: str, backend: str
+) -> None:
+    """A sum over time would hide that one timestep got the gradient of all."""
+    image = torch.rand(3, 1, 14, 14, generator=torch.Generator().manual_seed(0)).double()
+    plain = accelerate(NETWORKS[network](**LEARN).double(), backend="snntorch")
+    model = accelerate(plain.network, backend=backend)
+
+    def gradient(model: SpikingNetwork, fed: Tensor) -> Tensor:
+        fed.requires_grad_()
+        total = (model(fed).membrane.mean((1, 2)) * torch.arange(7)).sum()
+        return torch.autograd.grad(total, fed)[0]
+
+    expected = gradient(plain, image.repeat(7, 1, 1, 1, 1))
+    torch.testing.assert_close(gradient(model, image.expand(7, -1, -1, -1, -1)), expected)
 
 
 class Convolutions(TorchDispatchMode):

@@ -55,7 +55,7 @@ def on_device_of(weight: Tensor, signal: Tensor) -> Tensor:
         return signal
     # Floating inputs take the dtype of the weights, as MPS has no float64.
     dtype = weight.dtype if signal.is_floating_point() else signal.dtype
-    if is_constant(signal):
+    if is_constant(signal) and not signal.requires_grad:
         return signal[:1].to(weight.device, dtype).expand_as(signal)
     return signal.to(weight.device, dtype)
 

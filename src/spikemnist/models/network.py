@@ -185,7 +185,8 @@ class SpikingNetwork(Tabular, nn.Module):
         ----------
         spikes : torch.Tensor
             Input of the first layer for each sample and timestep, ``[T, B, ...]``, of any dtype and
-            on any device. It is moved to the device of the weights.
+            on any device. It is moved to the device of the weights. NaN is not looked for, as the
+            encoders refuse it: a neuron whose membrane is NaN never fires.
         record : str, default "output"
             Layers to record: ``"output"`` keeps the output layer, ``"all"`` every layer and the
             input.

@@ -104,7 +104,7 @@ class Record(Tabular):
 
     @property
     def state(self) -> tuple[Tensor, ...]:
-        """Membranes of every layer after the last timestep, for the next call.
+        """Membranes ``[B, N]`` of every layer after the last timestep, for the next call.
 
         Raises
         ------

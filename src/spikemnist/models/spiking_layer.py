@@ -127,9 +127,10 @@ class SpikingLayer:
         """Return the current of all timesteps, ``[T, B, ...]``, computed in one batch.
 
         The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
-        unless dropout makes the timesteps differ. ``convolve`` is the engine's convolution.
+        unless dropout makes the timesteps differ, or each needs its gradient. ``convolve`` is the
+        engine's convolution.
         """
-        constant = is_constant(signal) and not self.is_random
+        constant = is_constant(signal) and not self.is_random and not signal.requires_grad
         steps = signal[:1] if constant else signal
         frames = steps.flatten(0, 1).to(dtype)
         modules = self.modules

@@ -72,7 +72,7 @@ def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         raise TypeError(f"bias must have the dtype of weight, {weight.dtype}; got {bias.dtype}")
     if bias is not None and bias.shape != (len(weight),):
         raise ValueError(f"bias must have the shape {(len(weight),)}; got {tuple(bias.shape)}")
-    if is_constant(spikes):
+    if is_constant(spikes) and not spikes.requires_grad:
         return functional.linear(spikes[0].to(weight.dtype), weight, bias).expand(
             len(spikes), -1, -1
         )
