@@ -296,6 +296,12 @@ INVALID: dict[str, tuple[tuple[Tensor, ...], dict[str, Any], str]] = {
         {},
         r"weights must lie between w_min 0.0 and w_max 1.0; got 2.0 to 2.0",
     ),
+    "an infinite bound": ((*SPIKES, WEIGHT), {"w_max": math.inf}, "must be finite; got inf"),
+    "spikes on another device": (
+        (SPIKES[0].to("meta"), SPIKES[1], WEIGHT),
+        {},
+        "must be on one device; got meta, cpu and cpu",
+    ),
     "NaN weights": ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
     "traces": ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'so"),
     "timestep": (
@@ -333,11 +339,28 @@ def test_time_constants_are_positive(rule: Callable[..., Tensor], name: str, tau
         rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), *reward, **{name: tau})
 
 
+@pytest.mark.parametrize(("rule", "name"), [(pair_stdp, "a_plus"), (post_stdp, "target_trace")])
+def test_constants_are_finite(rule: Callable[..., Tensor], name: str) -> None:
+    with pytest.raises(ValueError, match="the constants of a rule must be finite; got nan"):
+        rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), **{name: math.nan})
+
+
+@pytest.mark.parametrize("tau", [-1.0, 0.0, math.nan])
+def test_the_time_constants_of_a_window_are_positive(tau: float) -> None:
+    with pytest.raises(ValueError, match=r"time constants .* must be positive"):
+        stdp_window(zeros(3), tau_minus=tau)
+
+
 @pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
-@pytest.mark.parametrize("mu", [-0.5, math.nan])
-def test_the_weight_dependence_is_not_negative(rule: Callable[..., Tensor], mu: float) -> None:
+def test_the_weight_dependence_is_not_negative(rule: Callable[..., Tensor]) -> None:
+    mu = -0.5
     with pytest.raises(ValueError, match=f"weight_dependence must be at least 0; got {mu}"):
         rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), weight_dependence=mu)
+
+
+def test_a_reward_is_finite() -> None:
+    with pytest.raises(ValueError, match="reward must be finite"):
+        reward_stdp(*SPIKES, WEIGHT, torch.full((9,), math.nan))
 
 
 @pytest.mark.parametrize("shape", [(8,), (9, 2), (9, 1, 1), (1, 9)])

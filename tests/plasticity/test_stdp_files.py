@@ -73,6 +73,7 @@ CHANGES: dict[str, Change] = {
     ),
     "fewer weights": lambda tensors, metadata: tensors.update(weights=tensors["weights"][:7]),
     "no classes": lambda tensors, metadata: metadata.pop("classes"),
+    "classes in another order": lambda tensors, metadata: metadata["classes"].reverse(),
     "one class": lambda tensors, metadata: metadata.update(classes=[3]),
     "an unknown parameter": lambda tensors, metadata: metadata["parameters"].update(speed=9),
     "an invalid parameter": lambda tensors, metadata: metadata["parameters"].update(threshold=None),
@@ -98,7 +99,10 @@ def test_contents_that_do_not_fit_are_refused(
         ("responses.spikes", "neurons"),
         ("responses.images", "neurons"),
         ("blocks", "neurons"),
+        ("weights", "neurons"),
+        ("theta", "neurons"),
         ("wins", "features"),
+        ("weights", "features"),
     ],
 )
 def test_negative_counts_are_refused(
@@ -109,9 +113,7 @@ def test_negative_counts_are_refused(
     tensors, metadata = _tensor_files.read(file, form)
     tensors[name].view(-1)[-1] = -1
     _tensor_files.write(file, form, tensors, metadata)
-    with pytest.raises(
-        ValueError, match=rf"{re.escape(str(file))} .* {name} counts -1; expected 0"
-    ):
+    with pytest.raises(ValueError, match=rf"{re.escape(str(file))} .* {name} holds -1; expected 0"):
         type(classifier).load(file)
 
 
@@ -122,7 +124,19 @@ def test_more_right_predictions_than_images_are_refused(
     tensors, metadata = _tensor_files.read(file, fitted.file_format)
     tensors["blocks"][0, 1] = tensors["blocks"][0, 0] + 1
     _tensor_files.write(file, fitted.file_format, tensors, metadata)
-    with pytest.raises(ValueError, match="blocks counts more right predictions than images"):
+    with pytest.raises(ValueError, match="blocks must count 1 to 64 images"):
+        STDPClassifier.load(file)
+
+
+@pytest.mark.parametrize("steps", [[-1.0, 0.1], [None, 0.1], [0.1]])
+def test_impossible_steps_are_refused(
+    steps: list[Any], fitted: STDPClassifier, tmp_path: Path
+) -> None:
+    file = fitted.save(tmp_path / "file.safetensors")
+    tensors, metadata = _tensor_files.read(file, fitted.file_format)
+    metadata["steps"] = steps
+    _tensor_files.write(file, fitted.file_format, tensors, metadata)
+    with pytest.raises(ValueError, match="does not hold the STDP"):
         STDPClassifier.load(file)
 
 

@@ -404,13 +404,14 @@ class STDPClassifier(Estimator):
             "blocks": torch.empty(len(tensors["blocks"]), 2, dtype=torch.int64, device="meta"),
         }
         check_tensors(tensors, expected)
-        check_counts(tensors, "responses.spikes", "responses.images", "blocks")
+        check_counts(tensors, "responses.spikes", "responses.images", "blocks", "weights", "theta")
         images, right = tensors["blocks"].T
-        if bool((right > images).any()):
-            raise ValueError("blocks counts more right predictions than images")
+        if not len(images) or bool(((right > images) | (images < 1) | (images > BLOCK)).any()):
+            raise ValueError(f"blocks must count 1 to {BLOCK} images, and no more that are right")
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        theta_plus, learning_rate = metadata["steps"]
+        theta_plus, learning_rate = map(float, metadata["steps"])
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
+        check_parameters(type(self)(**{**self.get_params(), **steps}))
         self._layer = CompetitiveLayer(
             {**self.get_params(), **steps}, arrays["weights"], arrays["theta"]
         )

@@ -262,7 +262,7 @@ class ConvSTDPClassifier(Estimator):
             "readout.bias": torch.empty(classes, device="meta"),
         }
         check_tensors(tensors, expected)
-        check_counts(tensors, "wins")
+        check_counts(tensors, "wins", "weights")
         self.weights_: Array = tensors["weights"].numpy()
         self.wins_: Array = tensors["wins"].numpy()
         self._readout = tensors["readout.weight"], tensors["readout.bias"]

@@ -204,6 +204,8 @@ class Estimator:
             classifier = cls(**metadata["parameters"])
             check_parameters(classifier)
             classifier.classes_ = np.array(metadata["classes"])
+            if not np.array_equal(classifier.classes_, np.unique(classifier.classes_)):
+                raise ValueError("classes must be sorted and distinct")
             classifier._restore(tensors, metadata)
         return classifier
 
@@ -357,10 +359,10 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
 
 
 def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
-    """Raise a ValueError that names a tensor of counts with a negative one."""
+    """Raise a ValueError that names a tensor with a negative number, of those that have none."""
     for name in names:
         if bool((tensors[name] < 0).any()):
-            raise ValueError(f"{name} counts {float(tensors[name].min()):g}; expected 0 or more")
+            raise ValueError(f"{name} holds {float(tensors[name].min()):g}; expected 0 or more")
 
 
 def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:

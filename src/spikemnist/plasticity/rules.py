@@ -307,12 +307,19 @@ def stdp_window(
     torch.Tensor
         ``[...]``, above 0 where the weight becomes stronger.
 
+    Raises
+    ------
+    ValueError
+        If a time constant is not positive.
+
     Examples
     --------
     >>> import torch
     >>> stdp_window(torch.tensor([-20.0, 0.0, 20.0]))
     tensor([-0.0039,  0.0000,  0.0037])
     """
+    for tau in (tau_plus, tau_minus):
+        _decay(tau, 1.0)
     stronger, weaker = a_plus * (-lag / tau_plus).exp(), -a_minus * (lag / tau_minus).exp()
     return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
 
@@ -384,6 +391,14 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
             f"weight must be floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]; "
             f"got {weight.dtype} of shape {tuple(weight.shape)}"
         )
+    if not pre.device == post.device == weight.device:
+        raise ValueError(
+            "pre, post and weight must be on one device; got "
+            f"{pre.device}, {post.device} and {weight.device}"
+        )
+    for name in ("a_plus", "a_minus", "target", "weight_dependence", "w_min", "w_max"):
+        if not math.isfinite(getattr(rule, name)):
+            raise ValueError(f"the constants of a rule must be finite; got {getattr(rule, name)}")
     if not rule.w_min < rule.w_max:
         raise ValueError(f"w_min must be less than w_max; got {rule.w_min} and {rule.w_max}")
     if not bool(((weight >= rule.w_min) & (weight <= rule.w_max)).all()):  # False for NaN
@@ -419,6 +434,8 @@ def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) ->
             f"reward must be [T] or [T, B] = [{steps}, {batch}]; got {tuple(reward.shape)}"
         )
     signal = reward.detach().to(dtype)
+    if not bool(signal.isfinite().all()):
+        raise ValueError("reward must be finite")
     signal = (signal[:, None] if signal.dim() == 1 else signal).expand(steps, batch)
     values, later = torch.empty_like(signal), signal.new_zeros(batch)
     for t in range(steps - 1, -1, -1):
