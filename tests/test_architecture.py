@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         "_atomic",
         "_interrupt",
         "_lazy",
+        "_names.NetworkName",
         "_progress",
         "_checkpoints",
         "_load.MODEL",

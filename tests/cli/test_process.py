@@ -63,6 +63,26 @@ def test_ctrl_c_ends_a_command_with_130_and_one_line(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell cannot close a stream")
+def test_without_a_standard_output(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m spikemnist --help >&-"
+    done = subprocess.run(
+        ["sh", "-c", command], env=environment(), capture_output=True, encoding="utf-8"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_docstrings_the_options_are_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "spikemnist", "train", "--help"],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--batch-norm" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGPIPE and no code for it")
 @pytest.mark.parametrize("words", [["--help"], ["encode"]])

@@ -239,6 +239,12 @@ def test_settings_out_of_range(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("parts", ["affine", ["affine"], [RandomAffine], [None]])
+def test_a_compose_of_anything_else(parts: Any) -> None:
+    with pytest.raises(TypeError, match="Compose needs augmentations such as RandomAffine"):
+        Compose(parts)
+
+
 @pytest.mark.parametrize("augment", AUGMENTATIONS[:3], ids=lambda augment: type(augment).__name__)
 def test_wrong_images(augment: Any) -> None:
     with pytest.raises(TypeError, match=r"images must be a torch.Tensor .*; got a ndarray"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -186,3 +188,20 @@ def test_wrong_files(tmp_path: Path) -> None:
         (tmp_path / "cut.png").write_bytes(data[:length])
         with pytest.raises(ValueError, match=r"cut.png is not a picture that Pillow can read"):
             prepare_image(tmp_path / "cut.png")
+
+
+def test_a_word_is_no_flag() -> None:
+    with pytest.raises(ValueError, match="invert must be True, False or None; got 'no'"):
+        prepare_image(torch.zeros(28, 28), invert="no")  # type: ignore[arg-type]
+
+
+def test_a_picture_without_pixels() -> None:
+    with pytest.raises(ValueError, match="at least one pixel; got 0 x 5"):
+        prepare_image(Image.new("L", (5, 0)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe.png is a pipe; expected a picture"):
+        prepare_image(tmp_path / "pipe.png")

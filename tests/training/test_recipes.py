@@ -51,3 +51,8 @@ def test_a_network_that_does_not_fit_is_named() -> None:
 
 def test_the_default_settings_are_those_of_the_default_recipe() -> None:
     assert recipes["default", "mlp"].config == TrainConfig()
+
+
+def test_a_recipe_of_an_unknown_network() -> None:
+    with pytest.raises(ValueError, match="network must be mlp or conv; got 'mpl'"):
+        Recipe(network="mpl")  # type: ignore[arg-type]

@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible() as interruption:
         try:
             code = _guarded(words)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by the shell
+                sys.stdout.flush()
         except BrokenPipeError:
             # Python flushes the stream once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -153,7 +153,7 @@ class Options:
             names = [name for word in words for name in get_args(vars(_names).get(word))]
             self(
                 flag(field.name),
-                more.get(field.name, texts[field.name]),
+                more.get(field.name, texts.get(field.name, "")),  # none under python -OO
                 field.default,
                 kind=whole() if words[0] == "int" else number(),
                 names=[*names, "none"] if words[0] == "tuple" else names,

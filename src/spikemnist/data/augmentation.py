@@ -270,6 +270,8 @@ class Compose:
     ------
     ValueError
         If there is none.
+    TypeError
+        If one cannot be called.
 
     Examples
     --------
@@ -283,6 +285,9 @@ class Compose:
     def __post_init__(self) -> None:
         if not self.augmentations:
             raise ValueError("Compose needs an augmentation, for example RandomAffine()")
+        for one in self.augmentations:
+            if isinstance(one, type) or not callable(one):
+                raise TypeError(f"Compose needs augmentations such as RandomAffine(); got {one!r}")
         parts = (a.augmentations if isinstance(a, Compose) else (a,) for a in self.augmentations)
         object.__setattr__(self, "augmentations", tuple(chain.from_iterable(parts)))
 

@@ -10,14 +10,14 @@ Shapes: ``H`` height and ``W`` width of a picture.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
@@ -101,6 +101,8 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
     FileNotFoundError, ValueError
         As in `prepare_image`.
     """
+    if invert not in (None, True, False):
+        raise ValueError(f"invert must be True, False or None; got {invert!r}")
     grey, size = _grey(_open(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
     strokes = _strokes(1 - grey if inverted else grey)
@@ -115,6 +117,8 @@ def _open(picture: Any) -> Image.Image:
         return _from_array(np.asarray(picture.cpu() if torch.is_tensor(picture) else picture))
     if isinstance(picture, Image.Image):
         return ImageOps.exif_transpose(picture)
+    if isinstance(picture, (str, os.PathLike)) and Path(picture).is_fifo():
+        raise ValueError(f"{picture} is a pipe; expected a picture")  # it might be waited for
     try:
         with Image.open(picture) as image:
             return ImageOps.exif_transpose(image)
@@ -152,6 +156,8 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
     from PIL import Image
 
     size = picture.height, picture.width
+    if not all(size):
+        raise ValueError(f"picture must have at least one pixel; got {size[0]} x {size[1]}")
     if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
         values = np.asarray(picture, np.float64)
         span = float(np.ptp(values))

@@ -327,7 +327,7 @@ class Triangular(Surrogate):
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(threshold=self.threshold)
+        _check(above=0, threshold=self.threshold)
 
     def derivative_(self, x: Tensor) -> Tensor:
         below = x < 0
@@ -382,7 +382,7 @@ class SpikeRateEscape(Surrogate):
     slope: float = 25.0
 
     def __post_init__(self) -> None:
-        _check(beta=self.beta, slope=self.slope)
+        _check(above=0, beta=self.beta, slope=self.slope)
 
     def derivative_(self, x: Tensor) -> Tensor:
         return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)

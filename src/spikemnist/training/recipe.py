@@ -6,14 +6,14 @@ Nothing heavy is imported here, so that the command line can show them at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from spikemnist._names import NetworkName
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spikemnist._names import NetworkName
     from spikemnist.models import Classifier
 
 IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
@@ -37,6 +37,11 @@ class Recipe:
     config : TrainConfig, default TrainConfig()
         Settings of `fit`.
 
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+
     Examples
     --------
     >>> recipe = recipes["fast", "mlp"]
@@ -50,6 +55,12 @@ class Recipe:
     encoder: str = "latency"
     num_steps: int = 8
     config: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.network not in get_args(NetworkName):
+            raise ValueError(
+                f"network must be {' or '.join(get_args(NetworkName))}; got {self.network!r}"
+            )
 
     def classifier(self, seed: int = 0, *, classes: Sequence[str] = ()) -> Classifier:
         """Return a new classifier for MNIST-like images, or for N-MNIST with the code ``"events"``.
