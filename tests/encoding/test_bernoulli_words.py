@@ -68,7 +68,7 @@ def test_bits_are_the_spikes_of_each_image_alone(
     encoder = RateEncoder(num_steps=num_steps, gain=gain)
     images, seeds = images_of(seed, batch, features, dtype, lit), seeds_of(seed, batch)
     words = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
-    counts = count(words)
+    counts = count(words.numpy())
     assert words.shape == (batch, num_steps, -(-features // WIDTH))
     assert words.dtype == torch.int64
     assert counts.dtype == np.int64
@@ -93,7 +93,7 @@ def test_any_number_of_threads_makes_the_same_bits() -> None:
     for number in (1, 2, 8):
         torch.set_num_threads(number)
         words = bernoulli_words(code_pixels(encoder, images), seeds, 40)
-        results.append((words.clone(), count(words)))
+        results.append((words.clone(), count(words.numpy())))
     for words, counts in results[1:]:
         assert torch.equal(words, results[0][0])
         assert np.array_equal(counts, results[0][1])

@@ -108,21 +108,6 @@ def run_forward(
         unit = next_unit(queue)
 
 
-@kernel
-def lay_out_by_sample(queue: Array, units: int, of_blocks: Array, words: Array) -> None:
-    """Copy the words of the blocks, ``[M, B, T]``, into the order ``[B, T, M]``."""
-    if by_team(queue):
-        return
-    of_blocks, words = borrowed((of_blocks, words))
-    blocks, _, steps = of_blocks.shape
-    b = next_unit(queue)
-    while b < units:
-        for t in range(steps):
-            for m in range(blocks):
-                words[b, t, m] = of_blocks[m, b, t]
-        b = next_unit(queue)
-
-
 @routine
 def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
     """Set row ``out`` to the membranes of block m of sample b before the first timestep."""

@@ -15,7 +15,6 @@ from spikemnist.engine.forward import (
     Drive,
     Neurons,
     Trace,
-    lay_out_by_sample,
     run_forward,
 )
 from spikemnist.engine.membranes import RESETS
@@ -96,11 +95,7 @@ def _by_sample(of_blocks: Tensor) -> Tensor:
     blocks, batch, steps = of_blocks.shape
     if blocks == 1:
         return of_blocks.view(batch, steps, 1)
-    words = memory.empty((batch, steps, blocks), torch.int64)
-    # Done in threads, so that a sample's words are on the core that lists its events next.
-    bits = (tensor.numpy().view(np.uint64) for tensor in (of_blocks, words))
-    parallel(lay_out_by_sample, batch, *bits, work=2 * words.numel())
-    return words
+    return memory.empty((batch, steps, blocks), torch.int64).copy_(of_blocks.permute(1, 2, 0))
 
 
 def layer_size(signal: Signal, layer: LayerParams) -> int:

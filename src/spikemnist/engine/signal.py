@@ -84,7 +84,7 @@ def drop_from(signal: Signal, mask: Tensor, probability: float) -> Signal:
     assert words_and_counts is not None
     bits = words_and_counts[0]
     words = signal.words & bits
-    result = packed_input(signal.features, words, spike_lists.count(words))
+    result = packed_input(signal.features, words, spike_lists.count(words.numpy()))
     return result._replace(mask=bits, scale=scale)
 
 

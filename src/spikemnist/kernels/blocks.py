@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch.nn import functional
 
 from spikemnist.kernels import memory
-from spikemnist.kernels.compiler import kernel, routine
+from spikemnist.kernels.compiler import routine
 from spikemnist.kernels.registers import PROCESSOR, WIDTH, at, clear
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.vector import transpose_block
 
 if TYPE_CHECKING:
@@ -55,27 +55,16 @@ def parameter_values(parameter: Tensor) -> Array | float:
 def weight_blocks(weight: Tensor) -> Array:
     """Return the blocks ``[M, F, WIDTH]`` of a weight matrix ``[N, F]``, padded with zeros."""
     neurons, features = weight.shape
-    blocks = memory.empty((blocks_of(neurons), features, WIDTH), weight.dtype).numpy()
-    dense = weight.detach().contiguous().numpy()
-    parallel(_weight_blocks, len(blocks), dense, blocks, work=dense.size // 4)
-    return blocks
+    blocks = blocks_of(neurons)
+    padded = functional.pad(weight.detach(), (0, 0, 0, blocks * WIDTH - neurons))
+    of_block = padded.reshape(blocks, WIDTH, features).transpose(1, 2)
+    return of_block.contiguous().numpy()  # type: ignore[no-any-return]
 
 
 def join_weight_blocks(blocks: Array, neurons: int) -> Array:
     """Return the matrix ``[N, F]``, a copy, of blocks ``[M, F, WIDTH]`` from `weight_blocks`."""
     dense: Array = blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:neurons].copy()
     return dense
-
-
-@kernel
-def _weight_blocks(queue: Array, units: int, weight: Array, blocks: Array) -> None:
-    if by_team(queue):
-        return
-    weight, blocks = borrowed((weight, blocks))
-    m = next_unit(queue)
-    while m < units:
-        load_block(blocks[m], weight, m)
-        m = next_unit(queue)
 
 
 @routine
@@ -100,25 +89,7 @@ def load_block(block: Array, weight: Array, m: int) -> None:
 
 def join_blocks(blocks: Tensor, neurons: int) -> Tensor:
     """Convert blocks ``[B, M, T, WIDTH]`` to ``[T, B, N]``."""
-    batch, _, steps, _ = blocks.shape
-    rows = memory.empty((steps, batch, neurons), blocks.dtype)
-    parallel(_join_blocks, batch, blocks.numpy(), rows.numpy(), work=rows.numel() // 8)
-    return rows
-
-
-@kernel
-def _join_blocks(queue: Array, units: int, blocks: Array, rows: Array) -> None:
-    if by_team(queue):
-        return
-    blocks, rows = borrowed((blocks, rows))
-    neurons = rows.shape[2]
-    b = next_unit(queue)
-    while b < units:
-        for m in range(blocks.shape[1]):
-            for t in range(blocks.shape[2]):
-                for j in range(min(WIDTH, neurons - m * WIDTH)):
-                    rows[t, b, m * WIDTH + j] = blocks[b, m, t, j]
-        b = next_unit(queue)
+    return blocks.permute(2, 0, 1, 3).flatten(2)[..., :neurons].contiguous()
 
 
 @routine

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.extending import lower_builtin, overload
+from numba.extending import lower_builtin
 from numba.np.arrayobj import make_array
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 def lowered(
     function: Callable[..., Any],
     signature: Callable[..., Any] = types.void,
-    *,
-    inline: bool = False,
 ) -> Callable[[Code], Code]:
     """Give a function its own LLVM code in kernels; elsewhere it runs as plain Python.
 
@@ -30,38 +27,23 @@ def lowered(
         Python function with the same arguments as the code.
     signature : callable, default types.void
         Function from the types of the arguments to the signature.
-    inline : bool, default False
-        Whether to emit the code directly into the caller, not a function that LLVM may inline.
 
     Returns
     -------
     callable
-        Decorator of ``code(context, builder, kinds, values)``, which emits instructions for
-        arguments of these types, and returns the value of the result, or None for void.
+        Decorator of ``code(context, builder, kinds, values)``, which emits instructions into the
+        caller for arguments of these types, and returns the value of the result, or None for void.
     """
 
-    def primitive() -> None:
-        """Stand in for the code while Numba compiles."""
-
     class Template(AbstractTemplate):  # type: ignore[misc]
-        key = function if inline else primitive
+        key = function
 
         def generic(self, kinds: Any, _: Any) -> Any:
             return signature(*kinds)
 
-    infer_global(Template.key, types.Function(Template))
-    if not inline:
-        parameters = inspect.signature(function).parameters.values()
-        header = ", ".join(str(one.replace(annotation=one.empty)) for one in parameters)
-        arguments = ", ".join(
-            "*" * (one.kind is one.VAR_POSITIONAL) + one.name for one in parameters
-        )
-        # Numba requires that both have the parameters of the function.
-        source = f"lambda {header}: lambda {header}: primitive({arguments})"
-        overload(function)(eval(source, {"primitive": primitive, "__name__": __name__}))
-
+    infer_global(function, types.Function(Template))
     def register(code: Code) -> Code:
-        @lower_builtin(Template.key, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
+        @lower_builtin(function, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
         def emit(context: Any, builder: Any, call_signature: Any, values: Any) -> Any:
             result = code(context, builder, call_signature.args, values)
             return context.get_dummy_value() if result is None else result

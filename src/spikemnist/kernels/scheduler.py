@@ -244,7 +244,7 @@ def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     return builder.atomic_rmw("add", queue.behind(place).first, ir.Constant(_LONG, 1), "monotonic")
 
 
-@lowered(by_team, types.boolean, inline=True)
+@lowered(by_team, types.boolean)
 def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     """Emit the code of `by_team` directly into the kernel, which it calls again.
 

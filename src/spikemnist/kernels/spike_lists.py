@@ -131,50 +131,17 @@ def _pack(
 def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
     """Unpack words ``[B, T, W]`` to spikes ``[T, B, F]``."""
     batch, steps, _ = words.shape
+    bytes_of = words.numpy().view(np.uint8)
+    bits = np.unpackbits(bytes_of, axis=2, count=features, bitorder="little")
     spikes = memory.empty((steps, batch, features), dtype)
-    parallel(
-        _unpack, batch, words.numpy().view(np.uint64), spikes.numpy(), work=spikes.numel() // 8
-    )
-    return spikes
+    return spikes.copy_(torch.from_numpy(bits).transpose(0, 1))
 
 
-@kernel
-def _unpack(queue: Array, units: int, words: Array, spikes: Array) -> None:
-    if by_team(queue):
-        return
-    words, spikes = borrowed((words, spikes))
-    features = spikes.shape[2]
-    b = next_unit(queue)
-    while b < units:
-        for t in range(spikes.shape[0]):
-            row = spikes[t, b]
-            for w in range(words.shape[2]):
-                word = words[b, t, w]
-                for j in range(min(WIDTH, features - w * WIDTH)):
-                    row[w * WIDTH + j] = (word >> np.uint64(j)) & ONE
-        b = next_unit(queue)
-
-
-def count(words: Tensor) -> Array:
-    """Return the number of spikes of each sample, int64 ``[B]``."""
-    counts = np.empty(len(words), np.int64)
-    parallel(_count, len(words), words.numpy().view(np.uint64), counts, work=words.numel())
+def count(words: Array) -> Array:
+    """Return the number of spikes in each row of words ``[R, ...]``, int64 ``[R]``."""
+    ones = np.bitwise_count(words.view(np.uint64))  # of a negative number it counts other bits
+    counts: Array = ones.sum(tuple(range(1, words.ndim)), dtype=np.int64)
     return counts
-
-
-@kernel
-def _count(queue: Array, units: int, words: Array, counts: Array) -> None:
-    if by_team(queue):
-        return
-    words, counts = borrowed((words, counts))
-    b = next_unit(queue)
-    while b < units:
-        total = 0
-        for t in range(words.shape[1]):
-            for w in range(words.shape[2]):
-                total += count_bits(words[b, t, w])
-        counts[b] = total
-        b = next_unit(queue)
 
 
 def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
@@ -229,22 +196,25 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
     Unless ``grouped``, each sample is its own group.
     """
     batch, steps, width = words.shape
-    bits = words.numpy().view(np.uint64).reshape(batch * steps, width)
-    active, spikes = _active(bits, steps), int(counts.sum())
+    bits = words.numpy().view(np.uint64)
+    fired = np.bitwise_or.reduce(bits, axis=1)
+    active, spikes = count(fired), int(counts.sum())
     burst, group = _burst(spikes, int(active.sum()), batch, steps), 1
     # No groups with tables: these fill the cache by themselves, and save more than groups do.
     if grouped and burst == 1 and steps < GROUP_STEPS:
         group = max(1, min(GROUP_STEPS // steps, batch))
-        active = _active(bits, group * steps)
+        fired = np.bitwise_or.reduceat(fired, range(0, batch, group), axis=0)
+        active = count(fired)
     groups = np.zeros(len(active) + 1, np.int64)
     np.cumsum(active, out=groups[1:])
     neurons = _empty_indices(int(groups[-1]), width * WIDTH)
     starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
     patterns = _empty_indices(spikes, bursts_of(group * steps, burst) << burst)
-    first = (np.cumsum(counts) - counts)[::group]
+    first = (np.cumsum(counts) - counts)[::group].copy()
     events = ByNeuron(groups, neurons, starts, patterns, burst, group)
     work = 10 * bits.size + len(patterns)
-    parallel(_by_neuron, len(active), bits, group * steps, first, events, work=work)
+    bits = bits.reshape(-1, width)
+    parallel(_by_neuron, len(active), bits, group * steps, fired, first, events, work=work)
     return events
 
 
@@ -252,13 +222,6 @@ def no_patterns(batch: int) -> ByNeuron:
     """Return an empty list, in which each sample is a group."""
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
     return ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
-
-
-def _active(words: Array, rows: int) -> Array:
-    """Return the number of neurons that fired in each group of ``rows`` rows of words."""
-    active = np.empty(-(-len(words) // rows), np.int64)
-    parallel(_count_active, len(active), words, rows, active, work=words.size)
-    return active
 
 
 def bursts_of(steps: int, burst: int) -> int:
@@ -278,26 +241,12 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 
 
 @kernel
-def _count_active(queue: Array, units: int, words: Array, rows: int, active: Array) -> None:
-    if by_team(queue):
-        return
-    words, active = borrowed((words, active))
-    g = next_unit(queue)
-    while g < units:
-        here, total = words[g * rows : (g + 1) * rows], 0
-        for w in range(words.shape[1]):
-            total += count_bits(_any(here, w))
-        active[g] = total
-        g = next_unit(queue)
-
-
-@kernel
 def _by_neuron(
-    queue: Array, units: int, words: Array, rows: int, first: Array, events: ByNeuron
+    queue: Array, units: int, words: Array, rows: int, fired: Array, first: Array, events: ByNeuron
 ) -> None:
     if by_team(queue):
         return
-    words, first, events = borrowed((words, first, events))
+    words, fired, first, events = borrowed((words, fired, first, events))
     groups, neurons, starts, patterns, burst, _ = events
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
@@ -307,7 +256,7 @@ def _by_neuron(
         position, event = groups[g], first[g]
         starts[position + g] = event
         for w in range(words.shape[1]):
-            active = _any(here, w)
+            active = fired[g, w]
             if active != 0:
                 for chunk in range(chunks):
                     _transpose_bits(over_time[chunk], here, chunk * WIDTH, w)
@@ -359,15 +308,6 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
                 out[i] ^= swap << shift
         half //= 2
         mask ^= mask << np.uint64(half)
-
-
-@inlined
-def _any(words: Array, w: int) -> Any:
-    """Return the bits of word w that are set at any timestep."""
-    active = np.uint64(0)
-    for t in range(len(words)):
-        active |= words[t, w]
-    return active
 
 
 def _empty_indices(size: int, below: int) -> Array:
