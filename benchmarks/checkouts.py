@@ -35,6 +35,7 @@ BLOCK = 0.2
 NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "rate 784-1000-10": ("rate", 25, 128, {"hidden": 1000}),
     "latency 784-1000-10": ("latency", 25, 128, {"hidden": 1000}),
+    "direct 784-1000-10": ("direct", 25, 128, {"hidden": 1000}),
     "batch 1, latency 784-1000-10": ("latency", 25, 1, {"hidden": 1000}),
     "12C5-P2-64C5-P2-10": ("rate", 8, 64, {"layers": "12C5-P2-64C5-P2-10"}),
     "recipe fast": ("latency", 4, 512, {"hidden": 500, "threshold": 0.5}),
