@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-NATIVE = (torch.uint8, torch.bool, torch.float32)
-"""Dtypes that the kernels write. Spikes of other dtypes are converted from bytes."""
-
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 _word = inlined(splitmix.word)
@@ -110,12 +107,11 @@ def _write(
     *arguments: Any,
 ) -> Tensor:
     shape = (num_steps, *pixels.levels.shape)
-    spikes = memory.empty(shape, dtype if dtype in NATIVE else torch.uint8)
-    array = (spikes.view(torch.uint8) if dtype == torch.bool else spikes).numpy()
+    spikes = memory.empty(shape, torch.uint8)
     table = None if pixels.table is None else pixels.table.numpy()
     work = spikes.numel() // 8
-    parallel(code, shape[1], pixels.levels.numpy(), table, array, *arguments, work=work)
-    return spikes.to(dtype)
+    parallel(code, shape[1], pixels.levels.numpy(), table, spikes.numpy(), *arguments, work=work)
+    return spikes.view(dtype) if dtype == torch.bool else spikes.to(dtype)
 
 
 @kernel

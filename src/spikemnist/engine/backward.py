@@ -20,21 +20,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist.engine.forward import Drive, Neurons, load_initial, scan
+from spikemnist.engine.forward import Events, Neurons, scan
 from spikemnist.engine.membranes import SUBTRACT, ZERO
 from spikemnist.engine.slopes import through_spikes
-from spikemnist.engine.weight_gradient import (
-    add_by_neuron,
-    single,
-    tabulate,
-)
+from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
     add_part,
     aligned_rows,
     load_block,
     put_part,
-    scratch_block,
     store_block,
+    weight_rows,
 )
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.elementwise import add, elementwise, where
@@ -63,37 +59,36 @@ class Slope(NamedTuple):
     second: Any
 
 
-class Past(NamedTuple):
-    """Membranes of the forward pass, ``[B, M, T, WIDTH]``, or the input to compute them again.
+class Above(NamedTuple):
+    """Gradient of the spikes from the layer above.
 
-    With ``again``, membranes that take few additions are recomputed from ``drive`` in the
-    first-level cache, which is faster than writing them to memory and reading them back.
+    For a narrow layer above, ``adjoint`` ``[T, B, C]`` is its adjoint and ``weights``
+    ``[M, C, WIDTH]`` its weights; their product is the gradient. Otherwise ``adjoint``
+    ``[T, B, N]`` is this product, and ``weights`` is ``[1, 0, WIDTH]``. A separable adjoint has one
+    timestep, to be multiplied by the ``profile`` ``[T]``: see `separable`.
     """
 
-    membrane: Array
-    drive: Drive
-    again: bool
+    adjoint: Array
+    weights: Array
+    profile: Array
 
 
-class Incoming(NamedTuple):
-    """Gradients from the loss and from the layer above; a missing one has length 0.
+class Mask(NamedTuple):
+    """Bits ``[B, T, M]`` of the spikes that dropout kept and multiplied by ``scale``."""
 
-    ``spikes`` and ``membrane`` ``[T, B, N]`` and ``final`` ``[B, N]`` come from the loss.
-    For a narrow layer above, ``above`` ``[T, B, C]`` is its adjoint and ``weights``
-    ``[M, C, WIDTH]`` its weights; their product is the gradient of the spikes. Otherwise ``above``
-    ``[T, B, N]`` is this product, and ``weights`` is ``[1, 0, WIDTH]``. With a ``profile``
-    ``[T]``, ``above`` has one timestep, to be multiplied by the profile: see `separable`.
-    ``mask`` ``[B, T, M]`` are the bits of the spikes that dropout kept and multiplied by ``scale``.
+    bits: Array
+    scale: Any
+
+
+class Loss(NamedTuple):
+    """Gradients from the loss, of length 0 if there are none.
+
+    ``spikes`` and ``membrane`` are ``[T, B, N]``, ``final`` is ``[B, N]``.
     """
 
     spikes: Array
     membrane: Array
     final: Array
-    above: Array
-    weights: Array
-    profile: Array
-    mask: Array
-    scale: Any
 
 
 class Outgoing(NamedTuple):
@@ -101,13 +96,20 @@ class Outgoing(NamedTuple):
 
     ``weight`` is ``[N, F]``; if the batch is cut into several slices, ``slices``
     ``[S, M, F, WIDTH]`` holds one part for each. ``sums`` ``[S, 1 or 3, M, WIDTH]`` is for the bias
-    alone, or for bias, beta and threshold. ``initial`` is ``[B, N]``. ``adjoint`` is ``[T, B, N]``,
-    or ``[1, B, N]`` for its sum over time.
+    alone, or for bias, beta and threshold.
     """
 
     weight: Array
     slices: Array
     sums: Array
+
+
+class Passed(NamedTuple):
+    """Gradients of each sample to compute; a missing one has length 0.
+
+    ``initial`` is ``[B, N]``. ``adjoint`` is ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
+    """
+
     initial: Array
     adjoint: Array
 
@@ -159,39 +161,49 @@ def run_backward(
     units: int,
     neurons: Neurons,
     slope: Slope,
-    past: Past,
-    incoming: Incoming,
+    initial: Array | None,
+    drive: Events | None,
+    membrane: Array | None,
+    above: Above | None,
+    separable: Above | None,
+    mask: Mask | None,
+    loss: Loss | None,
     events: ByNeuron,
     outgoing: Outgoing,
+    passed: Passed | None,
 ) -> None:
     """Differentiate one block for one slice of the batch in each unit of work.
+
+    The membranes of the forward pass are ``[B, M, T, WIDTH]``, or None if they are to be computed
+    again from ``drive``. The gradient of the spikes comes from the layer ``above``, whose adjoint
+    may be ``separable``, and from the ``loss``. A kernel is compiled for each combination of
+    arguments that are None, without the code for those; Numba drops the code behind a condition
+    only if it tests an argument that is None.
 
     The slices are the same for any number of threads, and their sums are added in a fixed order.
     """
     if by_team(queue):
         return
-    neurons, slope, past, incoming, events, outgoing = borrowed(
-        (neurons, slope, past, incoming, events, outgoing)
-    )
-    batch, _, steps, _ = past.membrane.shape
-    slices, burst, group = outgoing.sums.shape[0], events.burst, events.group
+    neurons, slope, events, outgoing = borrowed((neurons, slope, events, outgoing))
+    lent_drive, lent_membrane, lent_loss = borrowed((drive, membrane, loss))
+    lent_above, lent_separable = borrowed((above, separable))
+    lent_initial, lent_mask, lent_passed = borrowed((initial, mask, passed))
+    slices, steps = len(outgoing.sums), len(events.places)
+    batch, group = events.batch, events.group
     groups = -(-batch // group)
-    membrane, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
-    delta = aligned_rows(-(-group * steps // burst) << burst, neurons.beta)
+    weights = weight_rows(0 if drive is None else lent_drive.weights.shape[1], neurons.beta)
+    again, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
+    delta = aligned_rows(-(-group * steps // events.burst) << events.burst, neurons.beta)
     scratch = aligned_rows(TOGETHER + 2, neurons.beta)
     sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
-    weights = scratch_block(past.drive.weights, neurons.beta)
-    places = np.empty(steps, np.int64)
-    for t in range(steps):
-        places[t] = single(t, burst)
     # The gradient of a block stays in the second-level cache until it is complete.
     block_gradient = aligned_rows(outgoing.weight.shape[1], neurons.beta)
     sliced = outgoing.slices.shape[2] > 0
-    weighed = sliced or len(block_gradient) > 0
     unit = next_unit(queue)
     while unit < units:
         m, part = unit // slices, unit % slices
-        load_block(weights, past.drive.weights, m)
+        if drive is not None:
+            load_block(weights, lent_drive.weights, m)
         gradient = outgoing.slices[part, m] if sliced else block_gradient
         for row in range(len(gradient)):
             clear(at(gradient, row))
@@ -200,17 +212,37 @@ def run_backward(
         for g in range(part * groups // slices, (part + 1) * groups // slices):
             begin, end = g * group, min((g + 1) * group, batch)
             for b in range(begin, end):
-                load_initial(past.drive.initial, b, m, at(scratch, START))
-                if past.again:
-                    inflow, start = at(scratch, CARRIED), at(scratch, START)
-                    scan(neurons, past.drive, weights, b, m, inflow, start, membrane, words)
-                rows = membrane if past.again else past.membrane[b, m]
+                start = at(scratch, START)
+                clear(start)
+                if initial is not None:
+                    add_part(start, lent_initial[b], m)
+                rows = again
+                if drive is not None:
+                    inflow = at(scratch, CARRIED)
+                    scan(neurons, lent_drive, None, weights, b, m, inflow, start, rows, words)
+                if membrane is not None:
+                    rows = lent_membrane[b, m]
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b - begin) * steps :]
-                _adjoint(neurons, slope, rows, incoming, b, m, places, own, scratch, sums)
-                _hand_out(outgoing, b, m, places, own, scratch)
-            if weighed:
-                tabulate(delta, (end - begin) * steps, burst)
+                _adjoint(
+                    neurons,
+                    slope,
+                    rows,
+                    lent_above,
+                    lent_separable,
+                    lent_mask,
+                    lent_loss,
+                    b,
+                    m,
+                    events.places,
+                    own,
+                    scratch,
+                    sums,
+                )
+                if passed is not None:
+                    _pass_on(lent_passed, b, m, events.places, own, scratch)
+            if len(gradient):
+                tabulate(delta, (end - begin) * steps, events.burst)
                 add_by_neuron(events, g, delta, gradient)
         if len(block_gradient):
             store_block(outgoing.weight, m, block_gradient)
@@ -225,7 +257,10 @@ def _adjoint(
     neurons: Neurons,
     slope: Slope,
     membrane: Array,
-    incoming: Incoming,
+    above: Above | None,
+    separable: Above | None,
+    mask: Mask | None,
+    loss: Loss | None,
     b: int,
     m: int,
     places: Array,
@@ -237,51 +272,25 @@ def _adjoint(
 
     Row `START` of ``scratch`` holds the initial membrane; row `CARRIED` receives its gradient.
     """
-    steps = len(membrane)
     beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
     carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
-    # Hoisted out of the loop by hand: the compiler cannot know that these do not change.
-    narrow, wide = incoming.weights.shape[1] > 0, len(incoming.above) > 0
-    weights, profile = incoming.weights[m if narrow else 0], incoming.profile
-    separable = len(profile) > 0
-    has_mask, from_loss = len(incoming.mask) > 0, len(incoming.spikes) > 0
-    on_membrane, parameters = len(incoming.membrane) > 0, len(sums) > 1
-    kind, first, second = slope.kind, slope.first, slope.second
     clear(carried)
-    for row in range(TOGETHER):
-        clear(at(scratch, row))
-    amplitude = at(scratch, 0)
-    if separable and narrow:
-        weigh_rows(scratch, weights, incoming.above, 0, b)
-    elif separable:
-        add_part(amplitude, incoming.above[0, b], m)
-    if len(incoming.final):
-        add_part(carried, incoming.final[b], m)
-    for t in range(steps - 1, -1, -1):
+    if loss is not None:
+        if len(loss.final):
+            add_part(carried, loss.final[b], m)
+    if separable is not None:
+        _from_above(separable, 0, 1, b, m, scratch)
+    for t in range(len(membrane) - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else start
-        among = 1 if separable else t % TOGETHER
-        through = at(scratch, among)
-        # Gradient of the spikes: from the layer above, for spikes that dropout kept, and from the
-        # loss.
-        if separable:
-            _times(through, amplitude, profile[t])
-        elif narrow:
-            if among == TOGETHER - 1 or t == steps - 1:
-                weigh_rows(scratch, weights, incoming.above, t - among, b)
-        elif wide or from_loss:
-            clear(through)
-            if wide:
-                add_part(through, incoming.above[t, b], m)
-        if has_mask:
-            _keep(through, incoming.mask[b, t, m], incoming.scale)
-        if from_loss:
-            add_part(through, incoming.spikes[t, b], m)
-        if wide or from_loss:
-            through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
+        row = _of_spikes(above, separable, mask, loss, t, len(membrane), b, m, scratch)
+        through = at(scratch, row)
+        kind, first, second = slope
+        through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
         now = at(delta, places[t])
-        if on_membrane:
-            add_part(carried, incoming.membrane[t, b], m)
-        if parameters:
+        if loss is not None:
+            if len(loss.membrane):
+                add_part(carried, loss.membrane[t, b], m)
+        if len(sums) > 1:
             add(now, carried, through)
             _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
         if reset == ZERO:
@@ -290,6 +299,55 @@ def _adjoint(
             )
         else:
             _step_back(now, total, carried, total, carried, through, beta)
+
+
+@inlined
+def _of_spikes(
+    above: Above | None,
+    separable: Above | None,
+    mask: Mask | None,
+    loss: Loss | None,
+    t: int,
+    steps: int,
+    b: int,
+    m: int,
+    scratch: Array,
+) -> int:
+    """Write the gradient of the spikes of a timestep to a row of ``scratch``; return its number.
+
+    It comes from the layer above, for spikes that dropout kept, and from the loss.
+    """
+    row = 0
+    if above is not None:
+        row = _from_above(above, t, steps, b, m, scratch)
+    if separable is not None:
+        row = 1
+        _times(at(scratch, row), at(scratch, 0), separable.profile[t])
+    if above is None:
+        if separable is None:
+            clear(at(scratch, row))
+    if mask is not None:
+        _keep(at(scratch, row), mask.bits[b, t, m], mask.scale)
+    if loss is not None:
+        if len(loss.spikes):
+            add_part(at(scratch, row), loss.spikes[t, b], m)
+    return row
+
+
+@inlined
+def _from_above(above: Above, t: int, steps: int, b: int, m: int, scratch: Array) -> int:
+    """Write the gradient from the layer above to a row of ``scratch``; return its number.
+
+    The rows of `TOGETHER` timesteps are computed at the last one of them.
+    """
+    if above.weights.shape[1] == 0:
+        clear(at(scratch, 0))
+        add_part(at(scratch, 0), above.adjoint[t, b], m)
+        return 0
+    row = t % TOGETHER
+    if row == TOGETHER - 1 or t == steps - 1:
+        weigh_rows(scratch, above.weights[m], above.adjoint, t - row, b)
+    return row
 
 
 @inlined
@@ -323,21 +381,19 @@ def _keep(row: Array, word: np.uint64, scale: Any) -> None:
 
 
 @routine
-def _hand_out(
-    outgoing: Outgoing, b: int, m: int, places: Array, delta: Array, scratch: Array
-) -> None:
+def _pass_on(passed: Passed, b: int, m: int, places: Array, delta: Array, scratch: Array) -> None:
     """Write the gradients that belong to one sample: the initial membrane and the adjoint.
 
     Row `CARRIED` of ``scratch`` is the gradient of the initial membrane; row 0 is free.
     """
     carried, total, steps = at(scratch, CARRIED), at(scratch, 0), len(places)
-    if len(outgoing.initial):
-        put_part(outgoing.initial[b], m, carried)
-    if len(outgoing.adjoint) == steps:
+    if len(passed.initial):
+        put_part(passed.initial[b], m, carried)
+    if len(passed.adjoint) == steps:
         for t in range(steps):
-            put_part(outgoing.adjoint[t, b], m, at(delta, places[t]))
-    elif len(outgoing.adjoint):
+            put_part(passed.adjoint[t, b], m, at(delta, places[t]))
+    elif len(passed.adjoint):
         clear(total)
         for t in range(steps):
             add(total, total, at(delta, places[t]))
-        put_part(outgoing.adjoint[0, b], m, total)
+        put_part(passed.adjoint[0, b], m, total)

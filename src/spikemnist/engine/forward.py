@@ -20,7 +20,7 @@ from spikemnist.engine.membranes import (
     step,
 )
 from spikemnist.kernels.bits import above, count_bits
-from spikemnist.kernels.blocks import add_part, aligned_rows, load_block, put_part, scratch_block
+from spikemnist.kernels.blocks import add_part, aligned_rows, load_block, put_part, weight_rows
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
@@ -33,30 +33,23 @@ if TYPE_CHECKING:
 
 
 class Neurons(NamedTuple):
-    """Beta and threshold in blocks ``[M, WIDTH]``, and the code of the reset mechanism.
+    """Bias, beta and threshold in blocks ``[M, WIDTH]``, and the code of the reset mechanism.
 
     A padded neuron has an infinite threshold: it never fires.
     """
 
+    bias: Array
     beta: Array
     threshold: Array
     reset: int
 
 
-class Drive(NamedTuple):
-    """Input of the neurons: events times ``weights``, or else a ``current``; and a bias.
-
-    ``weights`` is ``[N, F]``; ``neurons`` and ``starts`` list the events by timestep. Without
-    weights, ``[0, 0]``, ``current`` is ``[T, B, N]``, or ``[1, B, N]`` if it is constant.
-    ``initial`` is ``[B, N]``, or of length 0 for membranes at rest.
-    """
+class Events(NamedTuple):
+    """Input spikes, and the weights ``[N, F]`` that they add: see `spike_lists.ByTimestep`."""
 
     weights: Array
     neurons: Array
     starts: Array
-    current: Array
-    bias: Array
-    initial: Array
 
 
 class Trace(NamedTuple):
@@ -65,61 +58,84 @@ class Trace(NamedTuple):
     Threads work on different blocks. If the words of all blocks were adjacent at each timestep, the
     cores would write to the same cache lines, and wait for one another at every word.
 
-    ``membrane`` ``[B, M, T, WIDTH]`` and ``final`` ``[B, N]`` have length 0 unless requested.
+    ``membrane`` ``[B, M, T, WIDTH]`` has length 0 unless requested.
     """
 
     words: Array
     counts: Array
     membrane: Array
-    final: Array
 
 
 @kernel
 def run_forward(
-    queue: Array, units: int, chunk: int, neurons: Neurons, drive: Drive, trace: Trace
+    queue: Array,
+    units: int,
+    chunk: int,
+    neurons: Neurons,
+    events: Events | None,
+    current: Array | None,
+    initial: Array | None,
+    final: Array | None,
+    trace: Trace,
 ) -> None:
-    """Run one block for ``chunk`` samples in each unit of work; a block's units are consecutive."""
+    """Run one block for ``chunk`` samples in each unit of work; a block's units are consecutive.
+
+    The input is events or a current ``[T, B, N]``, or ``[1, B, N]`` if it is constant; the other
+    one is None. ``initial`` ``[B, N]`` are the membranes before the first timestep, or None at
+    rest, and ``final`` receives those after the last one. A kernel is compiled for each combination
+    of arguments that are None, without the code for those; Numba drops the code behind a condition
+    only if it tests an argument that is None.
+    """
     if by_team(queue):
         return
-    neurons, drive, trace = borrowed((neurons, drive, trace))
+    neurons, trace = borrowed((neurons, trace))
+    lent_events, lent_current = borrowed((events, current))
+    lent_initial, lent_final = borrowed((initial, final))
     _, batch, steps = trace.words.shape
-    chunks = -(-batch // chunk)
-    weights, block = scratch_block(drive.weights, neurons.beta), -1
+    chunks, block = -(-batch // chunk), -1
+    weights = weight_rows(0 if events is None else lent_events.weights.shape[1], neurons.beta)
     scratch = aligned_rows(steps + 2, neurons.beta)
-    inflow, start = at(scratch, 0), at(scratch, 1)
+    start = at(scratch, 1)
     unit = next_unit(queue)
     while unit < units:
         m = unit // chunks
         if m != block:
-            load_block(weights, drive.weights, m)
+            if events is not None:
+                load_block(weights, lent_events.weights, m)
             block = m
         begin = (unit % chunks) * chunk
         for b in range(begin, min(begin + chunk, batch)):
-            load_initial(drive.initial, b, m, start)
+            clear(start)
+            if initial is not None:
+                add_part(start, lent_initial[b], m)
             membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
             words = trace.words[m, b]
-            scan(neurons, drive, weights, b, m, inflow, start, membrane, words)
+            scan(
+                neurons,
+                lent_events,
+                lent_current,
+                weights,
+                b,
+                m,
+                at(scratch, 0),
+                start,
+                membrane,
+                words,
+            )
             count = 0
             for t in range(steps):
                 count += count_bits(words[t])
             trace.counts[m, b] = count
-            if len(trace.final):
-                put_part(trace.final[b], m, at(membrane, steps - 1))
+            if final is not None:
+                put_part(lent_final[b], m, at(membrane, steps - 1))
         unit = next_unit(queue)
-
-
-@routine
-def load_initial(initial: Array, b: int, m: int, out: Array) -> None:
-    """Set row ``out`` to the membranes of block m of sample b before the first timestep."""
-    clear(out)
-    if len(initial):
-        add_part(out, initial[b], m)
 
 
 @routine
 def scan(
     neurons: Neurons,
-    drive: Drive,
+    events: Events | None,
+    current: Array | None,
     weights: Array,
     b: int,
     m: int,
@@ -132,23 +148,22 @@ def scan(
 
     Fills ``membrane`` ``[T, WIDTH]`` and ``words``.
     """
-    bias = at(drive.bias, m)
-    beta, threshold = at(neurons.beta, m), at(neurons.threshold, m)
-    # Hoisted out of the loop by hand: the compiler cannot know that these do not change.
-    reset, current, before = neurons.reset, drive.current, start
-    driven, few = len(weights) > 0, drive.weights.shape[0] <= FEW
-    indices, starts = drive.neurons, drive.starts[b if driven else 0]
-    if driven and in_registers(weights, FEW if few else WIDTH):
-        arguments = words, membrane, start, weights, indices, starts, bias, beta, threshold
-        if few:
-            run_on_events_of_few(reset, *arguments)
-        else:
-            run_on_events(reset, *arguments)
-        return
+    bias, beta, threshold = at(neurons.bias, m), at(neurons.beta, m), at(neurons.threshold, m)
+    reset, before = neurons.reset, start
+    if events is not None:
+        indices, starts = events.neurons, events.starts[b]
+        few = events.weights.shape[0] <= FEW
+        if in_registers(weights, FEW if few else WIDTH):
+            arguments = words, membrane, start, weights, indices, starts, bias, beta, threshold
+            if few:
+                run_on_events_of_few(reset, *arguments)
+            else:
+                run_on_events(reset, *arguments)
+            return
     for t in range(len(words)):
-        if driven:
+        if events is not None:
             sum_rows(inflow, weights, indices, starts[t], starts[t + 1], len(weights) - 1)
-        else:
+        if current is not None:
             clear(inflow)
             add_part(inflow, current[min(t, len(current) - 1), b], m)
         now = at(membrane, t)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from spikemnist.engine import separable
-from spikemnist.engine.backward import Incoming, Outgoing, Past, Slope, run_backward
+from spikemnist.engine.backward import Above, Loss, Mask, Outgoing, Passed, Slope, run_backward
 from spikemnist.engine.layer_run import (
     array_of,
     clamped,
+    initial_of,
     layer_size,
     nothing,
     product,
@@ -25,7 +26,7 @@ from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
 from spikemnist.engine.weight_gradient import sum_slices
 from spikemnist.kernels import memory, spike_lists
-from spikemnist.kernels.blocks import weight_blocks
+from spikemnist.kernels.blocks import blocks_of, weight_blocks
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
@@ -99,13 +100,11 @@ def backward(
     ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and to its
     final membranes, ``[B, N]``.
     """
-    signal, membrane = run.signal, run.membrane
-    assert membrane is not None
+    signal, (steps, batch) = run.signal, run.shape
     if above is None and _is_separable(signal, layer, loss, needs):
         return _backward_separable(signal, layer, loss, needs)
-    batch, blocks, steps, _ = membrane.shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
-    again = not run.record and signal.recomputes(steps)
+    blocks = blocks_of(size)
     sparse = needs.weight and signal.is_sparse(steps)
     dense_weight = needs.weight and not sparse and layer.weight is not None
     constant = signal.dense is not None and len(signal.dense) < steps
@@ -123,7 +122,7 @@ def backward(
     kind, first, second = slope_of(layer.spike_grad)
     # Group samples only when the batch is not sliced: the boundaries of slices must be the same
     # with and without a weight gradient, and must not fall inside a group.
-    events = spike_lists.no_patterns(batch)
+    events = spike_lists.no_patterns(batch, steps)
     if sparse:
         assert signal.words is not None
         assert signal.counts is not None
@@ -133,16 +132,17 @@ def backward(
         blocks * slices,
         run.neurons,
         Slope(kind, number(first), number(second)),
-        Past(membrane.numpy(), run.drive, again),
-        _incoming(loss, above, dtype),
+        initial_of(layer),
+        run.events,
+        None if run.membrane is None else run.membrane.numpy(),
+        *_from_above(above, dtype),
+        None if above is None or above.mask is None else _mask(above, dtype),
+        _from_loss(loss, dtype),
         events,
-        Outgoing(
-            array_of(weight if slices == 1 else None, 2, dtype),
-            parts,
-            sums.numpy(),
-            array_of(initial, 2, dtype),
-            array_of(adjoint, 3, dtype),
-        ),
+        Outgoing(array_of(weight if slices == 1 else None, 2, dtype), parts, sums.numpy()),
+        None
+        if initial is None and adjoint is None
+        else Passed(array_of(initial, 2, dtype), array_of(adjoint, 3, dtype)),
         work=batch * steps * blocks * 20 + signal.total * blocks,
     )
     if weight is not None and slices > 1:
@@ -190,31 +190,30 @@ def _backward_separable(
     return Gradients(weight, sums, None, amplitude, adjoint.profile)
 
 
-def _incoming(
-    loss: Sequence[Tensor | None], above: FromAbove | None, dtype: torch.dtype
-) -> Incoming:
+def _from_above(above: FromAbove | None, dtype: torch.dtype) -> tuple[Above | None, Above | None]:
+    """Return the gradient from the layer above, and the same if it is separable; one is None."""
+    if above is None:
+        return None, None
+    adjoint, weights = above.adjoint, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
+    if above.weight is not None and len(above.weight) <= NARROW:
+        weights = weight_blocks(above.weight.T)
+    elif above.weight is not None:
+        adjoint = product(adjoint, above.weight)
+    profile = nothing(1, dtype) if above.profile is None else above.profile
+    result = Above(array_of(adjoint, 3, dtype), weights, profile)
+    return (result, None) if above.profile is None else (None, result)
+
+
+def _mask(above: FromAbove, dtype: torch.dtype) -> Mask:
+    assert above.mask is not None
+    return Mask(above.mask.numpy().view(np.uint64), nothing(1, dtype).dtype.type(above.scale))
+
+
+def _from_loss(loss: Sequence[Tensor | None], dtype: torch.dtype) -> Loss | None:
+    if all(gradient is None for gradient in loss):
+        return None
     spikes, membrane, final = loss
-    adjoint, weights = None, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
-    profile, mask, scale = nothing(1, dtype), np.empty((0, 0, 0), np.uint64), 1.0
-    if above is not None:
-        scale = above.scale
-        mask = mask if above.mask is None else above.mask.numpy().view(np.uint64)
-        adjoint = above.adjoint
-        profile = profile if above.profile is None else above.profile
-        if above.weight is not None and len(above.weight) <= NARROW:
-            weights = weight_blocks(above.weight.T)
-        elif above.weight is not None:
-            adjoint = product(adjoint, above.weight)
-    return Incoming(
-        array_of(spikes, 3, dtype),
-        array_of(membrane, 3, dtype),
-        array_of(final, 2, dtype),
-        array_of(adjoint, 3, dtype),
-        weights,
-        profile,
-        mask,
-        weights.dtype.type(scale),
-    )
+    return Loss(array_of(spikes, 3, dtype), array_of(membrane, 3, dtype), array_of(final, 2, dtype))
 
 
 def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spikemnist.engine.forward import (
-    Drive,
+    Events,
     Neurons,
     Trace,
     run_forward,
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 class LayerRun(NamedTuple):
     """The forward pass of a layer, in the form that kernels take.
 
-    ``signal`` is its input, ``neurons`` and ``drive`` are what the backward pass needs of its
-    parameters. ``words`` ``[B, T, M]`` are its packed spikes and ``counts`` ``[B]`` their numbers.
-    ``membrane`` ``[B, M, T, WIDTH]`` is in blocks, ``final`` is ``[B, N]``; each may be None.
-    ``record`` is whether the membranes are returned.
+    ``signal`` is its input ``[T, B, F]``, and ``shape`` is T and B. ``words`` ``[B, T, M]`` are its
+    packed spikes and ``counts`` ``[B]`` their numbers. For the backward pass, ``neurons`` are its
+    parameters, and ``membrane`` ``[B, M, T, WIDTH]`` its membranes in blocks, or ``events`` the
+    input to compute them again. ``final`` is ``[B, N]``, or None.
     """
 
     signal: Signal
+    shape: tuple[int, int]
     neurons: Neurons
-    drive: Drive
+    events: Events | None
     words: Tensor | None
     counts: Array
     membrane: Tensor | None
     final: Tensor | None
-    record: bool
 
 
 def forward(
@@ -63,31 +63,31 @@ def forward(
 ) -> LayerRun:
     """Run one layer; ``shape`` is the numbers of timesteps and samples.
 
-    Its membranes are kept if a backward pass or a record needs them. For a backward pass alone,
-    their memory may stay unwritten: see `Signal.recomputes`.
+    Its membranes are kept if a backward pass or a record needs them, except for a backward pass
+    that computes them again: see `Signal.recomputes`.
     """
     steps, batch = shape
     size, dtype = layer_size(signal, layer), layer.beta.dtype
     blocks = blocks_of(size)
-    neurons, drive = _lay_out(signal, layer, steps, size)
+    neurons, (events, current) = _neurons(layer, size), _input(signal, layer, steps)
     of_blocks = memory.empty((blocks, batch, steps), torch.int64)
-    membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if keep or record else None
     again = not record and signal.recomputes(steps)
+    kept = record or (keep and not again)
+    membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if kept else None
     last = memory.empty((batch, size), dtype) if final else None
-    target = None if again else membrane
     bits, counts = of_blocks.numpy().view(np.uint64), np.empty((blocks, batch), np.int64)
-    trace = Trace(bits, counts, array_of(target, 4, dtype), array_of(last, 2, dtype))
+    trace = Trace(bits, counts, array_of(membrane, 4, dtype))
     # As long as possible, since each thread copies the weights of its block first, but short enough
     # that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
     units = blocks * -(-batch // chunk)
-    work = batch * steps * blocks * 10 + len(drive.neurons) * blocks + drive.weights.size // 4
-    parallel(run_forward, units, chunk, neurons, drive, trace, work=work)
-    if not again:
-        empty = spike_lists.no_events()._asdict()
-        drive = drive._replace(weights=nothing(2, dtype), current=nothing(3, dtype), **empty)
-    words = _by_sample(of_blocks)
-    return LayerRun(signal, neurons, drive, words, counts.sum(0), membrane, last, record)
+    work = batch * steps * blocks * 10
+    if events is not None:
+        work += len(events.neurons) * blocks + events.weights.size // 4
+    ends = initial_of(layer), None if last is None else last.numpy()
+    parallel(run_forward, units, chunk, neurons, events, current, *ends, trace, work=work)
+    words, total = _by_sample(of_blocks), counts.sum(0)
+    return LayerRun(signal, shape, neurons, events if again else None, words, total, membrane, last)
 
 
 def _by_sample(of_blocks: Tensor) -> Tensor:
@@ -103,30 +103,33 @@ def layer_size(signal: Signal, layer: LayerParams) -> int:
     return signal.features if layer.weight is None else len(layer.weight)
 
 
-def _lay_out(signal: Signal, layer: LayerParams, steps: int, size: int) -> tuple[Neurons, Drive]:
-    """Convert a layer and its input to the form that kernels take."""
+def _neurons(layer: LayerParams, size: int) -> Neurons:
+    """Convert the parameters of neurons to the form that kernels take."""
     bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
-    values = [(clamped(layer.beta), 0.0), (parameter_values(layer.threshold), np.inf), (bias, 0.0)]
-    beta_blocks, threshold, bias_blocks = parameter_blocks(values, size, layer.beta.dtype)
-    neurons = Neurons(beta_blocks, threshold, RESETS[layer.reset_mechanism])
-    return neurons, _drive(signal, layer, steps, bias_blocks)
+    threshold = parameter_values(layer.threshold)
+    values = [(bias, 0.0), (clamped(layer.beta), 0.0), (threshold, np.inf)]
+    bias_blocks, beta, threshold_blocks = parameter_blocks(values, size, layer.beta.dtype)
+    return Neurons(bias_blocks, beta, threshold_blocks, RESETS[layer.reset_mechanism])
 
 
-def _drive(signal: Signal, layer: LayerParams, steps: int, bias: Array) -> Drive:
+def initial_of(layer: LayerParams) -> Array | None:
+    """Return the membranes ``[B, N]`` before the first timestep, or None at rest."""
+    return None if layer.initial is None else array_of(layer.initial, 2, layer.beta.dtype)
+
+
+def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | None, Array | None]:
+    """Return the input as events with their weights, or as a current."""
     dtype = layer.beta.dtype
-    weights, current = nothing(2, dtype), nothing(3, dtype)
-    by_timestep = spike_lists.no_events()
     if layer.weight is None:
-        current = scaled(signal.to_dense(dtype).detach(), signal.scale).contiguous().numpy()
-    elif signal.is_sparse(steps):
-        assert signal.words is not None
-        assert signal.counts is not None
-        weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
-        by_timestep = spike_lists.by_timestep(signal.words, signal.counts)
-    else:
-        dense = signal.to_dense(dtype).detach()
-        current = product(dense, scaled(layer.weight, signal.scale).T).numpy()
-    return Drive(weights, *by_timestep, current, bias, array_of(layer.initial, 2, dtype))
+        current: Array = scaled(signal.to_dense(dtype).detach(), signal.scale).contiguous().numpy()
+        return None, current
+    if not signal.is_sparse(steps):
+        weight = scaled(layer.weight, signal.scale).T
+        return None, product(signal.to_dense(dtype).detach(), weight).numpy()
+    assert signal.words is not None
+    assert signal.counts is not None
+    weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
+    return Events(weights, *spike_lists.by_timestep(signal.words, signal.counts)), None
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _weigh_spikes(
         return
     words, profile, amplitude, weight = borrowed((words, profile, amplitude, weight))
     batch, steps, _ = words.shape
-    counts, sums = aligned_rows(1, profile), aligned_rows(len(weight), profile)
+    counts, sums = aligned_rows(1, amplitude), aligned_rows(len(weight), amplitude)
     count = at(counts, 0)
     m = next_unit(queue)
     while m < units:

@@ -19,7 +19,6 @@ from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import at
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
-from spikemnist.kernels.spike_lists import BURST
 from spikemnist.kernels.vector import add_rows
 
 if TYPE_CHECKING:
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from spikemnist.kernels.spike_lists import ByNeuron
 
     Array = NDArray[Any]
-
-
-@inlined
-def single(t: int, burst: int) -> int:
-    """Return the pattern of one spike at timestep t: see `spike_lists.ByNeuron`."""
-    if burst == 1:
-        return 2 * t + 1
-    return (t // BURST << BURST) + (1 << t % BURST)  # BURST is a constant: no division
 
 
 @routine

@@ -68,12 +68,10 @@ def join_weight_blocks(blocks: Array, neurons: int) -> Array:
 
 
 @routine
-def scratch_block(weight: Array, like: Array) -> Array:
-    """Return scratch for a block of weights ``[N, F]`` and a row of zeros; empty for N = 0."""
-    features = weight.shape[1]
-    block = aligned_rows(features + 1 if len(weight) else 0, like)
-    if len(weight):
-        clear(at(block, features))
+def weight_rows(features: int, like: Array) -> Array:
+    """Return scratch for a block of weights, ``[F, WIDTH]``, and a row of zeros behind it."""
+    block = aligned_rows(features + 1, like)
+    clear(at(block, features))
     return block
 
 

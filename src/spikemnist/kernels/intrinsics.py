@@ -42,6 +42,7 @@ def lowered(
             return signature(*kinds)
 
     infer_global(function, types.Function(Template))
+
     def register(code: Code) -> Code:
         @lower_builtin(function, types.VarArg(types.Any))  # type: ignore[untyped-decorator]
         def emit(context: Any, builder: Any, call_signature: Any, values: Any) -> Any:

@@ -53,15 +53,18 @@ class ByNeuron(NamedTuple):
     ``i * T + t`` of the group. The neurons that fired in group g are
     ``neurons[groups[g] : groups[g + 1]]``, and the one at position p fired in
     ``patterns[starts[p + g] : starts[p + g + 1]]``. A pattern is ``n << burst | bits``, where bit i
-    is set if the neuron fired at timestep ``n * burst + i``.
+    is set if the neuron fired at timestep ``n * burst + i``. That of a single spike at timestep t
+    is ``places[t]``.
     """
 
     groups: Array
     neurons: Array
     starts: Array
     patterns: Array
+    places: Array
     burst: int
     group: int
+    batch: int
 
 
 SPILL = 3
@@ -156,11 +159,6 @@ def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
     return ByTimestep(neurons, starts)
 
 
-def no_events() -> ByTimestep:
-    """Return an empty list."""
-    return ByTimestep(np.empty(0, np.uint16), np.zeros((1, 1), np.int64))
-
-
 @kernel
 def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
     if by_team(queue):
@@ -211,17 +209,25 @@ def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron
     starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
     patterns = _empty_indices(spikes, bursts_of(group * steps, burst) << burst)
     first = (np.cumsum(counts) - counts)[::group].copy()
-    events = ByNeuron(groups, neurons, starts, patterns, burst, group)
+    places = _places(steps, burst)
+    events = ByNeuron(groups, neurons, starts, patterns, places, burst, group, batch)
     work = 10 * bits.size + len(patterns)
     bits = bits.reshape(-1, width)
     parallel(_by_neuron, len(active), bits, group * steps, fired, first, events, work=work)
     return events
 
 
-def no_patterns(batch: int) -> ByNeuron:
+def no_patterns(batch: int, steps: int) -> ByNeuron:
     """Return an empty list, in which each sample is a group."""
     nothing, none = np.empty(0, np.uint16), np.empty(0, np.int64)
-    return ByNeuron(np.zeros(batch + 1, np.int64), nothing, none, nothing, 1, 1)
+    groups = np.zeros(batch + 1, np.int64)
+    return ByNeuron(groups, nothing, none, nothing, _places(steps, 1), 1, 1, batch)
+
+
+def _places(steps: int, burst: int) -> Array:
+    t = np.arange(steps)
+    places: Array = (t // burst << burst) + (1 << t % burst)
+    return places
 
 
 def bursts_of(steps: int, burst: int) -> int:
@@ -247,7 +253,7 @@ def _by_neuron(
     if by_team(queue):
         return
     words, fired, first, events = borrowed((words, fired, first, events))
-    groups, neurons, starts, patterns, burst, _ = events
+    groups, neurons, starts, patterns, _, burst, _, _ = events
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
     g = next_unit(queue)
