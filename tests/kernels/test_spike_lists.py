@@ -42,7 +42,9 @@ def packed(raster: Tensor) -> Tensor:
     assert result is not None
     words, counts = result
     assert (
-        counts.tolist() == spike_lists.count(words.numpy()).tolist() == raster.long().sum((0, 2)).tolist()
+        counts.tolist()
+        == spike_lists.count(words.numpy()).tolist()
+        == raster.long().sum((0, 2)).tolist()
     )
     return words
 

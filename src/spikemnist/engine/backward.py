@@ -275,9 +275,8 @@ def _adjoint(
     beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
     carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
     clear(carried)
-    if loss is not None:
-        if len(loss.final):
-            add_part(carried, loss.final[b], m)
+    if loss is not None and len(loss.final):
+        add_part(carried, loss.final[b], m)
     if separable is not None:
         _from_above(separable, 0, 1, b, m, scratch)
     for t in range(len(membrane) - 1, -1, -1):
@@ -287,9 +286,8 @@ def _adjoint(
         kind, first, second = slope
         through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
         now = at(delta, places[t])
-        if loss is not None:
-            if len(loss.membrane):
-                add_part(carried, loss.membrane[t, b], m)
+        if loss is not None and len(loss.membrane):
+            add_part(carried, loss.membrane[t, b], m)
         if len(sums) > 1:
             add(now, carried, through)
             _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
@@ -323,14 +321,12 @@ def _of_spikes(
     if separable is not None:
         row = 1
         _times(at(scratch, row), at(scratch, 0), separable.profile[t])
-    if above is None:
-        if separable is None:
-            clear(at(scratch, row))
+    if above is None and separable is None:
+        clear(at(scratch, row))
     if mask is not None:
         _keep(at(scratch, row), mask.bits[b, t, m], mask.scale)
-    if loss is not None:
-        if len(loss.spikes):
-            add_part(at(scratch, row), loss.spikes[t, b], m)
+    if loss is not None and len(loss.spikes):
+        add_part(at(scratch, row), loss.spikes[t, b], m)
     return row
 
 

@@ -48,10 +48,14 @@ class Signal(NamedTuple):
         return self.total <= DENSE_FROM * len(self.words) * steps * self.features
 
     def recomputes(self, steps: int) -> bool:
-        """Return whether the backward pass recomputes the membranes of the layer."""
+        """Return whether the backward pass recomputes the membranes of the layer.
+
+        For a few samples, loading the weights again would take longer than storing the membranes.
+        """
         if self.words is None or not self.is_sparse(steps):
             return False
-        return self.total <= RECOMPUTE_UP_TO * len(self.words) * steps
+        updates = len(self.words) * steps
+        return updates >= self.features and self.total <= RECOMPUTE_UP_TO * updates
 
     def to_dense(self, dtype: torch.dtype) -> Tensor:
         """Return the input as ``[T or 1, B, F]``, without the scale."""

@@ -12,6 +12,7 @@ and ``K`` kernel size of a convolution.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ from torch import nn
 from spikemnist._tensors import not_finite
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 from spikemnist.models.readout import name_of, named_or_own
+from spikemnist.models.spiking_layer import fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -245,16 +247,12 @@ def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) 
         raise ValueError(
             f"{path} keeps no running statistics, so it cannot be merged into the weights"
         )
-    mean, variance = _array(norm.running_mean, np.float64), _array(norm.running_var, np.float64)
-    if (variance + norm.eps <= 0).any():
+    if bool((norm.running_var + norm.eps <= 0).any()):
         raise ValueError(f"{path} has a negative variance, which cannot be exported")
-    scale = 1 / np.sqrt(variance + norm.eps)
-    shift = -mean * scale
-    if norm.affine:
-        gain = _array(norm.weight, np.float64)
-        scale, shift = gain * scale, gain * shift + _array(norm.bias, np.float64)
-    weight = synapses.weight * scale.reshape(-1, *[1] * (synapses.weight.ndim - 1))
-    bias = synapses.bias * scale + shift
+    exact = copy.deepcopy(norm).cpu().double()
+    arrays = (torch.from_numpy(synapses.weight).double(), torch.from_numpy(synapses.bias).double())
+    with torch.no_grad():
+        weight, bias = (one.cpu().numpy() for one in fold(*arrays, exact))
     return replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
 

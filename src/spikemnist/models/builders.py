@@ -7,6 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``C`` channels or cl
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,7 @@ class LeakyNetwork(SpikingNetwork):
             )
             dropout = {"dropout": nn.Dropout(probability)} if probability else {}
             layers.append(nn.Sequential(OrderedDict({**dropout, **stage, "leaky": leaky})))
+        self._known: tuple[list[nn.Module], list[SpikingLayer]] = [], []
         super().__init__(
             nn.Sequential(*layers),
             in_shape=in_shape,
@@ -147,13 +149,13 @@ class LeakyNetwork(SpikingNetwork):
 
     @property
     def layers(self) -> list[SpikingLayer]:
-        """As in `SpikingNetwork`, without its checks: they would slow the answer to one image."""
-        layers = []
-        for index, stage in enumerate(self.network.children()):
-            path = f"network[{index}]"
-            *modules, (name, leaky) = stage.named_children()
-            before = tuple((f"{path}.{own}", module) for own, module in modules)
-            layers.append(SpikingLayer(f"{path}.{name}", leaky, before))
+        """As in `SpikingNetwork`, without its checks, and read anew only when a module changes."""
+        stages = self.network._modules.values()
+        modules = [module for stage in stages for module in stage._modules.values()]
+        known, layers = self._known
+        if len(known) != len(modules) or not all(map(operator.is_, known, modules)):
+            layers = [_read(index, stage) for index, stage in enumerate(stages)]
+            self._known = modules, layers
         return layers
 
     @property
@@ -175,6 +177,14 @@ class LeakyNetwork(SpikingNetwork):
             "readout": named_or_own(self.readout),
             "backend": self.backend,
         }
+
+
+def _read(index: int, stage: nn.Module) -> SpikingLayer:
+    """Return the layer in a stage of a network."""
+    path = f"network[{index}]"
+    *modules, (name, leaky) = stage.named_children()
+    before = tuple((f"{path}.{own}", module) for own, module in modules)
+    return SpikingLayer(f"{path}.{name}", leaky, before)
 
 
 class LeakyMLP(LeakyNetwork):

@@ -125,7 +125,7 @@ def run(
         first, membranes = group[0], initial[len(outputs) :][: len(group)]
         last = len(outputs) + len(group) == len(layers)
         layer_record = record if record == "all" or last else "spikes"
-        if first.packed_linear is None:
+        if not first.takes_spikes:
             outputs.append(_run_current(first, spikes, membranes[0], dtype, layer_record, final))
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
@@ -141,8 +141,8 @@ def _groups(layers: Sequence[SpikingLayer]) -> list[list[SpikingLayer]]:
     """
     groups: list[list[SpikingLayer]] = []
     for layer in layers:
-        sent = groups and groups[-1][0].packed_linear is not None
-        if sent and layer.packed_linear is not None and layer.dropout < 1:
+        sent = groups and groups[-1][0].takes_spikes
+        if sent and layer.takes_spikes and layer.dropout < 1:
             groups[-1].append(layer)
         else:
             groups.append([layer])
@@ -158,18 +158,17 @@ def _dense(
     dropout scales them, so the first layer gets no weights, and its input is the current.
     """
     first, shape = group[0], tuple(spikes.shape[2:])
-    linears = [layer.packed_linear for layer in group]
     dropped = first.dropout and (spikes.is_floating_point() or first.dropout == 1)
     if dropped:
-        linears[0] = None
         current = first.current(spikes, dtype)
         spikes = current.expand(len(spikes), *current.shape[1:])
     params = []
-    for layer, linear, membrane in zip(group, linears, initial, strict=True):
+    for layer, membrane in zip(group, initial, strict=True):
         shape = layer.shape_behind(shape)
         layer.check_state(membrane, (spikes.shape[1], *shape))
-        dropout = 0.0 if dropped and layer is first else layer.dropout
-        params.append(layer.params(shape, dtype, membrane, linear=linear, dropout=dropout))
+        done = dropped and layer is first
+        weights, dropout = (None, 0.0) if done else (layer.weights(), layer.dropout)
+        params.append(layer.params(shape, dtype, membrane, weights=weights, dropout=dropout))
     return spikes.flatten(2), params
 
 

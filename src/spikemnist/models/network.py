@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -25,7 +24,7 @@ from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -274,10 +273,9 @@ class SpikingNetwork(Tabular, nn.Module):
     def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        hooked = {
-            path: module for path, module in self.named_modules() if path and is_hooked(module)
-        }
-        if hooked:
+        if any(map(is_hooked, _modules_in(self.network))):
+            hooked = {path: module for path, module in self.named_modules() if is_hooked(module)}
+            hooked.pop("", None)  # hooks on the network itself are called
             backend = execution.backend_for_hooks(self.backend, layers, hooked)
         elif backend in COMPILED and (reason := execution.obstacle(layers, backend, like)):
             if self.backend == backend:
@@ -303,14 +301,26 @@ class SpikingNetwork(Tabular, nn.Module):
     def _like(self) -> Tensor:
         """Return a tensor that has the dtype and the device of the computation."""
         # There always is one: the membrane of a snntorch.Leaky is a floating buffer.
-        tensors = chain(self.parameters(), self.buffers())
-        return next(tensor for tensor in tensors if tensor.is_floating_point())
+        return next(
+            tensor
+            for module in _modules_in(self.network)
+            for tensor in (*module._parameters.values(), *module._buffers.values())
+            if tensor is not None and tensor.is_floating_point()
+        )
 
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
         layers = self.layers
         shape = sample_shape or self.in_shape or _features(layers[0])
         return neuron_shapes(layers, shape, self._like())
+
+
+def _modules_in(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
+    yield module
+    for below in module._modules.values():
+        if below is not None:
+            yield from _modules_in(below)
 
 
 def _features(layer: SpikingLayer) -> tuple[int]:

@@ -66,7 +66,8 @@ def _format(parameter: Tensor) -> str:
 
 def is_hooked(module: nn.Module) -> bool:
     """Return whether a module has hooks or a ``forward`` of its own, set on the instance."""
-    return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)
+    own = vars(module)
+    return "forward" in own or any(own[hooks] for hooks in _HOOKS)
 
 
 def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import snntorch
@@ -46,6 +47,9 @@ RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
 Module = tuple[str, nn.Module]
 """A module and its place in the network, such as ``network[3]``."""
 
+Weights = tuple["Tensor", "Tensor | None"]
+"""Weights and bias of a layer."""
+
 
 @dataclass(frozen=True, eq=False)  # not eq: the compiler of torch 2.8 hashes an unfinished one
 class SpikingLayer:
@@ -74,17 +78,31 @@ class SpikingLayer:
         raise AttributeError(f"the layer of {self.path} has no nn.Linear")
 
     @property
-    def packed_linear(self) -> nn.Linear | None:
-        """The `torch.nn.Linear`, if it comes last, after modules in `PASSED_BY` only; else None.
+    def takes_spikes(self) -> bool:
+        """Whether the engine feeds packed spikes to the weights.
 
-        The engine then feeds it packed spikes directly.
+        They are those of a `torch.nn.Linear` behind modules in `PASSED_BY` only. A batch
+        normalisation behind it is folded in, outside of training.
         """
-        if not self.modules:
-            return None
-        *before, last = (module for _, module in self.modules)
-        if not isinstance(last, nn.Linear) or not all(isinstance(m, PASSED_BY) for m in before):
-            return None
-        return last
+        linear, norm = self._dense
+        return linear is not None and (norm is None or _is_fixed(norm))
+
+    def weights(self) -> Weights:
+        """Return weights and bias of a layer that takes packed spikes."""
+        linear, norm = self._dense
+        assert linear is not None
+        own = linear.weight, linear.bias
+        return own if norm is None else fold(*own, norm)
+
+    @cached_property
+    def _dense(self) -> tuple[nn.Linear | None, nn.BatchNorm1d | None]:
+        """The `torch.nn.Linear` and the batch normalisation of a dense layer, or None."""
+        modules = [module for _, module in self.modules]
+        norm = modules.pop() if modules and isinstance(modules[-1], nn.BatchNorm1d) else None
+        if not modules or not isinstance(modules[-1], nn.Linear):
+            return None, None
+        *before, linear = modules
+        return (linear, norm) if all(isinstance(m, PASSED_BY) for m in before) else (None, None)
 
     @property
     def num_parameters(self) -> int:
@@ -152,15 +170,23 @@ class SpikingLayer:
         drop: bool = True,
         convolve: Callable[..., Tensor] | None = None,
     ) -> Tensor:
-        for path, module in modules:
+        folded = None
+        followers = [*(module for _, module in modules[1:]), None]
+        for (path, module), after in zip(modules, followers, strict=True):
             check_input(path, module, signal.shape[1:])
+            if module is folded:
+                continue
             if isinstance(module, nn.Dropout):
                 # Never in place, even if the module is set so: the signal belongs to the caller.
                 signal = drop_out(signal, module.p if module.training and drop else 0.0)
             elif isinstance(module, nn.Flatten):
                 signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
-                signal = convolve(signal, module.weight, module.bias, module.stride, module.padding)
+                weight, bias = module.weight, module.bias
+                if isinstance(after, nn.BatchNorm2d) and _is_fixed(after):
+                    folded = after
+                    weight, bias = fold(weight, bias, after)
+                signal = convolve(signal, weight, bias, module.stride, module.padding)
             else:  # layers of one network may differ in their dtype
                 weight = getattr(module, "weight", None)
                 signal = module(signal if weight is None else signal.to(weight.dtype))
@@ -172,19 +198,21 @@ class SpikingLayer:
         dtype: torch.dtype,
         initial: Tensor | None,
         *,
-        linear: nn.Linear | None = None,
+        weights: Weights | None = None,
         dropout: float = 0.0,
         channels_last: bool = False,
     ) -> LayerParams:
         """Return the parameters of the layer for neurons of a ``shape``, without batch.
 
-        Neurons are numbered in the order of their axes, or of ``[H, W, C]`` for ``channels_last``.
+        ``weights`` are those of a layer that takes packed spikes. Neurons are numbered in the
+        order of their axes, or of ``[H, W, C]`` for ``channels_last``.
         """
         if initial is not None:
             initial = _numbered(initial, channels_last=channels_last).to(dtype)
+        weight, bias = (None, None) if weights is None else weights
         return LayerParams(
-            weight=None if linear is None else linear.weight,
-            bias=None if linear is None else linear.bias,
+            weight=weight,
+            bias=bias,
             beta=self._for_neurons("beta", shape, dtype, channels_last),
             threshold=self._for_neurons("threshold", shape, dtype, channels_last),
             reset_mechanism=self.reset_mechanism,
@@ -223,6 +251,30 @@ class SpikingLayer:
         path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
         check_input(path, linear, shape)
         return (len(linear.weight),)
+
+
+def fold(
+    weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm1d | nn.BatchNorm2d
+) -> tuple[Tensor, Tensor]:
+    r"""Return weights and bias that do the work of a batch normalisation outside of training.
+
+    .. math:: W' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} W, \quad
+              b' = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (b - \mu) + \beta
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.affine:
+        scale = norm.weight * scale
+    shift = (-norm.running_mean if bias is None else bias - norm.running_mean) * scale
+    if norm.affine:
+        shift = shift + norm.bias
+    return weight * scale.view(-1, *[1] * (weight.dim() - 1)), shift
+
+
+def _is_fixed(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    """Return whether a batch normalisation uses its running statistics now."""
+    return not norm.training and norm.running_mean is not None
 
 
 def neuron_shapes(
