@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from snntorch import spikegen
 from torch import Tensor
 
-from spikemnist.encoding import RateEncoder, splitmix
+from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
+from spikemnist.kernels import splitmix
 from tests.encoding.encoder_cases import GREYS, plain_torch
 from tests.strategies import SEEDS, pixels
 

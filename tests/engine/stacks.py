@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
 from spikemnist import engine, ops
+from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.ops.oracle import our_leaky, snntorch_leaky
 
@@ -159,7 +159,8 @@ def _layer_by_layer(leaky: Callable[..., tuple[Tensor, Tensor]]) -> Run:
     def run(spikes: Tensor, layers: Sequence[LayerParams], **_: Any) -> list[LayerOutput]:
         outputs = []
         for params in layers:
-            spikes = functional.dropout(spikes, params.dropout) if params.dropout else spikes
+            dropped = drop_out(spikes.flatten(0, 1), params.dropout)
+            spikes = dropped.view(spikes.shape)
             if params.weight is None:
                 current = spikes.to(params.beta.dtype)
             else:

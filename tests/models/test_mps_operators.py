@@ -9,6 +9,7 @@ made of operators that have one.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from spikemnist.encoding import (
     measure_code,
 )
 from spikemnist.kernels import compiler
-from spikemnist.models import READOUTS, Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.models import READOUTS, Classifier, LeakyConvNet, LeakyMLP, spiking_layer
 from spikemnist.training import (
     L1Spikes,
     Regularized,
@@ -50,6 +51,8 @@ from spikemnist.training import (
 from tests.event_recordings import random_events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spikemnist._names import ReadoutName
     from spikemnist.encoding import Encoder
     from spikemnist.training import Loss
@@ -92,13 +95,24 @@ class MPSRules(TorchDispatchMode):
         return result
 
 
+@contextmanager
+def as_on_mps() -> Iterator[None]:
+    """Refuse what MPS cannot do, without kernels and with torch's own dropout, as on any GPU."""
+    with (
+        MPSRules(),
+        mock.patch.object(compiler, "is_available", return_value=False),
+        mock.patch.object(spiking_layer, "drop_out", functional.dropout),
+    ):
+        yield
+
+
 def train(model: LeakyMLP | LeakyConvNet, encoder: Encoder, images: Any) -> None:
     """Take two steps of training and one of evaluation, with compact spikes, under the rules."""
     classifier = Classifier(model, encoder)
     labels = torch.tensor([0, 1, 2])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, foreach=False, fused=False)
     generator = torch.Generator().manual_seed(0)
-    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+    with as_on_mps():
         for _ in range(2):
             optimizer.zero_grad()
             record = model(encoder(images, generator=generator), record="all")
@@ -194,7 +208,7 @@ def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
     classifier = Classifier(network, RateEncoder(num_steps=4))
     settings: dict[str, Any] = {"loss": loss, "batch_size": 20}
     config = TrainConfig(epochs=2, clip_norm=1.0, schedule="cosine", optimizer=ADAM, **settings)
-    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+    with as_on_mps():
         fit(classifier, small_digits(40), config, validation=small_digits(10), progress=False)
         evaluate(classifier, small_digits(40), **settings)
 
@@ -203,14 +217,14 @@ def test_truncated_backpropagation() -> None:
     network = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
     classifier = Classifier(network, LatencyEncoder(num_steps=4))
     config = TrainConfig(epochs=1, truncate=2, optimizer=ADAM)
-    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+    with as_on_mps():
         fit(classifier, small_digits(20), config, progress=False)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
 def test_measure_code(encoder: Encoder) -> None:
     """A measure decodes, where a code can be read back."""
-    with MPSRules(), mock.patch.object(compiler, "is_available", return_value=False):
+    with as_on_mps():
         measure_code(encoder, images(torch.uint8))
 
 

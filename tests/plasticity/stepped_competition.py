@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from spikemnist.encoding import RateEncoder, splitmix
+from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
+from spikemnist.kernels import splitmix
 
 if TYPE_CHECKING:
     from torch import Tensor

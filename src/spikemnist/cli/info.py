@@ -69,7 +69,7 @@ def _inexact() -> str | None:
     """Return a line about a GPU whose arithmetic the rate code cannot use."""
     import torch
 
-    from spikemnist.encoding.splitmix import exact_device
+    from spikemnist.kernels.splitmix import exact_device
 
     gpu = torch.device(spikemnist.training.available_devices()[0])
     exact = exact_device(gpu) == gpu

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist.encoding import splitmix
 from spikemnist.encoding.pixels import CodedPixels
-from spikemnist.kernels import memory
+from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH

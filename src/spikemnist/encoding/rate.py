@@ -18,7 +18,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
-from spikemnist.encoding.splitmix import draw_seed
+from spikemnist.kernels.splitmix import draw_seed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist.encoding import splitmix
-from spikemnist.kernels import compiler
+from spikemnist.kernels import compiler, splitmix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +35,7 @@ def bernoulli(
     bounds
         Probabilities times `RANGE`, whole numbers.
     seed
-        Seed for `spikemnist.encoding.splitmix`.
+        Seed for `spikemnist.kernels.splitmix`.
     num_steps, first_spike_time, dtype
         As in `RateEncoder`.
     """

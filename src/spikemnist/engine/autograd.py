@@ -13,6 +13,7 @@ import torch
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
+from spikemnist.engine.dropout import draw_bits
 from spikemnist.engine.gradients import FromAbove, Needs
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
@@ -110,8 +111,8 @@ def run(
 class Setting(NamedTuple):
     """Arguments of a call that need no gradient.
 
-    A mask is 1 where dropout keeps a spike. ``spikes`` and ``membranes`` flag the layers for which
-    these are returned.
+    The bits of a mask are set where dropout keeps a spike. ``spikes`` and ``membranes`` flag the
+    layers for which these are returned.
     """
 
     layers: Sequence[LayerParams]
@@ -122,15 +123,11 @@ class Setting(NamedTuple):
 
 
 def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]:
-    """Draw the dropout mask of each layer, with the same numbers as `torch.nn.Dropout`."""
+    """Draw the dropout mask of each layer, in bits."""
     steps, batch, size = spikes.shape
     masks: list[Tensor | None] = []
     for params in layers:
-        mask = None
-        if params.dropout:
-            mask = torch.empty((steps, batch, size), dtype=torch.uint8, device="cpu")
-            mask.bernoulli_(1 - params.dropout)
-        masks.append(mask)
+        masks.append(draw_bits(steps, batch, size, params.dropout) if params.dropout else None)
         size = size if params.weight is None else len(params.weight)
     return masks
 

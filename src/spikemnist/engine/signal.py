@@ -79,17 +79,15 @@ def packed_input(features: int, words: Tensor, counts: Array) -> Signal:
 
 
 def drop_from(signal: Signal, mask: Tensor, probability: float) -> Signal:
-    """Return a layer input after dropout, whose ``mask`` ``[T, B, F]`` is 1 where it keeps."""
+    """Return a layer input after dropout, which keeps the bits of ``mask`` ``[B, T, W]``."""
     scale = 1 / (1 - probability)
     if signal.words is None:
         assert signal.dense is not None
-        return signal._replace(dense=signal.dense * mask, scale=scale)
-    words_and_counts = spike_lists.pack(mask)
-    assert words_and_counts is not None
-    bits = words_and_counts[0]
-    words = signal.words & bits
+        kept = spike_lists.unpack(mask, signal.features, signal.dense.dtype)
+        return signal._replace(dense=signal.dense * kept, scale=scale)
+    words = signal.words & mask
     result = packed_input(signal.features, words, spike_lists.count(words.numpy()))
-    return result._replace(mask=bits, scale=scale)
+    return result._replace(mask=mask, scale=scale)
 
 
 def dense_input(spikes: Tensor, dtype: torch.dtype) -> Signal:

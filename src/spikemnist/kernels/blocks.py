@@ -58,7 +58,7 @@ def weight_blocks(weight: Tensor) -> Array:
     blocks = blocks_of(neurons)
     padded = functional.pad(weight.detach(), (0, 0, 0, blocks * WIDTH - neurons))
     of_block = padded.reshape(blocks, WIDTH, features).transpose(1, 2)
-    return of_block.contiguous().numpy()  # type: ignore[no-any-return]
+    return of_block.contiguous().numpy()
 
 
 def join_weight_blocks(blocks: Array, neurons: int) -> Array:

@@ -150,7 +150,7 @@ class LeakyNetwork(SpikingNetwork):
     @property
     def layers(self) -> list[SpikingLayer]:
         """As in `SpikingNetwork`, without its checks, and read anew only when a module changes."""
-        stages = self.network._modules.values()
+        stages: Any = self.network._modules.values()
         modules = [module for stage in stages for module in stage._modules.values()]
         known, layers = self._known
         if len(known) != len(modules) or not all(map(operator.is_, known, modules)):

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
+from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
 
@@ -97,12 +98,12 @@ class SpikingLayer:
     @cached_property
     def _dense(self) -> tuple[nn.Linear | None, nn.BatchNorm1d | None]:
         """The `torch.nn.Linear` and the batch normalisation of a dense layer, or None."""
-        modules = [module for _, module in self.modules]
+        modules: list[Any] = [module for _, module in self.modules]
         norm = modules.pop() if modules and isinstance(modules[-1], nn.BatchNorm1d) else None
         if not modules or not isinstance(modules[-1], nn.Linear):
             return None, None
-        *before, linear = modules
-        return (linear, norm) if all(isinstance(m, PASSED_BY) for m in before) else (None, None)
+        linear = modules.pop()
+        return (linear, norm) if all(isinstance(m, PASSED_BY) for m in modules) else (None, None)
 
     @property
     def num_parameters(self) -> int:
@@ -132,9 +133,12 @@ class SpikingLayer:
         """The reset that snnTorch performs, which it fixes when the neurons are built."""
         return reset_of(self.leaky) or str(self.leaky.reset_mechanism)
 
-    def __call__(self, signal: Tensor, *, drop: bool = True) -> Tensor:
-        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``."""
-        return self._pass(signal, self.modules, drop=drop)
+    def __call__(self, signal: Tensor) -> Tensor:
+        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``.
+
+        Dropout is that of torch, as in snnTorch's loop.
+        """
+        return self._pass(signal, self.modules, drop=functional.dropout)
 
     def current(
         self,
@@ -167,29 +171,30 @@ class SpikingLayer:
         signal: Tensor,
         modules: Sequence[Module],
         *,
-        drop: bool = True,
+        drop: Callable[[Tensor, float], Tensor] | None = None,
         convolve: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         folded = None
         followers = [*(module for _, module in modules[1:]), None]
-        for (path, module), after in zip(modules, followers, strict=True):
+        for (path, module), after in zip(modules, followers, strict=False):
             check_input(path, module, signal.shape[1:])
             if module is folded:
                 continue
             if isinstance(module, nn.Dropout):
                 # Never in place, even if the module is set so: the signal belongs to the caller.
-                signal = drop_out(signal, module.p if module.training and drop else 0.0)
+                signal = (drop or drop_out)(signal, module.p if module.training else 0.0)
             elif isinstance(module, nn.Flatten):
                 signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
-                weight, bias = module.weight, module.bias
+                weight: Tensor = module.weight
+                bias = module.bias
                 if isinstance(after, nn.BatchNorm2d) and _is_fixed(after):
                     folded = after
                     weight, bias = fold(weight, bias, after)
                 signal = convolve(signal, weight, bias, module.stride, module.padding)
             else:  # layers of one network may differ in their dtype
-                weight = getattr(module, "weight", None)
-                signal = module(signal if weight is None else signal.to(weight.dtype))
+                own = getattr(module, "weight", None)
+                signal = module(signal if own is None else signal.to(own.dtype))
         return signal
 
     def params(
@@ -288,11 +293,11 @@ def neuron_shapes(
     signal = like.new_zeros(1, *sample_shape)
     training = [m for layer in layers for _, m in layer.modules if m.training]
     with torch.no_grad():
-        for module in training:  # or batch normalisation would learn from zeros
+        for module in training:  # or dropout would draw, and batch normalisation learn from zeros
             module.training = False
         try:
             for layer in layers:
-                signal = layer(signal, drop=False)
+                signal = layer(signal)
                 shapes.append(tuple(signal.shape[1:]))
         finally:
             for module in training:
@@ -303,17 +308,6 @@ def neuron_shapes(
 def _numbered(values: Tensor, *, channels_last: bool) -> Tensor:
     """Flatten neuron values ``[B, ...]`` to ``[B, N]``."""
     return (values.movedim(1, -1) if channels_last else values).flatten(1)
-
-
-def drop_out(signal: Tensor, probability: float) -> Tensor:
-    """Apply dropout with the mask that `torch.nn.Dropout` draws for a contiguous tensor.
-
-    Torch draws in the order of memory, which differs between backends for tensors with channels.
-    """
-    if not probability or signal.is_contiguous():
-        return functional.dropout(signal, probability)
-    ones = torch.ones(signal.shape, dtype=signal.dtype, device=signal.device)
-    return signal * functional.dropout(ones, probability)
 
 
 def has_resets() -> bool:

@@ -15,7 +15,7 @@ from spikemnist._checkpoints import check_settings, checkpoint_file
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
-from spikemnist.encoding import splitmix
+from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import (
     BLOCK,
     VOTINGS,

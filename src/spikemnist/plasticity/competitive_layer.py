@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spikemnist.encoding import RateEncoder, splitmix
+from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.kernels import spike_lists
+from spikemnist.kernels import spike_lists, splitmix
 from spikemnist.kernels.blocks import blocks_of, join_weight_blocks, weight_blocks
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from spikemnist._interrupt import interruptible
 from spikemnist._tensor_files import Format, check_tensors
-from spikemnist.encoding import LatencyEncoder, splitmix
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
     Estimator,

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.encoding import splitmix
+from spikemnist.kernels import splitmix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,52 @@
+"""Dropout by a mask that is a function of a seed.
+
+A seed is one number from torch's global generator. Plain torch here and the kernel of the engine
+make the same mask of it, so it does not depend on the backend. `torch.nn.Dropout` draws a number
+for each input instead, which takes longer than all the rest of a training step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from spikemnist.kernels import splitmix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NUMBERS = 1 << 16
+"""Each input has a number below this one, so probabilities are multiples of its inverse."""
+
+draw_seed = splitmix.draw_seed
+
+
+def bound_of(probability: float) -> int:
+    """Return the largest number that is dropped; a probability above 0 drops some."""
+    return min(max(round(probability * NUMBERS), 1), NUMBERS) - 1
+
+
+def keep(seed: int, rows: int, features: int, probability: float) -> Tensor:
+    """Return which inputs ``[R, F]`` are kept, as bool.
+
+    Number j of row i is a quarter of word ``i * Q + j // 4`` of the seed, the lowest first, with
+    ``Q`` words for each row.
+    """
+    quads = -(-features // 4)
+    words = splitmix.words(seed, torch.arange(rows * quads))
+    # Torch compares them as signed numbers: without the highest bit the order is the same.
+    numbers = words.view(torch.int16).view(rows, 4 * quads)[:, :features] ^ -(NUMBERS // 2)
+    return numbers > bound_of(probability) - NUMBERS // 2
+
+
+def drop_out(signal: Tensor, probability: float) -> Tensor:
+    """Apply dropout to an input ``[R, ...]``; on other devices and in a trace, that of torch."""
+    if not probability:
+        return signal
+    if signal.device.type != "cpu" or torch.compiler.is_compiling():
+        return functional.dropout(signal, probability)
+    kept = keep(draw_seed(None), len(signal), signal.shape[1:].numel(), probability)
+    scale = 1 / (1 - probability) if probability < 1 else 0.0
+    return torch.where(kept.view(signal.shape), signal * scale, 0)
