@@ -102,7 +102,7 @@ def run(
     outputs = [flat[i : i + OUTPUTS] for i in range(0, len(flat), OUTPUTS)]
     results, size = [], spikes.shape[2]
     for params, output, count in zip(layers, outputs, counts.unbind(), strict=True):
-        size = size if params.weight is None else len(params.weight)
+        size = size if params.weight is None else params.weight.shape[0]
         spike_train, membrane, last = output
         results.append(LayerOutput(spike_train, membrane, count, last, (size,)))
     return results
@@ -128,7 +128,7 @@ def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]
     masks: list[Tensor | None] = []
     for params in layers:
         masks.append(draw_bits(steps, batch, size, params.dropout) if params.dropout else None)
-        size = size if params.weight is None else len(params.weight)
+        size = size if params.weight is None else params.weight.shape[0]
     return masks
 
 
@@ -140,7 +140,7 @@ class _Network(torch.autograd.Function):
         ctx: Any, setting: Setting, spikes: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         layers, masks = setting.layers, setting.masks
-        dtype, shape = layers[0].beta.dtype, (len(spikes), spikes.shape[1])
+        dtype, shape = layers[0].beta.dtype, (spikes.shape[0], spikes.shape[1])
         # A current does not consist of spikes, so there is nothing to pack.
         signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         if (mask := masks[0]) is not None:

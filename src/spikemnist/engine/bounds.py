@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
     """Raise an error unless layers fit their input ``[T, B, F]`` and each other."""
-    if spikes.dim() != 3 or not len(spikes) or not spikes.shape[2]:
+    if spikes.dim() != 3 or not spikes.shape[0] or not spikes.shape[2]:
         raise ValueError(
             "spikes must be [T, B, F] with at least one timestep and one feature; "
             f"got {tuple(spikes.shape)}"
@@ -30,7 +30,7 @@ def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
     check_dtype(dtype)
     batch, size = spikes.shape[1:]
     for layer in layers:
-        features, size = size, size if layer.weight is None else len(layer.weight)
+        features, size = size, size if layer.weight is None else layer.weight.shape[0]
         _check("weight", layer.weight, dtype, (size, features))
         _check("bias", layer.bias, dtype, (size,))
         _check("beta", layer.beta, dtype, (), (1,), (size,))

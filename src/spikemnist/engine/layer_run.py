@@ -100,7 +100,7 @@ def _by_sample(of_blocks: Tensor) -> Tensor:
 
 def layer_size(signal: Signal, layer: LayerParams) -> int:
     """Return the number of neurons of a layer."""
-    return signal.features if layer.weight is None else len(layer.weight)
+    return signal.features if layer.weight is None else layer.weight.shape[0]
 
 
 def _neurons(layer: LayerParams, size: int) -> Neurons:

@@ -45,7 +45,7 @@ class Signal(NamedTuple):
         """Return whether adding weights spike by spike is faster than the matrix product."""
         if self.words is None:
             return False
-        return self.total <= DENSE_FROM * len(self.words) * steps * self.features
+        return self.total <= DENSE_FROM * self.words.shape[0] * steps * self.features
 
     def recomputes(self, steps: int) -> bool:
         """Return whether the backward pass recomputes the membranes of the layer.
@@ -54,7 +54,7 @@ class Signal(NamedTuple):
         """
         if self.words is None or not self.is_sparse(steps):
             return False
-        updates = len(self.words) * steps
+        updates = self.words.shape[0] * steps
         return updates >= self.features and self.total <= RECOMPUTE_UP_TO * updates
 
     def to_dense(self, dtype: torch.dtype) -> Tensor:

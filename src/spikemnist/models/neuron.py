@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-
 
 def new_leaky(
     beta: Tensor,
@@ -67,7 +65,13 @@ def _format(parameter: Tensor) -> str:
 def is_hooked(module: nn.Module) -> bool:
     """Return whether a module has hooks or a ``forward`` of its own, set on the instance."""
     own = vars(module)
-    return "forward" in own or any(own[hooks] for hooks in _HOOKS)
+    return bool(
+        own["_forward_pre_hooks"]
+        or own["_forward_hooks"]
+        or own["_backward_pre_hooks"]
+        or own["_backward_hooks"]
+        or "forward" in own
+    )
 
 
 def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:

@@ -114,8 +114,13 @@ class SpikingLayer:
     @property
     def dropout(self) -> float:
         """Current probability of dropping an input: 0 outside training."""
-        active = [m.p for m in self._entrance if isinstance(m, nn.Dropout) and m.training]
-        return 1 - math.prod([1 - p for p in active])
+        kept = 1.0
+        for _, module in self.modules:
+            if not isinstance(module, PASSED_BY):
+                break
+            if isinstance(module, nn.Dropout) and module.training:
+                kept *= 1 - module.p
+        return 1 - kept
 
     @property
     def is_random(self) -> bool:
@@ -255,7 +260,7 @@ class SpikingLayer:
             shape = (math.prod(shape),)
         path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
         check_input(path, linear, shape)
-        return (len(linear.weight),)
+        return (linear.weight.shape[0],)
 
 
 def fold(

@@ -26,7 +26,7 @@ RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
 
 def is_constant(spikes: Tensor) -> bool:
     """Return whether an input ``[T, ...]`` repeats one timestep by a stride of 0 along T."""
-    return len(spikes) > 1 and spikes.stride(0) == 0
+    return spikes.shape[0] > 1 and spikes.stride(0) == 0
 
 
 def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
