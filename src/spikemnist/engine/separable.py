@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist.kernels.bits import add_at_set_bits
+from spikemnist.kernels.bits import drop_lowest_bit, lowest_bit
 from spikemnist.kernels.blocks import aligned_rows, put_part
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise
@@ -92,7 +92,10 @@ def _weigh_spikes(
         for b in range(batch):
             clear(count)
             for t in range(steps):
-                add_at_set_bits(count, words[b, t, m], profile[t])
+                word = words[b, t, m]
+                while word != 0:
+                    count[lowest_bit(word)] += profile[t]
+                    word = drop_lowest_bit(word)
             for c in range(len(weight)):
                 _add_times(at(sums, c), at(sums, c), count, amplitude[b, c])
         for c in range(len(weight)):

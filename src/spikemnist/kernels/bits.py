@@ -14,7 +14,7 @@ from numba import types
 
 from spikemnist.kernels.elementwise import source_of
 from spikemnist.kernels.intrinsics import lowered
-from spikemnist.kernels.registers import PROCESSOR, WIDTH, Rows, splat
+from spikemnist.kernels.registers import PROCESSOR, WIDTH, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,12 +30,6 @@ def above(row: Array, bound: Array) -> Any:
 def equal(row: Array, value: Any) -> Any:
     """Return the word whose bit j tells whether ``row[j] == value``."""
     return _word(row == value)
-
-
-def add_at_set_bits(row: Array, word: Any, value: Any) -> None:
-    """Add a number to the elements of a row whose bit is set."""
-    bits = np.unpackbits(np.array([word], np.uint64).view(np.uint8), bitorder="little")
-    row[bits > 0] += value
 
 
 def lowest_bit(word: np.uint64) -> int:
@@ -103,21 +97,6 @@ def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any)
 
 lowered(above, types.uint64)(partial(_compare, ">"))
 lowered(equal, lambda row, value: types.uint64(row, row.dtype))(partial(_compare, "=="))
-
-
-@lowered(add_at_set_bits)
-def _add_at_set_bits(context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    rows = Rows(context, builder, kinds[0].dtype)
-    address, number = rows.address(kinds[0], values[0]), rows.splat(values[2])
-    lanes, wide = rows.vector.count, ir.IntType(8 * rows.size)
-    of_lane = ir.Constant(ir.VectorType(wide, lanes), [1 << lane for lane in range(lanes)])
-    nothing = ir.Constant(of_lane.type, [0] * lanes)
-    for part, zero in enumerate(rows.zeros()):
-        word = builder.lshr(values[1], ir.Constant(values[1].type, part * lanes))
-        here = builder.trunc(word, wide) if rows.size < 8 else word
-        bits = builder.and_(splat(builder, here, lanes), of_lane)
-        term = builder.select(builder.icmp_unsigned("!=", bits, nothing), number, zero)
-        rows.store_part(builder.fadd(rows.load_part(address, part), term), address, part)
 
 
 @lowered(lowest_bit, lambda word: types.int64(types.uint64))

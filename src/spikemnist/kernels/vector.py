@@ -1,8 +1,8 @@
 """Operations on rows that keep them in vector registers, which Numba's own loops do not.
 
-Each function here is written in plain NumPy, which runs if compilation is switched off
-(``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code for it instead, which becomes AVX-512,
-AVX2 or NEON, depending on the processor. A *row* is explained in `registers`.
+Each function here but `weigh_rows` is written in plain NumPy, which runs if compilation is switched
+off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code for it instead, which becomes
+AVX-512, AVX2 or NEON, depending on the processor. A *row* is explained in `registers`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
+from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, Rows, call
+from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, WIDTH, Rows, at, clear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,13 +56,20 @@ def scatter_row(
     table[indices[start:stop].astype(np.int64) + shift] += row
 
 
+@inlined
 def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
     """Set `TOGETHER` rows to the sums of the rows of ``table`` times ``weights[t + i, b]``.
 
     Past the last timestep, its weights are repeated.
     """
     for i in range(TOGETHER):
-        out[i] = weights[min(t + i, len(weights) - 1), b] @ table[: weights.shape[2]]
+        clear(at(out, i))
+    for k in range(weights.shape[2]):
+        terms = at(table, k)
+        for i in range(TOGETHER):
+            row, factor = at(out, i), weights[min(t + i, len(weights) - 1), b, k]
+            for j in range(WIDTH):
+                row[j] += terms[j] * factor
 
 
 def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
@@ -155,37 +163,6 @@ def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
             return []
 
         strip.loop(begin, end, 1, [], body)
-
-
-@lowered(weigh_rows, lambda *kinds: types.void(*kinds[:3], types.intp, types.intp))
-def _weigh_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    rows = Rows(context, builder, kinds[1].dtype)
-    target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
-    numbers = numbers_of(context, builder, kinds[2], values[2])
-    shape = make_array(kinds[2])(context, builder, values[2]).shape
-    steps, batch, count = cgutils.unpack_tuple(builder, shape)
-    last, begins = builder.sub(steps, ir.Constant(INDEX, 1)), []
-    for i in range(TOGETHER):
-        step = builder.add(values[3], ir.Constant(INDEX, i))
-        step = builder.select(builder.icmp_signed("<", step, last), step, last)
-        place = builder.add(builder.mul(step, batch), values[4])
-        begins.append(numbers.behind(builder.mul(place, count)))
-
-    with rows.strips(TOGETHER) as strip:
-        of_step = [slice(i * strip.count, (i + 1) * strip.count) for i in range(TOGETHER)]
-
-        def body(position: Any, sums: list[Any]) -> list[Any]:
-            terms, new = strip.load(rows.of_table(base, position)), []
-            for begin, part in zip(begins, of_step, strict=True):
-                factor = rows.splat(begin.load(position))
-                # A fused product and sum is rounded once, if the processor has one.
-                pairs = zip(terms, sums[part], strict=True)
-                new += [call(builder, "fmuladd", factor, *pair) for pair in pairs]
-            return new
-
-        sums = strip.loop(ir.Constant(INDEX, 0), count, 1, strip.zeros() * TOGETHER, body)
-        for i, part in enumerate(of_step):
-            strip.store(sums[part], rows.of_table(target, ir.Constant(INDEX, i)))
 
 
 @lowered(transpose_block, lambda *kinds: types.void(*kinds[:2], types.intp, types.intp))
