@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spikemnist.engine.dropout import draw_bits
 from spikemnist.kernels import spike_lists, splitmix
-from spikemnist.ops.dropout import NUMBERS, bound_of, draw_seed, drop_out, keep
+from spikemnist.ops.dropout import NUMBERS, bound_of, drop_out, keep
 from tests.strategies import ODD_SIZES, SEEDS
 
 PROBABILITIES = st.floats(1e-6, 1.0)
@@ -46,7 +46,7 @@ def test_the_kernel_makes_the_same_mask(
                 bits = draw_bits(steps, batch, features, probability)
                 masks.append(spike_lists.unpack(bits, features, torch.uint8).bool())
             else:
-                flat = keep(draw_seed(None), steps * batch, features, probability)
+                flat = keep(splitmix.draw_seed(None), steps * batch, features, probability)
                 masks.append(flat.view(steps, batch, features))
     assert torch.equal(*masks)
 

@@ -353,9 +353,8 @@ def test_the_time_constants_of_a_window_are_positive(tau: float) -> None:
 
 @pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
 def test_the_weight_dependence_is_not_negative(rule: Callable[..., Tensor]) -> None:
-    mu = -0.5
-    with pytest.raises(ValueError, match=f"weight_dependence must be at least 0; got {mu}"):
-        rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), weight_dependence=mu)
+    with pytest.raises(ValueError, match=r"weight_dependence must be at least 0; got -0\.5"):
+        rule(zeros(9, 1, 2), zeros(9, 1, 3), zeros(3, 2), weight_dependence=-0.5)
 
 
 def test_a_reward_is_finite() -> None:

@@ -16,7 +16,7 @@ from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
-from spikemnist.ops.dropout import bound_of, draw_seed
+from spikemnist.ops.dropout import bound_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def draw_bits(steps: int, batch: int, features: int, probability: float) -> Tens
     """Draw a mask: bit j of word w of ``[B, T, W]`` is set where dropout keeps input 64 w + j."""
     words = memory.empty((batch, steps, blocks_of(features)), torch.int64)
     bits, quads = words.numpy().view(np.uint64), -(-features // 4)
-    bound, seed = np.uint16(bound_of(probability)), np.uint64(draw_seed(None))
+    bound, seed = np.uint16(bound_of(probability)), np.uint64(splitmix.draw_seed(None))
     parallel(_draw, batch, bits, quads, bound, seed, work=words.numel() * 32)
     return words
 

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.engine.forward import (
-    Events,
-    Neurons,
-    Trace,
-    run_forward,
-)
+from spikemnist.engine.forward import Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import blocks_of, parameter_blocks, parameter_values

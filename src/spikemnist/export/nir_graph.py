@@ -228,17 +228,17 @@ def from_nir(
     nir = require("nir", "NIR")
     if dt is not None:
         _check_timestep(dt)
-    in_memory = isinstance(graph, nir.NIRGraph)
-    if not in_memory and not Path(graph).is_file():
-        raise FileNotFoundError(f"no file at {graph}")
+    file = None if isinstance(graph, nir.NIRGraph) else Path(graph)
+    if file is not None and not file.is_file():
+        raise FileNotFoundError(f"no file at {file}")
     try:
-        if in_memory:
-            return _model_of(nir, graph, dt)
-        _check_file(Path(graph))
-        return _model_of(nir, nir.read(graph), dt)
+        if file is not None:
+            _check_file(file)
+            graph = nir.read(file)
+        return _model_of(nir, graph, dt)
     except Exception as error:  # nir and h5py raise nearly anything for other content
         reason = error if isinstance(error, ValueError) else repr(error)
-        name = "this" if in_memory else graph
+        name = "this" if file is None else file
         raise ValueError(f"{name} is not a NIR graph that from_nir reads: {reason}") from error
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 NUMBERS = 1 << 16
 """Each input has a number below this one, so probabilities are multiples of its inverse."""
 
-draw_seed = splitmix.draw_seed
-
 
 def bound_of(probability: float) -> int:
     """Return the largest number that is dropped; a probability above 0 drops some."""
@@ -47,6 +45,6 @@ def drop_out(signal: Tensor, probability: float) -> Tensor:
         return signal
     if signal.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(signal, probability)
-    kept = keep(draw_seed(None), len(signal), signal.shape[1:].numel(), probability)
+    kept = keep(splitmix.draw_seed(None), len(signal), signal.shape[1:].numel(), probability)
     scale = 1 / (1 - probability) if probability < 1 else 0.0
     return torch.where(kept.view(signal.shape), signal * scale, 0)
