@@ -2,7 +2,7 @@
 
 A seed is one number from torch's global generator. Plain torch here and the kernel of the engine
 make the same mask of it, so it does not depend on the backend. `torch.nn.Dropout` draws a number
-for each input instead, which takes longer than all the rest of a training step.
+for each input instead, which takes about as long as the rest of a training step.
 """
 
 from __future__ import annotations

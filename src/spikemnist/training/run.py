@@ -213,7 +213,10 @@ class Run:
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert self.folder is not None
         if (self.average is None) != (checkpoint.average is None):
-            raise ValueError(f"{self.folder / CHECKPOINT} does not fit the run: average. {REMEDY}")
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} does not fit the run: only one of them has an average "
+                f"of the weights (ema=). {REMEDY}"
+            )
         restore(checkpoint, self.network, self.optimizer, self.folder / CHECKPOINT)
         self.history = checkpoint.history
         self.history.device = str(self.feed.device)
