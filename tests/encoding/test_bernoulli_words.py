@@ -39,9 +39,9 @@ def seeds_of(seed: int, batch: int) -> Tensor:
     return torch.from_numpy(random.integers(-(2**63), 2**63, batch))
 
 
-def unpacked(words: Tensor, features: int) -> np.ndarray:
+def unpacked(words: np.ndarray, features: int) -> np.ndarray:
     """Return bits as bool ``[T, B, F]``; those after the last pixel must be 0."""
-    bits = words.numpy().view(np.uint64)[..., None] >> np.arange(WIDTH, dtype=np.uint64) & 1
+    bits = words[..., None] >> np.arange(WIDTH, dtype=np.uint64) & 1
     dense = bits.astype(bool).reshape(*words.shape[:2], words.shape[2] * WIDTH)
     assert not dense[..., features:].any()
     return dense[..., :features].transpose(1, 0, 2)
@@ -68,9 +68,9 @@ def test_bits_are_the_spikes_of_each_image_alone(
     encoder = RateEncoder(num_steps=num_steps, gain=gain)
     images, seeds = images_of(seed, batch, features, dtype, lit), seeds_of(seed, batch)
     words = bernoulli_words(code_pixels(encoder, images), seeds, num_steps)
-    counts = count(words.numpy())
+    counts = count(words)
     assert words.shape == (batch, num_steps, -(-features // WIDTH))
-    assert words.dtype == torch.int64
+    assert words.dtype == np.uint64
     assert counts.dtype == np.int64
     raster = unpacked(words, features)
     for b in range(batch):
@@ -93,7 +93,7 @@ def test_any_number_of_threads_makes_the_same_bits() -> None:
     for number in (1, 2, 8):
         torch.set_num_threads(number)
         words = bernoulli_words(code_pixels(encoder, images), seeds, 40)
-        results.append((words.clone(), count(words.numpy())))
+        results.append((words.copy(), count(words)))
     for words, counts in results[1:]:
-        assert torch.equal(words, results[0][0])
+        assert np.array_equal(words, results[0][0])
         assert np.array_equal(counts, results[0][1])

@@ -164,7 +164,8 @@ def test_buffers_are_written_before_they_are_read(monkeypatch: pytest.MonkeyPatc
 
     def poisoned(shape, dtype):
         buffer = empty(shape, dtype)
-        return buffer.fill_(math.nan if dtype.is_floating_point else 77)
+        buffer.fill(math.nan if buffer.dtype.kind == "f" else 77)
+        return buffer
 
     monkeypatch.setattr(memory, "empty", poisoned)
     for one, other in zip(run(), expected, strict=True):

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,21 @@ def test_minus_zero_is_silence() -> None:
     membrane = by_engine(fed, given.layers, record="output", final=False)[0].membrane
     expected = by_engine(given.spikes, given.layers, record="output", final=False)[0].membrane
     assert torch.equal(membrane, expected)
+
+
+@pytest.mark.parametrize("part", ["bias", "beta"])
+def test_nan_in_a_parameter_stays_with_its_neuron(part: str) -> None:
+    given = stack((70, 66), record="all")
+    parameter = getattr(given.layers[0], part).clone()
+    parameter[65] = math.nan
+    layers = [replace(given.layers[0], **{part: parameter})]
+    (result,) = by_engine(given.spikes, layers, record="all", final=False)
+    (expected,) = by_reference(given.spikes, layers)
+    assert torch.equal(result.spikes, expected.spikes)
+    torch.testing.assert_close(
+        result.membrane, expected.membrane, rtol=DOUBLE, atol=DOUBLE, equal_nan=True
+    )
+    assert result.membrane[..., :65].isfinite().all()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -85,9 +85,9 @@ from spikemnist.kernels import openmp, scheduler
 from spikemnist.ops.layer import LayerParams
 
 generator = torch.Generator().manual_seed(0)
-fed = (torch.rand(25, 8, 3000, generator=generator) < 0.3).to(torch.uint8)
-weight = (torch.randn(40, 3000, generator=generator) / 20).requires_grad_()
-towards = torch.randn(25, 8, 40, generator=generator)
+fed = (torch.rand(10, 2, 3000, generator=generator) < 0.3).to(torch.uint8)
+weight = (torch.randn(520, 3000, generator=generator) / 20).requires_grad_()
+towards = torch.randn(10, 2, 520, generator=generator)
 
 def run():
     each = LayerParams(

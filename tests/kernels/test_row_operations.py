@@ -45,9 +45,9 @@ def _scatter_row(queue, units, table, row, indices, start, stop):
 
 
 @kernel
-def _weigh_rows(queue, units, out, table, weights, t, b):
+def _weigh_rows(queue, units, table, out, first, weights, t, b):
     if next_unit(queue) < units:
-        vector.weigh_rows(out, table, weights, t, b)
+        vector.weigh_rows(table, out, first, weights, t, b)
 
 
 @kernel
@@ -128,12 +128,15 @@ def test_sums_of_rows(
 
 @given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9), st.integers(1, 10), st.data())
 def test_weighed_rows(seed: int, dtype: type, count: int, steps: int, data: st.DataObject) -> None:
-    table, out = rows(9, seed, dtype), np.full((vector.TOGETHER, WIDTH), np.nan, dtype)
-    weights = rows(3 * steps, seed + 1, dtype)[:, :count].copy().reshape(steps, 3, count)
+    together = vector.TOGETHER
+    table, weights = rows(9 + together, seed, dtype), rows(3 * steps, seed + 1, dtype)
+    factors = weights[:, :count].copy().reshape(steps, 3, count)
     t, b = data.draw(st.integers(0, steps - 1)), data.draw(st.integers(0, 2))
-    parallel(_weigh_rows, 1, out, table, weights, t, b)
-    for i, row in enumerate(out):
-        assert np.array_equal(row, weights[min(t + i, steps - 1), b] @ table[:count])
+    out, first = data.draw(st.sampled_from([(0, together), (9, 0)]))
+    terms = table[first : first + count].copy()
+    parallel(_weigh_rows, 1, table, out, first, factors, t, b)
+    for i in range(together):
+        assert np.array_equal(table[out + i], factors[min(t + i, steps - 1), b] @ terms)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
@@ -191,19 +194,6 @@ def test_weights_in_blocks(neurons: int, features: int, dtype: torch.dtype) -> N
     assert torch.equal(laid_out, padded.view(-1, WIDTH, features).transpose(1, 2))
     strided = weight.T.contiguous().T
     assert np.array_equal(blocks.weight_blocks(strided), laid_out.numpy())
-
-
-@pytest.mark.parametrize("neurons", [1, 63, 64, 65, 130])
-def test_parameters_in_blocks(neurons: int) -> None:
-    values = torch.randn(neurons)
-    given = [(values, 5.0), (torch.tensor(0.5), float("inf")), (0.25, 0.0)]
-    laid_out = blocks.parameter_blocks(given, neurons, torch.float32)
-    for array, first, padding in zip(
-        laid_out, (values, 0.5, 0.25), (5.0, np.inf, 0.0), strict=True
-    ):
-        assert array.shape == (blocks.blocks_of(neurons), WIDTH)
-        assert np.array_equal(array.ravel()[:neurons], np.broadcast_to(first, neurons))
-        assert np.array_equal(array.ravel()[neurons:], np.full(-neurons % WIDTH, padding))
 
 
 @elementwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_the_kernel_makes_the_same_mask(
             torch.manual_seed(seed)
             if draw:
                 bits = draw_bits(steps, batch, features, probability)
-                masks.append(spike_lists.unpack(bits, features, torch.uint8).bool())
+                masks.append(spike_lists.unpack(bits, features, np.bool_))
             else:
                 flat = keep(splitmix.draw_seed(None), steps * batch, features, probability)
                 masks.append(flat.view(steps, batch, features))

@@ -42,7 +42,7 @@ def bernoulli(
     return _write(_bernoulli, bounds, num_steps, dtype, np.uint64(seed), first_spike_time)
 
 
-def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Tensor:
+def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Array:
     """Return the spikes of `spikemnist.encoding.spikes.bernoulli` as bits, with no dense copy.
 
     Parameters
@@ -56,15 +56,14 @@ def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Tenso
 
     Returns
     -------
-    torch.Tensor
-        int64 ``[B, T, W]``: bit j of word w is the spike of pixel 64 w + j.
+    numpy.ndarray
+        uint64 ``[B, T, W]``: bit j of word w is the spike of pixel 64 w + j.
     """
     batch, features = bounds.levels.shape
-    words = memory.empty((batch, num_steps, blocks_of(features)), torch.int64)
+    words = memory.empty((batch, num_steps, blocks_of(features)), np.uint64)
     table = None if bounds.table is None else bounds.table.numpy()
     arguments = (bounds.levels.numpy(), table, seeds.numpy().view(np.uint64))
-    bits = words.numpy().view(np.uint64)
-    parallel(_bernoulli_words, batch, *arguments, bits, work=words.numel() * 16)
+    parallel(_bernoulli_words, batch, *arguments, words, work=words.size * 16)
     return words
 
 
@@ -106,11 +105,12 @@ def _write(
     *arguments: Any,
 ) -> Tensor:
     shape = (num_steps, *pixels.levels.shape)
-    spikes = memory.empty(shape, torch.uint8)
+    spikes = memory.empty(shape, np.uint8)
     table = None if pixels.table is None else pixels.table.numpy()
-    work = spikes.numel() // 8
-    parallel(code, shape[1], pixels.levels.numpy(), table, spikes.numpy(), *arguments, work=work)
-    return spikes.view(dtype) if dtype == torch.bool else spikes.to(dtype)
+    work = spikes.size // 8
+    parallel(code, shape[1], pixels.levels.numpy(), table, spikes, *arguments, work=work)
+    result = torch.from_numpy(spikes)
+    return result.view(dtype) if dtype == torch.bool else result.to(dtype)
 
 
 @kernel

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
 from spikemnist.engine.dropout import draw_bits
 from spikemnist.engine.gradients import FromAbove, Needs
+from spikemnist.engine.layer_run import array_of, tensor_of
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
@@ -25,20 +25,25 @@ from spikemnist.ops.reference import through_clamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spikemnist.engine.gradients import Gradients
     from spikemnist.engine.layer_run import LayerRun
 
-TENSORS = 5
-"""Number of tensors of a layer: see `LayerParams.tensors`."""
+    Array = NDArray[Any]
+
+NAMES = "weight", "bias", "beta", "threshold", "initial"
+"""Names of the tensors of a layer, in the order of `LayerParams.tensors`."""
+
+TENSORS = len(NAMES)
 
 SAVED = TENSORS + 3
 """Number of tensors that are saved for the backward pass of a layer: its own, the words and the
 kept spikes of its input, and its membranes."""
 
-OUTPUTS = 3
-"""Number of output tensors of a layer: spikes, membranes, final membranes."""
+OUTPUTS = 4
+"""Number of output tensors of a layer: spikes, membranes, final membranes, counts of spikes."""
 
 
 def run(
@@ -96,15 +101,14 @@ def run(
         final=final,
     )
     if learns and torch.is_grad_enabled():
-        *flat, counts = _Network.apply(setting, spikes, *tensors)  # type: ignore[no-untyped-call]
+        flat = _Network.apply(setting, spikes, *tensors)  # type: ignore[no-untyped-call]
     else:
-        *flat, counts = _Network.forward(None, setting, spikes)
-    outputs = [flat[i : i + OUTPUTS] for i in range(0, len(flat), OUTPUTS)]
+        flat = _Network.forward(None, setting, spikes)
     results, size = [], spikes.shape[2]
-    for params, output, count in zip(layers, outputs, counts.unbind(), strict=True):
+    for index, params in enumerate(layers):
         size = size if params.weight is None else params.weight.shape[0]
-        spike_train, membrane, last = output
-        results.append(LayerOutput(spike_train, membrane, count, last, (size,)))
+        train, membrane, last, counts = flat[OUTPUTS * index : OUTPUTS * (index + 1)]
+        results.append(LayerOutput(train, membrane, counts, last, (size,)))
     return results
 
 
@@ -116,16 +120,16 @@ class Setting(NamedTuple):
     """
 
     layers: Sequence[LayerParams]
-    masks: Sequence[Tensor | None]
+    masks: Sequence[Array | None]
     spikes: Sequence[bool]
     membranes: Sequence[bool]
     final: bool
 
 
-def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Tensor | None]:
+def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Array | None]:
     """Draw the dropout mask of each layer, in bits."""
     steps, batch, size = spikes.shape
-    masks: list[Tensor | None] = []
+    masks: list[Array | None] = []
     for params in layers:
         masks.append(draw_bits(steps, batch, size, params.dropout) if params.dropout else None)
         size = size if params.weight is None else params.weight.shape[0]
@@ -139,31 +143,32 @@ class _Network(torch.autograd.Function):
     def forward(
         ctx: Any, setting: Setting, spikes: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        layers, masks = setting.layers, setting.masks
+        layers, masks, learns = setting.layers, setting.masks, ctx is not None
         dtype, shape = layers[0].beta.dtype, (spikes.shape[0], spikes.shape[1])
         # A current does not consist of spikes, so there is nothing to pack.
         signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         if (mask := masks[0]) is not None:
             signal = drop_from(signal, mask, layers[0].dropout)
-        runs, flat, counts = list["LayerRun"](), list["Tensor | None"](), list[Any]()
         numbers = spikes if mask is None else signal.dense
         # With the words alone, the input is saved only for `once`.
-        learns = ctx is not None and ctx.needs_input_grad[1]
-        saved = [numbers if signal.words is None or learns else None]
+        saved = [numbers if learns and (signal.words is None or ctx.needs_input_grad[1]) else None]
+        runs, flat = list["LayerRun"](), list["Tensor | None"]()
         for index, params in enumerate(layers):
-            record = setting.membranes[index]
+            record, size = setting.membranes[index], layer_run.layer_size(signal, params)
             run = layer_run.forward(
-                signal, params, shape, keep=ctx is not None, record=record, final=setting.final
+                signal, params, shape, keep=learns, record=record, final=setting.final
             )
             assert run.words is not None
-            size = layer_run.layer_size(signal, params)
-            train = spike_lists.unpack(run.words, size, dtype) if setting.spikes[index] else None
-            membrane = None if not record else join_blocks(_present(run.membrane), size)
-            flat += [train, membrane, run.final]
-            counts.append(run.counts)
-            if ctx is not None:
+            train = membrane = None
+            if setting.spikes[index]:
+                train = spike_lists.unpack(run.words, size, layer_run.NUMPY[dtype])
+            if record:
+                assert run.membrane is not None
+                membrane = join_blocks(run.membrane, size)
+            flat += [train, membrane, tensor_of(run.final), torch.from_numpy(run.counts)]
+            if learns:
                 own = tensors[TENSORS * index : TENSORS * (index + 1)]
-                saved += [*own, signal.words, signal.mask, run.membrane]
+                saved += [*own, *map(tensor_of, (signal.words, signal.mask, run.membrane))]
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = signal._replace(words=None, mask=None, dense=None)
                 runs.append(run._replace(signal=small, words=None, membrane=None, final=None))
@@ -171,11 +176,11 @@ class _Network(torch.autograd.Function):
                 signal = packed_input(size, run.words, run.counts)
                 if (mask := masks[index + 1]) is not None:
                     signal = drop_from(signal, mask, layers[index + 1].dropout)
-        if ctx is not None:
+        if learns:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs
             ctx.save_for_backward(*saved)
-        return *flat, torch.from_numpy(np.stack(counts))
+        return tuple(flat)
 
     @staticmethod
     @once
@@ -186,15 +191,8 @@ class _Network(torch.autograd.Function):
         above = None
         for index in reversed(range(len(ctx.layers))):
             own = saved[SAVED * index : SAVED * (index + 1)]
-            weight, bias, beta, threshold, initial, words, mask, membrane = own
-            params = replace(
-                ctx.layers[index],
-                weight=weight,
-                bias=bias,
-                beta=beta,
-                threshold=threshold,
-                initial=initial,
-            )
+            params = replace(ctx.layers[index], **dict(zip(NAMES, own, strict=False)))
+            words, mask, membrane = map(array_of, own[TENSORS:])
             signal = ctx.runs[index].signal._replace(words=words, mask=mask)
             if index == 0 and words is None:
                 numbers = dense_input(spikes, params.beta.dtype)
@@ -204,7 +202,7 @@ class _Network(torch.autograd.Function):
             result = gradients.backward(
                 params,
                 ctx.runs[index]._replace(signal=signal, membrane=membrane),
-                loss[OUTPUTS * index : OUTPUTS * (index + 1)],
+                loss[OUTPUTS * index : OUTPUTS * (index + 1) - 1],  # of all but the counts
                 above,
                 layer_needs,
             )
@@ -226,11 +224,6 @@ def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Te
         result.sums[2].sum_to_size(params.threshold.shape) if needs.threshold else None,
         result.initial if needs.initial else None,
     ]
-
-
-def _present(membrane: Tensor | None) -> Tensor:
-    assert membrane is not None
-    return membrane
 
 
 def _of_input(above: FromAbove | None) -> Tensor:

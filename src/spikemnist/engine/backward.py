@@ -20,19 +20,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikemnist.engine.forward import Events, Neurons, scan
+from spikemnist.engine.forward import (
+    BETA,
+    INFLOW,
+    ROWS,
+    START,
+    THRESHOLD,
+    Events,
+    Neurons,
+    load_neurons,
+    scan,
+)
 from spikemnist.engine.membranes import SUBTRACT, ZERO
 from spikemnist.engine.slopes import through_spikes
 from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
     add_part,
+    add_part_of,
     aligned_rows,
     load_block,
     put_part,
+    put_part_of,
     store_block,
     weight_rows,
 )
-from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
@@ -46,72 +58,62 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-CARRIED, START = TOGETHER, TOGETHER + 1
-"""Scratch rows of the gradient for the previous timestep, and of the initial membrane. The rows
-before them hold the gradients through the spikes of the timesteps computed `TOGETHER`."""
+CARRIED, SUMS, THROUGH, ABOVE = ROWS, ROWS + 1, ROWS + 4, ROWS + 4 + TOGETHER
+"""Rows of scratch behind those of the forward pass: the gradient that a timestep hands to the
+previous one; the gradients of bias, beta and threshold; those of the spikes of the timesteps
+computed `TOGETHER`; and a block of the weights of the layer above."""
 
 
 class Slope(NamedTuple):
-    """Surrogate derivative, as a code and two parameters: see `spikemnist.engine.slopes`."""
+    """How a gradient passes a neuron: the code of its reset, and its surrogate derivative.
 
+    This is a code and two parameters: see `spikemnist.engine.slopes`.
+    """
+
+    reset: int
     kind: int
     first: Any
     second: Any
 
 
-class Above(NamedTuple):
-    """Gradient of the spikes from the layer above.
+class Incoming(NamedTuple):
+    """Gradients that a layer receives, None where there are none.
 
-    For a narrow layer above, ``adjoint`` ``[T, B, C]`` is its adjoint and ``weights``
-    ``[M, C, WIDTH]`` its weights; their product is the gradient. Otherwise ``adjoint``
-    ``[T, B, N]`` is this product, and ``weights`` is ``[1, 0, WIDTH]``. A separable adjoint has one
-    timestep, to be multiplied by the ``profile`` ``[T]``: see `separable`.
+    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``; or its product
+    with the ``weights`` ``[C, N]`` of that layer, if this is narrow and the adjoint ``[T, B, C]``.
+    A separable adjoint has one timestep, to be multiplied by the ``profile`` ``[T]``: see
+    `separable`. Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by
+    ``scale``.
+
+    A loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the ``final``
+    membranes ``[B, N]``.
     """
 
-    adjoint: Array
-    weights: Array
-    profile: Array
-
-
-class Mask(NamedTuple):
-    """Bits ``[B, T, M]`` of the spikes that dropout kept and multiplied by ``scale``."""
-
-    bits: Array
+    adjoint: Array | None
+    weights: Array | None
+    profile: Array | None
+    mask: Array | None
     scale: Any
-
-
-class Loss(NamedTuple):
-    """Gradients from the loss, of length 0 if there are none.
-
-    ``spikes`` and ``membrane`` are ``[T, B, N]``, ``final`` is ``[B, N]``.
-    """
-
-    spikes: Array
-    membrane: Array
-    final: Array
+    spikes: Array | None
+    membrane: Array | None
+    final: Array | None
+    slope: Slope
 
 
 class Outgoing(NamedTuple):
-    """Gradients to compute; the others have length 0.
+    """Gradients to compute, None where they are not needed.
 
-    ``weight`` is ``[N, F]``; if the batch is cut into several slices, ``slices``
-    ``[S, M, F, WIDTH]`` holds one part for each. ``sums`` ``[S, 1 or 3, M, WIDTH]`` is for the bias
-    alone, or for bias, beta and threshold.
+    ``weight`` is ``[S, N, F]``, a sum over the input ``events`` for each slice of the batch, and
+    ``sums`` is ``[S, 1 or 3, M, WIDTH]``, for the bias alone, or for bias, beta and threshold. Each
+    sample has the gradients of its ``initial`` membranes ``[B, N]`` and the ``adjoint``
+    ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
     """
 
-    weight: Array
-    slices: Array
+    events: ByNeuron
+    weight: Array | None
     sums: Array
-
-
-class Passed(NamedTuple):
-    """Gradients of each sample to compute; a missing one has length 0.
-
-    ``initial`` is ``[B, N]``. ``adjoint`` is ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
-    """
-
-    initial: Array
-    adjoint: Array
+    initial: Array | None
+    adjoint: Array | None
 
 
 @elementwise
@@ -160,137 +162,138 @@ def run_backward(
     queue: Array,
     units: int,
     neurons: Neurons,
-    slope: Slope,
-    initial: Array | None,
+    stored: Array | None,
     drive: Events | None,
-    membrane: Array | None,
-    above: Above | None,
-    separable: Above | None,
-    mask: Mask | None,
-    loss: Loss | None,
-    events: ByNeuron,
+    incoming: Incoming,
     outgoing: Outgoing,
-    passed: Passed | None,
 ) -> None:
     """Differentiate one block for one slice of the batch in each unit of work.
 
-    The membranes of the forward pass are ``[B, M, T, WIDTH]``, or None if they are to be computed
-    again from ``drive``. The gradient of the spikes comes from the layer ``above``, whose adjoint
-    may be ``separable``, and from the ``loss``. A kernel is compiled for each combination of
-    arguments that are None, without the code for those; Numba drops the code behind a condition
-    only if it tests an argument that is None.
+    The membranes of the forward pass are ``stored`` ``[B, M, T, WIDTH]``, or computed again from
+    ``drive``; the other one is None. A kernel is compiled for each combination of arguments that
+    are None. Numba drops the code behind a condition only if it tests an argument of its own
+    function, and that is None: hence some of the functions below.
 
     The slices are the same for any number of threads, and their sums are added in a fixed order.
     """
     if by_team(queue):
         return
-    neurons, slope, events, outgoing = borrowed((neurons, slope, events, outgoing))
-    lent_drive, lent_membrane, lent_loss = borrowed((drive, membrane, loss))
-    lent_above, lent_separable = borrowed((above, separable))
-    lent_initial, lent_mask, lent_passed = borrowed((initial, mask, passed))
-    slices, steps = len(outgoing.sums), len(events.places)
-    batch, group = events.batch, events.group
-    groups = -(-batch // group)
-    weights = weight_rows(0 if drive is None else lent_drive.weights.shape[1], neurons.beta)
-    again, words = aligned_rows(steps, neurons.beta), np.empty(steps, np.uint64)
-    delta = aligned_rows(-(-group * steps // events.burst) << events.burst, neurons.beta)
-    scratch = aligned_rows(TOGETHER + 2, neurons.beta)
-    sums = aligned_rows(outgoing.sums.shape[1], neurons.beta)
-    # The gradient of a block stays in the second-level cache until it is complete.
-    block_gradient = aligned_rows(outgoing.weight.shape[1], neurons.beta)
-    sliced = outgoing.slices.shape[2] > 0
+    neurons, incoming, outgoing = borrowed((neurons, incoming, outgoing))
+    lent_stored, lent_drive = borrowed((stored, drive))
+    events, like, parts, kinds = outgoing.events, neurons.beta, *outgoing.sums.shape[:2]
+    steps, groups = len(events.places), len(events.groups) - 1
+    membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
+    delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
+    rows, gradient = _rows(incoming.weights, like), _gradient(outgoing.weight, like)
+    weights = membrane
+    if drive is not None:
+        weights = weight_rows(lent_drive.weights.shape[1], like)
     unit = next_unit(queue)
     while unit < units:
-        m, part = unit // slices, unit % slices
+        m, part = unit // parts, unit % parts
+        load_neurons(rows, neurons, m)
         if drive is not None:
             load_block(weights, lent_drive.weights, m)
-        gradient = outgoing.slices[part, m] if sliced else block_gradient
-        for row in range(len(gradient)):
-            clear(at(gradient, row))
-        for row in range(len(sums)):
-            clear(at(sums, row))
-        for g in range(part * groups // slices, (part + 1) * groups // slices):
-            begin, end = g * group, min((g + 1) * group, batch)
-            for b in range(begin, end):
-                start = at(scratch, START)
-                clear(start)
-                if initial is not None:
-                    add_part(start, lent_initial[b], m)
-                rows = again
+        _begin(incoming.weights, rows, gradient, m)
+        for g in range(part * groups // parts, (part + 1) * groups // parts):
+            first = g * events.group
+            last = min(first + events.group, events.batch)
+            for b in range(first, last):
+                clear(at(rows, START))
+                add_part_of(at(rows, START), neurons.initial, b, m)
                 if drive is not None:
-                    inflow = at(scratch, CARRIED)
-                    scan(neurons, lent_drive, None, weights, b, m, inflow, start, rows, words)
-                if membrane is not None:
-                    rows = lent_membrane[b, m]
+                    scan(neurons.reset, lent_drive, None, weights, rows, b, m, membrane, words)
+                if stored is not None:
+                    membrane = lent_stored[b, m]
                 # A group of several samples has no tables, hence two rows for each timestep.
-                own = delta[2 * (b - begin) * steps :]
-                _adjoint(
-                    neurons,
-                    slope,
-                    rows,
-                    lent_above,
-                    lent_separable,
-                    lent_mask,
-                    lent_loss,
-                    b,
-                    m,
-                    events.places,
-                    own,
-                    scratch,
-                    sums,
-                )
-                if passed is not None:
-                    _pass_on(lent_passed, b, m, events.places, own, scratch)
-            if len(gradient):
-                tabulate(delta, (end - begin) * steps, events.burst)
-                add_by_neuron(events, g, delta, gradient)
-        if len(block_gradient):
-            store_block(outgoing.weight, m, block_gradient)
-        for row in range(len(sums)):
-            for j in range(WIDTH):
-                outgoing.sums[part, row, m, j] = sums[row, j]
+                own = delta[2 * (b - first) * steps :]
+                _adjoint(incoming, rows, membrane, own, events.places, kinds, b, m)
+                _put_sample(outgoing.initial, outgoing.adjoint, events.places, rows, own, b, m)
+            _add_weights(outgoing.weight, events, g, (last - first) * steps, delta, gradient)
+        _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
         unit = next_unit(queue)
 
 
 @inlined
+def _rows(weights: Array | None, like: Array) -> Array:
+    return aligned_rows(ABOVE if weights is None else ABOVE + len(weights), like)
+
+
+@inlined
+def _gradient(weight: Array | None, like: Array) -> Array:
+    """Return memory for the gradient of a block of weights.
+
+    It stays in the second-level cache until it is complete.
+    """
+    return aligned_rows(0 if weight is None else weight.shape[2], like)
+
+
+@inlined
+def _begin(weights: Array | None, rows: Array, gradient: Array, m: int) -> None:
+    """Set the sums of a block to zero, and load its weights to the layer above."""
+    for row in range(SUMS, SUMS + 3):
+        clear(at(rows, row))
+    for row in range(len(gradient)):
+        clear(at(gradient, row))
+    if weights is not None:
+        for c in range(len(weights)):
+            clear(at(rows, ABOVE + c))
+            add_part(at(rows, ABOVE + c), weights[c], m)
+
+
+@inlined
+def _add_weights(
+    weight: Array | None, events: ByNeuron, g: int, steps: int, delta: Array, gradient: Array
+) -> None:
+    if weight is not None:
+        tabulate(delta, steps, events.burst)
+        add_by_neuron(events, g, delta, gradient)
+
+
+@inlined
+def _end(
+    weight: Array | None, sums: Array, rows: Array, gradient: Array, part: int, m: int
+) -> None:
+    """Write the sums of a block."""
+    if weight is not None:
+        store_block(weight[part], m, gradient)
+    for row in range(sums.shape[1]):
+        for j in range(WIDTH):
+            sums[part, row, m, j] = rows[SUMS + row, j]
+
+
+@inlined
 def _adjoint(
-    neurons: Neurons,
-    slope: Slope,
+    incoming: Incoming,
+    rows: Array,
     membrane: Array,
-    above: Above | None,
-    separable: Above | None,
-    mask: Mask | None,
-    loss: Loss | None,
+    delta: Array,
+    places: Array,
+    kinds: int,
     b: int,
     m: int,
-    places: Array,
-    delta: Array,
-    scratch: Array,
-    sums: Array,
 ) -> None:
-    """Compute the adjoint of one sample and block, in the rows ``delta[places]``.
+    """Compute the adjoint of one sample and block, in the rows of ``delta`` at the places.
 
-    Row `START` of ``scratch`` holds the initial membrane; row `CARRIED` receives its gradient.
+    Row `START` holds the initial membrane; row `CARRIED` receives its gradient.
     """
-    beta, threshold, reset = at(neurons.beta, m), at(neurons.threshold, m), neurons.reset
-    carried, start, total = at(scratch, CARRIED), at(scratch, START), at(sums, 0)
+    beta, threshold, total = at(rows, BETA), at(rows, THRESHOLD), at(rows, SUMS)
+    reset, kind, first, second = incoming.slope
+    adjoint, weights, profile = incoming.adjoint, incoming.weights, incoming.profile
+    carried, steps = at(rows, CARRIED), len(membrane)
     clear(carried)
-    if loss is not None and len(loss.final):
-        add_part(carried, loss.final[b], m)
-    if separable is not None:
-        _from_above(separable, 0, 1, b, m, scratch)
-    for t in range(len(membrane) - 1, -1, -1):
-        before = at(membrane, t - 1) if t > 0 else start
-        row = _of_spikes(above, separable, mask, loss, t, len(membrane), b, m, scratch)
-        through = at(scratch, row)
-        kind, first, second = slope
+    add_part_of(carried, incoming.final, b, m)
+    for t in range(steps - 1, -1, -1):
+        before = at(membrane, t - 1) if t > 0 else at(rows, START)
+        through = at(rows, _from_above(adjoint, weights, profile, rows, steps, t, b, m))
+        _keep(incoming.mask, incoming.scale, through, b, t, m)
+        add_part_of(through, incoming.spikes, (t, b), m)
         through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
         now = at(delta, places[t])
-        if loss is not None and len(loss.membrane):
-            add_part(carried, loss.membrane[t, b], m)
-        if len(sums) > 1:
+        add_part_of(carried, incoming.membrane, (t, b), m)
+        if kinds > 1:
             add(now, carried, through)
-            _add_parameters(reset, now, through, before, threshold, at(sums, 1), at(sums, 2))
+            _add_parameters(rows, reset, now, through, before)
         if reset == ZERO:
             _step_back_to_zero(
                 now, total, carried, total, carried, through, beta, before, threshold
@@ -300,66 +303,46 @@ def _adjoint(
 
 
 @inlined
-def _of_spikes(
-    above: Above | None,
-    separable: Above | None,
-    mask: Mask | None,
-    loss: Loss | None,
-    t: int,
+def _from_above(
+    adjoint: Array | None,
+    weights: Array | None,
+    profile: Array | None,
+    rows: Array,
     steps: int,
+    t: int,
     b: int,
     m: int,
-    scratch: Array,
 ) -> int:
-    """Write the gradient of the spikes of a timestep to a row of ``scratch``; return its number.
+    """Write the gradient from the layer above to a row; return its number.
 
-    It comes from the layer above, for spikes that dropout kept, and from the loss.
+    The products of `TOGETHER` timesteps are computed at the last one of them, that of a separable
+    adjoint at the last of all.
     """
-    row = 0
-    if above is not None:
-        row = _from_above(above, t, steps, b, m, scratch)
-    if separable is not None:
-        row = 1
-        _times(at(scratch, row), at(scratch, 0), separable.profile[t])
-    if above is None and separable is None:
-        clear(at(scratch, row))
-    if mask is not None:
-        _keep(at(scratch, row), mask.bits[b, t, m], mask.scale)
-    if loss is not None and len(loss.spikes):
-        add_part(at(scratch, row), loss.spikes[t, b], m)
+    row, now = THROUGH, t if profile is None else 0
+    if adjoint is None:
+        clear(at(rows, row))
+    elif profile is None or t == steps - 1:
+        if weights is None:
+            clear(at(rows, row))
+            add_part(at(rows, row), adjoint[now, b], m)
+        if weights is not None and (now % TOGETHER == TOGETHER - 1 or now == len(adjoint) - 1):
+            weigh_rows(rows, THROUGH, ABOVE, adjoint, now - now % TOGETHER, b)
+    if profile is not None:
+        _times(at(rows, THROUGH + 1), at(rows, THROUGH), profile[t])
+        row += 1
+    elif weights is not None:
+        row += t % TOGETHER
     return row
 
 
 @inlined
-def _from_above(above: Above, t: int, steps: int, b: int, m: int, scratch: Array) -> int:
-    """Write the gradient from the layer above to a row of ``scratch``; return its number.
-
-    The rows of `TOGETHER` timesteps are computed at the last one of them.
-    """
-    if above.weights.shape[1] == 0:
-        clear(at(scratch, 0))
-        add_part(at(scratch, 0), above.adjoint[t, b], m)
-        return 0
-    row = t % TOGETHER
-    if row == TOGETHER - 1 or t == steps - 1:
-        weigh_rows(scratch, above.weights[m], above.adjoint, t - row, b)
-    return row
-
-
-@inlined
-def _add_parameters(
-    reset: int,
-    delta: Array,
-    through: Array,
-    before: Array,
-    threshold: Array,
-    of_beta: Array,
-    of_threshold: Array,
-) -> None:
+def _add_parameters(rows: Array, reset: int, delta: Array, through: Array, before: Array) -> None:
     """Add one timestep to the gradients of beta and threshold.
 
     The gradient treats a reset as a constant, except for the threshold that it subtracts.
     """
+    of_beta, of_threshold = at(rows, SUMS + 1), at(rows, SUMS + 2)
+    threshold = at(rows, THRESHOLD)
     if reset == ZERO:
         _of_beta_unless_fired(of_beta, of_beta, delta, before, threshold)
     else:
@@ -370,26 +353,33 @@ def _add_parameters(
 
 
 @inlined
-def _keep(row: Array, word: np.uint64, scale: Any) -> None:
+def _keep(mask: Array | None, scale: Any, row: Array, b: int, t: int, m: int) -> None:
     """Apply the dropout of the spikes to a row of gradients."""
-    for j in range(WIDTH):
-        row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
+    if mask is not None:
+        word = mask[b, t, m]
+        for j in range(WIDTH):
+            row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
 
 
-@routine
-def _pass_on(passed: Passed, b: int, m: int, places: Array, delta: Array, scratch: Array) -> None:
-    """Write the gradients that belong to one sample: the initial membrane and the adjoint.
-
-    Row `CARRIED` of ``scratch`` is the gradient of the initial membrane; row 0 is free.
-    """
-    carried, total, steps = at(scratch, CARRIED), at(scratch, 0), len(places)
-    if len(passed.initial):
-        put_part(passed.initial[b], m, carried)
-    if len(passed.adjoint) == steps:
-        for t in range(steps):
-            put_part(passed.adjoint[t, b], m, at(delta, places[t]))
-    elif len(passed.adjoint):
+@inlined
+def _put_sample(
+    initial: Array | None,
+    adjoint: Array | None,
+    places: Array,
+    rows: Array,
+    delta: Array,
+    b: int,
+    m: int,
+) -> None:
+    """Write the gradients of one sample: of its initial membranes, and its adjoint or their sum."""
+    put_part_of(initial, b, m, at(rows, CARRIED))
+    if adjoint is not None:
+        total, steps = at(rows, INFLOW), len(places)
         clear(total)
         for t in range(steps):
-            add(total, total, at(delta, places[t]))
-        put_part(passed.adjoint[0, b], m, total)
+            if len(adjoint) == steps:
+                put_part(adjoint[t, b], m, at(delta, places[t]))
+            else:
+                add(total, total, at(delta, places[t]))
+        if len(adjoint) < steps:
+            put_part(adjoint[0, b], m, total)

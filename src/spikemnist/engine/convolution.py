@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from spikemnist.engine.bounds import check_convolution
+from spikemnist.engine.layer_run import NUMPY
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
 from spikemnist.kernels.compiler import inlined, kernel, routine
@@ -121,14 +122,13 @@ class _Convolution(torch.autograd.Function):
         outputs, _, *reach = weight.shape
         free = [n + 2 * p - k for n, p, k in zip(size, geometry.padding, reach, strict=True)]
         rows, columns = (n // s + 1 for n, s in zip(free, geometry.stride, strict=True))
-        out = memory.empty((images, rows, columns, outputs), weight.dtype)
+        out = memory.empty((images, rows, columns, outputs), NUMPY[weight.dtype])
         begin = weight.new_zeros(outputs) if bias is None else bias.detach().contiguous()
-        blocks = _lay_out(weight)
-        arguments = (events, geometry, blocks.numpy(), begin.numpy(), out.numpy())
+        arguments = (events, geometry, _lay_out(weight), begin.numpy(), out)
         parallel(run_convolution, images, *arguments, work=_work(events, reach, outputs))
         ctx.save_for_backward(spikes, weight)
         ctx.settings = geometry, events, bias is not None
-        return out.movedim(3, 1)
+        return torch.from_numpy(out).movedim(3, 1)
 
     @staticmethod
     @once
@@ -155,7 +155,7 @@ def _of_weight(
     outputs, channels, *reach = weight.shape
     slices = max(1, min(SLICES, len(channels_last)))
     shape = (slices, blocks_of(outputs), reach[0], reach[1] * channels, WIDTH)
-    parts = memory.empty(shape, weight.dtype)
+    parts = memory.empty(shape, NUMPY[weight.dtype])
     work = 2 * _work(events, reach, outputs)
     parallel(
         run_convolution_backward,
@@ -163,10 +163,10 @@ def _of_weight(
         events,
         geometry,
         channels_last.numpy(),
-        parts.numpy(),
+        parts,
         work=work,
     )
-    total = parts.sum(0).view(-1, *reach, channels, WIDTH)
+    total = torch.from_numpy(parts).sum(0).view(-1, *reach, channels, WIDTH)
     return total.permute(0, 4, 3, 1, 2).flatten(0, 1)[:outputs]
 
 
@@ -174,14 +174,14 @@ def _work(events: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int
     return len(events.neurons) * reach[0] * reach[1] * outputs // 16
 
 
-def _lay_out(weight: Tensor) -> Tensor:
+def _lay_out(weight: Tensor) -> Array:
     """Return weights as rows, ``[P, K, L * C, WIDTH]``, zero for padded output channels."""
     outputs, channels, *reach = weight.shape
     count = blocks_of(outputs)
-    blocks = memory.empty((count, reach[0], reach[1] * channels, WIDTH), weight.dtype)
+    blocks = memory.empty((count, reach[0], reach[1] * channels, WIDTH), NUMPY[weight.dtype])
     if count * WIDTH > outputs:
-        blocks.zero_()
-    rows = blocks.view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
+        blocks.fill(0)
+    rows = torch.from_numpy(blocks).view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
     for block in range(count):
         part = weight.detach()[block * WIDTH : (block + 1) * WIDTH]
         rows[block, : len(part)] = part

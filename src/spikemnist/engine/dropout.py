@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.bits import above
@@ -20,19 +19,17 @@ from spikemnist.ops.dropout import bound_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Array = NDArray[Any]
 
 _word = inlined(splitmix.word)
 
 
-def draw_bits(steps: int, batch: int, features: int, probability: float) -> Tensor:
+def draw_bits(steps: int, batch: int, features: int, probability: float) -> Array:
     """Draw a mask: bit j of word w of ``[B, T, W]`` is set where dropout keeps input 64 w + j."""
-    words = memory.empty((batch, steps, blocks_of(features)), torch.int64)
-    bits, quads = words.numpy().view(np.uint64), -(-features // 4)
+    words = memory.empty((batch, steps, blocks_of(features)), np.uint64)
     bound, seed = np.uint16(bound_of(probability)), np.uint64(splitmix.draw_seed(None))
-    parallel(_draw, batch, bits, quads, bound, seed, work=words.numel() * 32)
+    parallel(_draw, batch, words, -(-features // 4), bound, seed, work=words.size * 32)
     return words
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from spikemnist.engine.membranes import (
     FEW,
     in_registers,
@@ -20,7 +22,14 @@ from spikemnist.engine.membranes import (
     step,
 )
 from spikemnist.kernels.bits import above, count_bits
-from spikemnist.kernels.blocks import add_part, aligned_rows, load_block, put_part, weight_rows
+from spikemnist.kernels.blocks import (
+    add_part,
+    add_part_of,
+    aligned_rows,
+    load_block,
+    put_part_of,
+    weight_rows,
+)
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
@@ -32,15 +41,23 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Neurons(NamedTuple):
-    """Bias, beta and threshold in blocks ``[M, WIDTH]``, and the code of the reset mechanism.
+INFLOW, START, BIAS, BETA, THRESHOLD = range(5)
+"""Rows of scratch for a block of neurons: its input, its initial membrane and its parameters."""
 
-    A padded neuron has an infinite threshold: it never fires.
+ROWS = 5
+
+
+class Neurons(NamedTuple):
+    """Parameters of ``size`` neurons, ``[N]``, or ``[1]`` for all; and the code of their reset.
+
+    ``initial`` ``[B, N]`` are the membranes before the first timestep, or None at rest.
     """
 
+    size: int
     bias: Array
     beta: Array
     threshold: Array
+    initial: Array | None
     reset: int
 
 
@@ -58,12 +75,15 @@ class Trace(NamedTuple):
     Threads work on different blocks. If the words of all blocks were adjacent at each timestep, the
     cores would write to the same cache lines, and wait for one another at every word.
 
-    ``membrane`` ``[B, M, T, WIDTH]`` has length 0 unless requested.
+    ``membrane`` is ``[B, M, T, WIDTH]``, or has one row for each unit of work of a block, which
+    the samples of the unit use one after the other. ``final`` ``[B, N]`` receives the membranes
+    after the last timestep, unless it is None.
     """
 
     words: Array
     counts: Array
     membrane: Array
+    final: Array | None
 
 
 @kernel
@@ -74,87 +94,84 @@ def run_forward(
     neurons: Neurons,
     events: Events | None,
     current: Array | None,
-    initial: Array | None,
-    final: Array | None,
     trace: Trace,
 ) -> None:
     """Run one block for ``chunk`` samples in each unit of work; a block's units are consecutive.
 
     The input is events or a current ``[T, B, N]``, or ``[1, B, N]`` if it is constant; the other
-    one is None. ``initial`` ``[B, N]`` are the membranes before the first timestep, or None at
-    rest, and ``final`` receives those after the last one. A kernel is compiled for each combination
-    of arguments that are None, without the code for those; Numba drops the code behind a condition
-    only if it tests an argument that is None.
+    one is None. A kernel is compiled for each combination of arguments that are None, without the
+    code for those; Numba drops the code behind a condition only if it tests an argument of its
+    function.
     """
     if by_team(queue):
         return
     neurons, trace = borrowed((neurons, trace))
     lent_events, lent_current = borrowed((events, current))
-    lent_initial, lent_final = borrowed((initial, final))
     _, batch, steps = trace.words.shape
     chunks, block = -(-batch // chunk), -1
-    weights = weight_rows(0 if events is None else lent_events.weights.shape[1], neurons.beta)
-    scratch = aligned_rows(steps + 2, neurons.beta)
-    start = at(scratch, 1)
+    rows = weights = aligned_rows(ROWS, neurons.beta)
+    if events is not None:
+        weights = weight_rows(lent_events.weights.shape[1], neurons.beta)
     unit = next_unit(queue)
     while unit < units:
-        m = unit // chunks
+        m, part = unit // chunks, unit % chunks
         if m != block:
+            load_neurons(rows, neurons, m)
             if events is not None:
                 load_block(weights, lent_events.weights, m)
             block = m
-        begin = (unit % chunks) * chunk
-        for b in range(begin, min(begin + chunk, batch)):
-            clear(start)
-            if initial is not None:
-                add_part(start, lent_initial[b], m)
-            membrane = trace.membrane[b, m] if len(trace.membrane) else scratch[2:]
-            words = trace.words[m, b]
-            scan(
-                neurons,
-                lent_events,
-                lent_current,
-                weights,
-                b,
-                m,
-                at(scratch, 0),
-                start,
-                membrane,
-                words,
-            )
-            count = 0
+        for b in range(part * chunk, min((part + 1) * chunk, batch)):
+            membrane = trace.membrane[b if len(trace.membrane) == batch else part, m]
+            words, count = trace.words[m, b], 0
+            clear(at(rows, START))
+            add_part_of(at(rows, START), neurons.initial, b, m)
+            scan(neurons.reset, lent_events, lent_current, weights, rows, b, m, membrane, words)
             for t in range(steps):
                 count += count_bits(words[t])
             trace.counts[m, b] = count
-            if final is not None:
-                put_part(lent_final[b], m, at(membrane, steps - 1))
+            put_part_of(trace.final, b, m, at(membrane, steps - 1))
         unit = next_unit(queue)
 
 
 @routine
+def load_neurons(rows: Array, neurons: Neurons, m: int) -> None:
+    """Write the parameters of block m to their rows.
+
+    A padded neuron has an infinite threshold: it never fires.
+    """
+    for j in range(WIDTH):
+        n = min(m * WIDTH + j, neurons.size - 1)
+        beta = neurons.beta[min(n, len(neurons.beta) - 1)]
+        threshold = neurons.threshold[min(n, len(neurons.threshold) - 1)]
+        rows[BIAS, j] = neurons.bias[min(n, len(neurons.bias) - 1)]
+        # Not min and max, which lose what is not a number.
+        rows[BETA, j] = 0 if beta < 0 else 1 if beta > 1 else beta
+        rows[THRESHOLD, j] = threshold if n == m * WIDTH + j else np.inf
+
+
+@routine
 def scan(
-    neurons: Neurons,
+    reset: int,
     events: Events | None,
     current: Array | None,
     weights: Array,
+    rows: Array,
     b: int,
     m: int,
-    inflow: Array,
-    start: Array,
     membrane: Array,
     words: Array,
 ) -> None:
-    """Run block m of sample b, whose weights are ``[F, WIDTH]``, from the row ``start``.
+    """Run block m of sample b, whose weights are ``[F, WIDTH]``, from the row `START`.
 
     Fills ``membrane`` ``[T, WIDTH]`` and ``words``.
     """
-    bias, beta, threshold = at(neurons.bias, m), at(neurons.beta, m), at(neurons.threshold, m)
-    reset, before = neurons.reset, start
+    bias, beta, threshold = at(rows, BIAS), at(rows, BETA), at(rows, THRESHOLD)
+    inflow, before = at(rows, INFLOW), at(rows, START)
     if events is not None:
         indices, starts = events.neurons, events.starts[b]
         few = events.weights.shape[0] <= FEW
         if in_registers(weights, FEW if few else WIDTH):
-            arguments = words, membrane, start, weights, indices, starts, bias, beta, threshold
+            arguments = words, membrane, before, weights, indices, starts, bias, beta, threshold
             if few:
                 run_on_events_of_few(reset, *arguments)
             else:

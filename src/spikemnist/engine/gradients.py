@@ -12,21 +12,12 @@ import numpy as np
 import torch
 
 from spikemnist.engine import separable
-from spikemnist.engine.backward import Above, Loss, Mask, Outgoing, Passed, Slope, run_backward
-from spikemnist.engine.layer_run import (
-    array_of,
-    clamped,
-    initial_of,
-    layer_size,
-    nothing,
-    product,
-    scaled,
-)
+from spikemnist.engine.backward import Incoming, Outgoing, Slope, run_backward
+from spikemnist.engine.layer_run import NUMPY, array_of, neurons_of, product, scaled, tensor_of
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
-from spikemnist.engine.weight_gradient import sum_slices
 from spikemnist.kernels import memory, spike_lists
-from spikemnist.kernels.blocks import blocks_of, weight_blocks
+from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
@@ -37,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spikemnist.engine.forward import Neurons
     from spikemnist.engine.layer_run import LayerRun
     from spikemnist.engine.signal import Signal
     from spikemnist.ops.layer import LayerParams
@@ -71,7 +63,7 @@ class FromAbove(NamedTuple):
     adjoint: Tensor
     weight: Tensor | None
     profile: Array | None
-    mask: Tensor | None
+    mask: Array | None
     scale: float
 
 
@@ -103,56 +95,52 @@ def backward(
     signal, (steps, batch) = run.signal, run.shape
     if above is None and _is_separable(signal, layer, loss, needs):
         return _backward_separable(signal, layer, loss, needs)
-    size, dtype = layer_size(signal, layer), layer.beta.dtype
-    blocks = blocks_of(size)
+    neurons = neurons_of(layer, signal)
     sparse = needs.weight and signal.is_sparse(steps)
-    dense_weight = needs.weight and not sparse and layer.weight is not None
-    constant = signal.dense is not None and len(signal.dense) < steps
-    adjoint = None
-    if needs.input or dense_weight:
-        adjoint = memory.empty((1 if constant and not needs.input else steps, batch, size), dtype)
+    dense = needs.weight and not sparse and layer.weight is not None
+    outgoing = _outgoing(run, neurons, needs, sparse=sparse, dense=dense)
+    slices, _, blocks, _ = outgoing.sums.shape
+    work = batch * steps * blocks * 20 + signal.total * blocks
+    arguments = neurons, run.membrane, run.events, _incoming(layer, above, loss), outgoing
+    parallel(run_backward, blocks * slices, *arguments, work=work)
+    adjoint, weight = (
+        tensor_of(outgoing.adjoint),
+        _dense_weight(signal, outgoing) if dense else None,
+    )
+    if outgoing.weight is not None:
+        weight = torch.from_numpy(outgoing.weight)
+        weight = weight[0] if slices == 1 else weight.sum(0)
+    if weight is not None and signal.scale != 1:
+        weight *= signal.scale
+    sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
+    return Gradients(weight, torch.from_numpy(sums), tensor_of(outgoing.initial), adjoint)
+
+
+def _outgoing(
+    run: LayerRun, neurons: Neurons, needs: Needs, *, sparse: bool, dense: bool
+) -> Outgoing:
+    """Return memory for the gradients; the weights' are summed spike by spike if ``sparse``."""
+    signal, (steps, batch) = run.signal, run.shape
+    size, dtype = neurons.size, neurons.beta.dtype
+    blocks = blocks_of(size)
     # With few blocks, the batch is cut into slices, so that every thread has work.
     slices = max(1, min(8 // blocks, batch))
-    weight = memory.empty((size, signal.features), dtype) if sparse else None
-    features = signal.features if sparse and slices > 1 else 0
-    parts = memory.empty((slices, blocks, features, WIDTH), dtype).numpy()
-    sums = memory.empty((slices, 3 if needs.beta or needs.threshold else 1, blocks, WIDTH), dtype)
-    initial = memory.empty((batch, size), dtype) if needs.initial else None
-    number = parts.dtype.type
-    kind, first, second = slope_of(layer.spike_grad)
-    # Group samples only when the batch is not sliced: the boundaries of slices must be the same
-    # with and without a weight gradient, and must not fall inside a group.
     events = spike_lists.no_patterns(batch, steps)
     if sparse:
+        # Group samples only when the batch is not sliced: the boundaries of slices must be the same
+        # with and without a weight gradient, and must not fall inside a group.
         assert signal.words is not None
         assert signal.counts is not None
         events = spike_lists.by_neuron(signal.words, signal.counts, grouped=slices == 1)
-    parallel(
-        run_backward,
-        blocks * slices,
-        run.neurons,
-        Slope(kind, number(first), number(second)),
-        initial_of(layer),
-        run.events,
-        None if run.membrane is None else run.membrane.numpy(),
-        *_from_above(above, dtype),
-        None if above is None or above.mask is None else _mask(above, dtype),
-        _from_loss(loss, dtype),
+    constant = signal.dense is not None and len(signal.dense) < steps and not needs.input
+    rows, kinds = 1 if constant else steps, 3 if needs.beta or needs.threshold else 1
+    return Outgoing(
         events,
-        Outgoing(array_of(weight if slices == 1 else None, 2, dtype), parts, sums.numpy()),
-        None
-        if initial is None and adjoint is None
-        else Passed(array_of(initial, 2, dtype), array_of(adjoint, 3, dtype)),
-        work=batch * steps * blocks * 20 + signal.total * blocks,
+        memory.empty((slices, size, signal.features), dtype) if sparse else None,
+        memory.empty((slices, kinds, blocks, WIDTH), dtype),
+        memory.empty((batch, size), dtype) if needs.initial else None,
+        memory.empty((rows, batch, size), dtype) if needs.input or dense else None,
     )
-    if weight is not None and slices > 1:
-        parallel(sum_slices, blocks, parts, weight.numpy(), work=parts.size // 16)
-    if dense_weight:
-        weight = _dense_weight(signal, adjoint)
-    if weight is not None and signal.scale != 1:
-        weight *= signal.scale
-    total = sums[0] if slices == 1 else sums.sum(0)
-    return Gradients(weight, total.flatten(1)[:, :size].contiguous(), initial, adjoint)
 
 
 def _is_separable(
@@ -179,46 +167,46 @@ def _backward_separable(
     gradient, weight = loss[1], None
     assert gradient is not None
     assert signal.words is not None
-    beta = float(clamped(layer.beta.reshape(())))
+    beta = min(max(layer.beta.item(), 0.0), 1.0)
     adjoint = separable.separate(gradient.to(layer.beta.dtype), beta)
     if needs.weight:
-        weight = memory.empty((gradient.shape[2], signal.features), layer.beta.dtype)
-        separable.weigh_spikes(adjoint, signal.words.numpy().view(np.uint64), weight.numpy())
-        weight = scaled(weight, signal.scale)
+        weights = memory.empty((gradient.shape[2], signal.features), adjoint.amplitude.dtype)
+        separable.weigh_spikes(adjoint, signal.words, weights)
+        weight = scaled(torch.from_numpy(weights), signal.scale)
     sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
     amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis]) if needs.input else None
     return Gradients(weight, sums, None, amplitude, adjoint.profile)
 
 
-def _from_above(above: FromAbove | None, dtype: torch.dtype) -> tuple[Above | None, Above | None]:
-    """Return the gradient from the layer above, and the same if it is separable; one is None."""
+def _incoming(
+    layer: LayerParams, above: FromAbove | None, loss: Sequence[Tensor | None]
+) -> Incoming:
+    """Return the gradients that a layer receives, as the kernel takes them."""
+    number, (kind, *constants) = NUMPY[layer.beta.dtype], slope_of(layer.spike_grad)
+    slope = Slope(RESETS[layer.reset_mechanism], kind, *map(number, constants))
+    spikes, membrane, final = (
+        None if gradient is None else array_of(gradient.to(layer.beta.dtype)) for gradient in loss
+    )
+    incoming = Incoming(None, None, None, None, number(1), spikes, membrane, final, slope)
     if above is None:
-        return None, None
-    adjoint, weights = above.adjoint, np.empty((1, 0, WIDTH), nothing(1, dtype).dtype)
-    if above.weight is not None and len(above.weight) <= NARROW:
-        weights = weight_blocks(above.weight.T)
-    elif above.weight is not None:
-        adjoint = product(adjoint, above.weight)
-    profile = nothing(1, dtype) if above.profile is None else above.profile
-    result = Above(array_of(adjoint, 3, dtype), weights, profile)
-    return (result, None) if above.profile is None else (None, result)
+        return incoming
+    adjoint, weight = above.adjoint, above.weight
+    if weight is not None and len(weight) > NARROW:
+        adjoint, weight = product(adjoint, weight), None
+    return incoming._replace(
+        adjoint=array_of(adjoint),
+        weights=array_of(weight),
+        profile=above.profile,
+        mask=above.mask,
+        scale=number(above.scale),
+    )
 
 
-def _mask(above: FromAbove, dtype: torch.dtype) -> Mask:
-    assert above.mask is not None
-    return Mask(above.mask.numpy().view(np.uint64), nothing(1, dtype).dtype.type(above.scale))
-
-
-def _from_loss(loss: Sequence[Tensor | None], dtype: torch.dtype) -> Loss | None:
-    if all(gradient is None for gradient in loss):
-        return None
-    spikes, membrane, final = loss
-    return Loss(array_of(spikes, 3, dtype), array_of(membrane, 3, dtype), array_of(final, 2, dtype))
-
-
-def _dense_weight(signal: Signal, adjoint: Tensor | None) -> Tensor:
+def _dense_weight(signal: Signal, outgoing: Outgoing) -> Tensor:
+    """Return the gradient of the weights as a matrix product."""
+    adjoint = tensor_of(outgoing.adjoint)
     assert adjoint is not None
-    dense = signal.to_dense(adjoint.dtype).detach()
+    dense = signal.to_dense(outgoing.sums.dtype).detach()
     if len(dense) < len(adjoint):
         adjoint = adjoint.sum(0, keepdim=True)
     return torch.mm(adjoint.flatten(0, 1).T, dense.flatten(0, 1))

@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features o
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from spikemnist.engine.forward import Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
 from spikemnist.kernels import memory, spike_lists
-from spikemnist.kernels.blocks import blocks_of, parameter_blocks, parameter_values
+from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 
@@ -28,23 +27,26 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
+"""NumPy's name of each dtype in which kernels compute."""
+
+
 class LayerRun(NamedTuple):
     """The forward pass of a layer, in the form that kernels take.
 
     ``signal`` is its input ``[T, B, F]``, and ``shape`` is T and B. ``words`` ``[B, T, M]`` are its
-    packed spikes and ``counts`` ``[B]`` their numbers. For the backward pass, ``neurons`` are its
-    parameters, and ``membrane`` ``[B, M, T, WIDTH]`` its membranes in blocks, or ``events`` the
-    input to compute them again. ``final`` is ``[B, N]``, or None.
+    packed spikes and ``counts`` ``[B]`` their numbers. For the backward pass, ``membrane``
+    ``[B, M, T, WIDTH]`` are its membranes in blocks, or ``events`` the input to compute them again.
+    ``final`` is ``[B, N]``, or None.
     """
 
     signal: Signal
     shape: tuple[int, int]
-    neurons: Neurons
     events: Events | None
-    words: Tensor | None
+    words: Array | None
     counts: Array
-    membrane: Tensor | None
-    final: Tensor | None
+    membrane: Array | None
+    final: Array | None
 
 
 def forward(
@@ -62,35 +64,42 @@ def forward(
     that computes them again: see `Signal.recomputes`.
     """
     steps, batch = shape
-    size, dtype = layer_size(signal, layer), layer.beta.dtype
-    blocks = blocks_of(size)
-    neurons, (events, current) = _neurons(layer, size), _input(signal, layer, steps)
-    of_blocks = memory.empty((blocks, batch, steps), torch.int64)
+    neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
+    blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
     again = not record and signal.recomputes(steps)
     kept = record or (keep and not again)
-    membrane = memory.empty((batch, blocks, steps, WIDTH), dtype) if kept else None
-    last = memory.empty((batch, size), dtype) if final else None
-    bits, counts = of_blocks.numpy().view(np.uint64), np.empty((blocks, batch), np.int64)
-    trace = Trace(bits, counts, array_of(membrane, 4, dtype))
     # As long as possible, since each thread copies the weights of its block first, but short enough
     # that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
-    units = blocks * -(-batch // chunk)
+    chunks = -(-batch // chunk)
+    trace = Trace(
+        memory.empty((blocks, batch, steps), np.uint64),
+        np.empty((blocks, batch), np.int64),
+        memory.empty((batch if kept else chunks, blocks, steps, WIDTH), dtype),
+        memory.empty((batch, neurons.size), dtype) if final else None,
+    )
     work = batch * steps * blocks * 10
     if events is not None:
         work += len(events.neurons) * blocks + events.weights.size // 4
-    ends = initial_of(layer), None if last is None else last.numpy()
-    parallel(run_forward, units, chunk, neurons, events, current, *ends, trace, work=work)
-    words, total = _by_sample(of_blocks), counts.sum(0)
-    return LayerRun(signal, shape, neurons, events if again else None, words, total, membrane, last)
+    units = blocks * chunks
+    parallel(run_forward, units, chunk, neurons, events, current, trace, work=work)
+    return LayerRun(
+        signal,
+        shape,
+        events if again else None,
+        _by_sample(trace.words),
+        np.add.reduce(trace.counts),
+        trace.membrane if kept else None,
+        trace.final,
+    )
 
 
-def _by_sample(of_blocks: Tensor) -> Tensor:
+def _by_sample(of_blocks: Array) -> Array:
     """Return the words that a kernel wrote, ``[M, B, T]``, in the order ``[B, T, M]``."""
     blocks, batch, steps = of_blocks.shape
     if blocks == 1:
-        return of_blocks.view(batch, steps, 1)
-    return memory.empty((batch, steps, blocks), torch.int64).copy_(of_blocks.permute(1, 2, 0))
+        return of_blocks.reshape(batch, steps, 1)
+    return memory.copy(of_blocks.transpose(1, 2, 0), np.uint64)
 
 
 def layer_size(signal: Signal, layer: LayerParams) -> int:
@@ -98,39 +107,38 @@ def layer_size(signal: Signal, layer: LayerParams) -> int:
     return signal.features if layer.weight is None else layer.weight.shape[0]
 
 
-def _neurons(layer: LayerParams, size: int) -> Neurons:
-    """Convert the parameters of neurons to the form that kernels take."""
-    bias = 0.0 if layer.bias is None else parameter_values(layer.bias)
-    threshold = parameter_values(layer.threshold)
-    values = [(bias, 0.0), (clamped(layer.beta), 0.0), (threshold, np.inf)]
-    bias_blocks, beta, threshold_blocks = parameter_blocks(values, size, layer.beta.dtype)
-    return Neurons(bias_blocks, beta, threshold_blocks, RESETS[layer.reset_mechanism])
-
-
-def initial_of(layer: LayerParams) -> Array | None:
-    """Return the membranes ``[B, N]`` before the first timestep, or None at rest."""
-    return None if layer.initial is None else array_of(layer.initial, 2, layer.beta.dtype)
+def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
+    """Return the parameters of neurons in the form that kernels take."""
+    beta = layer.beta.detach().numpy().reshape(-1)
+    bias = np.zeros(1, beta.dtype) if layer.bias is None else layer.bias.detach().numpy()
+    return Neurons(
+        layer_size(signal, layer),
+        bias,
+        beta,
+        layer.threshold.detach().numpy().reshape(-1),
+        array_of(layer.initial),
+        RESETS[layer.reset_mechanism],
+    )
 
 
 def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | None, Array | None]:
     """Return the input as events with their weights, or as a current."""
-    dtype = layer.beta.dtype
     if layer.weight is None:
-        current: Array = scaled(signal.to_dense(dtype).detach(), signal.scale).contiguous().numpy()
-        return None, current
+        current = signal.to_dense(NUMPY[layer.beta.dtype]).detach()
+        return None, array_of(scaled(current, signal.scale))
+    weight = scaled(layer.weight.detach(), signal.scale)
     if not signal.is_sparse(steps):
-        weight = scaled(layer.weight, signal.scale).T
-        return None, product(signal.to_dense(dtype).detach(), weight).numpy()
+        return None, product(signal.to_dense(NUMPY[weight.dtype]).detach(), weight.T).numpy()
     assert signal.words is not None
     assert signal.counts is not None
-    weights = array_of(scaled(layer.weight, signal.scale), 2, dtype)
-    return Events(weights, *spike_lists.by_timestep(signal.words, signal.counts)), None
+    events = spike_lists.by_timestep(signal.words, signal.counts)
+    return Events(weight.contiguous().numpy(), *events), None
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:
     """Multiply the last axis by a matrix; return ``[T, B, N]``, in memory that is reused."""
     shape = (*dense.shape[:-1], matrix.shape[1])
-    out = memory.empty(shape, matrix.dtype)
+    out = torch.from_numpy(memory.empty(shape, NUMPY[matrix.dtype]))
     torch.mm(dense.flatten(0, 1), matrix.detach(), out=out.view(-1, shape[-1]))
     return out
 
@@ -140,25 +148,11 @@ def scaled(tensor: Tensor, scale: float) -> Tensor:
     return tensor if scale == 1 else tensor * scale
 
 
-def clamped(beta: Tensor) -> Array | float:
-    """Return beta clamped to [0, 1], as the neurons use it."""
-    numbers = parameter_values(beta)
-    return min(max(numbers, 0.0), 1.0) if isinstance(numbers, float) else numbers.clip(0, 1)
+def array_of(tensor: Tensor | None) -> Array | None:
+    """Return the contiguous array of a tensor, or None for None."""
+    return None if tensor is None else tensor.detach().contiguous().numpy()
 
 
-def array_of(tensor: Tensor | None, dims: int, dtype: torch.dtype) -> Array:
-    """Return the array of a tensor; for None an array of length 0, which kernels treat as none."""
-    if tensor is None:
-        return nothing(dims, dtype)
-    tensor = tensor.detach()
-    # Checked first: a conversion that changes nothing takes longer than the rest of the function.
-    tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
-    array: Array = tensor.contiguous().numpy()
-    return array
-
-
-@functools.cache
-def nothing(dims: int, dtype: torch.dtype) -> Array:
-    """Return an array of length 0, which kernels treat as none."""
-    array: Array = memory.empty((0,) * dims, dtype).numpy()
-    return array
+def tensor_of(array: Array | None) -> Tensor | None:
+    """Return the tensor of an array, or None for None."""
+    return None if array is None else torch.from_numpy(array)

@@ -60,7 +60,7 @@ def _profile(beta: float, steps: int, dtype: np.dtype[Any]) -> Array:
 
 def sum_over_time(adjoint: Separable) -> Array:
     """Return the gradient of the bias, ``[C]``."""
-    total: Array = adjoint.amplitude.sum(0) * adjoint.profile.sum()
+    total: Array = np.add.reduce(adjoint.amplitude) * np.add.reduce(adjoint.profile)
     return total
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from spikemnist.kernels import spike_lists
 from spikemnist.ops.dynamics import is_constant
 
@@ -34,18 +36,18 @@ class Signal(NamedTuple):
     """
 
     features: int
-    words: Tensor | None = None
+    words: Array | None = None
     counts: Array | None = None
     total: int = 0
     dense: Tensor | None = None
-    mask: Tensor | None = None
+    mask: Array | None = None
     scale: float = 1.0
 
     def is_sparse(self, steps: int) -> bool:
         """Return whether adding weights spike by spike is faster than the matrix product."""
         if self.words is None:
             return False
-        return self.total <= DENSE_FROM * self.words.shape[0] * steps * self.features
+        return self.total <= DENSE_FROM * len(self.words) * steps * self.features
 
     def recomputes(self, steps: int) -> bool:
         """Return whether the backward pass recomputes the membranes of the layer.
@@ -54,11 +56,11 @@ class Signal(NamedTuple):
         """
         if self.words is None or not self.is_sparse(steps):
             return False
-        updates = self.words.shape[0] * steps
+        updates = len(self.words) * steps
         return updates >= self.features and self.total <= RECOMPUTE_UP_TO * updates
 
-    def to_dense(self, dtype: torch.dtype) -> Tensor:
-        """Return the input as ``[T or 1, B, F]``, without the scale."""
+    def to_dense(self, dtype: Any) -> Tensor:
+        """Return the input as ``[T or 1, B, F]``, without the scale, in a NumPy ``dtype``."""
         if self.dense is not None:
             return self.dense
         assert self.words is not None
@@ -73,20 +75,20 @@ def pack_input(spikes: Tensor, dtype: torch.dtype) -> Signal:
     return packed_input(spikes.shape[2], *words_and_counts)
 
 
-def packed_input(features: int, words: Tensor, counts: Array) -> Signal:
+def packed_input(features: int, words: Array, counts: Array) -> Signal:
     """Return a layer input of packed spikes."""
-    return Signal(features, words, counts, int(counts.sum()))
+    return Signal(features, words, counts, int(np.add.reduce(counts)))
 
 
-def drop_from(signal: Signal, mask: Tensor, probability: float) -> Signal:
+def drop_from(signal: Signal, mask: Array, probability: float) -> Signal:
     """Return a layer input after dropout, which keeps the bits of ``mask`` ``[B, T, W]``."""
     scale = 1 / (1 - probability)
     if signal.words is None:
         assert signal.dense is not None
-        kept = spike_lists.unpack(mask, signal.features, signal.dense.dtype)
+        kept = spike_lists.unpack(mask, signal.features, np.uint8)
         return signal._replace(dense=signal.dense * kept, scale=scale)
     words = signal.words & mask
-    result = packed_input(signal.features, words, spike_lists.count(words.numpy()))
+    result = packed_input(signal.features, words, spike_lists.count(words))
     return result._replace(mask=mask, scale=scale)
 
 

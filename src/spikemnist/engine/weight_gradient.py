@@ -7,18 +7,16 @@ often, the sums of all combinations of a few timesteps (a *burst*) are tabulated
 adds one row for each of its patterns (V. Arlazarov, E. Dinic, M. Kronrod, I. Faradzhev, *On
 economical construction of the transitive closure of an oriented graph*, 1970).
 
-Shapes: ``T`` timesteps, ``F`` input features, ``M`` blocks, ``S`` slices of the batch.
+Shapes: ``T`` timesteps, ``F`` input features.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spikemnist.kernels.blocks import store_block
-from spikemnist.kernels.compiler import inlined, kernel, routine
+from spikemnist.kernels.compiler import inlined, routine
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import at
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 from spikemnist.kernels.vector import add_rows
 
 if TYPE_CHECKING:
@@ -47,19 +45,3 @@ def add_by_neuron(events: ByNeuron, g: int, delta: Array, gradient: Array) -> No
     for p in range(events.groups[g], events.groups[g + 1]):
         start, stop = events.starts[p + g], events.starts[p + g + 1]
         add_rows(at(gradient, events.neurons[p]), delta, events.patterns, start, stop)
-
-
-@kernel
-def sum_slices(queue: Array, units: int, slices: Array, weight: Array) -> None:
-    """Add the slices ``[S, M, F, WIDTH]`` of the gradient, and write the sum to ``[N, F]``."""
-    if by_team(queue):
-        return
-    slices, weight = borrowed((slices, weight))
-    m = next_unit(queue)
-    while m < units:
-        total = slices[0, m]
-        for part in range(1, len(slices)):
-            for row in range(len(total)):
-                add(at(total, row), at(total, row), at(slices[part, m], row))
-        store_block(weight, m, total)
-        m = next_unit(queue)

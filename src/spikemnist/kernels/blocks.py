@@ -11,17 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch.nn import functional
 
 from spikemnist.kernels import memory
-from spikemnist.kernels.compiler import routine
+from spikemnist.kernels.compiler import inlined, routine
 from spikemnist.kernels.registers import PROCESSOR, WIDTH, at, clear
 from spikemnist.kernels.vector import transpose_block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -31,25 +29,6 @@ if TYPE_CHECKING:
 def blocks_of(neurons: int) -> int:
     """Return the number of blocks of a layer, which is also its words of spikes per timestep."""
     return -(-neurons // WIDTH)
-
-
-def parameter_blocks(
-    values: Sequence[tuple[Array | float, float]], neurons: int, dtype: torch.dtype
-) -> list[Array]:
-    """Return blocks ``[M, WIDTH]`` for each pair of values and padding.
-
-    Values are one number for all neurons, or one for each. The blocks are rows of one tensor, which
-    is aligned like `aligned_rows`.
-    """
-    blocks = memory.empty((len(values), blocks_of(neurons), WIDTH), dtype).numpy()
-    for row, (value, padding) in zip(blocks.reshape(len(values), -1), values, strict=True):
-        row[:neurons], row[neurons:] = value, padding
-    return list(blocks)
-
-
-def parameter_values(parameter: Tensor) -> Array | float:
-    """Return a parameter as a NumPy array, or a single number as a float."""
-    return parameter.item() if parameter.dim() == 0 else parameter.detach().numpy()
 
 
 def weight_blocks(weight: Tensor) -> Array:
@@ -85,9 +64,14 @@ def load_block(block: Array, weight: Array, m: int) -> None:
     transpose(block, here)
 
 
-def join_blocks(blocks: Tensor, neurons: int) -> Tensor:
-    """Convert blocks ``[B, M, T, WIDTH]`` to ``[T, B, N]``."""
-    return blocks.permute(2, 0, 1, 3).flatten(2)[..., :neurons].contiguous()
+def join_blocks(blocks: Array, neurons: int) -> Tensor:
+    """Convert blocks ``[B, M, T, WIDTH]`` to a tensor ``[T, B, N]``."""
+    if blocks.shape[1] == 1:
+        return torch.from_numpy(
+            memory.copy(blocks[:, 0, :, :neurons].transpose(1, 0, 2), blocks.dtype)
+        )
+    joined = memory.copy(blocks.transpose(2, 0, 1, 3), blocks.dtype)
+    return torch.from_numpy(joined).flatten(2)[..., :neurons].contiguous()
 
 
 @routine
@@ -123,6 +107,13 @@ def add_part(row: Array, values: Array, m: int) -> None:
         row[j] += part[j]
 
 
+@inlined
+def add_part_of(row: Array, values: Array | None, index: Any, m: int) -> None:
+    """Add a part of ``values[index]`` as `add_part` does, if there are values."""
+    if values is not None:
+        add_part(row, values[index], m)
+
+
 @routine
 def put_part(values: Array, m: int, row: Array) -> None:
     """Write a row to the values of block m, out of one value for each neuron of a layer."""
@@ -130,6 +121,13 @@ def put_part(values: Array, m: int, row: Array) -> None:
     part = values[m * WIDTH : m * WIDTH + here]
     for j in range(here):
         part[j] = row[j]
+
+
+@inlined
+def put_part_of(values: Array | None, index: Any, m: int, row: Array) -> None:
+    """Write a row to a part of ``values[index]`` as `put_part` does, if there are values."""
+    if values is not None:
+        put_part(values[index], m, row)
 
 
 @routine

@@ -10,7 +10,6 @@ callback of a weak reference, and Ctrl-C raises one.
 
 from __future__ import annotations
 
-import functools
 import math
 import weakref
 from collections import deque
@@ -18,21 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+    from torch import Tensor
+
 POOLED_FROM = 1 << 16
 """Smallest buffer to pool, in bytes; the allocator keeps smaller ones by itself."""
 
+COPIED_BY_TORCH = 1 << 15
+"""Numbers from which torch's copy, which takes several threads, is faster than NumPy's, which
+begins sooner."""
+
 POOL_BYTES = 1 << 28
 """Limit of the pool in bytes, lent and idle, unless a single buffer is larger. To stay below it,
-the pool forgets all buffers. A forgotten buffer is freed with the tensor that uses it."""
+the pool forgets all buffers. A forgotten buffer is freed with the array that uses it."""
 
 
 class _Loan(weakref.ref[Any]):
-    """A weak reference to the view that a tensor uses, and the buffer behind the view."""
+    """A weak reference to the view that an array uses, and the buffer behind the view."""
 
     __slots__ = ("buffer",)
     buffer: Tensor
@@ -50,31 +55,39 @@ _idle: dict[int, deque[_Loan]] = {}
 _idle_bytes = 0
 
 
-def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised CPU tensor, aligned to 64 bytes, in memory that is reused.
+def empty(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+    """Return an uninitialised array in memory that is reused.
 
-    Vector loads that straddle two cache lines cost twice as much, hence the alignment.
+    A large one is aligned to 64 bytes: vector loads that straddle two cache lines take twice as
+    long.
     """
+    dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < POOLED_FROM:
-        return torch.empty(shape, dtype=dtype, device="cpu")
+        return np.empty(shape, dtype)
     size = _round_up(size)
     idle = _idle.setdefault(size, deque())
     buffer = _take(idle)
     if buffer is None:
         buffer = _fresh(size)
-    # Only the tensor keeps this view alive. When the view is gone, the buffer is free again:
-    # `append` is compiled code, in which no signal is handled.
-    view = np.ndarray(shape, _numpy(dtype), buffer.numpy())
+    # When this view is gone, the buffer is free again: `append` is compiled code, in which no
+    # signal is handled. A part of an array refers to the owner of the memory, past arrays in
+    # between, but not past a tensor: so the result is made of one, which keeps the view.
+    view: NDArray[Any] = np.ndarray(shape, dtype, buffer.numpy())
     loan = _Loan(view, idle.append)
     loan.buffer = buffer
     _loans[id(loan)] = loan
-    return torch.from_numpy(view)
+    return torch.from_numpy(view).numpy()
 
 
-@functools.cache
-def _numpy(dtype: torch.dtype) -> Any:
-    return torch.empty(0, dtype=dtype, device="cpu").numpy().dtype
+def copy(source: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return a contiguous copy in memory that is reused."""
+    out = empty(source.shape, dtype)
+    if out.size < COPIED_BY_TORCH:
+        out[...] = source
+    else:
+        torch.from_numpy(out).copy_(torch.from_numpy(source))
+    return out
 
 
 def _round_up(size: int) -> int:

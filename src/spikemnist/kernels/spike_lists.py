@@ -12,6 +12,8 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` neurons, ``W`` words of 64 neurons.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,8 +79,8 @@ GROUP_STEPS = 200
 """Largest number of timesteps of a group of several samples: their rows just fit the cache."""
 
 
-def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
-    """Pack spikes ``[T, B, F]`` as ``[B, T, W]``, and count the spikes of each sample.
+def pack(spikes: Tensor) -> tuple[Array, Array] | None:
+    """Pack spikes ``[T, B, F]`` as words ``[B, T, W]``, and count the spikes of each sample.
 
     Returns None if a number is not 0 or 1.
     """
@@ -87,10 +89,10 @@ def pack(spikes: Tensor) -> tuple[Tensor, Array] | None:
         spikes = spikes.view(torch.uint8)
     elif spikes.dtype not in (torch.uint8, torch.float32, torch.float64):
         spikes = spikes.to(torch.float32)
-    words = memory.empty((batch, steps, blocks_of(features)), torch.int64)
+    words = memory.empty((batch, steps, blocks_of(features)), np.uint64)
     counts, analog = np.empty(batch, np.int64), np.zeros(1, np.bool_)
-    dense, bits = spikes.detach().contiguous().numpy(), words.numpy().view(np.uint64)
-    parallel(_pack, batch, dense, bits, counts, analog, work=dense.nbytes // 8)
+    dense = spikes.detach().contiguous().numpy()
+    parallel(_pack, batch, dense, words, counts, analog, work=dense.nbytes // 8)
     return None if analog[0] else (words, counts)
 
 
@@ -131,31 +133,28 @@ def _pack(
         b = next_unit(queue)
 
 
-def unpack(words: Tensor, features: int, dtype: torch.dtype) -> Tensor:
-    """Unpack words ``[B, T, W]`` to spikes ``[T, B, F]``."""
-    batch, steps, _ = words.shape
-    bytes_of = words.numpy().view(np.uint8)
-    bits = np.unpackbits(bytes_of, axis=2, count=features, bitorder="little")
-    spikes = memory.empty((steps, batch, features), dtype)
-    return spikes.copy_(torch.from_numpy(bits).transpose(0, 1))
+def unpack(words: Array, features: int, dtype: Any) -> Tensor:
+    """Unpack words ``[B, T, W]`` to spikes ``[T, B, F]``, a tensor of a NumPy ``dtype``."""
+    bits = np.unpackbits(words.view(np.uint8), axis=2, count=features, bitorder="little")
+    return torch.from_numpy(memory.copy(bits.transpose(1, 0, 2), dtype))
 
 
 def count(words: Array) -> Array:
     """Return the number of spikes in each row of words ``[R, ...]``, int64 ``[R]``."""
-    ones = np.bitwise_count(words.view(np.uint64))  # of a negative number it counts other bits
-    counts: Array = ones.sum(tuple(range(1, words.ndim)), dtype=np.int64)
+    ones = np.bitwise_count(words).reshape(len(words), math.prod(words.shape[1:]))
+    counts: Array = np.add.reduce(ones, 1, np.int64)
     return counts
 
 
-def by_timestep(words: Tensor, counts: Array) -> ByTimestep:
+def by_timestep(words: Array, counts: Array) -> ByTimestep:
     """List the events of each sample in the order of their timesteps."""
     batch, steps, width = words.shape
     starts, room = np.empty((batch, steps + 1), np.int64), counts + SPILL
     ends = room.cumsum()
     starts[:, 0] = ends - room
     neurons = _empty_indices(int(ends[-1]) if batch else 0, width * WIDTH)
-    bits, work = words.numpy().view(np.uint64), 3 * (words.numel() + len(neurons)) // 2
-    parallel(_by_timestep, batch, bits, neurons, starts, work=work)
+    work = 3 * (words.size + len(neurons)) // 2
+    parallel(_by_timestep, batch, words, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
 
 
@@ -188,32 +187,30 @@ def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts:
         b = next_unit(queue)
 
 
-def by_neuron(words: Tensor, counts: Array, *, grouped: bool = True) -> ByNeuron:
+def by_neuron(words: Array, counts: Array, *, grouped: bool = True) -> ByNeuron:
     """List the events of each group of samples in the order of their neurons.
 
     Unless ``grouped``, each sample is its own group.
     """
     batch, steps, width = words.shape
-    bits = words.numpy().view(np.uint64)
-    fired = np.bitwise_or.reduce(bits, axis=1)
-    active, spikes = count(fired), int(counts.sum())
-    burst, group = _burst(spikes, int(active.sum()), batch, steps), 1
+    fired = np.bitwise_or.reduce(words, axis=1)
+    active, spikes = count(fired), int(np.add.reduce(counts))
+    burst, group = _burst(spikes, int(np.add.reduce(active)), batch, steps), 1
     # No groups with tables: these fill the cache by themselves, and save more than groups do.
-    if grouped and burst == 1 and steps < GROUP_STEPS:
-        group = max(1, min(GROUP_STEPS // steps, batch))
+    if grouped and burst == 1 and batch > 1 and steps <= GROUP_STEPS // 2:
+        group = min(GROUP_STEPS // steps, batch)
         fired = np.bitwise_or.reduceat(fired, range(0, batch, group), axis=0)
         active = count(fired)
     groups = np.zeros(len(active) + 1, np.int64)
-    np.cumsum(active, out=groups[1:])
+    active.cumsum(out=groups[1:])
     neurons = _empty_indices(int(groups[-1]), width * WIDTH)
-    starts = memory.empty((len(neurons) + len(active),), torch.int64).numpy()
+    starts = memory.empty((len(neurons) + len(active),), np.int64)
     patterns = _empty_indices(spikes, bursts_of(group * steps, burst) << burst)
-    first = (np.cumsum(counts) - counts)[::group].copy()
+    first = (counts.cumsum() - counts)[::group].copy()
     places = _places(steps, burst)
     events = ByNeuron(groups, neurons, starts, patterns, places, burst, group, batch)
-    work = 10 * bits.size + len(patterns)
-    bits = bits.reshape(-1, width)
-    parallel(_by_neuron, len(active), bits, group * steps, fired, first, events, work=work)
+    work, rows = 10 * words.size + len(patterns), words.reshape(-1, width)
+    parallel(_by_neuron, len(active), rows, group * steps, fired, first, events, work=work)
     return events
 
 
@@ -224,6 +221,7 @@ def no_patterns(batch: int, steps: int) -> ByNeuron:
     return ByNeuron(groups, nothing, none, nothing, _places(steps, 1), 1, 1, batch)
 
 
+@functools.lru_cache(maxsize=64)
 def _places(steps: int, burst: int) -> Array:
     t = np.arange(steps)
     places: Array = (t // burst << burst) + (1 << t % burst)
@@ -318,6 +316,4 @@ def _transpose_bits(out: Array, words: Array, begin: int, w: int) -> None:
 
 def _empty_indices(size: int, below: int) -> Array:
     """Return ``size`` uninitialised indices, of the narrowest type for numbers below ``below``."""
-    dtype = torch.uint16 if below < 1 << 16 else torch.int32
-    array: Array = memory.empty((max(size, 1),), dtype).numpy()
-    return array[:size]
+    return memory.empty((max(size, 1),), np.uint16 if below < 1 << 16 else np.int32)[:size]

@@ -57,17 +57,18 @@ def scatter_row(
 
 
 @inlined
-def weigh_rows(out: Array, table: Array, weights: Array, t: int, b: int) -> None:
-    """Set `TOGETHER` rows to the sums of the rows of ``table`` times ``weights[t + i, b]``.
+def weigh_rows(rows: Array, out: int, table: int, weights: Array, t: int, b: int) -> None:
+    """Set `TOGETHER` rows from ``out`` on to sums of those from ``table`` on.
 
-    Past the last timestep, its weights are repeated.
+    The factor of row k for row i is ``weights[t + i, b, k]``. Past the last timestep, its factors
+    are repeated.
     """
     for i in range(TOGETHER):
-        clear(at(out, i))
+        clear(at(rows, out + i))
     for k in range(weights.shape[2]):
-        terms = at(table, k)
+        terms = at(rows, table + k)
         for i in range(TOGETHER):
-            row, factor = at(out, i), weights[min(t + i, len(weights) - 1), b, k]
+            row, factor = at(rows, out + i), weights[min(t + i, len(weights) - 1), b, k]
             for j in range(WIDTH):
                 row[j] += terms[j] * factor
 

@@ -256,11 +256,15 @@ class SpikingLayer:
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the neurons' shape in a dense layer; raise if the input does not fit."""
-        if any(isinstance(module, nn.Flatten) for _, module in self.modules):
-            shape = (math.prod(shape),)
-        path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
-        check_input(path, linear, shape)
+        path, linear, flattens = self._entry
+        _check_linear(path, linear, (math.prod(shape),) if flattens else shape)
         return (linear.weight.shape[0],)
+
+    @cached_property
+    def _entry(self) -> tuple[str, nn.Linear, bool]:
+        """Place and module of the weights, and whether their input is flattened."""
+        path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
+        return path, linear, any(isinstance(m, nn.Flatten) for _, m in self.modules)
 
 
 def fold(
@@ -331,30 +335,37 @@ def reset_of(leaky: Any) -> str | None:
 
 def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
     """Raise a `ValueError` if a module would reject or misread samples of this shape."""
-    if isinstance(module, (nn.Linear, nn.Conv2d)):
-        _check_bias(path, module)
-    if isinstance(module, nn.Linear) and tuple(shape) != (module.weight.shape[1],):
-        raise ValueError(
-            f"{path} takes {module.weight.shape[1]} features of each sample at each timestep; got "
-            f"shape {tuple(shape)}" + (": put nn.Flatten() before it" if len(shape) > 1 else "")
-        )
-    if isinstance(module, nn.Conv2d) and len(shape) != 3:
+    if isinstance(module, nn.Linear):
+        _check_linear(path, module, shape)
+    if not isinstance(module, nn.Conv2d):
+        return
+    _check_bias(path, module.weight, module.bias)
+    if len(shape) != 3:
         raise ValueError(
             f"{path} takes spikes [T, B, C, H, W]; a timestep of a sample has the shape "
             f"{tuple(shape)} instead of [C, H, W]"
         )
-    if isinstance(module, nn.Conv2d) and shape[0] != module.groups * module.weight.shape[1]:
+    if shape[0] != module.groups * module.weight.shape[1]:
         raise ValueError(
             f"{path} takes {module.groups * module.weight.shape[1]} channels; a timestep of a "
             f"sample has the shape {tuple(shape)}, [C, H, W]"
         )
 
 
-def _check_bias(path: str, module: nn.Linear | nn.Conv2d) -> None:
-    expected = module.weight.shape[:1]
-    if module.bias is not None and module.bias.shape != expected:
+def _check_linear(path: str, linear: nn.Linear, shape: Sequence[int]) -> None:
+    weight = linear.weight
+    _check_bias(path, weight, linear.bias)
+    if tuple(shape) != weight.shape[1:]:
         raise ValueError(
-            f"bias of {path} must have the shape {tuple(expected)}; got {tuple(module.bias.shape)}"
+            f"{path} takes {weight.shape[1]} features of each sample at each timestep; got "
+            f"shape {tuple(shape)}" + (": put nn.Flatten() before it" if len(shape) > 1 else "")
+        )
+
+
+def _check_bias(path: str, weight: Tensor, bias: Tensor | None) -> None:
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"bias of {path} must have the shape {tuple(weight.shape[:1])}; got {tuple(bias.shape)}"
         )
 
 

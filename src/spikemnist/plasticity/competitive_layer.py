@@ -124,7 +124,7 @@ class CompetitiveLayer:
         encoder = RateEncoder(num_steps=self.num_steps, gain=gain)
         seeds = splitmix.words(seed, numbers * self.attempts + attempt)
         words = bernoulli_words(code_pixels(encoder, images), seeds, encoder.num_steps)
-        return spike_lists.by_timestep(words, spike_lists.count(words.numpy()))
+        return spike_lists.by_timestep(words, spike_lists.count(words))
 
     def _counts(self, images: int) -> Array:
         return np.zeros((images, self.neurons.theta.size), np.int32)
