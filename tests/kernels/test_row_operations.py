@@ -18,7 +18,7 @@ from spikemnist.engine.slopes import FORMULAS, slope_of, through_spikes
 from spikemnist.kernels import bits, blocks, vector
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise, exp, where
-from spikemnist.kernels.registers import WIDTH, Processor, at, clear
+from spikemnist.kernels.registers import WIDTH, at, clear, vector_bytes
 from spikemnist.kernels.scheduler import next_unit, parallel
 from tests.strategies import SEEDS
 
@@ -262,7 +262,7 @@ def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype
 
 
 def test_registers_of_processors() -> None:
-    assert Processor.of("arm64-apple-darwin23", "+neon,+fp-armv8") == (16, 32, False)
-    assert Processor.of("x86_64-pc-windows-msvc", "+avx,+avx2,-avx512f") == (32, 16, True)
-    assert Processor.of("x86_64-unknown-linux-gnu", "+sse2,-avx") == (16, 16, True)
-    assert Processor.of("x86_64-unknown-linux-gnu", "+avx,+avx512f,+avx512vl") == (64, 32, True)
+    assert vector_bytes("arm64-apple-darwin23", "+neon,+fp-armv8") == 16
+    assert vector_bytes("x86_64-pc-windows-msvc", "+avx,+avx2,-avx512f") == 32
+    assert vector_bytes("x86_64-unknown-linux-gnu", "+sse2,-avx") == 16
+    assert vector_bytes("x86_64-unknown-linux-gnu", "+avx,+avx512f,+avx512vl") == 64

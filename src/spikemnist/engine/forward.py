@@ -16,7 +16,6 @@ import numpy as np
 
 from spikemnist.engine.membranes import (
     FEW,
-    in_registers,
     run_on_events,
     run_on_events_of_few,
     step,
@@ -33,7 +32,6 @@ from spikemnist.kernels.blocks import (
 from spikemnist.kernels.compiler import kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
-from spikemnist.kernels.vector import sum_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,21 +167,16 @@ def scan(
     inflow, before = at(rows, INFLOW), at(rows, START)
     if events is not None:
         indices, starts = events.neurons, events.starts[b]
-        few = events.weights.shape[0] <= FEW
-        if in_registers(weights, FEW if few else WIDTH):
-            arguments = words, membrane, before, weights, indices, starts, bias, beta, threshold
-            if few:
-                run_on_events_of_few(reset, *arguments)
-            else:
-                run_on_events(reset, *arguments)
-            return
-    for t in range(len(words)):
-        if events is not None:
-            sum_rows(inflow, weights, indices, starts[t], starts[t + 1], len(weights) - 1)
-        if current is not None:
+        arguments = words, membrane, before, weights, indices, starts, bias, beta, threshold
+        if events.weights.shape[0] <= FEW:
+            run_on_events_of_few(reset, *arguments)
+        else:
+            run_on_events(reset, *arguments)
+    if current is not None:
+        for t in range(len(words)):
             clear(inflow)
             add_part(inflow, current[min(t, len(current) - 1), b], m)
-        now = at(membrane, t)
-        step(reset, now, before, inflow, bias, beta, threshold)
-        words[t] = above(now, threshold)
-        before = now
+            now = at(membrane, t)
+            step(reset, now, before, inflow, bias, beta, threshold)
+            words[t] = above(now, threshold)
+            before = now

@@ -9,13 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
-from numba import types
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.bits import above, word_of
 from spikemnist.kernels.elementwise import choose, results, switch, where
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, WIDTH, Rows
+from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows
 from spikemnist.kernels.vector import sum_of_rows
 
 if TYPE_CHECKING:
@@ -123,19 +122,3 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
 
 run_on_events, run_on_events_of_few = _running(WIDTH), _running(FEW)
 """Results of `_running`: for a block of neurons, and for a block with at most `FEW`."""
-
-
-def in_registers(weights: Array, width: int) -> Any:
-    """Return whether the registers hold ``width`` neurons for all timesteps.
-
-    There are five rows: input, membrane, bias, beta and threshold.
-    """
-    return 5 * weights.itemsize * width <= PROCESSOR.working_bytes
-
-
-@lowered(in_registers, lambda weights, width: types.boolean(weights, types.intp))
-def _in_registers(_: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    # From the dtype: `itemsize` is known at run time only, so both branches would be compiled.
-    row_bytes = ir.Constant(INDEX, 5 * kinds[0].dtype.bitwidth // 8)
-    room = ir.Constant(INDEX, PROCESSOR.working_bytes)
-    return builder.icmp_signed("<=", builder.mul(values[1], row_bytes), room)

@@ -14,7 +14,7 @@ from numba import types
 
 from spikemnist.kernels.elementwise import source_of
 from spikemnist.kernels.intrinsics import lowered
-from spikemnist.kernels.registers import PROCESSOR, WIDTH, Rows
+from spikemnist.kernels.registers import WIDTH, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,44 +55,20 @@ def _word(bits: Array) -> Any:
 def word_of(builder: Any, parts: list[Any]) -> Any:
     """Emit the code that joins vectors of bits to a word, the lowest first."""
     long, word = ir.IntType(WIDTH), ir.Constant(ir.IntType(WIDTH), 0)
-    if not PROCESSOR.gathers_signs:
-        parts = _in_bytes(builder, parts)
     for index, part in enumerate(parts):
-        width = part.type.count * part.type.element.width
+        width = part.type.count
         bits = builder.zext(builder.bitcast(part, ir.IntType(width)), long)
         word = builder.or_(word, builder.shl(bits, ir.Constant(long, index * width)))
     return word
 
 
-def _in_bytes(builder: Any, parts: list[Any]) -> list[Any]:
-    """Emit the code that packs bits eight to a byte, as the sum of their powers of two."""
-    while len(parts) > 1:
-        order = _lanes(range(2 * parts[0].type.count))
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        parts = [builder.shuffle_vector(*pair, order) for pair in pairs]
-    (bits,) = parts
-    lanes = bits.type.count
-    wide, powers = ir.VectorType(ir.IntType(8), lanes), [1 << i % 8 for i in range(lanes)]
-    sums = builder.and_(builder.sext(bits, wide), ir.Constant(wide, powers))
-    for _ in range(3):
-        halves = (_lanes(range(first, lanes, 2)) for first in (0, 1))
-        sums = builder.add(*(builder.shuffle_vector(sums, sums, half) for half in halves))
-        lanes //= 2
-    return [sums]
-
-
-def _lanes(order: range) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
-
-
 def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     """Emit the code that compares a row with another row or a number; return the word."""
     dtype = kinds[0].dtype
-    room = PROCESSOR.registers // 2 * PROCESSOR.vector_bytes // (dtype.bitwidth // 8)
-    rows = Rows(context, builder, dtype, lanes=min(WIDTH, room))
+    rows = Rows(context, builder, dtype, lanes=WIDTH)
     compare = builder.fcmp_ordered if isinstance(dtype, types.Float) else builder.icmp_unsigned
     left, right = (source_of(rows, *one) for one in zip(kinds, values, strict=True))
-    return word_of(builder, [compare(operator, left(i), right(i)) for i in range(rows.count)])
+    return builder.bitcast(compare(operator, left(0), right(0)), ir.IntType(WIDTH))
 
 
 lowered(above, types.uint64)(partial(_compare, ">"))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import inlined, routine
-from spikemnist.kernels.registers import PROCESSOR, WIDTH, at, clear
+from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.kernels.vector import transpose_block
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def join_blocks(blocks: Array, neurons: int) -> Tensor:
 def transpose(out: Array, source: Array) -> None:
     """Write the transpose of ``source`` to ``out``, as far as both extend."""
     rows, columns = min(len(source), out.shape[1]), min(source.shape[1], len(out))
-    side = PROCESSOR.vector_bytes // source.itemsize
+    side = VECTOR_BYTES // source.itemsize
     if rows < side or columns < side:
         for row in range(rows):
             for column in range(columns):

@@ -125,16 +125,12 @@ def _write_row(
     arguments = list(zip(kinds, values, strict=True))
     targets = [rows.address(*one) for one in arguments[:-inputs]]
     sources = [source_of(rows, *one) for one in arguments[-inputs:]]
-    together = rows.vectors(inputs)
 
     def write(formula: Callable[..., Any]) -> list[Any]:
-        for first in range(0, rows.count, together):
-            parts = range(first, min(first + together, rows.count))
-            operands = [[source(part) for source in sources] for part in parts]
-            outputs = [results(formula, builder, values) for values in operands]
-            for part, values in zip(parts, outputs, strict=True):
-                for target, value in zip(targets, values, strict=True):
-                    rows.store_part(value, target, part)
+        for part in range(rows.count):
+            outputs = results(formula, builder, [source(part) for source in sources])
+            for target, value in zip(targets, outputs, strict=True):
+                rows.store_part(value, target, part)
         return []
 
     choose(builder, which, [partial(write, formula) for formula in formulas])

@@ -6,8 +6,7 @@ A *lane* is the place of one number in a vector register.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
@@ -18,7 +17,7 @@ from numba.np.arrayobj import make_array
 from spikemnist.kernels.intrinsics import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -28,45 +27,18 @@ WIDTH = 64
 """Neurons of a block: as many as a machine word has bits, so one word packs the spikes of a row."""
 
 
-class Processor(NamedTuple):
-    """Vector registers of a processor.
-
-    Attributes
-    ----------
-    vector_bytes : int
-        Bytes of a register.
-    registers : int
-        Number of registers.
-    gathers_signs : bool
-        Whether an instruction collects the results of a comparison as bits.
-    """
-
-    vector_bytes: int
-    registers: int
-    gathers_signs: bool
-
-    @property
-    def working_bytes(self) -> int:
-        """Bytes of the registers that hold rows; a quarter stays free to work with."""
-        return self.registers * self.vector_bytes * 3 // 4
-
-    @classmethod
-    def of(cls, triple: str, features: str) -> Processor:
-        """Return the registers of an LLVM target with features such as ``+avx2,-avx512f``."""
-        machine, on = triple.partition("-")[0], features.split(",")
-        if machine in ("aarch64", "arm64"):
-            return cls(16, 32, gathers_signs=False)
-        if machine != "x86_64":
-            return cls(16, 16, gathers_signs=False)
-        if "+avx512f" in on:
-            return cls(64, 32, gathers_signs=True)
-        return cls(32 if "+avx" in on or "+avx2" in on else 16, 16, gathers_signs=True)
+def vector_bytes(triple: str, features: str) -> int:
+    """Return the bytes of a vector register of an LLVM target with features such as ``+avx2``."""
+    on = features.split(",")
+    if triple.startswith("x86_64") and "+avx512f" in on:
+        return 64
+    return 32 if triple.startswith("x86_64") and ("+avx" in on or "+avx2" in on) else 16
 
 
 _TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()
 
-PROCESSOR = Processor.of(_TRIPLE, _FEATURES)
-"""The processor that kernels are compiled for."""
+VECTOR_BYTES = vector_bytes(_TRIPLE, _FEATURES)
+"""Bytes of a vector register of the processor that kernels are compiled for."""
 
 INDEX: Any = cgutils.intp_t
 
@@ -76,8 +48,8 @@ BYTE: Any = ir.IntType(8)
 class Rows:
     """LLVM code for rows of arrays, as vectors of the processor's size.
 
-    The code can be for a *strip* of each row: ``width`` numbers that begin ``offset`` bytes behind
-    the first one. Vectors can have more ``lanes`` than a register; LLVM then divides them.
+    The code can be for the first ``width`` numbers of each row. Vectors can have more ``lanes``
+    than a register; LLVM then divides them.
     """
 
     def __init__(
@@ -86,34 +58,15 @@ class Rows:
         builder: Any,
         dtype: Any,
         width: int = WIDTH,
-        offset: Any = None,
         lanes: int = 0,
     ) -> None:
         self.context: Any = context
         self.builder: Any = builder
         self.dtype: Any = dtype
         self.size: int = dtype.bitwidth // 8
-        self.offset: Any = offset
-        lanes = lanes or PROCESSOR.vector_bytes // self.size
+        lanes = lanes or VECTOR_BYTES // self.size
         self.vector: Any = ir.VectorType(context.get_value_type(dtype), lanes)
         self.count: int = width // lanes
-
-    def vectors(self, rows: int) -> int:
-        """Return how many vectors of each of ``rows`` rows the registers hold, at least one."""
-        part_bytes: int = rows * self.vector.count * self.size
-        return max(1, min(self.count, PROCESSOR.working_bytes // part_bytes))
-
-    @contextmanager
-    def strips(self, rows: int) -> Iterator[Rows]:
-        """Emit a loop over strips so short that ``rows`` of them fit into half of the registers."""
-        width, lanes = self.count * self.vector.count, self.vector.count
-        strip = max(1, min(self.count, PROCESSOR.registers // 2 // rows)) * lanes
-        if strip == width:
-            yield self
-            return
-        with cgutils.for_range(self.builder, ir.Constant(INDEX, width // strip)) as loop:
-            offset = self.builder.mul(loop.index, ir.Constant(INDEX, strip * self.size))
-            yield Rows(self.context, self.builder, self.dtype, strip, offset)
 
     def address(self, kind: Any, value: Any) -> Any:
         """Return the address of the first number of an array, or of a row that `at` returned."""
@@ -129,8 +82,6 @@ class Rows:
     def _part(self, row: Any, part: int) -> Any:
         """Return the address of a vector of a row."""
         place = ir.Constant(INDEX, part * self.vector.count * self.size)
-        if self.offset is not None:
-            place = self.builder.add(self.offset, place)
         address = self.builder.gep(row, [place], inbounds=True, source_etype=BYTE)
         return self.builder.bitcast(address, self.vector.as_pointer())
 

@@ -18,7 +18,7 @@ from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, PROCESSOR, WIDTH, Rows, at, clear
+from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
 
     The square has as many rows as a vector register has numbers.
     """
-    side = PROCESSOR.vector_bytes // source.itemsize
+    side = VECTOR_BYTES // source.itemsize
     block = source[row : row + side, column : column + side]
     out[column : column + side, row : row + side] = block.T
 
@@ -123,8 +123,7 @@ def _sum_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[1].dtype)
     target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
     indices = numbers_of(context, builder, kinds[2], values[2])
-    with rows.strips(1) as strip:
-        strip.store(sum_of_rows(strip, base, indices, *values[3:]), target)
+    rows.store(sum_of_rows(rows, base, indices, *values[3:]), target)
 
 
 @lowered(add_rows, _take_indices)
@@ -140,12 +139,9 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
 
     bulk = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
     middle = builder.add(begin, bulk)
-    with rows.strips(1) as strip:
-        sums = strip.loop(begin, middle, UNROLL, strip.load(target), partial(_sum, strip, row))
-        sums = strip.loop(
-            middle, end, 1, sums, lambda at, sums: strip.add(sums, strip.load(row(at)))
-        )
-        strip.store(sums, target)
+    sums = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
+    sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, rows.load(row(at))))
+    rows.store(sums, target)
 
 
 @lowered(scatter_row, _take_indices)
@@ -154,16 +150,15 @@ def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     base, source = (rows.address(kinds[i], values[i]) for i in (0, 1))
     indices = numbers_of(context, builder, kinds[2], values[2])
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
-    with rows.strips(1) as strip:
-        row = strip.load(source)
+    row = rows.load(source)
 
-        def body(position: Any, _: list[Any]) -> list[Any]:
-            index = builder.add(_index(builder, indices, position), shift)
-            target = rows.of_table(base, index)
-            strip.store(strip.add(strip.load(target), row), target)
-            return []
+    def body(position: Any, _: list[Any]) -> list[Any]:
+        index = builder.add(_index(builder, indices, position), shift)
+        target = rows.of_table(base, index)
+        rows.store(rows.add(rows.load(target), row), target)
+        return []
 
-        strip.loop(begin, end, 1, [], body)
+    rows.loop(begin, end, 1, [], body)
 
 
 @lowered(transpose_block, lambda *kinds: types.void(*kinds[:2], types.intp, types.intp))
