@@ -12,9 +12,9 @@ from llvmlite import ir
 from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.bits import above, word_of
-from spikemnist.kernels.elementwise import choose, results, switch, where
+from spikemnist.kernels.elementwise import choose, results, row_of, switch, where
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows
+from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, lanes
 from spikemnist.kernels.vector import sum_of_rows
 
 if TYPE_CHECKING:
@@ -93,28 +93,26 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     words = make_array(kinds[0])(context, builder, values[0])
     indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
     membrane, start, block = (rows.address(kinds[i], values[i]) for i in (1, 2, 3))
-    pairs = zip(kinds[6:], values[6:], strict=True)
-    neuron = [rows.load(rows.address(*pair)) for pair in pairs]
+    neuron = [row_of(rows, *pair) for pair in zip(kinds[6:], values[6:], strict=True)]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
     features = builder.extract_value(make_array(kinds[3])(context, builder, values[3]).shape, 0)
     zero = builder.sub(features, one)
 
-    def body(t: Any, before: list[Any]) -> list[Any]:
+    def body(t: Any, before: Any) -> Any:
         begin, end = (starts.load(at) for at in (t, builder.add(t, one)))
         inflow = sum_of_rows(rows, block, indices, begin, end, zero)
-        parts = list(zip(before, inflow, *neuron, strict=True))
-
-        def advance(formula: Callable[..., Any]) -> list[Any]:
-            return [results(formula, builder, part)[0] for part in parts]
-
-        now = choose(builder, reset, [partial(advance, formula) for formula in _FORMULAS])
-        silent = all_of_row.zeros()[rows.count :]
-        all_of_row.store([*now, *silent], rows.of_table(membrane, t))
+        parts = [before, inflow, *neuron]
+        formulas = [partial(results, formula, builder, parts) for formula in _FORMULAS]
+        (now,) = choose(builder, reset, formulas)
+        # Zeros for the neurons that are not computed.
+        order = [min(lane, width) for lane in range(WIDTH)]
+        whole = builder.shuffle_vector(now, rows.zeros(), lanes(order)) if width < WIDTH else now
+        all_of_row.store(whole, rows.of_table(membrane, t))
         place = builder.mul(t, builder.extract_value(words.strides, 0))
         data = builder.bitcast(words.data, BYTE.as_pointer())
         address = builder.gep(data, [place], source_etype=BYTE)
-        above = [builder.fcmp_ordered(">", *pair) for pair in zip(now, neuron[-1], strict=True)]
-        builder.store(word_of(builder, above), builder.bitcast(address, words.data.type))
+        word = word_of(builder, builder.fcmp_ordered(">", now, neuron[-1]))
+        builder.store(word, builder.bitcast(address, words.data.type))
         return now
 
     rows.loop(ir.Constant(INDEX, 0), count, 1, rows.load(start), body)

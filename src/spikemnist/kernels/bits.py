@@ -12,7 +12,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from spikemnist.kernels.elementwise import source_of
+from spikemnist.kernels.elementwise import row_of
 from spikemnist.kernels.intrinsics import lowered
 from spikemnist.kernels.registers import WIDTH, Rows
 
@@ -52,23 +52,19 @@ def _word(bits: Array) -> Any:
     return np.packbits(bits, bitorder="little").view(np.uint64)[0]
 
 
-def word_of(builder: Any, parts: list[Any]) -> Any:
-    """Emit the code that joins vectors of bits to a word, the lowest first."""
-    long, word = ir.IntType(WIDTH), ir.Constant(ir.IntType(WIDTH), 0)
-    for index, part in enumerate(parts):
-        width = part.type.count
-        bits = builder.zext(builder.bitcast(part, ir.IntType(width)), long)
-        word = builder.or_(word, builder.shl(bits, ir.Constant(long, index * width)))
-    return word
+def word_of(builder: Any, bits: Any) -> Any:
+    """Emit the code that makes a word of a vector of bits."""
+    number = builder.bitcast(bits, ir.IntType(bits.type.count))
+    return builder.zext(number, ir.IntType(WIDTH)) if bits.type.count < WIDTH else number
 
 
 def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     """Emit the code that compares a row with another row or a number; return the word."""
-    dtype = kinds[0].dtype
-    rows = Rows(context, builder, dtype, lanes=WIDTH)
-    compare = builder.fcmp_ordered if isinstance(dtype, types.Float) else builder.icmp_unsigned
-    left, right = (source_of(rows, *one) for one in zip(kinds, values, strict=True))
-    return builder.bitcast(compare(operator, left(0), right(0)), ir.IntType(WIDTH))
+    rows = Rows(context, builder, kinds[0].dtype)
+    is_float = isinstance(kinds[0].dtype, types.Float)
+    compare = builder.fcmp_ordered if is_float else builder.icmp_unsigned
+    left, right = (row_of(rows, *one) for one in zip(kinds, values, strict=True))
+    return word_of(builder, compare(operator, left, right))
 
 
 lowered(above, types.uint64)(partial(_compare, ">"))

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 
 from spikemnist.kernels.intrinsics import lowered
-from spikemnist.kernels.registers import Rows, call
+from spikemnist.kernels.registers import Rows, call, splat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def _operator(name: str, *, swapped: bool = False) -> Callable[[Vector, Any], Ve
 
 
 class Vector:
-    """Vector register in a formula that is being lowered: its operators emit instructions."""
+    """Row in a formula that is being lowered: its operators emit instructions."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder: Any = builder
@@ -124,34 +124,31 @@ def _write_row(
     rows = Rows(context, builder, kinds[0].dtype)
     arguments = list(zip(kinds, values, strict=True))
     targets = [rows.address(*one) for one in arguments[:-inputs]]
-    sources = [source_of(rows, *one) for one in arguments[-inputs:]]
 
     def write(formula: Callable[..., Any]) -> list[Any]:
-        for part in range(rows.count):
-            outputs = results(formula, builder, [source(part) for source in sources])
-            for target, value in zip(targets, outputs, strict=True):
-                rows.store_part(value, target, part)
+        sources = [row_of(rows, *one) for one in arguments[-inputs:]]
+        for target, value in zip(targets, results(formula, builder, sources), strict=True):
+            rows.store(value, target)
         return []
 
     choose(builder, which, [partial(write, formula) for formula in formulas])
 
 
-def source_of(rows: Rows, kind: Any, value: Any) -> Callable[[int], Any]:
-    """Return the function that emits a vector of a row, or of one repeated number."""
+def row_of(rows: Rows, kind: Any, value: Any) -> Any:
+    """Emit the code that loads a row, or that repeats a number."""
     if isinstance(kind, (types.Array, types.CPointer)):
-        return partial(rows.load_part, rows.address(kind, value))
-    number = rows.splat(value)
-    return lambda _: number
+        return rows.load(rows.address(kind, value))
+    return splat(rows.builder, value, rows.vector.count)
 
 
 def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) -> list[Any]:
-    """Emit the code of a formula; return the vectors of its results."""
+    """Emit the code of a formula; return its results."""
     outputs = formula(*(Vector(builder, value) for value in values))
     return [one.value for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
 def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
-    """Emit pieces of code and a branch to one of them; return the vectors of the chosen piece.
+    """Emit pieces of code and a branch to one of them; return the results of the chosen piece.
 
     The branch is taken anew at each place: one that always goes the same way costs next to nothing,
     whereas a loop for each formula would be compiled separately.

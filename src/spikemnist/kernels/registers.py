@@ -17,7 +17,7 @@ from numba.np.arrayobj import make_array
 from spikemnist.kernels.intrinsics import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,27 +46,16 @@ BYTE: Any = ir.IntType(8)
 
 
 class Rows:
-    """LLVM code for rows of arrays, as vectors of the processor's size.
+    """LLVM code for rows of arrays, or for their first ``width`` numbers.
 
-    The code can be for the first ``width`` numbers of each row. Vectors can have more ``lanes``
-    than a register; LLVM then divides them.
+    A row is one vector, which LLVM divides among the registers of the processor.
     """
 
-    def __init__(
-        self,
-        context: Any,
-        builder: Any,
-        dtype: Any,
-        width: int = WIDTH,
-        lanes: int = 0,
-    ) -> None:
+    def __init__(self, context: Any, builder: Any, dtype: Any, width: int = WIDTH) -> None:
         self.context: Any = context
         self.builder: Any = builder
-        self.dtype: Any = dtype
         self.size: int = dtype.bitwidth // 8
-        lanes = lanes or VECTOR_BYTES // self.size
-        self.vector: Any = ir.VectorType(context.get_value_type(dtype), lanes)
-        self.count: int = width // lanes
+        self.vector: Any = ir.VectorType(context.get_value_type(dtype), width)
 
     def address(self, kind: Any, value: Any) -> Any:
         """Return the address of the first number of an array, or of a row that `at` returned."""
@@ -79,74 +68,57 @@ class Rows:
         offset = self.builder.mul(index, ir.Constant(INDEX, WIDTH * self.size))
         return self.builder.gep(table, [offset], inbounds=True, source_etype=BYTE)
 
-    def _part(self, row: Any, part: int) -> Any:
-        """Return the address of a vector of a row."""
-        place = ir.Constant(INDEX, part * self.vector.count * self.size)
-        address = self.builder.gep(row, [place], inbounds=True, source_etype=BYTE)
-        return self.builder.bitcast(address, self.vector.as_pointer())
-
     # The code promises only the alignment of an element: a misaligned row is slow, not wrong.
 
-    def load_part(self, row: Any, part: int) -> Any:
-        """Return a vector of a row."""
-        return self.builder.load(self._part(row, part), align=self.size, typ=self.vector)
+    def load(self, row: Any) -> Any:
+        """Return the row at an address."""
+        place = self.builder.bitcast(row, self.vector.as_pointer())
+        return self.builder.load(place, align=self.size, typ=self.vector)
 
-    def store_part(self, value: Any, row: Any, part: int) -> None:
-        """Write a vector of a row."""
-        self.builder.store(value, self._part(row, part), align=self.size)
-
-    def load(self, row: Any) -> list[Any]:
-        """Return a row as vectors."""
-        return [self.load_part(row, part) for part in range(self.count)]
-
-    def store(self, values: list[Any], row: Any) -> None:
+    def store(self, value: Any, row: Any) -> None:
         """Write a row."""
-        for part, value in enumerate(values):
-            self.store_part(value, row, part)
+        place = self.builder.bitcast(row, self.vector.as_pointer())
+        self.builder.store(value, place, align=self.size)
 
-    def zeros(self) -> list[Any]:
+    def zeros(self) -> Any:
         """Return a row of zeros."""
-        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
-        return [zero] * self.count
+        return ir.Constant(self.vector, [0.0] * self.vector.count)
 
-    def splat(self, number: Any) -> Any:
-        """Return a vector with the same number in all lanes."""
-        return splat(self.builder, number, self.vector.count)
+    def loop(self, begin: Any, end: Any, step: int, value: Any, body: Callable[..., Any]) -> Any:
+        """Emit a loop of ``value = body(index, value)`` over begin..end, and return the last value.
 
-    def add(self, left: list[Any], right: list[Any]) -> list[Any]:
-        """Return the sum of two rows."""
-        return [self.builder.fadd(a, b) for a, b in zip(left, right, strict=True)]
-
-    def loop(
-        self, begin: Any, end: Any, step: int, values: list[Any], body: Callable[..., list[Any]]
-    ) -> list[Any]:
-        """Emit a loop of ``values = body(index, values)`` over begin..end; values in registers."""
+        The value is a row, or None.
+        """
         builder, before = self.builder, self.builder.block
         head, inside, after = (builder.append_basic_block(name) for name in ("head", "in", "out"))
         builder.branch(head)
         builder.position_at_end(head)
         index = builder.phi(INDEX)
         index.add_incoming(begin, before)
-        state = [builder.phi(self.vector) for _ in values]
-        for phi, value in zip(state, values, strict=True):
-            phi.add_incoming(value, before)
+        state = None if value is None else builder.phi(self.vector)
+        if state is not None:
+            state.add_incoming(value, before)
         builder.cbranch(builder.icmp_signed("<", index, end), inside, after)
         builder.position_at_end(inside)
         new = body(index, state)
         index.add_incoming(builder.add(index, ir.Constant(INDEX, step)), builder.block)
-        for phi, value in zip(state, new, strict=True):
-            phi.add_incoming(value, builder.block)
+        if state is not None:
+            state.add_incoming(new, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
         return state
 
 
-def splat(builder: Any, number: Any, lanes: int) -> Any:
+def splat(builder: Any, number: Any, count: int) -> Any:
     """Emit the code that puts a number into all lanes of a vector."""
-    empty = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    empty = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
     first = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
-    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-    return builder.shuffle_vector(first, first, order)
+    return builder.shuffle_vector(first, first, lanes([0] * count))
+
+
+def lanes(order: Sequence[int]) -> Any:
+    """Return the numbers of the lanes that a shuffle takes."""
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
 
 
 def call(builder: Any, name: str, *vectors: Any) -> Any:

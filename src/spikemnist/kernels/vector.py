@@ -18,9 +18,11 @@ from numba.np.arrayobj import make_array
 
 from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear
+from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear, lanes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -88,21 +90,16 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
     return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
-def _sum(rows: Any, row: Any, position: Any, sums: list[Any]) -> list[Any]:
-    """Add the `UNROLL` rows from a position on, first in pairs, to a row of sums."""
+def _sum(rows: Rows, row: Callable[[Any], Any], position: Any, total: Any) -> Any:
+    """Add the `UNROLL` rows from a position on, first in pairs, to a row."""
     builder = rows.builder
-    places = (builder.add(position, ir.Constant(INDEX, i)) for i in range(UNROLL))
-    new, addresses = [], [row(place) for place in places]
-    # One vector of the row after the other, so that few registers hold terms not added yet.
-    for part, total in enumerate(sums):
-        terms = [rows.load_part(address, part) for address in addresses]
-        while len(terms) > 1:
-            terms = [builder.fadd(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
-        new.append(builder.fadd(total, terms[0]))
-    return new
+    terms = [rows.load(row(builder.add(position, ir.Constant(INDEX, i)))) for i in range(UNROLL)]
+    while len(terms) > 1:
+        terms = [builder.fadd(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
+    return builder.fadd(total, terms[0])
 
 
-def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: Any) -> list[Any]:
+def sum_of_rows(rows: Rows, base: Any, indices: Any, begin: Any, end: Any, zero: Any) -> Any:
     """Emit the code of `sum_rows` for addresses; return the sum, in registers."""
     builder = rows.builder
 
@@ -111,7 +108,7 @@ def sum_of_rows(rows: Any, base: Any, indices: Any, begin: Any, end: Any, zero: 
         index = builder.select(builder.icmp_signed("<", position, end), index, zero)
         return rows.of_table(base, index)
 
-    return rows.loop(begin, end, UNROLL, rows.zeros(), partial(_sum, rows, row))  # type: ignore[no-any-return]
+    return rows.loop(begin, end, UNROLL, rows.zeros(), partial(_sum, rows, row))
 
 
 def _take_indices(first: Any, second: Any, indices: Any, *numbers: Any) -> Any:
@@ -139,9 +136,11 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
 
     bulk = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
     middle = builder.add(begin, bulk)
-    sums = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
-    sums = rows.loop(middle, end, 1, sums, lambda at, sums: rows.add(sums, rows.load(row(at))))
-    rows.store(sums, target)
+    total = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
+    total = rows.loop(
+        middle, end, 1, total, lambda at, total: builder.fadd(total, rows.load(row(at)))
+    )
+    rows.store(total, target)
 
 
 @lowered(scatter_row, _take_indices)
@@ -152,24 +151,21 @@ def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
     row = rows.load(source)
 
-    def body(position: Any, _: list[Any]) -> list[Any]:
+    def body(position: Any, _: None) -> None:
         index = builder.add(_index(builder, indices, position), shift)
         target = rows.of_table(base, index)
-        rows.store(rows.add(rows.load(target), row), target)
-        return []
+        rows.store(builder.fadd(rows.load(target), row), target)
 
-    rows.loop(begin, end, 1, [], body)
+    rows.loop(begin, end, 1, None, body)
 
 
 @lowered(transpose_block, lambda *kinds: types.void(*kinds[:2], types.intp, types.intp))
 def _transpose_block(context: Any, builder: Any, kinds: Any, values: Any) -> None:
-    rows = Rows(context, builder, kinds[1].dtype)
-    side, corner = rows.vector.count, values[2:]
+    dtype, corner = kinds[1].dtype, values[2:]
+    side = 8 * VECTOR_BYTES // dtype.bitwidth
+    rows = Rows(context, builder, dtype, side)
     to = _block_rows(rows, kinds[0], values[0], corner[::-1])
-    block = [
-        builder.load(row, align=rows.size, typ=rows.vector)
-        for row in _block_rows(rows, kinds[1], values[1], corner)
-    ]
+    block = [rows.load(row) for row in _block_rows(rows, kinds[1], values[1], corner)]
     # At distance d the rows i and i + d exchange half of their lanes. After all powers of two, row
     # and lane have changed places.
     distance = 1
@@ -180,7 +176,7 @@ def _transpose_block(context: Any, builder: Any, kinds: Any, values: Any) -> Non
                 block[i], block[i + distance] = _exchange(builder, *pair, distance)
         distance *= 2
     for value, row in zip(block, to, strict=True):
-        builder.store(value, row, align=rows.size)
+        rows.store(value, row)
 
 
 def _block_rows(rows: Rows, kind: Any, value: Any, corner: Any) -> list[Any]:
@@ -193,16 +189,12 @@ def _block_rows(rows: Rows, kind: Any, value: Any, corner: Any) -> list[Any]:
         offset = builder.mul(index, distance)
         base = builder.gep(base, [offset], inbounds=True, source_etype=BYTE)
     offsets = [builder.mul(stride, ir.Constant(INDEX, row)) for row in range(rows.vector.count)]
-    places = [builder.gep(base, [offset], inbounds=True, source_etype=BYTE) for offset in offsets]
-    return [builder.bitcast(place, rows.vector.as_pointer()) for place in places]
+    return [builder.gep(base, [offset], inbounds=True, source_etype=BYTE) for offset in offsets]
 
 
 def _exchange(builder: Any, low: Any, high: Any, distance: int) -> tuple[Any, Any]:
     side = low.type.count
-    index, lanes = ir.VectorType(ir.IntType(32), side), range(side)
-    to_low = [lane if lane & distance == 0 else side + lane - distance for lane in lanes]
-    to_high = [lane + distance if lane & distance == 0 else side + lane for lane in lanes]
-    first, second = (
-        builder.shuffle_vector(low, high, ir.Constant(index, order)) for order in (to_low, to_high)
-    )
+    to_low = [i if i & distance == 0 else side + i - distance for i in range(side)]
+    to_high = [i + distance if i & distance == 0 else side + i for i in range(side)]
+    first, second = (builder.shuffle_vector(low, high, lanes(order)) for order in (to_low, to_high))
     return first, second
