@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from spikemnist.kernels import openmp, scheduler
+from spikemnist.kernels import openmp
 
 
 @pytest.fixture
@@ -15,12 +13,9 @@ def pool(monkeypatch: pytest.MonkeyPatch, threads: None) -> None:
 
 
 @pytest.fixture
-def team(monkeypatch: pytest.MonkeyPatch, threads: None) -> None:
-    """Use the team however crowded the machine is."""
+def team(threads: None) -> None:
     if openmp.team_addresses() == openmp.NO_TEAM:
         pytest.skip("torch has its own OpenMP runtime only on Linux")
-    monkeypatch.setattr(scheduler, "STALL", math.inf)
-    monkeypatch.setattr(scheduler, "_crowded_until", 0.0)
 
 
 @pytest.fixture(params=["team", "pool"])

@@ -108,8 +108,9 @@ def backward(
         _dense_weight(signal, outgoing) if dense else None,
     )
     if outgoing.weight is not None:
-        weight = torch.from_numpy(outgoing.weight)
-        weight = weight[0] if slices == 1 else weight.sum(0)
+        weight, *others = torch.from_numpy(outgoing.weight)
+        for part in others:  # in a fixed order
+            weight += part
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]

@@ -8,10 +8,8 @@ share their work in the same order, with the first part on the first thread. Eac
 of its own, so the result depends neither on the number of workers nor on which of them runs a unit.
 
 The threads are torch's if available (see `openmp`), else Python's: kernels release the
-interpreter's lock. An OpenMP team waits for all its threads, even for one that found nothing to do
-because another program had its core; a Python thread need not have started. So the team is not
-used while the machine is crowded. No second OpenMP runtime is loaded, and neither torch's nor
-Numba's thread settings are changed.
+interpreter's lock. No second OpenMP runtime is loaded, and neither torch's nor Numba's thread
+settings are changed.
 
 A *work queue* is a row of a table with one row per worker::
 
@@ -30,7 +28,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +51,11 @@ GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
 """Operations, of about a nanosecond each, below which it does not pay to wake another thread of
 torch's team, and of the pool."""
 
-STALL = 2e-3
-"""Delay, in seconds beyond a generous estimate of the work, that means a crowded machine."""
-
-RETRY = 0.5
-"""Seconds after which the team is tried again."""
-
 FORK, NUMBER = 3, 4
 
 # A cache line has 8 numbers, on Apple's processors 16. Wherever the lines begin, a counter of taken
 # units shares its line with nothing else.
 TAKEN, ROW = 24, 48
-
-_crowded_until = 0.0
 
 _NO_POOL: tuple[int, ThreadPoolExecutor | None] = 0, None
 _pool = _NO_POOL
@@ -90,26 +79,14 @@ def parallel(
     threads = torch.get_num_threads()
     interpreted = not hasattr(kernel, "py_func")  # then a queue is not atomic
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
-    crowded = time.perf_counter() < _crowded_until
-    team = openmp.NO_TEAM if alone or crowded else openmp.team_addresses()
+    team = openmp.NO_TEAM if alone else openmp.team_addresses()
     if alone or (team == openmp.NO_TEAM and work < POOL_GRAIN):
         kernel(work_queues(1, units)[0], units, *arguments)
     elif team != openmp.NO_TEAM:
-        _in_team(kernel, work, work_queues(threads, units, *team)[0], units, *arguments)
+        # The whole team: for a smaller one the runtime would end the other threads.
+        kernel(work_queues(threads, units, *team)[0], units, *arguments)
     else:
         _in_pool(kernel, work_queues(min(threads, units), units), units, *arguments)
-
-
-def _in_team(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
-    global _crowded_until
-    overloads: dict[Any, Any] = kernel.overloads  # type: ignore[attr-defined]
-    count, started = len(overloads), time.perf_counter()
-    # The whole team: for a smaller one the runtime would end the other threads.
-    kernel(*arguments)
-    end = time.perf_counter()
-    # The time of a call that compiled or loaded the kernel tells nothing about the machine.
-    if len(overloads) == count and end - started > STALL + 10e-9 * work:
-        _crowded_until = end + RETRY
 
 
 def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> None:
