@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features o
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -108,9 +109,8 @@ def backward(
         _dense_weight(signal, outgoing) if dense else None,
     )
     if outgoing.weight is not None:
-        weight, *others = torch.from_numpy(outgoing.weight)
-        for part in others:  # in a fixed order
-            weight += part
+        # One after the other: the order of a sum over an axis is torch's own matter.
+        weight = functools.reduce(torch.add, torch.from_numpy(outgoing.weight))
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
