@@ -147,13 +147,10 @@ class _Network(torch.autograd.Function):
         dtype, shape = layers[0].beta.dtype, (spikes.shape[0], spikes.shape[1])
         # A current does not consist of spikes, so there is nothing to pack.
         signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
-        if (mask := masks[0]) is not None:
-            signal = drop_from(signal, mask, layers[0].dropout)
-        numbers = spikes if mask is None else signal.dense
-        # With the words alone, the input is saved only for `once`.
-        saved = [numbers if learns and (signal.words is None or ctx.needs_input_grad[1]) else None]
-        runs, flat = list["LayerRun"](), list["Tensor | None"]()
+        runs, flat, saved = list["LayerRun"](), list["Tensor | None"](), list["Tensor | None"]()
         for index, params in enumerate(layers):
+            if (mask := masks[index]) is not None:
+                signal = drop_from(signal, mask, params.dropout)
             record, size = setting.membranes[index], layer_run.layer_size(signal, params)
             run = layer_run.forward(
                 signal, params, shape, keep=learns, record=record, final=setting.final
@@ -166,16 +163,16 @@ class _Network(torch.autograd.Function):
                 assert run.membrane is not None
                 membrane = join_blocks(run.membrane, size)
             flat += [train, membrane, tensor_of(run.final), torch.from_numpy(run.counts)]
+            if learns and index == 0:  # where there are words, the input is saved for `once` alone
+                numbers = spikes if mask is None else signal.dense
+                saved = [numbers if signal.words is None or ctx.needs_input_grad[1] else None]
             if learns:
                 own = tensors[TENSORS * index : TENSORS * (index + 1)]
                 saved += [*own, *map(tensor_of, (signal.words, signal.mask, run.membrane))]
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = signal._replace(words=None, mask=None, dense=None)
                 runs.append(run._replace(signal=small, words=None, membrane=None, final=None))
-            if index + 1 < len(layers):
-                signal = packed_input(size, run.words, run.counts)
-                if (mask := masks[index + 1]) is not None:
-                    signal = drop_from(signal, mask, layers[index + 1].dropout)
+            signal = packed_input(size, run.words, run.counts)
         if learns:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs

@@ -28,6 +28,7 @@ from spikemnist.engine.forward import (
     THRESHOLD,
     Events,
     Neurons,
+    begin,
     load_neurons,
     scan,
 )
@@ -191,25 +192,21 @@ def run_backward(
     unit = next_unit(queue)
     while unit < units:
         m, part = unit // parts, unit % parts
-        load_neurons(rows, neurons, m)
         if drive is not None:
             load_block(weights, lent_drive.weights, m)
-        _begin(incoming.weights, rows, gradient, m)
+        _begin(neurons, incoming.weights, rows, gradient, m)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
-            first = g * events.group
-            last = min(first + events.group, events.batch)
-            for b in range(first, last):
-                clear(at(rows, START))
-                add_part_of(at(rows, START), neurons.initial, b, m)
+            for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
+                begin(neurons.initial, rows, b, m)
                 if drive is not None:
                     scan(neurons.reset, lent_drive, None, weights, rows, b, m, membrane, words)
                 if stored is not None:
                     membrane = lent_stored[b, m]
                 # A group of several samples has no tables, hence two rows for each timestep.
-                own = delta[2 * (b - first) * steps :]
+                own = delta[2 * (b % events.group) * steps :]
                 _adjoint(incoming, rows, membrane, own, events.places, kinds, b, m)
                 _put_sample(outgoing.initial, outgoing.adjoint, events.places, rows, own, b, m)
-            _add_weights(outgoing.weight, events, g, (last - first) * steps, delta, gradient)
+            _add_weights(outgoing.weight, events, g, delta, gradient)
         _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
         unit = next_unit(queue)
 
@@ -229,8 +226,9 @@ def _gradient(weight: Array | None, like: Array) -> Array:
 
 
 @inlined
-def _begin(weights: Array | None, rows: Array, gradient: Array, m: int) -> None:
-    """Set the sums of a block to zero, and load its weights to the layer above."""
+def _begin(neurons: Neurons, weights: Array | None, rows: Array, gradient: Array, m: int) -> None:
+    """Load the parameters of a block and its weights to the layer above; set its sums to zero."""
+    load_neurons(rows, neurons, m)
     for row in range(SUMS, SUMS + 3):
         clear(at(rows, row))
     for row in range(len(gradient)):
@@ -243,10 +241,12 @@ def _begin(weights: Array | None, rows: Array, gradient: Array, m: int) -> None:
 
 @inlined
 def _add_weights(
-    weight: Array | None, events: ByNeuron, g: int, steps: int, delta: Array, gradient: Array
+    weight: Array | None, events: ByNeuron, g: int, delta: Array, gradient: Array
 ) -> None:
+    """Add the products of the adjoints of a group with its input spikes."""
     if weight is not None:
-        tabulate(delta, steps, events.burst)
+        samples = min(events.group, events.batch - g * events.group)
+        tabulate(delta, samples * len(events.places), events.burst)
         add_by_neuron(events, g, delta, gradient)
 
 

@@ -29,7 +29,7 @@ from spikemnist.kernels.blocks import (
     put_part_of,
     weight_rows,
 )
-from spikemnist.kernels.compiler import kernel, routine
+from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
 
@@ -121,14 +121,20 @@ def run_forward(
         for b in range(part * chunk, min((part + 1) * chunk, batch)):
             membrane = trace.membrane[b if len(trace.membrane) == batch else part, m]
             words, count = trace.words[m, b], 0
-            clear(at(rows, START))
-            add_part_of(at(rows, START), neurons.initial, b, m)
+            begin(neurons.initial, rows, b, m)
             scan(neurons.reset, lent_events, lent_current, weights, rows, b, m, membrane, words)
             for t in range(steps):
                 count += count_bits(words[t])
             trace.counts[m, b] = count
             put_part_of(trace.final, b, m, at(membrane, steps - 1))
         unit = next_unit(queue)
+
+
+@inlined
+def begin(initial: Array | None, rows: Array, b: int, m: int) -> None:
+    """Write the membranes of a sample before the first timestep to their row."""
+    clear(at(rows, START))
+    add_part_of(at(rows, START), initial, b, m)
 
 
 @routine
