@@ -70,7 +70,7 @@ def warn(reason: object) -> None:
     """Warn once that kernels cannot be cached."""
     warnings.warn(
         f"compiled kernels cannot be cached ({reason}): each process compiles them anew, which "
-        "takes up to 20 s. Set NUMBA_CACHE_DIR to a folder that can be written",
+        "takes some 10 s. Set NUMBA_CACHE_DIR to a folder that can be written",
         RuntimeWarning,
         stacklevel=2,
     )
