@@ -185,7 +185,7 @@ def run_backward(
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
-    rows, gradient = _rows(incoming.weights, like), _gradient(outgoing.weight, like)
+    rows, gradient = _tables(incoming.weights, outgoing.weight, like)
     weights = membrane
     if drive is not None:
         weights = weight_rows(lent_drive.weights.shape[1], like)
@@ -212,17 +212,14 @@ def run_backward(
 
 
 @inlined
-def _rows(weights: Array | None, like: Array) -> Array:
-    return aligned_rows(ABOVE if weights is None else ABOVE + len(weights), like)
+def _tables(weights: Array | None, weight: Array | None, like: Array) -> tuple[Array, Array]:
+    """Return the rows of scratch, and memory for the gradient of a block of weights.
 
-
-@inlined
-def _gradient(weight: Array | None, like: Array) -> Array:
-    """Return memory for the gradient of a block of weights.
-
-    It stays in the second-level cache until it is complete.
+    The gradient stays in the second-level cache until it is complete.
     """
-    return aligned_rows(0 if weight is None else weight.shape[2], like)
+    above = 0 if weights is None else len(weights)
+    inputs = 0 if weight is None else weight.shape[2]
+    return aligned_rows(ABOVE + above, like), aligned_rows(inputs, like)
 
 
 @inlined

@@ -83,8 +83,8 @@ def _weigh_spikes(
         return
     words, profile, amplitude, weight = borrowed((words, profile, amplitude, weight))
     batch, steps, _ = words.shape
-    counts, sums = aligned_rows(1, amplitude), aligned_rows(len(weight), amplitude)
-    count = at(counts, 0)
+    sums = aligned_rows(len(weight) + 1, profile)
+    count = at(sums, len(weight))
     m = next_unit(queue)
     while m < units:
         for c in range(len(weight)):
