@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-NAMES = "weight", "bias", "beta", "threshold", "initial"
+NAMES = Needs._fields[:-1]  # all but the input
 """Names of the tensors of a layer, in the order of `LayerParams.tensors`."""
 
 TENSORS = len(NAMES)

@@ -66,9 +66,9 @@ computed `TOGETHER`; and a block of the weights of the layer above."""
 
 
 class Slope(NamedTuple):
-    """How a gradient passes a neuron: the code of its reset, and its surrogate derivative.
+    """How a gradient passes a neuron: the code of its reset, and the surrogate derivative.
 
-    This is a code and two parameters: see `spikemnist.engine.slopes`.
+    The derivative is a code and two parameters: see `spikemnist.engine.slopes`.
     """
 
     reset: int
@@ -368,7 +368,7 @@ def _put_sample(
     b: int,
     m: int,
 ) -> None:
-    """Write the gradients of one sample: of its initial membranes, and its adjoint or their sum."""
+    """Write the gradients of one sample: of its initial membranes, and its adjoint or its sum."""
     put_part_of(initial, b, m, at(rows, CARRIED))
     if adjoint is not None:
         total, steps = at(rows, INFLOW), len(places)

@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-INFLOW, START, BIAS, BETA, THRESHOLD = range(5)
-"""Rows of scratch for a block of neurons: its input, its initial membrane and its parameters."""
-
-ROWS = 5
+INFLOW, START, BIAS, BETA, THRESHOLD, ROWS = range(6)
+"""Rows of scratch for a block of neurons, and their number: its input, its initial membrane and
+its parameters."""
 
 
 class Neurons(NamedTuple):

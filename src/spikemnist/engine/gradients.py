@@ -104,17 +104,15 @@ def backward(
     work = batch * steps * blocks * 20 + signal.total * blocks
     arguments = neurons, run.membrane, run.events, _incoming(layer, above, loss), outgoing
     parallel(run_backward, blocks * slices, *arguments, work=work)
-    adjoint, weight = (
-        tensor_of(outgoing.adjoint),
-        _dense_weight(signal, outgoing) if dense else None,
-    )
+    weight = _dense_weight(signal, outgoing) if dense else None
     if outgoing.weight is not None:
         # One after the other: the order of a sum over an axis is torch's own matter.
         weight = functools.reduce(torch.add, torch.from_numpy(outgoing.weight))
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
-    return Gradients(weight, torch.from_numpy(sums), tensor_of(outgoing.initial), adjoint)
+    initial, adjoint = tensor_of(outgoing.initial), tensor_of(outgoing.adjoint)
+    return Gradients(weight, torch.from_numpy(sums), initial, adjoint)
 
 
 def _outgoing(

@@ -9,7 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import snntorch
 import torch
@@ -52,6 +52,19 @@ Weights = tuple["Tensor", "Tensor | None"]
 """Weights and bias of a layer."""
 
 
+class _Dense(NamedTuple):
+    """Weights behind modules in `PASSED_BY`: their place and module, and what surrounds them.
+
+    ``norm`` is the batch normalisation behind them, or None; ``flattens`` tells whether a
+    `torch.nn.Flatten` is before them.
+    """
+
+    path: str
+    linear: nn.Linear
+    norm: nn.BatchNorm1d | None
+    flattens: bool
+
+
 @dataclass(frozen=True, eq=False)  # not eq: the compiler of torch 2.8 hashes an unfinished one
 class SpikingLayer:
     """Memoryless modules and the leaky neurons that integrate their output.
@@ -85,25 +98,30 @@ class SpikingLayer:
         They are those of a `torch.nn.Linear` behind modules in `PASSED_BY` only. A batch
         normalisation behind it is folded in, outside of training.
         """
-        linear, norm = self._dense
-        return linear is not None and (norm is None or _is_fixed(norm))
+        dense = self._dense
+        return dense is not None and (dense.norm is None or _is_fixed(dense.norm))
 
     def weights(self) -> Weights:
         """Return weights and bias of a layer that takes packed spikes."""
-        linear, norm = self._dense
-        assert linear is not None
+        assert self._dense is not None
+        _, linear, norm, _ = self._dense
         own = linear.weight, linear.bias
         return own if norm is None else fold(*own, norm)
 
     @cached_property
-    def _dense(self) -> tuple[nn.Linear | None, nn.BatchNorm1d | None]:
-        """The `torch.nn.Linear` and the batch normalisation of a dense layer, or None."""
-        modules: list[Any] = [module for _, module in self.modules]
-        norm = modules.pop() if modules and isinstance(modules[-1], nn.BatchNorm1d) else None
-        if not modules or not isinstance(modules[-1], nn.Linear):
-            return None, None
-        linear = modules.pop()
-        return (linear, norm) if all(isinstance(m, PASSED_BY) for m in modules) else (None, None)
+    def _dense(self) -> _Dense | None:
+        """The weights of a layer that may take packed spikes, or None."""
+        places: list[Any] = list(self.modules)
+        norm = None
+        if places and isinstance(places[-1][1], nn.BatchNorm1d):
+            _, norm = places.pop()
+        if not places or not isinstance(places[-1][1], nn.Linear):
+            return None
+        path, linear = places.pop()
+        if not all(isinstance(module, PASSED_BY) for _, module in places):
+            return None
+        flattens = any(isinstance(module, nn.Flatten) for _, module in places)
+        return _Dense(path, linear, norm, flattens)
 
     @property
     def num_parameters(self) -> int:
@@ -256,15 +274,10 @@ class SpikingLayer:
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the neurons' shape in a dense layer; raise if the input does not fit."""
-        path, linear, flattens = self._entry
+        assert self._dense is not None
+        path, linear, _, flattens = self._dense
         _check_linear(path, linear, (math.prod(shape),) if flattens else shape)
         return (linear.weight.shape[0],)
-
-    @cached_property
-    def _entry(self) -> tuple[str, nn.Linear, bool]:
-        """Place and module of the weights, and whether their input is flattened."""
-        path, linear = next((p, m) for p, m in self.modules if isinstance(m, nn.Linear))
-        return path, linear, any(isinstance(m, nn.Flatten) for _, m in self.modules)
 
 
 def fold(
