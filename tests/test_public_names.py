@@ -34,7 +34,7 @@ NAMES = {
     """,
     "models": """
         Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record
-        SpikingNetwork accelerate available_pretrained decide first_spike_times
+        SpikingNetwork SteppedNetwork accelerate available_pretrained decide first_spike_times
         get_readout running_scores
     """,
     "ops": """

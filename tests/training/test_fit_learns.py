@@ -206,7 +206,7 @@ def test_any_module_that_returns_a_record():
     classifier = Classifier(Wrapped(), ENCODER)
     fit(classifier, digits(100), CONFIG)
     assert same(weights(classifier.network.inner), trained(digits(100)))
-    with pytest.raises(TypeError, match=r"truncate needs a model .* Wrapped has no initial_state"):
+    with pytest.raises(TypeError, match=r"truncate needs .* of Wrapped has no argument state"):
         fit(classifier, digits(20), TrainConfig(truncate=2))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import warnings
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import named_or_own
+from spikemnist.models.recording import RecordingNetwork
+from spikemnist.models.sequential import UnsupportedError
 from spikemnist.models.spiking_layer import SpikingLayer
+from spikemnist.models.stepped import SteppedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,22 +42,25 @@ def accelerate(
     in_shape: Sequence[int] | None = None,
     readout: ReadoutName | Readout = "mean_membrane",
     backend: ops.Backend = "auto",
-) -> SpikingNetwork:
-    """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
+) -> SpikingNetwork | SteppedNetwork:
+    """Wrap an snnTorch network so that a call runs all timesteps, and at once where possible.
 
-    The result shares its parameters with ``network``: training either one trains both.
+    The result shares its parameters with ``network``: training either one trains both. Compiled
+    kernels run a sequence of the modules below. Any other network with neurons of snnTorch is
+    stepped by snnTorch, one timestep after the other, and a warning says why.
 
     Parameters
     ----------
     network : torch.nn.Module
-        A `torch.nn.Sequential`, possibly nested, of `torch.nn.Flatten`, `torch.nn.Linear`,
-        `torch.nn.Conv2d`, `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.MaxPool2d`,
-        `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`, `torch.nn.Identity` and
-        `snntorch.Leaky`, which must come last. The options ``init_hidden`` and ``output`` of the
-        neurons make no difference. In training, batch normalisation takes its statistics over all
-        timesteps of a batch, whereas snnTorch's loop takes them for each timestep. With hooks on
-        modules ``"auto"`` takes the reference, which calls each once, and with hooks on neurons
-        ``"snntorch"``.
+        For the kernels, a `torch.nn.Sequential`, possibly nested, of `torch.nn.Flatten`,
+        `torch.nn.Linear`, `torch.nn.Conv2d`, `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`,
+        `torch.nn.MaxPool2d`, `torch.nn.AvgPool2d`, their adaptive forms, `torch.nn.Dropout`,
+        `torch.nn.Identity` and `snntorch.Leaky`, which must come last. The options ``init_hidden``
+        and ``output`` of the neurons make no difference. In training, batch normalisation takes its
+        statistics over all timesteps of a batch, whereas snnTorch's loop takes them for each
+        timestep. With hooks on modules ``"auto"`` takes the reference, which calls each once, and
+        with hooks on neurons ``"snntorch"``. Else, a module that snnTorch can step: see
+        `SteppedNetwork`.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.
@@ -61,22 +68,28 @@ def accelerate(
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
-        ``network`` itself. For a given seed, the backends ``"reference"`` and ``"event_driven"``
-        draw the same masks of `torch.nn.Dropout`; ``"snntorch"`` draws the masks of snnTorch's
-        loop, timestep by timestep.
+        ``network`` itself, whatever its modules, and without a warning. For a given seed, the
+        backends ``"reference"`` and ``"event_driven"`` draw the same masks of `torch.nn.Dropout`;
+        ``"snntorch"`` draws the masks of snnTorch's loop, timestep by timestep.
 
     Returns
     -------
-    SpikingNetwork
-        A model that is used like `LeakyMLP`.
+    SpikingNetwork or SteppedNetwork
+        A model that is used like `LeakyMLP`. Energy and exports need a `SpikingNetwork`.
 
     Raises
     ------
     TypeError
-        If a module is not supported. The message names its place in the network.
+        If ``network`` is not a module, or is a network of spikemnist already.
     ValueError
-        If a module has an unsupported option, such as ``inhibition=True``. The message names its
-        place as well.
+        If snnTorch cannot run the network either, as it has no neurons, or the same ones in two
+        places; if another ``backend`` than ``"auto"`` and ``"snntorch"`` cannot run it. The message
+        names the place in the network.
+
+    Warns
+    -----
+    UserWarning
+        If ``backend="auto"`` has snnTorch step the network.
 
     Examples
     --------
@@ -95,7 +108,23 @@ def accelerate(
     >>> record.spikes.shape, record.scores.shape
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
-    return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    if not isinstance(network, nn.Module) or isinstance(network, RecordingNetwork):
+        raise TypeError(
+            "accelerate takes a torch.nn.Module with neurons of snnTorch; got "
+            f"{type(network).__name__}"
+        )
+    try:
+        return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    except UnsupportedError as obstacle:
+        if backend not in ("auto", "snntorch"):
+            raise
+        stepped = SteppedNetwork(network, str(obstacle), in_shape=in_shape, readout=readout)
+    if backend == "auto":
+        warnings.warn(
+            f"snnTorch steps this network, one timestep after the other: {stepped.reason}",
+            stacklevel=2,
+        )
+    return stepped
 
 
 class LeakyNetwork(SpikingNetwork):

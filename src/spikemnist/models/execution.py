@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models.neuron import own_membranes, step_once
+from spikemnist.models.neuron import own_states, step_once
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def run(
         for layer, membrane in zip(layers, initial, strict=True):
             needed = record == "all" or layer is layers[-1]
             outputs.append(_run_layer(backend, layer, spikes, membrane, dtype, needed, final))
-            spikes = _present(outputs[-1].spikes)
+            spikes = present(outputs[-1].spikes)
         return outputs
     # Imported here because it loads Numba, which importing the package must not do.
     from spikemnist import engine
@@ -130,7 +130,7 @@ def run(
         else:
             signal, params = _dense(group, spikes, membranes, dtype)
             outputs += engine.run(params, signal, record=layer_record, final=final)
-        spikes = spikes if last else _present(outputs[-1].spikes)
+        spikes = spikes if last else present(outputs[-1].spikes)
     return outputs
 
 
@@ -244,7 +244,7 @@ def _step(
 ) -> list[LayerOutput]:
     """Step the modules of snnTorch, one timestep after the other: the oracle of all backends."""
     steps: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
-    with own_membranes([layer.leaky for layer in layers]):
+    with own_states([layer.leaky for layer in layers]):
         for index, layer in enumerate(layers):
             # snnTorch zeroes a membrane of another shape than the current: empty starts at rest.
             layer.leaky.mem = spikes.new_empty(0) if state is None else state[index]
@@ -267,6 +267,7 @@ def _output(
     return LayerOutput(output_spikes, membrane, counts, last.clone() if final else None, shape)
 
 
-def _present(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None, "the spikes of every layer but those inside a group are recorded"
+def present(tensor: Tensor | None) -> Tensor:
+    """Return a tensor that was asked for, so it is there: all but what a group passes on inside."""
+    assert tensor is not None
     return tensor

@@ -5,36 +5,35 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist._tables import Table, Tabular
-from spikemnist._tensors import check_tensor
+from spikemnist._tables import Table
 from spikemnist.models import execution
-from spikemnist.models.inputs import check_spikes, on_device_of
+from spikemnist.models.execution import present
 from spikemnist.models.neuron import describe, is_hooked
-from spikemnist.models.readout import get_readout, name_of
-from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.readout import name_of
+from spikemnist.models.recording import RecordingNetwork, Run, layer_names, modules_in, sizes_of
 from spikemnist.models.sequential import check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
+from spikemnist.models.stepped import SteppedNetwork
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from spikemnist._names import ReadoutName
     from spikemnist.models.readout import Readout
+    from spikemnist.models.recording import State
     from spikemnist.models.spiking_layer import SpikingLayer
-    from spikemnist.ops.layer import LayerOutput
 
 
-class SpikingNetwork(Tabular, nn.Module):
+class SpikingNetwork(RecordingNetwork):
     """A network of `snntorch.Leaky` neurons that runs all timesteps at once.
 
     `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
@@ -76,22 +75,10 @@ class SpikingNetwork(Tabular, nn.Module):
         readout: ReadoutName | Readout = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
-        super().__init__()
         ops.select_backend(backend)
         check_grades(read_layers(network))
-        self.network = network
-        self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
-        self.readout = readout
+        super().__init__(network, in_shape=in_shape, readout=readout)
         self.backend = backend
-
-    @property
-    def readout(self) -> Readout:
-        """The readout, a function. A name of `READOUTS` can be assigned to it as well."""
-        return self._readout
-
-    @readout.setter
-    def readout(self, readout: ReadoutName | Readout) -> None:
-        self._readout = get_readout(readout)
 
     @property
     def layers(self) -> list[SpikingLayer]:
@@ -134,7 +121,7 @@ class SpikingNetwork(Tabular, nn.Module):
         After a convolution the number depends on the size of the input: without ``in_shape`` this
         property then raises a `ValueError`, and `Record.sizes` has the numbers.
         """
-        return _sizes(self._shapes(()))
+        return sizes_of(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
         """Return membranes at rest, the ``state`` of a call that passes None.
@@ -161,64 +148,12 @@ class SpikingNetwork(Tabular, nn.Module):
         like = self._like()
         return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
 
-    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
-
-        def __call__(  # noqa: D102
-            self,
-            spikes: Tensor,
-            *,
-            record: Literal["output", "all"] = "output",
-            state: Sequence[Tensor] | None = (),
-        ) -> Record: ...
-
-    def forward(
-        self,
-        spikes: Tensor,
-        *,
-        record: Literal["output", "all"] = "output",
-        state: Sequence[Tensor] | None = (),
-    ) -> Record:
-        """Run the network over all timesteps.
-
-        Parameters
-        ----------
-        spikes : torch.Tensor
-            Input of the first layer for each sample and timestep, ``[T, B, ...]``, of any dtype and
-            on any device. It is moved to the device of the weights. NaN is not looked for, as the
-            encoders refuse it: a neuron whose membrane is NaN never fires.
-        record : str, default "output"
-            Layers to record: ``"output"`` keeps the output layer, ``"all"`` every layer and the
-            input.
-        state : sequence of torch.Tensor or None, default ()
-            Membranes to start from: those of an earlier `Record.state`, or None for rest. The
-            record then has a state, too. An empty sequence starts from rest and returns none, which
-            saves its memory. Nothing else carries over from one call to the next.
-
-        Returns
-        -------
-        Record
-            Record of the call, with scores ``[B, C]``.
-
-        Raises
-        ------
-        TypeError
-            If the input is not a tensor.
-        ValueError
-            If the input or the state does not fit the network; if the ``backend`` cannot run it,
-            for example because its neurons have hooks; or if ``backend="snntorch"`` would train
-            batch normalisation one timestep after the other.
-        """
-        if record not in ("output", "all"):
-            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
-        spikes = self._check_input(spikes)
-        layers, like = self.layers, self._like()
-        final = state is None or len(state) > 0
+    def _run(self, spikes: Tensor, like: Tensor, record: str, state: State, final: bool) -> Run:
+        layers = self.layers
         if state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
             )
-        spikes = on_device_of(like, spikes)
-        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
         backend = self._select_backend(layers, spikes, like)
         outputs = execution.run(
             layers,
@@ -226,54 +161,17 @@ class SpikingNetwork(Tabular, nn.Module):
             dtype=like.dtype,
             backend=backend,
             record=record,
-            state=initial,
+            state=state,
             final=final,
         )
-        output_spikes, membrane = _present(outputs[-1].spikes), _present(outputs[-1].membrane)
-        if output_spikes.dim() > 3:
-            shape = tuple(output_spikes.shape[2:])
-            raise ValueError(
-                f"the last neurons, {layers[-1].path}, have the shape {shape}, and scores need one "
-                "neuron for each class: put nn.Flatten() before them"
-            )
-        sizes = _sizes([output.shape for output in outputs])
-        scores = self.readout(output_spikes, membrane)
-        if scores.shape != output_spikes.shape[1:]:
-            raise ValueError(
-                f"the readout {name_of(self.readout)} must return scores [B, C], here "
-                f"{list(output_spikes.shape[1:])}; got shape {tuple(scores.shape)}"
-            )
-        return Record(
-            spikes=output_spikes,
-            membrane=membrane,
-            scores=scores,
-            spike_counts=torch.stack([output.counts for output in outputs]),
-            readout=self.readout,
-            backend=backend,
-            sizes=sizes,
-            layers=_layer_records(sizes, layers, outputs) if record == "all" else (),
-            input=(spikes if spikes.is_floating_point() else spikes.to(like.dtype))
-            if record == "all"
-            else None,
-            final=tuple(_present(output.final) for output in outputs) if final else None,
-        )
-
-    def _check_input(self, spikes: Tensor) -> Tensor:
-        """Return the input in the shape of the first layer, or raise an error."""
-        if self.in_shape is not None:
-            check_spikes(spikes, self.in_shape)
-            return spikes.reshape(*spikes.shape[:2], *self.in_shape)
-        check_tensor(spikes, "spikes", "[T, B, ...]")
-        if spikes.dim() < 3 or len(spikes) < 1:
-            raise ValueError(
-                f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"
-            )
-        return spikes
+        thresholds = [layer.leaky.threshold for layer in layers]
+        membranes = tuple(present(output.final) for output in outputs) if final else None
+        return Run(backend, outputs, thresholds, membranes, layers[-1].path)
 
     def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        if any(map(is_hooked, _modules_in(self.network))):
+        if any(map(is_hooked, modules_in(self.network))):
             hooked = {path: module for path, module in self.named_modules() if is_hooked(module)}
             hooked.pop("", None)  # hooks on the network itself are called
             backend = execution.backend_for_hooks(self.backend, layers, hooked)
@@ -298,16 +196,6 @@ class SpikingNetwork(Tabular, nn.Module):
                 "its neurons"
             )
 
-    def _like(self) -> Tensor:
-        """Return a tensor that has the dtype and the device of the computation."""
-        # There always is one: the membrane of a snntorch.Leaky is a floating buffer.
-        return next(
-            tensor
-            for module in _modules_in(self.network)
-            for tensor in (*module._parameters.values(), *module._buffers.values())
-            if tensor is not None and tensor.is_floating_point()
-        )
-
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
         layers = self.layers
@@ -315,12 +203,15 @@ class SpikingNetwork(Tabular, nn.Module):
         return neuron_shapes(layers, shape, self._like())
 
 
-def _modules_in(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
-    yield module
-    for below in module._modules.values():
-        if below is not None:
-            yield from _modules_in(below)
+def with_layers(network: object, function: str) -> SpikingNetwork:
+    """Return a network whose layers can be read; raise a `TypeError` for any other."""
+    if isinstance(network, SpikingNetwork):
+        return network
+    reason = f": {network.reason}" if isinstance(network, SteppedNetwork) else ""
+    raise TypeError(
+        f"{function} takes LeakyMLP, LeakyConvNet or a network that accelerate() runs by kernels; "
+        f"got {type(network).__name__}{reason}"
+    )
 
 
 def _features(layer: SpikingLayer) -> tuple[int]:
@@ -335,30 +226,3 @@ def _features(layer: SpikingLayer) -> tuple[int]:
             "input: pass in_shape to accelerate, or read Record.sizes"
         )
     return (module.in_features,)
-
-
-def layer_names(layers: int) -> list[str]:
-    """Return the names of the layers of a network: ``hidden 1``, ``hidden 2``, ..., ``output``."""
-    return [*(f"hidden {i + 1}" for i in range(layers - 1)), "output"]
-
-
-def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
-    return dict(zip(layer_names(len(shapes)), map(math.prod, shapes), strict=True))
-
-
-def _layer_records(
-    names: Sequence[str] | dict[str, int],
-    layers: Sequence[SpikingLayer],
-    outputs: Sequence[LayerOutput],
-) -> tuple[LayerRecord, ...]:
-    return tuple(
-        LayerRecord(
-            name, _present(output.spikes), _present(output.membrane), layer.leaky.threshold.detach()
-        )
-        for name, layer, output in zip(names, layers, outputs, strict=True)
-    )
-
-
-def _present(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor

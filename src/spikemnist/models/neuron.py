@@ -51,7 +51,12 @@ def describe(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:
     surrogate = leaky.spike_grad
     named = isinstance(surrogate, ops.Surrogate)
     name = repr(surrogate) if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
-    return _format(leaky.beta), _format(leaky.threshold), str(leaky.reset_mechanism), name
+    return _format(leaky.beta), *threshold_and_reset(leaky), name
+
+
+def threshold_and_reset(neuron: snntorch.SpikingNeuron) -> tuple[str, str]:
+    """Return threshold and reset of neurons of any kind in words."""
+    return _format(neuron.threshold), str(neuron.reset_mechanism)
 
 
 def _format(parameter: Tensor) -> str:
@@ -82,12 +87,23 @@ def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
     return spikes, leaky.mem.to(current.dtype)
 
 
+def state_names(neuron: snntorch.SpikingNeuron) -> list[str]:
+    """Return the names of a neuron's states, such as ``syn`` and ``mem``.
+
+    snnTorch holds them in buffers that a state dict leaves out.
+    """
+    saved = neuron.state_dict()
+    return [name for name, _ in neuron.named_buffers(recurse=False) if name not in saved]
+
+
 @contextmanager
-def own_membranes(neurons: Sequence[snntorch.Leaky]) -> Iterator[None]:
-    """Restore the membranes of the neurons on exit, as a call must not change them."""
-    states = [(leaky.mem, getattr(leaky, "reset", None)) for leaky in neurons]
+def own_states(neurons: Sequence[snntorch.SpikingNeuron]) -> Iterator[None]:
+    """Restore the attributes of the neurons on exit, as a call must not change their states."""
+    before = [(vars(neuron).copy(), neuron._buffers.copy()) for neuron in neurons]
     try:
         yield
     finally:
-        for leaky, (membrane, reset) in zip(neurons, states, strict=True):
-            leaky.mem, leaky.reset = membrane, reset
+        for neuron, (attributes, buffers) in zip(neurons, before, strict=True):
+            vars(neuron).clear()
+            vars(neuron).update(attributes)
+            neuron._buffers.update(buffers)

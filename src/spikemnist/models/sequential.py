@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
 
+_SILENT = "snntorch.Leaky(beta=0, threshold=1e9, reset_mechanism='none')"
+"""Neurons that never fire, and whose membrane is their current."""
+
 Kind = TypeVar("Kind", bound=nn.Module)
+
+
+class UnsupportedError(ValueError):
+    """A network that snnTorch can step, but the kernels cannot run. The message says why."""
 
 
 def read_layers(network: nn.Module) -> list[SpikingLayer]:
@@ -35,15 +42,16 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
 
     Raises
     ------
-    TypeError
-        If a module is not supported. The message names its place in the network.
+    UnsupportedError
+        If a module or its options are not supported, or if the network does not end in neurons.
+        The message names the place in the network.
     ValueError
-        If a module has an unsupported option, or if the network does not end in neurons.
+        If snnTorch cannot run the network either, or not as it says.
     """
     if not _is(network, nn.Sequential):
-        raise TypeError(
-            f"accelerate takes an nn.Sequential; got {type(network).__name__}. Put its modules "
-            "into an nn.Sequential, in the order in which its forward calls them"
+        raise UnsupportedError(
+            f"{type(network).__name__} has a forward of its own, and the kernels run its modules "
+            "in an nn.Sequential, in the order in which forward calls them"
         )
     layers: list[SpikingLayer] = []
     before: list[Module] = []
@@ -56,15 +64,23 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
         else:
             _check_memoryless(path, module)
             before.append((path, module))
+    if not layers:
+        raise ValueError(
+            "the network has no neurons of snnTorch, so there is no time to run it over"
+        )
     if before:
         path, module = before[0]
-        raise ValueError(
-            f"{path} is {type(module).__name__}, after the last snntorch.Leaky; the network must "
-            "end in the output neurons"
+        raise UnsupportedError(
+            f"{path} is {type(module).__name__}, after the last snntorch.Leaky, and the kernels "
+            f"run networks that end in neurons. Put {_SILENT} at the end: its membrane is the same"
         )
-    if not layers:
-        raise ValueError("the network has no snntorch.Leaky, so there is no time to run it over")
     return layers
+
+
+def not_last(network: nn.Module) -> set[nn.Module]:
+    """Return the modules that another module of an `torch.nn.Sequential` follows."""
+    chains = (_flat(chain, "") for chain in network.modules() if _is(chain, nn.Sequential))
+    return {module for chain in chains for _, module in list(chain)[:-1]}
 
 
 def _flat(sequential: nn.Sequential, path: str) -> Iterator[Module]:
@@ -92,20 +108,14 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
     if isinstance(module, LazyModuleMixin):
         raise ValueError(f"{path} is {kind}, which has no weights yet; call the network once first")
     if not _is(module, *MEMORYLESS):
-        raise TypeError(f"{path} is {kind}, and accelerate runs {_KNOWN}. {_advice(module)}")
+        raise UnsupportedError(f"{path} is {kind}, and the kernels run {_KNOWN}")
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
-        raise ValueError(
-            f"{path} flattens dimensions {module.start_dim} to {module.end_dim}, and accelerate "
-            "runs nn.Flatten(1, -1), all but the batch"
+        raise UnsupportedError(
+            f"{path} flattens dimensions {module.start_dim} to {module.end_dim}, and the kernels "
+            "run nn.Flatten(1, -1), all but the batch"
         )
     if getattr(module, "return_indices", False):
         raise ValueError(f"{path} is {kind} with return_indices=True; remove the option")
-
-
-def _advice(module: nn.Module) -> str:
-    if isinstance(module, snntorch.SpikingNeuron):
-        return "Use snntorch.Leaky, or step this network with snnTorch"
-    return "Remove it, or step the network with snnTorch"
 
 
 def _check_neuron(path: str, leaky: Any) -> None:
@@ -135,10 +145,9 @@ def check_grades(layers: Sequence[SpikingLayer]) -> None:
             raise _refusal(layer.path, "graded_spikes_factor other than 1")
 
 
-def _refusal(path: str, option: str) -> ValueError:
-    return ValueError(
-        f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run; remove the "
-        "option, or step the network with snnTorch"
+def _refusal(path: str, option: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{path} is a snntorch.Leaky with {option}, which the kernels do not support"
     )
 
 

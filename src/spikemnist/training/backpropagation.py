@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,21 +87,21 @@ def backpropagate_truncated(
     Raises
     ------
     TypeError
-        If the model has no ``initial_state``.
+        If the model takes no ``state``.
     """
     network = getattr(model, "module", model)  # several processes wrap it
-    if not hasattr(network, "initial_state"):
+    if "state" not in inspect.signature(network.forward).parameters:
         raise TypeError(
-            "truncate needs a model that takes and returns its membranes, as LeakyMLP does; "
-            f"{type(network).__name__} has no initial_state"
+            "truncate needs a network that takes and returns its state, as LeakyMLP does; the "
+            f"forward of {type(network).__name__} has no argument state"
         )
-    state = network.initial_state(spikes.shape[1])
+    state: tuple[torch.Tensor, ...] | None = None
     records = []
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         value = compute_loss(loss, record, labels)
         torch.autograd.backward(value * (weight * len(chunk) / len(spikes)))
-        state = tuple(membrane.detach() for membrane in record.state)
+        state = tuple(tensor.detach() for tensor in record.state)
         records.append(record)
     record = _join(records)
     return record, compute_loss(loss, record, labels)

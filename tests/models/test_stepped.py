@@ -1,0 +1,380 @@
+"""Networks that the kernels cannot run, stepped by snnTorch and compared with loops by hand.
+
+Shapes: ``T`` timesteps, ``B`` batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, viz
+from spikemnist.data import ImageDataset
+from spikemnist.energy import measure_energy
+from spikemnist.export import to_c, to_html, to_nir, to_onnx
+from spikemnist.models import SteppedNetwork
+from spikemnist.training import measure_robustness
+from tests.models.stepped_network import conv, images, mlp, neuron, same
+
+pytestmark = pytest.mark.filterwarnings("ignore:snnTorch steps this network")
+
+T, B, F, H, C = 6, 3, 9, 7, 4
+
+
+@pytest.fixture(autouse=True)
+def listed_neurons_are_taken_away(neurons: list[object]) -> None:
+    """snnTorch lists the neurons that these tests make."""
+
+
+def current(seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(T, B, F, generator=generator) < 0.5).to(dtype)
+
+
+def lively(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Return a network whose neurons fire often and not always."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.rand(parameter.shape, generator=generator) * 1.4 - 0.6)
+    return network
+
+
+class OwnLeaky(snntorch.Leaky):
+    """A subclass with a state of its own: a threshold that each spike raises."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register_buffer("tired", torch.zeros(0), persistent=False)
+
+    def forward(self, input_: torch.Tensor) -> Any:
+        if self.tired.shape != input_.shape:
+            self.tired = torch.zeros_like(input_)
+        spikes, membrane = super().forward(input_ - self.tired)
+        self.tired = 0.9 * self.tired + 0.3 * spikes
+        return spikes, membrane
+
+
+KINDS: dict[str, tuple[Any, int]] = {
+    "Synaptic": (lambda n: snntorch.Synaptic(alpha=0.7, beta=0.8), 2),
+    "Synaptic, reset to zero": (
+        lambda n: snntorch.Synaptic(alpha=0.7, beta=0.8, reset_mechanism="zero"),
+        2,
+    ),
+    "RLeaky": (lambda n: snntorch.RLeaky(beta=0.8, linear_features=n), 2),
+    "RLeaky, one to one": (lambda n: snntorch.RLeaky(beta=0.8, V=0.5, all_to_all=False), 2),
+    "RSynaptic": (lambda n: snntorch.RSynaptic(alpha=0.7, beta=0.8, linear_features=n), 3),
+    "Alpha": (lambda n: snntorch.Alpha(alpha=0.9, beta=0.8), 3),
+    "Lapicque": (lambda n: snntorch.Lapicque(beta=0.8, threshold=0.1), 1),
+    "SLSTM": (lambda n: snntorch.SLSTM(n, n, threshold=0.1), 2),
+    "subclass of Leaky": (lambda n: OwnLeaky(beta=0.8), 2),
+    "Leaky without delay": (lambda n: snntorch.Leaky(beta=0.8, reset_delay=False), 1),
+    "graded Leaky": (lambda n: snntorch.Leaky(beta=0.8, graded_spikes_factor=0.5), 1),
+    "quantised Leaky": (lambda n: snntorch.Leaky(beta=0.8, state_quant=lambda x: x.round()), 1),
+}
+"""Neurons of snnTorch for a number of features, and their number of states."""
+
+
+class Loop(nn.Module):
+    """The same two layers, and the loop over time by hand."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        make, _ = KINDS[kind]
+        self.fc1, self.lif1 = nn.Linear(F, H), make(H)
+        self.fc2, self.lif2 = nn.Linear(H, C), make(C)
+
+    def modules_in_order(self) -> nn.Sequential:
+        return nn.Sequential(self.fc1, self.lif1, self.fc2, self.lif2)
+
+    def run(self, spikes: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        states: list[Any] = [(), ()]  # at first those in the neurons, which are at rest
+        fired: list[list[torch.Tensor]] = [[], []]
+        membranes: list[list[torch.Tensor]] = [[], []]
+        for signal in spikes:
+            for i, (linear, lif) in enumerate(((self.fc1, self.lif1), (self.fc2, self.lif2))):
+                output = lif(linear(signal), *states[i])
+                signal, membrane = output[0], output[-1]
+                if isinstance(lif, (snntorch.RLeaky, snntorch.RSynaptic)):
+                    states[i] = output
+                elif not isinstance(lif, OwnLeaky):
+                    states[i] = output[1:]
+                fired[i].append(signal)
+                membranes[i].append(membrane)
+        return [torch.stack(x) for x in fired], [torch.stack(x) for x in membranes]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spikes_membranes_and_gradients_are_those_of_a_loop_by_hand(kind: str) -> None:
+    loop = lively(Loop(kind))
+    by_hand = copy.deepcopy(loop)
+    fired, membranes = by_hand.run(current())
+    model = accelerate(loop.modules_in_order())
+    record = model(current(), record="all")
+    assert isinstance(model, SteppedNetwork)
+    assert record.backend == "snntorch"
+    assert list(record.sizes.items()) == [("hidden 1", H), ("output", C)]
+    for layer, spikes, membrane in zip(record.layers, fired, membranes, strict=True):
+        assert torch.equal(layer.spikes, spikes)
+        assert torch.equal(layer.membrane, membrane)
+        assert 0 < float(spikes.count_nonzero()) < spikes.numel()
+    record.scores.square().sum().backward()
+    membranes[1].mean(0).square().sum().backward()
+    for ours, theirs in zip(loop.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_changes_nothing_and_a_state_continues_it(kind: str) -> None:
+    model = accelerate(lively(Loop(kind)).modules_in_order())
+    whole = model(current(), state=None)
+    assert same(whole, model(current()))
+    assert len(whole.state) == 2 * KINDS[kind][1]
+    halves, state = [], None
+    for chunk in current().split(3):
+        halves.append(model(chunk, state=state))
+        state = halves[-1].state
+    assert torch.equal(torch.cat([half.spikes for half in halves]), whole.spikes)
+    assert torch.equal(torch.cat([half.membrane for half in halves]), whole.membrane)
+    for ours, theirs in zip(state, whole.state, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+class Residual(nn.Module):
+    """A forward of its own: a recurrent layer, a residual connection, a last Linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.norm, self.fc2, self.fc3 = (
+            nn.Linear(F, H),
+            nn.LayerNorm(H),
+            nn.Linear(H, H),
+            nn.Linear(H, C),
+        )
+        self.lif1 = snntorch.RLeaky(beta=0.8, linear_features=H, init_hidden=True)
+        self.lif2 = neuron()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.lif1(self.norm(self.fc1(x)))
+        second, _ = self.lif2(self.fc2(first) + first)
+        return self.fc3(first + second)
+
+
+def test_a_last_linear_is_a_membrane_that_never_fires() -> None:
+    network = lively(Residual())
+    record = accelerate(network)(current(), record="all")
+    assert list(record.sizes) == ["hidden 1", "hidden 2", "output"]
+    assert not record.spikes.any()
+    assert record.layers[-1].threshold == torch.inf
+    first, second = (layer.spikes for layer in record.layers[:2])
+    torch.testing.assert_close(record.membrane, network.fc3(first + second))
+    assert first.any()
+
+
+def test_a_last_linear_by_the_kernels_as_the_message_says() -> None:
+    body = lively(nn.Sequential(nn.Linear(F, H), neuron(), nn.Linear(H, C)))
+    with pytest.warns(
+        UserWarning, match=r"network\[2\] is Linear, after the last .*beta=0"
+    ) as seen:
+        stepped = accelerate(body)
+    advice = str(seen[0].message).split("Put ")[1].split(" at the end")[0]
+    leaky = eval(advice, {"snntorch": snntorch})
+    fast = accelerate(nn.Sequential(*body, leaky), backend="reference")
+    torch.testing.assert_close(fast(current()).membrane, stepped(current()).membrane)
+    assert torch.equal(fast(current()).predictions, stepped(current()).predictions)
+
+
+class Pair(nn.Module):
+    """A forward that returns spikes and membranes."""
+
+    def __init__(self, pick: Any) -> None:
+        super().__init__()
+        self.fc, self.lif, self.pick = nn.Linear(F, C), neuron(), pick
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.pick(*self.lif(self.fc(x)))
+
+
+def test_spikes_alone_or_with_their_membrane_are_one_output() -> None:
+    records = []
+    for pick in (lambda spikes, membrane: spikes, lambda *both: both):
+        records.append(accelerate(lively(Pair(pick)))(current()))
+    assert same(*records)
+    assert list(records[0].sizes) == ["output"]
+    double = accelerate(lively(Pair(lambda spikes, membrane: (2 * spikes, membrane))))(current())
+    assert list(double.sizes) == ["hidden 1", "output"]
+    assert torch.equal(double.spikes, 2 * records[0].spikes)
+    assert torch.equal(double.membrane, records[0].membrane)
+
+
+@pytest.mark.parametrize("options", [{}, {"init_hidden": True}, {"output": True}])
+def test_init_hidden_and_output_make_no_difference_in_a_sequence(options: dict[str, bool]) -> None:
+    def make(**options: bool) -> nn.Sequential:
+        lifs = [snntorch.Synaptic(alpha=0.7, beta=0.8, **options) for _ in range(2)]
+        first = nn.Sequential(nn.Linear(F, H), lifs[0])
+        return lively(nn.Sequential(first, nn.LayerNorm(H), nn.Linear(H, C), lifs[1]))
+
+    with_both = make(init_hidden=True, output=True)
+    assert same(accelerate(make(**options))(current()), accelerate(with_both)(current()))
+
+
+def test_float64() -> None:
+    def make() -> nn.Module:
+        return lively(Loop("Synaptic").modules_in_order())
+
+    single, double = make(), make().double()
+    record = accelerate(double)(current(dtype=torch.float64))
+    assert record.membrane.dtype == torch.float64
+    torch.testing.assert_close(record.membrane.float(), accelerate(single)(current()).membrane)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31), data=st.data())
+def test_what_the_kernels_can_run_is_the_same_when_stepped(seed: int, data: st.DataObject) -> None:
+    network = data.draw(st.sampled_from([mlp(196, 9, 4), conv()]))
+    spikes = images(seed=seed)
+    stepped = SteppedNetwork(network, "for the comparison")(spikes, record="all")
+    reference = accelerate(network, backend="reference")(spikes, record="all")
+    for ours, theirs in zip(stepped.layers, reference.layers, strict=True):
+        assert (ours.spikes != theirs.spikes).float().mean() < 0.01
+        assert ours.name == theirs.name
+
+
+PIXELS = torch.rand(40, 3, 3, generator=torch.Generator().manual_seed(0))
+DATA = ImageDataset((255 * PIXELS).byte(), torch.arange(40) % C)
+
+
+class OnImages(Residual):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1))
+
+
+def test_training_evaluation_robustness_and_pictures() -> None:
+    network = lively(OnImages())
+    classifier = Classifier(accelerate(network), "latency")
+    before = copy.deepcopy(network.state_dict())
+    history = fit(
+        classifier, DATA, TrainConfig(epochs=2, truncate=4), validation=0.2, progress=False
+    )
+    assert len(history.epochs) == 2
+    assert all(not torch.equal(before[name], x) for name, x in network.named_parameters())
+    evaluation = evaluate(classifier, DATA, progress=False)
+    assert evaluation.backend == "snntorch"
+    assert measure_robustness(classifier, DATA, progress=False)
+    record = classifier(DATA.images[:2], record="all")
+    for picture in (viz.raster, viz.membrane, viz.decision):
+        assert picture(record) is not None
+    for name, x in network.named_buffers():
+        assert not x.requires_grad, name
+
+
+def test_energy_files_and_exports_refuse_it_with_the_reason(tmp_path: Any) -> None:
+    classifier = Classifier(accelerate(OnImages()), "latency")
+    with pytest.raises(TypeError, match=r"measure_energy takes .* SteppedNetwork: OnImages has a"):
+        measure_energy(classifier, DATA)
+    for export in (to_c, to_html, to_nir, to_onnx):
+        with pytest.raises(TypeError, match=r"SteppedNetwork: OnImages has a forward of its own"):
+            export(classifier, tmp_path / "network")
+    with pytest.raises(TypeError, match=r"a file holds .*; got SteppedNetwork"):
+        classifier.save(tmp_path / "network")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_says_why_unless_asked_for() -> None:
+    with pytest.warns(UserWarning, match=r"one timestep after the other: Residual has a forward"):
+        accelerate(Residual())
+    with pytest.raises(ValueError, match=r"^Residual has a forward of its own"):
+        accelerate(Residual(), backend="reference")
+
+
+@pytest.mark.filterwarnings("error:snnTorch steps this network")
+def test_no_warning_for_the_backend_snntorch() -> None:
+    model = accelerate(Residual(), backend="snntorch")
+    assert "stepped by snnTorch: Residual has a forward of its own" in repr(model)
+    assert "network.lif1  RLeaky" in repr(model)
+
+
+class Looping(nn.Module):
+    """A forward as in snnTorch's tutorials: it has the loop over time inside."""
+
+    def __init__(self, *, membranes: bool) -> None:
+        super().__init__()
+        self.fc, self.lif, self.membranes = nn.Linear(F, C), neuron(), membranes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        membrane, spikes = self.lif.reset_mem(), []
+        for _ in range(5):
+            fired, membrane = self.lif(self.fc(x), *([membrane] if self.membranes else []))
+            spikes.append(fired)
+        return torch.stack(spikes)
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(F, F), neuron()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.lif(self.lif(self.fc(x))[0])
+
+
+class Listed(nn.Module):
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.lif, self.result = neuron(), result
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.result(self.lif(x)[0])
+
+
+MISTAKES: dict[str, tuple[Any, str]] = {
+    "membranes passed on": (
+        lambda: Looping(membranes=True),
+        r"network.lif is called with a membrane, or twice in a timestep: call each neuron once, "
+        "with the current alone, and leave the loop over time out of forward",
+    ),
+    "loop inside": (
+        lambda: Looping(membranes=False),
+        r"network.lif is called .* twice in a timestep",
+    ),
+    "one neuron in two places": (Twice, r"network.lif is called .* twice in a timestep"),
+    "a list": (
+        lambda: Listed(lambda spikes: [spikes]),
+        r"must return \[B, C\] for one timestep, here B = 3; got list. It is called once for each",
+    ),
+    "summed over the batch": (
+        lambda: Listed(lambda spikes: spikes.sum(0, keepdim=True)),
+        r"must return \[B, C\] for one timestep, here B = 3; got torch.Size\(\[1, 9\]\)",
+    ),
+    "pixels": (
+        lambda: Listed(lambda spikes: spikes.unflatten(1, (3, 3))),
+        r"the last neurons, network, have the shape \(3, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_network_that_cannot_be_stepped(mistake: str) -> None:
+    make, message = MISTAKES[mistake]
+    model = accelerate(make())
+    with pytest.raises(ValueError, match=message):
+        model(current())
+
+
+@pytest.mark.parametrize("state", [[torch.zeros(B, H)], [torch.zeros(2, H)] * 3])
+def test_a_state_of_another_network(state: list[torch.Tensor]) -> None:
+    shape = r"the state \w+ of network.lif1 must have the shape \(3, 7\); got \(2, 7\)"
+    with pytest.raises(ValueError, match="must hold 3 tensors" if len(state) == 1 else shape):
+        accelerate(Residual())(current(), state=state)
+
+
+def test_a_network_without_neurons() -> None:
+    with pytest.raises(ValueError, match="has no neurons of snnTorch"):
+        accelerate(nn.Sequential(nn.Linear(F, C), nn.ReLU()))
