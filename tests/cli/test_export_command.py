@@ -47,15 +47,18 @@ def test_formats(tmp_path: Path) -> None:
     assert from_nir(tmp_path / "mnist-mlp.nir").config["hidden"] == [128]
     output = spikemnist(*words, "c", "--weights", "int8", "--out", "digits", cwd=tmp_path)
     assert fields(output.stdout)["next"].startswith("cc -std=c99 -O2 digits")
-    assert "int8_t weight_t" in (tmp_path / "digits" / "network.h").read_text(encoding="utf-8")
-    spikemnist(*words, "c", cwd=tmp_path)
-    assert (tmp_path / "mnist-mlp-c" / "main.c").is_file()
+    assert "int8_t weight_t" in (tmp_path / "digits" / "network.c").read_text(encoding="utf-8")
+    output = spikemnist(*words, "c", "--prefix", "digit", cwd=tmp_path)
+    assert " mnist-mlp-c/main.c mnist-mlp-c/digit.c " in fields(output.stdout)["next"]
+    assert "digit_classify" in (tmp_path / "mnist-mlp-c" / "digit.h").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("mnist-conv --to nir", "--to nir: layer 1 has maximum pooling"),
+        ("mnist-mlp --to c --prefix my-net", "--prefix must be a C identifier"),
+        ("mnist-mlp --prefix digit", "--prefix would do nothing without --to c; leave it out"),
         ("events.safetensors", "--to html: the page supports latency, rate and direct codes"),
     ],
 )

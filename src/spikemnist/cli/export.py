@@ -32,6 +32,8 @@ def add_options(add: Options) -> None:
     add("--to", text, "html", names=NAMES)
     text = "number format, for --to c; int8 uses integers only"
     add("--weights", text, "float32", names=["float32", "int8"])
+    text = "first part of names and files, for --to c, by which a program has several networks"
+    add("--prefix", text, "network", kind=str, value="NAME")
     text = "file, or folder for c; an existing one is replaced"
     absent = "NAME.html, NAME.nir, NAME.onnx or NAME-c, or the next free name"
     add("--out", text, kind=Path, value="PATH", absent=absent)
@@ -40,14 +42,15 @@ def add_options(add: Options) -> None:
 def check(command: Command) -> None:
     """Refuse options that do not fit the format."""
     if command.to != "c":
-        refuse(command, "weights", because="without --to c")
+        refuse(command, "weights", "prefix", because="without --to c")
 
 
 def run(command: Command) -> int:
     """Write a network in another format, and print how to use it."""
     classifier, _, folder = classifiers.find(command.run)
     out = command.out or pictures.unused(NAMES[command.to].format(folder.resolve().name))
-    options = {"weights": command.weights} if command.to == "c" else {}
+    names = ("weights", "prefix") if command.to == "c" else ()
+    options = {name: getattr(command, name) for name in names}
     with request(command, f"--to {command.to}"):
         getattr(spikemnist.export, f"to_{command.to}")(classifier, out, **options)
     files = sorted(out.iterdir()) if out.is_dir() else [out]
@@ -58,7 +61,7 @@ def run(command: Command) -> int:
 
 def _next(command: Command, out: Path) -> str:
     """Return how to use the file or folder that was written."""
-    files = (out / "main.c", out / "network.c")
+    files = (out / "main.c", out / f"{command.prefix}.c")
     return {
         "html": f"open {out} in a browser",
         "nir": f'nir.read("{out}") in Python',

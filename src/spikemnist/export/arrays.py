@@ -13,6 +13,7 @@ and ``K`` kernel size of a convolution.
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
-"""Readouts of the exports, in the order of their numbers in C."""
+"""Readouts of the exports."""
 
 IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
 """Modules that change no numbers in evaluation."""
@@ -132,6 +133,17 @@ class NetworkArrays:
     def in_shape(self) -> tuple[int, ...]:
         """Shape of a sample at a timestep."""
         return self.layers[0].in_shape
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of an image, ``[H, W]``, or ``[C, H, W]`` with several channels.
+
+        Inputs without a shape of their own are the pixels of a square, if their number allows it.
+        """
+        shape, side = self.in_shape, math.isqrt(math.prod(self.in_shape))
+        if len(shape) == 1 and side**2 == shape[0]:
+            return (side, side)
+        return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
 
 
 def network_of(model: Classifier | SpikingNetwork) -> tuple[SpikingNetwork, Encoder | None]:

@@ -10,6 +10,7 @@ Shapes: ``I`` inputs or input channels, ``O`` neurons or output channels, ``K`` 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from spikemnist.models.network import SpikingNetwork
 
 FILES = ("network.h", "network.c", "main.c", "README.md")
+"""Templates in ``c``, in which names and files have the default prefix."""
 ONE = 65536
 """Integer that stands for a decay of 1."""
 UNIT = 256
@@ -46,18 +48,6 @@ LARGEST = 2**28
 """Largest threshold in these parts, which leaves headroom for membranes of 32 bits."""
 MOST = 65535
 """Most inputs or neurons of a layer: their indices have 16 bits."""
-ARITHMETIC = {
-    "float32": (
-        "All numbers are single precision. A membrane within rounding of its threshold may fire "
-        "here and not in Python, or the other way round: sums are made in another order."
-    ),
-    "int8": (
-        "All numbers are whole. A weight is a multiple of the largest weight of its neuron or "
-        f"channel over 127, its unit, and a membrane of 1/{UNIT} of this unit (1/255 where the "
-        f"input is grey). A membrane decays by a whole number of 1/{ONE}, rounded towards 0. The "
-        "units come from the weights alone: no data was used to set them."
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +84,7 @@ def to_c(
     folder: str | os.PathLike[str],
     *,
     weights: Literal["float32", "int8"] = "float32",
+    prefix: str = "network",
 ) -> Path:
     r"""Write a network as C99.
 
@@ -106,11 +97,15 @@ def to_c(
     folder : path
         Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the
         sizes. Older files of these names are replaced: all of them or, if one cannot be written,
-        none.
+        none. A C++ program can include the header, too.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
         the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
         outputs share the largest of their scales, since their membranes are compared.
+    prefix : str, default "network"
+        Beginning of all public names and of the files of the network, so that a program can have
+        several networks: ``"digit"`` writes ``digit.h`` and ``digit.c``, with ``digit_classify``
+        and ``DIGIT_INPUTS``.
 
     Returns
     -------
@@ -120,8 +115,8 @@ def to_c(
     Raises
     ------
     ValueError
-        For another type of weights, an encoder without a table of grey values, or a layer that
-        cannot be exported or has more than 65,535 inputs or neurons.
+        For another type of weights, a prefix that is no C identifier, an encoder without a table of
+        grey values, or a layer that cannot be exported or has more than 65,535 inputs or neurons.
 
     Examples
     --------
@@ -134,6 +129,11 @@ def to_c(
     """
     if weights not in ("float32", "int8"):
         raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or prefix == "main":
+        raise ValueError(
+            "prefix must be a C identifier that begins with a letter, other than 'main', which is "
+            f"the name of the example; got {prefix!r}"
+        )
     source, encoder = network_of(model)
     network = read_arrays(source)
     for layer in network.layers:
@@ -154,13 +154,14 @@ def to_c(
     program = _Program(network, tuple(tables), code, weights)
     words = {
         "VERSION": __version__,
-        "DEFINES": _defines(program),
         "TABLES": _source(program),
+        **_numbers(program),
         **_readme(program),
     }
     folder = Path(folder)
     names = [name for name in FILES if name != "main.c" or code is not None]
-    _write({folder / name: _fill(name, words) for name in names})
+    texts = {_renamed(name, prefix): _renamed(_fill(name, words), prefix) for name in names}
+    _write({folder / name: text for name, text in texts.items()})
     return folder
 
 
@@ -169,11 +170,26 @@ def _is_grey(code: NDArray[np.float32] | None) -> bool:
 
 
 def _fill(name: str, words: dict[str, str]) -> str:
-    """Return the template of this name in ``c``, with its placeholders replaced."""
+    """Return a template with its placeholders replaced.
+
+    Of ``#if @NAME@``, ``#else`` and ``#endif``, which are not nested, the lines that apply remain.
+    """
     text = (resources.files(__package__) / "c" / name).read_text(encoding="utf-8")
+    text = re.sub(
+        r"^#if @(\w+)@\n(.*?)(?:^#else\n(.*?))?^#endif\n",
+        lambda match: match[2] if words[match[1]] != "0" else match[3] or "",
+        text,
+        flags=re.M | re.S,
+    )
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text
+
+
+def _renamed(text: str, prefix: str) -> str:
+    """Return a text with this prefix, in place of ``network``, in all names and files."""
+    text = re.sub(r"\bnetwork(?=_|\.[ch]\b)", prefix, text)
+    return re.sub(r"\bNETWORK(?=_)", prefix.upper(), text)
 
 
 def _write(texts: dict[Path, str]) -> None:
@@ -195,6 +211,7 @@ def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: 
     parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
     scale = np.maximum(scale, tables.threshold.astype(np.float64) * parts / LARGEST)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
+    scale = np.where(scale > 0, scale, 1)  # of weights and a threshold that are all zero
 
     def integers(values: NDArray[Any], unit: NDArray[Any] | float, kind: type = np.int32) -> Any:
         limit = np.iinfo(kind).max // (1 if kind is np.int8 else 2)
@@ -209,22 +226,24 @@ def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: 
     )
 
 
-def _defines(program: _Program) -> str:
+def _numbers(program: _Program) -> dict[str, str]:
+    """Return the numbers and conditions of header and source."""
     layers, steps = program.network.layers, 0 if program.code is None else len(program.code)
     values = {
         "LAYERS": len(layers),
         "INPUTS": math.prod(layers[0].in_shape),
         "CLASSES": layers[-1].shape[0],
         "STEPS": steps,
-        "GREY": int(program.is_grey),
-        "INTEGER": int(program.weights == "int8"),
+        "GREY": program.is_grey,
+        "CODE": steps > 0 and not program.is_grey,
+        "INTEGER": program.weights == "int8",
         "ONE": ONE,
         "UNIT": UNIT,
         "FIRST_UNIT": 1 if program.is_grey else UNIT,
-        **{name.upper(): number for number, name in enumerate(READOUTS)},
-        "READOUT": READOUTS.index(program.network.readout),
+        "SCORE": program.network.readout != "mean_membrane",
+        **{name.upper(): name == program.network.readout for name in READOUTS},
     }
-    return "\n".join(f"#define NETWORK_{name} {value}" for name, value in values.items())
+    return {name: str(int(value)) for name, value in values.items()}
 
 
 def _source(program: _Program) -> str:
@@ -242,15 +261,15 @@ def _source(program: _Program) -> str:
             _array(f"number_t threshold_{i}", tables.threshold),
         ]
     parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
-    if len(layers) > 1:  # shared by all layers but the first, whose input may be repeated
-        parts.append(f"static number_t current[{_shared_size(layers)}];")
+    if len(layers) > 1:  # by all layers but the first, whose input may be repeated
+        parts.append(f"static number_t current_shared[{_shared_size(layers)}];")
     for i, layer in enumerate(layers):
         neurons = math.prod(layer.shape)
         parts.append(f"static number_t membrane_{i}[{neurons}];")
         parts.append(f"static uint16_t spikes_{i}[{neurons}];")
     entries = (_entry(i, *pair) for i, pair in enumerate(zip(layers, program.tables, strict=True)))
     text = ",\n".join(entries)
-    return "\n".join([*parts, f"static const struct layer layers[] = {{\n{text}\n}};"])
+    return "\n".join([*parts, f"static const struct network_layer layers[] = {{\n{text}\n}};"])
 
 
 def _shared_size(layers: Sequence[LayerArrays]) -> int:
@@ -259,15 +278,15 @@ def _shared_size(layers: Sequence[LayerArrays]) -> int:
 
 
 def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
-    """Return the C initialiser of a layer, in the order of ``struct layer``."""
+    """Return the C initialiser of a layer, in the order of ``struct network_layer``."""
     inputs, kernel, _, channels = tables.weight.shape
-    height, width = (1, 1) if layer.is_dense else layer.in_shape[1:]
+    width = 1 if layer.is_dense else layer.in_shape[2]
     behind, out = ((*shape[1:], 1, 1)[:2] for shape in (layer.weighed_shape, layer.shape))
     pooling = f"POOL_{(layer.pooling or 'none').upper()}"
-    words = [height, width, inputs, kernel, layer.stride, layer.padding, *behind, pooling]
+    words = [width, inputs, kernel, layer.stride, layer.padding, *behind, pooling]
     words += [layer.pool, *out, channels, f"RESET_{layer.reset.upper()}"]
     words += [f"{name}_{number}" for name in ("weight", "bias", "beta", "threshold")]
-    words += ["current" if number else "current_0", f"membrane_{number}", f"spikes_{number}"]
+    words += ["current_shared" if number else "current_0", f"membrane_{number}", f"spikes_{number}"]
     return f"    {{{', '.join(map(str, words))}}}"
 
 
@@ -291,18 +310,23 @@ def _readme(program: _Program) -> dict[str, str]:
     constant += 0 if code is None or program.is_grey else 32 * len(code)
     numbers = math.prod(layers[0].weighed_shape) + _shared_size(layers)
     neurons = sum(math.prod(layer.shape) for layer in layers)
+    # Of a class: the sum of its membranes, of 8 bytes with int8, and its score, if any.
+    words = 1 + (program.weights == "int8") + (program.network.readout != "mean_membrane")
+    memory = 4 * (numbers + len(layers) + 2 + words * layers[-1].shape[0]) + 6 * neurons
     sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in layers))))
     takes = "spikes alone" if code is None else f"images, in {len(code)} timesteps"
-    side = math.isqrt(inputs)
-    height, width = layers[0].in_shape[1:] or (side, inputs // side)
+    # Three channels are a colour picture; one, or another number side by side, a grey one.
+    *channels, height, width = (1, 1, *program.network.image_shape)
+    is_colour = channels[-1] == 3
     return {
         "NETWORK": (
             f"Neurons {sizes}, weights in {program.weights}, readout {program.network.readout}; "
             f"takes {takes}."
         ),
         "CONSTANT": f"{constant:,}",
-        "MEMORY": f"{4 * numbers + 6 * neurons + 2 * inputs:,}",
-        "ARITHMETIC": ARITHMETIC[program.weights],
-        "WIDTH": str(width),
+        "MEMORY": f"{memory:,}",
+        "FORMAT": "PPM" if is_colour else "PGM",
+        "MAGIC": "P6" if is_colour else "P5",
+        "WIDTH": str(width if is_colour else inputs // height),
         "HEIGHT": str(height),
     }

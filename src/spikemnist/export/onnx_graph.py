@@ -17,7 +17,7 @@ import numpy as np
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.encoding.protocol import check_num_steps
-from spikemnist.export.arrays import LayerArrays, network_of, read_arrays
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
 
@@ -47,9 +47,9 @@ def to_onnx(
     ----------
     model : Classifier or SpikingNetwork
         What to write, as it is in evaluation mode. The input of a classifier is images, uint8
-        ``[B, height, width]`` under the name ``images``: its encoder is in the file as a table of
-        grey values. The input of a network is spikes, float32 ``[T, B, ...]`` under the name
-        ``input``.
+        ``[B, height, width]`` under the name ``images``, or ``[B, channels, height, width]`` with
+        several channels: its encoder is in the file as a table of grey values. The input of a
+        network is spikes, float32 ``[T, B, ...]`` under the name ``input``.
     path : path
         File to write; the usual suffix is ``.onnx``.
     num_steps : int, default None
@@ -98,7 +98,7 @@ def to_onnx(
     else:
         table = codebook(encoder)
         constant = not np.ptp(table, axis=0).any()  # then the first product needs one timestep
-        signal = _encode(graph, table[:1] if constant else table, arrays.in_shape)
+        signal = _encode(graph, table[:1] if constant else table, arrays)
     names = [*(f"hidden_{n}" for n in range(1, len(arrays.layers))), "output"]
     for name, layer in zip(names, arrays.layers, strict=True):
         current = _weigh(graph, name, layer, signal)
@@ -176,15 +176,12 @@ class _Graph:
         return content
 
 
-def _encode(graph: _Graph, table: NDArray[np.float32], in_shape: tuple[int, ...]) -> str:
+def _encode(graph: _Graph, table: NDArray[np.float32], arrays: NetworkArrays) -> str:
     """Look images up in a table of grey values; return the input of the network."""
-    side = math.isqrt(math.prod(in_shape))
-    if side * side != math.prod(in_shape):
-        raise ValueError(f"an encoder takes square images; the network takes {in_shape}")
-    images = graph.input("images", np.uint8, ["B", side, side])
+    images = graph.input("images", np.uint8, ["B", *arrays.image_shape])
     greys = graph.node("Cast", [images], "greys", to=graph.onnx.TensorProto.INT32)
     codes = graph.node("Gather", [graph.array("grey_values", table), greys], "encoded", axis=1)
-    return graph.node("Reshape", [codes, graph.shape("in_shape", 0, 0, *in_shape)], "input")
+    return graph.node("Reshape", [codes, graph.shape("in_shape", 0, 0, *arrays.in_shape)], "input")
 
 
 def _weigh(graph: _Graph, name: str, layer: LayerArrays, signal: str) -> str:

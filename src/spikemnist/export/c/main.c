@@ -1,6 +1,6 @@
-/* Reads an image, a binary PGM file of @WIDTH@ x @HEIGHT@ grey values, and says which class it is:
+/* Reads an image, a binary @FORMAT@ file of @WIDTH@ x @HEIGHT@ pixels, and says which class it is:
  *
- *     cc -std=c99 -O2 main.c network.c -o classify && ./classify digit.pgm
+ *     cc -std=c99 -O2 main.c network.c -o classify && ./classify FILE
  */
 #include "network.h"
 
@@ -13,13 +13,13 @@ int main(int count, char **arguments)
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
 
     if (file == NULL) {
-        fprintf(stderr, "usage: %s FILE.pgm, a file that can be read\n", arguments[0]);
+        fprintf(stderr, "usage: %s FILE, a @FORMAT@ file that can be read\n", arguments[0]);
         return 2;
     }
-    if (fscanf(file, "P5 %d %d %d", &width, &height, &largest) != 3 || fgetc(file) == EOF
+    if (fscanf(file, "@MAGIC@ %d %d %d", &width, &height, &largest) != 3 || fgetc(file) == EOF
         || width != @WIDTH@ || height != @HEIGHT@ || largest != 255
         || fread(image, 1, NETWORK_INPUTS, file) != NETWORK_INPUTS) {
-        fprintf(stderr, "%s is no binary PGM file of @WIDTH@ x @HEIGHT@ grey values\n",
+        fprintf(stderr, "%s is no binary @FORMAT@ file of @WIDTH@ x @HEIGHT@ pixels\n",
                 arguments[1]);
         fclose(file);
         return 1;

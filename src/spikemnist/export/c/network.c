@@ -4,21 +4,37 @@
  */
 #include "network.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
-enum reset { RESET_NONE, RESET_SUBTRACT, RESET_ZERO };
-enum pooling { POOL_NONE, POOL_MAX, POOL_AVERAGE };
+#if INT_MAX < INT32_MAX
+#error "an int must have 32 bits"
+#endif
+
+typedef network_number_t number_t;
+#if @INTEGER@
+typedef int8_t weight_t; /* in units of their own for each neuron; currents are, too */
+typedef int64_t sum_t;
+
+enum { ONE = @ONE@, UNIT = @UNIT@, FIRST_UNIT = @FIRST_UNIT@ }; /* of a beta, of a current */
+#else
+typedef float weight_t;
+typedef float sum_t;
+#endif
+
+enum { RESET_NONE, RESET_SUBTRACT, RESET_ZERO };
+enum { POOL_NONE, POOL_MAX, POOL_AVERAGE };
 
 /* A dense layer is a convolution of one pixel with a kernel of one pixel. */
-struct layer {
-    int in_height, in_width, in_channels;
+struct network_layer {
+    int in_width, in_channels;
     int kernel, stride, padding;
     int height, width;             /* behind the convolution */
-    enum pooling pooling;
+    int pooling;
     int pool;                      /* side of the square that is pooled, 1 for none */
     int out_height, out_width, channels; /* of the neurons */
-    enum reset reset;
+    int reset;
     const weight_t *weights;       /* [in_channels][kernel][kernel][channels] */
     const number_t *bias, *beta, *threshold; /* [channels] */
     number_t *current;             /* [height][width][channels] */
@@ -29,42 +45,64 @@ struct layer {
 @TABLES@
 
 static int fired[NETWORK_LAYERS]; /* how many neurons of each layer */
-static uint16_t events[NETWORK_INPUTS];
 static uint32_t operations;
 static int steps;
 static sum_t membrane_sum[NETWORK_CLASSES];
-static number_t membrane_max[NETWORK_CLASSES];
-static int spike_count[NETWORK_CLASSES], first_spike[NETWORK_CLASSES];
+#if @MAX_MEMBRANE@
+static number_t score[NETWORK_CLASSES]; /* the highest membrane */
+#endif
+#if @SPIKE_COUNT@
+static int score[NETWORK_CLASSES]; /* how many spikes */
+#endif
+#if @FIRST_SPIKE@
+static int score[NETWORK_CLASSES]; /* minus the timestep of the first spike; INT_MIN for none */
+#endif
 
-/* Adds one input, an event, to the currents that it reaches. */
-static void add(const struct layer *layer, int event, number_t amount)
+static void clear_currents(const struct network_layer *layer)
 {
-    const int channel = event % layer->in_channels;
-    const int x = event / layer->in_channels % layer->in_width + layer->padding;
-    const int y = event / layer->in_channels / layer->in_width + layer->padding;
+    memset(layer->current, 0,
+           sizeof *layer->current * (size_t)(layer->height * layer->width * layer->channels));
+}
+
+/* Adds one input to the currents that it reaches: a grey value, or a spike where `grey` is 0. */
+static void add(const struct network_layer *layer, int input, int grey)
+{
+    const int channel = input % layer->in_channels;
+    const int x = input / layer->in_channels % layer->in_width + layer->padding;
+    const int y = input / layer->in_channels / layer->in_width + layer->padding;
     const int size = layer->channels;
+#if @INTEGER@
+    const number_t amount = grey;
+#else
+    const number_t amount = (number_t)grey / 255;
+#endif
     int row, column, i;
 
     for (row = 0; row < layer->kernel; row++) {
         const int down = y - row;
-        if (down < 0 || down % layer->stride != 0 || down / layer->stride >= layer->height)
+        if (down < 0 || down % layer->stride != 0 || down / layer->stride >= layer->height) {
             continue;
+        }
         for (column = 0; column < layer->kernel; column++) {
             const int right = x - column;
             const weight_t *weights;
             number_t *current;
-            if (right < 0 || right % layer->stride != 0 || right / layer->stride >= layer->width)
+            if (right < 0 || right % layer->stride != 0 || right / layer->stride >= layer->width) {
                 continue;
+            }
             weights = layer->weights
-                + ((size_t)(channel * layer->kernel + row) * layer->kernel + column) * size;
+                + ((ptrdiff_t)(channel * layer->kernel + row) * layer->kernel + column) * size;
             current = layer->current
-                + ((size_t)(down / layer->stride) * layer->width + right / layer->stride) * size;
-            if (amount == 1)
-                for (i = 0; i < size; i++)
+                + ((ptrdiff_t)(down / layer->stride) * layer->width + right / layer->stride) * size;
+            if (grey == 0) {
+                for (i = 0; i < size; i++) {
                     current[i] += weights[i];
-            else
-                for (i = 0; i < size; i++)
+                }
+            } else {
+                for (i = 0; i < size; i++) {
                     current[i] += weights[i] * amount;
+                }
+            }
             operations += (uint32_t)size;
         }
     }
@@ -72,90 +110,108 @@ static void add(const struct layer *layer, int event, number_t amount)
 
 /* Returns what a neuron receives: the current of its place, or of the square that is pooled, whose
  * sum may need more than 32 bits. */
-static sum_t receive(const struct layer *layer, int y, int x, int channel)
+static sum_t receive(const struct network_layer *layer, int y, int x, int channel)
 {
     const int side = layer->pool, size = layer->channels;
-    const number_t *current =
-        layer->current + ((size_t)y * side * layer->width + (size_t)x * side) * size + channel;
-    sum_t found = current[0];
+    const number_t *current = layer->current
+        + ((ptrdiff_t)y * side * layer->width + (ptrdiff_t)x * side) * size + channel;
+    sum_t total = current[0];
     int i, j;
 
-    for (i = 0; i < side; i++)
+    for (i = 0; i < side; i++) {
         for (j = 0; j < side; j++) {
-            const number_t next = current[((size_t)i * layer->width + j) * size];
-            if (i == 0 && j == 0)
+            const number_t next = current[((ptrdiff_t)i * layer->width + j) * size];
+            if (i == 0 && j == 0) {
                 continue;
-            if (layer->pooling == POOL_AVERAGE)
-                found += next;
-            else if (next > found)
-                found = next;
+            }
+            if (layer->pooling == POOL_AVERAGE) {
+                total += next;
+            } else if (next > total) {
+                total = next;
+            }
         }
-#if !NETWORK_INTEGER /* whose units are as much smaller */
-    if (layer->pooling == POOL_AVERAGE)
-        found /= (sum_t)(side * side);
+    }
+#if @INTEGER@
+    return total; /* of an average as well, whose unit is as much smaller */
+#else
+    return layer->pooling == POOL_AVERAGE ? total / (sum_t)(side * side) : total;
 #endif
-    return found;
 }
 
 /* Moves a membrane on by one timestep. */
-static number_t move(const struct layer *layer, int channel, number_t before, sum_t current)
+static number_t move(const struct network_layer *layer, int channel, number_t before, sum_t current)
 {
     const number_t threshold = layer->threshold[channel];
     const int fires = before > threshold;
-#if NETWORK_INTEGER
+#if @INTEGER@
     const int64_t largest = INT32_MAX / 2;
     int64_t membrane = layer->reset == RESET_ZERO && fires ? 0 : before;
 
-    membrane = membrane * layer->beta[channel] / NETWORK_ONE;
-    membrane += current * (layer == layers ? NETWORK_FIRST_UNIT : NETWORK_UNIT);
+    membrane = membrane * layer->beta[channel] / ONE;
+    membrane += current * (layer == layers ? FIRST_UNIT : UNIT);
     membrane += layer->bias[channel];
-    if (layer->reset == RESET_SUBTRACT && fires)
+    if (layer->reset == RESET_SUBTRACT && fires) {
         membrane -= threshold;
+    }
     return (number_t)(membrane > largest ? largest : membrane < -largest ? -largest : membrane);
 #else
     number_t membrane = layer->reset == RESET_ZERO && fires ? 0 : before;
 
     membrane *= layer->beta[channel];
     membrane += current + layer->bias[channel];
-    if (layer->reset == RESET_SUBTRACT && fires)
+    if (layer->reset == RESET_SUBTRACT && fires) {
         membrane -= threshold;
+    }
     return membrane;
 #endif
 }
 
 /* Moves the neurons of a layer on by one timestep, and lists those that fire. */
-static int integrate(const struct layer *layer)
+static int integrate(const struct network_layer *layer)
 {
     int y, x, channel, neuron = 0, count = 0;
 
-    for (y = 0; y < layer->out_height; y++)
-        for (x = 0; x < layer->out_width; x++)
+    for (y = 0; y < layer->out_height; y++) {
+        for (x = 0; x < layer->out_width; x++) {
             for (channel = 0; channel < layer->channels; channel++, neuron++) {
                 const sum_t current = receive(layer, y, x, channel);
                 number_t *membrane = layer->membrane + neuron;
                 *membrane = move(layer, channel, *membrane, current);
-                if (*membrane > layer->threshold[channel])
+                if (*membrane > layer->threshold[channel]) {
                     layer->spikes[count++] = (uint16_t)neuron;
+                }
             }
+        }
+    }
     return count;
 }
 
 /* Keeps what the decision will be made of. */
 static void look_at_outputs(void)
 {
-    const struct layer *last = layers + NETWORK_LAYERS - 1;
+    const struct network_layer *last = layers + NETWORK_LAYERS - 1;
     int i;
 
     for (i = 0; i < NETWORK_CLASSES; i++) {
         membrane_sum[i] += last->membrane[i];
-        if (steps == 0 || last->membrane[i] > membrane_max[i])
-            membrane_max[i] = last->membrane[i];
+#if @MAX_MEMBRANE@
+        if (steps == 0 || last->membrane[i] > score[i]) {
+            score[i] = last->membrane[i];
+        }
+#endif
     }
+#if @SPIKE_COUNT@
     for (i = 0; i < fired[NETWORK_LAYERS - 1]; i++) {
-        const int neuron = last->spikes[i];
-        if (spike_count[neuron]++ == 0)
-            first_spike[neuron] = steps;
+        score[last->spikes[i]]++;
     }
+#endif
+#if @FIRST_SPIKE@
+    for (i = 0; i < fired[NETWORK_LAYERS - 1]; i++) {
+        if (score[last->spikes[i]] == INT_MIN) {
+            score[last->spikes[i]] = -steps;
+        }
+    }
+#endif
 }
 
 void network_reset(void)
@@ -163,7 +219,7 @@ void network_reset(void)
     int i;
 
     for (i = 0; i < NETWORK_LAYERS; i++) {
-        const struct layer *layer = layers + i;
+        const struct network_layer *layer = layers + i;
         memset(layer->membrane, 0,
                sizeof *layer->membrane
                    * (size_t)(layer->out_height * layer->out_width * layer->channels));
@@ -171,37 +227,33 @@ void network_reset(void)
     }
     for (i = 0; i < NETWORK_CLASSES; i++) {
         membrane_sum[i] = 0;
-        spike_count[i] = first_spike[i] = 0;
+#if @MAX_MEMBRANE@
+        score[i] = 0;
+#endif
+#if @SPIKE_COUNT@
+        score[i] = 0;
+#endif
+#if @FIRST_SPIKE@
+        score[i] = INT_MIN;
+#endif
     }
     operations = 0;
     steps = 0;
 }
 
-/* Runs all layers for one timestep on so many events; grey values, where the input has them, are in
- * `image`. A negative count repeats the currents of the first layer. */
-static void advance(int count, const uint8_t *image)
+/* Runs all layers for one timestep on the currents of the first one. */
+static void advance(void)
 {
-    const uint16_t *incoming = events;
     int i, j;
 
-    (void)image; /* which spikes alone do without */
     for (i = 0; i < NETWORK_LAYERS; i++) {
-        const struct layer *layer = layers + i;
-        if (count >= 0)
-            memset(layer->current, 0,
-                   sizeof *layer->current
-                       * (size_t)(layer->height * layer->width * layer->channels));
-        for (j = 0; j < count; j++) {
-#if NETWORK_GREY && NETWORK_INTEGER
-            add(layer, incoming[j], i == 0 ? image[incoming[j]] : 1);
-#elif NETWORK_GREY
-            add(layer, incoming[j], i == 0 ? image[incoming[j]] / 255.0f : 1);
-#else
-            add(layer, incoming[j], 1);
-#endif
+        if (i > 0) {
+            clear_currents(layers + i);
+            for (j = 0; j < fired[i - 1]; j++) {
+                add(layers + i, layers[i - 1].spikes[j], 0);
+            }
         }
-        count = fired[i] = integrate(layer);
-        incoming = layer->spikes;
+        fired[i] = integrate(layers + i);
     }
     look_at_outputs();
     steps++;
@@ -209,12 +261,17 @@ static void advance(int count, const uint8_t *image)
 
 void network_step(const uint8_t *input)
 {
-    int i, count = 0;
+    int i;
 
-    for (i = 0; input != NULL && i < NETWORK_INPUTS; i++)
-        if (input[i])
-            events[count++] = (uint16_t)i;
-    advance(input == NULL ? -1 : count, input);
+    if (input != NULL) {
+        clear_currents(layers);
+        for (i = 0; i < NETWORK_INPUTS; i++) {
+            if (input[i] != 0) {
+                add(layers, i, NETWORK_GREY ? input[i] : 0);
+            }
+        }
+    }
+    advance();
 }
 
 int network_decision(void)
@@ -222,21 +279,15 @@ int network_decision(void)
     int i, best = 0;
 
     for (i = 1; i < NETWORK_CLASSES; i++) {
-        int ahead = membrane_sum[i] > membrane_sum[best]; /* decides where the rest is equal */
-#if NETWORK_READOUT == NETWORK_MAX_MEMBRANE
-        if (membrane_max[i] != membrane_max[best])
-            ahead = membrane_max[i] > membrane_max[best];
-#elif NETWORK_READOUT == NETWORK_SPIKE_COUNT
-        if (spike_count[i] != spike_count[best])
-            ahead = spike_count[i] > spike_count[best];
-#elif NETWORK_READOUT == NETWORK_FIRST_SPIKE
-        const int time = spike_count[i] ? first_spike[i] : steps;
-        const int earliest = spike_count[best] ? first_spike[best] : steps;
-        if (time != earliest)
-            ahead = time < earliest;
+        int ahead = membrane_sum[i] > membrane_sum[best];
+#if @SCORE@
+        if (score[i] > score[best] || score[i] < score[best]) { /* else the sum decides */
+            ahead = score[i] > score[best];
+        }
 #endif
-        if (ahead)
+        if (ahead) {
             best = i;
+        }
     }
     return best;
 }
@@ -247,7 +298,7 @@ int network_spikes(int layer, const uint16_t **neurons)
     return fired[layer];
 }
 
-const number_t *network_membranes(int layer)
+const network_number_t *network_membranes(int layer)
 {
     return layers[layer].membrane;
 }
@@ -256,23 +307,34 @@ uint32_t network_operations(void)
 {
     return operations;
 }
+#if @GREY@
 
-#if NETWORK_STEPS
 int network_classify(const uint8_t *image)
 {
     int t;
 
     network_reset();
     for (t = 0; t < NETWORK_STEPS; t++) {
-#if NETWORK_GREY
         network_step(t == 0 ? image : NULL);
-#else
-        int i, count = 0;
-        for (i = 0; i < NETWORK_INPUTS; i++)
-            if (code[32 * t + image[i] / 8] >> image[i] % 8 & 1)
-                events[count++] = (uint16_t)i;
-        advance(count, NULL);
+    }
+    return network_decision();
+}
 #endif
+#if @CODE@
+
+int network_classify(const uint8_t *image)
+{
+    int t, i;
+
+    network_reset();
+    for (t = 0; t < NETWORK_STEPS; t++) {
+        clear_currents(layers);
+        for (i = 0; i < NETWORK_INPUTS; i++) {
+            if ((code[32 * t + image[i] / 8] >> (image[i] % 8)) & 1) {
+                add(layers, i, 0);
+            }
+        }
+        advance();
     }
     return network_decision();
 }

@@ -1,4 +1,4 @@
-/* A spiking neural network in C99: no allocation, no library but C's own.
+/* A spiking neural network in C99: no allocation, no library but C's own. C++ can include it, too.
  *
  * Made by spikemnist @VERSION@. README.md says what is in it, and how to use it.
  */
@@ -7,16 +7,20 @@
 
 #include <stdint.h>
 
-@DEFINES@
+#define NETWORK_LAYERS @LAYERS@
+#define NETWORK_INPUTS @INPUTS@
+#define NETWORK_CLASSES @CLASSES@
+#define NETWORK_STEPS @STEPS@ /* timesteps of an image, 0 if the network takes spikes alone */
+#define NETWORK_GREY @GREY@ /* 1 if its input is grey values, 0 if it is spikes */
 
-#if NETWORK_INTEGER
-typedef int8_t weight_t;  /* in units of their own for each neuron */
-typedef int32_t number_t; /* membranes and currents, in fractions of these units */
-typedef int64_t sum_t;
+#if @INTEGER@
+typedef int32_t network_number_t; /* of membranes, in a unit of its own for each neuron */
 #else
-typedef float weight_t;
-typedef float number_t;
-typedef float sum_t;
+typedef float network_number_t; /* of membranes */
+#endif
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* Puts all membranes at rest: before each image. */
@@ -33,19 +37,27 @@ void network_step(const uint8_t *input);
 int network_decision(void);
 
 /* Returns how many neurons of a layer fired at the last timestep, and which ones, in ascending
- * order; channels are last in their numbers. Layer 0 is the first one of neurons. */
+ * order; channels are last in their numbers.
+ *
+ * layer: from 0, the first one of neurons, to NETWORK_LAYERS - 1; it is not checked.
+ */
 int network_spikes(int layer, const uint16_t **neurons);
 
-/* Returns the membranes of a layer after the last timestep, before their reset. */
-const number_t *network_membranes(int layer);
+/* Returns the membranes of a layer, numbered as above, after the last timestep, before their
+ * reset. */
+const network_number_t *network_membranes(int layer);
 
 /* Returns how many weights were added to a current since network_reset(). */
 uint32_t network_operations(void);
 
-#if NETWORK_STEPS
-/* Classifies an image: NETWORK_INPUTS grey values from 0 to 255, row by row. Runs NETWORK_STEPS
- * timesteps and returns the class. */
+#if @STEPS@
+/* Classifies an image: NETWORK_INPUTS values from 0 to 255, row by row, channels last. Runs
+ * NETWORK_STEPS timesteps and returns the class. */
 int network_classify(const uint8_t *image);
+
+#endif
+#ifdef __cplusplus
+}
 #endif
 
 #endif
