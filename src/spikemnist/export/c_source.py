@@ -105,7 +105,7 @@ def to_c(
     prefix : str, default "network"
         Beginning of all public names and of the files of the network, so that a program can have
         several networks: ``"digit"`` writes ``digit.h`` and ``digit.c``, with ``digit_classify``
-        and ``DIGIT_INPUTS``.
+        and ``DIGIT_INPUTS``. Each network needs a folder of its own for its example.
 
     Returns
     -------
