@@ -104,7 +104,7 @@ def test_many_hidden_neurons_are_sorted():
     keys = [(-row.sum(), row.argmax()) for row in rows]
     assert keys == sorted(keys)
     assert sorted(map(tuple, rows)) == sorted(map(tuple, spikes[:, 1].T.numpy()))
-    assert ax.get_ylabel() == "hidden 1 neurons, sorted by spikes"
+    assert ax.get_ylabel() == "hidden 1, sorted by spikes"
 
 
 def test_a_current():

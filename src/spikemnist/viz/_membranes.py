@@ -5,7 +5,7 @@ Shapes: ``T`` timesteps, ``N`` neurons of a layer, ``K`` neurons shown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -120,40 +120,31 @@ def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None)
     low = np.minimum(finite.min(0), 0.0)
     high = np.maximum(finite.max(0), 0.0 if thresholds is None else thresholds)
     unit = 0.8 / np.where(high > low, high - low, 1.0)
-
-    def height(values: Array) -> Array:
-        placed: Array = rows + 0.4 - (values - low) * unit
-        return placed
-
-    zero, curves = height(np.zeros_like(low)), height(traces)
-    furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))
-    for row, value in enumerate(furthest):
-        name = "" if row == 0 else "_"
+    zero = rows + 0.4 + low * unit
+    curves = zero - traces * unit
+    look: dict[str, Any] = {"color": _style.BLUE, "linewidth": 1.3, "markersize": 3.0}
+    look["marker"] = "o" if len(time) == 1 else ""
+    for row, name in enumerate(["", *["_"] * (len(rows) - 1)]):
         if thresholds is None:
-            ax.axhline(float(zero[row]), color=_style.GREY, linewidth=0.6, label="_zero")
+            ax.axhline(zero[row], color=_style.GREY, linewidth=0.6, label="_zero")
         else:
-            top = float(height(thresholds)[row])
-            ax.axhspan(
-                top, float(zero[row]), color=_style.ORANGE, alpha=0.25, linewidth=0.0, zorder=1
-            )
-            ax.axhline(
-                top,
-                color=_style.VERMILLION,
-                linestyle=(0, (4, 3)),
-                linewidth=0.9,
-                label=name + _threshold_label(thresholds),
-            )
-        look = {"color": _style.BLUE, "linewidth": 1.3, "markersize": 3.0}
-        marker = "o" if len(time) == 1 else ""
-        ax.plot(
-            time, curves[:, row], marker=marker, label=f"{name}membrane, extreme at right", **look
-        )
+            top = zero[row] - thresholds[row] * unit[row]
+            ax.axhspan(top, zero[row], color=_style.ORANGE, alpha=0.25, linewidth=0.0, zorder=1)
+            limit: dict[str, Any] = {
+                "color": _style.VERMILLION,
+                "linestyle": (0, (4, 3)),
+                "linewidth": 0.9,
+            }
+            ax.axhline(top, label=name + _threshold_label(thresholds), **limit)
+        ax.plot(time, curves[:, row], label=f"{name}membrane", **look)
+    furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))
+    for row, text in enumerate(["extreme", *(f"{value:.3g}" for value in furthest)], -1):
         ax.annotate(
-            f"{value:.3g}", (1.0, row), (3, 0), ("axes fraction", "data"), "offset points",
+            text, (1.0, max(row, -0.7)), (3, 0), ("axes fraction", "data"), "offset points",
             va="center", fontsize=_style.SMALL, color=_style.BLUE, annotation_clip=False,
         )  # fmt: skip
     when, who = np.nonzero(spikes)
-    look = {"linestyle": "none", "marker": "o", "markersize": 4.0, "color": _style.BLACK}
+    look = {"color": _style.BLACK, "linestyle": "none", "marker": "o", "markersize": 4.0}
     ax.plot(when, curves[when, who], zorder=3, label="spike", **look)
 
 

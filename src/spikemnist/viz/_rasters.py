@@ -15,7 +15,6 @@ from spikemnist.viz import _style
 from spikemnist.viz._samples import are_spikes, input_sample, layer_sample, to_numpy, which
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from matplotlib.axes import Axes
 
     from spikemnist.models.record import Record
@@ -75,8 +74,9 @@ def raster(
     neurons = spikes.shape[1]
     ax = _style.axes_or_new(ax, _style.WIDTH, 3.6)
     label = f"{name} neuron".strip()
-    if name.startswith("hidden") and neurons > _FEW_NEURONS:
-        spikes, label = spikes[:, _by_number(spikes)], f"{name} neurons, sorted by spikes"
+    if name not in ("", "input", "output") and neurons > _FEW_NEURONS:
+        order = np.lexsort(((spikes != 0).argmax(0), -spikes.sum(0)))
+        spikes, label = spikes[:, order], f"{name}, sorted by spikes"
     draw_spikes(ax, spikes)
     _style.open_frame(ax, ylabel=label)
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
@@ -100,11 +100,6 @@ def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tu
     return "", to_numpy(input_sample(source, sample).flatten(1))
 
 
-def _by_number(spikes: Array) -> npt.NDArray[np.intp]:
-    """Return the neurons by falling number of spikes, the earliest first spike first."""
-    return np.lexsort(((spikes != 0).argmax(0), -spikes.sum(0)))
-
-
 def draw_spikes(ax: Axes, spikes: Array) -> None:
     """Draw spikes ``[T, N]`` in black, neuron 0 on top, and set the limits of both axes."""
     (steps, neurons), box = spikes.shape, ax.get_window_extent()
@@ -113,10 +108,10 @@ def draw_spikes(ax: Axes, spikes: Array) -> None:
     share, width = _shared(np.abs(spikes), 0, box.width)
     share, height = _shared(share, 1, box.height)
     right, bottom = (n * size - 0.5 for n, size in zip(share.shape, (width, height), strict=True))
-    look = {"cmap": "Greys", "interpolation": "nearest", "aspect": "auto"}
     # The root keeps a spike visible that shares its pixel with silent neurons.
     norm = PowerNorm(0.5, vmin=0.0, vmax=max(1.0, float(share.max())))
-    ax.imshow(share.T, norm=norm, extent=(-0.5, right, bottom, -0.5), **look)
+    extent = -0.5, right, bottom, -0.5
+    ax.imshow(share.T, "Greys", norm, aspect="auto", interpolation="nearest", extent=extent)
     _style.time_axis(ax, steps)
     ax.set_ylim(neurons - 0.5, -0.5)
     if steps <= _FEW_STEPS:

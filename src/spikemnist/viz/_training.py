@@ -40,8 +40,8 @@ def training_curves(
     history : History
         History that `fit` returned.
     test : Evaluation, default None
-        Result on images that the network was not trained with, drawn as a dotted line. Its accuracy
-        is lower than that of the training images, which the network has seen in every epoch.
+        Result on images that the network was not trained with. Its accuracy is drawn as a dotted
+        line; it is lower than that of the training images, which are seen in every epoch.
     ax : sequence of matplotlib.axes.Axes, default None
         Two Axes to draw into, for the loss and for the accuracy; a new figure by default.
 
@@ -68,8 +68,8 @@ def training_curves(
     if not len(history):
         raise ValueError("this History has no finished epoch to draw")
     loss, accuracy = _style.new_figure(6.6, 3.4).subplots(1, 2) if ax is None else ax
-    _draw_metric(loss, history, "loss", test and test.loss)
-    _draw_metric(accuracy, history, "accuracy", test and test.accuracy)
+    _draw_metric(loss, history, "loss")
+    _draw_metric(accuracy, history, "accuracy", test)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure = _style.root_figure(loss)
     if test is not None and ax is None:
@@ -77,7 +77,7 @@ def training_curves(
     return figure
 
 
-def _draw_metric(ax: Axes, history: History, name: str, test: float | None) -> None:
+def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None = None) -> None:
     epochs = np.array([row.epoch for row in history.epochs])
     for column, label, colour, dashes, marker in (
         (name, "training", _style.BLUE, "solid", "o"),
@@ -106,8 +106,9 @@ def _draw_metric(ax: Axes, history: History, name: str, test: float | None) -> N
             label=f"best epoch ({history.best_epoch})",
         )
     if test is not None:
-        look = {"color": _style.BLACK, "linestyle": "dotted", "linewidth": 1.6}
-        ax.axhline(test, label="unseen test images", **look)
+        ax.axhline(
+            test.accuracy, color=_style.BLACK, linestyle="dotted", label="unseen test images"
+        )
     margin = max(0.5, 0.03 * len(epochs))
     limits = epochs[0] - margin, epochs[-1] + margin
     _style.open_frame(ax, xlim=limits, xlabel="epoch", ylabel=name)
