@@ -15,7 +15,7 @@ from spikemnist.training import SpikeTimeMSE, TrainConfig
 
 # %%
 # The readout is ``first_spike``, and the loss sets target times: the neuron of the right class
-# should fire at timestep 2, all others not at all.
+# should fire at t = 2, all others not at all.
 train, test = load_digits()
 torch.manual_seed(0)
 network = LeakyMLP(hidden=200, readout="first_spike")
@@ -43,7 +43,7 @@ ax.legend()
 figure.savefig("decision_times.png", dpi=120)
 
 # %%
-# One of the digits that were decided at timestep 5. Its bright pixels fire first; the spikes after
+# One of the digits that were decided at t = 5. Its bright pixels fire first; the spikes after
 # the dashed line are not needed.
 sample = int((right & (times == 5)).nonzero()[0])
 with torch.inference_mode():

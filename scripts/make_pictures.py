@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
-INDEX = 430
-"""Index of the test image: an eight that the network takes for a three during some timesteps."""
+INDEX = 763
+"""Index of the test image: an eight that the network takes for a three at first."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     write_atomically(options.out / "stdp-window.png", lambda file: pairs.savefig(file, dpi=110))
     animation = viz.animate(record, label=label)
     write_atomically(
-        options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=80)
+        options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=120)
     )
 
 

@@ -118,7 +118,10 @@ def measure(name: str, folders: list[Path]) -> Card:
         "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
         "encoder": describe_encoder(classifier.encoder),
         "bytes": weights(name).stat().st_size,
-        "spikes": first.spikes_per_sample,
+        "spikes": {
+            name: None if math.isnan(count) else count  # of a current, which JSON writes as null
+            for name, count in first.spikes_per_sample.items()
+        },
         "operations": {
             "acs": total.acs,
             "macs": total.macs,
@@ -159,7 +162,10 @@ def page(cards: list[Card]) -> str:
 
 
 def card_text(card: Card) -> str:
-    spikes = ", ".join(f"{name} {count:.1f}" for name, count in card["spikes"].items())
+    spikes = ", ".join(
+        f"{name} {'a current' if count is None else f'{count:.1f}'}"
+        for name, count in card["spikes"].items()
+    )
     encoder = card["encoder"]
     classifier: Any = load(card["name"])
     head, rows_of_layers = classifier.network.table()[1:3]

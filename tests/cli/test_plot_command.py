@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,20 +42,22 @@ def test_shape_of_the_input(given: tuple[int, ...], shape: tuple[int, int]) -> N
     assert pictures.input_shape(torch.zeros(5, 1, *given), torch.zeros(28, 28)) == shape
 
 
-def test_membranes_and_spikes_of_a_decision_have_the_same_order(run: Path) -> None:
+def test_the_rows_of_a_decision(run: Path) -> None:
+    """Ten rows of equal height, class 0 on top, above the score of each class."""
     classifier = classifiers.find(run).classifier
     sample = sources.sample(load_digits()[1], 0)
     record = pictures.watch(classifier, sample.samples, seed=0)
     figure = pictures.decision(record, sample.label)
     figure.draw_without_rendering()
-    for axes in figure.axes[:2]:
-        ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
-        heights = {
-            int(text.get_text()): axes.transData.transform((0, y))[1]
-            for y, text in ticks
-            if text.get_text() in set("0123456789")
-        }
-        assert sorted(heights, key=heights.__getitem__) == list(reversed(range(10)))
+    membranes, scores = figure.axes
+    assert [text.get_text() for text in membranes.get_yticklabels()] == list("0123456789")
+    heights = [membranes.transData.transform((0, y))[1] for y in membranes.get_yticks()]
+    rows = [above - below for above, below in pairwise(heights)]
+    assert rows == pytest.approx([rows[0]] * 9)
+    assert rows[0] / figure.dpi * 420 / figure.get_figwidth() > 20  # pixels, 420 pixels wide
+    assert scores.get_title(loc="left") == (
+        f"predicted class {int(record.predictions)}, true class {sample.label}"
+    )
 
 
 def test_a_pretrained_network_is_drawn_into_a_folder_of_its_name(tmp_path: Path) -> None:

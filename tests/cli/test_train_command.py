@@ -28,7 +28,7 @@ from tests.cli.command import answers, environment, error, fields, spikemnist
 pytestmark = pytest.mark.slow
 
 FILES = {"command.json", "config.json", "metrics.csv", "model.safetensors", "checkpoint.pt"}
-PICTURES = {"training.png", "confusion.png", "encoding.png", "decision.png"}
+PICTURES = {"training.png", "confusion.png", "encoding-0.png", "decision-0.png"}
 
 
 def parse(*words: str) -> parser.Command:

@@ -251,7 +251,7 @@ def test_torchrun(tmp_path: Path) -> None:
         "config.json",
         "metrics.csv",
         "model.safetensors",
-        "decision.png",
+        "decision-0.png",
     }
     alone = spikemnist(*train, "one", cwd=tmp_path)
     one = re.search(r"accuracy +([\d.]+)%", alone.stdout)

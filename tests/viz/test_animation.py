@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from spikemnist import viz
-from tests.viz.viz_records import CLASSES, gif_frames, make_record
+from tests.viz.viz_records import gif_frames, make_record
 
 
 def test_gif(tmp_path):
@@ -16,7 +16,8 @@ def test_gif(tmp_path):
     animation = viz.animate(make_record(steps=3), label=3, interval=150)
     animation.save(file, writer="pillow", dpi=40)
     with Image.open(file) as gif:
-        assert gif.info["duration"] == pytest.approx(150, abs=10)
+        durations = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
+    assert durations == pytest.approx([150, 150, 600], abs=40)
     frames = gif_frames(file)
     assert len(frames) == 3
     assert all((a != b).any() for a, b in pairwise(frames))
@@ -35,18 +36,41 @@ def test_frame(step):
     record = make_record()
     leader = int(record.running_predictions[step, 1])
     figure, picture, curves, bars = drawn(viz.animate(record, sample=1, label=2), step)
-    np.testing.assert_array_equal(picture.images[0].get_array(), record.input[step, 1].view(28, 28))
+    now, earlier = record.input[step, 1], record.input[: step + 1, 1].amax(0)
+    shown = torch.where(now > 0, 1.0, 0.4 * earlier).view(28, 28)
+    np.testing.assert_allclose(picture.images[0].get_array(), shown)
     for index, curve in enumerate(curves.lines):
         assert curve.get_xdata().tolist() == list(range(step + 1))
         np.testing.assert_allclose(curve.get_ydata(), record.membrane[: step + 1, 1, index])
     counts = record.spikes[: step + 1, 1].sum(0)
     assert [bar.get_height() for bar in bars.patches] == counts.tolist()
     assert [i for i, bar in enumerate(bars.patches) if bar.get_hatch()] == [leader]
-    assert figure.get_suptitle() == f"after timestep {step}: class {leader} leads (true class 2)"
-    assert (curves.get_xlabel(), curves.get_ylabel()) == ("timestep", "membrane potential")
+    first, second = figure.get_suptitle().splitlines()
+    assert first == f"t = {step}: class {leader} leads (true class 2)"
+    assert second == "by spikes so far"
+    assert curves.get_xlabel() == "timestep"
+    assert curves.get_ylabel() == "membrane potential of the output"
     assert (bars.get_xlabel(), bars.get_ylabel()) == ("class", "spikes so far")
-    names = {text.get_text() for text in curves.texts}
-    assert names == {f"{i} (true)" if i == 2 else str(i) for i in range(CLASSES)}
+    assert bars.get_yticks().max() == len(record.spikes)
+    for index, name in enumerate(curves.texts):  # each leads to the end of its curve
+        assert name.get_text() == (f"{index} (true)" if index == 2 else str(index))
+        assert name.xy == (step, pytest.approx(float(record.membrane[step, 1, index])))
+
+
+def test_the_labels_stay_within_the_panel():
+    figure, _, curves, _ = drawn(viz.animate(make_record(gain=0.0)), 0)  # all curves at zero
+    figure.draw_without_rendering()
+    box = curves.get_window_extent()
+    for name in curves.texts:
+        centre = curves.transData.transform(name.get_position())[1]
+        assert box.y0 + 3 < centre < box.y1 - 3
+
+
+def test_a_current_leaves_no_trace():
+    current = torch.rand(3, 1, 784)
+    _, picture, *_ = drawn(viz.animate(make_record(inputs=current)), 2)
+    np.testing.assert_array_equal(picture.images[0].get_array(), current[2, 0].view(28, 28))
+    assert picture.get_title() == "input, a current"
 
 
 def test_limits_are_the_same_in_all_frames():

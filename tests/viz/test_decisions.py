@@ -18,7 +18,8 @@ def test_heights_of_bars():
     assert [bar.get_height() for bar in ax.patches] == record.spikes[:, 1].sum(0).tolist()
     assert [round(bar.get_center()[0]) for bar in ax.patches] == list(range(CLASSES))
     assert ax.get_xlabel() == "class"
-    assert ax.get_ylabel() == "spikes in all timesteps"
+    assert ax.get_ylabel() == f"spikes in {T} timesteps"
+    assert (ax.get_yticks()[0], ax.get_yticks()[-1]) == (0, T)  # all that are possible
     assert title(ax) == "output spikes, sample 1 (readout spike_count)"
 
 

@@ -59,12 +59,22 @@ def test_at_most_twelve_timesteps():
     assert set(np.diff(steps)) == {9}
 
 
-def test_a_constant_current_is_no_spike_count():
+def test_a_constant_current():
+    """It has neither first spikes nor timesteps that differ."""
     current = torch.rand(1, 1, 16).expand(6, 1, 16)
-    axes = panels(viz.encoding(current))
-    np.testing.assert_allclose(
-        picture(axes["sum over time"]), 6 * current[0, 0].reshape(4, 4), rtol=1e-5
-    )
+    figure = viz.encoding(current, image=current[0])
+    axes = panels(figure)
+    assert list(axes) == ["image", "current, mean over time"]
+    mean = picture(axes["current, mean over time"])
+    np.testing.assert_allclose(mean, current[0, 0].reshape(4, 4), rtol=1e-5)
+    (words,) = [text.get_text() for part in figure.subfigs for text in part.texts]
+    assert words == "the same current at each of 6 timesteps"
+
+
+def test_a_current_that_changes():
+    current = torch.rand(3, 1, 16)
+    frames = [f"t = {t}" for t in range(3)]
+    assert list(panels(viz.encoding(current))) == ["current, mean over time", *frames]
 
 
 def test_silence():

@@ -5,18 +5,28 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import same_color
 
 from spikemnist import viz
-from tests.viz.viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, title
+from spikemnist.viz import _style
+from tests.viz.viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, texts, title
 
 
 def rows(ax, label):
-    """The lines with that label, from the top band down."""
+    """The lines with that label, from the top row down."""
     return [curve for curve in ax.lines if curve.get_label().lstrip("_").startswith(label)]
 
 
+def thresholds(ax):
+    """Height of the threshold in each row."""
+    return np.array([curve.get_ydata()[0] for curve in rows(ax, "threshold")])
+
+
 def zeros(ax):
-    return np.array([curve.get_ydata()[0] for curve in rows(ax, "zero")])
+    """Height of zero in each row: the lower edge of the strip below the threshold."""
+    strips = [patch for patch in ax.patches if same_color(patch.get_facecolor()[:3], _style.ORANGE)]
+    corners = [s.get_patch_transform().transform(s.get_path().vertices) for s in strips]
+    return np.array([places[:, 1].max() for places in corners])
 
 
 def names(ax) -> list[str]:
@@ -25,28 +35,43 @@ def names(ax) -> list[str]:
 
 
 def test_traces():
+    """Each row shows the membrane on a scale of its own, given by zero and the threshold."""
     record = make_record()
     ax = viz.membrane(record, sample=1)
     assert names(ax) == [str(i) for i in range(CLASSES)]
-    for index, (trace, zero) in enumerate(zip(rows(ax, "membrane"), zeros(ax), strict=True)):
-        expected = record.membrane[:, 1, index].numpy()
-        np.testing.assert_allclose(trace.get_ydata() - zero, expected, atol=1e-4)
+    zero, one = zeros(ax), thresholds(ax)
+    for index, trace in enumerate(rows(ax, "membrane")):
+        drawn = (trace.get_ydata() - zero[index]) / (one[index] - zero[index])
+        np.testing.assert_allclose(drawn, record.membrane[:, 1, index], rtol=1e-4, atol=1e-4)
         assert trace.get_xdata().tolist() == list(range(T))
-    assert (np.diff(zeros(ax)) < 0).all()  # class 0 on top
     assert ax.get_xlabel() == "timestep"
-    assert ax.get_ylabel() == "output neuron: membrane potential"
-    assert title(ax) == "output, sample 1"
+    assert ax.get_ylabel() == "output neuron"
+    assert title(ax) == "membrane potential, output, sample 1"
+
+
+def test_rows_of_equal_height():
+    """Neuron k fills the row about k, the first on top."""
+    for layer in (0, -1):
+        ax = viz.membrane(make_record(), layer=layer)
+        assert ax.get_ylim()[0] > ax.get_ylim()[1]
+        for row, trace in enumerate(rows(ax, "membrane")):
+            heights = [*trace.get_ydata(), zeros(ax)[row], thresholds(ax)[row]]
+            assert min(heights) == pytest.approx(row - 0.4, abs=1e-4)
+            assert max(heights) == pytest.approx(row + 0.4, abs=1e-4)
 
 
 def test_thresholds():
-    thresholds = torch.linspace(0.5, 2.0, HIDDEN)
-    record = make_record(hidden_threshold=thresholds)
+    values = torch.linspace(0.5, 2.0, HIDDEN)
+    record = make_record(hidden_threshold=values)
     ax = viz.membrane(record, layer="hidden 1", neurons=[3, 14, 0])
-    heights = np.array([curve.get_ydata()[0] for curve in rows(ax, "threshold")])
-    np.testing.assert_allclose(heights - zeros(ax), thresholds[[3, 14, 0]], atol=1e-4)
     assert all(curve.is_dashed() for curve in rows(ax, "threshold"))
-    assert rows(ax, "threshold")[0].get_label() == "threshold (0.5 to 2)"
+    assert rows(ax, "threshold")[0].get_label() == "threshold (0.5 to 2), shaded from zero"
     assert names(ax) == ["3", "14", "0"]
+    for row, neuron in enumerate((3, 14, 0)):
+        trace = rows(ax, "membrane")[row].get_ydata()
+        unit = (zeros(ax)[row] - thresholds(ax)[row]) / float(values[neuron])
+        membrane = record.layers[0].membrane[:, 0, neuron]
+        np.testing.assert_allclose((zeros(ax)[row] - trace) / unit, membrane, atol=1e-4)
 
 
 def test_marks_of_spikes():
@@ -56,45 +81,38 @@ def test_marks_of_spikes():
     assert len(marks.get_xdata()) == int(record.spikes[:, 0].sum()) > 0
     marked = set()
     for time, height in zip(marks.get_xdata(), marks.get_ydata(), strict=True):
-        owner = [
-            i
-            for i, trace in enumerate(rows(ax, "membrane"))
-            if trace.get_ydata()[int(time)] == pytest.approx(height)
-        ]
-        assert len(owner) == 1
-        assert record.spikes[int(time), 0, owner[0]] == 1
-        assert height >= rows(ax, "threshold")[owner[0]].get_ydata()[0]
-        marked.add((int(time), owner[0]))
+        row = round(height)
+        assert rows(ax, "membrane")[row].get_ydata()[int(time)] == pytest.approx(height)
+        assert height <= thresholds(ax)[row]  # the axis points down
+        marked.add((int(time), row))
     assert marked == set(map(tuple, record.spikes[:, 0].nonzero().tolist()))
 
 
-def test_bands_do_not_overlap():
-    ax = viz.membrane(make_record(), layer=0)
-    traces, limits = rows(ax, "membrane"), rows(ax, "threshold")
-    low = [min(t.get_ydata().min(), z) for t, z in zip(traces, zeros(ax), strict=True)]
-    high = [max(t.get_ydata().max(), h.get_ydata()[0]) for t, h in zip(traces, limits, strict=True)]
-    assert all(above > below for above, below in zip(low[:-1], high[1:], strict=True))
-    assert ax.get_ylim()[0] < low[-1]
-    assert high[0] < ax.get_ylim()[1]
-
-
-def test_ten_most_active_neurons():
+def test_extremes():
     record = make_record()
-    counts = record.layers[0].spikes[:, 0].sum(0)
-    neurons = [int(name) for name in names(viz.membrane(record, layer="hidden 1"))]
-    assert len(neurons) == 10
-    assert neurons == sorted(neurons)
-    others = [i for i in range(HIDDEN) if i not in neurons]
-    assert counts[neurons].min() >= counts[others].max()
+    membrane = record.membrane[:, 0]
+    furthest = membrane.gather(0, membrane.abs().argmax(0)[None])[0]
+    header, *numbers = texts(viz.membrane(record))
+    assert header == "extreme"
+    assert numbers == [f"{value:.3g}" for value in furthest.tolist()]
 
 
-def test_silent_neurons_are_ranked_by_membrane():
-    record = make_record(gain=0.0)
-    membrane = torch.arange(12.0).flip(0).expand(T, 1, 12) / 100
-    record = dataclasses.replace(
-        record, spikes=torch.zeros(T, 1, 12), membrane=membrane, layers=(), input=None
-    )
-    assert names(viz.membrane(record)) == [str(i) for i in range(10)]
+def test_neurons_from_silent_to_busy():
+    """One for each number of spikes, the one whose highest membrane is nearest to threshold."""
+    record = make_record()
+    membrane = torch.rand(T, 1, 40, generator=torch.Generator().manual_seed(0)) * 3 - 1
+    spikes = torch.zeros(T, 1, 40)
+    for neuron in range(40):
+        spikes[: neuron % 4, 0, neuron] = 1
+    layer = dataclasses.replace(record.layers[0], spikes=spikes, membrane=membrane)
+    record = dataclasses.replace(record, layers=(layer, record.layers[1]))
+    ax = viz.membrane(record, layer=0)
+    neurons = [int(name) for name in names(ax)]
+    assert [int(spikes[:, 0, neuron].sum()) for neuron in neurons] == [0, 1, 2, 3]
+    for count, neuron in enumerate(neurons):
+        distance = (membrane[:, 0].amax(0) - 1).abs()
+        assert distance[neuron] == distance[count::4].min()
+    assert title(ax) == "membrane potential, hidden 1: 4 of 40 neurons, sample 0"
 
 
 def test_unknown_threshold():
@@ -104,26 +122,20 @@ def test_unknown_threshold():
 
 
 def test_thresholds_of_feature_maps():
-    spikes, membrane = leaky(torch.rand(6, 2, 3, 2, 2), torch.tensor([0.5, 1.0, 1.5]).view(3, 1, 1))
+    limits = torch.tensor([0.5, 1.0, 1.5]).view(3, 1, 1)
+    spikes, membrane = leaky(torch.rand(6, 2, 3, 2, 2), limits)
     record = make_record()
     layer = dataclasses.replace(
-        record.layers[0],
-        name="conv 1",
-        spikes=spikes,
-        membrane=membrane,
-        threshold=torch.tensor([0.5, 1.0, 1.5]).view(3, 1, 1),
+        record.layers[0], name="conv 1", spikes=spikes, membrane=membrane, threshold=limits
     )
     record = dataclasses.replace(record, layers=(layer, record.layers[1]))
     ax = viz.membrane(record, layer="conv 1", neurons=[0, 4, 11])
-    heights = np.array([curve.get_ydata()[0] for curve in rows(ax, "threshold")])
-    np.testing.assert_allclose(heights - zeros(ax), [0.5, 1.0, 1.5], atol=1e-5)
-
-
-def test_length_of_the_scale_bar():
-    ax = viz.membrane(make_record())
-    (length,) = [text for text in ax.texts if text.get_text()]
-    (bar,) = [text for text in ax.texts if not text.get_text()]
-    assert bar.xyann[1] - bar.xy[1] == pytest.approx(float(length.get_text()))
+    assert rows(ax, "threshold")[0].get_label().startswith("threshold (0.5 to 1.5)")
+    flat = membrane[:, 0].flatten(1)
+    for row, (neuron, limit) in enumerate(((0, 0.5), (4, 1.0), (11, 1.5))):
+        trace = rows(ax, "membrane")[row].get_ydata()
+        unit = (zeros(ax)[row] - thresholds(ax)[row]) / limit
+        np.testing.assert_allclose((zeros(ax)[row] - trace) / unit, flat[:, neuron], atol=1e-4)
 
 
 def test_nan_and_infinite_membranes():
@@ -140,7 +152,8 @@ def test_flat_traces():
     zero = torch.zeros(4, 1, 2)
     record = make_record(everything=False)
     ax = viz.membrane(dataclasses.replace(record, spikes=zero, membrane=zero))
-    assert zeros(ax)[0] > zeros(ax)[1]
+    first, second = rows(ax, "membrane")
+    assert first.get_ydata()[0] < second.get_ydata()[0]
 
 
 def test_the_input_has_no_membrane():

@@ -31,6 +31,7 @@ def test_histogram_and_accuracy():
     ax = viz.thresholds(CLASSIFIER)
     assert sum(bar.get_height() for bar in ax.patches) == 6
     assert ax.get_title(loc="left").startswith("mean 3.5 mV")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mean"]
 
 
 def test_receptive_fields():

@@ -44,15 +44,21 @@ def test_colours(weights, limits, colours):
     assert grid(figure).get_clim() == limits
     assert grid(figure).get_cmap().name == colours
     assert len(figure.axes) == 2
-    assert figure.axes[1].get_ylabel() == "weight"
+    assert figure.axes[1].get_ylabel().startswith("weight")
 
 
 def test_first_linear_layer():
     model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(784, 100)), nn.Linear(100, 10))
     figure = viz.receptive_fields(model)
-    assert title(figure.axes[0]) == "input weights of 64 of 100 neurons"
-    assert texts(figure.axes[0]) == [str(i) for i in range(64)]
-    np.testing.assert_allclose(field(figure, 63), model[1][0].weight[63].detach().view(28, 28))
+    assert title(figure.axes[0]) == "input weights of 64 strongest of 100 neurons"
+    strongest = model[1][0].weight.square().sum(1).argsort(descending=True)[:64].tolist()
+    assert texts(figure.axes[0]) == [str(i) for i in strongest]
+    last = strongest[-1]
+    np.testing.assert_allclose(field(figure, last), model[1][0].weight[last].detach().view(28, 28))
+
+
+def test_many_fields_that_are_not_of_a_module():
+    assert texts(viz.receptive_fields(torch.rand(70, 784)).axes[0]) == [str(i) for i in range(64)]
 
 
 def test_chosen_neurons():

@@ -53,6 +53,15 @@ def test_unmeasured_epochs():
         assert labels(ax) == {"training"}
 
 
+def test_accuracy_of_unseen_images():
+    evaluation = make_evaluation(torch.tensor([[3, 1], [0, 4]]))
+    figure = viz.training_curves(make_history(3), test=evaluation)
+    dotted = line(figure.axes[1], "unseen test images")
+    assert set(dotted.get_ydata()) == {evaluation.accuracy}
+    assert dotted.get_linestyle() == ":"
+    assert "has seen the training images in every epoch" in figure.get_supxlabel()
+
+
 def test_no_markers_for_many_epochs():
     for ax in viz.training_curves(make_history(200)).axes:
         assert line(ax, "training").get_markersize() == 0
@@ -82,7 +91,7 @@ def test_counts_and_shares_of_cells():
     assert image.get_clim() == (0, 1)
     assert title(ax) == "accuracy 86.36% on 110 samples"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
-    assert ax.get_figure().axes[1].get_ylabel() == "share of the class's samples"
+    assert ax.get_figure().axes[1].get_ylabel() == "share of the class's samples (numbers: samples)"
 
 
 def luminance(colour):

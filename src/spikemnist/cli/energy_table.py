@@ -71,7 +71,13 @@ def _over_time(energy: Energy) -> str:
         energy.operations_per_step,
     )
     rows = [
-        (str(step), f"{accuracy:.2%}", f"{spent:,.1f}", f"{spikes:,.1f}", f"{operations:,.0f}")
+        (
+            f"{step} of {energy.num_steps}",
+            f"{accuracy:.2%}",
+            f"{spent:,.1f}",
+            f"{spikes:,.1f}",
+            f"{operations:,.0f}",
+        )
         for step, (accuracy, spent, spikes, operations) in enumerate(
             zip(*(column.tolist() for column in columns), strict=True), 1
         )

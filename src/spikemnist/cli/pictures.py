@@ -34,10 +34,10 @@ def draw_training(
     """Draw the course of a training, and the network's response to a test sample."""
     record = watch(classifier, sample.samples, seed=0)
     return [
-        save(spikemnist.viz.training_curves(history), folder / "training.png"),
+        save(spikemnist.viz.training_curves(history, test=evaluation), folder / "training.png"),
         save(spikemnist.viz.confusion(evaluation), folder / "confusion.png"),
-        save(encoding(record, sample.image), folder / "encoding.png"),
-        save(decision(record, sample.label), folder / "decision.png"),
+        save(encoding(record, sample.image), folder / f"encoding-{sample.index}.png"),
+        save(decision(record, sample.label), folder / f"decision-{sample.index}.png"),
     ]
 
 
@@ -120,22 +120,20 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
 
 
 def decision(record: Record, label: int | None = None, *, image: Tensor | None = None) -> Figure:
-    """Draw output membranes, output spikes and the running decision above one another.
+    """Draw the output membranes with their spikes above the running decision.
 
     The image, if given, is above them.
     """
     images = [] if image is None else [image]
-    heights = [*(2.5 for _ in images), 4, 2, 3.5]
+    heights = [*(2.2 for _ in images), 4.6, 3.4]
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, sum(heights) + 0.5), layout="constrained")
-    *above, membrane, raster, decision = figure.subplots(len(heights), 1, height_ratios=heights)
+    figure = Figure(figsize=(5.6, sum(heights)), layout="constrained")
+    *above, membrane, decision = figure.subplots(len(heights), 1, height_ratios=heights)
     for ax, picture in zip(above, images, strict=True):
         ax.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title="what the network sees")
     spikemnist.viz.membrane(record, ax=membrane)
-    spikemnist.viz.raster(record, ax=raster)
-    raster.invert_yaxis()  # neuron 0 on top, as for the membranes
     spikemnist.viz.decision(record, label=label, ax=decision)
     return figure
 

@@ -88,7 +88,7 @@ def _answer(
         return
     record = pictures.watch(classifier, image, seed=command.seed)
     first, second = int(record.predictions), int(record.second)
-    names = classifier.classes
+    names, decided, steps = classifier.classes, int(record.decided), len(record.spikes)
     show(
         command,
         picture=picture,
@@ -96,8 +96,8 @@ def _answer(
         second=second,
         classes=[names[first], names[second]] if names else None,
         margin=float(record.margin),
-        decided_after=int(record.decided),
-        num_steps=len(record.spikes),
+        decided_after=decided if command.json else f"{decided} of {steps} timesteps",
+        num_steps=steps if command.json else None,
         spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
         **about,
         written=_draw(command, record, digit, stem),

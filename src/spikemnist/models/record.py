@@ -169,7 +169,11 @@ class Record(Tabular):
 
     @property
     def decided(self) -> Tensor:
-        """Timestep, from 1 to T, after which the prediction no longer changes, ``[B]``, int64."""
+        """Number of timesteps, 1 to T, after which the prediction stays, ``[B]``, int64.
+
+        A picture, where timesteps are t = 0, ..., T - 1, shows the last change at
+        ``t = decided - 1``.
+        """
         running = self.running_predictions
         steps = torch.arange(1, len(running) + 1, device=running.device).unsqueeze(1)
         return ((running != running[-1]) * steps).amax(0) + 1

@@ -52,9 +52,9 @@ class Evaluation(Tabular):
         Confusion matrix ``[C, C]``, int64: row = label, column = prediction.
     spikes_per_sample : dict of str to float
         Mean number of spikes for one sample, by layer: ``"input"``, ``"hidden 1"``, ...,
-        ``"output"``. The input counts non-zero entries, so a direct code counts its lit pixels
-        at every timestep. Of an `STDPClassifier` all ``"neurons"`` together, of a
-        `ConvSTDPClassifier` the ``"features"`` that appear in a pooling cell.
+        ``"output"``; NaN for an input that is a current, as of the direct code. Of an
+        `STDPClassifier` all ``"neurons"`` together, of a `ConvSTDPClassifier` the ``"features"``
+        that appear in a pooling cell.
     silent : float
         Share of samples for which no output neuron fired.
     tied : float
@@ -101,7 +101,10 @@ class Evaluation(Tabular):
     def table(self) -> Table:
         """Return name and value of each metric that was measured, as ``repr`` shows."""
         votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
-        spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
+        spikes = ", ".join(
+            f"{name} {'a current' if math.isnan(n) else f'{n:,.1f}'}"
+            for name, n in self.spikes_per_sample.items()
+        )
         steps = self.accuracy_per_step.tolist()
         rows = [
             ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
@@ -345,9 +348,11 @@ class _Batch(NamedTuple):
 def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _Batch:
     """Measure a batch without waiting for the device."""
     leaders = record.scores == record.scores.amax(-1, keepdim=True)
+    first = spikes[0].float()
     counts = [
         (record.spikes.sum(0) == 0).all(-1).sum(),
         (leaders.sum(-1) > 1).sum(),
+        ((first != 0) & (first.abs() != 1)).sum(),
         torch.count_nonzero(spikes),
         *record.spike_counts.sum(1),
     ]
@@ -371,7 +376,11 @@ def _join(batches: Sequence[_Batch], seconds: float) -> Evaluation:
     samples = sum(batch.samples for batch in batches)
     losses, _, counts, confusions, correct, _, _ = zip(*batches, strict=True)
     confusion = torch.stack(confusions).sum(0)
-    silent, tied, *spikes = (count / samples for count in torch.stack(counts).sum(0).tolist())
+    silent, tied, current, *spikes = (
+        count / samples for count in torch.stack(counts).sum(0).tolist()
+    )
+    if current:
+        spikes[0] = math.nan
     loss = sum(float(mean) * batch.samples for mean, batch in zip(losses, batches, strict=True))
     return Evaluation(
         accuracy=int(confusion.trace()) / samples,

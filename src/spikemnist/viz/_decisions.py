@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_rgba
+from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
 from spikemnist.viz._samples import class_label, one_sample, to_numpy, which
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
+    from matplotlib.text import Annotation
     from torch import Tensor
 
     from spikemnist.models.record import Record
     from spikemnist.viz._samples import Array
 
-_SCORE_LABELS = {
+_SCORES = {
     "mean_membrane": "mean membrane potential so far",
     "max_membrane": "highest membrane potential so far",
     "spike_count": "spikes so far",
@@ -51,6 +53,11 @@ def readout_name(record: Record) -> str:
     from spikemnist.models.readout import name_of
 
     return name_of(record.readout)
+
+
+def score_name(record: Record) -> str:
+    """Return what the readout of a record compares, in words if it is one of the package."""
+    return _SCORES.get(readout_name(record), readout_name(record))
 
 
 def spike_counts(
@@ -96,12 +103,12 @@ def spike_counts(
     >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
     >>> ax = viz.spike_counts(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
     >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.patches)
-    ('class', 'spikes in all timesteps', 10)
+    ('class', 'spikes in 8 timesteps', 10)
     """
     counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
     label = class_label(label, len(counts))
     prediction = int(record.predictions[sample])
-    ax = _style.axes_or_new(ax, 6.0, 3.4)
+    ax = _style.axes_or_new(ax, _style.WIDTH, 3.4)
     bars = count_bars(ax, counts, label)
     bars[prediction].set(facecolor=_style.SKY, hatch="///")
     if prediction != label:
@@ -118,7 +125,7 @@ def spike_counts(
             va="bottom",
             fontsize=_style.SMALL,
         )
-    limit_counts(ax, counts, "spikes in all timesteps", room=1.25)  # for the text above a bar
+    limit_counts(ax, len(counts), len(record.spikes), f"spikes in {len(record.spikes)} timesteps")
     _style.set_title(
         ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
     )
@@ -133,13 +140,14 @@ def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarCo
     return bars
 
 
-def limit_counts(ax: Axes, counts: Array, label: str, *, room: float) -> None:
-    """Set x to the classes and y to the number of spikes, up to ``room`` times the highest."""
-    top = room * max(float(counts.max()), 1.0)
-    limits = {"xlim": (-0.6, len(counts) - 0.4), "ylim": (0.0, top)}
-    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
+def limit_counts(ax: Axes, classes: int, steps: int, label: str) -> None:
+    """Set x to the classes and y to the possible numbers of spikes, with room for text above."""
     _style.integer_ticks(ax.xaxis, 20)
-    _style.integer_ticks(ax.yaxis, 6)
+    ticks = MaxNLocator(nbins=5, integer=True).tick_values(0, steps)
+    ax.set_yticks([tick for tick in ticks if tick <= steps])
+    limits = {"xlim": (-0.6, classes - 0.4), "ylim": (0.0, 1.2 * steps)}
+    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
+    ax.spines["left"].set_bounds(0, steps)
 
 
 def _roles(index: int, prediction: int, label: int | None, separator: str) -> str:
@@ -195,12 +203,12 @@ def decision(
     steps, classes = scores.shape
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
-    ax = _style.axes_or_new(ax, 7.0, 4.2)
+    ax = _style.axes_or_new(ax, _style.WIDTH, 3.8)
     _draw_scores(ax, scores, readout_name(record), prediction, label)
     if not one_sample(record.spikes, sample).any() and "membrane" not in readout_name(record):
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
-    _style.open_frame(ax, ylabel=_SCORE_LABELS.get(readout_name(record), readout_name(record)))
+    _style.open_frame(ax, ylabel=score_name(record))
     _draw_leaders(ax, leader)
     truth = "" if label is None else f", true class {label}"
     _style.set_title(ax, f"predicted class {prediction}{truth}{which(record.spikes, sample)}")
@@ -234,25 +242,31 @@ def _label_ends(ax: Axes, scores: Array, prediction: int, label: int | None) -> 
     """Write the class beside the end of each curve, without overlap."""
     for index, height in enumerate(_style.label_heights(ax, scores[-1])):
         role = _roles(index, prediction, label, ", ")
-        ax.annotate(
-            f"{index} ({role})" if role else f"{index}",
-            xy=(len(scores) - 1, float(scores[-1, index])),
-            xytext=(1.02, height),
-            textcoords=("axes fraction", "data"),
-            va="center",
-            color=_style.BLACK,
-            fontsize=_style.SMALL,
-            fontweight="bold" if role else "normal",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": _style.class_colour(index),
-                "linewidth": 0.8,
-                "shrinkA": 1,
-                "shrinkB": 2,
-                "relpos": (0.0, 0.5),
-            },
-        )
+        name = label_line(ax, index, f"{index} ({role})" if role else f"{index}", bold=bool(role))
+        name.xy = len(scores) - 1, float(scores[-1, index])
+        name.set_position((len(scores) - 0.4, height))
+
+
+def label_line(ax: Axes, index: int, text: str, *, bold: bool) -> Annotation:
+    """Return the name of a curve with a leader line, to be moved to the end of the curve."""
+    return ax.annotate(
+        text,
+        xy=(0.0, 0.0),
+        xytext=(0.0, 0.0),
+        va="center",
+        color=_style.BLACK,
+        fontsize=_style.SMALL,
+        fontweight="bold" if bold else "normal",
+        annotation_clip=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": _style.class_colour(index),
+            "linewidth": 0.8,
+            "shrinkA": 1,
+            "shrinkB": 2,
+            "relpos": (0.0, 0.5),
+        },
+    )
 
 
 def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:

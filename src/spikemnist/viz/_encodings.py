@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import frames, input_sample, to_numpy
+from spikemnist.viz._rasters import draw_spikes
+from spikemnist.viz._samples import are_spikes, frames, input_sample, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +38,9 @@ def encoding(
 ) -> Figure:
     """Draw an encoded image: how often, how early and when each pixel fired.
 
-    Top row: the image, if given; the sum over all timesteps; the timestep of each pixel's first
-    spike. Bottom row: the input at up to twelve evenly spaced timesteps.
+    Top row: the image, if given; the number of spikes; the timestep of each pixel's first spike.
+    Bottom row: the input at up to twelve evenly spaced timesteps. A current, as of the direct code,
+    has its mean in place of the spikes, and no bottom row if it is constant.
 
     Parameters
     ----------
@@ -76,15 +78,23 @@ def encoding(
     values = to_numpy(frames(input_sample(spikes_or_record, sample), image_shape))
     original = None if image is None else to_numpy(image.reshape(values.shape[1:]))
     if figure is None:
-        figure = _style.new_figure(8.0, 4.0)
+        figure = _style.new_figure(6.6, 3.6)
     above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
-    panels = list(above.subplots(1, 2 if original is None else 3, squeeze=False)[0])
+    spikes = are_spikes(values)
+    panels = above.subplots(1, 1 + spikes + (original is not None), squeeze=False)[0]
     if original is not None:
         grey = {"cmap": "gray", "vmin": 0.0, "vmax": max(float(original.max()), 1e-6)}
-        _show(panels.pop(0), original, "image", **grey)
-    _draw_sum(panels[0], values)
-    _draw_first_spike(panels[1], values)
-    _draw_frames(below, values)
+        _show(panels[0], original, "image", **grey)
+    if spikes:
+        _draw_sum(panels[-2], values)
+        _draw_first_spike(panels[-1], values)
+    else:
+        picture = _show(panels[-1], values.mean(0), "current, mean over time", cmap="viridis")
+        _colour_bar(picture, "current", integers=False)
+    if spikes or (values != values[0]).any():
+        _draw_frames(below, values)
+    else:
+        below.text(0.5, 0.5, f"the same current at each of {len(values)} timesteps", ha="center")
     return _style.root_figure(panels[0])
 
 
@@ -94,12 +104,10 @@ def _show(ax: Axes, values: Array, title: str, **look: Any) -> AxesImage:
 
 
 def _draw_sum(ax: Axes, values: Array) -> None:
-    binary = bool(np.isin(values, (0.0, 1.0)).all())
     total = values.sum(0)
-    title = f"spikes in {len(values)} timesteps" if binary else "sum over time"
-    picture = _show(ax, total, title, cmap="viridis")
-    picture.set_clim(min(float(total.min()), 0.0), max(float(total.max()), 1.0))
-    _colour_bar(picture, "spikes" if binary else "input", integers=binary)
+    picture = _show(ax, total, f"spikes in {len(values)} timesteps", cmap="viridis")
+    picture.set_clim(0.0, max(float(total.max()), 1.0))
+    _colour_bar(picture, "spikes", integers=True)
 
 
 def _draw_first_spike(ax: Axes, values: Array) -> None:
@@ -135,7 +143,7 @@ def codes(
 ) -> Figure:
     """Draw the codes of several encoders for one image, one row per code.
 
-    From the left: the image decoded from the code; a dot for each spike, by timestep and input;
+    From the left: the image decoded from the code; a mark for each spike, by timestep and input;
     the number of spikes at each timestep. A code of currents has only the picture.
 
     Parameters
@@ -160,14 +168,16 @@ def codes(
     >>> figure.axes[1].get_xlabel(), figure.axes[1].get_ylabel()
     ('timestep', 'input')
     """
-    figure = _style.new_figure(8.0, 0.5 + _ROW_INCHES * len(spikes))
+    figure = _style.new_figure(6.6, 0.5 + _ROW_INCHES * len(spikes))
     rows = figure.subplots(len(spikes), 3, squeeze=False, width_ratios=(1.0, 3.0, 2.0))
     pictures = reconstructions or {}
     for (name, trains), (picture, raster, counts) in zip(spikes.items(), rows, strict=True):
         values = to_numpy(input_sample(trains, sample)).reshape(len(trains), -1)
         _draw_picture(picture, name, pictures.get(name), sample)
-        if np.isin(values, (0.0, 1.0)).all():
-            _draw_raster(raster, values)
+        if are_spikes(values):
+            draw_spikes(raster, values)
+            raster.set_ylabel("input", fontsize=_style.SMALL)
+            _style.integer_ticks(raster.yaxis, 3)
             _draw_counts(counts, values)
         else:
             raster.set_axis_off()
@@ -189,15 +199,6 @@ def _draw_picture(ax: Axes, name: str, reconstructions: Tensor | None, sample: i
         return
     (picture,) = to_numpy(frames(reconstructions[sample][None], None))
     _style.pixels(ax, picture, cmap="gray", vmin=0, vmax=1)
-
-
-def _draw_raster(ax: Axes, values: Array) -> None:
-    steps, inputs = np.nonzero(values)
-    ax.scatter(steps, inputs, s=0.6, marker="s", linewidths=0, color=_style.BLUE)
-    _style.time_axis(ax, len(values))
-    ax.set_ylim(values.shape[1] - 0.5, -0.5)  # the first row of the image is on top
-    ax.set_ylabel("input", fontsize=_style.SMALL)
-    _style.integer_ticks(ax.yaxis, 3)
 
 
 def _draw_counts(ax: Axes, values: Array) -> None:

@@ -43,7 +43,7 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
     >>> viz.energy(measured).get_xlabel()
     'energy per sample [nJ]'
     """
-    ax = _style.axes_or_new(ax, 7.0, 4.4)
+    ax = _style.axes_or_new(ax, _style.WIDTH, 4.0)
     _draw_curves(ax, measured)
     _draw_anns(ax, measured)
     ax.set_xscale("log")  # an ANN may use many times more energy, or less
@@ -51,10 +51,8 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
     _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
-    ax.legend(
-        loc="lower right", frameon=True, framealpha=1.0, edgecolor="none", fontsize=_style.SMALL
-    )
-    _style.set_title(ax, f"{measured.technology.name}, {measured.num_steps} timesteps")
+    _style.set_title(ax, f"accuracy and energy, {measured.technology.name}", pad=34.0)
+    _style.legend_above(ax, columns=2)
     return ax
 
 
@@ -62,10 +60,12 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
     spent = measured.energy_per_step.numpy() / _NANOJOULE
     right = 100 * measured.accuracy_per_step.numpy()
     ax.margins(y=0.1)  # room for the numbers of the lowest points
-    ax.plot(spent, right, color=_style.BLUE, marker="o", label="all samples stop after a timestep")
-    for step in _style.evenly_chosen(len(spent), 10):
+    label = "all stop after the written number of timesteps"
+    ax.plot(spent, right, color=_style.BLUE, marker="o", label=label)
+    doubled = [2**power for power in range(len(spent).bit_length())]
+    for steps in sorted({*doubled, len(spent)}):
         ax.annotate(
-            f"{step + 1}", (spent[step], right[step]), (6, -6), textcoords="offset points",
+            f"{steps}", (spent[steps - 1], right[steps - 1]), (6, -6), textcoords="offset points",
             ha="left", va="top", fontsize=_style.SMALL, color=_style.BLUE,
         )  # fmt: skip
     exits = [measured.early_exit(margin) for margin in _MARGINS]
@@ -74,7 +74,7 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
         [100 * outcome.accuracy for outcome in exits],
         color=_style.VERMILLION,
         marker=".",
-        label="each stops when it is clear",
+        label="each stops when its margin is large",
     )
 
 

@@ -1,14 +1,13 @@
-"""Picture of membrane potentials over time, one band per neuron.
+"""Picture of membrane potentials over time, one row per neuron.
 
 Shapes: ``T`` timesteps, ``N`` neurons of a layer, ``K`` neurons shown.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
 from spikemnist.viz._samples import layer_sample, which
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record
     from spikemnist.viz._samples import Array, LayerSample
 
-_ROWS = 10
+_ALL = 10  # up to this number every neuron of a layer is shown
+_KINDS = 6
 
 
 def membrane(
@@ -34,9 +34,12 @@ def membrane(
 ) -> Axes:
     """Draw membrane potentials over time, with the threshold dashed and the spikes marked.
 
-    Each neuron has a band, the first on top. All bands have the same scale, which the bar at the
-    right shows. The thin line in each band is zero. The membrane is drawn as it was compared with
-    the threshold: after integration, before the reset.
+    Each neuron has a row with a scale of its own, the first on top. The shaded strip reaches from
+    zero to the threshold, so a thin strip means that the membrane goes far beyond it; the number at
+    the right is the membrane that lies furthest from zero. The membrane is drawn as it was compared
+    with the threshold: after integration, before the reset. A reset by subtraction takes one
+    threshold off after a spike; what the membrane had beyond it stays, so a neuron may fire again
+    without new input.
 
     Parameters
     ----------
@@ -48,8 +51,9 @@ def membrane(
     layer : int or str, default -1
         Name or index of a layer of the record; the output layer by default.
     neurons : sequence of int, default None
-        Neurons to show, in this order. By default all of a layer of up to ten, else the ten that
-        fired most; the highest membrane breaks ties.
+        Neurons to show, in this order. By default all of a layer of up to ten, else up to six with
+        different numbers of spikes, from the fewest to the most: of the neurons with that number,
+        the one whose highest membrane is nearest to its threshold.
     ax : matplotlib.axes.Axes, default None
         Axes to draw into; a new figure by default.
 
@@ -73,112 +77,78 @@ def membrane(
     >>> record = LeakyMLP(hidden=(20,))(spikes, record="all")
     >>> ax = viz.membrane(record, layer="hidden 1", neurons=[3, 1], sample=2)
     >>> ax.get_ylabel(), [tick.get_text() for tick in ax.get_yticklabels()]
-    ('hidden 1 neuron: membrane potential', ['3', '1'])
+    ('hidden 1 neuron', ['3', '1'])
     """
     view = layer_sample(record, layer, sample)
     if view.membrane is None:
         raise ValueError("the input has no membrane; use raster(record, layer='input')")
-    indices = _most_active(view) if neurons is None else [int(i) for i in neurons]
+    indices = _of_each_kind(view) if neurons is None else [int(i) for i in neurons]
     spikes, traces = view.spikes[:, indices], view.membrane[:, indices]
     thresholds = None if view.threshold is None else view.threshold[indices]
-    ax = _style.axes_or_new(ax, 7.0, max(3.2, 1.0 + 0.5 * len(indices)))
-
-    offsets, edges = _stack(traces, thresholds)
-    height = float(edges[0])
-    for bottom, top in zip(edges[1::2], edges[:-1:2], strict=False):
-        ax.axhspan(float(bottom), float(top), color=_style.BAND, linewidth=0.0, zorder=0)
-    _draw_rows(ax, spikes, traces, thresholds, offsets)
+    rows = len(indices)
+    ax = _style.axes_or_new(ax, _style.WIDTH, max(2.6, 1.0 + 0.45 * rows))
+    for row in range(0, rows, 2):
+        ax.axhspan(row - 0.5, row + 0.5, color=_style.BAND, linewidth=0.0, zorder=0)
+    _draw_rows(ax, spikes, traces, thresholds)
     _style.time_axis(ax, len(traces))
-    _draw_scale(ax, height)
-    label = f"{view.name} neuron: membrane potential"
-    _style.open_frame(ax, ylim=(0.0, height), ylabel=label)
-    ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(i) for i in indices])
-    _style.set_title(ax, f"{view.name}{which(record.spikes, sample)}")
+    _style.open_frame(ax, ylim=(rows - 0.5, -0.5), ylabel=f"{view.name} neuron")
+    ax.set_yticks(range(rows), [str(i) for i in indices])
+    some = "" if rows == view.spikes.shape[1] else f": {rows} of {view.spikes.shape[1]:,} neurons"
+    title = f"membrane potential, {view.name}{some}{which(record.spikes, sample)}"
+    _style.set_title(ax, title, pad=20.0)
     _style.legend_above(ax)
     return ax
 
 
-def _most_active(layer: LayerSample) -> list[int]:
+def _of_each_kind(layer: LayerSample) -> list[int]:
+    """Return all neurons of a small layer, else neurons from silent to busy."""
     assert layer.membrane is not None
-    order = np.lexsort((-layer.membrane.max(0), -layer.spikes.sum(0)))
-    return sorted(int(i) for i in order[:_ROWS])
+    counts = layer.spikes.sum(0)
+    if len(counts) <= _ALL:
+        return list(range(len(counts)))
+    threshold = 0.0 if layer.threshold is None else layer.threshold
+    distance = np.abs(layer.membrane.max(0) - threshold)
+    kinds = np.unique(counts)
+    wanted = kinds[_style.evenly_chosen(len(kinds), _KINDS)]
+    return [int(np.where(counts == count, distance, np.inf).argmin()) for count in wanted]
 
 
-def _stack(traces: Array, thresholds: Array | None) -> tuple[Array, Array]:
-    """Return the height of each band's zero line ``[K]``, and the bands' edges ``[K + 1]``.
-
-    A band spans its lowest to its highest value, including zero and the threshold.
-    """
+def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None) -> None:
+    """Draw neuron ``k`` about the height ``k`` of an axis that points down."""
+    rows, time = np.arange(traces.shape[1]), np.arange(len(traces))
     finite = np.where(np.isfinite(traces), traces, 0.0)  # a diverged network can still be drawn
     low = np.minimum(finite.min(0), 0.0)
     high = np.maximum(finite.max(0), 0.0 if thresholds is None else thresholds)
-    gap = 0.3 * float((high - low).mean()) or 1.0
-    edges = np.append((high - low + gap)[::-1].cumsum()[::-1], 0.0)  # the first band lies on top
-    offsets = edges[1:] - low + gap / 2
-    return offsets.astype(np.float32), edges.astype(np.float32)
-
-
-def _draw_rows(
-    ax: Axes, spikes: Array, traces: Array, thresholds: Array | None, offsets: Array
-) -> None:
-    time = np.arange(len(traces))
-    marker = "o" if len(time) == 1 else ""
-    for row, offset in enumerate(offsets):
-        first = row == 0
-        ax.axhline(float(offset), color=_style.GREY, linewidth=0.6, label="_zero")
-        if thresholds is not None:
-            ax.axhline(
-                float(offset + thresholds[row]),
-                color=_style.VERMILLION,
-                linestyle=(0, (4, 3)),
-                linewidth=0.9,
-                label=_threshold_label(thresholds) if first else "_threshold",
-            )
-        ax.plot(
-            time,
-            traces[:, row] + offset,
-            color=_style.BLUE,
-            linewidth=1.3,
-            marker=marker,
-            markersize=3.0,
-            label="membrane" if first else "_membrane",
-        )
+    unit = 0.8 / np.where(high > low, high - low, 1.0)
+    zero = rows + 0.4 + low * unit
+    curves = zero - traces * unit
+    look: dict[str, Any] = {"color": _style.BLUE, "linewidth": 1.3, "markersize": 3.0}
+    look["marker"] = "o" if len(time) == 1 else ""
+    for row, name in enumerate(["", *["_"] * (len(rows) - 1)]):
+        if thresholds is None:
+            ax.axhline(zero[row], color=_style.GREY, linewidth=0.6, label="_zero")
+        else:
+            top = zero[row] - thresholds[row] * unit[row]
+            ax.axhspan(top, zero[row], color=_style.ORANGE, alpha=0.25, linewidth=0.0, zorder=1)
+            limit: dict[str, Any] = {
+                "color": _style.VERMILLION,
+                "linestyle": (0, (4, 3)),
+                "linewidth": 0.9,
+            }
+            ax.axhline(top, label=name + _threshold_label(thresholds), **limit)
+        ax.plot(time, curves[:, row], label=f"{name}membrane", **look)
+    furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))
+    for row, text in enumerate(["extreme", *(f"{value:.3g}" for value in furthest)], -1):
+        ax.annotate(
+            text, (1.0, max(row, -0.7)), (3, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=_style.SMALL, color=_style.BLUE, annotation_clip=False,
+        )  # fmt: skip
     when, who = np.nonzero(spikes)
-    ax.plot(
-        when,
-        traces[when, who] + offsets[who],
-        linestyle="none",
-        marker="o",
-        markersize=4.0,
-        color=_style.BLACK,
-        zorder=3,
-        label="spike",
-    )
+    look = {"color": _style.BLACK, "linestyle": "none", "marker": "o", "markersize": 4.0}
+    ax.plot(when, curves[when, who], zorder=3, label="spike", **look)
 
 
 def _threshold_label(thresholds: Array) -> str:
     low, high = float(thresholds.min()), float(thresholds.max())
-    return f"threshold ({low:.3g})" if low == high else f"threshold ({low:.3g} to {high:.3g})"
-
-
-def _draw_scale(ax: Axes, height: float) -> None:
-    """Draw a bar of a round length at the right: the scale of all bands."""
-    ticks = [tick for tick in MaxNLocator(nbins=6).tick_values(0.0, height) if tick > 0]
-    length = float(ticks[0])
-    ax.annotate(
-        "",
-        xy=(1.015, 0.0),
-        xytext=(1.015, length),
-        xycoords=("axes fraction", "data"),
-        textcoords=("axes fraction", "data"),
-        arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "shrinkA": 0, "shrinkB": 0},
-        annotation_clip=False,
-    )
-    ax.annotate(
-        f"{length:g}",
-        xy=(1.03, length / 2),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        fontsize=_style.SMALL,
-        annotation_clip=False,
-    )
+    value = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    return f"threshold ({value}), shaded from zero"

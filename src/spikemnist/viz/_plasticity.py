@@ -141,7 +141,8 @@ def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
     theta = classifier.theta_
     ax = _style.axes_or_new(ax, 6.0, 3.4)
     ax.hist(theta, bins=min(40, max(5, len(theta) // 5)), color=_style.BLUE)
-    ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5)
+    ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5, label="mean")
+    _style.legend_above(ax)
     _style.open_frame(ax, xlabel="adaptation of the threshold (mV)", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
     _style.set_title(ax, f"mean {theta.mean():.1f} mV, standard deviation {theta.std():.1f} mV")
@@ -180,7 +181,7 @@ def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
     ax = _style.axes_or_new(ax, 6.0, 3.4)
     ax.plot(history[:, 0], history[:, 1], color=_style.BLUE, marker="o", markersize=3)
     ax.set_xlim(left=0)
-    _style.open_frame(ax, ylim=(0, 1), xlabel="images learned from", ylabel="running accuracy")
+    _style.open_frame(ax, ylim=(0, 1), xlabel="training images so far", ylabel="running accuracy")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     return ax
 
@@ -233,7 +234,7 @@ def animate_receptive_fields(
     figure = _style.new_figure(5.4, 5.6)
     ax = figure.add_subplot()
     limit = max(float(np.nanmax(np.abs(frame))) for frame in frames) or 1.0
-    picture = show_weights(ax, frames[0], "Blues", 0, limit)
+    picture = show_weights(ax, frames[0], limit, signed=False)
     _style.set_title(ax, captions[0])
 
     def draw(index: int) -> Iterable[Artist]:

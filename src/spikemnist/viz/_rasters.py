@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from torch import Tensor
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import input_sample, layer_sample, to_numpy, which
+from spikemnist.viz._samples import are_spikes, input_sample, layer_sample, to_numpy, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record
     from spikemnist.viz._samples import Array
 
-_SPARSE_POINTS = 500  # below, marks may be larger than a neuron's row: they rarely touch
-_FEW_POINTS = 5_000  # below, every mark stays a vector in PDF and SVG
-_MANY_POINTS = 200_000  # above, a mark is one pixel: legible, and several times faster to draw
-_FEW_NEURONS = 20  # up to this number each neuron gets its own tick
+_FEW_NEURONS = 20  # up to this number each neuron gets its own tick, and none is moved
+_FEW_STEPS = 60  # up to this number a white line separates the spikes of neighbouring timesteps
 
 
 def raster(
@@ -34,12 +33,15 @@ def raster(
 ) -> Axes:
     """Draw one mark for each spike: the timestep on x, the neuron on y.
 
-    All spikes are one artist, so a million spikes are drawn in about a second.
+    A mark is one timestep wide and one neuron high. Neuron 0 is on top, so that the input of an
+    image is upright. A hidden layer of more than 20 neurons is sorted by the number of spikes, the
+    earliest first among equals, since the order of its neurons has no meaning. Where neurons share
+    a pixel, it is the darker, the more of them fired.
 
     Parameters
     ----------
     record_or_spikes : Record or torch.Tensor
-        Record, or spikes ``[T, B, ...]`` or ``[T, N]``. Every non-zero entry is a spike.
+        Record, or spikes ``[T, B, ...]`` or ``[T, N]``. A tensor keeps the order of its neurons.
     sample : int, default 0
         Index of the sample in the batch.
     layer : int or str, default None
@@ -65,26 +67,27 @@ def raster(
     >>> import torch
     >>> from spikemnist import viz
     >>> ax = viz.raster(torch.eye(5))  # neuron i fires at timestep i
-    >>> ax.get_xlabel(), ax.lines[0].get_xdata().tolist()
-    ('timestep', [0, 1, 2, 3, 4])
+    >>> ax.get_xlabel(), ax.get_title(loc="left")
+    ('timestep', '5 spikes, 5 of 5 neurons fired')
     """
     name, spikes = _spikes(record_or_spikes, sample, layer)
-    steps, neurons = spikes.shape
-    ax = _style.axes_or_new(ax, 7.0, 3.6)
-    time, neuron = np.nonzero(spikes)
-    if not len(time):
-        _style.note(ax, "no spikes")
-    _mark(ax, time, neuron, neurons)
-    _style.time_axis(ax, steps)
-    _style.open_frame(ax, ylim=(-0.5, neurons - 0.5), ylabel=f"{name} neuron".strip())
+    neurons = spikes.shape[1]
+    ax = _style.axes_or_new(ax, _style.WIDTH, 3.6)
+    label = f"{name} neuron".strip()
+    if name not in ("", "input", "output") and neurons > _FEW_NEURONS:
+        order = np.lexsort(((spikes != 0).argmax(0), -spikes.sum(0)))
+        spikes, label = spikes[:, order], f"{name}, sorted by spikes"
+    draw_spikes(ax, spikes)
+    _style.open_frame(ax, ylabel=label)
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
-    active = len(np.unique(neuron))
+    fired = spikes != 0
     batch = record_or_spikes if isinstance(record_or_spikes, Tensor) else record_or_spikes.spikes
-    _style.set_title(
-        ax,
-        f"{name + ': ' if name else ''}{len(time):,} spikes, "
-        f"{active:,} of {neurons:,} neurons fired{which(batch, sample)}",
+    what = (
+        f"{int(fired.sum()):,} spikes, {int(fired.any(0).sum()):,} of {neurons:,} neurons fired"
+        if are_spikes(spikes)
+        else "a current, not spikes"
     )
+    _style.set_title(ax, f"{name + ': ' if name else ''}{what}{which(batch, sample)}")
     return ax
 
 
@@ -97,23 +100,28 @@ def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tu
     return "", to_numpy(input_sample(source, sample).flatten(1))
 
 
-def _mark(
-    ax: Axes, time: np.ndarray[tuple[int], np.dtype[np.intp]], neuron: np.ndarray, neurons: int
-) -> None:
-    box = ax.get_window_extent()
-    row = box.height / _style.root_figure(ax).dpi * 72 / neurons  # points for one neuron
-    many = len(time) > _MANY_POINTS
-    smallest = 4.0 if len(time) < _SPARSE_POINTS else 2.0
-    ax.plot(
-        time,
-        neuron,
-        linestyle="none",
-        marker="," if many else "|",
-        markersize=float(np.clip(0.7 * row, smallest, 14.0)),
-        markeredgewidth=1.0,
-        color=_style.BLACK,
-        # Where several spikes share a pixel, grey levels show how many.
-        alpha=float(np.clip(0.6 * box.width * box.height / len(time), 0.15, 1.0)) if many else 1.0,
-        rasterized=len(time) > _FEW_POINTS,
-        label="spikes",
-    )
+def draw_spikes(ax: Axes, spikes: Array) -> None:
+    """Draw spikes ``[T, N]`` in black, neuron 0 on top, and set the limits of both axes."""
+    (steps, neurons), box = spikes.shape, ax.get_window_extent()
+    if not spikes.any():
+        _style.note(ax, "no spikes")
+    share, width = _shared(np.abs(spikes), 0, box.width)
+    share, height = _shared(share, 1, box.height)
+    right, bottom = (n * size - 0.5 for n, size in zip(share.shape, (width, height), strict=True))
+    # The root keeps a spike visible that shares its pixel with silent neurons.
+    norm = PowerNorm(0.5, vmin=0.0, vmax=max(1.0, float(share.max())))
+    extent = -0.5, right, bottom, -0.5
+    ax.imshow(share.T, "Greys", norm, aspect="auto", interpolation="nearest", extent=extent)
+    _style.time_axis(ax, steps)
+    ax.set_ylim(neurons - 0.5, -0.5)
+    if steps <= _FEW_STEPS:
+        ax.set_xticks(np.arange(steps - 1) + 0.5, minor=True)
+        ax.tick_params(which="minor", length=0)
+        ax.grid(which="minor", axis="x", color="white", linewidth=1.0)
+
+
+def _shared(values: Array, axis: int, pixels: float) -> tuple[Array, int]:
+    """Return means over the neighbours that share a pixel, and their number."""
+    size = max(1, -(-values.shape[axis] // max(1, int(pixels))))
+    starts = np.arange(0, values.shape[axis], size)
+    return np.add.reduceat(values, starts, axis) / size, size

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from spikemnist.models.record import Record
@@ -37,6 +37,11 @@ def to_numpy(tensor: Tensor) -> Array:
     """Return a float32 array, from any device and dtype, with or without a gradient."""
     array: Array = tensor.detach().cpu().float().numpy()
     return array
+
+
+def are_spikes(values: Array) -> bool:
+    """Return whether all values are zeros and ones; others, as of a direct code, are a current."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
 
 
 def one_sample(values: Tensor, sample: int) -> Tensor:

@@ -31,6 +31,8 @@ BAND = "#F2F2F2"
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
 _CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 SMALL = 8.0
+WIDTH = 5.6
+"""Inches of a picture of one panel: its letters are legible when it is 420 pixels wide."""
 
 
 def class_colour(index: int) -> str:
@@ -142,7 +144,8 @@ def label_heights(ax: Axes, ends: npt.NDArray[np.float32]) -> list[float]:
     bottom, top = ax.get_ylim()
     inches = ax.get_window_extent().height / root_figure(ax).dpi
     gap = (top - bottom) * 1.25 * SMALL / 72 / inches
-    return spread([float(end) if np.isfinite(end) else bottom for end in ends], gap, bottom, top)
+    heights = [float(end) if np.isfinite(end) else bottom for end in ends]
+    return spread(heights, gap, bottom + gap / 2, top - gap / 2)
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from spikemnist.viz._samples import Array
 
 _MOST_CLASSES_WITH_COUNTS = 30
+_WHY_HIGHER = "The network has seen the training images in every epoch, and the test images never."
 
 
-def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Figure:
+def training_curves(
+    history: History, *, test: Evaluation | None = None, ax: Sequence[Axes] | None = None
+) -> Figure:
     """Draw loss and accuracy over the epochs, for training and validation.
 
     The best epoch is marked in both panels. Metrics that were not measured are left out.
@@ -36,6 +39,9 @@ def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Fi
     ----------
     history : History
         History that `fit` returned.
+    test : Evaluation, default None
+        Result on images that the network was not trained with. Its accuracy is drawn as a dotted
+        line; it is lower than that of the training images, which are seen in every epoch.
     ax : sequence of matplotlib.axes.Axes, default None
         Two Axes to draw into, for the loss and for the accuracy; a new figure by default.
 
@@ -61,14 +67,17 @@ def training_curves(history: History, *, ax: Sequence[Axes] | None = None) -> Fi
     """
     if not len(history):
         raise ValueError("this History has no finished epoch to draw")
-    loss, accuracy = _style.new_figure(8.0, 3.4).subplots(1, 2) if ax is None else ax
+    loss, accuracy = _style.new_figure(6.6, 3.4).subplots(1, 2) if ax is None else ax
     _draw_metric(loss, history, "loss")
-    _draw_metric(accuracy, history, "accuracy")
+    _draw_metric(accuracy, history, "accuracy", test)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    return _style.root_figure(loss)
+    figure = _style.root_figure(loss)
+    if test is not None and ax is None:
+        figure.supxlabel(_WHY_HIGHER, fontsize=_style.SMALL)
+    return figure
 
 
-def _draw_metric(ax: Axes, history: History, name: str) -> None:
+def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None = None) -> None:
     epochs = np.array([row.epoch for row in history.epochs])
     for column, label, colour, dashes, marker in (
         (name, "training", _style.BLUE, "solid", "o"),
@@ -96,11 +105,15 @@ def _draw_metric(ax: Axes, history: History, name: str) -> None:
             zorder=1,
             label=f"best epoch ({history.best_epoch})",
         )
+    if test is not None:
+        ax.axhline(
+            test.accuracy, color=_style.BLACK, linestyle="dotted", label="unseen test images"
+        )
     margin = max(0.5, 0.03 * len(epochs))
     limits = epochs[0] - margin, epochs[-1] + margin
     _style.open_frame(ax, xlim=limits, xlabel="epoch", ylabel=name)
     _style.integer_ticks(ax.xaxis)
-    _style.legend_above(ax)
+    _style.legend_above(ax, columns=2)
 
 
 def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
@@ -135,7 +148,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     if len(counts) <= _MOST_CLASSES_WITH_COUNTS:
         _write_counts(ax, image, counts, share)
     bar = _style.root_figure(ax).colorbar(image, ax=ax, format=PercentFormatter(1.0))
-    bar.set_label("share of the class's samples")
+    bar.set_label("share of the class's samples (numbers: samples)")
     ax.set(xlabel="predicted class", ylabel="true class")
     _style.integer_ticks(ax.xaxis, 20)
     _style.integer_ticks(ax.yaxis, 20)

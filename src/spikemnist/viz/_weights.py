@@ -49,7 +49,8 @@ def receptive_fields(
     image_shape : tuple of int, default (28, 28)
         Height and width of the input, ``H * W = P``; not used for kernels.
     neurons : sequence of int, default None
-        Neurons to show, in this order; the first 64 by default.
+        Neurons to show, in this order. By default the first 64; of a module with more than 64,
+        those with the largest sum of squared weights, since the others look like noise.
     ax : matplotlib.axes.Axes, default None
         Axes to draw into; a new figure by default.
 
@@ -71,19 +72,27 @@ def receptive_fields(
     >>> from spikemnist import viz
     >>> figure = viz.receptive_fields(torch.randn(4, 6), image_shape=(2, 3))
     >>> figure.axes[1].get_ylabel()
-    'weight'
+    'weight: a red pixel excites, a blue one inhibits'
     """
     weight = to_numpy(_first_weight(model_or_weight))
     kind = "kernels" if weight.ndim == 4 else "neurons"
     if weight.ndim == 4:
         channels, height, width = weight.shape[1:]
         image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
+    strongest = (
+        isinstance(model_or_weight, nn.Module)
+        and neurons is None
+        and len(weight) > _MOST_BY_DEFAULT
+    )
+    if strongest:
+        neurons = np.square(weight).sum(1).argsort(kind="stable")[: -_MOST_BY_DEFAULT - 1 : -1]
     indices, corners, grid = lay_out(weight, image_shape, neurons)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
     _draw_grid(ax, grid)
     for neuron, (top, left) in zip(indices, corners, strict=True):
         ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
-    _style.set_title(ax, f"input weights of {len(indices)} of {len(weight):,} {kind}", pad=16.0)
+    which = f"{len(indices)}{' strongest' if strongest else ''} of {len(weight):,} {kind}"
+    _style.set_title(ax, f"input weights of {which}", pad=16.0)
     return _style.root_figure(ax)
 
 
@@ -136,12 +145,14 @@ def _draw_grid(ax: Axes, grid: Array) -> None:
     finite = grid[np.isfinite(grid)]
     limit = float(np.abs(finite).max()) if finite.any() else 1.0
     signed = bool((finite < 0).any())
-    show_weights(ax, grid, "RdBu_r" if signed else "Blues", -limit if signed else 0, limit)
+    show_weights(ax, grid, limit, signed=signed)
 
 
-def show_weights(ax: Axes, grid: Array, colours: str, low: float, high: float) -> AxesImage:
+def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesImage:
     """Draw a picture of fields, with NaN between them, and its colour bar."""
-    image = ax.imshow(grid, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    colours, low = ("RdBu_r", -limit) if signed else ("Blues", 0.0)
+    image = ax.imshow(grid, cmap=colours, vmin=low, vmax=limit, interpolation="nearest")
     ax.set_axis_off()
-    _style.root_figure(ax).colorbar(image, ax=ax, label="weight", shrink=0.8)
+    label = "weight: a red pixel excites, a blue one inhibits" if signed else "weight"
+    _style.root_figure(ax).colorbar(image, ax=ax, label=label, shrink=0.8)
     return image
