@@ -113,7 +113,13 @@ WRONG_KINDS = {
         TypeError,
         "images must be .*; got a ndarray; .*from_numpy",
     ),
-    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor and list"),
+    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor, list"),
+    "batches of three": (
+        [(IMAGES, LABELS, 1)],
+        TypeError,
+        "a pair .*got Tensor, Tensor, int",
+    ),
+    "batches of images": ([IMAGES[:2]], TypeError, "a pair of tensors.*got Tensor"),
 }
 WRONG_CONTENT = {
     "float labels in a batch": (
@@ -172,11 +178,14 @@ WRONG_SETTINGS = [
     ({"loss": "mse"}, f"loss must be one of {', '.join(LOSSES)}, or a function .* got 'mse'"),
     (
         {"augment": ("affine", "flip")},
-        f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .* got 'flip'",
+        f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .*, 'flip'",
     ),
     ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
-    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
-    ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
+    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd, or a factory .* got 'adm'"),
+    (
+        {"schedule": "cos"},
+        "schedule must be one of constant, cosine, one_cycle, or a .* got 'cos'",
+    ),
     ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
     ({"device": "gpu"}, "device 'gpu' is not available"),
 ]

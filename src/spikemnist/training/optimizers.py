@@ -55,14 +55,16 @@ def make_optimizer(
     ValueError
         If the name is unknown, or the model has no trainable parameters.
     """
+    if not callable(optimizer) and optimizer not in OPTIMIZERS:
+        given = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+        raise ValueError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a factory such as "
+            f"torch.optim.RMSprop, which fit calls with the parameters; got {given}"
+        )
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):
         return optimizer(groups, lr=lr)
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)} or a factory; got {optimizer!r}"
-        )
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
     if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
         options["fused"] = True  # one pass over the parameters instead of ten
