@@ -74,8 +74,8 @@ class TrainConfig:
         stay unchanged. The random numbers are drawn on the CPU, so the images are the same on every
         device, within rounding.
     weight_decay : float, default None
-        Decay of the weights, but not of the biases. See
-        `spikemnist.training.optimizers.make_optimizer`.
+        Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
+        See `spikemnist.training.optimizers.make_optimizer`.
     ema : float, default None
         Decay per step of a moving average of the weights, such as 0.999. That averages about the
         last thousand steps. Validation and callbacks see the average, and the network

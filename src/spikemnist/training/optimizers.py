@@ -19,6 +19,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+DECAY = {"adamw": 0.01}
+"""The decay of the weights that is an optimiser's default."""
 MOMENTS = {
     "betas": ("exp_avg", "exp_avg_sq"),
     "amsgrad": ("max_exp_avg_sq",),
@@ -47,8 +49,8 @@ def make_optimizer(
     weight_decay : float, default None
         Decay of the weights of layers. Biases, beta, thresholds and the scales of batch
         normalisation do not decay. ``"adamw"`` subtracts the decay from the weights, the other
-        optimisers add it to the gradient. ``None`` leaves the optimiser's own default, for all
-        parameters.
+        optimisers add it to the gradient. ``None`` is 0.01 for ``"adamw"`` and 0 for the other
+        names; a factory keeps its own default, for all parameters.
 
     Raises
     ------
@@ -61,6 +63,8 @@ def make_optimizer(
             f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a factory such as "
             f"torch.optim.RMSprop, which fit calls with the parameters; got {given}"
         )
+    if weight_decay is None and isinstance(optimizer, str):
+        weight_decay = DECAY.get(optimizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):
