@@ -290,5 +290,5 @@ def test_a_loss_by_its_name():
         evaluate(classifier, digits(20), loss=loss) for loss in ("spike_time_mse", SpikeTimeMSE())
     )
     assert named.loss == given.loss
-    with pytest.raises(ValueError, match="loss must be one of cross_entropy, .*; got 'mse'"):
+    with pytest.raises(ValueError, match=r"loss must be one of cross_entropy, .*; got 'mse'"):
         evaluate(classifier, digits(20), loss="mse")
