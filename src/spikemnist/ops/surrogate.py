@@ -388,6 +388,32 @@ class SpikeRateEscape(Surrogate):
         return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
 
 
+@dataclass(frozen=True)
+class MissingSurrogate(Surrogate):
+    """A surrogate of one's own, in a network from a file: spikes as any, but no derivative.
+
+    Parameters
+    ----------
+    origin : str
+        Module and printed form of the surrogate whose code the file does not hold.
+
+    Examples
+    --------
+    >>> MissingSurrogate("mine.Gaussian(width=0.4)")(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0., 0., 1.])
+    """
+
+    name: ClassVar[str] = "missing"
+    origin: str
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        raise RuntimeError(
+            f"the network has been trained with the surrogate {self.origin!r}, which is code, and "
+            "its file holds none. To train it again, set the surrogate: for layer in "
+            "classifier.network.layers: layer.leaky.spike_grad = ..."
+        )
+
+
 def _check(*, above: float = -math.inf, **parameters: float) -> None:
     """Raise a `ValueError` unless parameters are finite numbers above a bound."""
     for name, value in parameters.items():
