@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeGuard
 
 
-def takes(function: object, arguments: int, *options: str) -> bool:
+def takes(function: object, arguments: int, *options: str) -> TypeGuard[Callable[..., Any]]:
     """Return whether an object is a function of so many arguments and of these options.
 
     A class is none: a call of it makes an object.
