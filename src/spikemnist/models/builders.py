@@ -11,6 +11,7 @@ import operator
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import snntorch
 from torch import nn
 
 from spikemnist import ops
@@ -41,7 +42,9 @@ def accelerate(
 ) -> SpikingNetwork:
     """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
 
-    The result shares its parameters with ``network``: training either one trains both.
+    The result shares its parameters with ``network``: training either one trains both. The neurons
+    get our surrogates in place of snnTorch's of the same name, which cannot be pickled: see
+    `spikemnist.ops.get_surrogate`.
 
     Parameters
     ----------
@@ -95,7 +98,11 @@ def accelerate(
     >>> record.spikes.shape, record.scores.shape
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
-    return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    model = SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    for module in network.modules():
+        if isinstance(module, snntorch.SpikingNeuron):
+            module.spike_grad = ops.get_surrogate(module.spike_grad)
+    return model
 
 
 class LeakyNetwork(SpikingNetwork):
