@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeGuard
 
 
-def takes(function: object, arguments: int, *options: str) -> TypeGuard[Callable[..., Any]]:
+def takes(function: object, arguments: int, *options: str) -> bool:
     """Return whether an object is a function of so many arguments and of these options.
 
     A class is none: a call of it makes an object.
@@ -25,8 +20,6 @@ def takes(function: object, arguments: int, *options: str) -> TypeGuard[Callable
     call = getattr(function, "forward", function)  # a torch module itself takes anything
     try:
         inspect.signature(call).bind(*range(arguments), **dict.fromkeys(options))
-    except TypeError:
-        return False
-    except ValueError:  # a compiled function without a signature
-        return True
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)  # a compiled function tells no signature
     return True

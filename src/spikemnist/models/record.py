@@ -146,8 +146,7 @@ class Record(Tabular):
         >>> record.scores.requires_grad, record.detach().scores.requires_grad
         (True, False)
         """
-        record: Record = _mapped(self, torch.Tensor.detach)
-        return record
+        return _mapped(self, Tensor.detach)  # type: ignore[no-any-return]
 
     def to(self, target: torch.device | torch.dtype | str) -> Record:
         """Return the record on a device, or with its floating tensors in a dtype.
@@ -167,8 +166,7 @@ class Record(Tabular):
             counts = isinstance(target, torch.dtype) and not tensor.is_floating_point()
             return tensor if counts else tensor.to(target)
 
-        record: Record = _mapped(self, move)
-        return record
+        return _mapped(self, move)  # type: ignore[no-any-return]
 
     @property
     def predictions(self) -> Tensor:

@@ -19,8 +19,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
-DECAY = {"adamw": 0.01}
-"""The decay of the weights that is an optimiser's default."""
 MOMENTS = {
     "betas": ("exp_avg", "exp_avg_sq"),
     "amsgrad": ("max_exp_avg_sq",),
@@ -63,8 +61,8 @@ def make_optimizer(
             f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a factory such as "
             f"torch.optim.RMSprop, which fit calls with the parameters; got {given}"
         )
-    if weight_decay is None and isinstance(optimizer, str):
-        weight_decay = DECAY.get(optimizer)
+    if weight_decay is None and optimizer == "adamw":
+        weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):

@@ -68,7 +68,7 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
     ValueError
         If the name is unknown, or the object is no such function.
     """
-    if takes(schedule, 1):
+    if not isinstance(schedule, str) and takes(schedule, 1):
         return schedule
     if schedule not in SCHEDULES:
         raise ValueError(
