@@ -199,7 +199,7 @@ def test_datasets_of_hugging_face():
     assert evaluate(
         classifier, DataLoader(dataset, batch_size=10, collate_fn=pairs)
     ).confusion.equal(expected)
-    message = r"got dict. Pass all rows, \(rows\['image'\], rows\['label'\]\) .* collate_fn"
+    message = r"got dict. Of a .* pass all rows, \(rows\['image'\], rows\['label'\]\) .* collate_fn"
     for batches in (dataset, DataLoader(dataset, batch_size=10)):
         with pytest.raises(TypeError, match=message):
             fit(classifier, batches, config)

@@ -107,8 +107,8 @@ def _pair(batch: Any) -> tuple[Samples, Tensor]:
     if isinstance(batch, dict):
         columns = ", ".join(f"rows[{name!r}]" for name in batch)
         remedy = (
-            f". Pass all rows, ({columns}) with rows = dataset.with_format('torch')[:], or give "
-            "the DataLoader a collate_fn that returns a pair"
+            f". Of a Hugging Face dataset pass all rows, ({columns}) with rows = "
+            "dataset.with_format('torch')[:], or give a DataLoader a collate_fn that returns pairs"
         )
     raise TypeError(
         "a batch must be a pair of tensors, images and labels, or of an EventBatch and labels; got "
