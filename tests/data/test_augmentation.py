@@ -227,7 +227,8 @@ def test_erased_parts_are_rectangles_inside(
         (lambda: RandomAffine(shear=90), "shear must be at least 0 and at most 89; got 90"),
         (lambda: RandomAffine(scale=(0, 1)), "scale must be two factors"),
         (lambda: RandomAffine(scale=(2, 1)), "scale must be two factors"),
-        (lambda: ElasticDeformation(sigma=0), "sigma must be positive and finite; got 0"),
+        # A knot every 0.001 pixels would take gigabytes.
+        (lambda: ElasticDeformation(sigma=1e-3), "sigma must be at least 1 pixel .*; got 0.001"),
         (lambda: ElasticDeformation(displacement=math.inf), "displacement must be at least 0"),
         (lambda: RandomErasing(probability=1.1), "probability must be at least 0 and at most 1"),
         (lambda: RandomErasing(size=(0.5, 2)), "size must be two shares"),
@@ -241,7 +242,7 @@ def test_settings_out_of_range(make: Any, message: str) -> None:
 
 @pytest.mark.parametrize("parts", ["affine", ["affine"], [RandomAffine], [None]])
 def test_a_compose_of_anything_else(parts: Any) -> None:
-    with pytest.raises(TypeError, match="Compose needs augmentations such as RandomAffine"):
+    with pytest.raises(TypeError, match=r"an augmentation is a function .* such as RandomAffine"):
         Compose(parts)
 
 

@@ -5,10 +5,13 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
 
@@ -37,9 +40,6 @@ from tests.models.stepped_network import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PICKLED: dict[str, Any] = {"spike_grad": ops.ATan()}
-"""snnTorch's own surrogates are closures, which Python cannot pickle."""
 
 
 def test_it_is_the_leaky_mlp_of_the_same_modules() -> None:
@@ -72,6 +72,20 @@ def test_the_parameters_are_those_of_the_network() -> None:
     optimizer.step()
     assert not torch.equal(model(images()).scores, before.scores)
     assert same(model(images()), accelerate(network)(images()))
+
+
+@pytest.mark.parametrize("factory", [surrogate.atan, surrogate.fast_sigmoid, surrogate.sigmoid])
+def test_the_loop_of_the_user_keeps_its_gradients(factory: Any) -> None:
+    """Pickling gives the neurons our surrogate, which is snnTorch's within rounding."""
+    network = conv(spike_grad=factory()).double()
+    twin = copy.deepcopy(network)
+    pickle.dumps(accelerate(network))
+    results = [
+        gradients(one, lambda one=one: sum(m.square().sum() for _, m in stepped(one, images())))
+        for one in (network, twin)
+    ]
+    assert_close(*results, 1e-6)  # snnTorch's have the dtype float32
+    assert {leaky.spike_grad for leaky in neurons_of(network)} == {ops.get_surrogate(factory())}
 
 
 def contents(network: nn.Module) -> dict[str, Any]:
@@ -142,7 +156,7 @@ def test_initial_state_is_at_rest_and_draws_nothing() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_compiled_model_is_the_same(backend: Any) -> None:
-    network = mlp(196, 9, 4, **PICKLED)
+    network = mlp(196, 9, 4, spike_grad=ops.ATan())  # torch pickles what it compiles
     model = accelerate(network, backend=backend)
     spikes = images(2)
     expected = gradients(network, lambda: model(spikes).scores.square().sum())

@@ -10,7 +10,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import safetensors
@@ -143,18 +143,41 @@ def test_other_tools_can_read_the_tensors(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Cosine(ops.Surrogate):
-    name: ClassVar[str] = "cosine"
+    scale: float = 1.0
 
     def derivative_(self, x: torch.Tensor) -> torch.Tensor:
-        return x.cos_()
+        return x.mul_(self.scale).cos_()
+
+
+@pytest.mark.parametrize("backend", ["auto", "snntorch"])
+def test_a_surrogate_of_ones_own_is_a_name_in_the_file(path: Path, backend: str) -> None:
+    """The network predicts the same, and learns again with the surrogate that its error names."""
+    classifier = make(spike_grad=Cosine(2.0), backend=backend)
+    expected = classifier.eval()(IMAGES)
+    loaded = load(classifier.save(path))
+    for again in (loaded, load(loaded.save(path.with_name("again.safetensors")))):
+        record = again(IMAGES)
+        assert torch.equal(record.scores, expected.scores)
+        assert torch.equal(record.spikes, expected.spikes)
+        assert record.backend == expected.backend
+        with pytest.raises(RuntimeError, match=r"test_model_files.Cosine\(scale=2.0\).*To train"):
+            record.scores.sum().backward()
+    for layer in loaded.network.layers:
+        layer.leaky.spike_grad = Cosine(2.0)
+    loaded.zero_grad()
+    loaded(IMAGES).scores.sum().backward()
+    expected.scores.sum().backward()
+    for ours, theirs in zip(loaded.parameters(), classifier.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+    assert loaded.network.config == classifier.network.config
 
 
 @pytest.mark.parametrize(
-    "own", [surrogate.custom_surrogate(lambda x, grad, spikes: grad), torch.sigmoid, Cosine()]
+    "own", [surrogate.custom_surrogate(lambda x, grad, spikes: grad), torch.sigmoid]
 )
-def test_a_surrogate_of_ones_own_cannot_be_stored(path: Path, own: Any) -> None:
+def test_a_function_as_surrogate_cannot_be_stored(path: Path, own: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"custom surrogate .* cannot be stored; use one of atan, .*state_dict"
+        ValueError, match=r"cannot be stored; derive it from spikemnist.ops.Surrogate.* one of atan"
     ):
         make(spike_grad=own).save(path)
     assert not path.exists()
@@ -199,6 +222,10 @@ WEIGHT, THRESHOLD = "network.0.linear.weight", "network.0.leaky.threshold"
         (
             lambda meta, _: meta["config"].update(spike_grad={"name": "os.system"}),
             "not hold the model.*'os.system'",
+        ),
+        (
+            lambda meta, _: meta["config"].update(spike_grad={"name": "missing"}),
+            "not hold the model.*'origin'",
         ),
         (lambda _, tensors: tensors.pop(WEIGHT), f"Missing key.*{WEIGHT}"),
         (lambda _, tensors: tensors.update({WEIGHT: torch.zeros(9, 11)}), r"mismatch .*\[9, 11\]"),

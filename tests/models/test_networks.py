@@ -17,7 +17,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikemnist import ops
 from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
@@ -48,7 +47,7 @@ def build(kind: str, backend: Any = "auto", **options: Any) -> Any:
         return lively(LeakyMLP(196, (9, 7), 4, backend=backend, **options))
     if kind == "convolutions":
         return lively(LeakyConvNet("3C3-P2-5C3-P2-4", (1, 14, 14), backend=backend, **options))
-    return accelerate(conv(spike_grad=ops.ATan(), **options), backend=backend)
+    return accelerate(conv(**options), backend=backend)
 
 
 KINDS = pytest.mark.parametrize("kind", SHAPES)

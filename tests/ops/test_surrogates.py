@@ -212,6 +212,15 @@ def test_neither_a_name_nor_a_callable(wrong: Any) -> None:
         get_surrogate(wrong)
 
 
+@pytest.mark.parametrize("maker", [ops.ATan, Surrogate, snn.atan, snn.SFS, snn.LSO, snn.ATan])
+def test_what_makes_a_surrogate_is_none(maker: Any) -> None:
+    name = maker.__name__
+    with pytest.raises(
+        TypeError, match=rf"and {name} makes one: write {name}\(\), or {name}.apply"
+    ):
+        get_surrogate(maker)
+
+
 WRONG_PARAMETERS = [
     (ops.ATan, "alpha", 0),
     (ops.FastSigmoid, "slope", 0),

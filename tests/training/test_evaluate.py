@@ -16,7 +16,15 @@ from torch import nn
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier, Record
 from spikemnist.models.readout import mean_membrane
-from spikemnist.training import Regularized, TargetRate, TrainConfig, cross_entropy, evaluate, fit
+from spikemnist.training import (
+    Regularized,
+    SpikeTimeMSE,
+    TargetRate,
+    TrainConfig,
+    cross_entropy,
+    evaluate,
+    fit,
+)
 from tests.training.small_runs import digits, new_classifier, new_network
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -276,3 +284,13 @@ def test_its_text() -> None:
     table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table
+
+
+def test_a_loss_by_its_name():
+    classifier = new_classifier()
+    named, given = (
+        evaluate(classifier, digits(20), loss=loss) for loss in ("spike_time_mse", SpikeTimeMSE())
+    )
+    assert named.loss == given.loss
+    with pytest.raises(ValueError, match=r"loss must be one of cross_entropy, .*; got 'mse'"):
+        evaluate(classifier, digits(20), loss="mse")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from spikemnist._seeds import derive_seed
 from spikemnist.data import load_digits
@@ -113,7 +113,13 @@ WRONG_KINDS = {
         TypeError,
         "images must be .*; got a ndarray; .*from_numpy",
     ),
-    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor and list"),
+    "batches of names": ([(IMAGES, ["one"] * 20)], TypeError, "a pair of tensors.*Tensor, list"),
+    "batches of three": (
+        [(IMAGES, LABELS, 1)],
+        TypeError,
+        "a pair .*got Tensor, Tensor, int",
+    ),
+    "batches of images": ([IMAGES[:2]], TypeError, "a pair of tensors.*got Tensor"),
 }
 WRONG_CONTENT = {
     "float labels in a batch": (
@@ -155,6 +161,50 @@ def test_no_batch_at_all(nothing):
         evaluate(new_classifier(), nothing)
 
 
+class Rows:
+    """What a Dataset of Hugging Face makes of images and labels, in the format of torch."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        images, labels = self.data.images[index], self.data.labels[index]
+        return {"image": images.unsqueeze(-3), "label": labels}
+
+    def __iter__(self):
+        return map(self.__getitem__, range(len(self)))
+
+
+def test_datasets_of_hugging_face():
+    """By the two ways that the how-to shows; the message for their rows names them."""
+
+    def pairs(rows):
+        return default_collate([(row["image"], row["label"]) for row in rows])
+
+    data, dataset, config = digits(40), Rows(digits(40)), TrainConfig(epochs=1, batch_size=10)
+    rows = dataset[:]
+    results = []
+    for train in ((rows["image"], rows["label"]), data):
+        classifier = new_classifier(ENCODER)
+        fit(classifier, train, config)
+        results.append(weights(classifier))
+    assert same(*results)
+    classifier = new_classifier(ENCODER)
+    history = fit(classifier, DataLoader(dataset, batch_size=10, collate_fn=pairs), config)
+    assert history.epochs[0].spikes_per_sample > 0
+    expected = evaluate(classifier, data).confusion
+    assert evaluate(
+        classifier, DataLoader(dataset, batch_size=10, collate_fn=pairs)
+    ).confusion.equal(expected)
+    message = r"got dict. Of a .* pass all rows, \(rows\['image'\], rows\['label'\]\) .* collate_fn"
+    for batches in (dataset, DataLoader(dataset, batch_size=10)):
+        with pytest.raises(TypeError, match=message):
+            fit(classifier, batches, config)
+
+
 WRONG_SETTINGS = [
     ({"epochs": 0}, "epochs must be an integer >= 1; got 0"),
     ({"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
@@ -172,11 +222,14 @@ WRONG_SETTINGS = [
     ({"loss": "mse"}, f"loss must be one of {', '.join(LOSSES)}, or a function .* got 'mse'"),
     (
         {"augment": ("affine", "flip")},
-        f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .* got 'flip'",
+        f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .*, 'flip'",
     ),
     ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
-    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd or a factory; got 'adm'"),
-    ({"schedule": "cos"}, "schedule must be one of constant, cosine, one_cycle or a function"),
+    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd, or a factory .* got 'adm'"),
+    (
+        {"schedule": "cos"},
+        "schedule must be one of constant, cosine, one_cycle, or a .* got 'cos'",
+    ),
     ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
     ({"device": "gpu"}, "device 'gpu' is not available"),
 ]

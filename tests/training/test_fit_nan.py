@@ -88,8 +88,8 @@ def test_a_gradient_of_nan_does_not_reach_the_weights(clip_norm):
     classifier = new_classifier(DIRECT)
     before = weights(classifier)
     message = (
-        r"the gradient became nan in epoch 1, batch 1. Likely cause: .*the loss or its gradient "
-        r"divides by zero; .*check the loss"
+        r"the gradient became nan in epoch 1, batch 1. Likely cause: the scores are too large for "
+        r"the loss, or the loss or its gradient divides by zero; check the loss. The last"
     )
     config = TrainConfig(loss=infinite_gradient, clip_norm=clip_norm)
     with pytest.raises(FloatingPointError, match=message):
@@ -115,7 +115,7 @@ OVERSHOOTING = TrainConfig(optimizer=Overshooting, lr=0.01, batch_size=10, sched
 def test_weights_that_are_lost_in_the_middle_of_an_epoch():
     message = (
         r"the (loss|gradient) became nan in epoch 1, batch 3. Likely cause: the parameter "
-        r"network.0.linear.weight is no longer finite, so the learning rate \(now 0.01\) is too "
+        r"network.0.linear.weight is not finite, so the learning rate \(now 0.01\) is too "
         r"high; lower it"
     )
     with pytest.raises(FloatingPointError, match=message):
@@ -145,7 +145,7 @@ def test_a_loss_that_divides_by_zero(value):
     classifier = new_classifier(DIRECT)
     before = weights(classifier)
     message = (
-        f"the loss became {value} in epoch 1, batch 1. Likely cause: .*scores are too large "
+        f"the loss became {value} in epoch 1, batch 1. Likely cause: the scores are too large "
         "for the loss, or the loss or its gradient divides by zero; .*check the loss"
     )
     with pytest.raises(FloatingPointError, match=message):

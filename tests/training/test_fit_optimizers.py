@@ -123,7 +123,10 @@ def test_the_optimisers_by_name():
         optimizer = make_optimizer(name, network, 0.01)
         assert type(optimizer) is kind
         assert optimizer.param_groups[0]["lr"] == 0.01
-        assert optimizer.param_groups[0]["params"] == list(network.parameters())
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        assert set(parameters) == set(network.parameters())
+        decays = {"adamw": [0.01, 0.0]}.get(name, [0])  # the weights, and what does not decay
+        assert [group["weight_decay"] for group in optimizer.param_groups] == decays
     assert make_optimizer("sgd", network, 0.01).param_groups[0]["momentum"] == 0.9
 
 
@@ -134,7 +137,8 @@ def test_the_fused_optimisers_agree_with_the_plain_ones(name):
     results = []
     for optimizer in (name, plain):
         classifier = new_classifier(DIRECT).double()
-        fit(classifier, digits(50), TrainConfig(epochs=2, batch_size=16, optimizer=optimizer))
+        settings = {"epochs": 2, "batch_size": 16, "weight_decay": 0.01}
+        fit(classifier, digits(50), TrainConfig(optimizer=optimizer, **settings))
         results.append(weights(classifier))
     for key, value in results[0].items():
         torch.testing.assert_close(value, results[1][key], rtol=1e-9, atol=1e-12)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch.nn import functional
 
+from spikemnist._signatures import takes
 from spikemnist._tensors import check_images, check_tensor
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class ElasticDeformation:
     displacement : float, default 1.0
         Root mean square shift :math:`\delta`, in pixels.
     sigma : float, default 4.0
-        Distance :math:`\sigma` over which shifts are alike, in pixels, above 0.
+        Distance :math:`\sigma` over which shifts are alike, in pixels, at least 1.
 
     Raises
     ------
@@ -176,8 +177,8 @@ class ElasticDeformation:
 
     def __post_init__(self) -> None:
         _check_range("displacement", self.displacement)
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be positive and finite; got {self.sigma}")
+        if not 1 <= self.sigma < math.inf:  # a knot for each pixel, at most
+            raise ValueError(f"sigma must be at least 1 pixel and finite; got {self.sigma}")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -271,7 +272,7 @@ class Compose:
     ValueError
         If there is none.
     TypeError
-        If one cannot be called.
+        If one is no function of images and generator.
 
     Examples
     --------
@@ -286,8 +287,7 @@ class Compose:
         if not self.augmentations:
             raise ValueError("Compose needs an augmentation, for example RandomAffine()")
         for one in self.augmentations:
-            if isinstance(one, type) or not callable(one):
-                raise TypeError(f"Compose needs augmentations such as RandomAffine(); got {one!r}")
+            _check_augmentation(one)
         parts = (a.augmentations if isinstance(a, Compose) else (a,) for a in self.augmentations)
         object.__setattr__(self, "augmentations", tuple(chain.from_iterable(parts)))
 
@@ -398,20 +398,34 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 """The augmentations by name, with their defaults."""
 
 
-def get_augmentation(augment: tuple[str, ...] | Augmentation) -> Augmentation | None:
+def get_augmentation(augment: tuple[str, ...] | Augmentation | None) -> Augmentation | None:
     """Return the augmentation of these names, or None for no name; another one unchanged.
 
     Raises
     ------
     ValueError
         If a name is unknown.
+    TypeError
+        If an augmentation takes no images and generator.
     """
-    if callable(augment) or augment is None:
+    if augment is None:
+        return None
+    if callable(augment):
+        _check_augmentation(augment)
         return augment
-    for name in (augment,) if isinstance(augment, str) else augment:
-        if name not in AUGMENTATIONS or isinstance(augment, str):
-            raise ValueError(
-                f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an "
-                f"augmentation such as RandomAffine(); got {name!r}"
-            )
+    if not isinstance(augment, (tuple, list)) or not AUGMENTATIONS.keys() >= set(augment):
+        raise ValueError(
+            f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an "
+            "augmentation such as RandomAffine() or Compose([RandomAffine(), RandomErasing()]); "
+            f"got {augment!r}"
+        )
     return Compose([AUGMENTATIONS[name] for name in augment]) if augment else None
+
+
+def _check_augmentation(augment: object) -> None:
+    if not takes(augment, 1, "generator"):
+        raise TypeError(
+            "an augmentation is a function of images and generator, such as RandomAffine(); got "
+            f"{augment!r}. To wrap a transform of torchvision, pass lambda images, generator: "
+            "torch.stack([transform(image[None])[0] for image in images])"
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spikemnist._tensors import check_tensor
+from spikemnist._tensors import check_images, check_tensor
 from spikemnist.data.dataset import LabelledDataset
 
 
@@ -25,8 +25,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     Parameters
     ----------
     images : torch.Tensor
-        Images ``[N, ...]``, uint8 (0 to 255) or floating. The loaders of this package give uint8
-        ``[N, 28, 28]``.
+        Images ``[N, ...]``, uint8 (0 to 255) or floating in [0, 1]. The loaders of this package
+        give uint8 ``[N, 28, 28]``.
     labels : torch.Tensor
         Integer labels ``[N]`` from 0 on. Stored as int64 on the device of ``images``.
     classes : tuple of str, default ()
@@ -37,8 +37,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     TypeError
         If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
     ValueError
-        If lengths, shapes or dtypes do not match, or a label is negative or has no name in
-        ``classes``.
+        If lengths, shapes or dtypes do not match, a floating image leaves [0, 1], or a label is
+        negative or has no name in ``classes``.
 
     Examples
     --------
@@ -68,8 +68,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
                 "images must be [N, ...], one entry for each sample; got a tensor without "
                 "dimensions"
             )
-        if self.images.dtype != torch.uint8 and not self.images.is_floating_point():
-            raise ValueError(f"images must be uint8 or floating; got {self.images.dtype}")
+        check_images(self.images)
         self._set_labels(len(self.images), "images")
         object.__setattr__(self, "labels", self.labels.to(self.images.device))
 

@@ -233,7 +233,7 @@ def from_nir(
         raise FileNotFoundError(f"no file at {file}")
     try:
         if file is not None:
-            _check_file(file)
+            _check_file(nir, file)
             graph = nir.read(file)
         return _model_of(nir, graph, dt)
     except Exception as error:  # nir and h5py raise nearly anything for other content
@@ -242,7 +242,7 @@ def from_nir(
         raise ValueError(f"{name} is not a NIR graph that from_nir reads: {reason}") from error
 
 
-def _check_file(file: Path) -> None:
+def _check_file(nir: Any, file: Path) -> None:
     """Raise a `ValueError` unless an HDF5 file is a tree of its own data, before nir reads it.
 
     Links and storage can name other files, whose bytes would become weights. Links can form a
@@ -268,6 +268,8 @@ def _check_file(file: Path) -> None:
                 room -= entry.nbytes
                 if room < 0:
                     raise ValueError(f"{entry.name} claims more bytes than the file can hold")
+                if entry.name.endswith("/type") and not hasattr(nir, kind := entry.asstr()[()]):
+                    raise ValueError(f"{entry.parent.name} is of a type unknown to nir: {kind}")
 
 
 def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | LeakyConvNet:

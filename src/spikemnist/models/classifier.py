@@ -206,7 +206,9 @@ class Classifier(nn.Module):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network, encoder and classes to one safetensors file, atomically.
 
-        `spikemnist.load` reads it.
+        `spikemnist.load` reads it. A file holds no code: of a `spikemnist.ops.Surrogate` of your
+        own it has the name, so the network that is loaded predicts the same, and asks for the
+        surrogate when it is trained.
 
         Parameters
         ----------
@@ -224,7 +226,7 @@ class Classifier(nn.Module):
             If the network is neither a `LeakyMLP` nor a `LeakyConvNet`, or the encoder is not a
             registered dataclass.
         ValueError
-            If the surrogate gradient is a custom function, because code cannot be stored, or if a
+            If surrogate gradient or readout is a function, because code cannot be stored, or if a
             parameter holds NaN or infinity.
         OSError
             If the file cannot be written.

@@ -17,6 +17,7 @@ from spikemnist.encoding import get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP
 from spikemnist.models.readout import READOUTS
+from spikemnist.ops.surrogate import MissingSurrogate
 
 if TYPE_CHECKING:
     import os
@@ -77,7 +78,8 @@ def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder
             )
         config = dict(metadata["config"])
         spike_grad = dict(config.pop("spike_grad"))
-        config["spike_grad"] = ops.SURROGATES[spike_grad.pop("name")](**spike_grad)
+        kinds = {**ops.SURROGATES, MissingSurrogate.name: MissingSurrogate}
+        config["spike_grad"] = kinds[spike_grad.pop("name")](**spike_grad)
         # On meta, a damaged configuration cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
             network = NETWORKS[metadata["class"]](**config)
@@ -108,13 +110,14 @@ def _check(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
 
 def _to_json(config: dict[str, Any]) -> dict[str, Any]:
     spike_grad = config["spike_grad"]
-    ours = ops.SURROGATES.values()
-    if not isinstance(spike_grad, ops.Surrogate) or type(spike_grad) not in ours:
+    if not isinstance(spike_grad, ops.Surrogate):
         raise ValueError(
-            "a custom surrogate gradient is code and cannot be stored; use one of "
-            f"{', '.join(ops.SURROGATES)}, or save the state_dict() of the network and rebuild it "
-            "in code"
+            "a function as surrogate gradient is code and cannot be stored; derive it from "
+            "spikemnist.ops.Surrogate, of which a file has the name, or use one of "
+            f"{', '.join(ops.SURROGATES)}"
         )
+    if not ops.is_named(spike_grad) and not isinstance(spike_grad, MissingSurrogate):
+        spike_grad = MissingSurrogate(f"{type(spike_grad).__module__}.{spike_grad!r}")
     if not isinstance(config["readout"], str):
         raise ValueError(
             "a custom readout is code and cannot be stored; use one of "

@@ -5,18 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist._tables import Table, Tabular
 from spikemnist.models.readout import decide, name_of, running_mean, running_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
+    from collections.abc import Callable, Mapping
 
     from spikemnist.models.readout import Readout
 
@@ -132,6 +131,43 @@ class Record(Tabular):
             f"scores by the readout {name_of(self.readout)}",
         )
 
+    def detach(self) -> Record:
+        """Return the record without the graph of its gradients, so that it can be copied and kept.
+
+        Returns
+        -------
+        Record
+            Shares the values of all tensors.
+
+        Examples
+        --------
+        >>> from spikemnist.models import LeakyMLP
+        >>> record = LeakyMLP(hidden=(20,))(torch.zeros(8, 2, 784))
+        >>> record.scores.requires_grad, record.detach().scores.requires_grad
+        (True, False)
+        """
+        return _mapped(self, Tensor.detach)  # type: ignore[no-any-return]
+
+    def to(self, target: torch.device | torch.dtype | str) -> Record:
+        """Return the record on a device, or with its floating tensors in a dtype.
+
+        Parameters
+        ----------
+        target : torch.device, torch.dtype or str
+            A device, or its name such as ``"cpu"``; or a floating dtype. Counts stay int64.
+
+        Returns
+        -------
+        Record
+            Shares the tensors that are there already.
+        """
+
+        def move(tensor: Tensor) -> Tensor:
+            counts = isinstance(target, torch.dtype) and not tensor.is_floating_point()
+            return tensor if counts else tensor.to(target)
+
+        return _mapped(self, move)  # type: ignore[no-any-return]
+
     @property
     def predictions(self) -> Tensor:
         """Predicted class of each sample, ``[B]``, int64 (see `decide`)."""
@@ -177,3 +213,14 @@ class Record(Tabular):
         running = self.running_predictions
         steps = torch.arange(1, len(running) + 1, device=running.device).unsqueeze(1)
         return ((running != running[-1]) * steps).amax(0) + 1
+
+
+def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a record, or a part of it, with all of its tensors changed."""
+    if isinstance(part, Tensor):
+        return change(part)
+    if isinstance(part, tuple):
+        return tuple(_mapped(one, change) for one in part)
+    if isinstance(part, (Record, LayerRecord)):
+        return replace(part, **{name: _mapped(one, change) for name, one in vars(part).items()})
+    return part

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import snntorch
 import torch
 from torch import nn
 
+from spikemnist import ops
 from spikemnist._tables import Tabular
 from spikemnist._tensors import check_tensor
 from spikemnist.models.execution import present
@@ -72,6 +74,13 @@ class RecordingNetwork(Tabular, nn.Module):
         self.network = network
         self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
         self.readout = readout
+
+    def __getstate__(self) -> dict[str, Any]:
+        # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
+        for module in modules_in(self.network):
+            if isinstance(module, snntorch.SpikingNeuron):
+                module.spike_grad = ops.get_surrogate(module.spike_grad)
+        return vars(self)
 
     @property
     def readout(self) -> Readout:

@@ -388,6 +388,32 @@ class SpikeRateEscape(Surrogate):
         return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
 
 
+@dataclass(frozen=True)
+class MissingSurrogate(Surrogate):
+    """A surrogate of one's own, in a network from a file: spikes as any, but no derivative.
+
+    Parameters
+    ----------
+    origin : str
+        Module and printed form of the surrogate whose code the file does not hold.
+
+    Examples
+    --------
+    >>> MissingSurrogate("mine.Gaussian(width=0.4)")(torch.tensor([-0.1, 0.0, 0.1]))
+    tensor([0., 0., 1.])
+    """
+
+    name: ClassVar[str] = "missing"
+    origin: str
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        raise RuntimeError(
+            f"the network has been trained with the surrogate {self.origin!r}, which is code, and "
+            "its file holds none. To train it again, set the surrogate: for layer in "
+            "classifier.network.layers: layer.leaky.spike_grad = ..."
+        )
+
+
 def _check(*, above: float = -math.inf, **parameters: float) -> None:
     """Raise a `ValueError` unless parameters are finite numbers above a bound."""
     for name, value in parameters.items():
@@ -409,6 +435,8 @@ SURROGATES: dict[str, type[Surrogate]] = {
         SpikeRateEscape,
     )
 }
+
+SNNTORCH = "snntorch.surrogate"
 
 # snnTorch's factories, by the first part of the qualified name of the closure that they return ->
 # the class here, and its parameter names by snnTorch's names.
@@ -466,7 +494,8 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
     ValueError
         For an unknown name.
     TypeError
-        If ``spike_grad`` is neither a name nor callable.
+        If ``spike_grad`` is neither a name nor callable, or if it is a class or a factory of
+        snnTorch without the parentheses that make a surrogate of it.
 
     Examples
     --------
@@ -483,17 +512,18 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
                 f"got {spike_grad!r}"
             )
         return SURROGATES[spike_grad]()
+    # What a factory of snnTorch returns has the factory before a dot in its qualified name.
+    module, name = (getattr(spike_grad, part, "") for part in ("__module__", "__qualname__"))
+    if isinstance(spike_grad, type) or (module == SNNTORCH and "." not in name):
+        raise TypeError(
+            f"spike_grad must be a surrogate, and {name} makes one: write {name}(), or "
+            f"{name}.apply for a torch.autograd.Function"
+        )
     if not callable(spike_grad):
         raise TypeError(f"spike_grad must be a name or a callable; got {type(spike_grad).__name__}")
-    return _from_snntorch(spike_grad) or spike_grad
-
-
-def _from_snntorch(spike_grad: Callable[[Tensor], Tensor]) -> Surrogate | None:
-    if getattr(spike_grad, "__module__", None) != "snntorch.surrogate":
-        return None
-    factory = getattr(spike_grad, "__qualname__", "").partition(".")[0]
-    if factory not in _SNNTORCH or not inspect.isfunction(spike_grad):
-        return None
+    factory = name.partition(".")[0]
+    if module != SNNTORCH or factory not in _SNNTORCH or not inspect.isfunction(spike_grad):
+        return spike_grad
     kind, names = _SNNTORCH[factory]
     arguments = inspect.getclosurevars(spike_grad).nonlocals
     return kind(**{ours: float(arguments[theirs]) for theirs, ours in names.items()})

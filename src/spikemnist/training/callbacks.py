@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikemnist.models import Classifier
@@ -54,6 +55,7 @@ def csv_logger(path: str | os.PathLike[str]) -> Callback:
     ...     Path(folder, "metrics.csv").read_text().splitlines()[1]
     '1,0.5,0.8,,,0.001,40.0'
     """
+    path = Path(path)
 
     def write(history: History, classifier: Classifier) -> None:
         try:

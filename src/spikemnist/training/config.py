@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
-from typing import TYPE_CHECKING
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spikemnist._names import AugmentationName, LossName, OptimizerName, ScheduleName
     from spikemnist.data import Augmentation
     from spikemnist.training.losses import Loss
     from spikemnist.training.optimizers import OptimizerFactory
     from spikemnist.training.schedules import Schedule
+
+_COUNT = Integral, "an integer >= 1", lambda count: count >= 1
+_AMOUNT = Real, "at least 0 and finite", lambda amount: 0 <= amount < math.inf
+_SHARE = Real, "at least 0 and below 1", lambda share: 0 <= share < 1
+_RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("epochs", "batch_size", "truncate", "patience"), _COUNT),
+    **dict.fromkeys(("weight_decay", "spike_penalty"), _AMOUNT),
+    **dict.fromkeys(("ema", "label_smoothing"), _SHARE),
+    "lr": (Real, "positive and finite", lambda lr: 0 < lr < math.inf),
+    "clip_norm": (Real, "positive", lambda norm: norm > 0),
+    "seed": (Integral, "an integer from 0 to 2**63 - 1", lambda seed: 0 <= seed < 2**63),
+}
+"""Kind and range of each number; one whose default is None may be None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +70,20 @@ class TrainConfig:
     augment : tuple of str, or spikemnist.data.Augmentation, default ()
         Random changes of the training images, drawn anew in each epoch. Affine rotates, shifts,
         scales and shears, elastic bends, erase draws a black rectangle; or an augmentation such as
-        `spikemnist.data.RandomAffine`. Validation images stay unchanged. The random numbers are
-        drawn on the CPU, so the images are the same on every device, within rounding.
+        `spikemnist.data.RandomAffine`, or several in a `spikemnist.data.Compose`. Validation images
+        stay unchanged. The random numbers are drawn on the CPU, so the images are the same on every
+        device, within rounding.
     weight_decay : float, default None
-        Decay of the weights, but not of the biases. See
-        `spikemnist.training.optimizers.make_optimizer`.
+        Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
+        See `spikemnist.training.optimizers.make_optimizer`.
     ema : float, default None
         Decay per step of a moving average of the weights, such as 0.999. That averages about the
         last thousand steps. Validation and callbacks see the average, and the network
         ends with it.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
-        weights, which were drawn when the network was built.
+        weights, which were drawn when the network was built: call `torch.manual_seed` before that,
+        so that runs with equal seeds are equal.
 
     Raises
     ------
@@ -97,31 +114,16 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "truncate", "patience"):
-            count = getattr(self, name)
-            if count is None and name in ("truncate", "patience"):
-                continue
-            if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-                raise ValueError(f"{name} must be an integer >= 1; got {count!r}")
-            object.__setattr__(self, name, int(count))  # a checkpoint holds no NumPy numbers
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be positive and finite; got {self.lr}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive; got {self.clip_norm}")
-        for name in ("weight_decay", "spike_penalty"):
+        for name, (kind, expected, is_valid) in _RANGES.items():
             number = getattr(self, name)
-            if number is not None and not 0 <= number < math.inf:
-                raise ValueError(f"{name} must be at least 0 and finite; got {number}")
-        for name in ("ema", "label_smoothing"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1; got {share}")
+            if number is None and getattr(TrainConfig, name) is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, kind) or not is_valid(number):
+                raise ValueError(f"{name} must be {expected}; got {number!r}")
+            plain = int(number) if kind is Integral else float(number)
+            object.__setattr__(self, name, plain)  # a checkpoint holds no NumPy numbers
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(
                 f"label_smoothing needs the loss 'cross_entropy'; got {self.loss!r}. Use "
                 "SmoothedCrossEntropy in a loss of your own"
             )
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be an integer from 0 to 2**63 - 1; got {self.seed}")
-        object.__setattr__(self, "lr", float(self.lr))
-        object.__setattr__(self, "seed", int(self.seed))

@@ -23,7 +23,7 @@ from spikemnist.data import ImageDataset
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
-from spikemnist.training.losses import compute_loss, cross_entropy, model_options
+from spikemnist.training.losses import compute_loss, make_loss, model_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist._interrupt import Interruption
+    from spikemnist._names import LossName
     from spikemnist.models import Record
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training.feed import Data, Feed
@@ -127,7 +128,7 @@ def evaluate(
     batch_size: int = 256,
     device: str | torch.device = "auto",
     seed: int = 0,
-    loss: Loss = cross_entropy,
+    loss: LossName | Loss = "cross_entropy",
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate a classifier on labelled data.
@@ -148,8 +149,8 @@ def evaluate(
         Device to compute on: see `select_device`. The classifier stays there.
     seed : int, default 0
         Seed for encoders that draw random numbers.
-    loss : callable, default cross_entropy
-        Function of record and labels that returns the mean loss of the batch.
+    loss : str or callable, default "cross_entropy"
+        Loss to measure, as in `TrainConfig`.
     progress : bool, default True
         Whether to show a bar after two seconds, if standard error is a terminal.
 
@@ -200,7 +201,7 @@ def evaluate(
             classifier,
             feed,
             seed=seed,
-            loss=loss,
+            loss=make_loss(loss),
             interruption=interruption,
             progress=progress,
         )

@@ -100,10 +100,17 @@ def as_dataset(data: Data) -> Dataset | Batches:
 
 
 def _pair(batch: Any) -> tuple[Samples, Tensor]:
-    samples, labels = batch
-    if not isinstance(samples, Samples) or not isinstance(labels, Tensor):
-        raise TypeError(
-            "a batch must be a pair of tensors, or of an EventBatch and a tensor; got "
-            f"{type(samples).__name__} and {type(labels).__name__}"
+    pair = batch if isinstance(batch, (tuple, list)) else (batch,)
+    if len(pair) == 2 and isinstance(pair[0], Samples) and isinstance(pair[1], Tensor):
+        return pair[0], pair[1]
+    remedy = ""
+    if isinstance(batch, dict):
+        columns = ", ".join(f"rows[{name!r}]" for name in batch)
+        remedy = (
+            f". Of a Hugging Face dataset pass all rows, ({columns}) with rows = "
+            "dataset.with_format('torch')[:], or give a DataLoader a collate_fn that returns pairs"
         )
-    return samples, labels
+    raise TypeError(
+        "a batch must be a pair of tensors, images and labels, or of an EventBatch and labels; got "
+        f"{', '.join(type(part).__name__ for part in pair)}{remedy}"
+    )

@@ -14,6 +14,7 @@ import torch
 from spikemnist._interrupt import interruptible
 from spikemnist._load import MODEL
 from spikemnist._progress import note, write_line
+from spikemnist._signatures import takes
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.models.classifier import check_classifier
@@ -154,7 +155,7 @@ def fit(
     """
     check_classifier(classifier, "fit")
     config = TrainConfig() if config is None else config
-    _check(config, train, validation)
+    _check(config, train, validation, callbacks)
     together = processes.current()
     folder = together.first(lambda: find_folder(run, resume=resume))
     target = select_device(device, dtype=parameter_dtype(classifier))
@@ -207,12 +208,19 @@ def fit(
     return state.history
 
 
-def _check(config: TrainConfig, train: Data, validation: Data | float | None) -> None:
-    """Refuse settings that do not fit the data."""
+def _check(
+    config: TrainConfig, train: Data, validation: Data | float | None, callbacks: object
+) -> None:
+    """Refuse settings that do not fit the data, and callbacks that would fail after an epoch."""
     if not isinstance(config, TrainConfig):
         raise TypeError(
             "the settings of fit are a TrainConfig, as in fit(classifier, train, "
             f"TrainConfig(epochs=5)); got {type(config).__name__}"
+        )
+    if not isinstance(callbacks, (list, tuple)) or not all(takes(one, 2) for one in callbacks):
+        raise TypeError(
+            "callbacks must be a list of functions of history and classifier, each called after "
+            f"an epoch, such as [csv_logger('metrics.csv')]; got {callbacks!r}"
         )
     if config.patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch.nn import functional
 
+from spikemnist._signatures import takes
 from spikemnist.models import Record, first_spike_times
 
 if TYPE_CHECKING:
@@ -439,9 +440,9 @@ def make_loss(loss: str | Loss, label_smoothing: float = 0.0, spike_penalty: flo
     Raises
     ------
     ValueError
-        If its name is unknown.
+        If its name is unknown, or the object is no function of record and labels.
     """
-    if not callable(loss) and loss not in LOSSES:
+    if not takes(loss, 2) and loss not in LOSSES:
         raise ValueError(
             f"loss must be one of {', '.join(LOSSES)}, or a function of record and labels; got "
             f"{loss!r}"

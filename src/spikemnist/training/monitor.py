@@ -132,7 +132,7 @@ def check_finite(
     what: str,
     *,
     model: nn.Module,
-    lr: float,
+    lr: float | None,
     place: str,
     spikes: Tensor | None = None,
 ) -> None:
@@ -144,8 +144,8 @@ def check_finite(
         Value to check and its name: a ``"loss"``, or the norm of the ``"gradient"``.
     model : torch.nn.Module
         Model in which to look for the cause.
-    lr : float
-        Learning rate of this batch.
+    lr : float or None
+        Learning rate of this batch; None before the first step, of which it is no cause.
     place : str
         Place in the run, such as ``"in epoch 1, batch 2"``.
     spikes : torch.Tensor, default None
@@ -161,16 +161,15 @@ def check_finite(
     if spikes is not None and not bool(spikes.isfinite().all()):
         cause = "the encoder returned values that are not finite"
     elif name := not_finite(dict(model.named_parameters())):
-        cause = (
-            f"the parameter {name} is no longer finite, so the learning rate (now {lr:g}) is too "
-            "high; lower it"
-        )
+        cause = f"the parameter {name} is not finite"
+        cause += "" if lr is None else f", so the learning rate (now {lr:g}) is too high; lower it"
     else:
         cause = (
-            f"the learning rate (now {lr:g}) is too high, so that the scores are too large for the "
-            "loss, or the loss or its gradient divides by zero; lower the learning rate, or check "
-            "the loss"
+            "the scores are too large for the loss, or the loss or its gradient divides by zero; "
+            "check the loss"
         )
+        if lr is not None:
+            cause = f"the learning rate (now {lr:g}) is too high; lower it. Or {cause}"
     raise FloatingPointError(
         f"the {what} became {number} {place}. Likely cause: {cause}. The last checkpoint, if any, "
         "is kept"

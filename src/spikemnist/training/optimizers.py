@@ -47,22 +47,26 @@ def make_optimizer(
     weight_decay : float, default None
         Decay of the weights of layers. Biases, beta, thresholds and the scales of batch
         normalisation do not decay. ``"adamw"`` subtracts the decay from the weights, the other
-        optimisers add it to the gradient. ``None`` leaves the optimiser's own default, for all
-        parameters.
+        optimisers add it to the gradient. ``None`` is 0.01 for ``"adamw"`` and 0 for the other
+        names; a factory keeps its own default, for all parameters.
 
     Raises
     ------
     ValueError
         If the name is unknown, or the model has no trainable parameters.
     """
+    if not callable(optimizer) and optimizer not in OPTIMIZERS:
+        given = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+        raise ValueError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a factory such as "
+            f"torch.optim.RMSprop, which fit calls with the parameters; got {given}"
+        )
+    if weight_decay is None and optimizer == "adamw":
+        weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if not isinstance(optimizer, str):
         return optimizer(groups, lr=lr)
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)} or a factory; got {optimizer!r}"
-        )
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
     if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
         options["fused"] = True  # one pass over the parameters instead of ten

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from spikemnist._signatures import takes
+
 Schedule = Callable[[float], float]
 
 
@@ -53,7 +55,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def get_schedule(schedule: str | Schedule) -> Schedule:
-    """Return the schedule of this name; a callable is returned unchanged.
+    """Return the schedule of this name; a function is returned unchanged.
 
     Parameters
     ----------
@@ -64,12 +66,14 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or the object is no such function.
     """
-    if callable(schedule):
+    if not isinstance(schedule, str) and takes(schedule, 1):
         return schedule
     if schedule not in SCHEDULES:
         raise ValueError(
-            f"schedule must be one of {', '.join(SCHEDULES)} or a function; got {schedule!r}"
+            f"schedule must be one of {', '.join(SCHEDULES)}, or a function of the progress in "
+            "[0, 1] that returns a factor on the learning rate, such as "
+            f"lambda progress: 1 - progress; got {schedule!r}"
         )
     return SCHEDULES[schedule]

@@ -75,7 +75,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
             number,
             what,
             model=run.network,
-            lr=run.lr,
+            lr=run.lr if epoch > 1 or batch else None,
             place=f"in epoch {epoch}, batch {batch + 1}",
             spikes=spikes,
         )
