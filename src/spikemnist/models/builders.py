@@ -39,7 +39,7 @@ def accelerate(
     readout: ReadoutName | Readout = "mean_membrane",
     backend: ops.Backend = "auto",
 ) -> SpikingNetwork:
-    """Wrap a snnTorch network so that it runs all timesteps at once, instead of one by one.
+    """Wrap an snnTorch network so that it runs all timesteps at once, instead of one by one.
 
     The result shares its parameters with ``network``: training either one trains both.
 

@@ -300,7 +300,7 @@ class SpikingNetwork(Tabular, nn.Module):
 
     def _like(self) -> Tensor:
         """Return a tensor that has the dtype and the device of the computation."""
-        # There always is one: the membrane of a snntorch.Leaky is a floating buffer.
+        # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
         return next(
             tensor
             for module in _modules_in(self.network)

@@ -137,7 +137,7 @@ def check_grades(layers: Sequence[SpikingLayer]) -> None:
 
 def _refusal(path: str, option: str) -> ValueError:
     return ValueError(
-        f"{path} is a snntorch.Leaky with {option}, which accelerate cannot run; remove the "
+        f"{path} is an snntorch.Leaky with {option}, which accelerate cannot run; remove the "
         "option, or step the network with snnTorch"
     )
 
