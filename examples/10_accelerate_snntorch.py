@@ -1,6 +1,6 @@
 """
-A snnTorch network, accelerated
-===============================
+An snnTorch network, accelerated
+================================
 
 A network written for snnTorch runs in a loop over time. ``accelerate`` runs it in one call, faster.
 """
