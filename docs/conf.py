@@ -24,6 +24,7 @@ version = release = spikemnist.__version__
 
 extensions = [
     "command_options",
+    "gallery_links",
     "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
@@ -103,7 +104,16 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
 
+# The first cell of each notebook of the gallery.
+INSTALL = """\
+import importlib.util
+
+if importlib.util.find_spec("spikemnist") is None:  # as on Colab, where it is missing at first
+    %pip install -q spikemnist
+%matplotlib inline"""
+
 sphinx_gallery_conf = {
+    "first_notebook_cell": INSTALL,
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
