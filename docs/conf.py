@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "extensions"))
+
+addresses = importlib.import_module("addresses")
+REPOSITORY = addresses.repository((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
 
 project = "spikemnist"
 author = "The spikemnist developers"
@@ -100,6 +102,12 @@ html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
 }
+if REPOSITORY:
+    html_theme_options |= {
+        "source_repository": REPOSITORY,
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
@@ -162,11 +170,13 @@ autosummary_context = {
 
 
 def take_notebook(app: Sphinx) -> None:
-    """Copy the notebook of ``examples/`` to where Sphinx sees it."""
+    """Copy the notebook of ``examples/`` to where Sphinx sees it, with a badge."""
     folder = HERE / "notebook"
     folder.mkdir(exist_ok=True)
     for notebook in (HERE.parent / "examples").glob("*.ipynb"):
-        shutil.copyfile(notebook, folder / notebook.name)
+        text = notebook.read_text(encoding="utf-8")
+        text = addresses.with_badge(text, REPOSITORY, f"examples/{notebook.name}")
+        (folder / notebook.name).write_text(text, encoding="utf-8")
 
 
 def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:
