@@ -1,8 +1,10 @@
-"""The public names. A name goes only with a new major version."""
+"""The public names. A name goes only after a release that warns of it."""
 
 from __future__ import annotations
 
+import ast
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -33,13 +35,13 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx
     """,
     "models": """
-        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record
-        SpikingNetwork accelerate available_pretrained decide first_spike_times
+        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS ReadoutName
+        Record SpikingNetwork accelerate available_pretrained decide first_spike_times
         get_readout running_scores
     """,
     "ops": """
         BACKENDS Backend RESET_MECHANISMS ResetMechanism SURROGATES Surrogate
-        get_surrogate is_named leaky linear select_backend
+        SurrogateName get_surrogate is_named leaky linear select_backend
     """,
     "plasticity": """
         ConvSTDPClassifier STDPClassifier assign_classes class_scores
@@ -73,6 +75,19 @@ def test_public_names(room: str) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
     with pytest.raises(AttributeError, match=f"'spikemnist.{room}' has no attribute 'Nonsense'"):
         _ = module.Nonsense
+
+
+def test_a_package_says_whether_its_modules_are_public() -> None:
+    root = Path(spikemnist.__file__).parent
+    packages = {file.parent.name for file in root.glob("*/__init__.py")}
+    assert len(packages) > len(NAMES)
+    for name in packages:
+        source = (root / name / "__init__.py").read_text(encoding="utf-8")
+        docstring = ast.get_docstring(ast.parse(source)) or ""
+        assert ("Import its names from here; its modules are internal." in docstring) == (
+            name in NAMES
+        )
+        assert ("Internal" in docstring) == (name not in NAMES)
 
 
 def test_the_first_names_are_those_of_the_rooms() -> None:
