@@ -223,7 +223,7 @@ spikemnist plot mnist-sparse
 A file or a run folder of that name goes before it.
 
 The accuracy is that after the last epoch, and settings were chosen on training images that were
-held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. The
+held back. The energy is an estimate with the numbers of {doc}`guide/energy`, memory left out. The
 networks were trained with one thread: the sums of torch's convolutions depend on the number of
 threads."""
 
