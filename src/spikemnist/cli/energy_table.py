@@ -91,7 +91,7 @@ def _exits(energy: Energy) -> str:
 
 def _assumptions(energy: Energy) -> str:
     technology = energy.technology
-    memory = "memory accesses are free"
+    memory = "memory accesses are not counted"
     if energy.memory is not None:
         memory = (
             f"{MEMORIES[energy.memory]:g} pJ per byte of {energy.memory}: each operation reads a "
