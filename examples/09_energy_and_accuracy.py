@@ -24,8 +24,8 @@ energy = measure_energy(classifier, test)
 print(f"spiking             {energy.snn.total / 1000:5.0f} nJ")
 print(f"ANN, zeros skipped  {energy.ann_skipping.total / 1000:5.0f} nJ")
 print(f"ANN, dense          {energy.ann_dense.total / 1000:5.0f} nJ")
-for step in (1, 2, 4, 8):
-    print(f"after {step} of 8 timesteps: {energy.accuracy_per_step[step - 1]:.1%}")
+for steps in (1, 2, 4, 8):
+    print(f"after {steps} of 8 timesteps: {energy.accuracy_per_step[steps - 1]:.1%}")
 for margin in (0.5, 0.9):
     stop = energy.early_exit(margin)
     print(f"exit at margin {margin}: {stop.accuracy:.1%} in {stop.steps:.1f} timesteps on average")
