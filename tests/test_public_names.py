@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import spikemnist
 from spikemnist.encoding import ENCODERS
 from spikemnist.ops import SURROGATES
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIRST = """
     Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
     STDPClassifier TrainConfig accelerate evaluate fit get_encoder load load_digits
@@ -88,6 +90,17 @@ def test_a_package_says_whether_its_modules_are_public() -> None:
             name in NAMES
         )
         assert ("Internal" in docstring) == (name not in NAMES)
+
+
+def test_the_page_names_the_public_packages_and_all_pages_use_only_these() -> None:
+    public = (DOCS / "api" / "public.md").read_text(encoding="utf-8")
+    (names,) = re.findall(r"subpackages (.*?), with", public, re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", names)) == sorted(NAMES)
+    pages = [*DOCS.glob("*.md"), *DOCS.glob("[!_]*/*.md"), *(DOCS.parent / "examples").iterdir()]
+    for page in (page for page in pages if page.suffix in (".md", ".py", ".ipynb")):
+        text = page.read_text(encoding="utf-8").replace(public, "")
+        used = re.findall(r"(?:from|import) spikemnist\.([\w.]+)", text)
+        assert {*used} <= {*NAMES}, page
 
 
 def test_the_first_names_are_those_of_the_rooms() -> None:
