@@ -222,9 +222,9 @@ spikemnist plot mnist-sparse
 
 A file or a run folder of that name goes before it.
 
-The accuracy was measured after the last epoch. The settings were chosen on training images that were
-held back. The energy is an estimate with the numbers of {doc}`guide/energy`, memory left out. The
-networks were trained with one thread: the sums of torch's convolutions depend on the number of
+The accuracy was measured after the last epoch. The settings were chosen on training images that
+were held back. The energy is an estimate with the numbers of {doc}`guide/energy`, memory left out.
+The networks were trained with one thread: the sums of torch's convolutions depend on the number of
 threads."""
 
 FOOT = """## Under disturbances
