@@ -103,11 +103,8 @@ html_theme_options: dict[str, Any] = {
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
 }
 if REPOSITORY:
-    html_theme_options |= {
-        "source_repository": REPOSITORY,
-        "source_branch": "main",
-        "source_directory": "docs/",
-    }
+    link = {"name": "Repository", "url": REPOSITORY, "html": "Repository", "class": ""}
+    html_theme_options["footer_icons"] = [link]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
