@@ -68,7 +68,7 @@ class TrainConfig:
         ends with it.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
-        weights, which were drawn when the network was built: call ``torch.manual_seed`` before.
+        weights, which were drawn when the network was built.
 
     Raises
     ------
