@@ -1,7 +1,7 @@
 """Run the benchmarks, and write the results as JSON, Markdown and pictures.
 
     python -m benchmarks --quick --out /tmp/quick       # a minute, to see that everything runs
-    python -m benchmarks --out docs/benchmarks          # the figures of the docs
+    python -m benchmarks --out docs/benchmarks          # the results of the docs
 
 Run them on an otherwise idle machine. Every installed library takes part:
 ``python -m pip install -e ".[bench]"``.

@@ -1,4 +1,4 @@
-"""Description of the machine, without which benchmark figures mean little."""
+"""Description of the machine, without which benchmark results mean little."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def page(results: Results, pictures: Sequence[str]) -> str:
     }
     parts = [
         "# Benchmark results",
-        "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the figures.",
+        "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the numbers.",
         *load(results),
         *networks(results["networks"]),
         drawn.get("stages.png"),

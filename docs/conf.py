@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "extensions"))
 
+addresses = importlib.import_module("addresses")
+REPOSITORY = addresses.repository((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+
 project = "spikemnist"
 author = "The spikemnist developers"
 copyright = f"2026, {author}"
@@ -24,6 +26,7 @@ version = release = spikemnist.__version__
 
 extensions = [
     "command_options",
+    "gallery_links",
     "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
@@ -99,11 +102,23 @@ html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
 }
+if REPOSITORY:
+    link = {"name": "Repository", "url": REPOSITORY, "html": "Repository", "class": ""}
+    html_theme_options["footer_icons"] = [link]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_exclude = ".linenos, .gp, .go"
 
+# The first cell of each notebook of the gallery.
+INSTALL = """\
+import importlib.util
+
+if importlib.util.find_spec("spikemnist") is None:  # as on Colab, where it is missing at first
+    %pip install -q spikemnist
+%matplotlib inline"""
+
 sphinx_gallery_conf = {
+    "first_notebook_cell": INSTALL,
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
@@ -152,11 +167,13 @@ autosummary_context = {
 
 
 def take_notebook(app: Sphinx) -> None:
-    """Copy the notebook of ``examples/`` to where Sphinx sees it."""
+    """Copy the notebook of ``examples/`` to where Sphinx sees it, with a badge."""
     folder = HERE / "notebook"
     folder.mkdir(exist_ok=True)
     for notebook in (HERE.parent / "examples").glob("*.ipynb"):
-        shutil.copyfile(notebook, folder / notebook.name)
+        text = notebook.read_text(encoding="utf-8")
+        text = addresses.with_badge(text, REPOSITORY, f"examples/{notebook.name}")
+        (folder / notebook.name).write_text(text, encoding="utf-8")
 
 
 def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:

@@ -32,8 +32,11 @@ for name in names:
 # latency code conveys the most per spike. The phase and population codes give the best
 # reconstruction, with about ten times as many spikes.
 figure = viz.codes(spikes, reconstructions=decoded)
+# sphinx_gallery_alt = "A digit in six codes: its reconstruction, raster and spikes per timestep"
 figure.savefig("encodings.png", dpi=120)
+print("pictures: encodings.png")
+figure
 
 # %%
-# Next: :class:`~spikemnist.encoding.RateEncoder` and the other encoders have the equations, and
-# :doc:`/guide/encodings` shows when to use which.
+# Next: `spikemnist.encoding.RateEncoder` and the other encoders have the equations, and the guide
+# shows when to use which: *Spikes and encodings*.

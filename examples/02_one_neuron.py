@@ -36,7 +36,9 @@ above.step(range(80), current.flatten(), where="mid", color="black")
 above.set_ylabel("current")
 draw(below, 0.9, "subtract")
 below.legend(loc="center right")
+# sphinx_gallery_alt = "Only under the strong current does the membrane cross the threshold"
 figure.savefig("one_neuron.png", dpi=120)
+figure
 
 # %%
 # Without input, a membrane decays to beta^t of its value after t timesteps. Three betas, U = 0.9:
@@ -53,7 +55,10 @@ figure = Figure(figsize=(8, 5.5), layout="constrained")
 choices = [(0.8, "subtract"), (0.95, "subtract"), (0.9, "zero"), (0.9, "none")]
 for ax, (beta, reset) in zip(figure.subplots(2, 2).flat, choices, strict=True):
     draw(ax, beta, reset)
+# sphinx_gallery_alt = "The membrane under the same current with other betas and resets"
 figure.savefig("beta_and_reset.png", dpi=120)
+print("pictures: one_neuron.png, beta_and_reset.png")
+figure
 
 # %%
-# Next: :func:`~spikemnist.ops.leaky` has the equations, and :doc:`/guide/neuron` all details.
+# Next: `spikemnist.ops.leaky` has the equations, and the guide all details: *The leaky neuron*.

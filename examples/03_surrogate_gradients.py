@@ -25,7 +25,9 @@ for ax, name in zip(axes.flat, SURROGATES, strict=True):
     ax.set_title(name, fontsize=9)
 figure.supxlabel("membrane − threshold", fontsize=10)
 figure.supylabel("surrogate derivative", fontsize=10)
+# sphinx_gallery_alt = "Eight surrogate derivatives against the distance from the threshold"
 figure.savefig("surrogates.png", dpi=120)
+figure
 
 # %%
 # Left of the dashed line a neuron is silent. Two curves are zero there, sparse_fast_sigmoid and
@@ -43,10 +45,13 @@ for name in ("atan", "sigmoid", "straight_through", "triangular"):
     ax.plot(range(1, len(history) + 1), history.column("loss"), marker="o", label=name)
 ax.set(xlabel="epoch", ylabel="training loss", xticks=range(1, 6), ylim=(0, None))
 ax.legend()
+# sphinx_gallery_alt = "Training loss over five epochs for four surrogates"
 figure.savefig("training_losses.png", dpi=120)
+print("pictures: surrogates.png, training_losses.png")
+figure
 
 # %%
 # Even a bell curve and a constant give similar results. The curve that snnTorch calls triangular
 # does not: above the threshold its sign is opposite to the step.
 #
-# Next: :func:`~spikemnist.ops.get_surrogate`, and :doc:`/guide/surrogate-gradients`.
+# Next: `spikemnist.ops.get_surrogate`, and in the guide *Surrogate gradients*.

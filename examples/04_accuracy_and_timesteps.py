@@ -29,8 +29,8 @@ for code in codes:
 
 # %%
 # The line is the network with 16 timesteps, read out after each of them: ``accuracy_per_step`` of
-# an :class:`~spikemnist.training.Evaluation`. Each point is a network after its last timestep; the
-# bar is the standard error with 1,000 test images.
+# `spikemnist.training.Evaluation`. Each point is a network after its last timestep; the bar is the
+# standard error with 1,000 test images.
 figure = Figure(figsize=(8, 4), layout="constrained")
 for ax, code in zip(figure.subplots(1, 2, sharey=True), codes, strict=True):
     read = 100 * evaluations[code, 16].accuracy_per_step
@@ -42,11 +42,15 @@ for ax, code in zip(figure.subplots(1, 2, sharey=True), codes, strict=True):
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
 figure.axes[0].set_ylabel("test accuracy [%]")
+# sphinx_gallery_alt = "Accuracy against timesteps, of networks read early and trained for T"
 figure.savefig("timesteps.png", dpi=120)
+print("pictures: timesteps.png")
+figure
 
 # %%
 # In the rate code each timestep samples the whole image, so early readouts are good. In the latency
 # code with 16 timesteps dark pixels fire late, so training with few timesteps is better than an
 # early readout. On digits this simple a few timesteps are enough for both codes.
 #
-# Next: :doc:`/howto/choose-timesteps`, and :doc:`/guide/energy` for the cost of a timestep.
+# Next: *Choose the code, the timesteps and the network* among the how-tos, and for the cost of a
+# timestep *The energy of spikes* in the guide.

@@ -40,7 +40,9 @@ for answers, colour, name in ((right, "tab:blue", "right"), (~right, "tab:red", 
 ax.set(xlabel="timestep of the first output spike", ylabel="share of these answers")
 ax.set_xticks(range(0, 17, 2))
 ax.legend()
+# sphinx_gallery_alt = "Timesteps of the first output spike, for right and wrong answers"
 figure.savefig("decision_times.png", dpi=120)
+figure
 
 # %%
 # One of the digits that were decided at t = 5. Its bright pixels fire first; the spikes after
@@ -51,7 +53,10 @@ with torch.inference_mode():
 figure = Figure(figsize=(7, 6.5), layout="constrained")
 for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), strict=True):
     viz.raster(one, layer=layer, ax=ax).axvline(5.5, color="tab:red", linestyle="--")
+# sphinx_gallery_alt = "Spikes of input, hidden and output neurons; a line marks the decision"
 figure.savefig("first_spike_raster.png", dpi=120)
+print("pictures: decision_times.png, first_spike_raster.png")
+figure
 
 # %%
-# Next: :class:`~spikemnist.training.SpikeTimeMSE`, and :doc:`/guide/readouts` for other readouts.
+# Next: `spikemnist.training.SpikeTimeMSE`, and in the guide *Readouts: from spikes to a class*.

@@ -25,7 +25,10 @@ print(f"accuracy {evaluate(classifier, test).accuracy:.1%}")
 
 # %%
 # The learned kernels of the first layer: red weights excite, blue weights inhibit.
-viz.receptive_fields(network).savefig("kernels.png", dpi=120)
+figure = viz.receptive_fields(network)
+# sphinx_gallery_alt = "Eight learned kernels of 5 x 5 weights, in red and blue"
+figure.savefig("kernels.png", dpi=120)
+figure
 
 # %%
 # The network runs on three digits. The spikes of a layer are ``[T, B, C, H, W]``; their sum over
@@ -49,8 +52,11 @@ for ax, title in zip(axes[0], ["digit", *range(8)], strict=True):
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 figure.colorbar(picture, ax=axes, label="spikes in 6 timesteps")
+# sphinx_gallery_alt = "Three digits, and where each of eight kernels finds its stroke"
 figure.savefig("feature_maps.png", dpi=120)
+print("pictures: kernels.png, feature_maps.png")
+figure
 
 # %%
-# Next: :class:`~spikemnist.models.LeakyConvNet` has the notation of its layers, and
-# :func:`~spikemnist.viz.receptive_fields` also draws dense layers and STDP layers.
+# Next: `spikemnist.models.LeakyConvNet` has the notation of its layers, and
+# `spikemnist.viz.receptive_fields` also draws dense layers and STDP layers.

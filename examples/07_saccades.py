@@ -40,12 +40,21 @@ for t, now in zip(time, light, strict=True):
         reports += abs(steps[y, x]) * [(t, x, y, steps[y, x] > 0)]
 events = np.array(reports, EVENT)
 print(f"{len(events):,} events, {events['p'].mean():.0%} of them brighter")
-viz.event_frames(events, sensor=(34, 34), num_frames=12).savefig("event_frames.png", dpi=120)
-viz.event_scatter(events, sensor=(34, 34)).get_figure().savefig("event_scatter.png", dpi=120)
+figure = viz.event_frames(events, sensor=(34, 34), num_frames=12)
+# sphinx_gallery_alt = "Twelve frames of brighter and darker events along a moving three"
+figure.savefig("event_frames.png", dpi=120)
+figure
+
+# %%
+# The same events as points: the plane is the sensor, and time runs through it.
+figure = viz.event_scatter(events, sensor=(34, 34)).get_figure()
+# sphinx_gallery_alt = "Events as points in space and time, along the path of the digit"
+figure.savefig("event_scatter.png", dpi=120)
+figure
 
 # %%
 # The encoder sorts events into timesteps. Summed over time, a moving digit is blurred (left);
-# :class:`~spikemnist.data.Stabilize` removes the movement and leaves the edges (right).
+# `spikemnist.data.Stabilize` removes the movement and leaves the edges (right).
 moving = EventDataset([events], label, sensor=(34, 34))
 figure = Figure(figsize=(7, 3.4), layout="constrained")
 for ax, data in zip(figure.subplots(1, 2), (moving, moving.transformed(Stabilize())), strict=True):
@@ -53,7 +62,10 @@ for ax, data in zip(figure.subplots(1, 2), (moving, moving.transformed(Stabilize
     ax.imshow(spikes.sum((0, 2))[0], cmap="gray")
     ax.set(xlabel="column", ylabel="row")
     ax.set_title(f"{int(spikes.sum())} spikes in {list(spikes.shape)}", fontsize=9)
+# sphinx_gallery_alt = "Summed spikes, blurred by the movement and sharp without it"
 figure.savefig("event_spikes.png", dpi=120)
+print("pictures: event_frames.png, event_scatter.png, event_spikes.png")
+figure
 
 # %%
-# :func:`~spikemnist.data.load_nmnist` loads real recordings in this form: see :doc:`/guide/events`.
+# `spikemnist.data.load_nmnist` loads real recordings in this form. Next: *Event data* in the guide.

@@ -33,12 +33,16 @@ for end in [*range(50, 400, 50), *range(400, 1000, 100), *range(1000, 5001, 500)
 # %%
 # Most fields look like a digit. The number above each field is the index of the neuron.
 figure = viz.receptive_fields(classifier, neurons=range(36))
+# sphinx_gallery_alt = "The weights of 36 neurons, most of which look like a digit"
 figure.savefig("receptive_fields.png", dpi=120)
+figure
 
 # %%
-# The same neurons after each set of images. The initial weights are random.
+# The file ``growing.gif`` shows the same neurons after each set of images. The initial weights are
+# random.
 frames, titles = snapshots + snapshots[-1:] * 5, titles + titles[-1:] * 5  # rest on the last
 animation = viz.animate_receptive_fields(frames, titles=titles, neurons=range(36), interval=300)
+# sphinx_gallery_alt = "The weights of 36 neurons turn from noise into digits"
 animation.save("growing.gif", writer="pillow")
 
 # %%
@@ -52,8 +56,11 @@ left.set(xlabel="images learned from", ylabel="share", ylim=(0, 1))
 left.spines[["top", "right"]].set_visible(False)
 left.legend(frameon=False, fontsize=8)
 viz.assignments(classifier, ax=right)
+# sphinx_gallery_alt = "Accuracy over the images seen, and the class assigned to each neuron"
 figure.savefig("assignments.png", dpi=120)
+print("pictures: receptive_fields.png, growing.gif, assignments.png")
+figure
 
 # %%
-# Next: :class:`~spikemnist.plasticity.STDPClassifier` has the equations, and
-# :doc:`/guide/local-learning` covers more neurons, all of MNIST, and convolutional features.
+# Next: `spikemnist.plasticity.STDPClassifier` has the equations. *Learning without labels* in the
+# guide covers more neurons, all of MNIST, and convolutional features.

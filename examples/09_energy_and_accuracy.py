@@ -35,10 +35,13 @@ for margin in (0.5, 0.9):
 # the two leading classes; easy digits soon have a large one. The ANNs' accuracy is not known.
 ax = viz.energy(energy)
 ax.margins(y=0.08)
-ax.get_figure().savefig("energy.png", dpi=120)
+figure = ax.get_figure()
+# sphinx_gallery_alt = "Accuracy against energy after each timestep, beside two ANNs"
+figure.savefig("energy.png", dpi=120)
+figure
 
 # %%
-# These figures are not the energy of a chip: they leave out encoding, control and idle circuits.
+# These numbers are not the energy of a chip: they leave out encoding, control and idle circuits.
 # They include memory only on request: here each operation reads a weight, and each timestep reads
 # and writes a membrane. Most of the advantage over an ANN that skips zeros is then gone.
 counted = measure_energy(classifier, test, memory="32KB")
@@ -52,7 +55,11 @@ for part in ("memory", "neurons", "synapses"):
 ax.bar_label(ax.containers[-1], [f"{total:.0f} nJ" for total in left], padding=4)
 ax.set(xlabel="energy per sample [nJ]", xlim=(0, 1.4 * float(left.max())))
 ax.legend(loc="center right", frameon=False)
+# sphinx_gallery_alt = "Energy of memory, neurons and synapses, spiking and as an ANN"
 figure.savefig("memory.png", dpi=120)
+print("pictures: energy.png, memory.png")
+figure
 
 # %%
-# Next: :func:`~spikemnist.energy.measure_energy`, and :doc:`/guide/energy` for the assumptions.
+# Next: `spikemnist.energy.measure_energy`, and for the assumptions *The energy of spikes* in the
+# guide.

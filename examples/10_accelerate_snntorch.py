@@ -1,6 +1,6 @@
 """
-A snnTorch network, accelerated
-===============================
+An snnTorch network, accelerated
+================================
 
 A network written for snnTorch runs in a loop over time. ``accelerate`` runs it in one call, faster.
 """
@@ -51,9 +51,12 @@ left.set(xlabel="timestep", xlim=(-1, 25), ylabel="output neuron", ylim=(-0.5, 9
 left.legend(title="spikes for one image", loc="upper left", frameon=False)
 right.plot(slope.flatten()[::50], also_slope.flatten()[::50], ".", markersize=2)
 right.set(xlabel="gradient of the loop over time", ylabel="gradient of accelerate")
+# sphinx_gallery_alt = "Spikes and gradients of the loop over time and of accelerate coincide"
 figure.savefig("same.png", dpi=120)
+print("pictures: same.png")
+figure
 
 # %%
-# ``spikemnist bench`` measures the speed-up on your machine, and :doc:`/benchmarks/results` has the
-# figures of a quiet machine. Next: :func:`~spikemnist.models.accelerate`, and
-# :doc:`/howto/snntorch-network` for training.
+# ``spikemnist bench`` measures the speed-up on your machine, and the page *Benchmark results* has
+# those of a quiet machine. Next: `spikemnist.models.accelerate`, and for training the how-to
+# *Bring your own snnTorch network*.

@@ -45,7 +45,10 @@ decoded = {name: encoders[name].decode(spikes[name]) for name in encoders}
 for name, encode in encoders.items():
     cost = measure_code(encode, test.images)
     print(f"{name:10s}{cost.spikes:4.0f} spikes an image, error {cost.error:.3f}")
-viz.codes(spikes, reconstructions=decoded).savefig("interval_code.png", dpi=120)
+figure = viz.codes(spikes, reconstructions=decoded)
+# sphinx_gallery_alt = "A digit in the interval code and in the latency code"
+figure.savefig("interval_code.png", dpi=120)
+figure
 
 # %%
 # A classifier takes this encoder as any other.
@@ -54,6 +57,8 @@ for name, encoder in encoders.items():
     classifier = Classifier(LeakyMLP(hidden=200), encoder)
     fit(classifier, train, TrainConfig(epochs=2, lr=0.005), progress=False)
     print(f"{name:10s}test accuracy {evaluate(classifier, test).accuracy:.1%}")
+print("pictures: interval_code.png")
 
 # %%
-# Next: :class:`~spikemnist.encoding.Encoder`, and :doc:`/howto/custom-encoder` for more.
+# Next: `spikemnist.encoding.Encoder`, and among the how-tos
+# *Write your own encoder, and ship it as a plug-in*.

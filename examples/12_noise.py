@@ -47,11 +47,15 @@ for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, st
     margins.hist(margin.numpy(), bins=20, range=(0, 1), weights=[1 / len(images)] * len(images))
     margins.set_xlabel("margin")
 figure.supylabel("share of images", fontsize=10, y=0.32)
+# sphinx_gallery_alt = "Five kinds of images, with the answers to them and their margins"
 figure.savefig("noise.png", dpi=120)
+print("pictures: noise.png")
+figure
 
 # %%
-# A large margin means only that one answer is ahead of the other nine, not that any of them is
-# right. The number of hidden spikes is the better warning here: on average it is far larger, or far
-# smaller, than for digits. For a blank image hardly any hidden neuron fires.
+# A large margin proves nothing. It means only that one answer is ahead of the other nine, not that
+# any of them is right. The number of hidden spikes is the better warning here: on average it is far
+# larger, or far smaller, than for digits. For a blank image hardly any hidden neuron fires.
 #
-# Next: :class:`~spikemnist.models.Record`, and :doc:`/guide/readouts` for how it becomes an answer.
+# Next: `spikemnist.models.Record`, and for how it becomes an answer
+# *Readouts: from spikes to a class* in the guide.

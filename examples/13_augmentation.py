@@ -28,7 +28,9 @@ for axes, (name, augment) in zip(figure.subplots(5, 10), rows.items(), strict=Tr
         ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[])
     axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+# sphinx_gallery_alt = "Ten digits, and the same digits shifted, bent and erased"
 figure.savefig("augmentation.png", dpi=120)
+figure
 
 # %%
 # Two networks that differ only in the augmentation. Augmented images are harder, so the training
@@ -40,8 +42,9 @@ for name in ("images", "Compose"):
     history = fit(classifier, train, TrainConfig(epochs=20, augment=augment), progress=False)
     accuracy, last = evaluate(classifier, test).accuracy, history.epochs[-1]
     print(f"{name:8s} training {last.accuracy:6.2%}   test {accuracy:6.2%}")
+print("pictures: augmentation.png")
 
 # %%
 # On the command line this is ``spikemnist train --augment affine elastic``.
 #
-# Next: :class:`~spikemnist.data.Augmentation`, to write your own, and :doc:`/guide/training`.
+# Next: `spikemnist.data.Augmentation`, to write your own, and *Training and devices* in the guide.

@@ -51,7 +51,7 @@ COMMANDS = {
 """The command that trains each network; ``--seed`` and ``--out`` are added to it."""
 
 SUMMARIES = {
-    "mnist-conv": "The most accurate one, and the smallest: two convolutions, batch norm, pooling.",
+    "mnist-conv": "The most accurate and the smallest of the three: two convolutions with pooling.",
     "mnist-mlp": "A small multilayer network, for a first look and for small devices.",
     "mnist-sparse": "Few spikes: one for each lit pixel, and the first output spike decides.",
 }
@@ -228,9 +228,9 @@ spikemnist plot mnist-sparse
 
 A file or a run folder of that name goes before it.
 
-The accuracy is that after the last epoch, and settings were chosen on training images that were
-held back. The energy is an estimate with the figures of {doc}`guide/energy`, memory left out. The
-networks were trained with one thread: the sums of torch's convolutions depend on the number of
+The accuracy was measured after the last epoch. The settings were chosen on training images that
+were held back. The energy is an estimate with the numbers of {doc}`guide/energy`, memory left out.
+The networks were trained with one thread: the sums of torch's convolutions depend on the number of
 threads."""
 
 FOOT = """## Under disturbances

@@ -1,10 +1,11 @@
-"""The docstrings of public names, compared with signatures, annotations and source.
+"""The docstrings of public names, compared with signatures, annotations, source and pages.
 
 A protocol is documented once: members that implement it need a summary alone.
 """
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import doctest
 import importlib
@@ -12,7 +13,7 @@ import inspect
 import re
 import sys
 from functools import cache
-from types import FunctionType, GenericAlias
+from types import FunctionType, GenericAlias, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "viz"]
+ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "export", "viz"]
 PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]
 SHAPE = re.compile(r"\[(\.{3}|[^\]]*(?<![\w'])[A-Z](?![\w'])[^\]]*)\]")  # [T, B, 28, 28], [...]
 ARRAY = re.compile(r"\b(Tensor|NDArray|ArrayLike|Array|Events)\b")
@@ -129,6 +130,50 @@ def missing_parameters(thing: Any, parts: dict[str, str]) -> Iterator[str]:
 
 
 NAMES = dict(public_names())
+PACKAGES = {
+    name: importlib.import_module(name)
+    for name in ("spikemnist", *(f"spikemnist.{room}" for room in ROOMS))
+}
+ELSEWHERE = {*dir(builtins), "matplotlib", "os", "snntorch", "tensorboard", "torch", "tqdm"}
+MARKED = re.compile(r"``.*?``|:math:`[^`]*`", re.DOTALL)
+
+
+def described(thing: Any) -> set[str]:
+    """Return the members, parameters, attributes and results of an object."""
+    if isinstance(thing, ModuleType):
+        return {*thing.__all__, *PACKAGES}
+    texts = sections(thing.__doc__ or "")
+    named = (texts.get(name, "") for name in ("Parameters", "Attributes", "Returns", "Yields"))
+    own = {name for text in named for name in entries(text)}
+    own |= set() if isinstance(thing, property) else {*parameters(thing)}
+    return own | {*dir(thing)} if isinstance(thing, type) else own
+
+
+def pages() -> set[str]:
+    """Return what has a page of its own or stands on one, in each form that names it."""
+    found = {*PACKAGES}
+    for place, package in PACKAGES.items():
+        for name in package.__all__:
+            thing = getattr(package, name)
+            members = described(thing) if isinstance(thing, type) else ()
+            for form in (name, f"{place}.{name}"):
+                found |= {form, *(f"{form}.{member}" for member in members)}
+    return found
+
+
+PAGES = pages()
+
+
+@pytest.mark.parametrize("place", [*PACKAGES, *NAMES])
+def test_a_docstring_names_only_what_has_a_page(place: str) -> None:
+    """In single backticks, which become links: for text there are double ones."""
+    thing = NAMES.get(place, PACKAGES.get(place))
+    owner = place.rpartition(".")[0]
+    text = MARKED.sub("", inspect.getdoc(thing) or "")
+    known = PAGES | described(thing) | (described(NAMES[owner]) if owner in NAMES else set())
+    named = [" ".join(name.split()).lstrip("~") for name in re.findall(r"`([^`]+)`", text)]
+    unknown = [name for name in named if name not in known]
+    assert [name for name in unknown if name.partition(".")[0] not in ELSEWHERE] == []
 
 
 @pytest.mark.parametrize("place", NAMES)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import inspect
+import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import spikemnist
-from spikemnist.encoding import ENCODERS
+from spikemnist.data import load_digits
+from spikemnist.encoding import ENCODERS, RateEncoder
 from spikemnist.ops import SURROGATES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,13 +45,61 @@ def test_readme_has_the_two_commands_each_in_a_block_of_its_own() -> None:
 
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:
     text = read("README.md")
-    assert text.count("\n") <= 120
+    assert text.count("\n") <= 160
     links = re.findall(r"\]\((?!https?://)([^)]+)\)", text)
     files = re.findall(r"`((?:docs|examples|src)/[^`]*|[A-Z]+\.md)`", text)
     assert len(links) > 0
     assert len(files) > 5
     for path in (*links, *files):
         assert (ROOT / path).exists(), path
+
+
+def test_the_five_lines_of_the_readme_fire_the_spikes_of_the_program_for_snntorch() -> None:
+    section = read("README.md").partition("## Beside snnTorch\n")[2].partition("\n## ")[0]
+    generator = torch.Generator().manual_seed(0)
+    spikes = RateEncoder(num_steps=25)(load_digits()[1].images[:100], generator=generator)
+    results = []
+    for code in re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+        names = {"spikes": spikes}
+        exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+        results.append((names["fired"], names["membranes"]))
+    (fired, membranes), (ours, our_membranes) = results
+    assert fired.sum() > 100
+    assert torch.equal(ours, fired)
+    assert torch.allclose(our_membranes, membranes, atol=1e-5)
+
+
+ADDRESSES = runpy.run_path(str(ROOT / "docs/extensions/addresses.py"))
+ELSEWHERE = 'license = "MIT"\n\n[project.urls]\nRepository = "https://github.com/somebody/spikes"\n'
+
+
+@pytest.mark.parametrize(
+    ("project", "badge"),
+    [
+        ('[project]\nname = "spikemnist"\n', None),
+        (ELSEWHERE, "https://colab.research.google.com/github/somebody/spikes/blob/main/a.ipynb"),
+    ],
+)
+def test_the_notebook_links_to_colab_once_the_project_has_an_address(
+    project: str, badge: str | None
+) -> None:
+    notebook = json.dumps({"cells": [{"source": ["# Title\n", "\n", "A text."]}]})
+    shown = ADDRESSES["with_badge"](notebook, ADDRESSES["repository"](project), "a.ipynb")
+    (cell,) = json.loads(shown)["cells"]
+    links = re.findall(r"\]\((https://colab[^)]+/blob/[^)]+)\)", "".join(cell["source"]))
+    assert links == [badge] * (badge is not None)
+    assert cell["source"][0] == "# Title\n"
+
+
+def test_every_address_of_the_repository_is_that_of_the_project() -> None:
+    address = ADDRESSES["repository"](read("pyproject.toml"))
+    cited = re.findall(r'^repository-code: "?([^"\n]+)', read("CITATION.cff"), re.MULTILINE)
+    assert cited == [address] * bool(address)
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    pages += ROOT.glob("examples/*.ipynb")
+    for page in pages:
+        found = re.findall(r"https://github\.com/[\w.-]+/spikemnist", page.read_text("utf-8"))
+        assert {*found} <= {address}, page
 
 
 def requirements() -> dict[str, str]:

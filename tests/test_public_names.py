@@ -1,8 +1,11 @@
-"""The public names. A name goes only with a new major version."""
+"""The public names. A name goes only after a release that warns of it."""
 
 from __future__ import annotations
 
+import ast
 import importlib
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ import spikemnist
 from spikemnist.encoding import ENCODERS
 from spikemnist.ops import SURROGATES
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIRST = """
     Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
     STDPClassifier TrainConfig accelerate evaluate fit get_encoder load load_digits
@@ -33,13 +37,13 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx
     """,
     "models": """
-        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS Record
-        SpikingNetwork SteppedNetwork accelerate available_pretrained decide first_spike_times
-        get_readout running_scores
+        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS ReadoutName
+        Record SpikingNetwork SteppedNetwork accelerate available_pretrained decide
+        first_spike_times get_readout running_scores
     """,
     "ops": """
         BACKENDS Backend RESET_MECHANISMS ResetMechanism SURROGATES Surrogate
-        get_surrogate is_named leaky linear select_backend
+        SurrogateName get_surrogate is_named leaky linear select_backend
     """,
     "plasticity": """
         ConvSTDPClassifier STDPClassifier assign_classes class_scores
@@ -73,6 +77,30 @@ def test_public_names(room: str) -> None:
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
     with pytest.raises(AttributeError, match=f"'spikemnist.{room}' has no attribute 'Nonsense'"):
         _ = module.Nonsense
+
+
+def test_a_package_says_whether_its_modules_are_public() -> None:
+    root = Path(spikemnist.__file__).parent
+    packages = {file.parent.name for file in root.glob("*/__init__.py")}
+    assert len(packages) > len(NAMES)
+    for name in packages:
+        source = (root / name / "__init__.py").read_text(encoding="utf-8")
+        docstring = ast.get_docstring(ast.parse(source)) or ""
+        assert ("Import its names from here; its modules are internal." in docstring) == (
+            name in NAMES
+        )
+        assert ("Internal" in docstring) == (name not in NAMES)
+
+
+def test_the_page_names_the_public_packages_and_all_pages_use_only_these() -> None:
+    public = (DOCS / "api" / "public.md").read_text(encoding="utf-8")
+    (names,) = re.findall(r"subpackages (.*?), with", public, re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", names)) == sorted(NAMES)
+    pages = [*DOCS.glob("*.md"), *DOCS.glob("[!_]*/*.md"), *(DOCS.parent / "examples").iterdir()]
+    for page in (page for page in pages if page.suffix in (".md", ".py", ".ipynb")):
+        text = page.read_text(encoding="utf-8").replace(public, "")
+        used = re.findall(r"(?:from|import) spikemnist\.([\w.]+)", text)
+        assert {*used} <= {*NAMES}, page
 
 
 def test_the_first_names_are_those_of_the_rooms() -> None:

@@ -8,6 +8,8 @@ It is no part of the ordinary tests, since it needs the built site and a browser
 from __future__ import annotations
 
 import html.parser
+import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -23,11 +25,12 @@ FOREIGN = ("https://colab.research.google.com/assets/colab-badge.svg",)
 
 
 class Links(html.parser.HTMLParser):
-    """The links of a page, what it loads, and its anchors."""
+    """The links of a page, what it loads, its anchors, and the texts in place of pictures."""
 
     def __init__(self) -> None:
         super().__init__()
         self.links, self.loaded, self.anchors = list[str](), list[str](), set[str]()
+        self.texts = list[str]()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         for name, value in attributes:
@@ -37,6 +40,8 @@ class Links(html.parser.HTMLParser):
                 self.loaded.append(value)
             elif name == "href":
                 self.links.append(value)
+            elif name == "alt":
+                self.texts.append(value)
             elif name in ("id", "name"):
                 self.anchors.add(value)
 
@@ -72,6 +77,22 @@ def test_no_page_loads_anything_from_another_site(pages: dict[Path, Links]) -> N
     assert {target for target in loaded if urlsplit(target).netloc} <= set(FOREIGN)
 
 
+def test_a_downloaded_notebook_installs_the_package_and_shows_figures(site: Path) -> None:
+    notebooks = [*site.glob("_downloads/*/[0-9][0-9]_*.ipynb")]
+    assert len(notebooks) > 10
+    for notebook in notebooks:
+        first, *others = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        assert "%pip install" in first["source"][0]
+        assert first["source"][0].endswith("\n%matplotlib inline")
+        assert not [cell for cell in others if re.search(r":\w+:`", cell["source"][0])], notebook
+
+
+def test_pictures_of_the_gallery_have_a_text_in_their_place(pages: dict[Path, Links]) -> None:
+    texts = [text for file in pages if file.parent.name == "gallery" for text in pages[file].texts]
+    assert len(texts) > 20
+    assert not [text for text in texts if re.match(r"\d\d |sphx", text)]
+
+
 @pytest.fixture
 def page(browser: Browser) -> Page:
     return browser.new_context(permissions=["clipboard-read"]).new_page()
@@ -88,10 +109,10 @@ def test_search_finds(page: Page, address: str) -> None:
 
 
 def test_code_is_copied_without_its_prompts(page: Page, address: str) -> None:
-    page.goto(f"{address}/quickstart.html")
+    page.goto(f"{address}/guide/choices.html")
     block = page.locator(".highlight", has_text=">>>").first
     block.hover()
     block.locator("button.copybtn").click()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith("from spikemnist import data\n"), copied
+    assert copied.startswith("import snntorch\n"), copied
     assert ">>>" not in copied

@@ -10,6 +10,9 @@ Each step is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist
 `spikemnist.viz`. `spikemnist.export` writes a trained network for use outside Python, and
 `spikemnist.plasticity` learns without gradients. The most common names can be imported from here.
 Each loads its subpackage on first use, so ``import spikemnist`` alone loads none.
+
+Public are the names in ``__all__`` of this package and of the subpackages above. All other packages
+and modules are internal and may change in any release.
 """
 
 from __future__ import annotations

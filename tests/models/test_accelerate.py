@@ -136,7 +136,7 @@ def test_the_network_is_read_anew_in_each_call() -> None:
     assert model.sizes == {"hidden 1": 9, "hidden 2": 4, "output": 2}
     assert same(model(images()), accelerate(network)(images()))
     network[2].inhibition = True
-    with pytest.raises(ValueError, match=r"network\[2\] is a snntorch.Leaky with inhibition"):
+    with pytest.raises(ValueError, match=r"network\[2\] is an snntorch.Leaky with inhibition"):
         model(images())
 
 

@@ -87,19 +87,19 @@ NEURON = "which the kernels do not support"
 OPTIONS: dict[str, tuple[Any, str]] = {
     "quantized": (
         lambda: network(snntorch.Leaky(beta=0.5, state_quant=lambda x: x)),
-        rf"network\[1\] is a snntorch.Leaky with state_quant, {NEURON}",
+        rf"network\[1\] is an snntorch.Leaky with state_quant, {NEURON}",
     ),
     "graded": (
         lambda: network(snntorch.Leaky(beta=0.5, graded_spikes_factor=2.0)),
-        rf"network\[1\] is a snntorch.Leaky with graded_spikes_factor other than 1, {NEURON}",
+        rf"network\[1\] is an snntorch.Leaky with graded_spikes_factor other than 1, {NEURON}",
     ),
     "learned grade": (
         lambda: network(snntorch.Leaky(beta=0.5, learn_graded_spikes_factor=True)),
-        rf"network\[1\] is a snntorch.Leaky with learn_graded_spikes_factor=True, {NEURON}",
+        rf"network\[1\] is an snntorch.Leaky with learn_graded_spikes_factor=True, {NEURON}",
     ),
     "no delay": (
         lambda: network(snntorch.Leaky(beta=0.5, reset_delay=False)),
-        rf"network\[1\] is a snntorch.Leaky with reset_delay=False, {NEURON}",
+        rf"network\[1\] is an snntorch.Leaky with reset_delay=False, {NEURON}",
     ),
     "the same neuron twice": (
         lambda: nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED),

@@ -1,5 +1,7 @@
 """The command line: the only place that parses arguments or prints results.
 
+Internal: commands, options and exit codes are public, the modules are not.
+
 Each command is a file with its options, their checks and its work. None of them imports PyTorch
 before its work begins, so that help and wrong requests are answered at once.
 """

@@ -1,4 +1,4 @@
-"""Tables of `spikemnist evaluate --energy`: figures and their assumptions."""
+"""Tables of `spikemnist evaluate --energy`: numbers and their assumptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(energy: Energy) -> str:
 
 
 def summary(energy: Energy) -> dict[str, object]:
-    """Return the figures per sample for ``--json``; energies in pJ."""
+    """Return the results per sample for ``--json``; energies in pJ."""
     estimates = {
         name: {**vars(estimate), "total": estimate.total}
         for name in ("snn", "ann_dense", "ann_skipping")
@@ -97,7 +97,7 @@ def _exits(energy: Energy) -> str:
 
 def _assumptions(energy: Energy) -> str:
     technology = energy.technology
-    memory = "memory accesses are free"
+    memory = "memory accesses are not counted"
     if energy.memory is not None:
         memory = (
             f"{MEMORIES[energy.memory]:g} pJ per byte of {energy.memory}: each operation reads a "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
     from spikemnist.training import Robustness
 
-SUMMARY = "Test networks of `train` and classifiers of `stdp`."
+SUMMARY = "Test trained networks and STDP classifiers."
 EXAMPLES = """
 spikemnist evaluate mnist-mlp
 spikemnist evaluate runs/a runs/b --data mnist --robustness
@@ -45,7 +45,7 @@ def add_options(add: Options) -> None:
     names = get_args(TechnologyName)
     add("--technology", "cost of an operation, for --energy", names[0], names=names)
     text = "memory whose accesses are counted, for --energy"
-    add("--memory", text, names=get_args(MemoryName), absent="accesses are free")
+    add("--memory", text, names=get_args(MemoryName), absent="not counted")
     add.group("robustness")
     text = (
         "also measure the accuracy under noise, shift, rotation and dropped spikes, and draw all "

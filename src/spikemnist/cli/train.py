@@ -42,7 +42,7 @@ def add_options(add: Options) -> None:
     """Add the options."""
     sources.add_options(add)
     text = (
-        "named settings for images. fast: 98 % on MNIST as soon as possible. accurate: highest "
+        "settings for images of 28 x 28 pixels. fast: 98 % on MNIST in seconds. accurate: highest "
         "accuracy, in minutes to an hour. sparse: few spikes. Other options given override it"
     )
     add("--recipe", text, names=RECIPES)

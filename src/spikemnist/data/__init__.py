@@ -1,5 +1,7 @@
 """Load data as tensors: the digits of this package, MNIST, Fashion-MNIST and N-MNIST.
 
+Import its names from here; its modules are internal.
+
 Augmentations change training images at random. Encoding into spikes is done elsewhere. Each loader
 returns two datasets, train and test: `ImageDataset`, held in memory, or `EventDataset`, whose
 recordings are read when a batch is made.

@@ -1,5 +1,7 @@
 """Encode images or events as spike trains, ``[B, ...] -> [T, B, ...]``, with one protocol.
 
+Import its names from here; its modules are internal.
+
 An encoder of the package is listed here alone, and imported on first use.
 """
 

@@ -1,4 +1,4 @@
-"""Measure the spikes and the information of a code, with the same figures for all codes."""
+"""Measure the spikes and the information of a code, with the same numbers for all codes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def measure_code(
     with P pixels: the information that Gaussian noise of this strength would leave in pixels of
     this variance (Shannon, *Communication in the presence of noise*, 1949). q is the noise of the
     256 grey values; it keeps the number of bits finite if decoding is exact. The correlation of
-    neighbouring pixels is not taken into account, so the figure serves only to compare codes on
+    neighbouring pixels is not taken into account, so the number serves only to compare codes on
     the same images.
 
     Parameters

@@ -1,5 +1,7 @@
 """Count the operations of a spiking network as NeuroBench does, and estimate their energy.
 
+Import its names from here; its modules are internal.
+
 `measure_energy` runs a network over labelled data once, counts from its Records and compares the
 network with an ANN.
 """

@@ -64,7 +64,7 @@ def measure_energy(
     data : ImageDataset, EventDataset, tuple of torch.Tensor or iterable
         Labelled data, as for `spikemnist.training.evaluate`.
     technology : str or Technology, default "45nm-fp32"
-        Energy of single operations: a name in `TECHNOLOGIES`, or your own figures.
+        Energy of single operations: a name in `TECHNOLOGIES`, or your own numbers.
     memory : str, default None
         One of `MEMORIES`, to count a weight read for each operation, and a membrane read and
         written for each neuron and timestep. No reuse is assumed.

@@ -27,7 +27,7 @@ class Technology:
     word
         Bytes of a number.
     source
-        Source of the figures.
+        Source of the numbers.
 
     Examples
     --------
@@ -61,7 +61,7 @@ TECHNOLOGIES = {
 
 MEMORIES = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
 """Picojoules per byte by memory size, from the same source: accesses of 64 bits to a cache, and its
-lowest figure for DRAM."""
+lowest number for DRAM."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """Figures of a network that stops as soon as the decision is clear.
+    """Results of a network that stops as soon as the decision is clear.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class Energy(Tabular):
     Attributes
     ----------
     layers
-        Figures of each layer.
+        Operations of each layer.
     parameters, footprint
         Number of parameters, and bytes of parameters and buffers.
     samples, num_steps

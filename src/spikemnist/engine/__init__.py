@@ -1,4 +1,4 @@
-"""The event-driven engine: compiled kernels for the CPU that do work only for spikes.
+"""The event-driven engine: compiled kernels for the CPU that do work only for spikes. Internal.
 
 Importing it loads Numba. `run` runs layers of leaky neurons, forward and backward; `convolve` is
 the convolution before neurons with pixels; `obstacle` names a surrogate that the kernels lack. The

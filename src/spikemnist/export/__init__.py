@@ -1,4 +1,7 @@
-"""Export a trained network to NIR, ONNX, C or a web page; import one from NIR."""
+"""Export a trained network to NIR, ONNX, C or a web page; import one from NIR.
+
+Import its names from here; its modules are internal.
+"""
 
 from spikemnist.export.c_source import to_c
 from spikemnist.export.nir_graph import from_nir, to_nir

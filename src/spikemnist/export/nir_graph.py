@@ -212,6 +212,8 @@ def from_nir(
     ------
     ModuleNotFoundError
         Without the package nir: ``pip install "spikemnist[export]"``.
+    FileNotFoundError
+        If there is no such file.
     ValueError
         For any other graph; the message names the node that does not fit, and the file.
 

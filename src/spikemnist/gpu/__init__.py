@@ -1,4 +1,4 @@
-"""The dynamics on CUDA: one forward and one backward kernel for a whole layer.
+"""The dynamics on CUDA: one forward and one backward kernel for a whole layer. Internal.
 
 The kernels repeat the arithmetic of `spikemnist.ops.leaky` operation by operation. They are
 imported at the first call, and Triton with them.

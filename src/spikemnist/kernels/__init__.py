@@ -1,4 +1,4 @@
-"""Building blocks of compiled kernels, for `encoding`, `engine` and `plasticity`.
+"""Building blocks of compiled kernels, for `encoding`, `engine` and `plasticity`. Internal.
 
 They contain no neuron model. `compiler` and its `cache` on disk; `memory`, a pool of buffers;
 `scheduler` and `openmp`, which share work among threads; `intrinsics`, functions with their own

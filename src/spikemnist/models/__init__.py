@@ -1,4 +1,7 @@
-"""Networks of `snntorch.Leaky` neurons, their records and their files."""
+"""Networks of `snntorch.Leaky` neurons, their records and their files.
+
+Import its names from here; its modules are internal.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist._names import ReadoutName as ReadoutName
     from spikemnist.models.builders import LeakyConvNet as LeakyConvNet
     from spikemnist.models.builders import LeakyMLP as LeakyMLP
     from spikemnist.models.builders import accelerate as accelerate

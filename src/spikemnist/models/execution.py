@@ -65,7 +65,7 @@ def backend_for_hooks(
         if module not in neurons | modules or isinstance(module, (nn.Flatten, nn.Dropout)):
             raise ValueError(
                 f"{what}, which no backend calls; put them on a module with weights, on an "
-                "nn.Identity or on a snntorch.Leaky"
+                "nn.Identity or on an snntorch.Leaky"
             )
         if request not in ("auto", backend, "snntorch"):
             raise ValueError(

@@ -28,7 +28,7 @@ def new_leaky(
     learn_beta: bool,
     learn_threshold: bool,
 ) -> snntorch.Leaky:
-    """Return a `snntorch.Leaky` that snnTorch does not keep alive.
+    """Return an `snntorch.Leaky` that snnTorch does not keep alive.
 
     snnTorch appends every neuron to a global list and never removes it.
     """

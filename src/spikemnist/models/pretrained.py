@@ -1,6 +1,6 @@
 """Networks trained on MNIST that come with the package.
 
-Each is a model file in ``weights`` beside a card, a JSON object with its measured figures.
+Each is a model file in ``weights`` beside a card, a JSON object with its measured results.
 `scripts/make_pretrained.py` writes both.
 """
 

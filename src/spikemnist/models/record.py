@@ -1,4 +1,4 @@
-"""The record of a run of a network, which training, energy figures and plots read.
+"""The record of a run of a network, which training, energy and plots read.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
 """

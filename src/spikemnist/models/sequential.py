@@ -147,7 +147,7 @@ def check_grades(layers: Sequence[SpikingLayer]) -> None:
 
 def _refusal(path: str, option: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{path} is a snntorch.Leaky with {option}, which the kernels do not support"
+        f"{path} is an snntorch.Leaky with {option}, which the kernels do not support"
     )
 
 

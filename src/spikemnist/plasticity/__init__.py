@@ -1,4 +1,7 @@
-"""Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it."""
+"""Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it.
+
+Import its names from here; its modules are internal.
+"""
 
 from spikemnist.plasticity.assignment import assign_classes, class_scores
 from spikemnist.plasticity.competitive_classifier import STDPClassifier

@@ -90,7 +90,7 @@ def assign_classes(mean_responses: Array) -> Array:
     Returns
     -------
     numpy.ndarray
-        int64 ``[N]``, `UNASSIGNED` for a neuron that never fired.
+        int64 ``[N]``, -1 for a neuron that never fired.
 
     Examples
     --------

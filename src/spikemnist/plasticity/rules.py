@@ -88,7 +88,7 @@ def pair_stdp(
 
     Notes
     -----
-    The equations are at the top of `spikemnist.plasticity.rules`.
+    The page of `spikemnist.plasticity` has the equations.
 
     Song, Miller, Abbott, *Competitive Hebbian learning through spike-timing-dependent synaptic
     plasticity*, Nature Neuroscience 3, 2000, for the additive rule; Gütig, Aharonov, Rotter,

@@ -1,4 +1,7 @@
-"""Training and evaluation: backpropagation through time with surrogate gradients."""
+"""Training and evaluation: backpropagation through time with surrogate gradients.
+
+Import its names from here; its modules are internal.
+"""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class TrainConfig:
     lr : float, default 0.01
         Learning rate, at its peak.
     optimizer : str or callable, default "adam"
-        Optimiser; sgd has a momentum of 0.9. See
-        `spikemnist.training.optimizers.make_optimizer`.
+        Optimiser; sgd has a momentum of 0.9. Or a function that is called as
+        ``function(parameters, lr=lr)``, such as ``torch.optim.RMSprop``.
     schedule : str or callable, default "one_cycle"
         Factor on the learning rate over the run. ``"one_cycle"`` rises for the first 30 % and falls
         to zero; or a function of the progress in [0, 1].
@@ -63,8 +63,9 @@ class TrainConfig:
     clip_norm : float, default None
         Largest norm of the whole gradient. Longer gradients are scaled down to it.
     truncate : int, default None
-        Number of timesteps after which the gradient through time is cut. See
-        `spikemnist.training.backpropagation.backpropagate_truncated`.
+        Number of timesteps after which the gradient through time is cut. Each chunk starts from
+        the detached membranes of the chunk before, and its loss counts by its share of the
+        timesteps. Memory grows with the chunk, not with ``T``.
     patience : int, default None
         Number of epochs without a lower validation loss after which the run stops early.
     augment : tuple of str, or spikemnist.data.Augmentation, default ()
@@ -75,7 +76,8 @@ class TrainConfig:
         device, within rounding.
     weight_decay : float, default None
         Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
-        See `spikemnist.training.optimizers.make_optimizer`.
+        Beta, thresholds and the scales of batch normalisation do not decay either. ``"adamw"``
+        subtracts the decay from the weights, the other optimisers add it to the gradient.
     ema : float, default None
         Decay per step of a moving average of the weights, such as 0.999. That averages about the
         last thousand steps. Validation and callbacks see the average, and the network

@@ -191,7 +191,7 @@ def evaluate(
     network = classifier.network
     if bad := not_finite(dict(network.named_parameters()) | dict(network.named_buffers())):
         warnings.warn(
-            f"{bad} holds NaN or infinity, so these figures are meaningless", stacklevel=2
+            f"{bad} holds NaN or infinity, so these results are meaningless", stacklevel=2
         )
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """Metrics of one epoch, a row of `metrics.csv`.
+    """Metrics of one epoch, a row of ``metrics.csv``.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class History(Tabular):
         Epoch with the lowest validation loss, whose weights the model holds at the end; ``None``
         without validation.
     seconds : list of float
-        Wall-clock time of each finished epoch. It is not in `metrics.csv`, which is the same for
+        Wall-clock time of each finished epoch. It is not in ``metrics.csv``, which is the same for
         the same seed.
     stopped_early : bool
         Whether the validation loss, or a callback, stopped the run.

@@ -1,5 +1,7 @@
 """Pictures of a network's input, activity and training.
 
+Import its names from here; its modules are internal.
+
 The first argument of a function is the data to draw, such as a `Record`, a `History`, an
 `Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera; keyword options
 follow. Every function draws into the given Axes or into a new figure. It returns the Axes (whose

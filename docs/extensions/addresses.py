@@ -1,0 +1,31 @@
+"""The address of the repository. ``[project.urls]`` of pyproject.toml alone has it.
+
+    [project.urls]
+    Repository = "https://github.com/OWNER/NAME"
+
+Without it no page and no notebook shows an address.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+COLAB = "https://colab.research.google.com/github"
+
+
+def repository(project: str) -> str:
+    """Return the address in the text of pyproject.toml, or an empty string."""
+    found = re.search(r'^Repository = "(https://github\.com/[\w.-]+/[\w.-]+)"$', project, re.M)
+    return found[1] if found else ""
+
+
+def with_badge(notebook: str, address: str, path: str) -> str:
+    """Return a notebook as text, with a link to Colab below its title if there is an address."""
+    if not address:
+        return notebook
+    content = json.loads(notebook)
+    place = f"{COLAB}/{address.removeprefix('https://github.com/')}/blob/main/{path}"
+    content["cells"][0]["source"][1:1] = ["\n", f"[![Open in Colab]({BADGE})]({place})\n"]
+    return json.dumps(content, ensure_ascii=False, indent=1)
