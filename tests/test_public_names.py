@@ -38,7 +38,7 @@ NAMES = {
     """,
     "models": """
         Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS ReadoutName
-        Record SpikingNetwork SteppedNetwork accelerate available_pretrained decide
+        Record SpikingNetwork accelerate available_pretrained decide
         first_spike_times get_readout running_scores
     """,
     "ops": """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import assert_type
 
 from spikemnist import Classifier, LatencyEncoder, LeakyMLP, accelerate, load_digits
-from spikemnist.models import Record, SpikingNetwork, SteppedNetwork
+from spikemnist.models import Record, SpikingNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,7 +22,7 @@ def a_call_returns_a_record(spikes: Tensor, own: nn.Sequential) -> None:
     encoder = LatencyEncoder(num_steps=8)
     assert_type(encoder(spikes), "Tensor")
     assert_type(LeakyMLP()(spikes, record="all"), Record)
-    assert_type(accelerate(own), SpikingNetwork | SteppedNetwork)
+    assert_type(accelerate(own), SpikingNetwork)
     assert_type(accelerate(own)(spikes).scores, "Tensor")
     assert_type(Classifier(LeakyMLP(), encoder)(spikes), Record)
 

@@ -154,6 +154,7 @@ def test_initial_state_is_at_rest_and_draws_nothing() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # likewise
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_compiled_model_is_the_same(backend: Any) -> None:
     network = mlp(196, 9, 4, spike_grad=ops.ATan())  # torch pickles what it compiles

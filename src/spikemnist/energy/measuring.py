@@ -13,7 +13,7 @@ from spikemnist._interrupt import interruptible
 from spikemnist.energy.operations import Counts, count, count_weights
 from spikemnist.energy.results import MEMORIES, TECHNOLOGIES, Energy, LayerOperations, Technology
 from spikemnist.models.classifier import check_classifier
-from spikemnist.models.network import with_layers
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import responses
@@ -108,7 +108,12 @@ def measure_energy(
     """
     _check_estimate(technology, memory, ann_density)
     check_classifier(classifier, "measure_energy")
-    network = with_layers(classifier.network, "measure_energy")
+    network = classifier.network
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            "measure_energy needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
+            f"{type(network).__name__}"
+        )
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
     tally = _Tally(network.layers)

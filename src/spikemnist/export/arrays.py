@@ -22,8 +22,7 @@ import torch
 from torch import nn
 
 from spikemnist._tensors import not_finite
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
-from spikemnist.models.network import with_layers
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 from spikemnist.models.readout import name_of, named_or_own
 from spikemnist.models.spiking_layer import fold
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spikemnist.encoding import Encoder
-    from spikemnist.models import SpikingNetwork
     from spikemnist.models.spiking_layer import SpikingLayer
 
     Floats = NDArray[np.float32]
@@ -154,9 +152,13 @@ def network_of(model: Classifier | SpikingNetwork) -> tuple[SpikingNetwork, Enco
     TypeError
         If there is no network of spikemnist.
     """
-    if isinstance(model, Classifier):
-        return with_layers(model.network, "an export"), model.encoder
-    return with_layers(model, "an export"), None
+    network: nn.Module = model.network if isinstance(model, Classifier) else model
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            "a Classifier or a network of LeakyMLP, LeakyConvNet or accelerate can be exported; "
+            f"got {type(network).__name__}"
+        )
+    return network, model.encoder if isinstance(model, Classifier) else None
 
 
 def read_arrays(model: SpikingNetwork) -> NetworkArrays:

@@ -25,6 +25,5 @@ if TYPE_CHECKING:
     from spikemnist.models.readout import running_scores as running_scores
     from spikemnist.models.record import LayerRecord as LayerRecord
     from spikemnist.models.record import Record as Record
-    from spikemnist.models.stepped import SteppedNetwork as SteppedNetwork
 else:
     __getattr__, __dir__, __all__ = lazy(__name__)

@@ -22,10 +22,8 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import named_or_own
-from spikemnist.models.recording import RecordingNetwork
-from spikemnist.models.sequential import UnsupportedError
 from spikemnist.models.spiking_layer import SpikingLayer
-from spikemnist.models.stepped import SteppedNetwork
+from spikemnist.models.stepped import neurons_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +40,7 @@ def accelerate(
     in_shape: Sequence[int] | None = None,
     readout: ReadoutName | Readout = "mean_membrane",
     backend: ops.Backend = "auto",
-) -> SpikingNetwork | SteppedNetwork:
+) -> SpikingNetwork:
     """Wrap an snnTorch network so that a call runs all timesteps, and at once where possible.
 
     The result shares its parameters with ``network``: training either one trains both. Compiled
@@ -60,7 +58,7 @@ def accelerate(
         statistics over all timesteps of a batch, whereas snnTorch's loop takes them for each
         timestep. With hooks on modules ``"auto"`` takes the reference, which calls each once, and
         with hooks on neurons ``"snntorch"``. Else, a module that snnTorch can step: see
-        `SteppedNetwork`.
+        `SpikingNetwork`.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.
@@ -74,8 +72,8 @@ def accelerate(
 
     Returns
     -------
-    SpikingNetwork or SteppedNetwork
-        A model that is used like `LeakyMLP`. Energy and exports need a `SpikingNetwork`.
+    SpikingNetwork
+        A model that is used like `LeakyMLP`. Energy and exports refuse what snnTorch steps.
 
     Raises
     ------
@@ -108,23 +106,20 @@ def accelerate(
     >>> record.spikes.shape, record.scores.shape
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
-    if not isinstance(network, nn.Module) or isinstance(network, RecordingNetwork):
+    if not isinstance(network, nn.Module) or isinstance(network, SpikingNetwork):
         raise TypeError(
             "accelerate takes a torch.nn.Module with neurons of snnTorch; got "
             f"{type(network).__name__}"
         )
-    try:
-        return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
-    except UnsupportedError as obstacle:
-        if backend not in ("auto", "snntorch"):
-            raise
-        stepped = SteppedNetwork(network, str(obstacle), in_shape=in_shape, readout=readout)
-    if backend == "auto":
+    model = SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    if not neurons_of(network):
+        raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
+    if model.obstacle and backend == "auto":
         warnings.warn(
-            f"snnTorch steps this network, one timestep after the other: {stepped.reason}",
+            f"snnTorch steps this network, one timestep after the other: {model.obstacle}",
             stacklevel=2,
         )
-    return stepped
+    return model
 
 
 class LeakyNetwork(SpikingNetwork):

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist.models.neuron import own_states, step_once
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
@@ -108,8 +107,6 @@ def run(
     list of LayerOutput
         One output for each layer. Its neurons have the shape of their input current.
     """
-    if backend == "snntorch":
-        return _step(layers, spikes, dtype, state, final)
     initial: State = [None] * len(layers) if state is None else list(state)
     outputs: list[LayerOutput] = []
     if backend != "event_driven":
@@ -233,30 +230,6 @@ def _run_layer(
         last = membrane[-1]
     membrane = None if membrane is None else membrane.reshape(shape)
     return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]), final)
-
-
-def _step(
-    layers: Sequence[SpikingLayer],
-    spikes: Tensor,
-    dtype: torch.dtype,
-    state: Sequence[Tensor] | None,
-    final: bool,
-) -> list[LayerOutput]:
-    """Step the modules of snnTorch, one timestep after the other: the oracle of all backends."""
-    steps: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
-    with own_states([layer.leaky for layer in layers]):
-        for index, layer in enumerate(layers):
-            # snnTorch zeroes a membrane of another shape than the current: empty starts at rest.
-            layer.leaky.mem = spikes.new_empty(0) if state is None else state[index]
-        for step in spikes:
-            signal = step.to(dtype)
-            for layer, pairs in zip(layers, steps, strict=True):
-                current = layer(signal)
-                layer.check_state(None if state is None else layer.leaky.mem, current.shape)
-                signal, membrane = step_once(layer.leaky, current)
-                pairs.append((signal, membrane))
-    trains = (map(torch.stack, zip(*pairs, strict=True)) for pairs in steps)
-    return [_output(train, membrane, membrane[-1], final) for train, membrane in trains]
 
 
 def _output(

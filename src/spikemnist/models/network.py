@@ -5,46 +5,54 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from spikemnist import ops
-from spikemnist._tables import Table
+from spikemnist._tables import Table, Tabular
+from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
-from spikemnist.models.execution import present
+from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
-from spikemnist.models.readout import name_of
-from spikemnist.models.recording import RecordingNetwork, Run, layer_names, modules_in, sizes_of
-from spikemnist.models.sequential import check_grades, read_layers
+from spikemnist.models.readout import get_readout, name_of
+from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.sequential import UnsupportedError, check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
-from spikemnist.models.stepped import SteppedNetwork
+from spikemnist.models.stepped import Run, neurons_of, step
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from spikemnist._names import ReadoutName
     from spikemnist.models.readout import Readout
-    from spikemnist.models.recording import State
     from spikemnist.models.spiking_layer import SpikingLayer
 
 
-class SpikingNetwork(RecordingNetwork):
-    """A network of `snntorch.Leaky` neurons that runs all timesteps at once.
+class SpikingNetwork(Tabular, nn.Module):
+    """A network of snnTorch's neurons whose call runs all timesteps, at once where possible.
 
     `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
     call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
     and does not change the membranes stored in the neurons. Each call reads ``network`` again, so
     changes to it take effect; ``graded_spikes_factor`` alone is checked only once.
 
+    snnTorch steps what the kernels cannot run. Such a network is called with one timestep,
+    ``[B, ...]``, after the other, and calls its neurons with their current alone: these keep their
+    membranes themselves, with or without ``init_hidden``. It returns spikes ``[B, C]``; a tuple
+    that begins with spikes and ends with membranes; or numbers that are no spikes, as a last
+    `torch.nn.Linear` does: these are recorded as membranes of an output that never fires.
+
     Parameters
     ----------
-    network : torch.nn.Sequential
-        Modules in their order, as `accelerate` takes them. It holds the parameters.
+    network : torch.nn.Module
+        Modules in their order, or any module that snnTorch can step, as `accelerate` takes them. It
+        holds the parameters.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep. ``(F,)`` takes samples of any shape with F numbers,
         ``(C, H, W)`` that shape, or ``[H, W]`` for one channel; None takes the input as it is.
@@ -52,6 +60,11 @@ class SpikingNetwork(RecordingNetwork):
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
+
+    Attributes
+    ----------
+    obstacle : str or None
+        Why snnTorch steps the network, in a sentence; None if kernels can run it.
 
     Raises
     ------
@@ -75,21 +88,53 @@ class SpikingNetwork(RecordingNetwork):
         readout: ReadoutName | Readout = "mean_membrane",
         backend: ops.Backend = "auto",
     ) -> None:
+        super().__init__()
         ops.select_backend(backend)
-        check_grades(read_layers(network))
-        super().__init__(network, in_shape=in_shape, readout=readout)
+        self.obstacle: str | None = None
+        try:
+            check_grades(read_layers(network))
+        except UnsupportedError as obstacle:
+            if backend not in ("auto", "snntorch"):
+                raise
+            self.obstacle = str(obstacle)
+        self.network = network
+        self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
+        self.readout = readout
         self.backend = backend
+
+    @property
+    def readout(self) -> Readout:
+        """The readout, a function. A name of `READOUTS` can be assigned to it as well."""
+        return self._readout
+
+    @readout.setter
+    def readout(self, readout: ReadoutName | Readout) -> None:
+        self._readout = get_readout(readout)
 
     @property
     def layers(self) -> list[SpikingLayer]:
         """Layers from input to output, each of memoryless modules and the neurons after them.
 
         ``layers[i].linear`` has the weights of a dense layer and ``layers[i].leaky`` the neurons.
+        A network that snnTorch steps has none to read, and raises a `TypeError`.
         """
+        if self.obstacle:
+            raise TypeError(f"the layers cannot be read: {self.obstacle}")
         return read_layers(self.network)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
+        for neuron in neurons_of(self.network):
+            neuron.spike_grad = ops.get_surrogate(neuron.spike_grad)
+        return vars(self)
 
     def table(self) -> Table:
         """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
+        total = sum(parameter.numel() for parameter in self.parameters())
+        title = f"{type(self).__name__} of {total:,} parameters, {self.extra_repr()}"
+        if self.obstacle:
+            neurons = [(path, type(n).__name__) for n, path in neurons_of(self.network).items()]
+            return Table(title, ("neurons", "kind"), neurons, f"stepped: {self.obstacle}")
         layers = self.layers
         try:
             sizes = [f"{size:,}" for size in self.sizes.values()]
@@ -105,8 +150,6 @@ class SpikingNetwork(RecordingNetwork):
             )
             for name, size, layer in zip(layer_names(len(layers)), sizes, layers, strict=True)
         ]
-        total = sum(parameter.numel() for parameter in self.parameters())
-        title = f"{type(self).__name__} of {total:,} parameters, {self.extra_repr()}"
         head = ("layer", "modules", "neurons", "parameters")
         return Table(title, (*head, "beta", "threshold", "reset", "surrogate"), rows)
 
@@ -121,7 +164,7 @@ class SpikingNetwork(RecordingNetwork):
         After a convolution the number depends on the size of the input: without ``in_shape`` this
         property then raises a `ValueError`, and `Record.sizes` has the numbers.
         """
-        return sizes_of(self._shapes(()))
+        return _sizes(self._shapes(()))
 
     def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
         """Return membranes at rest, the ``state`` of a call that passes None.
@@ -148,30 +191,137 @@ class SpikingNetwork(RecordingNetwork):
         like = self._like()
         return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
 
-    def _run(self, spikes: Tensor, like: Tensor, record: str, state: State, final: bool) -> Run:
-        layers = self.layers
-        if state and len(state) != len(layers):
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+
+        def __call__(  # noqa: D102
+            self,
+            spikes: Tensor,
+            *,
+            record: Literal["output", "all"] = "output",
+            state: Sequence[Tensor] | None = (),
+        ) -> Record: ...
+
+    def forward(
+        self,
+        spikes: Tensor,
+        *,
+        record: Literal["output", "all"] = "output",
+        state: Sequence[Tensor] | None = (),
+    ) -> Record:
+        """Run the network over all timesteps.
+
+        Parameters
+        ----------
+        spikes : torch.Tensor
+            Input of the first layer for each sample and timestep, ``[T, B, ...]``, of any dtype and
+            on any device. It is moved to the device of the weights. NaN is not looked for, as the
+            encoders refuse it: a neuron whose membrane is NaN never fires.
+        record : str, default "output"
+            Layers to record: ``"output"`` keeps the output layer, ``"all"`` every layer and the
+            input.
+        state : sequence of torch.Tensor or None, default ()
+            State to start from: that of an earlier `Record.state`, or None for rest. The record
+            then has a state, too. An empty sequence starts from rest and returns none, which saves
+            its memory. Nothing else carries over from one call to the next.
+
+        Returns
+        -------
+        Record
+            Record of the call, with scores ``[B, C]``.
+
+        Raises
+        ------
+        TypeError
+            If the input is not a tensor.
+        ValueError
+            If the input or the state does not fit the network; if the ``backend`` cannot run it,
+            for example because its neurons have hooks; or if ``backend="snntorch"`` would train
+            batch normalisation one timestep after the other.
+        """
+        if record not in ("output", "all"):
+            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        spikes = self._check_input(spikes)
+        layers, like = [] if self.obstacle else self.layers, self._like()
+        final = state is None or len(state) > 0
+        spikes = on_device_of(like, spikes)
+        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
+        backend = self._select_backend(layers, spikes, like)
+        if backend == "snntorch":
+            if layers:
+                neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
+            run = step(self.network, spikes, like, initial)
+        elif state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
             )
-        backend = self._select_backend(layers, spikes, like)
-        outputs = execution.run(
-            layers,
-            spikes,
-            dtype=like.dtype,
+        else:
+            outputs = execution.run(
+                layers,
+                spikes,
+                dtype=like.dtype,
+                backend=backend,
+                record=record,
+                state=initial,
+                final=final,
+            )
+            run = Run(
+                outputs,
+                [layer.leaky.threshold for layer in layers],
+                tuple(_present(output.final) for output in outputs) if final else (),
+                layers[-1].path,
+            )
+        return self._record(run, backend, spikes if record == "all" else None, final=final)
+
+    def _record(self, run: Run, backend: str, spikes: Tensor | None, *, final: bool) -> Record:
+        """Return the record of a run: with the ``spikes`` of the input, that of every layer."""
+        outputs = run.outputs
+        output_spikes, membrane = _present(outputs[-1].spikes), _present(outputs[-1].membrane)
+        if output_spikes.dim() > 3:
+            shape = tuple(output_spikes.shape[2:])
+            raise ValueError(
+                f"the last neurons, {run.path}, have the shape {shape}, and scores need one "
+                "neuron for each class: put nn.Flatten() before them"
+            )
+        sizes = _sizes([output.shape for output in outputs])
+        scores = self.readout(output_spikes, membrane)
+        if scores.shape != output_spikes.shape[1:]:
+            raise ValueError(
+                f"the readout {name_of(self.readout)} must return scores [B, C], here "
+                f"{list(output_spikes.shape[1:])}; got shape {tuple(scores.shape)}"
+            )
+        return Record(
+            spikes=output_spikes,
+            membrane=membrane,
+            scores=scores,
+            spike_counts=torch.stack([output.counts for output in outputs]),
+            readout=self.readout,
             backend=backend,
-            record=record,
-            state=state,
-            final=final,
+            sizes=sizes,
+            layers=() if spikes is None else _layer_records(sizes, run),
+            input=spikes
+            if spikes is None or spikes.is_floating_point()
+            else spikes.to(self._like().dtype),
+            final=run.state if final else None,
         )
-        thresholds = [layer.leaky.threshold for layer in layers]
-        membranes = tuple(present(output.final) for output in outputs) if final else None
-        return Run(backend, outputs, thresholds, membranes, layers[-1].path)
+
+    def _check_input(self, spikes: Tensor) -> Tensor:
+        """Return the input in the shape of the first layer, or raise an error."""
+        if self.in_shape is not None:
+            check_spikes(spikes, self.in_shape)
+            return spikes.reshape(*spikes.shape[:2], *self.in_shape)
+        check_tensor(spikes, "spikes", "[T, B, ...]")
+        if spikes.dim() < 3 or len(spikes) < 1:
+            raise ValueError(
+                f"expected spikes [T, B, ...] with T >= 1; got shape {tuple(spikes.shape)}"
+            )
+        return spikes
 
     def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        if any(map(is_hooked, modules_in(self.network))):
+        if self.obstacle:
+            return "snntorch"
+        if any(map(is_hooked, _modules_in(self.network))):
             hooked = {path: module for path, module in self.named_modules() if is_hooked(module)}
             hooked.pop("", None)  # hooks on the network itself are called
             backend = execution.backend_for_hooks(self.backend, layers, hooked)
@@ -196,6 +346,16 @@ class SpikingNetwork(RecordingNetwork):
                 "its neurons"
             )
 
+    def _like(self) -> Tensor:
+        """Return a tensor that has the dtype and the device of the computation."""
+        # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
+        return next(
+            tensor
+            for module in _modules_in(self.network)
+            for tensor in (*module._parameters.values(), *module._buffers.values())
+            if tensor is not None and tensor.is_floating_point()
+        )
+
     def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
         layers = self.layers
@@ -203,15 +363,12 @@ class SpikingNetwork(RecordingNetwork):
         return neuron_shapes(layers, shape, self._like())
 
 
-def with_layers(network: object, function: str) -> SpikingNetwork:
-    """Return a network whose layers can be read; raise a `TypeError` for any other."""
-    if isinstance(network, SpikingNetwork):
-        return network
-    reason = f": {network.reason}" if isinstance(network, SteppedNetwork) else ""
-    raise TypeError(
-        f"{function} takes LeakyMLP, LeakyConvNet or a network that accelerate() runs by kernels; "
-        f"got {type(network).__name__}{reason}"
-    )
+def _modules_in(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
+    yield module
+    for below in module._modules.values():
+        if below is not None:
+            yield from _modules_in(below)
 
 
 def _features(layer: SpikingLayer) -> tuple[int]:
@@ -226,3 +383,24 @@ def _features(layer: SpikingLayer) -> tuple[int]:
             "input: pass in_shape to accelerate, or read Record.sizes"
         )
     return (module.in_features,)
+
+
+def layer_names(layers: int) -> list[str]:
+    """Return the names of the layers of a network: ``hidden 1``, ``hidden 2``, ..., ``output``."""
+    return [*(f"hidden {i + 1}" for i in range(layers - 1)), "output"]
+
+
+def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+    return dict(zip(layer_names(len(shapes)), map(math.prod, shapes), strict=True))
+
+
+def _layer_records(names: Iterable[str], run: Run) -> tuple[LayerRecord, ...]:
+    return tuple(
+        LayerRecord(name, _present(output.spikes), _present(output.membrane), threshold.detach())
+        for name, output, threshold in zip(names, run.outputs, run.thresholds, strict=True)
+    )
+
+
+def _present(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor

@@ -51,12 +51,7 @@ def describe(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:
     surrogate = leaky.spike_grad
     named = isinstance(surrogate, ops.Surrogate)
     name = repr(surrogate) if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
-    return _format(leaky.beta), *threshold_and_reset(leaky), name
-
-
-def threshold_and_reset(neuron: snntorch.SpikingNeuron) -> tuple[str, str]:
-    """Return threshold and reset of neurons of any kind in words."""
-    return _format(neuron.threshold), str(neuron.reset_mechanism)
+    return _format(leaky.beta), _format(leaky.threshold), str(leaky.reset_mechanism), name
 
 
 def _format(parameter: Tensor) -> str:
@@ -77,14 +72,6 @@ def is_hooked(module: nn.Module) -> bool:
         or own["_backward_hooks"]
         or "forward" in own
     )
-
-
-def step_once(leaky: snntorch.Leaky, current: Tensor) -> tuple[Tensor, Tensor]:
-    """Call neurons for one timestep; return their spikes and their membranes."""
-    output = leaky(current)
-    # snnTorch's surrogates return float32 for any dtype of the membrane, and promote it.
-    spikes = (output[0] if isinstance(output, tuple) else output).to(current.dtype)
-    return spikes, leaky.mem.to(current.dtype)
 
 
 def state_names(neuron: snntorch.SpikingNeuron) -> list[str]:

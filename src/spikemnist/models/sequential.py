@@ -64,17 +64,22 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
         else:
             _check_memoryless(path, module)
             before.append((path, module))
-    if not layers:
-        raise ValueError(
-            "the network has no neurons of snnTorch, so there is no time to run it over"
-        )
     if before:
         path, module = before[0]
         raise UnsupportedError(
             f"{path} is {type(module).__name__}, after the last snntorch.Leaky, and the kernels "
             f"run networks that end in neurons. Put {_SILENT} at the end: its membrane is the same"
         )
+    if not layers:
+        raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
     return layers
+
+
+def places(network: nn.Module, path: str = "network") -> Iterator[Module]:
+    """Yield a network and all modules in it with their places, such as ``network[1].lif``."""
+    yield path, network
+    for name, module in network.named_children():
+        yield from places(module, f"{path}{_step(name)}")
 
 
 def not_last(network: nn.Module) -> set[nn.Module]:

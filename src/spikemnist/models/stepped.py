@@ -6,25 +6,20 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import snntorch
 import torch
 from torch import nn
 
-from spikemnist._tables import Table
-from spikemnist.models.neuron import own_states, state_names, threshold_and_reset
-from spikemnist.models.readout import name_of
-from spikemnist.models.recording import RecordingNetwork, Run
-from spikemnist.models.sequential import not_last
+from spikemnist.models.neuron import own_states, state_names
+from spikemnist.models.sequential import not_last, places
 from spikemnist.ops.layer import LayerOutput, count_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
-
-    from spikemnist.models.recording import State
 
 Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor]"]
 """Spikes and membranes ``[B, ...]`` of the neurons at one timestep, the output last.
@@ -33,93 +28,62 @@ The key is None for an output that no neuron fired.
 """
 
 
-class SteppedNetwork(RecordingNetwork):
-    """A network with neurons of snnTorch that is called once for each timestep.
+class Run(NamedTuple):
+    """What the layers of a network did over all timesteps, the output layer last.
 
-    `accelerate` makes one where the kernels cannot run a network. It maps spikes to a `Record` as
-    `SpikingNetwork` does, at the speed of snnTorch's own loop. The neurons keep their membranes
-    themselves, with or without ``init_hidden``, and are at rest at the beginning of each call.
+    ``thresholds`` has one tensor for each of ``outputs``. ``state`` are the tensors ``[B, ...]``
+    from which a next call continues. ``path`` is the place of the output neurons.
+    """
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Module that is called on one timestep, ``[B, ...]``. It calls its neurons with the current
-        alone, and returns spikes ``[B, C]``; spikes and membranes; or numbers that are no spikes,
-        as a last `torch.nn.Linear` does: these are recorded as membranes that never fire.
-    reason : str
-        Sentence that says why the kernels cannot run the network.
-    **options
-        ``in_shape`` and ``readout``, as in `SpikingNetwork`.
+    outputs: list[LayerOutput]
+    thresholds: list[Tensor]
+    state: tuple[Tensor, ...]
+    path: str
+
+
+def step(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None) -> Run:
+    """Call a network once for each timestep, from a ``state`` or from rest.
+
+    ``like`` is a tensor that has the dtype and the device of the parameters.
 
     Raises
     ------
     ValueError
-        If the network has no neurons of snnTorch.
-
-    Examples
-    --------
-    >>> neurons = snntorch.Synaptic(alpha=0.8, beta=0.9)
-    >>> network = SteppedNetwork(nn.Sequential(nn.Linear(4, 3), neurons), "it has Synaptic neurons")
-    >>> record = network(torch.ones(5, 2, 4), state=None)
-    >>> record.backend, record.membrane.shape, len(record.state)
-    ('snntorch', torch.Size([5, 2, 3]), 2)
+        If the network has no neurons of snnTorch, or calls or returns what `SpikingNetwork` does
+        not allow; if the state does not fit.
     """
-
-    def __init__(self, network: nn.Module, reason: str, **options: Any) -> None:
-        super().__init__(network, **options)
-        self.reason = reason
-        if not self._neurons():
+    neurons = neurons_of(network)
+    states = [(neuron, name) for neuron in neurons for name in state_names(neuron)]
+    # snnTorch zeroes a state of another shape than the current: an empty one starts at rest.
+    initial = state or [like.new_empty(0)] * len(states)
+    if len(initial) != len(states):
+        raise ValueError(f"state must hold {len(states)} tensors of neurons; got {len(initial)}")
+    steps: list[Step] = []
+    with own_states(list(neurons)), _watched(neurons, not_last(network), steps):
+        for (neuron, name), value in zip(states, initial, strict=True):
+            setattr(neuron, name, value)
+        for signal in spikes:
+            steps.append({})
+            _add_output(network(signal.to(like.dtype, copy=True)), steps[-1], len(signal))
+        last = tuple(getattr(neuron, name) for neuron, name in states)
+    for (neuron, name), before, after in zip(states, initial, last, strict=True):
+        if state and before.shape != after.shape:
             raise ValueError(
-                "the network has no neurons of snnTorch, so there is no time to run it over"
+                f"the state of {neurons[neuron]} must have the shape {tuple(after.shape)} in "
+                f"{name}; got {tuple(before.shape)}"
             )
+    layers = list(steps[0])
+    outputs = [_stack([step[layer] for step in steps]) for layer in layers]
+    none = like.new_full((), torch.inf)
+    thresholds = [none if layer is None else layer.threshold for layer in layers]
+    path = "network" if layers[-1] is None else neurons[layers[-1]]
+    return Run(outputs, thresholds, last, path)
 
-    def table(self) -> Table:
-        """Return the neurons and why snnTorch steps them, as ``repr`` shows."""
-        total = sum(parameter.numel() for parameter in self.parameters())
-        return Table(
-            f"{type(self).__name__} of {total:,} parameters, readout={name_of(self.readout)!r}",
-            ("neurons", "kind", "threshold", "reset"),
-            [
-                (path, type(neuron).__name__, *threshold_and_reset(neuron))
-                for neuron, path in self._neurons().items()
-            ],
-            f"stepped by snnTorch: {self.reason}",
-        )
 
-    def _neurons(self) -> dict[snntorch.SpikingNeuron, str]:
-        """Return the neurons and their places."""
-        modules = self.named_modules()
-        return {m: path for path, m in modules if isinstance(m, snntorch.SpikingNeuron)}
-
-    def _run(self, spikes: Tensor, like: Tensor, record: str, state: State, final: bool) -> Run:
-        neurons = self._neurons()
-        states = [(neuron, name) for neuron in neurons for name in state_names(neuron)]
-        # snnTorch zeroes a state of another shape than the current: an empty one starts at rest.
-        initial = state or [like.new_empty(0)] * len(states)
-        if len(initial) != len(states):
-            raise ValueError(
-                f"state must hold {len(states)} tensors, all of Record.state; got {len(initial)}"
-            )
-        steps: list[Step] = []
-        with own_states(list(neurons)), _watched(neurons, not_last(self.network), steps):
-            for (neuron, name), value in zip(states, initial, strict=True):
-                setattr(neuron, name, value)
-            for signal in spikes:
-                steps.append({})
-                _add_output(self.network(signal.to(like.dtype)), steps[-1], len(signal))
-            last = tuple(getattr(neuron, name) for neuron, name in states)
-        for (neuron, name), before, after in zip(states, initial, last, strict=True):
-            if state and before.shape != after.shape:
-                raise ValueError(
-                    f"the state {name} of {neurons[neuron]} must have the shape "
-                    f"{tuple(after.shape)}; got {tuple(before.shape)}"
-                )
-        layers = list(steps[0])
-        outputs = [_stack([step[layer] for step in steps]) for layer in layers]
-        none = like.new_full((), torch.inf)
-        thresholds = [none if layer is None else layer.threshold for layer in layers]
-        path = "network" if layers[-1] is None else neurons[layers[-1]]
-        return Run("snntorch", outputs, thresholds, last if final else None, path)
+def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
+    """Return the neurons of a network and their places."""
+    modules = places(network)
+    return {module: path for path, module in modules if isinstance(module, snntorch.SpikingNeuron)}
 
 
 @contextmanager
@@ -141,8 +105,11 @@ def _watched(
             )
         fired, *states = output if isinstance(output, tuple) else (output,)
         fired = fired.to(signal.dtype)  # snnTorch's surrogates return float32 for any membrane
-        steps[-1][neuron] = fired, states[-1] if states else neuron.mem
-        return (fired, *states) if states and neuron not in passing_on else fired
+        membrane = (states[-1] if states else neuron.mem).to(signal.dtype)
+        steps[-1][neuron] = fired, membrane
+        if neuron in passing_on:
+            return fired.clone()  # the next module may work in place
+        return (fired, *states) if states else fired
 
     hooks = [neuron.register_forward_hook(note, with_kwargs=True) for neuron in neurons]
     try:
