@@ -108,7 +108,7 @@ def test_a_call_changes_nothing_in_the_network(mode: Any, init_hidden: bool, bac
     model = accelerate(network, backend=backend)
     with mode():
         first = model(images())
-        model(images(9, 5), state=model.initial_state(5, 1, 14, 14))
+        model(images(9, 5), state=None)
         with pytest.raises(ValueError, match="takes 20 features"):
             model(images(9, 5, side=11))
         assert same(model(images()), first)
@@ -140,17 +140,15 @@ def test_the_network_is_read_anew_in_each_call() -> None:
         model(images())
 
 
-def test_initial_state_is_at_rest_and_draws_nothing() -> None:
+def test_sizes_are_read_without_a_draw() -> None:
     network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 2, 3), neuron(), nn.Flatten())
     network.extend([nn.Dropout(0.5), nn.Linear(32, 4), neuron()])
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    state = accelerate(network.double()).initial_state(3, 1, 6, 6)
+    sizes = accelerate(network.double(), in_shape=(1, 6, 6)).sizes
     assert torch.equal(torch.get_rng_state(), before)
-    assert [tuple(membrane.shape) for membrane in state] == [(3, 2, 4, 4), (3, 4)]
-    assert {membrane.dtype for membrane in state} == {torch.float64}
-    flat = accelerate(mlp(196, 9, 4)).initial_state(3)
-    assert [tuple(membrane.shape) for membrane in flat] == [(3, 9), (3, 4)]
+    assert sizes == {"hidden 1": 32, "output": 4}
+    assert accelerate(mlp(196, 9, 4)).sizes == {"hidden 1": 9, "output": 4}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own

@@ -24,7 +24,7 @@ def test_one_timestep_and_no_hidden_layer(backend: str) -> None:
     model = LeakyMLP(5, (), 3, backend=backend)
     assert model.sizes == {"output": 3}
     inputs = torch.rand(1, 2, 5)
-    record = model(inputs, record="all", state=model.initial_state(2))
+    record = model(inputs, record="all", state=None)
     torch.testing.assert_close(record.membrane[0], model.layers[0].linear(inputs[0]))
     assert len(record.layers) == len(record.state) == 1
 

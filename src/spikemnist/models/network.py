@@ -116,7 +116,11 @@ class SpikingNetwork(Tabular, nn.Module):
         """Layers from input to output, each of memoryless modules and the neurons after them.
 
         ``layers[i].linear`` has the weights of a dense layer and ``layers[i].leaky`` the neurons.
-        A network that snnTorch steps has none to read, and raises a `TypeError`.
+
+        Raises
+        ------
+        TypeError
+            If snnTorch steps the network, which may have no layers.
         """
         if self.obstacle:
             raise TypeError(f"the layers cannot be read: {self.obstacle}")
@@ -164,32 +168,9 @@ class SpikingNetwork(Tabular, nn.Module):
         After a convolution the number depends on the size of the input: without ``in_shape`` this
         property then raises a `ValueError`, and `Record.sizes` has the numbers.
         """
-        return _sizes(self._shapes(()))
-
-    def initial_state(self, batch_size: int, *sample_shape: int) -> tuple[Tensor, ...]:
-        """Return membranes at rest, the ``state`` of a call that passes None.
-
-        Parameters
-        ----------
-        batch_size : int
-            Number of samples, ``B``.
-        sample_shape : int
-            Shape of one sample at one timestep, such as ``1, 28, 28``. It may be left out if the
-            network knows it.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Zeros, one tensor for each layer: ``[B, C, H, W]`` after a convolution, ``[B, N]`` in
-            dense layers.
-
-        Raises
-        ------
-        ValueError
-            If the shape is needed and left out.
-        """
-        like = self._like()
-        return tuple(like.new_zeros(batch_size, *shape) for shape in self._shapes(sample_shape))
+        layers = self.layers
+        shape = self.in_shape or _features(layers[0])
+        return _sizes(neuron_shapes(layers, shape, self._like()))
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
 
@@ -355,12 +336,6 @@ class SpikingNetwork(Tabular, nn.Module):
             for tensor in (*module._parameters.values(), *module._buffers.values())
             if tensor is not None and tensor.is_floating_point()
         )
-
-    def _shapes(self, sample_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        """Return the shape of the neurons of each layer; ``()`` is the known sample shape."""
-        layers = self.layers
-        shape = sample_shape or self.in_shape or _features(layers[0])
-        return neuron_shapes(layers, shape, self._like())
 
 
 def _modules_in(module: nn.Module) -> Iterator[nn.Module]:
