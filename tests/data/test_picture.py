@@ -79,6 +79,19 @@ def test_size_and_position_do_not_matter(
     assert max(int(rows.sum()), int(columns.sum())) in (BOX - 1, BOX)
 
 
+def test_parts_of_the_ink() -> None:
+    """Two digits beside each other are two parts; hardly any digit is, and no dotted line."""
+    digits = load_digits()[1].images[:400]
+    parts = [prepare(digit, invert=False).parts for digit in digits]
+    assert sum(number > 1 for number in parts) <= 2  # 10 of all 6,000 digits
+    pairs = [np.hstack([*pair]) for pair in digits[:100].numpy().reshape(50, 2, SIZE, SIZE)]
+    assert sum(prepare(pair, invert=False).parts == 2 for pair in pairs) >= 45
+    dotted = np.zeros((280, 280), np.uint8)
+    for x, y in zip(range(60, 220, 26), range(30, 240, 35), strict=False):
+        dotted[y : y + 12, x : x + 12] = 255
+    assert prepare(dotted).parts == 1
+
+
 def test_dark_on_light_is_light_on_dark() -> None:
     digits = load_digits()[1].images[:30]
     for digit in digits:
