@@ -114,6 +114,7 @@ def forms() -> dict[str, Any]:
     return {
         "array": seven,
         "tensor": torch.from_numpy(seven.copy()),
+        "bfloat16 with a gradient": torch.from_numpy(seven / 255).bfloat16().requires_grad_(),
         "numbers from 0 to 1": seven / np.float32(255),
         "bits": seven > 127,
         "three channels": np.stack([seven] * 3, -1),
@@ -186,6 +187,11 @@ def test_uneven_light(direction: tuple[float, float]) -> None:
 def test_wrong_pictures(picture: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare_image(picture)
+
+
+def test_an_object_of_another_kind() -> None:
+    with pytest.raises(TypeError, match="must be a path, an image or an array; got list"):
+        prepare_image([[0, 1]])  # type: ignore[arg-type]
 
 
 def test_wrong_files(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def prepare_image(
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If the picture is an object of another kind.
     ValueError
         If the file is not a picture, an array has another shape or other values, or there is
         nothing to see: all pixels are alike.
@@ -104,7 +106,7 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError, TypeError, ValueError
         As in `prepare_image`.
     """
     if invert not in (None, True, False):
@@ -119,8 +121,11 @@ def _open(picture: Any) -> Image.Image:
     """Return a picture, rotated as its EXIF data says."""
     from PIL import Image, ImageOps
 
-    if isinstance(picture, (torch.Tensor, np.ndarray)):
-        return _from_array(np.asarray(picture.cpu() if torch.is_tensor(picture) else picture))
+    if isinstance(picture, torch.Tensor):
+        values = picture.detach().cpu()
+        picture = (values.float() if values.is_floating_point() else values).numpy()
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
     if isinstance(picture, Image.Image):
         return ImageOps.exif_transpose(picture)
     if isinstance(picture, (str, os.PathLike)) and Path(picture).is_fifo():
@@ -130,6 +135,9 @@ def _open(picture: Any) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no picture at {picture}") from error
+    except AttributeError as error:
+        kind = type(picture).__name__
+        raise TypeError(f"picture must be a path, an image or an array; got {kind}") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{picture} is not a picture that Pillow can read: {error}") from error
 
