@@ -48,6 +48,14 @@ def add_options(add: Options) -> None:
     add("--out", text, Path(), kind=Path, value="PATH")
 
 
+def check(command: Command) -> None:
+    """Refuse a picture in place of a classifier, as when the two are swapped."""
+    from PIL import Image
+
+    if command.run.suffix.lower() in Image.registered_extensions():
+        raise WrongRequest(f"{command.run} is a picture: predict needs RUN first, then PICTURE")
+
+
 def run(command: Command) -> int:
     """Print the digit in each picture, and draw the network's decision.
 

@@ -104,6 +104,11 @@ def check(command: Command) -> None:
         refuse(command, *OF_RECORDINGS, because="without --data nmnist")
     elif command.augment:
         refuse(command, "augment", because="for recordings, which have --drop-events")
+    if command.backend == "snntorch" and command.batch_norm:
+        raise WrongRequest(
+            "--backend snntorch cannot train with --batch-norm, which normalises all timesteps "
+            "together: choose another backend, or --no-batch-norm"
+        )
     sources.check_root(command, command.data)
     sources.check_code(command)
     if command.patience and not command.validation:
@@ -171,9 +176,13 @@ def run(command: Command) -> int:
         total_seconds=time.perf_counter() - start,
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
-    say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
+    commands: list[tuple[str | Path, ...]] = [("plot", folder)]
+    if command.data != "nmnist":
+        commands.append(("predict", folder, "your-digit.png"))
     if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
-        say(command, f"                  {command_line('spikemnist', 'export', folder)}")
+        commands.append(("export", folder))
+    for title, words in zip(("next", "", ""), commands, strict=False):
+        say(command, f"{title:<18}{command_line('spikemnist', *words)}")
     return 0
 
 
