@@ -106,9 +106,11 @@ def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path / "model.safetensors")
     picture(tmp_path, 0, "one.png")
     words = ("predict", "model.safetensors", "one.png", "--gif", "--invert", "yes")
+    words += ("--format", "svg")
     result = fields(spikemnist(*words, cwd=tmp_path).stdout)
     assert result["strokes"] == "dark on light"
-    assert result["written"] == "one-decision.png, one.gif"
+    assert result["written"] == "one-decision.svg, one.gif"
+    assert "<svg" in (tmp_path / "one-decision.svg").read_text("utf-8")
     with Image.open(tmp_path / "one.gif") as animation:
         assert animation.n_frames == 8  # type: ignore[attr-defined]
 

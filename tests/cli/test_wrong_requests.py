@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         ("evaluate net", "no model at net: give a run folder, a model file, or one of mnist-conv"),
         ("evaluate mnist-mlp --robustness --out x.txt", "--out must end in .png, .pdf or .svg"),
         ("plot mnist-mlp --device cuda:99", "--device 'cuda:99'"),
+        ("plot mnist-mlp --format bmp", "--format: unknown 'bmp'; choose from png, pdf, svg"),
         ("plot mnist-mlp --index 1000", "--index must lie in 0..999; got 1000"),
         ("predict mnist-mlp", "predict needs PICTURE: image file"),
         ("predict net file.txt", "no model at net"),

@@ -46,6 +46,7 @@ def add_options(add: Options) -> None:
     add.shared("--seed")
     text = "folder for the drawings; existing ones are replaced"
     add("--out", text, Path(), kind=Path, value="PATH")
+    pictures.add_format(add)
 
 
 def check(command: Command) -> None:
@@ -62,7 +63,7 @@ def run(command: Command) -> int:
     A picture that cannot be read is named on standard error, and the others are answered.
     """
     source = classifiers.find(command.run)
-    classifiers.check_options(command, command.run, source, "gif", "seed", "out")
+    classifiers.check_options(command, command.run, source, "gif", "seed", "out", "format")
     classifier: Any = source.classifier
     if isinstance(getattr(classifier, "encoder", None), spikemnist.encoding.EventEncoder):
         raise WrongRequest(
@@ -150,7 +151,7 @@ def _in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _draw(command: Command, record: Record, digit: PreparedPicture, stem: str) -> list[Path]:
     """Draw the decision, and with ``--gif`` the course of it; return the files."""
     drawing = pictures.decision(record, image=digit.image)
-    files = [pictures.save(drawing, command.out / f"{stem}-decision.png")]
+    files = [pictures.save(drawing, command.out / f"{stem}-decision.{command.format}")]
     if command.gif:
         shape = pictures.input_shape(record, digit.image)
         animation = spikemnist.viz.animate(record, image_shape=shape)
