@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "data.EventDataset",
         "data.ImageDataset",
         "encoding.Encoder",
+        "encoding.available_encoders",
         "encoding.get_encoder",
         "encoding.registry.describe_encoder",
     },
