@@ -227,7 +227,7 @@ def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
 
 def test_a_run_is_never_overwritten(run: Path) -> None:
     before = {file: file.read_bytes() for file in run.iterdir()}
-    assert "never overwritten. Add --resume" in error("train", "--out", run, cwd=run.parent)
+    assert "never overwritten: add --resume" in error("train", "--out", run, cwd=run.parent)
     assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 

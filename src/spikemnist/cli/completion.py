@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from spikemnist.cli.parser import options_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SCRIPT = """_spikemnist() {{
   local words="{commands}"
@@ -21,7 +17,7 @@ complete -o default -F _spikemnist spikemnist"""
 """Function of bash, which gets the word to complete and the one before it."""
 
 
-def script(commands: Sequence[str]) -> str:
+def script(commands: tuple[str, ...]) -> str:
     """Return what bash runs: a command is followed by its flags, a flag by the names for it."""
     words: dict[str, list[str]] = {}
     for name in commands:

@@ -52,7 +52,7 @@ def draw_training(
 
 
 def draw_sample(
-    folder: Path, classifier: Classifier, sample: Sample, *, seed: int, kind: str
+    folder: Path, classifier: Classifier, sample: Sample, seed: int, kind: str
 ) -> Iterator[Path]:
     """Draw the network's response to a test sample, and the weights of its first layer.
 
@@ -82,7 +82,6 @@ def draw_stdp(
     folder: Path,
     classifier: STDPClassifier | ConvSTDPClassifier,
     evaluation: Evaluation,
-    *,
     kind: str = "png",
 ) -> Iterator[Path]:
     """Draw what a classifier has learned by STDP; yield the path of each picture."""

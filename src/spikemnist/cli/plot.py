@@ -54,12 +54,11 @@ def _draw(command: Command, classifier: Any, test: Dataset, folder: Path) -> Ite
     """Draw the pictures; yield the path of each."""
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
-        yield from pictures.draw_stdp(folder, classifier, evaluation, kind=command.format)
+        yield from pictures.draw_stdp(folder, classifier, evaluation, command.format)
         return
     classifier.to(spikemnist.training.select_device(command.device))
     sample = sources.sample(test, command.index)
-    kind = command.format
-    yield from pictures.draw_sample(folder, classifier, sample, seed=command.seed, kind=kind)
+    yield from pictures.draw_sample(folder, classifier, sample, command.seed, command.format)
     options: Any = {"device": command.device, "seed": command.seed}
     energy = spikemnist.measure_energy(classifier, test, **options)
-    yield pictures.save(spikemnist.viz.energy(energy), folder / f"energy.{kind}")
+    yield pictures.save(spikemnist.viz.energy(energy), folder / f"energy.{command.format}")

@@ -105,10 +105,7 @@ def check(command: Command) -> None:
     elif command.augment:
         refuse(command, "augment", because="for recordings, which have --drop-events")
     if command.backend == "snntorch" and command.batch_norm:
-        raise WrongRequest(
-            "--backend snntorch cannot train with --batch-norm, which normalises all timesteps "
-            "together: choose another backend, or --no-batch-norm"
-        )
+        raise WrongRequest("--backend snntorch cannot train with batch norm; add --no-batch-norm")
     sources.check_root(command, command.data)
     sources.check_code(command)
     if command.patience and not command.validation:
@@ -176,13 +173,11 @@ def run(command: Command) -> int:
         total_seconds=time.perf_counter() - start,
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
-    commands: list[tuple[str | Path, ...]] = [("plot", folder)]
+    say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":
-        commands.append(("predict", folder, "your-digit.png"))
+        say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
     if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
-        commands.append(("export", folder))
-    for title, words in zip(("next", "", ""), commands, strict=False):
-        say(command, f"{title:<18}{command_line('spikemnist', *words)}")
+        say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
     return 0
 
 

@@ -271,7 +271,6 @@ def _parts(image: Tensor) -> int:
     former = torch.zeros_like(labels)
     while not torch.equal(labels, former):  # the largest label of a part spreads over it
         former = labels
-        near = max_pool2d(labels.unsqueeze(0), 2 * NEAR + 1, 1, NEAR)
-        labels = near.squeeze(0) * ink
+        labels = max_pool2d(labels[None], 2 * NEAR + 1, 1, NEAR)[0] * ink
     share = labels.long().flatten().bincount(image.flatten().double())[1:] / image[ink].sum()
     return max(1, int((share >= PART).sum()))

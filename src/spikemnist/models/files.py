@@ -71,10 +71,7 @@ def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder
     tensors, metadata = _tensor_files.read(path, FORMAT)
     encoder = metadata.get("encoder")
     if isinstance(encoder, dict) and encoder.get("name") not in (*available_encoders(), None):
-        raise ValueError(
-            f"{path} needs the encoder {encoder['name']!r}: install the package that provides it, "
-            "or register it before loading"
-        )
+        raise ValueError(f"{path} needs the encoder {encoder['name']!r}: install its package")
     with described(path, FORMAT):
         if str(metadata["class"]) not in NETWORKS:
             raise ValueError(
