@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
         "data.EventDataset",
         "data.ImageDataset",
         "encoding.Encoder",
+        "encoding.available_encoders",
         "encoding.get_encoder",
         "encoding.registry.describe_encoder",
     },

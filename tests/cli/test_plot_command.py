@@ -66,3 +66,11 @@ def test_a_pretrained_network_is_drawn_into_a_folder_of_its_name(tmp_path: Path)
     lines = spikemnist("plot", "mnist-mlp", cwd=tmp_path).stdout.splitlines()
     assert {line[:18].strip() for line in lines} == {"written"}
     assert {Path(line[18:]).parent.name for line in lines} == {"mnist-mlp"}
+
+
+def test_pictures_in_another_format(run: Path, tmp_path: Path) -> None:
+    (result,) = answers("plot", run, "--format", "svg", "--out", "pictures", cwd=tmp_path)
+    suffixes = [Path(path).suffix for path in result["written"]]
+    assert sorted(suffixes) == [".gif", *[".svg"] * 7]
+    for path in result["written"]:
+        assert (tmp_path / path).read_bytes()[:5] in (b"<?xml", b"GIF89")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from spikemnist.cli import predict
 from spikemnist.data import load_digits
 from spikemnist.encoding import EventEncoder
 from spikemnist.models import Classifier, LeakyMLP
@@ -37,6 +39,8 @@ def test_several_pictures(run: Path, tmp_path: Path) -> None:
         assert result["prediction"] != result["second"]
         assert result["pixels"] == [280, 280]
         assert 0 <= result["margin"] <= 1
+        assert result["sure"] == (result["margin"] >= predict.SURE)
+        assert result["parts"] == 1
         assert 1 <= result["decided_after"] <= result["num_steps"] == 8
         assert list(result["spikes"]) == ["hidden 1", "output"]
     drawings = [Path(file).name for result in results for file in result["written"]]
@@ -52,6 +56,28 @@ def test_a_folder_of_pictures(run: Path, tmp_path: Path) -> None:
     parts = spikemnist("predict", run, "mine", cwd=tmp_path).stdout.split("\n\n")
     names = [Path(fields(part)["picture"]).name for part in parts]
     assert names == ["a.PNG", "b.png"]
+
+
+def test_doubts(run: Path, tmp_path: Path) -> None:
+    """Of an untrained network about all, of a trained one about two digits in one picture."""
+    picture(tmp_path, 0, "one.png")
+    Image.fromarray(np.hstack([*DIGITS.images[:2].numpy()])).save(tmp_path / "two.png")
+    Classifier(LeakyMLP(hidden=9), "latency").save(tmp_path / "untrained")
+    for model, sure in ((run, True), ("untrained", False)):
+        words = ("predict", model, "one.png", "two.png")
+        results = answers(*words, cwd=tmp_path)
+        assert [result["parts"] for result in results] == [1, 2]
+        assert results[0]["sure"] == sure
+        parts = spikemnist(*words, cwd=tmp_path).stdout.split("\n\n")
+        lines = [fields(part) for part in parts]
+        for line, result in zip(lines, results, strict=True):
+            assert line["prediction"][0] == str(result["prediction"])
+            assert ("not sure" in line["prediction"]) == (not result["sure"])
+            assert ("ink in 2 parts" in line["prediction"]) == (result["parts"] == 2)
+            assert line["margin"] == f"{result['margin']:.2f} of 1, sure from 0.5"
+            assert line["decided after"] == f"{result['decided_after']} of 8 timesteps"
+        brief = spikemnist(*words, "--quiet", cwd=tmp_path).stdout.splitlines()
+        assert brief == [f"{line['picture']}: {line['prediction']}" for line in lines]
 
 
 def test_the_other_pictures_are_answered_if_one_is_bad(run: Path, tmp_path: Path) -> None:
@@ -80,9 +106,11 @@ def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path / "model.safetensors")
     picture(tmp_path, 0, "one.png")
     words = ("predict", "model.safetensors", "one.png", "--gif", "--invert", "yes")
+    words += ("--format", "svg")
     result = fields(spikemnist(*words, cwd=tmp_path).stdout)
     assert result["strokes"] == "dark on light"
-    assert result["written"] == "one-decision.png, one.gif"
+    assert result["written"] == "one-decision.svg, one.gif"
+    assert "<svg" in (tmp_path / "one-decision.svg").read_text("utf-8")
     with Image.open(tmp_path / "one.gif") as animation:
         assert animation.n_frames == 8  # type: ignore[attr-defined]
 

@@ -51,7 +51,8 @@ def test_train_without_arguments(tmp_path: Path) -> None:
     path = folder.relative_to(tmp_path)
     assert result["run"] == str(path)
     assert result["next"] == f"spikemnist plot {path}"
-    assert output.stdout.endswith(f"\n{'':18}spikemnist export {path}\n")
+    more = [f"predict {path} your-digit.png", f"export {path}"]
+    assert output.stdout.endswith("".join(f"\n{'':18}spikemnist {words}" for words in more) + "\n")
     # A line for each epoch, no warning.
     row = r"epoch {:2}/10  loss \d\.\d{{4}}  accuracy +[\d.]+%  spikes \d+  [\d.]+ s\n"
     assert re.fullmatch("".join(row.format(epoch) for epoch in range(1, 11)), output.stderr)
@@ -226,7 +227,7 @@ def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
 
 def test_a_run_is_never_overwritten(run: Path) -> None:
     before = {file: file.read_bytes() for file in run.iterdir()}
-    assert "never overwritten. Add --resume" in error("train", "--out", run, cwd=run.parent)
+    assert "never overwritten: add --resume" in error("train", "--out", run, cwd=run.parent)
     assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 

@@ -107,7 +107,7 @@ def test_no_recordings_at_all(tmp_path: Path, cache: Path) -> None:
         load_nmnist(tmp_path)
     for part in ("neither a folder Train nor Train.zip", str(tmp_path / "N-MNIST"), "mendeley"):
         assert part in str(caught.value)
-    with pytest.raises(FileNotFoundError, match="root= or SPIKEMNIST_DATA names"):
+    with pytest.raises(FileNotFoundError, match="that root or SPIKEMNIST_DATA names"):
         load_nmnist()
     assert not cache.exists()  # nothing is made, nothing is downloaded
     (tmp_path / "Train").mkdir()

@@ -79,6 +79,19 @@ def test_size_and_position_do_not_matter(
     assert max(int(rows.sum()), int(columns.sum())) in (BOX - 1, BOX)
 
 
+def test_parts_of_the_ink() -> None:
+    """Two digits beside each other are two parts; hardly any digit is, and no dotted line."""
+    digits = load_digits()[1].images[:400]
+    parts = [prepare(digit, invert=False).parts for digit in digits]
+    assert sum(number > 1 for number in parts) <= 2  # 10 of all 6,000 digits
+    pairs = [np.hstack([*pair]) for pair in digits[:100].numpy().reshape(50, 2, SIZE, SIZE)]
+    assert sum(prepare(pair, invert=False).parts == 2 for pair in pairs) >= 45
+    dotted = np.zeros((280, 280), np.uint8)
+    for x, y in zip(range(60, 220, 26), range(30, 240, 35), strict=False):
+        dotted[y : y + 12, x : x + 12] = 255
+    assert prepare(dotted).parts == 1
+
+
 def test_dark_on_light_is_light_on_dark() -> None:
     digits = load_digits()[1].images[:30]
     for digit in digits:
@@ -101,6 +114,7 @@ def forms() -> dict[str, Any]:
     return {
         "array": seven,
         "tensor": torch.from_numpy(seven.copy()),
+        "bfloat16 with a gradient": torch.from_numpy(seven / 255).bfloat16().requires_grad_(),
         "numbers from 0 to 1": seven / np.float32(255),
         "bits": seven > 127,
         "three channels": np.stack([seven] * 3, -1),
@@ -173,6 +187,11 @@ def test_uneven_light(direction: tuple[float, float]) -> None:
 def test_wrong_pictures(picture: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare_image(picture)
+
+
+def test_an_object_of_another_kind() -> None:
+    with pytest.raises(TypeError, match="must be a path, an image or an array; got list"):
+        prepare_image([[0, 1]])  # type: ignore[arg-type]
 
 
 def test_wrong_files(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ WEIGHT, THRESHOLD = "network.0.linear.weight", "network.0.leaky.threshold"
             f"{WEIGHT}.*[Oo]nly Tensors of floating point",
         ),
         (lambda meta, _: meta.update(encoder={}), "not hold the model .*: .*argument: 'name'"),
-        (lambda meta, _: meta.update(encoder={"name": "morse"}), "unknown encoder 'morse'"),
+        (lambda meta, _: meta.update(encoder={"name": "morse"}), "needs the encoder 'morse'"),
         (lambda meta, _: meta.pop("classes"), "not hold the model .*: 'classes' is missing"),
         (lambda meta, _: meta.update(classes=["a"]), "classes must be 4 names or none; got"),
         (lambda meta, _: meta.update(classes=[*"abc", "\x1b[31m"]), "control characters"),

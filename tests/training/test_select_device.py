@@ -89,14 +89,14 @@ def test_cuda_without_a_number_is_the_first(machine):
 @pytest.mark.parametrize(
     ("parts", "device", "present"),
     [
-        ({}, "cuda", "cpu and 'auto'"),
-        ({}, "mps", "cpu and 'auto'"),
-        ({"mps": True}, "cuda", "mps, cpu and 'auto'"),
-        ({"cuda": 1}, "cuda:1", "cuda:0, cpu and 'auto'"),
-        ({"cuda": 2}, "mps", "cuda:0, cuda:1, cpu and 'auto'"),
-        ({}, "gpu", "cpu and 'auto'"),
-        ({}, "", "cpu and 'auto'"),
-        ({}, None, "cpu and 'auto'"),
+        ({}, "cuda", "cpu and auto"),
+        ({}, "mps", "cpu and auto"),
+        ({"mps": True}, "cuda", "mps, cpu and auto"),
+        ({"cuda": 1}, "cuda:1", "cuda:0, cpu and auto"),
+        ({"cuda": 2}, "mps", "cuda:0, cuda:1, cpu and auto"),
+        ({}, "gpu", "cpu and auto"),
+        ({}, "", "cpu and auto"),
+        ({}, None, "cpu and auto"),
     ],
 )
 def test_an_absent_device(machine, parts, device, present):

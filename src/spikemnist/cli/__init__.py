@@ -96,7 +96,7 @@ def _interrupted() -> int:
 
 
 def _answer(words: list[str]) -> int:
-    """Print the help or the version, or run a command."""
+    """Print the help, the version or the completion, or run a command."""
     with interruptible() as interruption:  # an import may drop a KeyboardInterrupt
         from spikemnist.cli import parser
 
@@ -109,6 +109,11 @@ def _answer(words: list[str]) -> int:
             from spikemnist import __version__
 
             print(f"spikemnist {__version__}")
+            return 0
+        if words[0] == "--completion":
+            from spikemnist.cli.completion import script
+
+            print(script(COMMANDS))
             return 0
         name = words[0]
         if name not in COMMANDS:
@@ -136,7 +141,8 @@ def _overview() -> str:
         "examples:\n"
         "  spikemnist train                            train on the digits of the package\n"
         "  spikemnist predict mnist-conv digit.png     recognise a digit in a picture\n\n"
-        "`spikemnist COMMAND --help` lists the options of a command."
+        "`spikemnist COMMAND --help` lists the options of a command.\n"
+        '`eval "$(spikemnist --completion)"` completes them in bash.'
     )
 
 

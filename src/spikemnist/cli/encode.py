@@ -78,7 +78,7 @@ def run(command: Command) -> int:
         data=command.data,
         index=command.index,
         label=test.classes[sample.label],
-        encoder=repr(encoder),
+        encoder=command.encoder,
         shape=list(spikes.shape[2:]),
         num_steps=len(spikes),
         spikes=total,

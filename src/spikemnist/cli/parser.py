@@ -36,6 +36,7 @@ class Parser(argparse.ArgumentParser):
             name = message.removeprefix(absent).partition(",")[0]
             text = next(action.help for action in self._actions if action.metavar == name)
             message = f"{self.prog} needs {name}: {text}"
+        message = message.replace(": ignored explicit argument", " takes no value; got")
         raise WrongRequest(message.removeprefix("argument ").replace(": must", " must"))
 
 
@@ -66,7 +67,7 @@ class Options:
             formatter_class=lambda prog: Formatter(prog, max_help_position=24, width=width),
         )
         self.defaults: dict[str, Any] = dict(defaults)
-        self.flags: list[str] = []
+        self.choices: dict[str, list[str]] = {}  # the names to choose from by flag
         self.arguments: list[str] = []
         self._group: Any = self.parser.add_argument_group("options")
 
@@ -117,6 +118,7 @@ class Options:
             Whether a flag has a ``--no-`` form.
         """
         default = self.defaults.setdefault(name[2:].replace("-", "_"), default)
+        names = [*names]
         options: dict[str, Any] = {
             "type": kind,
             "metavar": value,
@@ -124,7 +126,7 @@ class Options:
         }
         if isinstance(default, bool):
             options = {"action": argparse.BooleanOptionalAction if undo else "store_true"}
-        elif names := [*names]:
+        elif names:
             braces = f"{{{','.join(names)}}}"
             options |= {"type": one_of(names), "metavar": braces if len(braces) < 25 else "NAME"}
             if len(braces) >= 25 and not all(name in text for name in names):
@@ -132,8 +134,8 @@ class Options:
         if value_text := shown(default) or absent:
             text += f" (default: {value_text})"
         text = text.replace("%", "%%")
-        self._group.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
-        self.flags += [name, f"--no-{name[2:]}"] if undo else [name]
+        action = self._group.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
+        self.choices |= dict.fromkeys(action.option_strings, names)
 
     def shared(self, *names: str) -> None:
         """Add options that several commands have: see `SHARED`."""
@@ -173,7 +175,7 @@ class Options:
         given, unknown = self.parser.parse_known_intermixed_args(words)
         if unknown:
             word = unknown[0].partition("=")[0]
-            raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.flags)}")
+            raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.choices)}")
         for name, value in vars(given).items():
             if isinstance(value, list):
                 setattr(given, name, () if value == ["none"] else tuple(value))

@@ -18,10 +18,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from spikemnist.cli.parser import Options
     from spikemnist.cli.sources import Sample
     from spikemnist.models import Classifier, Record
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training import Evaluation, History
+
+
+KINDS = ("png", "pdf", "svg")
+"""Formats of pictures; animations are always GIF."""
+
+
+def add_format(add: Options) -> None:
+    """Add the option for the format of pictures that get their names from the program."""
+    add("--format", "format of the pictures; animations are GIF", KINDS[0], names=KINDS)
 
 
 def draw_training(
@@ -41,7 +51,9 @@ def draw_training(
     ]
 
 
-def draw_sample(folder: Path, classifier: Classifier, sample: Sample, seed: int) -> Iterator[Path]:
+def draw_sample(
+    folder: Path, classifier: Classifier, sample: Sample, seed: int, kind: str
+) -> Iterator[Path]:
     """Draw the network's response to a test sample, and the weights of its first layer.
 
     Yields the path of each picture as soon as it is written.
@@ -50,42 +62,47 @@ def draw_sample(folder: Path, classifier: Classifier, sample: Sample, seed: int)
     label, index = sample.label, sample.index
     shape = input_shape(record, sample.image)
     if sample.image is None:
-        yield from draw_events(folder, sample)
-    yield save(encoding(record, sample.image), folder / f"encoding-{index}.png")
-    yield save(decision(record, label), folder / f"decision-{index}.png")
-    yield save(spikemnist.viz.raster(record, layer=0), folder / f"raster-{index}.png")
-    yield save(spikemnist.viz.membrane(record, layer=0), folder / f"membrane-{index}.png")
+        yield from draw_events(folder, sample, kind)
+    yield save(encoding(record, sample.image), folder / f"encoding-{index}.{kind}")
+    yield save(decision(record, label), folder / f"decision-{index}.{kind}")
+    yield save(spikemnist.viz.raster(record, layer=0), folder / f"raster-{index}.{kind}")
+    yield save(spikemnist.viz.membrane(record, layer=0), folder / f"membrane-{index}.{kind}")
     yield save(
-        spikemnist.viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.png"
+        spikemnist.viz.spike_counts(record, label=label), folder / f"spike_counts-{index}.{kind}"
     )
     yield save(
         spikemnist.viz.receptive_fields(classifier.network, image_shape=shape),
-        folder / "receptive_fields.png",
+        folder / f"receptive_fields.{kind}",
     )
     animation = spikemnist.viz.animate(record, label=label, image_shape=shape)
     yield save_animation(animation, folder / f"animation-{index}.gif")
 
 
 def draw_stdp(
-    folder: Path, classifier: STDPClassifier | ConvSTDPClassifier, evaluation: Evaluation
+    folder: Path,
+    classifier: STDPClassifier | ConvSTDPClassifier,
+    evaluation: Evaluation,
+    kind: str = "png",
 ) -> Iterator[Path]:
     """Draw what a classifier has learned by STDP; yield the path of each picture."""
-    yield save(spikemnist.viz.receptive_fields(classifier), folder / "receptive_fields.png")
-    yield save(spikemnist.viz.confusion(evaluation), folder / "confusion.png")
+    yield save(spikemnist.viz.receptive_fields(classifier), folder / f"receptive_fields.{kind}")
+    yield save(spikemnist.viz.confusion(evaluation), folder / f"confusion.{kind}")
     if isinstance(classifier, spikemnist.STDPClassifier):
-        yield save(spikemnist.viz.assignments(classifier), folder / "assignments.png")
-        yield save(spikemnist.viz.thresholds(classifier), folder / "thresholds.png")
-        yield save(spikemnist.viz.running_accuracy(classifier), folder / "running_accuracy.png")
+        yield save(spikemnist.viz.assignments(classifier), folder / f"assignments.{kind}")
+        yield save(spikemnist.viz.thresholds(classifier), folder / f"thresholds.{kind}")
+        yield save(spikemnist.viz.running_accuracy(classifier), folder / f"running_accuracy.{kind}")
 
 
-def draw_events(folder: Path, sample: Sample) -> Iterator[Path]:
+def draw_events(folder: Path, sample: Sample, kind: str) -> Iterator[Path]:
     """Draw the events of a recording, if it has any."""
     events, name = sample.samples.recording(0), f"events-{sample.index}"
     sensor: Any = {"sensor": sample.samples.sensor}
     if not len(events):
         return
-    yield save(spikemnist.viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.png")
-    yield save(spikemnist.viz.event_scatter(events, **sensor), folder / f"{name}-scatter.png")
+    yield save(
+        spikemnist.viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.{kind}"
+    )
+    yield save(spikemnist.viz.event_scatter(events, **sensor), folder / f"{name}-scatter.{kind}")
     yield save_animation(spikemnist.viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 
@@ -146,7 +163,7 @@ def check_format(out: Path, *others: str) -> None:
     WrongRequest
         With the kinds to choose from.
     """
-    kinds = (".png", ".pdf", ".svg", *others)
+    kinds = (*(f".{kind}" for kind in KINDS), *others)
     if out.suffix not in kinds:
         raise WrongRequest(f"--out must end in {', '.join(kinds[:-1])} or {kinds[-1]}; got {out}")
 

@@ -30,6 +30,7 @@ def add_options(add: Options) -> None:
     add.shared("--index", "--device", "--seed")
     text, absent = "folder for the pictures", "the run folder, or one of the network's name"
     add("--out", text, kind=Path, value="PATH", absent=absent)
+    pictures.add_format(add)
 
 
 def run(command: Command) -> int:
@@ -52,11 +53,12 @@ def run(command: Command) -> int:
 def _draw(command: Command, classifier: Any, test: Dataset, folder: Path) -> Iterator[Path]:
     """Draw the pictures; yield the path of each."""
     if not isinstance(classifier, spikemnist.Classifier):
-        yield from pictures.draw_stdp(folder, classifier, spikemnist.evaluate(classifier, test))
+        evaluation = spikemnist.evaluate(classifier, test)
+        yield from pictures.draw_stdp(folder, classifier, evaluation, command.format)
         return
     classifier.to(spikemnist.training.select_device(command.device))
     sample = sources.sample(test, command.index)
-    yield from pictures.draw_sample(folder, classifier, sample, command.seed)
+    yield from pictures.draw_sample(folder, classifier, sample, command.seed, command.format)
     options: Any = {"device": command.device, "seed": command.seed}
     energy = spikemnist.measure_energy(classifier, test, **options)
-    yield pictures.save(spikemnist.viz.energy(energy), folder / "energy.png")
+    yield pictures.save(spikemnist.viz.energy(energy), folder / f"energy.{command.format}")

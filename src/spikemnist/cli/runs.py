@@ -51,9 +51,10 @@ def run_folder(name: str, command: Command, code: str) -> Iterator[Path]:
         folder.mkdir(parents=True)
     # A run killed before it had written its options leaves at most a hidden temporary file.
     if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
+        resume = "add --resume to continue the run in it, " if (folder / COMMAND).is_file() else ""
         raise WrongRequest(
-            f"--out: {folder} exists already and is never overwritten. Add --resume to continue "
-            "the run in it; to start anew, choose another --out or delete the folder"
+            f"--out: {folder} exists already and is never overwritten: {resume}choose another "
+            "--out, or delete it"
         )
     options = {option: value for option, value in vars(command).items() if option not in OMITTED}
     options["root"] = command.root and str(command.root.resolve())

@@ -104,6 +104,8 @@ def check(command: Command) -> None:
         refuse(command, *OF_RECORDINGS, because="without --data nmnist")
     elif command.augment:
         refuse(command, "augment", because="for recordings, which have --drop-events")
+    if command.backend == "snntorch" and command.batch_norm:
+        raise WrongRequest("--backend snntorch cannot train with batch norm; add --no-batch-norm")
     sources.check_root(command, command.data)
     sources.check_code(command)
     if command.patience and not command.validation:
@@ -172,8 +174,10 @@ def run(command: Command) -> int:
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
+    if command.data != "nmnist":
+        say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
     if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
-        say(command, f"                  {command_line('spikemnist', 'export', folder)}")
+        say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
     return 0
 
 

@@ -128,7 +128,7 @@ def find_nmnist(root: str | os.PathLike[str] | None) -> Path:
     for folder in folders:
         if (folder / "Train").is_dir() or (folder / "Train.zip").is_file():
             return folder
-    elsewhere = "" if root is not None else f" that root= or {VARIABLE} names"
+    elsewhere = "" if root is not None else f" that root or {VARIABLE} names"
     raise FileNotFoundError(
         f"no training recordings of N-MNIST, neither a folder Train nor Train.zip. Searched: "
         f"{', '.join(map(str, folders))}. Get Train.zip and Test.zip from {SOURCE} and put them, "

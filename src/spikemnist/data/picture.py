@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import max_pool2d
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,17 +37,22 @@ EDGE = 0.9
 FAINTEST = 0.15
 """Fraction of the full contrast below which a pixel counts as paper."""
 
+INK, NEAR, PART = 50, 2, 0.2
+"""Least grey value of ink in an image, distance in pixels within which it belongs together, and
+least share of all ink that counts as a part."""
+
 
 class PreparedPicture(NamedTuple):
-    """An image like MNIST's, and two properties of its picture.
+    """An image like MNIST's, and three properties of its picture.
 
     ``inverted`` tells whether the strokes were darker than the paper; ``size`` is the height and
-    width in pixels.
+    width in pixels; ``parts`` is the number of parts of the ink that lie apart.
     """
 
     image: Tensor
     inverted: bool
     size: tuple[int, int]
+    parts: int
 
 
 def prepare_image(
@@ -78,6 +84,8 @@ def prepare_image(
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If the picture is an object of another kind.
     ValueError
         If the file is not a picture, an array has another shape or other values, or there is
         nothing to see: all pixels are alike.
@@ -98,23 +106,26 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError, TypeError, ValueError
         As in `prepare_image`.
     """
     if invert not in (None, True, False):
         raise ValueError(f"invert must be True, False or None; got {invert!r}")
     grey, size = _grey(_open(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
-    strokes = _strokes(1 - grey if inverted else grey)
-    return PreparedPicture(torch.from_numpy(_centre(strokes)), inverted, size)
+    image = torch.from_numpy(_centre(_strokes(1 - grey if inverted else grey)))
+    return PreparedPicture(image, inverted, size, _parts(image))
 
 
 def _open(picture: Any) -> Image.Image:
     """Return a picture, rotated as its EXIF data says."""
     from PIL import Image, ImageOps
 
-    if isinstance(picture, (torch.Tensor, np.ndarray)):
-        return _from_array(np.asarray(picture.cpu() if torch.is_tensor(picture) else picture))
+    if isinstance(picture, torch.Tensor):
+        values = picture.detach().cpu()
+        picture = (values.float() if values.is_floating_point() else values).numpy()
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
     if isinstance(picture, Image.Image):
         return ImageOps.exif_transpose(picture)
     if isinstance(picture, (str, os.PathLike)) and Path(picture).is_fifo():
@@ -124,6 +135,9 @@ def _open(picture: Any) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no picture at {picture}") from error
+    except AttributeError as error:
+        kind = type(picture).__name__
+        raise TypeError(f"picture must be a path, an image or an array; got {kind}") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{picture} is not a picture that Pillow can read: {error}") from error
 
@@ -244,3 +258,19 @@ def _centre(strokes: Grey) -> NDArray[np.uint8]:
         place.append(min(max(round(SIZE / 2 + 0.5 - centre), 0), SIZE - side))
     image[place[0] : place[0] + height, place[1] : place[1] + width] = digit
     return np.rint(image * 255).astype(np.uint8)
+
+
+def _parts(image: Tensor) -> int:
+    """Return the number of parts of the ink that lie apart; specks and dots are none.
+
+    Two digits beside each other are two parts, and so are 10 of the package's 6,000 digits, such as
+    a five whose bar is far from its belly.
+    """
+    ink = image >= INK
+    labels = torch.arange(1.0, 1 + image.numel()).reshape(image.shape) * ink
+    former = torch.zeros_like(labels)
+    while not torch.equal(labels, former):  # the largest label of a part spreads over it
+        former = labels
+        labels = max_pool2d(labels[None], 2 * NEAR + 1, 1, NEAR)[0] * ink
+    share = labels.long().flatten().bincount(image.flatten().double())[1:] / image[ink].sum()
+    return max(1, int((share >= PART).sum()))

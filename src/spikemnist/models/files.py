@@ -13,7 +13,7 @@ import torch
 
 from spikemnist import _tensor_files, ops
 from spikemnist._tensor_files import Format, described
-from spikemnist.encoding import get_encoder
+from spikemnist.encoding import available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP
 from spikemnist.models.readout import READOUTS
@@ -70,6 +70,9 @@ def write(
 def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]:
     """Return network, encoder and classes of a file, on the CPU: see `spikemnist.load`."""
     tensors, metadata = _tensor_files.read(path, FORMAT)
+    encoder = metadata.get("encoder")
+    if isinstance(encoder, dict) and encoder.get("name") not in (*available_encoders(), None):
+        raise ValueError(f"{path} needs the encoder {encoder['name']!r}: install its package")
     with described(path, FORMAT):
         if str(metadata["class"]) not in NETWORKS:
             raise ValueError(

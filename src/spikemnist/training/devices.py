@@ -141,4 +141,4 @@ def parameter_dtype(model: nn.Module) -> torch.dtype:
 
 
 def _absent(device: object, present: tuple[str, ...]) -> str:
-    return f"device '{device}' is not available; choose from {', '.join(present)} and 'auto'"
+    return f"device '{device}' is not available; choose from {', '.join(present)} and auto"
