@@ -267,23 +267,16 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
     return convert
 
 
-def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
+def whole(low: float = -math.inf, high: float = math.inf) -> Callable[[str], int]:
     """Return the type of an option that takes a whole number in a range."""
-    least = "" if low is None else f", at least {low}"
-    limits = least if high is None else f" from {low:,} to {high:,}"
+    least = f", at least {low}" if low > -math.inf else ""
+    limits = f" from {low:,} to {high:,}" if high < math.inf else least
 
     def convert(word: str) -> int:
-        try:
-            value = int(word)
-        except ValueError:
-            value = None
-        if (
-            value is None
-            or not (low is None or low <= value)
-            or not (high is None or value <= high)
-        ):
-            raise argparse.ArgumentTypeError(f"must be a whole number{limits}; got {word!r}")
-        return value
+        with contextlib.suppress(ValueError):
+            if low <= int(word) <= high:
+                return int(word)
+        raise argparse.ArgumentTypeError(f"must be a whole number{limits}; got {word!r}")
 
     return convert
 

@@ -23,7 +23,6 @@ from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import named_or_own
 from spikemnist.models.spiking_layer import SpikingLayer
-from spikemnist.models.stepped import neurons_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,13 +111,9 @@ def accelerate(
             f"{type(network).__name__}"
         )
     model = SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
-    if not neurons_of(network):
-        raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
     if model.obstacle and backend == "auto":
-        warnings.warn(
-            f"snnTorch steps this network, one timestep after the other: {model.obstacle}",
-            stacklevel=2,
-        )
+        text = f"snnTorch steps this network, one timestep after the other: {model.obstacle}"
+        warnings.warn(text, stacklevel=2)
     return model
 
 

@@ -53,23 +53,18 @@ def backend_for_hooks(
 ) -> str:
     """Return the backend that calls the modules that have hooks or a custom forward.
 
-    The reference calls modules without memory, once for all timesteps; snnTorch calls the neurons
-    as well, at each timestep. Flatten and dropout are computed without a call.
+    The reference calls modules without memory, once for all timesteps, save flatten and dropout;
+    snnTorch calls every module, at each timestep.
     """
-    neurons = {layer.leaky for layer in layers}
     modules = {module for layer in layers for _, module in layer.modules}
-    backend = "reference" if neurons.isdisjoint(hooked.values()) else "snntorch"
-    for path, module in hooked.items():
-        what = f"{path} ({type(module).__name__}) has hooks or a custom forward"
-        if module not in neurons | modules or isinstance(module, (nn.Flatten, nn.Dropout)):
-            raise ValueError(
-                f"{what}, which no backend calls; put them on a module with weights, on an "
-                "nn.Identity or on an snntorch.Leaky"
-            )
-        if request not in ("auto", backend, "snntorch"):
-            raise ValueError(
-                f"{what}, which backend={request!r} may not call; use backend='auto' or {backend!r}"
-            )
+    called = {module for module in modules if not isinstance(module, (nn.Flatten, nn.Dropout))}
+    backend = "reference" if called.issuperset(hooked.values()) else "snntorch"
+    if request not in ("auto", backend, "snntorch"):
+        path, module = next(iter(hooked.items()))
+        raise ValueError(
+            f"{path} ({type(module).__name__}) has hooks or a custom forward, which "
+            f"backend={request!r} may not call; use backend='auto' or {backend!r}"
+        )
     return backend if request == "auto" else request
 
 
@@ -228,16 +223,11 @@ def _run_layer(
             initial=params.initial,
         )
         last = membrane[-1]
+    output_spikes = output_spikes.reshape(shape)
     membrane = None if membrane is None else membrane.reshape(shape)
-    return _output(output_spikes.reshape(shape), membrane, last.reshape(shape[1:]), final)
-
-
-def _output(
-    output_spikes: Tensor, membrane: Tensor | None, last: Tensor, final: bool
-) -> LayerOutput:
-    counts, shape = count_spikes(output_spikes), tuple(output_spikes.shape[2:])
     # A copy, since a state must not keep the membranes of all timesteps.
-    return LayerOutput(output_spikes, membrane, counts, last.clone() if final else None, shape)
+    state = last.reshape(shape[1:]).clone() if final else None
+    return LayerOutput(output_spikes, membrane, count_spikes(output_spikes), state, shape[2:])
 
 
 def present(tensor: Tensor | None) -> Tensor:

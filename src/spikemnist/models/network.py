@@ -15,6 +15,7 @@ from spikemnist import ops
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
 from spikemnist.models import execution
+from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import get_readout, name_of
@@ -25,7 +26,7 @@ from spikemnist.models.stepped import Run, neurons_of, step
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -91,6 +92,8 @@ class SpikingNetwork(Tabular, nn.Module):
         super().__init__()
         ops.select_backend(backend)
         self.obstacle: str | None = None
+        if not neurons_of(network):
+            raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         try:
             check_grades(read_layers(network))
         except UnsupportedError as obstacle:
@@ -248,7 +251,7 @@ class SpikingNetwork(Tabular, nn.Module):
             run = Run(
                 outputs,
                 [layer.leaky.threshold for layer in layers],
-                tuple(_present(output.final) for output in outputs) if final else (),
+                tuple(present(output.final) for output in outputs) if final else (),
                 layers[-1].path,
             )
         return self._record(run, backend, spikes if record == "all" else None, final=final)
@@ -256,7 +259,7 @@ class SpikingNetwork(Tabular, nn.Module):
     def _record(self, run: Run, backend: str, spikes: Tensor | None, *, final: bool) -> Record:
         """Return the record of a run: with the ``spikes`` of the input, that of every layer."""
         outputs = run.outputs
-        output_spikes, membrane = _present(outputs[-1].spikes), _present(outputs[-1].membrane)
+        output_spikes, membrane = present(outputs[-1].spikes), present(outputs[-1].membrane)
         if output_spikes.dim() > 3:
             shape = tuple(output_spikes.shape[2:])
             raise ValueError(
@@ -270,6 +273,13 @@ class SpikingNetwork(Tabular, nn.Module):
                 f"the readout {name_of(self.readout)} must return scores [B, C], here "
                 f"{list(output_spikes.shape[1:])}; got shape {tuple(scores.shape)}"
             )
+        layers: tuple[LayerRecord, ...] = ()
+        if spikes is not None:
+            spikes = spikes if spikes.is_floating_point() else spikes.to(self._like().dtype)
+            layers = tuple(
+                LayerRecord(name, present(one.spikes), present(one.membrane), threshold.detach())
+                for name, one, threshold in zip(sizes, outputs, run.thresholds, strict=True)
+            )
         return Record(
             spikes=output_spikes,
             membrane=membrane,
@@ -278,10 +288,8 @@ class SpikingNetwork(Tabular, nn.Module):
             readout=self.readout,
             backend=backend,
             sizes=sizes,
-            layers=() if spikes is None else _layer_records(sizes, run),
-            input=spikes
-            if spikes is None or spikes.is_floating_point()
-            else spikes.to(self._like().dtype),
+            layers=layers,
+            input=spikes,
             final=run.state if final else None,
         )
 
@@ -367,15 +375,3 @@ def layer_names(layers: int) -> list[str]:
 
 def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:
     return dict(zip(layer_names(len(shapes)), map(math.prod, shapes), strict=True))
-
-
-def _layer_records(names: Iterable[str], run: Run) -> tuple[LayerRecord, ...]:
-    return tuple(
-        LayerRecord(name, _present(output.spikes), _present(output.membrane), threshold.detach())
-        for name, output, threshold in zip(names, run.outputs, run.thresholds, strict=True)
-    )
-
-
-def _present(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor

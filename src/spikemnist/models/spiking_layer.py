@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import snntorch
 import torch
 from torch import nn
-from torch.nn import functional
 
 from spikemnist import ops
 from spikemnist.ops.dropout import drop_out
@@ -157,11 +156,8 @@ class SpikingLayer:
         return reset_of(self.leaky) or str(self.leaky.reset_mechanism)
 
     def __call__(self, signal: Tensor) -> Tensor:
-        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``.
-
-        Dropout is that of torch, as in snnTorch's loop.
-        """
-        return self._pass(signal, self.modules, drop=functional.dropout)
+        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``."""
+        return self._pass(signal, self.modules)
 
     def current(
         self,
@@ -186,15 +182,13 @@ class SpikingLayer:
             count = len(self._entrance)
             places = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
             modules = (*places, *modules[count:])
-        current = self._pass(frames, modules, convolve=convolve)
+        current = self._pass(frames, modules, convolve)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
 
     def _pass(
         self,
         signal: Tensor,
         modules: Sequence[Module],
-        *,
-        drop: Callable[[Tensor, float], Tensor] | None = None,
         convolve: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         folded = None
@@ -205,7 +199,7 @@ class SpikingLayer:
                 continue
             if isinstance(module, nn.Dropout):
                 # Never in place, even if the module is set so: the signal belongs to the caller.
-                signal = (drop or drop_out)(signal, module.p if module.training else 0.0)
+                signal = drop_out(signal, module.p if module.training else 0.0)
             elif isinstance(module, nn.Flatten):
                 signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
             elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):

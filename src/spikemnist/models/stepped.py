@@ -82,8 +82,7 @@ def step(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tenso
 
 def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
     """Return the neurons of a network and their places."""
-    modules = places(network)
-    return {module: path for path, module in modules if isinstance(module, snntorch.SpikingNeuron)}
+    return {m: path for path, m in places(network) if isinstance(m, snntorch.SpikingNeuron)}
 
 
 @contextmanager

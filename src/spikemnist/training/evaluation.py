@@ -377,9 +377,8 @@ def _join(batches: Sequence[_Batch], seconds: float) -> Evaluation:
     samples = sum(batch.samples for batch in batches)
     losses, _, counts, confusions, correct, _, _ = zip(*batches, strict=True)
     confusion = torch.stack(confusions).sum(0)
-    silent, tied, current, *spikes = (
-        count / samples for count in torch.stack(counts).sum(0).tolist()
-    )
+    means = [count / samples for count in torch.stack(counts).sum(0).tolist()]
+    silent, tied, current, *spikes = means
     if current:
         spikes[0] = math.nan
     loss = sum(float(mean) * batch.samples for mean, batch in zip(losses, batches, strict=True))

@@ -109,9 +109,8 @@ class EpochMonitor:
                     f"layer {name!r} made more than {SATURATED:.0%} of all possible spikes in an "
                     "epoch: raise its threshold, lower beta, or feed it fewer spikes"
                 )
-        for layer in (
-            model.layers if isinstance(model, SpikingNetwork) and not model.obstacle else ()
-        ):
+        layers = model.layers if isinstance(model, SpikingNetwork) and not model.obstacle else []
+        for layer in layers:
             beta = layer.leaky.beta
             if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
                 messages.append(

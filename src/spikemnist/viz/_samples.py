@@ -91,8 +91,8 @@ def layer_sample(record: Record, layer: int | str | None, sample: int) -> LayerS
     layer_record = record.layers[_find_layer(record, layer)]
     threshold = to_numpy(layer_record.threshold.expand(layer_record.spikes.shape[2:]).flatten())
     spikes, membrane = flat(layer_record.spikes), flat(layer_record.membrane)
-    fires = math.isfinite(threshold.max())  # not so for a last nn.Linear
-    return LayerSample(layer_record.name, spikes, membrane, threshold if fires else None)
+    known = threshold if math.isfinite(threshold.max()) else None  # a last nn.Linear has none
+    return LayerSample(layer_record.name, spikes, membrane, known)
 
 
 def class_label(label: int | Tensor | None, classes: int) -> int | None:

@@ -79,11 +79,8 @@ def receptive_fields(
     if weight.ndim == 4:
         channels, height, width = weight.shape[1:]
         image_shape, weight = (channels * height, width), weight.reshape(len(weight), -1)
-    strongest = (
-        isinstance(model_or_weight, nn.Module)
-        and neurons is None
-        and len(weight) > _MOST_BY_DEFAULT
-    )
+    too_many = neurons is None and len(weight) > _MOST_BY_DEFAULT
+    strongest = too_many and isinstance(model_or_weight, nn.Module)
     if strongest:
         neurons = np.square(weight).sum(1).argsort(kind="stable")[: -_MOST_BY_DEFAULT - 1 : -1]
     indices, corners, grid = lay_out(weight, image_shape, neurons)
