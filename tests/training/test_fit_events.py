@@ -89,7 +89,7 @@ def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
 
 def test_batches_that_are_none() -> None:
     events, labels = next(TRAIN.batches(4))
-    with pytest.raises(TypeError, match="of an EventBatch and a tensor; got list and Tensor"):
+    with pytest.raises(TypeError, match="of an EventBatch and labels; got list, Tensor"):
         fit(mlp(), [([1], labels)])
     with pytest.raises(ValueError, match=r"labels must be int64 of shape \[4\], .* shape \[2\]"):
         fit(mlp(), [(events, labels[:2])])
