@@ -14,7 +14,7 @@ from torch import nn
 from spikemnist import ops
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
-from spikemnist.models import execution
+from spikemnist.models import execution, stepped
 from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
@@ -22,7 +22,7 @@ from spikemnist.models.readout import get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import UnsupportedError, check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
-from spikemnist.models.stepped import Run, neurons_of, step
+from spikemnist.models.stepped import Run, neurons_of
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class SpikingNetwork(Tabular, nn.Module):
         if backend == "snntorch":
             if layers:
                 neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
-            run = step(self.network, spikes, like, initial)
+            run = stepped.run(self.network, spikes, like, initial)
         elif state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"

@@ -41,7 +41,7 @@ class Run(NamedTuple):
     path: str
 
 
-def step(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None) -> Run:
+def run(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None) -> Run:
     """Call a network once for each timestep, from a ``state`` or from rest.
 
     ``like`` is a tensor that has the dtype and the device of the parameters.
