@@ -17,13 +17,13 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIRST = """
     Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
     STDPClassifier TrainConfig accelerate evaluate fit get_encoder load load_digits
-    load_fashion_mnist load_mnist load_nmnist measure_energy
+    load_fashion_mnist load_images load_mnist load_nmnist measure_energy
 """
 NAMES = {
     "data": """
         Augmentation Compose Crop DropEvents EVENT ElasticDeformation EventBatch
         EventDataset FirstSaccade ImageDataset RandomAffine RandomErasing Stabilize
-        load_digits load_fashion_mnist load_mnist load_nmnist prepare_image
+        load_digits load_fashion_mnist load_images load_mnist load_nmnist prepare_image
     """,
     "encoding": """
         CodeMeasure Encoder available_encoders get_encoder measure_code

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spikemnist._load import load as load
     from spikemnist.data import load_digits as load_digits
     from spikemnist.data import load_fashion_mnist as load_fashion_mnist
+    from spikemnist.data import load_images as load_images
     from spikemnist.data import load_mnist as load_mnist
     from spikemnist.data import load_nmnist as load_nmnist
     from spikemnist.encoding import DirectEncoder as DirectEncoder

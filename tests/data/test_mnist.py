@@ -145,7 +145,7 @@ def test_arbitrary_bytes_are_read_or_refused(data, ndim):
 def test_damaged_files_are_named(tmp_path, name, data, reason):
     write_set(tmp_path, {**small_set(), name: data})
     path = re.escape(str(tmp_path / name))
-    with pytest.raises(ValueError, match=rf"^{path} is damaged .*({reason}).*Delete it"):
+    with pytest.raises(ValueError, match=rf"^{path} is damaged .*({reason}).*Put a good copy"):
         load_mnist(tmp_path, download=False)
 
 
@@ -169,7 +169,9 @@ def test_one_set_is_not_taken_for_another(tmp_path, source):
     assert len(LOADERS[source.name](tmp_path)[0]) == 20
     for name, load in LOADERS.items():
         if name != source.name:
-            with pytest.raises(ValueError, match=f"those of {source.title}.*such as {name}/raw"):
+            with pytest.raises(
+                ValueError, match=f"those of {source.title}.* with {source.loader}.*{name}/raw"
+            ):
                 load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Load data as tensors: the digits of this package, MNIST, Fashion-MNIST and N-MNIST.
+"""Load data as tensors: the digits of this package, MNIST, Fashion-MNIST, N-MNIST, your own images.
 
 Import its names from here; its modules are internal.
 
@@ -16,6 +16,7 @@ from spikemnist.data.augmentation import (
 )
 from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Stabilize
 from spikemnist.data.events import EVENT, EventBatch, EventDataset
+from spikemnist.data.image_files import load_images
 from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import load_digits, load_fashion_mnist, load_mnist
 from spikemnist.data.nmnist import load_nmnist
@@ -37,6 +38,7 @@ __all__ = [
     "Stabilize",
     "load_digits",
     "load_fashion_mnist",
+    "load_images",
     "load_mnist",
     "load_nmnist",
     "prepare_image",

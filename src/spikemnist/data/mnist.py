@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 import numpy as np
@@ -25,12 +25,14 @@ from spikemnist.data.images import ImageDataset
 if TYPE_CHECKING:
     from importlib.abc import Traversable
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 VARIABLE = "SPIKEMNIST_DATA"
+LABELS = "train-labels-idx1-ubyte"
 FILES = {
     "train-images-idx3-ubyte": 3,
-    "train-labels-idx1-ubyte": 1,
+    LABELS: 1,
     "t10k-images-idx3-ubyte": 3,
     "t10k-labels-idx1-ubyte": 1,
 }
@@ -47,6 +49,8 @@ class OfficialSet:
         Name of torchvision's class and of its folder.
     title
         Name in messages.
+    loader
+        Name of the function that loads it.
     classes
         Name of each label.
     begins
@@ -55,20 +59,26 @@ class OfficialSet:
 
     name: str
     title: str
+    loader: str
     classes: tuple[str, ...]
     begins: tuple[int, ...]
 
 
-MNIST = OfficialSet("MNIST", "MNIST", tuple("0123456789"), (5, 0, 4, 1, 9, 2, 1, 3, 1, 4))
+MNIST = OfficialSet(
+    "MNIST", "MNIST", "load_mnist", tuple("0123456789"), (5, 0, 4, 1, 9, 2, 1, 3, 1, 4)
+)
 FASHION_MNIST = OfficialSet(
     "FashionMNIST",
     "Fashion-MNIST",
+    "load_fashion_mnist",
     (
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ),
     (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
 )
+FULL_SIZE = 60_000
+"""Number of training images of both sets, and of KMNIST."""
 
 
 def load_digits() -> tuple[ImageDataset, ImageDataset]:
@@ -131,7 +141,8 @@ def load_mnist(
     OSError
         If files cannot be stored or read.
     ValueError
-        If a file is damaged, or the files are those of Fashion-MNIST.
+        If a file is damaged, or the files are those of another set, such as Fashion-MNIST or
+        KMNIST.
 
     Notes
     -----
@@ -252,12 +263,14 @@ def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, I
     images, labels, test_images, test_labels = (
         read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
     )
-    for other in (MNIST, FASHION_MNIST):
-        if other is not source and tuple(labels[:10].tolist()) == other.begins:
-            raise ValueError(
-                f"the files in {folder} are those of {other.title}, not of {source.title}. Put "
-                f"each data set into a folder of its own, such as {source.name}/raw"
-            )
+    # The digits of the package begin otherwise, and are fewer.
+    if (actual := identify(labels)) is not source and (actual or len(labels) == FULL_SIZE):
+        title, loader = (actual.title, actual.loader) if actual else ("another set", "load_images")
+        raise ValueError(
+            f"the files in {folder} are those of {title}, not of {source.title}. Load them with "
+            f"{loader}, or put those of {source.title} into a folder of its own, such as "
+            f"{source.name}/raw"
+        )
     try:
         return (
             ImageDataset(images, labels, source.classes),
@@ -267,12 +280,32 @@ def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, I
         raise ValueError(f"the files in {folder} do not belong together: {error}") from error
 
 
+def identify(labels: Tensor | NDArray[Any]) -> OfficialSet | None:
+    """Return the data set whose training labels begin like these, or None."""
+    begins = tuple(labels[:10].tolist())
+    return next((source for source in (MNIST, FASHION_MNIST) if begins == source.begins), None)
+
+
+def title(folder: Path, source: OfficialSet) -> str:
+    """Return the name of the set whose files are in a folder of `find_folder`.
+
+    Raises
+    ------
+    ValueError
+        If the training labels are damaged.
+    """
+    labels = read_idx(_file(folder, LABELS), 1)
+    if actual := identify(labels):
+        return actual.title
+    return "another set" if len(labels) == FULL_SIZE else source.title
+
+
 def _file(folder: Traversable, name: str) -> Traversable:
     raw = folder / name
     return raw if raw.is_file() else folder / f"{name}.gz"
 
 
-def read_idx(file: Traversable, ndim: int) -> Tensor:
+def read_idx(file: Traversable, ndim: int | None = None) -> Tensor:
     """Read an IDX file of unsigned bytes, raw or packed by gzip.
 
     Format: two zero bytes, 0x08 for unsigned bytes, the number of dimensions, each size as a
@@ -284,12 +317,12 @@ def read_idx(file: Traversable, ndim: int) -> Tensor:
         Path of the file. Its content decides whether it is packed: browsers unpack some ``.gz``
         files but keep the name.
     ndim
-        Expected number of dimensions: 3 for images, 1 for labels.
+        Expected number of dimensions: 3 for images, 1 for labels; ``None`` for any.
 
     Returns
     -------
     torch.Tensor
-        uint8 with ``ndim`` dimensions.
+        uint8.
 
     Raises
     ------
@@ -300,13 +333,14 @@ def read_idx(file: Traversable, ndim: int) -> Tensor:
     try:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
+        ndim = data[3] if ndim is None and len(data) > 3 else ndim or 0
         if data[:4] != bytes([0, 0, 8, ndim]):
             raise ValueError(f"it begins with {data[:4]!r}, expected {bytes([0, 0, 8, ndim])!r}")
         shape = struct.unpack_from(f">{ndim}I", data, 4)
         values = np.frombuffer(bytearray(data), np.uint8, offset=4 + 4 * ndim).reshape(shape)
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise ValueError(
-            f"{file} is damaged or not an IDX file of {ndim} dimensions: {error}. Delete it and "
-            "load again with download=True, or put a good copy in its place"
+            f"{file} is damaged or not an IDX file of {ndim} dimensions: {error}. Put a good copy "
+            "in its place"
         ) from error
     return torch.from_numpy(values)

@@ -111,14 +111,20 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
     """
     if invert not in (None, True, False):
         raise ValueError(f"invert must be True, False or None; got {invert!r}")
-    grey, size = _grey(_open(picture))
+    grey, size = _grey(open_picture(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
     image = torch.from_numpy(_centre(_strokes(1 - grey if inverted else grey)))
     return PreparedPicture(image, inverted, size, _parts(image))
 
 
-def _open(picture: Any) -> Image.Image:
-    """Return a picture, rotated as its EXIF data says."""
+def open_picture(picture: Any) -> Image.Image:
+    """Return a picture, rotated as its EXIF data says.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        As in `prepare_image`.
+    """
     from PIL import Image, ImageOps
 
     if isinstance(picture, torch.Tensor):

@@ -1,0 +1,292 @@
+"""Load any set of labelled images: IDX files, npz files, and folders of pictures by class.
+
+Shapes: ``N`` samples, ``H`` and ``W`` pixels, ``C`` channels.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import string
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spikemnist.data.images import ImageDataset
+from spikemnist.data.mnist import identify, read_idx
+from spikemnist.data.picture import open_picture
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+    Splits = dict[str, tuple[NDArray[Any], NDArray[Any]]]
+
+HELD_OUT = 0.2
+"""Fraction of the images that is the test set, where there is none."""
+
+SPLITS = {"train": "train", "test": "test", "t10k": "test", "val": "val"}
+SPLIT = re.compile("|".join(SPLITS))
+SPLIT_FOLDER = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?")
+
+IDX_TYPES = (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)
+"""Third byte of an IDX file; only the first type, unsigned bytes, is read."""
+
+EXPECTED = "a folder with IDX files, npz files, or a folder of pictures for each class"
+
+KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+"""Hiragana of the labels of KMNIST."""
+
+_CHARACTERS = string.digits + string.ascii_uppercase
+EMNIST = {
+    "byclass": _CHARACTERS + string.ascii_lowercase,
+    "bymerge": _CHARACTERS + "abdefghnqrt",
+    "balanced": _CHARACTERS + "abdefghnqrt",
+    "letters": string.ascii_lowercase,
+    "digits": string.digits,
+    "mnist": string.digits,
+}
+"""Characters of the labels of EMNIST; those of letters begin at 1."""
+
+
+def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
+    """Load a set of labelled images in one of three forms, told apart by their content.
+
+    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one. So
+    are KMNIST, MNIST, Fashion-MNIST and EMNIST, whose files ``emnist-letters-...`` are transposed
+    and whose classes have names. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
+    ``y_test`` as in Keras, ``images`` and ``labels``, or one file for each array as of KMNIST.
+    **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
+    of one size, read as they are.
+
+    Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
+    to the training set. Those with ``val`` are the test set if there is no other, else left out.
+    Where there is neither, a fifth of each class is held out: see `ImageDataset.split`.
+
+    Parameters
+    ----------
+    path : path
+        Folder with one set, or one of its files where the folder holds several sets.
+
+    Returns
+    -------
+    train, test : ImageDataset
+        ``images`` ``[N, H, W]``, or ``[N, C, H, W]`` for colours, uint8 or as stored in npz.
+        Integer labels stay as they are, but for the letters of EMNIST, which begin at 0 here.
+        ``classes`` names each label: by its number where nothing else is known.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at ``path``.
+    ValueError
+        If it holds no such set, or several, a file is damaged, or pictures differ in size. An npz
+        file with Python objects is refused, since reading them can run code.
+
+    Notes
+    -----
+    Clanuwat et al., *Deep learning for classical Japanese literature*, arXiv:1812.01718, 2018
+    (KMNIST). Cohen, Afshar, Tapson, van Schaik, *EMNIST: an extension of MNIST to handwritten
+    letters*, arXiv:1702.05373, 2017.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> images, labels = np.zeros((10, 8, 8), np.uint8), np.arange(10) % 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "bars.npz")
+    ...     np.savez(file, images=images, labels=labels)
+    ...     train, test = load_images(file)
+    >>> train, len(test)
+    (ImageDataset(8 images [8, 8], torch.uint8, cpu, 2 classes), 2)
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}, or one of the files")
+    splits, classes = _read_files(files, place) if (files := _files(place)) else _pictures(place)
+    try:
+        sets = {split: _dataset(*pair, classes) for split, pair in splits.items()}
+        if len(sets) == 1:
+            return sets["train"].split(HELD_OUT)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    return sets["train"], sets["test" if "test" in sets else "val"]
+
+
+def _split(name: str) -> str:
+    match = SPLIT.search(name.lower())
+    return SPLITS[match[0]] if match else "train"
+
+
+def _files(place: Path) -> dict[str, Path]:
+    """Return the IDX and npz files of a set by their names without ``.gz``.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds several sets, or a file is of another kind.
+    """
+    folder = place if place.is_dir() else place.parent
+    if (place / "raw").is_dir():  # as torchvision stores them
+        folder = place / "raw"
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and (_is_idx(file) or _members(file)):
+            files.setdefault(file.name.removesuffix(".gz"), file)
+    sets = {name: _set_of(name, file) for name, file in files.items()}
+    if place.is_file():
+        if (name := place.name.removesuffix(".gz")) not in files:
+            raise ValueError(f"{place} is neither an IDX nor an npz file. Expected {EXPECTED}")
+        return {other: file for other, file in files.items() if sets[other] == sets[name]}
+    if len({*sets.values()}) > 1:
+        names = ", ".join(
+            sorted({name.strip("-_. ") or "one without a name" for name in sets.values()})
+        )
+        raise ValueError(f"{folder} holds several sets: {names}. Pass a file of one of them")
+    return files
+
+
+def _set_of(name: str, file: Path) -> str:
+    """Return what stands before ``train`` or ``test``; a file of several arrays is a set alone."""
+    if len(_members(file)) > 1:
+        return name
+    return name[: match.start()] if (match := SPLIT.search(name.lower())) else ""
+
+
+def _is_idx(file: Path) -> bool:
+    with file.open("rb") as stream:
+        head = stream.read(4)
+    if head.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(file) as stream:
+                head = stream.read(4)
+        except (OSError, EOFError, zlib.error):
+            return True  # `read_idx` says how it is damaged
+    return len(head) == 4 and head[:2] == b"\0\0" and head[2] in IDX_TYPES
+
+
+def _members(file: Path) -> list[str]:
+    """Return the arrays in an npz file; none in any other file."""
+    if not zipfile.is_zipfile(file):
+        return []
+    with zipfile.ZipFile(file) as archive:
+        return [name for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[str, ...]]:
+    """Return the images and labels of each split, and the names of the classes."""
+    arrays: Arrays = {}
+    for name, file in files.items():
+        inside = _read_npz(file) if _members(file) else {name: read_idx(file).numpy()}
+        # The only array of a file, as in those of KMNIST, has the name of the file.
+        arrays |= inside if len(inside) > 1 else dict.fromkeys([name], *inside.values())
+    splits = _pair(arrays, place)
+    name = next(iter(files)).lower()
+    labels = splits["train"][1]
+    if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name):
+        first = emnist[1] == "letters"
+        upright = {s: (np.swapaxes(x, 1, 2), y.astype(int) - first) for s, (x, y) in splits.items()}
+        return upright, tuple(EMNIST[emnist[1]])
+    if known := identify(labels):
+        return splits, known.classes
+    highest = max(int(labels.max(initial=0)) for _, labels in splits.values())
+    if highest < len(KMNIST) and any("kmnist" in s.lower() for s in (name, *place.parts[-3:])):
+        return splits, KMNIST
+    return splits, tuple(map(str, range(highest + 1)))
+
+
+def _read_npz(file: Path) -> Arrays:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{file} is damaged or no file of plain arrays: {error}. Write it with numpy.savez, "
+            "from arrays of numbers"
+        ) from error
+
+
+def _pair(arrays: Arrays, place: Path) -> Splits:
+    """Return the images and labels of each split."""
+    groups: dict[str, tuple[Any, Any]] = {}
+    for name, array in arrays.items():
+        values = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+        kind = values.ndim == 1 and values.dtype.kind in "iu"
+        groups.setdefault(_split(name), ([], []))[kind].append(values)
+    if "train" not in groups or any(len(x) != 1 or len(y) != 1 for x, y in groups.values()):
+        shapes = ", ".join(f"{name} {x.dtype} {list(x.shape)}" for name, x in arrays.items())
+        raise ValueError(
+            f"{place} has the arrays {shapes}; expected one of images [N, H, W], [N, H, W, C] or "
+            "[N, C, H, W] and one of integer labels [N], such as images and labels, or for each "
+            "split, such as x_train, y_train, x_test and y_test"
+        )
+    return {split: (images, labels) for split, ((images,), (labels,)) in groups.items()}
+
+
+def _pictures(place: Path) -> tuple[Splits, tuple[str, ...]]:
+    """Read the pictures in a folder for each class, in a folder for each split if there are."""
+    from PIL import Image
+
+    folders = [place]
+    inside = [path for path in place.glob("[!.]*") if path.is_dir()]
+    if inside and all(SPLIT_FOLDER.fullmatch(folder.name.lower()) for folder in inside):
+        folders = inside
+    kinds = Image.registered_extensions()
+    files = [
+        (_split(folder.name if folder is not place else ""), file)
+        for folder in folders
+        for file in sorted(folder.glob("[!.]*/[!.]*"))
+        if file.suffix.lower() in kinds
+    ]
+    splits = np.array([split for split, _ in files])
+    if "train" not in splits:
+        raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
+    pictures = [read_picture(file) for _, file in files]
+    height, width, _ = pictures[0].shape
+    for (_, file), (rows, columns, _) in zip(files, (x.shape for x in pictures), strict=True):
+        if (rows, columns) != (height, width):
+            raise ValueError(
+                f"{file} has {columns} x {rows} pixels, {files[0][1]} has {width} x {height}; all "
+                "must have one size. Resize them first, for example with Pillow: "
+                f"Image.open(file).resize(({width}, {height})).save(file)"
+            )
+    images = np.stack(pictures)
+    images = images[..., 0] if (images == images[..., :1]).all() else images
+    names = [file.parent.name for _, file in files]
+    classes = sorted({*names}, key=lambda name: (name.isdigit() and len(name), name))
+    labels = np.array([classes.index(name) for name in names])
+    of = {split: splits == split for split in {*splits.tolist()}}
+    return {split: (images[mask], labels[mask]) for split, mask in of.items()}, tuple(classes)
+
+
+def read_picture(file: Path) -> NDArray[np.uint8]:
+    """Return the pixels of a picture, ``[H, W, 3]``, as they are.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is no picture, is transparent, or has more than 8 bits a channel.
+    """
+    picture = open_picture(file)
+    if picture.mode[0] in "IF" or (np.asarray(picture.convert("RGBA"))[..., 3] < 255).any():
+        raise ValueError(
+            f"{file} is transparent or has more than 8 bits a channel; save it without "
+            "transparency, with 8 bits"
+        )
+    return np.asarray(picture.convert("RGB"))
+
+
+def _dataset(images: NDArray[Any], labels: NDArray[Any], names: tuple[str, ...]) -> ImageDataset:
+    """Return a dataset, with channels first."""
+    if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+        images = np.moveaxis(images, 3, 1)
+    images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
+    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    return ImageDataset(pixels, torch.from_numpy(labels.astype(np.int64)), names)

@@ -1,0 +1,326 @@
+"""Sets of images in files of each format, made here by its definition."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.datasets import EMNIST as TORCHVISION_EMNIST
+from torchvision.datasets import KMNIST as TORCHVISION_KMNIST
+
+from spikemnist.data import load_images, load_mnist
+from spikemnist.data.mnist import FASHION_MNIST, FILES, MNIST
+
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
+
+
+def idx(values):
+    """Two zeros, 8 for unsigned bytes, the number of dimensions, each size, the values."""
+    sizes = struct.pack(f">{values.ndim}I", *values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
+
+
+def png(pixels):
+    """Signature, then the chunks IHDR, IDAT and IEND, each with length and checksum."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width = pixels.shape[:2]
+    colour = 2 if pixels.ndim == 3 else 0
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">2I5B", width, height, 8, colour, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def npz(**arrays):
+    """A zip with a file for each array: magic, version, length of the header, header, values."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, array in arrays.items():
+            text = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+            header = f"{text}\n".encode()
+            data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + array.tobytes()
+            archive.writestr(f"{name}.npy", data)
+    return out.getvalue()
+
+
+def some(n, *shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *(shape or (28, 28))), np.uint8)
+
+
+def write(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def idx_set(prefix="", train=8, test=4, classes=4, first=0):
+    labels = [np.arange(n) % classes + first for n in (train, test)]
+    contents = idx(some(train)), idx(labels[0]), idx(some(test, seed=1)), idx(labels[1])
+    return dict(zip((f"{prefix}{name}" for name in FILES), contents, strict=True))
+
+
+def pictures(**files):
+    return {f"{name.replace('__', '/')}.png": png(pixels) for name, pixels in files.items()}
+
+
+# --- IDX
+
+
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=2, max_size=3),
+    labels=st.lists(st.integers(0, 255), min_size=2, max_size=6),
+    packed=st.booleans(),
+    names=st.sampled_from([("train-images", "train-labels"), ("images", "labels"), ("x", "y")]),
+)
+def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names):
+    images = some(len(labels), *shape, seed=1)
+    pack = (lambda data: gzip.compress(data, mtime=0)) if packed else bytes
+    contents = pack(idx(images)), pack(idx(np.array(labels)))
+    test = {"t10k-a": pack(idx(images[:1])), "t10k-b": pack(idx(np.array(labels[:1])))}
+    prefixed = names[0].startswith("train")
+    folder = tmp_path_factory.mktemp("idx")
+    write(folder, dict(zip(names, contents, strict=True)) | (test if prefixed else {}))
+    if not prefixed:
+        write(folder, {"test-a": test["t10k-a"], "test-b": test["t10k-b"]})
+    train, held_out = load_images(folder)
+    squeezed = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
+    if images.ndim < 4 or images.shape[3] not in (1, 3):
+        assert np.array_equal(train.images, squeezed)
+    assert train.labels.tolist() == labels
+    assert (len(held_out), held_out.labels.tolist()) == (1, labels[:1])
+    assert train.classes == held_out.classes
+    assert train.classes[labels[0]] == str(labels[0])
+
+
+@pytest.mark.parametrize("real_data", ["MNIST/raw", "FashionMNIST/raw"], indirect=True)
+def test_official_sets_are_known_by_their_content(real_data, request):
+    name = request.node.callspec.params["real_data"].partition("/")[0]
+    train, test = load_images(real_data / name)  # a folder with raw below it
+    assert (len(train), len(test)) == (60_000, 10_000)
+    assert train.classes == {"MNIST": MNIST, "FashionMNIST": FASHION_MNIST}[name].classes
+
+
+@pytest.mark.parametrize("split", TORCHVISION_EMNIST.splits)
+def test_emnist_is_upright_and_has_its_characters(tmp_path, split):
+    names = TORCHVISION_EMNIST.classes_split_dict[split]
+    classes = [name for name in names if name != "N/A"]
+    assert len(classes) == {"byclass": 62, "letters": 26}.get(split, len(names))
+    first = int(split == "letters")
+    files = idx_set(f"emnist-{split}-", 62, 62, len(classes), first)
+    files = {name.replace("t10k", "test"): gzip.compress(data) for name, data in files.items()}
+    for train, test in (
+        load_images(write(tmp_path, {f"{name}.gz": data for name, data in files.items()})),
+        load_images(tmp_path / f"emnist-{split}-test-{LABELS[6:]}.gz"),
+    ):
+        assert torch.equal(train.images.mT, torch.from_numpy(some(62)))
+        assert torch.equal(test.images.mT, torch.from_numpy(some(62, seed=1)))
+        assert list(train.classes) == classes
+        assert train.labels[:3].tolist() == [0, 1, 2]
+
+
+def test_several_sets_in_a_folder(tmp_path):
+    write(tmp_path, idx_set("emnist-letters-", first=1) | idx_set("emnist-digits-", train=6))
+    with pytest.raises(
+        ValueError, match=r"several sets: emnist-digits, emnist-letters\. Pass a fil"
+    ):
+        load_images(tmp_path)
+    assert len(load_images(tmp_path / f"emnist-digits-{IMAGES}")[0]) == 6
+    assert load_images(tmp_path / f"emnist-letters-{IMAGES}")[0].classes[0] == "a"
+
+
+def test_kmnist_has_its_own_name(tmp_path):
+    write(tmp_path / "KMNIST" / "raw", idx_set())
+    assert list(load_images(tmp_path / "KMNIST")[0].classes) == TORCHVISION_KMNIST.classes
+    labels = idx(np.tile(np.array([8, 7]), 30_000))
+    write(tmp_path, {**idx_set(), IMAGES: idx(some(60_000, 1, 1)), LABELS: labels})
+    with pytest.raises(
+        ValueError, match=r"of another set, not of MNIST\. Load them with load_image"
+    ):
+        load_mnist(tmp_path)
+
+
+# --- npz
+
+
+@pytest.mark.parametrize("order", ["x_train y_train x_test y_test", "X_TEST Y_TEST TrainX trainY"])
+def test_npz_of_keras(tmp_path, order):
+    arrays = {}
+    for name in order.split():
+        n = 10 if "train" in name.lower() else 5
+        x = "x" in name.lower().replace("test", "").replace("train", "")
+        arrays[name] = some(n) if x else np.arange(n, dtype=np.uint8)
+    write(tmp_path, {"mnist.npz": npz(**arrays)})
+    for path in (tmp_path, tmp_path / "mnist.npz"):
+        train, test = load_images(path)
+        assert torch.equal(train.images, torch.from_numpy(some(10)))
+        assert test.labels.tolist() == list(range(5))
+        assert train.classes == tuple("0123456789")
+
+
+def test_npz_files_of_kmnist(tmp_path):
+    parts = {"train": 10, "test": 5}
+    for split, n in parts.items():
+        contents = {"imgs": some(n), "labels": np.arange(n)}
+        files = {f"kmnist-{split}-{name}.npz": npz(arr_0=x) for name, x in contents.items()}
+        write(tmp_path, files)
+    train, test = load_images(tmp_path)
+    assert (train.images.shape, len(test)) == ((10, 28, 28), 5)
+    assert list(train.classes) == TORCHVISION_KMNIST.classes
+
+
+@given(st.integers(2, 40), st.integers(1, 7))
+def test_without_a_test_set_a_fifth_of_each_class_is_held_out(tmp_path_factory, each, classes):
+    labels = np.arange(each * classes) % classes
+    folder = tmp_path_factory.mktemp("npz")
+    write(folder, {"a.npz": npz(images=some(len(labels), 2, 2), labels=labels)})
+    if round(len(labels) / 5) == 0:
+        with pytest.raises(ValueError, match="leaves the held-out part empty"):
+            load_images(folder)
+        return
+    train, test = load_images(folder)
+    assert len(test) == round(len(labels) / 5)
+    assert abs(test.labels.bincount(minlength=classes) - each / 5).max() < 1
+    assert torch.equal(test.images, load_images(folder)[1].images)  # the same every time
+    assert len(train) + len(test) == len(labels)
+
+
+def test_colours_come_channels_first_and_columns_of_labels_are_flat(tmp_path):
+    images, labels = some(6, 9, 8, 3), np.arange(6)[:, None]
+    splits = {f"{split}_images": images for split in ("train", "val", "test")}
+    splits |= {f"{split}_labels": labels for split in ("train", "val", "test")}
+    write(tmp_path, {"medical.npz": npz(**splits)})
+    train, test = load_images(tmp_path)
+    assert torch.equal(train.images, torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert test.labels.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        (
+            {"data": some(3)},
+            r"has the arrays a.npz uint8 \[3, 28, 28\]; expected .* such as images",
+        ),
+        ({"x": some(3), "y": np.eye(3)}, r"x uint8 \[3, 28, 28\], y float64 \[3, 3\]; expected"),
+        ({"x": some(3), "y": np.arange(2)}, "3 images but 2 labels"),
+        ({"x": some(3), "y": np.arange(3) - 1}, "labels must be at least 0; got -1"),
+        ({"x": some(3) * 1.0, "y": np.arange(3)}, r"must lie in \[0, 1\].*Divide by the maximum"),
+        ({"x_test": some(3), "y_test": np.arange(3)}, "x_train, y_train, x_test and y_test"),
+    ],
+)
+def test_arrays_of_another_kind(tmp_path, arrays, reason):
+    write(tmp_path, {"a.npz": npz(**arrays)})
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}.* ?{reason}"):
+        load_images(tmp_path)
+
+
+class Code:
+    """Something that runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code was run",)
+
+
+def test_no_code_of_a_file_is_run(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.array([Code()] * 3), labels=np.arange(3))
+    with pytest.raises(ValueError, match=r"a.npz is damaged or no file of plain arrays.*savez"):
+        load_images(tmp_path)
+
+
+# --- pictures
+
+
+def test_pictures_by_class_and_split(tmp_path):
+    grey = [some(5, 4, seed=seed) for seed in range(4)]
+    names = ("train__two__a", "train__ten__b", "testing__two__c", "testing__ten__d")
+    write(tmp_path, pictures(**dict(zip(names, grey, strict=True))))
+    write(tmp_path, {"train/.DS_Store": b"x", "train/two/Thumbs.db": b"x", "README.md": b"x"})
+    train, test = load_images(tmp_path)
+    assert train.classes == test.classes == ("ten", "two")
+    assert torch.equal(train.images, torch.from_numpy(np.stack([grey[1], grey[0]])))
+    assert test.labels.tolist() == [0, 1]
+
+
+def test_pictures_without_a_split(tmp_path):
+    files = {f"{label}__{n}": some(4, 4, seed=n) for label in (2, 10) for n in range(5)}
+    train, test = load_images(write(tmp_path, pictures(**files)))
+    assert train.classes == ("2", "10")
+    assert sorted(test.labels.tolist()) == [0, 1]
+    assert len(train) == 8
+
+
+def test_one_picture_in_colour_makes_all_of_them_colour(tmp_path):
+    colour, grey = some(4, 5, 3), some(4, 5, seed=2)
+    files = pictures(train__a__1=colour, train__b__1=grey, test__a__1=grey, test__b__1=grey)
+    train, test = load_images(write(tmp_path, files))
+    assert torch.equal(train.images[0], torch.from_numpy(colour).permute(2, 0, 1))
+    assert test.images.shape == (2, 3, 4, 5)
+    assert (train.images[1] == torch.from_numpy(grey)).all()
+
+
+def test_sizes_that_differ_are_named_with_the_remedy(tmp_path):
+    write(tmp_path, pictures(a__1=some(4, 5), b__2=some(6, 7)))
+    with pytest.raises(ValueError, match=r"2\.png has 7 x 6 pixels, .*1\.png has 5 x 4") as caught:
+        load_images(tmp_path)
+    remedy = re.search(r"resize(\(.*?\)\))", str(caught.value))
+    assert remedy is not None
+    assert Image.open(tmp_path / "b" / "2.png").resize(eval(remedy[1])).size == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda file: Image.new("RGBA", (4, 4)).save(file), "is transparent or"),
+        (lambda file: Image.new("I;16", (4, 4)).save(file), ".* or has more than 8 bits"),
+        (lambda file: file.write_bytes(png(some(4, 4))[:-30]), "is not a picture that Pillow"),
+    ],
+)
+def test_pictures_that_would_be_read_wrongly(tmp_path, make, reason):
+    (tmp_path / "a").mkdir()
+    make(tmp_path / "a" / "1.png")
+    with pytest.raises(ValueError, match=rf"1.png {reason}"):
+        load_images(tmp_path)
+
+
+# --- nothing to read
+
+
+def test_what_is_expected_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^no data at .*none. Expected a folder with IDX"):
+        load_images(tmp_path / "none")
+    write(tmp_path, {"notes.txt": b"\0\0\1\0", "seven/notes.txt": b"none"})
+    with pytest.raises(ValueError, match=r"holds no training images\. Expected a folder with IDX"):
+        load_images(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"notes\.txt is neither an IDX nor an npz file\. Expected"
+    ):
+        load_images(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_damaged_files_are_named_and_nobody_is_told_to_delete_them(tmp_path, packed):
+    data = gzip.compress(idx(some(8)))[:40] if packed else idx(some(8))[:-1]
+    name = f"{IMAGES}.gz" if packed else IMAGES
+    write(tmp_path, idx_set())
+    (tmp_path / IMAGES).unlink()
+    write(tmp_path, {name: data})
+    with pytest.raises(ValueError, match=rf"{name} is damaged .* good copy in its place") as caught:
+        load_images(tmp_path)
+    assert "elete" not in str(caught.value)
