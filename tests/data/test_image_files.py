@@ -277,7 +277,9 @@ def test_one_picture_in_colour_makes_all_of_them_colour(tmp_path):
 
 def test_sizes_that_differ_are_named_with_the_remedy(tmp_path):
     write(tmp_path, pictures(a__1=some(4, 5), b__2=some(6, 7)))
-    with pytest.raises(ValueError, match=r"2\.png has 7 x 6 pixels, .*1\.png has 5 x 4") as caught:
+    with pytest.raises(
+        ValueError, match=r"2 sizes: 5 x 4 as .*1\.png, 7 x 6 as .*2\.png"
+    ) as caught:
         load_images(tmp_path)
     remedy = re.search(r"resize(\(.*?\)\))", str(caught.value))
     assert remedy is not None

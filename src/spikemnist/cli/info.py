@@ -12,9 +12,6 @@ import spikemnist
 from spikemnist.cli.output import show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from spikemnist.cli.parser import Command, Options
 
 SUMMARY = "Print versions, devices, backends and data, for bug reports."
@@ -90,15 +87,17 @@ def _version(package: str) -> str:
 def _data() -> list[str]:
     """Return where each data set was found."""
     mnist, nmnist = spikemnist.data.mnist, spikemnist.data.nmnist
-    finders: dict[str, Callable[[], Path]] = {
-        "MNIST": lambda: mnist.find_folder(mnist.MNIST, None),
-        "Fashion-MNIST": lambda: mnist.find_folder(mnist.FASHION_MNIST, None),
-        "N-MNIST": lambda: nmnist.find_nmnist(None),
-    }
     places = ["digits in the package"]
-    for name, find in finders.items():
+    for source in (mnist.MNIST, mnist.FASHION_MNIST):
         try:
-            places.append(f"{name} in {find()}")
+            folder = mnist.find_folder(source, None)
+            places.append(f"{mnist.title(folder, source)} in {folder}")
         except OSError:
-            places.append(f"{name} not found")
-    return places
+            places.append(f"{source.title} not found")
+        except ValueError as error:
+            places.append(str(error))
+    try:
+        places.append(f"N-MNIST in {nmnist.find_nmnist(None)}")
+    except OSError:
+        places.append("N-MNIST not found")
+    return [*dict.fromkeys(places)]

@@ -82,10 +82,13 @@ def draw_stdp(
     folder: Path,
     classifier: STDPClassifier | ConvSTDPClassifier,
     evaluation: Evaluation,
+    image: Tensor,
     kind: str = "png",
 ) -> Iterator[Path]:
-    """Draw what a classifier has learned by STDP; yield the path of each picture."""
-    yield save(spikemnist.viz.receptive_fields(classifier), folder / f"receptive_fields.{kind}")
+    """Draw what a classifier has learned of such images by STDP; yield the path of each picture."""
+    shape = image.shape[:-1].numel(), image.shape[-1]
+    fields = spikemnist.viz.receptive_fields(classifier, image_shape=shape)
+    yield save(fields, folder / f"receptive_fields.{kind}")
     yield save(spikemnist.viz.confusion(evaluation), folder / f"confusion.{kind}")
     if isinstance(classifier, spikemnist.STDPClassifier):
         yield save(spikemnist.viz.assignments(classifier), folder / f"assignments.{kind}")
@@ -132,7 +135,7 @@ def input_shape(spikes: Tensor | Record, image: Tensor | None) -> tuple[int, int
     assert values is not None
     shape = values.shape[2:]
     if image is not None and shape.numel() == image.numel():
-        shape = image.shape[-2:]
+        shape = image.shape
     return shape[:-1].numel(), shape[-1]
 
 
@@ -148,7 +151,8 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
     figure = Figure(figsize=(5.6, sum(heights)), layout="constrained")
     *above, membrane, decision = figure.subplots(len(heights), 1, height_ratios=heights)
     for ax, picture in zip(above, images, strict=True):
-        ax.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=255)
+        pixels = picture.movedim(0, -1) if picture.ndim == 3 else picture
+        ax.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=255)
         ax.set(xticks=[], yticks=[], title="what the network sees")
     spikemnist.viz.membrane(record, ax=membrane)
     spikemnist.viz.decision(record, label=label, ax=decision)

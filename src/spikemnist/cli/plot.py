@@ -54,7 +54,8 @@ def _draw(command: Command, classifier: Any, test: Dataset, folder: Path) -> Ite
     """Draw the pictures; yield the path of each."""
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
-        yield from pictures.draw_stdp(folder, classifier, evaluation, command.format)
+        image: Any = sources.sample(test, 0).image
+        yield from pictures.draw_stdp(folder, classifier, evaluation, image, command.format)
         return
     classifier.to(spikemnist.training.select_device(command.device))
     sample = sources.sample(test, command.index)

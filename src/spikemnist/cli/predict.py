@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spikemnist
-from spikemnist.cli import classifiers, pictures
-from spikemnist.cli.errors import FAILURE, WrongRequest
+from spikemnist.cli import classifiers, pictures, sources
+from spikemnist.cli.errors import FAILURE, WrongRequest, refuse
 from spikemnist.cli.output import print_error, say, show, show_detail
 
 if TYPE_CHECKING:
@@ -69,12 +69,18 @@ def run(command: Command) -> int:
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
+    as_it_is = source.options.get("data", "digits") not in sources.DATA
+    if as_it_is:
+        refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
     show_detail(command, classifier)
     answered = failed = False
     files = _files(command.pictures)
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            digit = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
+            if as_it_is:
+                digit = spikemnist.data.image_files.as_it_is(picture)
+            else:
+                digit = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")
@@ -95,7 +101,7 @@ def _answer(
     about: dict[str, Any] = {
         "parts": digit.parts,
         "pixels": list(digit.size[::-1]),
-        "strokes": "dark on light" if digit.inverted else "light on dark",
+        "strokes": {True: "dark on light", False: "light on dark", None: None}[digit.inverted],
     }
     if isinstance(classifier, spikemnist.Classifier):
         record = pictures.watch(classifier, image, seed=command.seed)

@@ -46,7 +46,7 @@ def run_folder(name: str, command: Command, code: str) -> Iterator[Path]:
     if command.resume:
         yield command.out
         return
-    folder = command.out or _make_unused_folder(f"{command.data}-{code}")
+    folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
     # A run killed before it had written its options leaves at most a hidden temporary file.

@@ -1,4 +1,4 @@
-"""Data sets by their names on the command line."""
+"""Data sets on the command line: names, and paths of other sets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import spikemnist
 from spikemnist._names import DataName
 from spikemnist.cli.errors import WrongRequest, refuse
+from spikemnist.cli.parser import one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -25,16 +26,30 @@ IMAGES = DATA[:3]
 
 TEXT = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
-    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded"
+    "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded. A path: any other "
+    "set of images, as IDX or npz files or as a folder of pictures by class"
 )
 
 
 def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -> None:
     """Add the options for a data set; ``absent`` describes the data without ``--data``."""
     more = ". nmnist: N-MNIST, event-camera recordings, never downloaded" if names == DATA else ""
-    add("--data", TEXT + more, None if absent else "digits", names=names, absent=absent)
+    default = None if absent else "digits"
+    add("--data", TEXT + more, default, kind=_data(names), value="NAME|PATH", absent=absent)
+    add.choices["--data"] = [*names]
     root = "folder of the data files"
     add("--root", root, kind=Path, value="PATH", absent="SPIKEMNIST_DATA, else the cache")
+
+
+def _data(names: tuple[str, ...]) -> Callable[[str], str]:
+    """Return the type of an option that takes the name of a data set or the path of another."""
+
+    def convert(word: str) -> str:
+        if word and word not in names and Path(word).exists():
+            return str(Path(word).resolve())
+        return one_of([*names, "a path that exists"])(word)
+
+    return convert
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ def load(
     rooms = spikemnist.data
     if data == "digits":
         return rooms.load_digits()
+    if data not in DATA:
+        return rooms.load_images(data)
     if data != "nmnist":
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
@@ -79,9 +96,11 @@ def test_set(command: Command, options: Mapping[str, Any]) -> tuple[str, Dataset
 
 
 def check_root(command: Command, data: str) -> None:
-    """Refuse a folder for data that are in the package."""
+    """Refuse a folder for data whose place is known."""
     if data == "digits":
         refuse(command, "root", because="for digits, which come with the package")
+    elif data not in DATA:
+        refuse(command, "root", because="for --data with a path")
 
 
 def check_code(command: Command) -> None:

@@ -97,7 +97,7 @@ def run(command: Command) -> int:
             settings["learning_rate"] = classifier.learning_rate_
         classifier.save(model)
     evaluation = spikemnist.evaluate(classifier, test)
-    drawings = list(pictures.draw_stdp(folder, classifier, evaluation))
+    drawings = list(pictures.draw_stdp(folder, classifier, evaluation, train[0][0]))
     show(
         command,
         run=folder,

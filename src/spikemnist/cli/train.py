@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
@@ -133,15 +134,19 @@ def run(command: Command) -> int:
     from spikemnist.training.processes import joined
 
     start = time.perf_counter()
-    training, recipe = spikemnist.training, recipe_of(command)
+    training = spikemnist.training
     with request(command):
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
-    with request(command, "--layers" if command.model == "conv" else "--encoder"):
-        names = spikemnist.data.mnist.FASHION_MNIST.classes
-        classes = names if command.data == "fashion_mnist" else ()
-        classifier = recipe.classifier(command.seed, classes=classes)
     train, test = _data(command)
+    # The classes of digits are numbers, which need no names.
+    classes = () if command.data in ("digits", "mnist", "nmnist") else train.classes
+    image = {} if command.data == "nmnist" else {"image": train.images.shape[1:]}  # type: ignore[union-attr]
+    if classes and command.layers and "layers" not in command.given:
+        command.layers = re.sub(r"\d+$", str(len(classes)), command.layers)
+    recipe = recipe_of(command)
+    with request(command, "--layers" if command.model == "conv" else "--encoder"):
+        classifier = recipe.classifier(command.seed, classes=classes, **image)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
@@ -174,9 +179,9 @@ def run(command: Command) -> int:
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
-    if command.data != "nmnist":
+    if image:
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
-    if command.encoder in ("latency", "rate", "direct"):  # codes of the page to draw on
+    if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
     return 0
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from spikemnist.data.images import ImageDataset
-from spikemnist.data.mnist import identify, read_idx
-from spikemnist.data.picture import open_picture
+from spikemnist.data.mnist import OTHER, identify, read_idx
+from spikemnist.data.picture import PreparedPicture, open_picture
 
 if TYPE_CHECKING:
     import os
@@ -35,9 +35,6 @@ HELD_OUT = 0.2
 SPLITS = {"train": "train", "test": "test", "t10k": "test", "val": "val"}
 SPLIT = re.compile("|".join(SPLITS))
 SPLIT_FOLDER = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?")
-
-IDX_TYPES = (0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E)
-"""Third byte of an IDX file; only the first type, unsigned bytes, is read."""
 
 EXPECTED = "a folder with IDX files, npz files, or a folder of pictures for each class"
 
@@ -145,11 +142,9 @@ def _files(place: Path) -> dict[str, Path]:
         if (name := place.name.removesuffix(".gz")) not in files:
             raise ValueError(f"{place} is neither an IDX nor an npz file. Expected {EXPECTED}")
         return {other: file for other, file in files.items() if sets[other] == sets[name]}
-    if len({*sets.values()}) > 1:
-        names = ", ".join(
-            sorted({name.strip("-_. ") or "one without a name" for name in sets.values()})
-        )
-        raise ValueError(f"{folder} holds several sets: {names}. Pass a file of one of them")
+    if len(names := {name.strip("-_. ") or "without a name" for name in sets.values()}) > 1:
+        several = ", ".join(sorted(names))
+        raise ValueError(f"{folder} holds several sets: {several}. Pass a file of one of them")
     return files
 
 
@@ -169,7 +164,7 @@ def _is_idx(file: Path) -> bool:
                 head = stream.read(4)
         except (OSError, EOFError, zlib.error):
             return True  # `read_idx` says how it is damaged
-    return len(head) == 4 and head[:2] == b"\0\0" and head[2] in IDX_TYPES
+    return head[:2] == b"\0\0" and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e"
 
 
 def _members(file: Path) -> list[str]:
@@ -189,13 +184,12 @@ def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[s
         arrays |= inside if len(inside) > 1 else dict.fromkeys([name], *inside.values())
     splits = _pair(arrays, place)
     name = next(iter(files)).lower()
-    labels = splits["train"][1]
     if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name):
         first = emnist[1] == "letters"
         upright = {s: (np.swapaxes(x, 1, 2), y.astype(int) - first) for s, (x, y) in splits.items()}
         return upright, tuple(EMNIST[emnist[1]])
-    if known := identify(labels):
-        return splits, known.classes
+    if known := identify(splits["train"][1], OTHER).classes:
+        return splits, known
     highest = max(int(labels.max(initial=0)) for _, labels in splits.values())
     if highest < len(KMNIST) and any("kmnist" in s.lower() for s in (name, *place.parts[-3:])):
         return splits, KMNIST
@@ -234,32 +228,25 @@ def _pictures(place: Path) -> tuple[Splits, tuple[str, ...]]:
     """Read the pictures in a folder for each class, in a folder for each split if there are."""
     from PIL import Image
 
-    folders = [place]
-    inside = [path for path in place.glob("[!.]*") if path.is_dir()]
-    if inside and all(SPLIT_FOLDER.fullmatch(folder.name.lower()) for folder in inside):
-        folders = inside
+    inside = [path.name.lower() for path in place.glob("[!.]*") if path.is_dir()]
+    has_splits = bool(inside) and all(map(SPLIT_FOLDER.fullmatch, inside))
+    pattern = "/".join(["[!.]*"] * (3 if has_splits else 2))
     kinds = Image.registered_extensions()
-    files = [
-        (_split(folder.name if folder is not place else ""), file)
-        for folder in folders
-        for file in sorted(folder.glob("[!.]*/[!.]*"))
-        if file.suffix.lower() in kinds
-    ]
-    splits = np.array([split for split, _ in files])
+    files = [file for file in sorted(place.glob(pattern)) if file.suffix.lower() in kinds]
+    splits = np.array([_split(file.parts[-3]) if has_splits else "train" for file in files])
     if "train" not in splits:
         raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
-    pictures = [read_picture(file) for _, file in files]
-    height, width, _ = pictures[0].shape
-    for (_, file), (rows, columns, _) in zip(files, (x.shape for x in pictures), strict=True):
-        if (rows, columns) != (height, width):
-            raise ValueError(
-                f"{file} has {columns} x {rows} pixels, {files[0][1]} has {width} x {height}; all "
-                "must have one size. Resize them first, for example with Pillow: "
-                f"Image.open(file).resize(({width}, {height})).save(file)"
-            )
+    pictures = [read_picture(file) for file in files]
+    sizes = {array.shape[1::-1]: file for array, file in zip(pictures, files, strict=True)}
+    if len(sizes) > 1:
+        some = ", ".join(f"{w} x {h} as {file}" for (w, h), file in [*sizes.items()][:2])
+        raise ValueError(
+            f"the pictures in {place} have {len(sizes)} sizes: {some}. Resize them first, for "
+            f"example with Pillow: Image.open(file).resize({min(sizes)}).save(file)"
+        )
     images = np.stack(pictures)
     images = images[..., 0] if (images == images[..., :1]).all() else images
-    names = [file.parent.name for _, file in files]
+    names = [file.parent.name for file in files]
     classes = sorted({*names}, key=lambda name: (name.isdigit() and len(name), name))
     labels = np.array([classes.index(name) for name in names])
     of = {split: splits == split for split in {*splits.tolist()}}
@@ -281,6 +268,19 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
             "transparency, with 8 bits"
         )
     return np.asarray(picture.convert("RGB"))
+
+
+def as_it_is(file: Path) -> PreparedPicture:
+    """Return a picture as `load_images` reads it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As in `read_picture`.
+    """
+    pixels = torch.from_numpy(read_picture(file).copy()).movedim(2, 0)
+    image = pixels[0] if bool((pixels == pixels[0]).all()) else pixels
+    return PreparedPicture(image, None, (image.shape[-2], image.shape[-1]), 1)
 
 
 def _dataset(images: NDArray[Any], labels: NDArray[Any], names: tuple[str, ...]) -> ImageDataset:

@@ -77,6 +77,7 @@ FASHION_MNIST = OfficialSet(
     ),
     (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
 )
+OTHER = OfficialSet("", "another set", "load_images", (), ())
 FULL_SIZE = 60_000
 """Number of training images of both sets, and of KMNIST."""
 
@@ -263,13 +264,11 @@ def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, I
     images, labels, test_images, test_labels = (
         read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
     )
-    # The digits of the package begin otherwise, and are fewer.
-    if (actual := identify(labels)) is not source and (actual or len(labels) == FULL_SIZE):
-        title, loader = (actual.title, actual.loader) if actual else ("another set", "load_images")
+    if (actual := identify(labels, source)) is not source:
         raise ValueError(
-            f"the files in {folder} are those of {title}, not of {source.title}. Load them with "
-            f"{loader}, or put those of {source.title} into a folder of its own, such as "
-            f"{source.name}/raw"
+            f"the files in {folder} are those of {actual.title}, not of {source.title}. Load them "
+            f"with {actual.loader}, or put those of {source.title} into a folder of its own, such "
+            f"as {source.name}/raw"
         )
     try:
         return (
@@ -280,10 +279,12 @@ def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, I
         raise ValueError(f"the files in {folder} do not belong together: {error}") from error
 
 
-def identify(labels: Tensor | NDArray[Any]) -> OfficialSet | None:
-    """Return the data set whose training labels begin like these, or None."""
-    begins = tuple(labels[:10].tolist())
-    return next((source for source in (MNIST, FASHION_MNIST) if begins == source.begins), None)
+def identify(labels: Tensor | NDArray[Any], expected: OfficialSet) -> OfficialSet:
+    """Return the data set with these training labels: ``expected`` for a smaller, unknown one."""
+    for source in (MNIST, FASHION_MNIST):
+        if tuple(labels[:10].tolist()) == source.begins:
+            return source
+    return OTHER if len(labels) == FULL_SIZE else expected
 
 
 def title(folder: Path, source: OfficialSet) -> str:
@@ -294,10 +295,7 @@ def title(folder: Path, source: OfficialSet) -> str:
     ValueError
         If the training labels are damaged.
     """
-    labels = read_idx(_file(folder, LABELS), 1)
-    if actual := identify(labels):
-        return actual.title
-    return "another set" if len(labels) == FULL_SIZE else source.title
+    return identify(read_idx(_file(folder, LABELS), 1), source).title
 
 
 def _file(folder: Traversable, name: str) -> Traversable:

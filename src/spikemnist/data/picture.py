@@ -45,12 +45,13 @@ least share of all ink that counts as a part."""
 class PreparedPicture(NamedTuple):
     """An image like MNIST's, and three properties of its picture.
 
-    ``inverted`` tells whether the strokes were darker than the paper; ``size`` is the height and
-    width in pixels; ``parts`` is the number of parts of the ink that lie apart.
+    ``inverted`` tells whether the strokes were darker than the paper, None for a picture that was
+    not prepared; ``size`` is the height and width in pixels; ``parts`` is the number of parts of
+    the ink that lie apart.
     """
 
     image: Tensor
-    inverted: bool
+    inverted: bool | None
     size: tuple[int, int]
     parts: int
 

@@ -62,15 +62,19 @@ class Recipe:
                 f"network must be {' or '.join(get_args(NetworkName))}; got {self.network!r}"
             )
 
-    def classifier(self, seed: int = 0, *, classes: Sequence[str] = ()) -> Classifier:
-        """Return a new classifier for MNIST-like images, or for N-MNIST with the code ``"events"``.
+    def classifier(
+        self, seed: int = 0, *, image: Sequence[int] = IMAGE, classes: Sequence[str] = ()
+    ) -> Classifier:
+        """Return a new classifier for images, or for N-MNIST with the code ``"events"``.
 
         Parameters
         ----------
         seed : int, default 0
             Seed of the weights.
+        image : sequence of int, default (28, 28)
+            Shape of an image, ``[H, W]``, ``[C, H, W]`` or ``[F]``.
         classes : sequence of str, default ()
-            Names of the ten classes.
+            Names of the classes; ``()`` for ten without names.
 
         Returns
         -------
@@ -80,7 +84,7 @@ class Recipe:
         ------
         ValueError
             If the encoder is unknown, an option is out of range, or the network does not fit the
-            code or ten classes.
+            code, the images or the classes.
 
         Examples
         --------
@@ -93,22 +97,24 @@ class Recipe:
         from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 
         encoder: Any = get_encoder(self.encoder, num_steps=self.num_steps)
-        shape = _blank(encoder).shape[2:]
-        picture = (1, *shape) if shape == IMAGE else tuple(shape)
+        shape = _blank(encoder, image).shape[2:]
+        outputs = len(classes) or CLASSES
+        picture = (1, *shape) if len(shape) == 2 else tuple(shape)
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             if self.network == "mlp":
-                return Classifier(LeakyMLP(shape.numel(), **self.options), encoder, classes)
-            network = LeakyConvNet(in_shape=picture, **self.options)
-        if (outputs := network.sizes["output"]) != CLASSES:
+                network = LeakyMLP(shape.numel(), out_features=outputs, **self.options)
+                return Classifier(network, encoder, classes)
+            convolutions = LeakyConvNet(in_shape=picture, **self.options)
+        if (neurons := convolutions.sizes["output"]) != outputs:
             raise ValueError(
-                f"layers must end in {CLASSES}, a neuron for each class; got {outputs} in "
-                f"{network.notation}"
+                f"layers must end in {outputs}, a neuron for each class; got {neurons} in "
+                f"{convolutions.notation}"
             )
-        return Classifier(network, encoder, classes)
+        return Classifier(convolutions, encoder, classes)
 
 
-def _blank(encoder: Any) -> Any:
+def _blank(encoder: Any, image: Sequence[int]) -> Any:
     """Return the spikes of one blank sample."""
     import numpy as np
     import torch
@@ -116,7 +122,7 @@ def _blank(encoder: Any) -> Any:
     from spikemnist.data import EVENT, EventBatch
     from spikemnist.encoding import EventEncoder
 
-    sample: Any = torch.zeros((1, *IMAGE), dtype=torch.uint8)
+    sample: Any = torch.zeros((1, *image), dtype=torch.uint8)
     if isinstance(encoder, EventEncoder):
         sample = EventBatch.gather([np.empty(0, EVENT)], SENSOR)
     return encoder(sample)

@@ -1,0 +1,149 @@
+"""``--data PATH``: sets of one's own, from training to predictions."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import spikemnist as library
+from spikemnist.data.mnist import FASHION_MNIST, FILES
+from tests.cli.command import answers, error, fields, spikemnist
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLOURS = ("blue", "green", "red")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with pictures of three colours, 16 wide and 20 high."""
+    folder = tmp_path_factory.mktemp("own")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 5)):
+        for channel, name in ((2, "blue"), (1, "green"), (0, "red")):
+            place = folder / "pictures" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 60, (20, 16, 3), np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    words = ("--hidden", 20, "--epochs", 4, "--batch-size", 10, "--out", "mlp")
+    printed = spikemnist("train", "--data", "pictures", *words, cwd=home).stdout
+    assert "export" not in printed  # no page for such images
+    return home / "mlp"
+
+
+def idx_set(folder: Path, labels: tuple[int, ...], repeat: int = 1) -> None:
+    """Write a set of blank images with these labels; the test set is one image."""
+    for name in FILES:
+        values = bytes(labels) * repeat if name.startswith("train") else bytes(labels[:1])
+        shape = (len(values), 1, 1) if "images" in name else (len(values),)
+        folder.mkdir(exist_ok=True, parents=True)
+        head = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(head + values, 1))
+
+
+def test_the_network_follows_from_the_pictures(home: Path, run: Path) -> None:
+    classifier = library.load(run)
+    assert (classifier.network.config["in_features"], classifier.classes) == (3 * 20 * 16, COLOURS)
+    words = ("--layers", "4C3-3", "--epochs", 1, "--batch-size", 10, "--out", "given")
+    spikemnist("train", "--data", "pictures", "--model", "conv", *words, cwd=home)
+    network = library.load(home / "given").network
+    assert (network.in_shape, network.sizes["output"]) == ((3, 20, 16), 3)
+
+
+def test_the_last_number_of_layers_follows_from_the_classes(home: Path) -> None:
+    words = ("train", "--data", "pictures", "--model", "conv", "--epochs", 1, "--batch-size", 30)
+    (result,) = answers(*words, "--num-steps", 1, cwd=home)
+    assert "pictures-direct" in result["run"]
+    assert library.load(home / result["run"]).network.notation == "12C5-P2-64C5-P2-3"
+    resumed = ("train", "--resume", "--out", result["run"])
+    assert answers(*resumed, cwd=home)[0]["test"] == result["test"] | {
+        "seconds": pytest.approx(0, abs=99)
+    }
+    message = error(*words, "--layers", "4C3-10", cwd=home)
+    assert message.startswith("--layers must end in 3, a neuron for each class; got 10")
+
+
+def test_the_run_names_its_data(home: Path, run: Path) -> None:
+    (result,) = answers("evaluate", run, cwd=home.parent)  # the path does not depend on the folder
+    assert result["data"] == str(home / "pictures")
+    assert result["test"]["samples"] == 15
+    assert result["test"]["accuracy"] > 0.9
+    (written,) = answers("plot", run, "--out", "plots", cwd=home)
+    assert all((home / file).is_file() for file in written["written"])
+
+
+def test_pictures_are_predicted_as_they_are(home: Path, run: Path) -> None:
+    (result,) = answers("predict", run, "pictures/test/green/0.png", cwd=home)
+    assert (result["classes"][0], result["pixels"], result["strokes"]) == ("green", [16, 20], None)
+    message = error("predict", run, "pictures/test", "--invert", "yes", cwd=home)
+    assert message.startswith("--invert would do nothing for")
+    Image.new("RGB", (28, 28), "red").save(home / "large.png")
+    assert "(8, 1, 3, 28, 28)" in error("predict", run, "large.png", cwd=home, code=1)
+
+
+@pytest.mark.filterwarnings("ignore:.*use fewer neurons")
+def test_stdp_learns_from_pictures(home: Path) -> None:
+    words = ("--data", "pictures", "--neurons", 20, "--out", "stdp")
+    assert fields(spikemnist("stdp", *words, cwd=home).stdout)["accuracy"]
+    (written,) = answers("plot", "stdp", cwd=home)
+    assert "stdp/receptive_fields.png" in map(str, written["written"])
+
+
+def test_a_colour_is_encoded(home: Path) -> None:
+    (result,) = answers("encode", "--data", "pictures", "--index", 14, cwd=home)
+    assert (result["label"], result["shape"]) == ("red", [3, 20, 16])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "train --data picturs",
+            "--data: unknown 'picturs'; choose from digits, mnist, fashion_mnist, nmnist, a path "
+            "that exists",
+        ),
+        ("train --data pictures --root .", "--root would do nothing for --data with a path; leave"),
+        ("train --data pictures --encoder events", "--encoder events does not read"),
+    ],
+)
+def test_wrong_requests(home: Path, words: str, message: str) -> None:
+    assert error(*words.split(), cwd=home).startswith(message)
+
+
+def test_a_set_that_cannot_be_read_leaves_no_run(home: Path) -> None:
+    Image.new("L", (2, 2)).save(home / "pictures" / "test" / "red" / "odd.png")
+    message = error("train", "--data", "pictures", "--out", "none", cwd=home, code=1)
+    assert "have 2 sizes: " in message
+    assert not (home / "none").exists()
+    (home / "pictures" / "test" / "red" / "odd.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [(FASHION_MNIST.begins, "Fashion-MNIST"), ((8, 7, 1, 2, 4, 3, 0, 5, 6, 9), "another set")],
+)
+def test_info_and_train_name_the_set_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: tuple[int, ...], name: str
+) -> None:
+    idx_set(tmp_path / "files", labels, repeat=6_000)
+    message = error("train", "--data", "mnist", "--root", "files", cwd=tmp_path, code=1)
+    loader = "load_fashion_mnist" if name == "Fashion-MNIST" else "load_images"
+    assert f"are those of {name}, not of MNIST. Load them with {loader}" in message
+    monkeypatch.setattr("spikemnist.data.mnist.roots", lambda root: [tmp_path / "files"])
+    data = answers("info", cwd=tmp_path)[0]["data"]
+    assert [place for place in data if "MNIST in" in place or "another" in place] == [
+        f"{name} in {tmp_path / 'files'}"
+    ]
