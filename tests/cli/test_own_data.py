@@ -112,8 +112,7 @@ def test_a_colour_is_encoded(home: Path) -> None:
     [
         (
             "train --data picturs",
-            "--data: unknown 'picturs'; choose from digits, mnist, fashion_mnist, nmnist, a path "
-            "that exists",
+            "--data: unknown 'picturs'; choose from digits, mnist, fashion_mnist, nmnist, a path",
         ),
         ("train --data pictures --root .", "--root would do nothing for --data with a path; leave"),
         ("train --data pictures --encoder events", "--encoder events does not read"),
@@ -124,6 +123,8 @@ def test_wrong_requests(home: Path, words: str, message: str) -> None:
 
 
 def test_a_set_that_cannot_be_read_leaves_no_run(home: Path) -> None:
+    message = error("train", "--data", "nowhere/", cwd=home, code=1)
+    assert message.startswith(f"no data at {home / 'nowhere'}. Expected a folder with IDX files")
     Image.new("L", (2, 2)).save(home / "pictures" / "test" / "red" / "odd.png")
     message = error("train", "--data", "pictures", "--out", "none", cwd=home, code=1)
     assert "have 2 sizes: " in message

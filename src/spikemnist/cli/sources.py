@@ -45,9 +45,9 @@ def _data(names: tuple[str, ...]) -> Callable[[str], str]:
     """Return the type of an option that takes the name of a data set or the path of another."""
 
     def convert(word: str) -> str:
-        if word and word not in names and Path(word).exists():
+        if word not in names and ({"/", "\\"} & {*word} or (word and Path(word).exists())):
             return str(Path(word).resolve())
-        return one_of([*names, "a path that exists"])(word)
+        return one_of([*names, "a path"])(word)
 
     return convert
 
