@@ -44,11 +44,9 @@ KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _CHARACTERS = string.digits + string.ascii_uppercase
 EMNIST = {
     "byclass": _CHARACTERS + string.ascii_lowercase,
-    "bymerge": _CHARACTERS + "abdefghnqrt",
-    "balanced": _CHARACTERS + "abdefghnqrt",
+    **dict.fromkeys(("bymerge", "balanced"), _CHARACTERS + "abdefghnqrt"),
     "letters": string.ascii_lowercase,
-    "digits": string.digits,
-    "mnist": string.digits,
+    **dict.fromkeys(("digits", "mnist"), string.digits),
 }
 """Characters of the labels of EMNIST; those of letters begin at 1."""
 
@@ -56,9 +54,9 @@ EMNIST = {
 def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
     """Load a set of labelled images in one of three forms, told apart by their content.
 
-    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one. So
-    are KMNIST, MNIST, Fashion-MNIST and EMNIST, whose files ``emnist-letters-...`` are transposed
-    and whose classes have names. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
+    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one. MNIST,
+    Fashion-MNIST, KMNIST and EMNIST come in them. The images of EMNIST are transposed in its files
+    ``emnist-...`` and upright here. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
     ``y_test`` as in Keras, ``images`` and ``labels``, or one file for each array as of KMNIST.
     **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
     of one size, read as they are.
@@ -77,7 +75,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     train, test : ImageDataset
         ``images`` ``[N, H, W]``, or ``[N, C, H, W]`` for colours, uint8 or as stored in npz.
         Integer labels stay as they are, but for the letters of EMNIST, which begin at 0 here.
-        ``classes`` names each label: by its number where nothing else is known.
+        ``classes`` names each label: by its number where nothing else is known, by the sorted
+        names of the folders of pictures.
 
     Raises
     ------
