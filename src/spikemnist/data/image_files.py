@@ -54,8 +54,8 @@ EMNIST = {
 def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
     """Load a set of labelled images in one of three forms, told apart by their content.
 
-    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one. MNIST,
-    Fashion-MNIST, KMNIST and EMNIST come in them. The images of EMNIST are transposed in its files
+    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one, as of
+    MNIST, Fashion-MNIST, KMNIST and EMNIST. The images of EMNIST are transposed in its files
     ``emnist-...`` and upright here. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
     ``y_test`` as in Keras, ``images`` and ``labels``, or one file for each array as of KMNIST.
     **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
