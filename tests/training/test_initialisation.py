@@ -1,0 +1,199 @@
+"""`initialize` makes the layers fire at a rate, by their weights and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune
+
+from spikemnist import accelerate
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import Classifier, LeakyConvNet
+from spikemnist.training import initialize
+from tests.strategies import SEEDS
+from tests.training.small_runs import digits, new_classifier, same, weights
+
+IMAGES = digits(32).images
+LATENCY, DIRECT = LatencyEncoder(num_steps=8), DirectEncoder(num_steps=8)
+
+
+def rates(classifier, images=IMAGES):
+    """Rate of each layer from its recorded spikes."""
+    with torch.no_grad():
+        layers = classifier(images, record="all").layers
+    return {layer.name: float(layer.spikes.mean()) for layer in layers}
+
+
+@settings(max_examples=25)
+@given(
+    seed=SEEDS,
+    encoder=st.sampled_from([LATENCY, DIRECT]),
+    depth=st.integers(1, 3),
+    threshold=st.floats(3.0, 100.0),
+    beta=st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.99, 1.0]),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    rate=st.floats(0.02, 0.2),
+    readout=st.sampled_from(["mean_membrane", "max_membrane", "spike_count", "first_spike"]),
+)
+def test_layers_fire_at_the_rate(seed, encoder, depth, threshold, beta, reset, rate, readout):
+    """Within 1 %, or within a jump: one more spike of one neuron, if all images agree on it.
+
+    Thresholds are too high for biases to reach alone.
+    """
+    classifier = new_classifier(
+        encoder,
+        seed=seed,
+        hidden=(24,) * depth,
+        threshold=threshold,
+        beta=beta,
+        reset_mechanism=reset,
+        readout=readout,
+        backend="reference",
+    )
+    returned = initialize(classifier, IMAGES, rate=rate)
+    measured = rates(classifier)
+    assert returned == pytest.approx(measured, rel=1e-5)
+    sizes = classifier.network.sizes
+    if readout in ("mean_membrane", "max_membrane"):
+        del sizes["output"]
+    for name, neurons in sizes.items():
+        assert abs(measured[name] - rate) <= 0.01 * rate + 1 / (8 * neurons), name
+
+
+def test_a_random_code_fires_at_the_rate_for_other_draws_as_well():
+    classifier = new_classifier(RateEncoder(num_steps=20), hidden=(64, 64), threshold=30.0)
+    initialize(classifier, IMAGES, rate=0.1, seed=3)
+    for _ in range(3):
+        measured = rates(classifier)
+        assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.2)
+
+
+def test_batch_normalisation_fires_at_the_rate_in_training():
+    torch.manual_seed(0)
+    network = LeakyConvNet("4C5-P2-20-10", batch_norm=True, threshold=8.0)
+    classifier = Classifier(network, DIRECT)
+    before = weights(network)
+    initialize(classifier, IMAGES, rate=0.1)
+    changed = [name for name, value in weights(network).items() if not same(value, before[name])]
+    norm, dense = network.layers[0].modules[1][1], network.layers[1].linear
+    assert [
+        network.get_parameter(name) is own
+        for name, own in zip(changed, (norm.weight, dense.weight), strict=True)
+    ] == [True, True]
+    measured = rates(classifier.train())
+    assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.02)
+
+
+def test_a_second_call_changes_nothing():
+    classifier = new_classifier(LATENCY, hidden=(30, 30), threshold=5.0)
+    initialize(classifier, IMAGES)
+    before = weights(classifier)
+    initialize(classifier, IMAGES)
+    assert same(weights(classifier), before)
+
+
+def test_a_second_call_changes_a_layer_that_jumps_by_rounding_alone():
+    """One neuron and one image make 0 to 8 spikes, and so no rate of 0.2."""
+    for seed in range(5):
+        classifier = new_classifier(DIRECT, seed=seed, hidden=(1,), threshold=5.0)
+        with torch.no_grad():
+            classifier.network.layers[0].linear.weight.abs_()
+        found = initialize(classifier, IMAGES[:1], rate=0.2)
+        assert found["hidden 1"] == 0.25
+        before = weights(classifier)
+        initialize(classifier, IMAGES[:1], rate=0.2)
+        for name, value in weights(classifier).items():
+            torch.testing.assert_close(value, before[name], rtol=1e-4, atol=0)
+
+
+def test_nothing_but_weights_changes():
+    classifier = new_classifier(
+        RateEncoder(num_steps=5),
+        hidden=(16, 16),
+        threshold=3.0,
+        dropout=0.5,
+        learn_beta=True,
+        learn_threshold=True,
+    )
+    classifier.network.layers[0].linear.eval()
+    loss = classifier(IMAGES).scores.sum()
+    loss.backward()
+    parameters = dict(classifier.named_parameters())
+    gradients = {name: parameter.grad.clone() for name, parameter in parameters.items()}
+    modes = [module.training for module in classifier.modules()]
+    before, state = weights(classifier), torch.get_rng_state()
+    initialize(classifier, IMAGES, rate=0.05)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in classifier.modules()] == modes
+    after = weights(classifier)
+    changed = [name for name in after if not same(after[name], before[name])]
+    linear = [layer.linear.weight for layer in classifier.network.layers]
+    assert len(changed) == 2
+    for name, parameter in classifier.named_parameters():
+        assert parameter is parameters[name]
+        assert parameter.requires_grad
+        assert torch.equal(parameter.grad, gradients[name])
+        short = name.removeprefix("network.")
+        assert (short in changed) == any(parameter is weight for weight in linear[:2])
+    for name in changed:  # a scale, so the weights keep their ratios
+        ratio = after[name] / before[name]
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    classifier(IMAGES).scores.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "rate", "named"),
+    [
+        (torch.zeros_like(IMAGES), {"threshold": 5.0}, 0.1, r"hidden 1 \(0\.000\), hidden 2 \(0"),
+        (IMAGES, {"threshold": [5.0, 1e-3, 1.0]}, 0.1, r"fire .* weights: hidden 2 \(0\.\d+\)\. "),
+        (IMAGES, {"threshold": 5.0, "beta": 0.0}, 0.99, r"hidden 1 \(0\.000\), hidden 2 \(0\.000"),
+    ],
+    ids=["black images", "biases alone", "a rate too high"],
+)
+def test_a_layer_that_cannot_reach_the_rate_keeps_its_weights(images, options, rate, named):
+    classifier = new_classifier(LATENCY, hidden=(16, 16), **options)
+    second = classifier.network.layers[1].linear.weight
+    before = second.clone()
+    with pytest.warns(UserWarning, match=named) as caught:
+        initialize(classifier, images, rate=rate)
+    assert len(caught) == 1
+    assert torch.equal(second, before)
+
+
+def test_pruned_weights_are_kept():
+    network = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 20),
+        snntorch.Leaky(beta=0.9, threshold=0.1),
+        nn.Linear(20, 20),
+        snntorch.Leaky(beta=0.9, threshold=5.0),
+        nn.Linear(20, 10),
+        snntorch.Leaky(beta=0.9),
+    )
+    prune.random_unstructured(network[1], "weight", 0.5)
+    classifier = Classifier(accelerate(network), LATENCY)
+    before = weights(classifier)
+    assert initialize(classifier, IMAGES)["hidden 2"] == pytest.approx(0.1, abs=0.01)
+    changed = [name for name, value in weights(classifier).items() if not same(value, before[name])]
+    assert changed == ["network.3.weight"]
+
+
+def test_what_is_refused():
+    classifier = new_classifier()
+    for rate in (0.0, 1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"rate must be above 0 and below 1; got"):
+            initialize(classifier, IMAGES, rate=rate)
+    with pytest.raises(TypeError, match="initialize takes a Classifier"):
+        initialize(classifier.network, IMAGES)
+    other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), LATENCY)
+    with pytest.raises(TypeError, match=r"initialize scales a SpikingNetwork; got Sequential"):
+        initialize(other, IMAGES)
+    neurons = snntorch.Synaptic(alpha=0.9, beta=0.9)
+    with pytest.warns(UserWarning, match="Synaptic"):
+        stepped = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
+    with pytest.raises(TypeError, match=r"the layers cannot be read: .*Synaptic"):
+        initialize(Classifier(stepped, LATENCY), IMAGES)
