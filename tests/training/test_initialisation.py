@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import pytest
 import snntorch
 import torch
@@ -9,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import accelerate
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
 from spikemnist.models import Classifier, LeakyConvNet
-from spikemnist.training import initialize
+from spikemnist.training import TrainConfig, initialize
 from tests.strategies import SEEDS
-from tests.training.small_runs import digits, new_classifier, same, weights
+from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
 
 IMAGES = digits(32).images
 LATENCY, DIRECT = LatencyEncoder(num_steps=8), DirectEncoder(num_steps=8)
@@ -146,21 +150,24 @@ def test_nothing_but_weights_changes():
 
 
 @pytest.mark.parametrize(
-    ("images", "options", "rate", "named"),
+    ("images", "options", "rate", "message"),
     [
-        (torch.zeros_like(IMAGES), {"threshold": 5.0}, 0.1, r"hidden 1 \(0\.000\), hidden 2 \(0"),
-        (IMAGES, {"threshold": [5.0, 1e-3, 1.0]}, 0.1, r"fire .* weights: hidden 2 \(0\.\d+\)\. "),
-        (IMAGES, {"threshold": 5.0, "beta": 0.0}, 0.99, r"hidden 1 \(0\.000\), hidden 2 \(0\.000"),
+        (torch.zeros_like(IMAGES), {"threshold": [0.3, 5.0, 1.0]}, 0.9, "0.9 .* too few spikes"),
+        (IMAGES, {"threshold": [5.0, 1e-3, 1.0]}, 0.1, "its biases alone make more"),
+        (IMAGES, {"threshold": 5.0, "beta": 0.0}, 0.99, "0.99 .* too few spikes"),
     ],
     ids=["black images", "biases alone", "a rate too high"],
 )
-def test_a_layer_that_cannot_reach_the_rate_keeps_its_weights(images, options, rate, named):
+def test_a_layer_that_cannot_reach_the_rate_keeps_its_weights(images, options, rate, message):
     classifier = new_classifier(LATENCY, hidden=(16, 16), **options)
     second = classifier.network.layers[1].linear.weight
     before = second.clone()
-    with pytest.warns(UserWarning, match=named) as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         initialize(classifier, images, rate=rate)
-    assert len(caught) == 1
+    (warning,) = [one for one in caught if "layer 'hidden 2' cannot fire" in str(one.message)]
+    assert re.search(message, str(warning.message))
+    assert warning.filename == __file__
     assert torch.equal(second, before)
 
 
@@ -197,3 +204,47 @@ def test_what_is_refused():
         stepped = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
     with pytest.raises(TypeError, match=r"the layers cannot be read: .*Synaptic"):
         initialize(Classifier(stepped, LATENCY), IMAGES)
+
+
+def test_fit_starts_from_its_first_batch():
+    """A batch of all images, whose order does not matter."""
+    started, by_hand = (new_classifier(LATENCY, threshold=20.0) for _ in range(2))
+    settings = {"epochs": 2, "batch_size": len(IMAGES)}
+    random_state = torch.get_rng_state()
+    fit_with(started, digits(32), initial_rate=0.2, **settings)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    initialize(by_hand, IMAGES, rate=0.2)
+    fit_with(by_hand, digits(32), **settings)
+    assert same(weights(started), weights(by_hand))
+
+
+def test_a_data_loader_gives_the_first_batch_and_every_epoch():
+    data = digits(60)
+    classifiers = [new_classifier(threshold=20.0) for _ in range(2)]
+    for classifier in classifiers:
+        loader = DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
+        history = fit_with(classifier, loader, epochs=2, initial_rate=0.1)
+        assert history.epochs[0].spikes_per_sample > 1
+    assert same(*map(weights, classifiers))
+
+
+def test_a_resumed_run_keeps_its_weights(tmp_path):
+    settings = {"initial_rate": 0.2, "epochs": 2}
+    undisturbed, stopped, resumed = (new_classifier(threshold=10.0) for _ in range(3))
+    run(tmp_path / "a", undisturbed, **settings)
+
+    def stop(history, classifier):
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        run(tmp_path / "b", stopped, callbacks=[stop], **settings)
+    with pytest.raises(ValueError, match=r"another configuration: initial_rate was 0\.2, is 0\.1"):
+        run(tmp_path / "b", resumed, resume=True, epochs=2, initial_rate=0.1)
+    run(tmp_path / "b", resumed, resume=True, **settings)
+    assert same(weights(resumed), weights(undisturbed))
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan"), "0.1", True])
+def test_a_rate_out_of_its_range_is_refused(rate):
+    with pytest.raises(ValueError, match="initial_rate must be above 0 and below 1; got"):
+        TrainConfig(initial_rate=rate)

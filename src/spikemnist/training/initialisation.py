@@ -125,36 +125,35 @@ def initialize(
         scores = record.readout(torch.zeros_like(record.spikes), record.membrane)
         if bool((scores != scores[:, :1]).any()):  # they need no output spike
             weights.pop("output", None)
-        failed = [n for n, w in weights.items() if not _scale(network, spikes, n, w, rate)]
+        for name, weight in weights.items():
+            _scale(network, spikes, name, weight, rate)
         rates = _rates(network(spikes))
         for buffer, before in statistics:
             buffer.copy_(before)
-    if failed:
-        found = ", ".join(f"{name} ({rates[name]:.3f})" for name in failed)
-        warnings.warn(
-            f"no scale of their weights makes these layers fire at rate {rate:g} on these images, "
-            f"so they keep their weights: {found}. One below the rate has too few input spikes, "
-            "one above it fires by its biases alone: raise its threshold, or the rate",
-            stacklevel=2,
-        )
     return rates
 
 
 def _scale(
     network: SpikingNetwork, spikes: torch.Tensor, name: str, weight: torch.Tensor, rate: float
-) -> bool:
-    """Scale the weights of a layer until it fires at the rate; return whether that was possible."""
+) -> None:
+    """Scale the weights of a layer until it fires at the rate; warn if that is impossible."""
     start, low, high = weight.clone(), -LIMIT, LIMIT
     for _ in range(STEPS):
         middle = (low + high) / 2  # first 0, the weights as they are
         weight.copy_(start * 2.0**middle)
         measured = _rates(network(spikes))[name]
         if abs(measured - rate) <= TOLERANCE * rate:
-            return True
+            return
         low, high = (middle, high) if measured < rate else (low, middle)
     crossed = low > -LIMIT and high < LIMIT
     weight.copy_(start * 2.0**high if crossed else start)
-    return crossed
+    if not crossed:
+        cause = "its input has too few spikes" if measured < rate else "its biases alone make more"
+        warnings.warn(
+            f"layer {name!r} cannot fire at rate {rate:g} on these images, only at {measured:.3f} "
+            f"for any scale of its weights, so they stay as they are: {cause}",
+            stacklevel=3,  # the caller of `initialize`
+        )
 
 
 def _rates(record: Record) -> dict[str, float]:
