@@ -139,8 +139,8 @@ def fit(
     Warns
     -----
     UserWarning
-        If a layer did not fire, or fired almost all the time, in a whole epoch; or if ``run`` gets
-        no model, as a file cannot hold the classifier.
+        If a layer did not fire, or fired almost all the time, in a whole epoch; if a layer cannot
+        fire at ``initial_rate``; or if ``run`` gets no model, as a file cannot hold the classifier.
 
     Notes
     -----

@@ -39,8 +39,8 @@ def initialize(
 
     .. math:: \frac{1}{T B N} \sum_{t, b, n} S_{tbn} = r
 
-    within 1 % of the rate :math:`r`. A network whose hidden layers are silent passes nothing on and
-    has little gradient; after this it has both, whatever its depth, thresholds, betas and code.
+    within 1 % of the rate :math:`r`. A silent layer passes nothing on, and the weights behind it
+    have no gradient; after this each layer passes spikes on, for any depth, threshold and code.
 
     Only weights change, in place: of a layer with batch normalisation its scale, of any other layer
     its last `torch.nn.Linear` or `torch.nn.Conv2d`. Biases stay, and so do weights that are
