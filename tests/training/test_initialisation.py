@@ -15,9 +15,10 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import accelerate
-from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.models import Classifier, LeakyConvNet
+from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainConfig, initialize
+from tests.event_recordings import MovingBars
 from tests.strategies import SEEDS
 from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
 
@@ -90,6 +91,14 @@ def test_batch_normalisation_fires_at_the_rate_in_training():
     ] == [True, True]
     measured = rates(classifier.train())
     assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.02)
+
+
+def test_recordings_make_the_layers_fire_at_the_rate():
+    torch.manual_seed(0)
+    classifier = Classifier(LeakyMLP(2 * 8 * 8, (32,), 4), EventEncoder(num_steps=8))
+    events, _ = next(MovingBars(40).dataset().batches(40))
+    initialize(classifier, events, rate=0.2)
+    assert rates(classifier, events)["hidden 1"] == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_second_call_changes_nothing():
