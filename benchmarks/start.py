@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CODES = ("latency", "rate", "direct")
-DEPTHS = (1, 3, 6)
+DEPTHS = (1, 2, 3, 4, 5, 6)
 BETAS = (0.1, 0.9, 0.99)
 THRESHOLDS = (0.1, 1.0, 10.0, 50.0)
 RATES = (None, 0.1)
@@ -65,7 +65,7 @@ def measure() -> list[dict[str, Any]]:
 
 def draw(found: Sequence[dict[str, Any]]) -> Figure:
     """Draw a table of accuracies for each code, without the start and with it."""
-    figure = new_figure(11, 6)
+    figure = new_figure(11, 8)
     axes = figure.subplots(len(CODES), len(RATES), sharex=True, sharey=True)
     for row, code in zip(axes, CODES, strict=True):
         for ax, rate in zip(row, RATES, strict=True):
