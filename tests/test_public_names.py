@@ -53,7 +53,7 @@ NAMES = {
         Callback EpochMetrics Evaluation History L1Spikes Recipe Regularized Robustness
         SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy SpikeTimeMSE
         TargetRate TrainConfig available_devices cross_entropy csv_logger evaluate fit
-        measure_robustness recipes select_device tensorboard
+        initialize measure_robustness recipes select_device tensorboard
     """,
     "viz": """
         animate animate_events animate_receptive_fields assignments codes confusion

@@ -89,7 +89,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "--optimizer adamw --schedule cosine --weight-decay 0.01 --augment affine erase "
         "--dropout 0.1 --input-dropout 0.2 --ema 0.9 --validation 0.1 --patience 1 --hidden 20 9 "
         "--epochs 2 --batch-size 500 --lr 0.005 --clip-norm 5 --truncate 4 --seed 6 "
-        "--encoder rate --num-steps 6 --batch-norm --backend reference --out run"
+        "--initial-rate 0.1 --encoder rate --num-steps 6 --batch-norm --backend reference --out run"
     )
     output = spikemnist(*words.split(), cwd=tmp_path)
     assert fields(output.stdout)["best epoch"] in "12"
@@ -102,7 +102,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         **{"epochs": 2, "batch_size": 500, "lr": 0.005, "clip_norm": 5, "truncate": 4, "seed": 6},
         **{"loss": "cross_entropy", "spike_penalty": 1e-4, "label_smoothing": 0.1},
         **{"optimizer": "adamw", "schedule": "cosine", "weight_decay": 0.01, "ema": 0.9},
-        **{"augment": config["settings"]["augment"], "patience": 1},
+        **{"augment": config["settings"]["augment"], "patience": 1, "initial_rate": 0.1},
     }
     assert re.findall(r"\w+", str(config["settings"]["augment"])) == ["affine", "erase"]
     assert config["classifier"]["encoder"].startswith("RateEncoder(num_steps=6, ")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spikemnist.training.fitting import fit as fit
     from spikemnist.training.history import EpochMetrics as EpochMetrics
     from spikemnist.training.history import History as History
+    from spikemnist.training.initialisation import initialize as initialize
     from spikemnist.training.losses import L1Spikes as L1Spikes
     from spikemnist.training.losses import Regularized as Regularized
     from spikemnist.training.losses import SmoothedCrossEntropy as SmoothedCrossEntropy

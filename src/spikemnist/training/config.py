@@ -26,6 +26,7 @@ _RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "batch_size", "truncate", "patience"), _COUNT),
     **dict.fromkeys(("weight_decay", "spike_penalty"), _AMOUNT),
     **dict.fromkeys(("ema", "label_smoothing"), _SHARE),
+    "initial_rate": (Real, "above 0 and below 1", lambda rate: 0 < rate < 1),
     "lr": (Real, "positive and finite", lambda lr: 0 < lr < math.inf),
     "clip_norm": (Real, "positive", lambda norm: norm > 0),
     "seed": (Integral, "an integer from 0 to 2**63 - 1", lambda seed: 0 <= seed < 2**63),
@@ -82,6 +83,10 @@ class TrainConfig:
         Decay per step of a moving average of the weights, such as 0.999. That averages about the
         last thousand steps. Validation and callbacks see the average, and the network
         ends with it.
+    initial_rate : float, default None
+        Firing rate at the start, in spikes per neuron and timestep, such as 0.1. `initialize` then
+        scales the weights of each layer on a first batch, for which an iterable is read once more.
+        A resumed run has its weights already.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
         weights, which were drawn when the network was built: call `torch.manual_seed` before that,
@@ -113,6 +118,7 @@ class TrainConfig:
     augment: tuple[AugmentationName, ...] | Augmentation = ()
     weight_decay: float | None = None
     ema: float | None = None
+    initial_rate: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

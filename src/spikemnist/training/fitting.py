@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import torch
 from spikemnist._interrupt import interruptible
 from spikemnist._load import MODEL
 from spikemnist._progress import note, write_line
+from spikemnist._seeds import seeded
 from spikemnist._signatures import takes
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
@@ -39,6 +41,7 @@ from spikemnist.training.folder import (
     open_folder,
 )
 from spikemnist.training.history import History
+from spikemnist.training.initialisation import initialize
 from spikemnist.training.losses import make_loss
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
@@ -136,8 +139,8 @@ def fit(
     Warns
     -----
     UserWarning
-        If a layer did not fire, or fired almost all the time, in a whole epoch; or if ``run`` gets
-        no model, as a file cannot hold the classifier.
+        If a layer did not fire, or fired almost all the time, in a whole epoch; if a layer cannot
+        fire at ``initial_rate``; or if ``run`` gets no model, as a file cannot hold the classifier.
 
     Notes
     -----
@@ -174,10 +177,15 @@ def fit(
         together.check_same(description)
     classifier.to(target)
     network = classifier.network
+    feed = make_feed(training_set, config.batch_size, target, "train")
+    if config.initial_rate is not None and earlier is None:
+        with seeded(config.seed, target):  # a DataLoader draws as well
+            for images, _ in itertools.islice(feed.batches(config.seed), 1):
+                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
     state = Run(
         classifier=classifier,
         model=together.wrap(network),  # before the average: it starts from the weights of process 0
-        feed=make_feed(training_set, config.batch_size, target, "train"),
+        feed=feed,
         validation=None
         if validation_set is None
         else make_feed(validation_set, config.batch_size, target, "validation"),

@@ -1,0 +1,163 @@
+"""A start from data: scale the weights of a network so that its neurons fire.
+
+Shapes: ``T`` timesteps, ``B`` images, ``N`` neurons of a layer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist.models import SpikingNetwork
+from spikemnist.models.classifier import check_classifier, evaluating
+
+if TYPE_CHECKING:
+    from spikemnist.models import Classifier, Record
+    from spikemnist.models.classifier import Samples
+
+NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
+
+TOLERANCE = 0.01
+"""Distance from the rate, as a share of it, at which the search ends."""
+
+LIMIT = 20.0
+"""Binary logarithm of the largest scale; its negative is that of the smallest."""
+
+STEPS = 24
+"""Halvings of the interval, after which the scale is exact to two millionths."""
+
+
+def initialize(
+    classifier: Classifier, images: Samples, *, rate: float = 0.1, seed: int = 0
+) -> dict[str, float]:
+    r"""Scale the weights of each layer so that its neurons fire at a rate on these images.
+
+    From the first layer to the last, the weights :math:`W` become :math:`sW`. The scale
+    :math:`s > 0` is found by bisection, so that the spikes :math:`S` of the layer have the mean
+
+    .. math:: \frac{1}{T B N} \sum_{t, b, n} S_{tbn} = r
+
+    within 1 % of the rate :math:`r`. A silent layer passes nothing on, and the weights behind it
+    have no gradient; after this each layer passes spikes on, for any depth, threshold and code.
+
+    Only weights change, in place: of a layer with batch normalisation its scale, of any other layer
+    its last `torch.nn.Linear` or `torch.nn.Conv2d`. Biases stay, and so do weights that are
+    computed, such as pruned ones. The output layer is left alone if the readout makes scores of its
+    membranes, as the default one does: it need not fire. A second call with the same images changes
+    nothing.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A `LeakyMLP`, a `LeakyConvNet`, or a network of `accelerate` that kernels can run, with its
+        encoder. Usually it is not trained yet.
+    images : torch.Tensor or EventBatch
+        Images ``[B, ...]`` or recordings, such as the first 64 of the training data.
+    rate : float, default 0.1
+        Firing rate, in spikes per neuron and timestep, between 0 and 1.
+    seed : int, default 0
+        Seed for encoders that draw random numbers.
+
+    Returns
+    -------
+    dict of str to float
+        Firing rate of each layer by name, the output layer last.
+
+    Raises
+    ------
+    TypeError
+        If snnTorch steps the network, so that its layers cannot be read, or it is of another kind.
+    ValueError
+        If ``rate`` is out of its range, or the images do not fit the classifier.
+
+    Warns
+    -----
+    UserWarning
+        If no scale of a layer's weights gives the rate; the layer keeps its weights. Its input is
+        silent, its biases alone make more spikes, or the rate is too high for any scale.
+
+    Notes
+    -----
+    The rate need not grow with the scale everywhere, as larger weights also inhibit more. Bisection
+    keeps a scale below the rate and one above it, so it ends where the rate is crossed, at one of
+    the crossings if there are several. If the rate jumps there, as it may with few neurons and
+    images, the layer fires above it.
+
+    The layer-by-layer scaling is that of D. Mishkin, J. Matas, *All you need is a good init*, ICLR
+    2016, for a firing rate in place of a variance. For spikes, J. Rossbroich, J. Gygax, F. Zenke,
+    *Fluctuation-driven initialization for spiking neural network training*, Neuromorphic Computing
+    and Engineering, 2022, derive weights from the rates of the data and the membranes' fluctuation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
+    >>> train, _ = load_digits()
+    >>> seed = torch.manual_seed(0)
+    >>> classifier = Classifier(LeakyMLP(hidden=(50, 50), threshold=20.0), "latency")
+    >>> int(classifier(train.images[:64]).spike_counts.sum())
+    0
+    >>> rates = initialize(classifier, train.images[:64], rate=0.1)
+    >>> {name: round(rate, 2) for name, rate in rates.items()}
+    {'hidden 1': 0.1, 'hidden 2': 0.1, 'output': 0.0}
+    """
+    check_classifier(classifier, "initialize")
+    network = classifier.network
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(f"initialize scales a SpikingNetwork; got {type(network).__name__}")
+    if not 0 < rate < 1:
+        raise ValueError(f"rate must be above 0 and below 1; got {rate!r}")
+    layers, device = network.layers, next(network.buffers()).device
+    norms = [module for module in network.modules() if isinstance(module, NORMS)]
+    statistics = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    with evaluating(classifier, seed, device) as generator:
+        for norm in norms:
+            norm.train()  # `evaluating` restores it
+        spikes = classifier.encode(images.to(device), generator=generator)
+        record = network(spikes)
+        weights: dict[str, torch.Tensor] = {}
+        for name, layer in zip(record.sizes, layers, strict=True):
+            for _, module in layer.modules:
+                if isinstance(weight := getattr(module, "weight", None), torch.nn.Parameter):
+                    weights[name] = weight  # the last one of the layer
+        scores = record.readout(torch.zeros_like(record.spikes), record.membrane)
+        if bool((scores != scores[:, :1]).any()):  # they need no output spike
+            weights.pop("output", None)
+        for name, weight in weights.items():
+            _scale(network, spikes, name, weight, rate)
+        rates = _rates(network(spikes))
+        for buffer, before in statistics:
+            buffer.copy_(before)
+    return rates
+
+
+def _scale(
+    network: SpikingNetwork, spikes: torch.Tensor, name: str, weight: torch.Tensor, rate: float
+) -> None:
+    """Scale the weights of a layer until it fires at the rate; warn if that is impossible."""
+    start, low, high = weight.clone(), -LIMIT, LIMIT
+    for _ in range(STEPS):
+        middle = (low + high) / 2  # first 0, the weights as they are
+        weight.copy_(start * 2.0**middle)
+        measured = _rates(network(spikes))[name]
+        if abs(measured - rate) <= TOLERANCE * rate:
+            return
+        low, high = (middle, high) if measured < rate else (low, middle)
+    crossed = low > -LIMIT and high < LIMIT
+    weight.copy_(start * 2.0**high if crossed else start)
+    if not crossed:
+        cause = "its input has too few spikes" if measured < rate else "its biases alone make more"
+        warnings.warn(
+            f"layer {name!r} cannot fire at rate {rate:g} on these images, only at {measured:.3f} "
+            f"for any scale of its weights, so they stay as they are: {cause}",
+            stacklevel=3,  # the caller of `initialize`
+        )
+
+
+def _rates(record: Record) -> dict[str, float]:
+    """Return the spikes per neuron and timestep of each layer."""
+    samples, counts = record.spikes[..., 0].numel(), record.spike_counts.sum(1).tolist()
+    sizes = record.sizes.items()
+    return {name: n / (samples * size) for (name, size), n in zip(sizes, counts, strict=True)}

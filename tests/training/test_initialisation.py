@@ -1,0 +1,259 @@
+"""`initialize` makes the layers fire at a rate, by their weights and nothing else."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+import snntorch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune
+from torch.utils.data import DataLoader, TensorDataset
+
+from spikemnist import accelerate
+from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.training import TrainConfig, initialize
+from tests.event_recordings import MovingBars
+from tests.strategies import SEEDS
+from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
+
+IMAGES = digits(32).images
+LATENCY, DIRECT = LatencyEncoder(num_steps=8), DirectEncoder(num_steps=8)
+
+
+def rates(classifier, images=IMAGES):
+    """Rate of each layer from its recorded spikes."""
+    with torch.no_grad():
+        layers = classifier(images, record="all").layers
+    return {layer.name: float(layer.spikes.mean()) for layer in layers}
+
+
+@settings(max_examples=25)
+@given(
+    seed=SEEDS,
+    encoder=st.sampled_from([LATENCY, DIRECT]),
+    depth=st.integers(1, 3),
+    threshold=st.floats(3.0, 100.0),
+    beta=st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.99, 1.0]),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
+    rate=st.floats(0.02, 0.2),
+    readout=st.sampled_from(["mean_membrane", "max_membrane", "spike_count", "first_spike"]),
+)
+def test_layers_fire_at_the_rate(seed, encoder, depth, threshold, beta, reset, rate, readout):
+    """Within 1 %, or within a jump: one more spike of one neuron, if all images agree on it.
+
+    Thresholds are too high for biases to reach alone.
+    """
+    classifier = new_classifier(
+        encoder,
+        seed=seed,
+        hidden=(24,) * depth,
+        threshold=threshold,
+        beta=beta,
+        reset_mechanism=reset,
+        readout=readout,
+        backend="reference",
+    )
+    returned = initialize(classifier, IMAGES, rate=rate)
+    measured = rates(classifier)
+    assert returned == pytest.approx(measured, rel=1e-5)
+    sizes = classifier.network.sizes
+    if readout in ("mean_membrane", "max_membrane"):
+        del sizes["output"]
+    for name, neurons in sizes.items():
+        assert abs(measured[name] - rate) <= 0.01 * rate + 1 / (8 * neurons), name
+
+
+def test_a_random_code_fires_at_the_rate_for_other_draws_as_well():
+    classifier = new_classifier(RateEncoder(num_steps=20), hidden=(64, 64), threshold=30.0)
+    initialize(classifier, IMAGES, rate=0.1, seed=3)
+    for _ in range(3):
+        measured = rates(classifier)
+        assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.2)
+
+
+def test_batch_normalisation_fires_at_the_rate_in_training():
+    torch.manual_seed(0)
+    network = LeakyConvNet("4C5-P2-20-10", batch_norm=True, threshold=8.0)
+    classifier = Classifier(network, DIRECT)
+    before = weights(network)
+    initialize(classifier, IMAGES, rate=0.1)
+    changed = [name for name, value in weights(network).items() if not same(value, before[name])]
+    norm, dense = network.layers[0].modules[1][1], network.layers[1].linear
+    assert [
+        network.get_parameter(name) is own
+        for name, own in zip(changed, (norm.weight, dense.weight), strict=True)
+    ] == [True, True]
+    measured = rates(classifier.train())
+    assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.02)
+
+
+def test_recordings_make_the_layers_fire_at_the_rate():
+    torch.manual_seed(0)
+    classifier = Classifier(LeakyMLP(2 * 8 * 8, (32,), 4), EventEncoder(num_steps=8))
+    events, _ = next(MovingBars(40).dataset().batches(40))
+    initialize(classifier, events, rate=0.2)
+    assert rates(classifier, events)["hidden 1"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_second_call_changes_nothing():
+    classifier = new_classifier(LATENCY, hidden=(30, 30), threshold=5.0)
+    initialize(classifier, IMAGES)
+    before = weights(classifier)
+    initialize(classifier, IMAGES)
+    assert same(weights(classifier), before)
+
+
+def test_a_second_call_changes_a_layer_that_jumps_by_rounding_alone():
+    """One neuron and one image make 0 to 8 spikes, and so no rate of 0.2."""
+    for seed in range(5):
+        classifier = new_classifier(DIRECT, seed=seed, hidden=(1,), threshold=5.0)
+        with torch.no_grad():
+            classifier.network.layers[0].linear.weight.abs_()
+        found = initialize(classifier, IMAGES[:1], rate=0.2)
+        assert found["hidden 1"] == 0.25
+        before = weights(classifier)
+        initialize(classifier, IMAGES[:1], rate=0.2)
+        for name, value in weights(classifier).items():
+            torch.testing.assert_close(value, before[name], rtol=1e-4, atol=0)
+
+
+def test_nothing_but_weights_changes():
+    classifier = new_classifier(
+        RateEncoder(num_steps=5),
+        hidden=(16, 16),
+        threshold=3.0,
+        dropout=0.5,
+        learn_beta=True,
+        learn_threshold=True,
+    )
+    classifier.network.layers[0].linear.eval()
+    loss = classifier(IMAGES).scores.sum()
+    loss.backward()
+    parameters = dict(classifier.named_parameters())
+    gradients = {name: parameter.grad.clone() for name, parameter in parameters.items()}
+    modes = [module.training for module in classifier.modules()]
+    before, state = weights(classifier), torch.get_rng_state()
+    initialize(classifier, IMAGES, rate=0.05)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in classifier.modules()] == modes
+    after = weights(classifier)
+    changed = [name for name in after if not same(after[name], before[name])]
+    linear = [layer.linear.weight for layer in classifier.network.layers]
+    assert len(changed) == 2
+    for name, parameter in classifier.named_parameters():
+        assert parameter is parameters[name]
+        assert parameter.requires_grad
+        assert torch.equal(parameter.grad, gradients[name])
+        short = name.removeprefix("network.")
+        assert (short in changed) == any(parameter is weight for weight in linear[:2])
+    for name in changed:  # a scale, so the weights keep their ratios
+        ratio = after[name] / before[name]
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    classifier(IMAGES).scores.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "rate", "message"),
+    [
+        (torch.zeros_like(IMAGES), {"threshold": [0.3, 5.0, 1.0]}, 0.9, "0.9 .* too few spikes"),
+        (IMAGES, {"threshold": [5.0, 1e-3, 1.0]}, 0.1, "its biases alone make more"),
+        (IMAGES, {"threshold": 5.0, "beta": 0.0}, 0.99, "0.99 .* too few spikes"),
+    ],
+    ids=["black images", "biases alone", "a rate too high"],
+)
+def test_a_layer_that_cannot_reach_the_rate_keeps_its_weights(images, options, rate, message):
+    classifier = new_classifier(LATENCY, hidden=(16, 16), **options)
+    second = classifier.network.layers[1].linear.weight
+    before = second.clone()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        initialize(classifier, images, rate=rate)
+    (warning,) = [one for one in caught if "layer 'hidden 2' cannot fire" in str(one.message)]
+    assert re.search(message, str(warning.message))
+    assert warning.filename == __file__
+    assert torch.equal(second, before)
+
+
+def test_pruned_weights_are_kept():
+    network = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 20),
+        snntorch.Leaky(beta=0.9, threshold=0.1),
+        nn.Linear(20, 20),
+        snntorch.Leaky(beta=0.9, threshold=5.0),
+        nn.Linear(20, 10),
+        snntorch.Leaky(beta=0.9),
+    )
+    prune.random_unstructured(network[1], "weight", 0.5)
+    classifier = Classifier(accelerate(network), LATENCY)
+    before = weights(classifier)
+    assert initialize(classifier, IMAGES)["hidden 2"] == pytest.approx(0.1, abs=0.01)
+    changed = [name for name, value in weights(classifier).items() if not same(value, before[name])]
+    assert changed == ["network.3.weight"]
+
+
+def test_what_is_refused():
+    classifier = new_classifier()
+    for rate in (0.0, 1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"rate must be above 0 and below 1; got"):
+            initialize(classifier, IMAGES, rate=rate)
+    with pytest.raises(TypeError, match="initialize takes a Classifier"):
+        initialize(classifier.network, IMAGES)
+    other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), LATENCY)
+    with pytest.raises(TypeError, match=r"initialize scales a SpikingNetwork; got Sequential"):
+        initialize(other, IMAGES)
+    neurons = snntorch.Synaptic(alpha=0.9, beta=0.9)
+    with pytest.warns(UserWarning, match="Synaptic"):
+        stepped = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
+    with pytest.raises(TypeError, match=r"the layers cannot be read: .*Synaptic"):
+        initialize(Classifier(stepped, LATENCY), IMAGES)
+
+
+def test_fit_starts_from_its_first_batch():
+    """A batch of all images, whose order does not matter."""
+    started, by_hand = (new_classifier(LATENCY, threshold=20.0) for _ in range(2))
+    settings = {"epochs": 2, "batch_size": len(IMAGES)}
+    random_state = torch.get_rng_state()
+    fit_with(started, digits(32), initial_rate=0.2, **settings)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    initialize(by_hand, IMAGES, rate=0.2)
+    fit_with(by_hand, digits(32), **settings)
+    assert same(weights(started), weights(by_hand))
+
+
+def test_a_data_loader_gives_the_first_batch_and_every_epoch():
+    data = digits(60)
+    classifiers = [new_classifier(threshold=20.0) for _ in range(2)]
+    for classifier in classifiers:
+        loader = DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
+        history = fit_with(classifier, loader, epochs=2, initial_rate=0.1)
+        assert history.epochs[0].spikes_per_sample > 1
+    assert same(*map(weights, classifiers))
+
+
+def test_a_resumed_run_keeps_its_weights(tmp_path):
+    settings = {"initial_rate": 0.2, "epochs": 2}
+    undisturbed, stopped, resumed = (new_classifier(threshold=10.0) for _ in range(3))
+    run(tmp_path / "a", undisturbed, **settings)
+
+    def stop(history, classifier):
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        run(tmp_path / "b", stopped, callbacks=[stop], **settings)
+    with pytest.raises(ValueError, match=r"another configuration: initial_rate was 0\.2, is 0\.1"):
+        run(tmp_path / "b", resumed, resume=True, epochs=2, initial_rate=0.1)
+    run(tmp_path / "b", resumed, resume=True, **settings)
+    assert same(weights(resumed), weights(undisturbed))
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan"), "0.1", True])
+def test_a_rate_out_of_its_range_is_refused(rate):
+    with pytest.raises(ValueError, match="initial_rate must be above 0 and below 1; got"):
+        TrainConfig(initial_rate=rate)
