@@ -293,6 +293,10 @@ def test_a_warning_says_why_unless_asked_for() -> None:
         accelerate(Residual())
     with pytest.raises(ValueError, match=r"^Residual has a forward of its own"):
         accelerate(Residual(), backend="reference")
+    model = accelerate(Residual())
+    model.backend = "reference"
+    with pytest.raises(ValueError, match=r"backend='reference' cannot run this: Residual has a"):
+        model(current())
 
 
 @pytest.mark.filterwarnings("error:snnTorch steps this network")

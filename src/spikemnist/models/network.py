@@ -1,4 +1,4 @@
-"""Networks of leaky neurons, which run all timesteps at once and record the layers.
+"""Networks of snnTorch's neurons, which run all timesteps and record the layers.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, ``L`` layers.
 """
@@ -309,6 +309,8 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
         if self.obstacle:
+            if self.backend not in ("auto", "snntorch"):
+                raise ValueError(f"backend={self.backend!r} cannot run this: {self.obstacle}")
             return "snntorch"
         if any(map(is_hooked, _modules_in(self.network))):
             hooked = {path: module for path, module in self.named_modules() if is_hooked(module)}

@@ -49,8 +49,8 @@ def run(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor
     Raises
     ------
     ValueError
-        If the network has no neurons of snnTorch, or calls or returns what `SpikingNetwork` does
-        not allow; if the state does not fit.
+        If the network calls or returns what `SpikingNetwork` does not allow, or if the state does
+        not fit.
     """
     neurons = neurons_of(network)
     states = [(neuron, name) for neuron in neurons for name in state_names(neuron)]
