@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
+    from spikemnist.models import Classifier
     from spikemnist.training.processes import Processes
 
 SUMMARY = "Train a spiking network, test it, and draw its activity."
@@ -139,21 +140,14 @@ def run(command: Command) -> int:
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
     train, test = _data(command)
-    # The classes of digits are numbers, which need no names.
-    classes = () if command.data in ("digits", "mnist", "nmnist") else train.classes
-    image = {} if command.data == "nmnist" else {"image": train.images.shape[1:]}  # type: ignore[union-attr]
-    if classes and command.layers and "layers" not in command.given:
-        command.layers = re.sub(r"\d+$", str(len(classes)), command.layers)
-    recipe = recipe_of(command)
-    with request(command, "--layers" if command.model == "conv" else "--encoder"):
-        classifier = recipe.classifier(command.seed, classes=classes, **image)
+    classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     with joined() as processes:
         with _folder(command, processes) as folder:
             history = training.fit(
                 classifier,
                 train,
-                recipe.config,
+                config,
                 validation=command.validation or None,
                 run=folder,
                 resume=command.resume and (folder / CONFIG).is_file(),
@@ -179,7 +173,7 @@ def run(command: Command) -> int:
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
-    if image:
+    if command.data != "nmnist":
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
     if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
@@ -192,6 +186,18 @@ def _folder(command: Command, processes: Processes) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         folder = runs.run_folder("train", command, command.encoder)
         yield processes.first(lambda: stack.enter_context(folder))
+
+
+def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:
+    """Return a new classifier for the training data, and the settings of its run."""
+    # The classes of digits are numbers, which need no names.
+    classes = () if command.data in ("digits", "mnist", "nmnist") else train.classes
+    image = {} if command.data == "nmnist" else {"image": train.images.shape[1:]}  # type: ignore[union-attr]
+    if classes and command.layers and "layers" not in command.given:
+        command.layers = re.sub(r"\d+$", str(len(classes)), command.layers)
+    recipe = recipe_of(command)
+    with request(command, "--layers" if command.model == "conv" else "--encoder"):
+        return recipe.classifier(command.seed, classes=classes, **image), recipe.config
 
 
 def _data(command: Command) -> tuple[Dataset, Dataset]:

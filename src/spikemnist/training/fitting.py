@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from spikemnist.models import Classifier
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.checkpoint import Checkpoint
-    from spikemnist.training.feed import Data
+    from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
 
 
@@ -178,10 +178,8 @@ def fit(
     classifier.to(target)
     network = classifier.network
     feed = make_feed(training_set, config.batch_size, target, "train")
-    if config.initial_rate is not None and earlier is None:
-        with seeded(config.seed, target):  # a DataLoader draws as well
-            for images, _ in itertools.islice(feed.batches(config.seed), 1):
-                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
+    if earlier is None:
+        _start_from_data(classifier, feed, config, target)
     state = Run(
         classifier=classifier,
         model=together.wrap(network),  # before the average: it starts from the weights of process 0
@@ -214,6 +212,16 @@ def fit(
     if folder is not None and savable and not interruption.pressed:
         classifier.save(folder / MODEL)
     return state.history
+
+
+def _start_from_data(
+    classifier: Classifier, feed: Feed, config: TrainConfig, device: torch.device
+) -> None:
+    """Scale the weights by the first batch, if the settings have an initial rate."""
+    if config.initial_rate is not None:
+        with seeded(config.seed, device):  # a DataLoader draws as well
+            for images, _ in itertools.islice(feed.batches(config.seed), 1):
+                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
 
 
 def _check(
