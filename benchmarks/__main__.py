@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import (
+    accuracies,
     candidates,
     commands,
     convolution,
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     drawn = pictures.draw(results, options.out)
     pages = {PAGE: report.page(results, drawn)}
     if results[COMMANDS]:
-        pages[ACCURACIES] = "\n\n".join(commands.lines(results[COMMANDS])) + "\n"
+        pages[ACCURACIES] = "\n\n".join(accuracies.lines(results[COMMANDS])) + "\n"
     if results["export"]:
         pages[EXPORT] = "\n\n".join(exports.lines(results["export"])) + "\n"
     if results.get(GPU):

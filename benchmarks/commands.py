@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import describe_machine
-from benchmarks.report import BUSY, NOTHING, machine, table
 from benchmarks.timing import others_took
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from benchmarks.plan import Plan
 
@@ -112,51 +110,3 @@ def in_order(command: str) -> list[tuple[int, str]]:
     """Return a sort key for commands that compares numbers by value."""
     parts = re.split(r"(\d+)", command)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the parts of the page of accuracies."""
-    yield "# Accuracies"
-    yield (
-        "Written by `python -m benchmarks --sections commands`, which gives each command as below, "
-        "with `--seed` 0, 1 and 2 where there are three accuracies, and reads what it prints: the "
-        "share of right answers on the test set, after training on the whole training set. The "
-        "standard error of a share p of n images is √(p(1-p)/n). Seconds are from the start of the "
-        "process to its end, pictures included: the median of the runs with nothing beside them."
-    )
-    yield "{doc}`../benchmarks` has the speeds; {doc}`../guide/local-learning` what STDP does."
-    by_command = {one["command"]: list[dict[str, Any]]() for one in measured}
-    for one in measured:
-        by_command[one["command"]].append(one)
-    header = ("Command", "Test images", "Accuracy, %", "Mean", "Standard error", "Seconds")
-    yield table(header, [row(command, here) for command, here in by_command.items()])
-    rows = [votes(command, here) for command, here in by_command.items()]
-    if any(rows):
-        yield "By the vote of the neurons, in percent:"
-        yield table(("Command", *VOTINGS), filter(None, rows))
-    yield from dict.fromkeys(machine(one["machine"]) for one in measured)
-
-
-def row(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the table row of a command."""
-    shares = [accuracy(one) for one in here]
-    images = next(iter(IMAGES.findall(here[0]["printed"])), "")
-    mean = statistics.mean(shares)
-    count = int(images.replace(",", "")) if images else 0
-    quiet = [one["seconds"] for one in here if not one.get("busy")]
-    return [
-        f"`{command}`",
-        images or NOTHING,
-        ", ".join(f"{share:.2f}" for share in shares),
-        f"{mean:.2f}",
-        f"{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else NOTHING,
-        f"{statistics.median(quiet):.0f}" if quiet else BUSY,
-    ]
-
-
-def votes(command: str, here: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a row with the accuracies by voting method, or an empty list if there are none."""
-    found = [dict(VOTES.findall(one["printed"])) for one in here]
-    if not all(found):
-        return []
-    return [f"`{command}`", *(", ".join(one[name] for one in found) for name in VOTINGS)]

@@ -50,6 +50,8 @@ class Plan:
         "--input-dropout 0.2 --label-smoothing 0.1",
         "spikemnist train --recipe accurate --data mnist --model conv",
         "spikemnist train --model conv --data mnist",
+        "spikemnist train --data fashion_mnist --recipe accurate",
+        "spikemnist train --data fashion_mnist --recipe accurate --model conv",
         "spikemnist stdp --data mnist --neurons 100",
         "spikemnist stdp --data mnist --neurons 400",
         "spikemnist stdp --data mnist --neurons 1600",

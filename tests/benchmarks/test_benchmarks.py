@@ -67,7 +67,7 @@ def test_from_the_command_line_to_the_files(
         for found in network["candidates"].values():
             assert found["check"]["why"] == ""
             assert list(found["stages"]) == list(STAGES)
-    assert "| 1,000 | 97.00 | 97.00 | 0.54 |" in (tmp_path / "accuracies.md").read_text("utf-8")
+    assert "| 1 | – | 97.00 ± 0.54 (97.00) |" in (tmp_path / "accuracies.md").read_text("utf-8")
     with Image.open(tmp_path / "stages.png") as picture:
         assert min(picture.size) > 300
 

@@ -91,6 +91,7 @@ def readme() -> Iterator[str]:
         paper = "; Diehl and Cook: 87.0" if command.startswith(STDP) else ""
         accuracy = spread(accuracies(command), 2) + paper
         yield f"| `{command}` | {accuracy} | {seconds(command):.0f} s |"
+    yield f"`{STDP} 100` takes {seconds(f'{STDP} 100'):.0f} s on two cores"
     rate, latency = (1e3 * step(candidates(code)) for code in ("rate", "latency"))
     yield (
         f"takes {rate:.1f} ms in rate code and {latency:.1f} ms in "

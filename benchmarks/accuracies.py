@@ -1,0 +1,274 @@
+"""The page of accuracies: our commands beside the published results of other projects.
+
+``published.json`` has the results of others, each with its source. A stored measurement has the
+accuracy and the spikes of one of our commands; its task and its parameters follow from the command.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.commands import IMAGES, VOTES, VOTINGS, accuracy
+from benchmarks.report import BUSY, NOTHING, machine, scaled, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+PUBLISHED = Path(__file__).with_name("published.json")
+BY_BACKPROPAGATION = (
+    "MLP, images as they are",
+    "MLP, augmented images",
+    "MLP, few spikes; ours with augmented images",
+    "Convolutions, images as they are",
+    "Convolutions, augmented images",
+)
+WITHOUT = (
+    "Neurons that vote, by STDP",
+    "Features by STDP, readout from labels",
+    "Layers by forward-forward",
+)
+TASKS = (*BY_BACKPROPAGATION, *WITHOUT, "Other commands")
+"""Groups of rows that can be compared, in the order of the page."""
+SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+HEADER = (
+    *("Command or source", "Seeds", "Epochs", "Last epoch, %", "Last tenth, %"),
+    *("Best or not said, %", "Time", "Spikes", "Parameters"),
+)
+EPOCHS = re.compile(r"after the last of (\d+) epochs")
+SPIKES = re.compile(r"^(?:spikes per image|features appear)\s+(.*)$", re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?=,|$|;| cells)")
+REFERENCE = "BindsNET"
+AGAINST = "spikemnist stdp --data mnist --neurons 100"
+"""Our command of the size that BindsNET's maintainers report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A result, of this package or of another project.
+
+    Attributes
+    ----------
+    data, task
+        Data set, and one of `TASKS`.
+    name
+        Name of the other project; empty for this package.
+    figure
+        Accuracy in percent to sort by: of the first of the three kinds that is known.
+    cells
+        Cells of the table, as in `HEADER`.
+    """
+
+    data: str
+    task: str
+    name: str = ""
+    figure: float
+    cells: tuple[str, ...]
+
+
+def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the parts of the page."""
+    by_command = {one["command"]: list[dict[str, Any]]() for one in measured}
+    for one in measured:
+        by_command[one["command"]].append(one)
+    others = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    rows = [*(ours(*item) for item in by_command.items()), *map(published, others)]
+    yield from introduction(others)
+    yield "## MNIST"
+    yield groups(row for row in rows if row.data == "mnist" and row.task in BY_BACKPROPAGATION)
+    yield "## MNIST, without backpropagation"
+    yield groups(row for row in rows if row.data == "mnist" and row.task in WITHOUT)
+    if AGAINST in by_command:
+        yield reference(by_command[AGAINST], others)
+    yield from votings(by_command)
+    yield "## Fashion-MNIST"
+    yield groups(row for row in rows if row.data == "fashion_mnist")
+    if rest := [row for row in rows if row.data not in SETS]:
+        yield "## Other commands"
+        yield groups(rest)
+    yield "## Where others are ahead"
+    yield "\n".join(f"- {line}." for line in ahead(rows))
+    yield "## Machines"
+    yield from dict.fromkeys(machine(one["machine"]) for one in measured)
+
+
+def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what the columns mean."""
+    flattery = [float(one["best"]) - float(one["tail"]) for one in others if "tail" in one]
+    yield "# Accuracies"
+    yield (
+        "Accuracy on the 10,000 test images, after training on the 60,000 training images. A row "
+        "with a command is ours: the command computes it again, with `--seed` 0, 1 and 2. A row "
+        "with a link is another project's, as found there. {doc}`../data` says what the images "
+        "are, and how many labels are wrong."
+    )
+    yield (
+        "- **Last epoch**: for ours the mean ± the standard error √(p(1-p)/n) of a share p of n "
+        "images, and each seed. Settings were chosen on training images that were held back.\n"
+        "- **Last tenth**: the mean of the last tenth of the epochs, computed here from the log to "
+        "which the row links, as the last epoch is.\n"
+        "- **Best or not said**: the epoch that was best on the test images, or one that the "
+        f"source does not name. In the {len(flattery)} logs the best epoch is "
+        f"{min(flattery):.1f} to {max(flattery):.1f} points above the last tenth.\n"
+        "- **Time**: for ours from the start of the process to its end, pictures included, on two "
+        "cores without a GPU: the median of the runs with nothing beside them.\n"
+        "- **Spikes** of an image: input + hidden layers + output; only the output for STDP. The "
+        "input of the direct code is grey values, of which those above 0 count, at each timestep.\n"
+        "- **Parameters**: for others counted here from the notation of the network."
+    )
+    yield (
+        "The best rows of a task come first, by the last tenth, else the last epoch, else the "
+        "third kind. `python -m benchmarks --sections commands` writes this page; "
+        "{doc}`../benchmarks` has the speeds."
+    )
+
+
+def groups(rows: Iterable[Row]) -> str:
+    """Return a table with a heading for each task, best rows first."""
+    rows = sorted(rows, key=lambda row: -row.figure)
+    body: list[tuple[str, ...]] = []
+    for task in TASKS:
+        if here := [row.cells for row in rows if row.task == task]:
+            body += [(f"**{task}**", *[""] * (len(HEADER) - 1)), *here]
+    return table(HEADER, body)
+
+
+def ahead(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the tasks in which others have a higher figure, and those without a row of ours."""
+    absent = []
+    for data, title in SETS.items():
+        for task in TASKS:
+            here = [row for row in rows if (row.data, row.task) == (data, task)]
+            best = max((row.figure for row in here if not row.name), default=0.0)
+            higher = {row.name: f"{row.figure:g}" for row in here if row.figure > best}
+            if higher and best:
+                others = ", ".join(f"{name} {figure}" for name, figure in higher.items())
+                yield f"{title}, {task}: {others}; ours {best:.2f}"
+            elif higher:
+                absent.append(f"{title}, {task}")
+    absent.append("N-MNIST, whose full recordings were not at hand")
+    yield f"No row of ours: {'; '.join(absent)}"
+
+
+def published(entry: dict[str, Any]) -> Row:
+    """Return the row of another project's result."""
+    kinds = [entry.get(kind) for kind in ("tail", "last", "best")]
+    tail, last, best = (kind or NOTHING for kind in kinds)
+    what = f"[{entry['name']}]({entry['url']}): {entry['network']}"
+    time = duration(3600 * entry["hours"]) if "hours" in entry else NOTHING
+    cells = (
+        f"{what} ({entry['note']})" if "note" in entry else what,
+        *(str(entry.get(key, NOTHING)) for key in ("seeds", "epochs")),
+        *(last, tail, best),
+        f"{time}, {entry['machine']}" if "machine" in entry else time,
+        entry.get("spikes", NOTHING),
+        scaled(entry["parameters"]) if "parameters" in entry else NOTHING,
+    )
+    figure = next(float(kind) for kind in kinds if kind)
+    return Row(
+        data=entry["data"], task=entry["task"], name=entry["name"], figure=figure, cells=cells
+    )
+
+
+def ours(line: str, here: Sequence[dict[str, Any]]) -> Row:
+    """Return the row of a command from the measurements with each seed."""
+    shares = [accuracy(one) for one in here]
+    mean = statistics.mean(shares)
+    printed = here[0]["printed"]
+    count = next((int(found.replace(",", "")) for found in IMAGES.findall(printed)), 0)
+    error = f" ± {(mean * (100 - mean) / count) ** 0.5:.2f}" if count else ""
+    each = ", ".join(f"{share:.2f}" for share in shares)
+    quiet = [one["seconds"] for one in here if not one.get("busy")]
+    data, task, epochs, parameters = described(line)
+    cells = (
+        f"`{line}`",
+        str(len(here)),
+        next(iter(EPOCHS.findall(printed)), epochs),
+        f"{mean:.2f}{error} ({each})",
+        *(NOTHING, NOTHING),
+        duration(statistics.median(quiet)) if quiet else BUSY,
+        spikes(here),
+        scaled(parameters) if parameters else NOTHING,
+    )
+    return Row(data=data, task=task, figure=mean, cells=cells)
+
+
+def described(line: str) -> tuple[str, str, str, int]:
+    """Return data set, task, epochs and number of parameters of a command of this package."""
+    program, *words = shlex.split(line)
+    if program != "spikemnist":
+        return "", TASKS[-1], NOTHING, 0
+    from spikemnist.cli import parser, train
+
+    name, *options = words
+    command = parser.parse(name, importlib.import_module(f"spikemnist.cli.{name}"), options)
+    if name == "stdp":
+        voting, features, _ = WITHOUT
+        if command.features is None:
+            return command.data, voting, str(command.passes), 784 * command.neurons
+        # A feature sees 5 x 5 pixels of two contrasts; 10 classes read it in 6 x 6 cells.
+        return command.data, features, "1", (2 * 5 * 5 + 10 * 6 * 6) * command.features + 10
+    recipe = train.recipe_of(command)
+    plain, augmented, few, *convolutions = BY_BACKPROPAGATION
+    task = (plain, augmented)[bool(command.augment)]
+    if command.model == "conv":
+        task = convolutions[bool(command.augment)]
+    elif command.spike_penalty:
+        task = few
+    parameters = sum(weight.numel() for weight in recipe.classifier().parameters())
+    return command.data, task, str(command.epochs), parameters
+
+
+def spikes(here: Sequence[dict[str, Any]]) -> str:
+    """Return the spikes of an image in each layer, the mean of the seeds."""
+    found = [NUMBER.findall(part) for one in here for part in SPIKES.findall(one["printed"])]
+    means = [statistics.mean(map(float, layer)) for layer in zip(*found, strict=True)]
+    return " + ".join(f"{mean:.0f}" for mean in means) or NOTHING
+
+
+def duration(seconds: float) -> str:
+    """Return seconds formatted as seconds, minutes or hours.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (8.7, 1594.6, 28_080.0, 133_920.0)]
+    ['9 s', '27 min', '7.8 h', '37 h']
+    """
+    if seconds >= 7200:
+        return f"{seconds / 3600:.0f} h" if seconds >= 36_000 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def reference(here: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> str:
+    """Return a paragraph on BindsNET's time for its reference and on ours."""
+    (theirs,) = (one for one in others if one["name"] == REFERENCE)
+    row = ours(AGAINST, here)
+    time = row.cells[HEADER.index("Time")]
+    return (
+        f"BindsNET's maintainers [report]({theirs['url']}) 81 to {theirs['last']} % for their "
+        "example with 100 neurons, and about "
+        f"{theirs['hours']} hours on an {theirs['machine']}. `{AGAINST}` takes {time} on two CPU "
+        f"cores and reaches {row.figure:.1f} %. What differs: theirs is their figure on their "
+        "machine, with seed 0; theirs learns from 20,000 images and ours from all 60,000; an image "
+        "lasts 250 timesteps there and 350 here; and here the inhibitory neurons are left out and "
+        "the constants are others. {doc}`results` has both on one machine, image by image, and "
+        "{doc}`../guide/local-learning` explains the network."
+    )
+
+
+def votings(by_command: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield a table of the accuracies by voting method, if there are any."""
+    rows = []
+    for line, here in by_command.items():
+        found = [dict(VOTES.findall(one["printed"])) for one in here]
+        if all(found):
+            rows.append([f"`{line}`", *(", ".join(one[name] for one in found) for name in VOTINGS)])
+    if rows:
+        yield "The default vote is `proportional`; Diehl and Cook's is `assigned`. In percent:"
+        yield table(("Command", *VOTINGS), rows)
