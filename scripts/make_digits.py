@@ -58,9 +58,9 @@ def choose(data: ImageDataset, per_class: int) -> list[int]:
     """Choose ``per_class`` samples of each class, in an order in which every ten are balanced.
 
     The samples are evenly spaced over the class. MNIST is sorted by writers, so each group of
-    writers, including the difficult ones in the second half of the test set, is represented in
-    proportion. The order follows the hashes of the images: it is as good as shuffled, and does not
-    depend on any random number generator.
+    writers, with easy and with difficult handwriting, is represented in proportion. The order
+    follows the hashes of the images: it is as good as shuffled, and does not depend on any random
+    number generator.
     """
     digests = [hashlib.sha256(image.tobytes()).digest() for image in data.images.numpy()]
     columns = []
