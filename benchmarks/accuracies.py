@@ -13,7 +13,7 @@ import shlex
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.commands import IMAGES, VOTES, VOTINGS, accuracy
 from benchmarks.report import BUSY, NOTHING, machine, scaled, table
@@ -38,12 +38,15 @@ TASKS = (*BY_BACKPROPAGATION, *WITHOUT, "Other commands")
 """Groups of rows that can be compared, in the order of the page."""
 SETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 HEADER = (
-    *("Command or source", "Seeds", "Epochs", "Last epoch, %", "Last tenth, %"),
-    *("Best or not said, %", "Time", "Spikes", "Parameters"),
+    *("Network", "Last, %", "Last tenth, %", "Best, %"),
+    *("Runs", "Time", "Spikes", "Parameters"),
 )
 EPOCHS = re.compile(r"after the last of (\d+) epochs")
 SPIKES = re.compile(r"^(?:spikes per image|features appear)\s+(.*)$", re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?=,|$|;| cells)")
+UNBROKEN = "\u00a0"
+"""A space at which no line ends."""
+ASSIGNED, _ = VOTINGS
 REFERENCE = "BindsNET"
 AGAINST = "spikemnist stdp --data mnist --neurons 100"
 """Our command of the size that BindsNET's maintainers report."""
@@ -78,7 +81,10 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
     for one in measured:
         by_command[one["command"]].append(one)
     others = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    rows = [*(ours(*item) for item in by_command.items()), *map(published, others)]
+    rows = [
+        *(ours(*item, number) for number, item in enumerate(by_command.items(), 1)),
+        *map(published, others),
+    ]
     yield from introduction(others)
     yield "## MNIST"
     yield groups(row for row in rows if row.data == "mnist" and row.task in BY_BACKPROPAGATION)
@@ -86,7 +92,6 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield groups(row for row in rows if row.data == "mnist" and row.task in WITHOUT)
     if AGAINST in by_command:
         yield reference(by_command[AGAINST], others)
-    yield from votings(by_command)
     yield "## Fashion-MNIST"
     yield groups(row for row in rows if row.data == "fashion_mnist")
     if rest := [row for row in rows if row.data not in SETS]:
@@ -94,6 +99,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield groups(rest)
     yield "## Where others are ahead"
     yield "\n".join(f"- {line}." for line in ahead(rows))
+    yield from commands_of(by_command)
     yield "## Machines"
     yield from dict.fromkeys(machine(one["machine"]) for one in measured)
 
@@ -103,22 +109,23 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
     flattery = [float(one["best"]) - float(one["tail"]) for one in others if "tail" in one]
     yield "# Accuracies"
     yield (
-        "Accuracy on the 10,000 test images, after training on the 60,000 training images. A row "
-        "with a command is ours: the command computes it again, with `--seed` 0, 1 and 2. A row "
-        "with a link is another project's, as found there. {doc}`../data` says what the images "
-        "are, and how many labels are wrong."
+        "Accuracy on the 10,000 test images, after training on the 60,000 training images. Our "
+        "rows have the number of [a command](#our-commands) that computes them again, with "
+        "`--seed` 0, 1 and 2. The other rows are other projects' and link to their sources. "
+        "{doc}`../data` says what the images are, and how many labels are wrong."
     )
     yield (
-        "- **Last epoch**: for ours the mean ± the standard error √(p(1-p)/n) of a share p of n "
-        "images, and each seed. Settings were chosen on training images that were held back.\n"
+        "- **Last** epoch: for ours the mean of the seeds ± the standard error √(p(1-p)/n) of a "
+        "share p of n images. Settings were chosen on training images that were held back.\n"
         "- **Last tenth**: the mean of the last tenth of the epochs, computed here from the log to "
         "which the row links, as the last epoch is.\n"
-        "- **Best or not said**: the epoch that was best on the test images, or one that the "
-        f"source does not name. In the {len(flattery)} logs the best epoch is "
-        f"{min(flattery):.1f} to {max(flattery):.1f} points above the last tenth.\n"
+        "- **Best** epoch on the test images, or one that the source does not name. "
+        f"In the {len(flattery)} logs the best epoch is {min(flattery):.1f} to "
+        f"{max(flattery):.1f} points above the last tenth.\n"
+        "- **Runs**: seeds x epochs.\n"
         "- **Time**: for ours from the start of the process to its end, pictures included, on two "
         "cores without a GPU: the median of the runs with nothing beside them.\n"
-        "- **Spikes** of an image: input + hidden layers + output; only the output for STDP. The "
+        "- **Spikes** of an image: input + all neurons; for STDP those of the neurons alone. The "
         "input of the direct code is grey values, of which those above 0 count, at each timestep.\n"
         "- **Parameters**: for others counted here from the notation of the network."
     )
@@ -142,16 +149,16 @@ def groups(rows: Iterable[Row]) -> str:
 def ahead(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the tasks in which others have a higher figure, and those without a row of ours."""
     absent = []
+    best_first = sorted(rows, key=lambda row: -row.figure)
     for data, title in SETS.items():
         for task in TASKS:
-            here = [row for row in rows if (row.data, row.task) == (data, task)]
-            best = max((row.figure for row in here if not row.name), default=0.0)
-            higher = {row.name: f"{row.figure:g}" for row in here if row.figure > best}
-            if higher and best:
-                others = ", ".join(f"{name} {figure}" for name, figure in higher.items())
-                yield f"{title}, {task}: {others}; ours {best:.2f}"
-            elif higher:
+            here = [row for row in best_first if (row.data, row.task) == (data, task)]
+            best = next((row.figure for row in here if not row.name), None)
+            if here and best is None:
                 absent.append(f"{title}, {task}")
+            elif best is not None and here[0].name:
+                higher = [f"{row.name} {row.figure:g}" for row in here if row.figure > best]
+                yield f"{title}, {task}: {', '.join(higher)}; ours {best:.2f}"
     absent.append("N-MNIST, whose full recordings were not at hand")
     yield f"No row of ours: {'; '.join(absent)}"
 
@@ -164,8 +171,8 @@ def published(entry: dict[str, Any]) -> Row:
     time = duration(3600 * entry["hours"]) if "hours" in entry else NOTHING
     cells = (
         f"{what} ({entry['note']})" if "note" in entry else what,
-        *(str(entry.get(key, NOTHING)) for key in ("seeds", "epochs")),
         *(last, tail, best),
+        runs(*(str(entry.get(key, NOTHING)) for key in ("seeds", "epochs"))),
         f"{time}, {entry['machine']}" if "machine" in entry else time,
         entry.get("spikes", NOTHING),
         scaled(entry["parameters"]) if "parameters" in entry else NOTHING,
@@ -176,60 +183,94 @@ def published(entry: dict[str, Any]) -> Row:
     )
 
 
-def ours(line: str, here: Sequence[dict[str, Any]]) -> Row:
-    """Return the row of a command from the measurements with each seed."""
-    shares = [accuracy(one) for one in here]
-    mean = statistics.mean(shares)
+def runs(seeds: str, epochs: str) -> str:
+    """Return the numbers of seeds and epochs as one cell."""
+    if seeds == epochs == NOTHING:
+        return NOTHING
+    return UNBROKEN.join((seeds, "x", epochs))
+
+
+def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
+    """Return the row of a command, with its number on the page, from its measurements."""
+    mean = statistics.mean(map(accuracy, here))
     printed = here[0]["printed"]
     count = next((int(found.replace(",", "")) for found in IMAGES.findall(printed)), 0)
-    error = f" ± {(mean * (100 - mean) / count) ** 0.5:.2f}" if count else ""
-    each = ", ".join(f"{share:.2f}" for share in shares)
+    error = f" ±{UNBROKEN}{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else ""
     quiet = [one["seconds"] for one in here if not one.get("busy")]
-    data, task, epochs, parameters = described(line)
+    setup = described(line)
     cells = (
-        f"`{line}`",
-        str(len(here)),
-        next(iter(EPOCHS.findall(printed)), epochs),
-        f"{mean:.2f}{error} ({each})",
+        f"**Ours ({number})**: {setup.network}",
+        f"{mean:.2f}{error}",
         *(NOTHING, NOTHING),
+        runs(str(len(here)), next(iter(EPOCHS.findall(printed)), setup.epochs)),
         duration(statistics.median(quiet)) if quiet else BUSY,
         spikes(here),
-        scaled(parameters) if parameters else NOTHING,
+        scaled(setup.parameters) if setup.parameters else NOTHING,
     )
-    return Row(data=data, task=task, figure=mean, cells=cells)
+    return Row(data=setup.data, task=setup.task, figure=mean, cells=cells)
 
 
-def described(line: str) -> tuple[str, str, str, int]:
-    """Return data set, task, epochs and number of parameters of a command of this package."""
+class Setup(NamedTuple):
+    """What a command trains: data set, task, network, epochs and number of parameters."""
+
+    data: str = ""
+    task: str = TASKS[-1]
+    network: str = "not described"
+    epochs: str = NOTHING
+    parameters: int = 0
+
+
+def described(line: str) -> Setup:
+    """Return what a command of this package trains."""
     program, *words = shlex.split(line)
     if program != "spikemnist":
-        return "", TASKS[-1], NOTHING, 0
-    from spikemnist.cli import parser, train
+        return Setup()
+    from spikemnist.cli import parser
 
     name, *options = words
-    command = parser.parse(name, importlib.import_module(f"spikemnist.cli.{name}"), options)
+    module = importlib.import_module(f"spikemnist.cli.{name}")
+    command = parser.parse(name, module, options)
     if name == "stdp":
-        voting, features, _ = WITHOUT
-        if command.features is None:
-            return command.data, voting, str(command.passes), 784 * command.neurons
-        # A feature sees 5 x 5 pixels of two contrasts; 10 classes read it in 6 x 6 cells.
-        return command.data, features, "1", (2 * 5 * 5 + 10 * 6 * 6) * command.features + 10
-    recipe = train.recipe_of(command)
+        return _stdp(command)
+    recipe = module.recipe_of(command)
     plain, augmented, few, *convolutions = BY_BACKPROPAGATION
     task = (plain, augmented)[bool(command.augment)]
     if command.model == "conv":
         task = convolutions[bool(command.augment)]
     elif command.spike_penalty:
         task = few
-    parameters = sum(weight.numel() for weight in recipe.classifier().parameters())
-    return command.data, task, str(command.epochs), parameters
+    network = recipe.classifier().network
+    sizes = "-".join(map(str, (784, *network.sizes.values())))
+    notation = network.notation if command.model == "conv" else sizes
+    return Setup(
+        command.data,
+        task,
+        f"{notation}, {command.encoder} code, T={command.num_steps}",
+        str(command.epochs),
+        sum(weight.numel() for weight in network.parameters()),
+    )
+
+
+def _stdp(command: Any) -> Setup:
+    voting, features, _ = WITHOUT
+    count = command.features
+    if count is None:
+        network = f"{command.neurons} neurons, rate code, T=350"
+        weights = 784 * command.neurons
+        return Setup(command.data, voting, network, str(command.passes), weights)
+    # A feature sees 5 x 5 pixels of two contrasts; 10 classes read it in 6 x 6 cells.
+    weights = (2 * 5 * 5 + 10 * 6 * 6) * count + 10
+    network = f"one layer of {count} features, linear readout"
+    return Setup(command.data, features, network, "1", weights)
 
 
 def spikes(here: Sequence[dict[str, Any]]) -> str:
-    """Return the spikes of an image in each layer, the mean of the seeds."""
+    """Return the spikes of an image, the mean of the seeds: those of the input + of all neurons."""
     found = [NUMBER.findall(part) for one in here for part in SPIKES.findall(one["printed"])]
     means = [statistics.mean(map(float, layer)) for layer in zip(*found, strict=True)]
-    return " + ".join(f"{mean:.0f}" for mean in means) or NOTHING
+    if len(means) < 2:  # by STDP, of the neurons or features alone
+        return "".join(f"{mean:.0f}" for mean in means) or NOTHING
+    return f"{means[0]:.0f} + {sum(means[1:]):.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -262,13 +303,17 @@ def reference(here: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) 
     )
 
 
-def votings(by_command: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Yield a table of the accuracies by voting method, if there are any."""
+def commands_of(by_command: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield the commands of our rows with the accuracy of each seed."""
+    yield "## Our commands"
+    yield (
+        "Accuracy in percent with each seed. Where neurons vote it is that of the vote "
+        "`proportional`, the default; Diehl and Cook's vote is `assigned`."
+    )
     rows = []
-    for line, here in by_command.items():
-        found = [dict(VOTES.findall(one["printed"])) for one in here]
-        if all(found):
-            rows.append([f"`{line}`", *(", ".join(one[name] for one in found) for name in VOTINGS)])
-    if rows:
-        yield "The default vote is `proportional`; Diehl and Cook's is `assigned`. In percent:"
-        yield table(("Command", *VOTINGS), rows)
+    for number, (line, here) in enumerate(by_command.items(), 1):
+        votes = [dict(VOTES.findall(one["printed"])) for one in here]
+        each = ", ".join(f"{accuracy(one):.2f}" for one in here)
+        assigned = ", ".join(vote[ASSIGNED] for vote in votes) if all(votes) else NOTHING
+        rows.append((str(number), f"`{line}`", each, assigned))
+    yield table(("", "Command", "Accuracy, %", f"Vote `{ASSIGNED}`, %"), rows)

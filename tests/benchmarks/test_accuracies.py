@@ -44,11 +44,11 @@ def test_the_published_page_is_written_from_the_published_results() -> None:
 
 def test_every_command_of_the_plan_has_a_task_and_parameters() -> None:
     for line in Plan().commands:
-        data, task, epochs, parameters = accuracies.described(line)
-        assert data in accuracies.SETS
-        assert task in accuracies.TASKS[:-1]
-        assert int(epochs) > 0
-        assert parameters > 1000
+        setup = accuracies.described(line)
+        assert setup.data in accuracies.SETS
+        assert setup.task in accuracies.TASKS[:-1]
+        assert int(setup.epochs) > 0
+        assert setup.parameters > 1000
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,17 @@ def test_every_command_of_the_plan_has_a_task_and_parameters() -> None:
     ],
 )
 def test_a_task_follows_from_the_options(options: str, task: str) -> None:
-    assert accuracies.described(f"spikemnist train --data mnist {options}")[1] == task
+    assert accuracies.described(f"spikemnist train --data mnist {options}").task == task
 
 
 def test_a_row_of_ours_has_what_the_command_printed() -> None:
     line = "spikemnist train --data mnist --hidden 30 20"
     quieter = TRAIN.replace("97.50", "97.70").replace("301", "299")
-    row = accuracies.ours(line, [run(TRAIN), run(quieter), run(TRAIN, 900.0, busy="others")])
-    cells = [row.cells[COLUMN[name]] for name in ("Seeds", "Epochs", "Last epoch, %", "Time")]
-    assert cells == ["3", "6", "97.57 ± 0.15 (97.50, 97.70, 97.50)", "9 s"]
-    assert row.cells[COLUMN["Spikes"]] == "150 + 300 + 40 + 4"
+    row = accuracies.ours(line, [run(TRAIN), run(quieter), run(TRAIN, 900.0, busy="others")], 7)
+    cells = [row.cells[COLUMN[name]] for name in ("Runs", "Last, %", "Time")]
+    assert cells == ["3\u00a0x\u00a06", "97.57 ±\u00a00.15", "9 s"]
+    assert row.cells[0] == "**Ours (7)**: 784-30-20-10, latency code, T=8"
+    assert row.cells[COLUMN["Spikes"]] == "150 + 344"
     weights = sum(weight.numel() for weight in LeakyMLP(784, (30, 20)).parameters())
     assert row.cells[COLUMN["Parameters"]] == f"{weights / 1000:.1f} k"
 

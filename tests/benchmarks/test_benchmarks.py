@@ -67,7 +67,9 @@ def test_from_the_command_line_to_the_files(
         for found in network["candidates"].values():
             assert found["check"]["why"] == ""
             assert list(found["stages"]) == list(STAGES)
-    assert "| 1 | – | 97.00 ± 0.54 (97.00) |" in (tmp_path / "accuracies.md").read_text("utf-8")
+    assert "| 97.00 ±\u00a00.54 | – | – | 1\u00a0x\u00a0– |" in (
+        tmp_path / "accuracies.md"
+    ).read_text("utf-8")
     with Image.open(tmp_path / "stages.png") as picture:
         assert min(picture.size) > 300
 
