@@ -18,6 +18,7 @@ import torch
 import spikemnist
 from spikemnist.data import load_digits
 from spikemnist.encoding import ENCODERS, RateEncoder
+from spikemnist.models import Classifier, LeakyMLP, summary
 from spikemnist.ops import SURROGATES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def test_readme_has_the_two_commands_each_in_a_block_of_its_own() -> None:
 
 def test_readme_is_short_and_its_links_lead_somewhere() -> None:
     text = read("README.md")
-    assert text.count("\n") <= 160
+    assert text.count("\n") <= 175
     links = re.findall(r"\]\((?!https?://)([^)]+)\)", text)
     files = re.findall(r"`((?:docs|examples|src)/[^`]*|[A-Z]+\.md)`", text)
     assert len(links) > 0
@@ -67,6 +68,16 @@ def test_the_five_lines_of_the_readme_fire_the_spikes_of_the_program_for_snntorc
     assert fired.sum() > 100
     assert torch.equal(ours, fired)
     assert torch.allclose(our_membranes, membranes, atol=1e-5)
+
+
+def test_the_table_of_the_readme_is_that_of_summary() -> None:
+    classifier = Classifier(LeakyMLP(hidden=512), "latency")
+    printed = repr(summary(classifier, load_digits()[1].images)).splitlines()
+    shown = read("README.md").partition(f"{printed[0]}\n")[2].partition("\n```")[0].splitlines()
+    assert shown[0].split() == printed[1].split()
+    for line, ours in zip(shown[1:3], printed[2:4], strict=True):
+        name, neurons, parameters, *_ = re.split(r"\s\s+", line.strip())
+        assert [name, neurons, parameters] == re.split(r"\s\s+", ours.strip())[:3]
 
 
 ADDRESSES = runpy.run_path(str(ROOT / "docs/extensions/addresses.py"))

@@ -16,8 +16,8 @@ from spikemnist.ops import SURROGATES
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIRST = """
     Classifier DirectEncoder LatencyEncoder LeakyConvNet LeakyMLP RateEncoder
-    STDPClassifier TrainConfig accelerate evaluate fit get_encoder load load_digits
-    load_fashion_mnist load_images load_mnist load_nmnist measure_energy
+    STDPClassifier TrainConfig accelerate diagnose evaluate fit get_encoder load load_digits
+    load_fashion_mnist load_images load_mnist load_nmnist measure_energy summary
 """
 NAMES = {
     "data": """
@@ -37,9 +37,9 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx
     """,
     "models": """
-        Classifier LayerRecord LeakyConvNet LeakyMLP NetworkOptions READOUTS ReadoutName
-        Record SpikingNetwork accelerate available_pretrained decide
-        first_spike_times get_readout running_scores
+        Classifier LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS
+        ReadoutName Record SpikingNetwork Summary accelerate available_pretrained decide
+        first_spike_times get_readout running_scores summary
     """,
     "ops": """
         BACKENDS Backend RESET_MECHANISMS ResetMechanism SURROGATES Surrogate
@@ -52,8 +52,8 @@ NAMES = {
     "training": """
         Callback EpochMetrics Evaluation History L1Spikes Recipe Regularized Robustness
         SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy SpikeTimeMSE
-        TargetRate TrainConfig available_devices cross_entropy csv_logger evaluate fit
-        initialize measure_robustness recipes select_device tensorboard
+        TargetRate TrainConfig TrainingWarning available_devices cross_entropy csv_logger
+        diagnose evaluate fit initialize measure_robustness recipes select_device tensorboard
     """,
     "viz": """
         animate animate_events animate_receptive_fields assignments codes confusion

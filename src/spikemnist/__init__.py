@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from spikemnist.models import LeakyConvNet as LeakyConvNet
     from spikemnist.models import LeakyMLP as LeakyMLP
     from spikemnist.models import accelerate as accelerate
+    from spikemnist.models import summary as summary
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
     from spikemnist.training import TrainConfig as TrainConfig
+    from spikemnist.training import diagnose as diagnose
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
 else:

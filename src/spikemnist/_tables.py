@@ -31,14 +31,14 @@ class Table(NamedTuple):
         lines = [self.head, *rows]
         columns = [_aligned(column) for column in zip(*lines, strict=True)] if rows else []
         body = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-        body += [self.note] * bool(self.note)
+        body += self.note.splitlines()
         return "\n".join(body) if bare else "\n  ".join([self.title, *body])
 
     def html(self) -> str:
         """Return the table in HTML, with the title as its caption."""
         body = "".join(_row(cells, "td") for cells in self.rows)
         # Captions of tables are above in notebooks, and may be cut to the width of a narrow table.
-        text = "<br>".join(escape(line) for line in (self.title, self.note) if line)
+        text = "<br>".join(escape(line) for line in (self.title, *self.note.splitlines()))
         caption = f'<caption style="white-space: nowrap">{text}</caption>'
         return f"<table>{caption}{_row(self.head, 'th')}{body}</table>"
 

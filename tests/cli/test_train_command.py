@@ -145,13 +145,23 @@ def test_a_convolutional_network(tmp_path: Path) -> None:
     assert tested["test"]["confusion"] == trained["test"]["confusion"]
 
 
-@pytest.mark.filterwarnings("default:layer 'hidden 1' did not fire")
+@pytest.mark.filterwarnings("default:hidden 1 is silent")
 def test_warnings_are_one_line(tmp_path: Path) -> None:
-    # One timestep and two neurons of first weights: too few spikes for them to fire.
-    words = ("--num-steps", 1, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)
+    words = ("--threshold", 50, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)
     warning, epoch = spikemnist("train", *words, cwd=tmp_path).stderr.splitlines()
-    assert warning.startswith("spikemnist: warning: layer 'hidden 1' did not fire once")
+    assert warning.startswith("spikemnist: warning: hidden 1 is silent: its membranes reach 0.0")
     assert epoch.startswith("epoch 1/1  loss ")
+
+
+def test_a_diagnosis_is_printed_in_place_of_a_training(tmp_path: Path) -> None:
+    words = ("train", "--diagnose", "--hidden", 20, "--threshold", 50)
+    text = spikemnist(*words, cwd=tmp_path).stdout
+    assert text.lstrip().startswith("LeakyMLP of 15,910 parameters, 64 images, 8 timesteps")
+    (answer,) = answers(*words, cwd=tmp_path)
+    (finding,) = answer["diagnosis"]["findings"]
+    assert f"- {finding}" in text
+    assert [layer["name"] for layer in answer["diagnosis"]["layers"]] == ["hidden 1", "output"]
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_killed_run_resumes_to_the_same_bits(run: Path, tmp_path: Path) -> None:

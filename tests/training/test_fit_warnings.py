@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.training import TrainConfig, fit
-from spikemnist.training.monitor import overfits
+from spikemnist.models import summary
+from spikemnist.training import TrainConfig, TrainingWarning, fit
+from spikemnist.training.findings import of_layers, of_validation
 from tests.training.small_runs import digits, new_classifier
 
 DIRECT = DirectEncoder(num_steps=4)
@@ -19,11 +22,11 @@ def make(**options):
     return new_classifier(DIRECT, **options)
 
 
-def warned(classifier, epochs=1, **options):
+def warned(classifier, epochs=1, lr=0.01, **options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(classifier, digits(40), TrainConfig(epochs=epochs, lr=1e-9, batch_size=16, **options))
-    assert all(warning.category is UserWarning for warning in caught)
+        fit(classifier, digits(160), TrainConfig(epochs=epochs, lr=lr, batch_size=16, **options))
+    assert all(warning.category is TrainingWarning for warning in caught)
     return caught
 
 
@@ -31,27 +34,63 @@ def messages(classifier, epochs=1, **options):
     return [str(warning.message) for warning in warned(classifier, epochs, **options)]
 
 
-SILENT = "did not fire once in an epoch: lower its threshold, raise beta, or feed it more spikes"
-SATURATED = (
-    "made more than 95% of all possible spikes in an epoch: raise its threshold, lower beta, or "
-    "feed it fewer spikes"
-)
-
-
 def test_no_warning_where_all_is_well():
     assert messages(make(), epochs=2) == []
 
 
+def test_two_classes_that_are_told_apart_are_no_guess():
+    """The hidden layer is silent at first, and training wakes it."""
+    classifier = make(threshold=[0.5, 0.3], out_features=2)
+    images, labels = digits(400).images, digits(400).labels
+    few = labels < 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = TrainConfig(epochs=4, lr=0.01, batch_size=8)
+        history = fit(classifier, (images[few], labels[few]), config)
+    assert history.epochs[-1].accuracy > 0.9
+
+
 @pytest.mark.parametrize("readout", ["spike_count", "first_spike"])
-def test_silent_layers(readout):
-    classifier = make(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout)
-    assert messages(classifier) == [f"layer 'hidden 2' {SILENT}", f"layer 'output' {SILENT}"]
+def test_only_the_first_of_silent_layers(readout):
+    """The layers behind it get no input."""
+    (message,) = messages(make(hidden=(16, 12), threshold=[0.3, 1e6, 1e6], readout=readout))
+    assert message.startswith("hidden 2 is silent: its membranes reach ")
 
 
-def test_a_layer_that_weight_decay_silences():
-    (message,) = messages(make(threshold=[1e6, 0.3]), weight_decay=10.0)
-    decay, rest = message.split("lower weight_decay (10), or ")
-    assert f"{decay}{rest}" == f"layer 'hidden 1' {SILENT}"
+def test_what_the_warning_proposes_removes_it():
+    (message,) = messages(make(threshold=[50, 0.3]))
+    rate, threshold = re.search(
+        r"start with initial_rate=(\S+), or threshold=(\S+)$", message
+    ).groups()
+    assert messages(make(threshold=[50, 0.3]), initial_rate=float(rate)) == []
+    assert messages(make(threshold=[float(threshold), 0.3])) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        ({}, {"lr": 1e-9}, "the learning rate 1e-09 is too low; start with lr=0.01"),
+        ({"threshold": 1e6}, {"weight_decay": 1e3, "lr": 0.03}, "weight_decay 1000 has shrunk the"),
+        ({}, {"optimizer": "sgd", "clip_norm": 1e-6}, "clip_norm 1e-06 has cut gradients of norm"),
+        ({"threshold": 1.0}, {"lr": 10.0}, "the learning rate 10 is too high; start with lr=0.01"),
+        ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 has almost no surrogate gr"),
+    ],
+)
+def test_the_cause_is_named(network, options, message):
+    text, *_ = messages(make(**network), **options)
+    assert message in text
+
+
+def test_a_layer_that_dies_is_no_layer_that_never_fired():
+    def kill(history, classifier):
+        with torch.no_grad():
+            classifier.network.layers[0].linear.bias.fill_(-100)
+
+    config = TrainConfig(epochs=2, lr=0.01, batch_size=16)
+    with pytest.warns(
+        TrainingWarning, match="training has silenced hidden 1: .* a tenth of the lr"
+    ):
+        fit(make(), digits(160), config, callbacks=[kill])
 
 
 def test_a_beta_that_leaves_its_range():
@@ -86,7 +125,7 @@ def test_images_that_are_learned_by_heart(seen):
     [(0.08, 0, 10, False), (1.0, 9, 10, False), (1.0, 2, 10, True), (0.99, 890, 1000, True)],
 )
 def test_few_validation_samples_prove_little(training, right, samples, warns):
-    assert overfits(training, right / samples, samples) == warns
+    assert bool([*of_validation(training, right / samples, samples)]) == warns
 
 
 @pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane"])
@@ -94,33 +133,19 @@ def test_a_silent_output_that_is_read_by_its_membranes(readout):
     assert messages(make(threshold=[0.3, 1e6], readout=readout)) == []
 
 
-def saturated():
+def test_a_saturated_layer():
     classifier = make(reset_mechanism="none")
     with torch.no_grad():
         classifier.network.layers[0].linear.bias.fill_(100)
-    return classifier
+    (message,) = messages(classifier)
+    assert message.startswith("100% of the neurons of hidden 1 fire at every timestep: its membr")
+    assert "; start with initial_rate=0.1, or threshold=" in message
 
 
-def test_a_saturated_layer():
-    assert messages(saturated()) == [f"layer 'hidden 1' {SATURATED}"]
-
-
-def test_a_layer_just_below_saturation():
-    """Fifteen of sixteen neurons fire at every step: 93.75 %."""
-    classifier = saturated()
-    with torch.no_grad():
-        classifier.network.layers[0].linear.bias[3] = -100
-    assert messages(classifier) == []
-
-
-def test_one_spike_in_an_epoch_is_enough():
-    classifier = make(threshold=[0.3, 2.0], readout="spike_count")
-    linear = classifier.network.layers[1].linear
-    with torch.no_grad():
-        linear.weight.zero_()
-        linear.bias.zero_()
-        linear.bias[0] = 0.6  # at beta 0.9: 0.6, 1.14, 1.626, 2.06 fires last
-    assert messages(classifier) == []
+@pytest.mark.parametrize(("share", "findings"), [(0.5, 0), (0.51, 1)])
+def test_a_layer_of_which_half_is_saturated(share, findings):
+    layer, _ = summary(make(), digits(16).images).layers
+    assert len([*of_layers([replace(layer, saturated=share)], {"hidden 1"})]) == findings
 
 
 def test_the_warning_points_at_the_caller_and_comes_each_epoch():

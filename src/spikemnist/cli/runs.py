@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COMMAND = "command.json"
 
-OMITTED = ("given", "out", "resume", "recipe", "debug", "quiet", "verbose", "json")
+OMITTED = ("given", "out", "resume", "recipe", "diagnose", "debug", "quiet", "verbose", "json")
 """Options that are not stored; a recipe is stored as the options that it stands for."""
 
 

@@ -12,7 +12,7 @@ import spikemnist
 from spikemnist._names import NetworkName
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
-from spikemnist.cli.output import command_line, say, show, show_detail
+from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
 from spikemnist.models.network_options import NetworkOptions
 from spikemnist.training.config import TrainConfig
@@ -52,6 +52,8 @@ def add_options(add: Options) -> None:
     text = "share of the training images held out to choose the best epoch"
     add("--validation", text, kind=number(0, 1), value="X")
     runs.add_options(add)
+    text = "print what a batch shows of the network before training, and what is wrong; then stop"
+    add("--diagnose", text, False)
     add.group("network")
     text = "mlp: dense layers. conv: convolutions before them; --model conv --help has its defaults"
     add("--model", text, "mlp", names=NETWORKS)
@@ -97,7 +99,7 @@ def defaults(given: Command) -> dict[str, Any]:
 def check(command: Command) -> None:
     """Refuse options that do not fit the data or each other."""
     if command.resume:
-        refuse(command, "recipe", because="with --resume")
+        refuse(command, "recipe", "diagnose", because="with --resume")
     if command.model == "conv":
         refuse(command, "hidden", because="with --model conv, which has --layers")
     else:
@@ -142,6 +144,10 @@ def run(command: Command) -> int:
     train, test = _data(command)
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
+    if command.diagnose:
+        diagnosis = training.diagnose(classifier, train, config, device=device)
+        show(command, diagnosis=Block(repr(diagnosis), diagnosis))
+        return 0
     with joined() as processes:
         with _folder(command, processes) as folder:
             history = training.fit(

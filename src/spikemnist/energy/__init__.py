@@ -15,11 +15,11 @@ from spikemnist._lazy import lazy
 if TYPE_CHECKING:
     from spikemnist.energy.measuring import measure_energy as measure_energy
     from spikemnist.energy.results import MEMORIES as MEMORIES
-    from spikemnist.energy.results import TECHNOLOGIES as TECHNOLOGIES
     from spikemnist.energy.results import EarlyExit as EarlyExit
     from spikemnist.energy.results import Energy as Energy
     from spikemnist.energy.results import Estimate as Estimate
     from spikemnist.energy.results import LayerOperations as LayerOperations
-    from spikemnist.energy.results import Technology as Technology
+    from spikemnist.models.operations import TECHNOLOGIES as TECHNOLOGIES
+    from spikemnist.models.operations import Technology as Technology
 else:
     __getattr__, __dir__, __all__ = lazy(__name__)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._interrupt import interruptible
-from spikemnist.energy.operations import Counts, count, count_weights
-from spikemnist.energy.results import MEMORIES, TECHNOLOGIES, Energy, LayerOperations, Technology
-from spikemnist.models.classifier import check_classifier
-from spikemnist.models.network import SpikingNetwork
+from spikemnist.energy.results import MEMORIES, Energy, LayerOperations
+from spikemnist.models.layer_table import check_network
+from spikemnist.models.operations import TECHNOLOGIES, Counts, Technology, count, count_weights
 from spikemnist.models.readout import running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import responses
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.energy.operations import Synapses
     from spikemnist.models import Classifier, Record
+    from spikemnist.models.operations import Synapses
     from spikemnist.models.spiking_layer import SpikingLayer
     from spikemnist.training.feed import Data
 
@@ -107,13 +106,7 @@ def measure_energy(
     (True, 73048)
     """
     _check_estimate(technology, memory, ann_density)
-    check_classifier(classifier, "measure_energy")
-    network = classifier.network
-    if not isinstance(network, SpikingNetwork):
-        raise TypeError(
-            "measure_energy needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
-            f"{type(network).__name__}"
-        )
+    network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
     tally = _Tally(network.layers)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from spikemnist.training.config import TrainConfig as TrainConfig
     from spikemnist.training.devices import available_devices as available_devices
     from spikemnist.training.devices import select_device as select_device
+    from spikemnist.training.diagnosis import diagnose as diagnose
     from spikemnist.training.evaluation import Evaluation as Evaluation
     from spikemnist.training.evaluation import evaluate as evaluate
+    from spikemnist.training.findings import TrainingWarning as TrainingWarning
     from spikemnist.training.fitting import fit as fit
     from spikemnist.training.history import EpochMetrics as EpochMetrics
     from spikemnist.training.history import History as History

@@ -5,12 +5,15 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spikemnist._seeds import seeded
+from spikemnist.models.layer_table import summarise
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from spikemnist.models import LayerRecord, Record
+    from spikemnist.models import Classifier, LayerRecord, Record, Summary
     from spikemnist.training.losses import Loss
 
 
@@ -105,6 +108,18 @@ def backpropagate_truncated(
         records.append(record)
     record = _join(records)
     return record, compute_loss(loss, record, labels)
+
+
+def examine(classifier: Classifier, batch: tuple[Any, Tensor], loss: Loss, seed: int) -> Summary:
+    """Summarise a network in training mode by a batch, forward and backward; it stays as it is."""
+    images, labels = batch
+    classifier = copy.deepcopy(classifier).train()
+    network: Any = classifier.network
+    network.zero_grad()
+    with seeded(seed, labels.device) as generator:
+        record = network(classifier.encode(images, generator=generator), record="all")
+        torch.autograd.backward(compute_loss(loss, record, labels))
+    return summarise(network.eval(), record, backward=True)
 
 
 def _join(records: Sequence[Record]) -> Record:

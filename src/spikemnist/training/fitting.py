@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ import torch
 from spikemnist._interrupt import interruptible
 from spikemnist._load import MODEL
 from spikemnist._progress import note, write_line
-from spikemnist._seeds import seeded
 from spikemnist._signatures import takes
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
@@ -33,6 +31,7 @@ from spikemnist.training.devices import (
     select_device,
 )
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
+from spikemnist.training.findings import TrainingWarning
 from spikemnist.training.folder import (
     CHECKPOINT,
     METRICS,
@@ -41,7 +40,7 @@ from spikemnist.training.folder import (
     open_folder,
 )
 from spikemnist.training.history import History
-from spikemnist.training.initialisation import initialize
+from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from spikemnist.models import Classifier
     from spikemnist.training.callbacks import Callback
     from spikemnist.training.checkpoint import Checkpoint
-    from spikemnist.training.feed import Data, Feed
+    from spikemnist.training.feed import Data
     from spikemnist.training.losses import Loss
 
 
@@ -138,9 +137,12 @@ def fit(
 
     Warns
     -----
+    TrainingWarning
+        If the network does not learn as it could, with the likely cause: a layer did not fire, or
+        fired almost all the time, in a whole epoch; the loss is far above that of a guess; the
+        weights hardly moved; a layer cannot fire at ``initial_rate``; the network overfits.
     UserWarning
-        If a layer did not fire, or fired almost all the time, in a whole epoch; if a layer cannot
-        fire at ``initial_rate``; or if ``run`` gets no model, as a file cannot hold the classifier.
+        If ``run`` gets no model, as a file cannot hold the classifier.
 
     Notes
     -----
@@ -179,7 +181,7 @@ def fit(
     network = classifier.network
     feed = make_feed(training_set, config.batch_size, target, "train")
     if earlier is None:
-        _start_from_data(classifier, feed, config, target)
+        start_from_data(classifier, feed, config, target)
     state = Run(
         classifier=classifier,
         model=together.wrap(network),  # before the average: it starts from the weights of process 0
@@ -212,16 +214,6 @@ def fit(
     if folder is not None and savable and not interruption.pressed:
         classifier.save(folder / MODEL)
     return state.history
-
-
-def _start_from_data(
-    classifier: Classifier, feed: Feed, config: TrainConfig, device: torch.device
-) -> None:
-    """Scale the weights by the first batch, if the settings have an initial rate."""
-    if config.initial_rate is not None:
-        with seeded(config.seed, device):  # a DataLoader draws as well
-            for images, _ in itertools.islice(feed.batches(config.seed), 1):
-                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
 
 
 def _check(
@@ -286,7 +278,7 @@ def _train(
                 seconds = time.perf_counter() - start
                 for warning in run.close_epoch(monitor, seconds, interruption):
                     if run.processes.is_first:
-                        warnings.warn(warning, stacklevel=3)  # the caller of `fit`
+                        warnings.warn(warning, TrainingWarning, stacklevel=3)  # the caller of `fit`
                 if run.processes.is_first:
                     write_line(bar, run.line(), progress=progress)
                 run.save()

@@ -5,17 +5,22 @@ Shapes: ``T`` timesteps, ``B`` images, ``N`` neurons of a layer.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import TYPE_CHECKING
 
 import torch
 
+from spikemnist._seeds import seeded
 from spikemnist.models import SpikingNetwork
 from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.training.findings import TrainingWarning
 
 if TYPE_CHECKING:
     from spikemnist.models import Classifier, Record
     from spikemnist.models.classifier import Samples
+    from spikemnist.training.config import TrainConfig
+    from spikemnist.training.feed import Feed
 
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 
@@ -74,7 +79,7 @@ def initialize(
 
     Warns
     -----
-    UserWarning
+    TrainingWarning
         If no scale of a layer's weights gives the rate; the layer keeps its weights. Its input is
         silent, its biases alone make more spikes, or the rate is too high for any scale.
 
@@ -133,6 +138,16 @@ def initialize(
     return rates
 
 
+def start_from_data(
+    classifier: Classifier, feed: Feed, config: TrainConfig, device: torch.device
+) -> None:
+    """Scale the weights by the first batch, if the settings have an initial rate."""
+    if config.initial_rate is not None:
+        with seeded(config.seed, device):  # a DataLoader draws as well
+            for images, _ in itertools.islice(feed.batches(config.seed), 1):
+                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
+
+
 def _scale(
     network: SpikingNetwork, spikes: torch.Tensor, name: str, weight: torch.Tensor, rate: float
 ) -> None:
@@ -152,6 +167,7 @@ def _scale(
         warnings.warn(
             f"layer {name!r} cannot fire at rate {rate:g} on these images, only at {measured:.3f} "
             f"for any scale of its weights, so they stay as they are: {cause}",
+            TrainingWarning,
             stacklevel=3,  # the caller of `initialize`
         )
 

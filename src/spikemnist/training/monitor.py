@@ -1,4 +1,4 @@
-"""Running metrics of an epoch, and the warnings and errors that they lead to.
+"""Running metrics of an epoch, and the errors that they lead to.
 
 Shapes: ``B`` batch, ``L`` layers.
 """
@@ -6,12 +6,12 @@ Shapes: ``B`` batch, ``L`` layers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from spikemnist._tensors import not_finite
-from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.layer_table import SATURATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
     from spikemnist.models import Record
     from spikemnist.training.processes import Processes
-
-SATURATED = 0.95
-"""Share of all possible spikes above which a layer counts as saturated."""
-
-GAP = 0.05
-"""Largest lead of the training accuracy over the validation accuracy without a warning."""
 
 
 def batch_counts(record: Record, labels: Tensor) -> Tensor:
@@ -40,23 +34,34 @@ class EpochMonitor:
     def __init__(self) -> None:
         self.samples: int = 0
         self.batches: int = 0
+        self.correct: int = 0
+        self.first_loss: float = math.nan
+        self.batch: Any = None
         self._loss = 0.0
-        self._correct = 0
+        self._gradient = 0.0
         self._spikes: dict[str, int] = {}
         self._possible: dict[str, int] = {}
         self._scores = torch.empty(0, 0)
 
     def add(
-        self, record: Record, samples: int, loss: float, correct: int, counts: Sequence[int]
+        self,
+        record: Record,
+        samples: int,
+        loss: float,
+        gradient: float,
+        correct: int,
+        counts: Sequence[int],
     ) -> None:
         """Add one batch; without samples, another process counts it."""
         self.batches += 1
+        self.first_loss = loss if self.batches == 1 else self.first_loss
+        self._gradient += gradient
         self._scores = record.scores.detach()
         if not samples:
             return
         self.samples += samples
         self._loss += loss * samples
-        self._correct += correct
+        self.correct += correct
         for (name, neurons), count in zip(record.sizes.items(), counts, strict=True):
             opportunities = neurons * len(record.spikes) * samples
             self._spikes[name] = self._spikes.get(name, 0) + count
@@ -67,10 +72,10 @@ class EpochMonitor:
         if processes.size == 1:
             return
         names = list(self._spikes)
-        sums = [self.samples, self._loss, self._correct]
+        sums = [self.samples, self._loss, self.correct]
         sums += [self._spikes[name] for name in names] + [self._possible[name] for name in names]
         total = processes.add(torch.tensor(sums, dtype=torch.float64, device=device)).tolist()
-        self.samples, self._loss, self._correct = int(total[0]), total[1], int(total[2])
+        self.samples, self._loss, self.correct = int(total[0]), total[1], int(total[2])
         self._spikes = dict(zip(names, map(int, total[3:]), strict=False))
         self._possible = dict(zip(names, map(int, total[3 + len(names) :]), strict=True))
 
@@ -82,50 +87,48 @@ class EpochMonitor:
     @property
     def accuracy(self) -> float:
         """Share of correct predictions."""
-        return self._correct / max(self.samples, 1)
+        return self.correct / max(self.samples, 1)
 
     @property
     def spikes_per_sample(self) -> float:
         """Mean number of spikes for one sample, all layers together."""
         return sum(self._spikes.values()) / self.samples
 
-    def warnings(self, model: nn.Module, weight_decay: float | None = None) -> list[str]:
-        """Return warnings of layers silent or saturated all epoch, and of beta outside [0, 1].
+    @property
+    def gradient(self) -> float:
+        """Mean norm of the gradient of a batch, before clipping."""
+        return self._gradient / max(self.batches, 1)
 
-        A silent output layer is no problem if its membranes make the scores differ. Weight decay
-        silences layers that would fire without it.
-        """
-        decay = f"lower weight_decay ({weight_decay:g}), or " if weight_decay else ""
-        messages = []
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self._scores.shape[1]
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the accuracy is less than a tenth of the way from that of guesses to 1."""
+        return self.accuracy < 0.1 + 0.9 / self.classes
+
+    @property
+    def fired(self) -> set[str]:
+        """Layers that fired in the epoch."""
+        return {name for name, count in self._spikes.items() if count}
+
+    @property
+    def needed(self) -> set[str]:
+        """Layers that have to fire: all but an output whose membranes make the scores differ."""
         decides = bool((self._scores != self._scores[:, :1]).any())
-        for name, count in self._spikes.items():
-            if count == 0 and not (name == "output" and decides):
-                messages.append(
-                    f"layer {name!r} did not fire once in an epoch: {decay}lower its threshold, "
-                    "raise beta, or feed it more spikes"
-                )
-            elif count > SATURATED * self._possible[name]:
-                messages.append(
-                    f"layer {name!r} made more than {SATURATED:.0%} of all possible spikes in an "
-                    "epoch: raise its threshold, lower beta, or feed it fewer spikes"
-                )
-        layers = model.layers if isinstance(model, SpikingNetwork) and not model.obstacle else []
-        for layer in layers:
-            beta = layer.leaky.beta
-            if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
-                messages.append(
-                    f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
-                    "is zero. Lower lr, or start with a beta further inside"
-                )
-        return messages
+        return {*self._spikes} - ({"output"} if decides else set())
 
+    @property
+    def silent(self) -> set[str]:
+        """Layers that have to fire, and did not once in the epoch."""
+        return self.needed - self.fired
 
-def overfits(accuracy: float, validation: float, samples: int) -> bool:
-    """Return whether the training accuracy is far above that of some validation samples."""
-    # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
-    share = (validation * samples + 2) / (samples + 4)
-    error = math.sqrt(share * (1 - share) / (samples + 4))
-    return accuracy - validation > GAP + 3 * error
+    @property
+    def saturated(self) -> set[str]:
+        """Layers that made nearly all possible spikes in the epoch."""
+        return {n for n, count in self._spikes.items() if count > SATURATED * self._possible[n]}
 
 
 def check_finite(

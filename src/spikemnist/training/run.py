@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import derive_seed
-from spikemnist.training import processes
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.training import findings, processes
+from spikemnist.training.backpropagation import examine
 from spikemnist.training.checkpoint import REMEDY, Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.folder import CHECKPOINT
 from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.monitor import (
-    EpochMonitor,
-    check_finite,
-    check_weights,
-    overfits,
-)
+from spikemnist.training.monitor import check_finite, check_weights
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 
     from spikemnist._interrupt import Interruption
     from spikemnist.data import Augmentation
-    from spikemnist.models import Classifier
+    from spikemnist.models import Classifier, LayerSummary
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.config import TrainConfig
@@ -51,6 +48,7 @@ class Run:
     """Classifier, optimiser and history of a run.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
+    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since.
     """
 
     classifier: Classifier
@@ -66,6 +64,8 @@ class Run:
     average: MovingAverage | None = None
     processes: Processes = field(default_factory=processes.current)
     folder: Path | None = None
+    fired: set[str] = field(default_factory=set)
+    initial: Classifier = field(init=False)
 
     @property
     def network(self) -> nn.Module:
@@ -109,7 +109,7 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.network, epoch=epoch, lr=self.lr)
-        warnings = monitor.warnings(self.network, self.config.weight_decay)
+        warnings = self._findings(monitor) if self.processes.is_first else []
         evaluation = self.processes.first(lambda: self._validate(epoch, interruption))
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
@@ -135,13 +135,26 @@ class Run:
             and epoch - (history.best_epoch or 0) >= self.config.patience
         ):
             history.stopped_early = True
-        if self.finished and overfits(monitor.accuracy, evaluation.accuracy, evaluation.samples):
-            warnings.append(
-                f"training accuracy {monitor.accuracy:.1%}, validation accuracy "
-                f"{evaluation.accuracy:.1%}: the network overfits. Remedies: augment=, dropout, "
-                "weight_decay=, fewer epochs or more images"
-            )
+        if self.finished:
+            shares = monitor.accuracy, evaluation.accuracy
+            warnings += findings.of_validation(*shares, evaluation.samples)
         return warnings
+
+    def _findings(self, monitor: EpochMonitor) -> list[str]:
+        """Return what is wrong after an epoch, with the likely cause."""
+        layers: tuple[LayerSummary, ...] = ()
+        troubled = monitor.guesses or monitor.silent or monitor.saturated
+        if troubled and isinstance(self.network, SpikingNetwork):
+            spoiled = monitor.silent & self.fired or monitor.saturated
+            patient = self.classifier if spoiled else self.initial  # for values to start with
+            layers = examine(patient, monitor.batch, self.loss, self.config.seed).layers
+        texts = [*findings.of_betas(self.network)]
+        texts += findings.of_training(
+            monitor, self.config, self.network, self.initial.network, layers
+        )
+        texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
+        self.fired |= monitor.fired
+        return texts
 
     def _validate(self, epoch: int, interruption: Interruption) -> Evaluation | None:
         if self.validation is None:
@@ -194,6 +207,7 @@ class Run:
             self.save()  # or a run killed in its first epoch could not be resumed
         else:
             self._restore(earlier)
+        self.initial = copy.deepcopy(self.classifier)
 
     def save(self) -> None:
         """Have the first process write a checkpoint, if the run has a folder."""

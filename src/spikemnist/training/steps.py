@@ -44,6 +44,7 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
                 f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.2%}", refresh=False
             )
             bar.update()
+            monitor.batch = images, labels
     return monitor
 
 
@@ -83,7 +84,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
     if run.average is not None:
         run.average.update(run.network)
     counted = len(labels) if processes.counts(samples) else 0
-    monitor.add(record, counted, value, correct, counts)
+    monitor.add(record, counted, value, length, correct, counts)
 
 
 def set_lr(run: Run, epoch: int, batch: int) -> None:

@@ -11,6 +11,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -22,11 +23,57 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spikemnist.models import Record
+    from spikemnist.models.record import Record
     from spikemnist.models.spiking_layer import SpikingLayer
 
     Synapses = tuple[nn.Module, torch.Size]
     """A module and the shape of its input."""
+
+
+@dataclass(frozen=True)
+class Technology:
+    """Energy of single operations.
+
+    Attributes
+    ----------
+    name
+        Name of the technology.
+    mac, ac
+        Picojoules of a multiply-accumulate (MAC), and of an accumulate (AC).
+    word
+        Bytes of a number.
+    source
+        Source of the numbers.
+
+    Examples
+    --------
+    >>> chip = Technology("my chip", mac=2.0, ac=0.5, word=2, source="measured")
+    >>> chip.mac / chip.ac, TECHNOLOGIES["45nm-fp32"].ac
+    (4.0, 0.9)
+    """
+
+    name: str
+    mac: float
+    ac: float
+    word: int
+    source: str
+
+
+_HOROWITZ = (
+    "M. Horowitz, Computing's Energy Problem (and what we can do about it), ISSCC 2014, "
+    "doi:10.1109/ISSCC.2014.6757323: 45 nm, 0.9 V"
+)
+
+TECHNOLOGIES = {
+    technology.name: technology
+    for technology in (
+        Technology("45nm-fp32", 3.7 + 0.9, 0.9, 4, _HOROWITZ),
+        Technology("45nm-fp16", 1.1 + 0.4, 0.4, 2, _HOROWITZ),
+        Technology("45nm-int32", 3.1 + 0.1, 0.1, 4, _HOROWITZ),
+        Technology("45nm-int8", 0.2 + 0.03, 0.03, 1, _HOROWITZ),
+    )
+}
+"""Energy of operations by name."""
 
 CONVOLUTION = (
     *("in_channels", "out_channels", "kernel_size"),

@@ -1,0 +1,114 @@
+"""Look at a network before it is trained: one batch, forward and backward."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spikemnist._seeds import seeded
+from spikemnist.models.layer_table import check_network
+from spikemnist.training import findings
+from spikemnist.training.backpropagation import examine
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.feed import make_feed
+from spikemnist.training.initialisation import start_from_data
+from spikemnist.training.losses import make_loss
+from spikemnist.training.monitor import EpochMonitor
+from spikemnist.training.optimizers import make_optimizer
+from spikemnist.training.run import Run
+from spikemnist.training.steps import train_step
+
+if TYPE_CHECKING:
+    import torch
+
+    from spikemnist.models import Classifier, Summary
+    from spikemnist.training.feed import Data
+
+SAMPLES = 64
+"""Images to look at, and to learn by heart."""
+
+STEPS = 50
+"""Most training steps to learn them."""
+
+
+def diagnose(
+    classifier: Classifier,
+    train: Data,
+    config: TrainConfig | None = None,
+    *,
+    device: str | torch.device = "auto",
+) -> Summary:
+    """Look at a classifier before it is trained, and say what would keep it from learning.
+
+    One batch runs forward and backward in training mode, for the table of `spikemnist.summary` with
+    the columns of the backward pass. Then a copy is trained on this batch alone, for 50 steps at
+    most, with the settings of ``config`` and a constant learning rate: a network that cannot learn
+    64 images by heart will not learn thousands. The classifier, its gradients and the global random
+    numbers stay as they are.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Network and encoder. It stays on its device.
+    train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+        Training data, as in `fit`; 64 samples of a dataset or of tensors are used, or the first
+        batch of an iterable.
+    config : TrainConfig, default TrainConfig()
+        Settings of the run: optimiser, learning rate, loss, clipping, weight decay, truncation and
+        initial rate count.
+    device : str or torch.device, default "auto"
+        Device to compute on: see `select_device`.
+
+    Returns
+    -------
+    Summary
+        The table of the layers, with the findings below.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is no `spikemnist.models.SpikingNetwork`, or the data do not fit.
+    FloatingPointError
+        If loss or gradient become NaN or infinite, with the likely cause.
+
+    Examples
+    --------
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
+    >>> classifier = Classifier(LeakyMLP(hidden=100, threshold=0.3), "latency")
+    >>> diagnosis = diagnose(classifier, load_digits()[0])
+    >>> diagnosis.findings, diagnosis.learned
+    ((), 1.0)
+    """
+    check_network(classifier, "diagnose")
+    config = TrainConfig() if config is None else config
+    target = select_device(device, dtype=parameter_dtype(classifier))
+    patient = copy.deepcopy(classifier).to(target)
+    network, feed = patient.network, make_feed(train, SAMPLES, target, "train")
+    start_from_data(patient, feed, config, target)
+    run = Run(
+        classifier=patient,
+        model=network.train(),
+        feed=feed,
+        validation=None,
+        optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+        config=config,
+        loss=make_loss(config.loss, config.label_smoothing, config.spike_penalty),
+        augment=None,
+    )
+    run.start(None)
+    monitor, right = EpochMonitor(), 0
+    with seeded(config.seed, target) as generator:
+        images, labels = next(feed.batches(config.seed))
+        table = examine(patient, (images, labels), run.loss, config.seed)
+        spikes = patient.encode(images, generator=generator)
+        while right < len(labels) and monitor.batches < STEPS:
+            before = monitor.correct
+            train_step(run, spikes, labels, monitor)
+            right = monitor.correct - before
+    texts = [*findings.of_betas(network)]
+    texts += findings.of_training(monitor, config, network, run.initial.network, table.layers)
+    if right < len(labels):  # otherwise training wakes the layers that are silent at first
+        texts = texts or [*findings.of_layers(table.layers, monitor.needed)]
+    return replace(table, findings=tuple(texts), learned=right / len(labels))

@@ -1,0 +1,153 @@
+"""What is wrong with a network or its training, in sentences with the value to try.
+
+`diagnose` and the warnings of `fit` share them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from spikemnist.models.layer_table import norm
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from torch import nn
+
+    from spikemnist.models import LayerSummary
+    from spikemnist.training.monitor import EpochMonitor
+
+FAR = 2.0
+"""Ratio to the loss of a guess, ln C, above which a loss is far too high."""
+
+STILL = 0.01
+"""Relative change of all weights below which training has hardly moved them."""
+
+FEW = 10
+"""Steps before which no change of the weights is expected."""
+
+CLIPPED = 100.0
+"""Ratio of the gradient's norm to ``clip_norm`` above which clipping stops the training."""
+
+SHRUNK = 0.5
+"""Share of the initial norm of the weights below which weight decay has taken them."""
+
+FLAT = 0.01
+"""Share of neurons and timesteps with a surrogate gradient below which a layer cannot wake."""
+
+GAP = 0.05
+"""Largest lead of the training accuracy over the validation accuracy without a warning."""
+
+
+class TrainingWarning(UserWarning):
+    """Warning of `fit` that the network does not learn as it could, with the likely cause.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", TrainingWarning)  # `fit` stops at the first one
+    """
+
+
+def of_layers(
+    layers: Sequence[LayerSummary], needed: Container[str], fired: Container[str] = ()
+) -> Iterator[str]:
+    """Yield a finding for each layer that is saturated in a batch, or is ``needed`` but silent.
+
+    A layer behind a silent one gets no input, and has no finding of its own. Layers that have
+    ``fired`` before were silenced by the training.
+    """
+    for before, layer in zip((None, *layers), layers, strict=False):
+        remedies = [] if layer.surrogate is None else ["initial_rate=0.1"]
+        remedies += [f"threshold={layer.threshold * layer.reach:.3g}"] * (layer.reach > 0)
+        if layer.saturated > 0.5:
+            state = f"{layer.saturated:.0%} of the neurons of {layer.name} fire at every timestep"
+        elif layer.name not in needed or (before and not before.spikes):
+            continue
+        elif layer.spikes and is_flat(layer):
+            state = f"{layer.name} has almost no surrogate gradient"
+        elif layer.spikes:
+            continue
+        elif layer.name in fired:
+            state, remedies = f"training has silenced {layer.name}", ["a tenth of the lr"]
+        else:
+            state = f"{layer.name} is silent"
+        yield (
+            f"{state}: its membranes reach {layer.reach:.3g} of the threshold; start with "
+            f"{', or '.join(remedies or ['a code of more spikes'])}"
+        )
+
+
+def of_training(
+    monitor: EpochMonitor,
+    config: TrainConfig,
+    network: nn.Module,
+    initial: nn.Module,
+    layers: Sequence[LayerSummary],
+) -> Iterator[str]:
+    """Yield the cause, if the steps of an epoch did not teach the network what they could.
+
+    ``initial`` is the network before the first step. If one of the ``layers`` has no surrogate
+    gradient, no learning rate is the cause.
+    """
+    lr, decay, clip, best = config.lr, config.weight_decay, config.clip_norm, TrainConfig.lr
+    guess = math.log(max(monitor.classes, 2))
+    pure = config.loss == "cross_entropy" and not config.spike_penalty
+    if pure and monitor.loss > max(FAR * guess, monitor.first_loss):
+        yield (
+            f"the mean loss is {monitor.loss:.3g}, and {guess:.2g} for a guess: the learning rate "
+            f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
+        )
+    elif monitor.silent or monitor.guesses:
+        old, new = [*initial.parameters()], [*network.parameters()]
+        before, after = norm(old), norm(new)
+        moved = norm([last - first for first, last in zip(old, new, strict=True)])
+        flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
+        if decay and after < SHRUNK * before:
+            yield (
+                f"weight_decay {decay:g} has shrunk the weights to {after / before:.1%} of their "
+                "norm; start with weight_decay=0.0001"
+            )
+        elif clip is not None and monitor.gradient > CLIPPED * clip:
+            yield (
+                f"clip_norm {clip:g} has cut gradients of norm {monitor.gradient:.2g}; start with "
+                f"clip_norm={max(1.0, monitor.gradient):.2g}"
+            )
+        elif moved < STILL * before and lr < best and not flat and monitor.batches >= FEW:
+            yield (
+                f"training has moved the weights by {moved / before:.1%} of their norm: the "
+                f"learning rate {lr:g} is too low; start with lr={best:g}"
+            )
+
+
+def is_flat(layer: LayerSummary) -> bool:
+    """Return whether a layer has no surrogate gradient that could change it."""
+    return layer.surrogate is not None and layer.surrogate < FLAT
+
+
+def of_betas(network: nn.Module) -> Iterator[str]:
+    """Yield a finding for each beta that training has taken out of its range."""
+    layers = network.layers if isinstance(network, SpikingNetwork) and not network.obstacle else []
+    for layer in layers:
+        beta = layer.leaky.beta
+        if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
+            yield (
+                f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
+                "is zero. Lower lr, or start with a beta further inside"
+            )
+
+
+def of_validation(accuracy: float, validation: float, samples: int) -> Iterator[str]:
+    """Yield a finding if the training accuracy is far above that of some validation samples."""
+    # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
+    share = (validation * samples + 2) / (samples + 4)
+    error = math.sqrt(share * (1 - share) / (samples + 4))
+    if accuracy - validation > GAP + 3 * error:
+        yield (
+            f"training accuracy {accuracy:.1%}, validation accuracy {validation:.1%}: the network "
+            "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images"
+        )

@@ -1,0 +1,148 @@
+"""What a diagnosis says before training, and that it changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+from spikemnist.energy import measure_energy
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate, summary
+from spikemnist.training import TrainConfig, diagnose
+from tests.training.small_runs import digits, new_classifier, same, weights
+
+HEALTHY = {"hidden": (64,), "threshold": 0.3}
+
+
+def doctor(code="latency", config=None, **network):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = Classifier(LeakyMLP(**{**HEALTHY, **network}), code)
+    return diagnose(classifier, digits(64), config)
+
+
+def test_a_healthy_network_has_no_findings():
+    diagnosis = doctor()
+    assert diagnosis.findings == ()
+    assert diagnosis.learned == 1
+    assert diagnosis.samples == 64
+    assert all(layer.gradient > 0 and layer.surrogate > 0.5 for layer in diagnosis.layers)
+
+
+@pytest.mark.parametrize(
+    ("network", "config", "finding", "learns"),
+    [
+        ({}, {"lr": 10.0}, "the learning rate 10 is too high; start with lr=0.01", None),
+        ({}, {"lr": 1e-6}, "the learning rate 1e-06 is too low; start with lr=0.01", False),
+        ({}, {"optimizer": "sgd", "clip_norm": 1e-6}, "clip_norm 1e-06 has cut gradients", False),
+        ({}, {"weight_decay": 10.0}, "weight_decay 10 has shrunk the weights", False),
+        ({"threshold": 50.0}, {}, "hidden 1 is silent: its membranes reach 0.0", False),
+        ({"threshold": 9.0, "beta": 0.1}, {}, "hidden 1 is silent: its membranes reach 0.", None),
+        ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent: its memb", False),
+    ],
+)
+def test_what_is_wrong_is_said(network, config, finding, learns):
+    diagnosis = doctor("latency", TrainConfig(**config), **network)
+    assert any(finding in text for text in diagnosis.findings), diagnosis.findings
+    if learns is not None:
+        assert (diagnosis.learned == 1) == learns
+    assert all(f"- {text}" in repr(diagnosis) for text in diagnosis.findings)
+
+
+def test_the_values_that_are_proposed_wake_the_layer():
+    """At the threshold, a tenth of the neurons fires for an image; at the rate, ten times less."""
+    (finding,) = doctor(threshold=50.0).findings
+    rate, threshold = re.search(
+        r"start with initial_rate=(\S+), or threshold=(\S+)$", finding
+    ).groups()
+    torch.manual_seed(0)
+    classifier = Classifier(LeakyMLP(hidden=64, threshold=float(threshold)), "latency")
+    record = classifier.network(classifier.encode(digits(64).images), record="all")
+    assert (record.layers[0].spikes.sum(0) > 0).float().mean() == pytest.approx(0.1, abs=0.03)
+    woken = doctor(config=TrainConfig(initial_rate=float(rate)), threshold=50.0)
+    assert woken.findings == ()
+    assert woken.layers[0].spikes == pytest.approx(float(rate) * 64 * 8, rel=0.02)
+    assert woken.learned == 1
+
+
+def test_a_saturated_layer():
+    classifier = new_classifier(reset_mechanism="none")
+    with torch.no_grad():
+        classifier.network.layers[0].linear.bias.fill_(100)
+    finding, *_ = diagnose(classifier, digits(64)).findings
+    assert finding.startswith("100% of the neurons of hidden 1 fire at every timestep: its membr")
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_diagnosis_changes_nothing(batch_norm):
+    classifier = new_classifier(batch_norm=batch_norm, dropout=0.5).eval()
+    classifier(digits(8).images).scores.sum().backward()
+    before, random = weights(classifier), torch.get_rng_state()
+    gradients = copy.deepcopy([p.grad for p in classifier.parameters()])
+    diagnose(classifier, digits(64))
+    summary(classifier, digits(8).images)
+    assert same(weights(classifier), before)
+    assert same([p.grad for p in classifier.parameters()], gradients)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not any(module.training for module in classifier.modules())
+
+
+def test_two_diagnoses_are_equal():
+    classifier = new_classifier(dropout=0.5)
+    first, second = (diagnose(classifier, digits(64)) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("network", [LeakyMLP, LeakyConvNet])
+def test_the_table_is_that_of_the_record_and_of_the_energy(network):
+    torch.manual_seed(0)
+    classifier = Classifier(network(threshold=0.3), "latency").eval()
+    table = summary(classifier, digits(32).images)
+    energy = measure_energy(classifier, digits(32))
+    record = classifier(digits(32).images)
+    for layer, operations, spikes in zip(
+        table.layers, energy.layers, record.spike_counts.double().mean(1), strict=True
+    ):
+        assert layer.name == operations.name
+        assert (layer.macs, layer.acs) == (operations.macs, operations.acs)
+        assert layer.spikes == pytest.approx(operations.spikes) == pytest.approx(float(spikes))
+    assert sum(layer.energy for layer in table.layers) == pytest.approx(energy.snn.total / 1000)
+    assert sum(layer.parameters for layer in table.layers) == table.parameters
+
+
+def test_the_norms_are_those_of_the_backward_pass():
+    classifier = new_classifier(hidden=(16,))
+    diagnosis = diagnose(classifier, digits(64), TrainConfig(lr=1e-3))
+    for row, layer in zip(diagnosis.layers, classifier.network.layers, strict=True):
+        squares = sum(p.detach().square().sum() for p in layer.linear.parameters())
+        assert row.weights == pytest.approx(float(squares.sqrt()), rel=1e-5)
+        assert row.gradient > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*snnTorch steps")
+def test_a_network_that_snntorch_steps_has_what_its_record_has():
+    neurons = {"beta": 0.9, "alpha": 0.8, "init_hidden": True}
+    network = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 20),
+        snntorch.Synaptic(**neurons),
+        nn.Linear(20, 10),
+        snntorch.Synaptic(**neurons, output=True),
+    )
+    diagnosis = diagnose(Classifier(accelerate(network), "rate"), digits(64))
+    hidden, _ = diagnosis.layers
+    assert hidden.spikes > 0
+    assert hidden.parameters is hidden.acs is hidden.gradient is None
+    assert "parameters  " not in repr(diagnosis)
+    assert diagnosis.learned > 0.5
+
+
+def test_a_network_without_layers_is_refused():
+    classifier = Classifier(nn.Linear(1, 1), "latency")
+    for function in (diagnose, summary):
+        with pytest.raises(TypeError, match=rf"{function.__name__} needs a LeakyMLP"):
+            function(classifier, digits(4))
