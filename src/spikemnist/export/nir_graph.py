@@ -33,6 +33,7 @@ from spikemnist.export.arrays import (
     Synapses,
     build_model,
     network_of,
+    one_per_channel,
     read_arrays,
     square,
 )
@@ -395,7 +396,7 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         raise ValueError(f"{name} has no neurons: the weights before it give the shape {shape}")
 
     def read(part: str) -> NDArray[Any]:
-        return _for_channels(name, _numbers(name, node, part, shape))
+        return one_per_channel(f"{part} of {name}", _numbers(name, node, part, shape))
 
     threshold = read("v_threshold")
     beta, gain = np.ones(len(threshold)), read("r") * dt
@@ -408,22 +409,11 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         beta, gain = 1 - dt / tau, read("r") * (dt / tau)
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
-    changes = {
-        "weight": weight.astype(np.float32),
-        "bias": (synapses.bias * gain).astype(np.float32),
-    }
+    bias = synapses.bias * gain
+    scaled = replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     return LayerArrays(
-        **{**vars(synapses), **changes},
+        **vars(scaled),
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
         reset="zero",
     )
-
-
-def _for_channels(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    channels = values.reshape(len(values), -1)
-    if (channels != channels[:, :1]).any():
-        raise ValueError(
-            f"the neurons of {name} differ within a channel, which from_nir does not support"
-        )
-    return channels[:, 0]
