@@ -115,16 +115,8 @@ def spike_counts(
         bars[prediction].set(edgecolor=_style.BLUE)
     if not counts.any():
         _style.note(ax, "no output neuron fired")
-    for index in {prediction} | ({label} if label is not None else set()):
-        ax.annotate(
-            _roles(index, prediction, label, "\n"),
-            xy=(index, counts[index]),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=_style.SMALL,
-        )
+    roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
+    ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
     limit_counts(ax, len(counts), len(record.spikes), f"spikes in {len(record.spikes)} timesteps")
     _style.set_title(
         ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
@@ -222,8 +214,7 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, prediction: int, label: 
         ax.plot(
             time,
             scores[:, index],
-            color=_style.class_colour(index),
-            linestyle=_style.class_dashes(index),
+            **_style.class_look(index),
             linewidth=2.6 if marked else 1.1,
             marker="o" if index == label or len(time) == 1 else "",
             markersize=5.0 if index == label else 3.0,

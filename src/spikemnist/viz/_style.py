@@ -40,9 +40,9 @@ def class_colour(index: int) -> str:
     return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
 
 
-def class_dashes(index: int) -> str | tuple[float, Sequence[float]]:
-    """Return the line style of a class; with `class_colour`, 28 classes look different."""
-    return _CLASS_DASHES[index % len(_CLASS_DASHES)]
+def class_look(index: int) -> dict[str, Any]:
+    """Return colour and line style of the curve of a class; 28 classes look different."""
+    return {"color": class_colour(index), "linestyle": _CLASS_DASHES[index % len(_CLASS_DASHES)]}
 
 
 def text_colour(rgba: Sequence[float]) -> str:
@@ -90,8 +90,9 @@ def open_frame(ax: Axes, **properties: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def pixels(ax: Axes, values: npt.NDArray[Any], **look: Any) -> AxesImage:
+def pixels(ax: Axes, values: npt.NDArray[Any], title: str = "", **look: Any) -> AxesImage:
     """Draw values ``[H, W]`` as an image without ticks; ``look`` goes to ``imshow``."""
+    ax.set_title(title, fontsize=9)
     ax.set(xticks=[], yticks=[])
     return ax.imshow(values, interpolation="nearest", **look)
 
