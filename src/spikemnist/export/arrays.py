@@ -337,9 +337,8 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
         model = LeakyConvNet(notation, network.in_shape, **options)
     for place, layer in zip(model.layers, network.layers, strict=True):
         (weights,) = (m for _, m in place.modules if isinstance(m, (nn.Linear, nn.Conv2d)))
-        assert weights.bias is not None
-        weights.weight.data.copy_(torch.from_numpy(layer.weight))
-        weights.bias.data.copy_(torch.from_numpy(layer.bias))
+        arrays = {"weight": layer.weight, "bias": layer.bias}
+        weights.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
     return model.eval()
 
 
