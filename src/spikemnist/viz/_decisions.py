@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
@@ -277,14 +276,6 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
     strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
     for start, width, colour in zip(starts, widths, colours, strict=True):
-        if width < _NARROW * len(leader):
-            continue
-        strip.text(
-            float(start + (width - 1) / 2),
-            0.5,
-            str(leader[start]),
-            ha="center",
-            va="center",
-            fontsize=_style.SMALL,
-            color=_style.text_colour(to_rgba(colour)),
-        )
+        if width >= _NARROW * len(leader):
+            place = float(start + (width - 1) / 2), 0.5
+            _style.write_on(strip, place, str(leader[start]), colour, _style.SMALL)

@@ -83,8 +83,7 @@ def encoding(
     spikes = are_spikes(values)
     panels = above.subplots(1, 1 + spikes + (original is not None), squeeze=False)[0]
     if original is not None:
-        grey = {"cmap": "gray", "vmin": 0.0, "vmax": max(float(original.max()), 1e-6)}
-        _style.pixels(panels[0], original, "image", **grey)
+        _style.pixels(panels[0], original, "image", **_style.grey_levels(original))
     if spikes:
         _draw_sum(panels[-2], values)
         _draw_first_spike(panels[-1], values)
