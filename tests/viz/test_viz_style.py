@@ -32,5 +32,5 @@ def test_spread_without_room():
 
 
 def test_looks_of_classes():
-    looks = {(_style.class_colour(i), str(_style.class_dashes(i))) for i in range(28)}
+    looks = {str(_style.class_look(i)) for i in range(28)}
     assert len(looks) == 28

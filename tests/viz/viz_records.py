@@ -101,7 +101,7 @@ def line(ax, label):
 
 
 def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
+    return [text.get_text() for text in ax.texts if text.get_text()]
 
 
 def title(ax) -> str:

@@ -56,18 +56,15 @@ def find(run: Path) -> ClassifierSource:
     has_model = (run / runs.MODEL).is_file()
     # `plot` draws a pretrained network into a folder of its name, which is no run.
     is_pretrained = str(run) in spikemnist.models.available_pretrained() and not has_model
+    has_command = (run / runs.COMMAND).exists()  # a run of `spikemnist.fit` has none
     options: Mapping[str, Any] = {}
-    if run.is_dir() and not is_pretrained:
-        if has_model and not (run / runs.COMMAND).exists():  # a run of `spikemnist.fit`
-            return ClassifierSource(spikemnist.load(run), options, run)
-        if not has_model and (run / CONFIG).exists() and not (run / runs.COMMAND).exists():
-            raise WrongRequest(f"{run} has no {runs.MODEL}, because the run has not finished")
+    if run.is_dir() and not is_pretrained and (has_command or not has_model):
+        unfinished = f"{run} has no {runs.MODEL}, because the run has not finished"
+        if (run / CONFIG).exists() and not has_command:
+            raise WrongRequest(unfinished)
         name, options = runs.read_options(run)
         if not has_model:
-            raise WrongRequest(
-                f"{run} has no {runs.MODEL}, because the run has not finished; continue it with "
-                f"`{runs.to_continue(name, run)}`"
-            )
+            raise WrongRequest(f"{unfinished}; continue it with `{runs.to_continue(name, run)}`")
     try:
         classifier = spikemnist.load(run)
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ from spikemnist.cli.output import Block, show
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
+    from spikemnist.cli.sources import Sample
     from spikemnist.encoding import CodeMeasure
 
 SUMMARY = "Turn an image into spikes, and draw or store them."
@@ -54,18 +55,24 @@ def check(command: Command) -> None:
 
 
 def run(command: Command) -> int:
-    """Encode an image, store or draw the spikes, and count them."""
+    """Encode an image, store or draw the spikes, and count them; or compare all codes."""
+    out = command.out or pictures.unused("encoding.png")
+    _, test = sources.load(command.data, command.root)
+    sample = sources.sample(test, command.index)
+    label = test.classes[sample.label]
+    results = (_compare if command.compare else _encode)(command, sample, out)
+    about = {"data": command.data, "index": command.index, "label": label}
+    show(command, **about, **results, written=out)
+    return 0
+
+
+def _encode(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
+    """Encode a sample in a code, store or draw the spikes, and return their number."""
     import numpy as np
     import torch
 
-    if command.compare:
-        return _compare(command)
-    out = command.out or pictures.unused("encoding.png")
     with request(command, "--encoder"):
         encoder = spikemnist.get_encoder(command.encoder, num_steps=command.num_steps)
-    _, test = sources.load(command.data, command.root)
-    sample = sources.sample(test, command.index)
-    with request(command, "--encoder"):
         generator = torch.Generator().manual_seed(command.seed)
         spikes = encoder(sample.samples, generator=generator)
     if out.suffix == ".npy":
@@ -73,28 +80,19 @@ def run(command: Command) -> int:
     else:
         pictures.save(pictures.encoding(spikes, sample.image), out)
     total = int(torch.count_nonzero(spikes))
-    show(
-        command,
-        data=command.data,
-        index=command.index,
-        label=test.classes[sample.label],
-        encoder=command.encoder,
-        shape=list(spikes.shape[2:]),
-        num_steps=len(spikes),
-        spikes=total,
-        density=total / spikes.numel(),
-        written=out,
-    )
-    return 0
+    return {
+        "encoder": command.encoder,
+        "shape": list(spikes.shape[2:]),
+        "num_steps": len(spikes),
+        "spikes": total,
+        "density": total / spikes.numel(),
+    }
 
 
-def _compare(command: Command) -> int:
-    """Encode an image in every code; draw the codes and print their measures."""
+def _compare(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
+    """Encode a sample in every code, draw the codes, and return their measures."""
     import torch
 
-    out = command.out or pictures.unused("encoding.png")
-    _, test = sources.load(command.data, command.root)
-    sample = sources.sample(test, command.index)
     rows, measures, trains, reconstructions = [], dict[str, Any](), {}, {}
     for name in spikemnist.encoding.available_encoders():
         if name == "events":
@@ -115,16 +113,8 @@ def _compare(command: Command) -> int:
     pictures.save(spikemnist.viz.codes(trains, reconstructions=reconstructions), out)
     head = f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}"
     note = "error: root mean square error of the decoded image, pixels in [0, 1]"
-    show(
-        command,
-        data=command.data,
-        index=command.index,
-        label=test.classes[sample.label],
-        num_steps=command.num_steps,
-        codes=Block("\n".join([head, *rows, "", note]), measures),
-        written=out,
-    )
-    return 0
+    text = "\n".join([head, *rows, "", note])
+    return {"num_steps": command.num_steps, "codes": Block(text, measures)}
 
 
 def _cells(measure: CodeMeasure) -> str:

@@ -9,6 +9,8 @@ from spikemnist._tables import Table
 from spikemnist.energy.results import MEMORIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from spikemnist.energy import Energy
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
@@ -20,79 +22,63 @@ BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
 
 def table(energy: Energy) -> str:
     """Return the tables, one below the other."""
-    parts = (_operations, _energies, _over_time, _exits, _assumptions)
-    return "\n\n".join(part(energy) for part in parts)
+    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
+    operations = energy.table()._replace(note=size).text(bare=True)
+    tables = (_energies(energy), _over_time(energy), _exits(energy))
+    return "\n\n".join([operations, *tables, _assumptions(energy)])
 
 
 def summary(energy: Energy) -> dict[str, object]:
     """Return the results per sample for ``--json``; energies in pJ."""
-    estimates = {
-        name: {**vars(estimate), "total": estimate.total}
-        for name in ("snn", "ann_dense", "ann_skipping")
-        for estimate in (getattr(energy, name),)
-    }
+    names = ("layers", "total", "parameters", "footprint", "technology", "memory")
+    estimates = {name: getattr(energy, name) for name in ("snn", "ann_dense", "ann_skipping")}
     return {
-        "layers": energy.layers,
-        "total": energy.total,
-        "parameters": energy.parameters,
-        "footprint": energy.footprint,
+        **{name: getattr(energy, name) for name in names},
         "technology": energy.technology.name,
-        "memory": energy.memory,
-        "picojoules": estimates,
+        "picojoules": {name: {**vars(e), "total": e.total} for name, e in estimates.items()},
     }
-
-
-def _operations(energy: Energy) -> str:
-    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
-    return energy.table()._replace(note=size).text(bare=True)
 
 
 def _energies(energy: Energy) -> str:
-    head = ("nJ per sample", "synapses", "neurons", "memory", "total", "of dense")
     networks = {
         f"spiking, {energy.num_steps} timesteps": energy.snn,
         "ANN, dense": energy.ann_dense,
         "ANN, zeros skipped": energy.ann_skipping,
     }
-    rows = []
-    for name, cost in networks.items():
-        parts = (cost.synapses, cost.neurons, cost.memory, cost.total)
-        cells = (f"{part / NANOJOULE:,.1f}" for part in parts)
-        rows.append((name, *cells, f"{cost.total / energy.ann_dense.total:.1%}"))
-    return Table("", head, rows).text(bare=True)
+    costs, parts = networks.values(), ("synapses", "neurons", "memory", "total")
+    return _table(
+        ("nJ per sample", "{}", networks),
+        *((part, "{:,.1f}", [getattr(c, part) / NANOJOULE for c in costs]) for part in parts),
+        ("of dense", "{:.1%}", [cost.total / energy.ann_dense.total for cost in costs]),
+    )
 
 
 def _over_time(energy: Energy) -> str:
-    head = ("timesteps", "accuracy", "nJ spiking", "spikes", "operations")
-    columns = (
-        energy.accuracy_per_step,
-        energy.energy_per_step / NANOJOULE,
-        energy.spikes_per_step,
-        energy.operations_per_step,
+    return _table(
+        ("timesteps", f"{{}} of {energy.num_steps}", range(1, energy.num_steps + 1)),
+        ("accuracy", "{:.2%}", energy.accuracy_per_step.tolist()),
+        ("nJ spiking", "{:,.1f}", (energy.energy_per_step / NANOJOULE).tolist()),
+        ("spikes", "{:,.1f}", energy.spikes_per_step.tolist()),
+        ("operations", "{:,.0f}", energy.operations_per_step.tolist()),
     )
-    rows = [
-        (
-            f"{step} of {energy.num_steps}",
-            f"{accuracy:.2%}",
-            f"{spent:,.1f}",
-            f"{spikes:,.1f}",
-            f"{operations:,.0f}",
-        )
-        for step, (accuracy, spent, spikes, operations) in enumerate(
-            zip(*(column.tolist() for column in columns), strict=True), 1
-        )
-    ]
-    return Table("", head, rows).text(bare=True)
 
 
 def _exits(energy: Energy) -> str:
-    head = ("exit margin", "accuracy", "nJ spiking", "timesteps", "operations")
-    rows = []
-    for margin in MARGINS:
-        end = energy.early_exit(margin)
-        spent, operations = f"{end.energy / NANOJOULE:,.1f}", f"{end.operations:,.0f}"
-        rows.append((f"{margin:g}", f"{end.accuracy:.2%}", spent, f"{end.steps:.2f}", operations))
-    return Table("", head, rows).text(bare=True)
+    ends = [energy.early_exit(margin) for margin in MARGINS]
+    return _table(
+        ("exit margin", "{:g}", MARGINS),
+        ("accuracy", "{:.2%}", [end.accuracy for end in ends]),
+        ("nJ spiking", "{:,.1f}", [end.energy / NANOJOULE for end in ends]),
+        ("timesteps", "{:.2f}", [end.steps for end in ends]),
+        ("operations", "{:,.0f}", [end.operations for end in ends]),
+    )
+
+
+def _table(*columns: tuple[str, str, Iterable[object]]) -> str:
+    """Return a table of columns, each with a title, a format and its values."""
+    head = [title for title, _, _ in columns]
+    cells = [[form.format(value) for value in values] for _, form, values in columns]
+    return Table("", head, [*zip(*cells, strict=True)]).text(bare=True)
 
 
 def _assumptions(energy: Energy) -> str:

@@ -283,15 +283,13 @@ def whole(low: float = -math.inf, high: float = math.inf) -> Callable[[str], int
 
 def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], float]:
     """Return the type of an option that takes a number from ``low`` to below ``high``."""
+    limits = f" that is at least {low:g} and below {high:g}" if high < math.inf else ""
 
     def convert(word: str) -> float:
-        limits = f" that is at least {low:g} and below {high:g}" if high < math.inf else ""
-        value: float | None = None
         with contextlib.suppress(ValueError):
-            value = float(word)
-        if value is None or (limits and not low <= value < high):
-            raise argparse.ArgumentTypeError(f"must be a number{limits}; got {word!r}")
-        return value
+            if low <= float(word) < high or not limits:
+                return float(word)
+        raise argparse.ArgumentTypeError(f"must be a number{limits}; got {word!r}")
 
     return convert
 

@@ -144,16 +144,15 @@ def decision(record: Record, label: int | None = None, *, image: Tensor | None =
 
     The image, if given, is above them.
     """
-    images = [] if image is None else [image]
-    heights = [*(2.2 for _ in images), 4.6, 3.4]
     from matplotlib.figure import Figure
 
+    heights = [4.6, 3.4] if image is None else [2.2, 4.6, 3.4]
     figure = Figure(figsize=(5.6, sum(heights)), layout="constrained")
     *above, membrane, decision = figure.subplots(len(heights), 1, height_ratios=heights)
-    for ax, picture in zip(above, images, strict=True):
-        pixels = picture.movedim(0, -1) if picture.ndim == 3 else picture
-        ax.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=255)
-        ax.set(xticks=[], yticks=[], title="what the network sees")
+    if image is not None:
+        pixels = image.movedim(0, -1) if image.ndim == 3 else image
+        above[0].imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=255)
+        above[0].set(xticks=[], yticks=[], title="what the network sees")
     spikemnist.viz.membrane(record, ax=membrane)
     spikemnist.viz.decision(record, label=label, ax=decision)
     return figure

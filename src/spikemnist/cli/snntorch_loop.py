@@ -109,12 +109,9 @@ def loop_scores(layers: Any, spikes: Tensor) -> Tensor:
 
 def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
     """Encode pixels ``[B, F]`` with snnTorch and this package's default options: ``[T, B, F]``."""
-    options: dict[str, Any] = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
-    spikes: Tensor
+    latency = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
     if code == "direct":
-        spikes = pixels.expand(num_steps, -1, -1)
-    elif code == "rate":
-        spikes = spikegen.rate(pixels, num_steps=num_steps)
-    else:
-        spikes = spikegen.latency(pixels, num_steps=num_steps, **options)
+        return pixels.expand(num_steps, -1, -1)
+    options: dict[str, Any] = latency if code == "latency" else {}
+    spikes: Tensor = getattr(spikegen, code)(pixels, num_steps=num_steps, **options)
     return spikes

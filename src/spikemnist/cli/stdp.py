@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -126,11 +125,6 @@ def _classifier(command: Command) -> Any:
 
 def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
     """Write the running accuracies."""
-
-    def write(path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(("images", "accuracy"))
-            writer.writerows((int(images), share) for images, share in classifier.accuracy_history_)
-
-    write_atomically(file, write)
+    rows = [f"{int(images)},{share}\n" for images, share in classifier.accuracy_history_]
+    text = "".join(["images,accuracy\n", *rows])
+    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))

@@ -222,11 +222,12 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
                 f"{path} is a {type(module).__name__}, which cannot be exported; only batch "
                 "normalisation and then one pooling may follow the weights of a layer"
             )
+    beta, threshold = (
+        one_per_channel(f"{name} of {layer.path}", np.broadcast_to(_array(value), synapses.shape))
+        for name, value in (("beta", layer.leaky.beta), ("threshold", layer.leaky.threshold))
+    )
     return LayerArrays(
-        **vars(synapses),
-        beta=_for_channels(layer, "beta", synapses.shape).clip(0, 1),
-        threshold=_for_channels(layer, "threshold", synapses.shape),
-        reset=layer.reset_mechanism,
+        **vars(synapses), beta=beta.clip(0, 1), threshold=threshold, reset=layer.reset_mechanism
     )
 
 
@@ -283,15 +284,12 @@ def _pool(synapses: Synapses, path: str, module: nn.MaxPool2d | nn.AvgPool2d) ->
     return replace(synapses, pooling=kind, pool=side)
 
 
-def _for_channels(layer: SpikingLayer, name: str, shape: tuple[int, ...]) -> Floats:
-    """Return beta or threshold of each dense neuron or channel."""
-    value = getattr(layer.leaky, name).detach().cpu().float()
-    values = value.broadcast_to(shape).numpy()
-    channels = values.reshape(shape[0], -1)
+def one_per_channel(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return the number of each dense neuron or channel; raise a `ValueError` if it has several."""
+    channels = values.reshape(len(values), -1)
     if (channels != channels[:, :1]).any():
         raise ValueError(
-            f"{name} of {layer.path} differs within a channel; it must be one number for each "
-            "channel to be exported"
+            f"{name} differs within a channel; only one number for each channel is supported"
         )
     return np.ascontiguousarray(channels[:, 0])
 
@@ -307,8 +305,8 @@ def square(path: str, name: str, value: Any, least: int = 0) -> int:
     return int(sizes.pop())
 
 
-def _array(tensor: torch.Tensor, dtype: type[np.floating] = np.float32) -> NDArray[np.floating]:
-    return np.array(tensor.detach().cpu().numpy(), dtype)
+def _array(tensor: torch.Tensor) -> Floats:
+    return np.array(tensor.detach().cpu().numpy(), np.float32)
 
 
 def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
@@ -339,9 +337,8 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
         model = LeakyConvNet(notation, network.in_shape, **options)
     for place, layer in zip(model.layers, network.layers, strict=True):
         (weights,) = (m for _, m in place.modules if isinstance(m, (nn.Linear, nn.Conv2d)))
-        assert weights.bias is not None
-        weights.weight.data.copy_(torch.from_numpy(layer.weight))
-        weights.bias.data.copy_(torch.from_numpy(layer.bias))
+        arrays = {"weight": layer.weight, "bias": layer.bias}
+        weights.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
     return model.eval()
 
 

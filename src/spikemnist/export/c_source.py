@@ -9,12 +9,12 @@ Shapes: ``I`` inputs or input channels, ``O`` neurons or output channels, ``K`` 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -50,8 +50,7 @@ MOST = 65535
 """Most inputs or neurons of a layer: their indices have 16 bits."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Tables:
+class _Tables(NamedTuple):
     """Numbers of a layer in the order of the C code, weights ``[I, K, K, O]``, others ``[O]``."""
 
     weight: NDArray[Any]
@@ -59,24 +58,18 @@ class _Tables:
     beta: NDArray[Any]
     threshold: NDArray[Any]
 
-    @property
-    def nbytes(self) -> int:
-        return sum(a.nbytes for a in (self.weight, self.bias, self.beta, self.threshold))
 
+class _Program(NamedTuple):
+    """The content to write: a network, its tables, and the code of grey values, ``[T, 256]``.
 
-@dataclass(frozen=True, eq=False)
-class _Program:
-    """The content to write: a network, its tables, and the code of grey values, ``[T, 256]``."""
+    ``is_grey`` tells whether the input is grey values, not spikes.
+    """
 
     network: NetworkArrays
-    tables: tuple[_Tables, ...]
+    tables: Sequence[_Tables]
     code: NDArray[np.float32] | None
+    is_grey: bool
     weights: str
-
-    @property
-    def is_grey(self) -> bool:
-        """Whether the input is grey values, not spikes."""
-        return _is_grey(self.code)
 
 
 def to_c(
@@ -144,14 +137,16 @@ def to_c(
                 f"bits; got {numbers[0]:,} inputs and {numbers[1]:,} neurons"
             )
     code = None if encoder is None else codebook(encoder)
-    tables = [_Tables(x.by_input, x.bias, x.beta, x.threshold) for x in network.layers]
+    is_grey = code is not None and not bool(np.isin(code, (0, 1)).all())
     if weights == "int8":
-        last = len(tables) - 1
+        first, last = network.layers[0], network.layers[-1]
         tables = [
-            _quantise(layer_tables, layer, is_grey=i == 0 and _is_grey(code), is_output=i == last)
-            for i, (layer_tables, layer) in enumerate(zip(tables, network.layers, strict=True))
+            _quantise(layer, is_grey=is_grey and layer is first, is_output=layer is last)
+            for layer in network.layers
         ]
-    program = _Program(network, tuple(tables), code, weights)
+    else:
+        tables = [_Tables(x.by_input, x.bias, x.beta, x.threshold) for x in network.layers]
+    program = _Program(network, tables, code, is_grey, weights)
     words = {
         "VERSION": __version__,
         "TABLES": _source(program),
@@ -163,10 +158,6 @@ def to_c(
     texts = {_renamed(name, prefix): _renamed(_fill(name, words), prefix) for name in names}
     _write({folder / name: text for name, text in texts.items()})
     return folder
-
-
-def _is_grey(code: NDArray[np.float32] | None) -> bool:
-    return code is not None and not bool(np.isin(code, (0, 1)).all())
 
 
 def _fill(name: str, words: dict[str, str]) -> str:
@@ -204,12 +195,13 @@ def _write(texts: dict[Path, str]) -> None:
     write_atomically(file, write)
 
 
-def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
-    largest = np.abs(tables.weight.astype(np.float64)).max((0, 1, 2))
+def _quantise(layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
+    weight = layer.by_input
+    largest = np.abs(weight.astype(np.float64)).max((0, 1, 2))
     scale = (largest.max() if is_output else largest) / 127
     # Grey values are multiples of 1/255. Average pooling leaves sums, and the unit is smaller.
     parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
-    scale = np.maximum(scale, tables.threshold.astype(np.float64) * parts / LARGEST)
+    scale = np.maximum(scale, layer.threshold.astype(np.float64) * parts / LARGEST)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
     scale = np.where(scale > 0, scale, 1)  # of weights and a threshold that are all zero
 
@@ -219,10 +211,10 @@ def _quantise(tables: _Tables, layer: LayerArrays, *, is_grey: bool, is_output: 
 
     unit = scale / parts
     return _Tables(
-        integers(tables.weight, scale, np.int8),
-        integers(tables.bias, unit),
-        integers(tables.beta, 1 / ONE),
-        integers(tables.threshold, unit),
+        integers(weight, scale, np.int8),
+        integers(layer.bias, unit),
+        integers(layer.beta, 1 / ONE),
+        integers(layer.threshold, unit),
     )
 
 
@@ -254,12 +246,9 @@ def _source(program: _Program) -> str:
         bits = np.packbits(program.code.astype(bool), axis=1, bitorder="little")
         parts.append(_array("uint8_t code", bits))
     for i, tables in enumerate(program.tables):
-        parts += [
-            _array(f"weight_t weight_{i}", tables.weight),
-            _array(f"number_t bias_{i}", tables.bias),
-            _array(f"number_t beta_{i}", tables.beta),
-            _array(f"number_t threshold_{i}", tables.threshold),
-        ]
+        for name, values in tables._asdict().items():
+            kind = "weight_t" if name == "weight" else "number_t"
+            parts.append(_array(f"{kind} {name}_{i}", values))
     parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
     if len(layers) > 1:  # by all layers but the first, whose input may be repeated
         parts.append(f"static number_t current_shared[{_shared_size(layers)}];")
@@ -267,8 +256,7 @@ def _source(program: _Program) -> str:
         neurons = math.prod(layer.shape)
         parts.append(f"static number_t membrane_{i}[{neurons}];")
         parts.append(f"static uint16_t spikes_{i}[{neurons}];")
-    entries = (_entry(i, *pair) for i, pair in enumerate(zip(layers, program.tables, strict=True)))
-    text = ",\n".join(entries)
+    text = ",\n".join(map(_entry, itertools.count(), layers, program.tables))
     return "\n".join([*parts, f"static const struct network_layer layers[] = {{\n{text}\n}};"])
 
 
@@ -285,7 +273,7 @@ def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
     pooling = f"POOL_{(layer.pooling or 'none').upper()}"
     words = [width, inputs, kernel, layer.stride, layer.padding, *behind, pooling]
     words += [layer.pool, *out, channels, f"RESET_{layer.reset.upper()}"]
-    words += [f"{name}_{number}" for name in ("weight", "bias", "beta", "threshold")]
+    words += [f"{name}_{number}" for name in tables._fields]
     words += ["current_shared" if number else "current_0", f"membrane_{number}", f"spikes_{number}"]
     return f"    {{{', '.join(map(str, words))}}}"
 
@@ -306,7 +294,7 @@ def _readme(program: _Program) -> dict[str, str]:
     """Return the placeholders of the README and the example, filled for a network."""
     layers, code = program.network.layers, program.code
     inputs = math.prod(layers[0].in_shape)
-    constant = sum(tables.nbytes for tables in program.tables)
+    constant = sum(array.nbytes for tables in program.tables for array in tables)
     constant += 0 if code is None or program.is_grey else 32 * len(code)
     numbers = math.prod(layers[0].weighed_shape) + _shared_size(layers)
     neurons = sum(math.prod(layer.shape) for layer in layers)

@@ -33,6 +33,7 @@ from spikemnist.export.arrays import (
     Synapses,
     build_model,
     network_of,
+    one_per_channel,
     read_arrays,
     square,
 )
@@ -40,6 +41,7 @@ from spikemnist.export.extra import require
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     import nir
     from numpy.typing import NDArray
@@ -122,11 +124,9 @@ def to_nir(
             UserWarning,
             stacklevel=2,
         )
-    names = list(nodes)
     metadata = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
-    graph = nir.NIRGraph(
-        nodes, list(itertools.pairwise(names)), metadata={KEY: json.dumps(metadata)}
-    )
+    edges = list(itertools.pairwise(nodes))
+    graph = nir.NIRGraph(nodes, edges, metadata={KEY: json.dumps(metadata)})
     if path is not None:
         # Written in memory: HDF5 would lock the file, which is locked already.
         content = io.BytesIO()
@@ -140,14 +140,13 @@ def _check_timestep(dt: object) -> None:
         raise ValueError(f"dt must be a positive number of seconds; got {dt!r}")
 
 
-def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[str, Any]]:
+def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> Iterator[tuple[str, Any]]:
     """Return the nodes of a layer in order, each with its kind."""
-    nodes = []
     if layer.is_dense:
         if number > 1 and len(layer.in_shape) > 1:
             shape = {"input": np.array(layer.in_shape)}
-            nodes.append(("flatten", nir.Flatten(shape, start_dim=0, end_dim=-1)))
-        nodes.append(("linear", nir.Affine(layer.weight, layer.bias)))
+            yield "flatten", nir.Flatten(shape, start_dim=0, end_dim=-1)
+        yield "linear", nir.Affine(layer.weight, layer.bias)
     else:
         convolution = nir.Conv2d(
             input_shape=layer.in_shape[1:],
@@ -158,7 +157,7 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[s
             groups=1,
             bias=layer.bias,
         )
-        nodes.append(("conv", convolution))
+        yield "conv", convolution
     if layer.pooling == "max":
         raise ValueError(
             f"layer {number} has maximum pooling, for which NIR has no node: build and train the "
@@ -166,8 +165,8 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> list[tuple[s
         )
     if layer.pooling:
         sides = np.array([layer.pool, layer.pool])
-        nodes.append(("pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)))
-    return [*nodes, ("neurons", _neurons(nir, layer, dt, number))]
+        yield "pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)
+    yield "neurons", _neurons(nir, layer, dt, number)
 
 
 def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
@@ -292,8 +291,7 @@ def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | Lea
 
 def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
     """Return the metadata that `to_nir` wrote, or an empty dict."""
-    text = graph.metadata.get(KEY, "{}")
-    metadata: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else text)
+    metadata: dict[str, Any] = json.loads(graph.metadata.get(KEY, "{}"))
     return metadata
 
 
@@ -326,10 +324,9 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
 def _chain(graph: nir.NIRGraph) -> list[tuple[str, Any]]:
     """Return the nodes of a graph in the order in which a signal passes them."""
     successors = dict(graph.edges)
-    inputs = list(graph.inputs)
-    if len(successors) != len(graph.edges) or len(inputs) != 1:
+    names = list(graph.inputs)
+    if len(successors) != len(graph.edges) or len(names) != 1:
         raise ValueError("the graph branches; from_nir reads only a chain of nodes from one input")
-    names = inputs
     while names[-1] in successors and len(names) <= len(graph.nodes):
         names.append(successors[names[-1]])
     if len(names) != len(graph.nodes):
@@ -395,7 +392,7 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         raise ValueError(f"{name} has no neurons: the weights before it give the shape {shape}")
 
     def read(part: str) -> NDArray[Any]:
-        return _for_channels(name, _numbers(name, node, part, shape))
+        return one_per_channel(f"{part} of {name}", _numbers(name, node, part, shape))
 
     threshold = read("v_threshold")
     beta, gain = np.ones(len(threshold)), read("r") * dt
@@ -408,22 +405,11 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         beta, gain = 1 - dt / tau, read("r") * (dt / tau)
     gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
     weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
-    changes = {
-        "weight": weight.astype(np.float32),
-        "bias": (synapses.bias * gain).astype(np.float32),
-    }
+    bias = synapses.bias * gain
+    scaled = replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     return LayerArrays(
-        **{**vars(synapses), **changes},
+        **vars(scaled),
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
         reset="zero",
     )
-
-
-def _for_channels(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    channels = values.reshape(len(values), -1)
-    if (channels != channels[:, :1]).any():
-        raise ValueError(
-            f"the neurons of {name} differ within a channel, which from_nir does not support"
-        )
-    return channels[:, 0]

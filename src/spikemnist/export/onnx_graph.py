@@ -85,11 +85,9 @@ def to_onnx(
         check_num_steps(num_steps)
     network, encoder = network_of(model)
     arrays = read_arrays(network)
-    steps = num_steps
-    if encoder is not None:
-        steps = encoder.num_steps
-        if num_steps not in (None, steps):
-            raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")
+    steps = num_steps if encoder is None else encoder.num_steps
+    if num_steps not in (None, steps):
+        raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")
     graph = _Graph(onnx)
     axes: list[int | str] = [steps or "T", "B"]
     constant = False
@@ -187,9 +185,8 @@ def _encode(graph: _Graph, table: NDArray[np.float32], arrays: NetworkArrays) ->
 def _weigh(graph: _Graph, name: str, layer: LayerArrays, signal: str) -> str:
     """Return the current ``[T, B, ...]``, all timesteps in one product."""
     lead = graph.node("Shape", [signal], f"{name}_lead", start=0, end=2)
-    flat_shape = graph.shape(f"{name}_folded_shape", -1, *layer.in_shape)
-    if layer.is_dense:
-        flat_shape = graph.shape(f"{name}_folded_shape", -1, math.prod(layer.in_shape))
+    sizes = (math.prod(layer.in_shape),) if layer.is_dense else layer.in_shape
+    flat_shape = graph.shape(f"{name}_folded_shape", -1, *sizes)
     tensor = graph.node("Reshape", [signal, flat_shape], f"{name}_folded")
     weights = [graph.array(f"{name}_{part}", getattr(layer, part)) for part in ("weight", "bias")]
     if layer.is_dense:
@@ -240,17 +237,15 @@ def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tu
 
 def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
     """Compute ``scores`` from the last layer, as `spikemnist.models.readout` does."""
-    over_time = {"keepdims": 0}
-    if readout == "mean_membrane":
-        graph.node("ReduceMean", [membrane], "scores", axes=[0], **over_time)
-    elif readout == "max_membrane":
-        graph.node("ReduceMax", [membrane], "scores", axes=[0], **over_time)
+    of_membranes = {"mean_membrane": "ReduceMean", "max_membrane": "ReduceMax"}
+    if readout in of_membranes:
+        graph.node(of_membranes[readout], [membrane], "scores", axes=[0], keepdims=0)
     elif readout == "spike_count":
-        graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", **over_time)
+        graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", keepdims=0)
     else:  # first_spike: a silent neuron counts as firing just after the window
-        first = graph.node("ArgMax", [spikes], "first_index", axis=0, **over_time)
+        first = graph.node("ArgMax", [spikes], "first_index", axis=0, keepdims=0)
         end = graph.node("Shape", [spikes], "window", start=0, end=1)
-        any_spike = graph.node("ReduceMax", [spikes], "any_spike", axes=[0], **over_time)
+        any_spike = graph.node("ReduceMax", [spikes], "any_spike", axes=[0], keepdims=0)
         spike = graph.node("Cast", [any_spike], "fired", to=graph.onnx.TensorProto.BOOL)
         time = graph.node("Where", [spike, first, end], "first_time")
         time = graph.node("Cast", [time], "first_spike_time", to=graph.onnx.TensorProto.FLOAT)

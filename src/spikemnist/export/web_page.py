@@ -157,9 +157,7 @@ def _layer_data(layer: LayerArrays) -> dict[str, Any]:
     weight = layer.by_input
     return {
         "weight": _base64(weight),
-        "bias": _base64(layer.bias),
-        "beta": _base64(layer.beta),
-        "threshold": _base64(layer.threshold),
+        **{name: _base64(getattr(layer, name)) for name in ("bias", "beta", "threshold")},
         "kernel": weight.shape[1],
         "stride": layer.stride,
         "padding": layer.padding,

@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 FORMAT = Format(
     "spikemnist-model-1", "model", "Restore it from a good copy, or train the model again"
 )
-NETWORKS: dict[str, type[LeakyMLP | LeakyConvNet]] = {
-    "LeakyMLP": LeakyMLP,
-    "LeakyConvNet": LeakyConvNet,
-}
+NETWORKS = {kind.__name__: kind for kind in (LeakyMLP, LeakyConvNet)}
 
 
 def describe(network: nn.Module, encoder: Encoder, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Stages = list[dict[str, nn.Module]]
+
 _TOKEN = re.compile(
     r"(?P<channels>\d+)C(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
     r"|(?P<pooling>A?P)(?P<size>\d+)"
@@ -18,9 +20,7 @@ _TOKEN = re.compile(
 )
 
 
-def stages_of(
-    layers: str, in_shape: Sequence[int], *, batch_norm: bool
-) -> list[dict[str, nn.Module]]:
+def stages_of(layers: str, in_shape: Sequence[int], *, batch_norm: bool) -> Stages:
     """Return the modules before the neurons of each layer, by their names.
 
     Raises
@@ -32,7 +32,7 @@ def stages_of(
         raise ValueError(
             f"in_shape must be (channels, height, width), positive integers; got {in_shape!r}"
         )
-    stages: list[dict[str, nn.Module]] = []
+    stages: Stages = []
     shape: tuple[int, ...] = tuple(in_shape)
     for token in layers.split("-"):
         match = _TOKEN.fullmatch(token)
@@ -42,25 +42,18 @@ def stages_of(
                 "(pooling) and 10 (a dense layer)"
             )
         out_shape = _out_shape(shape, match, layers)
-        _add(stages, shape, match, layers, batch_norm=batch_norm)
+        if match["pooling"] and not stages:
+            raise ValueError(f"layers={layers!r} must begin with weights, not with pooling")
+        _add(stages, shape, match, batch_norm=batch_norm)
         shape = out_shape
     if len(shape) != 1:
         raise ValueError(f"layers={layers!r} must end in a dense layer, one neuron for each class")
     return stages
 
 
-def _add(
-    stages: list[dict[str, nn.Module]],
-    shape: tuple[int, ...],
-    match: re.Match[str],
-    layers: str,
-    *,
-    batch_norm: bool,
-) -> None:
+def _add(stages: Stages, shape: Sequence[int], match: re.Match[str], *, batch_norm: bool) -> None:
     """Add one layer or pooling of the notation, for an input of this shape, to ``stages``."""
     if match["pooling"]:
-        if not stages:
-            raise ValueError(f"layers={layers!r} must begin with weights, not with pooling")
         pooling = nn.AvgPool2d if match["pooling"] == "AP" else nn.MaxPool2d
         stage = stages[-1]
         stage[f"pool{len(stage)}" if "pool" in stage else "pool"] = pooling(int(match["size"]))

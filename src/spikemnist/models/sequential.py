@@ -57,8 +57,7 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
     before: list[Module] = []
     for path, module in _flat(network, "network"):
         if type_before_parametrizations(module) is snntorch.Leaky:
-            _check_neuron(path, module)
-            _check_new(path, module, layers)
+            _check_neuron(path, module, layers)
             layers.append(SpikingLayer(path, module, tuple(before)))
             before = []
         else:
@@ -121,7 +120,7 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
         raise ValueError(f"{path} is {kind} with return_indices=True; remove the option")
 
 
-def _check_neuron(path: str, leaky: Any) -> None:
+def _check_neuron(path: str, leaky: Any, before: Sequence[SpikingLayer]) -> None:
     """Refuse the options that make the dynamics differ from `spikemnist.ops.leaky`."""
     obstacles = {
         "inhibition=True": leaky.inhibition,
@@ -138,6 +137,12 @@ def _check_neuron(path: str, leaky: Any) -> None:
             f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
             f"{reset_of(leaky)!r}, which snnTorch still uses; create a new snntorch.Leaky"
         )
+    for layer in before:
+        if layer.leaky is leaky:
+            raise ValueError(
+                f"{path} and {layer.path} are the same snntorch.Leaky, whose membrane snnTorch "
+                "would share between them; create one for each place"
+            )
 
 
 def check_grades(layers: Sequence[SpikingLayer]) -> None:
@@ -152,12 +157,3 @@ def _refusal(path: str, option: str) -> UnsupportedError:
     return UnsupportedError(
         f"{path} is an snntorch.Leaky with {option}, which the kernels do not support"
     )
-
-
-def _check_new(path: str, leaky: snntorch.Leaky, layers: Sequence[SpikingLayer]) -> None:
-    for layer in layers:
-        if layer.leaky is leaky:
-            raise ValueError(
-                f"{path} and {layer.path} are the same snntorch.Leaky, whose membrane snnTorch "
-                "would share between them; create one for each place"
-            )

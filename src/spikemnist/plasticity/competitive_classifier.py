@@ -326,32 +326,27 @@ class STDPClassifier(Estimator):
     @property
     def weights_(self) -> Array:
         """Weights, float32 ``[N, F]``."""
-        self._check_fitted()
-        return self._layer.weights
+        return self._fitted()._layer.weights
 
     @property
     def theta_(self) -> Array:
         """Adaptation of the thresholds in mV, float32 ``[N]``."""
-        self._check_fitted()
-        return self._layer.theta
+        return self._fitted()._layer.theta
 
     @property
     def theta_plus_(self) -> float:
         """Step of the threshold at a spike, as used in training, in mV."""
-        self._check_fitted()
-        return float(self._layer.parameters["theta_plus"])
+        return float(self._fitted()._layer.parameters["theta_plus"])
 
     @property
     def learning_rate_(self) -> float:
         """Learning rate, as used in training."""
-        self._check_fitted()
-        return float(self._layer.parameters["learning_rate"])
+        return float(self._fitted()._layer.parameters["learning_rate"])
 
     @property
     def responses_(self) -> Array:
         """Mean spikes of each neuron per image of each class, float64 ``[C, N]``."""
-        self._check_fitted()
-        return self._progress.responses.mean
+        return self._fitted()._progress.responses.mean
 
     @property
     def assignments_(self) -> Array:
@@ -365,14 +360,12 @@ class STDPClassifier(Estimator):
         A window has a sixteenth of all images, at most 2,000. Each image is classified by the
         responses to the images before it.
         """
-        self._check_fitted()
-        return self._progress.history
+        return self._fitted()._progress.history
 
     @property
     def n_images_seen_(self) -> int:
         """Number of images learned from, over all passes."""
-        self._check_fitted()
-        return self._progress.seen
+        return self._fitted()._progress.seen
 
     def votes(self, images: ArrayLike) -> Votes:  # noqa: D102 - inherited
         counts, responses = self.count_spikes(images), self.responses_
@@ -380,8 +373,7 @@ class STDPClassifier(Estimator):
         return Votes(scores, self.voting, {"neurons": counts.sum(1)})
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        self._check_fitted()
-        layer, progress = self._layer, self._progress
+        layer, progress = self._fitted()._layer, self._progress
         arrays = {
             "weights": layer.weights,
             "theta": layer.theta,
@@ -411,10 +403,9 @@ class STDPClassifier(Estimator):
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         theta_plus, learning_rate = map(float, metadata["steps"])
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
-        check_parameters(type(self)(**{**self.get_params(), **steps}))
-        self._layer = CompetitiveLayer(
-            {**self.get_params(), **steps}, arrays["weights"], arrays["theta"]
-        )
+        parameters = self.get_params() | steps
+        check_parameters(type(self)(**parameters))
+        self._layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
         responses = Responses(classes, neurons)
         responses.spikes, responses.images = arrays["responses.spikes"], arrays["responses.images"]
         self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))

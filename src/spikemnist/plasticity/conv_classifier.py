@@ -241,8 +241,7 @@ class ConvSTDPClassifier(Estimator):
         return Votes({"readout": scores}, "readout", {"features": appearances})
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        self._check_fitted()
-        weight, bias = self._readout
+        weight, bias = self._fitted()._readout
         arrays = {
             "weights": self.weights_,
             "wins": self.wins_,

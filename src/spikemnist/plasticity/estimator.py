@@ -281,15 +281,16 @@ class Estimator:
                 "need it"
             )
 
-    def _check_fitted(self) -> None:
+    def _fitted(self) -> Self:
         if not hasattr(self, "n_features_in_"):
             raise NotFittedError(
                 f"this {type(self).__name__} is not fitted yet: call fit or partial_fit first"
             )
+        return self
 
     def _fitted_pixels(self, images: ArrayLike | Tensor) -> Tensor:
         """Return images ``[B, F]``; raise unless they have the pixels of the fit."""
-        self._check_fitted()
+        self._fitted()
         pixels = check_images(images)
         if pixels.shape[1] != self.n_features_in_:
             raise ValueError(

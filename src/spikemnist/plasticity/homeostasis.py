@@ -40,12 +40,12 @@ def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, f
     # images. With more than LONG images, the steps of LONG leave time to settle. LONG was chosen
     # for 400 neurons and three seeds, each with 5,000 training images and 4,000 held-out ones.
     shortage = LONG / min(max(images, SHORT), LONG)
-    theta_plus, learning_rate = parameters["theta_plus"], parameters["learning_rate"]
-    if theta_plus is None:
-        theta_plus = THETA_PLUS * parameters["n_neurons"] * shortage
-    if learning_rate is None:
-        learning_rate = LEARNING_RATE * shortage
-    return {"theta_plus": float(theta_plus), "learning_rate": float(learning_rate)}
+    derived = {
+        "theta_plus": THETA_PLUS * parameters["n_neurons"] * shortage,
+        "learning_rate": LEARNING_RATE * shortage,
+    }
+    given = {name: parameters[name] for name in derived if parameters[name] is not None}
+    return {name: float(step) for name, step in (derived | given).items()}
 
 
 def warn_of_idle(spikes: Array, theta_plus: float) -> None:

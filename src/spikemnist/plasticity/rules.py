@@ -356,6 +356,7 @@ def _apply(
         their bounds only at the end; without it, after each change.
     """
     _check(rule, pre, post, weight)
+    low, high = (rule.w_min, rule.w_max) if gain is None else (-math.inf, math.inf)
     pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach()
     x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
     for t in range(len(pre)):
@@ -363,14 +364,10 @@ def _apply(
         x, y = rule.decay_plus * x, rule.decay_minus * y
         x_now, y_now = (_after(trace, spikes[t], rule) for trace, spikes in ((x, pre), (y, post)))
         headroom = (weight - rule.w_min) ** rule.weight_dependence
-        weight = weight - rule.a_minus * headroom * ((y * factor).T @ pre[t])
-        if gain is None:
-            weight = weight.clamp(rule.w_min, rule.w_max)
+        weight = (weight - rule.a_minus * headroom * ((y * factor).T @ pre[t])).clamp(low, high)
         headroom = (rule.w_max - weight) ** rule.weight_dependence
         seen = (x_now if rule.at_once else x) - rule.target
-        weight = weight + rule.a_plus * headroom * ((post[t] * factor).T @ seen)
-        if gain is None:
-            weight = weight.clamp(rule.w_min, rule.w_max)
+        weight = (weight + rule.a_plus * headroom * ((post[t] * factor).T @ seen)).clamp(low, high)
         x, y = x_now, y_now
     return weight.clamp(rule.w_min, rule.w_max)
 

@@ -44,10 +44,7 @@ def describe_run(
             "encoder": _describe(classifier.encoder),
         },
         "data": {"train": _describe_data(train), "validation": _describe_data(validation)},
-        "settings": {
-            field.name: _describe(getattr(config, field.name))
-            for field in dataclasses.fields(config)
-        },
+        "settings": {name: _describe(value) for name, value in vars(config).items()},
     }
 
 
@@ -60,12 +57,10 @@ def _describe_network(network: nn.Module) -> dict[str, object]:
             for path, module in network.named_modules()
         )
         return {"network": f"{type(network).__name__}:{structure}", "dtype": dtype}
-    settings: dict[str, object] = {"network": type(network).__name__, "dtype": dtype}
-    for name, value in config.items():
-        if config.get(f"learn_{name}"):
-            continue  # part of the weights, so it changes during the run
-        settings[name] = value if isinstance(value, list) else _describe(value)
-    return settings
+    # What is learned is part of the weights, so it changes during the run.
+    fixed = {name: x for name, x in config.items() if not config.get(f"learn_{name}")}
+    settings = {name: _describe(value) for name, value in fixed.items()}
+    return {"network": type(network).__name__, "dtype": dtype, **settings}
 
 
 def _describe(value: object) -> object:
@@ -78,9 +73,9 @@ def _describe(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_describe(part) for part in value]
     if dataclasses.is_dataclass(value):
-        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        fields = (f"{name}={_describe(part)}" for name, part in parts.items())
-        return f"{type(value).__qualname__}({', '.join(fields)})"
+        names = [field.name for field in dataclasses.fields(value)]
+        parts = (f"{name}={_describe(getattr(value, name))}" for name in names)
+        return f"{type(value).__qualname__}({', '.join(parts)})"
     kind = value if hasattr(value, "__qualname__") else type(value)
     return f"{kind.__module__}.{kind.__qualname__}"
 

@@ -272,7 +272,7 @@ def evaluate_feed(
             _measure(spikes, record, labels, compute_loss(loss, record, labels))
             for spikes, record, labels in batches
         ]
-    return _join([part.cpu() for part in parts], time.perf_counter() - start)
+    return _join(parts, start)
 
 
 @contextmanager
@@ -339,12 +339,6 @@ class _Batch(NamedTuple):
     names: tuple[str, ...]
     backend: str
 
-    def cpu(self) -> _Batch:
-        loss, counts, confusion, correct = self.loss, self.counts, self.confusion, self.correct
-        return self._replace(
-            loss=loss.cpu(), counts=counts.cpu(), confusion=confusion.cpu(), correct=correct.cpu()
-        )
-
 
 def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _Batch:
     """Measure a batch without waiting for the device."""
@@ -370,13 +364,13 @@ def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _B
     )
 
 
-def _join(batches: Sequence[_Batch], seconds: float) -> Evaluation:
-    """Return the metrics of all batches together."""
+def _join(batches: Sequence[_Batch], start: float) -> Evaluation:
+    """Return the metrics of all batches together, on the CPU."""
     if not batches:
         raise ValueError("the data to evaluate are empty")
     samples = sum(batch.samples for batch in batches)
     losses, _, counts, confusions, correct, _, _ = zip(*batches, strict=True)
-    confusion = torch.stack(confusions).sum(0)
+    confusion = torch.stack(confusions).sum(0).cpu()
     means = [count / samples for count in torch.stack(counts).sum(0).tolist()]
     silent, tied, current, *spikes = means
     if current:
@@ -389,8 +383,8 @@ def _join(batches: Sequence[_Batch], seconds: float) -> Evaluation:
         spikes_per_sample=dict(zip(batches[0].names, spikes, strict=True)),
         silent=silent,
         tied=tied,
-        accuracy_per_step=torch.stack(correct).sum(0) / samples,
+        accuracy_per_step=torch.stack(correct).sum(0).cpu() / samples,
         samples=samples,
         backend=batches[0].backend,
-        seconds=seconds,
+        seconds=time.perf_counter() - start,
     )

@@ -121,14 +121,13 @@ class Processes:
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )
 
-    @contextlib.contextmanager
-    def own_masks(self, device: torch.device, seed: int, *path: int) -> Iterator[None]:
+    def own_masks(
+        self, device: torch.device, seed: int, *path: int
+    ) -> contextlib.AbstractContextManager[object]:
         """Seed torch's global generators so that dropout masks differ between processes."""
         if self.size == 1:
-            yield
-        else:
-            with seeded(derive_seed(seed, *path, self.rank), device):
-                yield
+            return contextlib.nullcontext()
+        return seeded(derive_seed(seed, *path, self.rank), device)
 
 
 def current() -> Processes:

@@ -183,9 +183,8 @@ class _Disturbance:
                 "robustness is measured on images in tensors; got a batch of "
                 f"{type(images).__name__}"
             )
-        change = OF_IMAGES.get(self.disturbance)
-        if change is not None:
-            images = change(images, self.level, generator)
+        if self.disturbance in OF_IMAGES:
+            images = OF_IMAGES[self.disturbance](images, self.level, generator)
             return self.classifier.encode(images, generator=generator)
         return drop(self.classifier.encode(images, generator=generator), self.level, generator)
 
@@ -202,18 +201,20 @@ def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Shift each image by ``level`` pixels in a random direction."""
     towards = _uniform(len(images), generator) * (2 * math.pi)
     height, width = images.shape[-2:]
-    still = torch.zeros(len(images))
     share = torch.stack((towards.cos() / width, towards.sin() / height)) * level
-    places = affine_places(images, angle=still, slant=still, scale=still + 1, shift=share)
-    return sample(images, places)
+    return _move(images, torch.zeros(len(images)), share)
 
 
 def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Rotate each image by ``level`` degrees, to the left or to the right."""
     side = (_uniform(len(images), generator) < 0.5) * 2.0 - 1
-    still = torch.zeros(2, len(images))
-    angle = side * math.radians(level)
-    places = affine_places(images, angle=angle, slant=still[0], scale=still[0] + 1, shift=still)
+    return _move(images, side * math.radians(level), torch.zeros(2, len(images)))
+
+
+def _move(images: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
+    """Rotate images by angles ``[B]``, and shift them by fractions of their size ``[2, B]``."""
+    still = torch.zeros(len(images))
+    places = affine_places(images, angle=angle, slant=still, scale=still + 1, shift=shift)
     return sample(images, places)
 
 

@@ -118,10 +118,8 @@ class _Scene:
         self.figure: Figure = _style.new_figure(_style.WIDTH, 4.2)
         places = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
         window = self.figure.add_subplot(places[0, 0])
-        window.set_title(
-            "input (earlier spikes grey)" if are_spikes(values) else "input, a current", fontsize=9
-        )
-        self.picture = _style.pixels(window, values[0], **_style.grey_levels(values))
+        title = "input (earlier spikes grey)" if are_spikes(values) else "input, a current"
+        self.picture = _style.pixels(window, values[0], title, **_style.grey_levels(values))
         self.curves = self.figure.add_subplot(places[:, 1])
         self.lines = _draw_membranes(self.curves, self.membrane)
         self.names = [
@@ -164,8 +162,7 @@ def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
         ax.plot(
             np.arange(len(membrane)),
             membrane[:, index],
-            color=_style.class_colour(index),
-            linestyle=_style.class_dashes(index),
+            **_style.class_look(index),
             marker="o",
             markersize=3.0,
             label=f"class {index}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
@@ -115,16 +114,8 @@ def spike_counts(
         bars[prediction].set(edgecolor=_style.BLUE)
     if not counts.any():
         _style.note(ax, "no output neuron fired")
-    for index in {prediction} | ({label} if label is not None else set()):
-        ax.annotate(
-            _roles(index, prediction, label, "\n"),
-            xy=(index, counts[index]),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=_style.SMALL,
-        )
+    roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
+    ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
     limit_counts(ax, len(counts), len(record.spikes), f"spikes in {len(record.spikes)} timesteps")
     _style.set_title(
         ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
@@ -222,8 +213,7 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, prediction: int, label: 
         ax.plot(
             time,
             scores[:, index],
-            color=_style.class_colour(index),
-            linestyle=_style.class_dashes(index),
+            **_style.class_look(index),
             linewidth=2.6 if marked else 1.1,
             marker="o" if index == label or len(time) == 1 else "",
             markersize=5.0 if index == label else 3.0,
@@ -286,14 +276,6 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
     strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
     for start, width, colour in zip(starts, widths, colours, strict=True):
-        if width < _NARROW * len(leader):
-            continue
-        strip.text(
-            float(start + (width - 1) / 2),
-            0.5,
-            str(leader[start]),
-            ha="center",
-            va="center",
-            fontsize=_style.SMALL,
-            color=_style.text_colour(to_rgba(colour)),
-        )
+        if width >= _NARROW * len(leader):
+            place = float(start + (width - 1) / 2), 0.5
+            _style.write_on(strip, place, str(leader[start]), colour, _style.SMALL)

@@ -5,7 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -83,13 +83,14 @@ def encoding(
     spikes = are_spikes(values)
     panels = above.subplots(1, 1 + spikes + (original is not None), squeeze=False)[0]
     if original is not None:
-        grey = {"cmap": "gray", "vmin": 0.0, "vmax": max(float(original.max()), 1e-6)}
-        _show(panels[0], original, "image", **grey)
+        _style.pixels(panels[0], original, "image", **_style.grey_levels(original))
     if spikes:
         _draw_sum(panels[-2], values)
         _draw_first_spike(panels[-1], values)
     else:
-        picture = _show(panels[-1], values.mean(0), "current, mean over time", cmap="viridis")
+        picture = _style.pixels(
+            panels[-1], values.mean(0), "current, mean over time", cmap="viridis"
+        )
         _colour_bar(picture, "current", integers=False)
     if spikes or (values != values[0]).any():
         _draw_frames(below, values)
@@ -98,14 +99,9 @@ def encoding(
     return _style.root_figure(panels[0])
 
 
-def _show(ax: Axes, values: Array, title: str, **look: Any) -> AxesImage:
-    ax.set_title(title, fontsize=9)
-    return _style.pixels(ax, values, **look)
-
-
 def _draw_sum(ax: Axes, values: Array) -> None:
     total = values.sum(0)
-    picture = _show(ax, total, f"spikes in {len(values)} timesteps", cmap="viridis")
+    picture = _style.pixels(ax, total, f"spikes in {len(values)} timesteps", cmap="viridis")
     picture.set_clim(0.0, max(float(total.max()), 1.0))
     _colour_bar(picture, "spikes", integers=True)
 
@@ -115,7 +111,7 @@ def _draw_first_spike(ax: Axes, values: Array) -> None:
     first = np.ma.masked_array((values != 0).argmax(0), mask=~active)
     ax.set_facecolor(_style.PALE)  # shows where nothing fired
     colours = {"cmap": "viridis_r", "vmin": 0, "vmax": max(len(values) - 1, 1)}
-    picture = _show(ax, first, "first spike (grey: none)", **colours)
+    picture = _style.pixels(ax, first, "first spike (grey: none)", **colours)
     _colour_bar(picture, "timestep", integers=True)
 
 
@@ -132,7 +128,7 @@ def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
     steps = _style.evenly_chosen(len(values), _MOST_FRAMES)
     panels = figure.subplots(1, len(steps), squeeze=False)[0]
     for ax, step in zip(panels, steps, strict=True):
-        _show(ax, values[step], f"t = {step}", **_style.grey_levels(values))
+        _style.pixels(ax, values[step], f"t = {step}", **_style.grey_levels(values))
 
 
 def codes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
 
 from spikemnist.viz import _style
 
@@ -48,8 +47,8 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
     _draw_anns(ax, measured)
     ax.set_xscale("log")  # an ANN may use many times more energy, or less
     ax.tick_params(axis="x", which="both", length=3.5, pad=3.5)
-    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
-    ax.xaxis.set_minor_formatter(FuncFormatter(_plain))
+    ax.xaxis.set_major_formatter(_plain)
+    ax.xaxis.set_minor_formatter(_plain)
     _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
     _style.set_title(ax, f"accuracy and energy, {measured.technology.name}", pad=34.0)
     _style.legend_above(ax, columns=2)

@@ -86,8 +86,7 @@ def event_frames(
         panel.set_axis_off()
     colours = _colours(sums)
     for ax, frame, begin, end in zip(panels.flat, sums, edges[:-1], edges[1:], strict=False):
-        picture = _style.pixels(ax, frame, **colours)
-        ax.set_title(_span(begin, end), fontsize=9)
+        picture = _style.pixels(ax, frame, _span(begin, end), **colours)
     bar = figure.colorbar(picture, ax=panels, fraction=0.04, pad=0.02)
     bar.set_label("brighter − darker events")
     _style.integer_ticks(bar.ax.yaxis, 6)

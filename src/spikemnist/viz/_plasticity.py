@@ -95,8 +95,7 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     ('20 neurons by class', 20)
     """
     assignment, names = classifier.assignments_, [str(name) for name in classifier.classes_]
-    counts = [int((assignment == index).sum()) for index in range(len(names))]
-    silent = int((assignment < 0).sum())
+    silent, *counts = np.bincount(assignment + 1, minlength=len(names) + 1).tolist()
     if silent:
         names, counts = [*names, "none"], [*counts, silent]
     ax = _style.axes_or_new(ax, 6.0, 3.4)

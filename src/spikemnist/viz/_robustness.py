@@ -60,8 +60,7 @@ def robustness(results: Mapping[str, Robustness]) -> Figure:
             panel.plot(
                 list(levels),
                 list(levels.values()),
-                color=_style.class_colour(number),
-                linestyle=_style.class_dashes(number),
+                **_style.class_look(number),
                 marker=_MARKERS[number % len(_MARKERS)],
                 markersize=4.5,
                 linewidth=1.6,

@@ -74,8 +74,15 @@ def frames(values: Tensor, image_shape: tuple[int, int] | None) -> Tensor:
     shape = list(values.shape[1:])
     while len(shape) > 2 and shape[0] == 1:
         shape.pop(0)
-    height, width = _guess_image_shape(shape) if image_shape is None else image_shape
-    return values.reshape(len(values), height, width)
+    side = math.isqrt(math.prod(shape))
+    if shape == [side**2]:
+        shape = [side, side]
+    if image_shape is None and len(shape) != 2:
+        raise ValueError(
+            f"each timestep of the input has shape {tuple(shape)}, which is no picture; pass "
+            "image_shape=(height, width), or spikes of one channel, [T, B, height, width]"
+        )
+    return values.reshape(len(values), *(image_shape or shape))
 
 
 def layer_sample(record: Record, layer: int | str | None, sample: int) -> LayerSample:
@@ -103,18 +110,6 @@ def class_label(label: int | Tensor | None, classes: int) -> int | None:
     if not 0 <= value < classes:
         raise ValueError(f"label must be from 0 to {classes - 1}, got {value}")
     return value
-
-
-def _guess_image_shape(shape: list[int]) -> tuple[int, int]:
-    if len(shape) == 2:
-        return shape[0], shape[1]
-    side = math.isqrt(math.prod(shape))
-    if len(shape) == 1 and side * side == shape[0]:
-        return side, side
-    raise ValueError(
-        f"each timestep of the input has shape {tuple(shape)}, which is no picture; pass "
-        "image_shape=(height, width), or spikes of one channel, [T, B, height, width]"
-    )
 
 
 def _find_layer(record: Record, layer: int | str | None) -> int:

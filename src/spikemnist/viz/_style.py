@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +41,9 @@ def class_colour(index: int) -> str:
     return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
 
 
-def class_dashes(index: int) -> str | tuple[float, Sequence[float]]:
-    """Return the line style of a class; with `class_colour`, 28 classes look different."""
-    return _CLASS_DASHES[index % len(_CLASS_DASHES)]
+def class_look(index: int) -> dict[str, Any]:
+    """Return colour and line style of the curve of a class; 28 classes look different."""
+    return {"color": class_colour(index), "linestyle": _CLASS_DASHES[index % len(_CLASS_DASHES)]}
 
 
 def text_colour(rgba: Sequence[float]) -> str:
@@ -60,6 +61,12 @@ def text_colour(rgba: Sequence[float]) -> str:
     return "black" if luminance > 0.179 else "white"
 
 
+def write_on(ax: Axes, place: tuple[float, float], text: str, field: Any, size: float) -> None:
+    """Write text centred on a place, in black or white on a field of a colour."""
+    colour = text_colour(to_rgba(field))
+    ax.text(*place, text, ha="center", va="center", fontsize=size, color=colour)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches, not registered in pyplot."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -72,10 +79,8 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
 
 def root_figure(ax: Axes) -> Figure:
     """Return the figure that contains ``ax``, even inside a subfigure."""
-    figure = ax.figure
-    if isinstance(figure, SubFigure):
-        figure = figure.figure
-    assert isinstance(figure, Figure)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     return figure
 
 
@@ -90,8 +95,9 @@ def open_frame(ax: Axes, **properties: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def pixels(ax: Axes, values: npt.NDArray[Any], **look: Any) -> AxesImage:
+def pixels(ax: Axes, values: npt.NDArray[Any], title: str = "", **look: Any) -> AxesImage:
     """Draw values ``[H, W]`` as an image without ticks; ``look`` goes to ``imshow``."""
+    ax.set_title(title, fontsize=9)
     ax.set(xticks=[], yticks=[])
     return ax.imshow(values, interpolation="nearest", **look)
 
@@ -111,7 +117,7 @@ def evenly_chosen(count: int, most: int) -> list[int]:
 def integer_ticks(axis: Axis, count: int = 10) -> None:
     """Put ticks at whole numbers only, at most about ``count`` of them."""
     axis.set_major_locator(MaxNLocator(nbins=count, integer=True, min_n_ticks=1))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axis.set_major_formatter(lambda value, _: f"{value:.0f}")
 
 
 def time_axis(ax: Axes, steps: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import to_rgba
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
@@ -159,12 +158,5 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
 def _write_counts(ax: Axes, image: AxesImage, counts: Array, share: Array) -> None:
     size = float(np.clip(90.0 / len(counts), 4.0, 9.0))
     for row, column in zip(*np.nonzero(counts), strict=True):
-        ax.text(
-            float(column),
-            float(row),
-            f"{counts[row, column]:.0f}",
-            ha="center",
-            va="center",
-            fontsize=size,
-            color=_style.text_colour(to_rgba(image.cmap(float(share[row, column])))),
-        )
+        colour = image.cmap(float(share[row, column]))
+        _style.write_on(ax, (column, row), f"{counts[row, column]:.0f}", colour, size)

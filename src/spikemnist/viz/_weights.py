@@ -85,7 +85,9 @@ def receptive_fields(
         neurons = np.square(weight).sum(1).argsort(kind="stable")[: -_MOST_BY_DEFAULT - 1 : -1]
     indices, corners, grid = lay_out(weight, image_shape, neurons)
     ax = _style.axes_or_new(ax, 6.6, 6.0)
-    _draw_grid(ax, grid)
+    finite = grid[np.isfinite(grid)]
+    limit = float(np.abs(finite).max()) if finite.any() else 1.0
+    show_weights(ax, grid, limit, signed=bool((finite < 0).any()))
     for neuron, (top, left) in zip(indices, corners, strict=True):
         ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
     which = f"{len(indices)}{' strongest' if strongest else ''} of {len(weight):,} {kind}"
@@ -105,16 +107,13 @@ def _first_weight(model_or_weight: Any) -> Tensor:
     )
 
 
-def _corners(count: int, columns: int, height: int, width: int) -> list[tuple[int, int]]:
-    """Return the top left pixel of each field, with room for a line of text between rows."""
-    across, down = width + max(1, round(0.08 * width)), height + max(1, round(0.24 * height))
-    return [(place // columns * down, place % columns * across) for place in range(count)]
-
-
 def lay_out(
     weight: Array, image_shape: tuple[int, int], neurons: Sequence[int] | None
 ) -> tuple[list[int], list[tuple[int, int]], Array]:
-    """Return the indices of the neurons shown, the corners of their fields, and a picture."""
+    """Return the neurons shown, the top left pixels of their fields, and a picture.
+
+    NaN is between the fields, with room for a line of text between rows.
+    """
     height, width = image_shape
     if weight.ndim != 2 or weight.shape[1] != height * width:
         raise ValueError(
@@ -123,26 +122,15 @@ def lay_out(
         )
     first = range(min(len(weight), _MOST_BY_DEFAULT))
     indices = [int(i) for i in (first if neurons is None else neurons)]
-    columns = math.ceil(math.sqrt(len(indices) * height / width))
-    corners = _corners(len(indices), columns, height, width)
-    return indices, corners, _mosaic(weight[indices].reshape(-1, height, width), corners)
-
-
-def _mosaic(fields: Array, corners: list[tuple[int, int]]) -> Array:
-    """Lay out fields ``[K, H, W]`` in one picture, with NaN between them."""
-    _, height, width = fields.shape
-    bottom, right = max(top for top, _ in corners), max(left for _, left in corners)
-    grid = np.full((bottom + height, right + width), np.nan, dtype=np.float32)
-    for field, (top, left) in zip(fields, corners, strict=True):
-        grid[top : top + height, left : left + width] = field
-    return grid
-
-
-def _draw_grid(ax: Axes, grid: Array) -> None:
-    finite = grid[np.isfinite(grid)]
-    limit = float(np.abs(finite).max()) if finite.any() else 1.0
-    signed = bool((finite < 0).any())
-    show_weights(ax, grid, limit, signed=signed)
+    count = len(indices)
+    columns = min(count, math.ceil(math.sqrt(count * height / width)))
+    across, down = width + max(1, round(0.08 * width)), height + max(1, round(0.24 * height))
+    corners = [(place // columns * down, place % columns * across) for place in range(count)]
+    fields = weight[indices].reshape(-1, height, width)
+    gaps = ((0, -count % columns), (0, down - height), (0, across - width))
+    padded = np.pad(fields, gaps, constant_values=np.nan).reshape(-1, columns, down, across)
+    grid = padded.swapaxes(1, 2).reshape(-1, columns * across)[: height - down, : width - across]
+    return indices, corners, grid
 
 
 def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesImage:
