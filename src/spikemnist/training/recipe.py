@@ -136,6 +136,7 @@ _CONV = Recipe(
     config=TrainConfig(epochs=6),
 )
 _EVENTS = Recipe(encoder="events", num_steps=10, config=TrainConfig(epochs=20, batch_size=32))
+_FASHION = TrainConfig(epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip",))
 
 # Chosen on 10,000 held-out training images of MNIST; "fashion" on those of Fashion-MNIST.
 recipes: dict[tuple[str, str], Recipe] = {
@@ -166,17 +167,13 @@ recipes: dict[tuple[str, str], Recipe] = {
         options={"hidden": (1024, 1024), "batch_norm": True, "dropout": 0.4},
         encoder="direct",
         num_steps=4,
-        config=TrainConfig(
-            epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip",)
-        ),
+        config=_FASHION,
     ),
     ("fashion", "conv"): replace(
         _CONV,
         options={"layers": "64C5-P2-128C3-P2-128C3-10", "batch_norm": True},
         num_steps=2,
-        config=TrainConfig(
-            epochs=30, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip", "erase")
-        ),
+        config=replace(_FASHION, epochs=30, augment=("flip", "erase")),
     ),
     ("sparse", "mlp"): Recipe(
         options={"hidden": (200,), "readout": "first_spike"},
