@@ -22,7 +22,7 @@ FIRST = """
 NAMES = {
     "data": """
         Augmentation Compose Crop DropEvents EVENT ElasticDeformation EventBatch
-        EventDataset FirstSaccade ImageDataset RandomAffine RandomErasing Stabilize
+        EventDataset FirstSaccade ImageDataset RandomAffine RandomErasing RandomFlip Stabilize
         load_digits load_fashion_mnist load_images load_mnist load_nmnist prepare_image
     """,
     "encoding": """

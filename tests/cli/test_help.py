@@ -83,6 +83,7 @@ def test_help_of_a_command(
         ("--data nmnist", "encoder events, num-steps 10, epochs 20, batch-size 32"),
         ("--recipe accurate", "hidden 800 800, epochs 60, augment affine elastic"),
         ("--recipe accurate --model conv --epochs 7", "batch-norm on, epochs 40, augment affine"),
+        ("--recipe accurate --data fashion_mnist", "encoder direct, batch-norm on, augment flip"),
         ("--resume", "epochs 10"),
         ("--recipe fast --model conv --nonsense", "epochs 10"),
     ],

@@ -19,6 +19,7 @@ from spikemnist.data import (
     ElasticDeformation,
     RandomAffine,
     RandomErasing,
+    RandomFlip,
     augmentation,
     load_digits,
 )
@@ -30,12 +31,14 @@ AUGMENTATIONS = [
     RandomAffine(),
     ElasticDeformation(),
     RandomErasing(probability=1.0),
+    RandomFlip(),
     Compose([RandomAffine(degrees=30), ElasticDeformation(displacement=2.0), RandomErasing()]),
 ]
 STILL = [
     RandomAffine(degrees=0, translate=0, scale=(1, 1), shear=0),
     ElasticDeformation(displacement=0),
     RandomErasing(probability=0),
+    RandomFlip(probability=0),
 ]
 
 
@@ -133,7 +136,8 @@ def test_default_dtype_may_change_between_calls(digits: Tensor) -> None:
 def test_equal_images_are_changed_differently(digits: Tensor) -> None:
     same = digits[:1].expand(30, -1, -1)
     for augment in AUGMENTATIONS:
-        assert len(augment(same, generator=seeded()).unique(dim=0)) > 20  # black takes black away
+        different = len(augment(same, generator=seeded()).unique(dim=0))
+        assert different == 2 if isinstance(augment, RandomFlip) else different > 20  # of 30
 
 
 @given(
@@ -218,6 +222,17 @@ def test_erased_parts_are_rectangles_inside(
         assert (side + 0.5 >= size[0] * pixels).all()
 
 
+@given(probability=st.floats(0, 1), height=st.integers(1, 9), width=st.integers(2, 9))
+def test_flipped_images_are_mirrored(probability: float, height: int, width: int) -> None:
+    images = torch.rand(200, 3, height, width, generator=seeded())
+    flipped = RandomFlip(probability=probability)(images, generator=seeded())
+    mirrored = torch.stack([image[..., range(width - 1, -1, -1)] for image in images])
+    changed = (flipped != images).flatten(1).any(1)
+    assert torch.equal(flipped[changed], mirrored[changed])
+    # Five standard errors of a share.
+    assert abs(float(changed.float().mean()) - probability) < 5 * math.sqrt(0.25 / 200)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -232,6 +247,7 @@ def test_erased_parts_are_rectangles_inside(
         (lambda: ElasticDeformation(displacement=math.inf), "displacement must be at least 0"),
         (lambda: RandomErasing(probability=1.1), "probability must be at least 0 and at most 1"),
         (lambda: RandomErasing(size=(0.5, 2)), "size must be two shares"),
+        (lambda: RandomFlip(probability=-1), "probability must be at least 0 and at most 1"),
         (lambda: Compose([]), "Compose needs an augmentation"),
     ],
 )
@@ -246,7 +262,7 @@ def test_a_compose_of_anything_else(parts: Any) -> None:
         Compose(parts)
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS[:3], ids=lambda augment: type(augment).__name__)
+@pytest.mark.parametrize("augment", AUGMENTATIONS[:4], ids=lambda augment: type(augment).__name__)
 def test_wrong_images(augment: Any) -> None:
     with pytest.raises(TypeError, match=r"images must be a torch.Tensor .*; got a ndarray"):
         augment(torch.zeros(2, 28, 28).numpy())

@@ -36,7 +36,7 @@ spikemnist train --resume --out runs/fast
 """
 
 NETWORKS = get_args(NetworkName)
-RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events"))
+RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events", "fashion"))
 OF_RECORDINGS = ("first_saccade", "stabilize", "drop_events")
 
 
@@ -45,7 +45,8 @@ def add_options(add: Options) -> None:
     sources.add_options(add)
     text = (
         "settings for images of 28 x 28 pixels. fast: 98 % on MNIST in seconds. accurate: highest "
-        "accuracy, in minutes to an hour. sparse: few spikes. Other options given override it"
+        "accuracy, in minutes to an hour; it has other settings for fashion_mnist. sparse: few "
+        "spikes. Other options given override it"
     )
     add("--recipe", text, names=RECIPES)
     add.shared("--encoder", "--num-steps", "--device")
@@ -88,6 +89,8 @@ def defaults(given: Command) -> dict[str, Any]:
     name = given.recipe or ("events" if of_events else "default")
     if given.recipe and of_events:
         raise WrongRequest(f"--recipe {name} is for images, but nmnist has recordings; remove it")
+    if name == "accurate" and given.data == "fashion_mnist":
+        name = "fashion"
     if (name, given.model) not in recipes:
         models = " or ".join(model for recipe, model in recipes if recipe == name)
         raise WrongRequest(f"--recipe {name} needs --model {models}; got {given.model}")

@@ -13,6 +13,7 @@ from spikemnist.data.augmentation import (
     ElasticDeformation,
     RandomAffine,
     RandomErasing,
+    RandomFlip,
 )
 from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Stabilize
 from spikemnist.data.events import EVENT, EventBatch, EventDataset
@@ -35,6 +36,7 @@ __all__ = [
     "ImageDataset",
     "RandomAffine",
     "RandomErasing",
+    "RandomFlip",
     "Stabilize",
     "load_digits",
     "load_fashion_mnist",

@@ -254,6 +254,44 @@ class RandomErasing:
         return images.masked_fill(region.to(images.device), 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RandomFlip:
+    """Mirror some images, left to right.
+
+    It suits things that may face either way, such as the shoes of Fashion-MNIST. A mirrored digit
+    or letter is another one, or none.
+
+    Parameters
+    ----------
+    probability : float, default 0.5
+        Probability that an image is mirrored, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of range; when called, for images of another shape, dtype or range.
+    TypeError
+        When called with anything but a tensor.
+
+    Examples
+    --------
+    >>> flip = RandomFlip(probability=1.0)
+    >>> flip(torch.tensor([[[0, 1, 2], [3, 4, 5]]], dtype=torch.uint8)).tolist()
+    [[[2, 1, 0], [5, 4, 3]]]
+    """
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_range("probability", self.probability, 1)
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Change images at random."""
+        batch, _ = _batch_and_size(images)
+        selection = (_uniform((batch,), generator) < self.probability).to(images.device)
+        return torch.where(selection.view(-1, *[1] * (images.dim() - 1)), images.flip(-1), images)
+
+
 @dataclass(frozen=True)
 class Compose:
     """Apply several augmentations in order.
@@ -394,6 +432,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "affine": RandomAffine(),
     "elastic": ElasticDeformation(),
     "erase": RandomErasing(),
+    "flip": RandomFlip(),
 }
 """The augmentations by name, with their defaults."""
 

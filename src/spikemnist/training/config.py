@@ -71,10 +71,10 @@ class TrainConfig:
         Number of epochs without a lower validation loss after which the run stops early.
     augment : tuple of str, or spikemnist.data.Augmentation, default ()
         Random changes of the training images, drawn anew in each epoch. Affine rotates, shifts,
-        scales and shears, elastic bends, erase draws a black rectangle; or an augmentation such as
-        `spikemnist.data.RandomAffine`, or several in a `spikemnist.data.Compose`. Validation images
-        stay unchanged. The random numbers are drawn on the CPU, so the images are the same on every
-        device, within rounding.
+        scales and shears, elastic bends, erase draws a black rectangle, flip mirrors left to right;
+        or an augmentation such as `spikemnist.data.RandomAffine`, or several in a
+        `spikemnist.data.Compose`. Validation images stay unchanged. The random numbers are drawn on
+        the CPU, so the images are the same on every device, within rounding.
     weight_decay : float, default None
         Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
         Beta, thresholds and the scales of batch normalisation do not decay either. ``"adamw"``

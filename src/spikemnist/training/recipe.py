@@ -136,8 +136,9 @@ _CONV = Recipe(
     config=TrainConfig(epochs=6),
 )
 _EVENTS = Recipe(encoder="events", num_steps=10, config=TrainConfig(epochs=20, batch_size=32))
+_FASHION = TrainConfig(epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip",))
 
-# Chosen on 10,000 held-out training images of MNIST.
+# Chosen on 10,000 held-out training images of MNIST; "fashion" on those of Fashion-MNIST.
 recipes: dict[tuple[str, str], Recipe] = {
     ("default", "mlp"): Recipe(options={"hidden": (512,)}),
     ("default", "conv"): _CONV,
@@ -162,6 +163,18 @@ recipes: dict[tuple[str, str], Recipe] = {
             epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("affine",)
         ),
     ),
+    ("fashion", "mlp"): Recipe(
+        options={"hidden": (1024, 1024), "batch_norm": True, "dropout": 0.4},
+        encoder="direct",
+        num_steps=4,
+        config=_FASHION,
+    ),
+    ("fashion", "conv"): replace(
+        _CONV,
+        options={"layers": "64C5-P2-128C3-P2-128C3-10", "batch_norm": True},
+        num_steps=2,
+        config=replace(_FASHION, epochs=30, augment=("flip", "erase")),
+    ),
     ("sparse", "mlp"): Recipe(
         options={"hidden": (200,), "readout": "first_spike"},
         num_steps=16,
@@ -169,4 +182,4 @@ recipes: dict[tuple[str, str], Recipe] = {
     ),
 }
 """The recipes by name and kind of network: ``"default"`` for images, ``"events"`` for N-MNIST,
-``"fast"``, ``"accurate"`` and ``"sparse"``."""
+``"fast"``, ``"accurate"`` and ``"sparse"``; ``"fashion"`` is the accurate one for Fashion-MNIST."""
