@@ -48,7 +48,8 @@ class Run:
     """Classifier, optimiser and history of a run.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
-    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since.
+    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since in an
+    epoch without findings.
     """
 
     classifier: Classifier
@@ -137,7 +138,7 @@ class Run:
             history.stopped_early = True
         if self.finished:
             shares = monitor.accuracy, evaluation.accuracy
-            warnings += findings.of_validation(*shares, evaluation.samples)
+            warnings += findings.of_validation(*shares, evaluation.samples, monitor.classes)
         return warnings
 
     def _findings(self, monitor: EpochMonitor) -> list[str]:
@@ -153,7 +154,7 @@ class Run:
             monitor, self.config, self.network, self.initial.network, layers
         )
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
-        self.fired |= monitor.fired
+        self.fired |= set() if texts else monitor.fired
         return texts
 
     def _validate(self, epoch: int, interruption: Interruption) -> Evaluation | None:
