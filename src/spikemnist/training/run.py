@@ -48,8 +48,7 @@ class Run:
     """Classifier, optimiser and history of a run.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
-    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since in an
-    epoch without findings.
+    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since.
     """
 
     classifier: Classifier
@@ -154,7 +153,8 @@ class Run:
             monitor, self.config, self.network, self.initial.network, layers
         )
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
-        self.fired |= set() if texts else monitor.fired
+        # A layer that was silent at first has not been woken by an epoch that taught nothing.
+        self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
         return texts
 
     def _validate(self, epoch: int, interruption: Interruption) -> Evaluation | None:
