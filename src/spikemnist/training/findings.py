@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from spikemnist.models import LayerSummary
     from spikemnist.training.monitor import EpochMonitor
 
-FAR = 2.0
-"""Ratio to the loss of a guess, ln C, above which a loss is far too high."""
-
-WORSE = 1.2
-"""The same ratio for a network that guesses."""
+FAR = 5.0
+"""Factor of the accuracy ``a``: a loss is far too high above ``1 + FAR * a`` times ln C, the loss
+of a guess. A network that learns may have begun with a high loss; one that guesses has learned
+nothing from it."""
 
 STILL = 0.002
 """Relative change of all weights per step below which training has hardly moved them."""
@@ -103,7 +102,7 @@ def of_training(
     lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
     best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
     guess = math.log(max(monitor.classes, 2))
-    far = guess * (WORSE if monitor.guesses else FAR)
+    far = guess * (1 + FAR * monitor.accuracy)
     pure = config.loss == "cross_entropy" and not config.spike_penalty
     if pure and monitor.loss > max(far, monitor.first_loss):
         yield (
