@@ -124,7 +124,7 @@ def test_black_images_are_no_input():
         classifier = Classifier(LeakyMLP(hidden=8), "latency")
     (finding,) = diagnose(classifier, (digits(64).images * 0, digits(64).labels)).findings
     assert finding.startswith("hidden 1 has no input")
-    assert finding.endswith("start with brighter images, or another code")
+    assert finding.endswith("start with brighter images, or new weights")
 
 
 def test_the_values_that_are_proposed_wake_the_layer():

@@ -76,7 +76,7 @@ def of_layers(
         elif not in_question or layer.spikes:
             continue
         elif layer.macs == layer.acs == 0:
-            state, remedies = f"{layer.name} has no input", ["brighter images", "another code"]
+            state, remedies = f"{layer.name} has no input", ["brighter images", "new weights"]
         elif layer.name in fired:
             state, remedies = f"training has silenced {layer.name}", ["a tenth of the lr", *rate]
         else:
