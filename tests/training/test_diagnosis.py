@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import dataclass
 
 import pytest
 import snntorch
 import torch
 from torch import nn
 
+from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate, summary
+from spikemnist.ops import Sigmoid, Surrogate
 from spikemnist.training import TrainConfig, diagnose
-from tests.training.small_runs import digits, new_classifier, same, weights
+from tests.training.small_runs import FIELDS, digits, new_classifier, same, weights
 
 HEALTHY = {"hidden": (64,), "threshold": 0.3}
 
@@ -51,6 +54,77 @@ def test_what_is_wrong_is_said(network, config, finding, learns):
     if learns is not None:
         assert (diagnosis.learned == 1) == learns
     assert all(f"- {text}" in repr(diagnosis) for text in diagnosis.findings)
+
+
+@dataclass(frozen=True)
+class Box(Surrogate):
+    """The rectangle of STBP."""
+
+    def derivative_(self, x):
+        return x.copy_(x.abs() < 0.5)
+
+
+BOX = {"hidden": (64,) * 3, "spike_grad": Box(), "beta": 0.25, "threshold": 0.75}
+COUNT = {"readout": "spike_count"}
+SGD = {"optimizer": "sgd"}
+
+
+@pytest.mark.parametrize(
+    ("network", "code", "config", "finding", "remedy"),
+    [
+        # A surrogate that is less than 1 at its maximum, in a deep network: SpikingJelly 160.
+        (
+            {"hidden": (64,) * 8, "spike_grad": Sigmoid(slope=1.0), "threshold": 1.0},
+            ("direct", 4),
+            {},
+            "hidden 2 is silent",
+            {"initial_rate": 0.1},
+        ),
+        # "Early death" of the neurons: STBP-for-training-SpikingNN 6.
+        (BOX | COUNT, ("rate", 8), {}, "hidden 2 is silent", {"threshold": 0.25}),
+        # No surrogate at all: snnTorch 33.
+        (
+            {"hidden": (64, 64), "spike_grad": "heaviside", "threshold": 0.5} | COUNT,
+            ("latency", 8),
+            {},
+            'hidden 1 has almost no surrogate gradient: .*; start with spike_grad="atan"',
+            {"spike_grad": "atan"},
+        ),
+        # One layer, each pixel fires once in 100 timesteps: SpikingJelly 311.
+        (
+            {"hidden": (), "beta": 0.5, "threshold": 1.0} | COUNT,
+            ("latency", 100),
+            {"lr": 1e-3} | SGD,
+            "output is silent: .* threshold=0.2",
+            {"threshold": 0.2},
+        ),
+        # The learning rate of an example, 0.1: SpikingJelly 338 and 402.
+        (COUNT, ("rate", 8), {"lr": 0.1} | SGD, "too high; start with lr=0.01", {"lr": 0.01}),
+        ({"threshold": 1.0}, ("latency", 8), {"lr": 1e-3} | SGD, "low; .* lr=0.1", {"lr": 0.1}),
+    ],
+)
+def test_what_users_of_other_libraries_asked(network, code, config, finding, remedy):
+    """Their settings are found, and the remedy that the finding names helps."""
+    encoder = get_encoder(code[0], num_steps=code[1])
+    (text,) = doctor(encoder, TrainConfig(**config), **network).findings
+    assert re.search(finding, text), text
+    settings = {name: value for name, value in remedy.items() if name in FIELDS}
+    changes = {name: value for name, value in remedy.items() if name not in FIELDS}
+    assert doctor(encoder, TrainConfig(**config | settings), **network | changes).learned > 0.7
+
+
+def test_a_silent_output_that_is_right():
+    """The accuracy is right and no output neuron fires: snn_toolbox 61."""
+    diagnosis = doctor(threshold=[0.3, 1e6])
+    assert (diagnosis.findings, diagnosis.learned, diagnosis.layers[1].spikes) == ((), 1, 0)
+
+
+def test_black_images_are_no_input():
+    with torch.random.fork_rng(devices=[]):
+        classifier = Classifier(LeakyMLP(hidden=8), "latency")
+    (finding,) = diagnose(classifier, (digits(64).images * 0, digits(64).labels)).findings
+    assert finding.startswith("hidden 1 has no input")
+    assert finding.endswith("start with brighter images, or new weights")
 
 
 def test_the_values_that_are_proposed_wake_the_layer():

@@ -11,7 +11,7 @@ import torch
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models import summary
-from spikemnist.training import TrainConfig, TrainingWarning, fit
+from spikemnist.training import TrainConfig, TrainingWarning, cross_entropy, fit
 from spikemnist.training.findings import of_layers, of_validation
 from tests.training.small_runs import digits, new_classifier
 
@@ -93,6 +93,33 @@ def test_a_layer_that_dies_is_no_layer_that_never_fired():
         fit(make(), digits(160), config, callbacks=[kill])
 
 
+def test_a_layer_that_training_never_woke_is_not_silenced_by_it():
+    """It is silent at first, and fires in the first epoch, which teaches nothing."""
+    classifier, epochs = make(threshold=[50, 0.3]), []
+
+    def disturb(record, labels):
+        with torch.no_grad():
+            classifier.network.layers[0].linear.bias.fill_(-100 if epochs else 100)
+        return cross_entropy(record, labels)
+
+    config = TrainConfig(epochs=2, lr=1e-9, batch_size=16, loss=disturb)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(classifier, digits(160), config, callbacks=[lambda history, _: epochs.append(history)])
+    first, second = (str(warning.message) for warning in caught)
+    assert first.startswith("hidden 1 is silent")
+    assert second.startswith("hidden 1 is silent")
+
+
+def test_black_images_are_no_input():
+    images, labels = digits(160).images * 0, digits(160).labels
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(new_classifier("latency"), (images, labels), TrainConfig(epochs=1, batch_size=16))
+    (text,) = [str(warning.message) for warning in caught]
+    assert text.startswith("hidden 1 has no input")
+
+
 def test_a_beta_that_leaves_its_range():
     classifier = make(learn_beta=True)
     assert messages(classifier) == []
@@ -117,7 +144,7 @@ def test_images_that_are_learned_by_heart(seen):
         assert texts == []
     else:
         (message,) = texts
-        assert "the network overfits. Remedies: augment=" in message
+        assert "the network guesses. Do labels and grey values of the validation" in message
 
 
 @pytest.mark.parametrize(
@@ -125,7 +152,16 @@ def test_images_that_are_learned_by_heart(seen):
     [(0.08, 0, 10, False), (1.0, 9, 10, False), (1.0, 2, 10, True), (0.99, 890, 1000, True)],
 )
 def test_few_validation_samples_prove_little(training, right, samples, warns):
-    assert bool([*of_validation(training, right / samples, samples)]) == warns
+    assert bool([*of_validation(training, right / samples, samples, 10)]) == warns
+
+
+@pytest.mark.parametrize(
+    ("validation", "classes", "state"),
+    [(0.1, 10, "guesses"), (0.3, 10, "overfits"), (0.5, 2, "guesses"), (0.7, 2, "overfits")],
+)
+def test_a_guess_is_no_overfitting(validation, classes, state):
+    (message,) = of_validation(0.99, validation, 1000, classes)
+    assert f": the network {state}. " in message
 
 
 @pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane"])

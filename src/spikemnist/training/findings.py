@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from spikemnist.models import LayerSummary
     from spikemnist.training.monitor import EpochMonitor
 
-FAR = 2.0
-"""Ratio to the loss of a guess, ln C, above which a loss is far too high."""
+FAR = 5.0
+"""Factor of the accuracy ``a``: a loss is far too high above ``1 + FAR * a`` times ln C, the loss
+of a guess. A network that learns may have begun with a high loss; one that guesses has learned
+nothing from it."""
 
-STILL = 0.01
-"""Relative change of all weights below which training has hardly moved them."""
+STILL = 0.002
+"""Relative change of all weights per step below which training has hardly moved them."""
 
-FEW = 10
-"""Steps before which no change of the weights is expected."""
+FEW = 50
+"""Steps after which no more change is expected, as the steps point into different directions."""
 
 CLIPPED = 100.0
 """Ratio of the gradient's norm to ``clip_norm`` above which clipping stops the training."""
@@ -62,18 +64,21 @@ def of_layers(
     ``fired`` before were silenced by the training.
     """
     for before, layer in zip((None, *layers), layers, strict=False):
-        remedies = [] if layer.surrogate is None else ["initial_rate=0.1"]
-        remedies += [f"threshold={layer.threshold * layer.reach:.3g}"] * (layer.reach > 0)
+        rate = [] if layer.surrogate is None else ["initial_rate=0.1"]
+        remedies = rate + [f"threshold={layer.threshold * layer.reach:.3g}"] * (layer.reach > 0)
+        in_question = layer.name in needed and (not before or before.spikes)
         if layer.saturated > 0.5:
             state = f"{layer.saturated:.0%} of the neurons of {layer.name} fire at every timestep"
-        elif layer.name not in needed or (before and not before.spikes):
-            continue
-        elif layer.spikes and is_flat(layer):
+            remedies.append("a tenth of the lr")
+        elif in_question and layer.spikes and is_flat(layer):
             state = f"{layer.name} has almost no surrogate gradient"
-        elif layer.spikes:
+            remedies = ['spike_grad="atan"', *rate]
+        elif not in_question or layer.spikes:
             continue
+        elif layer.macs == layer.acs == 0:
+            state, remedies = f"{layer.name} has no input", ["brighter images", "new weights"]
         elif layer.name in fired:
-            state, remedies = f"training has silenced {layer.name}", ["a tenth of the lr"]
+            state, remedies = f"training has silenced {layer.name}", ["a tenth of the lr", *rate]
         else:
             state = f"{layer.name} is silent"
         yield (
@@ -94,10 +99,12 @@ def of_training(
     ``initial`` is the network before the first step. If one of the ``layers`` has no surrogate
     gradient, no learning rate is the cause.
     """
-    lr, decay, clip, best = config.lr, config.weight_decay, config.clip_norm, TrainConfig.lr
+    lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
+    best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
     guess = math.log(max(monitor.classes, 2))
+    far = guess * (1 + FAR * monitor.accuracy)
     pure = config.loss == "cross_entropy" and not config.spike_penalty
-    if pure and monitor.loss > max(FAR * guess, monitor.first_loss):
+    if pure and monitor.loss > max(far, monitor.first_loss):
         yield (
             f"the mean loss is {monitor.loss:.3g}, and {guess:.2g} for a guess: the learning rate "
             f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
@@ -106,6 +113,8 @@ def of_training(
         old, new = [*initial.parameters()], [*network.parameters()]
         before, after = norm(old), norm(new)
         moved = norm([last - first for first, last in zip(old, new, strict=True)])
+        # A schedule may begin with a low learning rate, so that the first epoch moves little.
+        still = STILL * min(monitor.batches, FEW) * (config.schedule == "constant" or 0.2)
         flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
         if decay and after < SHRUNK * before:
             yield (
@@ -117,7 +126,7 @@ def of_training(
                 f"clip_norm {clip:g} has cut gradients of norm {monitor.gradient:.2g}; start with "
                 f"clip_norm={max(1.0, monitor.gradient):.2g}"
             )
-        elif moved < STILL * before and lr < best and not flat and monitor.batches >= FEW:
+        elif moved < still * before and lr < best and not flat:
             yield (
                 f"training has moved the weights by {moved / before:.1%} of their norm: the "
                 f"learning rate {lr:g} is too low; start with lr={best:g}"
@@ -141,13 +150,14 @@ def of_betas(network: nn.Module) -> Iterator[str]:
             )
 
 
-def of_validation(accuracy: float, validation: float, samples: int) -> Iterator[str]:
+def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:
     """Yield a finding if the training accuracy is far above that of some validation samples."""
     # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
     share = (validation * samples + 2) / (samples + 4)
     error = math.sqrt(share * (1 - share) / (samples + 4))
     if accuracy - validation > GAP + 3 * error:
-        yield (
-            f"training accuracy {accuracy:.1%}, validation accuracy {validation:.1%}: the network "
-            "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images"
-        )
+        cause = "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images"
+        if validation < 0.1 + 0.9 / classes:
+            cause = "guesses. Do labels and grey values of the validation data mean the same?"
+        accuracies = f"training accuracy {accuracy:.1%}, validation accuracy {validation:.1%}"
+        yield f"{accuracies}: the network {cause}"

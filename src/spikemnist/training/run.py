@@ -137,7 +137,7 @@ class Run:
             history.stopped_early = True
         if self.finished:
             shares = monitor.accuracy, evaluation.accuracy
-            warnings += findings.of_validation(*shares, evaluation.samples)
+            warnings += findings.of_validation(*shares, evaluation.samples, monitor.classes)
         return warnings
 
     def _findings(self, monitor: EpochMonitor) -> list[str]:
@@ -153,7 +153,8 @@ class Run:
             monitor, self.config, self.network, self.initial.network, layers
         )
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
-        self.fired |= monitor.fired
+        # A layer that was silent at first has not been woken by an epoch that taught nothing.
+        self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
         return texts
 
     def _validate(self, epoch: int, interruption: Interruption) -> Evaluation | None:
