@@ -25,20 +25,10 @@ from spikemnist.training.callbacks import csv_logger
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.description import describe_run
-from spikemnist.training.devices import (
-    faster_on_a_mac,
-    parameter_dtype,
-    select_device,
-)
+from spikemnist.training.devices import faster_on_a_mac, parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.findings import TrainingWarning
-from spikemnist.training.folder import (
-    CHECKPOINT,
-    METRICS,
-    discard,
-    find_folder,
-    open_folder,
-)
+from spikemnist.training.folder import CHECKPOINT, METRICS, discard, find_folder, open_folder
 from spikemnist.training.history import History
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss

@@ -44,15 +44,9 @@ class EpochMonitor:
         self._scores = torch.empty(0, 0)
 
     def add(
-        self,
-        record: Record,
-        samples: int,
-        loss: float,
-        gradient: float,
-        correct: int,
-        counts: Sequence[int],
+        self, record: Record, samples: int, loss: float, gradient: float, counts: Sequence[int]
     ) -> None:
-        """Add one batch; without samples, another process counts it."""
+        """Add one batch, with its `batch_counts`; without samples, another process counts it."""
         self.batches += 1
         self.first_loss = loss if self.batches == 1 else self.first_loss
         self._gradient += gradient
@@ -61,8 +55,8 @@ class EpochMonitor:
             return
         self.samples += samples
         self._loss += loss * samples
-        self.correct += correct
-        for (name, neurons), count in zip(record.sizes.items(), counts, strict=True):
+        self.correct += counts[0]
+        for (name, neurons), count in zip(record.sizes.items(), counts[1:], strict=True):
             opportunities = neurons * len(record.spikes) * samples
             self._spikes[name] = self._spikes.get(name, 0) + count
             self._possible[name] = self._possible.get(name, 0) + opportunities

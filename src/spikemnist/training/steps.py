@@ -68,7 +68,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
     # Read together, because a read waits for the GPU; the counts are ready by then.
     exact = torch.promote_types(loss.dtype, torch.float32)
     value, length = torch.stack([loss.to(exact).view(()), norm.to(exact)]).tolist()
-    correct, *counts = batch_counts(record, labels).tolist()
+    counts = batch_counts(record, labels).tolist()
     # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows in the
     # gradient only, which must not reach the weights.
     for number, what in ((value, "loss"), (length, "gradient")):
@@ -84,7 +84,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
     if run.average is not None:
         run.average.update(run.network)
     counted = len(labels) if processes.counts(samples) else 0
-    monitor.add(record, counted, value, length, correct, counts)
+    monitor.add(record, counted, value, length, counts)
 
 
 def set_lr(run: Run, epoch: int, batch: int) -> None:
