@@ -56,6 +56,7 @@ def test_the_seed_decides(source):
     assert not same(first, trained(source, seed=4))
 
 
+@pytest.mark.filterwarnings("ignore:training has moved the weights by")
 @pytest.mark.parametrize("source", ["encoder", "dropout"])
 def test_every_epoch_draws_anew(source):
     """With a learning rate that changes nothing, equal draws would give equal rows."""

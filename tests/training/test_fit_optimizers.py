@@ -103,6 +103,7 @@ def test_data_of_unknown_length_change_the_rate_once_an_epoch(log):
     assert [lr for lr, _ in log] == pytest.approx([0.0] * 4 + [1 / 3] * 4 + [2 / 3] * 4)
 
 
+@pytest.mark.filterwarnings("ignore:training has moved the weights by")
 @pytest.mark.parametrize("truncate", [None, 2])
 def test_no_step_uses_a_gradient_longer_than_clip_norm(truncate, log):
     config = TrainConfig(optimizer=Spy, batch_size=16, truncate=truncate, lr=1e-6, epochs=1)
