@@ -181,14 +181,15 @@ def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:
     pages[:] = [page for first in range(4) for page in pages[first::4]]
 
 
-def write_digit_page(app: Sphinx, error: Exception | None) -> None:
-    """Put a page on which one draws a digit beside the others."""
+def write_pages(app: Sphinx, error: Exception | None) -> None:
+    """Put the pages on which one draws a digit, and a network learns, beside the others."""
     if error is None and app.builder.name == "html":
         classifier = spikemnist.load("mnist-mlp")
         spikemnist.export.to_html(classifier, Path(app.outdir) / "digit-page.html")
+        spikemnist.export.to_playground(Path(app.outdir) / "playground-page.html")
 
 
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", take_notebook, priority=100)
     app.connect("env-before-read-docs", spread_pages)
-    app.connect("build-finished", write_digit_page)
+    app.connect("build-finished", write_pages)

@@ -34,7 +34,7 @@ NAMES = {
         measure_energy
     """,
     "export": """
-        from_nir to_c to_html to_nir to_onnx
+        from_nir to_c to_html to_nir to_onnx to_playground
     """,
     "models": """
         Classifier LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
+from docs.tests.pages import opened
 from spikemnist import (
     Classifier,
     DirectEncoder,
@@ -24,7 +24,6 @@ from spikemnist.models import available_pretrained
 from tests.export.replay import DIGITS, samples_that_differ, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -40,25 +39,6 @@ REPLAY = """images => {
     return { spikes: run.layers.map((layer) => layer.spikes), decision: decide(scores.at(-1)) };
   });
 }"""
-
-
-@contextmanager
-def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
-    """Open a page; nothing may go wrong in it, and no request may leave it."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    yield page
-    assert said == []
-    assert {url.partition("?")[0] for url in asked if not url.startswith("data:")} == {
-        file.as_uri()
-    }
-    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +130,9 @@ def draw(page: Page, strokes: list[list[tuple[float, float]]]) -> None:
         page.mouse.up()
 
 
+ENDED = (
+    "!spikemnist.state.playing && spikemnist.state.now === spikemnist.state.run.input.length - 1"
+)
 SEVEN = [[(0.28, 0.2), (0.72, 0.2), (0.6, 0.45), (0.46, 0.85)]]
 ONE = [[(0.5, 0.15), (0.5, 0.85)]]
 FOUR = [[(0.35, 0.15), (0.3, 0.5), (0.7, 0.5)], [(0.65, 0.15), (0.62, 0.88)]]
@@ -168,22 +151,29 @@ def test_a_drawn_digit_is_recognised(browser: Browser, pages: dict[str, Path], n
             assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
 
 
+def test_it_begins_with_an_eight_that_plays(browser: Browser, pages: dict[str, Path]) -> None:
+    for file in pages.values():
+        with opened(browser, file) as page:
+            assert page.evaluate("spikemnist.state.label") == 8
+            page.wait_for_function(ENDED)
+            assert page.inner_text("#digit").startswith("8\n")
+
+
 def test_time_goes_by_hand_and_by_itself(browser: Browser, pages: dict[str, Path]) -> None:
     with opened(browser, pages["mnist-mlp"]) as page:
-        assert page.is_disabled("#play")
         page.click("#examples button >> nth=3")
-        page.wait_for_function("!spikemnist.state.playing && spikemnist.state.now === 7")
-        assert page.inner_text("#now") == "8 of 8"
+        page.wait_for_function(ENDED)
+        assert page.inner_text("#now") == "t = 7 of 0 … 7"
         page.click("#back")
         page.click("#back")
-        assert page.inner_text("#now") == "6 of 8"
+        assert page.inner_text("#now") == "t = 5 of 0 … 7"
         page.focus("#slider")
         page.keyboard.press("Home")
-        assert page.inner_text("#now") == "1 of 8"
-        assert page.inner_text("#digit").endswith("after timestep 1")
+        assert page.inner_text("#now") == "t = 0 of 0 … 7"
+        assert page.inner_text("#digit").endswith("after 1 of 8 timesteps")
         page.keyboard.press("ArrowRight")
         page.click("#forward")
-        assert page.inner_text("#now") == "3 of 8"
+        assert page.inner_text("#now") == "t = 2 of 0 … 7"
         page.select_option("#speed", index=0)  # or it might have ended before the text is read
         page.click("#play")
         assert page.inner_text("#play") == "Pause"
@@ -208,19 +198,19 @@ def test_switches_silence_and_saturate(browser: Browser, pages: dict[str, Path])
         assert "as it was trained" in page.inner_text("#effect")
         fired = "spikemnist.state.run.layers[0].spikes.flat().length"
         before = page.evaluate(fired)
-        page.locator("#threshold").evaluate(set_range, 3)
-        assert page.inner_text("#threshold-value") == "8.00"
+        page.locator("#knob-threshold").evaluate(set_range, 0.9)
+        assert page.inner_text("#knob-threshold-value") == "7.9"
         assert "Not as it was trained" in page.inner_text("#effect")
         assert page.evaluate(fired) < before / 2
-        page.locator("#threshold").evaluate(set_range, -2)
+        page.locator("#knob-threshold").evaluate(set_range, -0.6)
         many = page.evaluate(fired)
         assert many > before
-        page.locator("#beta").evaluate(set_range, 0)
+        page.locator("#knob-beta").evaluate(set_range, 0)
         assert page.evaluate(fired) != many
-        page.locator("#steps").evaluate(set_range, 20)
-        assert page.inner_text("#now") == "20 of 20"
-        page.select_option("#code", "rate")
-        page.select_option("#code", "direct")
+        page.locator("#knob-steps").evaluate(set_range, 20)
+        assert page.inner_text("#now") == "t = 19 of 0 … 19"
+        page.select_option("#knob-code", "rate")
+        page.select_option("#knob-code", "direct")
         assert "each is a current" in page.inner_text("#input-note")
         page.click("#restore")
         # All but the milliseconds.
@@ -256,7 +246,7 @@ def test_a_neuron_is_chosen_by_keyboard_and_pointer(
         for _ in range(5):
             page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowUp")
-        assert page.inner_text("#neuron-note").startswith("Neuron 3 of layer 1. Its 784 weights")
+        assert page.inner_text("#neuron-note").startswith("Neuron 3 of hidden 1. Its 784 weights")
         box = page.locator("#raster-0").bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + 50, box["y"] + box["height"] * 0.5)

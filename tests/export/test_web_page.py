@@ -83,4 +83,4 @@ def test_all_codes_of_the_page(tmp_path: Path) -> None:
         classifier = Classifier(model, encoder)
         network = network_data(to_html(classifier, tmp_path / "page.html"))
         assert (network["table"] is None) == (encoder is random)
-        assert network["steps"] == classifier.encoder.num_steps
+        assert network["settings"]["steps"] == classifier.encoder.num_steps

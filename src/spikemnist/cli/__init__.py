@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from spikemnist.cli.parser import Command
 
-COMMANDS = ("train", "stdp", "evaluate", "predict", "encode", "plot", "export", "info", "bench")
+COMMANDS = (
+    *("train", "stdp", "evaluate", "predict", "encode"),
+    *("plot", "export", "playground", "info", "bench"),
+)
 
 
 def program() -> int:
@@ -134,7 +137,7 @@ def _answer(words: list[str]) -> int:
 def _overview() -> str:
     """Return the page of ``spikemnist --help``."""
     modules = (importlib.import_module(f"spikemnist.cli.{name}") for name in COMMANDS)
-    rows = [f"  {n:<10}{module.SUMMARY}" for n, module in zip(COMMANDS, modules, strict=True)]
+    rows = [f"  {n:<12}{module.SUMMARY}" for n, module in zip(COMMANDS, modules, strict=True)]
     return (
         "usage: spikemnist COMMAND [OPTIONS]\n\n"
         "Spiking neural networks on MNIST-like data.\n\ncommands:\n" + "\n".join(rows) + "\n\n"

@@ -1,4 +1,4 @@
-"""Write networks as a web page: one file, on which you draw a digit and see the network spike.
+"""Write web pages, one file each: a trained network on which you draw, and one that learns there.
 
 The page is made of the files in ``page``: a template, a style sheet, and modules of plain
 JavaScript, which are joined. It loads nothing from elsewhere.
@@ -10,6 +10,7 @@ import base64
 import json
 import math
 import re
+import zlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,20 @@ if TYPE_CHECKING:
     from spikemnist.export.arrays import LayerArrays, NetworkArrays
     from spikemnist.models import Classifier
 
+CORE = ("network.js", "encoders.js", "surrogates.js", "learning.js", "stdp.js")
 MODULES = (
-    *("network.js", "encoders.js", "picture.js", "plots.js"),
-    *("state.js", "views.js", "app.js"),
+    *CORE,
+    *("picture.js", "plots.js", "state.js", "knobs.js", "formula.js"),
+    *("views.js", "training.js", "app.js"),
 )
 """Modules in the order in which they are joined: each uses only earlier ones."""
+WORKER = (*CORE, "worker.js")
+"""Modules of the Web Worker that trains."""
 CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
 PIXELS = 28 * 28
 EXAMPLES = 20
+TRAINING, HELD_OUT = 2000, 500
+"""Digits of the playground."""
 
 
 def to_html(
@@ -92,12 +99,83 @@ def to_html(
     names = list(classifier.classes) or [str(i) for i in range(number)]
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
+    contents = _contents(classifier, network, names)
+    return _write(path, "export --to html", "Draw a digit and see it spike", contents)
+
+
+def to_playground(path: str | os.PathLike[str]) -> Path:
+    """Write a web page on which a spiking network learns digits while you watch.
+
+    A network 784-H-10 learns from 2,000 digits of the package, by backpropagation through time with
+    a surrogate gradient, in the browser. Another 500 digits test it.
+
+    Parameters
+    ----------
+    path : path
+        File to write, usually ``.html``. It needs no other file and loads nothing.
+
+    Returns
+    -------
+    pathlib.Path
+        ``path``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = to_playground(f"{folder}/playground.html")
+    ...     page.stat().st_size < 2_000_000
+    True
+    """
+    train, test = load_digits()
+    parts = train[:TRAINING], test[:HELD_OUT]
+    pixels = b"".join(part.images.numpy().tobytes() for part in parts)
+    labels = bytes(label for part in parts for label in part.labels.tolist())
+    contents = {
+        "about": (
+            f"A network of leaky neurons learns {TRAINING:,} digits in this page, by "
+            "backpropagation through time with a surrogate gradient. Turn a setting, and see at "
+            "once what it does."
+        ),
+        "settings": {
+            **{
+                "rule": "gradient",
+                "code": "latency",
+                "steps": 8,
+                "hidden": 64,
+                "beta": 0.95,
+                "threshold": 1.0,
+            },
+            **{"reset": "subtract", "surrogate": "atan", "width": 2.0, "lr": 0.01},
+        },
+        "table": None,
+        "readout": "mean_membrane",
+        "classes": [str(digit) for digit in range(10)],
+        "hidden": 1,
+        "layers": [],
+        "examples": _examples(),
+        "digits": {
+            "data": base64.b64encode(zlib.compress(pixels + labels, 9)).decode("ascii"),
+            "number": TRAINING + HELD_OUT,
+            "training": TRAINING,
+        },
+    }
+    return _write(path, "playground", "A spiking network learns digits", contents)
+
+
+def _write(
+    path: str | os.PathLike[str], command: str, title: str, contents: dict[str, Any]
+) -> Path:
+    """Write a page with its data."""
     # "<" is escaped below, so that no text can end the element that holds it.
-    content = json.dumps(_contents(network, encoder, names), separators=(",", ":"))
+    content = json.dumps(contents, separators=(",", ":"))
     words = {
         "VERSION": __version__,
+        "COMMAND": command,
+        "TITLE": title,
         "STYLE": _read("style.css"),
         "SCRIPT": "\n".join(map(_module_text, MODULES)),
+        "WORKER": "\n".join(map(_module_text, WORKER if contents["digits"] else ())),
         "NETWORK": content.replace("<", "\\u003c"),
     }
     text = re.sub("@([A-Z]+)@", lambda match: words[match[1]], _read("page.html"))
@@ -117,24 +195,32 @@ def _check_code(encoder: Encoder) -> None:
         )
 
 
-def _contents(network: NetworkArrays, encoder: Encoder, names: list[str]) -> dict[str, Any]:
+def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) -> dict[str, Any]:
     """Return the data of the page, ready for JSON: network, code and examples."""
+    encoder: Any = classifier.encoder
     code = CODES[type(encoder)]
     is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
     shapes = (network.in_shape, *(layer.shape for layer in network.layers))
     sizes = "-".join(str(math.prod(shape)) for shape in shapes)
+    model: Any = classifier.network
+    surrogate = model.layers[0].leaky.spike_grad
     return {
         "about": (
             f"A spiking network of leaky neurons, {sizes}. Your drawing is turned into spikes in "
             f"{encoder.num_steps} timesteps ({code} code); the network answers after every stroke."
         ),
-        "code": code,
-        "steps": encoder.num_steps,
+        "settings": {
+            **{"code": code, "steps": encoder.num_steps, "beta": None, "threshold": 1.0},
+            "surrogate": getattr(surrogate, "name", None),  # the page shows atan for others
+            "width": next(iter(vars(surrogate).values()), 1.0),
+        },
         "table": None if is_random else codebook(encoder).tolist(),
         "readout": network.readout,
         "classes": names,
+        "hidden": len(network.layers) - 1,
         "layers": [_layer_data(layer) for layer in network.layers],
         "examples": _examples(),
+        "digits": None,
     }
 
 

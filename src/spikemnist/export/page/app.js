@@ -1,10 +1,14 @@
-// What one does on the page: time, drawing, neurons, switches.
+// What one does on the page: time, drawing, neurons, settings.
 
 import { direct, fromTable, latency, rate, seeded } from "./encoders.js";
-import { decide, runNetwork, runningScores } from "./network.js";
+import { buildKnobs, showKnobs } from "./knobs.js";
+import { learn, moveByAdam, newAdam, zerosLike } from "./learning.js";
+import { decide, runNetwork, runningScores, sizeOf } from "./network.js";
 import { prepare, SIZE } from "./picture.js";
 import { paintImage } from "./plots.js";
-import { find, network, run, side, state, trained } from "./state.js";
+import { find, network, run, settings, state, trained } from "./state.js";
+import { SURROGATES } from "./surrogates.js";
+import { showFields, startTraining } from "./training.js";
 import { show, showHidden, showInput, showNeuron } from "./views.js";
 
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -13,7 +17,7 @@ const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 function compute({ play = false } = {}) {
   run();
   const steps = state.run ? state.run.input.length : 1;
-  find("slider").max = steps;
+  find("slider").max = steps - 1;
   state.playing = Boolean(state.run) && play && !calm;
   state.now = state.playing ? 0 : steps - 1;
   show();
@@ -28,8 +32,9 @@ function tick(time) {
   if (!state.playing || !state.run) return;
   if (time - last >= 1000 / Number(find("speed").value)) {
     last = time;
-    if (state.now + 1 >= state.run.input.length) state.playing = false;
-    else state.now += 1;
+    const steps = state.run.input.length;
+    state.now = Math.min(state.now + Math.ceil(steps / 40), steps - 1); // at most 40 pictures
+    if (state.now === steps - 1) state.playing = false;
     show();
   }
   if (state.playing) requestAnimationFrame(tick);
@@ -42,7 +47,7 @@ function go(timestep) {
   show();
 }
 
-find("slider").addEventListener("input", (event) => go(Number(event.target.value) - 1));
+find("slider").addEventListener("input", (event) => go(Number(event.target.value)));
 find("back").addEventListener("click", () => go(state.now - 1));
 find("forward").addEventListener("click", () => go(state.now + 1));
 find("play").addEventListener("click", () => {
@@ -56,6 +61,7 @@ find("play").addEventListener("click", () => {
 // --------------------------------------------------------------------------------------- drawing
 
 const paper = find("paper");
+const side = paper.width;
 const ink = paper.getContext("2d", { willReadFrequently: true });
 let pen = null;
 
@@ -66,6 +72,7 @@ function wipe() {
 
 function readStrokes() {
   const { data } = ink.getImageData(0, 0, side, side);
+  state.label = null;
   state.image = prepare(Float32Array.from({ length: side * side }, (_, i) => data[4 * i] / 255), side);
 }
 
@@ -82,7 +89,7 @@ function stroke(event) {
   ink.lineCap = ink.lineJoin = "round";
   ink.beginPath();
   ink.moveTo(...(pen ?? [x, y]));
-  ink.lineTo(x, y);
+  ink.lineTo(x + 0.01, y); // a line without length is not drawn
   ink.stroke();
   pen = [x, y];
   readStrokes();
@@ -91,6 +98,8 @@ function stroke(event) {
 
 paper.addEventListener("pointerdown", (event) => {
   paper.setPointerCapture(event.pointerId);
+  find("hint").hidden = true;
+  if (state.label !== null) wipe(); // an example makes room for a drawing
   event.preventDefault();
   pen = null;
   state.erased.clear();
@@ -103,7 +112,8 @@ paper.addEventListener("pointerup", () => compute({ play: true }));
 
 find("clear").addEventListener("click", () => {
   wipe();
-  state.image = null;
+  find("hint").hidden = false;
+  state.image = state.label = null;
   state.erased.clear();
   compute();
 });
@@ -138,15 +148,16 @@ function pick({ image, label }) {
   small.getContext("2d").putImageData(pixels, 0, 0);
   ink.drawImage(small, 0, 0, side, side);
   state.image = image;
+  state.label = label;
   state.erased.clear();
-  paper.setAttribute("aria-label", `Drawing area, with an example of the digit ${label}`);
+  paper.setAttribute("aria-label", `Drawing area, with an example of ${network.classes[label] ?? label}`);
   compute({ play: true });
 }
 
 network.examples.forEach((example) => {
   const button = document.createElement("button");
   button.type = "button";
-  button.setAttribute("aria-label", `Example: ${example.label}`);
+  button.setAttribute("aria-label", `Example: ${network.classes[example.label] ?? example.label}`);
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIZE;
   paintImage(canvas, example.image, SIZE);
@@ -155,78 +166,96 @@ network.examples.forEach((example) => {
   find("examples").append(button);
 });
 
-// ----------------------------------------------------------------------------- neurons, switches
+// ----------------------------------------------------------------------------- neurons, settings
 
-network.layers.slice(0, -1).forEach((layer, index) => {
-  const figure = document.createElement("figure");
-  const caption = document.createElement("figcaption");
-  const canvas = document.createElement("canvas");
-  canvas.id = `raster-${index}`;
+/** Choose a neuron, and show what the page knows of it. */
+function choose(layer, number) {
+  const neurons = sizeOf(network.layers[layer].shape);
+  state.neuron = { layer, number: Math.min(Math.max(number, 0), neurons - 1) };
+  state.pixel = null;
+  showInput();
+  showHidden();
+  showNeuron();
+  showFields();
+}
+
+/** Let arrow keys on a picture choose a neuron of a layer. */
+function chooseByKeys(canvas, layer) {
   canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
-  figure.append(caption, canvas);
-  find("rasters").append(figure);
-  const neurons = layer.shape.reduce((a, b) => a * b);
-  const choose = (number) => {
-    state.neuron = { layer: index, number: Math.min(Math.max(number, 0), neurons - 1) };
-    showInput();
-    showHidden();
-    showNeuron();
-  };
-  const point = (event) => {
-    const frame = canvas.getBoundingClientRect();
-    choose(Math.floor(((event.clientY - frame.top) / frame.height) * neurons));
-  };
-  canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", point);
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10 }[event.key];
     if (!step) return;
     event.preventDefault();
-    choose((state.neuron.layer === index ? state.neuron.number ?? -1 : -1) + step);
+    const { neuron } = state;
+    choose(layer, (neuron.layer === layer ? neuron.number ?? -1 : -1) + step);
   });
-});
-
-const codes = [...new Set([trained.code, "latency", "rate", "direct"])];
-find("code").innerHTML = codes.map((code) => `<option>${code}</option>`).join("");
-
-function restore() {
-  Object.assign(state, trained);
-  find("code").value = trained.code;
-  find("steps").value = trained.steps;
-  find("beta").value = network.layers[0].beta[0];
-  find("threshold").value = 0;
 }
 
-find("code").addEventListener("change", (event) => {
-  state.code = event.target.value;
-  compute();
-});
-find("steps").addEventListener("input", (event) => {
-  state.steps = Number(event.target.value);
-  compute();
-});
-find("beta").addEventListener("input", (event) => {
-  state.beta = Number(event.target.value);
-  compute();
-});
-find("threshold").addEventListener("input", (event) => {
-  state.threshold = 2 ** Number(event.target.value);
-  compute();
-});
-find("restore").addEventListener("click", () => {
-  restore();
-  compute();
+for (let index = 0; index < network.hidden; index++) {
+  const figure = document.createElement("figure");
+  const canvas = document.createElement("canvas");
+  canvas.id = `raster-${index}`;
+  canvas.setAttribute("role", "img");
+  figure.append(document.createElement("figcaption"), canvas);
+  find("rasters").append(figure);
+  const point = (event) => {
+    const frame = canvas.getBoundingClientRect();
+    choose(index, Math.floor(((event.clientY - frame.top) / frame.height) * sizeOf(network.layers[index].shape)));
+  };
+  canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event));
+  canvas.addEventListener("pointerdown", point);
+  chooseByKeys(canvas, index);
+}
+chooseByKeys(find("membranes"), network.hidden);
+
+find("membranes").addEventListener("pointerdown", (event) => {
+  const frame = find("membranes").getBoundingClientRect();
+  const columns = frame.width < 520 ? 2 : 5;
+  const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+  const number = Math.floor((y * 10) / columns) * columns + Math.floor(x * columns);
+  if (number < network.classes.length) choose(network.layers.length - 1, number);
 });
 
-document.documentElement.classList.toggle("small", new URLSearchParams(window.location.search).has("small"));
+find("field").addEventListener("pointerdown", (event) => {
+  if (state.neuron.layer !== 0 || state.neuron.number === null) return;
+  const frame = find("field").getBoundingClientRect();
+  const [x, y] = [event.clientX - frame.left, event.clientY - frame.top].map((value) => Math.floor((value / frame.width) * SIZE));
+  state.pixel = y * SIZE + x;
+  showNeuron();
+});
+
+/** Show what a changed network or setting does, at the same timestep or, from the end, at the end. */
+function refresh() {
+  const [first, playing, last] = [!state.run, state.playing, state.run?.input.length - 1];
+  const now = state.now;
+  if (first) return compute({ play: true });
+  run();
+  const steps = state.run.input.length;
+  find("slider").max = steps - 1;
+  state.now = playing || now < last ? Math.min(now, steps - 1) : steps - 1;
+  show();
+}
+
 find("about").textContent = network.about;
-restore();
+document.documentElement.classList.toggle("small", new URLSearchParams(window.location.search).has("small"));
+document.documentElement.classList.toggle("learns", Boolean(network.digits));
+if (network.digits) startTraining(refresh, choose);
+else buildKnobs(refresh);
+find("restore").addEventListener("click", () => {
+  Object.assign(settings, trained);
+  showKnobs();
+  if (network.digits) location.hash = "";
+  refresh();
+});
+
 wipe();
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 window.addEventListener("resize", show);
 find("digit").innerHTML = "?<small></small>";
-compute();
+pick(network.examples.find(({ label }) => label === 8) ?? network.examples[0]);
 
 // For whoever looks from a console: the network and its functions.
-window.spikemnist = { network, state, runNetwork, runningScores, decide, fromTable, latency, direct, rate, seeded, prepare };
+window.spikemnist = {
+  network, settings, state, runNetwork, runningScores, decide, fromTable, latency, direct, rate, seeded, prepare,
+  learn, moveByAdam, newAdam, zerosLike, SURROGATES,
+};

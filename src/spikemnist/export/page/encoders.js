@@ -33,13 +33,18 @@ export function latency(pixels, steps) {
   return input;
 }
 
-/** Each pixel fires at random, as often as it is bright. `random` returns numbers in [0, 1). */
-export function rate(pixels, steps, random) {
-  return Array.from({ length: steps }, () => {
-    const events = [];
-    pixels.forEach((grey, i) => grey && random() < grey / 255 && events.push(i));
-    return { events, amounts: null };
+/** Each pixel fires at random, white ones with probability `gain`. `random` returns numbers in [0, 1). */
+export function rate(pixels, steps, random, gain = 1) {
+  const input = Array.from({ length: steps }, () => ({ events: [], amounts: null }));
+  pixels.forEach((grey, i) => {
+    const probability = Math.min((gain * grey) / 255, 1);
+    if (!probability) return;
+    // From one spike to the next, the number of timesteps is geometric.
+    const scale = Math.log(1 - probability);
+    const wait = () => 1 + Math.floor(Math.log(1 - random()) / scale);
+    for (let t = wait() - 1; t < steps; t += wait()) input[t].events.push(i);
   });
+  return input;
 }
 
 /** Each pixel is a current, the same at each timestep. */
@@ -47,7 +52,7 @@ export function direct(pixels, steps) {
   const events = [];
   pixels.forEach((grey, i) => grey && events.push(i));
   const amounts = events.map((i) => round(pixels[i] / 255));
-  return Array.from({ length: steps }, () => ({ events, amounts }));
+  return new Array(steps).fill({ events, amounts });
 }
 
 /** Return a generator of random numbers in [0, 1) that a seed determines (Mulberry32). */

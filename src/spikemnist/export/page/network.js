@@ -2,14 +2,34 @@
 //
 // A layer: { weight [I][K][K][O], bias, beta, threshold [O], kernel, stride, padding, inShape [H, W, I],
 // weighedShape, shape [H, W, O], pooling, pool, reset }. A dense layer is a convolution of one pixel
-// with a kernel of one pixel. Arrays are float32, so that every sum is rounded as Python rounds it.
+// with a kernel of one pixel. Its arrays are all Float32Array or all Float64Array, and every sum is
+// rounded to their precision, as Python rounds it.
 
 export const round = Math.fround;
+const SINGLE = { Real: Float32Array, round };
+const DOUBLE = { Real: Float64Array, round: (value) => value };
+
+const precisionOf = (layer) => (layer.weight instanceof Float64Array ? DOUBLE : SINGLE);
+
+/** Return the number of elements of a shape. */
+export const sizeOf = (shape) => shape.reduce((a, b) => a * b);
+
+/** Add a row of weights, `amount` times each, to the currents from `to` on. */
+function addRow(weight, from, amount, current, to, length, round) {
+  const end = to + length;
+  if (amount === 1) while (to < end) current[to++] += weight[from++];
+  else while (to < end) current[to++] += round(amount * weight[from++]);
+}
 
 /** Add one input to the currents that it reaches; return how many weights were added. */
 function addInput(layer, event, amount, current) {
+  const { round } = precisionOf(layer);
   const [, inWidth, inChannels] = layer.inShape;
   const [height, width, channels] = layer.weighedShape;
+  if (inWidth === 1) {
+    addRow(layer.weight, event * channels, amount, current, 0, channels, round);
+    return channels;
+  }
   const channel = event % inChannels;
   const x = (Math.floor(event / inChannels) % inWidth) + layer.padding;
   const y = Math.floor(event / inChannels / inWidth) + layer.padding;
@@ -20,11 +40,8 @@ function addInput(layer, event, amount, current) {
     for (let column = 0; column < layer.kernel; column++) {
       const right = (x - column) / layer.stride;
       if (!Number.isInteger(right) || right < 0 || right >= width) continue;
-      let from = ((channel * layer.kernel + row) * layer.kernel + column) * channels;
-      let to = (down * width + right) * channels;
-      const end = to + channels;
-      if (amount === 1) while (to < end) current[to++] += layer.weight[from++];
-      else while (to < end) current[to++] += round(amount * layer.weight[from++]);
+      const from = ((channel * layer.kernel + row) * layer.kernel + column) * channels;
+      addRow(layer.weight, from, amount, current, (down * width + right) * channels, channels, round);
       operations += channels;
     }
   }
@@ -34,10 +51,11 @@ function addInput(layer, event, amount, current) {
 /** Return the current of each neuron: what its weights received, pooled where the layer pools. */
 function pool(layer, weighed) {
   if (!layer.pooling) return weighed;
+  const { Real, round } = precisionOf(layer);
   const [height, width, channels] = layer.shape;
   const row = layer.weighedShape[1] * channels;
   const side = layer.pool;
-  const pooled = new Float32Array(height * width * channels);
+  const pooled = new Real(height * width * channels);
   for (let y = 0, to = 0; y < height; y++)
     for (let x = 0; x < width; x++)
       for (let channel = 0; channel < channels; channel++, to++) {
@@ -55,6 +73,7 @@ function pool(layer, weighed) {
 
 /** Move the neurons on by one timestep; return the numbers of those that fire. */
 function integrate(layer, current, before, membrane, change) {
+  const { round } = precisionOf(layer);
   const channels = layer.beta.length;
   const spikes = [];
   for (let n = 0; n < membrane.length; n++) {
@@ -76,23 +95,29 @@ function integrate(layer, current, before, membrane, change) {
  *
  * `input[t]` is { events: [numbers], amounts: [numbers] or null }; `change` is { beta: a number or
  * null, threshold: a factor }. Returns, for each layer, `spikes[t]` (numbers of neurons) and
- * `membranes[t]` (Float32Array), and the weights that were added.
+ * `membranes[t]`, and the weights that were added.
  */
 export function runNetwork(layers, input, change = { beta: null, threshold: 1 }) {
   let operations = 0;
   const record = layers.map((layer) => {
-    const size = layer.shape.reduce((a, b) => a * b);
-    return { spikes: [], membranes: [], rest: new Float32Array(size) };
+    const { Real } = precisionOf(layer);
+    return { spikes: [], membranes: [], rest: new Real(sizeOf(layer.shape)) };
   });
-  for (const { events, amounts } of input) {
-    let incoming = events;
+  let constant = null; // what a first layer receives at every timestep
+  for (const now of input) {
+    let incoming = now.events;
     layers.forEach((layer, index) => {
       const did = record[index];
-      const weighed = new Float32Array(layer.weighedShape.reduce((a, b) => a * b));
-      incoming.forEach((event, i) => {
-        operations += addInput(layer, event, index || !amounts ? 1 : amounts[i], weighed);
-      });
-      const membrane = new Float32Array(did.rest.length);
+      const { Real } = precisionOf(layer);
+      let weighed = !index && now === input[0] ? constant : null;
+      if (!weighed) {
+        weighed = new Real(sizeOf(layer.weighedShape));
+        const amounts = index ? null : now.amounts;
+        for (let i = 0; i < incoming.length; i++)
+          operations += addInput(layer, incoming[i], amounts ? amounts[i] : 1, weighed);
+        if (!index && now === input[0]) constant = weighed;
+      }
+      const membrane = new Real(did.rest.length);
       const before = did.membranes.at(-1) ?? did.rest;
       incoming = integrate(layer, pool(layer, weighed), before, membrane, change);
       did.spikes.push(incoming);
@@ -145,9 +170,8 @@ export function settled(decisions) {
 
 /** Return how many multiplications the same layers take without spikes. */
 export function denseOperations(layers) {
-  const size = (shape) => shape.reduce((a, b) => a * b);
   return layers.reduce(
-    (sum, layer) => sum + size(layer.weighedShape) * layer.kernel ** 2 * layer.inShape[2],
+    (sum, layer) => sum + sizeOf(layer.weighedShape) * layer.kernel ** 2 * layer.inShape[2],
     0,
   );
 }

@@ -70,17 +70,22 @@ export function frame(canvas, side, { top, left, size }) {
 
 /** Paint the spikes of a layer up to a timestep: time to the right, neurons downward. */
 export function paintRaster(canvas, spikes, neurons, now, chosen) {
-  const rows = Math.min(Math.max(neurons, 60), 260);
+  const rows = Math.min(Math.max(4 * neurons, 60), 280);
   const { context, width, height } = fit(canvas, rows);
   const { spike, line, accent } = colours();
   const [column, row] = [width / spikes.length, height / neurons];
   context.fillStyle = line;
-  for (let t = 1; t < spikes.length; t++) context.fillRect(t * column, 0, 1, height);
-  const [wide, high] = [Math.max(2, 0.6 * column), Math.max(1.5, row - 0.5)];
+  if (column > 12) for (let t = 1; t < spikes.length; t++) context.fillRect(t * column, 0, 1, height);
+  const radius = Math.min(Math.max(row / 2, 1.2), 4);
   context.fillStyle = spike;
   spikes.slice(0, now + 1).forEach((events, t) => {
-    const x = (t + 0.5) * column - wide / 2;
-    for (const neuron of events) context.fillRect(x, neuron * row, wide, high);
+    context.beginPath();
+    for (const neuron of events) {
+      const [x, y] = [(t + 0.5) * column, (neuron + 0.5) * row];
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+    }
+    context.fill();
   });
   context.fillStyle = accent;
   context.globalAlpha = 0.18;
@@ -89,7 +94,8 @@ export function paintRaster(canvas, spikes, neurons, now, chosen) {
   if (chosen !== null) {
     context.strokeStyle = accent;
     context.lineWidth = 1.5;
-    context.strokeRect(0.75, Math.max(0.75, chosen * row - 1), width - 1.5, Math.max(high + 2, 3));
+    const high = Math.max(row, 2 * radius);
+    context.strokeRect(0.75, Math.max(0.75, (chosen + 0.5) * row - high / 2 - 1), width - 1.5, high + 2);
   }
 }
 
@@ -128,20 +134,145 @@ export function paintMembrane(context, box, { values, threshold, spikes, now, ra
   context.fillText(label, box.x + 5, box.y + 15);
 }
 
-/** Paint a bar for each class: how far its score is above the lowest. */
-export function paintScores(canvas, scores, best) {
-  const { context, width, height } = fit(canvas, 84);
+/** Paint a bar for each class from zero to its score, with the scale at the left. */
+export function paintScores(canvas, scores, names, best) {
+  const { context, width, height } = fit(canvas, 116);
   const { ink, soft, accent, line } = colours();
-  const [low, high] = [Math.min(...scores), Math.max(...scores)];
-  const column = width / scores.length;
+  const [low, high] = [Math.min(0, ...scores), Math.max(0, ...scores)];
+  const [left, top, bottom] = [44, 8, height - 20];
+  const y = (value) => bottom - ((value - low) / (high - low || 1)) * (bottom - top);
+  const column = (width - left) / scores.length;
+  context.font = "12px system-ui, sans-serif";
+  context.textAlign = "right";
+  for (const value of new Set([0, low, high])) {
+    context.fillStyle = line;
+    context.fillRect(left, y(value), width - left, 1);
+    context.fillStyle = soft;
+    if (value === 0 || Math.abs(y(value) - y(0)) > 14) context.fillText(Number(value.toPrecision(2)), left - 5, y(value) + 4);
+  }
+  context.textAlign = "center";
   scores.forEach((score, i) => {
-    const tall = high > low ? ((score - low) / (high - low)) * (height - 22) : 0;
-    context.fillStyle = i === best ? accent : line;
-    context.fillRect(i * column + 3, height - 18 - tall, column - 6, Math.max(tall, 1));
+    context.fillStyle = i === best ? accent : soft;
+    context.fillRect(left + i * column + 3, Math.min(y(0), y(score)), column - 6, Math.max(Math.abs(y(score) - y(0)), 1));
     context.fillStyle = i === best ? ink : soft;
     context.font = `${i === best ? "700 " : ""}13px system-ui, sans-serif`;
-    context.textAlign = "center";
-    context.fillText(String(i), (i + 0.5) * column, height - 3);
+    context.fillText(names[i].slice(0, 6), left + (i + 0.5) * column, height - 4);
   });
   context.textAlign = "start";
+}
+
+/** Paint a surrogate derivative, and where a membrane stands on it at each timestep; `now` is strong. */
+export function paintSurrogate(canvas, slope, distances, now) {
+  const { context, width, height } = fit(canvas, 100);
+  const { soft, accent, spike, line } = colours();
+  const reach = Math.max(1, ...distances.map(Math.abs)) * 1.1;
+  const at = Array.from({ length: 201 }, (_, i) => slope(reach * (i / 100 - 1)));
+  const [low, high] = [Math.min(0, ...at), Math.max(1e-9, ...at)];
+  const x = (value) => ((value / reach + 1) / 2) * width;
+  const y = (value) => height - 18 - ((value - low) / (high - low)) * (height - 26);
+  context.fillStyle = line;
+  context.fillRect(x(0), 0, 1, height - 18);
+  context.strokeStyle = accent;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  at.forEach((value, i) => context.lineTo((i / 200) * width, y(value)));
+  context.stroke();
+  distances.forEach((distance, t) => {
+    context.globalAlpha = t === now ? 1 : 0.35;
+    context.fillStyle = spike;
+    context.beginPath();
+    context.arc(x(distance), y(slope(distance)), t === now ? 5 : 3, 0, 2 * Math.PI);
+    context.fill();
+  });
+  context.globalAlpha = 1;
+  context.fillStyle = soft;
+  context.font = "12px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.fillText("U = θ", x(0), height - 4);
+  context.textAlign = "start";
+}
+
+/** Paint loss, accuracy in training and accuracy on held-out images over the images learned. */
+export function paintCurves(canvas, { images, loss, accuracy, held }) {
+  const { context, width, height } = fit(canvas, 170);
+  const { soft, accent, spike, line, ink } = colours();
+  const [left, right, top, bottom] = [34, width - 42, 22, height - 20];
+  const last = Math.max(images.at(-1) ?? 0, 1);
+  const learnsLabels = !loss.length || loss.some((value) => value !== null);
+  const most = Math.max(2.5, ...loss.slice(-200));
+  const x = (value) => left + (value / last) * (right - left);
+  const y = (share) => bottom - Math.min(Math.max(share, 0), 1) * (bottom - top);
+  context.font = "12px system-ui, sans-serif";
+  for (const share of [0, 0.5, 1]) {
+    context.fillStyle = line;
+    context.fillRect(left, y(share), right - left, 1);
+    context.fillStyle = soft;
+    context.textAlign = "right";
+    if (learnsLabels) context.fillText(Number((share * most).toPrecision(2)), left - 4, y(share) + 4);
+    context.textAlign = "left";
+    context.fillText(`${100 * share} %`, right + 3, y(share) + 4);
+  }
+  const curve = (values, colour, wide, dashes = []) => {
+    context.strokeStyle = colour;
+    context.lineWidth = wide;
+    context.setLineDash(dashes);
+    context.beginPath();
+    values.forEach((value, i) => value !== null && context.lineTo(x(images[i]), y(value)));
+    context.stroke();
+    context.setLineDash([]);
+  };
+  curve(loss.map((value) => value && value / most), spike, 1.5);
+  curve(accuracy, accent, 1.5);
+  curve(held, ink, 2, [5, 3]);
+  const words = learnsLabels ? [["loss (left)", spike], ["accuracy in training", accent], ["held out", ink]] : [["accuracy on digits held out, by vote", ink]];
+  let place = left;
+  for (const [word, colour] of words) {
+    context.fillStyle = colour;
+    context.fillText(word, place, 13);
+    place += context.measureText(word).width + 16;
+  }
+  context.fillStyle = soft;
+  context.textAlign = "right";
+  context.fillText(`${last.toLocaleString("en")} images`, right, height - 4);
+  context.textAlign = "start";
+}
+
+/**
+ * Paint the weights of each neuron of a first layer as an image, with the class of each in `classOf`;
+ * return how they are laid out.
+ */
+export function paintFields(canvas, { weight, bias }, chosen, classOf = []) {
+  const side = 28;
+  const columns = Math.min(bias.length, canvas.clientWidth < 420 ? 8 : bias.length > 36 ? 16 : 12);
+  const rows = Math.ceil(bias.length / columns);
+  const cell = side + 1;
+  const { up, down, card, accent, spike } = colours();
+  const [high, low, ground] = [up, down, card].map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
+  [canvas.width, canvas.height] = [columns * cell, rows * cell];
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(canvas.width, canvas.height);
+  for (let n = 0; n < bias.length; n++) {
+    let most = 1e-9;
+    for (let i = n; i < weight.length; i += bias.length) most = Math.max(most, Math.abs(weight[i]));
+    const corner = Math.floor(n / columns) * cell * canvas.width + (n % columns) * cell;
+    for (let i = 0; i < side * side; i++) {
+      const share = weight[i * bias.length + n] / most;
+      const colour = share > 0 ? high : low;
+      const to = 4 * (corner + Math.floor(i / side) * canvas.width + (i % side));
+      for (let k = 0; k < 3; k++) pixels.data[to + k] = ground[k] + Math.abs(share) * (colour[k] - ground[k]);
+      pixels.data[to + 3] = 255;
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  context.fillStyle = spike;
+  context.font = "700 9px system-ui, sans-serif";
+  classOf.forEach((label, n) => {
+    if (label >= 0) context.fillText(label, (n % columns) * cell + 1, Math.floor(n / columns) * cell + 8);
+  });
+  if (chosen !== null) {
+    context.strokeStyle = accent;
+    context.lineWidth = 2;
+    context.strokeRect((chosen % columns) * cell, Math.floor(chosen / columns) * cell, side, side);
+  }
+  return { columns, rows };
 }

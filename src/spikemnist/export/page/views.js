@@ -1,24 +1,25 @@
 // What the page shows of its state.
 
-import { denseOperations, settled } from "./network.js";
+import { gradientFormula, incoming, membraneFormula, neuronOf, surrogateFormula } from "./formula.js";
+import { denseOperations, settled, sizeOf } from "./network.js";
 import { SIZE } from "./picture.js";
 import {
-  fit, frame, paintImage, paintMembrane, paintRaster, paintScores, paintWeights,
+  fit, frame, paintImage, paintMembrane, paintRaster, paintScores, paintSurrogate, paintWeights,
 } from "./plots.js";
-import { find, network, state, trained } from "./state.js";
+import { change, find, network, settings, slopeOf, state, trained } from "./state.js";
 
 export function show() {
   const { run, now } = state;
   find("play").textContent = state.playing ? "Pause" : "Play";
-  find("slider").value = now + 1;
-  find("now").textContent = run ? `${now + 1} of ${run.input.length}` : "–";
+  find("slider").value = now;
+  find("now").textContent = run ? `t = ${now} of 0 … ${run.input.length - 1}` : "–";
   for (const id of ["back", "play", "forward", "slider"]) find(id).disabled = !run;
   showInput();
   showAnswer();
   showHidden();
   showOutputs();
   showNeuron();
-  showSwitches();
+  showEffect();
 }
 
 export function showInput() {
@@ -26,7 +27,7 @@ export function showInput() {
   const blank = new Uint8Array(SIZE * SIZE);
   if (!run) {
     paintImage(find("image"), blank, SIZE);
-    find("input-note").textContent = "Nothing yet: draw a digit, or pick one of the examples.";
+    find("input-note").textContent = "Nothing yet: draw a digit, or take one of the examples.";
     find("image").setAttribute("aria-label", "No image yet");
     return;
   }
@@ -47,28 +48,28 @@ function showAnswer() {
   const digit = find("digit");
   if (!run) {
     digit.innerHTML = "?<small>no drawing yet</small>";
-    paintScores(find("scores"), new Array(network.classes.length).fill(0), -1);
+    paintScores(find("scores"), new Array(network.classes.length).fill(0), network.classes, -1);
     find("scores").setAttribute("aria-label", "No scores yet");
     find("settled").textContent = find("counter").innerHTML = "";
     return;
   }
-  const silent = run.layers.at(-1).spikes.every((spikes) => !spikes.length);
-  digit.firstChild.textContent = String(run.decisions[now]);
-  digit.lastChild.textContent = `after timestep ${now + 1}`;
-  paintScores(find("scores"), run.scores[now].scores, run.decisions[now]);
+  const silent = !network.competition && run.layers.at(-1).spikes.every((spikes) => !spikes.length);
+  digit.firstChild.textContent = network.classes[run.decisions[now]];
+  digit.lastChild.textContent = `after ${now + 1} of ${run.input.length} timesteps`;
+  paintScores(find("scores"), run.scores[now], network.classes, run.decisions[now]);
   find("scores").setAttribute(
     "aria-label",
-    `Scores of the classes: ${run.scores[now].scores.map((s, i) => `${i}: ${s.toFixed(2)}`).join(", ")}`,
+    `Scores of the classes: ${run.scores[now].map((s, i) => `${i}: ${s.toFixed(2)}`).join(", ")}`,
   );
   find("settled").textContent =
-    `From timestep ${settled(run.decisions)} on the decision is ${run.decisions.at(-1)} and no longer changes.` +
+    `From t = ${settled(run.decisions) - 1} on the decision is ${network.classes[run.decisions.at(-1)]} and no longer changes.` +
     (silent ? " No output neuron fires." : "");
-  const hidden = run.layers.slice(0, -1).reduce((sum, l) => sum + l.spikes.flat().length, 0);
+  const hidden = run.layers.slice(0, network.hidden).reduce((sum, l) => sum + l.spikes.flat().length, 0);
   const rows = [
     ["Input spikes", run.input[0].amounts ? "none: currents" : run.input.reduce((sum, { events }) => sum + events.length, 0)],
     ["Hidden spikes", hidden],
     ["Weights added", run.operations],
-    ["Multiplications of the same layers without spikes", denseOperations(network.layers)],
+    ...(network.competition ? [] : [["Multiplications of the same layers without spikes", denseOperations(network.layers)]]),
     ["Time to compute", `${run.milliseconds.toFixed(1)} ms`],
   ];
   find("counter").innerHTML = rows
@@ -78,27 +79,29 @@ function showAnswer() {
 
 export function showHidden() {
   const { run, now } = state;
-  network.layers.slice(0, -1).forEach((layer, index) => {
+  network.layers.slice(0, network.hidden).forEach((layer, index) => {
     const canvas = find(`raster-${index}`);
     const spikes = run ? run.layers[index].spikes : [[]];
     const chosen = state.neuron.layer === index ? state.neuron.number : null;
-    const neurons = layer.shape.reduce((a, b) => a * b);
+    const neurons = sizeOf(layer.shape);
     paintRaster(canvas, spikes, neurons, now, chosen);
     const fired = spikes.flat().length;
     canvas.setAttribute("aria-label", `Spikes of ${neurons} hidden neurons: ${fired} in ${spikes.length} timesteps`);
     canvas.parentElement.querySelector("figcaption").textContent =
-      `Layer ${index + 1}: ${neurons} neurons, ${run ? fired : "no"} spikes. Time to the right, neurons downward.`;
+      `Hidden ${index + 1}: ${neurons} neurons, ${run ? fired : "no"} spikes. Time to the right, neurons downward.`;
   });
 }
 
 function showOutputs() {
+  if (network.competition) return;
   const { run, now } = state;
   const narrow = find("membranes").clientWidth < 520;
-  const [columns, height] = narrow ? [2, 560] : [5, 440];
+  const [columns, height] = narrow ? [2, 480] : [5, 240];
   const { context, width } = fit(find("membranes"), height);
   const box = { width: width / columns - 8, height: height / (10 / columns) - 10 };
   const did = run?.layers.at(-1);
-  const thresholds = Array.from(network.layers.at(-1).threshold, (value) => value * state.threshold);
+  const last = network.layers.at(-1);
+  const thresholds = Array.from(last?.threshold ?? [1], (value) => value * (change()?.threshold ?? 1));
   const all = did ? did.membranes.flatMap((membrane) => [...membrane]) : [0, 1];
   const range = [Math.min(0, ...all), Math.max(...all, ...thresholds) * 1.05];
   network.classes.forEach((name, i) => {
@@ -106,7 +109,7 @@ function showOutputs() {
     paintMembrane(context, place, {
       values: did ? did.membranes.map((membrane) => membrane[i]) : [0],
       spikes: did ? did.spikes.map((spikes) => spikes.includes(i)) : [],
-      threshold: thresholds[i],
+      threshold: thresholds[i] ?? 1,
       now,
       range,
       label: name,
@@ -115,7 +118,7 @@ function showOutputs() {
   });
   find("membranes").setAttribute(
     "aria-label",
-    run ? `Membranes after timestep ${now + 1}: ${network.classes.map((name, i) => `${name}: ${did.membranes[now][i].toFixed(2)}`).join(", ")}` : "No membranes yet",
+    run ? `Membranes at t = ${now}: ${network.classes.map((name, i) => `${name}: ${did.membranes[now][i].toFixed(2)}`).join(", ")}` : "No membranes yet",
   );
 }
 
@@ -141,41 +144,68 @@ function fieldOfView() {
   };
 }
 
+/** Show the neuron that is chosen: its weights, its membrane, its surrogate, and its formulas. */
 export function showNeuron() {
   const { run, now, neuron } = state;
   const note = find("neuron-note");
-  const { context, width, height } = fit(find("trace"), 90);
-  if (neuron.number === null) {
+  const { context, width, height } = fit(find("trace"), 100);
+  find("formulas").hidden = neuron.number === null || !run || Boolean(network.competition);
+  find("surrogate").hidden = find("formulas").hidden;
+  const layer = network.layers[neuron.layer];
+  if (neuron.number === null || !layer) {
     paintWeights(find("field"), [0], 1);
-    note.textContent = "Point at a hidden neuron to see its weights, its membrane and what made it fire.";
+    note.textContent = "Point at a neuron, or tap it, to see its weights, its membrane and the numbers that made it fire.";
     find("field").setAttribute("aria-label", "No neuron chosen");
     find("trace").setAttribute("aria-label", "No neuron chosen");
     return;
   }
-  const layer = network.layers[neuron.layer];
   const weights = receptiveField(layer, neuron.number);
   const square = Math.ceil(Math.sqrt(weights.length));
-  const readsImage = neuron.layer === 0 && layer.inShape[0] === 1;
-  const input = run?.input[now];
-  paintWeights(find("field"), weights, square, readsImage && input && !input.amounts ? input.events : []);
+  const { events, amounts } = run ? incoming(neuron.layer, now) : { events: [], amounts: null };
+  const isDense = layer.inShape[1] === 1;
+  paintWeights(find("field"), weights, square, isDense && !amounts ? events : []);
   const [up, down] = colourNames();
-  let text = `Neuron ${neuron.number} of layer ${neuron.layer + 1}. Its ${weights.length} weights: ${up} drive it up, ${down} drive it down.`;
+  const name = neuron.layer === network.hidden ? `Output neuron ${network.classes[neuron.number]}` : `Neuron ${neuron.number} of hidden ${neuron.layer + 1}`;
+  let text = `${name}. Its ${weights.length} weights: ${up} drive it up, ${down} drive it down.`;
   if (run) {
     const did = run.layers[neuron.layer];
     const values = did.membranes.map((membrane) => membrane[neuron.number]);
-    const threshold = layer.threshold[neuron.number % layer.threshold.length] * state.threshold;
+    const { threshold } = neuronOf(layer, neuron.number);
     const spikes = did.spikes.map((each) => each.includes(neuron.number));
-    const range = [Math.min(0, ...values), Math.max(...values, threshold) * 1.3];
+    const [low, high] = [Math.min(network.competition ? Infinity : 0, ...values), Math.max(...values, threshold)];
+    const range = [low, high + 0.3 * (high - low)];
     const box = { x: 1, y: 1, width: width - 2, height: height - 2 };
     paintMembrane(context, box, { values, threshold, spikes, now, range, label: "membrane", bold: true });
-    const times = spikes.flatMap((fired, t) => (fired ? [t + 1] : []));
-    text += times.length ? ` It fires at timestep ${times.join(", ")}.` : " It stays silent.";
-    if (readsImage) text += reasons(layer, neuron.number, now);
+    const times = spikes.flatMap((fired, t) => (fired ? [t] : []));
+    text += times.length ? ` It fires at t = ${times.slice(0, 20).join(", ")}${times.length > 20 ? ", …" : ""}.` : " It is silent.";
+    if (isDense) text += reasons(layer, neuron.number, events, amounts);
     else if (fieldOfView()) text += " It sees the framed square of the image.";
+    if (!network.competition) showFormulas(isDense, values.map((value) => value - threshold));
   }
   note.textContent = text;
-  find("field").setAttribute("aria-label", `Weights of neuron ${neuron.number}`);
+  find("field").setAttribute("aria-label", `Weights of ${name}`);
   find("trace").setAttribute("aria-label", text);
+}
+
+/** Show the formulas of the chosen neuron with its numbers. */
+function showFormulas(isDense, distances) {
+  const { neuron: { layer, number }, now } = state;
+  const forward = isDense ? membraneFormula(layer, number, now) : null;
+  const gradient = gradientFormula(layer, number);
+  const lines = [
+    ["Forwards", forward?.general, forward?.numbers, forward?.names],
+    ["Surrogate", surrogateFormula(layer, number, now)],
+    ["Backwards", gradient?.general, gradient?.numbers],
+  ];
+  find("formulas").replaceChildren(
+    ...lines.filter(([, first]) => first).flatMap(([title, ...texts]) => {
+      const term = document.createElement("dt");
+      term.textContent = title;
+      return [term, ...texts.filter(Boolean).map((text) => Object.assign(document.createElement("dd"), { textContent: text }))];
+    }),
+  );
+  paintSurrogate(find("surrogate"), slopeOf(settings), distances, now);
+  if (gradient && layer === 0) frame(find("field"), SIZE, { top: Math.floor(gradient.input / SIZE), left: gradient.input % SIZE, size: 1 });
 }
 
 /** Return how the two colours of weights are called, by day or by night. */
@@ -184,35 +214,37 @@ function colourNames() {
   return dark ? ["light blue", "light orange"] : ["blue", "orange"];
 }
 
-/** Say how much the inputs of this timestep, framed above, drive a dense neuron of the first layer. */
-function reasons(layer, number, now) {
-  const { events, amounts } = state.run.input[now];
+/** Say how much the inputs of this timestep, framed above, drive a dense neuron. */
+function reasons(layer, number, events, amounts) {
   const channels = layer.shape[2];
   const drives = events.map((event, i) => layer.weight[event * channels + number] * (amounts ? amounts[i] : 1));
   const sum = (values) => values.reduce((a, b) => a + b, 0);
   const up = drives.filter((drive) => drive > 0);
   const down = drives.filter((drive) => drive < 0);
   return (
-    ` At timestep ${now + 1}, ${up.length} of the framed inputs drive it up by ${sum(up).toFixed(2)} and ` +
+    ` At t = ${state.now}, ${up.length} of its inputs drive it up by ${sum(up).toFixed(2)} and ` +
     `${down.length} down by ${Math.abs(sum(down)).toFixed(2)}.`
   );
 }
 
-function showSwitches() {
-  const change = state.beta !== null || state.threshold !== 1;
-  find("steps-value").textContent = state.steps;
-  find("beta-value").textContent = state.beta === null ? "trained" : state.beta.toFixed(2);
-  find("threshold-value").textContent = state.threshold.toFixed(2);
-  const { run } = state;
-  let text = "The network as it was trained.";
-  if (change || state.code !== trained.code || state.steps !== trained.steps) text = "Not as it was trained.";
+/** Say whether the first layer is silent or saturated, and whether the network is as it was trained. */
+function showEffect() {
+  let text = "";
+  if (!network.digits) {
+    const same = Object.keys(trained).every((name) => settings[name] === trained[name]);
+    text = same ? "The network as it was trained." : "Not as it was trained.";
+  }
   if (state.erased.size) text += ` The eraser took the spikes of ${state.erased.size} pixels.`;
-  if (run) {
-    const [hidden] = run.layers;
-    const share = hidden.spikes.flat().length / (hidden.rest.length * hidden.spikes.length);
-    if (share === 0) text += " The first layer is silent: nothing reaches its threshold.";
-    else if (share > 0.5) text += ` The first layer is saturated: it fires at ${Math.round(100 * share)} % of all timesteps.`;
-    else text += ` Neurons of the first layer fire at ${(100 * share).toFixed(1)} % of all timesteps.`;
+  if (state.run) {
+    const [{ spikes, rest }] = state.run.layers;
+    const counts = new Array(rest.length).fill(0);
+    for (const n of spikes.flat()) counts[n] += 1;
+    const share = counts.reduce((a, b) => a + b) / (rest.length * spikes.length);
+    const saturated = counts.filter((count) => count === spikes.length).length / rest.length;
+    const percent = (value) => `${(100 * value).toFixed(1)} %`;
+    if (share === 0) text += " Hidden 1 is silent: nothing reaches its threshold.";
+    else if (saturated > 0.2) text += ` Saturated: ${percent(saturated)} of the neurons of hidden 1 fire at every timestep.`;
+    else text += ` Neurons of hidden 1 fire at ${percent(share)} of all timesteps.`;
   }
   find("effect").textContent = text;
 }

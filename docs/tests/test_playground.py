@@ -1,0 +1,294 @@
+"""The page on which a network learns: its numbers against the library's, in a browser."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from docs.tests.pages import opened
+from spikemnist import DirectEncoder, LatencyEncoder, LeakyMLP, load_digits
+from spikemnist.export import to_playground
+from spikemnist.models import READOUTS
+from spikemnist.ops import RESET_MECHANISMS, SURROGATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+BATCH, STEPS, TIMESTEPS, HIDDEN = 16, 10, 6, 12
+ENCODERS = {"latency": LatencyEncoder, "direct": DirectEncoder}
+
+LEARN = """({ layers, images, labels, code, timesteps, options, surrogate, width, batch, lr }) => {
+  const { learn, moveByAdam, newAdam, zerosLike, SURROGATES } = spikemnist;
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const doubles = (text) => new Float64Array(bytes(text).buffer);
+  const encode = spikemnist[code];
+  const slope = (x) => SURROGATES[surrogate].derivative(x, width);
+  const network = layers.map((layer) => {
+    const names = ["weight", "bias", "beta", "threshold"];
+    return { ...layer, ...Object.fromEntries(names.map((name) => [name, doubles(layer[name])])) };
+  });
+  const adam = newAdam(network);
+  const pixels = bytes(images);
+  const steps = [];
+  for (let start = 0; start < labels.length; start += batch) {
+    const gradients = zerosLike(network);
+    let [loss, right] = [0, 0];
+    const spikes = network.map(() => 0);
+    for (let i = start; i < start + batch; i++) {
+      const image = pixels.subarray(784 * i, 784 * (i + 1));
+      const input = encode(image, timesteps);
+      const did = learn(network, input, labels[i], gradients, { ...options, slope }, 1 / batch);
+      loss += did.loss / batch;
+      right += did.scores.indexOf(Math.max(...did.scores)) === labels[i];
+      did.record.forEach((layer, k) => (spikes[k] += layer.spikes.flat().length));
+    }
+    const joined = gradients.map(({ weight, bias }) => [...weight, ...bias]);
+    steps.push({ loss, right, spikes, gradients: joined });
+    moveByAdam(network, gradients, adam, lr);
+  }
+  return steps;
+}"""
+
+
+def encoded(array: np.ndarray[Any, Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def layers_of(network: LeakyMLP) -> list[dict[str, Any]]:
+    layers = []
+    for layer in network.layers:
+        weight = layer.linear.weight.detach().T.numpy()
+        inputs, outputs = weight.shape
+        numbers = {
+            "weight": weight,
+            "bias": layer.linear.bias.detach().numpy(),
+            "beta": np.full(outputs, float(layer.leaky.beta)),
+            "threshold": np.full(outputs, float(layer.leaky.threshold)),
+        }
+        layers.append(
+            {
+                **{name: encoded(array) for name, array in numbers.items()},
+                **{"kernel": 1, "stride": 1, "padding": 0, "pooling": None, "pool": 1},
+                "reset": layer.reset_mechanism,
+                "inShape": [1, 1, inputs],
+                "weighedShape": [1, 1, outputs],
+                "shape": [1, 1, outputs],
+            }
+        )
+    return layers
+
+
+def learned(network: LeakyMLP, code: str, steps: int, lr: float) -> list[dict[str, Any]]:
+    """Train by torch; return loss, right answers, spikes and gradients of each step."""
+    digits = load_digits()[0]
+    encoder = ENCODERS[code](num_steps=TIMESTEPS)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    results = []
+    for start in range(0, steps * BATCH, BATCH):
+        images, labels = (part[start : start + BATCH] for part in (digits.images, digits.labels))
+        record = network(encoder(images).double().flatten(2))
+        loss = cross_entropy(record.scores, labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [
+            torch.cat([layer.linear.weight.grad.T.flatten(), layer.linear.bias.grad])  # type: ignore[union-attr]
+            for layer in network.layers
+        ]
+        results.append(
+            {
+                "loss": loss.item(),
+                "right": int((record.scores.argmax(1) == labels).sum()),
+                "spikes": record.spike_counts.sum(1).tolist(),
+                "gradients": gradients,
+            }
+        )
+        optimizer.step()
+    return results
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return to_playground(tmp_path_factory.mktemp("playground") / "playground.html")
+
+
+@pytest.fixture(scope="module")
+def playground(browser: Browser, file: Path) -> Iterator[Page]:
+    with opened(browser, file) as page:
+        yield page
+
+
+def both(
+    page: Page, code: str = "latency", steps: int = STEPS, lr: float = 0.01, **options: Any
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    torch.manual_seed(0)
+    surrogate = SURROGATES[options.pop("surrogate", "atan")]()
+    network = LeakyMLP(
+        hidden=HIDDEN, threshold=0.4, spike_grad=surrogate, backend="reference", **options
+    ).double()
+    digits = load_digits()[0][: steps * BATCH]
+    in_page = page.evaluate(
+        LEARN,
+        {
+            "layers": layers_of(network),
+            "images": encoded(digits.images.numpy()),
+            "labels": digits.labels.tolist(),
+            "code": code,
+            "timesteps": TIMESTEPS,
+            "options": {"readout": options.get("readout", "mean_membrane")},
+            "surrogate": surrogate.name,
+            "width": next(iter(vars(surrogate).values()), 1.0),
+            "batch": BATCH,
+            "lr": lr,
+        },
+    )
+    return in_page, learned(network, code, steps, lr)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"reset_mechanism": reset, "code": c} for reset in RESET_MECHANISMS for c in ENCODERS),
+        *({"readout": readout, "code": code} for readout in READOUTS for code in ENCODERS),
+        *({"surrogate": surrogate} for surrogate in SURROGATES),
+    ],
+    ids=lambda options: "-".join(options.values()),
+)
+def test_ten_steps_are_those_of_the_library_in_float64(
+    playground: Page, options: dict[str, str]
+) -> None:
+    """Rounding alone differs: sums of up to 784 products of doubles."""
+    in_page, by_torch = both(playground, **options)
+    for ours, theirs in zip(in_page, by_torch, strict=True):
+        assert ours["spikes"] == theirs["spikes"]
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-10)
+        for gradient, expected in zip(ours["gradients"], theirs["gradients"], strict=True):
+            error = torch.linalg.vector_norm(torch.tensor(gradient, dtype=torch.float64) - expected)
+            assert error <= 1e-8 * torch.linalg.vector_norm(expected) + 1e-15
+
+
+def test_an_epoch_of_a_thousand_digits_ends_where_the_library_ends(playground: Page) -> None:
+    in_page, by_torch = both(playground, steps=62)
+    assert [step["right"] for step in in_page] == [step["right"] for step in by_torch]
+    assert sum(step["right"] for step in in_page[-10:]) > 0.7 * 10 * BATCH
+
+
+SAYS = "phrase => document.querySelector('#effect').textContent.includes(phrase)"
+
+
+def metric(page: Page, name: str) -> float:
+    text = page.inner_text("#metrics")
+    found = re.search(rf"{name}\n(-?[\d.]+)", text)
+    return float(found[1]) if found else float("nan")
+
+
+def train_for(page: Page, epochs: float) -> None:
+    page.click("#run")
+    page.wait_for_function(
+        "epochs => Number(document.querySelector('#metrics dd')?.textContent) >= epochs",
+        arg=epochs,
+        timeout=120_000,
+    )
+    page.click("#run")
+    page.wait_for_function("document.querySelector('#run').textContent === 'Train'")
+
+
+def test_a_network_learns_in_the_page(browser: Browser, file: Path) -> None:
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        before = page.evaluate("spikemnist.network.layers[0].bias[0]")
+        page.click("#one")
+        changed = "before => spikemnist.network.layers[0].bias[0] !== before"
+        page.wait_for_function(changed, arg=before)
+        train_for(page, 2)
+        assert metric(page, "On 500 digits held out") > 80
+        page.click("#examples button >> nth=16")
+        assert page.inner_text("#digit").startswith("6\n")
+        page.click("#reset")
+        page.wait_for_function("document.querySelector('#metrics dd').textContent === '0.0'")
+
+
+def test_fields_become_digits_without_labels(browser: Browser, file: Path) -> None:
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.select_option("#knob-rule", "STDP")
+        page.select_option("#knob-hidden", "25")
+        page.wait_for_function("spikemnist.network.competition?.neurons === 25")
+        assert page.url.endswith("#rule=STDP&hidden=25")
+        assert not page.is_visible("#knob-lr")
+        train_for(page, 0.5)
+        assert metric(page, "On 500 digits held out") > 30
+        assert page.evaluate("spikemnist.state.run.layers[0].spikes.flat().length") >= 5
+
+
+@pytest.mark.parametrize(
+    ("lesson", "phrase"),
+    [("Silent", "Hidden 1 is silent"), ("Saturated", "fire at every timestep")],
+)
+def test_a_lesson_is_a_link(browser: Browser, file: Path, lesson: str, phrase: str) -> None:
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        page.click(f"#lessons a:text-is('{lesson}')")
+        page.wait_for_function(SAYS, arg=phrase)
+        assert "?" in page.inner_text("#lesson")
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_function(SAYS, arg=phrase)
+        page.click("#restore")
+        page.wait_for_function("spikemnist.settings.threshold === 1")
+
+
+def test_what_a_link_may_hold(browser: Browser, file: Path) -> None:
+    bad = "#code=morse&steps=many&lr=0.001&colour=red&hidden=7&reset=zero"
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.goto(f"{file.as_uri()}{bad}")
+        page.wait_for_function("spikemnist.state.run !== null")
+        found = page.evaluate("({ ...spikemnist.settings })")
+        assert (found["code"], found["steps"], found["hidden"]) == ("latency", 8, 64)
+        assert (found["lr"], found["reset"]) == (0.001, "zero")
+
+
+def test_the_formula_has_the_numbers_of_the_record(browser: Browser, file: Path) -> None:
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        page.focus("#raster-0")
+        page.keyboard.press("ArrowDown")
+        formulas = page.inner_text("#formulas")
+        value = page.evaluate("spikemnist.state.run.layers[0].membranes.at(-1)[0]")
+        number = re.search(r"U\[7\] = .* = (-?[\d.]+) [>≤]", formulas)
+        assert number is not None
+        assert float(number[1]) == pytest.approx(value, abs=0.006)
+        for word in ("Forwards", "Surrogate", "Backwards", "∂L/∂w = "):
+            assert word in formulas
+
+
+def test_a_finger_trains_draws_and_asks(browser: Browser, file: Path) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    with opened(browser, file, **phone, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        page.tap("#run")
+        page.wait_for_function("Number(document.querySelector('#metrics dd').textContent) >= 0.3")
+        page.tap("#run")
+        page.tap("#clear")
+        assert page.is_visible("#hint")
+        page.locator("#paper").tap(position={"x": 150, "y": 150})
+        assert page.evaluate("spikemnist.state.run !== null")
+        paper, answer = (page.locator(name).bounding_box() for name in ("#draw", "#answer"))
+        assert paper is not None
+        assert answer is not None
+        assert 0 < answer["y"] - (paper["y"] + paper["height"]) < 30  # directly below
+        page.locator("#fields").tap(position={"x": 20, "y": 10})
+        assert page.is_visible("#formulas")
+        page.locator("#field").tap(position={"x": 150, "y": 150})
+        assert page.evaluate("spikemnist.state.pixel !== null")
+        page.locator("#membranes").tap(position={"x": 20, "y": 20})
+        assert page.inner_text("#neuron-note").startswith("Output neuron 0")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

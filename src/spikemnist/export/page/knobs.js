@@ -1,0 +1,82 @@
+// The settings that one can turn: how each is shown, and the link that holds them.
+
+import { find, network, settings, trained } from "./state.js";
+import { SURROGATES } from "./surrogates.js";
+
+const plain = (value) => String(value);
+const short = (value) => String(Number(value.toPrecision(2)));
+const power = (low, high) => ({ low: Math.log10(low), high: Math.log10(high), step: 0.05, from: (x) => 10 ** x, to: Math.log10, text: short });
+
+/** Each has the values to choose from, or a range: `from` maps the slider to the value, `to` back. */
+const KNOBS = {
+  rule: { title: "Learning", values: ["gradient", "STDP"] },
+  code: { title: "Code", values: [...new Set([trained.code, "latency", "rate", "direct"])] },
+  steps: { title: "Timesteps T", low: 1, high: 40, step: 1 },
+  hidden: { title: "Hidden neurons", values: [16, 25, 36, 64, 100, 256] },
+  beta: { title: "Beta β", low: 0, high: 1, step: 0.01, text: (value) => (value === null ? "trained" : value.toFixed(2)) },
+  threshold: { title: network.digits ? "Threshold θ" : "Threshold ×", ...power(0.05, 20) },
+  reset: { title: "Reset", values: ["subtract", "zero", "none"] },
+  surrogate: { title: "Surrogate", values: Object.keys(SURROGATES) },
+  width: { title: "Its steepness", ...power(0.1, 100) },
+  lr: { title: "Learning rate", ...power(1e-5, 1) },
+};
+
+/** Return the steepness that a surrogate has by default, or 1 where it has none. */
+const steepness = (surrogate) => SURROGATES[surrogate].steepness ?? 1;
+
+/** Build a control for each setting that the page has; `changed(name)` is called when one is turned. */
+export function buildKnobs(changed) {
+  for (const [name, knob] of Object.entries(KNOBS)) {
+    if (!(name in trained)) continue;
+    const label = document.createElement("label");
+    label.className = ["rule", "hidden"].includes(name) ? "knob" : "knob gradient";
+    label.append(knob.title);
+    const control = document.createElement(knob.values ? "select" : "input");
+    control.id = label.htmlFor = `knob-${name}`;
+    if (knob.values) control.append(...knob.values.map((value) => new Option(plain(value).replaceAll("_", " "), value)));
+    else {
+      Object.assign(control, { type: "range", min: knob.low, max: knob.high, step: knob.step });
+      const output = document.createElement("output");
+      output.id = `knob-${name}-value`;
+      label.append(output);
+    }
+    control.addEventListener("input", () => {
+      settings[name] = knob.values ? knob.values.find((value) => plain(value) === control.value) : (knob.from ?? Number)(Number(control.value));
+      if (name === "surrogate") settings.width = steepness(settings.surrogate);
+      showKnobs();
+      changed(name);
+    });
+    label.append(control);
+    find("knobs").append(label);
+  }
+  showKnobs();
+}
+
+/** Show the settings as they are. */
+export function showKnobs() {
+  for (const [name, knob] of Object.entries(KNOBS)) {
+    const control = find(`knob-${name}`);
+    if (!control) continue;
+    const value = settings[name] ?? network.layers[0].beta[0];
+    control.value = knob.to ? knob.to(value) : value;
+    if (!knob.values) find(`knob-${name}-value`).textContent = (knob.text ?? plain)(settings[name]);
+  }
+}
+
+/** Return the part of a link that holds what differs from the settings of the page. */
+export function linkOf(values) {
+  const changed = Object.entries(values).filter(([name, value]) => value !== trained[name]);
+  return `#${new URLSearchParams(changed.map(([name, value]) => [name, typeof value === "number" ? short(value) : value]))}`;
+}
+
+/** Take the settings of a link; what the page does not know, or no number, is left out. */
+export function takeLink(hash) {
+  Object.assign(settings, trained);
+  for (const [name, text] of new URLSearchParams(hash.slice(1))) {
+    const knob = KNOBS[name];
+    if (!(name in trained) || !knob) continue;
+    const value = knob.values ? knob.values.find((one) => plain(one) === text) : Number(text);
+    if (name === "surrogate" && value) settings.width = steepness(value);
+    if (value !== undefined && !Number.isNaN(value)) settings[name] = value;
+  }
+}

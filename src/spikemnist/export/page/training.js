@@ -1,0 +1,113 @@
+// The panel of the playground: training in a worker, its curves, the receptive fields, the lessons.
+
+import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
+import { paintCurves, paintFields } from "./plots.js";
+import { find, network, settings, state } from "./state.js";
+
+/** Links to networks that do not learn as one would like; the sentence asks why. */
+const LESSONS = [
+  { title: "Silent", set: { threshold: 20 }, text: "No hidden neuron fires, and the accuracy stays at a guess. Why can the weights of the first layer still change a little? Lower the threshold until it learns." },
+  { title: "Saturated", set: { threshold: 0.05, beta: 1, reset: "none" }, text: "Many hidden neurons fire at every timestep, the others never. What can the output still read from them? Give the neurons a reset, or a higher threshold." },
+  { title: "Too fast", set: { lr: 0.5 }, text: "The loss jumps far above 2.3, the loss of a guess. Divide the learning rate by ten, twice: from where on does it fall?" },
+  { title: "Too narrow", set: { surrogate: "fast_sigmoid", width: 100, threshold: 3 }, text: "The surrogate gradient is a narrow peak at the threshold, and few membranes come near it. Make it less steep, and watch the fields grow." },
+];
+
+const curves = { images: [], loss: [], accuracy: [], held: [] };
+let [worker, running, changed] = [null, false, () => {}];
+
+const tell = (kind, contents = {}) => worker.postMessage({ kind, ...contents });
+
+/** Read the digits of the page: they are compressed, images first, then labels. */
+async function readDigits() {
+  const packed = Uint8Array.from(atob(network.digits.data), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const all = new Uint8Array(await new Response(stream).arrayBuffer());
+  const { number, training } = network.digits;
+  const images = Array.from({ length: number }, (_, i) => all.subarray(784 * i, 784 * (i + 1)));
+  return { images, labels: all.subarray(784 * number), training, classes: network.classes.length };
+}
+
+/** Show how the training stands: the network of the page is now the one of the worker. */
+function take({ data }) {
+  Object.assign(network, { layers: data.layers, competition: data.competition, votes: data.votes });
+  document.documentElement.classList.toggle("competes", Boolean(data.competition));
+  running = data.running;
+  if (!data.images) for (const values of Object.values(curves)) values.length = 0;
+  if (data.images > (curves.images.at(-1) ?? 0)) for (const name of Object.keys(curves)) curves[name].push(data[name]);
+  showTraining(data);
+  changed();
+}
+
+function showTraining({ epoch }) {
+  const [loss, accuracy, held] = [curves.loss, curves.accuracy, curves.held].map((values) => values.at(-1) ?? null);
+  find("run").textContent = running ? "Pause" : "Train";
+  const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+  find("metrics").innerHTML = [
+    ["Epoch", epoch.toFixed(1)],
+    ...(network.competition ? [["Images", curves.images.at(-1) ?? 0]] : [
+      ["Loss", loss === null ? "–" : loss.toFixed(2)],
+      ["Accuracy in training", percent(accuracy)],
+    ]),
+    [`On ${network.digits.number - network.digits.training} digits held out`, percent(held)],
+  ].map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
+  paintCurves(find("curves"), curves);
+  find("curves").setAttribute("aria-label", `Loss and accuracy over ${curves.images.at(-1) ?? 0} images`);
+  showFields();
+}
+
+/** Show the weights of every hidden neuron, and frame the chosen one. */
+export function showFields() {
+  if (!network.digits || !network.layers.length) return;
+  const chosen = state.neuron.layer === 0 ? state.neuron.number : null;
+  const { columns, rows } = paintFields(find("fields"), network.layers[0], chosen, network.votes?.classOf);
+  Object.assign(find("fields").dataset, { columns, rows });
+}
+
+/** Start the panel; `refresh` is called when the network has changed, `choose` with a hidden neuron. */
+export async function startTraining(refresh, choose) {
+  changed = refresh;
+  const code = new Blob([find("worker").textContent], { type: "text/javascript" });
+  worker = new Worker(URL.createObjectURL(code));
+  const apply = (name) => {
+    history.replaceState(null, "", linkOf(settings));
+    tell("settings", { settings: { ...settings, seed: 0 } });
+    tell(["rule", "hidden"].includes(name) ? "reset" : "report");
+  };
+  buildKnobs(apply);
+  takeLink(location.hash);
+  showKnobs();
+  worker.onmessage = take;
+  worker.onerror = (event) => (find("lesson").textContent = `The training stopped: ${event.message}`);
+  tell("data", await readDigits());
+  tell("settings", { settings: { ...settings, seed: 0 } });
+  tell("reset");
+  find("run").addEventListener("click", () => tell(running ? "pause" : "run"));
+  find("one").addEventListener("click", () => tell("step"));
+  find("reset").addEventListener("click", () => tell("reset"));
+  find("fields").addEventListener("pointerdown", (event) => {
+    const box = find("fields").getBoundingClientRect();
+    const { columns, rows } = find("fields").dataset;
+    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const number = Math.floor(y * rows) * columns + Math.floor(x * columns);
+    if (number < network.layers[0].bias.length) choose(0, number);
+  });
+  LESSONS.forEach(({ title, set, text }) => {
+    const link = document.createElement("a");
+    link.textContent = title;
+    link.href = linkOf({ ...network.settings, ...set });
+    link.dataset.text = text;
+    find("lessons").append(link);
+  });
+  window.addEventListener("hashchange", open);
+  open();
+}
+
+/** Take the settings of the link, and say the sentence of its lesson. */
+function open() {
+  takeLink(location.hash);
+  showKnobs();
+  tell("settings", { settings: { ...settings, seed: 0 } });
+  tell("reset");
+  const lesson = [...find("lessons").children].find((link) => link.hash === location.hash);
+  find("lesson").textContent = lesson ? lesson.dataset.text : "";
+}
