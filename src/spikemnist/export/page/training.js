@@ -4,14 +4,31 @@ import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
 import { paintCurves, paintFields } from "./plots.js";
 import { find, network, settings, state } from "./state.js";
 
-/** Links to networks that do not learn as one would like; the sentence asks why. */
+/** Links to networks that ask why. */
 const LESSONS = [
-  { title: "Silent", set: { threshold: 20 }, text: "No hidden neuron fires, and the accuracy stays at a guess. Why can the weights of the first layer still change a little? Lower the threshold until it learns." },
-  { title: "Saturated", set: { threshold: 0.05, beta: 1, reset: "none" }, text: "Many hidden neurons fire at every timestep, the others never. What can the output still read from them? Give the neurons a reset, or a higher threshold." },
-  { title: "Too fast", set: { lr: 0.5 }, text: "The loss jumps far above 2.3, the loss of a guess. Divide the learning rate by ten, twice: from where on does it fall?" },
-  { title: "Too narrow", set: { surrogate: "fast_sigmoid", width: 100, threshold: 3 }, text: "The surrogate gradient is a narrow peak at the threshold, and few membranes come near it. Make it less steep, and watch the fields grow." },
+  {
+    title: "Silent",
+    set: { threshold: 3, surrogate: "heaviside" },
+    text: "No hidden neuron fires, and the accuracy stays at a guess. The derivative of heaviside is 0 below the threshold: which gradient do the weights get? Choose another surrogate, and watch the neurons wake.",
+  },
+  {
+    title: "Saturated",
+    set: { threshold: 0.05, beta: 1, reset: "none" },
+    text: "Many hidden neurons fire at every timestep, the others never, and yet the network learns. What do the output neurons read, if not time? Count the spikes that it costs.",
+  },
+  {
+    title: "Too fast",
+    set: { lr: 1 },
+    text: "The loss jumps far above 2.3, the loss of a guess. Divide the learning rate by ten, again and again: where does it learn best?",
+  },
+  {
+    title: "Too slow",
+    set: { lr: 1e-5 },
+    text: "The loss hardly moves. After how many images would it be where a learning rate of 0.01 is after 2,000?",
+  },
 ];
 
+const POINTS = 1000; // of a curve
 const curves = { images: [], loss: [], accuracy: [], held: [] };
 let [worker, running, changed] = [null, false, () => {}];
 
@@ -34,6 +51,8 @@ function take({ data }) {
   running = data.running;
   if (!data.images) for (const values of Object.values(curves)) values.length = 0;
   if (data.images > (curves.images.at(-1) ?? 0)) for (const name of Object.keys(curves)) curves[name].push(data[name]);
+  // Old points are thinned out, so that a long training is painted as fast as a short one.
+  if (curves.images.length > POINTS) for (const name of Object.keys(curves)) curves[name] = curves[name].filter((_, i) => i % 2);
   showTraining(data);
   changed();
 }

@@ -174,6 +174,7 @@ const actions = {
   },
   report: () => report(),
   run: () => {
+    if (running) return;
     running = true;
     turn();
   },
