@@ -114,7 +114,7 @@ def of_training(
         before, after = norm(old), norm(new)
         moved = norm([last - first for first, last in zip(old, new, strict=True)])
         # A schedule may begin with a low learning rate, so that the first epoch moves little.
-        still = STILL * min(monitor.batches, FEW) * (config.schedule == "constant" or 0.2)
+        still = STILL * min(monitor.batches, FEW) * (1 if config.schedule == "constant" else 0.2)
         flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
         if decay and after < SHRUNK * before:
             yield (
