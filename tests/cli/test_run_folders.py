@@ -11,7 +11,7 @@ import pytest
 from spikemnist import models
 from tests.cli.command import answers, error, spikemnist
 
-SMALL = ("--hidden", 8, "--epochs", 1, "--batch-size", 1000)
+SMALL = ("--hidden", 8, "--threshold", 0.2, "--epochs", 1, "--batch-size", 1000)
 
 
 def test_two_runs_of_one_second_have_two_folders(

@@ -234,6 +234,7 @@ def test_sizes_that_depend_on_the_input() -> None:
             _ = accelerate(network).sizes
 
 
+@pytest.mark.filterwarnings("ignore:.* of the neurons of .* fire")
 def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> None:
     data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
     classifier = Classifier(accelerate(conv()), "latency")

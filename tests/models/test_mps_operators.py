@@ -36,7 +36,15 @@ from spikemnist.encoding import (
     measure_code,
 )
 from spikemnist.kernels import compiler
-from spikemnist.models import READOUTS, Classifier, LeakyConvNet, LeakyMLP, spiking_layer
+from spikemnist.models import (
+    READOUTS,
+    Classifier,
+    LeakyConvNet,
+    LeakyMLP,
+    layer_table,
+    operations,
+    spiking_layer,
+)
 from spikemnist.training import (
     L1Spikes,
     Regularized,
@@ -73,6 +81,7 @@ ENCODERS = [
     PopulationEncoder(num_steps=4, num_fields=3),
 ]
 
+NO_OPERATIONS = operations.Counts(*[torch.zeros(1)] * len(operations.Counts._fields))
 ADAM = partial(torch.optim.Adam, foreach=False, fused=False)  # fit takes a fused one on the CPU
 
 
@@ -102,6 +111,8 @@ def as_on_mps() -> Iterator[None]:
         MPSRules(),
         mock.patch.object(compiler, "is_available", return_value=False),
         mock.patch.object(spiking_layer, "drop_out", functional.dropout),
+        # The operations that an examination counts, in double precision, are on the CPU.
+        mock.patch.object(layer_table, "count", lambda layers, *_: [NO_OPERATIONS] * len(layers)),
     ):
         yield
 
