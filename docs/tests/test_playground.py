@@ -243,7 +243,7 @@ def test_a_lesson_is_a_link(browser: Browser, file: Path, lesson: str, phrase: s
         page.goto(address)
         page.wait_for_function(SAYS, arg=phrase)
         page.click("#restore")
-        page.wait_for_function("spikemnist.settings.threshold === 1")
+        page.wait_for_function("spikemnist.settings.threshold === 0.5")
 
 
 def test_what_a_link_may_hold(browser: Browser, file: Path) -> None:

@@ -144,7 +144,7 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
                 "steps": 8,
                 "hidden": 64,
                 "beta": 0.95,
-                "threshold": 1.0,
+                "threshold": 0.5,
             },
             **{"reset": "subtract", "surrogate": "atan", "width": 2.0, "lr": 0.01},
         },

@@ -233,7 +233,7 @@ export function paintCurves(canvas, { images, loss, accuracy, held }) {
   }
   context.fillStyle = soft;
   context.textAlign = "right";
-  context.fillText(`${last.toLocaleString("en")} images`, right, height - 4);
+  context.fillText(`${(images.at(-1) ?? 0).toLocaleString("en")} images`, right, height - 4);
   context.textAlign = "start";
 }
 

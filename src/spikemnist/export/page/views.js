@@ -148,12 +148,12 @@ function fieldOfView() {
 export function showNeuron() {
   const { run, now, neuron } = state;
   const note = find("neuron-note");
+  find("views").hidden = neuron.number === null;
   const { context, width, height } = fit(find("trace"), 100);
   find("formulas").hidden = neuron.number === null || !run || Boolean(network.competition);
   find("surrogate").hidden = find("formulas").hidden;
   const layer = network.layers[neuron.layer];
   if (neuron.number === null || !layer) {
-    paintWeights(find("field"), [0], 1);
     note.textContent = "Point at a neuron, or tap it, to see its weights, its membrane and the numbers that made it fire.";
     find("field").setAttribute("aria-label", "No neuron chosen");
     find("trace").setAttribute("aria-label", "No neuron chosen");
