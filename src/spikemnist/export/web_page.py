@@ -138,15 +138,9 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
             "once what it does."
         ),
         "settings": {
-            **{
-                "rule": "gradient",
-                "code": "latency",
-                "steps": 8,
-                "hidden": 64,
-                "beta": 0.95,
-                "threshold": 0.5,
-            },
-            **{"reset": "subtract", "surrogate": "atan", "width": 2.0, "lr": 0.01},
+            **{"rule": "gradient", "code": "latency", "steps": 8, "hidden": 64},
+            **{"beta": 0.95, "threshold": 0.5, "reset": "subtract"},
+            **{"surrogate": "atan", "width": 2.0, "lr": 0.01},
         },
         "table": None,
         "readout": "mean_membrane",
