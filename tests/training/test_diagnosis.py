@@ -10,12 +10,13 @@ import pytest
 import snntorch
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate, summary
 from spikemnist.ops import Sigmoid, Surrogate
-from spikemnist.training import TrainConfig, diagnose
+from spikemnist.training import TrainConfig, diagnose, fit
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, weights
 
 HEALTHY = {"hidden": (64,), "threshold": 0.3}
@@ -163,6 +164,21 @@ def test_a_diagnosis_changes_nothing(batch_norm):
     assert same([p.grad for p in classifier.parameters()], gradients)
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(module.training for module in classifier.modules())
+
+
+@pytest.mark.filterwarnings("ignore:hidden 1 is silent")
+def test_a_network_that_cannot_be_copied():
+    """A pruned weight, and a membrane of an earlier call, hold the graph that made them."""
+    network = new_classifier().network
+    prune.random_unstructured(network.layers[0].linear, "weight", 0.5)
+    own = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 10), snntorch.Leaky(beta=0.9, init_hidden=True)
+    )
+    own(torch.ones(2, 1, 28, 28))
+    for classifier in (Classifier(network, "latency"), Classifier(accelerate(own), "latency")):
+        diagnose(classifier, digits(64))
+        history = fit(classifier, digits(64), TrainConfig(epochs=1))
+        assert history.epochs[0].loss > 0
 
 
 def test_two_diagnoses_are_equal():

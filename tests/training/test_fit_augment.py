@@ -14,7 +14,7 @@ from spikemnist.data import EventBatch, RandomAffine
 from spikemnist.encoding import DirectEncoder, EventEncoder
 from spikemnist.models import LeakyConvNet
 from spikemnist.training import SmoothedCrossEntropy, TrainConfig, cross_entropy, evaluate, fit
-from spikemnist.training.average import MovingAverage
+from spikemnist.training.average import MovingAverage, loaded
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
 from tests.training.small_runs import (
@@ -108,7 +108,7 @@ def test_the_average_is_the_equation(decay, numbers):
         expected = share * expected + (1 - share) * number
     assert average.weights["weight"].item() == pytest.approx(expected, abs=1e-9)
     assert average.weights["count"].item() == average.steps == len(numbers)
-    with average.applied(layer):
+    with loaded(layer, average.weights):
         assert layer.weight.item() == average.weights["weight"].item()
     assert layer.weight.item() == numbers[-1]
 

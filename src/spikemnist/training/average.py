@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -50,12 +50,22 @@ class MovingAverage:
             else:
                 self.weights[name] = latest.clone()
 
-    @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
-        """Load the average into the model for the duration of the context."""
-        latest = copy.deepcopy(model.state_dict())
-        model.load_state_dict(self.weights)
-        try:
-            yield
-        finally:
-            model.load_state_dict(latest)
+
+@contextmanager
+def loaded(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Load weights into a model within the context; then restore state, modes and gradients.
+
+    No copy of the model would do: that of a pruned one, or of neurons that keep a graph, fails.
+    """
+    latest = copy.deepcopy(model.state_dict())
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(latest)
+        for module, training in modes:
+            module.training = training
+        for parameter, gradient in gradients:
+            parameter.grad = gradient

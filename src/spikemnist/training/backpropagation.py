@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import copy
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import torch
 
 from spikemnist._seeds import seeded
 from spikemnist.models.layer_table import summarise
+from spikemnist.training.average import loaded
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from spikemnist.models import Classifier, LayerRecord, Record, Summary
+    from spikemnist.models import LayerRecord, Record, SpikingNetwork, Summary
+    from spikemnist.training.checkpoint import Weights
     from spikemnist.training.losses import Loss
 
 
@@ -110,16 +111,19 @@ def backpropagate_truncated(
     return record, compute_loss(loss, record, labels)
 
 
-def examine(classifier: Classifier, batch: tuple[Any, Tensor], loss: Loss, seed: int) -> Summary:
-    """Summarise a network in training mode by a batch, forward and backward; it stays as it is."""
-    images, labels = batch
-    classifier = copy.deepcopy(classifier).train()
-    network: Any = classifier.network
-    network.zero_grad()
-    with seeded(seed, labels.device) as generator:
-        record = network(classifier.encode(images, generator=generator), record="all")
+def examine(
+    network: SpikingNetwork, weights: Weights, batch: tuple[Tensor, Tensor], loss: Loss, seed: int
+) -> Summary:
+    """Summarise a network in training mode by the spikes and labels of a batch, with these weights.
+
+    Its own weights, statistics, modes and gradients stay as they are.
+    """
+    spikes, labels = batch
+    with loaded(network, weights), seeded(seed, labels.device):
+        network.train().zero_grad()
+        record = network(spikes, record="all")
         torch.autograd.backward(compute_loss(loss, record, labels))
-    return summarise(network.eval(), record, backward=True)
+        return summarise(network.eval(), record, backward=True)
 
 
 def _join(records: Sequence[Record]) -> Record:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spikemnist._seeds import seeded
 from spikemnist.models.layer_table import check_network
 from spikemnist.training import findings
+from spikemnist.training.average import loaded
 from spikemnist.training.backpropagation import examine
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.devices import parameter_dtype, select_device
@@ -43,15 +43,15 @@ def diagnose(
     """Look at a classifier before it is trained, and say what would keep it from learning.
 
     One batch runs forward and backward in training mode, for the table of `spikemnist.summary` with
-    the columns of the backward pass. Then a copy is trained on this batch alone, for 50 steps at
-    most, with the settings of ``config`` and a constant learning rate: a network that cannot learn
-    64 images by heart will not learn thousands. The classifier, its gradients and the global random
-    numbers stay as they are.
+    the columns of the backward pass. Then the network is trained on this batch alone, for 50 steps
+    at most, with the settings of ``config`` and a constant learning rate: a network that cannot
+    learn 64 images by heart will not learn thousands. At the end its weights, statistics and
+    gradients are what they were, and so are the global random numbers.
 
     Parameters
     ----------
     classifier : Classifier
-        Network and encoder. It stays on its device.
+        Network and encoder. They are moved to the device, as by `fit`.
     train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
         Training data, as in `fit`; 64 samples of a dataset or of tensors are used, or the first
         batch of an iterable.
@@ -81,34 +81,34 @@ def diagnose(
     >>> diagnosis.findings, diagnosis.learned
     ((), 1.0)
     """
-    check_network(classifier, "diagnose")
+    network = check_network(classifier, "diagnose")
     config = replace(config or TrainConfig(), schedule="constant")
     target = select_device(device, dtype=parameter_dtype(classifier))
-    patient = copy.deepcopy(classifier).to(target)
-    network, feed = patient.network, make_feed(train, SAMPLES, target, "train")
-    start_from_data(patient, feed, config, target)
-    run = Run(
-        classifier=patient,
-        model=network.train(),
-        feed=feed,
-        validation=None,
-        optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
-        config=config,
-        loss=make_loss(config.loss, config.label_smoothing, config.spike_penalty),
-        augment=None,
-    )
-    run.start(None)
+    classifier.to(target)
+    feed = make_feed(train, SAMPLES, target, "train")
     monitor, right = EpochMonitor(), 0
-    with seeded(config.seed, target) as generator:
+    with loaded(network, network.state_dict()), seeded(config.seed, target) as generator:
+        start_from_data(classifier, feed, config, target)
+        run = Run(
+            classifier=classifier,
+            model=network.train(),
+            feed=feed,
+            validation=None,
+            optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+            config=config,
+            loss=make_loss(config.loss, config.label_smoothing, config.spike_penalty),
+            augment=None,
+        )
+        run.start(None)
         images, labels = next(feed.batches(config.seed))
-        table = examine(patient, (images, labels), run.loss, config.seed)
-        spikes = patient.encode(images, generator=generator)
+        spikes = classifier.encode(images, generator=generator)
+        table = examine(network, run.initial, (spikes, labels), run.loss, config.seed)
         while right < len(labels) and monitor.batches < STEPS:
             before = monitor.correct
             train_step(run, spikes, labels, monitor)
             right = monitor.correct - before
-    texts = [*findings.of_betas(network)]
-    texts += findings.of_training(monitor, config, network, run.initial.network, table.layers)
+        texts = [*findings.of_betas(network)]
+        texts += findings.of_training(monitor, config, network, run.initial, table.layers)
     if right < 0.9 * len(labels):  # otherwise training wakes the layers that are silent at first
         texts = texts or [*findings.of_layers(table.layers, monitor.needed)]
     return replace(table, findings=tuple(texts), learned=right / len(labels))

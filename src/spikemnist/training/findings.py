@@ -13,9 +13,9 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from spikemnist.models import LayerSummary
     from spikemnist.training.monitor import EpochMonitor
@@ -91,12 +91,12 @@ def of_training(
     monitor: EpochMonitor,
     config: TrainConfig,
     network: nn.Module,
-    initial: nn.Module,
+    initial: Mapping[str, Tensor],
     layers: Sequence[LayerSummary],
 ) -> Iterator[str]:
     """Yield the cause, if the steps of an epoch did not teach the network what they could.
 
-    ``initial`` is the network before the first step. If one of the ``layers`` has no surrogate
+    ``initial`` are the weights before the first step. If one of the ``layers`` has no surrogate
     gradient, no learning rate is the cause.
     """
     lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
@@ -110,9 +110,9 @@ def of_training(
             f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
         )
     elif monitor.silent or monitor.guesses:
-        old, new = [*initial.parameters()], [*network.parameters()]
-        before, after = norm(old), norm(new)
-        moved = norm([last - first for first, last in zip(old, new, strict=True)])
+        new = dict(network.named_parameters())
+        before, after = norm([initial[name] for name in new]), norm([*new.values()])
+        moved = norm([last - initial[name] for name, last in new.items()])
         # A schedule may begin with a low learning rate, so that the first epoch moves little.
         still = STILL * min(monitor.batches, FEW) * (1 if config.schedule == "constant" else 0.2)
         flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)

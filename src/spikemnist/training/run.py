@@ -11,6 +11,7 @@ from spikemnist._progress import progress_bar
 from spikemnist._seeds import derive_seed
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.training import findings, processes
+from spikemnist.training.average import loaded
 from spikemnist.training.backpropagation import examine
 from spikemnist.training.checkpoint import REMEDY, Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
@@ -48,7 +49,7 @@ class Run:
     """Classifier, optimiser and history of a run.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
-    ``initial`` is the classifier at the start, ``fired`` are the layers that have fired since.
+    ``initial`` are the weights at the start, ``fired`` are the layers that have fired since.
     """
 
     classifier: Classifier
@@ -65,7 +66,7 @@ class Run:
     processes: Processes = field(default_factory=processes.current)
     folder: Path | None = None
     fired: set[str] = field(default_factory=set)
-    initial: Classifier = field(init=False)
+    initial: Weights = field(init=False)
 
     @property
     def network(self) -> nn.Module:
@@ -146,12 +147,12 @@ class Run:
         troubled = monitor.guesses or monitor.silent or monitor.saturated
         if troubled and isinstance(self.network, SpikingNetwork):
             spoiled = monitor.silent & self.fired or monitor.saturated
-            patient = self.classifier if spoiled else self.initial  # for values to start with
-            layers = examine(patient, monitor.batch, self.loss, self.config.seed).layers
+            # From the first weights follow values to start with.
+            weights = self.network.state_dict() if spoiled else self.initial
+            table = examine(self.network, weights, monitor.batch, self.loss, self.config.seed)
+            layers = table.layers
         texts = [*findings.of_betas(self.network)]
-        texts += findings.of_training(
-            monitor, self.config, self.network, self.initial.network, layers
-        )
+        texts += findings.of_training(monitor, self.config, self.network, self.initial, layers)
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
         # A layer that was silent at first has not been woken by an epoch that taught nothing.
         self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
@@ -190,7 +191,7 @@ class Run:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Load the average of the weights into the model within the context, if there is one."""
-        return nullcontext() if self.average is None else self.average.applied(self.network)
+        return nullcontext() if self.average is None else loaded(self.network, self.average.weights)
 
     def keep_weights(self) -> None:
         """Load the weights of the best epoch into the model.
@@ -208,7 +209,7 @@ class Run:
             self.save()  # or a run killed in its first epoch could not be resumed
         else:
             self._restore(earlier)
-        self.initial = copy.deepcopy(self.classifier)
+        self.initial = copy.deepcopy(self.network.state_dict())
 
     def save(self) -> None:
         """Have the first process write a checkpoint, if the run has a folder."""

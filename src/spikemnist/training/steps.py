@@ -39,12 +39,12 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
             if run.augment is not None:
                 images = run.augment(images, generator=changes)
             # No variable holds the spikes: it would keep them while the next batch is encoded.
+            monitor.batch = None
             train_step(run, run.classifier.encode(images, generator=generator), labels, monitor)
             bar.set_postfix_str(
                 f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.2%}", refresh=False
             )
             bar.update()
-            monitor.batch = images, labels
     return monitor
 
 
@@ -85,6 +85,7 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
         run.average.update(run.network)
     counted = len(labels) if processes.counts(samples) else 0
     monitor.add(record, counted, value, length, counts)
+    monitor.batch = spikes, labels
 
 
 def set_lr(run: Run, epoch: int, batch: int) -> None:
