@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -19,10 +21,10 @@ from spikemnist.ops import RESET_MECHANISMS, SURROGATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
+DOCS = Path(__file__).resolve().parent.parent
 BATCH, STEPS, TIMESTEPS, HIDDEN = 16, 10, 6, 12
 ENCODERS = {"latency": LatencyEncoder, "direct": DirectEncoder}
 
@@ -254,6 +256,20 @@ def test_what_a_link_may_hold(browser: Browser, file: Path) -> None:
         found = page.evaluate("({ ...spikemnist.settings })")
         assert (found["code"], found["steps"], found["hidden"]) == ("latency", 8, 64)
         assert (found["lr"], found["reset"]) == (0.001, "zero")
+
+
+def test_links_of_the_pages_set_what_they_say(browser: Browser, file: Path) -> None:
+    texts = [page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md")]
+    links = {link for text in texts for link in re.findall(r'playground-page\.html#([^"]+)"', text)}
+    assert len(links) > 5
+    with opened(browser, file, reduced_motion="reduce") as page:
+        for link in links:
+            page.goto("about:blank")
+            page.goto(f"{file.as_uri()}#{link}")
+            page.wait_for_function("spikemnist.state.run !== null")
+            settings = page.evaluate("({ ...spikemnist.settings })")
+            for name, value in parse_qsl(link):
+                assert str(settings[name]) == value or settings[name] == float(value), link
 
 
 def test_the_formula_has_the_numbers_of_the_record(browser: Browser, file: Path) -> None:
