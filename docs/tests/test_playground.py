@@ -225,7 +225,7 @@ def test_fields_become_digits_without_labels(browser: Browser, file: Path) -> No
         page.wait_for_function("spikemnist.network.competition?.neurons === 25")
         assert page.url.endswith("#rule=STDP&hidden=25")
         assert not page.is_visible("#knob-lr")
-        train_for(page, 0.5)
+        train_for(page, 1.2)
         assert metric(page, "On 500 digits held out") > 30
         assert page.evaluate("spikemnist.state.run.layers[0].spikes.flat().length") >= 5
 

@@ -97,7 +97,7 @@ class Competition {
     this.data = data;
     this.random = seeded(settings.seed);
     this.layer = newCompetitiveLayer({
-      inputs: data.images[0].length, neurons: settings.hidden, images: 3 * data.training, random: this.random,
+      inputs: data.images[0].length, neurons: settings.hidden, images: 2 * data.training, random: this.random,
     });
     this.order = [];
     this.counts = []; // of the latest images
