@@ -154,12 +154,16 @@ function shuffled(length, random) {
 
 const report = () => postMessage({ ...learner.report(), epoch: learner.images / data.training, running });
 
+// A timer would wait for some milliseconds before the next turn.
+const next = new MessageChannel();
+next.port1.onmessage = turn;
+
 function turn() {
   if (!running) return;
   const end = performance.now() + SLICE;
   while (performance.now() < end) learner.step();
   report();
-  setTimeout(turn);
+  next.port2.postMessage(null);
 }
 
 const actions = {
