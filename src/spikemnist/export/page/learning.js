@@ -1,7 +1,7 @@
 // Backpropagation through time with a surrogate gradient, in double precision, for dense layers as in
 // network.js. The gradient treats the reset as a constant, as snnTorch does.
 
-import { runNetwork, sizeOf } from "./network.js";
+import { runNetwork, scoresOf, sizeOf } from "./network.js";
 
 /**
  * Return new dense layers for `sizes`, such as [784, 64, 10].
@@ -31,43 +31,25 @@ export const zerosLike = (layers) =>
     bias: new Float64Array(bias.length),
   }));
 
-const READOUTS = {
-  mean_membrane: {
-    scores: ({ membranes }, c) => membranes.reduce((sum, row) => sum + row[c], 0) / membranes.length,
-    gradient: ({ membranes }, c, slope, into) => membranes.forEach((_, t) => (into.membranes[t][c] = slope / membranes.length)),
+/** How each readout passes the slope of a score on: to `into`, the gradients of spikes and membranes. */
+const GRADIENTS = {
+  mean_membrane: ({ membranes }, c, slope, into) =>
+    membranes.forEach((_, t) => (into.membranes[t][c] = slope / membranes.length)),
+  max_membrane: ({ membranes }, c, slope, into) => {
+    const most = Math.max(...membranes.map((row) => row[c]));
+    const ties = membranes.filter((row) => row[c] === most).length;
+    membranes.forEach((row, t) => (into.membranes[t][c] = row[c] === most ? slope / ties : 0));
   },
-  max_membrane: {
-    scores: ({ membranes }, c) => Math.max(...membranes.map((row) => row[c])),
-    gradient: ({ membranes }, c, slope, into) => {
-      const most = Math.max(...membranes.map((row) => row[c]));
-      const ties = membranes.filter((row) => row[c] === most).length;
-      membranes.forEach((row, t) => (into.membranes[t][c] = row[c] === most ? slope / ties : 0));
-    },
-  },
-  spike_count: {
-    scores: ({ spikes }, c) => spikes.filter((fired) => fired.includes(c)).length,
-    gradient: ({ spikes }, c, slope, into) => spikes.forEach((_, t) => (into.spikes[t][c] = slope)),
-  },
-  first_spike: {
-    // Minus the number of timesteps up to which no spike has been.
-    scores: ({ spikes }, c) => {
-      const first = spikes.findIndex((fired) => fired.includes(c));
-      return first < 0 ? -spikes.length : -first;
-    },
-    gradient: ({ spikes }, c, slope, into) => {
-      // A spike at t would be the first until the next other one: that many timesteps it moves.
-      spikes.forEach((_, t) => {
-        if (spikes.slice(0, t).some((fired) => fired.includes(c))) return;
-        const next = spikes.findIndex((fired, later) => later > t && fired.includes(c));
-        into.spikes[t][c] = slope * ((next < 0 ? spikes.length : next) - t);
-      });
-    },
+  spike_count: ({ spikes }, c, slope, into) => spikes.forEach((_, t) => (into.spikes[t][c] = slope)),
+  first_spike: ({ spikes }, c, slope, into) => {
+    // A spike at t would be the first until the next other one: that many timesteps it moves.
+    spikes.forEach((_, t) => {
+      if (spikes.slice(0, t).some((fired) => fired.includes(c))) return;
+      const next = spikes.findIndex((fired, later) => later > t && fired.includes(c));
+      into.spikes[t][c] = slope * ((next < 0 ? spikes.length : next) - t);
+    });
   },
 };
-
-/** Return the scores of the classes. */
-export const scoresOf = (output, readout) =>
-  Array.from(output.rest, (_, c) => READOUTS[readout].scores(output, c));
 
 /** Return the cross-entropy of scores with a label, and its gradient. */
 function crossEntropy(scores, label) {
@@ -115,7 +97,7 @@ export function learn(layers, input, label, gradients, { readout, slope }, share
   const { loss, gradient } = crossEntropy(scores, label);
   const zeros = () => input.map(() => new Float64Array(scores.length));
   let above = { spikes: zeros(), membranes: zeros() };
-  gradient.forEach((value, c) => READOUTS[readout].gradient(output, c, value * share, above));
+  gradient.forEach((value, c) => GRADIENTS[readout](output, c, value * share, above));
   const deltas = [];
   for (let i = layers.length - 1; i >= 0; i--) {
     const layer = layers[i];

@@ -127,30 +127,26 @@ export function runNetwork(layers, input, change = { beta: null, threshold: 1 })
   return { layers: record, operations };
 }
 
-/** Return the scores of the classes after each timestep. */
-export function runningScores(output, readout) {
-  const classes = output.membranes[0].length;
-  const sum = new Array(classes).fill(0);
-  const count = new Array(classes).fill(0);
-  const first = new Array(classes).fill(null);
-  const most = new Array(classes).fill(-Infinity);
-  return output.membranes.map((membrane, t) => {
-    membrane.forEach((value, i) => {
-      sum[i] += value;
-      most[i] = Math.max(most[i], value);
-    });
-    for (const neuron of output.spikes[t]) {
-      count[neuron] += 1;
-      first[neuron] ??= t;
-    }
-    const mean = sum.map((value) => value / (t + 1));
-    const scores = {
-      mean_membrane: mean,
-      max_membrane: [...most],
-      spike_count: [...count],
-      first_spike: first.map((time) => -(time ?? t + 1)),
-    }[readout];
-    return { scores, mean };
+/** The score of a class by each readout, from spikes[t] and membranes[t] of the output layer. */
+const READOUTS = {
+  mean_membrane: ({ membranes }, c) => membranes.reduce((sum, row) => sum + row[c], 0) / membranes.length,
+  max_membrane: ({ membranes }, c) => Math.max(...membranes.map((row) => row[c])),
+  spike_count: ({ spikes }, c) => spikes.filter((fired) => fired.includes(c)).length,
+  first_spike: ({ spikes }, c) => {
+    const first = spikes.findIndex((fired) => fired.includes(c));
+    return -(first < 0 ? spikes.length : first);
+  },
+};
+
+/** Return the scores of the classes. */
+export const scoresOf = (output, readout) =>
+  Array.from(output.membranes[0], (_, c) => READOUTS[readout](output, c));
+
+/** Return the scores of the classes, and their mean membranes, after each timestep. */
+export function runningScores({ spikes, membranes }, readout) {
+  return membranes.map((_, t) => {
+    const soFar = { spikes: spikes.slice(0, t + 1), membranes: membranes.slice(0, t + 1) };
+    return { scores: scoresOf(soFar, readout), mean: scoresOf(soFar, "mean_membrane") };
   });
 }
 

@@ -2,8 +2,8 @@
 // "step", ... }; messages out: how the training stands, with the weights.
 
 import { direct, latency, rate, seeded } from "./encoders.js";
-import { learn, moveByAdam, newAdam, newLayers, scoresOf, zerosLike } from "./learning.js";
-import { runNetwork } from "./network.js";
+import { learn, moveByAdam, newAdam, newLayers, zerosLike } from "./learning.js";
+import { runNetwork, scoresOf } from "./network.js";
 import { assign, newCompetitiveLayer, presentImage, vote } from "./stdp.js";
 import { SURROGATES } from "./surrogates.js";
 
