@@ -69,14 +69,21 @@ export function linkOf(values) {
   return `#${new URLSearchParams(changed.map(([name, value]) => [name, typeof value === "number" ? short(value) : value]))}`;
 }
 
-/** Take the settings of a link; what the page does not know, or no number, is left out. */
+/** Return the value that a text of a link stands for, or undefined where the knob has no such value. */
+function read(knob, text) {
+  if (knob.values) return knob.values.find((value) => plain(value) === text);
+  const place = (knob.to ?? Number)(Number(text));
+  const isThere = place >= knob.low && place <= knob.high && (knob.step !== 1 || Number.isInteger(place));
+  return isThere ? Number(text) : undefined;
+}
+
+/** Take the settings of a link; what the page does not know is left out. */
 export function takeLink(hash) {
   Object.assign(settings, trained);
   for (const [name, text] of new URLSearchParams(hash.slice(1))) {
-    const knob = KNOBS[name];
-    if (!(name in trained) || !knob) continue;
-    const value = knob.values ? knob.values.find((one) => plain(one) === text) : Number(text);
-    if (name === "surrogate" && value) settings.width = steepness(value);
-    if (value !== undefined && !Number.isNaN(value)) settings[name] = value;
+    const value = name in trained && KNOBS[name] ? read(KNOBS[name], text) : undefined;
+    if (value === undefined) continue;
+    if (name === "surrogate") settings.width = steepness(value);
+    settings[name] = value;
   }
 }
