@@ -14,7 +14,7 @@ from spikemnist.data import load_digits
 from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier
-from spikemnist.training import TrainConfig, evaluate, fit
+from spikemnist.training import TrainConfig, TrainingWarning, evaluate, fit
 from spikemnist.training.losses import LOSSES
 from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 
@@ -262,6 +262,11 @@ def test_any_module_that_returns_a_record():
     assert same(weights(classifier.network.inner), trained(digits(100)))
     with pytest.raises(TypeError, match=r"truncate needs .* of Wrapped has no argument state"):
         fit(classifier, digits(20), TrainConfig(truncate=2))
+
+
+def test_any_module_with_a_silent_layer():
+    with pytest.warns(TrainingWarning, match="^hidden 1 did not fire in a whole epoch$"):
+        fit(Classifier(Wrapped(threshold=[50.0, 0.3]), ENCODER), digits(100), CONFIG)
 
 
 @pytest.mark.filterwarnings("ignore:.*will hold no model")
