@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import BurstEncoder
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
+from spikemnist.ops import Surrogate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,21 @@ def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
     first = network_data(page)["layers"][0]
     weight = np.frombuffer(base64.b64decode(first["weight"]), np.float32).reshape(784, 40)
     assert np.array_equal(weight.T, model.layers[0].linear.weight.detach().numpy())
+
+
+def test_a_surrogate_of_one_s_own_keeps_no_network_from_its_page(tmp_path: Path) -> None:
+    class Wide(Surrogate):
+        name = "wide"
+
+        def __init__(self, width: torch.Tensor) -> None:
+            self.width = width
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return (x > 0).to(x.dtype)
+
+    model = LeakyMLP(hidden=(4,), spike_grad=Wide(torch.ones(2)))
+    settings = network_data(to_html(Classifier(model, "latency"), tmp_path / "p.html"))["settings"]
+    assert (settings["surrogate"], settings["width"]) == ("wide", 1.0)
 
 
 def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:

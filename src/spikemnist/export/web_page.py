@@ -198,6 +198,9 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
     sizes = "-".join(str(math.prod(shape)) for shape in shapes)
     model: Any = classifier.network
     surrogate = model.layers[0].leaky.spike_grad
+    numbers = [
+        x for x in getattr(surrogate, "__dict__", {}).values() if isinstance(x, (int, float))
+    ]
     return {
         "about": (
             f"A spiking network of leaky neurons, {sizes}. Your drawing is turned into spikes in "
@@ -206,7 +209,7 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
         "settings": {
             **{"code": code, "steps": encoder.num_steps, "beta": None, "threshold": 1.0},
             "surrogate": getattr(surrogate, "name", None),  # the page shows atan for others
-            "width": next(iter(vars(surrogate).values()), 1.0),
+            "width": numbers[0] if numbers else 1.0,
         },
         "table": None if is_random else codebook(encoder).tolist(),
         "readout": network.readout,
