@@ -181,12 +181,17 @@ def run(command: Command) -> int:
         total_seconds=time.perf_counter() - start,
         files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
     )
+    _advise(command, folder)
+    return 0
+
+
+def _advise(command: Command, folder: Path) -> None:
+    """Print the commands that use a finished run."""
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
     if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
-    return 0
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ class Summary(Tabular):
     findings : tuple of str
         What is wrong, each with a value to try. `spikemnist.diagnose` looks for it.
     learned : float or None
-        Share of the images that a copy of the network has learned by heart, by `diagnose`.
+        Share of the images that the network can learn by heart, which `diagnose` tries.
 
     Examples
     --------
