@@ -225,16 +225,12 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
             macs, acs = float(counts.macs.sum()) / batch, float(counts.acs.sum()) / batch
             decays = steps * record.sizes[one.name]
             energy = (TECHNOLOGY.mac * (macs + decays) + TECHNOLOGY.ac * acs) / 1000
-            row.update(parameters=layer.num_parameters, macs=macs, acs=acs, energy=energy)
+            size = sum(p.numel() for p in layer.parameters)
+            row.update(parameters=size, macs=macs, acs=acs, energy=energy)
             if backward:
-                modules = (layer.leaky, *(module for _, module in layer.modules))
-                own = [parameter for module in modules for parameter in module.parameters()]
-                gradients = [p.grad for p in own if p.grad is not None]
-                row.update(
-                    surrogate=_surrogate_share(layer, one),
-                    gradient=norm(gradients),
-                    weights=norm(own),
-                )
+                gradients = [p.grad for p in layer.parameters if p.grad is not None]
+                row.update(gradient=norm(gradients), weights=norm(layer.parameters))
+                row.update(surrogate=_surrogate_share(layer, one))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     summaries = tuple(LayerSummary(**row) for row in rows)
     return Summary(summaries, type(network).__name__, parameters, batch, steps)

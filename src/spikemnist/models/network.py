@@ -152,7 +152,7 @@ class SpikingNetwork(Tabular, nn.Module):
                 name,
                 " ".join(type(module).__name__ for _, module in layer.modules),
                 size,
-                f"{layer.num_parameters:,}",
+                f"{sum(p.numel() for p in layer.parameters):,}",
                 *describe(layer.leaky),
             )
             for name, size, layer in zip(layer_names(len(layers)), sizes, layers, strict=True)

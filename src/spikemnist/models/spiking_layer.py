@@ -123,10 +123,10 @@ class SpikingLayer:
         return _Dense(path, linear, norm, flattens)
 
     @property
-    def num_parameters(self) -> int:
-        """Number of parameters of the modules and the neurons."""
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters of the modules and the neurons."""
         modules = (self.leaky, *(module for _, module in self.modules))
-        return sum(p.numel() for module in modules for p in module.parameters())
+        return [parameter for module in modules for parameter in module.parameters()]
 
     @property
     def dropout(self) -> float:

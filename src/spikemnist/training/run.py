@@ -155,9 +155,7 @@ class Run:
         texts += findings.of_training(monitor, self.config, self.network, self.initial, layers)
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
         # A network of another kind shows no layers.
-        texts = texts or [
-            f"{name} did not fire in a whole epoch" for name in sorted(monitor.silent)
-        ]
+        texts = texts or [f"{name} did not fire in an epoch" for name in sorted(monitor.silent)]
         # A layer that was silent at first has not been woken by an epoch that taught nothing.
         self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
         return texts
