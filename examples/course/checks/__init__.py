@@ -1,0 +1,95 @@
+"""Check the functions that a student writes: `check(function)` names the likely mistake.
+
+Each sheet of the course has a file of tasks beside this one. A task is named as the function to
+write. It has the library's answer, cases drawn at random, and answers that are wrong in a known
+way: where the student's function gives one of those, its sentence is printed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from . import neuron
+from .comparison import close, first_difference, wrong_form
+from .task import Task
+
+__all__ = ["TASKS", "check", "report"]
+
+TASKS: dict[str, Task] = {**neuron.TASKS}
+"""The tasks of all sheets, by the name of the function to write."""
+
+_right: dict[str, bool] = {}
+
+
+def check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compare a function with the library on drawn cases, and print what is right or wrong.
+
+    Parameters
+    ----------
+    function
+        The function that a sheet asks for, under the name that it has there.
+
+    Returns
+    -------
+    Callable
+        The same function if it is right, else the library's, so that the sheet goes on.
+    """
+    name = function.__name__
+    if name not in TASKS:
+        print(f"There is no task {name!r}. The tasks are: {', '.join(TASKS)}.")
+        return function
+    task = TASKS[name]
+    fault = _fault(function, task)
+    _right[name] = fault is None
+    if fault is None:
+        print(f"{name}: right, in {len(task.drawn())} cases.")
+        return function
+    print(f"{name}: not yet. {fault}\nThe sheet goes on with the library's {name}.")
+    return task.right
+
+
+def report(*names: str) -> None:
+    """Print how many of the named functions are right."""
+    right = [name for name in names if _right.get(name)]
+    print(f"{len(right)} of {len(names)} right: {', '.join(right) or 'none'}")
+    for name in names:
+        if name not in _right:
+            print(f"{name} was not checked: run its cell.")
+
+
+def _fault(function: Callable[..., Any], task: Task) -> str | None:
+    """Return a sentence that says what is wrong, or None."""
+    cases, answers = task.drawn(), []
+    for case in cases:
+        given = [value.clone() if isinstance(value, torch.Tensor) else value for value in case]
+        try:
+            answers.append(function(*given))
+        except Exception as error:
+            return f"It stops with {type(error).__name__}: {error} ({_place(function, error)})."
+        if answers[-1] is None:
+            return "It returns nothing: the gap is empty, or a return is missing."
+        for before, after in zip(case, given, strict=True):
+            if isinstance(before, torch.Tensor) and not before.equal(after):
+                return "It changes its arguments: a += b writes into a; write a = a + b."
+    right = [task.right(*case) for case in cases]
+    for case, answer, expected in zip(cases, answers, right, strict=True):
+        if (form := wrong_form(answer, expected)) is not None:
+            return form
+    if all(map(close, answers, right)):
+        return None
+    for sentence, wrong in task.mistakes.items():
+        if all(map(close, answers, (wrong(*case) for case in cases))):
+            return sentence
+    return first_difference(function, cases, answers, right)
+
+
+def _place(function: Callable[..., Any], error: Exception) -> str:
+    """Return the line of the student's function in which an error was raised."""
+    inside = function.__code__
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.name == inside.co_name]
+    number = (lines[-1].lineno or 0) - inside.co_firstlineno + 1 if lines else 1
+    return f"line {number} of the function"

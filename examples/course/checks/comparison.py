@@ -1,0 +1,65 @@
+"""Compare what a student's function returns with what the library returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+
+def _parts(answer: Any) -> Sequence[Any]:
+    return answer if isinstance(answer, (tuple, list)) else (answer,)
+
+
+def wrong_form(answer: Any, expected: Any) -> str | None:
+    """Return a sentence if the answer does not have the type and shape of the library's."""
+    if len(_parts(answer)) != len(_parts(expected)):
+        return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
+    for part, model in zip(_parts(answer), _parts(expected), strict=True):
+        if isinstance(model, torch.Tensor):
+            if not isinstance(part, torch.Tensor) or part.shape != model.shape:
+                return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
+        elif not isinstance(part, (int, float, torch.Tensor)):
+            return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
+    return None
+
+
+def _kind(answer: Any) -> str:
+    if isinstance(answer, torch.Tensor):
+        return f"a tensor of shape {list(answer.shape)}"
+    if isinstance(answer, (tuple, list)):
+        return f"{len(answer)} values: " + ", ".join(map(_kind, answer))
+    return f"a {type(answer).__name__}"
+
+
+def close(answer: Any, expected: Any) -> bool:
+    """Return whether two answers agree within the rounding of single precision."""
+    if wrong_form(answer, expected) is not None:
+        return False
+    pairs = zip(_parts(answer), _parts(expected), strict=True)
+    return all(
+        torch.allclose(*(torch.as_tensor(x).double() for x in pair), rtol=1e-4, atol=1e-5)
+        for pair in pairs
+    )
+
+
+def first_difference(
+    function: Callable[..., Any], cases: Sequence[Any], answers: Sequence[Any], right: Sequence[Any]
+) -> str:
+    """Return where the first case differs, with its arguments."""
+    names = list(inspect.signature(function).parameters)
+    number = next(i for i, pair in enumerate(zip(answers, right, strict=True)) if not close(*pair))
+    told = ", ".join(
+        f"{name} = {_kind(value) if isinstance(value, torch.Tensor) and value.dim() else value}"
+        for name, value in zip(names, cases[number], strict=True)
+    )
+    for part, model in zip(_parts(answers[number]), _parts(right[number]), strict=True):
+        part, model = (torch.as_tensor(x).double() for x in (part, model))
+        wrong = ~torch.isclose(part, model, rtol=1e-4, atol=1e-5)
+        if wrong.any():
+            at = tuple(wrong.nonzero()[0].tolist())
+            where = f" at {list(at)}" if at else ""
+            break
+    return f"With {told}, it returns {part[at]:.4g}{where}; right is {model[at]:.4g}."
