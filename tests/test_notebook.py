@@ -1,9 +1,10 @@
-"""The notebook of ``examples/``: its form, and that it and its solutions run."""
+"""The notebook of ``examples/``: what it stores, and that it and its solutions run."""
 
 from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from spikemnist.encoding import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = "examples/snn_mnist_classifier.ipynb"
+SCRIPT = "scripts/run_notebook.py"
 TEXT = (ROOT / PLACE).read_text(encoding="utf-8")
 NOTEBOOK: dict[str, Any] = json.loads(TEXT)
 CELLS: list[dict[str, Any]] = NOTEBOOK["cells"]
 SOURCES: dict[str, str] = {cell["id"]: "".join(cell["source"]) for cell in CELLS}
 CODE_CELLS = [cell for cell in CELLS if cell["cell_type"] == "code"]
+OUTPUTS = [output for cell in CODE_CELLS for output in cell["outputs"]]
+PRINTED = "".join(line for output in OUTPUTS for line in output.get("text", ()))
 # GitHub and Jupyter read the inside of the tags as Markdown only between empty lines.
 FOLDED = re.compile(
     r"\n\n<details>\n<summary>Solution</summary>\n\n(.*?)\n\n</details>$", re.DOTALL
@@ -39,10 +43,25 @@ def solution_of(exercise: str) -> str:
     return str(code)
 
 
-def test_it_has_no_outputs() -> None:
+def test_its_outputs_are_those_of_its_code() -> None:
+    digest = runpy.run_path(str(ROOT / SCRIPT))["digest"]
+    code = ["".join(cell["source"]) for cell in CODE_CELLS]
+    assert NOTEBOOK["metadata"]["code_sha256"] == digest(code), f"changed: run python {SCRIPT}"
+
+
+def test_it_stores_nothing_of_the_machine() -> None:
+    assert [cell["execution_count"] for cell in CODE_CELLS] == [*range(1, len(CODE_CELLS) + 1)]
     assert [cell["id"] for cell in CELLS if cell["metadata"]] == []
-    assert [cell["id"] for cell in CODE_CELLS if cell["outputs"]] == []
-    assert [cell["id"] for cell in CODE_CELLS if cell["execution_count"] is not None] == []
+    assert NOTEBOOK["metadata"].keys() == {"code_sha256", "kernelspec", "language_info"}
+    assert NOTEBOOK["metadata"]["language_info"] == {"name": "python"}
+    assert {output["name"] for output in OUTPUTS if "name" in output} == {"stdout"}
+    assert {kind for output in OUTPUTS for kind in output.get("data", ())} <= {
+        "image/png",
+        "text/plain",
+    }
+    # Folders, drives and addresses of objects.
+    assert re.findall(r"(?<!\w)/\w+/|\b[A-Z]:\\|\b0x[0-9a-f]{6}", PRINTED) == []
+    assert len(TEXT) < 1e6
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
