@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from . import neuron
+from . import neuron, why_not
 from .comparison import close, first_difference, wrong_form
 from .task import Task
 
 __all__ = ["TASKS", "check", "report"]
 
-TASKS: dict[str, Task] = {**neuron.TASKS}
+TASKS: dict[str, Task] = {**neuron.TASKS, **why_not.TASKS}
 """The tasks of all sheets, by the name of the function to write."""
 
 _right: dict[str, bool] = {}
