@@ -23,6 +23,8 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
                 return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
         elif not isinstance(part, (int, float, torch.Tensor)):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
+    if any(getattr(part, "dtype", None) == torch.bool for part in _parts(answer)):
+        return "It returns True and False; make numbers of them with .float()."
     return None
 
 

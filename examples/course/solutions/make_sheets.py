@@ -27,7 +27,7 @@ def sheet(solution: str) -> str:
     solution = solution.replace("# %%\n", f"# %%\n{MAGIC}\n\n", 1)
     _, *parts = CELL.split(solution)
     cells = []
-    for number, (kind, answer, text) in enumerate(zip(*[iter(parts)] * 3), 1):
+    for number, (kind, answer, text) in enumerate(zip(*[iter(parts)] * 3, strict=True), 1):
         if kind is None:
             cells.append(_cell("code", number, SOLUTION.sub(_gap, text)))
         elif answer:
