@@ -63,9 +63,8 @@ def report(*names: str) -> None:
 
 def _fault(function: Callable[..., Any], task: Task) -> str | None:
     """Return a sentence that says what is wrong, or None."""
-    cases, answers = task.drawn(), []
-    for case in cases:
-        given = [value.clone() if isinstance(value, torch.Tensor) else value for value in case]
+    answers = []
+    for case, given in zip(task.drawn(), task.drawn(), strict=True):
         try:
             answers.append(function(*given))
         except Exception as error:
@@ -75,16 +74,16 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
         for before, after in zip(case, given, strict=True):
             if isinstance(before, torch.Tensor) and not before.equal(after):
                 return "It changes its arguments: a += b writes into a; write a = a + b."
-    right = [task.right(*case) for case in cases]
-    for case, answer, expected in zip(cases, answers, right, strict=True):
+    right = task.answers(task.right)
+    for answer, expected in zip(answers, right, strict=True):
         if (form := wrong_form(answer, expected)) is not None:
             return form
     if all(map(close, answers, right)):
         return None
     for sentence, wrong in task.mistakes.items():
-        if all(map(close, answers, (wrong(*case) for case in cases))):
+        if all(map(close, answers, task.answers(wrong))):
             return sentence
-    return first_difference(function, cases, answers, right)
+    return first_difference(function, task.drawn(), answers, right)
 
 
 def _place(function: Callable[..., Any], error: Exception) -> str:

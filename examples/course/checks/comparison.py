@@ -21,6 +21,8 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
     for part, model in zip(_parts(answer), _parts(expected), strict=True):
         if not isinstance(part, (Real, torch.Tensor)) or _shape(part) != _shape(model):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
+    if any(getattr(part, "dtype", None) == torch.bool for part in _parts(answer)):
+        return "It returns True and False; make numbers of them with .float()."
     return None
 
 
