@@ -126,7 +126,7 @@ TASKS = {
             "the threshold, x = membrane - threshold.": (
                 lambda membranes, threshold, slope: _worth(membranes, 0.0, slope)
             ),
-            "x has lost its absolute value: a membrane below the threshold has a derivative, too.": (
+            "The absolute value of x is missing: below the threshold there is a derivative, too.": (
                 lambda membranes, threshold, slope: (
                     ((1 + slope * (membranes - threshold)) ** -2 >= 0.01).float().mean()
                 )

@@ -9,7 +9,6 @@
 
 # %%
 import warnings
-from pathlib import Path
 
 import torch
 from checks import check, report
@@ -64,8 +63,8 @@ for name, link in LINKS.items():
 # *Silent*: no membrane reaches the threshold of 3, and below the threshold the derivative of
 # heaviside is 0. All gradients of the hidden layer are 0, so nothing can wake it. *Saturated*: it
 # does learn, but many neurons fire at every timestep of an image. They say only yes or no, at the
-# price of many spikes. *Too fast*: each step leaps over the minimum; the loss is far above 2.3, that
-# of a guess. *Too slow*: the loss falls, but would need a thousand times as many images.
+# price of many spikes. *Too fast*: each step leaps over the minimum, and the loss is far above 2.3,
+# that of a guess. *Too slow*: the loss falls, but would need a thousand times as many images.
 
 # %% [markdown]
 # ## Silent
@@ -168,7 +167,8 @@ surrogate_share = check(surrogate_share)
 
 # %% [markdown]
 # Three hidden layers with a threshold of 1 are silent, all of them. The network is trained with
-# three surrogates. Grey are the membranes of the first layer; coloured is the derivative.
+# three surrogates. Grey are the membranes of the first layer. In the pale band the derivative
+# counts.
 
 # %%
 deep = {"hidden": (64, 64, 64), "threshold": 1.0}
@@ -179,28 +179,30 @@ figure = Figure(figsize=(9, 3), layout="constrained")
 for panel, slope in zip(figure.subplots(1, 3, sharey=True), (5.0, 25.0, 100.0), strict=True):
     accuracy = trained(new_classifier(**deep, spike_grad=ops.FastSigmoid(slope=slope)))
     share = surrogate_share(membranes, 1.0, slope)
-    print(f"slope {slope:3.0f}: {share:.0%} of the membranes count, accuracy {accuracy:.0%}")
+    print(f"slope {slope:3.0f}: {share:.1%} of the membranes count, accuracy {accuracy:.0%}")
     heights, edges = torch.histogram((membranes - 1.0).flatten(), bins=40)
     panel.stairs(heights / heights.max(), edges, fill=True, color="#BBBBBB", label="membranes")
+    panel.axvspan(-9 / slope, 9 / slope, color="#E69F00", alpha=0.15, label="counts")
     curve = ops.FastSigmoid(slope=slope).derivative_(distance.clone())
     panel.plot(distance, curve, color="#E69F00", label="derivative")
-    panel.set_title(f"slope {slope:.0f}: {share:.0%} count", loc="left", fontsize=10)
-    panel.set_xlabel("membrane - threshold")
+    panel.set_title(f"slope {slope:.0f}: {share:.1%} count", loc="left", fontsize=10)
+    panel.set(xlabel="membrane - threshold", xlim=(-1.8, 0.5))
     panel.spines[["top", "right"]].set_visible(False)
 figure.axes[0].set_ylabel("share of the highest")
-figure.axes[0].legend(frameon=False, fontsize=9, loc="center left")
+figure.legend(*panel.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
 figure
 
 # %% [markdown]
 # **Question 2.** At which distance from the threshold does $\sigma'$ fall to 0.01? A membrane rests
 # at 0, and the threshold is 1: up to which slope does a neuron at rest have a derivative that
-# counts? Why does one hidden layer still learn with a slope of 100, and three do not?
+# counts? With a slope of 100, one hidden layer still learns (85 %), and three do not: why?
 
 # %% [markdown] answer
 # $1 / (1 + k|x|)^2 = 0.01$ gives $1 + k|x| = 10$, so $|x| = 9 / k$: 1.8 for a slope of 5, 0.36 for
 # 25 and 0.09 for 100. At rest $|x| = 1$, so $k$ may be 9. The gradient of the first layer is
 # multiplied by one derivative for each layer. At rest and with a slope of 100 it is
-# $1/101^2 \approx 10^{-4}$, so three layers make $10^{-12}$, and Adam cannot tell it from noise.
+# $1/101^2 \approx 10^{-4}$: three layers make $10^{-12}$. Adam divides a gradient by its size, plus
+# $10^{-8}$, so it makes up for one weak layer, and not for three.
 
 # %% [markdown]
 # ## A start from data
@@ -316,8 +318,8 @@ figure
 # ## The doctor
 #
 # `diagnose` trains a copy of a network on 64 images alone, and looks at what you have measured:
-# silent neurons, surrogate gradient, loss and moved weights. Compare with your answer to question 1.
-# It has no complaint of the saturated network, which learns: only its spikes are too many.
+# silent neurons, surrogate gradient, loss and moved weights. Compare with your answer to question
+# 1. It has no complaint of the saturated network, which learns: only its spikes are too many.
 
 # %%
 patients = {
