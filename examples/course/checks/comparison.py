@@ -46,7 +46,9 @@ def close(answer: Any, expected: Any) -> bool:
         return False
     pairs = zip(_parts(answer), _parts(expected), strict=True)
     return all(
-        torch.allclose(*(torch.as_tensor(x).double() for x in pair), rtol=1e-4, atol=1e-5)
+        torch.allclose(
+            *(torch.as_tensor(x).double() for x in pair), rtol=1e-4, atol=1e-5, equal_nan=True
+        )
         for pair in pairs
     )
 
