@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from . import chip, neuron, why_not
+from . import chip, neuron, stdp, why_not
 from .comparison import close, first_difference, wrong_form
 from .digits import own_digits
 from .task import Task
 
 __all__ = ["TASKS", "check", "own_digits", "report"]
 
-TASKS: dict[str, Task] = {**neuron.TASKS, **why_not.TASKS, **chip.TASKS}
+TASKS: dict[str, Task] = {**neuron.TASKS, **why_not.TASKS, **chip.TASKS, **stdp.TASKS}
 """The tasks of all sheets, by the name of the function to write."""
 
 _right: dict[str, bool] = {}
