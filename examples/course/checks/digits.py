@@ -11,14 +11,15 @@ import torch
 
 from spikemnist import load_digits
 
-TEST = 1000
+TEST = 100
+"""Images of each digit to test on."""
 
 
 def own_digits(student_number: int | str, folder: str | os.PathLike[str] = ".") -> Path:
     """Write a file with 5,000 digits to train on and 1,000 to test, drawn by a student number.
 
-    They are all digits of the package, divided anew. The same number gives the same file, on any
-    machine, so that a teacher can make it again.
+    They are all digits of the package, divided anew, with 100 of each digit to test. The same number
+    gives the same file, on any machine, so that a teacher can make it again.
 
     Parameters
     ----------
@@ -40,7 +41,10 @@ def own_digits(student_number: int | str, folder: str | os.PathLike[str] = ".") 
     images = torch.cat([part.images for part in parts]).numpy()
     labels = torch.cat([part.labels for part in parts]).numpy()
     order = np.random.default_rng(seed).permutation(len(labels))
-    train, test = order[:-TEST], order[-TEST:]
+    is_test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        is_test[order[labels[order] == digit][:TEST]] = True
+    train, test = order[~is_test[order]], order[is_test[order]]
     path = Path(folder, f"digits-{name}.npz")
     np.savez_compressed(
         path, x_train=images[train], y_train=labels[train], x_test=images[test], y_test=labels[test]
