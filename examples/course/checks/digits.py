@@ -18,8 +18,8 @@ TEST = 100
 def own_digits(student_number: int | str, folder: str | os.PathLike[str] = ".") -> Path:
     """Write a file with 5,000 digits to train on and 1,000 to test, drawn by a student number.
 
-    They are all digits of the package, divided anew, with 100 of each digit to test. The same number
-    gives the same file, on any machine, so that a teacher can make it again.
+    They are all digits of the package, divided anew, with 100 of each digit to test. The same
+    number gives the same file, on any machine, so that a teacher can make it again.
 
     Parameters
     ----------
