@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from . import neuron
+from . import neuron, spikes, surrogate
 from .comparison import close, first_difference, wrong_form
 from .task import Task
 
 __all__ = ["TASKS", "check", "report"]
 
-TASKS: dict[str, Task] = {**neuron.TASKS}
+TASKS: dict[str, Task] = {**spikes.TASKS, **neuron.TASKS, **surrogate.TASKS}
 """The tasks of all sheets, by the name of the function to write."""
 
 _right: dict[str, bool] = {}

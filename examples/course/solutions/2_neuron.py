@@ -186,9 +186,9 @@ panel.legend(frameon=False)
 figure
 
 # %% [markdown]
-# **Question 2.** A neuron does not leak: $\beta = 1$. Its threshold is 1, and its current is 0.3 for
-# 95 timesteps. How many spikes are there if a spike subtracts the threshold, and how many if it sets
-# the membrane to zero? What is lost? Calculate; then check the first number with your neuron.
+# **Question 2.** A neuron does not leak: $\beta = 1$. Its threshold is 1, and its current is 0.3
+# for 95 timesteps. How many spikes are there if a spike subtracts the threshold, and how many if it
+# sets the membrane to zero? What is lost? Calculate; then check the first number with your neuron.
 
 # %% [markdown] answer
 # Subtraction loses nothing: 95 timesteps bring $95 \cdot 0.3 = 28.5$, and each spike takes 1, so
