@@ -180,13 +180,13 @@ generator = torch.Generator().manual_seed(0)
 inputs = (torch.rand(40, 1, 1, generator=generator) < 0.4).float()
 weights = torch.tensor([0.1, 0.9], requires_grad=True)
 counts = []
-for _ in range(60):
+for _ in range(30):
     spikes, _ = Leaky.apply(inputs * weights, 0.9, 1.0, 2.0)
     loss = (spikes.sum(0) - 5).square().sum()
     weights.grad = None
     loss.backward()
     with torch.no_grad():
-        weights -= 0.001 * weights.grad
+        weights -= 1e-4 * weights.grad
     counts.append(spikes.sum(0)[0].tolist())
 
 figure = Figure(figsize=(8, 2.8), layout="constrained")
@@ -194,7 +194,7 @@ panel = figure.subplots()
 panel.axhline(5, color=RED, linestyle="--", linewidth=1, label="wanted")
 for n, colour in enumerate((BLUE, ORANGE)):
     name = f"weight {(0.1, 0.9)[n]} becomes {float(weights[n].detach()):.2f}"
-    panel.step(range(60), [count[n] for count in counts], color=colour, label=name)
+    panel.step(range(30), [count[n] for count in counts], color=colour, label=name)
 panel.set(xlabel="steps of gradient descent", ylabel="spikes of the neuron")
 panel.spines[["top", "right"]].set_visible(False)
 panel.legend(frameon=False)
@@ -215,9 +215,9 @@ figure
 # ## A network learns
 #
 # Four layers of leaky neurons read digits. The network turns spikes `[T, B, 784]` into the
-# membranes of the output neurons, `[T, B, 10]`, and the score of a digit is the mean of its membrane
-# over time. **Write the loop of an epoch**: for each batch compute the scores and the loss, a
-# `functional.cross_entropy`, then the gradients, and let the optimizer take a step.
+# membranes of the output neurons, `[T, B, 10]`, and the score of a digit is the mean of its
+# membrane over time. **Write the loop of an epoch**: for each batch compute the scores and their
+# loss, a `functional.cross_entropy`, then the gradients, and let the optimizer take a step.
 
 
 # %%
