@@ -212,7 +212,7 @@ MISTAKES = [
         "before the decay",
     ),
     ("interval", INTERVAL.replace(")) + 1", "))"), "one timestep too short"),
-    ("interval", INTERVAL.replace("int", "").replace(" + 1", ""), "not whole"),
+    ("interval", INTERVAL.replace(" int(", " (").replace(" + 1", ""), "not whole"),
     # Sheet 3
     ("surrogate", SURROGATE.replace("z * z", "z"), "Nothing is squared"),
     ("surrogate", SURROGATE.replace("alpha / (2 *", "1 / (1 *"), "The factor alpha / 2 is missing"),

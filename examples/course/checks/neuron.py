@@ -93,7 +93,7 @@ def _draw_rates(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 def _interval(current: float, beta: float, threshold: float) -> float:
     """Return the timesteps from rest to a spike: those that the library takes."""
-    for num_steps in (100, 10_000):
+    for num_steps in (30, 500):
         inflow = torch.full((num_steps, 1, 1), current, dtype=torch.float64)
         spikes, _ = ops.leaky(inflow, beta, threshold=threshold)
         if spikes.any():
@@ -124,8 +124,8 @@ def _formula(
 def _draw_constant(generator: torch.Generator) -> list[tuple[Any, ...]]:
     cases: list[tuple[Any, ...]] = []
     for beta in (0.5, 0.8, 0.95):
-        for threshold in (0.5, 1.0, 1.5):
-            above = 1 + 4 * torch.rand(3, generator=generator).double()
+        for threshold in (0.5, 1.5):
+            above = 1.01 + 4 * torch.rand(3, generator=generator).double()
             cases += [(threshold * (1 - beta) * float(x), beta, threshold) for x in above]
             cases.append((1.1 * threshold, beta, threshold))  # fires at once
             cases.append((0.9 * threshold * (1 - beta), beta, threshold))  # never fires
