@@ -30,7 +30,7 @@ NAMES = {
         register_encoder
     """,
     "energy": """
-        EarlyExit Energy Estimate LayerOperations MEMORIES TECHNOLOGIES Technology
+        CHIPS Chip EarlyExit Energy Estimate LayerOperations MEMORIES TECHNOLOGIES Technology
         measure_energy
     """,
     "export": """

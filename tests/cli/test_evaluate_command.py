@@ -56,6 +56,16 @@ def test_energy(run: Path) -> None:
     assert {"ann_dense", "ann_skipping"} < answer["energy"]["picojoules"].keys()
 
 
+def test_a_chip(run: Path) -> None:
+    energy = measure_energy(load(run), DIGITS, chip="neuro4ml")
+    (answer,) = answers("evaluate", run, "--chip", "neuro4ml", cwd=run.parent)
+    assert (answer["chip"], answer["neurons"]) == ("neuro4ml", energy.total.neurons)
+    assert (answer["synapses"], answer["score"]) == (energy.synapses, energy.score)
+    assert answer["nanojoules"] == pytest.approx(energy.on_chip.total / 1000)
+    message = error("evaluate", "mnist-conv", "--chip", "neuro4ml", cwd=run.parent)
+    assert message.startswith("--chip: the network does not fit the chip neuro4ml: 2,762 neurons")
+
+
 def test_a_model_file_on_another_backend(run: Path) -> None:
     words = ("run/model.safetensors", "--backend", "snntorch", "--data", "digits")
     (file,) = answers("evaluate", *words, cwd=run.parent)

@@ -13,13 +13,21 @@ from typing import Any
 
 import torch
 
-from . import neuron, spikes, surrogate
+from . import chip, neuron, spikes, stdp, surrogate, why_not
 from .comparison import close, first_difference, wrong_form
+from .digits import own_digits
 from .task import Task
 
-__all__ = ["TASKS", "check", "report"]
+__all__ = ["TASKS", "check", "own_digits", "report"]
 
-TASKS: dict[str, Task] = {**spikes.TASKS, **neuron.TASKS, **surrogate.TASKS}
+TASKS: dict[str, Task] = {
+    **spikes.TASKS,
+    **neuron.TASKS,
+    **surrogate.TASKS,
+    **why_not.TASKS,
+    **chip.TASKS,
+    **stdp.TASKS,
+}
 """The tasks of all sheets, by the name of the function to write."""
 
 _right: dict[str, bool] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -18,19 +19,22 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
     if len(_parts(answer)) != len(_parts(expected)):
         return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
     for part, model in zip(_parts(answer), _parts(expected), strict=True):
-        if isinstance(model, torch.Tensor):
-            if not isinstance(part, torch.Tensor) or part.shape != model.shape:
-                return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
-        elif not isinstance(part, (int, float, torch.Tensor)):
+        if not isinstance(part, (Real, torch.Tensor)) or _shape(part) != _shape(model):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
     if any(getattr(part, "dtype", None) == torch.bool for part in _parts(answer)):
         return "It returns True and False; make numbers of them with .float()."
     return None
 
 
+def _shape(value: Any) -> list[int]:
+    return list(value.shape) if isinstance(value, torch.Tensor) else []
+
+
 def _kind(answer: Any) -> str:
-    if isinstance(answer, torch.Tensor):
+    if isinstance(answer, torch.Tensor) and answer.dim():
         return f"a tensor of shape {list(answer.shape)}"
+    if isinstance(answer, (Real, torch.Tensor)):
+        return "a number"
     if isinstance(answer, (tuple, list)):
         return f"{len(answer)} values: " + ", ".join(map(_kind, answer))
     return f"a {type(answer).__name__}"
@@ -42,7 +46,9 @@ def close(answer: Any, expected: Any) -> bool:
         return False
     pairs = zip(_parts(answer), _parts(expected), strict=True)
     return all(
-        torch.allclose(*(torch.as_tensor(x).double() for x in pair), rtol=1e-4, atol=1e-5)
+        torch.allclose(
+            *(torch.as_tensor(x).double() for x in pair), rtol=1e-4, atol=1e-5, equal_nan=True
+        )
         for pair in pairs
     )
 
@@ -55,7 +61,7 @@ def first_difference(
     number = next(i for i, pair in enumerate(zip(answers, right, strict=True)) if not close(*pair))
     told = ", ".join(
         f"{name} = {_kind(value) if isinstance(value, torch.Tensor) and value.dim() else value}"
-        for name, value in zip(names, cases[number], strict=True)
+        for name, value in zip(names, cases[number], strict=False)  # there may be defaults
     )
     for part, model in zip(_parts(answers[number]), _parts(right[number]), strict=True):
         part, model = (torch.as_tensor(x).double() for x in (part, model))

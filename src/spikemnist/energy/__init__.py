@@ -14,7 +14,9 @@ from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
     from spikemnist.energy.measuring import measure_energy as measure_energy
+    from spikemnist.energy.results import CHIPS as CHIPS
     from spikemnist.energy.results import MEMORIES as MEMORIES
+    from spikemnist.energy.results import Chip as Chip
     from spikemnist.energy.results import EarlyExit as EarlyExit
     from spikemnist.energy.results import Energy as Energy
     from spikemnist.energy.results import Estimate as Estimate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._interrupt import interruptible
-from spikemnist.energy.results import MEMORIES, Energy, LayerOperations
+from spikemnist.energy.results import CHIPS, MEMORIES, Chip, Energy, LayerOperations
 from spikemnist.models.layer_table import check_network
 from spikemnist.models.operations import TECHNOLOGIES, Counts, Technology, count, count_weights
 from spikemnist.models.readout import running_scores
@@ -36,6 +36,7 @@ def measure_energy(
     *,
     technology: str | Technology = "45nm-fp32",
     memory: str | None = None,
+    chip: str | Chip | None = None,
     ann_density: float = 0.5,
     batch_size: int = 128,
     device: str | torch.device = "auto",
@@ -67,6 +68,9 @@ def measure_energy(
     memory : str, default None
         One of `MEMORIES`, to count a weight read for each operation, and a membrane read and
         written for each neuron and timestep. No reuse is assumed.
+    chip : str or Chip, default None
+        A chip to run on: a name in `CHIPS`, or your own numbers. `Energy.on_chip` and
+        `Energy.score` are its estimate.
     ann_density : float, default 0.5
         Fraction of the hidden activations of an ANN that are non-zero. It is assumed, not
         measured: half of them, as for a ReLU of a symmetric input.
@@ -88,7 +92,8 @@ def measure_energy(
     TypeError
         If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
-        For an unknown technology or memory, and if labels and classes do not match.
+        For an unknown technology, memory or chip, if labels and classes do not match, and if the
+        network does not fit the chip: the message names each limit.
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
@@ -105,7 +110,9 @@ def measure_energy(
     >>> energy.total.dense == 8 * (784 * 20 + 20 * 10), round(energy.ann_dense.synapses)
     (True, 73048)
     """
-    _check_estimate(technology, memory, ann_density)
+    costs: Technology = _named("technology", technology, TECHNOLOGIES)
+    limits: Chip | None = _named("chip", chip, CHIPS)
+    _check_estimate(memory, ann_density)
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
@@ -124,26 +131,33 @@ def measure_energy(
         for _, record, labels in batches:
             check_output(record, labels)
             tally.add(record, labels)
+            if limits is not None:
+                tally.check_fit(limits)
     interruption.check()
     return Energy(
         **tally.fields(),
+        synapses=tally.synapses,
         parameters=sum(p.numel() for p in network.parameters()),
         footprint=sum(
             t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
         ),
-        technology=TECHNOLOGIES[technology] if isinstance(technology, str) else technology,
+        technology=costs,
         memory=memory,
+        chip=limits,
         ann_density=ann_density,
     )
 
 
-def _check_estimate(technology: str | Technology, memory: str | None, ann_density: float) -> None:
-    """Raise a `ValueError` for an unknown name or a density out of range."""
-    if isinstance(technology, str) and technology not in TECHNOLOGIES:
-        raise ValueError(
-            f"technology must be one of {', '.join(TECHNOLOGIES)}, or a Technology; got "
-            f"{technology!r}"
-        )
+def _named(kind: str, choice: Any, choices: Mapping[str, Any]) -> Any:
+    """Return what a name stands for, and anything else as it is."""
+    if isinstance(choice, str) and choice not in choices:
+        names = f"{', '.join(choices)}, or a {kind.capitalize()}"
+        raise ValueError(f"{kind} must be one of {names}; got {choice!r}")
+    return choices[choice] if isinstance(choice, str) else choice
+
+
+def _check_estimate(memory: str | None, ann_density: float) -> None:
+    """Raise a `ValueError` for an unknown memory or a density out of range."""
     if memory is not None and memory not in MEMORIES:
         raise ValueError(f"memory must be None or one of {', '.join(MEMORIES)}; got {memory!r}")
     if not 0 <= ann_density <= 1:
@@ -175,6 +189,23 @@ class _Tally:
             )
         per_sample["correct"].append((record.running_predictions == labels).cpu())
         per_sample["margins"].append(_margins(record).cpu())
+
+    @property
+    def synapses(self) -> int:
+        """Number of connections whose weight is not zero."""
+        return round(sum(float(fan.double().sum()) for fan, _ in self.fans.values()))
+
+    def check_fit(self, chip: Chip) -> None:
+        """Raise a `ValueError` that names each limit of the chip that the network exceeds."""
+        reasons = []
+        for name, number in (("neurons", sum(self.sizes.values())), ("synapses", self.synapses)):
+            if number > getattr(chip, name):
+                reasons.append(f"{number:,} {name}, but the chip has {getattr(chip, name):,}")
+        for name, sums in zip(self.sizes, self.sums, strict=True):
+            if sums["macs"]:
+                reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
+        if reasons:
+            raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of `Energy` that were counted."""

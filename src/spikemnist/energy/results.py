@@ -1,10 +1,11 @@
-"""Energy of memory, the results of a measurement, and energy estimates from both.
+"""Energy of memory, chips, the results of a measurement, and energy estimates from them.
 
 Shapes: ``T`` timesteps, ``N`` samples.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,43 @@ if TYPE_CHECKING:
 MEMORIES = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
 """Picojoules per byte by memory size, from the source of `TECHNOLOGIES`: accesses of 64 bits to a
 cache, and its lowest number for DRAM."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Limits of a neuromorphic chip, and the energy of what it does.
+
+    Attributes
+    ----------
+    name
+        Name of the chip.
+    neurons, synapses
+        Largest number of neurons, and of weights that are not zero. A convolution is unrolled: each
+        connection is a synapse.
+    update, event
+        Picojoules of one membrane update, and of one spike that arrives at one synapse.
+    source
+        Source of the numbers.
+
+    Examples
+    --------
+    >>> chip = Chip("mine", neurons=256, synapses=65536, update=50.0, event=2.0, source="measured")
+    >>> chip.update / chip.event, CHIPS["neuro4ml"].neurons
+    (25.0, 1024)
+    """
+
+    name: str
+    neurons: int
+    synapses: int
+    update: float
+    event: float
+    source: str
+
+
+_COURSE = "Neuroscience for machine learners, a course of Imperial College London, week 8"
+
+CHIPS = {chip.name: chip for chip in (Chip("neuro4ml", 1024, 131072, 100.0, 0.5, _COURSE),)}
+"""Chips by name."""
 
 
 @dataclass(frozen=True)
@@ -150,14 +188,17 @@ class Energy(Tabular):
     ----------
     layers
         Operations of each layer.
-    parameters, footprint
-        Number of parameters, and bytes of parameters and buffers.
+    parameters, footprint, synapses
+        Number of parameters, bytes of parameters and buffers, and number of connections whose
+        weight is not zero; a convolution is unrolled.
     samples, num_steps
         Number of samples and of timesteps.
     technology
         Energy of single operations.
     memory
         Name of the memory that is counted, one of `MEMORIES`, or None.
+    chip
+        Chip that the network fits, or None.
     ann_density
         Assumed fraction of an ANN's hidden activations that are non-zero.
     correct, margins
@@ -180,10 +221,12 @@ class Energy(Tabular):
     layers: tuple[LayerOperations, ...]
     parameters: int
     footprint: int
+    synapses: int
     samples: int
     num_steps: int
     technology: Technology
     memory: str | None
+    chip: Chip | None
     ann_density: float
     correct: Tensor
     margins: Tensor
@@ -207,12 +250,15 @@ class Energy(Tabular):
             f"{estimate.total / 1000:,.1f} nJ"
             for estimate in (self.snn, self.ann_dense, self.ann_skipping)
         )
+        note = f"{snn} per sample; an ANN of these layers: {dense}, where it skips zeros {skipping}"
+        if self.on_chip is not None:
+            note += f"\non the chip {self.on_chip.total / 1000:,.1f} nJ, score {self.score:.2f}"
         return Table(
             f"Energy of {self.samples:,} samples and {self.num_steps} timesteps, accuracy "
             f"{self.accuracy:.2%}",
             (*head, "silent", "zero"),
             rows,
-            f"{snn} per sample; an ANN of these layers: {dense}, where it skips zeros {skipping}",
+            note,
         )
 
     @property
@@ -261,6 +307,27 @@ class Energy(Tabular):
         first, *others = self.layers
         hidden = sum(layer.dense for layer in others) / self.num_steps
         return self._estimate(first.seen + self.ann_density * hidden, 0, 0)
+
+    @property
+    def on_chip(self) -> Estimate | None:
+        """Estimate for the chip: its updates and its synaptic events; None without a chip."""
+        if self.chip is None:
+            return None
+        updates = self.total.neurons * self.num_steps
+        return Estimate(self.chip.event * self.total.acs, self.chip.update * updates, memory=0.0)
+
+    @property
+    def score(self) -> float | None:
+        r"""Score on the chip; None without one.
+
+        .. math:: 100 a - \log_2 (E / 1\,\mathrm{nJ})
+
+        for the accuracy :math:`a` and the energy :math:`E` of a sample: a doubling of the energy
+        has to earn one percent of accuracy.
+        """
+        if self.on_chip is None:
+            return None
+        return 100 * self.accuracy - math.log2(self.on_chip.total / 1000)
 
     @property
     def energy_per_step(self) -> Tensor:
