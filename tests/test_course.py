@@ -250,8 +250,13 @@ def test_a_check_names_the_mistake(
     ("code", "words"),
     [
         (NEURON.replace("torch.stack(spikes), ", ""), "It returns a tensor of shape [20, 6]"),
-        (NEURON.replace("torch.stack(mems)", "mem"), "a tensor of shape [6]; expected is 2 values"),
-        (NEURON.replace(" * 1.0", ""), "It returns True and False"),
+        (
+            NEURON.replace("torch.stack(mems)", "mem"),
+            "a tensor of shape [6]; expected is a tuple of 2",
+        ),
+        (NEURON.replace(" * 1.0", ""), "make numbers with a point of it, by .float()"),
+        (NEURON.replace("torch.stack(mems)", "mems"), "with torch.stack"),
+        (NEURON.replace("0, [], []", "0, [], [0]").replace("torch.stack", ""), "with torch.stack"),
         (NEURON.replace("beta * mem", "beta * memory"), "NameError"),
         (NEURON.replace("beta * mem", "beta * memory"), "line 4 of the function"),
         (

@@ -81,7 +81,10 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
             return "It returns nothing: the gap is empty, or a return is missing."
         for before, after in zip(case, given, strict=True):
             if isinstance(before, torch.Tensor) and not before.equal(after):
-                return "It changes its arguments: a += b writes into a; write a = a + b."
+                return (
+                    "It changes its arguments, as a += b and a[...] = b do: write a = a + b, "
+                    "or work with a copy, a.clone()."
+                )
     right = task.answers(task.right)
     for answer, expected in zip(answers, right, strict=True):
         if (form := wrong_form(answer, expected)) is not None:
