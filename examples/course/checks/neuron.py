@@ -87,7 +87,7 @@ def _draw_rates(generator: torch.Generator) -> list[tuple[Any, ...]]:
     return [
         (torch.rand(7, generator=generator) * 2 * threshold, beta, threshold, num_steps)
         for beta, threshold in ((0.5, 1.0), (0.9, 0.5), (0.95, 1.5))
-        for num_steps in (1, 50)
+        for num_steps in (50, 1)
     ]
 
 

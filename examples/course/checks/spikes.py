@@ -27,7 +27,7 @@ def _rate_code(brightness: Tensor, random: Tensor) -> Tensor:
 
 def _draw_random(generator: torch.Generator) -> list[tuple[Any, ...]]:
     cases = []
-    for num_steps in (1, 6, 20):
+    for num_steps in (6, 20, 1):
         brightness = _greys(generator)
         random = torch.rand(num_steps, *brightness.shape, generator=generator)
         random[0, 0, 0] = 0.0  # the lowest random number: a black pixel does not fire
@@ -58,7 +58,7 @@ def _in_time(
 
 
 def _draw_windows(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [(_greys(generator), num_steps) for num_steps in (1, 2, 8, 16)]
+    return [(_greys(generator), num_steps) for num_steps in (8, 16, 2, 1)]
 
 
 def _read_latency(spikes: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def _from_time(spikes: Tensor, *, latest: int = 1, silent: str = "black") -> Ten
 
 
 def _draw_spikes(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [(_latency_code(_greys(generator), num_steps),) for num_steps in (2, 9)]
+    return [(_latency_code(_greys(generator), num_steps),) for num_steps in (9, 2)]
 
 
 class _Sent:
@@ -111,7 +111,7 @@ def _measured(
 
 def _draw_readings(generator: torch.Generator) -> list[tuple[Any, ...]]:
     cases = []
-    for num_steps in (3, 8):
+    for num_steps in (8, 2):
         brightness = _greys(generator)
         spikes = _latency_code(brightness, num_steps)
         cases.append((brightness, spikes, _read_latency(spikes)))
@@ -146,6 +146,8 @@ TASKS = {
         mistakes={
             "Black pixels fire in the last timestep: a pixel below 0.01 never fires; multiply by "
             "(brightness >= 0.01), or use & .": lambda *case: _in_time(*case, silent_below=0),
+            "Black pixels fire in the first timestep, as white ones do: a pixel below 0.01 never "
+            "fires.": lambda x, num_steps: _in_time(torch.where(x < 0.01, 1.0, x), num_steps),
             "Pixels that are nearly black fire: one below 0.01 is silent, not only one of 0.": (
                 lambda *case: _in_time(*case, silent_below=1e-6)
             ),
@@ -154,6 +156,8 @@ TASKS = {
             ),
             "The times go up to num_steps, and the last timestep is num_steps - 1: multiply by "
             "num_steps - 1.": lambda *case: _in_time(*case, latest=0),
+            "The time is not rounded, so most pixels hit no timestep: round it to the nearest one, "
+            "with torch.round.": lambda *case: _in_time(*case, whole=lambda time: time),
             "The time is cut off to a whole number: round it to the nearest one, with "
             "torch.round.": lambda *case: _in_time(*case, whole=torch.floor),
             "The time is rounded up: round it to the nearest whole number, with torch.round.": (
@@ -191,6 +195,10 @@ TASKS = {
         mistakes={
             "It counts the spikes of the whole batch: divide by the number of images.": (
                 lambda *case: _measured(*case, count=torch.sum)
+            ),
+            "It divides by the number of timesteps: divide by the number of images. Time is the "
+            "first axis of the spikes, [T, B, H, W].": (
+                lambda *case: _measured(*case, count=lambda spikes: spikes.sum() / len(spikes))
             ),
             "It returns the mean of the spikes, over pixels and timesteps: return their sum, "
             "divided by the number of images.": lambda *case: _measured(*case, count=torch.mean),

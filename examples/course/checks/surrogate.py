@@ -109,7 +109,7 @@ def _draw_layers(generator: torch.Generator) -> list[tuple[Any, ...]]:
             threshold,
             alpha,
         )
-        for num_steps in (1, 6)
+        for num_steps in (6, 1)
         for beta, threshold, alpha in ((0.9, 1.0, 2.0), (0.5, 0.5, 5.0))
     ]
 
