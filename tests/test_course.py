@@ -249,22 +249,38 @@ def test_a_check_names_the_mistake(
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (NEURON.replace("torch.stack(spikes), ", ""), "It returns a tensor of shape [20, 6]"),
+        (
+            NEURON.replace("torch.stack(spikes), ", ""),
+            "It returns a tensor of shape [4, 1]; expected is a tuple of 2",
+        ),
         (
             NEURON.replace("torch.stack(mems)", "mem"),
-            "a tensor of shape [6]; expected is a tuple of 2",
+            "a tensor of shape [1]; expected is a tuple of 2",
         ),
-        (NEURON.replace(" * 1.0", ""), "make numbers with a point of it, by .float()"),
+        (
+            NEURON.replace(" * 1.0", ""),
+            "a tensor of torch.bool; expected is torch.float32: add .float()",
+        ),
         (NEURON.replace("torch.stack(mems)", "mems"), "with torch.stack"),
         (NEURON.replace("0, [], []", "0, [], [0]").replace("torch.stack", ""), "with torch.stack"),
         (NEURON.replace("beta * mem", "beta * memory"), "NameError"),
-        (NEURON.replace("beta * mem", "beta * memory"), "line 4 of the function"),
+        (
+            NEURON.replace("beta * mem", "beta * memory"),
+            "line 4 of the function, for current = [[1",
+        ),
+        (
+            NEURON.replace("), 0, []", "), 1, []"),
+            "With current = [[1.6], [0.5], [0.9], [0.0]], beta",
+        ),
         (
             NEURON.replace("mem = beta", "current += 1\n        mem = beta"),
             "It changes its arguments",
         ),
         (NEURON.replace("    return", "    #"), "It returns nothing"),
-        (NEURON.replace("beta * mem", "0.5 * mem"), "With current = a tensor of shape [20, 6]"),
+        (
+            NEURON.replace("beta * mem", "0.5 * mem"),
+            "With current = a tensor of shape [20, 6], beta = 0.9, ",
+        ),
     ],
 )
 def test_a_check_says_what_is_wrong_with_any_other_function(

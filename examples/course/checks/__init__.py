@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from . import chip, neuron, spikes, stdp, surrogate, why_not
-from .comparison import close, first_difference, wrong_form
+from .comparison import arguments, close, first_difference, wrong_form
 from .digits import own_digits
 from .task import Task
 
@@ -76,7 +76,8 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
         try:
             answers.append(function(*given))
         except Exception as error:
-            return f"It stops with {type(error).__name__}: {error} ({_place(function, error)})."
+            place, given = _place(function, error), arguments(function, case)
+            return f"It stops with {type(error).__name__}: {error} ({place}, for {given})."
         if answers[-1] is None:
             return "It returns nothing: the gap is empty, or a return is missing."
         for before, after in zip(case, given, strict=True):

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+FEW = 12
+"""Numbers of a tensor that are written out in a message."""
+
 
 def _parts(answer: Any) -> Sequence[Any]:
     return answer if isinstance(answer, (tuple, list)) else (answer,)
@@ -25,8 +28,9 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
         if not isinstance(part, (Real, torch.Tensor)) or _shape(part) != _shape(model):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
     types = [[getattr(x, "dtype", torch.float32) for x in pair] for pair in pairs[1:]]
-    if wrong := [kind for kind, right in types if right.is_floating_point > kind.is_floating_point]:
-        return f"It returns a tensor of {wrong[0]}: make numbers with a point of it, by .float()."
+    for kind, right in types:
+        if right.is_floating_point and not kind.is_floating_point:
+            return f"It returns a tensor of {kind}; expected is {right}: add .float()."
     return None
 
 
@@ -58,17 +62,28 @@ def close(answer: Any, expected: Any) -> bool:
     )
 
 
+def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
+    """Return the numbers and tensors of a case, by the names that they have in a function."""
+    return ", ".join(
+        f"{name} = {_value(value)}"
+        for name, value in zip(inspect.signature(function).parameters, case, strict=False)
+        if isinstance(value, (Real, torch.Tensor))
+    )
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"{value:.4g}"
+    if value.numel() > FEW:
+        return _kind(value)
+    return str(value.double().round(decimals=4).tolist())
+
+
 def first_difference(
     function: Callable[..., Any], cases: Sequence[Any], answers: Sequence[Any], right: Sequence[Any]
 ) -> str:
     """Return where the first case differs, with its arguments."""
-    names = list(inspect.signature(function).parameters)
     number = next(i for i, pair in enumerate(zip(answers, right, strict=True)) if not close(*pair))
-    told = ", ".join(
-        f"{name} = {_kind(value) if isinstance(value, torch.Tensor) and value.dim() else value}"
-        for name, value in zip(names, cases[number], strict=False)  # there may be defaults
-        if isinstance(value, (Real, torch.Tensor))
-    )
     pairs = list(zip(_parts(answers[number]), _parts(right[number]), strict=True))
     place = next(i for i, pair in enumerate(pairs) if not close(*pair))
     part, model = (torch.as_tensor(x).double() for x in pairs[place])
@@ -77,4 +92,5 @@ def first_difference(
     )
     where = f" at {list(at)}" if at else ""
     which = f" in value {place + 1} of {len(pairs)}" if len(pairs) > 1 else ""
+    told = arguments(function, cases[number])
     return f"With {told}, it returns {part[at]:.4g}{where}{which}; right is {model[at]:.4g}."

@@ -27,6 +27,7 @@ def _loop(
     decay: str = "membrane",
     reset: str = "next timestep",
     fires: str = "above",
+    first: str = "as all",
 ) -> tuple[Tensor, Tensor]:
     """Return spikes and membranes of a neuron that makes one mistake."""
     membrane = spike = torch.zeros_like(current[0])
@@ -49,6 +50,9 @@ def _loop(
             membrane = membrane - (threshold if reset == "next timestep" else 1.0) * spike
         seen = before if fires == "before" else membrane
         spike = (seen >= threshold if fires == "at" else seen > threshold).float()
+        if not steps and first != "as all":
+            spike = torch.zeros_like(spike)
+            membrane = membrane if first == "silent" else torch.zeros_like(membrane)
         if reset == "same timestep":
             membrane = membrane - threshold * spike
         elif reset == "same timestep, to zero":
@@ -58,8 +62,16 @@ def _loop(
     return spikes, membranes
 
 
+def _one_tensor(current: Tensor, beta: float, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return the right spikes, and the last membrane for each timestep."""
+    spikes, membranes = _neuron(current, beta, threshold)
+    return spikes, membranes[-1:].expand_as(membranes)
+
+
 def _draw_currents(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    cases: list[tuple[Any, ...]] = [
+    # The first case is short enough to be written out in a message.
+    cases: list[tuple[Any, ...]] = [(torch.tensor([[1.6], [0.5], [0.9], [0.0]]), 0.5, 1.0)]
+    cases += [
         (torch.randn(20, 6, generator=generator) * 0.6 + 0.4, beta, threshold)
         for beta in (0.5, 0.9, 0.95)
         for threshold in (0.5, 1.0, 1.5)
@@ -173,6 +185,15 @@ TASKS = {
             ),
             "The current is multiplied by 1 - beta: here the whole current is added, as the "
             "weights set its scale.": lambda *case: _loop(*case, decay="scaled current"),
+            "The first timestep is missing: the loop begins at t = 0, and the first current "
+            "counts.": lambda *case: _loop(*case, first="missing"),
+            "No neuron fires in the first timestep: compare that membrane with the threshold, "
+            "too.": lambda *case: _loop(*case, first="silent"),
+            "Every timestep has the membrane of the last one: mem += ... writes into the tensor "
+            "that your list holds; write mem = beta * mem + ...": _one_tensor,
+            "The spikes come first, and then the membranes: return them in this order.": (
+                lambda *case: _neuron(*case)[::-1]
+            ),
             "The membrane does not leak: multiply the membrane of the timestep before by beta.": (
                 lambda *case: _loop(*case, decay="none")
             ),
@@ -222,6 +243,9 @@ TASKS = {
         mistakes={
             "It returns 1 - timestep / tau, which is Euler's approximation and good for short "
             "timesteps alone: return the exponential.": lambda tau, timestep: 1 - timestep / tau,
+            "The length of the timestep is missing: it is exp(-timestep / tau).": (
+                lambda tau, timestep: math.exp(-1 / tau)
+            ),
             "The fraction is upside down: a long timestep forgets more, exp(-timestep / tau).": (
                 lambda tau, timestep: math.exp(-tau / timestep)
             ),

@@ -13,6 +13,11 @@ from spikemnist.encoding import LatencyEncoder, measure_code
 from .task import Task
 
 
+def _few() -> Tensor:
+    """Return an image of four pixels, short enough to be written out in a message."""
+    return torch.tensor([[[0.0, 0.2, 0.7, 1.0]]])
+
+
 def _greys(generator: torch.Generator) -> Tensor:
     """Return the brightness [B, H, W] of a batch with black, nearly black and white pixels."""
     grey = torch.randint(0, 256, (3, 5, 4), generator=generator)
@@ -26,7 +31,7 @@ def _rate_code(brightness: Tensor, random: Tensor) -> Tensor:
 
 
 def _draw_random(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    cases = []
+    cases = [(_few(), torch.tensor([0.5, 0.1, 0.6, 0.9, 0.4, 0.8, 0.3, 0.2]).view(2, 1, 1, 4))]
     for num_steps in (6, 20, 1):
         brightness = _greys(generator)
         random = torch.rand(num_steps, *brightness.shape, generator=generator)
@@ -58,7 +63,7 @@ def _in_time(
 
 
 def _draw_windows(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [(_greys(generator), num_steps) for num_steps in (8, 16, 2, 1)]
+    return [(_few(), 5), *((_greys(generator), num_steps) for num_steps in (8, 16, 2, 1))]
 
 
 def _read_latency(spikes: Tensor) -> Tensor:
@@ -75,7 +80,8 @@ def _from_time(spikes: Tensor, *, latest: int = 1, silent: str = "black") -> Ten
 
 
 def _draw_spikes(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [(_latency_code(_greys(generator), num_steps),) for num_steps in (9, 2)]
+    images = [(_few(), 3), (_greys(generator), 9), (_greys(generator), 2)]
+    return [(_latency_code(*image),) for image in images]
 
 
 class _Sent:
@@ -111,8 +117,7 @@ def _measured(
 
 def _draw_readings(generator: torch.Generator) -> list[tuple[Any, ...]]:
     cases = []
-    for num_steps in (8, 2):
-        brightness = _greys(generator)
+    for brightness, num_steps in ((_few(), 3), (_greys(generator), 8), (_greys(generator), 2)):
         spikes = _latency_code(brightness, num_steps)
         cases.append((brightness, spikes, _read_latency(spikes)))
     brightness = _greys(generator)

@@ -22,7 +22,8 @@ def _surrogate(distance: Tensor, alpha: float) -> Tensor:
 
 def _draw_distances(generator: torch.Generator) -> list[tuple[Any, ...]]:
     distance = torch.cat([torch.zeros(1), torch.randn(20, generator=generator)])
-    return [(distance, alpha) for alpha in (0.5, 2.0, 10.0)]
+    few = torch.tensor([-0.5, 0.0, 1.0])  # short enough to be written out in a message
+    return [(few, 1.0), *((distance, alpha) for alpha in (0.5, 2.0, 10.0))]
 
 
 def _spike_backward(upstream: Tensor, membranes: Tensor, threshold: float, alpha: float) -> Tensor:
@@ -34,7 +35,8 @@ def _spike_backward(upstream: Tensor, membranes: Tensor, threshold: float, alpha
 
 
 def _draw_spikes(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [
+    few = (torch.tensor([1.0, -2.0, 1.0]), torch.tensor([0.5, 1.0, 2.0]), 1.0, 2.0)
+    return [few] + [
         (
             torch.randn(4, 3, generator=generator),
             threshold + torch.randn(4, 3, generator=generator),
@@ -100,7 +102,10 @@ def _recursion(
 
 
 def _draw_layers(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [
+    few = [
+        torch.tensor(x).view(3, 1, 1) for x in ([0.5, 1.2, 0.1], [1.0, 2.0, 0.0], [0.0, 0.5, 1.0])
+    ]
+    return [(*few, 0.9, 1.0, 2.0)] + [
         (
             threshold + torch.randn(num_steps, 2, 3, generator=generator),
             torch.randn(num_steps, 2, 3, generator=generator),
