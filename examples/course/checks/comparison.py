@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+FEW = 12
+"""Numbers of a tensor that are written out in a message."""
+
 
 def _parts(answer: Any) -> Sequence[Any]:
     return answer if isinstance(answer, (tuple, list)) else (answer,)
@@ -16,13 +19,18 @@ def _parts(answer: Any) -> Sequence[Any]:
 
 def wrong_form(answer: Any, expected: Any) -> str | None:
     """Return a sentence if the answer does not have the type and shape of the library's."""
+    pairs = [(answer, expected), *zip(_parts(answer), _parts(expected), strict=False)]
+    if any(isinstance(x, list) and isinstance(model, torch.Tensor) for x, model in pairs):
+        return "It returns a list where a tensor is expected: make one of it with torch.stack."
     if len(_parts(answer)) != len(_parts(expected)):
         return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
     for part, model in zip(_parts(answer), _parts(expected), strict=True):
         if not isinstance(part, (Real, torch.Tensor)) or _shape(part) != _shape(model):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
-    if any(getattr(part, "dtype", None) == torch.bool for part in _parts(answer)):
-        return "It returns True and False; make numbers of them with .float()."
+    types = [[getattr(x, "dtype", torch.float32) for x in pair] for pair in pairs[1:]]
+    for kind, right in types:
+        if right.is_floating_point and not kind.is_floating_point:
+            return f"It returns a tensor of {kind}; expected is {right}: add .float()."
     return None
 
 
@@ -36,7 +44,8 @@ def _kind(answer: Any) -> str:
     if isinstance(answer, (Real, torch.Tensor)):
         return "a number"
     if isinstance(answer, (tuple, list)):
-        return f"{len(answer)} values: " + ", ".join(map(_kind, answer))
+        kinds = [_kind(value) for value in answer[:3]] + ["..."] * (len(answer) > 3)
+        return f"a {type(answer).__name__} of {len(answer)}: " + ", ".join(kinds)
     return f"a {type(answer).__name__}"
 
 
@@ -53,21 +62,35 @@ def close(answer: Any, expected: Any) -> bool:
     )
 
 
+def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
+    """Return the numbers and tensors of a case, by the names that they have in a function."""
+    return ", ".join(
+        f"{name} = {_value(value)}"
+        for name, value in zip(inspect.signature(function).parameters, case, strict=False)
+        if isinstance(value, (Real, torch.Tensor))
+    )
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"{value:.4g}"
+    if value.numel() > FEW:
+        return _kind(value)
+    return str(value.double().round(decimals=4).tolist())
+
+
 def first_difference(
     function: Callable[..., Any], cases: Sequence[Any], answers: Sequence[Any], right: Sequence[Any]
 ) -> str:
     """Return where the first case differs, with its arguments."""
-    names = list(inspect.signature(function).parameters)
     number = next(i for i, pair in enumerate(zip(answers, right, strict=True)) if not close(*pair))
-    told = ", ".join(
-        f"{name} = {_kind(value) if isinstance(value, torch.Tensor) and value.dim() else value}"
-        for name, value in zip(names, cases[number], strict=False)  # there may be defaults
+    pairs = list(zip(_parts(answers[number]), _parts(right[number]), strict=True))
+    place = next(i for i, pair in enumerate(pairs) if not close(*pair))
+    part, model = (torch.as_tensor(x).double() for x in pairs[place])
+    at = tuple(
+        (~torch.isclose(part, model, rtol=1e-4, atol=1e-5, equal_nan=True)).nonzero()[0].tolist()
     )
-    for part, model in zip(_parts(answers[number]), _parts(right[number]), strict=True):
-        part, model = (torch.as_tensor(x).double() for x in (part, model))
-        wrong = ~torch.isclose(part, model, rtol=1e-4, atol=1e-5)
-        if wrong.any():
-            at = tuple(wrong.nonzero()[0].tolist())
-            where = f" at {list(at)}" if at else ""
-            break
-    return f"With {told}, it returns {part[at]:.4g}{where}; right is {model[at]:.4g}."
+    where = f" at {list(at)}" if at else ""
+    which = f" in value {place + 1} of {len(pairs)}" if len(pairs) > 1 else ""
+    told = arguments(function, cases[number])
+    return f"With {told}, it returns {part[at]:.4g}{where}{which}; right is {model[at]:.4g}."

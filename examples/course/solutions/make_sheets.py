@@ -48,8 +48,11 @@ def sheet(solution: str) -> str:
 
 def _gap(found: re.Match[str]) -> str:
     """Return what stands in the sheet in place of a solution."""
-    lines = sum(bool(line.strip()) for line in found[2].splitlines())
-    return f"{found[1]}...  # write it here; {lines} lines are enough\n"
+    count = sum(line.strip()[:1] not in ("", "#") for line in found[2].splitlines())
+    lines = f"{count} line is" if count == 1 else f"{count} lines are"
+    if found[1]:
+        return f"{found[1]}...  # write it here; {lines} enough\n"
+    return f"# Write it here; {lines} enough.\n"
 
 
 def _cell(kind: str, number: int, text: str) -> dict[str, Any]:
