@@ -63,15 +63,17 @@ def close(answer: Any, expected: Any) -> bool:
 
 
 def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
-    """Return the numbers and tensors of a case, by the names that they have in a function."""
+    """Return the numbers, tuples and tensors of a case, by the names that they have in a function."""
     return ", ".join(
         f"{name} = {_value(value)}"
         for name, value in zip(inspect.signature(function).parameters, case, strict=False)
-        if isinstance(value, (Real, torch.Tensor))
+        if isinstance(value, (Real, torch.Tensor, tuple))
     )
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return str(value)
     if not isinstance(value, torch.Tensor):
         return f"{value:.4g}"
     if value.numel() > FEW:

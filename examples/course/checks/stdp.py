@@ -90,11 +90,16 @@ def _sums(counts: Tensor, neuron_class: Tensor, classes: int) -> Tensor:
 
 def _draw_trains(generator: torch.Generator) -> list[tuple[Any, ...]]:
     trains = [torch.rand(steps, 4, generator=generator).lt(0.3).float() for steps in (30, 12, 1)]
-    return [(spikes, decay) for spikes in [*trains, torch.zeros(5, 2)] for decay in (0.5, 0.95)]
+    trains = [torch.tensor([[1.0], [0.0], [1.0], [1.0]]), *trains, torch.zeros(5, 2)]
+    return [(spikes, decay) for spikes in trains for decay in (0.5, 0.95)]
 
 
 def _draw_pairs(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    cases = []
+    pre, post = (
+        torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+        torch.tensor([[0.0], [1.0], [0.0]]),
+    )
+    cases = [(pre, post, torch.full((1, 2), 0.5), 0.5, 0.1, 0.01)]
     for steps, decay, a_plus, a_minus in ((60, 0.95, 0.003, 0.001), (20, 0.8, 0.002, 0.004)):
         pre = torch.rand(steps, 5, generator=generator).lt(0.2).float()
         post = torch.rand(steps, 3, generator=generator).lt(0.2).float()
@@ -105,7 +110,8 @@ def _draw_pairs(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 
 def _draw_responses(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    cases = []
+    small = torch.tensor([[4, 0, 0], [0, 2, 0], [1, 4, 0], [0, 0, 0]])
+    cases = [(small, torch.tensor([0, 1, 1, 0]), 2)]
     for images, neurons, classes in ((40, 12, 3), (60, 9, 5)):
         # Most images are of class 0, and each neuron prefers another class.
         labels = torch.randint(classes, (images,), generator=generator)
@@ -121,7 +127,9 @@ def _draw_responses(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 def _draw_votes(generator: torch.Generator) -> list[tuple[Any, ...]]:
     counts = torch.randint(9, (6, 10), generator=generator)
+    small = torch.tensor([[4, 2, 1, 8], [0, 0, 3, 0]]), torch.tensor([0, 0, 1, -1]), 2
     return [
+        small,
         (counts, torch.tensor([0, 0, 0, 0, 1, 1, 2, -1, 2, 0]), 3),
         (counts[:1], torch.tensor([3, 3, 0, 1, 1, 1, -1, -1, 0, 3]), 5),  # none of class 2 or 4
     ]

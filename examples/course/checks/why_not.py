@@ -50,7 +50,9 @@ def _scale(
 
 
 def _draw_spikes(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    cases = []
+    # The first case of each task is small: a message shows all of its numbers.
+    small = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, 1.0]], [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+    cases = [(small,)]
     for steps, images, neurons in ((8, 3, 40), (4, 2, 25), (1, 5, 12)):
         rates = torch.rand(images, neurons, generator=generator)
         rates[rates < 0.4], rates[rates > 0.7] = 0.0, 1.0  # for one image, not for each
@@ -60,14 +62,16 @@ def _draw_spikes(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 
 def _draw_membranes(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [
+    small = torch.tensor([[[0.0, 0.9]], [[0.2, 1.2]], [[-0.5, 1.0]]])
+    return [(small, 1.0, 20.0)] + [
         (torch.randn(6, 4, 30, generator=generator), threshold, slope)
         for threshold, slope in ((0.5, 25.0), (1.0, 10.0), (2.0, 60.0), (1.0, 1e4))
     ]
 
 
 def _draw_currents(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    return [
+    small = torch.tensor([[[0.1, 0.3, -0.2]], [[0.2, 0.0, 0.4]], [[0.0, -0.1, 0.5]]])
+    return [(small, 0.9, 1.0, 0.4)] + [
         (torch.randn(steps, 5, 20, generator=generator) * size + size / 2, beta, threshold, share)
         for steps, size, beta, threshold, share in (
             (8, 0.1, 0.95, 1.0, 0.1),
@@ -80,7 +84,8 @@ def _draw_currents(generator: torch.Generator) -> list[tuple[Any, ...]]:
 def _draw_weights(generator: torch.Generator) -> list[tuple[Any, ...]]:
     before = torch.randn(50, generator=generator) + 0.2
     change = torch.randn(50, generator=generator)
-    return [(before, before + change * size) for size in (0.0, 0.01, 1.0)] + [(before, -before)]
+    drawn = [(before, before + change * size) for size in (0.0, 0.01, 1.0)]
+    return [(torch.tensor([3.0, -4.0]), torch.tensor([3.0, 4.0])), *drawn, (before, -before)]
 
 
 TASKS = {
