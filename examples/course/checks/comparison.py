@@ -27,7 +27,8 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
     for part, model in zip(_parts(answer), _parts(expected), strict=True):
         if not isinstance(part, (Real, torch.Tensor)) or _shape(part) != _shape(model):
             return f"It returns {_kind(answer)}; expected is {_kind(expected)}."
-    types = [[getattr(x, "dtype", torch.float32) for x in pair] for pair in pairs[1:]]
+    tensors = [pair for pair in pairs[1:] if _shape(pair[1])]  # a count may be a whole number
+    types = [[getattr(x, "dtype", torch.float32) for x in pair] for pair in tensors]
     for kind, right in types:
         if right.is_floating_point and not kind.is_floating_point:
             return f"It returns a tensor of {kind}; expected is {right}: add .float()."
@@ -63,7 +64,7 @@ def close(answer: Any, expected: Any) -> bool:
 
 
 def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
-    """Return the numbers, tuples and tensors of a case, by the names that they have in a function."""
+    """Return numbers, tuples and tensors of a case, by the names that a function gives them."""
     return ", ".join(
         f"{name} = {_value(value)}"
         for name, value in zip(inspect.signature(function).parameters, case, strict=False)
