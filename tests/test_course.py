@@ -9,9 +9,18 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 import pytest
 import torch
+
+from spikemnist import Classifier, LeakyMLP, diagnose, evaluate, load_digits, measure_energy, ops
+from spikemnist.data import load_images
+from spikemnist.encoding import LatencyEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 COURSE = Path(__file__).resolve().parent.parent / "examples" / "course"
 sys.path.insert(0, str(COURSE))  # as in a notebook that lies there
@@ -139,6 +148,75 @@ SPIKE = """def spike_backward(upstream, membranes, threshold, alpha):
     x = membranes - threshold
     return upstream * alpha / 2 / (1 + (math.pi / 2 * alpha * x) ** 2)
 """
+SILENT = "def silent_share(spikes):\n"
+SATURATED = "def saturated_share(spikes):\n"
+WORTH = """def surrogate_share(membranes, threshold, slope):
+    x = abs(membranes - threshold)
+    sigma = 1 / (1 + slope * x) ** 2
+    return float((sigma >= 0.01).sum()) / sigma.numel()
+"""
+SCALE = """def start_scale(currents, beta, threshold, share):
+    mem, highest = torch.zeros_like(currents[0]), torch.full_like(currents[0], -math.inf)
+    for current in currents:
+        mem = beta * mem + current
+        highest = torch.maximum(highest, mem)
+    return threshold / torch.quantile(highest, 1 - share)
+"""
+MOVED = "def moved_share(before, after):\n"
+SYNAPSES = """def synapses(sizes):
+    total = 0
+    for i in range(len(sizes) - 1):
+        total += sizes[i] * sizes[i + 1]
+    return total
+"""
+LARGEST = """def largest_hidden(inputs, classes, neurons, synapses):
+    hidden = 1
+    while hidden + classes <= neurons and hidden * (inputs + classes) <= synapses:
+        hidden += 1
+    return hidden - 1
+"""
+ENERGY = """def chip_energy(spikes, sizes, timesteps):
+    total = 0
+    for i in range(len(spikes)):
+        total += 100 * sizes[i + 1] * timesteps + 0.5 * spikes[i] * sizes[i + 1]
+    return total
+"""
+SCORE = "def score(accuracy, picojoules):\n    return 100 * accuracy - "
+TRACE = """def trace(spikes, decay):
+    traces, x = torch.zeros(spikes.shape), 0
+    for t in range(len(spikes)):
+        x = x * decay + spikes[t]
+        traces[t] = x
+    return traces
+"""
+PAIR = """def pair_rule(pre, post, weight, decay, a_plus, a_minus):
+    x, y = torch.zeros(pre.shape[1]), torch.zeros(post.shape[1])
+    for t in range(len(pre)):
+        x = decay * x
+        y = decay * y
+        weight = weight + a_plus * torch.outer(post[t], x)
+        weight = weight - a_minus * torch.outer(y, pre[t])
+        x = x + pre[t]
+        y = y + post[t]
+    return weight
+"""
+CLASSES = """def neuron_classes(counts, labels, classes):
+    result = []
+    for n in range(counts.shape[1]):
+        if counts[:, n].sum() == 0:
+            result.append(-1)
+        else:
+            means = [counts[labels == c, n].float().mean() for c in range(classes)]
+            result.append(means.index(max(means)))
+    return torch.tensor(result)
+"""
+VOTE = """def vote(counts, neuron_class, classes):
+    scores = torch.zeros(len(counts), classes)
+    for c in range(classes):
+        size = int((neuron_class == c).sum())
+        scores[:, c] = counts[:, neuron_class == c].sum(1) / max(size, 1)
+    return scores
+"""
 
 RIGHT = [
     ("rate_code", RATE + "    return 1.0 * (brightness > random)"),
@@ -151,6 +229,19 @@ RIGHT = [
     ("spike_backward", SPIKE),
     ("leaky_backward", LEAKY),
     ("train_epoch", TRAIN),
+    ("silent_share", SILENT + "    return 1 - float((spikes.amax((0, 1)) > 0).float().mean())"),
+    ("saturated_share", SATURATED + "    return spikes.prod(0).mean()"),
+    ("surrogate_share", WORTH),
+    ("start_scale", SCALE),
+    ("moved_share", MOVED + "    return torch.dist(before, after) / torch.norm(before)"),
+    ("synapses", SYNAPSES),
+    ("largest_hidden", LARGEST),
+    ("chip_energy", ENERGY),
+    ("score", SCORE + "math.log(picojoules / 1000) / math.log(2)"),
+    ("trace", TRACE),
+    ("pair_rule", PAIR),
+    ("neuron_classes", CLASSES),
+    ("vote", VOTE),
 ]
 """Right answers, as other students write them."""
 
@@ -233,6 +324,95 @@ MISTAKES = [
     ),
     ("train_epoch", TRAIN.replace(".mean(dim=0)", ".sum(dim=0)"), "added over time"),
     ("train_epoch", TRAIN.replace("optimizer.step()", "pass"), "The weights never change"),
+    # Sheet 4
+    (
+        "silent_share",
+        SILENT + "    return (spikes.sum(0) == 0).float().mean()",
+        "A neuron is silent here if it fires for no image of the batch",
+    ),
+    ("silent_share", SILENT + "    return (spikes.sum((1, 2)) == 0).float().mean()", "wrong axes"),
+    ("silent_share", SILENT + "    return (spikes.sum((0, 1)) == 0).sum()", "divide by N"),
+    (
+        "saturated_share",
+        SATURATED + "    return (spikes.mean((0, 1)) == 1).float().mean()",
+        "Here each image counts by itself",
+    ),
+    ("surrogate_share", WORTH.replace(" - threshold", ""), "The threshold is not subtracted"),
+    ("surrogate_share", WORTH.replace(" ** 2", ""), "The square is missing"),
+    ("surrogate_share", WORTH.replace("abs", ""), "The absolute value of x is missing"),
+    ("start_scale", SCALE.replace("1 - share", "share"), "It takes the wrong end"),
+    ("start_scale", SCALE.replace("threshold /", "1 / threshold *"), "the other way round"),
+    (
+        "start_scale",
+        SCALE.replace("+ current", "+ current - threshold * (mem > threshold).float()"),
+        "The membranes are reset by spikes",
+    ),
+    ("start_scale", SCALE.replace("torch.maximum(highest, mem)", "mem"), "at the last timestep"),
+    (
+        "moved_share",
+        MOVED + "    return (after.norm() - before.norm()) / before.norm()",
+        "which is 0 if the weights only turn",
+    ),
+    (
+        "moved_share",
+        MOVED + "    return ((after - before) ** 2).sum() / (before**2).sum()",
+        "The root is missing",
+    ),
+    # Sheet 5
+    ("synapses", SYNAPSES.replace("sizes[i] *", "(sizes[i] + 1) *"), "It counts the biases"),
+    ("largest_hidden", LARGEST.replace("hidden + classes", "hidden"), "The output neurons need"),
+    ("largest_hidden", LARGEST.replace("inputs + classes", "inputs"), "synapses to the output"),
+    (
+        "largest_hidden",
+        LARGEST.replace("hidden + classes", "hidden + inputs + classes").replace(
+            "hidden = 1", "hidden = 1 - inputs"
+        ),
+        "It counts the pixels as neurons",
+    ),
+    ("chip_energy", ENERGY.replace(" * timesteps", ""), "multiply the updates by T"),
+    (
+        "chip_energy",
+        ENERGY.replace("0.5 * spikes[i]", "0.5 * timesteps * spikes[i]"),
+        "It multiplies the events by T",
+    ),
+    ("chip_energy", ENERGY.replace("spikes[i] * sizes[i + 1]", "spikes[i]"), "next layer"),
+    ("chip_energy", ENERGY.replace("return total", "return total / 1000"), "nanojoules"),
+    ("score", SCORE + "math.log(picojoules / 1000)", "take the logarithm of base 2"),
+    ("score", SCORE + "math.log2(picojoules)", "divide by 1000"),
+    # Sheet 6
+    (
+        "trace",
+        TRACE.replace("x * decay + spikes[t]", "decay * (x + spikes[t])"),
+        "The trace decays after the spike is added",
+    ),
+    ("trace", TRACE.replace("x * decay", "x"), "The trace never decays"),
+    (
+        "pair_rule",
+        PAIR.replace("post[t], x", "y, pre[t]", 1).replace(
+            "a_minus * torch.outer(y, pre[t])", "a_minus * torch.outer(post[t], x)"
+        ),
+        "Stronger and weaker are exchanged",
+    ),
+    (
+        "pair_rule",
+        PAIR.replace("        x = x + pre[t]\n        y = y + post[t]\n", "")
+        .replace("decay * x", "decay * x + pre[t]")
+        .replace("decay * y", "decay * y + post[t]"),
+        "Two spikes of the same timestep count as a pair",
+    ),
+    (
+        "neuron_classes",
+        CLASSES.replace(".float().mean()", ".sum()"),
+        "A class with many images then gets too many neurons",
+    ),
+    ("neuron_classes", CLASSES.replace("append(-1)", "append(0)"), "belongs to no class"),
+    ("vote", VOTE.replace(" / max(size, 1)", ""), "divide by the number of neurons of the class"),
+    ("vote", VOTE.replace("max(size, 1)", "size"), "A class without a neuron gives 0 / 0"),
+    (
+        "vote",
+        VOTE.replace("for c", "neuron_class = neuron_class % classes\n    for c"),
+        "Neurons of class -1 vote for the last class",
+    ),
 ]
 """Functions with a mistake, as students write them, and words of the message that names it."""
 
@@ -311,3 +491,95 @@ def test_no_mistake_gives_the_right_answers_or_those_of_another(name: str) -> No
     answers["right"] = task.answers(task.right)
     for (one, these), (other, those) in itertools.combinations(answers.items(), 2):
         assert not all(map(checks.close, these, those)), (one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        (
+            "silent_share",
+            SILENT + "    return spikes.sum((0, 1)) == 0",
+            "It returns a tensor of shape [3]; expected is a number.",
+        ),
+        (
+            "synapses",
+            SYNAPSES.replace("return total", "return total + 1"),
+            "With sizes = (3, 2, 4), it returns 15; right is 14.",
+        ),
+        (
+            "neuron_classes",
+            CLASSES.replace("counts[labels == c, n].float()", "counts[labels == c, n]"),
+            "It stops with RuntimeError: mean(): could not infer output dtype",
+        ),
+    ],
+)
+def test_a_check_says_what_is_wrong_where_a_number_or_a_tuple_is_in_question(
+    name: str, code: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in check(name, code, capsys)
+
+
+def values(pairs: Iterable[tuple[str, str]]) -> dict[str, float | str]:
+    """Return settings by name, numbers as numbers."""
+    return {
+        name: float(text) if re.fullmatch(r"[\d.e-]+", text) else text.strip('"')
+        for name, text in pairs
+    }
+
+
+def test_the_links_of_sheet_4_are_those_of_the_playground() -> None:
+    page = COURSE.parents[1] / "src" / "spikemnist" / "export" / "page" / "training.js"
+    lessons = re.findall(r"set: \{ (.+) \}", page.read_text("utf-8"))
+    sheet = (COURSE / "solutions" / "4_why_not.py").read_text("utf-8")
+    links = re.findall(r'": "#(.+)"', sheet)
+    assert len(links) == 4
+    assert [values(parse_qsl(link)) for link in links] == [
+        values(re.findall(r"(\w+): ([^,]+)", lesson)) for lesson in lessons
+    ]
+
+
+def test_the_chip_of_sheet_5_counts_as_the_library_does() -> None:
+    train, _ = load_digits()
+    classifier = Classifier(LeakyMLP(hidden=(20, 15), threshold=0.3), LatencyEncoder(num_steps=5))
+    energy = measure_energy(classifier, train[:50], chip="neuro4ml")
+    sizes, tasks = (784, 20, 15, 10), checks.TASKS
+    sent = evaluate(classifier, train[:50]).spikes_per_sample
+    picojoules = tasks["chip_energy"].right([*sent.values()][:3], sizes, 5)
+    assert tasks["synapses"].right(sizes) == energy.synapses
+    assert picojoules == pytest.approx(energy.on_chip.total)
+    assert tasks["score"].right(energy.accuracy, picojoules) == pytest.approx(energy.score)
+
+
+def test_sheet_4_measures_what_the_doctor_does() -> None:
+    few = load_digits()[0][:64]
+    right = {name: task.right for name, task in checks.TASKS.items()}
+    for threshold in (0.3, 3.0):
+        network = LeakyMLP(hidden=40, threshold=threshold, spike_grad=ops.FastSigmoid(slope=15.0))
+        classifier = Classifier(network, "latency")
+        layer = diagnose(classifier, few).layers[0]
+        record = classifier(few.images, record="all").detach().layers[0]
+        share = right["surrogate_share"](record.membrane, threshold, 15.0)
+        assert layer.silent == pytest.approx(float(right["silent_share"](record.spikes)))
+        assert layer.surrogate == pytest.approx(float(share))
+    currents = network.layers[0].linear(classifier.encoder(few.images).flatten(2)).detach()
+    scale = right["start_scale"](currents, 0.95, threshold, 0.1)
+    assert layer.reach == pytest.approx(1 / float(scale))
+
+
+def test_digits_of_a_student(tmp_path: Path) -> None:
+    path = checks.own_digits("S-123", tmp_path)
+    assert path == checks.own_digits(" s-123 ", tmp_path)
+    assert path.name == "digits-s-123.npz"
+    train, test = load_images(path)
+    _, other = load_images(checks.own_digits(124, tmp_path))
+    assert (len(train), test.labels.bincount().tolist()) == (5000, [100] * 10)
+    assert not torch.equal(test.images, other.images)
+    images = [
+        torch.cat([part.images for part in parts]) for parts in ((train, test), load_digits())
+    ]
+    own, all_of_them = (sorted(map(bytes, each.flatten(1).numpy())) for each in images)
+    assert own == all_of_them
+    with pytest.raises(
+        ValueError, match=r"a student number has letters, digits, - and _; got '\.\./a'"
+    ):
+        checks.own_digits("../a", tmp_path)

@@ -56,7 +56,7 @@ def _score(accuracy: float, picojoules: float) -> float:
 
 
 def _draw_sizes(_: Any) -> list[tuple[Any, ...]]:
-    return [((784, 100, 10),), ((784, 10),), ((20, 30, 40, 5),), ((1, 2, 3, 4, 5),)]
+    return [((3, 2, 4),), ((784, 100, 10),), ((784, 10),), ((20, 30, 40, 5),), ((1, 2, 3, 4, 5),)]
 
 
 def _draw_limits(_: Any) -> list[tuple[Any, ...]]:
