@@ -270,7 +270,7 @@ def test_a_check_names_the_mistake(
         ),
         (
             NEURON.replace("), 0, []", "), 1, []"),
-            "With current = [[1.6], [0.5], [0.9], [0.0]], beta",
+            ", for current = [[1.6], [0.5], [0.9], [0.0]], beta",
         ),
         (
             NEURON.replace("mem = beta", "current += 1\n        mem = beta"),
@@ -279,7 +279,7 @@ def test_a_check_names_the_mistake(
         (NEURON.replace("    return", "    #"), "It returns nothing"),
         (
             NEURON.replace("beta * mem", "0.5 * mem"),
-            "With current = a tensor of shape [20, 6], beta = 0.9, ",
+            ", for current = a tensor of shape [20, 6], beta = 0.9, ",
         ),
     ],
 )
