@@ -450,7 +450,7 @@ def test_a_check_names_the_mistake(
         ),
         (
             NEURON.replace("), 0, []", "), 1, []"),
-            "With current = [[1.6], [0.5], [0.9], [0.0]], beta",
+            ", for current = [[1.6], [0.5], [0.9], [0.0]], beta",
         ),
         (
             NEURON.replace("mem = beta", "current += 1\n        mem = beta"),
@@ -459,7 +459,7 @@ def test_a_check_names_the_mistake(
         (NEURON.replace("    return", "    #"), "It returns nothing"),
         (
             NEURON.replace("beta * mem", "0.5 * mem"),
-            "With current = a tensor of shape [20, 6], beta = 0.9, ",
+            ", for current = a tensor of shape [20, 6], beta = 0.9, ",
         ),
     ],
 )
@@ -504,7 +504,7 @@ def test_no_mistake_gives_the_right_answers_or_those_of_another(name: str) -> No
         (
             "synapses",
             SYNAPSES.replace("return total", "return total + 1"),
-            "With sizes = (3, 2, 4), it returns 15; right is 14.",
+            "It returns 15; right is 14, for sizes = (3, 2, 4).",
         ),
         (
             "neuron_classes",

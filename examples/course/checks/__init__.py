@@ -77,7 +77,7 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
             answers.append(function(*given))
         except Exception as error:
             place, given = _place(function, error), arguments(function, case)
-            return f"It stops with {type(error).__name__}: {error} ({place}, for {given})."
+            return f"It stops with {type(error).__name__}: {error} ({place}{given})."
         if answers[-1] is None:
             return "It returns nothing: the gap is empty, or a return is missing."
         for before, after in zip(case, given, strict=True):

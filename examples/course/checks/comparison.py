@@ -32,6 +32,12 @@ def wrong_form(answer: Any, expected: Any) -> str | None:
     for kind, right in types:
         if right.is_floating_point and not kind.is_floating_point:
             return f"It returns a tensor of {kind}; expected is {right}: add .float()."
+    if any(
+        getattr(x, "requires_grad", False) > getattr(y, "requires_grad", False) for x, y in pairs
+    ):
+        return (
+            "It returns a tensor with its gradients: take its number by .item(), or .detach() it."
+        )
     return None
 
 
@@ -45,7 +51,7 @@ def _kind(answer: Any) -> str:
     if isinstance(answer, (Real, torch.Tensor)):
         return "a number"
     if isinstance(answer, (tuple, list)):
-        kinds = [_kind(value) for value in answer[:3]] + ["..."] * (len(answer) > 3)
+        kinds = [_kind(value) for value in answer[:3]] + ["and so on"] * (len(answer) > 3)
         return f"a {type(answer).__name__} of {len(answer)}: " + ", ".join(kinds)
     return f"a {type(answer).__name__}"
 
@@ -64,12 +70,13 @@ def close(answer: Any, expected: Any) -> bool:
 
 
 def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
-    """Return numbers, tuples and tensors of a case, by the names that a function gives them."""
-    return ", ".join(
+    """Return the end of a sentence: numbers, tuples and tensors of a case, by their names."""
+    told = [
         f"{name} = {_value(value)}"
         for name, value in zip(inspect.signature(function).parameters, case, strict=False)
         if isinstance(value, (Real, torch.Tensor, tuple))
-    )
+    ]
+    return ", for " + ", ".join(told) if told else ""
 
 
 def _value(value: Any) -> str:
@@ -96,4 +103,4 @@ def first_difference(
     where = f" at {list(at)}" if at else ""
     which = f" in value {place + 1} of {len(pairs)}" if len(pairs) > 1 else ""
     told = arguments(function, cases[number])
-    return f"With {told}, it returns {part[at]:.4g}{where}{which}; right is {model[at]:.4g}."
+    return f"It returns {part[at]:.4g}{where}{which}; right is {model[at]:.4g}{told}."

@@ -101,6 +101,16 @@ def _recursion(
     return delta
 
 
+def _without_last(
+    membranes: Tensor, slope_of_spikes: Tensor, slope_of_membranes: Tensor, *settings: float
+) -> Tensor:
+    """Return dL/dI of a recursion that begins one timestep too early."""
+    slopes = [slope.clone() for slope in (slope_of_spikes, slope_of_membranes)]
+    for slope in slopes:
+        slope[-1] = 0
+    return _recursion(membranes, *slopes, *settings)
+
+
 def _draw_layers(generator: torch.Generator) -> list[tuple[Any, ...]]:
     few = [
         torch.tensor(x).view(3, 1, 1) for x in ([0.5, 1.2, 0.1], [1.0, 2.0, 0.0], [0.0, 0.5, 1.0])
@@ -207,6 +217,12 @@ TASKS = {
             "The upstream gradient is multiplied by the spike: multiply it by the surrogate.": (
                 lambda upstream, u, threshold, alpha: upstream * (u > threshold)
             ),
+            "The gradient passes only where a neuron fired: a silent neuron learns as well, so "
+            "leave the spikes out.": (
+                lambda upstream, u, threshold, alpha: (
+                    upstream * (u > threshold) * _surrogate(u - threshold, alpha)
+                )
+            ),
             "It returns the upstream gradient as it came: multiply it by the surrogate.": (
                 lambda upstream, *rest: upstream
             ),
@@ -219,6 +235,11 @@ TASKS = {
             "Time runs forwards: delta[t] needs delta[t + 1], so begin with the last timestep.": (
                 lambda *case: _recursion(*case, forwards=True)
             ),
+            "The timesteps come from the last to the first: turn the list around, [::-1].": (
+                lambda *case: _recursion(*case).flip(0)
+            ),
+            "The last timestep is missing: nothing comes after it, but it has a gradient of its "
+            "own.": _without_last,
             "Beta is missing: what comes from the next timestep is beta * delta[t + 1].": (
                 lambda *case: _recursion(*case, carries="all")
             ),

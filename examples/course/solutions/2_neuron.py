@@ -28,8 +28,8 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 # \text{ else } 0$$
 #
 # **Write the loop.** The currents are a tensor `[T, N]` of `T` timesteps and `N` neurons. At first
-# all membranes are zero, and no neuron has fired. All neurons of a timestep are one tensor `[N]`, so
-# no `if` is needed.
+# all membranes are zero, and no neuron has fired. The neurons of a timestep are one tensor `[N]`:
+# compare it as a whole, without an `if`.
 
 
 # %%

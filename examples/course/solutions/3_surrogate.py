@@ -222,7 +222,7 @@ figure
 
 # %%
 def train_epoch(network, optimizer, batches):
-    """Learn from pairs of spikes [T, B, F] and labels [B]; return the loss of each, numbers."""
+    """Learn from pairs of spikes [T, B, F] and labels [B]; return a list of their losses."""
     # BEGIN SOLUTION
     losses = []
     for spikes, labels in batches:
