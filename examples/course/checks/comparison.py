@@ -80,13 +80,13 @@ def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
     if not isinstance(value, torch.Tensor):
-        return f"{value:.4g}"
+        return str(value)
     if value.numel() > FEW:
         return _kind(value)
-    return str(value.double().round(decimals=4).tolist())
+    return str((value.double().round(decimals=4) if value.is_floating_point() else value).tolist())
 
 
 def first_difference(
@@ -103,4 +103,4 @@ def first_difference(
     where = f" at {list(at)}" if at else ""
     which = f" in value {place + 1} of {len(pairs)}" if len(pairs) > 1 else ""
     told = arguments(function, cases[number])
-    return f"It returns {part[at]:.4g}{where}{which}; right is {model[at]:.4g}{told}."
+    return f"It returns {part[at]:.6g}{where}{which}; right is {model[at]:.6g}{told}."
