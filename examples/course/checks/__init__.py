@@ -13,13 +13,21 @@ from typing import Any
 
 import torch
 
-from . import neuron
-from .comparison import close, first_difference, wrong_form
+from . import chip, neuron, spikes, stdp, surrogate, why_not
+from .comparison import arguments, close, first_difference, wrong_form
+from .digits import own_digits
 from .task import Task
 
-__all__ = ["TASKS", "check", "report"]
+__all__ = ["TASKS", "check", "own_digits", "report"]
 
-TASKS: dict[str, Task] = {**neuron.TASKS}
+TASKS: dict[str, Task] = {
+    **spikes.TASKS,
+    **neuron.TASKS,
+    **surrogate.TASKS,
+    **why_not.TASKS,
+    **chip.TASKS,
+    **stdp.TASKS,
+}
 """The tasks of all sheets, by the name of the function to write."""
 
 _right: dict[str, bool] = {}
@@ -63,28 +71,31 @@ def report(*names: str) -> None:
 
 def _fault(function: Callable[..., Any], task: Task) -> str | None:
     """Return a sentence that says what is wrong, or None."""
-    cases, answers = task.drawn(), []
-    for case in cases:
-        given = [value.clone() if isinstance(value, torch.Tensor) else value for value in case]
+    answers = []
+    for case, given in zip(task.drawn(), task.drawn(), strict=True):
         try:
             answers.append(function(*given))
         except Exception as error:
-            return f"It stops with {type(error).__name__}: {error} ({_place(function, error)})."
+            place, given = _place(function, error), arguments(function, case)
+            return f"It stops with {type(error).__name__}: {error} ({place}{given})."
         if answers[-1] is None:
             return "It returns nothing: the gap is empty, or a return is missing."
         for before, after in zip(case, given, strict=True):
             if isinstance(before, torch.Tensor) and not before.equal(after):
-                return "It changes its arguments: a += b writes into a; write a = a + b."
-    right = [task.right(*case) for case in cases]
-    for case, answer, expected in zip(cases, answers, right, strict=True):
+                return (
+                    "It changes its arguments, as a += b and a[...] = b do: write a = a + b, "
+                    "or work with a copy, a.clone()."
+                )
+    right = task.answers(task.right)
+    for answer, expected in zip(answers, right, strict=True):
         if (form := wrong_form(answer, expected)) is not None:
             return form
     if all(map(close, answers, right)):
         return None
     for sentence, wrong in task.mistakes.items():
-        if all(map(close, answers, (wrong(*case) for case in cases))):
+        if all(map(close, answers, task.answers(wrong))):
             return sentence
-    return first_difference(function, cases, answers, right)
+    return first_difference(function, task.drawn(), answers, right)
 
 
 def _place(function: Callable[..., Any], error: Exception) -> str:

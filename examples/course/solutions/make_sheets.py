@@ -17,14 +17,17 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 CELL = re.compile(r"^# %%(?: \[(markdown)\])?(?: (answer))?$", re.MULTILINE)
+MAGIC = "%matplotlib inline"
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n(.*?)^ *# END SOLUTION\n", re.MULTILINE | re.DOTALL)
 
 
 def sheet(solution: str) -> str:
     """Return the notebook of a sheet, from the text of its solution."""
+    # Without it, Jupyter prints the name of a figure that ends a cell, and draws nothing.
+    solution = solution.replace("# %%\n", f"# %%\n{MAGIC}\n\n", 1)
     _, *parts = CELL.split(solution)
     cells = []
-    for number, (kind, answer, text) in enumerate(zip(*[iter(parts)] * 3), 1):
+    for number, (kind, answer, text) in enumerate(zip(*[iter(parts)] * 3, strict=True), 1):
         if kind is None:
             cells.append(_cell("code", number, SOLUTION.sub(_gap, text)))
         elif answer:
@@ -45,8 +48,11 @@ def sheet(solution: str) -> str:
 
 def _gap(found: re.Match[str]) -> str:
     """Return what stands in the sheet in place of a solution."""
-    lines = sum(bool(line.strip()) for line in found[2].splitlines())
-    return f"{found[1]}...  # write it here; {lines} lines are enough\n"
+    count = sum(line.strip()[:1] not in ("", "#") for line in found[2].splitlines())
+    lines = f"{count} line is" if count == 1 else f"{count} lines are"
+    if found[1]:
+        return f"{found[1]}...  # write it here; {lines} enough\n"
+    return f"# Write it here; {lines} enough.\n"
 
 
 def _cell(kind: str, number: int, text: str) -> dict[str, Any]:
