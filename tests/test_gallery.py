@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "examples").glob("[0-9]*.py"))
 WRITES = re.compile(r'\.save(?:fig)?\("(.+?)"')
 DESCRIBED = re.compile(r'^# sphinx_gallery_alt = "\w.{20,}"\n.*' + WRITES.pattern, re.MULTILINE)
+LESSONS = {script.read_text("utf-8").splitlines()[1] for script in SCRIPTS}
 TITLES = {
     re.findall(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)[0]
     for folder in ("guide", "howto", "benchmarks")
@@ -36,4 +37,4 @@ def test_its_texts_have_no_markup_of_the_pages(script: Path) -> None:
     """A title in italics becomes a link; roles would stand in a notebook as they are written."""
     texts = "\n".join(re.findall(r"^# (?!%%|sphinx_gallery)(.*)$", script.read_text("utf-8"), re.M))
     assert not re.findall(r":\w+:`", texts)
-    assert {*re.findall(r"(?<!\*)\*([^*`\n]+)\*", texts)} <= TITLES
+    assert {*re.findall(r"(?<!\*)\*([^*`\n]+)\*", texts)} <= TITLES | LESSONS
