@@ -4,6 +4,11 @@ One leaky neuron
 
 A leaky integrate-and-fire neuron adds up its input and loses a part of its membrane potential at
 every timestep. Above the threshold it fires, and the spike resets the membrane.
+
+Question: the threshold is 1, and a timestep leaves 0.9 of the membrane. A current of 0.09 flows for
+20 timesteps, later one of 0.36 for 25. How often does the neuron fire under each?
+
+Level: first steps.
 """
 
 import torch
@@ -13,8 +18,7 @@ from spikemnist.ops import leaky
 
 # %%
 # The input is a weak current, silence, a strong current, silence. Time is the first dimension:
-# ``[T, B, N]``, here one sample and one neuron. The weak current alone never causes a spike: the
-# membrane approaches I / (1 - beta) = 0.9, where the leak equals the input.
+# ``[T, B, N]``, here one sample and one neuron.
 current = torch.zeros(80, 1, 1)
 current[5:25], current[35:60] = 0.09, 0.36
 
@@ -41,6 +45,9 @@ figure.savefig("one_neuron.png", dpi=120)
 figure
 
 # %%
+# The weak current never causes a spike: the membrane approaches I / (1 - beta) = 0.9, where the
+# leak equals the input. The strong one would bring it to 3.6, and causes seven spikes.
+#
 # Without input, a membrane decays to beta^t of its value after t timesteps. Three betas, U = 0.9:
 beta, start = torch.tensor([0.8, 0.9, 0.95]), torch.full((1, 3), 0.9)
 _, membrane = leaky(torch.zeros(20, 1, 3), beta, initial=start)
@@ -48,9 +55,8 @@ left = 0.9 * beta ** torch.arange(1, 21).unsqueeze(1)
 print(f"largest distance from the closed form: {(membrane[:, 0] - left).abs().max():.0e}")
 
 # %%
-# Top: the same current with two other betas; a larger beta makes an input last longer. Bottom: two
-# other resets. "subtract" subtracts the threshold and keeps the rest, "zero" keeps nothing, and
-# with "none" the neuron fires at every timestep with the membrane above the threshold.
+# Top: the same current with two other betas. Does its weak part cause a spike now? Bottom: two
+# other resets. "subtract" subtracted the threshold and kept the rest.
 figure = Figure(figsize=(8, 5.5), layout="constrained")
 choices = [(0.8, "subtract"), (0.95, "subtract"), (0.9, "zero"), (0.9, "none")]
 for ax, (beta, reset) in zip(figure.subplots(2, 2).flat, choices, strict=True):
@@ -61,4 +67,9 @@ print("pictures: one_neuron.png, beta_and_reset.png")
 figure
 
 # %%
+# A larger beta makes an input last longer: with 0.95 the membrane approaches 1.8, and the neuron
+# fires. "zero" keeps nothing; with "none" it fires at every timestep above the threshold.
+#
+# Try: make the weak current 0.11, so that the membrane approaches 1.1. Does it cause a spike?
+#
 # Next: `spikemnist.ops.leaky` has the equations, and the guide all details: *The leaky neuron*.

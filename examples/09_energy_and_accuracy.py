@@ -2,8 +2,12 @@
 The energy of a decision
 ========================
 
-A spiking network can answer after each timestep. More timesteps give a higher accuracy and cost
-more energy. Stopping when the answer is clear keeps most of the accuracy for less energy.
+A spiking network can answer after each timestep. Each further timestep costs energy.
+
+Question: how much accuracy is lost if a network of 8 timesteps stops after the first, and how much
+if it stops as soon as its answer is clear?
+
+Level: going on. Before it: *How many timesteps*.
 """
 
 import torch
@@ -31,8 +35,10 @@ for margin in (0.5, 0.9):
     print(f"exit at margin {margin}: {stop.accuracy:.1%} in {stop.steps:.1f} timesteps on average")
 
 # %%
-# Up is more accurate, left is cheaper. The margin is the difference between the probabilities of
-# the two leading classes; easy digits soon have a large one. The ANNs' accuracy is not known.
+# Stopping after the first timestep costs about 5 points of accuracy. Stopping at a margin of 0.9
+# costs about 0.1, and takes 2.4 timesteps on average. The margin is the difference between the
+# probabilities of the two leading classes; easy digits soon have a large one. Up is more accurate,
+# left is cheaper. The ANNs' accuracy is not known.
 ax = viz.energy(energy)
 ax.margins(y=0.08)
 figure = ax.get_figure()
@@ -43,7 +49,7 @@ figure
 # %%
 # These numbers are not the energy of a chip: they leave out encoding, control and idle circuits.
 # They include memory only on request: here each operation reads a weight, and each timestep reads
-# and writes a membrane. Most of the advantage over an ANN that skips zeros is then gone.
+# and writes a membrane. How much of the advantage over an ANN that skips zeros is left?
 counted = measure_energy(classifier, test, memory="32KB")
 bars = {"spiking": counted.snn, "ANN, zeros skipped": counted.ann_skipping}
 figure = Figure(figsize=(8, 2.6), layout="constrained")
@@ -61,5 +67,9 @@ print("pictures: energy.png, memory.png")
 figure
 
 # %%
+# Not much: about 500 nJ stand against 580, where 47 stood against 183. Most of it is memory.
+#
+# Try: put the weights into a larger memory, ``memory="1MB"``. Which of the two suffers more?
+#
 # Next: `spikemnist.energy.measure_energy`, and for the assumptions *The energy of spikes* in the
 # guide.

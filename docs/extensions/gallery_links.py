@@ -1,4 +1,4 @@
-"""Links from the gallery to other pages.
+"""Links from the gallery to its lessons and to other pages.
 
 Its texts are read as a page, as a script and in a notebook. So they name a page by its title *in
 italics*, which here becomes a link.
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FOLDERS = ("guide", "howto", "benchmarks")
-TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+TITLE = re.compile(r"^(?:# |\"\"\"\n)(.+)$", re.MULTILINE)
 
 
 def titles(docs: Path) -> dict[str, str]:
     """Return where the page of each title is."""
     pages = [page for folder in FOLDERS for page in (docs / folder).glob("*.md")]
+    lessons = (docs.parent / "examples").glob("[0-9]*.py")
+    places = {page: f"/{page.parent.name}/{page.stem}" for page in pages}
+    places |= {lesson: f"/gallery/{lesson.stem}" for lesson in lessons}
     return {
-        title[1]: f"/{page.relative_to(docs).with_suffix('').as_posix()}"
-        for page in pages
+        title[1]: place
+        for page, place in places.items()
         if (title := TITLE.search(page.read_text(encoding="utf-8")))
     }
 

@@ -3,7 +3,11 @@ The first spike decides
 =======================
 
 The output neuron that fires first determines the class. The remaining timesteps are then not
-needed, and the time of the decision tells how reliable it is.
+needed.
+
+Question: when do wrong answers come, earlier than right ones, later, or at the same time?
+
+Level: going on. Before it: *One digit in every code*, *How many timesteps*.
 """
 
 import torch
@@ -45,8 +49,9 @@ figure.savefig("decision_times.png", dpi=120)
 figure
 
 # %%
-# One of the digits that were decided at t = 5. Its bright pixels fire first; the spikes after
-# the dashed line are not needed.
+# Right answers come at about t = 2, wrong ones at about t = 7: the time tells how reliable an
+# answer is. Below is one of the digits that were decided at t = 5. Its bright pixels fire first;
+# the spikes after the dashed line are not needed.
 sample = int((right & (times == 5)).nonzero()[0])
 with torch.inference_mode():
     one = classifier(test.images[sample : sample + 1], record="all")
@@ -59,4 +64,6 @@ print("pictures: decision_times.png, first_spike_raster.png")
 figure
 
 # %%
+# Try: let the right neuron fire at t = 8, ``SpikeTimeMSE(on=8)``. Does the later decision pay?
+#
 # Next: `spikemnist.training.SpikeTimeMSE`, and in the guide *Readouts: from spikes to a class*.

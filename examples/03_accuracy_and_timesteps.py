@@ -3,7 +3,12 @@ How many timesteps
 ==================
 
 Every timestep costs spikes. A network trained for many timesteps can be read out early; another
-network can be trained for a few timesteps. Are they equally accurate?
+network can be trained for a few timesteps.
+
+Question: which is more accurate after 2 timesteps, a network trained for 16 or one trained for 2?
+Is it the same one in the rate code and in the latency code?
+
+Level: first steps. Before it: *One digit in every code*.
 """
 
 import torch
@@ -34,6 +39,7 @@ for code in codes:
 figure = Figure(figsize=(8, 4), layout="constrained")
 for ax, code in zip(figure.subplots(1, 2, sharey=True), codes, strict=True):
     read = 100 * evaluations[code, 16].accuracy_per_step
+    print(f"{code:8s}trained for 16, read after 2: {read[1]:.1f}%")
     ax.plot(range(1, 17), read, color="tab:blue", label="trained for 16, read early")
     share = torch.tensor([evaluations[code, steps].accuracy for steps in lengths])
     error = 100 * (share * (1 - share) / len(test)).sqrt()
@@ -48,9 +54,13 @@ print("pictures: timesteps.png")
 figure
 
 # %%
-# In the rate code each timestep samples the whole image, so early readouts are good. In the latency
-# code with 16 timesteps dark pixels fire late, so training with few timesteps is better than an
-# early readout. On digits this simple a few timesteps are enough for both codes.
+# In both codes the network trained for 2 is ahead: by about one point in the rate code, by about
+# six in the latency code. In the rate code each timestep samples the whole image, so early readouts
+# are good. In the latency code with 16 timesteps dark pixels fire late. On digits this simple a few
+# timesteps are enough for both codes.
+#
+# Try: replace "latency" by "direct", whose input is a current (so its number of spikes is nan). It
+# shows the whole image from the first timestep on. Which network is ahead after 2?
 #
 # Next: *Choose the code, the timesteps and the network* among the how-tos, and for the cost of a
 # timestep *The energy of spikes* in the guide.
