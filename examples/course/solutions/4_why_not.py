@@ -41,7 +41,8 @@ def trained(classifier, **settings):
 # ## Four patients
 #
 # Four networks of 64 hidden neurons have one wrong setting or two. The next cell writes a page on
-# which they learn in your browser. Open each address, and press **Train**.
+# which they learn in your browser. Open each address, and press **Train**. Below the curves the
+# page asks a question about each.
 
 # %%
 page = to_playground("playground.html")
@@ -72,7 +73,8 @@ for name, link in LINKS.items():
 # A neuron that is silent for one image says something: this image is not mine. A neuron that is
 # silent for **all** images is dead weight.
 #
-# **Write the share of silent neurons** of a batch.
+# **Write the share of silent neurons** of a batch. A share is the mean of truth values, as numbers:
+# `(x == 0).float().mean()`.
 
 
 # %%
@@ -211,7 +213,8 @@ figure
 # much? Until its first spike a membrane is a sum of currents, decayed by $\beta$. With weights and
 # bias times $s$, the membrane is times $s$ as well. So compute membranes **without a reset**,
 # take the highest of each neuron for each image, and choose $s$ so that a share of them lies above
-# the threshold. `tensor.quantile(q)` is the value below which a share `q` lies.
+# the threshold. `tensor.amax(0)` is the highest along the first axis, and `tensor.quantile(q)` the
+# value below which a share `q` lies.
 #
 # **Write the scale.**
 
@@ -329,9 +332,9 @@ patients = {
     "too slow": (new_classifier(), TrainConfig(lr=1e-5)),
 }
 for name, (classifier, settings) in patients.items():
-    findings = diagnose(classifier, train, settings)
-    print(f"{name}: {findings.layers[0].spikes:.0f} hidden spikes for an image")
-    print("  " + "\n  ".join(findings.findings or ["no finding"]))
+    diagnosis = diagnose(classifier, train[:64], settings)
+    print(f"{name}: {diagnosis.layers[0].spikes:.0f} hidden spikes for an image")
+    print("  " + "\n  ".join(diagnosis.findings or ["no finding"]))
 
 # %% [markdown]
 # The doctor's threshold and your scale are the same remedy: a threshold divided by $s$, or weights

@@ -154,7 +154,7 @@ print(f"  of which updates {parts.neurons / 1000:.2f} nJ, events {parts.synapses
 # The updates remain: $100\,\mathrm{pJ} \cdot 110 \cdot 8 = 88\,\mathrm{nJ}$, nine tenths of all.
 # Half of the hidden neurons save $100\,\mathrm{pJ} \cdot 50 \cdot 8 = 40$ nJ of updates, and half
 # of the events, some 4 nJ. Half of the timesteps save 44 nJ. A hidden spike arrives at ten
-# synapses, which is 5 pJ: half of 230 spikes save 0.6 nJ. On this chip silence costs nearly
+# synapses, which is 5 pJ: half of 240 spikes save 0.6 nJ. On this chip silence costs nearly
 # as much as spikes: a membrane is updated whether or not a spike arrives.
 
 # %% [markdown]
