@@ -95,11 +95,9 @@ def _draw_trains(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 
 def _draw_pairs(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    pre, post = (
-        torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
-        torch.tensor([[0.0], [1.0], [0.0]]),
-    )
-    cases = [(pre, post, torch.full((1, 2), 0.5), 0.5, 0.1, 0.01)]
+    pre = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    post = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    cases = [(pre, post, torch.full((2, 3), 0.5), 0.5, 0.1, 0.01)]
     for steps, decay, a_plus, a_minus in ((60, 0.95, 0.003, 0.001), (20, 0.8, 0.002, 0.004)):
         pre = torch.rand(steps, 5, generator=generator).lt(0.2).float()
         post = torch.rand(steps, 3, generator=generator).lt(0.2).float()
