@@ -245,7 +245,7 @@ class TwoHands:
         return (8 * coarse + fine) / 63
 
 
-# Twice the spikes for about a quarter of the error: 64 levels instead of 16.
+# Twice the spikes for less than a third of the error: 64 levels instead of 16.
 tell(TwoHands())
 hands = TwoHands()(digit)
 viz.codes({"two hands": hands}, reconstructions={"two hands": TwoHands().decode(hands)})

@@ -126,9 +126,10 @@ for weight, spike, slope in zip(weights.tolist(), spikes.tolist(), weights.grad,
 # ## Backwards through time
 #
 # A layer of neurons receives the currents $I[t]$. Let $\delta[t]$ be the derivative of the loss
-# with respect to the membrane $U[t]$. Three things depend on this membrane: the loss directly, its
-# spike $S[t]$, and the next membrane, $U[t+1] = \beta\, U[t] + I[t+1] - \theta\, S[t]$. The last
-# term, the reset, is taken as a constant. So
+# with respect to the membrane $U[t]$, all later timesteps included. Three things depend on this
+# membrane: the loss directly, its spike $S[t]$, and the next membrane,
+# $U[t+1] = \beta\, U[t] + I[t+1] - \theta\, S[t]$. The last term, the reset, is taken as a
+# constant. So
 #
 # $$\delta[t] = \frac{\partial L}{\partial U[t]} + \sigma'(U[t] - \theta)\,
 # \frac{\partial L}{\partial S[t]} + \beta\, \delta[t+1],$$
@@ -155,8 +156,9 @@ leaky_backward = check(leaky_backward)
 
 
 # %% [markdown]
-# With the loop of sheet 2 forwards and yours backwards, a single weight learns. Two neurons receive
-# 40 timesteps of input and should fire five times. One begins silent, the other fires too often.
+# Forwards runs the neuron of sheet 2, by the library, and backwards runs your recursion: now a
+# single weight learns. Two neurons receive 40 timesteps of input and should fire five times. One
+# begins silent, the other fires too often.
 
 
 # %%
@@ -217,7 +219,7 @@ figure
 # Four layers of leaky neurons read digits. The network turns spikes `[T, B, 784]` into the
 # membranes of the output neurons, `[T, B, 10]`, and the score of a digit is the mean of its
 # membrane over time. **Write the loop of an epoch**: for each batch compute the scores and their
-# loss, a `functional.cross_entropy`, then the gradients, and let the optimizer take a step.
+# loss, a `functional.cross_entropy`, then the gradients, and let `optimizer` take a step.
 
 
 # %%
@@ -282,8 +284,8 @@ print(f"loss {losses[0]:.2f} at first, {losses[-1]:.2f} at last; accuracy {accur
 # ## Far too narrow
 #
 # A narrow surrogate is nearer to the true derivative, which is zero almost everywhere. See what
-# comes of it. The second number is how much of the gradient arrives at the weights of the first
-# layer, before any training.
+# comes of it. The last number is how much of the gradient arrives at the weights of the first layer
+# before any training, its norm.
 
 # %%
 figure = Figure(figsize=(8, 3), layout="constrained")
@@ -317,7 +319,8 @@ for alpha in (0.1, 2.0, 100.0):
     accuracies = [trained(alpha, hidden_layers)[1] for hidden_layers in (1, 4)]
     print(f"{alpha:5g}" + "".join(f"{accuracy:17.1%}" for accuracy in accuracies))
 # With one hidden layer each width learns. With four, the gradient is multiplied by the surrogate of
-# four layers, and a narrow one leaves nothing: the deeper, the wider it has to be.
+# four layers, and a narrow one leaves nothing: the deeper, the wider it has to be. But at 0.1 it is
+# so low, 0.05 at most, that little is left of a gradient either, and near looks like far.
 # END SOLUTION
 
 # %%
