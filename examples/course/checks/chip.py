@@ -146,6 +146,12 @@ TASKS = {
             "It multiplies the events by T. The spikes are those of all timesteps already.": (
                 lambda spikes, sizes, timesteps: timesteps * _energy(spikes, sizes, 1)
             ),
+            "It counts events alone. Each membrane is updated at each timestep, for 100 pJ.": (
+                lambda spikes, sizes, timesteps: _energy(spikes, sizes, 0)
+            ),
+            "It counts updates alone. Each spike that arrives at a synapse costs 0.5 pJ.": (
+                lambda *case: _energy(*case, costs=(CHIP.update, 0.0))
+            ),
             "It updates the pixels. Input spikes come from outside: leave sizes[0] out of the "
             "updates.": lambda spikes, sizes, timesteps: _energy(
                 spikes, sizes, timesteps, updated=sizes

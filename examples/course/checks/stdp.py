@@ -95,11 +95,9 @@ def _draw_trains(generator: torch.Generator) -> list[tuple[Any, ...]]:
 
 
 def _draw_pairs(generator: torch.Generator) -> list[tuple[Any, ...]]:
-    pre, post = (
-        torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
-        torch.tensor([[0.0], [1.0], [0.0]]),
-    )
-    cases = [(pre, post, torch.full((1, 2), 0.5), 0.5, 0.1, 0.01)]
+    pre = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    post = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    cases = [(pre, post, torch.full((2, 3), 0.5), 0.5, 0.1, 0.01)]
     for steps, decay, a_plus, a_minus in ((60, 0.95, 0.003, 0.001), (20, 0.8, 0.002, 0.004)):
         pre = torch.rand(steps, 5, generator=generator).lt(0.2).float()
         post = torch.rand(steps, 3, generator=generator).lt(0.2).float()
@@ -146,6 +144,12 @@ TASKS = {
             ),
             "It returns the trace before the spike of the timestep is added: add it first, then "
             "store the trace.": lambda spikes, decay: _trace(spikes, decay) - spikes,
+            "It is one timestep late: the trace of a timestep has the spike of this timestep.": (
+                lambda spikes, decay: torch.cat((0 * spikes[:1], _trace(spikes, decay)[:-1]))
+            ),
+            "The first timestep is left out: its trace is 0, decayed, plus its spike.": (
+                lambda spikes, decay: _trace(torch.cat((0 * spikes[:1], spikes[1:])), decay)
+            ),
             "The trace never decays: multiply it by decay at each timestep.": (
                 lambda spikes, decay: spikes.cumsum(0)
             ),
@@ -174,6 +178,9 @@ TASKS = {
             ),
             "A spike reads the trace of the timestep before as it was then: let it decay once "
             "more, up to this timestep.": lambda *case: _wrong_rule(*case, late=1.0),
+            "Both changes are added: a spike of pre makes a weight weaker, so subtract a_minus.": (
+                lambda *case: _pair_rule(*case[:-1], -case[-1])
+            ),
             "Weights grow, and never shrink: subtract a_minus at a spike of pre, times the trace "
             "of post.": lambda *case: _pair_rule(*case[:-1], 0.0),
             "Weights shrink, and never grow: add a_plus at a spike of post, times the trace of "

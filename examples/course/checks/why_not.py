@@ -45,7 +45,8 @@ def _scale(
 ) -> Tensor:
     """Return the factor with which this share of neurons and images reaches the threshold."""
     _, membranes = ops.leaky(currents, beta, threshold=threshold, reset_mechanism=reset)
-    seen = {"highest": membranes.amax(0), "last": membranes[-1], "mean": membranes.mean(0)}[at]
+    highest = {"highest": membranes.amax(0), "all": membranes}
+    seen = {**highest, "last": membranes[-1], "mean": membranes.mean(0)}[at]
     return threshold / seen.flatten().quantile(1 - share if upper else share)
 
 
@@ -142,6 +143,14 @@ TASKS = {
             "It compares with 0.1. One per cent of the highest derivative is 0.01.": (
                 lambda *case: _worth(*case, least=0.1)
             ),
+            "One per cent is meant of the highest possible derivative, 1 at the threshold, not of "
+            "the highest among these membranes: compare with 0.01.": (
+                lambda *case: (_slopes(*case) >= 0.01 * _slopes(*case).max()).float().mean()
+            ),
+            "It compares the distance from the threshold with 0.01. Compute the derivative at this "
+            "distance first.": lambda membranes, threshold, slope: (
+                ((membranes - threshold).abs() <= 0.01).float().mean()
+            ),
             "It returns the mean of the derivative. Compare the derivative with 0.01, and take "
             "the mean of what is at least as large.": lambda *case: _slopes(*case).mean(),
         },
@@ -164,6 +173,10 @@ TASKS = {
             "maximum over time, amax(0).": lambda *case: _scale(*case, at="last"),
             "It takes the mean over time. A neuron fires when its membrane is highest: take the "
             "maximum over time, amax(0).": lambda *case: _scale(*case, at="mean"),
+            "It takes the quantile of all timesteps together. Take the maximum over time first, "
+            "amax(0): whether a neuron fires, its highest membrane decides.": (
+                lambda *case: _scale(*case, at="all")
+            ),
             "It looks at currents. A membrane keeps beta of what it had, and adds the current.": (
                 lambda currents, beta, *rest: _scale(currents, 0.0, *rest)
             ),
@@ -188,6 +201,12 @@ TASKS = {
             ),
             "The root is missing: a norm is the square root of the sum of squares.": (
                 lambda before, after: (after - before).square().sum() / before.square().sum()
+            ),
+            "It adds up absolute values. The norm here is the root of the sum of squares.": (
+                lambda before, after: (after - before).abs().sum() / before.abs().sum()
+            ),
+            "It returns per cent: a share is not multiplied by 100.": (
+                lambda before, after: 100 * (after - before).norm() / before.norm()
             ),
             "It is the mean of the ratios of single weights, to which a weight near 0 adds far "
             "too much. Divide one norm by the other.": (

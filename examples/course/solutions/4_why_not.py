@@ -41,7 +41,8 @@ def trained(classifier, **settings):
 # ## Four patients
 #
 # Four networks of 64 hidden neurons have one wrong setting or two. The next cell writes a page on
-# which they learn in your browser. Open each address, and press **Train**.
+# which they learn in your browser. Open each address, and press **Train**. Below the curves the
+# page asks a question about each.
 
 # %%
 page = to_playground("playground.html")
@@ -72,7 +73,8 @@ for name, link in LINKS.items():
 # A neuron that is silent for one image says something: this image is not mine. A neuron that is
 # silent for **all** images is dead weight.
 #
-# **Write the share of silent neurons** of a batch.
+# **Write the share of silent neurons** of a batch. A share is the mean of truth values, as numbers:
+# `(x == 0).float().mean()`.
 
 
 # %%
@@ -173,7 +175,7 @@ surrogate_share = check(surrogate_share)
 # %%
 deep = {"hidden": (64, 64, 64), "threshold": 1.0}
 membranes = hidden_layer(new_classifier(**deep)).membrane
-distance = torch.linspace(-1.6, 0.4, 401)
+distance = torch.linspace(-1.8, 0.5, 461)
 
 figure = Figure(figsize=(9, 3), layout="constrained")
 for panel, slope in zip(figure.subplots(1, 3, sharey=True), (5.0, 25.0, 100.0), strict=True):
@@ -182,11 +184,13 @@ for panel, slope in zip(figure.subplots(1, 3, sharey=True), (5.0, 25.0, 100.0), 
     print(f"slope {slope:3.0f}: {share:.1%} of the membranes count, accuracy {accuracy:.0%}")
     heights, edges = torch.histogram((membranes - 1.0).flatten(), bins=40)
     panel.stairs(heights / heights.max(), edges, fill=True, color="#BBBBBB", label="membranes")
-    panel.axvspan(-9 / slope, 9 / slope, color="#E69F00", alpha=0.15, label="counts")
     curve = ops.FastSigmoid(slope=slope).derivative_(distance.clone())
     panel.plot(distance, curve, color="#E69F00", label="derivative")
+    panel.fill_between(
+        distance, 1.05, where=curve >= 0.01, color="#E69F00", alpha=0.15, label="counts"
+    )
     panel.set_title(f"slope {slope:.0f}: {share:.1%} count", loc="left", fontsize=10)
-    panel.set(xlabel="membrane - threshold", xlim=(-1.8, 0.5))
+    panel.set(xlabel="membrane - threshold", xlim=(-1.8, 0.5), ylim=(0, 1.05))
     panel.spines[["top", "right"]].set_visible(False)
 figure.axes[0].set_ylabel("share of the highest")
 figure.legend(*panel.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
@@ -211,7 +215,8 @@ figure
 # much? Until its first spike a membrane is a sum of currents, decayed by $\beta$. With weights and
 # bias times $s$, the membrane is times $s$ as well. So compute membranes **without a reset**,
 # take the highest of each neuron for each image, and choose $s$ so that a share of them lies above
-# the threshold. `tensor.quantile(q)` is the value below which a share `q` lies.
+# the threshold. `tensor.amax(0)` is the highest along the first axis, and `tensor.quantile(q)` the
+# value below which a share `q` lies.
 #
 # **Write the scale.**
 
@@ -318,8 +323,8 @@ figure
 # ## The doctor
 #
 # `diagnose` trains a copy of a network on 64 images alone, and looks at what you have measured:
-# silent neurons, surrogate gradient, loss and moved weights. Compare with your answer to question
-# 1. It has no complaint of the saturated network, which learns: only its spikes are too many.
+# silent neurons, surrogate gradient, loss and moved weights. Compare with your first answer. It has
+# no complaint of the saturated network, which learns: only its spikes are too many.
 
 # %%
 patients = {
@@ -329,9 +334,9 @@ patients = {
     "too slow": (new_classifier(), TrainConfig(lr=1e-5)),
 }
 for name, (classifier, settings) in patients.items():
-    findings = diagnose(classifier, train, settings)
-    print(f"{name}: {findings.layers[0].spikes:.0f} hidden spikes for an image")
-    print("  " + "\n  ".join(findings.findings or ["no finding"]))
+    diagnosis = diagnose(classifier, train[:64], settings)
+    print(f"{name}: {diagnosis.layers[0].spikes:.0f} hidden spikes for an image")
+    print("  " + "\n  ".join(diagnosis.findings or ["no finding"]))
 
 # %% [markdown]
 # The doctor's threshold and your scale are the same remedy: a threshold divided by $s$, or weights
@@ -357,12 +362,12 @@ print(f"threshold / scale = {3.0 / start_scale(currents, 0.95, 3.0, 0.1):.3g}")
 # %%
 # BEGIN SOLUTION
 # Pixels of 0 to 255 are divided by 255 twice, so that all are nearly black: no input spikes.
-dark = type(train)(train.images.float() / 255 / 255, train.labels)
+dark = (train.images / 255 / 255, train.labels)
 classifier = new_classifier()
-print(f"input spikes for an image: {classifier.encoder(dark.images[:64]).sum() / 64:.0f}")
+print(f"input spikes for an image: {classifier.encoder(dark[0][:64]).sum() / 64:.0f}")
 print(f"silent hidden neurons: {silent_share(hidden_layer(classifier).spikes):.0%}, as in common")
-for name, data in {"dark": dark, "divided once": train}.items():
-    print(name, diagnose(new_classifier(), data).findings or "no finding")
+for name, data in {"dark": dark, "divided once": (train.images / 255, train.labels)}.items():
+    print(f"{name}: {diagnose(new_classifier(), data).findings or 'no finding'}")
 # END SOLUTION
 
 # %%

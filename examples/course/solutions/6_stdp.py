@@ -118,7 +118,8 @@ viz.stdp_window(lags, window[:, 0]).get_figure()
 # `STDPClassifier` shows images to neurons as spikes. The neuron that fires first inhibits all
 # others, and learns: weights from inputs with a high trace grow, the others shrink. This is the
 # half of your rule that acts when post fires, with a target for the trace in place of the other
-# half. Each spike raises the threshold of its neuron by `theta_plus`. No label is used.
+# half. Each spike raises the threshold of its neuron by `theta_plus`. Labels change no weight:
+# `fit` takes them to name the neurons afterwards, which you will do yourself.
 
 # %%
 classifier = STDPClassifier(n_neurons=50, voting="assigned")
