@@ -237,7 +237,7 @@ RIGHT = [
     ("synapses", SYNAPSES),
     ("largest_hidden", LARGEST),
     ("chip_energy", ENERGY),
-    ("score", SCORE + "math.log(picojoules / 1000) / math.log(2)"),
+    ("score", SCORE + "math.log(picojoules / 1000) / math.log(4)"),
     ("trace", TRACE),
     ("pair_rule", PAIR),
     ("neuron_classes", CLASSES),
@@ -377,8 +377,8 @@ MISTAKES = [
     ),
     ("chip_energy", ENERGY.replace("spikes[i] * sizes[i + 1]", "spikes[i]"), "next layer"),
     ("chip_energy", ENERGY.replace("return total", "return total / 1000"), "nanojoules"),
-    ("score", SCORE + "math.log(picojoules / 1000)", "take the logarithm of base 2"),
-    ("score", SCORE + "math.log2(picojoules)", "divide by 1000"),
+    ("score", SCORE + "math.log(picojoules / 1000)", "natural logarithm"),
+    ("score", SCORE + "math.log(picojoules, 4)", "divide by 1000"),
     # Sheet 6
     (
         "trace",

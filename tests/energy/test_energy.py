@@ -152,10 +152,10 @@ def test_energy_and_score_on_a_chip() -> None:
     assert energy.on_chip is not None
     assert energy.on_chip.synapses == pytest.approx(2 * energy.total.acs)
     assert energy.on_chip.neurons == pytest.approx(10 * 23 * STEPS)
-    # Twice the energy costs a point.
-    twice = replace(energy, chip=replace(chip, update=20.0, event=4.0))
+    # Four times the energy costs a point.
+    fourfold = replace(energy, chip=replace(chip, update=40.0, event=8.0))
     assert energy.score is not None
-    assert twice.score == pytest.approx(energy.score - 1)
+    assert fourfold.score == pytest.approx(energy.score - 1)
     assert repr(energy).endswith(f" nJ, score {energy.score:.2f}")
     assert (ENERGY.on_chip, ENERGY.score) == (None, None)
 

@@ -52,7 +52,7 @@ def _energy(
 
 
 def _score(accuracy: float, picojoules: float) -> float:
-    return 100 * accuracy - math.log2(picojoules / 1000)
+    return 100 * accuracy - math.log(picojoules / 1000, 4)
 
 
 def _draw_sizes(_: Any) -> list[tuple[Any, ...]]:
@@ -181,22 +181,26 @@ TASKS = {
         right=_score,
         draw=_draw_results,
         mistakes={
-            "It takes the natural logarithm. A doubling costs one point: take the logarithm of "
-            "base 2, math.log2.": lambda accuracy, picojoules: (
+            "It takes the natural logarithm. Four times the energy costs one point: take base 4, "
+            "math.log(x, 4).": lambda accuracy, picojoules: (
                 100 * accuracy - math.log(picojoules / 1000)
             ),
-            "It takes the logarithm of base 10. A doubling costs one point: take base 2, "
-            "math.log2.": lambda accuracy, picojoules: (
+            "It takes the logarithm of base 10. Four times the energy costs one point: take base "
+            "4, math.log(x, 4).": lambda accuracy, picojoules: (
                 100 * accuracy - math.log10(picojoules / 1000)
             ),
+            "It takes the logarithm of base 2. Four times the energy costs one point: take base "
+            "4, math.log(x, 4).": lambda accuracy, picojoules: (
+                100 * accuracy - math.log2(picojoules / 1000)
+            ),
             "The energy is in picojoules, and the score counts from 1 nJ: divide by 1000.": (
-                lambda accuracy, picojoules: 100 * accuracy - math.log2(picojoules)
+                lambda accuracy, picojoules: 100 * accuracy - math.log(picojoules, 4)
             ),
             "The accuracy counts in percent: multiply it by 100.": (
-                lambda accuracy, picojoules: accuracy - math.log2(picojoules / 1000)
+                lambda accuracy, picojoules: accuracy - math.log(picojoules / 1000, 4)
             ),
             "Energy costs points: subtract the logarithm.": (
-                lambda accuracy, picojoules: 100 * accuracy + math.log2(picojoules / 1000)
+                lambda accuracy, picojoules: 100 * accuracy + math.log(picojoules / 1000, 4)
             ),
         },
     ),

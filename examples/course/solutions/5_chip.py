@@ -161,9 +161,9 @@ print(f"  of which updates {parts.neurons / 1000:.2f} nJ, events {parts.synapses
 # %% [markdown]
 # ## The score
 #
-# One per cent of accuracy is a point. Each doubling of the energy costs one, counted from 1 nJ:
+# One per cent of accuracy is a point. Four times the energy costs one, counted from 1 nJ:
 #
-# $$\mathrm{score} = 100\,a - \log_2 \frac{E}{1\,\mathrm{nJ}}$$
+# $$\mathrm{score} = 100\,a - \log_4 \frac{E}{1\,\mathrm{nJ}}$$
 #
 # **Write the score.**
 
@@ -173,7 +173,7 @@ def score(accuracy, picojoules):
     """Return the score, for an accuracy from 0 to 1 and an energy in picojoules."""
     # BEGIN SOLUTION
     nanojoules = picojoules / 1000
-    return 100 * accuracy - math.log2(nanojoules)
+    return 100 * accuracy - math.log(nanojoules, 4)
     # END SOLUTION
 
 
@@ -198,7 +198,7 @@ figure = Figure(figsize=(6, 3.6), layout="constrained")
 ax = figure.add_subplot()
 axis = torch.tensor([1.0, 200.0])
 for level in range(84, 98, 2):
-    line = (level + axis.log2()) / 100
+    line = (level + axis.log2() / 2) / 100
     ax.plot(axis, line, color="#BBBBBB", linewidth=0.8)
     ax.annotate(f"score {level}", (1.05, float(line[0])), color="#777777", fontsize=8, va="top")
 for timesteps, (nanojoules, accuracy) in points.items():

@@ -114,7 +114,6 @@ def _evaluate(
             fields |= {"chip": command.chip, "neurons": energy.total.neurons}
             fields |= {"synapses": energy.synapses, "nanojoules": on_chip.total / 1000}
             fields["score"] = energy.score
-            fields |= {"nanojoules": on_chip.total / 1000, "score": energy.score}
     robustness = None
     if command.robustness:
         robustness = spikemnist.training.measure_robustness(

@@ -320,14 +320,14 @@ class Energy(Tabular):
     def score(self) -> float | None:
         r"""Score on the chip; None without one.
 
-        .. math:: 100 a - \log_2 (E / 1\,\mathrm{nJ})
+        .. math:: 100 a - \log_4 (E / 1\,\mathrm{nJ})
 
-        for the accuracy :math:`a` and the energy :math:`E` of a sample: a doubling of the energy
-        has to earn one percent of accuracy.
+        for the accuracy :math:`a` and the energy :math:`E` of a sample: four times the
+        energy has to earn one percent of accuracy.
         """
         if self.on_chip is None:
             return None
-        return 100 * self.accuracy - math.log2(self.on_chip.total / 1000)
+        return 100 * self.accuracy - math.log(self.on_chip.total / 1000, 4)
 
     @property
     def energy_per_step(self) -> Tensor:
