@@ -39,7 +39,9 @@ def pack(app: Sphinx, error: Exception | None) -> None:
     ) as file:
         for picture in pictures():
             page = app.env.get_doctree(f"guide/{picture.page}")
-            (image,) = (node for node in page.findall(nodes.image) if node["alt"] == picture.text)
+            (image,) = (
+                node for node in page.findall(nodes.image) if node.get("alt") == picture.text
+            )
             file.write(Path(app.srcdir) / image["uri"], f"{picture.name}.svg")
 
 

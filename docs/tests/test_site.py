@@ -104,7 +104,7 @@ def test_pictures_of_the_guide_have_names_and_texts(site: Path, pages: dict[Path
     names = [name.removesuffix(".svg") for name in files.namelist()]
     listed = (site / "teachers.html").read_text(encoding="utf-8")
     assert len(names) > 30
-    assert not [name for name in names if f">{name}</span></code></a>" not in listed]
+    assert not [name for name in names if f">{name}</span></code>" not in listed]
     assert all(b"<svg" in files.read(name) for name in files.namelist())
     texts = [text for file in pages if file.parent.name == "guide" for text in pages[file].texts]
     assert not [text for text in texts if "_images" in text or "jupyter_execute" in text]
