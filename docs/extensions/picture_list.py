@@ -34,14 +34,11 @@ def pack(app: Sphinx, error: Exception | None) -> None:
     """Write the pictures as the pages show them, unless the pages were not run."""
     if error or app.builder.name != "html" or app.config.nb_execution_mode == "off":
         return
-    with zipfile.ZipFile(
-        Path(app.outdir) / "guide-pictures.zip", "w", zipfile.ZIP_DEFLATED
-    ) as file:
+    place = Path(app.outdir) / "guide-pictures.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
         for picture in pictures():
-            page = app.env.get_doctree(f"guide/{picture.page}")
-            (image,) = (
-                node for node in page.findall(nodes.image) if node.get("alt") == picture.text
-            )
+            images = app.env.get_doctree(f"guide/{picture.page}").findall(nodes.image)
+            (image,) = (each for each in images if each.get("alt") == picture.text)
             file.write(Path(app.srcdir) / image["uri"], f"{picture.name}.svg")
 
 
