@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "extensions"))
+sys.path[:0] = str(HERE / "extensions"), str(HERE.parent / "scripts")
 
 addresses = importlib.import_module("addresses")
 REPOSITORY = addresses.repository((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
@@ -29,6 +29,7 @@ extensions = [
     "gallery_links",
     "mathml",
     "myst_nb",
+    "picture_list",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",

@@ -34,8 +34,8 @@ def main() -> None:
     options = parser.parse_args()
     record, label = watch_a_digit()
     fields, pairs = learned_fields(), window()
-    write_atomically(options.out / "stdp-fields.png", lambda file: fields.savefig(file, dpi=110))
-    write_atomically(options.out / "stdp-window.png", lambda file: pairs.savefig(file, dpi=110))
+    write_atomically(options.out / "stdp-fields.svg", fields.savefig)
+    write_atomically(options.out / "stdp-window.svg", pairs.savefig)
     animation = viz.animate(record, label=label)
     write_atomically(
         options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=120)

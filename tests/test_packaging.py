@@ -135,6 +135,18 @@ def test_tested_versions_are_in_range() -> None:
         assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
 
 
+def test_the_pins_of_the_course_are_in_range_and_those_of_the_page_for_teachers() -> None:
+    lines = read("examples/course/requirements.txt").splitlines()
+    pins = dict(line.split("==") for line in lines)
+    assert not [line for line in lines if re.search(r"[@+]|spikemnist", line)]
+    for name, wanted in requirements().items():
+        floor, cap = re.fullmatch(r">=([\d.]+),<([\d.]+)", wanted).groups()
+        low, pin, high = (tuple(map(int, text.split("."))) for text in (floor, pins[name], cap))
+        assert low <= pin < high, name
+    shown = re.findall(r"\b(torch\w*)==([\d.]+)", read("docs/teachers.md"))
+    assert {*shown} == {(name, pins[name]) for name in ("torch", "torchvision")}
+
+
 @pytest.mark.parametrize(("tag", "code"), [((), 0), ((f"v{VERSION}",), 0), (("v99.0.0",), 1)])
 def test_the_release_is_the_same_everywhere(tag: tuple[str, ...], code: int) -> None:
     words = [sys.executable, str(ROOT / "scripts/check_release.py"), *tag]

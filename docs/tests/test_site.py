@@ -10,6 +10,7 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import zipfile
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -96,6 +97,17 @@ def test_pictures_of_the_gallery_have_a_text_in_their_place(pages: dict[Path, Li
     texts = [text for file in pages if file.parent.name == "gallery" for text in pages[file].texts]
     assert len(texts) > 20
     assert not [text for text in texts if re.match(r"\d\d |sphx", text)]
+
+
+def test_pictures_of_the_guide_have_names_and_texts(site: Path, pages: dict[Path, Links]) -> None:
+    files = zipfile.ZipFile(site / "guide-pictures.zip")
+    names = [name.removesuffix(".svg") for name in files.namelist()]
+    listed = (site / "teachers.html").read_text(encoding="utf-8")
+    assert len(names) > 30
+    assert not [name for name in names if f">{name}</span></code>" not in listed]
+    assert all(b"<svg" in files.read(name) for name in files.namelist())
+    texts = [text for file in pages if file.parent.name == "guide" for text in pages[file].texts]
+    assert not [text for text in texts if "_images" in text or "jupyter_execute" in text]
 
 
 @pytest.fixture

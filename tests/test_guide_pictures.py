@@ -1,0 +1,67 @@
+"""The pictures of the user guide have names and texts, and a command draws each as SVG."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = runpy.run_path(str(ROOT / "scripts/guide_pictures.py"))
+PICTURES = SCRIPT["pictures"]()
+
+
+def draw(monkeypatch: pytest.MonkeyPatch, *words: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["guide_pictures.py", *map(str, words)])
+    SCRIPT["main"]()
+
+
+def test_each_picture_has_a_name_and_a_text_of_its_own() -> None:
+    assert len({picture.name for picture in PICTURES}) == len(PICTURES) > 30
+    assert len({picture.text for picture in PICTURES}) == len(PICTURES)
+
+
+def test_a_cell_that_ends_in_a_figure_has_a_text() -> None:
+    """By the lines that end such cells; a cell that is missed here fails when the site is built."""
+    ends = re.compile(r"^figure$|\.get_figure\(\)$|^viz\.(encoding|codes)\(.*\)$")
+    described = {picture.cells for picture in PICTURES}
+    for page in SCRIPT["GUIDE"].glob("*.md"):
+        cells: tuple[str, ...] = ()
+        for cell in SCRIPT["CELL"].findall(page.read_text("utf-8")):
+            cells = (*cells, SCRIPT["NO_PYTHON"].sub("", cell))
+            assert cells in described or not ends.search(cell.rstrip().split("\n")[-1]), page
+
+
+def test_the_command_draws_a_picture_as_svg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("a", "b"):
+        draw(monkeypatch, "--out", tmp_path / folder, "neuron-1", "neuron-3")
+    assert capsys.readouterr().out.split()[:2] == [
+        str(tmp_path / "a" / f"neuron-{number}.svg") for number in (1, 3)
+    ]
+    for name in ("neuron-1.svg", "neuron-3.svg"):
+        picture = (tmp_path / "a" / name).read_bytes()
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+        assert picture == (tmp_path / "b" / name).read_bytes()
+
+
+def test_an_unknown_name_is_refused_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        draw(monkeypatch, "nuron-1")
+    assert "'nuron-1'; choose from encodings, encodings-1" in capsys.readouterr().err
+
+
+def test_the_page_for_teachers_has_a_command_for_each_drawn_picture_of_the_guide() -> None:
+    """Also of those that are files in the repository."""
+    teachers = (ROOT / "docs/teachers.md").read_text("utf-8")
+    for page in SCRIPT["GUIDE"].glob("*.md"):
+        for name in re.findall(r"\]\(\.\./_static/([\w-]+)\.\w+\)", page.read_text("utf-8")):
+            assert f"`{name}`" in teachers, page
