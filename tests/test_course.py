@@ -570,15 +570,19 @@ def test_digits_of_a_student(tmp_path: Path) -> None:
     path = checks.own_digits("S-123", tmp_path)
     assert path == checks.own_digits(" s-123 ", tmp_path)
     assert path.name == "digits-s-123.npz"
-    train, test = load_images(path)
-    _, other = load_images(checks.own_digits(124, tmp_path))
-    assert (len(train), test.labels.bincount().tolist()) == (5000, [100] * 10)
-    assert not torch.equal(test.images, other.images)
-    images = [
-        torch.cat([part.images for part in parts]) for parts in ((train, test), load_digits())
-    ]
-    own, all_of_them = (sorted(map(bytes, each.flatten(1).numpy())) for each in images)
-    assert own == all_of_them
+    drawn, others = load_images(path), load_images(checks.own_digits(124, tmp_path))
+    for own, other, data, number in zip(drawn, others, load_digits(), (450, 50), strict=True):
+        assert own.labels.bincount().tolist() == [number] * 10
+        assert not torch.equal(own.images, other.images)
+        pairs = [
+            {
+                (bytes(image), int(label))
+                for image, label in zip(part.images.numpy(), part.labels, strict=True)
+            }
+            for part in (own, data)
+        ]
+        assert len(pairs[0]) == 10 * number
+        assert pairs[0] < pairs[1]
     with pytest.raises(
         ValueError, match=r"a student number has letters, digits, - and _; got '\.\./a'"
     ):

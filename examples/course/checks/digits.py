@@ -7,19 +7,19 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from spikemnist import load_digits
 
-TEST = 100
-"""Images of each digit to test on."""
+TRAIN, TEST = 450, 50
+"""Images of each digit to train on and to test on."""
 
 
 def own_digits(student_number: int | str, folder: str | os.PathLike[str] = ".") -> Path:
-    """Write a file with 5,000 digits to train on and 1,000 to test, drawn by a student number.
+    """Write a file with 4,500 digits to train on and 500 to test, drawn by a student number.
 
-    They are all digits of the package, divided anew, with 100 of each digit to test. The same
-    number gives the same file, on any machine, so that a teacher can make it again.
+    They are drawn from the training and from the test images of the package, so no student trains
+    on a digit that another is tested on. The same number gives the same digits on any machine, so a
+    teacher can draw them again.
 
     Parameters
     ----------
@@ -37,16 +37,13 @@ def own_digits(student_number: int | str, folder: str | os.PathLike[str] = ".") 
     if not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"a student number has letters, digits, - and _; got {student_number!r}")
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    parts = load_digits()
-    images = torch.cat([part.images for part in parts]).numpy()
-    labels = torch.cat([part.labels for part in parts]).numpy()
-    order = np.random.default_rng(seed).permutation(len(labels))
-    is_test = np.zeros(len(labels), bool)
-    for digit in range(10):
-        is_test[order[labels[order] == digit][:TEST]] = True
-    train, test = order[~is_test[order]], order[is_test[order]]
+    random, arrays = np.random.default_rng(seed), {}
+    for part, data, number in zip(("train", "test"), load_digits(), (TRAIN, TEST), strict=True):
+        labels = data.labels.numpy()
+        order = random.permutation(len(labels))
+        of_each = [order[labels[order] == digit][:number] for digit in range(10)]
+        drawn = random.permutation(np.concatenate(of_each))
+        arrays |= {f"x_{part}": data.images.numpy()[drawn], f"y_{part}": labels[drawn]}
     path = Path(folder, f"digits-{name}.npz")
-    np.savez_compressed(
-        path, x_train=images[train], y_train=labels[train], x_test=images[test], y_test=labels[test]
-    )
+    np.savez_compressed(path, **arrays)
     return path

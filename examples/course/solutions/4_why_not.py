@@ -322,9 +322,9 @@ figure
 # %% [markdown]
 # ## The doctor
 #
-# `diagnose` trains a copy of a network on 64 images alone, and looks at what you have measured:
-# silent neurons, surrogate gradient, loss and moved weights. Compare with your first answer. It has
-# no complaint of the saturated network, which learns: only its spikes are too many.
+# `diagnose` trains a network on 64 images alone, puts its weights back, and looks at what you have
+# measured: silent neurons, surrogate gradient, loss and moved weights. Compare with your first
+# answer. It has no complaint of the saturated network, which learns: only its spikes are too many.
 
 # %%
 patients = {

@@ -8,8 +8,8 @@
 # **Time**: 45 minutes. **Read before**: *The energy of spikes* in the guide, with its section *A
 # chip with limits*.
 #
-# Write your student number into the first cell. Your digits are drawn by it, so your network is
-# measured on other digits than that of your neighbour.
+# Write your student number into the first cell. Your digits are drawn by it, so your network learns
+# from other digits than that of your neighbour, and is measured on others.
 
 # %%
 import copy
@@ -155,7 +155,7 @@ print(f"  of which updates {parts.neurons / 1000:.2f} nJ, events {parts.synapses
 # The updates remain: $100\,\mathrm{pJ} \cdot 110 \cdot 8 = 88\,\mathrm{nJ}$, nine tenths of all.
 # Half of the hidden neurons save $100\,\mathrm{pJ} \cdot 50 \cdot 8 = 40$ nJ of updates, and half
 # of the events, some 4 nJ. Half of the timesteps save 44 nJ. A hidden spike arrives at ten
-# synapses, which is 5 pJ: half of 240 spikes save 0.6 nJ. On this chip silence costs nearly
+# synapses, which is 5 pJ: half of 220 spikes save 0.6 nJ. On this chip silence costs nearly
 # as much as spikes: a membrane is updated whether or not a spike arrives.
 
 # %% [markdown]
@@ -197,29 +197,30 @@ for timesteps in (8, 4, 2, 1):
 figure = Figure(figsize=(6, 3.6), layout="constrained")
 ax = figure.add_subplot()
 axis = torch.tensor([1.0, 200.0])
-for level in range(84, 98, 2):
+for level in range(86, 98, 2):
     line = (level + axis.log2() / 2) / 100
     ax.plot(axis, line, color="#BBBBBB", linewidth=0.8)
     ax.annotate(f"score {level}", (1.05, float(line[0])), color="#777777", fontsize=8, va="top")
 for timesteps, (nanojoules, accuracy) in points.items():
     ax.plot(nanojoules, accuracy, "o", color="#0072B2")
-    ax.annotate(f"T = {timesteps}", (nanojoules, accuracy), (6, -3), textcoords="offset points")
+    at = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
+    ax.annotate(f"T = {timesteps}", (nanojoules, accuracy), **at)
 ax.set_xscale("log", base=2)
 ax.set_xticks([2.0**n for n in range(8)], [f"{2**n}" for n in range(8)])
-ax.set(xlabel="energy for an image [nJ]", ylabel="accuracy", xlim=(1, 200), ylim=(0.82, 1))
+ax.set(xlabel="energy for an image [nJ]", ylabel="accuracy", xlim=(1, 200), ylim=(0.84, 0.98))
 ax.spines[["top", "right"]].set_visible(False)
 figure
 
 # %% [markdown]
-# **Question 2.** The accuracy $a$ is measured on $n = 1000$ images. Its standard error is
+# **Question 2.** The accuracy $a$ is measured on $n = 500$ images. Its standard error is
 # $\sqrt{a (1 - a) / n}$. How many points is that at 93 %? Network A scores half a point more than
 # network B: is it better? Your neighbour has the same network, other digits and two points more:
 # why? And why do you choose by digits that do not count in the end?
 
 # %% [markdown] answer
-# $\sqrt{0.93 \cdot 0.07 / 1000} = 0.008$, so 0.8 points. A difference of half a point may well be
+# $\sqrt{0.93 \cdot 0.07 / 500} = 0.011$, so 1.1 points. A difference of half a point may well be
 # chance, and so may the order of the timesteps in the table above. The neighbour may have easier
-# digits: the difference of two such accuracies has an error of $0.8 \cdot \sqrt 2 = 1.1$ points. Of
+# digits: the difference of two such accuracies has an error of $1.1 \cdot \sqrt 2 = 1.6$ points. Of
 # many networks, the one with the best score is in part the luckiest. If it were chosen by the test
 # digits, its score would contain this luck, and be too high.
 
@@ -243,7 +244,7 @@ energy = measure_energy(classifier, held_out, chip="neuro4ml")
 print(f"64 hidden, T = 3, augmented: {energy.accuracy:.1%}, score {energy.score:.2f}")
 
 # Small weights carry little: a copy has zeros in place of the smaller half of its first weights.
-# But events are a fifth of the energy, so half of them are worth a seventh of a point.
+# But events are a fifth of the energy: half of them are worth less than a tenth of a point.
 pruned = copy.deepcopy(classifier)
 weight = pruned.network.layers[0].linear.weight.detach()
 weight[weight.abs() < weight.abs().median()] = 0.0
