@@ -53,8 +53,8 @@ def test_a_sheet_is_made_from_its_solution(path: Path) -> None:
 
 
 def test_every_task_belongs_to_one_sheet() -> None:
-    asked = [name for path in SOLUTIONS for name in tasks_of(path.read_text("utf-8"))]
-    assert sorted(asked) == sorted(checks.TASKS)
+    names = [name for path in SOLUTIONS for name in tasks_of(path.read_text("utf-8"))]
+    assert sorted(names) == sorted(checks.TASKS)
 
 
 @pytest.mark.slow

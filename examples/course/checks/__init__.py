@@ -54,7 +54,7 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
     fault = _fault(function, task)
     _right[name] = fault is None
     if fault is None:
-        print(f"{name}: right, in {len(task.drawn())} cases.")
+        print(f"{name}: right, in {len(task.cases())} cases.")
         return function
     print(f"{name}: not yet. {fault}\nThe sheet goes on with the library's {name}.")
     return task.right
@@ -72,7 +72,7 @@ def report(*names: str) -> None:
 def _fault(function: Callable[..., Any], task: Task) -> str | None:
     """Return a sentence that says what is wrong, or None."""
     answers = []
-    for case, given in zip(task.drawn(), task.drawn(), strict=True):
+    for case, given in zip(task.cases(), task.cases(), strict=True):
         try:
             answers.append(function(*given))
         except Exception as error:
@@ -95,7 +95,7 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
     for sentence, wrong in task.mistakes.items():
         if all(map(close, answers, task.answers(wrong))):
             return sentence
-    return first_difference(function, task.drawn(), answers, right)
+    return first_difference(function, task.cases(), answers, right)
 
 
 def _place(function: Callable[..., Any], error: Exception) -> str:

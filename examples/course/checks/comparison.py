@@ -71,12 +71,12 @@ def close(answer: Any, expected: Any) -> bool:
 
 def arguments(function: Callable[..., Any], case: Sequence[Any]) -> str:
     """Return the end of a sentence: numbers, tuples and tensors of a case, by their names."""
-    told = [
+    texts = [
         f"{name} = {_value(value)}"
         for name, value in zip(inspect.signature(function).parameters, case, strict=False)
         if isinstance(value, (Real, torch.Tensor, tuple))
     ]
-    return ", for " + ", ".join(told) if told else ""
+    return ", for " + ", ".join(texts) if texts else ""
 
 
 def _value(value: Any) -> str:
@@ -101,6 +101,6 @@ def first_difference(
         (~torch.isclose(part, model, rtol=1e-4, atol=1e-5, equal_nan=True)).nonzero()[0].tolist()
     )
     where = f" at {list(at)}" if at else ""
+    given = arguments(function, cases[number])
     which = f" in value {place + 1} of {len(pairs)}" if len(pairs) > 1 else ""
-    told = arguments(function, cases[number])
-    return f"It returns {part[at]:.6g}{where}{which}; right is {model[at]:.6g}{told}."
+    return f"It returns {part[at]:.6g}{where}{which}; right is {model[at]:.6g}{given}."

@@ -27,10 +27,10 @@ class Task:
     draw: Callable[[torch.Generator], list[tuple[Any, ...]]]
     mistakes: dict[str, Callable[..., Any]]
 
-    def drawn(self) -> list[tuple[Any, ...]]:
+    def cases(self) -> list[tuple[Any, ...]]:
         """Return the arguments of the cases, new ones with the same values each time."""
         return self.draw(torch.Generator().manual_seed(0))
 
     def answers(self, function: Callable[..., Any]) -> list[Any]:
         """Return what a function makes of each case."""
-        return [function(*case) for case in self.drawn()]
+        return [function(*case) for case in self.cases()]

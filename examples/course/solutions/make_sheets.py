@@ -46,12 +46,12 @@ def sheet(solution: str) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-def _gap(found: re.Match[str]) -> str:
+def _gap(gap: re.Match[str]) -> str:
     """Return what stands in the sheet in place of a solution."""
-    count = sum(line.strip()[:1] not in ("", "#") for line in found[2].splitlines())
+    count = sum(line.strip()[:1] not in ("", "#") for line in gap[2].splitlines())
     lines = f"{count} line is" if count == 1 else f"{count} lines are"
-    if found[1]:
-        return f"{found[1]}...  # write it here; {lines} enough\n"
+    if gap[1]:
+        return f"{gap[1]}...  # write it here; {lines} enough\n"
     return f"# Write it here; {lines} enough.\n"
 
 
