@@ -73,9 +73,9 @@ def draw(wanted: list[Picture]) -> Iterator[tuple[str, Figure]]:
 
 def run(cell: str, names: dict[str, Any]) -> Any:
     """Run a cell and return the value of its last line, as Jupyter does."""
-    lines = ast.parse(cell).body
-    last = lines.pop() if lines and isinstance(lines[-1], ast.Expr) else None
-    exec(compile(ast.Module(lines, []), "<cell>", "exec"), names)
+    tree = ast.parse(cell)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
     return eval(ast.unparse(last), names) if last else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import runpy
@@ -25,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = "examples/snn_mnist_classifier.ipynb"
 SCRIPT = "scripts/run_notebook.py"
+RUN = runpy.run_path(str(ROOT / "scripts/guide_pictures.py"))["run"]
 TEXT = (ROOT / PLACE).read_text(encoding="utf-8")
 NOTEBOOK: dict[str, Any] = json.loads(TEXT)
 CELLS: list[dict[str, Any]] = NOTEBOOK["cells"]
@@ -43,12 +43,7 @@ GAP = re.compile(r"^ +\.\.\.$", re.MULTILINE)
 def run_cell(source: str, names: dict[str, Any]) -> object:
     """Run a cell as Jupyter does, and return the value of its last expression."""
     # Without the commands that only IPython understands.
-    tree = ast.parse(re.sub(r"^( *)%.*", r"\1pass", source, flags=re.MULTILINE))
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, PLACE, "exec", dont_inherit=True), names)
-    if last is None:
-        return None
-    return eval(compile(ast.Expression(last.value), PLACE, "eval", dont_inherit=True), names)
+    return RUN(re.sub(r"^( *)%.*", r"\1pass", source, flags=re.MULTILINE), names)
 
 
 def solution_of(exercise: str) -> str:
