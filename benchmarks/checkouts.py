@@ -46,6 +46,12 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
         128,
         {"layers": "32C5-P2-64C3-64C3-P2-128C3-10", "batch_norm": True},
     ),
+    "recipe fashion, conv": (
+        "direct",
+        2,
+        128,
+        {"layers": "64C5-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
+    ),
     "recipe sparse": ("latency", 16, 128, {"hidden": 200, "readout": "first_spike"}),
 }
 """Code, timesteps, batch and options of each network: the rows of the README, a batch of one image,

@@ -56,6 +56,7 @@ def problem(
     padding: tuple[int, int] = (0, 0),
     *,
     density: float = 0.2,
+    scale: float = 1.0,
     biased: bool = True,
     spike_dtype: torch.dtype | None = None,
     channels_last: bool = True,
@@ -63,7 +64,7 @@ def problem(
 ) -> Problem:
     random = torch.Generator().manual_seed(seed)
     spikes = torch.rand(shape, generator=random) < density
-    spikes = spikes.to(dtype if spike_dtype is None else spike_dtype)
+    spikes = (spikes * scale).to(dtype if spike_dtype is None else spike_dtype)
     if channels_last:
         spikes = spikes.to(memory_format=torch.channels_last)
 
@@ -89,6 +90,7 @@ PROBLEMS = st.builds(
     PAIRS,
     st.tuples(st.integers(0, 3), st.integers(0, 3)),
     density=st.sampled_from([0.0, 0.05, 0.25, 1.0]),
+    scale=st.sampled_from([1.0, 4 / 3, 0.5, 3.0, -2.0]),
     biased=st.booleans(),
     spike_dtype=st.sampled_from([None, torch.uint8, torch.bool, torch.float32]),
     channels_last=st.booleans(),
@@ -101,6 +103,7 @@ PROBLEMS = st.builds(
 @example(problem(shape=(2, 1, 1, 1), reach=(5, 5), padding=(2, 2), density=1.0))
 @example(problem(shape=(2, 1, 9, 9), reach=(1, 1), stride=(3, 3), density=1.0))
 @example(problem(spike_dtype=torch.float32, dtype=torch.float32))
+@example(problem(scale=4 / 3, density=1.0))
 def test_it_is_torchs_convolution(given: Problem) -> None:
     sizes = zip(given.spikes.shape[2:], given.padding, given.weight.shape[2:], strict=True)
     assume(all(side + 2 * beside >= reach for side, beside, reach in sizes))
@@ -125,7 +128,7 @@ def test_it_is_torchs_convolution(given: Problem) -> None:
 
 @pytest.mark.parametrize("learned", ["spikes", "weight", "bias"])
 def test_the_gradient_of_a_single_leaf(learned: str) -> None:
-    given = problem()
+    given = problem(scale=1.25)
     for name in ("spikes", "weight", "bias"):
         getattr(given, name).requires_grad_(name == learned)
     leaf = getattr(given, learned)
@@ -186,9 +189,10 @@ def test_any_number_of_threads_makes_the_same_bits() -> None:
             assert torch.equal(one, two)
 
 
-def test_a_network_convolves_spike_by_spike() -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_a_network_convolves_spike_by_spike(dropout: float) -> None:
     torch.manual_seed(0)
-    model = LeakyConvNet("12C5-P2-64C5-P2-10", backend="event_driven")
+    model = LeakyConvNet("12C5-P2-64C5-P2-10", dropout=dropout, backend="event_driven")
     spikes = (torch.rand(4, 3, 28, 28) < 0.1).to(torch.uint8)
     with mock.patch.object(convolution, "run_convolution", wraps=None) as run:
         run.side_effect = RuntimeError("called")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from spikemnist import engine
 from spikemnist.models import LeakyMLP
 from spikemnist.ops.dropout import drop_out
 from tests.engine.stacks import by_engine, by_reference, stack
@@ -62,6 +63,27 @@ def test_no_gradient_passes_a_dropped_spike() -> None:
     (gradient,) = torch.autograd.grad(outputs[1].membrane.sum(), own[0].bias)
     assert torch.equal(gradient != 0, mask != 0)
     assert 20 < mask.count_nonzero() < 50
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 5, 7), (2, 64, 3, 3), (1, 1, 1, 1), (0, 2, 3, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_images_are_dropped_as_by_the_reference(
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+    probability: float,
+) -> None:
+    images = torch.randn(shape, dtype=dtype).to(memory_format=memory_format).requires_grad_()
+    results = []
+    for drop in (engine.drop_out, drop_out):
+        torch.manual_seed(0)
+        dropped = drop(images, probability)
+        assert dropped.dtype == dtype
+        results.append([dropped, *torch.autograd.grad(dropped.square().sum(), images)])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
 
 
 def numbers(dtype: torch.dtype, largest: int) -> Tensor:

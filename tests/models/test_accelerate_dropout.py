@@ -155,10 +155,13 @@ def test_the_engine_draws_the_masks_of_the_reference(
         torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-12, atol=1e-12)
 
 
-def test_a_convolutional_network_trains_the_same_on_either_backend() -> None:
+@pytest.mark.parametrize("channels", [3, 33])
+def test_a_convolutional_network_trains_the_same_on_either_backend(channels: int) -> None:
+    """With many channels, the engine adds the weights of each spike that dropout keeps."""
     torch.manual_seed(0)
+    layers = f"4C5-P2-{channels}C3-P2-30-10"
     model = LeakyConvNet(
-        "4C5-P2-3C3-P2-30-10", dropout=P, batch_norm=True, threshold=0.2, backend="reference"
+        layers, dropout=P, batch_norm=True, threshold=0.4, backend="reference"
     ).double()
     fed = (torch.rand(4, 3, 28, 28) < 0.3).double()
     results = []

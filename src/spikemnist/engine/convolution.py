@@ -1,5 +1,7 @@
 """Convolution of spikes: each spike adds its weights to the output.
 
+A spike is the number 1, or the scale by which dropout multiplies the spikes that it keeps.
+
 The channels of a pixel are adjacent in memory, in images and in weights. So the spikes under one
 row of the kernel, for one output pixel, are consecutive in the list of an image's spikes (a *run*),
 and their weight rows have the same order at a constant offset. Forward, the weight rows of a run
@@ -19,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from spikemnist.engine.bounds import check_convolution
-from spikemnist.engine.layer_run import NUMPY
+from spikemnist.engine.layer_run import NUMPY, scaled
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
 from spikemnist.kernels.compiler import inlined, kernel, routine
@@ -89,20 +91,21 @@ def convolve(
     outputs = len(weight)
     # Spike by spike only if at most half of the last block is padding, which is added in vain.
     fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
-    events = _list(spikes) if fills else None
+    scale = (float(spikes.detach().amax()) if spikes.numel() else 0.0) or 1.0
+    events = _list(spikes, scale) if fills else None
     if events is None:
         return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)
     _, channels, height, width = spikes.shape
     geometry = Geometry(height, width, channels, weight.shape[3], stride, padding)
     out: Tensor = _Convolution.apply(  # type: ignore[no-untyped-call]
-        spikes, weight, bias, geometry, events
+        spikes, weight, bias, geometry, events, scale
     )
     return out
 
 
-def _list(spikes: Tensor) -> spike_lists.ByTimestep | None:
-    """List the spikes of each image; return None if values are not 0 or 1, or spikes too many."""
-    words_and_counts = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None])
+def _list(spikes: Tensor, scale: float) -> spike_lists.ByTimestep | None:
+    """List the spikes of each image; return None for other numbers, and for too many spikes."""
+    words_and_counts = spike_lists.pack(spikes.detach().movedim(1, 3).flatten(1)[None], scale)
     if words_and_counts is None or words_and_counts[1].sum() > DENSE_FROM * spikes.numel():
         return None
     return spike_lists.by_timestep(*words_and_counts)
@@ -117,6 +120,7 @@ class _Convolution(torch.autograd.Function):
         bias: Tensor | None,
         geometry: Geometry,
         events: spike_lists.ByTimestep,
+        scale: float,
     ) -> Tensor:
         images, _, *size = spikes.shape
         outputs, _, *reach = weight.shape
@@ -124,17 +128,17 @@ class _Convolution(torch.autograd.Function):
         rows, columns = (n // s + 1 for n, s in zip(free, geometry.stride, strict=True))
         out = memory.empty((images, rows, columns, outputs), NUMPY[weight.dtype])
         begin = weight.new_zeros(outputs) if bias is None else bias.detach().contiguous()
-        arguments = (events, geometry, _lay_out(weight), begin.numpy(), out)
+        arguments = (events, geometry, _lay_out(scaled(weight, scale)), begin.numpy(), out)
         parallel(run_convolution, images, *arguments, work=_work(events, reach, outputs))
         ctx.save_for_backward(spikes, weight)
-        ctx.settings = geometry, events, bias is not None
+        ctx.settings = geometry, events, scale, bias is not None
         return torch.from_numpy(out).movedim(3, 1)
 
     @staticmethod
     @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         spikes, weight = ctx.saved_tensors
-        geometry, events, biased = ctx.settings
+        geometry, events, scale, biased = ctx.settings
         needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         of_spikes = None
         if needs_spikes:
@@ -143,9 +147,11 @@ class _Convolution(torch.autograd.Function):
                 gradient, spikes.to(weight.dtype), weight, None, *options, [True, False, False]
             )
             of_spikes = of_spikes.to(spikes.dtype)
-        of_weight = _of_weight(gradient, weight, geometry, events) if needs_weight else None
+        of_weight = None
+        if needs_weight:
+            of_weight = scaled(_of_weight(gradient, weight, geometry, events), scale)
         of_bias = gradient.sum((0, 2, 3)) if biased and needs_bias else None
-        return of_spikes, of_weight, of_bias, None, None
+        return of_spikes, of_weight, of_bias, None, None, None
 
 
 def _of_weight(

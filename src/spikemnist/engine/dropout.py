@@ -1,14 +1,18 @@
-"""The masks of `spikemnist.ops.dropout` as bits, in a kernel.
+"""The masks of `spikemnist.ops.dropout` as bits, in kernels.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``W`` words of 64 of them.
+Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``M`` words of 64 of them; images
+``[N, C, H, W]``.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from spikemnist.engine.layer_run import NUMPY
 from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.bits import above
 from spikemnist.kernels.blocks import blocks_of
@@ -16,9 +20,11 @@ from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.ops.dropout import bound_of
+from spikemnist.ops.once import once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Array = NDArray[Any]
 
@@ -26,7 +32,7 @@ _word = inlined(splitmix.word)
 
 
 def draw_bits(steps: int, batch: int, features: int, probability: float) -> Array:
-    """Draw a mask: bit j of word w of ``[B, T, W]`` is set where dropout keeps input 64 w + j."""
+    """Draw a mask: bit j of word m of ``[B, T, M]`` is set where dropout keeps input 64 m + j."""
     words = memory.empty((batch, steps, blocks_of(features)), np.uint64)
     bound, seed = np.uint16(bound_of(probability)), np.uint64(splitmix.draw_seed(None))
     parallel(_draw, batch, words, -(-features // 4), bound, seed, work=words.size * 32)
@@ -50,3 +56,52 @@ def _draw(queue: Array, units: int, bits: Array, quads: int, bound: Any, seed: A
                     row[i] = _word(seed, np.uint64(begin + w * len(row) + i))
                 bits[b, t, w] = above(numbers, bound)
         b = next_unit(queue)
+
+
+def drop_out(images: Tensor, probability: float) -> Tensor:
+    """Apply dropout to images ``[N, C, H, W]``, as `spikemnist.ops.dropout.drop_out` does."""
+    if not probability:
+        return images
+    out: Tensor = _Dropout.apply(images, probability)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, probability: float) -> Tensor:
+        count, *size = images.shape
+        ctx.kept = draw_bits(1, count, math.prod(size), probability)
+        ctx.scale = 1 / (1 - probability) if probability < 1 else 0.0
+        return _keep(images, ctx.kept, ctx.scale)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _keep(gradient, ctx.kept, ctx.scale), None
+
+
+def _keep(images: Tensor, bits: Array, scale: float) -> Tensor:
+    """Multiply the numbers of images whose bits are set by a factor, and set the others to 0."""
+    pixels = images.detach().movedim(1, 3).contiguous()
+    out = memory.empty(pixels.shape, NUMPY[pixels.dtype])
+    rows = pixels.flatten(1).numpy()
+    factor = rows.dtype.type(scale)
+    parallel(_keep_rows, len(rows), rows, bits, factor, out.reshape(rows.shape), work=rows.size)
+    return torch.from_numpy(out).movedim(3, 1)
+
+
+@kernel
+def _keep_rows(queue: Array, units: int, rows: Array, bits: Array, factor: Any, out: Array) -> None:
+    if by_team(queue):
+        return
+    rows, bits, out = borrowed((rows, bits, out))
+    features = rows.shape[1]
+    n = next_unit(queue)
+    while n < units:
+        for w in range(bits.shape[2]):
+            word = bits[n, 0, w]
+            for j in range(min(WIDTH, features - w * WIDTH)):
+                f = w * WIDTH + j
+                kept = (word >> np.uint64(j)) & np.uint64(1)
+                out[n, f] = rows[n, f] * factor if kept else factor - factor
+        n = next_unit(queue)

@@ -79,10 +79,12 @@ GROUP_STEPS = 200
 """Largest number of timesteps of a group of several samples: their rows just fit the cache."""
 
 
-def pack(spikes: Tensor) -> tuple[Array, Array] | None:
+def pack(spikes: Tensor, scale: float = 1.0) -> tuple[Array, Array] | None:
     """Pack spikes ``[T, B, F]`` as words ``[B, T, W]``, and count the spikes of each sample.
 
-    Returns None if a number is not 0 or 1.
+    A spike is the number ``scale``.
+
+    Returns None if a number is neither 0 nor the scale.
     """
     steps, batch, features = spikes.shape
     if spikes.dtype == torch.bool:
@@ -92,20 +94,21 @@ def pack(spikes: Tensor) -> tuple[Array, Array] | None:
     words = memory.empty((batch, steps, blocks_of(features)), np.uint64)
     counts, analog = np.empty(batch, np.int64), np.zeros(1, np.bool_)
     dense = spikes.detach().contiguous().numpy()
-    parallel(_pack, batch, dense, words, counts, analog, work=dense.nbytes // 8)
+    one = dense.dtype.type(scale)
+    parallel(_pack, batch, dense, one, words, counts, analog, work=dense.nbytes // 8)
     return None if analog[0] else (words, counts)
 
 
 @kernel
 def _pack(
-    queue: Array, units: int, spikes: Array, words: Array, counts: Array, analog: Array
+    queue: Array, units: int, spikes: Array, one: Any, words: Array, counts: Array, analog: Array
 ) -> None:
     if by_team(queue):
         return
     spikes, words, counts, analog = borrowed((spikes, words, counts, analog))
     steps, features = spikes.shape[0], spikes.shape[2]
     full_words = features // WIDTH
-    zero, one = spikes.dtype.type(0), spikes.dtype.type(1)
+    zero = spikes.dtype.type(0)
     b = next_unit(queue)
     while b < units:
         total = 0

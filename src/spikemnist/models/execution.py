@@ -178,7 +178,7 @@ def _run_current(
     """
     from spikemnist import engine
 
-    current = layer.current(spikes, dtype, engine.convolve)
+    current = layer.current(spikes, dtype, engine)
     shape = tuple(current.shape[2:])
     layer.check_state(initial, (current.shape[1], *shape))
     params = layer.params(shape, dtype, initial, channels_last=True)

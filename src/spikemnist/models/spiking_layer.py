@@ -21,7 +21,8 @@ from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from types import ModuleType
 
     from torch import Tensor
 
@@ -163,33 +164,33 @@ class SpikingLayer:
         self,
         signal: Tensor,
         dtype: torch.dtype,
-        convolve: Callable[..., Tensor] | None = None,
+        engine: ModuleType | None = None,
     ) -> Tensor:
         """Return the current of all timesteps, ``[T, B, ...]``, computed in one batch.
 
         The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
-        unless dropout makes the timesteps differ, or each needs its gradient. ``convolve`` is the
-        engine's convolution.
+        unless dropout makes the timesteps differ, or each needs its gradient. ``engine`` convolves
+        images and applies dropout to them.
         """
         constant = is_constant(signal) and not self.is_random and not signal.requires_grad
         steps = signal[:1] if constant else signal
         frames = steps.flatten(0, 1).to(dtype)
         modules = self.modules
-        if convolve is not None and frames.dim() == 4:  # the fastest layout on the CPU
+        if engine is not None and frames.dim() == 4:  # the fastest layout on the CPU
             frames = frames.to(memory_format=torch.channels_last)
         if self.dropout:  # before the weights, with one mask
-            frames = drop_out(frames, self.dropout)
             count = len(self._entrance)
             places = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
-            modules = (*places, *modules[count:])
-        current = self._pass(frames, modules, convolve)
+            frames, modules = self._pass(frames, places), modules[count:]
+            frames = _drop(frames, self.dropout, engine)
+        current = self._pass(frames, modules, engine)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
 
     def _pass(
         self,
         signal: Tensor,
         modules: Sequence[Module],
-        convolve: Callable[..., Tensor] | None = None,
+        engine: ModuleType | None = None,
     ) -> Tensor:
         folded = None
         followers = [*(module for _, module in modules[1:]), None]
@@ -199,16 +200,16 @@ class SpikingLayer:
                 continue
             if isinstance(module, nn.Dropout):
                 # Never in place, even if the module is set so: the signal belongs to the caller.
-                signal = drop_out(signal, module.p if module.training else 0.0)
+                signal = _drop(signal, module.p if module.training else 0.0, engine)
             elif isinstance(module, nn.Flatten):
                 signal = signal.flatten(1)  # torch.export finds no module for it in `LeakyMLP`
-            elif convolve is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
+            elif engine is not None and isinstance(module, nn.Conv2d) and _is_plain(module):
                 weight: Tensor = module.weight
                 bias = module.bias
                 if isinstance(after, nn.BatchNorm2d) and _is_fixed(after):
                     folded = after
                     weight, bias = fold(weight, bias, after)
-                signal = convolve(signal, weight, bias, module.stride, module.padding)
+                signal = engine.convolve(signal, weight, bias, module.stride, module.padding)
             else:  # layers of one network may differ in their dtype
                 own = getattr(module, "weight", None)
                 signal = module(signal if own is None else signal.to(own.dtype))
@@ -272,6 +273,12 @@ class SpikingLayer:
         path, linear, _, flattens = self._dense
         _check_linear(path, linear, (math.prod(shape),) if flattens else shape)
         return (linear.weight.shape[0],)
+
+
+def _drop(signal: Tensor, probability: float, engine: ModuleType | None) -> Tensor:
+    """Apply dropout: to images by the engine, if it is given."""
+    drop = drop_out if engine is None or signal.dim() != 4 else engine.drop_out
+    return drop(signal, probability)
 
 
 def fold(

@@ -40,11 +40,16 @@ def keep(seed: int, rows: int, features: int, probability: float) -> Tensor:
 
 
 def drop_out(signal: Tensor, probability: float) -> Tensor:
-    """Apply dropout to an input ``[R, ...]``; on other devices and in a trace, that of torch."""
+    """Apply dropout to an input ``[R, F]``, or to images ``[R, C, H, W]``.
+
+    The numbers of an image are in the order ``[H, W, C]``, in which the engine has its images in
+    memory. On other devices and in a trace, it is torch's dropout.
+    """
     if not probability:
         return signal
     if signal.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(signal, probability)
-    kept = keep(splitmix.draw_seed(None), len(signal), signal.shape[1:].numel(), probability)
+    places = signal.movedim(1, -1)
+    kept = keep(splitmix.draw_seed(None), len(signal), places.shape[1:].numel(), probability)
     scale = 1 / (1 - probability) if probability < 1 else 0.0
-    return torch.where(kept.view(signal.shape), signal * scale, 0)
+    return torch.where(kept.view(places.shape).movedim(-1, 1), signal * scale, 0)
