@@ -32,6 +32,7 @@ from spikemnist.training.folder import CHECKPOINT, METRICS, discard, find_folder
 from spikemnist.training.history import History
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss
+from spikemnist.training.memory import kept_memory
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
 from spikemnist.training.schedules import get_schedule
@@ -192,7 +193,7 @@ def fit(
     )
     savable = folder is not None and together.is_first and _is_savable(classifier, folder)
     discarded = _discarded_on_failure(state, resume=resume)
-    with interruptible() as interruption, discarded, processes.explained():
+    with interruptible() as interruption, discarded, processes.explained(), kept_memory():
         if folder is not None:
             together.first(lambda: open_folder(folder, description, resume=resume))
             if resume and earlier is None and together.is_first:
