@@ -171,9 +171,11 @@ recipes: dict[tuple[str, str], Recipe] = {
     ),
     ("fashion", "conv"): replace(
         _CONV,
-        options={"layers": "64C5-P2-128C3-P2-128C3-10", "batch_norm": True},
+        options={"layers": "64C5-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
         num_steps=2,
-        config=replace(_FASHION, epochs=30, augment=("flip", "erase")),
+        config=replace(
+            _FASHION, epochs=50, augment=("flip", "erase"), optimizer="adamw", weight_decay=0.02
+        ),
     ),
     ("sparse", "mlp"): Recipe(
         options={"hidden": (200,), "readout": "first_spike"},
