@@ -69,6 +69,7 @@ def in_fit() -> list[float]:
     def measure(*_: object) -> None:
         found.extend(left_behind_by_several())
 
+    fit(new_classifier(), digits(), TrainConfig(epochs=1))  # which loads the kernels
     before = resident_mebibytes()
     fit(new_classifier(), digits(), TrainConfig(epochs=1), callbacks=[measure])
     return [*found, resident_mebibytes() - before]
@@ -81,7 +82,7 @@ def test_a_tensor_has_the_memory_of_an_earlier_one(measure: Callable[[], list[fl
         first, last, afterwards = processes.submit(measure).result()
     assert first > 200
     assert last < 16
-    assert afterwards < 128  # kernels have been loaded
+    assert afterwards < 64
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
