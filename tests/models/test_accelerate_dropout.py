@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist.engine import convolution
 from spikemnist.models import LeakyConvNet, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
@@ -156,12 +157,15 @@ def test_the_engine_draws_the_masks_of_the_reference(
 
 
 @pytest.mark.parametrize("channels", [3, 33])
-def test_a_convolutional_network_trains_the_same_on_either_backend(channels: int) -> None:
+def test_a_convolutional_network_trains_the_same_on_either_backend(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With many channels, the engine adds the weights of each spike that dropout keeps."""
+    monkeypatch.setattr(convolution, "DENSE_FROM", 1.0)
     torch.manual_seed(0)
     layers = f"4C5-P2-{channels}C3-P2-30-10"
     model = LeakyConvNet(
-        layers, dropout=P, batch_norm=True, threshold=0.4, backend="reference"
+        layers, dropout=P, batch_norm=True, threshold=0.2, backend="reference"
     ).double()
     fed = (torch.rand(4, 3, 28, 28) < 0.3).double()
     results = []

@@ -91,7 +91,8 @@ def convolve(
     outputs = len(weight)
     # Spike by spike only if at most half of the last block is padding, which is added in vain.
     fills = outputs >= (blocks_of(outputs) - 0.5) * WIDTH
-    scale = (float(spikes.detach().amax()) if spikes.numel() else 0.0) or 1.0
+    # Silent images have the scale 1.
+    scale = (float(spikes.detach().amax()) if fills and spikes.numel() else 0.0) or 1.0
     events = _list(spikes, scale) if fills else None
     if events is None:
         return functional.conv2d(spikes.to(weight.dtype), weight, bias, stride, padding)

@@ -19,7 +19,7 @@ from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
-from spikemnist.ops.dropout import bound_of
+from spikemnist.ops.dropout import bound_of, scale_of
 from spikemnist.ops.once import once
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, probability: float) -> Tensor:
         count, *size = images.shape
         ctx.kept = draw_bits(1, count, math.prod(size), probability)
-        ctx.scale = 1 / (1 - probability) if probability < 1 else 0.0
+        ctx.scale = scale_of(probability)
         return _keep(images, ctx.kept, ctx.scale)
 
     @staticmethod

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spikemnist.kernels import spike_lists
+from spikemnist.ops.dropout import scale_of
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def packed_input(features: int, words: Array, counts: Array) -> Signal:
 
 def drop_from(signal: Signal, mask: Array, probability: float) -> Signal:
     """Return a layer input after dropout, which keeps the bits of ``mask`` ``[B, T, W]``."""
-    scale = 1 / (1 - probability)
+    scale = scale_of(probability)
     if signal.words is None:
         assert signal.dense is not None
         kept = spike_lists.unpack(mask, signal.features, np.uint8)

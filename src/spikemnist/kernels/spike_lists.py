@@ -82,9 +82,7 @@ GROUP_STEPS = 200
 def pack(spikes: Tensor, scale: float = 1.0) -> tuple[Array, Array] | None:
     """Pack spikes ``[T, B, F]`` as words ``[B, T, W]``, and count the spikes of each sample.
 
-    A spike is the number ``scale``.
-
-    Returns None if a number is neither 0 nor the scale.
+    A spike is the number ``scale``. Returns None if there is another number than it and 0.
     """
     steps, batch, features = spikes.shape
     if spikes.dtype == torch.bool:

@@ -26,6 +26,11 @@ def bound_of(probability: float) -> int:
     return min(max(round(probability * NUMBERS), 1), NUMBERS) - 1
 
 
+def scale_of(probability: float) -> float:
+    """Return the factor of what is kept, with which the expected value stays the same."""
+    return 1 / (1 - probability) if probability < 1 else 0.0
+
+
 def keep(seed: int, rows: int, features: int, probability: float) -> Tensor:
     """Return which inputs ``[R, F]`` are kept, as bool.
 
@@ -51,5 +56,4 @@ def drop_out(signal: Tensor, probability: float) -> Tensor:
         return functional.dropout(signal, probability)
     places = signal.movedim(1, -1)
     kept = keep(splitmix.draw_seed(None), len(signal), places.shape[1:].numel(), probability)
-    scale = 1 / (1 - probability) if probability < 1 else 0.0
-    return torch.where(kept.view(places.shape).movedim(-1, 1), signal * scale, 0)
+    return torch.where(kept.view(places.shape).movedim(-1, 1), signal * scale_of(probability), 0)

@@ -22,6 +22,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 MEBIBYTE = 1 << 20
 
 WHILE_KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: (1 << 31) - 1}
+"""All blocks lie in the heap, and its end is returned only if more than 2 GiB of it are free."""
 
 AFTERWARDS = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * MEBIBYTE, TRIM_THRESHOLD: 64 * MEBIBYTE}
 """What glibc's thresholds have become by themselves once blocks of that size have been freed."""
