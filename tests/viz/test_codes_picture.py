@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 import torch
 
 from spikemnist import viz
@@ -46,3 +49,21 @@ def test_sample():
     spikes = LATENCY(torch.stack((IMAGE[0] * 0, IMAGE[0])))
     (row,) = rows(viz.codes({"latency": spikes}, sample=1))
     assert row[2].get_title(loc="right") == f"{int(spikes.sum())} spikes"
+
+
+@pytest.mark.parametrize("steps", [1, 16, 100, 2000])
+def test_labels_of_time_do_not_touch(steps):
+    figure = viz.codes({"a code": torch.ones(steps, 1, 4)})
+    figure.draw_without_rendering()
+    for ax in rows(figure)[0, 1:]:
+        labels = [ax.xaxis.get_ticklabels()[i] for i in range(len(ax.get_xticks()))]
+        low, high = ax.get_xlim()
+        shown = [label for label in labels if low <= label.get_position()[0] <= high]
+        boxes = [label.get_window_extent() for label in shown]
+        assert boxes
+        assert all(left.x1 + 2 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_one_spike():
+    ax = rows(viz.codes({"a code": torch.eye(4)[:1, None]}))[0, 2]
+    assert ax.get_title(loc="right") == "1 spike"

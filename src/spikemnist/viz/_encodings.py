@@ -203,5 +203,5 @@ def _draw_counts(ax: Axes, values: Array) -> None:
     _style.time_axis(ax, len(values))
     ax.set_ylabel("spikes", fontsize=_style.SMALL)
     _style.integer_ticks(ax.yaxis, 3)
-    ax.set_title(f"{int(counts.sum())} spikes", fontsize=_style.SMALL, loc="right")
+    ax.set_title(_style.count_text(counts.sum()), fontsize=_style.SMALL, loc="right")
     _style.open_frame(ax)

@@ -81,9 +81,10 @@ def raster(
     _style.open_frame(ax, ylabel=label)
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
     fired = spikes != 0
+    total, active = _style.count_text(fired.sum()), int(fired.any(0).sum())
     batch = record_or_spikes if isinstance(record_or_spikes, Tensor) else record_or_spikes.spikes
     what = (
-        f"{int(fired.sum()):,} spikes, {int(fired.any(0).sum()):,} of {neurons:,} neurons fired"
+        f"{total}, {active:,} of {neurons:,} neurons fired"
         if are_spikes(spikes)
         else "a current, not spikes"
     )

@@ -121,9 +121,15 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
 
 
 def time_axis(ax: Axes, steps: int) -> None:
-    """Set x to the timesteps 0 .. ``steps`` - 1."""
+    """Set x to the timesteps 0 .. ``steps`` - 1, with labels that do not touch."""
     ax.set(xlim=(-0.5, steps - 0.5), xlabel="timestep")
-    integer_ticks(ax.xaxis)
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    integer_ticks(ax.xaxis, min(10, max(1, int(3 * inches))))
+
+
+def count_text(spikes: float) -> str:
+    """Return a number of spikes in words: "1 spike", "1,234 spikes"."""
+    return f"{int(spikes):,} spike{'' if spikes == 1 else 's'}"
 
 
 def note(ax: Axes, text: str, height: float = 0.5) -> None:
