@@ -82,7 +82,7 @@ GROUP_STEPS = 200
 def pack(spikes: Tensor, scale: float = 1.0) -> tuple[Array, Array] | None:
     """Pack spikes ``[T, B, F]`` as words ``[B, T, W]``, and count the spikes of each sample.
 
-    A spike is the number ``scale``. Returns None if there is another number than it and 0.
+    A spike is the number ``scale``. Returns None unless every number is 0 or ``scale``.
     """
     steps, batch, features = spikes.shape
     if spikes.dtype == torch.bool:
