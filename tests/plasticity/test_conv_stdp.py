@@ -84,6 +84,7 @@ def test_evaluate(features: ConvSTDPClassifier) -> None:
     assert evaluation.accuracy == features.score(TEST_IMAGES, TEST_LABELS)
     assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
     assert evaluation.confusion.trace() == round(evaluation.accuracy * len(TEST_LABELS))
+    assert evaluation.classes == tuple(map(str, features.classes_))
     assert evaluation.spikes_per_sample == {"features": (seen > 0).sum() / len(seen)}
     assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
     with pytest.raises(ValueError, match="labels"):

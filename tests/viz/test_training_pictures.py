@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,3 +118,10 @@ def test_contrast_of_counts():
 
 def test_no_counts_for_many_classes():
     assert not viz.confusion(make_evaluation(torch.eye(50).long())).texts
+
+
+def test_names_of_classes_beside_a_confusion_matrix():
+    evaluation = replace(make_evaluation(CONFUSION), classes=("coat", "shirt", "bag"))
+    ax = viz.confusion(evaluation)
+    for axis in (ax.xaxis, ax.yaxis):
+        assert [label.get_text() for label in axis.get_ticklabels()] == ["coat", "shirt", "bag"]

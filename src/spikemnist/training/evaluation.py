@@ -71,6 +71,8 @@ class Evaluation(Tabular):
         Wall-clock time, encoding included.
     votes : dict of str to float, default {}
         Accuracy of each voting rule of an `STDPClassifier`.
+    classes : tuple of str, default ()
+        Names of the classes, in the order of the confusion matrix, if they have any.
     standard_error : float
         Standard error of the accuracy ``p`` of ``n`` samples, ``sqrt(p * (1 - p) / n)``.
 
@@ -93,6 +95,7 @@ class Evaluation(Tabular):
     backend: str
     seconds: float
     votes: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
     standard_error: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -246,6 +249,7 @@ def _evaluate_votes(
             for rule, by_rule in votes.scores.items()
             if len(votes.scores) > 1
         },
+        classes=tuple(map(str, classes)),
     )
 
 
@@ -272,7 +276,7 @@ def evaluate_feed(
             _measure(spikes, record, labels, compute_loss(loss, record, labels))
             for spikes, record, labels in batches
         ]
-    return _join(parts, start)
+    return _join(parts, classifier.classes, start)
 
 
 @contextmanager
@@ -364,7 +368,7 @@ def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _B
     )
 
 
-def _join(batches: Sequence[_Batch], start: float) -> Evaluation:
+def _join(batches: Sequence[_Batch], names: tuple[str, ...], start: float) -> Evaluation:
     """Return the metrics of all batches together, on the CPU."""
     if not batches:
         raise ValueError("the data to evaluate are empty")
@@ -387,4 +391,5 @@ def _join(batches: Sequence[_Batch], start: float) -> Evaluation:
         samples=samples,
         backend=batches[0].backend,
         seconds=time.perf_counter() - start,
+        classes=names,
     )
