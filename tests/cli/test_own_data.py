@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import shutil
 import struct
 from typing import TYPE_CHECKING
 
@@ -91,7 +93,24 @@ def test_pictures_are_predicted_as_they_are(home: Path, run: Path) -> None:
     message = error("predict", run, "pictures/test", "--invert", "yes", cwd=home)
     assert message.startswith("--invert would do nothing for")
     Image.new("RGB", (28, 28), "red").save(home / "large.png")
-    assert "(8, 1, 3, 28, 28)" in error("predict", run, "large.png", cwd=home, code=1)
+    words = ("predict", run, "large.png", "pictures/test/green/0.png", "--quiet")
+    out, err = spikemnist(*words, cwd=home, code=1)
+    assert err.startswith("spikemnist: error: large.png: expected spikes")
+    assert "(8, 1, 3, 28, 28)" in err
+    assert out.startswith("pictures/test/green/0.png: 1, green")
+
+
+def test_pictures_of_clothes_are_not_prepared_as_digits(
+    home: Path, run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "clothes")
+    command = tmp_path / "clothes" / "command.json"
+    stored = json.loads(command.read_text("utf-8"))
+    stored["options"]["data"] = "fashion_mnist"
+    command.write_text(json.dumps(stored), "utf-8")
+    picture = home / "pictures" / "test" / "green" / "0.png"
+    (result,) = answers("predict", "clothes", picture, cwd=tmp_path)
+    assert (result["classes"][0], result["strokes"]) == ("green", None)
 
 
 @pytest.mark.filterwarnings("ignore:.*use fewer neurons")

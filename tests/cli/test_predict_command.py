@@ -98,8 +98,13 @@ def test_names_of_the_classes(tmp_path: Path) -> None:
     names = [f"name {label}" for label in range(10)]
     Classifier(LeakyMLP(hidden=9), "latency", names).save(tmp_path / "model.safetensors")
     picture(tmp_path, 0, "one.png")
-    (result,) = answers("predict", "model.safetensors", "one.png", cwd=tmp_path)
-    assert result["classes"] == [names[result["prediction"]], names[result["second"]]]
+    words = ("predict", "model.safetensors", "one.png")
+    (result,) = answers(*words, cwd=tmp_path)
+    first, second = result["prediction"], result["second"]
+    assert result["classes"] == [names[first], names[second]]
+    said = fields(spikemnist(*words, cwd=tmp_path).stdout)
+    assert said["prediction"].startswith(f"{first}, name {first}")
+    assert (said["second"], "classes" in said) == (f"{second}, name {second}", False)
 
 
 def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def run(command: Command) -> int:
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
-    as_it_is = source.options.get("data", "digits") not in sources.DATA
+    as_it_is = source.options.get("data", "digits") not in sources.DIGITS
     if as_it_is:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
     show_detail(command, classifier)
@@ -78,9 +78,10 @@ def run(command: Command) -> int:
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
             if as_it_is:
-                digit = spikemnist.data.image_files.as_it_is(picture)
+                image = spikemnist.data.image_files.as_it_is(picture)
             else:
-                digit = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
+                image = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
+            response = _response(command, classifier, image)
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")
@@ -89,26 +90,38 @@ def run(command: Command) -> int:
         if answered:
             say(command, "")
         answered = True
-        _answer(command, classifier, picture, digit, stem)
+        _answer(command, classifier, response, picture, image, stem)
     return FAILURE if failed else 0
 
 
+def _response(command: Command, classifier: Any, prepared: PreparedPicture) -> Record | Votes:
+    """Return what a network or a classifier of `stdp` computes from a picture."""
+    image = prepared.image.unsqueeze(0)
+    if isinstance(classifier, spikemnist.Classifier):
+        return pictures.watch(classifier, image, seed=command.seed)
+    votes: Votes = classifier.votes(image)
+    return votes
+
+
 def _answer(
-    command: Command, classifier: Any, picture: Path, digit: PreparedPicture, stem: str
+    command: Command,
+    classifier: Any,
+    response: Any,
+    picture: Path,
+    prepared: PreparedPicture,
+    stem: str,
 ) -> None:
     """Print the answer to a picture, and draw the decision of a network."""
-    image = digit.image.unsqueeze(0)
     about: dict[str, Any] = {
-        "parts": digit.parts,
-        "pixels": list(digit.size[::-1]),
-        "strokes": {True: "dark on light", False: "light on dark", None: None}[digit.inverted],
+        "parts": prepared.parts,
+        "pixels": list(prepared.size[::-1]),
+        "strokes": {True: "dark on light", False: "light on dark", None: None}[prepared.inverted],
     }
     if isinstance(classifier, spikemnist.Classifier):
-        record = pictures.watch(classifier, image, seed=command.seed)
-        answer = _of_network(record, classifier.classes)
-        about["written"] = _draw(command, record, digit, stem)
+        answer = _of_network(response, classifier.classes)
+        about["written"] = _draw(command, response, prepared, stem)
     else:
-        answer = _of_votes(classifier.votes(image), classifier.classes_)
+        answer = _of_votes(response, classifier.classes_)
     facts = {"picture": picture, **answer, **about}
     words = _in_words(facts)
     if command.quiet and not command.json:
@@ -146,7 +159,10 @@ def _in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
     if facts["parts"] > 1:
         doubts.append(f"ink in {facts['parts']} parts: several digits?")
     remark = f" ({'; '.join(doubts)})" if doubts else ""
-    words = {**facts, "prediction": f"{facts['prediction']}{remark}", "parts": None, "sure": None}
+    words = {**facts, "parts": None, "sure": None}
+    for place, name in zip(("prediction", "second"), facts.get("classes") or (), strict=False):
+        words[place] = f"{facts[place]}, {name}"
+    words |= {"prediction": f"{words['prediction']}{remark}", "classes": None}
     if "margin" in facts:
         words["margin"] = f"{facts['margin']:.2f} of 1, sure from {SURE}"
         words["decided_after"] = f"{facts['decided_after']} of {facts['num_steps']} timesteps"
@@ -154,12 +170,12 @@ def _in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
     return words
 
 
-def _draw(command: Command, record: Record, digit: PreparedPicture, stem: str) -> list[Path]:
+def _draw(command: Command, record: Record, prepared: PreparedPicture, stem: str) -> list[Path]:
     """Draw the decision, and with ``--gif`` the course of it; return the files."""
-    drawing = pictures.decision(record, image=digit.image)
+    drawing = pictures.decision(record, image=prepared.image)
     files = [pictures.save(drawing, command.out / f"{stem}-decision.{command.format}")]
     if command.gif:
-        shape = pictures.input_shape(record, digit.image)
+        shape = pictures.input_shape(record, prepared.image)
         animation = spikemnist.viz.animate(record, image_shape=shape)
         files.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
     return files

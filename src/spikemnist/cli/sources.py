@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DATA = get_args(DataName)
 IMAGES = DATA[:3]
+DIGITS = ("digits", "mnist", "nmnist")
+"""Data sets of digits: their classes need no names, and pictures for them are prepared."""
 
 TEXT = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "

@@ -189,7 +189,7 @@ def _advise(command: Command, folder: Path) -> None:
     """Print the commands that use a finished run."""
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":
-        say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-digit.png')}")
+        say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-picture.png')}")
     if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
 
@@ -205,7 +205,7 @@ def _folder(command: Command, processes: Processes) -> Iterator[Path]:
 def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:
     """Return a new classifier for the training data, and the settings of its run."""
     # The classes of digits are numbers, which need no names.
-    classes = () if command.data in ("digits", "mnist", "nmnist") else train.classes
+    classes = () if command.data in sources.DIGITS else train.classes
     image = {} if command.data == "nmnist" else {"image": train.images.shape[1:]}  # type: ignore[union-attr]
     if classes and command.layers and "layers" not in command.given:
         command.layers = re.sub(r"\d+$", str(len(classes)), command.layers)
