@@ -50,7 +50,7 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
         "direct",
         2,
         128,
-        {"layers": "64C5-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
+        {"layers": "64C5p2-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
     ),
     "recipe sparse": ("latency", 16, 128, {"hidden": 200, "readout": "first_spike"}),
 }

@@ -171,10 +171,10 @@ recipes: dict[tuple[str, str], Recipe] = {
     ),
     ("fashion", "conv"): replace(
         _CONV,
-        options={"layers": "64C5-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
+        options={"layers": "64C5p2-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
         num_steps=2,
         config=replace(
-            _FASHION, epochs=50, augment=("flip", "erase"), optimizer="adamw", weight_decay=0.02
+            _FASHION, epochs=45, augment=("flip", "erase"), optimizer="adamw", weight_decay=0.1
         ),
     ),
     ("sparse", "mlp"): Recipe(
