@@ -176,6 +176,13 @@ def test_classes_come_back_from_a_file(tmp_path: Path) -> None:
     classifier = make(classes=list(classes))
     assert classifier.classes == classes
     assert load(classifier.save(tmp_path / "digits.safetensors")).classes == classes
+    assert classifier(DIGITS.images).classes == classes
+    assert evaluate(classifier, DIGITS, device="cpu").classes == classes
+
+
+def test_names_for_other_outputs() -> None:
+    with pytest.raises(ValueError, match="classes has 2 names, but the network has 10 outputs"):
+        make(classes=["shoe", "shirt"])(DIGITS.images)
 
 
 class Own(nn.Module):

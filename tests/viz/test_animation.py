@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from spikemnist import viz
-from tests.viz.viz_records import gif_frames, make_record
+from tests.viz.viz_records import CLASSES, gif_frames, make_record
 
 
 def test_gif(tmp_path):
@@ -55,6 +56,16 @@ def test_frame(step):
     for index, name in enumerate(curves.texts):  # each leads to the end of its curve
         assert name.get_text() == (f"{index} (true)" if index == 2 else str(index))
         assert name.xy == (step, pytest.approx(float(record.membrane[step, 1, index])))
+
+
+def test_names_of_classes():
+    names = tuple(f"name {index}" for index in range(CLASSES))
+    record = dataclasses.replace(make_record(), classes=names)
+    figure, _, curves, bars = drawn(viz.animate(record, label=0), 3)
+    leader = names[int(record.running_predictions[3, 0])]
+    assert figure.get_suptitle().startswith(f"t = 3: class {leader} leads (true class name 0)")
+    assert [text.get_text() for text in curves.texts] == ["name 0 (true)", *names[1:]]
+    assert [tick.get_text() for tick in bars.get_xticklabels()] == [*names]
 
 
 def test_the_labels_stay_within_the_panel():

@@ -113,6 +113,19 @@ def test_labels_of_predicted_and_true_class():
     )
 
 
+def test_names_of_classes():
+    names = tuple(f"name {index}" for index in range(CLASSES))
+    record = dataclasses.replace(make_record(), classes=names)
+    predicted = names[int(record.predictions[0])]
+    ax = viz.decision(record, label=0)
+    assert title(ax) == f"predicted class {predicted}, true class name 0, sample 0"
+    assert {curve.get_label() for curve in ax.lines} == {f"class {name}" for name in names}
+    assert {text.split(" (")[0] for text in texts(ax)} == {*names}
+    assert texts(ax.child_axes[0])[-1] == predicted
+    ticks = viz.spike_counts(record).get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == [*names]
+
+
 def test_labels_do_not_overlap():
     ax = viz.decision(make_record(gain=0.0))  # every curve ends at zero
     figure = ax.get_figure()

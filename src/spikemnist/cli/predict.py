@@ -118,7 +118,7 @@ def _answer(
         "strokes": {True: "dark on light", False: "light on dark", None: None}[prepared.inverted],
     }
     if isinstance(classifier, spikemnist.Classifier):
-        answer = _of_network(response, classifier.classes)
+        answer = _of_network(response)
         about["written"] = _draw(command, response, prepared, stem)
     else:
         answer = _of_votes(response, classifier.classes_)
@@ -130,9 +130,10 @@ def _answer(
     show(command, **(facts if command.json else words))
 
 
-def _of_network(record: Record, names: Sequence[str]) -> dict[str, Any]:
+def _of_network(record: Record) -> dict[str, Any]:
     """Return the answer of a network."""
     first, second, margin = int(record.predictions), int(record.second), float(record.margin)
+    names = record.classes
     return {
         "prediction": first,
         "second": second,

@@ -126,13 +126,20 @@ class Classifier(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If the samples do not fit the encoder, or its spikes the network.
+            If the samples do not fit the encoder, its spikes the network, or its outputs the names
+            of the classes.
         """
         spikes = self.encode(samples, generator=generator)
         # A network of another kind may know no record.
         options = {} if record == "output" else {"record": record}
         response: Record = self.network(spikes, **options)
-        return response
+        if not self.classes:
+            return response
+        if len(self.classes) != (outputs := response.scores.shape[1]):
+            raise ValueError(
+                f"classes has {len(self.classes)} names, but the network has {outputs} outputs"
+            )
+        return dataclasses.replace(response, classes=self.classes)
 
     def encode(self, samples: Samples, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes that the network receives.

@@ -77,6 +77,8 @@ class Record(Tabular):
         Input spikes ``[T, B, ...]``, if recorded with ``record="all"``.
     final : tuple of torch.Tensor or None
         What `state` returns, if the model was called with a ``state``.
+    classes : tuple of str
+        Names of the classes, if a `Classifier` that has them ran.
 
     Examples
     --------
@@ -100,6 +102,7 @@ class Record(Tabular):
     layers: tuple[LayerRecord, ...] = ()
     input: Tensor | None = None
     final: tuple[Tensor, ...] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def state(self) -> tuple[Tensor, ...]:

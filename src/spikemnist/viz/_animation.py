@@ -21,6 +21,7 @@ from spikemnist.viz._decisions import (
 from spikemnist.viz._samples import (
     are_spikes,
     class_label,
+    class_names,
     frames,
     input_sample,
     one_sample,
@@ -28,7 +29,7 @@ from spikemnist.viz._samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -110,7 +111,8 @@ class _Scene:
         self.values = values
         if are_spikes(values):
             self.values = np.maximum(values, 0.4 * np.maximum.accumulate(values))
-        self.truth = "" if label is None else f" (true class {label})"
+        self.classes = class_names(record)
+        self.truth = "" if label is None else f" (true class {self.classes[label]})"
         self.membrane = to_numpy(one_sample(record.membrane, sample))
         self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
         _, self.leader = running_decision(record, sample)
@@ -121,14 +123,14 @@ class _Scene:
         title = "input (earlier spikes grey)" if are_spikes(values) else "input, a current"
         self.picture = _style.pixels(window, values[0], title, **_style.grey_levels(values))
         self.curves = self.figure.add_subplot(places[:, 1])
-        self.lines = _draw_membranes(self.curves, self.membrane)
+        self.lines = _draw_membranes(self.curves, self.membrane, self.classes)
         self.names = [
-            label_line(self.curves, i, f"{i} (true)" if i == label else f"{i}", bold=i == label)
-            for i in range(len(self.lines))
+            label_line(self.curves, i, f"{name} (true)" if i == label else name, bold=i == label)
+            for i, name in enumerate(self.classes)
         ]
         below = self.figure.add_subplot(places[1, 0])
         self.bars = count_bars(below, self.counts[-1], label, edgecolor=_style.BLUE)
-        limit_counts(below, len(self.bars), len(values), "spikes so far")
+        limit_counts(below, record, "spikes so far")
         self.title = self.figure.suptitle("\n", fontsize=10)
         self.show(len(values) - 1)
         # Compute the layout once: for each frame it would cost time, and the picture would tremble.
@@ -152,12 +154,12 @@ class _Scene:
             bar.set_height(float(self.counts[step, index]))
             bar.set_hatch("///" if index == leader else "")
             bar.set_facecolor(_style.SKY if index == leader else _style.PALE)
-        leads = f"t = {step}: class {leader} leads{self.truth}"
+        leads = f"t = {step}: class {self.classes[leader]} leads{self.truth}"
         self.title.set_text(f"{leads}\nby {self.score}")
         return self.artists()
 
 
-def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
+def _draw_membranes(ax: Axes, membrane: Array, names: Sequence[str]) -> list[Line2D]:
     lines = [
         ax.plot(
             np.arange(len(membrane)),
@@ -165,9 +167,9 @@ def _draw_membranes(ax: Axes, membrane: Array) -> list[Line2D]:
             **_style.class_look(index),
             marker="o",
             markersize=3.0,
-            label=f"class {index}",
+            label=f"class {name}",
         )[0]
-        for index in range(membrane.shape[1])
+        for index, name in enumerate(names)
     ]
     ax.autoscale_view()
     ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow

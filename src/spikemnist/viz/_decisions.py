@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import class_label, one_sample, to_numpy, which
+from spikemnist.viz._samples import class_label, class_names, one_sample, to_numpy, which
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
@@ -29,7 +31,7 @@ _SCORES = {
     "spike_count": "spikes so far",
     "first_spike": "minus timesteps before the first spike",
 }
-_NARROW = 0.02  # share of the strip below which a number does not fit
+_NARROW = 0.02  # share of the strip that a letter needs
 
 
 def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -116,7 +118,7 @@ def spike_counts(
         _style.note(ax, "no output neuron fired")
     roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
     ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
-    limit_counts(ax, len(counts), len(record.spikes), f"spikes in {len(record.spikes)} timesteps")
+    limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps")
     _style.set_title(
         ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
     )
@@ -131,9 +133,10 @@ def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarCo
     return bars
 
 
-def limit_counts(ax: Axes, classes: int, steps: int, label: str) -> None:
+def limit_counts(ax: Axes, record: Record, label: str) -> None:
     """Set x to the classes and y to the possible numbers of spikes, with room for text above."""
-    _style.integer_ticks(ax.xaxis, 20)
+    steps, _, classes = record.spikes.shape
+    _style.name_classes(ax.xaxis, record.classes)
     ticks = MaxNLocator(nbins=5, integer=True).tick_values(0, steps)
     ax.set_yticks([tick for tick in ticks if tick <= steps])
     limits = {"xlim": (-0.6, classes - 0.4), "ylim": (0.0, 1.2 * steps)}
@@ -195,18 +198,27 @@ def decision(
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, _style.WIDTH, 3.8)
-    _draw_scores(ax, scores, readout_name(record), prediction, label)
+    names = class_names(record)
+    _draw_scores(ax, scores, names, readout_name(record), prediction, label)
     if not one_sample(record.spikes, sample).any() and "membrane" not in readout_name(record):
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
     _style.open_frame(ax, ylabel=score_name(record))
-    _draw_leaders(ax, leader)
-    truth = "" if label is None else f", true class {label}"
-    _style.set_title(ax, f"predicted class {prediction}{truth}{which(record.spikes, sample)}")
+    _draw_leaders(ax, leader, names)
+    truth = "" if label is None else f", true class {names[label]}"
+    predicted = f"predicted class {names[prediction]}"
+    _style.set_title(ax, f"{predicted}{truth}{which(record.spikes, sample)}")
     return ax
 
 
-def _draw_scores(ax: Axes, scores: Array, readout: str, prediction: int, label: int | None) -> None:
+def _draw_scores(
+    ax: Axes,
+    scores: Array,
+    names: Sequence[str],
+    readout: str,
+    prediction: int,
+    label: int | None,
+) -> None:
     time = np.arange(len(scores))
     for index in range(scores.shape[1]):
         marked = index in (prediction, label)
@@ -219,22 +231,25 @@ def _draw_scores(ax: Axes, scores: Array, readout: str, prediction: int, label: 
             markersize=5.0 if index == label else 3.0,
             markevery=max(1, len(time) // 25),
             zorder=3 if marked else 2,
-            label=f"class {index}",
+            label=f"class {names[index]}",
         )
     if readout in ("spike_count", "first_spike"):
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(ax, scores, prediction, label)
+    _label_ends(ax, scores, names, prediction, label)
 
 
-def _label_ends(ax: Axes, scores: Array, prediction: int, label: int | None) -> None:
+def _label_ends(
+    ax: Axes, scores: Array, names: Sequence[str], prediction: int, label: int | None
+) -> None:
     """Write the class beside the end of each curve, without overlap."""
     for index, height in enumerate(_style.label_heights(ax, scores[-1])):
         role = _roles(index, prediction, label, ", ")
-        name = label_line(ax, index, f"{index} ({role})" if role else f"{index}", bold=bool(role))
-        name.xy = len(scores) - 1, float(scores[-1, index])
-        name.set_position((len(scores) - 0.4, height))
+        text = f"{names[index]} ({role})" if role else names[index]
+        end = label_line(ax, index, text, bold=bool(role))
+        end.xy = len(scores) - 1, float(scores[-1, index])
+        end.set_position((len(scores) - 0.4, height))
 
 
 def label_line(ax: Axes, index: int, text: str, *, bold: bool) -> Annotation:
@@ -259,7 +274,7 @@ def label_line(ax: Axes, index: int, text: str, *, bold: bool) -> Annotation:
     )
 
 
-def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:
+def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str]) -> None:
     strip = ax.inset_axes((0.0, 1.02, 1.0, 0.08), sharex=ax)
     starts = np.append(0, np.flatnonzero(np.diff(leader)) + 1)
     widths = np.diff(np.append(starts, len(leader)))
@@ -276,6 +291,7 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64]) -> None:
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
     strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
     for start, width, colour in zip(starts, widths, colours, strict=True):
-        if width >= _NARROW * len(leader):
+        name = names[leader[start]]
+        if width >= _NARROW * len(name) * len(leader):
             place = float(start + (width - 1) / 2), 0.5
-            _style.write_on(strip, place, str(leader[start]), colour, _style.SMALL)
+            _style.write_on(strip, place, name, colour, _style.SMALL)

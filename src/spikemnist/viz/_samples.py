@@ -102,6 +102,11 @@ def layer_sample(record: Record, layer: int | str | None, sample: int) -> LayerS
     return LayerSample(layer_record.name, spikes, membrane, known)
 
 
+def class_names(record: Record) -> tuple[str, ...]:
+    """Return the names of the classes of a record: numbers, if they have no others."""
+    return record.classes or tuple(map(str, range(record.scores.shape[1])))
+
+
 def class_label(label: int | Tensor | None, classes: int) -> int | None:
     """Return the true label as an int, checked against the number of classes."""
     if label is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axis import XAxis
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -118,6 +119,17 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
     """Put ticks at whole numbers only, at most about ``count`` of them."""
     axis.set_major_locator(MaxNLocator(nbins=count, integer=True, min_n_ticks=1))
     axis.set_major_formatter(lambda value, _: f"{value:.0f}")
+
+
+def name_classes(axis: Axis, names: Sequence[str]) -> None:
+    """Write the names of the classes along an axis; without names, their numbers."""
+    if not names:
+        integer_ticks(axis, 20)
+        return
+    size = float(np.clip(250.0 / len(names), 4.0, 9.0))
+    axis.set_ticks(range(len(names)), names, fontsize=size)
+    if isinstance(axis, XAxis) and max(map(len, names)) > 2:
+        axis.set_tick_params(labelrotation=90)
 
 
 def time_axis(ax: Axes, steps: int) -> None:

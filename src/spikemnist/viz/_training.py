@@ -150,21 +150,10 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     bar = _style.root_figure(ax).colorbar(image, ax=ax, format=PercentFormatter(1.0))
     bar.set_label("share of the class's samples (numbers: samples)")
     ax.set(xlabel="predicted class", ylabel="true class")
-    if evaluation.classes:
-        _name_classes(ax, evaluation.classes)
-    else:
-        _style.integer_ticks(ax.xaxis, 20)
-        _style.integer_ticks(ax.yaxis, 20)
+    for axis in (ax.xaxis, ax.yaxis):
+        _style.name_classes(axis, evaluation.classes)
     _style.set_title(ax, f"accuracy {evaluation.accuracy:.2%} on {evaluation.samples:,} samples")
     return ax
-
-
-def _name_classes(ax: Axes, names: Sequence[str]) -> None:
-    size = float(np.clip(250.0 / len(names), 4.0, 9.0))
-    ax.set_yticks(range(len(names)), names, fontsize=size)
-    ax.set_xticks(range(len(names)), names, fontsize=size)
-    if max(map(len, names)) > 2:
-        ax.tick_params("x", labelrotation=90)
 
 
 def _write_counts(ax: Axes, image: AxesImage, counts: Array, share: Array) -> None:
