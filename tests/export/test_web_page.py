@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import BurstEncoder
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
@@ -65,6 +66,20 @@ def test_a_surrogate_of_one_s_own_keeps_no_network_from_its_page(tmp_path: Path)
     model = LeakyMLP(hidden=(4,), spike_grad=Wide(torch.ones(2)))
     settings = network_data(to_html(Classifier(model, "latency"), tmp_path / "p.html"))["settings"]
     assert (settings["surrogate"], settings["width"]) == ("wide", 1.0)
+
+
+def test_examples_are_the_first_two_of_each_class(tmp_path: Path) -> None:
+    classifier = Classifier(LeakyMLP(hidden=(4,), out_features=3), "latency", ("a", "b", "c"))
+    grey = torch.arange(6, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 28, 28)
+    images = ImageDataset(grey, torch.tensor([2, 0, 2, 2, 1, 0]), classifier.classes)
+    page = to_html(classifier, tmp_path / "page.html", examples=images)
+    assert "<title>Draw and see it spike" in page.read_text(encoding="utf-8")
+    shown = network_data(page)["examples"]
+    assert [one["label"] for one in shown] == [0, 1, 2, 0, 2]
+    assert [base64.b64decode(one["image"])[0] for one in shown] == [1, 4, 0, 5, 2]
+    small = ImageDataset(images.images[:, :20], images.labels, classifier.classes)
+    with pytest.raises(ValueError, match=r"28 x 28 pixels; got torch.uint8, \(20, 28\)"):
+        to_html(classifier, tmp_path / "page.html", examples=small)
 
 
 def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import spikemnist
-from spikemnist.cli import classifiers, pictures
+from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import refuse, request
 from spikemnist.cli.output import command_line, show
 
@@ -47,10 +47,13 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Write a network in another format, and print how to use it."""
-    classifier, _, folder = classifiers.find(command.run)
+    classifier, trained, folder = classifiers.find(command.run)
     out = command.out or pictures.unused(NAMES[command.to].format(folder.resolve().name))
     names = ("weights", "prefix") if command.to == "c" else ()
-    options = {name: getattr(command, name) for name in names}
+    options: dict[str, Any] = {name: getattr(command, name) for name in names}
+    data = trained.get("data", "digits")
+    if command.to == "html" and data not in sources.DIGITS:
+        options["examples"] = sources.load(data, trained.get("root"))[1]
     with request(command, f"--to {command.to}"):
         getattr(spikemnist.export, f"to_{command.to}")(classifier, out, **options)
     files = sorted(out.iterdir()) if out.is_dir() else [out]

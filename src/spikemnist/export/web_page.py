@@ -12,7 +12,10 @@ import math
 import re
 import zlib
 from importlib import resources
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spikemnist.data import ImageDataset
     from spikemnist.encoding import Encoder
     from spikemnist.export.arrays import LayerArrays, NetworkArrays
     from spikemnist.models import Classifier
@@ -43,7 +47,6 @@ WORKER = (*CORE, "worker.js")
 """Modules of the Web Worker that trains."""
 CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
 PIXELS = 28 * 28
-EXAMPLES = 20
 TRAINING, HELD_OUT = 2000, 500
 """Digits of the playground."""
 
@@ -51,6 +54,8 @@ TRAINING, HELD_OUT = 2000, 500
 def to_html(
     classifier: Classifier,
     path: str | os.PathLike[str],
+    *,
+    examples: ImageDataset | None = None,
 ) -> Path:
     """Write a web page on which you draw a digit and see the network spike.
 
@@ -62,6 +67,9 @@ def to_html(
         switch. Without names of classes the page shows digits.
     path : path
         File to write, usually ``.html``. It needs no other file and loads nothing.
+    examples : ImageDataset, default None
+        Images of 28 x 28 pixels, of which the page offers the first two of each class; by default
+        digits of the package.
 
     Returns
     -------
@@ -73,8 +81,8 @@ def to_html(
     TypeError
         For anything but a classifier.
     ValueError
-        For another encoder, a random rate code with options, another size of images, and a layer
-        that cannot be exported.
+        For another encoder, a random rate code with options, images or examples of another size,
+        and a layer that cannot be exported.
 
     Examples
     --------
@@ -100,7 +108,9 @@ def to_html(
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
     contents = _contents(classifier, network, names)
-    return _write(path, "export --to html", "Draw a digit and see it spike", contents)
+    contents["examples"] = _examples(examples or load_digits()[1], number)
+    title = f"Draw {'' if classifier.classes else 'a digit '}and see it spike"
+    return _write(path, "export --to html", title, contents)
 
 
 def to_playground(path: str | os.PathLike[str]) -> Path:
@@ -147,7 +157,7 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
         "classes": [str(digit) for digit in range(10)],
         "hidden": 1,
         "layers": [],
-        "examples": _examples(),
+        "examples": _examples(test, 10),
         "digits": {
             "data": base64.b64encode(zlib.compress(pixels + labels, 9)).decode("ascii"),
             "number": TRAINING + HELD_OUT,
@@ -190,7 +200,7 @@ def _check_code(encoder: Encoder) -> None:
 
 
 def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) -> dict[str, Any]:
-    """Return the data of the page, ready for JSON: network, code and examples."""
+    """Return the data of the page but the examples, ready for JSON: network and code."""
     encoder: Any = classifier.encoder
     code = CODES[type(encoder)]
     is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
@@ -216,7 +226,6 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
         "classes": names,
         "hidden": len(network.layers) - 1,
         "layers": [_layer_data(layer) for layer in network.layers],
-        "examples": _examples(),
         "digits": None,
     }
 
@@ -258,10 +267,18 @@ def _base64(array: NDArray[Any]) -> str:
     return base64.b64encode(little.tobytes()).decode("ascii")
 
 
-def _examples() -> list[dict[str, Any]]:
-    """Return test digits, two of each class."""
-    test = load_digits()[1]
-    labels = test.labels.tolist()
-    # Each block of ten digits shows each class once.
-    order = sorted(range(EXAMPLES), key=lambda i: (i // 10, labels[i]))
-    return [{"label": labels[i], "image": _base64(test.images[i].numpy())} for i in order]
+def _examples(images: ImageDataset, classes: int) -> list[dict[str, Any]]:
+    """Return the first image of each class, then the second."""
+    pixels = images.images
+    if (pixels.dtype, pixels.shape[1:]) != (torch.uint8, (28, 28)):
+        raise ValueError(
+            "examples must have uint8 images of 28 x 28 pixels; got "
+            f"{pixels.dtype}, {tuple(pixels.shape[1:])}"
+        )
+    first = [(images.labels == label).nonzero().flatten()[:2].tolist() for label in range(classes)]
+    order = [(label, at) for turn in zip_longest(*first) for label, at in enumerate(turn)]
+    return [
+        {"label": label, "image": _base64(pixels[at].numpy())}
+        for label, at in order
+        if at is not None
+    ]

@@ -27,7 +27,7 @@ export function showInput() {
   const blank = new Uint8Array(SIZE * SIZE);
   if (!run) {
     paintImage(find("image"), blank, SIZE);
-    find("input-note").textContent = "Nothing yet: draw a digit, or take one of the examples.";
+    find("input-note").textContent = "Nothing yet: draw, or take one of the examples.";
     find("image").setAttribute("aria-label", "No image yet");
     return;
   }
