@@ -136,10 +136,11 @@ export function paintMembrane(context, box, { values, threshold, spikes, now, ra
 
 /** Paint a bar for each class from zero to its score, with the scale at the left. */
 export function paintScores(canvas, scores, names, best) {
-  const { context, width, height } = fit(canvas, 116);
+  const below = Math.max(...names.map((name) => name.length)) > 2 ? 84 : 20; // long names stand upright
+  const { context, width, height } = fit(canvas, 96 + below);
   const { ink, soft, accent, line } = colours();
   const [low, high] = [Math.min(0, ...scores), Math.max(0, ...scores)];
-  const [left, top, bottom] = [44, 8, height - 20];
+  const [left, top, bottom] = [44, 8, height - below];
   const y = (value) => bottom - ((value - low) / (high - low || 1)) * (bottom - top);
   const column = (width - left) / scores.length;
   context.font = "12px system-ui, sans-serif";
@@ -150,13 +151,17 @@ export function paintScores(canvas, scores, names, best) {
     context.fillStyle = soft;
     if (value === 0 || Math.abs(y(value) - y(0)) > 14) context.fillText(Number(value.toPrecision(2)), left - 5, y(value) + 4);
   }
-  context.textAlign = "center";
+  context.textAlign = below > 20 ? "right" : "center";
   scores.forEach((score, i) => {
     context.fillStyle = i === best ? accent : soft;
     context.fillRect(left + i * column + 3, Math.min(y(0), y(score)), column - 6, Math.max(Math.abs(y(score) - y(0)), 1));
     context.fillStyle = i === best ? ink : soft;
     context.font = `${i === best ? "700 " : ""}13px system-ui, sans-serif`;
-    context.fillText(names[i].slice(0, 6), left + (i + 0.5) * column, height - 4);
+    context.save();
+    context.translate(left + (i + 0.5) * column, height - below);
+    if (below > 20) context.rotate(-Math.PI / 2);
+    context.fillText(names[i].slice(0, 12), ...(below > 20 ? [-6, 4] : [0, 16]));
+    context.restore();
   });
   context.textAlign = "start";
 }
