@@ -42,8 +42,8 @@ HEADER = (
     *("Runs", "Time", "Spikes", "Parameters"),
 )
 EPOCHS = re.compile(r"after the last of (\d+) epochs")
-SPIKES = re.compile(r"^(?:spikes per image|features appear)\s+(.*)$", re.MULTILINE)
-NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?=,|$|;| cells)")
+SPIKES = re.compile(r"^(?:spikes per (?:image|sample)|features appear)\s+([^;\n]*)", re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.,])[\d,]+(?:\.\d+)?(?=$| cells)")
 UNBROKEN = "\u00a0"
 """A space at which no line ends."""
 ASSIGNED, _ = VOTINGS
@@ -126,7 +126,7 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
         "- **Time**: for ours from the start of the process to its end, pictures included, on two "
         "cores without a GPU: the median of the runs with nothing beside them.\n"
         "- **Spikes** of an image: input + all neurons; for STDP those of the neurons alone. The "
-        "input of the direct code is grey values, of which those above 0 count, at each timestep.\n"
+        "input of the direct code is a current.\n"
         "- **Parameters**: for others counted here from the notation of the network."
     )
     yield (
@@ -204,20 +204,21 @@ def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
         *(NOTHING, NOTHING),
         runs(str(len(here)), next(iter(EPOCHS.findall(printed)), setup.epochs)),
         duration(statistics.median(quiet)) if quiet else BUSY,
-        spikes(here),
+        spikes(here, current=setup.current),
         scaled(setup.parameters) if setup.parameters else NOTHING,
     )
     return Row(data=setup.data, task=setup.task, figure=mean, cells=cells)
 
 
 class Setup(NamedTuple):
-    """What a command trains: data set, task, network, epochs and number of parameters."""
+    """What a command trains: data set, task, network, epochs, parameters, kind of input."""
 
     data: str = ""
     task: str = TASKS[-1]
     network: str = "not described"
     epochs: str = NOTHING
     parameters: int = 0
+    current: bool = False
 
 
 def described(line: str) -> Setup:
@@ -248,6 +249,7 @@ def described(line: str) -> Setup:
         f"{notation}, {command.encoder} code, T={command.num_steps}",
         str(command.epochs),
         sum(weight.numel() for weight in network.parameters()),
+        current=command.encoder == "direct",
     )
 
 
@@ -264,13 +266,16 @@ def _stdp(command: Any) -> Setup:
     return Setup(command.data, features, network, "1", weights)
 
 
-def spikes(here: Sequence[dict[str, Any]]) -> str:
+def spikes(here: Sequence[dict[str, Any]], *, current: bool = False) -> str:
     """Return the spikes of an image, the mean of the seeds: those of the input + of all neurons."""
-    found = [NUMBER.findall(part) for one in here for part in SPIKES.findall(one["printed"])]
-    means = [statistics.mean(map(float, layer)) for layer in zip(*found, strict=True)]
-    if len(means) < 2:  # by STDP, of the neurons or features alone
-        return "".join(f"{mean:.0f}" for mean in means) or NOTHING
-    return f"{means[0]:.0f} + {sum(means[1:]):.0f}"
+    found = [part for one in here for part in SPIKES.findall(one["printed"])]
+    counts = {True: 0.0, False: 0.0}
+    for layer in (layer for part in found for layer in part.split(", ")):
+        for number in NUMBER.findall(layer):  # none where the input is a current
+            counts[layer.startswith("input")] += float(number.replace(",", "")) / len(found)
+    received = "a current" if current else f"{counts[True]:.0f}" if counts[True] else ""
+    neurons = f"{counts[False]:.0f}" if found else NOTHING
+    return f"{received} + {neurons}" if received else neurons
 
 
 def duration(seconds: float) -> str:

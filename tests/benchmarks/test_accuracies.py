@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks import accuracies
 from benchmarks.plan import Plan
+from spikemnist import load, load_digits
 from spikemnist.models import LeakyMLP
+from tests.cli.command import spikemnist
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 OTHERS = json.loads(accuracies.PUBLISHED.read_text("utf-8"))
@@ -80,8 +82,23 @@ def test_a_row_of_ours_has_what_the_command_printed() -> None:
 def test_spikes_of_stdp_are_those_of_neurons_or_features() -> None:
     neurons = run("spikes per image  12.3; silent for 0.0% of the images\n")
     assert accuracies.spikes([neurons]) == "12"
+    assert accuracies.spikes([run("spikes per sample neurons 1,012.3\n")]) == "1012"
     assert accuracies.spikes([run("features appear   in 773.0 cells of an image\n")]) == "773"
     assert accuracies.spikes([run("nothing of the kind\n")]) == "–"
+
+
+@pytest.mark.parametrize("code", ["latency", "direct"])
+def test_a_row_of_what_a_command_prints(code: str, tmp_path: Path) -> None:
+    options = ("--encoder", code, "--hidden", 600, "--epochs", 1, "--batch-size", 256)
+    printed = spikemnist("train", *options, "--out", "run", cwd=tmp_path).stdout
+    line = f"spikemnist train --data mnist --encoder {code} --hidden 600 --epochs 1"
+    row = accuracies.ours(line, [run(printed)])
+    assert row.figure > 50
+    assert "±" in row.cells[COLUMN["Last, %"]]
+    received, neurons = row.cells[COLUMN["Spikes"]].split(" + ")
+    counts = load(tmp_path / "run")(load_digits()[1].images).spike_counts
+    assert int(neurons) == pytest.approx(float(counts.sum(0).float().mean()), abs=2)
+    assert received == "a current" if code == "direct" else int(received) > 50
 
 
 def test_others_are_sorted_by_the_most_honest_figure() -> None:
