@@ -108,8 +108,9 @@ def compared(results: Results) -> list[Results]:
 def machine(found: Mapping[str, Any]) -> str:
     """Return a sentence that describes the machine of a run."""
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    threads = f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"
     return (
-        f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
+        f"{found['processor']}, {found['cores']} cores, {threads}, "
         f"{found['vector']}; {found['system']}, Python {found['python']}; {packages}."
     )
 
