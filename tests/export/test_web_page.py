@@ -78,8 +78,10 @@ def test_examples_are_the_first_two_of_each_class(tmp_path: Path) -> None:
     assert [one["label"] for one in shown] == [0, 1, 2, 0, 2]
     assert [base64.b64decode(one["image"])[0] for one in shown] == [1, 4, 0, 5, 2]
     small = ImageDataset(images.images[:, :20], images.labels, classifier.classes)
-    with pytest.raises(ValueError, match=r"28 x 28 pixels; got torch.uint8, \(20, 28\)"):
-        to_html(classifier, tmp_path / "page.html", examples=small)
+    for wrong in (small, images[:0]):
+        shape = re.escape(str(tuple(wrong.images.shape)))
+        with pytest.raises(ValueError, match=f"28 x 28 pixels; got torch.uint8, {shape}"):
+            to_html(classifier, tmp_path / "page.html", examples=wrong)
 
 
 def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def to_html(
     if len(names) != number:
         raise ValueError(f"classes must have {number} names; got {len(names)}")
     contents = _contents(classifier, network, names)
-    contents["examples"] = _examples(examples or load_digits()[1], number)
+    shown = load_digits()[1] if examples is None else examples
+    contents["examples"] = _examples(shown, number)
     title = f"Draw {'' if classifier.classes else 'a digit '}and see it spike"
     return _write(path, "export --to html", title, contents)
 
@@ -270,10 +271,10 @@ def _base64(array: NDArray[Any]) -> str:
 def _examples(images: ImageDataset, classes: int) -> list[dict[str, Any]]:
     """Return the first image of each class, then the second."""
     pixels = images.images
-    if (pixels.dtype, pixels.shape[1:]) != (torch.uint8, (28, 28)):
+    if not len(pixels) or (pixels.dtype, pixels.shape[1:]) != (torch.uint8, (28, 28)):
         raise ValueError(
-            "examples must have uint8 images of 28 x 28 pixels; got "
-            f"{pixels.dtype}, {tuple(pixels.shape[1:])}"
+            "examples must be at least one uint8 image of 28 x 28 pixels; got "
+            f"{pixels.dtype}, {tuple(pixels.shape)}"
         )
     first = [(images.labels == label).nonzero().flatten()[:2].tolist() for label in range(classes)]
     order = [(label, at) for turn in zip_longest(*first) for label, at in enumerate(turn)]
