@@ -231,6 +231,14 @@ def test_arrays_of_another_kind(tmp_path, arrays, reason):
         load_images(tmp_path)
 
 
+def test_splits_of_two_shapes(tmp_path):
+    images = {"x_train": some(2), "x_test": some(2, 9, 8)}
+    labels = dict.fromkeys(("y_train", "y_test"), np.arange(2))
+    write(tmp_path, {"a.npz": npz(**images, **labels)})
+    with pytest.raises(ValueError, match=r"one shape; got {'train': \[28, 28\], 'test': \[9, 8\]}"):
+        load_images(tmp_path)
+
+
 class Code:
     """Something that runs code when it is unpickled."""
 

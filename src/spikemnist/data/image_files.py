@@ -83,7 +83,7 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     FileNotFoundError
         If there is nothing at ``path``.
     ValueError
-        If it holds no such set, or several, a file is damaged, or pictures differ in size. An npz
+        If it holds no such set, or several, a file is damaged, or images differ in size. An npz
         file with Python objects is refused, since reading them can run code.
 
     Notes
@@ -111,6 +111,9 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
         sets = {split: _dataset(*pair, classes) for split, pair in splits.items()}
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
+        shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}
+        if len({*map(str, shapes.values())}) > 1:
+            raise ValueError(f"the images of all splits must have one shape; got {shapes}")
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     return sets["train"], sets["test" if "test" in sets else "val"]
