@@ -64,6 +64,7 @@ def test_a_call_that_does_not_fit_is_named(call: dict[str, Any], message: str) -
         ({"in_features": 0}, r"positive integers; got 0, \(1000,\), 10"),
         ({"hidden": (5, -1)}, r"positive integers; got 784, \(5, -1\), 10"),
         ({"hidden": (5.5,)}, r"positive integers; got 784, \(5.5,\), 10"),
+        ({"hidden": np.int64(5)}, r"positive integers; got 784, \(np.int64\(5\),\), 10"),
         ({"reset_mechanism": "soft"}, "subtract, zero, none; got 'soft'"),
         ({"spike_grad": "relu"}, "spike_grad must be one of atan, .*; got 'relu'"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"),

@@ -10,6 +10,7 @@ import itertools
 import operator
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -250,7 +251,7 @@ class LeakyMLP(LeakyNetwork):
         out_features: int = 10,
         **options: Any,
     ) -> None:
-        hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        hidden = tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)
         sizes = (in_features, *hidden, out_features)
         if any(not isinstance(size, int) or size < 1 for size in sizes):
             raise ValueError(
