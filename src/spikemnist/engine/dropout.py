@@ -58,21 +58,21 @@ def _draw(queue: Array, units: int, bits: Array, quads: int, bound: Any, seed: A
         b = next_unit(queue)
 
 
-def drop_out(images: Tensor, probability: float) -> Tensor:
-    """Apply dropout to images ``[N, C, H, W]``, as `spikemnist.ops.dropout.drop_out` does."""
+def drop_out(signal: Tensor, probability: float) -> Tensor:
+    """Apply dropout to an input ``[N, F]``, or to images, as in `spikemnist.ops.dropout`."""
     if not probability:
-        return images
-    out: Tensor = _Dropout.apply(images, probability)  # type: ignore[no-untyped-call]
+        return signal
+    out: Tensor = _Dropout.apply(signal, probability)  # type: ignore[no-untyped-call]
     return out
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, probability: float) -> Tensor:
-        count, *size = images.shape
+    def forward(ctx: Any, signal: Tensor, probability: float) -> Tensor:
+        count, *size = signal.shape
         ctx.kept = draw_bits(1, count, math.prod(size), probability)
         ctx.scale = scale_of(probability)
-        return _keep(images, ctx.kept, ctx.scale)
+        return _keep(signal, ctx.kept, ctx.scale)
 
     @staticmethod
     @once
@@ -80,14 +80,14 @@ class _Dropout(torch.autograd.Function):
         return _keep(gradient, ctx.kept, ctx.scale), None
 
 
-def _keep(images: Tensor, bits: Array, scale: float) -> Tensor:
-    """Multiply the numbers of images whose bits are set by a factor, and set the others to 0."""
-    pixels = images.detach().movedim(1, 3).contiguous()
-    out = memory.empty(pixels.shape, NUMPY[pixels.dtype])
-    rows = pixels.flatten(1).numpy()
+def _keep(signal: Tensor, bits: Array, scale: float) -> Tensor:
+    """Multiply the numbers whose bits are set by a factor, and set the others to 0."""
+    places = signal.detach().movedim(1, -1).contiguous()
+    out = memory.empty(places.shape, NUMPY[places.dtype])
+    rows = places.flatten(1).numpy()
     factor = rows.dtype.type(scale)
     parallel(_keep_rows, len(rows), rows, bits, factor, out.reshape(rows.shape), work=rows.size)
-    return torch.from_numpy(out).movedim(3, 1)
+    return torch.from_numpy(out).movedim(-1, 1)
 
 
 @kernel

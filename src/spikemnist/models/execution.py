@@ -149,10 +149,12 @@ def _dense(
     The engine drops input spikes of an integer dtype. Floating ones may need a gradient: their
     dropout scales them, so the first layer gets no weights, and its input is the current.
     """
+    from spikemnist import engine
+
     first, shape = group[0], tuple(spikes.shape[2:])
     dropped = first.dropout and (spikes.is_floating_point() or first.dropout == 1)
     if dropped:
-        current = first.current(spikes, dtype)
+        current = first.current(spikes, dtype, engine)
         spikes = current.expand(len(spikes), *current.shape[1:])
     params = []
     for layer, membrane in zip(group, initial, strict=True):

@@ -170,7 +170,7 @@ class SpikingLayer:
 
         The current of an input that is the same at each timestep is computed once, ``[1, B, ...]``,
         unless dropout makes the timesteps differ, or each needs its gradient. ``engine`` convolves
-        images and applies dropout to them.
+        images and applies dropout.
         """
         constant = is_constant(signal) and not self.is_random and not signal.requires_grad
         steps = signal[:1] if constant else signal
@@ -276,8 +276,8 @@ class SpikingLayer:
 
 
 def _drop(signal: Tensor, probability: float, engine: ModuleType | None) -> Tensor:
-    """Apply dropout: to images by the engine, if it is given."""
-    drop = drop_out if engine is None or signal.dim() != 4 else engine.drop_out
+    """Apply dropout, by the engine if it is given."""
+    drop = drop_out if engine is None else engine.drop_out
     return drop(signal, probability)
 
 
