@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spikemnist.encoding import DirectEncoder
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.training import TrainConfig, fit
 from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
 from spikemnist.training.schedules import SCHEDULES, get_schedule
@@ -143,3 +144,27 @@ def test_the_fused_optimisers_agree_with_the_plain_ones(name):
         results.append(weights(classifier))
     for key, value in results[0].items():
         torch.testing.assert_close(value, results[1][key], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", torch.optim.RMSprop])
+def test_a_learned_beta_stays_within_its_range_and_can_return(optimizer):
+    network = new_network(learn_beta=True)
+    betas = [layer.leaky.beta for layer in network.layers]
+    steps = make_optimizer(optimizer, network, lr=10.0)
+    for gradient, end in ((1.0, 0.0), (-1.0, 1.0)):
+        for beta in betas:
+            beta.grad = torch.full_like(beta, gradient)
+        for _ in range(9):
+            steps.step()
+        for beta in betas:
+            assert 0 < beta < 1
+            assert beta.item() == pytest.approx(end, abs=1e-6)
+
+
+def test_learned_betas_at_their_bound_give_no_warning():
+    """The code of latencies has so few spikes that its betas rise to 1."""
+    classifier = new_classifier(LatencyEncoder(num_steps=8), learn_beta=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(classifier, digits(), TrainConfig(epochs=3, batch_size=8, lr=0.05))
+    assert max(layer.leaky.beta.item() for layer in classifier.network.layers) > 0.99

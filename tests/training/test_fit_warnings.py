@@ -120,15 +120,6 @@ def test_black_images_are_no_input():
     assert text.startswith("hidden 1 has no input")
 
 
-def test_a_beta_that_leaves_its_range():
-    classifier = make(learn_beta=True)
-    assert messages(classifier) == []
-    with torch.no_grad():
-        classifier.network.layers[1].leaky.beta.fill_(1.01)
-    (message,) = messages(classifier)
-    assert message.startswith("beta of network[1].leaky has left [0, 1]: the neurons clip it")
-
-
 @pytest.mark.parametrize("seen", [True, False])
 def test_images_that_are_learned_by_heart(seen):
     """Labels by chance, of images that are validated, or of others."""

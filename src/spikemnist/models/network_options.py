@@ -40,6 +40,7 @@ class NetworkOptions:
     learn_beta, learn_threshold : bool, default False
         Whether beta or threshold is trained. A beta of exactly 0 or 1 has the gradient of
         `torch.clamp` at its bounds, which is zero since torch 2.15: start inside the interval.
+        `spikemnist.fit` keeps it there.
     dropout : float, default 0.0
         Probability, in [0, 1), of dropping a hidden spike in training. Drawn anew at each timestep.
         For a given seed, the backends ``"reference"`` and ``"event_driven"`` draw the same masks.

@@ -107,8 +107,7 @@ def diagnose(
             before = monitor.correct
             train_step(run, spikes, labels, monitor)
             right = monitor.correct - before
-        texts = [*findings.of_betas(network)]
-        texts += findings.of_training(monitor, config, network, run.initial, table.layers)
+        texts = [*findings.of_training(monitor, config, network, run.initial, table.layers)]
     if right < 0.9 * len(labels):  # otherwise training wakes the layers that are silent at first
         texts = texts or [*findings.of_layers(table.layers, monitor.needed)]
     return replace(table, findings=tuple(texts), learned=right / len(labels))

@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING
 
 from spikemnist.models.layer_table import norm
-from spikemnist.models.network import SpikingNetwork
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -136,18 +135,6 @@ def of_training(
 def is_flat(layer: LayerSummary) -> bool:
     """Return whether a layer has no surrogate gradient that could change it."""
     return layer.surrogate is not None and layer.surrogate < FLAT
-
-
-def of_betas(network: nn.Module) -> Iterator[str]:
-    """Yield a finding for each beta that training has taken out of its range."""
-    layers = network.layers if isinstance(network, SpikingNetwork) and not network.obstacle else []
-    for layer in layers:
-        beta = layer.leaky.beta
-        if beta.requires_grad and bool(((beta < 0) | (beta > 1)).any()):
-            yield (
-                f"beta of {layer.path} has left [0, 1]: the neurons clip it, and its gradient "
-                "is zero. Lower lr, or start with a beta further inside"
-            )
 
 
 def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist._tensor_files import check_tensors
 from spikemnist._tensors import not_finite
@@ -26,6 +26,9 @@ MOMENTS = {
 }
 """Tensors of the size of a parameter that these optimisers keep for it, by the setting behind."""
 
+BOUND = torch.finfo(torch.float32).eps
+"""Distance of a learned beta from 0 and 1."""
+
 
 def make_optimizer(
     optimizer: str | OptimizerFactory,
@@ -33,7 +36,7 @@ def make_optimizer(
     lr: float,
     weight_decay: float | None = None,
 ) -> torch.optim.Optimizer:
-    """Build the optimiser of a model's parameters.
+    """Build the optimiser of a model's parameters, whose steps keep each beta within [0, 1].
 
     Parameters
     ----------
@@ -65,12 +68,24 @@ def make_optimizer(
         weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
-    if not isinstance(optimizer, str):
-        return optimizer(groups, lr=lr)
     options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
     if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
         options["fused"] = True  # one pass over the parameters instead of ten
-    return OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
+    if isinstance(optimizer, str):
+        built = OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
+    else:
+        built = optimizer(groups, lr=lr)
+    neurons = [module for module in model.modules() if isinstance(module, snntorch.Leaky)]
+    if betas := [neuron.beta for neuron in neurons if neuron.beta.requires_grad]:
+        built.register_step_post_hook(lambda *_: _clip(betas))
+    return built
+
+
+@torch.no_grad()
+def _clip(betas: list[Tensor]) -> None:
+    """Clip betas to [0, 1], and just inside: neurons clip them, and beyond is no gradient."""
+    for beta in betas:
+        beta.clamp_(BOUND, 1 - BOUND)
 
 
 def _groups(model: nn.Module, parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:

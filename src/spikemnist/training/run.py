@@ -151,8 +151,7 @@ class Run:
             weights = self.network.state_dict() if spoiled else self.initial
             table = examine(self.network, weights, monitor.batch, self.loss, self.config.seed)
             layers = table.layers
-        texts = [*findings.of_betas(self.network)]
-        texts += findings.of_training(monitor, self.config, self.network, self.initial, layers)
+        texts = [*findings.of_training(monitor, self.config, self.network, self.initial, layers)]
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
         # A network of another kind shows no layers.
         texts = texts or [f"{name} did not fire in an epoch" for name in sorted(monitor.silent)]
