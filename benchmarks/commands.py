@@ -63,7 +63,7 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
     words = whole if sys.platform == "win32" else shlex.split(whole)
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        started, others = time.perf_counter(), _work_of_others()
+        started, before = time.perf_counter(), _work_of_others()
         done = subprocess.run(
             words,
             cwd=folder,
@@ -73,17 +73,19 @@ def measure(item: tuple[str, int]) -> dict[str, Any]:
             check=False,
         )
         seconds = time.perf_counter() - started
-        others = (_work_of_others() - others) / (seconds * (os.cpu_count() or 1))
+        others = (_work_of_others() - before) / (seconds * (os.cpu_count() or 1))
     if done.returncode:
         raise RuntimeError(f"{whole!r} ended with {done.returncode}: {done.stderr[-500:]}")
     found = {"command": command, "seed": seed, "seconds": seconds, "printed": done.stdout}
-    return {**found, "busy": others_took(min(machine["share"], 1 - others)), "machine": machine}
+    # What others did during the command, or where it is not counted, at its start.
+    share = 1 - others if STAT.exists() else machine["share"]
+    return {**found, "busy": others_took(share), "machine": machine}
 
 
 def _work_of_others() -> float:
     """Return the processor seconds of Linux, without the children of this process.
 
-    Zero on other systems, which rely on the load measured before a command.
+    Zero on other systems, which rely on the share of the processors at the start of a command.
     """
     if not STAT.exists():
         return 0.0
