@@ -71,6 +71,7 @@ def test_what_the_warning_proposes_removes_it():
     [
         ({}, {"lr": 1e-9}, "the learning rate 1e-09 is too low; start with lr=0.01"),
         ({"threshold": 1e6}, {"weight_decay": 1e3, "lr": 0.03}, "weight_decay 1000 has shrunk the"),
+        ({}, {"spike_penalty": 1.0}, "with spike_penalty 1 spikes cost more than right answers"),
         ({}, {"optimizer": "sgd", "clip_norm": 1e-6}, "clip_norm 1e-06 has cut gradients of norm"),
         ({"threshold": 1.0}, {"lr": 10.0}, "the learning rate 10 is too high; start with lr=0.01"),
         ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 has almost no surrogate gr"),

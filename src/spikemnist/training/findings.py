@@ -36,6 +36,9 @@ CLIPPED = 100.0
 SHRUNK = 0.5
 """Share of the initial norm of the weights below which weight decay has taken them."""
 
+COSTLY = 0.003
+"""Largest ``spike_penalty`` with which networks of digits learn: a right answer is worth more."""
+
 FLAT = 0.01
 """Share of neurons and timesteps with a surrogate gradient below which a layer cannot wake."""
 
@@ -115,7 +118,12 @@ def of_training(
         # A schedule may begin with a low learning rate, so that the first epoch moves little.
         still = STILL * min(monitor.batches, FEW) * (1 if config.schedule == "constant" else 0.2)
         flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
-        if decay and after < SHRUNK * before:
+        if config.spike_penalty > COSTLY:
+            yield (
+                f"with spike_penalty {config.spike_penalty:g} spikes cost more than right answers "
+                "are worth; start with spike_penalty=0.001"
+            )
+        elif decay and after < SHRUNK * before:
             yield (
                 f"weight_decay {decay:g} has shrunk the weights to {after / before:.1%} of their "
                 "norm; start with weight_decay=0.0001"
