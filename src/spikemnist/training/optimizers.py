@@ -83,7 +83,7 @@ def make_optimizer(
 
 @torch.no_grad()
 def _clip(betas: list[Tensor]) -> None:
-    """Clip betas to [0, 1], and just inside: neurons clip them, and beyond is no gradient."""
+    """Clip betas to just inside [0, 1]: neurons clip them, and beyond it they have no gradient."""
     for beta in betas:
         beta.clamp_(BOUND, 1 - BOUND)
 
