@@ -34,10 +34,10 @@ ALIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"loss": "spike_time_mse"}, {"loss": SpikeTimeMSE()}),
     ({"loss": "spike_time_cross_entropy"}, {"loss": SpikeTimeCrossEntropy()}),
     ({"label_smoothing": 0.2}, {"loss": SmoothedCrossEntropy(0.2)}),
-    ({"spike_penalty": 0.01}, {"loss": Regularized(cross_entropy, [L1Spikes(0.01)])}),
+    ({"spike_penalty": 0.001}, {"loss": Regularized(cross_entropy, [L1Spikes(0.001)])}),
     (
-        {"label_smoothing": 0.2, "spike_penalty": 0.01},
-        {"loss": Regularized(SmoothedCrossEntropy(0.2), [L1Spikes(0.01)])},
+        {"label_smoothing": 0.2, "spike_penalty": 0.001},
+        {"loss": Regularized(SmoothedCrossEntropy(0.2), [L1Spikes(0.001)])},
     ),
     (
         {"loss": SpikeTimeMSE(), "spike_penalty": 0.001},
