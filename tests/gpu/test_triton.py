@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tests.strategies import LeakyProblem
 
 pytest.importorskip("triton", reason="needs Triton: pip install triton")
-# By the interpreter of Triton 3.4.
+# The interpreter of Triton 3.4 uses what NumPy deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
 scan = importlib.import_module("spikemnist.gpu.scan")
 REAL = {"forward": scan.forward, "backward": scan.backward}

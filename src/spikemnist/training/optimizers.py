@@ -68,10 +68,10 @@ def make_optimizer(
         weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
-    options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
-    if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
-        options["fused"] = True  # one pass over the parameters instead of ten
     if isinstance(optimizer, str):
+        options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
+        if all(parameter.device.type in ("cpu", "cuda") for parameter in parameters):
+            options["fused"] = True  # one pass over the parameters instead of ten
         built = OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
     else:
         built = optimizer(groups, lr=lr)
