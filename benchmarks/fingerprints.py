@@ -169,10 +169,11 @@ def trained(
 def called(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: bool = False) -> Parts:
     """Call a network on spikes with a state; hash its Record, gradients and inference Record."""
     torch.manual_seed(11)
-    model: Any = build().train(train)
+    model: Any = build().eval()
     dtype = next(model.parameters()).dtype
     spikes = (torch.rand(STEPS, 3, *shape) < 0.2).to(dtype).requires_grad_()
-    at_rest = model.initial_state(3, *shape) if len(shape) > 1 else model.initial_state(3)
+    at_rest = model(spikes.detach(), state=None).state
+    model.train(train)
     state = [(torch.rand_like(x) / 2).requires_grad_() for x in at_rest]
     torch.manual_seed(13)
     record = model(spikes, record="all", state=state)
