@@ -69,9 +69,12 @@ def killed(tmp_path_factory):
     root = tmp_path_factory.mktemp("killed")
     moments = {**KILLS, "first checkpoint": ("write", 1)}
     processes = {name: start(root / name, *moment) for name, moment in moments.items()}
-    for process, pipe in processes.values():
+    for name, (process, pipe) in processes.items():
         assert pipe.poll(120), "the run hangs"
         assert pipe.recv() == "here"
+        if sys.platform != "win32":  # the lock is free again once the process is killed
+            with pytest.raises(FileExistsError, match="another process is training in"):
+                run(root / name, new_classifier(dropout=0.1), resume=True)
         kill(process)
     return {name: root / name for name in moments}
 
@@ -82,6 +85,7 @@ def expect_same_run(folder, classifier, history, undisturbed):
     assert history.to_csv() == wanted.to_csv()
     assert history.best_epoch == wanted.best_epoch
     assert not history.interrupted
+    assert not [*folder.glob(".spikemnist-*")]
     for name in ("config.json", "metrics.csv", "model.safetensors"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
     a, b = (load_checkpoint(f / "checkpoint.pt") for f in (folder, reference))

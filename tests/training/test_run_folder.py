@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import re
 import shutil
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +18,13 @@ import pytest
 from spikemnist import __version__, load
 from spikemnist.training import TrainConfig
 from spikemnist.training.checkpoint import load_checkpoint
+from spikemnist.training.folder import open_folder
 from tests.training import small_runs
-from tests.training.small_runs import new_classifier, run, same, weights
+from tests.training.small_runs import PROCESSES, new_classifier, run, same, weights
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
     from spikemnist.models import Classifier
@@ -129,9 +136,84 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_no_files(
     run(folder, new_classifier(), epochs=1)
 
 
+def start_together(root: Path, rank: int, count: int, barrier: Barrier, pipe: Connection) -> None:
+    begun = []
+    for number in range(count):
+        barrier.wait(60)
+        with (
+            contextlib.suppress(FileExistsError),
+            open_folder(root / str(number), {"settings": {"rank": rank}}, resume=False),
+        ):
+            begun.append(number)
+    pipe.send(begun)
+
+
+def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
+    count, barrier, results = 100, PROCESSES.Barrier(2), list[list[int]]()
+    pipes = []
+    for rank in range(2):
+        ours, theirs = PROCESSES.Pipe()
+        arguments = (tmp_path, rank, count, barrier, theirs)
+        PROCESSES.Process(target=start_together, args=arguments, daemon=True).start()
+        pipes.append(ours)
+    for pipe in pipes:
+        assert pipe.poll(120), "a process hangs"
+        results.append(pipe.recv())
+    assert sorted(results[0] + results[1]) == [*range(count)]
+    for rank, begun in enumerate(results):
+        assert {configuration(tmp_path / str(n))["settings"]["rank"] for n in begun} <= {rank}
+
+
+def test_a_run_is_not_disturbed_by_a_second_one(
+    tmp_path: Path, finished: tuple[Path, Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_another() -> None:
+        monkeypatch.setattr(small_runs, "on_batch", [])
+        with pytest.raises(FileExistsError, match="holds a run already"):
+            run(tmp_path, new_classifier(seed=3), epochs=1, lr=1.0)
+        with (
+            pytest.raises(FileExistsError, match="holds a run already"),
+            open_folder(tmp_path, {"settings": {}}, resume=False),
+        ):  # as if it had looked before the first one began
+            pass
+        if sys.platform != "win32":
+            with pytest.raises(FileExistsError, match=f"another process is training in {tmp_path}"):
+                run(tmp_path, new_classifier(seed=3), epochs=1, resume=True)
+
+    monkeypatch.setattr(small_runs, "on_batch", [begin_another])
+    classifier = new_classifier()
+    run(tmp_path, classifier, epochs=1)
+    assert names(tmp_path) == FILES
+    assert same(weights(classifier), weights(finished[1]))
+    assert configuration(tmp_path) == configuration(finished[0])
+    run(tmp_path, classifier, epochs=1, resume=True)  # the folder is free again
+
+
+def test_a_folder_that_a_kill_left_empty_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    message = f"^{re.escape(str(tmp_path / 'config.json'))} is empty: a run begins here, or was k"
+    with pytest.raises(FileExistsError, match=message):
+        run(tmp_path, new_classifier())
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, new_classifier(), resume=True)
+    (tmp_path / "config.json").unlink()
+    run(tmp_path, new_classifier(), epochs=1)
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="No space left"):
+            run(tmp_path, new_classifier())
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_folder_with_any_file_of_a_run_is_refused(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).touch()
+    (tmp_path / name).write_text("{}")
     with pytest.raises(FileExistsError, match="holds a run already: pass resume=True to continue"):
         run(tmp_path, new_classifier())
     assert names(tmp_path) == {name}
@@ -152,7 +234,6 @@ def test_runs_inside_a_folder_without_one_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "Expecting value"),
         ('{"version": "1.0", "class', "Unterminated string"),
         ("[1, 2]", "it lacks 'classifier'"),
         ("3", "it lacks 'classifier'"),

@@ -16,7 +16,7 @@ from spikemnist._load import MODEL as MODEL
 from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.cli.output import command_line
 from spikemnist.cli.parser import shown
-from spikemnist.training.folder import CONFIG, check_file, read_json, write_json
+from spikemnist.training.folder import CONFIG, check_file, claim, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,16 +49,19 @@ def run_folder(name: str, command: Command, code: str) -> Iterator[Path]:
     folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
-    # A run killed before it had written its options leaves at most a hidden temporary file.
-    if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
+    options = {option: value for option, value in vars(command).items() if option not in OMITTED}
+    options["root"] = command.root and str(command.root.resolve())
+    try:
+        # Hidden files are temporary ones, of a write that was killed.
+        if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
+            raise FileExistsError
+        claim(folder / COMMAND, command=name, options=options)
+    except FileExistsError:
         resume = "add --resume to continue the run in it, " if (folder / COMMAND).is_file() else ""
         raise WrongRequest(
             f"--out: {folder} exists already and is never overwritten: {resume}choose another "
             "--out, or delete it"
-        )
-    options = {option: value for option, value in vars(command).items() if option not in OMITTED}
-    options["root"] = command.root and str(command.root.resolve())
-    write_json(folder / COMMAND, command=name, options=options)
+        ) from None
     try:
         yield folder
     except BaseException:

@@ -28,7 +28,7 @@ from spikemnist.training.description import describe_run
 from spikemnist.training.devices import faster_on_a_mac, parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.findings import TrainingWarning
-from spikemnist.training.folder import CHECKPOINT, METRICS, discard, find_folder, open_folder
+from spikemnist.training.folder import CHECKPOINT, METRICS, find_folder, open_folder
 from spikemnist.training.history import History
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss
@@ -40,7 +40,7 @@ from spikemnist.training.steps import train_epoch
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from spikemnist._interrupt import Interruption
@@ -119,7 +119,7 @@ def fit(
         If classifier, data or settings cannot be used, if a run is resumed with other ones, or if
         one of its files is damaged.
     FileExistsError
-        If ``run`` holds a run and ``resume`` is False.
+        If ``run`` holds a run and ``resume`` is False, or if another process trains in it.
     FileNotFoundError
         If ``resume`` is True and ``run`` holds no run.
     FloatingPointError
@@ -192,10 +192,11 @@ def fit(
         folder=folder,
     )
     savable = folder is not None and together.is_first and _is_savable(classifier, folder)
-    discarded = _discarded_on_failure(state, resume=resume)
-    with interruptible() as interruption, discarded, processes.explained(), kept_memory():
+    held = contextlib.ExitStack()
+    with interruptible() as interruption, held, processes.explained(), kept_memory():
         if folder is not None:
-            together.first(lambda: open_folder(folder, description, resume=resume))
+            opened = open_folder(folder, description, resume=resume)
+            together.first(lambda: held.enter_context(opened))
             if resume and earlier is None and together.is_first:
                 note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
         state.start(earlier)
@@ -229,19 +230,6 @@ def _check(
             "augment needs images, but train has recordings of an event camera; change them with "
             "train.transformed(), for example by spikemnist.data.DropEvents"
         )
-
-
-@contextlib.contextmanager
-def _discarded_on_failure(run: Run, *, resume: bool) -> Iterator[None]:
-    """Remove the files of a new run that fails in its first epoch."""
-    try:
-        yield
-    except Exception as error:
-        # Where another process has ended, the rest of the run can be resumed.
-        useless = not (resume or len(run.history) or isinstance(error, ConnectionError))
-        if run.folder is not None and useless and run.processes.is_first:
-            discard(run.folder)
-        raise
 
 
 def _is_savable(classifier: Classifier, folder: Path) -> bool:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikemnist import __version__
-from spikemnist._atomic import write_atomically
+from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist._checkpoints import check_settings
 from spikemnist._load import MODEL
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CONFIG, METRICS, CHECKPOINT = "config.json", "metrics.csv", "checkpoint.pt"
 FILES = (MODEL, METRICS, CONFIG, CHECKPOINT)
+
+EMPTY = "{} is empty: a run begins here, or was killed as it began. If killed, delete the file"
+"""Message for a file that a run has made, but not filled."""
 
 
 def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
@@ -29,7 +33,7 @@ def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | N
     Raises
     ------
     ValueError
-        If there is nothing to resume.
+        If there is nothing to resume, or the file of a run is damaged.
     FileExistsError
         If the folder of a new run holds a run already.
     FileNotFoundError
@@ -45,29 +49,105 @@ def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | N
     elif folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: run= takes a folder")
     elif any((folder / name).exists() for name in FILES):
+        config = folder / CONFIG
+        if config.is_file() and not config.stat().st_size:
+            raise FileExistsError(EMPTY.format(config))
         raise FileExistsError(
             f"{folder} holds a run already: pass resume=True to continue it, or another folder"
         )
     return folder
 
 
-def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -> None:
-    """Write the description of a run into its folder, or with ``resume`` compare it.
+@contextlib.contextmanager
+def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+    """Claim a folder by the description of a new run, or with ``resume`` compare it; hold it.
 
-    A resumed run may have more epochs where the learning rate does not depend on their number.
+    A resumed run may have more epochs where the learning rate does not depend on their number. The
+    files of a new run that fails in its first epoch are removed.
 
     Raises
     ------
     ValueError
         If the resumed run has another description, or its file is damaged.
+    FileExistsError
+        If another process has claimed the folder, or is training in it.
     """
-    if resume:
-        earlier, settings = read_json(folder / CONFIG, *description), description["settings"]
-        former = earlier["settings"]
-        if settings["schedule"] == "constant" and former.get("epochs", 0) < settings["epochs"]:
-            former["epochs"] = settings["epochs"]
-        check_settings(flat(earlier), flat(description), folder)
-    write_json(folder / CONFIG, **description)
+    config = folder / CONFIG
+    if not resume:
+        try:
+            claim(config, **description)
+        except FileExistsError:
+            find_folder(folder, resume=False)  # raises with the reason
+            raise
+    with held(folder):
+        if resume:
+            earlier, settings = read_json(config, *description), description["settings"]
+            former = earlier["settings"]
+            if settings["schedule"] == "constant" and former.get("epochs", 0) < settings["epochs"]:
+                former["epochs"] = settings["epochs"]
+            check_settings(flat(earlier), flat(description), folder)
+            write_atomically(config, lambda new: claim(new, **description))
+        try:
+            yield
+        except Exception as error:
+            # Where another process has ended, the rest of the run can be resumed.
+            if not (resume or (folder / METRICS).exists() or isinstance(error, ConnectionError)):
+                discard(folder)
+            raise
+
+
+def claim(file: Path, **values: object) -> None:
+    """Make a new file of plain values, with the version of the package.
+
+    Of several processes that make it at once, one succeeds; the others leave it alone.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file.
+    """
+    text = json.dumps({"version": __version__, **values}, indent=2) + "\n"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    stream = file.open("x", encoding="utf-8")
+    try:
+        with stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        file.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder, and remove the temporary files of a killed one.
+
+    The system frees the lock when the process ends. Windows has no such lock, and some network file
+    systems have none: there the folder is not protected.
+
+    Raises
+    ------
+    FileExistsError
+        If another process holds the folder.
+    """
+    with contextlib.ExitStack() as stack:
+        if sys.platform != "win32":
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileExistsError(
+                    f"another process is training in {folder}: wait for it, or end it"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        for file in folder.glob(f"{PREFIX}*"):
+            file.unlink(missing_ok=True)
+        yield
 
 
 def flat(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,20 +171,16 @@ def check_file(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def write_json(file: Path, **values: object) -> None:
-    """Write plain values, with the version of the package, atomically."""
-    text = json.dumps({"version": __version__, **values}, indent=2) + "\n"
-    write_atomically(file, lambda new: new.write_text(text, encoding="utf-8"))
-
-
 def read_json(file: Path, *parts: str) -> dict[str, Any]:
-    """Return the values of `write_json`.
+    """Return the values of `claim`.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or lacks one of the parts, which are mappings.
+        If the file is empty or damaged, or lacks one of the parts, which are mappings.
     """
+    if not file.stat().st_size:
+        raise ValueError(EMPTY.format(file))
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
