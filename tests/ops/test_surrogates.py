@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import pickle
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate as snn
 
-from spikemnist import ops
+from spikemnist import LeakyMLP, ops
 from spikemnist.ops import (
     ATan,
     FastSigmoid,
@@ -81,6 +81,35 @@ def test_every_surrogate_is_tested() -> None:
     assert {name: kind().name for name, kind in ops.SURROGATES.items()} == {
         name: name for name in ops.SURROGATES
     }
+
+
+@dataclass(frozen=True)
+class InPlace(Surrogate):
+    name = "in place"
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.square_().mul_(-3).exp_()
+
+
+@dataclass(frozen=True)
+class Returned(Surrogate):
+    name = "returned"
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return torch.exp(-3 * x * x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
+def test_a_derivative_may_be_a_new_tensor(backend: ops.Backend) -> None:
+    gradients = []
+    for surrogate in (InPlace(), Returned()):
+        torch.manual_seed(0)
+        network = LeakyMLP(12, hidden=8, spike_grad=surrogate, threshold=0.3, backend=backend)
+        network((torch.rand(5, 3, 12) < 0.5).float()).scores.square().sum().backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for actual, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected)
+    assert bool(gradients[0][0].any())
 
 
 @ALL_CASES

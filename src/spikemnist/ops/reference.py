@@ -217,7 +217,7 @@ def _surrogate_gradient(
 ) -> Tensor:
     torch.sub(membrane, threshold, out=out)
     if isinstance(spike_grad, Surrogate):
-        return spike_grad.derivative_(out).mul_(grad)
+        return torch.mul(spike_grad.derivative_(out), grad, out=out)
     with torch.enable_grad():
         x = out.detach().requires_grad_()
         spikes = spike_grad(x)

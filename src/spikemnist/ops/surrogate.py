@@ -78,7 +78,7 @@ class Surrogate:
         return _Step.apply(x, self)  # type: ignore[no-any-return, no-untyped-call]
 
     def derivative_(self, x: Tensor) -> Tensor:
-        """Replace the argument, in place, by the surrogate derivative at its values.
+        """Return the surrogate derivative, which may replace the argument in place.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Surrogate:
         Returns
         -------
         torch.Tensor
-            The argument ``x`` itself, ``[...]``.
+            The derivative at ``x``, ``[...]``: a new tensor, or the argument itself, changed.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return ctx.surrogate.derivative_(x.clone()).mul_(grad), None
+            return ctx.surrogate.derivative_(x.clone()) * grad, None
         # For a second derivative, autograd keeps copies of what the formula changes in place.
         with torch.autograd.graph.saved_tensors_hooks(_copy, _same):
             slope = ctx.surrogate.derivative_(x.clone())
