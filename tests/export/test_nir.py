@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -112,10 +113,24 @@ def test_networks_that_nir_cannot_describe() -> None:
         to_nir(mixed, dt=0)
 
 
-def graph_of(*nodes: nir.NIRNode, features: int = 3, **options: bool) -> nir.NIRGraph:
+def chain_of(*nodes: nir.NIRNode, features: int = 3) -> tuple[nir.NIRNode, ...]:
     shape = {"input": np.array([features])}
     last = {"output": np.array([2])}
-    return nir.NIRGraph.from_list(nir.Input(shape), *nodes, nir.Output(last), **options)
+    return nir.Input(shape), *nodes, nir.Output(last)
+
+
+def graph_of(*nodes: nir.NIRNode) -> nir.NIRGraph:
+    return nir.NIRGraph.from_list(*chain_of(*nodes))
+
+
+def unchecked_graph_of(*nodes: nir.NIRNode, features: int) -> nir.NIRGraph:
+    """Return a graph of nodes that may not fit, which nir checks only while it builds a graph."""
+    chain = chain_of(*nodes, features=features)
+    names = [type(node).__name__.lower() for node in chain]
+    graph = graph_of(AFFINE, lif())
+    graph.nodes = dict(zip(names, chain, strict=True))
+    graph.edges = list(itertools.pairwise(names))
+    return graph
 
 
 def lif(**changes: float) -> nir.LIF:
@@ -201,7 +216,7 @@ def test_a_graph_that_branches_is_refused() -> None:
 def test_numbers_that_do_not_fit_are_refused(
     nodes: tuple[nir.NIRNode, ...], features: int, complaint: str
 ) -> None:
-    graph = graph_of(*nodes, features=features, type_check=False)
+    graph = unchecked_graph_of(*nodes, features=features)
     with pytest.raises(ValueError, match=complaint):
         from_nir(graph)
 
