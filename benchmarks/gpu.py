@@ -9,7 +9,6 @@ Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import timing
+from benchmarks import peers, timing
 from benchmarks.machine import describe_machine
 from benchmarks.report import BUSY, NOTHING, machine, table
 from benchmarks.workload import BETA, CLASSES, PIXELS
@@ -125,8 +124,9 @@ def candidates() -> Candidates:
         "snnTorch's loop": _snntorch_loop,
         "torch.compile of the plain loop": _compiled_loop,
     }
-    if importlib.util.find_spec("spikingjelly"):
-        found["SpikingJelly, Triton"] = _spikingjelly
+    spikingjelly = peers.installed().get("SpikingJelly")
+    if spikingjelly:
+        found["SpikingJelly"] = _peer(spikingjelly)
     return found
 
 
@@ -205,33 +205,12 @@ def _compiled_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, S
     return linears, scores
 
 
-def _spikingjelly(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
-    from spikingjelly.activation_based import functional as states
-    from spikingjelly.activation_based import neuron, surrogate
+def _peer(kind: Any) -> Build:
+    def build(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
+        peer = kind([layer.linear for layer in weights.layers])
+        return peer.module.to(where), peer.scores
 
-    linears = _linears(weights, where)
-    nodes: Any = nn.ModuleList(
-        neuron.LIFNode(
-            tau=1 / (1 - BETA),
-            decay_input=False,
-            v_reset=None,
-            surrogate_function=surrogate.ATan(alpha=2.0),
-            detach_reset=True,
-            step_mode="m",
-            backend="triton" if where.type == "cuda" else "torch",
-            store_v_seq=True,
-        )
-        for _ in linears
-    ).to(where)
-
-    def scores(spikes: Tensor) -> Tensor:
-        states.reset_net(nodes)
-        hidden = nodes[0](linears[0](spikes))
-        nodes[1](linears[1](hidden))
-        mean: Tensor = nodes[1].v_seq.mean(0)
-        return mean
-
-    return linears, scores
+    return build
 
 
 def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
