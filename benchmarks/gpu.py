@@ -126,7 +126,7 @@ def candidates() -> Candidates:
     }
     spikingjelly = peers.installed().get("SpikingJelly")
     if spikingjelly:
-        found["SpikingJelly"] = _peer(spikingjelly)
+        found["SpikingJelly, reset at once"] = _peer(spikingjelly)
     return found
 
 

@@ -118,7 +118,7 @@ def test_candidates_on_a_gpu_have_the_same_scores(monkeypatch: pytest.MonkeyPatc
     at_once = ExplicitLoop([layer.linear for layer in weights.layers], Dynamics(at_once=True))
     with torch.no_grad():
         expected = weights(spikes).scores
-        others = {"SpikingJelly": at_once.scores(spikes)}
+        others = {"SpikingJelly, reset at once": at_once.scores(spikes)}
         for name, build in gpu.candidates().items():
             _, scores = build(weights, torch.device("cpu"))
             torch.testing.assert_close(scores(spikes), others.get(name, expected), msg=name)
