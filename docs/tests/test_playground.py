@@ -218,6 +218,72 @@ def test_a_network_learns_in_the_page(browser: Browser, file: Path) -> None:
         page.wait_for_function("document.querySelector('#metrics dd').textContent === '0.0'")
 
 
+def images_learned(page: Page) -> int:
+    found = re.search(r"over (\d+) images", page.get_attribute("#curves", "aria-label") or "")
+    return int(found[1]) if found else 0
+
+
+TIME_THE_ANSWER = """() => {
+  const button = document.querySelector("#run");
+  button.addEventListener("click", ({ timeStamp }) => {
+    const watch = new MutationObserver(() => {
+      if (button.textContent === "Train") window.answered ??= performance.now() - timeStamp;
+    });
+    watch.observe(button, { childList: true });
+  });
+}"""
+
+
+def test_pause_is_answered_on_a_slow_machine(browser: Browser, file: Path) -> None:
+    """The worker trains at full speed, and the page paints at a quarter of its own."""
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        slow = page.context.new_cdp_session(page)
+        slow.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        page.click("#run")
+        page.wait_for_function("document.querySelector('#run').textContent === 'Pause'")
+        page.evaluate(TIME_THE_ANSWER)
+        box = page.locator("#run").bounding_box()
+        assert box is not None
+        page.wait_for_timeout(12_000)
+        page.mouse.click(box["x"] + 10, box["y"] + 10)  # page.click would wait for the page itself
+        page.wait_for_function("window.answered !== undefined", timeout=120_000)
+        assert page.evaluate("window.answered") < 2000
+        learned = images_learned(page)
+        assert learned > 0
+        page.wait_for_timeout(500)
+        assert images_learned(page) == learned
+
+
+def test_a_page_that_paints_nothing_gets_no_reports_and_then_the_latest(
+    browser: Browser, file: Path
+) -> None:
+    """As a hidden tab is, whose frames the browser holds back."""
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        page.click("#one")
+        page.wait_for_function("document.querySelector('#curves').ariaLabel.includes(' 32 ')")
+        page.evaluate("new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+        page.evaluate(
+            "() => { window.held = []; window.requestAnimationFrame = (call) => held.push(call); }"
+        )
+        press = "name => document.getElementById(name).click()"
+        page.evaluate(press, "run")
+        page.wait_for_function("held.length > 0", polling=50)
+        learned = images_learned(page)
+        assert learned > 32
+        page.wait_for_timeout(500)
+        for name in ("run", "reset", "one"):
+            page.evaluate(press, name)
+        page.wait_for_timeout(500)
+        assert page.evaluate("held.length") == 1
+        assert images_learned(page) == learned
+        assert page.inner_text("#run") == "Pause"
+        page.evaluate("held.pop()()")
+        page.wait_for_function("document.querySelector('#run').textContent === 'Train'", polling=50)
+        assert images_learned(page) == 32
+
+
 def test_fields_become_digits_without_labels(browser: Browser, file: Path) -> None:
     with opened(browser, file, reduced_motion="reduce") as page:
         page.select_option("#knob-rule", "STDP")

@@ -46,10 +46,12 @@ async function readDigits() {
 
 /** Show how the training stands: the network of the page is now the one of the worker. */
 function take({ data }) {
+  // The worker waits for this answer with its next report, so that none queue before a slow page.
+  requestAnimationFrame(() => tell("painted"));
   Object.assign(network, { layers: data.layers, competition: data.competition, votes: data.votes });
   document.documentElement.classList.toggle("competes", Boolean(data.competition));
   running = data.running;
-  if (!data.images) for (const values of Object.values(curves)) values.length = 0;
+  if (data.isNew) for (const values of Object.values(curves)) values.length = 0;
   if (data.images > (curves.images.at(-1) ?? 0)) for (const name of Object.keys(curves)) curves[name].push(data[name]);
   // Old points are thinned out, so that a long training is painted as fast as a short one.
   if (curves.images.length > POINTS) for (const name of Object.keys(curves)) curves[name] = curves[name].filter((_, i) => i % 2);

@@ -1,5 +1,5 @@
 // Training in a Web Worker. Messages in: { kind: "data" | "settings" | "reset" | "run" | "pause" |
-// "step", ... }; messages out: how the training stands, with the weights.
+// "step" | "painted", ... }; messages out: how the training stands, with the weights.
 
 import { direct, latency, rate, seeded } from "./encoders.js";
 import { learn, moveByAdam, newAdam, newLayers, zerosLike } from "./learning.js";
@@ -7,12 +7,13 @@ import { runNetwork, scoresOf } from "./network.js";
 import { assign, newCompetitiveLayer, presentImage, vote } from "./stdp.js";
 import { SURROGATES } from "./surrogates.js";
 
-const SLICE = 24; // milliseconds of training between two reports
+const SLICE = 24; // milliseconds of training between two looks at the messages
 const TESTED = 400; // images of a competition between two assignments of classes
 const RULES = { gradient: () => new Gradient(data, settings), STDP: () => new Competition(data, settings) };
 const CODES = { latency, rate, direct };
 
 let [data, settings, learner, running] = [null, null, null, false];
+let [painting, due, shown] = [false, false, null]; // `shown` is the learner of the latest report
 
 const best = (scores) => scores.indexOf(Math.max(...scores));
 
@@ -26,7 +27,7 @@ class Gradient {
     this.adam = newAdam(this.layers);
     this.set(settings);
     this.order = [];
-    this.history = [];
+    this.recent = { steps: 0, loss: 0, accuracy: 0 }; // sums since the latest report
     this.held = null;
     this.images = 0;
   }
@@ -64,7 +65,9 @@ class Gradient {
     }
     moveByAdam(this.layers, gradients, this.adam, this.settings.lr);
     this.images += batch.length;
-    this.history.push([loss / batch.length, right / batch.length]);
+    this.recent.steps += 1;
+    this.recent.loss += loss / batch.length;
+    this.recent.accuracy += right / batch.length;
     if (!this.order.length) this.held = this.test();
   }
 
@@ -80,13 +83,13 @@ class Gradient {
 
   /** Return how the training stands; the weights in single precision. */
   report() {
-    const recent = this.history.splice(0);
-    const mean = (k) => recent.reduce((sum, row) => sum + row[k], 0) / recent.length;
+    const { steps, loss, accuracy } = this.recent;
+    this.recent = { steps: 0, loss: 0, accuracy: 0 };
     const layers = this.layers.map((layer) => {
       const names = ["weight", "bias", "beta", "threshold"];
       return { ...layer, ...Object.fromEntries(names.map((name) => [name, Float32Array.from(layer[name])])) };
     });
-    const metrics = recent.length ? { loss: mean(0), accuracy: mean(1) } : { loss: null, accuracy: null };
+    const metrics = steps ? { loss: loss / steps, accuracy: accuracy / steps } : { loss: null, accuracy: null };
     return { images: this.images, ...metrics, held: this.held, layers };
   }
 }
@@ -152,7 +155,14 @@ function shuffled(length, random) {
   return order;
 }
 
-const report = () => postMessage({ ...learner.report(), epoch: learner.images / data.training, running });
+/** Report how the training stands; while the page paints, reports wait and become one. */
+function report() {
+  due = painting;
+  if (painting) return;
+  painting = true;
+  postMessage({ ...learner.report(), epoch: learner.images / data.training, running, isNew: learner !== shown });
+  shown = learner;
+}
 
 // A timer would wait for some milliseconds before the next turn.
 const next = new MessageChannel();
@@ -177,6 +187,10 @@ const actions = {
     report();
   },
   report: () => report(),
+  painted: () => {
+    painting = false;
+    if (due) report();
+  },
   run: () => {
     if (running) return;
     running = true;
