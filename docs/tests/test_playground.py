@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import pytest
@@ -315,13 +316,74 @@ def test_a_lesson_is_a_link(browser: Browser, file: Path, lesson: str, phrase: s
 
 
 def test_what_a_link_may_hold(browser: Browser, file: Path) -> None:
-    bad = "#code=morse&steps=many&lr=0.001&colour=red&hidden=7&reset=zero"
+    bad = {"code": "morse", "steps": "99", "colour": "red", "hidden": "999", "beta": ""}
+    good = {"lr": "0.001", "reset": "zero", "width": "3", "surrogate": "sigmoid"}
     with opened(browser, file, reduced_motion="reduce") as page:
-        page.goto(f"{file.as_uri()}{bad}")
-        page.wait_for_function("spikemnist.state.run !== null")
+        page.goto(f"{file.as_uri()}#{urlencode(bad | good)}")
+        page.wait_for_function("document.querySelector('#lesson').textContent !== ''")
         found = page.evaluate("({ ...spikemnist.settings })")
         assert (found["code"], found["steps"], found["hidden"]) == ("latency", 8, 64)
-        assert (found["lr"], found["reset"]) == (0.001, "zero")
+        assert (found["lr"], found["reset"], found["width"]) == (0.001, "zero", 3)
+        said = page.inner_text("#lesson")
+        assert re.findall(r"The link says (\w+)=(\w*), but", said) == list(bad.items())
+        assert "code can be latency, rate or direct." in said
+        assert "steps can be a whole number from 1 to 40." in said
+        page.goto(f"{file.as_uri()}#{urlencode(good)}")
+        page.wait_for_function("document.querySelector('#lesson').textContent === ''")
+
+
+THERE_AND_BACK = """() => {
+  const { settings, takeLink } = spikemnist;
+  let link = "";
+  history.replaceState = (state, title, address) => (link = address); // browsers limit how often
+  const turn = (control, value) => {
+    control.value = value;
+    control.dispatchEvent(new Event("input"));
+  };
+  const valuesOf = ({ options, min, max, step }) => {
+    if (options) return [...options].map((option) => option.value);
+    const steps = Math.floor((max - min) / step + 1e-9);
+    return Array.from({ length: steps + 1 }, (_, i) => Number(min) + i * step);
+  };
+  const turned = [];
+  for (const surrogate of document.querySelector("#knob-surrogate").options)
+    for (const control of document.querySelectorAll("#knobs select, #knobs input"))
+      for (const value of valuesOf(control)) {
+        takeLink("");
+        turn(surrogate.parentElement, surrogate.value);
+        turn(control, value);
+        const was = { ...settings };
+        const refusals = takeLink(link);
+        turned.push({ knob: control.id, link, was, is: { ...settings }, refusals });
+      }
+  return turned;
+}"""
+
+
+def test_a_link_keeps_each_value_of_each_knob(browser: Browser, file: Path) -> None:
+    """Whatever the surrogate is, which has a steepness of its own."""
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        turned = page.evaluate(THERE_AND_BACK)
+    assert [each for each in turned if each["is"] != each["was"] or each["refusals"]] == []
+    links = {(each["knob"], each["was"]["surrogate"], each["link"]) for each in turned}
+    values = Counter(knob for knob, surrogate, _ in links if surrogate == "atan")
+    assert values == {
+        **{"knob-rule": 2, "knob-code": 3, "knob-steps": 40, "knob-hidden": 6, "knob-beta": 101},
+        **{"knob-threshold": 53, "knob-reset": 3, "knob-width": 61, "knob-lr": 101},
+        "knob-surrogate": 1,
+    }
+
+
+def test_a_link_opens_the_largest_network(browser: Browser, file: Path) -> None:
+    with opened(browser, file, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        page.select_option("#knob-hidden", "256")
+        address = page.url
+        assert address.endswith("#hidden=256")
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_function("spikemnist.network.layers[0]?.bias.length === 256")
 
 
 def test_links_of_the_pages_set_what_they_say(browser: Browser, file: Path) -> None:

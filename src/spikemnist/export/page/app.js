@@ -1,7 +1,7 @@
 // What one does on the page: time, drawing, neurons, settings.
 
 import { direct, fromTable, latency, rate, seeded } from "./encoders.js";
-import { buildKnobs, showKnobs } from "./knobs.js";
+import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
 import { learn, moveByAdam, newAdam, zerosLike } from "./learning.js";
 import { decide, runNetwork, runningScores, sizeOf } from "./network.js";
 import { prepare, SIZE } from "./picture.js";
@@ -257,5 +257,5 @@ pick(network.examples.find(({ label }) => label === 8) ?? network.examples[0]);
 // For whoever looks from a console: the network and its functions.
 window.spikemnist = {
   network, settings, state, runNetwork, runningScores, decide, fromTable, latency, direct, rate, seeded, prepare,
-  learn, moveByAdam, newAdam, zerosLike, SURROGATES,
+  learn, moveByAdam, newAdam, zerosLike, SURROGATES, linkOf, takeLink,
 };

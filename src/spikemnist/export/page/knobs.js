@@ -4,8 +4,10 @@ import { find, network, settings, trained } from "./state.js";
 import { SURROGATES } from "./surrogates.js";
 
 const plain = (value) => String(value);
+const either = new Intl.ListFormat("en-GB", { type: "disjunction" });
 const short = (value) => String(Number(value.toPrecision(2)));
-const power = (low, high) => ({ low: Math.log10(low), high: Math.log10(high), step: 0.05, from: (x) => 10 ** x, to: Math.log10, text: short });
+// A value from the slider has two digits, so that a link holds it as it is.
+const power = (low, high) => ({ low: Math.log10(low), high: Math.log10(high), step: 0.05, from: (x) => Number(short(10 ** x)), to: Math.log10, text: short });
 
 /** Each has the values to choose from, or a range: `from` maps the slider to the value, `to` back. */
 const KNOBS = {
@@ -65,25 +67,37 @@ export function showKnobs() {
 
 /** Return the part of a link that holds what differs from the settings of the page. */
 export function linkOf(values) {
-  const changed = Object.entries(values).filter(([name, value]) => value !== trained[name]);
-  return `#${new URLSearchParams(changed.map(([name, value]) => [name, typeof value === "number" ? short(value) : value]))}`;
+  const usual = { ...trained, width: steepness(values.surrogate ?? trained.surrogate) };
+  return `#${new URLSearchParams(Object.entries(values).filter(([name, value]) => value !== usual[name]))}`;
 }
 
 /** Return the value that a text of a link stands for, or undefined where the knob has no such value. */
 function read(knob, text) {
   if (knob.values) return knob.values.find((value) => plain(value) === text);
-  const place = (knob.to ?? Number)(Number(text));
+  const number = text.trim() ? Number(text) : NaN;
+  const place = (knob.to ?? Number)(number);
   const isThere = place >= knob.low && place <= knob.high && (knob.step !== 1 || Number.isInteger(place));
-  return isThere ? Number(text) : undefined;
+  return isThere ? number : undefined;
 }
 
-/** Take the settings of a link; what the page does not know is left out. */
+/** Say why a part of a link is left out. */
+function refusal(name, text, knob) {
+  const said = `The link says ${name}=${text}, but `;
+  if (!knob) return `${said}the page has no setting of this name.`;
+  if (knob.values) return `${said}${name} can be ${either.format(knob.values.map(plain))}.`;
+  const [low, high] = [knob.low, knob.high].map(knob.from ?? Number);
+  return `${said}${name} can be a ${knob.step === 1 ? "whole " : ""}number from ${low} to ${high}.`;
+}
+
+/** Take the settings of a link; return a sentence about each part that is left out. */
 export function takeLink(hash) {
-  Object.assign(settings, trained);
+  const [taken, refusals] = [{}, []];
   for (const [name, text] of new URLSearchParams(hash.slice(1))) {
-    const value = name in trained && KNOBS[name] ? read(KNOBS[name], text) : undefined;
-    if (value === undefined) continue;
-    if (name === "surrogate") settings.width = steepness(value);
-    settings[name] = value;
+    const knob = Object.hasOwn(trained, name) ? KNOBS[name] : undefined;
+    const value = knob && read(knob, text);
+    if (value === undefined) refusals.push(refusal(name, text, knob));
+    else taken[name] = value;
   }
+  Object.assign(settings, trained, { width: steepness(taken.surrogate ?? trained.surrogate) }, taken);
+  return refusals;
 }

@@ -13,7 +13,7 @@ const LESSONS = [
   },
   {
     title: "Saturated",
-    set: { threshold: 0.05, beta: 1, reset: "none" },
+    set: { beta: 1, threshold: 0.05, reset: "none" },
     text: "Many hidden neurons fire at every timestep, the others never, and yet the network learns. What do the output neurons read, if not time? Count the spikes that it costs.",
   },
   {
@@ -115,7 +115,7 @@ export async function startTraining(refresh, choose) {
   LESSONS.forEach(({ title, set, text }) => {
     const link = document.createElement("a");
     link.textContent = title;
-    link.href = linkOf({ ...network.settings, ...set });
+    link.href = linkOf(set);
     link.dataset.text = text;
     find("lessons").append(link);
   });
@@ -123,12 +123,12 @@ export async function startTraining(refresh, choose) {
   open();
 }
 
-/** Take the settings of the link, and say the sentence of its lesson. */
+/** Take the settings of the link, and say the sentence of its lesson, or what the page does not understand. */
 function open() {
-  takeLink(location.hash);
+  const refusals = takeLink(location.hash);
   showKnobs();
   tell("settings", { settings: { ...settings, seed: 0 } });
   tell("reset");
   const lesson = [...find("lessons").children].find((link) => link.hash === location.hash);
-  find("lesson").textContent = lesson ? lesson.dataset.text : "";
+  find("lesson").textContent = lesson ? lesson.dataset.text : refusals.join(" ");
 }
