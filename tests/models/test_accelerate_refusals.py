@@ -5,6 +5,8 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import OrderedDict
 from typing import Any
 
@@ -36,6 +38,14 @@ class OwnLinear(nn.Linear):
         return super().forward(x).relu()
 
 
+class OwnConv2d(nn.Conv2d):
+    """Weights without their mean, as weight standardisation has them."""
+
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
+        centred = weight - weight.mean((1, 2, 3), keepdim=True)
+        return super()._conv_forward(x, centred, bias)
+
+
 class OwnLeaky(snntorch.Leaky):
     pass
 
@@ -57,6 +67,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     ),
     "own leaky": (lambda: network(OwnLeaky(beta=0.5)), r"network\[1\] is OwnLeaky"),
     "own linear": (lambda: network(OwnLinear(4, 4)), r"network\[1\] is OwnLinear"),
+    "own convolution": (lambda: network(OwnConv2d(1, 8, 5)), r"network\[1\] is OwnConv2d"),
     "nested": (
         lambda: network(nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.GELU()))),
         r"network\[1\]\[1\]\[1\] is GELU",
@@ -253,3 +264,18 @@ def test_a_subclass_that_computes_the_same_is_taken() -> None:
     spikes = images().flatten(2)
     records = [accelerate(made, backend=backend)(spikes) for backend in ("reference", "snntorch")]
     assert same(*records)
+
+
+def test_a_convolution_of_its_own_is_run_as_it_is() -> None:
+    own = nn.Sequential(OwnConv2d(1, 4, 5), neuron(), nn.Flatten(), nn.Linear(400, 3), neuron())
+    by_instance = copy.deepcopy(own)
+    by_instance[0].__class__ = nn.Conv2d
+    by_instance[0]._conv_forward = functools.partial(OwnConv2d._conv_forward, own[0])
+    spikes = images(batch=64)
+    expected = accelerate(own, backend="snntorch")(spikes)
+    with pytest.warns(UserWarning, match=r"network\[0\] is OwnConv2d"):
+        networks = [accelerate(own), accelerate(by_instance)]
+    for network in networks:
+        record = network(spikes)
+        assert record.backend != "event_driven"
+        torch.testing.assert_close(record.membrane, expected.membrane)

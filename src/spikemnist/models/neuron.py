@@ -71,6 +71,7 @@ def is_hooked(module: nn.Module) -> bool:
         or own["_backward_pre_hooks"]
         or own["_backward_hooks"]
         or "forward" in own
+        or "_conv_forward" in own
     )
 
 

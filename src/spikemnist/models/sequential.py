@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
 
+_CONVOLVE = nn.Conv2d._conv_forward
+
 _SILENT = "snntorch.Leaky(beta=0, threshold=1e9, reset_mechanism='none')"
 """Neurons that never fire, and whose membrane is their current."""
 
@@ -102,7 +104,10 @@ def _step(name: str) -> str:
 
 def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
     """Return whether a module is one of these classes, or a subclass with the same ``forward``."""
-    return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
+    own = type(module)
+    return any(isinstance(module, k) and own.forward is k.forward for k in kinds) and (
+        getattr(own, "_conv_forward", _CONVOLVE) is _CONVOLVE  # which the forward of Conv2d calls
+    )
 
 
 def _check_memoryless(path: str, module: nn.Module) -> None:
