@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, viz
 from spikemnist.data import ImageDataset
 from spikemnist.energy import measure_energy
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
+from spikemnist.models.stepped import NEURONS, PARTS
 from spikemnist.training import measure_robustness
 from tests.models.stepped_network import conv, images, mlp, neuron, same
 
@@ -61,6 +63,17 @@ class OwnLeaky(snntorch.Leaky):
         return spikes, membrane
 
 
+class OnePixel(snntorch.SConv2dLSTM):
+    """An image of one row, in place of features."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, kernel_size=1, threshold=0.02)
+
+    def forward(self, input_: torch.Tensor, *states: torch.Tensor) -> Any:
+        images = (x.unflatten(1, (1, 1, -1)) for x in (input_, *states))
+        return tuple(x.flatten(1) for x in super().forward(*images))
+
+
 KINDS: dict[str, tuple[Any, int]] = {
     "Synaptic": (lambda n: snntorch.Synaptic(alpha=0.7, beta=0.8), 2),
     "Synaptic, reset to zero": (
@@ -73,6 +86,7 @@ KINDS: dict[str, tuple[Any, int]] = {
     "Alpha": (lambda n: snntorch.Alpha(alpha=0.9, beta=0.8), 3),
     "Lapicque": (lambda n: snntorch.Lapicque(beta=0.8, threshold=0.1), 1),
     "SLSTM": (lambda n: snntorch.SLSTM(n, n, threshold=0.1), 2),
+    "SConv2dLSTM": (lambda n: OnePixel(), 2),
     "subclass of Leaky": (lambda n: OwnLeaky(beta=0.8), 2),
     "Leaky without delay": (lambda n: snntorch.Leaky(beta=0.8, reset_delay=False), 1),
     "graded Leaky": (lambda n: snntorch.Leaky(beta=0.8, graded_spikes_factor=0.5), 1),
@@ -199,6 +213,134 @@ class Pair(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.pick(*self.lif(self.fc(x)))
+
+
+class Head(nn.Module):
+    """A forward that returns a neuron's spikes, and a layer of its membrane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif, self.head = nn.Linear(F, C), neuron(), nn.Linear(C, C)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        spikes, membrane = self.lif(self.fc(x))
+        return spikes, self.head(membrane)
+
+
+def test_a_membrane_that_forward_returns_is_that_of_the_output() -> None:
+    network, alone = lively(Head()), lively(Pair(lambda *both: both))
+    record, before = accelerate(network)(current()), accelerate(alone)(current())
+    assert list(record.sizes) == ["output"]
+    assert torch.equal(record.spikes, before.spikes)
+    torch.testing.assert_close(record.membrane, network.head(before.membrane))
+    record.scores.sum().backward()
+    assert bool(network.head.weight.grad.any())
+
+
+class Doubled(nn.Module):
+    """A forward that changes the spikes of its hidden and its output neurons in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2, self.lif2 = (
+            nn.Linear(F, H),
+            neuron(),
+            nn.Linear(H, C),
+            neuron(),
+        )
+
+    def forward(self, x: torch.Tensor) -> Any:
+        hidden, _ = self.lif1(self.fc1(x))
+        spikes, membrane = self.lif2(self.fc2(hidden.mul_(2)))
+        return spikes.mul_(0.5), membrane
+
+
+def test_spikes_changed_in_place_are_recorded_as_they_were_fired() -> None:
+    record = accelerate(lively(Doubled()))(current(), record="all")
+    hidden, output = record.layers
+    assert set(hidden.spikes.unique().tolist()) == {0, 1}
+    assert set(output.spikes.unique().tolist()) == {0, 0.5}  # what forward returns
+    for counts, layer in zip(record.spike_counts, record.layers, strict=True):
+        assert torch.equal(counts, (layer.spikes != 0).sum((0, 2)))
+
+
+@pytest.mark.parametrize("factor", [0.5, 3, -1])
+def test_spikes_are_counted_whatever_their_height(factor: float) -> None:
+    def make(factor: float) -> nn.Sequential:
+        last = snntorch.Leaky(beta=0.8, graded_spikes_factor=factor)
+        return lively(nn.Sequential(nn.Linear(F, C), last))
+
+    graded, plain = (accelerate(make(f), backend="snntorch")(current()) for f in (factor, 1))
+    assert torch.equal(graded.spikes, factor * plain.spikes)
+    assert torch.equal(graded.spike_counts, plain.spike_counts)
+    assert int(plain.spike_counts.sum()) == int(plain.spikes.sum()) > 0
+
+
+CLASSES = {
+    name: kind
+    for name, kind in vars(snntorch).items()
+    if isinstance(kind, type) and issubclass(kind, nn.Module)
+}
+REFUSED = {
+    "LeakyParallel": lambda: snntorch.LeakyParallel(F, C),
+    "StateLeaky": lambda: snntorch.StateLeaky(beta=0.8, channels=C),
+    "LinearLeaky": lambda: snntorch.LinearLeaky(beta=0.8, in_features=F, out_features=C),
+    "AssociativeLeaky": lambda: snntorch.AssociativeLeaky(F, 2, 2, 4),
+    "DeltaLeaky": lambda: snntorch.DeltaLeaky(beta=0.8, delta_threshold=0.1),
+}
+
+
+def test_each_class_of_snntorch_is_stepped_or_refused_and_the_page_says_so() -> None:
+    assert CLASSES.keys() - PARTS == NEURONS | REFUSED.keys()
+    assert {name.split(",")[0] for name in KINDS} >= NEURONS - {"Leaky"}
+    page = Path(__file__).parents[2] / "docs/howto/snntorch-network.md"
+    _, _, table = page.read_text(encoding="utf-8").partition("| Stepped | Refused |\n|---|---|\n")
+    stepped, refused = (set(cell.split("`")[1::2]) for cell in table.split("\n")[0].split("|")[1:3])
+    assert (stepped, refused) == (NEURONS, REFUSED.keys())
+
+
+class Derived(snntorch.LeakyParallel):
+    pass
+
+
+class Delay(nn.Module):
+    """A module between two layers that a later snnTorch may bring."""
+
+
+Delay.__module__ = "snntorch._layers.delay"
+
+
+@pytest.mark.parametrize("backend", ["auto", "snntorch", "reference"])
+@pytest.mark.parametrize("kind", [*REFUSED, "Derived", "Delay"])
+def test_what_snntorch_cannot_step_is_refused_by_name(kind: str, backend: Any) -> None:
+    makers = {**REFUSED, "Derived": lambda: Derived(F, C), "Delay": Delay}
+    name = {"Derived": "LeakyParallel"}.get(kind, kind)
+    network = nn.Sequential(nn.Linear(F, F), makers[kind](), neuron())
+    message = rf"network\[1\] is snntorch.{name}, which does not take one timestep after the other"
+    with pytest.raises(ValueError, match=message):
+        accelerate(network, backend=backend)
+
+
+class Skipping(nn.Module):
+    """A forward that calls one of its neurons at some timesteps only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif1, self.lif2 = nn.Linear(F, C), neuron(), neuron()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.calls += 1
+        x = self.fc(x)
+        return self.lif2(self.lif1(x)[0] if self.calls % 3 == self.first else x)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_neuron_that_is_skipped_is_named(first: int) -> None:
+    network = Skipping()
+    network.first = first
+    with pytest.raises(ValueError, match=r"^network.lif1 must be called at each timestep, or at n"):
+        accelerate(network)(current())
 
 
 def test_spikes_alone_or_with_their_membrane_are_one_output() -> None:

@@ -47,13 +47,11 @@ def run_folder(name: str, command: Command, code: str) -> Iterator[Path]:
         yield command.out
         return
     folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(parents=True)
     options = {option: value for option, value in vars(command).items() if option not in OMITTED}
     options["root"] = command.root and str(command.root.resolve())
     try:
         # Hidden files are temporary ones, of a write that was killed.
-        if not folder.is_dir() or any(not file.name.startswith(".") for file in folder.iterdir()):
+        if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
             raise FileExistsError
         claim(folder / COMMAND, command=name, options=options)
     except FileExistsError:

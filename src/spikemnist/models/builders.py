@@ -45,7 +45,8 @@ def accelerate(
 
     The result shares its parameters with ``network``: training either one trains both. Compiled
     kernels run a sequence of the modules below. Any other network with neurons of snnTorch is
-    stepped by snnTorch, one timestep after the other, and a warning says why.
+    stepped by snnTorch, one timestep after the other, and a warning says why; neurons that cannot
+    be stepped, such as `snntorch.LeakyParallel`, are refused.
 
     Parameters
     ----------
@@ -80,9 +81,9 @@ def accelerate(
     TypeError
         If ``network`` is not a module, or is a network of spikemnist already.
     ValueError
-        If snnTorch cannot run the network either, as it has no neurons, or the same ones in two
-        places; if another ``backend`` than ``"auto"`` and ``"snntorch"`` cannot run it. The message
-        names the place in the network.
+        If snnTorch cannot step the network either, as it has no neurons, some that cannot be
+        stepped, or the same ones in two places; if another ``backend`` than ``"auto"`` and
+        ``"snntorch"`` cannot run it. The message names the place in the network.
 
     Warns
     -----

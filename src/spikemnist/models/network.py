@@ -22,7 +22,7 @@ from spikemnist.models.readout import get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import UnsupportedError, check_grades, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
-from spikemnist.models.stepped import Run, neurons_of
+from spikemnist.models.stepped import Run, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class SpikingNetwork(Tabular, nn.Module):
         super().__init__()
         ops.select_backend(backend)
         self.obstacle: str | None = None
+        check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         try:
@@ -206,7 +207,8 @@ class SpikingNetwork(Tabular, nn.Module):
         state : sequence of torch.Tensor or None, default ()
             State to start from: that of an earlier `Record.state`, or None for rest. The record
             then has a state, too. An empty sequence starts from rest and returns none, which saves
-            its memory. Nothing else carries over from one call to the next.
+            its memory. Nothing else of the neurons carries over from one call to the next; a module
+            of your own with a state, such as a trace, keeps it.
 
         Returns
         -------

@@ -14,18 +14,25 @@ from torch import nn
 
 from spikemnist.models.neuron import own_states, state_names
 from spikemnist.models.sequential import not_last, places
-from spikemnist.ops.layer import LayerOutput, count_spikes
+from spikemnist.ops.layer import LayerOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor]"]
+Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
 """Spikes and membranes ``[B, ...]`` of the neurons at one timestep, the output last.
 
-The key is None for an output that no neuron fired.
+The third tensor is the copy of the spikes that the network got, and may have changed in place. The
+key is None for an output that no neuron fired.
 """
+
+NEURONS = {"Alpha", "Lapicque", "Leaky", "RLeaky", "RSynaptic", "SConv2dLSTM", "SLSTM", "Synaptic"}
+"""Neurons of snnTorch that take one timestep after the other."""
+
+PARTS = {"GradedSpikes", "LIF", "RecurrentOneToOne", "SpikingNeuron"}
+"""Other classes of snnTorch that do: bases and parts of neurons."""
 
 
 class Run(NamedTuple):
@@ -73,11 +80,25 @@ def run(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor
                 f"{name}; got {tuple(before.shape)}"
             )
     layers = list(steps[0])
+    some = {neurons.get(n, "an output") for step in steps for n in steps[0].keys() ^ step.keys()}
+    if some:
+        raise ValueError(f"{', '.join(sorted(some))} must be called at each timestep, or at none")
     outputs = [_stack([step[layer] for step in steps]) for layer in layers]
     none = like.new_full((), torch.inf)
     thresholds = [none if layer is None else layer.threshold for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
     return Run(outputs, thresholds, last, path)
+
+
+def check_kinds(network: nn.Module) -> None:
+    """Raise a `ValueError` for a module of snnTorch that cannot be stepped, by its place."""
+    for path, module in places(network):
+        kinds = [k.__name__ for k in type(module).__mro__ if k.__module__.startswith("snntorch.")]
+        if kinds and kinds[0] not in NEURONS | PARTS:
+            raise ValueError(
+                f"{path} is snntorch.{kinds[0]}, which does not take one timestep after the other "
+                "with the current alone; use other neurons, such as snntorch.Leaky"
+            )
 
 
 def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
@@ -105,10 +126,9 @@ def _watched(
         fired, *states = output if isinstance(output, tuple) else (output,)
         fired = fired.to(signal.dtype)  # snnTorch's surrogates return float32 for any membrane
         membrane = (states[-1] if states else neuron.mem).to(signal.dtype)
-        steps[-1][neuron] = fired, membrane
-        if neuron in passing_on:
-            return fired.clone()  # the next module may work in place
-        return (fired, *states) if states else fired
+        passed = fired.clone()  # the network may work in place
+        steps[-1][neuron] = fired, membrane, passed
+        return (passed, *states) if states and neuron not in passing_on else passed
 
     hooks = [neuron.register_forward_hook(note, with_kwargs=True) for neuron in neurons]
     try:
@@ -127,13 +147,13 @@ def _add_output(result: Any, step: Step, batch: int) -> None:
             f"the network must return [B, C] for one timestep, here B = {batch}; got {shape}. It "
             "is called once for each timestep, so leave the loop over time out of forward"
         )
-    neuron = next((neuron for neuron, (fired, _) in step.items() if fired is first), None)
-    if neuron is not None:
-        step[neuron] = step.pop(neuron)
-    else:
-        step[None] = (first, rest[-1]) if rest else (torch.zeros_like(first), first)
+    neuron = next((neuron for neuron, (_, _, passed) in step.items() if passed is first), None)
+    _, membrane, _ = step.pop(neuron, (first, first, first))
+    fired = first if neuron or rest else torch.zeros_like(first)
+    step[neuron] = fired, rest[-1] if rest else membrane, first
 
 
-def _stack(pairs: Sequence[tuple[Tensor, Tensor]]) -> LayerOutput:
-    spikes, membrane = map(torch.stack, zip(*pairs, strict=True))
-    return LayerOutput(spikes, membrane, count_spikes(spikes), None, tuple(spikes.shape[2:]))
+def _stack(steps: Sequence[tuple[Tensor, ...]]) -> LayerOutput:
+    spikes, membrane, _ = map(torch.stack, zip(*steps, strict=True))
+    counts = torch.count_nonzero(spikes, (0, *range(2, spikes.dim())))  # whatever their height
+    return LayerOutput(spikes, membrane, counts, None, tuple(spikes.shape[2:]))
