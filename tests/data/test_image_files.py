@@ -231,6 +231,27 @@ def test_arrays_of_another_kind(tmp_path, arrays, reason):
         load_images(tmp_path)
 
 
+@given(
+    label=st.integers(65_536, 2**64 - 1) | st.sampled_from([65_536, 10**8, 2**40, 2**63]),
+    begin=st.sampled_from([(0, 1, 2), MNIST.begins]),
+    split=st.sampled_from(["y_train", "y_test"]),
+)
+def test_ids_are_no_labels(tmp_path_factory, label, begin, split):
+    labels = {"y_train": np.array(begin), "y_test": np.array(begin)}
+    kind = np.uint64 if label >= 2**63 else np.int64
+    labels[split] = np.append(begin, np.array(label, kind)).astype(kind)
+    images = {name.replace("y", "x"): some(len(array), 2, 2) for name, array in labels.items()}
+    folder = write(tmp_path_factory.mktemp("ids"), {"a.npz": npz(**images, **labels)})
+    with pytest.raises(ValueError, match=rf"a.npz: labels must be below 65536; got {label}\. Are"):
+        load_images(folder / "a.npz")
+
+
+def test_the_largest_label(tmp_path):
+    arrays = {"images": some(4, 2, 2), "labels": np.array([0, 65_535, 0, 65_535])}
+    train, _ = load_images(write(tmp_path, {"a.npz": npz(**arrays)}))
+    assert (len(train.classes), train.classes[-1]) == (65_536, "65535")
+
+
 def test_splits_of_two_shapes(tmp_path):
     images = {"x_train": some(2), "x_test": some(2, 9, 8)}
     labels = dict.fromkeys(("y_train", "y_test"), np.arange(2))

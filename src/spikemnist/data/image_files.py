@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 HELD_OUT = 0.2
 """Fraction of the images that is the test set, where there is none."""
 
+MOST_CLASSES = 65_536
+"""Number of classes from which on labels are taken for IDs: each class gets a name."""
+
 SPLITS = {"train": "train", "test": "test", "t10k": "test", "val": "val"}
 SPLIT = re.compile("|".join(SPLITS))
 SPLIT_FOLDER = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?")
@@ -83,8 +86,9 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     FileNotFoundError
         If there is nothing at ``path``.
     ValueError
-        If it holds no such set, or several, a file is damaged, or images differ in size. An npz
-        file with Python objects is refused, since reading them can run code.
+        If it holds no such set, or several, a file is damaged, images differ in size, or a label
+        is 65,536 or more, as an ID may be. An npz file with Python objects is refused, since
+        reading them can run code.
 
     Notes
     -----
@@ -185,6 +189,12 @@ def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[s
         # The only array of a file, as in those of KMNIST, has the name of the file.
         arrays |= inside if len(inside) > 1 else dict.fromkeys([name], *inside.values())
     splits = _pair(arrays, place)
+    highest = max(int(labels.max(initial=0)) for _, labels in splits.values())
+    if highest >= MOST_CLASSES:
+        raise ValueError(
+            f"{place}: labels must be below {MOST_CLASSES}; got {highest}. Are these IDs? Store "
+            "the class of each image instead, numbered from 0"
+        )
     name = next(iter(files)).lower()
     if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name):
         first = emnist[1] == "letters"
@@ -192,7 +202,6 @@ def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[s
         return upright, tuple(EMNIST[emnist[1]])
     if known := identify(splits["train"][1], OTHER).classes:
         return splits, known
-    highest = max(int(labels.max(initial=0)) for _, labels in splits.values())
     if highest < len(KMNIST) and any("kmnist" in s.lower() for s in (name, *place.parts[-3:])):
         return splits, KMNIST
     return splits, tuple(map(str, range(highest + 1)))
