@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import EMNIST as TORCHVISION_EMNIST
@@ -99,6 +99,10 @@ def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names):
     write(folder, dict(zip(names, contents, strict=True)) | (test if prefixed else {}))
     if not prefixed:
         write(folder, {"test-a": test["t10k-a"], "test-b": test["t10k-b"]})
+    if images.ndim == 4 and not {1, 3} & {images.shape[1], images.shape[3]}:
+        with pytest.raises(ValueError, match="must have 1 or 3 channels"):
+            load_images(folder)
+        return
     train, held_out = load_images(folder)
     squeezed = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     if images.ndim < 4 or images.shape[3] not in (1, 3):
@@ -209,6 +213,26 @@ def test_colours_come_channels_first_and_columns_of_labels_are_flat(tmp_path):
     train, test = load_images(tmp_path)
     assert torch.equal(train.images, torch.from_numpy(images).permute(0, 3, 1, 2))
     assert test.labels.tolist() == list(range(6))
+
+
+@given(
+    channels=st.integers(1, 6),
+    first=st.booleans(),
+    size=st.tuples(*[st.sampled_from([4, 5, 8])] * 2),
+)
+@example(channels=2, first=False, size=(8, 4))  # grey with transparency
+@example(channels=4, first=False, size=(8, 4))  # colours with transparency
+def test_channels_are_one_or_three(tmp_path_factory, channels, first, size):
+    shape = (channels, *size) if first else (*size, channels)
+    arrays = {"images": some(6, *shape), "labels": np.arange(6) % 2}
+    folder = write(tmp_path_factory.mktemp("channels"), {"a.npz": npz(**arrays)})
+    if channels in (1, 3):
+        assert load_images(folder)[0].images.shape[1:] == ((3, *size) if channels == 3 else size)
+        return
+    with pytest.raises(
+        ValueError, match=rf"1 or 3 channels; got shape {re.escape(str([6, *shape]))}\. Rem"
+    ):
+        load_images(folder)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     MNIST, Fashion-MNIST, KMNIST and EMNIST. The images of EMNIST are transposed in its files
     ``emnist-...`` and upright here. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
     ``y_test`` as in Keras, ``images`` and ``labels``, or one file for each array as of KMNIST.
-    **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
-    of one size, read as they are.
+    Images with four dimensions have 1 or 3 channels, first or last. **Pictures** in a folder for
+    each class, such as ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are.
 
     Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
     to the training set. Those with ``val`` are the test set if there is no other, else left out.
@@ -86,9 +86,9 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     FileNotFoundError
         If there is nothing at ``path``.
     ValueError
-        If it holds no such set, or several, a file is damaged, images differ in size, or a label
-        is 65,536 or more, as an ID may be. An npz file with Python objects is refused, since
-        reading them can run code.
+        If it holds no such set, or several, a file is damaged, images differ in size or have
+        neither 1 nor 3 channels, or a label is 65,536 or more, as an ID may be. An npz file with
+        Python objects is refused, since reading them can run code.
 
     Notes
     -----
@@ -295,8 +295,19 @@ def as_it_is(file: Path) -> PreparedPicture:
 
 
 def _dataset(images: NDArray[Any], labels: NDArray[Any], names: tuple[str, ...]) -> ImageDataset:
-    """Return a dataset, with channels first."""
-    if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+    """Return a dataset, with channels first.
+
+    Raises
+    ------
+    ValueError
+        If images with four dimensions have neither 1 nor 3 channels, or labels do not fit.
+    """
+    if images.ndim == 4 and images.shape[1] not in (1, 3):
+        if images.shape[3] not in (1, 3):
+            raise ValueError(
+                "images [N, H, W, C] or [N, C, H, W] must have 1 or 3 channels; got shape "
+                f"{[*images.shape]}. Remove an alpha channel, or make an ImageDataset of the arrays"
+            )
         images = np.moveaxis(images, 3, 1)
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     pixels = torch.from_numpy(np.ascontiguousarray(images))
