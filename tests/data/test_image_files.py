@@ -46,12 +46,15 @@ def png(pixels):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-def npz(**arrays):
-    """A zip with a file for each array: magic, version, length of the header, header, values."""
+def npz(shape=None, **arrays):
+    """A zip with a file for each array: magic, version, length of the header, header, values.
+
+    ``shape`` is that in the headers, if it is another one than that of the arrays.
+    """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, array in arrays.items():
-            text = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+            text = {"descr": array.dtype.str, "fortran_order": False, "shape": shape or array.shape}
             header = f"{text}\n".encode()
             data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + array.tobytes()
             archive.writestr(f"{name}.npy", data)
@@ -293,8 +296,23 @@ class Code:
 
 def test_no_code_of_a_file_is_run(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.array([Code()] * 3), labels=np.arange(3))
-    with pytest.raises(ValueError, match=r"a.npz is damaged or no file of plain arrays.*savez"):
+    with pytest.raises(ValueError, match=r"a.npz is damaged, .* no file of plain arrays.*savez"):
         load_images(tmp_path)
+
+
+@pytest.mark.parametrize("size", [10**14, 10**18, 10**30])
+def test_sizes_that_no_memory_has_are_named_with_their_file(tmp_path, size):
+    write(tmp_path, {"a.npz": npz((size,), images=some(3), labels=np.arange(3))})
+    with pytest.raises(ValueError, match=r"a.npz is damaged, too large, or no .*: .+ Write it"):
+        load_images(tmp_path)
+
+
+def test_an_archive_with_a_password_is_named(tmp_path):
+    data = bytearray(npz(images=some(3), labels=np.arange(3)))
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1
+    with pytest.raises(ValueError, match=r"a.npz is damaged.*encrypted"):
+        load_images(write(tmp_path, {"a.npz": bytes(data)}))
 
 
 # --- pictures

@@ -211,10 +211,10 @@ def _read_npz(file: Path) -> Arrays:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile raise nearly anything for other content
         raise ValueError(
-            f"{file} is damaged or no file of plain arrays: {error}. Write it with numpy.savez, "
-            "from arrays of numbers"
+            f"{file} is damaged, too large, or no file of plain arrays: {error}. Write it with "
+            "numpy.savez, from arrays of numbers"
         ) from error
 
 
