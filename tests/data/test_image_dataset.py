@@ -88,6 +88,31 @@ def test_wrong_arguments(images, labels, error, message):
         ImageDataset(images, labels)
 
 
+@given(
+    st.lists(st.floats(-1e9, 1e9, width=32), min_size=2, max_size=20).filter(
+        lambda values: min(values) < 0 or max(values) > 1
+    )
+)
+@example([-2.0, 2.0])  # of normalised images
+@example([0.0, 255.0])
+def test_the_remedy_for_floating_images_is_one(values):
+    images = torch.tensor(values)
+    low, high = images.min(), images.max()
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]") as caught:
+        ImageDataset(images, torch.zeros(len(images)).long())
+    assert ("Divide by the maximum" in str(caught.value)) == (low >= 0)
+    assert ("(x - min) / (max - min)" in str(caught.value)) == (low < 0)
+    if low >= 0 or low < high:
+        scaled = images / high if low >= 0 else (images - low) / (high - low)
+        ImageDataset(scaled, torch.zeros(len(images)).long())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_scale_mends_nan_and_infinity(value):
+    with pytest.raises(ValueError, match="Replace NaN and infinity, or leave these"):
+        ImageDataset(torch.tensor([0.5, value]), torch.zeros(2).long())
+
+
 def test_classes_must_name_every_label():
     with pytest.raises(ValueError, match=r"labels must lie in 0..1, as classes has 2 names; got 2"):
         ImageDataset(torch.zeros(3), torch.arange(3), ("a", "b"))

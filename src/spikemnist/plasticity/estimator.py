@@ -347,7 +347,7 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
         if outside > OUTSIDE or not bool(pixels.isfinite().all()):
             raise ValueError(
                 "images must be uint8, or floating in [0, 1] without NaN or inf; got "
-                f"{values}. Divide by their maximum, or scale with MinMaxScaler(clip=True)"
+                f"{values}. Divide grey values by 255, or scale with MinMaxScaler(clip=True)"
             )
         if outside:
             warnings.warn(
