@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +45,7 @@ def check_images(images: torch.Tensor) -> None:
         low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
         if not (low >= 0 and high <= 1):  # written so that NaN fails
             remedy = "Divide by the maximum, or pass uint8 images"
-            if not math.isfinite(high - low):
+            if not np.isfinite(high - low):
                 remedy = "Replace NaN and infinity, or leave these images out"
             elif low < 0:
                 remedy = "Undo the normalisation, or use (x - min) / (max - min) of all images"

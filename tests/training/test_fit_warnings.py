@@ -8,11 +8,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import DirectEncoder
 from spikemnist.models import summary
-from spikemnist.training import TrainConfig, TrainingWarning, cross_entropy, fit
-from spikemnist.training.findings import of_layers, of_validation
+from spikemnist.training import TrainConfig, TrainingWarning, cross_entropy, diagnose, evaluate, fit
+from spikemnist.training.feed import make_feed
+from spikemnist.training.findings import of_images, of_layers, of_validation
 from tests.training.small_runs import digits, new_classifier
 
 DIRECT = DirectEncoder(num_steps=4)
@@ -180,3 +184,48 @@ def test_the_warning_points_at_the_caller_and_comes_each_epoch():
     caught = warned(make(threshold=[0.3, 1e6], readout="spike_count"), epochs=3)
     assert len(caught) == 3
     assert {warning.filename for warning in caught} == {__file__}
+
+
+@given(st.lists(st.integers(0, 255), max_size=6))
+def test_images_are_dark_by_their_brightest_pixel(pixels):
+    def images(factor=1):
+        values = torch.tensor(pixels, dtype=torch.uint8) * factor
+        return ImageDataset(values, torch.zeros(len(pixels)).long())
+
+    highest = max(pixels, default=0)
+    found = [*of_images(images())]
+    assert len(found) == (0 < highest < 64)
+    for text in found:
+        factor = int(re.search(rf"up to {highest} of 255: multiply them by (\d+)$", text)[1])
+        assert highest * factor <= 255 < highest * (factor + 1)
+        assert not [*of_images(images(factor))]
+
+
+def test_dark_images_are_named_once_by_fit_and_diagnose():
+    data = digits(160)
+    dark = ImageDataset(data.images // 16, data.labels)
+    config = TrainConfig(epochs=3, batch_size=16)
+    for run in (
+        lambda: fit(make(), dark, config, validation=0.2),
+        lambda: fit(make(), (dark.images, dark.labels), config),
+        lambda: diagnose(make(), dark, config),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+        (warning,) = [one for one in caught if "are dark" in str(one.message)]
+        assert (warning.category, warning.filename) == (TrainingWarning, __file__)
+        assert str(warning.message) == "the images are dark, up to 15 of 255: multiply them by 17"
+
+
+def test_slices_batches_and_black_images_are_not_dark():
+    data = digits(160)
+    dark = ImageDataset(data.images // 16, data.labels)
+    evaluate(make(), dark[:4])
+    for train in (
+        ImageDataset(torch.cat((dark.images, data.images[:1])), torch.zeros(161).long()),
+        ImageDataset(dark.images / 255, dark.labels),
+        ImageDataset(dark.images * 0, dark.labels),
+        [(dark.images, dark.labels)],
+    ):
+        assert not [*of_images(make_feed(train, 16, torch.device("cpu"), "train").data)]

@@ -73,6 +73,11 @@ def diagnose(
     FloatingPointError
         If loss or gradient become NaN or infinite, with the likely cause.
 
+    Warns
+    -----
+    TrainingWarning
+        As `fit`, if a layer cannot fire at ``initial_rate`` or the uint8 images are dark.
+
     Examples
     --------
     >>> from spikemnist import Classifier, LeakyMLP, load_digits

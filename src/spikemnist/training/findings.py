@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
+
+from spikemnist.data import ImageDataset
 from spikemnist.models.layer_table import norm
 from spikemnist.training.config import TrainConfig
 
@@ -45,6 +48,9 @@ FLAT = 0.01
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
+DARK = 64
+"""Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
+
 
 class TrainingWarning(UserWarning):
     """Warning of `fit` that the network does not learn as it could, with the likely cause.
@@ -55,6 +61,14 @@ class TrainingWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", TrainingWarning)  # `fit` stops at the first one
     """
+
+
+def of_images(data: object) -> Iterator[str]:
+    """Yield a finding if all uint8 images of a dataset are dark: their spikes are late or rare."""
+    if isinstance(data, ImageDataset) and data.images.dtype == torch.uint8 and data.images.numel():
+        highest = int(data.images.max())
+        if 0 < highest < DARK:
+            yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"
 
 
 def of_layers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.network, epoch=epoch, lr=self.lr)
-        warnings = self._findings(monitor) if self.processes.is_first else []
+        texts = self._findings(monitor) if self.processes.is_first else []
         evaluation = self.processes.first(lambda: self._validate(epoch, interruption))
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
@@ -126,7 +127,7 @@ class Run:
             )
         )
         if evaluation is None:
-            return warnings
+            return texts
         if evaluation.loss < min(previous, default=float("inf")):
             history.best_epoch = epoch
             with self.averaged():
@@ -138,8 +139,8 @@ class Run:
             history.stopped_early = True
         if self.finished:
             shares = monitor.accuracy, evaluation.accuracy
-            warnings += findings.of_validation(*shares, evaluation.samples, monitor.classes)
-        return warnings
+            texts += findings.of_validation(*shares, evaluation.samples, monitor.classes)
+        return texts
 
     def _findings(self, monitor: EpochMonitor) -> list[str]:
         """Return what is wrong after an epoch, with the likely cause."""
@@ -211,6 +212,8 @@ class Run:
         else:
             self._restore(earlier)
         self.initial = copy.deepcopy(self.network.state_dict())
+        for text in findings.of_images(self.feed.data) if self.processes.is_first else ():
+            warnings.warn(text, findings.TrainingWarning, stacklevel=3)  # `fit` or `diagnose`
 
     def save(self) -> None:
         """Have the first process write a checkpoint, if the run has a folder."""
