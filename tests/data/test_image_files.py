@@ -30,7 +30,7 @@ def idx(values):
     return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
 
 
-def png(pixels):
+def png(pixels, bits=8):
     """Signature, then the chunks IHDR, IDAT and IEND, each with length and checksum."""
 
     def chunk(kind, data):
@@ -41,7 +41,7 @@ def png(pixels):
     height, width = pixels.shape[:2]
     colour = 2 if pixels.ndim == 3 else 0
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">2I5B", width, height, 8, colour, 0, 0, 0)
+    header = struct.pack(">2I5B", width, height, bits, colour, 0, 0, 0)
     parts = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
@@ -361,7 +361,7 @@ def test_sizes_that_differ_are_named_with_the_remedy(tmp_path):
     ("make", "reason"),
     [
         (lambda file: Image.new("RGBA", (4, 4)).save(file), "is transparent or"),
-        (lambda file: Image.new("I;16", (4, 4)).save(file), ".* or has more than 8 bits"),
+        (lambda file: Image.new("I;16", (4, 4)).save(file), ".* or grey with more than 8 bits"),
         (lambda file: file.write_bytes(png(some(4, 4))[:-30]), "is not a picture that Pillow"),
     ],
 )
@@ -370,6 +370,14 @@ def test_pictures_that_would_be_read_wrongly(tmp_path, make, reason):
     make(tmp_path / "a" / "1.png")
     with pytest.raises(ValueError, match=rf"1.png {reason}"):
         load_images(tmp_path)
+
+
+def test_colours_of_16_bits_become_8_bits(tmp_path):
+    pixels = some(6, 4, 3)
+    data = png(pixels.astype(">u2") * 257, bits=16)
+    write(tmp_path, {f"{split}/a/1.png": data for split in ("train", "test")})
+    train, _ = load_images(tmp_path)
+    assert torch.equal(train.images[0], torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 # --- nothing to read
@@ -385,6 +393,16 @@ def test_what_is_expected_is_said(tmp_path):
         ValueError, match=r"notes\.txt is neither an IDX nor an npz file\. Expected"
     ):
         load_images(tmp_path / "notes.txt")
+
+
+def test_idx_files_of_other_numbers_are_refused_with_the_reason(tmp_path):
+    write(tmp_path, idx_set())
+    data = bytes([0, 0, 11, 1, 0, 0, 0, 8]) + np.arange(8, dtype=">i2").tobytes()
+    write(tmp_path, {LABELS: data})
+    with pytest.raises(
+        ValueError, match=rf"{LABELS} is .*not an IDX file of unsigned bytes with 1 d"
+    ):
+        load_images(tmp_path)
 
 
 @pytest.mark.parametrize("packed", [False, True])

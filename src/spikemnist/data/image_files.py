@@ -57,12 +57,14 @@ EMNIST = {
 def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
     """Load a set of labelled images in one of three forms, told apart by their content.
 
-    **IDX files**, raw or packed by gzip: images with two or more dimensions, labels with one, as of
-    MNIST, Fashion-MNIST, KMNIST and EMNIST. The images of EMNIST are transposed in its files
-    ``emnist-...`` and upright here. **npz files**: arrays ``x_train``, ``y_train``, ``x_test`` and
-    ``y_test`` as in Keras, ``images`` and ``labels``, or one file for each array as of KMNIST.
-    Images with four dimensions have 1 or 3 channels, first or last. **Pictures** in a folder for
-    each class, such as ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are.
+    **IDX files** of unsigned bytes, raw or packed by gzip: images with two or more dimensions,
+    labels with one, as of MNIST, Fashion-MNIST, KMNIST and EMNIST. The images of EMNIST are
+    transposed in its files ``emnist-...`` and upright here. **npz files**: arrays ``x_train``,
+    ``y_train``, ``x_test`` and ``y_test`` as in Keras, ``images`` and ``labels``, or one file for
+    each array as of KMNIST. Images with four dimensions have 1 or 3 channels, first or last.
+    **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
+    of one size, read as they are. Grey pictures with more than 8 bits are refused; Pillow reduces
+    colours of 16 bits to 8.
 
     Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
     to the training set. Those with ``val`` are the test set if there is no other, else left out.
@@ -270,13 +272,14 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is no picture, is transparent, or has more than 8 bits a channel.
+        If the file is no picture, is transparent, or is grey with more than 8 bits. Pillow reads
+        colours of 16 bits as colours of 8.
     """
     picture = open_picture(file)
     if picture.mode[0] in "IF" or (np.asarray(picture.convert("RGBA"))[..., 3] < 255).any():
         raise ValueError(
-            f"{file} is transparent or has more than 8 bits a channel; save it without "
-            "transparency, with 8 bits"
+            f"{file} is transparent or grey with more than 8 bits; save it without transparency, "
+            "with 8 bits"
         )
     return np.asarray(picture.convert("RGB"))
 

@@ -338,7 +338,7 @@ def read_idx(file: Traversable, ndim: int | None = None) -> Tensor:
         values = np.frombuffer(bytearray(data), np.uint8, offset=4 + 4 * ndim).reshape(shape)
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise ValueError(
-            f"{file} is damaged or not an IDX file of {ndim} dimensions: {error}. Put a good copy "
-            "in its place"
+            f"{file} is damaged or not an IDX file of unsigned bytes with {ndim} dimensions: "
+            f"{error}. Put a good copy in its place"
         ) from error
     return torch.from_numpy(values)
