@@ -150,7 +150,7 @@ def _add_output(result: Any, step: Step, batch: int) -> None:
     neuron = next((neuron for neuron, (_, _, passed) in step.items() if passed is first), None)
     _, membrane, _ = step.pop(neuron, (first, first, first))
     fired = first if neuron or rest else torch.zeros_like(first)
-    step[neuron] = fired, rest[-1] if rest else membrane, first
+    step[neuron] = fired, rest[-1].to(first.dtype) if rest else membrane, first
 
 
 def _stack(steps: Sequence[tuple[Tensor, ...]]) -> LayerOutput:
