@@ -6,20 +6,26 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from functools import partial
 
 import pytest
+import snntorch
 import torch
+from snntorch import surrogate
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import RateEncoder
+from spikemnist.models import Classifier, accelerate
 from spikemnist.training import fit
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training import stoppable_run
 from tests.training.small_runs import (
     BATCHES,
     PROCESSES,
+    RANDOM,
     digits,
     fit_with,
     new_classifier,
@@ -238,6 +244,55 @@ def test_resuming_another_classifier_is_refused(undisturbed, options, message):
     with pytest.raises(ValueError, match="with another configuration: .*" + message):
         run(undisturbed[0], classifier, resume=True)
     assert same(weights(classifier), untouched)
+
+
+def of_snntorch(beta=0.9, hidden=None, learn_beta=False, **options):
+    """A network of snnTorch's modules, whose hidden neurons have their own options."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inhibition is unstable; snnTorch steps it
+        torch.manual_seed(0)
+        first = snntorch.Leaky(beta=beta, learn_beta=learn_beta, threshold=0.3, **options)
+        modules = nn.Linear(784, 16), hidden or first, nn.Linear(16, 10), snntorch.Leaky(beta=0.9)
+        return Classifier(accelerate(nn.Sequential(nn.Flatten(), *modules)), RANDOM)
+
+
+@pytest.mark.usefixtures("neurons")
+@pytest.mark.filterwarnings("ignore:.* will hold no model")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reset_mechanism": "zero"}, "_reset_mechanism=subtract.*_reset_mechanism=zero"),
+        ({"spike_grad": surrogate.fast_sigmoid()}, r"spike_grad=ATan\(alpha=2.0\).*FastSigmoid"),
+        ({"inhibition": True}, "inhibition=False.*inhibition=True"),
+        ({"beta": 0.8}, "beta=0.8999.*beta=0.800"),
+        ({"beta": torch.full((16,), 0.8)}, "beta=0.8999.*beta=[0-9a-f]{16}"),
+        ({"reset_delay": False}, "reset_delay=True.*reset_delay=False"),
+        ({"learn_beta": True}, "beta=0.8999.*"),
+        ({"hidden": snntorch.Lapicque(beta=0.9)}, "is 'Lapicque"),
+    ],
+)
+def test_resuming_other_neurons_is_refused(tmp_path, options, message):
+    settings = {"epochs": 1, "schedule": "constant", "run": tmp_path}
+    fit_with(of_snntorch(), digits(50), **settings)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    settings["epochs"] = 2
+    with pytest.raises(ValueError, match=rf"configuration: network\.network\.2 was '.*{message}"):
+        fit_with(of_snntorch(**options), digits(50), resume=True, **settings)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    trained = of_snntorch()
+    fit_with(trained, digits(50), resume=True, **settings)
+    fit_with(trained, digits(50), resume=True, **settings)  # its weights have changed
+
+
+@pytest.mark.usefixtures("neurons")
+@pytest.mark.filterwarnings("ignore:.* will hold no model")
+def test_learned_betas_do_not_describe_a_run(tmp_path):
+    settings = {"epochs": 1, "run": tmp_path}
+    classifier = of_snntorch(learn_beta=True)
+    fit_with(classifier, digits(50), **settings)
+    assert float(classifier.network.network[2].beta.detach()) != pytest.approx(0.9, abs=1e-6)
+    fit_with(classifier, digits(50), resume=True, **settings)
+    fit_with(of_snntorch(learn_beta=True, beta=0.5), digits(50), resume=True, **settings)
 
 
 def test_resuming_on_other_data_is_refused(tmp_path):

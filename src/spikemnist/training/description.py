@@ -7,9 +7,11 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import snntorch
 import torch
 from torch import nn
 
+from spikemnist import ops
 from spikemnist.data import EventDataset, ImageDataset
 from spikemnist.training.devices import parameter_dtype
 from spikemnist.training.feed import as_dataset
@@ -32,7 +34,7 @@ def describe_run(
     Parameters
     ----------
     classifier : Classifier
-        Encoder and network, which is described by its ``config``, or else by its printed form.
+        Encoder and network, which is described by its ``config``, or else by its modules.
     train, validation : object
         Training and validation data, as in `fit`.
     config : TrainConfig
@@ -51,16 +53,25 @@ def describe_run(
 def _describe_network(network: nn.Module) -> dict[str, object]:
     config, dtype = getattr(network, "config", None), str(parameter_dtype(network))
     if not isinstance(config, dict):
-        # Not its printed form, which shows neurons that training may change.
-        structure = "; ".join(
-            f"{path} {type(module).__name__}({module.extra_repr()})"
-            for path, module in network.named_modules()
-        )
-        return {"network": f"{type(network).__name__}:{structure}", "dtype": dtype}
+        places = ((f"network.{path}".rstrip("."), m) for path, m in network.named_modules())
+        return {**{place: _describe_module(module) for place, module in places}, "dtype": dtype}
     # What is learned is part of the weights, so it changes during the run.
     fixed = {name: x for name, x in config.items() if not config.get(f"learn_{name}")}
     settings = {name: _describe(value) for name, value in fixed.items()}
     return {"network": type(network).__name__, "dtype": dtype, **settings}
+
+
+def _describe_module(module: nn.Module) -> str:
+    """Describe a module by its printed options, neurons of snnTorch by all that is not learned."""
+    options = module.extra_repr()
+    if isinstance(module, snntorch.SpikingNeuron):
+        fixed: dict[str, Any] = {n: x for n, x in vars(module).items() if isinstance(x, bool | str)}
+        fixed["spike_grad"] = _describe(ops.get_surrogate(module.spike_grad))
+        for name in module.state_dict().keys() & module._buffers.keys():
+            x = getattr(module, name)
+            fixed[name] = x.item() if x.numel() == 1 else _digest(x)
+        options = ", ".join(f"{n}={fixed[n]}" for n in sorted(fixed) if n != "training")
+    return f"{type(module).__name__}({options})"
 
 
 def _describe(value: object) -> object:
